@@ -1,0 +1,31 @@
+//! Samples: frames, codecs, resampling and voice activity.
+//!
+//! Pure: no clocks, no sockets, nothing of the other rooms. Samples are 16-bit signed, mono.
+
+use std::sync::Arc;
+
+/// A piece of mono audio that can be shared without copying.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Clip {
+    /// Samples a second.
+    pub rate: u32,
+    /// Mono, 16-bit signed.
+    pub samples: Arc<[i16]>,
+}
+
+impl Clip {
+    pub fn new(rate: u32, samples: impl Into<Arc<[i16]>>) -> Clip {
+        assert!(rate > 0, "a clip has a rate");
+        Clip { rate, samples: samples.into() }
+    }
+
+    pub fn duration(&self) -> std::time::Duration {
+        std::time::Duration::from_secs_f64(self.samples.len() as f64 / f64::from(self.rate))
+    }
+}
+
+impl std::fmt::Debug for Clip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clip({} Hz, {:?})", self.rate, self.duration())
+    }
+}

@@ -1,0 +1,25 @@
+//! VCA: a voice agent for Asterisk.
+//!
+//! The rooms, in the order in which a call passes through them. `ARCHITECTURE.md` says what each may
+//! import; `tests/tidy.rs` holds them to it.
+
+pub mod audio;
+pub mod rtp;
+pub mod tenancy;
+pub mod turn;
+
+pub mod ari;
+pub mod engine;
+pub mod llm;
+pub mod media;
+pub mod state;
+pub mod store;
+pub mod stt;
+pub mod tts;
+
+pub mod admin;
+pub mod call;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod switchboard;

@@ -1,0 +1,42 @@
+//! Replies: a language model, or a script that stands in for one.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::engine::EngineError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Caller,
+    Agent,
+}
+
+/// One thing that was said and heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub role: Role,
+    pub text: String,
+}
+
+/// A question to the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The profile's instructions.
+    pub system: Arc<str>,
+    /// What has been said so far, oldest first; the caller's newest words are last.
+    pub messages: Vec<Message>,
+}
+
+/// The pieces of a reply as they come; the end of the stream is the end of the reply.
+pub type Deltas = BoxStream<'static, Result<String, EngineError>>;
+
+/// An engine that answers.
+pub trait Llm: Send + Sync {
+    /// The name by which a profile asks for it.
+    fn name(&self) -> &'static str;
+
+    /// Starts a reply. Dropping the stream cancels what is left of it.
+    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>>;
+}

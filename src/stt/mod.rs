@@ -1,0 +1,26 @@
+//! Speech to text.
+//!
+//! An engine hears one utterance, or as much of it as has been said, and returns its words.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::audio::Clip;
+use crate::engine::EngineError;
+
+/// What helps an engine to understand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// BCP 47 tag of the language that the caller is expected to speak, such as `en` or `de-DE`.
+    pub language: Option<Arc<str>>,
+}
+
+/// An engine that turns speech into words.
+pub trait Stt: Send + Sync {
+    /// The name by which a profile asks for it.
+    fn name(&self) -> &'static str;
+
+    /// The words of `speech`; an empty string when there are none. The clip may have any rate.
+    fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>>;
+}

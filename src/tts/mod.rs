@@ -1,0 +1,30 @@
+//! Text to speech.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::audio::Clip;
+use crate::engine::EngineError;
+
+/// How a text is to be spoken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Voice {
+    /// The engine's own name for a voice; its default when absent.
+    pub name: Option<Arc<str>>,
+    /// BCP 47 tag of the text's language.
+    pub language: Option<Arc<str>>,
+}
+
+/// The pieces of an utterance as they come, all of one rate, none of them empty.
+pub type Pieces = BoxStream<'static, Result<Clip, EngineError>>;
+
+/// An engine that speaks.
+pub trait Tts: Send + Sync {
+    /// The name by which a profile asks for it.
+    fn name(&self) -> &'static str;
+
+    /// Starts an utterance. Dropping the stream cancels what is left of it.
+    fn speak(&self, text: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>>;
+}
