@@ -1,0 +1,285 @@
+//! The wire formats that a call may use, and their codecs.
+//!
+//! G.711 (ITU-T G.711), 16-bit linear and Opus (RFC 6716, RFC 7587), as Asterisk names and numbers
+//! them on an external-media channel.
+
+use audiopus::coder::{Decoder as OpusDecoder, Encoder as OpusEncoder};
+use audiopus::{Application, Bitrate, Channels, SampleRate};
+
+use super::frame::MAX_FRAME;
+
+/// The longest payload of 20 ms: 16-bit linear at 16 kHz.
+pub const MAX_PAYLOAD: usize = 2 * MAX_FRAME;
+
+/// The longest payload that is read: 60 ms of 16-bit linear at 16 kHz.
+pub const MAX_READ_PAYLOAD: usize = 3 * MAX_PAYLOAD;
+
+/// Decoded samples of one packet: up to 120 ms, the most that Opus allows (RFC 6716, section 3.2.5).
+pub const MAX_DECODED: usize = 6 * MAX_FRAME;
+
+/// How audio travels between Asterisk and the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    Ulaw,
+    Alaw,
+    Slin16,
+    Opus,
+}
+
+impl Format {
+    pub const ALL: [Format; 4] = [Format::Ulaw, Format::Alaw, Format::Slin16, Format::Opus];
+
+    /// Asterisk's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Ulaw => "ulaw",
+            Format::Alaw => "alaw",
+            Format::Slin16 => "slin16",
+            Format::Opus => "opus",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// The RTP payload type that Asterisk 18 to 22 gives it on an external-media channel.
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Format::Ulaw => 0,
+            Format::Alaw => 8,
+            Format::Slin16 => 118,
+            Format::Opus => 107,
+        }
+    }
+
+    /// Samples a second of the decoded audio.
+    pub fn rate(self) -> u32 {
+        match self {
+            Format::Ulaw | Format::Alaw => 8_000,
+            Format::Slin16 | Format::Opus => 16_000,
+        }
+    }
+
+    /// Ticks a second of the RTP timestamp; 48,000 for Opus whatever its rate (RFC 7587, section 4.1).
+    pub fn clock(self) -> u32 {
+        match self {
+            Format::Opus => 48_000,
+            other => other.rate(),
+        }
+    }
+
+    /// Samples in 20 ms.
+    pub fn frame_len(self) -> usize {
+        (self.rate() / 50) as usize
+    }
+}
+
+/// A payload that is no audio in the call's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the payload is not valid {}", .0.name())]
+pub struct BadPayload(pub Format);
+
+/// Payloads to samples.
+pub enum Decoder {
+    Ulaw(Box<[i16; 256]>),
+    Alaw(Box<[i16; 256]>),
+    Slin16,
+    Opus(OpusDecoder),
+}
+
+impl Decoder {
+    pub fn new(format: Format) -> Decoder {
+        match format {
+            Format::Ulaw => Decoder::Ulaw(table(audio_codec_algorithms::decode_ulaw)),
+            Format::Alaw => Decoder::Alaw(table(audio_codec_algorithms::decode_alaw)),
+            Format::Slin16 => Decoder::Slin16,
+            Format::Opus => Decoder::Opus(
+                OpusDecoder::new(SampleRate::Hz16000, Channels::Mono)
+                    .expect("libopus decodes mono at 16 kHz"),
+            ),
+        }
+    }
+
+    /// Decodes one payload into `out` and returns how many samples there are.
+    pub fn decode(&mut self, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Result<usize, BadPayload> {
+        match self {
+            Decoder::Ulaw(table) => expand(table, payload, out).ok_or(BadPayload(Format::Ulaw)),
+            Decoder::Alaw(table) => expand(table, payload, out).ok_or(BadPayload(Format::Alaw)),
+            Decoder::Slin16 => read_linear(payload, out).ok_or(BadPayload(Format::Slin16)),
+            Decoder::Opus(decoder) => decode_opus(decoder, payload, out).ok_or(BadPayload(Format::Opus)),
+        }
+    }
+
+    /// Lets the codec itself invent `len` samples for a packet that was lost. False when it cannot.
+    pub fn conceal(&mut self, out: &mut [i16]) -> bool {
+        match self {
+            Decoder::Opus(decoder) => decoder.decode(None::<&[u8]>, out, false).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+fn table(decode: fn(u8) -> i16) -> Box<[i16; 256]> {
+    let mut table = Box::new([0; 256]);
+    for (byte, sample) in (0..=u8::MAX).zip(table.iter_mut()) {
+        *sample = decode(byte);
+    }
+    table
+}
+
+fn expand(table: &[i16; 256], payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
+    let out = out.get_mut(..payload.len()).filter(|out| !out.is_empty())?;
+    for (sample, byte) in out.iter_mut().zip(payload) {
+        *sample = table[usize::from(*byte)];
+    }
+    Some(payload.len())
+}
+
+/// Network byte order, as RFC 3551, section 4.5.11 has it.
+fn read_linear(payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
+    let len = payload.len() / 2;
+    let out = out.get_mut(..len).filter(|out| !out.is_empty() && payload.len() % 2 == 0)?;
+    for (sample, pair) in out.iter_mut().zip(payload.chunks_exact(2)) {
+        *sample = i16::from_be_bytes([pair[0], pair[1]]);
+    }
+    Some(len)
+}
+
+fn decode_opus(decoder: &mut OpusDecoder, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
+    // An empty payload would ask libopus for concealment instead of telling that it is wrong.
+    if payload.is_empty() {
+        return None;
+    }
+    decoder.decode(Some(payload), &mut out[..], false).ok()
+}
+
+/// Samples to payloads.
+pub enum Encoder {
+    Ulaw(Box<Law>),
+    Alaw(Box<Law>),
+    Slin16,
+    Opus(OpusEncoder),
+}
+
+impl Encoder {
+    pub fn new(format: Format) -> Encoder {
+        match format {
+            Format::Ulaw => Encoder::Ulaw(Law::new(audio_codec_algorithms::encode_ulaw)),
+            Format::Alaw => Encoder::Alaw(Law::new(audio_codec_algorithms::encode_alaw)),
+            Format::Slin16 => Encoder::Slin16,
+            Format::Opus => Encoder::Opus(opus_encoder().expect("libopus encodes mono speech at 16 kHz")),
+        }
+    }
+
+    /// Encodes 20 ms and returns how many bytes of `out` they take.
+    pub fn encode(&mut self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
+        match self {
+            Encoder::Ulaw(law) | Encoder::Alaw(law) => law.compress(samples, out),
+            Encoder::Slin16 => write_linear(samples, out),
+            Encoder::Opus(encoder) => encoder.encode(samples, &mut out[..]).unwrap_or(0),
+        }
+    }
+}
+
+/// Complexity 5 costs a quarter of 10 and is not told from it on speech; 24 kbit/s is wideband speech
+/// (RFC 7587, section 3.1.1).
+fn opus_encoder() -> audiopus::Result<OpusEncoder> {
+    let mut encoder = OpusEncoder::new(SampleRate::Hz16000, Channels::Mono, Application::Voip)?;
+    encoder.set_complexity(5)?;
+    encoder.set_bitrate(Bitrate::BitsPerSecond(24_000))?;
+    encoder.set_inband_fec(true)?;
+    encoder.set_packet_loss_perc(5)?;
+    Ok(encoder)
+}
+
+/// A companding law as a table over the upper 14 bits of a sample, all that G.711 resolves.
+pub struct Law([u8; 1 << 14]);
+
+impl Law {
+    fn new(encode: fn(i16) -> u8) -> Box<Law> {
+        let mut law = Box::new(Law([0; 1 << 14]));
+        for (index, byte) in law.0.iter_mut().enumerate() {
+            *byte = encode(((index as u16) << 2) as i16);
+        }
+        law
+    }
+
+    fn compress(&self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
+        for (byte, sample) in out.iter_mut().zip(samples) {
+            *byte = self.0[usize::from(*sample as u16 >> 2)];
+        }
+        samples.len().min(MAX_PAYLOAD)
+    }
+}
+
+fn write_linear(samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
+    for (pair, sample) in out.chunks_exact_mut(2).zip(samples) {
+        pair.copy_from_slice(&sample.to_be_bytes());
+    }
+    (2 * samples.len()).min(MAX_PAYLOAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(format: Format) -> Vec<i16> {
+        let rate = format.rate() as f32;
+        let wave = |n: usize| (n as f32 * 440.0 * std::f32::consts::TAU / rate).sin() * 8_000.0;
+        (0..format.frame_len() * 25).map(|n| wave(n) as i16).collect()
+    }
+
+    fn round_trip(format: Format) -> Vec<i16> {
+        let (mut encoder, mut decoder) = (Encoder::new(format), Decoder::new(format));
+        let (mut payload, mut out) = ([0; MAX_PAYLOAD], [0; MAX_DECODED]);
+        let mut heard = Vec::new();
+        for frame in tone(format).chunks_exact(format.frame_len()) {
+            let len = encoder.encode(frame, &mut payload);
+            let samples = decoder.decode(&payload[..len], &mut out).expect("own payloads decode");
+            heard.extend_from_slice(&out[..samples]);
+        }
+        heard
+    }
+
+    #[test]
+    fn a_tone_survives_every_format() {
+        for format in Format::ALL {
+            let (said, heard) = (tone(format), round_trip(format));
+            assert_eq!(said.len(), heard.len(), "{}", format.name());
+            let power = |samples: &[i16]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+            let tail = said.len() / 2;
+            let ratio = power(&heard[tail..]) / power(&said[tail..]);
+            assert!((0.8..1.25).contains(&ratio), "{}: power ratio {ratio}", format.name());
+        }
+    }
+
+    #[test]
+    fn the_tables_agree_with_the_law() {
+        for (law, encode) in [
+            (
+                Law::new(audio_codec_algorithms::encode_ulaw),
+                audio_codec_algorithms::encode_ulaw as fn(i16) -> u8,
+            ),
+            (Law::new(audio_codec_algorithms::encode_alaw), audio_codec_algorithms::encode_alaw),
+        ] {
+            let mut out = [0; MAX_PAYLOAD];
+            for sample in (i16::MIN..=i16::MAX).step_by(4) {
+                law.compress(&[sample], &mut out);
+                assert_eq!(out[0], encode(sample), "sample {sample}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_payloads_never_panic(payload in proptest::collection::vec(proptest::num::u8::ANY, 0..3_000)) {
+            for format in Format::ALL {
+                let mut out = [0; MAX_DECODED];
+                if let Ok(samples) = Decoder::new(format).decode(&payload, &mut out) {
+                    assert!(samples <= MAX_DECODED);
+                }
+            }
+        }
+    }
+}

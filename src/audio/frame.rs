@@ -1,0 +1,61 @@
+//! 20 ms of mono samples, and the cutting of packets of any length into such frames.
+
+/// Samples in 20 ms at 16 kHz, the highest rate that a call uses.
+pub const MAX_FRAME: usize = 320;
+
+/// Collects samples and gives them back in frames of a fixed length, without allocating.
+pub struct Framer {
+    buffer: [i16; MAX_FRAME],
+    filled: usize,
+    len: usize,
+}
+
+impl Framer {
+    /// `len` samples a frame, at most [`MAX_FRAME`].
+    pub fn new(len: usize) -> Framer {
+        assert!((1..=MAX_FRAME).contains(&len), "a frame has 1 to {MAX_FRAME} samples");
+        Framer { buffer: [0; MAX_FRAME], filled: 0, len }
+    }
+
+    /// Calls `each` with every frame that `samples` completes.
+    pub fn push(&mut self, mut samples: &[i16], mut each: impl FnMut(&[i16])) {
+        while !samples.is_empty() {
+            if self.filled == 0 && samples.len() >= self.len {
+                let (frame, rest) = samples.split_at(self.len);
+                each(frame);
+                samples = rest;
+                continue;
+            }
+            let take = samples.len().min(self.len - self.filled);
+            let (head, rest) = samples.split_at(take);
+            self.buffer[self.filled..self.filled + take].copy_from_slice(head);
+            self.filled += take;
+            samples = rest;
+            if self.filled == self.len {
+                self.filled = 0;
+                each(&self.buffer[..self.len]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_keep_every_sample_in_order() {
+        let samples: Vec<i16> = (0..1_000).collect();
+        for piece in [1, 7, 160, 161, 480] {
+            let mut framer = Framer::new(160);
+            let mut out = Vec::new();
+            for part in samples.chunks(piece) {
+                framer.push(part, |frame| {
+                    assert_eq!(frame.len(), 160);
+                    out.extend_from_slice(frame);
+                });
+            }
+            assert_eq!(out, samples[..960], "in pieces of {piece}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Voice activity: frames in, "speech started" and "speech paused" out.
+//!
+//! Two detectors must agree. webrtc-vad costs a microsecond and hears every voice, but also noise,
+//! ringback and DTMF; earshot, a small neural network, tells those apart and is asked only while
+//! webrtc-vad hears something.
+
+use earshot::Detector;
+use rubato::{Fft, FixedSync, Resampler};
+use webrtc_vad::{SampleRate, Vad as WebrtcVad, VadMode};
+
+use audioadapter_buffers::direct::SequentialSlice;
+
+use super::frame::{Framer, MAX_FRAME};
+
+/// Judges one frame of 20 ms.
+pub trait VoiceDetector: Send {
+    fn is_voice(&mut self, frame: &[i16]) -> bool;
+}
+
+/// What a frame changed. The counts say how many frames ago it was, this one included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Speech began with the frame `frames` back: 1 is the newest.
+    Started { frames: u32 },
+    /// The last `frames` frames had no voice in them.
+    Paused { frames: u32 },
+}
+
+/// When frames become speech, and speech a pause. Counted in frames of 20 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Frames that are looked back upon.
+    pub window: u32,
+    /// Voiced ones among them that make speech.
+    pub start: u32,
+    /// Unvoiced frames in a row that make a pause.
+    pub pause: u32,
+}
+
+impl Default for Thresholds {
+    /// Speech is 60 ms voiced of 100; a pause is 120 ms.
+    fn default() -> Self {
+        Thresholds { window: 5, start: 3, pause: 6 }
+    }
+}
+
+/// Turns the judgement of frames into speech and pauses.
+pub struct Vad<D> {
+    detector: D,
+    thresholds: Thresholds,
+    /// The newest frames' judgements; bit 0 is the newest.
+    history: u32,
+    speaking: bool,
+    unvoiced: u32,
+}
+
+impl<D: VoiceDetector> Vad<D> {
+    /// The window has 1 to 32 frames.
+    pub fn new(detector: D, thresholds: Thresholds) -> Vad<D> {
+        assert!((1..=32).contains(&thresholds.window), "the window has 1 to 32 frames");
+        Vad { detector, thresholds, history: 0, speaking: false, unvoiced: 0 }
+    }
+
+    pub fn is_speaking(&self) -> bool {
+        self.speaking
+    }
+
+    /// Judges the next frame.
+    pub fn hear(&mut self, frame: &[i16]) -> Option<Change> {
+        let voiced = self.detector.is_voice(frame);
+        self.judge(voiced)
+    }
+
+    /// Takes a frame in which nothing was received: silence, without asking the detector.
+    pub fn hear_nothing(&mut self) -> Option<Change> {
+        self.judge(false)
+    }
+
+    fn judge(&mut self, voiced: bool) -> Option<Change> {
+        self.history = self.history << 1 | u32::from(voiced);
+        self.unvoiced = if voiced { 0 } else { self.unvoiced.saturating_add(1) };
+        if self.speaking { self.check_pause() } else { self.check_start() }
+    }
+
+    fn check_start(&mut self) -> Option<Change> {
+        let window = self.history & (u32::MAX >> (32 - self.thresholds.window));
+        if window.count_ones() < self.thresholds.start {
+            return None;
+        }
+        self.speaking = true;
+        Some(Change::Started { frames: 32 - window.leading_zeros() })
+    }
+
+    fn check_pause(&mut self) -> Option<Change> {
+        if self.unvoiced < self.thresholds.pause {
+            return None;
+        }
+        self.speaking = false;
+        self.history = 0;
+        Some(Change::Paused { frames: self.unvoiced })
+    }
+}
+
+/// webrtc-vad first, earshot where it hears a voice.
+pub struct TwoOpinions {
+    first: Webrtc,
+    second: Earshot,
+    asked_last: bool,
+}
+
+impl TwoOpinions {
+    /// For frames of 20 ms at 8,000 or 16,000 samples a second.
+    pub fn new(rate: u32) -> TwoOpinions {
+        TwoOpinions { first: Webrtc::new(rate), second: Earshot::new(rate), asked_last: false }
+    }
+}
+
+impl VoiceDetector for TwoOpinions {
+    fn is_voice(&mut self, frame: &[i16]) -> bool {
+        let heard = self.first.is_voice(frame);
+        if heard && !self.asked_last {
+            self.second.reset();
+        }
+        self.asked_last = heard;
+        heard && self.second.is_voice(frame)
+    }
+}
+
+/// webrtc-vad in its most sceptical mode.
+pub struct Webrtc(WebrtcVad);
+
+// SAFETY: the wrapped C state has no thread affinity; it is !Send only for holding a raw pointer, and
+// this wrapper has a single owner and hands out no reference to it.
+unsafe impl Send for Webrtc {}
+
+impl Webrtc {
+    /// For 8,000 or 16,000 samples a second.
+    pub fn new(rate: u32) -> Webrtc {
+        let rate = if rate == 8_000 { SampleRate::Rate8kHz } else { SampleRate::Rate16kHz };
+        Webrtc(WebrtcVad::new_with_rate_and_mode(rate, VadMode::VeryAggressive))
+    }
+}
+
+impl VoiceDetector for Webrtc {
+    fn is_voice(&mut self, frame: &[i16]) -> bool {
+        // The C code insists on 10, 20 or 30 ms and panics on nothing at all.
+        !frame.is_empty() && self.0.is_voice_segment(frame).unwrap_or(false)
+    }
+}
+
+/// Samples that earshot judges at once: 16 ms at 16 kHz.
+const EARSHOT_FRAME: usize = 256;
+
+/// earshot, fed at 16 kHz.
+pub struct Earshot {
+    detector: Box<Detector>,
+    upsampler: Option<Box<Upsampler>>,
+    framer: Framer,
+    voiced: bool,
+}
+
+impl Earshot {
+    /// For 8,000 or 16,000 samples a second.
+    pub fn new(rate: u32) -> Earshot {
+        Earshot {
+            detector: Detector::default_boxed(),
+            upsampler: (rate == 8_000).then(|| Box::new(Upsampler::new())),
+            framer: Framer::new(EARSHOT_FRAME),
+            voiced: false,
+        }
+    }
+
+    /// Forgets what was heard, after a gap.
+    pub fn reset(&mut self) {
+        self.detector.reset();
+        self.framer = Framer::new(EARSHOT_FRAME);
+        if let Some(upsampler) = &mut self.upsampler {
+            upsampler.engine.reset();
+        }
+    }
+}
+
+impl VoiceDetector for Earshot {
+    fn is_voice(&mut self, frame: &[i16]) -> bool {
+        let wide = match &mut self.upsampler {
+            Some(upsampler) => upsampler.double(frame),
+            None => frame,
+        };
+        let (detector, voiced) = (&mut self.detector, &mut self.voiced);
+        self.framer.push(wide, |samples| *voiced = detector.predict_i16(samples) >= 0.5);
+        self.voiced
+    }
+}
+
+/// 8 kHz to 16 kHz, a frame at a time, without allocating.
+struct Upsampler {
+    engine: Fft<f32>,
+    narrow: [f32; MAX_FRAME / 2],
+    wide: [f32; MAX_FRAME],
+    samples: [i16; MAX_FRAME],
+}
+
+impl Upsampler {
+    fn new() -> Upsampler {
+        let engine =
+            Fft::new(8_000, 16_000, MAX_FRAME / 2, 1, FixedSync::Both).expect("both rates are above zero");
+        Upsampler { engine, narrow: [0.0; MAX_FRAME / 2], wide: [0.0; MAX_FRAME], samples: [0; MAX_FRAME] }
+    }
+
+    fn double(&mut self, frame: &[i16]) -> &[i16] {
+        for (wide, sample) in self.narrow.iter_mut().zip(frame) {
+            *wide = f32::from(*sample);
+        }
+        let source = SequentialSlice::new(&self.narrow, 1, MAX_FRAME / 2).expect("the array has this length");
+        let mut target =
+            SequentialSlice::new_mut(&mut self.wide, 1, MAX_FRAME).expect("the array has this length");
+        self.engine
+            .process_into_buffer(&source, &mut target, None)
+            .expect("the buffers have the engine's sizes");
+        for (sample, wide) in self.samples.iter_mut().zip(&self.wide) {
+            *sample = wide.clamp(-32_768.0, 32_767.0) as i16;
+        }
+        &self.samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads its judgement from the frame's first sample.
+    struct Told;
+
+    impl VoiceDetector for Told {
+        fn is_voice(&mut self, frame: &[i16]) -> bool {
+            frame[0] != 0
+        }
+    }
+
+    fn changes(script: &str) -> Vec<(usize, Change)> {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let judge = |(n, c)| vad.hear(&[i16::from(c == 'v')]).map(|change| (n, change));
+        script.chars().enumerate().filter_map(judge).collect()
+    }
+
+    #[test]
+    fn speech_is_three_voiced_frames_of_five() {
+        assert_eq!(changes("..v..v.v."), []);
+        assert_eq!(changes("..v.vv"), [(5, Change::Started { frames: 4 })]);
+        assert_eq!(changes("vvv"), [(2, Change::Started { frames: 3 })]);
+    }
+
+    #[test]
+    fn a_pause_is_six_unvoiced_frames_in_a_row() {
+        assert_eq!(
+            changes("vvv.....v......vvv"),
+            [
+                (2, Change::Started { frames: 3 }),
+                (14, Change::Paused { frames: 6 }),
+                (17, Change::Started { frames: 3 })
+            ]
+        );
+    }
+
+    /// White noise from a fixed seed.
+    fn noise(frames: usize, len: usize) -> Vec<i16> {
+        let mut state = 0x2545_F491_u32;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state as i16) / 16
+        };
+        (0..frames * len).map(|_| next()).collect()
+    }
+
+    fn voiced_frames(rate: u32, samples: &[i16]) -> usize {
+        let mut detector = TwoOpinions::new(rate);
+        samples.chunks(rate as usize / 50).filter(|frame| detector.is_voice(frame)).count()
+    }
+
+    #[test]
+    fn noise_is_no_speech() {
+        for (rate, len) in [(8_000, 160), (16_000, 320)] {
+            let voiced = voiced_frames(rate, &noise(100, len));
+            assert!(voiced <= 6, "at {rate} Hz {voiced} of 100 frames of noise were called voice");
+        }
+    }
+
+    /// At 8 kHz, where keypresses do come in the audio of a trunk. (earshot hears half a second of voice
+    /// in a clean wideband tone; there DTMF comes as events.)
+    #[test]
+    fn a_keypress_is_no_speech() {
+        let wave = |n: usize, hz: f32| (n as f32 * hz * std::f32::consts::TAU / 8_000.0).sin() * 6_000.0;
+        let tones: Vec<i16> = (0..16_000).map(|n| (wave(n, 770.0) + wave(n, 1_336.0)) as i16).collect();
+        let voiced = voiced_frames(8_000, &tones);
+        assert!(voiced <= 6, "{voiced} of 100 frames of DTMF were called voice");
+    }
+
+    #[test]
+    fn frames_of_a_wrong_length_are_no_voice() {
+        let mut detector = TwoOpinions::new(8_000);
+        assert!(!detector.is_voice(&[]));
+        assert!(!detector.is_voice(&[1; 7]));
+    }
+}
