@@ -15,12 +15,15 @@ const MAX_MISORDER: i16 = 100;
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// It is the packet that was due and nothing waits: use it now, it is not kept.
+    Due,
+    /// Kept behind a gap.
     Kept,
     Duplicate,
     /// It came after its place had been given up.
     Late,
-    /// The sequence jumped: what was waiting is gone, and this packet begins anew. `lost` packets between
-    /// are known to be missing; 0 when the stream is a new one.
+    /// The sequence jumped: what was waiting is gone, and this packet begins anew, to be used now like a
+    /// `Due` one. `lost` packets between are known to be missing; 0 when the stream is a new one.
     Restarted {
         lost: u32,
     },
@@ -75,18 +78,19 @@ impl<const N: usize> Jitter<N> {
         if self.ssrc != Some(ssrc) || jumped {
             let first = self.ssrc.is_none();
             self.restart(ssrc, sequence);
-            self.keep(sequence, payload);
-            return if first { Verdict::Kept } else { Verdict::Restarted { lost: 0 } };
+            return if first { Verdict::Due } else { Verdict::Restarted { lost: 0 } };
         }
         if ahead < 0 {
             return Verdict::Late;
         }
         if ahead as usize >= SLOTS {
             // The gap is wider than the buffer: what is missing will not come any more.
-            let lost = ahead as u32;
             self.restart(ssrc, sequence);
-            self.keep(sequence, payload);
-            return Verdict::Restarted { lost };
+            return Verdict::Restarted { lost: ahead as u32 };
+        }
+        if ahead == 0 && self.waiting == 0 {
+            self.due = self.due.wrapping_add(1);
+            return Verdict::Due;
         }
         if self.slots[slot_of(sequence)].sequence == Some(sequence) {
             return Verdict::Duplicate;
@@ -128,7 +132,7 @@ impl<const N: usize> Jitter<N> {
     fn restart(&mut self, ssrc: u32, sequence: u16) {
         self.slots.iter_mut().for_each(|slot| slot.sequence = None);
         self.ssrc = Some(ssrc);
-        self.due = sequence;
+        self.due = sequence.wrapping_add(1);
         self.waiting = 0;
         self.gap_ticks = 0;
     }
@@ -160,8 +164,11 @@ mod tests {
             match word.parse::<u16>() {
                 Ok(sequence) => {
                     let verdict = jitter.insert(1, sequence, &sequence.to_be_bytes());
-                    if verdict != Verdict::Kept {
-                        out.push_str(&format!("{verdict:?} "));
+                    match verdict {
+                        Verdict::Kept => {}
+                        Verdict::Due => out.push_str(&format!("{sequence} ")),
+                        Verdict::Restarted { .. } => out.push_str(&format!("{verdict:?} {sequence} ")),
+                        other => out.push_str(&format!("{other:?} ")),
                     }
                 }
                 Err(_) => jitter.tick(),

@@ -1,0 +1,313 @@
+//! The media threads. Each turns a wheel of 40 slots, half a millisecond apart; a leg sits in one slot
+//! and is served every 20 ms.
+//!
+//! Due times are absolute, so nothing drifts. After a stall a leg is served once, not once for every
+//! turn that it missed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::ear::FRAME;
+use super::leg::{Leg, LegConfig, Path};
+use super::line::Line;
+use super::port::{Port, link};
+use crate::audio::codec::Format;
+
+/// `[media]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Media threads; each carries about a thousand calls. Default 1.
+    pub threads: usize,
+    /// The address on which RTP from Asterisk is received. Default 127.0.0.1.
+    pub bind_address: IpAddr,
+    /// The address that Asterisk is told to send to, when it is not `bind_address` (NAT, or 0.0.0.0).
+    pub public_address: Option<IpAddr>,
+    /// The lowest and the highest UDP port to use; 0 and 0 let the system choose. Default 0, 0.
+    pub ports: (u16, u16),
+    /// Calls a thread carries at most. Default 1,500.
+    pub calls_per_thread: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            threads: 1,
+            bind_address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            public_address: None,
+            ports: (0, 0),
+            calls_per_thread: 1_500,
+        }
+    }
+}
+
+const SLOTS: u64 = 40;
+const SLOT: Duration = Duration::from_micros(500);
+/// Packets that a leg takes in one turn at most; a flood cannot hold up the others.
+const READS: usize = 8;
+/// Turns between two looks at a leg's sentry.
+const SENTRY: u64 = 50;
+/// Longer than any packet that is in use; what is longer still is cut and then refused.
+const DATAGRAM: usize = 2_048;
+
+/// Every media thread is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the media threads carry as many calls as they may")]
+pub struct Full;
+
+/// The threads. Dropping it ends them, with the legs they carry.
+pub struct Engine {
+    threads: Vec<Carrier>,
+    capacity: usize,
+}
+
+struct Carrier {
+    inbox: Arc<Inbox>,
+    thread: Thread,
+    handle: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    arrivals: Mutex<Vec<(Box<dyn Path>, Line)>>,
+    any: AtomicBool,
+    stop: AtomicBool,
+    load: AtomicUsize,
+    lateness: Lateness,
+}
+
+/// How late frames left: counts by upper bound.
+#[derive(Default)]
+pub struct Lateness([AtomicU64; BOUNDS_US.len() + 1]);
+
+const BOUNDS_US: [u64; 9] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
+
+impl Lateness {
+    fn record(&self, late: Duration, legs: u64) {
+        let micros = late.as_micros() as u64;
+        let bucket = BOUNDS_US.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS_US.len());
+        self.0[bucket].fetch_add(legs, Relaxed);
+    }
+}
+
+impl Engine {
+    pub fn start(settings: &Settings) -> io::Result<Engine> {
+        let threads = (0..settings.threads.max(1)).map(carrier).collect::<io::Result<Vec<_>>>()?;
+        Ok(Engine { threads, capacity: settings.calls_per_thread })
+    }
+
+    /// Starts the frame path of a call. `line` is connected already.
+    pub fn open(&self, line: Line, format: Format) -> Result<Port, Full> {
+        let config = LegConfig {
+            ssrc: rand::random(),
+            sequence: rand::random(),
+            timestamp: rand::random(),
+            ..LegConfig::new(format)
+        };
+        let (port, back) = link(format);
+        self.carry(line, Box::new(Leg::new(config, back)))?;
+        Ok(port)
+    }
+
+    /// Serves a frame path on the thread with the fewest.
+    pub fn carry(&self, line: Line, path: Box<dyn Path>) -> Result<(), Full> {
+        let load = |carrier: &&Carrier| carrier.inbox.load.load(Relaxed);
+        let carrier = self.threads.iter().min_by_key(load).ok_or(Full)?;
+        if carrier.inbox.load.fetch_add(1, Relaxed) >= self.capacity {
+            carrier.inbox.load.fetch_sub(1, Relaxed);
+            return Err(Full);
+        }
+        carrier.inbox.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push((path, line));
+        carrier.inbox.any.store(true, Release);
+        carrier.thread.unpark();
+        Ok(())
+    }
+
+    /// Legs that are served now.
+    pub fn legs(&self) -> usize {
+        self.threads.iter().map(|carrier| carrier.inbox.load.load(Relaxed)).sum()
+    }
+
+    /// How late frames have left so far: frames by upper bound in microseconds, the last without bound.
+    pub fn lateness(&self) -> BTreeMap<u64, u64> {
+        let bounds = BOUNDS_US.into_iter().chain([u64::MAX]);
+        let count = |n: usize| self.threads.iter().map(|c| c.inbox.lateness.0[n].load(Relaxed)).sum();
+        bounds.enumerate().map(|(n, bound)| (bound, count(n))).collect()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for carrier in &mut self.threads {
+            carrier.inbox.stop.store(true, Relaxed);
+            carrier.thread.unpark();
+        }
+        for carrier in &mut self.threads {
+            if let Some(handle) = carrier.handle.take() {
+                drop(handle.join());
+            }
+        }
+    }
+}
+
+fn carrier(number: usize) -> io::Result<Carrier> {
+    let inbox = Arc::new(Inbox::default());
+    let inside = inbox.clone();
+    let handle = thread::Builder::new().name(format!("media-{number}")).spawn(move || {
+        prefer_this_thread();
+        Wheel::new(&inside).run();
+    })?;
+    Ok(Carrier { inbox, thread: handle.thread().clone(), handle: Some(handle) })
+}
+
+/// Asks for a better place in the scheduler's queue. Without the right to it, frames leave a little less
+/// evenly on a busy machine; nothing else changes.
+fn prefer_this_thread() {
+    if rustix::process::setpriority_process(Some(rustix::thread::gettid()), -15).is_err() {
+        tracing::debug!(
+            "media threads run at normal priority: LimitNICE or CAP_SYS_NICE would allow a better one"
+        );
+    }
+}
+
+struct Seat {
+    path: Box<dyn Path>,
+    line: Line,
+    /// The turn of the wheel in which it was last served.
+    turn: u64,
+}
+
+struct Wheel<'a> {
+    inbox: &'a Inbox,
+    slots: Vec<Vec<Seat>>,
+    /// When step 0 was due.
+    start: Instant,
+    /// The step that is due next; one is half a millisecond.
+    step: u64,
+    buffer: Box<[u8; DATAGRAM]>,
+}
+
+impl<'a> Wheel<'a> {
+    fn new(inbox: &'a Inbox) -> Wheel<'a> {
+        Wheel {
+            inbox,
+            slots: (0..SLOTS).map(|_| Vec::with_capacity(64)).collect(),
+            start: Instant::now(),
+            step: 0,
+            buffer: Box::new([0; DATAGRAM]),
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.inbox.stop.load(Relaxed) {
+            if self.inbox.any.swap(false, Acquire) {
+                self.seat_arrivals();
+            }
+            match self.next_due() {
+                None => thread::park_timeout(Duration::from_millis(100)),
+                Some(due) => match due.checked_duration_since(Instant::now()) {
+                    // Woken early by an arrival or by nothing, it looks again.
+                    Some(wait) if !wait.is_zero() => thread::park_timeout(wait),
+                    _ => self.serve_step(due),
+                },
+            }
+        }
+    }
+
+    /// Moves on to the next slot with somebody in it and says when it is due.
+    fn next_due(&mut self) -> Option<Instant> {
+        let ahead = (0..SLOTS).find(|ahead| !self.slots[slot_of(self.step + ahead)].is_empty())?;
+        self.step += ahead;
+        Some(self.due())
+    }
+
+    fn due(&self) -> Instant {
+        self.start + SLOT * u32::try_from(self.step % STEPS_A_LAP).unwrap_or(0)
+    }
+
+    fn serve_step(&mut self, due: Instant) {
+        let now = Instant::now();
+        let late = now.saturating_duration_since(due);
+        let turn = self.step / SLOTS;
+        // Turns that were missed are over: the legs are told how many, not served for each.
+        let missed = late.as_micros() as u64 / FRAME.as_micros() as u64;
+        let (inbox, buffer) = (self.inbox, &mut self.buffer);
+        let slot = &mut self.slots[slot_of(self.step)];
+        inbox.lateness.record(late, slot.len() as u64);
+        slot.retain_mut(|seat| {
+            let stays = seat.serve(turn + missed, now, buffer);
+            if !stays {
+                inbox.load.fetch_sub(1, Relaxed);
+            }
+            stays
+        });
+        self.advance(1 + missed * SLOTS);
+    }
+
+    /// The origin moves with the wheel, so that the arithmetic never grows.
+    fn advance(&mut self, steps: u64) {
+        let before = self.step / STEPS_A_LAP;
+        self.step += steps;
+        let laps = self.step / STEPS_A_LAP - before;
+        self.start += SLOT * STEPS_A_LAP as u32 * laps as u32;
+    }
+
+    fn seat_arrivals(&mut self) {
+        if self.slots.iter().all(Vec::is_empty) {
+            // The wheel stood still. It starts again now.
+            self.step -= self.step % STEPS_A_LAP;
+            self.start = Instant::now();
+        }
+        let arrivals =
+            std::mem::take(&mut *self.inbox.arrivals.lock().unwrap_or_else(PoisonError::into_inner));
+        for (path, line) in arrivals {
+            let emptiest =
+                (0..SLOTS).min_by_key(|ahead| self.slots[slot_of(self.step + ahead)].len()).unwrap_or(0);
+            let step = self.step + emptiest;
+            let turn = (step / SLOTS).saturating_sub(1);
+            self.slots[slot_of(step)].push(Seat { path, line, turn });
+        }
+    }
+}
+
+/// An hour of steps: a whole number of turns.
+const STEPS_A_LAP: u64 = 3_600 * 50 * SLOTS;
+
+fn slot_of(step: u64) -> usize {
+    (step % SLOTS) as usize
+}
+
+impl Seat {
+    /// Serves the leg once; false when it is closed.
+    fn serve(&mut self, turn: u64, now: Instant, buffer: &mut [u8; DATAGRAM]) -> bool {
+        if self.path.is_closed() {
+            return false;
+        }
+        for _ in 0..READS {
+            match self.line.receive(&mut buffer[..]) {
+                Some(len) => self.path.receive(&buffer[..len], now),
+                None => break,
+            }
+        }
+        if turn.is_multiple_of(SENTRY) {
+            let strangers = self.line.strangers();
+            if strangers > 0 {
+                self.path.count_strangers(strangers);
+            }
+        }
+        let ticks = turn.saturating_sub(self.turn).max(1);
+        self.turn = turn;
+        let packet = self.path.tick(now, u32::try_from(ticks).unwrap_or(u32::MAX));
+        self.line.send(packet);
+        true
+    }
+}

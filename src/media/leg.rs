@@ -1,0 +1,372 @@
+//! One call's frame path, both ways, without a socket or a clock: packets and times are arguments.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::ear::Ear;
+use super::playout::Playout;
+use super::port::Backend;
+use crate::audio::codec::{Encoder, Format, MAX_PAYLOAD, MAX_READ_PAYLOAD};
+use crate::audio::frame::MAX_FRAME;
+use crate::audio::vad::Thresholds;
+use crate::rtp::jitter::{Jitter, Next, Verdict};
+use crate::rtp::packet::{HEADER, Packet, write_header};
+use crate::rtp::quality::Quality;
+
+/// What a leg needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct LegConfig {
+    pub format: Format,
+    pub thresholds: Thresholds,
+    /// Ticks of 20 ms that a missing packet is waited for.
+    pub patience: u32,
+    /// Where the stream begins; random, so that it cannot be guessed (RFC 3550, section 5.1).
+    pub ssrc: u32,
+    pub sequence: u16,
+    pub timestamp: u32,
+}
+
+impl LegConfig {
+    /// The defaults for `format`, with a stream that begins at zero.
+    pub fn new(format: Format) -> LegConfig {
+        LegConfig {
+            format,
+            thresholds: Thresholds::default(),
+            patience: 2,
+            ssrc: 1,
+            sequence: 0,
+            timestamp: 0,
+        }
+    }
+}
+
+/// Ticks without a packet after which the caller is taken to send nothing at all: the time of the
+/// longest packet that is in use.
+const QUIET: u32 = 3;
+
+/// Ticks between two updates of the counts that the call can read.
+const PUBLISH: u32 = 50;
+
+/// What a media thread serves: a call's leg, or in a benchmark something that does nothing.
+pub trait Path: Send {
+    /// Takes a packet from Asterisk.
+    fn receive(&mut self, bytes: &[u8], now: Instant);
+
+    /// 20 ms have passed, or `ticks` times that after a stall. Gives the packet to send.
+    fn tick(&mut self, now: Instant, ticks: u32) -> &[u8];
+
+    /// Packets from anyone but Asterisk were seen.
+    fn count_strangers(&self, packets: u64);
+
+    /// The call has let go of its end.
+    fn is_closed(&self) -> bool;
+}
+
+pub struct Leg {
+    format: Format,
+    jitter: Jitter<MAX_READ_PAYLOAD>,
+    quality: Quality,
+    ear: Ear,
+    playout: Playout,
+    encoder: Encoder,
+    back: Backend,
+    began: Option<Instant>,
+    /// Frames heard since the last tick.
+    fresh: u32,
+    /// Ticks in a row without one.
+    quiet: u32,
+    out: Out,
+    since_publish: u32,
+}
+
+/// The stream that is sent.
+struct Out {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    /// Was the last frame speech? The first of a talkspurt carries the marker (RFC 3551, section 4.1).
+    talking: bool,
+    packet: [u8; HEADER + MAX_PAYLOAD],
+}
+
+impl Leg {
+    pub fn new(config: LegConfig, back: Backend) -> Leg {
+        let LegConfig { format, thresholds, patience, ssrc, sequence, timestamp } = config;
+        Leg {
+            format,
+            jitter: Jitter::new(patience),
+            quality: Quality::default(),
+            ear: Ear::new(format, thresholds),
+            playout: Playout::new(format.rate()),
+            encoder: Encoder::new(format),
+            back,
+            began: None,
+            fresh: 0,
+            quiet: 0,
+            out: Out { ssrc, sequence, timestamp, talking: false, packet: [0; HEADER + MAX_PAYLOAD] },
+            since_publish: 0,
+        }
+    }
+}
+
+impl Path for Leg {
+    fn receive(&mut self, bytes: &[u8], now: Instant) {
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) if packet.payload_type == self.format.payload_type() => packet,
+            _ => {
+                self.quality.malformed += 1;
+                return;
+            }
+        };
+        let began = *self.began.get_or_insert(now);
+        let arrival = now.saturating_duration_since(began).as_secs_f64() * f64::from(self.format.clock());
+        match self.jitter.insert(packet.ssrc, packet.sequence, packet.payload) {
+            Verdict::Due => self.hear(packet.payload, now),
+            Verdict::Kept => {}
+            Verdict::Duplicate => {
+                self.quality.duplicate += 1;
+                return;
+            }
+            Verdict::Late => {
+                self.quality.late += 1;
+                return;
+            }
+            Verdict::Restarted { lost } => {
+                self.quality.lost += u64::from(lost);
+                self.quality.restarted();
+                self.hear(packet.payload, now);
+            }
+        }
+        self.quality.arrived(packet.timestamp, arrival as i64);
+        self.drain(now);
+    }
+
+    fn tick(&mut self, now: Instant, ticks: u32) -> &[u8] {
+        self.jitter.tick();
+        self.drain(now);
+        self.keep_time(now);
+        self.since_publish += 1;
+        if self.since_publish >= PUBLISH {
+            self.since_publish = 0;
+            self.publish();
+        }
+        self.speak(ticks)
+    }
+
+    fn count_strangers(&self, packets: u64) {
+        self.back.shared.strangers.fetch_add(packets, Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        let closed = self.back.shared.closed.load(Relaxed);
+        if closed {
+            self.publish();
+        }
+        closed
+    }
+}
+
+impl Leg {
+    /// Makes the counts readable for the call.
+    fn publish(&self) {
+        self.back.shared.publish(&self.quality, self.format.clock());
+    }
+
+    fn drain(&mut self, now: Instant) {
+        let Leg { jitter, ear, quality, back, fresh, .. } = self;
+        loop {
+            match jitter.next() {
+                Next::Payload(payload) => match ear.hear(payload, now, back) {
+                    Ok(frames) => *fresh += frames,
+                    Err(_) => quality.malformed += 1,
+                },
+                Next::Lost => {
+                    quality.lost += 1;
+                    *fresh += 1;
+                    ear.conceal(now, back);
+                }
+                Next::Wait => return,
+            }
+        }
+    }
+
+    fn hear(&mut self, payload: &[u8], now: Instant) {
+        match self.ear.hear(payload, now, &mut self.back) {
+            Ok(frames) => self.fresh += frames,
+            Err(_) => self.quality.malformed += 1,
+        }
+    }
+
+    /// A caller whose device sends nothing is silent, and that silence lasts as long as any other.
+    fn keep_time(&mut self, now: Instant) {
+        if std::mem::take(&mut self.fresh) > 0 || self.jitter.has_gap() || self.began.is_none() {
+            self.quiet = 0;
+            return;
+        }
+        self.quiet += 1;
+        let missing = match self.quiet {
+            QUIET => QUIET,
+            quiet if quiet > QUIET => 1,
+            _ => return,
+        };
+        self.quality.restarted();
+        for _ in 0..missing {
+            self.ear.hear_nothing(now, &mut self.back);
+        }
+    }
+
+    /// The next packet. After a stall the timestamp says how long it was; nothing is sent twice as fast.
+    fn speak(&mut self, ticks: u32) -> &[u8] {
+        let mut frame = [0; MAX_FRAME];
+        let frame = &mut frame[..self.format.frame_len()];
+        let talking = self.playout.fill(frame, &mut self.back);
+        let Some((header, payload)) = self.out.packet.split_first_chunk_mut::<HEADER>() else { return &[] };
+        let Some(payload) = payload.first_chunk_mut::<MAX_PAYLOAD>() else { return &[] };
+        let len = self.encoder.encode(frame, payload);
+        let step = self.format.clock() / 50;
+        self.out.timestamp = self.out.timestamp.wrapping_add(step * ticks);
+        self.out.sequence = self.out.sequence.wrapping_add(1);
+        let packet = Packet {
+            marker: talking && !self.out.talking,
+            payload_type: self.format.payload_type(),
+            sequence: self.out.sequence,
+            timestamp: self.out.timestamp,
+            ssrc: self.out.ssrc,
+            payload: &[],
+        };
+        write_header(header, &packet);
+        self.out.talking = talking;
+        self.back.shared.sent.fetch_add(1, Relaxed);
+        &self.out.packet[..HEADER + len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::media::ear::FRAME;
+    use crate::media::hearing::Hearing;
+    use crate::media::port::{Event, Port, SpeechTag, link};
+
+    /// A leg, its call and a clock that stands still until it is told to go on.
+    struct Bench {
+        leg: Leg,
+        port: Port,
+        now: Instant,
+        sequence: u16,
+        timestamp: u32,
+    }
+
+    impl Bench {
+        fn new(format: Format) -> Bench {
+            let (port, back) = link(format);
+            let leg = Leg::new(LegConfig::new(format), back);
+            Bench { leg, port, now: Instant::now(), sequence: 7, timestamp: 9 }
+        }
+
+        /// One packet from Asterisk; `None` is lost on the way.
+        fn packet(&mut self, payload: Option<&[u8]>) {
+            self.sequence = self.sequence.wrapping_add(1);
+            self.timestamp = self.timestamp.wrapping_add(self.leg.format.clock() / 50);
+            let Some(payload) = payload else { return };
+            let mut header = [0; HEADER];
+            let packet = Packet {
+                marker: false,
+                payload_type: self.leg.format.payload_type(),
+                sequence: self.sequence,
+                timestamp: self.timestamp,
+                ssrc: 5,
+                payload,
+            };
+            write_header(&mut header, &packet);
+            self.leg.receive(&[&header[..], payload].concat(), self.now);
+        }
+
+        fn tick(&mut self) -> Vec<u8> {
+            self.now += FRAME;
+            self.leg.tick(self.now, 1).to_vec()
+        }
+
+        fn heard(&mut self) -> u64 {
+            let mut hearing = Hearing::new(self.leg.format.rate());
+            self.port.fetch(&mut hearing);
+            hearing.end()
+        }
+    }
+
+    #[test]
+    fn every_frame_is_heard_and_losses_are_filled() {
+        let mut bench = Bench::new(Format::Ulaw);
+        for n in 0..100 {
+            bench.packet((n % 10 != 5).then_some(&[0x55; 160]));
+            bench.tick();
+        }
+        assert_eq!(bench.heard(), 100 * 160);
+        bench.leg.publish();
+        let report = bench.port.report();
+        assert_eq!((report.received, report.lost, report.malformed), (90, 10, 0));
+    }
+
+    #[test]
+    fn a_silent_line_keeps_time() {
+        let mut bench = Bench::new(Format::Ulaw);
+        bench.packet(Some(&[0x55; 160]));
+        (0..11).for_each(|_| drop(bench.tick()));
+        assert_eq!(bench.heard(), 11 * 160, "one frame came, ten were silent");
+    }
+
+    #[test]
+    fn nothing_is_heard_before_the_first_packet() {
+        let mut bench = Bench::new(Format::Slin16);
+        (0..10).for_each(|_| drop(bench.tick()));
+        assert_eq!(bench.heard(), 0);
+    }
+
+    #[test]
+    fn garbage_is_counted_and_dropped() {
+        let mut bench = Bench::new(Format::Opus);
+        let now = bench.now;
+        for bytes in [&b""[..], b"short", &[0xFF; 50], &[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]] {
+            bench.leg.receive(bytes, now);
+        }
+        bench.packet(Some(&[0xFF; 3]));
+        bench.leg.publish();
+        assert_eq!(bench.port.report().malformed, 5);
+        assert_eq!(bench.heard(), 0);
+    }
+
+    #[test]
+    fn packets_go_out_evenly_and_a_stall_shows_in_the_timestamp() {
+        let mut bench = Bench::new(Format::Opus);
+        let first = bench.tick();
+        bench.now += 5 * FRAME;
+        let second = bench.leg.tick(bench.now, 5).to_vec();
+        let (first, second) = (Packet::parse(&first).unwrap(), Packet::parse(&second).unwrap());
+        assert_eq!(second.sequence, first.sequence.wrapping_add(1));
+        assert_eq!(second.timestamp - first.timestamp, 5 * 960);
+    }
+
+    #[test]
+    fn a_talkspurt_begins_with_a_marker() {
+        let mut bench = Bench::new(Format::Alaw);
+        let marker = |bytes: Vec<u8>| Packet::parse(&bytes).unwrap().marker;
+        assert!(!marker(bench.tick()));
+        assert!(bench.port.play(SpeechTag(1), vec![900; 320].into(), true));
+        assert!(marker(bench.tick()));
+        assert!(!marker(bench.tick()));
+        assert!(!marker(bench.tick()));
+        assert_eq!(bench.port.next_event(), Some(Event::PlaybackStarted { speech: SpeechTag(1) }));
+        let ended = Event::PlaybackEnded { speech: SpeechTag(1), position: Duration::from_millis(40) };
+        assert_eq!(bench.port.next_event(), Some(ended));
+    }
+
+    #[test]
+    fn a_leg_whose_call_is_gone_is_closed() {
+        let Bench { leg, port, .. } = Bench::new(Format::Ulaw);
+        assert!(!leg.is_closed());
+        drop(port);
+        assert!(leg.is_closed());
+    }
+}

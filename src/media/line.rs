@@ -1,0 +1,120 @@
+//! A call's UDP socket: one that only Asterisk can reach, and a sentry for everybody else.
+//!
+//! The socket is connected to the address that Asterisk announced, so the kernel itself keeps
+//! strangers' packets out of its queue, however many there are. The sentry shares the port and
+//! receives just those, to be counted.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+
+pub struct Line {
+    socket: UdpSocket,
+    sentry: UdpSocket,
+    local: SocketAddr,
+}
+
+/// Bytes that the kernel queues: 250 ms of 16-bit linear is 8 kB; packets count with their overhead.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+/// The sentry counts; it need not keep a flood.
+const SENTRY_BUFFER: usize = 4 * 1024;
+
+impl Line {
+    /// Binds a free port of `address`, within `ports` unless that is `0..=0`.
+    pub fn bind(address: IpAddr, ports: (u16, u16), start: u16) -> io::Result<Line> {
+        let (first, last) = ports;
+        if first == 0 {
+            return Line::bind_port(SocketAddr::new(address, 0));
+        }
+        let count = u32::from(last.saturating_sub(first)) + 1;
+        let candidates = (0..count).map(|n| first + ((u32::from(start) + n) % count) as u16);
+        let mut fault = io::Error::from(io::ErrorKind::AddrInUse);
+        for port in candidates {
+            match Line::bind_port(SocketAddr::new(address, port)) {
+                Ok(line) => return Ok(line),
+                Err(error) => fault = error,
+            }
+        }
+        Err(fault)
+    }
+
+    /// A first socket without a shared port finds out whether the port is free, then gives way to two.
+    fn bind_port(address: SocketAddr) -> io::Result<Line> {
+        let local = UdpSocket::bind(address)?.local_addr()?;
+        let socket = open(local, RECEIVE_BUFFER)?;
+        let sentry = open(local, SENTRY_BUFFER)?;
+        Ok(Line { socket, sentry, local })
+    }
+
+    /// Where Asterisk is to send to.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Accepts packets from `peer` alone from now on, and forgets what came before.
+    pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        self.socket.connect(peer)?;
+        let mut scrap = [0; 16];
+        while self.socket.recv(&mut scrap).is_ok() {}
+        Ok(())
+    }
+
+    /// A packet of Asterisk's, if one is there.
+    pub fn receive(&self, buffer: &mut [u8]) -> Option<usize> {
+        self.socket.recv(buffer).ok()
+    }
+
+    /// Sends a packet. A full queue or an unreachable peer loses it, as the network might.
+    pub fn send(&self, packet: &[u8]) -> bool {
+        self.socket.send(packet).is_ok()
+    }
+
+    /// How many packets of strangers are waiting, up to a bound; they are dropped.
+    pub fn strangers(&self) -> u64 {
+        let mut scrap = [0; 16];
+        (0..64).take_while(|_| self.sentry.recv(&mut scrap).is_ok()).count() as u64
+    }
+}
+
+fn open(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    sockopt::set_socket_recv_buffer_size(&socket, buffer)?;
+    bind(&socket, &address)?;
+    Ok(UdpSocket::from(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn strangers_are_counted_and_not_heard() {
+        let line = Line::bind(HOME, (0, 0), 0).unwrap();
+        let (peer, stranger) = (UdpSocket::bind((HOME, 0)).unwrap(), UdpSocket::bind((HOME, 0)).unwrap());
+        stranger.send_to(b"early", line.local()).unwrap();
+        line.connect(peer.local_addr().unwrap()).unwrap();
+        for _ in 0..3 {
+            stranger.send_to(b"forged", line.local()).unwrap();
+        }
+        peer.send_to(b"true", line.local()).unwrap();
+        let mut buffer = [0; 32];
+        assert_eq!(line.receive(&mut buffer).map(|len| buffer[..len].to_vec()), Some(b"true".to_vec()));
+        assert_eq!(line.receive(&mut buffer), None);
+        assert!(line.strangers() >= 3);
+        assert!(line.send(b"hello"));
+        assert_eq!(peer.recv(&mut buffer).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_range_that_is_used_up_is_an_error() {
+        let first = Line::bind(HOME, (0, 0), 0).unwrap();
+        let port = first.local().port();
+        assert!(Line::bind(HOME, (port, port), 0).is_err());
+    }
+}

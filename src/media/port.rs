@@ -1,0 +1,255 @@
+//! What the call's task and the media thread hold of one another: bounded rings and a bell.
+//!
+//! Neither side ever waits for the other. The media thread rings the bell; the call drains.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::hearing::Hearing;
+use crate::audio::codec::Format;
+use crate::rtp::quality::Quality;
+
+/// Names one utterance of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpeechTag(pub u32);
+
+/// What the call should know. Positions of the caller's audio count the samples that were heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    SpeechStarted {
+        at: Instant,
+        position: u64,
+    },
+    SpeechPaused {
+        at: Instant,
+        position: u64,
+    },
+    PlaybackStarted {
+        speech: SpeechTag,
+    },
+    /// How much of an utterance has left so far: ten times a second, and when it is paused.
+    Played {
+        speech: SpeechTag,
+        position: Duration,
+    },
+    PlaybackEnded {
+        speech: SpeechTag,
+        position: Duration,
+    },
+}
+
+/// Samples of an utterance on their way out.
+pub(super) struct Piece {
+    pub speech: SpeechTag,
+    pub samples: Arc<[i16]>,
+    pub last: bool,
+    /// Pieces of an epoch that was flushed are dropped.
+    pub epoch: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    Pause,
+    Resume,
+    /// Drop every piece of an epoch before this one.
+    Flush(u32),
+}
+
+/// Pieces that wait to be played.
+const PIECES: usize = 64;
+const CONTROLS: usize = 32;
+const EVENTS: usize = 256;
+/// Seconds of the caller's audio that wait to be fetched.
+const HEARD_SECONDS: usize = 5;
+
+/// The media thread's end.
+pub struct Backend {
+    pub(super) pieces: Consumer<Piece>,
+    pub(super) controls: Consumer<Control>,
+    pub(super) events: Producer<Event>,
+    pub(super) heard: Producer<i16>,
+    pub(super) spent: Producer<Arc<[i16]>>,
+    pub(super) bell: Arc<Notify>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Backend {
+    /// Tells the call. An event that finds the ring full is counted; the ring holds seconds of them.
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.events.push(event).is_err() {
+            self.shared.missed.fetch_add(1, Relaxed);
+        }
+        self.bell.notify_one();
+    }
+}
+
+/// Counts that the call reads while the media thread writes them.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub closed: AtomicBool,
+    pub received: AtomicU64,
+    pub lost: AtomicU64,
+    pub late: AtomicU64,
+    pub duplicate: AtomicU64,
+    pub malformed: AtomicU64,
+    pub strangers: AtomicU64,
+    pub sent: AtomicU64,
+    pub missed: AtomicU64,
+    jitter_us: AtomicU64,
+    mos_thousandths: AtomicU64,
+}
+
+impl Shared {
+    pub fn publish(&self, quality: &Quality, clock: u32) {
+        self.received.store(quality.received, Relaxed);
+        self.lost.store(quality.lost, Relaxed);
+        self.late.store(quality.late, Relaxed);
+        self.duplicate.store(quality.duplicate, Relaxed);
+        self.malformed.store(quality.malformed, Relaxed);
+        self.jitter_us.store(quality.jitter(clock).as_micros() as u64, Relaxed);
+        self.mos_thousandths.store((quality.mos(clock) * 1_000.0) as u64, Relaxed);
+    }
+}
+
+/// How a leg fared, for the call record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub format: &'static str,
+    pub received: u64,
+    pub lost: u64,
+    pub late: u64,
+    pub duplicate: u64,
+    /// No RTP, or not of the call's format.
+    pub malformed: u64,
+    /// Packets from anyone but Asterisk; they were dropped.
+    pub strangers: u64,
+    pub sent: u64,
+    pub jitter_ms: f64,
+    /// Estimated mean opinion score of what the agent heard, 1.0 to 4.5.
+    pub mos: f64,
+}
+
+/// The call's end.
+pub struct Port {
+    format: Format,
+    pieces: Producer<Piece>,
+    controls: Producer<Control>,
+    events: Consumer<Event>,
+    heard: Consumer<i16>,
+    spent: Consumer<Arc<[i16]>>,
+    bell: Arc<Notify>,
+    shared: Arc<Shared>,
+    epoch: u32,
+}
+
+/// Both ends of a leg in `format`.
+pub fn link(format: Format) -> (Port, Backend) {
+    let (pieces_in, pieces) = RingBuffer::new(PIECES);
+    let (controls_in, controls) = RingBuffer::new(CONTROLS);
+    let (events, events_out) = RingBuffer::new(EVENTS);
+    let (heard, heard_out) = RingBuffer::new(HEARD_SECONDS * format.rate() as usize);
+    let (spent, spent_out) = RingBuffer::new(2 * PIECES);
+    let (bell, shared) = (Arc::new(Notify::new()), Arc::new(Shared::default()));
+    let port = Port {
+        format,
+        pieces: pieces_in,
+        controls: controls_in,
+        events: events_out,
+        heard: heard_out,
+        spent: spent_out,
+        bell: bell.clone(),
+        shared: shared.clone(),
+        epoch: 0,
+    };
+    (port, Backend { pieces, controls, events, heard, spent, bell, shared })
+}
+
+impl Port {
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Queues samples, at the format's rate, behind what is queued already. `last` ends the utterance; the
+    /// samples may be none. False when the queue is full: try again after the next event.
+    #[must_use]
+    pub fn play(&mut self, speech: SpeechTag, samples: Arc<[i16]>, last: bool) -> bool {
+        self.pieces.push(Piece { speech, samples, last, epoch: self.epoch }).is_ok()
+    }
+
+    /// Is there room for another piece?
+    pub fn has_room(&self) -> bool {
+        self.pieces.slots() > 0
+    }
+
+    /// Stops the playback where it is.
+    pub fn pause(&mut self) {
+        self.control(Control::Pause);
+    }
+
+    /// Goes on where `pause` stopped.
+    pub fn resume(&mut self) {
+        self.control(Control::Resume);
+    }
+
+    /// Drops all that is queued or playing, and ends a pause.
+    pub fn flush(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.control(Control::Flush(self.epoch));
+    }
+
+    /// The media thread empties the ring every 20 ms, and a call gives a few controls a second at most.
+    fn control(&mut self, control: Control) {
+        if self.controls.push(control).is_err() {
+            tracing::error!("the media thread does not take its controls");
+        }
+    }
+
+    /// Waits until something may have happened. Then drain [`Port::next_event`] and [`Port::fetch`].
+    pub async fn woken(&self) {
+        self.bell.notified().await;
+    }
+
+    pub fn next_event(&mut self) -> Option<Event> {
+        // What was played is freed here, not on the media thread.
+        while self.spent.pop().is_ok() {}
+        self.events.pop().ok()
+    }
+
+    /// Moves what was heard of the caller into `hearing`.
+    pub fn fetch(&mut self, hearing: &mut Hearing) {
+        let count = self.heard.slots();
+        if let Ok(chunk) = self.heard.read_chunk(count) {
+            let (first, second) = chunk.as_slices();
+            hearing.append(first);
+            hearing.append(second);
+            chunk.commit_all();
+        }
+    }
+
+    pub fn report(&self) -> Report {
+        let shared = &self.shared;
+        Report {
+            format: self.format.name(),
+            received: shared.received.load(Relaxed),
+            lost: shared.lost.load(Relaxed),
+            late: shared.late.load(Relaxed),
+            duplicate: shared.duplicate.load(Relaxed),
+            malformed: shared.malformed.load(Relaxed),
+            strangers: shared.strangers.load(Relaxed),
+            sent: shared.sent.load(Relaxed),
+            jitter_ms: shared.jitter_us.load(Relaxed) as f64 / 1_000.0,
+            mos: shared.mos_thousandths.load(Relaxed) as f64 / 1_000.0,
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Relaxed);
+    }
+}
