@@ -1,0 +1,144 @@
+//! One run: so many calls for a few seconds, and what became of their packets.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::socket::SockaddrIn;
+use nix::unistd::Pid;
+use vca::audio::codec::Format;
+use vca::media::{Engine, Hearing, Line, Port, Settings, SpeechTag};
+
+use super::load::{Load, Received, espeak};
+use super::path::Bare;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Sockets, wheel and packets alone.
+    Floor,
+    /// All that a call needs.
+    Product,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub p99_ms: f64,
+    /// Packets that did not arrive at the daemon, and at the callers.
+    lost_in: u64,
+    lost_out: u64,
+}
+
+impl Outcome {
+    pub fn keeps(&self, p99_ms: f64) -> bool {
+        self.p99_ms < p99_ms && self.lost_in == 0 && self.lost_out == 0
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p99 {:.3} ms, lost {} in, {} out", self.p99_ms, self.lost_in, self.lost_out)
+    }
+}
+
+const WARM_UP: Duration = Duration::from_secs(2);
+const MEASURED: Duration = Duration::from_secs(4);
+
+/// Keeps this thread, and those that it starts, on one core.
+pub fn pin(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core).expect("a core's number");
+    if sched_setaffinity(Pid::from_raw(0), &cores).is_err() {
+        eprintln!("cannot pin to core {core}: the figures are of an unpinned run");
+    }
+}
+
+pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
+    let load = Load::bind();
+    let peer = SocketAddr::V4(load.address);
+    let engine =
+        Engine::start(&Settings { calls_per_thread: calls, ..Settings::default() }).expect("a media thread");
+    let lines = (0..calls).map(|_| Line::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), (0, 0), 0).expect("a port"));
+    let (mut ports, mut addresses) = (Vec::new(), Vec::new());
+    let (received, closed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    for line in lines {
+        line.connect(peer).expect("loopback");
+        addresses.push(SockaddrIn::new(127, 0, 0, 1, line.local().port()));
+        match kind {
+            Kind::Floor => {
+                engine.carry(line, Box::new(Bare::new(received.clone(), closed.clone()))).expect("room")
+            }
+            Kind::Product => ports.push(engine.open(line, Format::Ulaw).expect("room")),
+        }
+    }
+    let (back, sent) = thread::scope(|scope| {
+        let loader = scope.spawn(|| {
+            pin(1);
+            let from = Instant::now() + WARM_UP;
+            load.run(&addresses, speech, from, from + MEASURED)
+        });
+        let done = Arc::new(AtomicBool::new(false));
+        let finished = done.clone();
+        let task = scope.spawn(|| {
+            pin(1);
+            attend(&mut ports, &finished);
+        });
+        let outcome = loader.join().expect("the load ends");
+        done.store(true, Relaxed);
+        task.join().expect("the calls' side ends");
+        outcome
+    });
+    thread::sleep(Duration::from_millis(1_100));
+    let arrived = match kind {
+        Kind::Floor => received.load(Relaxed),
+        Kind::Product => closed_ports(ports),
+    };
+    closed.store(true, Relaxed);
+    drop(engine);
+    Outcome { lost_in: (sent * calls as u64).saturating_sub(arrived), ..judge(&back, calls) }
+}
+
+/// The counts of all calls together.
+fn closed_ports(ports: Vec<Port>) -> u64 {
+    ports.iter().map(|port| port.report().received).sum()
+}
+
+/// The calls' tasks: they keep the agent speaking and fetch what the caller says.
+fn attend(ports: &mut [Port], done: &AtomicBool) {
+    let clip: Arc<[i16]> = espeak("We are open from nine to five, and on Saturday until noon.").samples;
+    let mut hearing = Hearing::new(8_000);
+    while !done.load(Relaxed) {
+        for port in ports.iter_mut() {
+            while port.next_event().is_some() {}
+            port.fetch(&mut hearing);
+            hearing.forget(hearing.end());
+            if port.has_room() {
+                let _ = port.play(SpeechTag(1), clip.clone(), false);
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The pacing error of a packet is its distance from its call's own 20 ms grid.
+fn judge(back: &Received, calls: usize) -> Outcome {
+    let mut errors = Vec::new();
+    let mut lost = 0;
+    for arrivals in back.arrivals.values() {
+        let first = arrivals[0].as_secs_f64();
+        let expected = ((arrivals[arrivals.len() - 1].as_secs_f64() - first) / 0.02).round() as u64 + 1;
+        lost += expected.saturating_sub(arrivals.len() as u64);
+        let offsets = arrivals.iter().enumerate().map(|(n, at)| at.as_secs_f64() - first - 0.02 * n as f64);
+        let mut offsets: Vec<f64> = offsets.collect();
+        offsets.sort_by(f64::total_cmp);
+        let grid = offsets[offsets.len() / 2];
+        errors.extend(offsets.iter().map(|offset| (offset - grid).abs() * 1_000.0));
+    }
+    errors.sort_by(f64::total_cmp);
+    let silent = calls.saturating_sub(back.arrivals.len()) as u64;
+    let p99_ms = errors.get(errors.len() * 99 / 100).copied().unwrap_or(f64::INFINITY);
+    Outcome { p99_ms, lost_in: 0, lost_out: lost + silent }
+}
