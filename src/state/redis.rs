@@ -35,6 +35,11 @@ impl Redis {
             let example = "redis://localhost:6379/0";
             StateError::Invalid(format!("the Redis URL cannot be used ({what}); write it as in {example}"))
         };
+        // The client takes any scheme for Redis, even http.
+        let scheme = url.expose_secret().split_once("://").map_or("", |(scheme, _)| scheme);
+        if !scheme.starts_with("redis") && !scheme.starts_with("valkey") {
+            return Err(invalid("it does not begin with redis://"));
+        }
         let mut config = Config::from_url(url.expose_secret()).map_err(|error| invalid(error.details()))?;
         // Without fail_fast=false and the unresponsive check, a connection that broke is not made again.
         config.fail_fast = false;
@@ -152,9 +157,18 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_used_is_refused_without_being_shown() {
-        let url = SecretString::from("http://user:hunter2@nowhere");
-        let error = Redis::new(&url, &Settings::default()).err().map(|error| error.to_string());
-        let error = error.expect("it is no Redis URL");
-        assert!(error.contains("redis://localhost:6379/0") && !error.contains("hunter2"), "{error}");
+        for url in [
+            "http://user:hunter2@nowhere",
+            "hunter2",
+            "redis://user:hunter2@host:port",
+            "redis://:hunter2@h/x",
+        ] {
+            let made = Redis::new(&SecretString::from(url), &Settings::default());
+            let error = made.err().map(|error| error.to_string()).expect(url);
+            assert!(
+                error.contains("redis://localhost:6379/0") && !error.contains("hunter2"),
+                "{url}: {error}"
+            );
+        }
     }
 }

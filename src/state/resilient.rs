@@ -79,7 +79,7 @@ impl Shared {
             return;
         }
         if let Err(error) = self.write(call, what).await {
-            self.note(call, what);
+            self.debts().note(call, what, self.capacity);
             self.mark_down(&error);
         }
     }
@@ -116,21 +116,13 @@ impl Shared {
         }
     }
 
+    /// One lock for both: between a look and a note, the last debt might be settled and the note overlooked.
     fn note_if_down(&self, call: CallId, what: Owed) -> bool {
-        let down = self.debts().down;
-        if down {
-            self.note(call, what);
+        let mut debts = self.debts();
+        if debts.down {
+            debts.note(call, what, self.capacity);
         }
-        down
-    }
-
-    fn note(&self, call: CallId, what: Owed) {
-        let capacity = self.capacity;
-        let owed = &mut self.debts().owed;
-        // A call more than fits is left to the time to live.
-        if owed.len() < capacity || owed.contains_key(&call) {
-            owed.insert(call, what);
-        }
+        debts.down
     }
 
     fn mark_down(&self, error: &StateError) {
@@ -167,6 +159,15 @@ impl Shared {
 
     fn debts(&self) -> MutexGuard<'_, Debts> {
         self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Debts {
+    /// A call more than fits is left to the time to live.
+    fn note(&mut self, call: CallId, what: Owed, capacity: usize) {
+        if self.owed.len() < capacity || self.owed.contains_key(&call) {
+            self.owed.insert(call, what);
+        }
     }
 }
 

@@ -103,6 +103,7 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
         ErrorKind::CheckViolation | ErrorKind::NotNullViolation => {
             StoreError::invalid(format_args!("the data's rules forbid it: {}", error.message()))
         }
+        _ if is_bad_value(error) => StoreError::invalid("the database cannot keep such a value"),
         _ if is_passing(error) => StoreError::Unavailable { what: error.to_string() },
         _ => StoreError::Other(error.to_string()),
     }
@@ -116,6 +117,13 @@ fn is_passing(error: &dyn DatabaseError) -> bool {
     } else {
         postgres_passes(&code)
     }
+}
+
+/// PostgreSQL's class 22, data exception: a NUL in a text, a year beyond its calendar.
+fn is_bad_value(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .is_some_and(|error| error.code().starts_with("22"))
 }
 
 fn sqlite_passes(code: &str) -> bool {

@@ -22,7 +22,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// One thing to be written.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a queue of a few thousand; a box each would cost more")]
 pub enum Entry {
     /// A call is there.
     Begin(Call),

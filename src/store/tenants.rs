@@ -133,3 +133,18 @@ impl TryFrom<Row> for Tenant {
 fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_a_change_and_absence_is_none() {
+        let limit =
+            |json| serde_json::from_str(json).map(|changes: TenantChanges| changes.max_concurrent_calls);
+        assert_eq!(limit("{}").ok(), Some(None));
+        assert_eq!(limit(r#"{"max_concurrent_calls": null}"#).ok(), Some(Some(None)));
+        assert_eq!(limit(r#"{"max_concurrent_calls": 3}"#).ok(), Some(Some(Some(3))));
+        assert!(limit(r#"{"max_calls": 3}"#).is_err(), "an unknown key");
+    }
+}

@@ -1,6 +1,6 @@
 //! Values to try the store with.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use serde_json::json;
 
 use crate::store::{NewProfile, kept};
@@ -79,7 +79,7 @@ pub fn completed(call: &Call) -> Call {
         disposition: Some("caller_left".to_owned()),
         hangup_cause: Some(16),
         answered_at: Some(call.started_at),
-        ended_at: Some(kept(Utc::now())),
+        ended_at: Some(call.started_at + TimeDelta::seconds(60)),
         codec: Some("ulaw".to_owned()),
         media: Some(json!({"loss": 0.25, "mos": 4.4})),
         ..call.clone()
@@ -98,6 +98,6 @@ pub fn turn(call: &Call, n: u32) -> CallTurn {
         reply_ms: Some(200),
         commit_ms: None,
         audio_ms: Some(u32::MAX),
-        at: kept(Utc::now()),
+        at: call.started_at + TimeDelta::seconds(n.into()),
     }
 }
