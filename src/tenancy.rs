@@ -241,3 +241,62 @@ pub struct ProfileSettings {
     pub phrases: std::collections::BTreeMap<String, String>,
     pub turn: turn::Overrides,
 }
+
+/// What a called number leads to. Without a `profile` nobody is there to answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    pub number: PhoneNumber,
+    pub tenant: Tenant,
+    /// The tenant's default profile.
+    pub profile: Option<AiProfile>,
+}
+
+/// The record of one call, from its first ring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    pub id: CallId,
+    pub tenant_id: TenantId,
+    pub phone_number_id: NumberId,
+    pub ai_profile_id: Option<ProfileId>,
+    /// The caller's channel: Asterisk's UNIQUEID.
+    pub asterisk_channel_id: String,
+    pub direction: Direction,
+    /// As the trunk gave it; absent when withheld. It may be forged: nothing is decided by it.
+    pub caller_number: Option<String>,
+    pub called_number: Did,
+    pub status: CallStatus,
+    pub ended_by: Option<EndedBy>,
+    /// Why it ended: an open word in snake case, such as `completed` or `refused_tenant_suspended`.
+    pub disposition: Option<String>,
+    /// ITU-T Q.850 cause value.
+    pub hangup_cause: Option<u16>,
+    pub started_at: DateTime<Utc>,
+    pub answered_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    /// As Asterisk names it, such as `ulaw`.
+    pub codec: Option<String>,
+    /// How well it was heard: loss, jitter, estimated MOS.
+    pub media: Option<serde_json::Value>,
+}
+
+/// One turn of a call as it was truly heard. Latencies count from the end of the caller's speech, in
+/// milliseconds; for the greeting, which is turn 0, from the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallTurn {
+    pub call_id: CallId,
+    pub tenant_id: TenantId,
+    pub turn: u32,
+    pub caller_text: String,
+    pub agent_text: String,
+    /// The caller cut the answer short.
+    pub interrupted: bool,
+    /// The words were known.
+    pub transcript_ms: Option<u32>,
+    /// The first piece of the reply had come.
+    pub reply_ms: Option<u32>,
+    /// The wait for more speech was over.
+    pub commit_ms: Option<u32>,
+    /// The first sample of the answer left.
+    pub audio_ms: Option<u32>,
+    pub at: DateTime<Utc>,
+}

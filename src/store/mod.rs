@@ -1,1 +1,112 @@
-//! To be furnished.
+//! The database: tenants, their numbers and profiles, and the record of every call.
+//!
+//! SQLite by default, PostgreSQL when the URL says so; one text of SQL serves both. All SQL of the
+//! product is in this room and in `migrations/`. Whatever belongs to a tenant is reached through a
+//! [`Scope`] alone, whose every query names the tenant, and the schema refuses references across.
+//!
+//! It knows nothing of a call's life: it keeps what it is given.
+
+mod calls;
+mod error;
+mod ledger;
+mod migrations;
+mod numbers;
+mod pool;
+mod profiles;
+mod route;
+mod routing;
+mod settings;
+mod tenants;
+
+#[cfg(test)]
+mod tests;
+
+pub use calls::CallFilter;
+pub use error::{Duplicate, StoreError};
+pub use ledger::{Entry, Ledger};
+pub use numbers::NewNumber;
+pub use pool::Backend;
+pub use profiles::{NewProfile, ProfileChanges};
+pub use routing::{Routing, RoutingSettings};
+pub use settings::Settings;
+pub use tenants::{NewTenant, TenantChanges};
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use crate::tenancy::TenantId;
+use pool::{Pool, execute};
+
+/// An open database. Cloning it is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+    timeout: Duration,
+}
+
+/// One tenant's part of the database: the only way to the rows that a tenant owns.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    store: Store,
+    tenant: TenantId,
+}
+
+impl Store {
+    /// Opens the database and proves that it answers. An SQLite file that is missing is created, with
+    /// its folder. Nothing is migrated.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL that cannot be understood, `Unavailable` for a database that does not answer
+    /// or does not let us in. Both say what to do about it; neither holds the password.
+    pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
+        let pool = Pool::open(settings).await?;
+        Ok(Store { pool, timeout: Duration::from_millis(settings.query_timeout_ms) })
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.pool.backend()
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        execute!(self, sqlx::query("SELECT 1")).map(drop)
+    }
+
+    /// A tenant's own rows. Whether the tenant exists is not asked: if not, there are none.
+    pub fn scope(&self, tenant: TenantId) -> Scope {
+        Scope { store: self.clone(), tenant }
+    }
+
+    /// Closes the connections once the queries under way are done.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Awaits a query, but not for longer than the settings allow.
+    async fn within<T>(&self, query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.timeout, query).await {
+            Ok(answer) => answer.map_err(StoreError::from),
+            Err(_) => Err(StoreError::slow(self.timeout)),
+        }
+    }
+}
+
+impl Scope {
+    pub fn tenant_id(&self) -> TenantId {
+        self.tenant
+    }
+}
+
+/// The present, as precisely as both databases keep it.
+fn now() -> DateTime<Utc> {
+    kept(Utc::now())
+}
+
+/// A moment cut to microseconds: PostgreSQL keeps no more, and a row should read back as it was written.
+fn kept(moment: DateTime<Utc>) -> DateTime<Utc> {
+    moment.trunc_subsecs(6)
+}

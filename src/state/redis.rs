@@ -1,0 +1,174 @@
+//! Conversations in Redis, three keys a call:
+//!
+//! - `call:{call_id}:state`: JSON
+//! - `call:{call_id}:turns`: an integer
+//! - `call:{call_id}:started_at`: Unix time in seconds
+//!
+//! Each write sets all of them with their time to live, so it can be repeated and leaves nothing behind.
+//! Commands travel over one connection and so take effect in the order in which they were given, those too
+//! whose answer nobody waited for.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, KeysInterface};
+use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::{Builder, Expiration};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Conversation, Settings, StateError};
+use crate::tenancy::CallId;
+
+const NEVER_GIVE_UP: u32 = 0;
+
+pub(super) struct Redis {
+    client: Client,
+    ttl: i64,
+    timeout: Duration,
+}
+
+impl Redis {
+    /// A client that is not connected yet.
+    pub(super) fn new(url: &SecretString, settings: &Settings) -> Result<Redis, StateError> {
+        let invalid = |what: &str| {
+            let example = "redis://localhost:6379/0";
+            StateError::Invalid(format!("the Redis URL cannot be used ({what}); write it as in {example}"))
+        };
+        // The client takes any scheme for Redis, even http.
+        let scheme = url.expose_secret().split_once("://").map_or("", |(scheme, _)| scheme);
+        if !scheme.starts_with("redis") && !scheme.starts_with("valkey") {
+            return Err(invalid("it does not begin with redis://"));
+        }
+        let mut config = Config::from_url(url.expose_secret()).map_err(|error| invalid(error.details()))?;
+        // Without fail_fast=false and the unresponsive check, a connection that broke is not made again.
+        config.fail_fast = false;
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let client = Builder::from_config(config)
+            .with_connection_config(|connection| {
+                connection.connection_timeout = Duration::from_secs(2);
+                connection.internal_command_timeout = Duration::from_secs(2);
+                connection.reconnect_on_auth_error = true;
+                connection.tcp.nodelay = Some(true);
+                connection.unresponsive = UnresponsiveConfig {
+                    max_timeout: Some(Duration::from_secs(2)),
+                    interval: Duration::from_millis(500),
+                };
+            })
+            .with_performance_config(|performance| performance.default_command_timeout = timeout)
+            .set_policy(ReconnectPolicy::new_exponential(NEVER_GIVE_UP, 100, 2_000, 2))
+            .build()
+            .map_err(|error| invalid(error.details()))?;
+        Ok(Redis { client, ttl: settings.ttl_s.into(), timeout })
+    }
+
+    /// Connects in the background, again and again; waits for the first time for a little.
+    pub(super) async fn connect(&self) -> Result<(), StateError> {
+        self.client.connect();
+        self.within(self.client.wait_for_connect()).await
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StateError> {
+        self.within(self.client.ping::<()>(None)).await
+    }
+
+    pub(super) async fn put(&self, call: CallId, conversation: &Conversation) -> Result<(), StateError> {
+        let pipeline = self.client.pipeline();
+        let values = [
+            conversation.state.to_string(),
+            conversation.turns.to_string(),
+            conversation.started_at.timestamp().to_string(),
+        ];
+        self.within(async {
+            for (key, value) in keys(call).into_iter().zip(values) {
+                pipeline.set::<(), _, _>(key, value, Some(Expiration::EX(self.ttl)), None, false).await?;
+            }
+            pipeline.all::<()>().await
+        })
+        .await
+    }
+
+    pub(super) async fn fetch(&self, call: CallId) -> Result<Option<Conversation>, StateError> {
+        let pipeline = self.client.pipeline();
+        let values: Vec<Option<String>> = self
+            .within(async {
+                for key in keys(call) {
+                    pipeline.get::<(), _>(key).await?;
+                }
+                pipeline.all().await
+            })
+            .await?;
+        Ok(read(&values))
+    }
+
+    pub(super) async fn remove(&self, call: CallId) -> Result<(), StateError> {
+        let pipeline = self.client.pipeline();
+        self.within(async {
+            for key in keys(call) {
+                pipeline.del::<(), _>(key).await?;
+            }
+            pipeline.all::<()>().await
+        })
+        .await
+    }
+
+    async fn within<T>(
+        &self,
+        command: impl Future<Output = Result<T, fred::error::Error>>,
+    ) -> Result<T, StateError> {
+        match tokio::time::timeout(self.timeout, command).await {
+            Ok(answer) => answer.map_err(|error| StateError::Unavailable(error.to_string())),
+            Err(_) => {
+                let limit = self.timeout.as_millis();
+                Err(StateError::Unavailable(format!("no answer within {limit} ms")))
+            }
+        }
+    }
+}
+
+/// In the order in which values are written and read.
+fn keys(call: CallId) -> [String; 3] {
+    ["state", "turns", "started_at"].map(|part| format!("call:{call}:{part}"))
+}
+
+/// What three values mean; `None` when one is gone or is not ours.
+fn read(values: &[Option<String>]) -> Option<Conversation> {
+    let [Some(state), Some(turns), Some(started_at)] = values else { return None };
+    Some(Conversation {
+        started_at: DateTime::from_timestamp(started_at.parse().ok()?, 0)?,
+        turns: turns.parse().ok()?,
+        state: serde_json::from_str(state).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_in_redis_is_read_without_a_panic(values: Vec<Option<String>>, number: i64) {
+            read(&values);
+            read(&[Some("{}".into()), Some(number.to_string()), Some(number.to_string())]);
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_being_shown() {
+        for url in [
+            "http://user:hunter2@nowhere",
+            "hunter2",
+            "redis://user:hunter2@host:port",
+            "redis://:hunter2@h/x",
+        ] {
+            let made = Redis::new(&SecretString::from(url), &Settings::default());
+            let error = made.err().map(|error| error.to_string()).expect(url);
+            assert!(
+                error.contains("redis://localhost:6379/0") && !error.contains("hunter2"),
+                "{url}: {error}"
+            );
+        }
+    }
+}

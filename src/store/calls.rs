@@ -1,0 +1,294 @@
+//! Call records and their turns. Writing is idempotent by id, so that whoever is unsure whether a write
+//! happened may repeat it.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::pool::{execute, run};
+use super::{Scope, Store, StoreError, kept};
+use crate::tenancy::{Call, CallId, CallTurn, NumberId, ProfileId, TenantId};
+
+/// Which calls to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFilter {
+    /// At most so many. Default: 50.
+    pub limit: u32,
+    /// Only calls older than this one: the last of a page leads to the next.
+    pub before: Option<CallId>,
+}
+
+impl Default for CallFilter {
+    fn default() -> CallFilter {
+        CallFilter { limit: 50, before: None }
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, tenant_id, phone_number_id, ai_profile_id, asterisk_channel_id, direction, caller_number, \
+         called_number, status, ended_by, disposition, hangup_cause, started_at, answered_at, ended_at, \
+         codec, media"
+    };
+}
+
+macro_rules! turn_columns {
+    () => {
+        "tenant_id, call_id, turn, caller_text, agent_text, interrupted, transcript_ms, reply_ms, \
+         commit_ms, audio_ms, at"
+    };
+}
+
+macro_rules! insert {
+    () => {
+        concat!(
+            "INSERT INTO calls (",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
+        )
+    };
+}
+
+impl Store {
+    /// Closes the books on calls that began before `before` and that nobody ended: the daemon that had them
+    /// was killed. They become `failed`, with `interrupted` as their disposition and `now` as their end.
+    /// The answer is how many there were.
+    pub async fn close_unfinished(
+        &self,
+        before: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        const SQL: &str = "UPDATE calls SET status = 'failed', ended_by = 'system', \
+            disposition = 'interrupted', ended_at = $2 \
+            WHERE status IN ('ringing', 'answered') AND started_at < $1";
+        execute!(self, sqlx::query(SQL).bind(kept(before)).bind(kept(now)))
+    }
+}
+
+impl Scope {
+    /// Puts a call on record. When it is there already, it stays as it is: what came later is not undone.
+    ///
+    /// # Errors
+    /// `Invalid` when the call, its number or its profile is another tenant's.
+    pub async fn begin_call(&self, call: &Call) -> Result<(), StoreError> {
+        const SQL: &str = concat!(insert!(), "ON CONFLICT (id) DO NOTHING");
+        self.write_call(SQL, call).await.map(drop)
+    }
+
+    /// Records how a call stands, and puts it on record when it is not.
+    ///
+    /// # Errors
+    /// `Invalid` when the call, its number or its profile is another tenant's.
+    pub async fn update_call(&self, call: &Call) -> Result<(), StoreError> {
+        const SQL: &str = concat!(
+            insert!(),
+            "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
+             status = excluded.status, ended_by = excluded.ended_by, disposition = excluded.disposition, \
+             hangup_cause = excluded.hangup_cause, answered_at = excluded.answered_at, \
+             ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media \
+             WHERE calls.tenant_id = excluded.tenant_id"
+        );
+        if self.write_call(SQL, call).await? == 0 { Err(foreign("call")) } else { Ok(()) }
+    }
+
+    /// Records a turn, in place of what was recorded of it before.
+    ///
+    /// # Errors
+    /// `Invalid` when its call is not on record, or is another tenant's.
+    pub async fn add_turn(&self, turn: &CallTurn) -> Result<(), StoreError> {
+        const SQL: &str = concat!(
+            "INSERT INTO call_turns (",
+            turn_columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ",
+            "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
+             agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
+             transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, \
+             commit_ms = excluded.commit_ms, audio_ms = excluded.audio_ms, at = excluded.at \
+             WHERE call_turns.tenant_id = excluded.tenant_id"
+        );
+        self.own(turn.tenant_id, "turn")?;
+        let written = execute!(
+            self.store,
+            sqlx::query(SQL)
+                .bind(turn.tenant_id.0)
+                .bind(turn.call_id.0)
+                .bind(i64::from(turn.turn))
+                .bind(without_nul(&turn.caller_text))
+                .bind(without_nul(&turn.agent_text))
+                .bind(turn.interrupted)
+                .bind(turn.transcript_ms.map(i64::from))
+                .bind(turn.reply_ms.map(i64::from))
+                .bind(turn.commit_ms.map(i64::from))
+                .bind(turn.audio_ms.map(i64::from))
+                .bind(kept(turn.at))
+        )?;
+        if written == 0 { Err(foreign("turn")) } else { Ok(()) }
+    }
+
+    /// The tenant's calls, newest first.
+    pub async fn calls(&self, filter: CallFilter) -> Result<Vec<Call>, StoreError> {
+        // The ids are ordered by time; the greatest of all stands for "no bound".
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM calls WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        );
+        let before = filter.before.map_or(Uuid::max(), |id| id.0);
+        let rows = run!(self.store, pool => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(before)
+            .bind(i64::from(filter.limit))
+            .fetch_all(pool))?;
+        rows.into_iter().map(Call::try_from).collect()
+    }
+
+    /// One call with its turns in order; `None` when the tenant has no such call.
+    pub async fn call(&self, id: CallId) -> Result<Option<(Call, Vec<CallTurn>)>, StoreError> {
+        const CALL: &str = concat!("SELECT ", columns!(), " FROM calls WHERE tenant_id = $1 AND id = $2");
+        const TURNS: &str = concat!(
+            "SELECT ",
+            turn_columns!(),
+            " FROM call_turns WHERE tenant_id = $1 AND call_id = $2 ORDER BY turn"
+        );
+        let call = run!(self.store, pool => sqlx::query_as::<_, Row>(CALL)
+            .bind(self.tenant.0)
+            .bind(id.0)
+            .fetch_optional(pool))?;
+        let Some(call) = call else { return Ok(None) };
+        let turns = run!(self.store, pool => sqlx::query_as::<_, TurnRow>(TURNS)
+            .bind(self.tenant.0)
+            .bind(id.0)
+            .fetch_all(pool))?;
+        let turns: Result<Vec<CallTurn>, StoreError> = turns.into_iter().map(CallTurn::try_from).collect();
+        Ok(Some((call.try_into()?, turns?)))
+    }
+
+    async fn write_call(&self, sql: &'static str, call: &Call) -> Result<u64, StoreError> {
+        self.own(call.tenant_id, "call")?;
+        let media = call.media.as_ref().map(serde_json::Value::to_string);
+        execute!(
+            self.store,
+            sqlx::query(sql)
+                .bind(call.id.0)
+                .bind(call.tenant_id.0)
+                .bind(call.phone_number_id.0)
+                .bind(call.ai_profile_id.map(|id| id.0))
+                .bind(call.asterisk_channel_id.as_str())
+                .bind(call.direction.word())
+                .bind(call.caller_number.as_deref())
+                .bind(call.called_number.digits())
+                .bind(call.status.word())
+                .bind(call.ended_by.map(|by| by.word()))
+                .bind(call.disposition.as_deref())
+                .bind(call.hangup_cause.map(i64::from))
+                .bind(kept(call.started_at))
+                .bind(call.answered_at.map(kept))
+                .bind(call.ended_at.map(kept))
+                .bind(call.codec.as_deref())
+                .bind(media.as_deref())
+        )
+    }
+
+    fn own(&self, tenant: TenantId, what: &str) -> Result<(), StoreError> {
+        if tenant == self.tenant { Ok(()) } else { Err(foreign(what)) }
+    }
+}
+
+fn foreign(what: &str) -> StoreError {
+    StoreError::invalid(format_args!("this {what} is another tenant's"))
+}
+
+/// PostgreSQL keeps no NUL in a text. What an engine made of a voice should not cost the turn its record.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    phone_number_id: Uuid,
+    ai_profile_id: Option<Uuid>,
+    asterisk_channel_id: String,
+    direction: String,
+    caller_number: Option<String>,
+    called_number: String,
+    status: String,
+    ended_by: Option<String>,
+    disposition: Option<String>,
+    hangup_cause: Option<i64>,
+    started_at: DateTime<Utc>,
+    answered_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    codec: Option<String>,
+    media: Option<String>,
+}
+
+impl TryFrom<Row> for Call {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Call, StoreError> {
+        let media = row.media.as_deref().map(serde_json::from_str);
+        Ok(Call {
+            id: CallId(row.id),
+            tenant_id: TenantId(row.tenant_id),
+            phone_number_id: NumberId(row.phone_number_id),
+            ai_profile_id: row.ai_profile_id.map(ProfileId),
+            asterisk_channel_id: row.asterisk_channel_id,
+            direction: row.direction.parse().map_err(StoreError::corrupt)?,
+            caller_number: row.caller_number,
+            called_number: row
+                .called_number
+                .parse()
+                .map_err(|_| StoreError::corrupt("calls.called_number is no number"))?,
+            status: row.status.parse().map_err(StoreError::corrupt)?,
+            ended_by: row.ended_by.map(|by| by.parse()).transpose().map_err(StoreError::corrupt)?,
+            disposition: row.disposition,
+            hangup_cause: narrow(row.hangup_cause)?,
+            started_at: row.started_at,
+            answered_at: row.answered_at,
+            ended_at: row.ended_at,
+            codec: row.codec,
+            media: media.transpose().map_err(StoreError::corrupt)?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TurnRow {
+    tenant_id: Uuid,
+    call_id: Uuid,
+    turn: i64,
+    caller_text: String,
+    agent_text: String,
+    interrupted: bool,
+    transcript_ms: Option<i64>,
+    reply_ms: Option<i64>,
+    commit_ms: Option<i64>,
+    audio_ms: Option<i64>,
+    at: DateTime<Utc>,
+}
+
+impl TryFrom<TurnRow> for CallTurn {
+    type Error = StoreError;
+
+    fn try_from(row: TurnRow) -> Result<CallTurn, StoreError> {
+        Ok(CallTurn {
+            call_id: CallId(row.call_id),
+            tenant_id: TenantId(row.tenant_id),
+            turn: u32::try_from(row.turn).map_err(StoreError::corrupt)?,
+            caller_text: row.caller_text,
+            agent_text: row.agent_text,
+            interrupted: row.interrupted,
+            transcript_ms: narrow(row.transcript_ms)?,
+            reply_ms: narrow(row.reply_ms)?,
+            commit_ms: narrow(row.commit_ms)?,
+            audio_ms: narrow(row.audio_ms)?,
+            at: row.at,
+        })
+    }
+}
+
+/// Both databases keep whole numbers in 64 bits.
+fn narrow<T: TryFrom<i64, Error: std::fmt::Display>>(value: Option<i64>) -> Result<Option<T>, StoreError> {
+    value.map(T::try_from).transpose().map_err(StoreError::corrupt)
+}

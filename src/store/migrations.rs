@@ -1,0 +1,127 @@
+//! The tables, step by step: what is in `migrations/` and which of it a database has.
+//!
+//! A step that has been applied never changes (its checksum is kept in the database); a change is a new
+//! step, under the same version and name for both kinds of database.
+
+use std::sync::LazyLock;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
+
+use super::pool::{Pool, run};
+use super::{Store, StoreError};
+
+const TABLE: &str = "_sqlx_migrations";
+
+macro_rules! steps {
+    ($folder:literal) => {
+        LazyLock::new(|| {
+            migrator(&[(
+                "0001_tenants_and_calls",
+                include_str!(concat!("../../migrations/", $folder, "/0001_tenants_and_calls.sql")),
+            )])
+        })
+    };
+}
+
+static SQLITE: LazyLock<Migrator> = steps!("sqlite");
+static POSTGRES: LazyLock<Migrator> = steps!("postgres");
+
+impl Store {
+    /// Brings the tables up to date and names the steps that were taken.
+    ///
+    /// # Errors
+    /// `Schema` when the database is newer than this program, or was changed behind its back.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let pending = self.pending_migrations().await?;
+        match &self.pool {
+            Pool::Sqlite(pool) => apply(&SQLITE, pool).await?,
+            Pool::Postgres(pool) => apply(&POSTGRES, pool).await?,
+        }
+        Ok(pending)
+    }
+
+    /// Names the steps that the database has yet to take. It changes nothing.
+    ///
+    /// # Errors
+    /// `Schema` when the database is newer than this program, or was changed behind its back.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        let (migrator, exists) = match &self.pool {
+            Pool::Sqlite(_) => (&*SQLITE, "SELECT count(*) FROM sqlite_master WHERE name = $1"),
+            Pool::Postgres(_) => (&*POSTGRES, "SELECT count(to_regclass($1))"),
+        };
+        let tables: i64 = run!(self, pool => sqlx::query_scalar(exists).bind(TABLE).fetch_one(pool))?;
+        let applied = if tables == 0 {
+            Vec::new()
+        } else {
+            match &self.pool {
+                Pool::Sqlite(pool) => pool.acquire().await?.list_applied_migrations(TABLE).await,
+                Pool::Postgres(pool) => pool.acquire().await?.list_applied_migrations(TABLE).await,
+            }?
+        };
+        compare(migrator, &applied)
+    }
+}
+
+fn migrator(steps: &[(&'static str, &'static str)]) -> Migrator {
+    let migrations = steps.iter().map(|&(name, sql)| {
+        let (version, _) = name.split_once('_').expect("a step's name begins with its version");
+        let version = version.parse().expect("a step's version is a number");
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// The steps that are missing from `applied`.
+fn compare(migrator: &Migrator, applied: &[AppliedMigration]) -> Result<Vec<String>, StoreError> {
+    if let Some(newer) = applied.iter().find(|step| !migrator.version_exists(step.version)) {
+        return Err(MigrateError::VersionMissing(newer.version).into());
+    }
+    let mut pending = Vec::new();
+    for step in migrator.iter() {
+        match applied.iter().find(|applied| applied.version == step.version) {
+            None => pending.push(step.description.to_string()),
+            Some(applied) if applied.checksum != step.checksum => {
+                return Err(MigrateError::VersionMismatch(step.version).into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(pending)
+}
+
+/// Runs on a connection that is not given back after a failure: it would keep the migrator's lock.
+async fn apply<DB>(migrator: &Migrator, pool: &sqlx::Pool<DB>) -> Result<(), StoreError>
+where
+    DB: sqlx::Database,
+    DB::Connection: Migrate,
+{
+    let mut connection = pool.acquire().await?;
+    let outcome = migrator.run_direct(None, &mut *connection, false).await;
+    if outcome.is_err() {
+        let _ = connection.close().await;
+    }
+    Ok(outcome?)
+}
+
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> StoreError {
+        let what = match error {
+            MigrateError::Execute(error) => return error.into(),
+            MigrateError::VersionMissing(version) => format!(
+                "the database is newer than this program: it has step {version} of the tables, which this \
+                 version of vca does not know; install the newer vca, or restore a backup"
+            ),
+            MigrateError::VersionMismatch(version) => format!(
+                "step {version} of the tables is not the one that this program would have taken; \
+                 the database belongs to another build of vca"
+            ),
+            MigrateError::ExecuteMigration(error, version) => match StoreError::from(error) {
+                passing @ StoreError::Unavailable { .. } => return passing,
+                fault => format!("step {version} of the tables failed and was undone: {fault}"),
+            },
+            other => other.to_string(),
+        };
+        StoreError::Schema { what }
+    }
+}

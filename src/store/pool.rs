@@ -1,0 +1,165 @@
+//! The connections to one database of either kind.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
+
+use super::{Settings, StoreError};
+
+/// The kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// Runs one query on whichever database is open, within the store's time limit.
+macro_rules! run {
+    ($store:expr, $pool:ident => $query:expr) => {{
+        let store: &$crate::store::Store = &$store;
+        match &store.pool {
+            $crate::store::pool::Pool::Sqlite($pool) => store.within($query).await,
+            $crate::store::pool::Pool::Postgres($pool) => store.within($query).await,
+        }
+    }};
+}
+
+/// Runs one statement that answers with nothing but how many rows it wrote.
+macro_rules! execute {
+    ($store:expr, $statement:expr) => {
+        $crate::store::pool::run!($store, pool => async {
+            $statement.execute(pool).await.map(|done| done.rows_affected())
+        })
+    };
+}
+
+/// Runs several statements as one transaction. On SQLite it takes the write lock at once: one that reads
+/// before it writes would otherwise fail with `SQLITE_BUSY` as soon as another writer comes between.
+macro_rules! transact {
+    ($store:expr, $tx:ident => $body:block) => {{
+        let store: &$crate::store::Store = &$store;
+        match &store.pool {
+            $crate::store::pool::Pool::Sqlite(pool) => {
+                $crate::store::pool::transact!(@on store, pool, "BEGIN IMMEDIATE", $tx, $body)
+            }
+            $crate::store::pool::Pool::Postgres(pool) => {
+                $crate::store::pool::transact!(@on store, pool, "BEGIN", $tx, $body)
+            }
+        }
+    }};
+    (@on $store:ident, $pool:ident, $begin:literal, $tx:ident, $body:block) => {
+        $store
+            .within(async {
+                let mut $tx = $pool.begin_with($begin).await?;
+                let done = $body;
+                $tx.commit().await?;
+                Ok::<_, sqlx::Error>(done)
+            })
+            .await
+    };
+}
+
+pub(super) use {execute, run, transact};
+
+impl Pool {
+    pub(super) async fn open(settings: &Settings) -> Result<Pool, StoreError> {
+        let url = settings.url.expose_secret();
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => open_sqlite(url, settings).await.map(Pool::Sqlite),
+            Some("postgres" | "postgresql") => open_postgres(url, settings).await.map(Pool::Postgres),
+            _ => Err(StoreError::invalid(
+                "the database URL has to begin with `sqlite:` or `postgres:`, \
+                 as in sqlite:/var/lib/vca/vca.db or postgres://vca:PASSWORD@localhost/vca",
+            )),
+        }
+    }
+
+    pub(super) fn backend(&self) -> Backend {
+        match self {
+            Pool::Sqlite(_) => Backend::Sqlite,
+            Pool::Postgres(_) => Backend::Postgres,
+        }
+    }
+}
+
+async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, StoreError> {
+    let mut options = SqliteConnectOptions::from_str(url).map_err(|error| {
+        StoreError::invalid(format_args!("the SQLite URL cannot be understood ({error}); write sqlite:PATH"))
+    })?;
+    if !url.contains("mode=") {
+        options = options.create_if_missing(true);
+    }
+    // In WAL mode NORMAL loses nothing when the process dies; after a power cut, at most the last commits.
+    let options = options
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(settings.busy_timeout_ms));
+    let path = options.get_filename().to_owned();
+    if !url.contains("mode=ro") {
+        make_folder(&path).await?;
+    }
+    let connected = options.connect().await;
+    let connected = connected.map_err(|error| StoreError::Unavailable {
+        what: format!("cannot open {} ({error}); is its folder there and writable?", path.display()),
+    })?;
+    // A failure to say goodbye changes nothing: the database has answered.
+    let _ = connected.close().await;
+    Ok(SqlitePoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .connect_lazy_with(options))
+}
+
+async fn make_folder(database: &Path) -> Result<(), StoreError> {
+    let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    tokio::fs::create_dir_all(folder).await.map_err(|error| StoreError::Unavailable {
+        what: format!("cannot create {} ({error}); create it, writable for this user", folder.display()),
+    })
+}
+
+async fn open_postgres(url: &str, settings: &Settings) -> Result<PgPool, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        StoreError::invalid(
+            "the PostgreSQL URL cannot be understood; write postgres://USER:PASSWORD@HOST:PORT/NAME, \
+             with special characters of the password percent-encoded",
+        )
+    })?;
+    let options = options.application_name("vca");
+    // The pool would hide a refusal behind a timeout, so one connection is tried by hand.
+    let limit = Duration::from_millis(settings.acquire_timeout_ms);
+    let connected = match tokio::time::timeout(limit, options.connect()).await {
+        Ok(connected) => connected.map_err(|error| unreachable_postgres(&options, &error))?,
+        Err(_) => return Err(StoreError::slow(limit)),
+    };
+    let _ = connected.close().await;
+    Ok(PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(limit)
+        .connect_lazy_with(options))
+}
+
+fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
+    let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());
+    let name = options.get_database().unwrap_or(user);
+    let code = error.as_database_error().and_then(|reported| reported.code()).unwrap_or_default();
+    let remedy = match &*code {
+        "28P01" | "28000" => "check the user and password of the database URL, and the server's pg_hba.conf",
+        "3D000" => "create the database, for example with createdb",
+        _ => "is the server running, and are host and port right?",
+    };
+    StoreError::Unavailable { what: format!("{user}@{host}:{port}/{name}: {error}; {remedy}") }
+}

@@ -1,0 +1,100 @@
+//! From a called number to who answers: one indexed query for a call's way in.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::pool::run;
+use super::{Store, StoreError, numbers, profiles, tenants};
+use crate::tenancy::{Did, Route};
+
+impl Store {
+    /// Where a called number leads, whatever the state of number and tenant: whether the call is let in is
+    /// for the switchboard to say. `None` for a number that nobody has.
+    pub async fn route(&self, did: &Did) -> Result<Option<Route>, StoreError> {
+        const SQL: &str = "SELECT \
+            n.id AS number_id, n.tenant_id, n.did, n.provider_type, n.is_active, \
+            n.created_at AS number_created_at, \
+            t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
+            t.created_at AS tenant_created_at, \
+            p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.settings, \
+            p.created_at AS profile_created_at \
+            FROM phone_numbers n \
+            JOIN tenants t ON t.id = n.tenant_id \
+            LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND p.is_default \
+            WHERE n.did = $1";
+        let row = run!(self, pool => sqlx::query_as::<_, Row>(SQL).bind(did.digits()).fetch_optional(pool))?;
+        row.map(Route::try_from).transpose()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    number_id: Uuid,
+    tenant_id: Uuid,
+    did: String,
+    provider_type: String,
+    is_active: bool,
+    number_created_at: DateTime<Utc>,
+    tenant_name: String,
+    status: String,
+    plan: String,
+    max_concurrent_calls: Option<i64>,
+    tenant_created_at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    profile: Profile,
+}
+
+/// The columns of the default profile: all there, or none.
+#[derive(sqlx::FromRow)]
+struct Profile {
+    profile_id: Option<Uuid>,
+    profile_name: Option<String>,
+    role: Option<String>,
+    system_prompt: Option<String>,
+    settings: Option<String>,
+    profile_created_at: Option<DateTime<Utc>>,
+}
+
+impl Profile {
+    fn row(self, tenant_id: Uuid) -> Option<profiles::Row> {
+        Some(profiles::Row {
+            id: self.profile_id?,
+            tenant_id,
+            name: self.profile_name?,
+            role: self.role?,
+            system_prompt: self.system_prompt?,
+            is_default: true,
+            settings: self.settings?,
+            created_at: self.profile_created_at?,
+        })
+    }
+}
+
+impl TryFrom<Row> for Route {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Route, StoreError> {
+        let number = numbers::Row {
+            id: row.number_id,
+            tenant_id: row.tenant_id,
+            did: row.did,
+            provider_type: row.provider_type,
+            is_active: row.is_active,
+            created_at: row.number_created_at,
+        };
+        let tenant = tenants::Row {
+            id: row.tenant_id,
+            name: row.tenant_name,
+            status: row.status,
+            plan: row.plan,
+            max_concurrent_calls: row.max_concurrent_calls,
+            created_at: row.tenant_created_at,
+        };
+        let profile = row.profile.row(row.tenant_id);
+        Ok(Route {
+            number: number.try_into()?,
+            tenant: tenant.try_into()?,
+            profile: profile.map(TryInto::try_into).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! Where the database is and how long to wait for it.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// The settings of the store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`. Default: `sqlite:vca.db`.
+    pub url: SecretString,
+    /// How many connections may be open at once. Default: 8.
+    pub max_connections: u32,
+    /// How long to wait for a connection, in milliseconds. Default: 3000.
+    pub acquire_timeout_ms: u64,
+    /// How long one question may take in all, in milliseconds. Default: 5000.
+    pub query_timeout_ms: u64,
+    /// SQLite only: how long to wait for another writer, in milliseconds. Shorter than
+    /// `query_timeout_ms`, so that the wait ends in an orderly way. Default: 3000.
+    pub busy_timeout_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            url: SecretString::from("sqlite:vca.db"),
+            max_connections: 8,
+            acquire_timeout_ms: 3_000,
+            query_timeout_ms: 5_000,
+            busy_timeout_ms: 3_000,
+        }
+    }
+}

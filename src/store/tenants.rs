@@ -1,0 +1,150 @@
+//! Tenants: the operator's table, and the only one that is not reached through a scope.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::pool::{execute, run};
+use super::{Store, StoreError, now};
+use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
+
+/// A tenant to be. It starts out active.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    pub name: String,
+    pub plan: Plan,
+    /// How many calls it may have at once; the daemon's default when absent.
+    #[serde(default)]
+    pub max_concurrent_calls: Option<u32>,
+}
+
+/// What changes about a tenant; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantChanges {
+    pub name: Option<String>,
+    pub status: Option<TenantStatus>,
+    pub plan: Option<Plan>,
+    /// `Some(None)` goes back to the daemon's default. (In JSON: `null`.)
+    #[serde(deserialize_with = "present")]
+    pub max_concurrent_calls: Option<Option<u32>>,
+}
+
+macro_rules! columns {
+    () => {
+        "id, name, status, plan, max_concurrent_calls, created_at"
+    };
+}
+
+impl Store {
+    /// # Errors
+    /// `Invalid` for an empty name.
+    pub async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, StoreError> {
+        let tenant = Tenant {
+            id: TenantId::new(),
+            name: new.name,
+            status: TenantStatus::Active,
+            plan: new.plan,
+            max_concurrent_calls: new.max_concurrent_calls,
+            created_at: now(),
+        };
+        const SQL: &str = concat!("INSERT INTO tenants (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
+        execute!(
+            self,
+            sqlx::query(SQL)
+                .bind(tenant.id.0)
+                .bind(tenant.name.as_str())
+                .bind(tenant.status.word())
+                .bind(tenant.plan.word())
+                .bind(tenant.max_concurrent_calls.map(i64::from))
+                .bind(tenant.created_at)
+        )?;
+        Ok(tenant)
+    }
+
+    /// All tenants, oldest first; the deleted ones too.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        const SQL: &str = concat!("SELECT ", columns!(), " FROM tenants ORDER BY id");
+        let rows = run!(self, pool => sqlx::query_as::<_, Row>(SQL).fetch_all(pool))?;
+        rows.into_iter().map(Tenant::try_from).collect()
+    }
+
+    /// # Errors
+    /// `NotFound` when there is no such tenant.
+    pub async fn tenant(&self, id: TenantId) -> Result<Tenant, StoreError> {
+        const SQL: &str = concat!("SELECT ", columns!(), " FROM tenants WHERE id = $1");
+        run!(self, pool => sqlx::query_as::<_, Row>(SQL).bind(id.0).fetch_one(pool))?.try_into()
+    }
+
+    /// # Errors
+    /// `NotFound` when there is no such tenant, `Invalid` for an empty name.
+    pub async fn update_tenant(&self, id: TenantId, changes: TenantChanges) -> Result<Tenant, StoreError> {
+        const SQL: &str = concat!(
+            "UPDATE tenants SET name = COALESCE($2, name), status = COALESCE($3, status), ",
+            "plan = COALESCE($4, plan), ",
+            "max_concurrent_calls = CASE WHEN $5 THEN $6 ELSE max_concurrent_calls END ",
+            "WHERE id = $1 RETURNING ",
+            columns!()
+        );
+        let limit = changes.max_concurrent_calls;
+        let row = run!(self, pool => sqlx::query_as::<_, Row>(SQL)
+            .bind(id.0)
+            .bind(changes.name.as_deref())
+            .bind(changes.status.map(TenantStatus::word))
+            .bind(changes.plan.map(Plan::word))
+            .bind(limit.is_some())
+            .bind(limit.flatten().map(i64::from))
+            .fetch_one(pool))?;
+        row.try_into()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    pub id: Uuid,
+    pub name: String,
+    pub status: String,
+    pub plan: String,
+    pub max_concurrent_calls: Option<i64>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Tenant {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Tenant, StoreError> {
+        Ok(Tenant {
+            id: TenantId(row.id),
+            name: row.name,
+            status: row.status.parse().map_err(StoreError::corrupt)?,
+            plan: row.plan.parse().map_err(StoreError::corrupt)?,
+            max_concurrent_calls: row
+                .max_concurrent_calls
+                .map(u32::try_from)
+                .transpose()
+                .map_err(StoreError::corrupt)?,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Tells a key that is `null` from one that is absent.
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_a_change_and_absence_is_none() {
+        let limit =
+            |json| serde_json::from_str(json).map(|changes: TenantChanges| changes.max_concurrent_calls);
+        assert_eq!(limit("{}").ok(), Some(None));
+        assert_eq!(limit(r#"{"max_concurrent_calls": null}"#).ok(), Some(Some(None)));
+        assert_eq!(limit(r#"{"max_concurrent_calls": 3}"#).ok(), Some(Some(Some(3))));
+        assert!(limit(r#"{"max_calls": 3}"#).is_err(), "an unknown key");
+    }
+}

@@ -1,0 +1,234 @@
+//! What is written reads back the same, and the rules of the data hold.
+
+use chrono::{TimeDelta, Utc};
+
+use super::{Database, on_both, values};
+use crate::store::*;
+use crate::tenancy::*;
+
+on_both!(
+    a_number_leads_to_its_tenant_and_default_profile,
+    tenants_and_numbers_change,
+    a_number_is_had_once,
+    one_profile_is_the_default,
+    the_last_of_many_new_defaults_stays,
+    a_call_and_its_turns_read_back,
+    writing_twice_is_writing_once,
+    calls_come_in_pages_newest_first,
+    calls_of_a_killed_daemon_are_closed,
+    what_breaks_the_rules_is_invalid,
+);
+
+async fn a_number_leads_to_its_tenant_and_default_profile(db: Database) {
+    let expected = db.tenant(1).await;
+    db.tenant(2).await;
+    let scope = db.store.scope(expected.tenant.id);
+    scope.create_profile(values::profile("Night shift", false)).await.expect("a second profile");
+    assert_eq!(db.store.route(&values::did(1)).await.expect("an answer"), Some(expected.clone()));
+    assert_eq!(db.store.route(&values::did(3)).await.expect("an answer"), None);
+
+    let changes = ProfileChanges { is_default: Some(false), ..ProfileChanges::default() };
+    let profile = expected.profile.expect("the default one").id;
+    scope.update_profile(profile, changes).await.expect("nobody answers now");
+    let route = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
+    assert_eq!(route.profile, None);
+    assert_eq!(scope.default_profile().await.expect("an answer"), None);
+}
+
+async fn tenants_and_numbers_change(db: Database) {
+    let route = db.tenant(1).await;
+    let (id, scope) = (route.tenant.id, db.store.scope(route.tenant.id));
+    let same = db.store.update_tenant(id, TenantChanges::default()).await.expect("no change");
+    assert_eq!(same, route.tenant);
+    let changes = TenantChanges {
+        name: Some("Renamed".to_owned()),
+        status: Some(TenantStatus::Suspended),
+        plan: Some(Plan::Custom),
+        max_concurrent_calls: Some(None),
+    };
+    let changed = db.store.update_tenant(id, changes).await.expect("changes");
+    assert_eq!((changed.name.as_str(), changed.status), ("Renamed", TenantStatus::Suspended));
+    assert_eq!((changed.plan, changed.max_concurrent_calls), (Plan::Custom, None));
+    assert_eq!(db.store.tenant(id).await.expect("it is there"), changed);
+    assert_eq!(db.store.tenants().await.expect("one"), [changed]);
+
+    let number = scope.set_number_active(route.number.id, false).await.expect("it is the tenant's");
+    assert!(!number.is_active);
+    let routed = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
+    assert_eq!((routed.number, routed.tenant.status), (number, TenantStatus::Suspended));
+}
+
+async fn a_number_is_had_once(db: Database) {
+    let (one, two) = (db.tenant(1).await, db.tenant(2).await);
+    let attempts = (0..10).map(|n| {
+        let scope = db.store.scope(if n % 2 == 0 { one.tenant.id } else { two.tenant.id });
+        let new = NewNumber { did: values::did(99), provider_type: "generic".to_owned() };
+        tokio::spawn(async move { scope.create_number(new).await })
+    });
+    let mut winners = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        match attempt.await.expect("no panic") {
+            Ok(_) => winners += 1,
+            Err(StoreError::Conflict { what }) => assert_eq!(what, Duplicate::Number),
+            Err(other) => panic!("neither won nor lost: {other}"),
+        }
+    }
+    assert_eq!(winners, 1);
+}
+
+async fn one_profile_is_the_default(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    match scope.create_profile(values::profile("Another", true)).await {
+        Err(StoreError::Conflict { what: Duplicate::DefaultProfile }) => {}
+        other => panic!("there is a default already, but: {other:?}"),
+    }
+    let second = scope.create_profile(values::profile("Another", false)).await.expect("a profile");
+    let changes = ProfileChanges {
+        name: Some("Evening".to_owned()),
+        role: Some(AgentRole::Support),
+        system_prompt: Some("Be brief.".to_owned()),
+        is_default: Some(true),
+        settings: Some(ProfileSettings { voice: Some("alloy".to_owned()), ..ProfileSettings::default() }),
+    };
+    let changed = scope.update_profile(second.id, changes).await.expect("it takes over");
+    assert_eq!(changed.settings.voice.as_deref(), Some("alloy"));
+    assert_eq!((changed.role, changed.system_prompt.as_str()), (AgentRole::Support, "Be brief."));
+    assert_eq!(scope.profile(second.id).await.expect("it is there"), changed);
+    assert_eq!(scope.default_profile().await.expect("an answer"), Some(changed));
+
+    let missing = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
+    let outcome = scope.update_profile(ProfileId::new(), missing).await;
+    assert!(matches!(outcome, Err(StoreError::NotFound)), "{outcome:?}");
+    let default = scope.default_profile().await.expect("an answer").map(|profile| profile.id);
+    assert_eq!(default, Some(second.id), "a failed change deposes nobody");
+}
+
+async fn the_last_of_many_new_defaults_stays(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let mut changes = Vec::new();
+    for n in 0..8 {
+        let profile = scope.create_profile(values::profile(&format!("{n}"), false)).await.expect("a profile");
+        let scope = scope.clone();
+        changes.push(tokio::spawn(async move {
+            let change = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
+            scope.update_profile(profile.id, change).await
+        }));
+    }
+    for change in changes {
+        change.await.expect("no panic").expect("they wait for each other; none fails");
+    }
+    let profiles = scope.profiles().await.expect("nine");
+    let defaults = profiles.iter().filter(|profile| profile.is_default).count();
+    assert_eq!((profiles.len(), defaults), (9, 1));
+}
+
+async fn a_call_and_its_turns_read_back(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let ringing = values::call_to(&route);
+    scope.begin_call(&ringing).await.expect("it rings");
+    assert_eq!(scope.call(ringing.id).await.expect("an answer"), Some((ringing.clone(), vec![])));
+    let turns: Vec<CallTurn> = (0..12).map(|n| values::turn(&ringing, n)).collect();
+    for turn in turns.iter().rev() {
+        scope.add_turn(turn).await.expect("a turn");
+    }
+    let completed = values::completed(&ringing);
+    scope.update_call(&completed).await.expect("it ends");
+    assert_eq!(scope.call(ringing.id).await.expect("an answer"), Some((completed, turns)));
+    assert_eq!(scope.call(CallId::new()).await.expect("an answer"), None);
+
+    let odd = CallTurn { caller_text: "a\0b \u{1F600}'\"".to_owned(), ..values::turn(&ringing, 99) };
+    scope.add_turn(&odd).await.expect("a turn of whatever an engine has heard");
+    let (_, turns) = scope.call(ringing.id).await.expect("an answer").expect("the call");
+    assert_eq!(turns.last().map(|turn| turn.caller_text.as_str()), Some("ab \u{1F600}'\""));
+}
+
+async fn writing_twice_is_writing_once(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let ringing = values::call_to(&route);
+    let completed = values::completed(&ringing);
+    // The end of a call that was never put on record does so.
+    scope.update_call(&completed).await.expect("it ends");
+    scope.update_call(&completed).await.expect("it ends again");
+    scope.begin_call(&ringing).await.expect("a late repetition");
+    let turn = values::turn(&ringing, 1);
+    scope.add_turn(&turn).await.expect("a turn");
+    let heard = CallTurn { agent_text: "answer, cut".to_owned(), interrupted: true, ..turn };
+    scope.add_turn(&heard).await.expect("the same turn");
+    assert_eq!(scope.call(ringing.id).await.expect("an answer"), Some((completed, vec![heard])));
+}
+
+async fn calls_come_in_pages_newest_first(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        let call = values::call_to(&route);
+        scope.begin_call(&call).await.expect("a call");
+        expected.insert(0, call.id);
+    }
+    let mut found = Vec::new();
+    let mut filter = CallFilter { limit: 2, before: None };
+    loop {
+        let page = scope.calls(filter.clone()).await.expect("a page");
+        let Some(last) = page.last() else { break };
+        filter.before = Some(last.id);
+        found.extend(page.iter().map(|call| call.id));
+    }
+    assert_eq!(found, expected);
+}
+
+async fn calls_of_a_killed_daemon_are_closed(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let start = now();
+    let began = |seconds| start + TimeDelta::seconds(seconds);
+    let ringing = Call { started_at: began(-60), ..values::call_to(&route) };
+    let answered = Call { started_at: began(-30), status: CallStatus::Answered, ..values::call_to(&route) };
+    let completed = Call { started_at: began(-20), ..values::completed(&values::call_to(&route)) };
+    let newer = Call { started_at: began(1), ..values::call_to(&route) };
+    for call in [&ringing, &answered, &completed, &newer] {
+        scope.begin_call(call).await.expect("a call");
+    }
+    assert_eq!(db.store.close_unfinished(start, start).await.expect("an answer"), 2);
+    assert_eq!(db.store.close_unfinished(start, Utc::now()).await.expect("an answer"), 0);
+    for call in [ringing, answered] {
+        let closed = Call {
+            status: CallStatus::Failed,
+            ended_by: Some(EndedBy::System),
+            disposition: Some("interrupted".to_owned()),
+            ended_at: Some(start),
+            ..call
+        };
+        assert_eq!(scope.call(closed.id).await.expect("an answer"), Some((closed, vec![])));
+    }
+    for call in [completed, newer] {
+        assert_eq!(scope.call(call.id).await.expect("an answer"), Some((call, vec![])));
+    }
+}
+
+async fn what_breaks_the_rules_is_invalid(db: Database) {
+    let route = db.tenant(1).await;
+    let nameless = NewTenant { name: " ".to_owned(), plan: Plan::Starter, max_concurrent_calls: None };
+    let outcome = db.store.create_tenant(nameless).await;
+    assert!(matches!(outcome, Err(StoreError::Invalid { .. })), "{outcome:?}");
+    let scope = db.store.scope(route.tenant.id);
+    let silent = NewProfile { system_prompt: String::new(), ..values::profile("Silent", false) };
+    let outcome = scope.create_profile(silent).await;
+    assert!(matches!(outcome, Err(StoreError::Invalid { .. })), "{outcome:?}");
+    let unknown = db.store.scope(TenantId::new());
+    let outcome = unknown.create_profile(values::profile("Nobody's", true)).await;
+    assert!(matches!(outcome, Err(StoreError::NotFound)), "{outcome:?}");
+    for (table, column) in
+        [("tenants", "status"), ("tenants", "plan"), ("phone_numbers", "did"), ("ai_profiles", "role")]
+    {
+        let outcome = db.raw(format!("UPDATE {table} SET {column} = 'nonsense'")).await;
+        let refused = outcome.as_ref().is_err_and(|error| {
+            error.as_database_error().is_some_and(|reported| reported.is_check_violation())
+        });
+        assert!(refused, "{table}.{column}: {outcome:?}");
+    }
+}

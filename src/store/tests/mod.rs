@@ -1,0 +1,126 @@
+//! Each test runs on SQLite, and on PostgreSQL when `VCA_TEST_DATABASE_URL` leads to a server. With
+//! `VCA_TEST_REQUIRE=1` its absence is a failure, so that nothing passes for want of a server.
+
+mod data;
+mod isolation;
+mod opening;
+mod outage;
+pub mod values;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use super::{NewNumber, NewTenant, Pool, Settings, Store};
+use crate::tenancy::{Plan, Route};
+
+/// A database of a test's own, migrated.
+#[derive(Clone)]
+pub struct Database {
+    pub settings: Settings,
+    pub store: Store,
+}
+
+impl Database {
+    async fn new(url: String) -> Database {
+        let settings = Settings { url: SecretString::from(url), ..Settings::default() };
+        let store = Store::open(&settings).await.expect("the database opens");
+        store.migrate().await.expect("the database can be migrated");
+        Database { settings, store }
+    }
+
+    /// Another pool on the same database, impatient, of one connection.
+    pub async fn impatient(&self) -> Store {
+        let settings = Settings {
+            max_connections: 1,
+            acquire_timeout_ms: 250,
+            query_timeout_ms: 500,
+            ..self.settings.clone()
+        };
+        Store::open(&settings).await.expect("the database answers")
+    }
+
+    /// A tenant with the number `did(n)` and a default profile.
+    pub async fn tenant(&self, n: u32) -> Route {
+        let new =
+            NewTenant { name: format!("Tenant {n}"), plan: Plan::Growth, max_concurrent_calls: Some(n) };
+        let tenant = self.store.create_tenant(new).await.expect("a tenant");
+        let scope = self.store.scope(tenant.id);
+        let new = NewNumber { did: values::did(n), provider_type: "generic".to_owned() };
+        let number = scope.create_number(new).await.expect("a number");
+        let profile = scope.create_profile(values::profile("Front desk", true)).await.expect("a profile");
+        Route { number, tenant, profile: Some(profile) }
+    }
+
+    /// Runs a statement that the store would never send.
+    pub async fn raw(&self, sql: String) -> Result<(), sqlx::Error> {
+        match &self.store.pool {
+            Pool::Sqlite(pool) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.map(drop),
+            Pool::Postgres(pool) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.map(drop),
+        }
+    }
+
+    /// An id as a literal of this database.
+    pub fn literal(&self, id: Uuid) -> String {
+        match &self.store.pool {
+            Pool::Sqlite(_) => format!("x'{}'", id.simple()),
+            Pool::Postgres(_) => format!("'{id}'"),
+        }
+    }
+}
+
+/// Runs a test in a folder of its own.
+pub async fn on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Database) -> F) {
+    let folder = std::env::temp_dir().join(format!("vca-store-{}", Uuid::now_v7()));
+    let url = format!("sqlite:{}", folder.join("deep/vca.db").display());
+    let outcome = tokio::spawn(test(Database::new(url).await)).await;
+    std::fs::remove_dir_all(&folder).expect("the store has made the folder");
+    outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
+}
+
+/// Runs a test in a schema of its own, if there is a server.
+pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Database) -> F) {
+    let Some(url) = server("VCA_TEST_DATABASE_URL") else { return };
+    let schema = format!("vca_test_{}", Uuid::now_v7().simple());
+    let mut connection =
+        PgConnection::connect(&url).await.expect("the server of VCA_TEST_DATABASE_URL answers");
+    let create = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+    sqlx::raw_sql(create).execute(&mut connection).await.expect("a schema");
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let database = Database::new(format!("{url}{joint}options[search_path]={schema}")).await;
+    let outcome = tokio::spawn(test(database)).await;
+    let drop = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+    sqlx::raw_sql(drop).execute(&mut connection).await.expect("the schema goes");
+    outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
+}
+
+/// The URL of a server to test with.
+fn server(variable: &str) -> Option<String> {
+    let url = std::env::var(variable).ok();
+    let required = std::env::var("VCA_TEST_REQUIRE").is_ok_and(|value| value == "1");
+    assert!(url.is_some() || !required, "VCA_TEST_REQUIRE=1, but {variable} is not set");
+    if url.is_none() {
+        eprintln!("skipped: {variable} is not set");
+    }
+    url
+}
+
+/// Makes a test for each kind of database of each function.
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { crate::store::tests::on_sqlite(super::$test).await })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { crate::store::tests::on_postgres(super::$test).await })+
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// The URL, for tests that go another way to the same database.
+pub fn url(settings: &Settings) -> String {
+    settings.url.expose_secret().to_owned()
+}

@@ -1,0 +1,67 @@
+//! Opening and migrating: what is there, what is missing, and what is said about it.
+
+use secrecy::SecretString;
+
+use super::{Database, on_both};
+use crate::store::*;
+
+on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);
+
+async fn migrating_twice_does_nothing(db: Database) {
+    db.store.ping().await.expect("it answers");
+    assert_eq!(db.store.migrate().await.expect("nothing to do"), Vec::<String>::new());
+    assert_eq!(db.store.pending_migrations().await.expect("none"), Vec::<String>::new());
+    let tables = ["call_turns", "calls", "ai_profiles", "phone_numbers", "tenants", "_sqlx_migrations"];
+    for table in tables {
+        db.raw(format!("DROP TABLE {table}")).await.expect("an empty database");
+    }
+    let all = db.store.pending_migrations().await.expect("all");
+    assert_eq!(all, ["0001_tenants_and_calls"]);
+    let (one, two) = tokio::join!(db.store.migrate(), db.store.pending_migrations());
+    assert_eq!(one.expect("all"), all);
+    two.expect("an answer while it migrates");
+}
+
+async fn a_database_that_does_not_fit_is_refused(db: Database) {
+    db.raw("UPDATE _sqlx_migrations SET version = 9999".to_owned()).await.expect("a newer database");
+    for outcome in [db.store.migrate().await, db.store.pending_migrations().await] {
+        let refusal = outcome.expect_err("the database is newer").to_string();
+        assert!(refusal.contains("newer") && refusal.contains("9999"), "{refusal}");
+    }
+    db.raw("UPDATE _sqlx_migrations SET version = 1, checksum = description".to_owned()).await.ok();
+    db.raw("UPDATE _sqlx_migrations SET version = 1, checksum = 'other'".to_owned()).await.expect("changed");
+    for outcome in [db.store.migrate().await, db.store.pending_migrations().await] {
+        assert!(matches!(outcome, Err(StoreError::Schema { .. })), "{outcome:?}");
+    }
+}
+
+#[test]
+fn both_kinds_of_database_take_the_same_steps() {
+    let steps = |kind: &str| {
+        let folder = format!("{}/migrations/{kind}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(folder).expect("the folder of migrations");
+        let mut names: Vec<_> = files.map(|file| file.expect("a file").file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(steps("sqlite"), steps("postgres"));
+    assert_eq!(steps("sqlite"), ["0001_tenants_and_calls.sql"], "each has to be named in migrations.rs");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened_says_what_to_do() {
+    let cases = [
+        ("mysql://root@localhost/vca", "sqlite:"),
+        ("postgres://vca:hunter2@127.0.0.1:1/calls", "vca@127.0.0.1:1/calls"),
+        ("postgres://vca:hunter2@[bad", "postgres://USER:PASSWORD@HOST"),
+        ("sqlite:/proc/no/such/vca.db", "/proc/no/such"),
+        ("sqlite:/proc/vca.db", "/proc/vca.db"),
+        ("sqlite:x.db?mode=nonsense", "sqlite:PATH"),
+    ];
+    for (url, hint) in cases {
+        let settings = Settings { url: SecretString::from(url), ..Settings::default() };
+        let error = Store::open(&settings).await.expect_err(url).to_string();
+        assert!(error.contains(hint), "{url}: {error}");
+        assert!(!error.contains("hunter2"), "{url}: {error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Values to try the store with.
+
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+
+use crate::store::{NewProfile, kept};
+use crate::tenancy::*;
+
+pub fn did(n: u32) -> Did {
+    format!("+4930{n:06}").parse().expect("digits")
+}
+
+pub fn profile(name: &str, is_default: bool) -> NewProfile {
+    NewProfile {
+        name: name.to_owned(),
+        role: AgentRole::Receptionist,
+        system_prompt: "You answer the phone.".to_owned(),
+        is_default,
+        settings: ProfileSettings { language: Some("de-DE".to_owned()), ..ProfileSettings::default() },
+    }
+}
+
+/// A route that is in no database.
+pub fn route() -> Route {
+    let tenant_id = TenantId::new();
+    let created_at = kept(Utc::now());
+    let number = PhoneNumber {
+        id: NumberId::new(),
+        tenant_id,
+        did: did(0),
+        provider_type: "generic".to_owned(),
+        is_active: true,
+        created_at,
+    };
+    let tenant = Tenant {
+        id: tenant_id,
+        name: "Nobody".to_owned(),
+        status: TenantStatus::Active,
+        plan: Plan::Starter,
+        max_concurrent_calls: None,
+        created_at,
+    };
+    Route { number, tenant, profile: None }
+}
+
+/// A call that is in no database.
+pub fn call() -> Call {
+    call_to(&route())
+}
+
+/// A call along a route, ringing.
+pub fn call_to(route: &Route) -> Call {
+    Call {
+        id: CallId::new(),
+        tenant_id: route.tenant.id,
+        phone_number_id: route.number.id,
+        ai_profile_id: route.profile.as_ref().map(|profile| profile.id),
+        asterisk_channel_id: "1700000000.42".to_owned(),
+        direction: Direction::Inbound,
+        caller_number: Some("+49301234".to_owned()),
+        called_number: route.number.did.clone(),
+        status: CallStatus::Ringing,
+        ended_by: None,
+        disposition: None,
+        hangup_cause: None,
+        started_at: kept(Utc::now()),
+        answered_at: None,
+        ended_at: None,
+        codec: None,
+        media: None,
+    }
+}
+
+/// The same call at its end.
+pub fn completed(call: &Call) -> Call {
+    Call {
+        status: CallStatus::Completed,
+        ended_by: Some(EndedBy::Caller),
+        disposition: Some("caller_left".to_owned()),
+        hangup_cause: Some(16),
+        answered_at: Some(call.started_at),
+        ended_at: Some(call.started_at + TimeDelta::seconds(60)),
+        codec: Some("ulaw".to_owned()),
+        media: Some(json!({"loss": 0.25, "mos": 4.4})),
+        ..call.clone()
+    }
+}
+
+pub fn turn(call: &Call, n: u32) -> CallTurn {
+    CallTurn {
+        call_id: call.id,
+        tenant_id: call.tenant_id,
+        turn: n,
+        caller_text: format!("question {n}"),
+        agent_text: format!("answer {n}"),
+        interrupted: n.is_multiple_of(2),
+        transcript_ms: Some(100 + n),
+        reply_ms: Some(200),
+        commit_ms: None,
+        audio_ms: Some(u32::MAX),
+        at: call.started_at + TimeDelta::seconds(n.into()),
+    }
+}
