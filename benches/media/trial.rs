@@ -74,17 +74,16 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
             Kind::Product => ports.push(engine.open(line, Format::Ulaw).expect("room")),
         }
     }
+    let done = AtomicBool::new(false);
     let (back, sent) = thread::scope(|scope| {
         let loader = scope.spawn(|| {
             pin(1);
             let from = Instant::now() + WARM_UP;
             load.run(&addresses, speech, from, from + MEASURED)
         });
-        let done = Arc::new(AtomicBool::new(false));
-        let finished = done.clone();
         let task = scope.spawn(|| {
             pin(1);
-            attend(&mut ports, &finished);
+            attend(&mut ports, &done);
         });
         let outcome = loader.join().expect("the load ends");
         done.store(true, Relaxed);

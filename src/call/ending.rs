@@ -1,0 +1,128 @@
+//! Why a call ended and whose doing it was: one verdict for every ending.
+
+use crate::ari::bridging::{End, Failure};
+use crate::ari::request::Reason;
+use crate::tenancy::{CallStatus, EndedBy};
+use crate::turn::Ending;
+
+/// Why a call was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The called number is no phone number, or nobody's.
+    UnknownNumber,
+    NumberInactive,
+    TenantSuspended,
+    TenantDeleted,
+    /// The tenant has no default profile, or it asks for an engine that there is not.
+    NoAgent,
+    /// The tenant has as many calls as it may.
+    TenantBusy,
+    /// The daemon has as many calls as it may.
+    Full,
+    /// The daemon is about to stop.
+    Draining,
+    /// The number cannot be looked up, and was not before.
+    NoDatabase,
+}
+
+impl Refusal {
+    /// What the caller's network is told (ITU-T Q.850).
+    pub fn reason(self) -> Reason {
+        match self {
+            Refusal::UnknownNumber | Refusal::NumberInactive | Refusal::TenantDeleted => Reason::UnallocatedNumber,
+            Refusal::TenantSuspended => Reason::Rejected,
+            Refusal::TenantBusy => Reason::Busy,
+            Refusal::Full => Reason::NoCircuit,
+            Refusal::NoAgent | Refusal::Draining | Refusal::NoDatabase => Reason::Congestion,
+        }
+    }
+
+    /// The word of the call record, the counter and the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Refusal::UnknownNumber => "refused_unknown_number",
+            Refusal::NumberInactive => "refused_number_inactive",
+            Refusal::TenantSuspended => "refused_tenant_suspended",
+            Refusal::TenantDeleted => "refused_tenant_deleted",
+            Refusal::NoAgent => "refused_no_agent",
+            Refusal::TenantBusy => "refused_tenant_busy",
+            Refusal::Full => "refused_full",
+            Refusal::Draining => "refused_draining",
+            Refusal::NoDatabase => "refused_no_database",
+        }
+    }
+}
+
+/// What is written of the end of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub status: CallStatus,
+    pub ended_by: EndedBy,
+    pub disposition: &'static str,
+    pub cause: u16,
+}
+
+/// The verdict on a call: how it ended in Asterisk, and how the conversation did, if it had begun.
+pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>) -> Verdict {
+    let answered = conversation.is_some();
+    match (end, refusal) {
+        (End::HungUp(reason), Some(refusal)) => Verdict {
+            status: CallStatus::Refused,
+            ended_by: EndedBy::System,
+            disposition: refusal.word(),
+            cause: reason.code().into(),
+        },
+        (End::CallerLeft { cause }, _) => Verdict {
+            status: if answered { CallStatus::Completed } else { CallStatus::Failed },
+            ended_by: EndedBy::Caller,
+            disposition: if answered { "caller_hung_up" } else { "caller_gave_up" },
+            cause: cause.unwrap_or(16),
+        },
+        (End::HungUp(reason), None) => {
+            let (status, ended_by, disposition) = of_conversation(conversation);
+            Verdict { status, ended_by, disposition, cause: reason.code().into() }
+        }
+        (End::Failed(failure), _) => Verdict {
+            status: CallStatus::Failed,
+            ended_by: EndedBy::System,
+            disposition: match failure {
+                Failure::Deadline(_) => "failed_setup_timeout",
+                Failure::Step { .. } => "failed_setup",
+                Failure::MediaLost | Failure::BridgeLost => "failed_media_lost",
+            },
+            cause: 41,
+        },
+    }
+}
+
+fn of_conversation(ending: Option<Ending>) -> (CallStatus, EndedBy, &'static str) {
+    match ending {
+        Some(Ending::CallerLeft) => (CallStatus::Completed, EndedBy::Caller, "caller_hung_up"),
+        Some(Ending::Silence) => (CallStatus::Completed, EndedBy::Agent, "caller_silent"),
+        Some(Ending::TurnLimit) => (CallStatus::Completed, EndedBy::Agent, "turn_limit"),
+        Some(Ending::TimeLimit) => (CallStatus::Completed, EndedBy::Agent, "time_limit"),
+        Some(Ending::EngineFailure) => (CallStatus::Failed, EndedBy::System, "failed_engines"),
+        Some(Ending::Requested) => (CallStatus::Completed, EndedBy::System, "requested"),
+        None => (CallStatus::Failed, EndedBy::System, "failed_media"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_to_the_network_and_the_record() {
+        let refusal = Refusal::TenantSuspended;
+        let verdict = verdict(&End::HungUp(refusal.reason()), None, Some(refusal));
+        assert_eq!(verdict.status, CallStatus::Refused);
+        assert_eq!((verdict.disposition, verdict.cause), ("refused_tenant_suspended", 21));
+    }
+
+    #[test]
+    fn a_caller_who_leaves_before_the_answer_gave_up() {
+        let end = End::CallerLeft { cause: Some(16) };
+        assert_eq!(verdict(&end, None, None).disposition, "caller_gave_up");
+        assert_eq!(verdict(&end, Some(Ending::CallerLeft), None).disposition, "caller_hung_up");
+    }
+}

@@ -1,0 +1,223 @@
+//! What the agent can always say: built-in phrases by language, spoken once and kept.
+//!
+//! A phrase is synthesised before it is needed, when the daemon starts or at a tenant's first call, so
+//! that "technical difficulty" can be said while every engine is down.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt;
+
+use crate::audio::Clip;
+use crate::audio::resample::{Stream, convert};
+use crate::engine::EngineError;
+use crate::tts::{Tts, Voice};
+use crate::turn::Phrase;
+
+/// Every phrase and the name by which a profile's `phrases` replaces it.
+pub const NAMES: [(Phrase, &str); 11] = [
+    (Phrase::Greeting, "greeting"),
+    (Phrase::DidNotCatch, "did_not_catch"),
+    (Phrase::Difficulty, "difficulty"),
+    (Phrase::AudioIssues, "audio_issues"),
+    (Phrase::Filler, "filler"),
+    (Phrase::StillThere, "still_there"),
+    (Phrase::SilenceGoodbye, "silence_goodbye"),
+    (Phrase::TurnLimitGoodbye, "turn_limit_goodbye"),
+    (Phrase::TimeWarning, "time_warning"),
+    (Phrase::TimeLimitGoodbye, "time_limit_goodbye"),
+    (Phrase::Goodbye, "goodbye"),
+];
+
+/// The wording of every phrase for a language (BCP 47; English where the language has none), with a
+/// profile's own words on top.
+pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMap<Phrase, Arc<str>> {
+    let texts = built_in(language.unwrap_or("en"));
+    let named = NAMES.iter().zip(texts);
+    named
+        .map(|((phrase, name), text)| (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into())))
+        .collect()
+}
+
+/// In the order of [`NAMES`].
+fn built_in(language: &str) -> [&'static str; 11] {
+    match language.split(['-', '_']).next().unwrap_or_default() {
+        "de" => [
+            "Hallo, wie kann ich Ihnen helfen?",
+            "Das habe ich nicht verstanden. Bitte wiederholen Sie es.",
+            "Es gibt eine technische Störung. Ich versuche es noch einmal.",
+            "Es gibt ein Problem mit dem Ton. Bitte bleiben Sie dran.",
+            "Einen Moment, bitte.",
+            "Sind Sie noch da?",
+            "Ich höre nichts mehr von Ihnen. Auf Wiederhören!",
+            "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
+            "Wir haben noch eine halbe Minute.",
+            "Die Gesprächszeit ist zu Ende. Vielen Dank!",
+            "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
+        ],
+        "es" => [
+            "Hola, ¿en qué puedo ayudarle?",
+            "No le he entendido. ¿Puede repetirlo, por favor?",
+            "Hay un problema técnico. Lo intento de nuevo.",
+            "Hay un problema de audio. Un momento, por favor.",
+            "Un momento, por favor.",
+            "¿Sigue usted ahí?",
+            "Ya no le oigo. ¡Adiós!",
+            "Gracias por su llamada. ¡Adiós!",
+            "Nos queda medio minuto.",
+            "Se ha acabado el tiempo de la llamada. ¡Gracias!",
+            "Gracias por su llamada. ¡Adiós!",
+        ],
+        "fr" => [
+            "Bonjour, que puis-je faire pour vous ?",
+            "Je n'ai pas compris. Pouvez-vous répéter, s'il vous plaît ?",
+            "Il y a un problème technique. J'essaie encore.",
+            "Il y a un problème de son. Ne quittez pas, s'il vous plaît.",
+            "Un instant, s'il vous plaît.",
+            "Êtes-vous toujours là ?",
+            "Je ne vous entends plus. Au revoir !",
+            "Merci de votre appel. Au revoir !",
+            "Il nous reste une demi-minute.",
+            "Le temps de l'appel est écoulé. Merci !",
+            "Merci de votre appel. Au revoir !",
+        ],
+        _ => [
+            "Hello, how can I help you?",
+            "I didn't catch that, please repeat.",
+            "Technical difficulty, trying again.",
+            "Audio issues, please hold.",
+            "One moment, please.",
+            "Are you still there?",
+            "I can't hear you any more. Goodbye!",
+            "Thank you for calling. Goodbye!",
+            "We have half a minute left.",
+            "Maximum call time reached. Thank you!",
+            "Thank you for calling. Goodbye!",
+        ],
+    }
+}
+
+/// Spoken texts, by engine, voice, text and rate.
+#[derive(Default)]
+pub struct Spoken {
+    clips: Mutex<HashMap<Key, Clip>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    engine: &'static str,
+    voice: Voice,
+    text: Arc<str>,
+    rate: u32,
+}
+
+/// Texts that are kept. A phrase of three seconds takes 50 to 100 kB.
+const CAPACITY: usize = 4_096;
+
+/// The longest phrase that is kept, in seconds.
+const LONGEST: usize = 60;
+
+impl Spoken {
+    /// The text as a clip of `rate`, if it was spoken before.
+    pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
+        let key = Key { engine: tts.name(), voice: voice.clone(), text: text.clone(), rate };
+        self.clips().get(&key).cloned()
+    }
+
+    /// Speaks the text for each of `rates` and keeps it.
+    pub async fn prepare(
+        &self,
+        tts: &dyn Tts,
+        voice: &Voice,
+        text: &Arc<str>,
+        rates: &[u32],
+    ) -> Result<(), EngineError> {
+        if rates.iter().all(|rate| self.find(tts, voice, text, *rate).is_some()) {
+            return Ok(());
+        }
+        let clip = speak_whole(tts, voice, text).await?;
+        for rate in rates {
+            self.keep(tts, voice, text, convert(&clip, *rate));
+        }
+        Ok(())
+    }
+
+    fn keep(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, clip: Clip) {
+        let key = Key { engine: tts.name(), voice: voice.clone(), text: text.clone(), rate: clip.rate };
+        let mut clips = self.clips();
+        if clips.len() >= CAPACITY
+            && let Some(any) = clips.keys().next().cloned()
+        {
+            clips.remove(&any);
+        }
+        clips.insert(key, clip);
+    }
+
+    fn clips(&self) -> MutexGuard<'_, HashMap<Key, Clip>> {
+        self.clips.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn speak_whole(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Result<Clip, EngineError> {
+    let mut pieces = tts.speak(text.clone(), voice.clone()).await?;
+    let mut whole: Option<(u32, Vec<i16>)> = None;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        let (rate, samples) = whole.get_or_insert_with(|| (piece.rate, Vec::new()));
+        if samples.len() > LONGEST * *rate as usize {
+            return Err(EngineError::Permanent(format!("a phrase is longer than {LONGEST} s")));
+        }
+        samples.extend_from_slice(&piece.samples);
+    }
+    let (rate, samples) = whole.ok_or_else(|| EngineError::Temporary("no audio came".into()))?;
+    Ok(Clip::new(rate, samples))
+}
+
+/// Brings the pieces of an utterance to a leg's rate as they come.
+pub struct Fitting {
+    rate: u32,
+    stream: Option<Stream>,
+}
+
+impl Fitting {
+    pub fn new(rate: u32) -> Fitting {
+        Fitting { rate, stream: None }
+    }
+
+    pub fn fit(&mut self, piece: &Clip) -> Vec<i16> {
+        let stream = self.stream.get_or_insert_with(|| Stream::new(piece.rate, self.rate));
+        let mut out = Vec::with_capacity(piece.samples.len());
+        stream.push(&piece.samples, &mut out);
+        out
+    }
+
+    pub fn finish(self) -> Vec<i16> {
+        let mut out = Vec::new();
+        if let Some(stream) = self.stream {
+            stream.finish(&mut out);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phrase_has_words_in_every_language() {
+        for language in [None, Some("de-AT"), Some("es"), Some("fr_CA"), Some("xx")] {
+            let words = wording(language, &BTreeMap::new());
+            assert_eq!(words.len(), NAMES.len());
+            assert!(words.values().all(|text| !text.is_empty()), "{language:?}");
+        }
+    }
+
+    #[test]
+    fn a_profile_has_the_last_word() {
+        let own = BTreeMap::from([("filler".to_owned(), "Hm.".to_owned())]);
+        let words = wording(Some("de"), &own);
+        assert_eq!(&*words[&Phrase::Filler], "Hm.");
+        assert_eq!(&*words[&Phrase::StillThere], "Sind Sie noch da?");
+    }
+}
