@@ -214,6 +214,19 @@ impl Answer {
         })
     }
 
+    /// The answer closes with a question, and most of that was heard: "yes" is an answer to it.
+    pub fn has_asked(&self) -> bool {
+        let pending = self.speeches.iter().filter(|speech| speech.progress != Progress::Ended).count();
+        self.complete
+            && pending <= 1
+            && self.speeches.last().is_some_and(|last| match &last.what {
+                Say::Text(text) => {
+                    text.ends_with(['?', '？', '؟']) && last.heard(text).len() * 2 >= text.len()
+                }
+                Say::Phrase(_) => false,
+            })
+    }
+
     /// How the turn went. `wording` knows what the phrases say.
     pub fn record(&self, wording: &HashMap<Phrase, String>, interrupted: bool) -> Record {
         let said = self.speeches.iter().filter(|speech| !speech.is_filler());

@@ -112,8 +112,8 @@ impl Turn {
     pub(super) fn words(&mut self, now: Instant, listen: ListenId, text: &str) {
         match &self.floor {
             Floor::Caller(_) => self.utterance_words(now, listen, text),
-            Floor::Agent(_, Some(challenge)) if challenge.awaits(listen) => {
-                if is_backchannel(text) {
+            Floor::Agent(answer, Some(challenge)) if challenge.awaits(listen) => {
+                if text.is_empty() || (is_backchannel(text) && !answer.has_asked()) {
                     self.withdraw();
                 } else {
                     self.interrupt();

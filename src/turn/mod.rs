@@ -2,7 +2,7 @@
 //!
 //! `Turn` is told what happened and when; it answers with what is to be done. It never sees a sample,
 //! reads a clock, waits or spawns: time is an argument, so ten minutes of talk run in a test in
-//! microseconds, and a recorded call replays to the same decisions.
+//! milliseconds, and a recorded call replays to the same decisions.
 //!
 //! The contract: after every [`Turn::handle`] and whenever [`Turn::deadline`] has come (then with
 //! [`Input::Tick`]), the driver drains [`Turn::poll`] fully and does what it says, in order.

@@ -99,8 +99,9 @@ impl Turn {
     /// The soft end.
     pub(super) fn soft_end(&mut self, at: Instant) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        utterance.to = Some(at.max(utterance.from));
-        self.timers.start(Timer::Commit, at, self.settings.commit_ms);
+        let to = at.max(utterance.from);
+        utterance.to = Some(to);
+        self.timers.start(Timer::Commit, to, self.settings.commit_ms);
         if self.settings.early_reply {
             self.ask_for_words();
         }
@@ -164,9 +165,9 @@ impl Turn {
             }
             Words::Asked(_) => utterance.overdue = true,
             Words::Known(text) if text.is_empty() && to.duration_since(utterance.from) < COUGH => {
-                self.settle(now, None)
+                self.settle(now, None);
             }
-            Words::Known(_) if self.turns >= self.settings.max_turns => {
+            Words::Known(_) | Words::Failed if self.turns >= self.settings.max_turns => {
                 self.say_goodbye(now, Phrase::TurnLimitGoodbye, Ending::TurnLimit);
             }
             Words::Known(_) | Words::Failed => self.hand_over(now, to),

@@ -6,6 +6,7 @@
 //!
 //! `speech` and `pause` are told 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `words`, `deaf`, `reply`, `done` and `mute` speak of what was asked for last, or of the id after `#`.
+//! `history` shows what both sides have said and heard.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -68,6 +69,10 @@ impl Stage {
         }
         self.now = until;
         writeln!(self.log, "{line}").unwrap();
+        if what == "history" {
+            let history = described(self.turn.history());
+            return writeln!(self.log, "{} history{history}", self.ms(self.now)).unwrap();
+        }
         let input = self.input(what);
         self.tell(input);
     }
@@ -128,11 +133,7 @@ impl Stage {
                 format!("transcribe #{} turn {} {}..{}", listen.0, turn.0, self.ms(*from), self.ms(*to))
             }
             Output::Ask { turn, history } => {
-                let lines = history.iter().map(|line| match line.speaker {
-                    Speaker::Caller => format!(" C: {}", line.text),
-                    Speaker::Agent => format!(" A: {}", line.text),
-                });
-                format!("ask turn {}{}", turn.0, lines.collect::<String>())
+                format!("ask turn {}{}", turn.0, described(history))
             }
             Output::Cancel { turn } => format!("cancel turn {}", turn.0),
             Output::Say { speech, turn, what, held } => {
@@ -154,6 +155,14 @@ impl Stage {
     fn ms(&self, at: Instant) -> u128 {
         at.duration_since(self.start).as_millis()
     }
+}
+
+fn described(history: &[Line]) -> String {
+    let lines = history.iter().map(|line| match line.speaker {
+        Speaker::Caller => format!(" C: {}", line.text),
+        Speaker::Agent => format!(" A: {}", line.text),
+    });
+    lines.collect()
 }
 
 fn finished(record: &Record) -> String {
