@@ -2,194 +2,146 @@
 //!
 //! `Turn` is told what happened and when; it answers with what is to be done. It never sees a sample,
 //! reads a clock, waits or spawns: time is an argument, so ten minutes of talk run in a test in
-//! microseconds, and a recorded call replays to the same decisions.
+//! milliseconds, and a recorded call replays to the same decisions.
 //!
 //! The contract: after every [`Turn::handle`] and whenever [`Turn::deadline`] has come (then with
 //! [`Input::Tick`]), the driver drains [`Turn::poll`] fully and does what it says, in order.
 
+mod answer;
+mod clauses;
+mod contract;
+mod endpoint;
+mod floor;
+mod limits;
+mod outbox;
+mod reply;
 mod settings;
+mod timer;
+mod transcript;
+mod utterance;
 
-use std::time::{Duration, Instant};
+#[cfg(test)]
+mod tests;
 
+use std::collections::HashMap;
+use std::time::Instant;
+
+pub use contract::*;
 pub use settings::{Overrides, Settings};
 
-/// One exchange: what the caller said and what the agent answered. 0 is the greeting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TurnId(pub u32);
+use floor::Floor;
+use outbox::Outbox;
+use timer::{Timer, Timers};
+use transcript::Transcript;
 
-/// One utterance of the agent, a sentence or a phrase: the unit of synthesis and playback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SpeechId(pub u32);
-
-/// One request for the words of what the caller said. A turn may ask several times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ListenId(pub u32);
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// The caller is connected and can hear: the conversation begins.
-    Answered,
-    /// The caller speaks; the first voiced frame began at `at`.
-    SpeechStarted {
-        at: Instant,
-    },
-    /// The caller pauses; the last voiced frame ended at `at`.
-    SpeechPaused {
-        at: Instant,
-    },
-    /// The words of [`Output::Transcribe`]; empty when there were none.
-    Transcript {
-        listen: ListenId,
-        text: String,
-    },
-    /// The STT engine failed, retries included.
-    TranscriptFailed {
-        listen: ListenId,
-    },
-    /// The next piece of a reply, as the model streams it.
-    ReplyText {
-        turn: TurnId,
-        text: String,
-    },
-    ReplyEnded {
-        turn: TurnId,
-    },
-    /// The model failed, retries and fallback included.
-    ReplyFailed {
-        turn: TurnId,
-    },
-    /// The first sample of an utterance has left.
-    PlaybackStarted {
-        speech: SpeechId,
-    },
-    /// How much of an utterance has left. `total` is its length, once it is known.
-    Played {
-        speech: SpeechId,
-        position: Duration,
-        total: Option<Duration>,
-    },
-    /// The last sample of an utterance has left.
-    PlaybackEnded {
-        speech: SpeechId,
-    },
-    /// The TTS engine failed, retries and fallback included; what it had given is still played.
-    SynthesisFailed {
-        speech: SpeechId,
-    },
-    /// The caller hung up, or the channel is gone.
-    CallerLeft,
-    /// Someone other than the caller or the agent wants the call to end politely.
-    EndRequested,
-    /// Nothing but time passed.
-    Tick,
+/// One conversation, from the answer to the hang-up.
+#[derive(Debug)]
+pub struct Turn {
+    settings: Settings,
+    wording: HashMap<Phrase, String>,
+    /// The latest moment that was told: time never runs backwards in here.
+    now: Option<Instant>,
+    floor: Floor,
+    /// The caller is speaking, and since when, whoever holds the floor.
+    voice: Option<Instant>,
+    timers: Timers,
+    out: Outbox,
+    transcript: Transcript,
+    /// The caller's turns so far.
+    turns: u32,
+    /// Turns in a row that failing engines left without an answer.
+    failures: u32,
+    /// How often a silent caller was asked whether they are there.
+    prompts: u32,
+    /// The time is nearly up and the caller was not told yet.
+    warning_due: bool,
 }
 
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Ask for the words of what the caller said between two moments.
-    Transcribe { listen: ListenId, turn: TurnId, from: Instant, to: Instant },
-    /// Ask the model for a reply to `history`, whose last line is the caller's.
-    Ask { turn: TurnId, history: Vec<Line> },
-    /// Whatever is still under way for `turn` (words, reply, synthesis, held speech) is not wanted any more.
-    Cancel { turn: TurnId },
-    /// Synthesise and play, after what was said before. While `held`, synthesise only, until `Release`.
-    Say { speech: SpeechId, turn: TurnId, what: Say, held: bool },
-    /// The held speech of `turn` may be heard.
-    Release { turn: TurnId },
-    /// Stop the playback at once, keeping what is left of it.
-    Pause,
-    /// Go on where `Pause` stopped.
-    Resume,
-    /// Drop all speech that was not heard yet.
-    Flush,
-    /// A turn is over: for the transcript, the call record and the conversation state.
-    Finished(Record),
-    /// End the call. It is the last output.
-    HangUp { ending: Ending },
-}
+impl Turn {
+    pub fn new(settings: Settings) -> Turn {
+        Turn {
+            settings,
+            wording: HashMap::new(),
+            now: None,
+            floor: Floor::Unanswered,
+            voice: None,
+            timers: Timers::default(),
+            out: Outbox::default(),
+            transcript: Transcript::default(),
+            turns: 0,
+            failures: 0,
+            prompts: 0,
+            warning_due: false,
+        }
+    }
 
-/// What the agent says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Say {
-    Text(String),
-    Phrase(Phrase),
-}
+    /// Tells what the phrases say, so that the history and the records hold them. A phrase without
+    /// words is spoken all the same but leaves no line.
+    pub fn with_wording(mut self, wording: impl IntoIterator<Item = (Phrase, String)>) -> Turn {
+        self.wording = wording.into_iter().collect();
+        self
+    }
 
-/// What the agent can say without any engine being well: synthesised when the daemon starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phrase {
-    Greeting,
-    /// The STT engine failed or heard no words.
-    DidNotCatch,
-    /// The LLM engine failed.
-    Difficulty,
-    /// The TTS engine failed.
-    AudioIssues,
-    /// The reply is late.
-    Filler,
-    StillThere,
-    /// The caller stayed silent for too long.
-    SilenceGoodbye,
-    TurnLimitGoodbye,
-    /// The time limit is near.
-    TimeWarning,
-    TimeLimitGoodbye,
-    /// The daemon or an operator ends the call.
-    Goodbye,
-}
+    /// Takes notice of `input`, and of every deadline that has come by `now`. A `now` before one told
+    /// earlier counts as that one.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        let now = self.now.map_or(now, |latest| latest.max(now));
+        self.now = Some(now);
+        self.expire(now);
+        if !matches!(self.floor, Floor::Over) {
+            self.notice(now, input);
+        }
+        self.expire(now);
+    }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaker {
-    Caller,
-    Agent,
-}
+    /// The next thing to be done, if any.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
 
-/// One line of the conversation, as it was truly heard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub speaker: Speaker,
-    pub text: String,
-}
+    /// When [`Input::Tick`] is due, if nothing else happens before. Always after the `now` told last.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
 
-/// A finished turn.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    pub turn: TurnId,
-    /// What the caller said; empty for the greeting and for the agent's own prompts.
-    pub caller: String,
-    /// What of the agent's answer was played, cut at the word.
-    pub agent: String,
-    /// The caller cut the answer short.
-    pub interrupted: bool,
-    pub latency: Latency,
-}
+    /// What both sides have said and heard, oldest first.
+    pub fn history(&self) -> &[Line] {
+        self.transcript.lines()
+    }
 
-/// When things happened, counted from the end of the caller's speech. For the greeting: from the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Latency {
-    /// The words were known.
-    pub transcript: Option<Duration>,
-    /// The first piece of the reply had come.
-    pub reply: Option<Duration>,
-    /// The turn was committed: the wait for more speech was over.
-    pub commit: Option<Duration>,
-    /// The first sample of the answer left.
-    pub audio: Option<Duration>,
-}
+    fn notice(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Answered => self.answered(now),
+            Input::SpeechStarted { at } => self.speech_started(at.min(now)),
+            Input::SpeechPaused { at } => self.speech_paused(at.min(now)),
+            Input::Transcript { listen, text } => self.words(now, listen, text.trim()),
+            Input::TranscriptFailed { listen } => self.words_failed(now, listen),
+            Input::ReplyText { turn, text } => self.reply_text(now, turn, &text),
+            Input::ReplyEnded { turn } => self.reply_ended(now, turn),
+            Input::ReplyFailed { turn } => self.reply_failed(now, turn),
+            Input::PlaybackStarted { speech } => self.playback_started(now, speech),
+            Input::Played { speech, position, total } => self.played(now, speech, position, total),
+            Input::PlaybackEnded { speech } => self.playback_ended(now, speech),
+            Input::SynthesisFailed { speech } => self.synthesis_failed(now, speech),
+            Input::CallerLeft => self.caller_left(),
+            Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
+            Input::Tick => {}
+        }
+    }
 
-/// Why the conversation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ending {
-    /// The caller hung up.
-    CallerLeft,
-    /// The caller stayed silent.
-    Silence,
-    TurnLimit,
-    TimeLimit,
-    /// Engines failed again and again.
-    EngineFailure,
-    /// `Input::EndRequested`.
-    Requested,
+    fn expire(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.expire(now) {
+            match timer {
+                Timer::Commit => self.commit(now),
+                Timer::BargeIn => self.pause_playback(),
+                Timer::BargeInCertain => self.interrupt(),
+                Timer::BargeInWords => self.resume_playback(),
+                Timer::Filler => self.bridge(),
+                Timer::Silence => self.prompt_silent_caller(now),
+                Timer::Warning => self.warn(now),
+                Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
+                Timer::Farewell => self.cut_farewell_short(),
+            }
+        }
+    }
 }

@@ -1,0 +1,232 @@
+//! Cuts a reply into what can be spoken while the rest is still being written: a first clause as soon as
+//! it can stand alone, then sentence by sentence.
+//!
+//! It knows nothing of voices or turns.
+
+use super::endpoint::{CLOSERS, TERMINALS};
+
+/// No clause is longer, in characters: an engine must not wait for a sentence that never ends.
+const LONGEST: usize = 200;
+
+/// A first clause that ends at a comma has at least this many characters, lest it sound chopped off ...
+const SHORTEST_FIRST: usize = 15;
+
+/// ... or this many, in scripts that write a word in one or two characters.
+const SHORTEST_FIRST_DENSE: usize = 6;
+
+/// Words whose full stop ends no sentence: English, German, Spanish, French.
+const ABBREVIATIONS: &[&str] = &[
+    "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd", "jr",
+    "sr", //
+    "hr", "fr", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl", "bspw", //
+    "sra", "srta", "ud", "uds", "av", "núm", "mme", "mlle", "mgr", "env", "no", "etc",
+];
+
+/// The part of a reply that has been written but not cut yet.
+#[derive(Debug, Default)]
+pub(super) struct Clauses {
+    pending: String,
+    begun: bool,
+}
+
+impl Clauses {
+    /// Takes the next piece of the reply and returns the clauses that it completes.
+    pub fn push(&mut self, text: &str) -> Vec<String> {
+        // Markdown's emphasis and code marks are not for the ear.
+        self.pending.extend(text.chars().filter(|c| !matches!(c, '*' | '`')));
+        let mut clauses = Vec::new();
+        while let Some(end) = boundary(&self.pending, !self.begun).or_else(|| forced(&self.pending)) {
+            self.cut(end, &mut clauses);
+        }
+        clauses
+    }
+
+    /// The reply is complete: returns what is left of it.
+    pub fn end(&mut self) -> Vec<String> {
+        let mut clauses = self.push("\n");
+        self.cut(self.pending.len(), &mut clauses);
+        clauses
+    }
+
+    fn cut(&mut self, end: usize, clauses: &mut Vec<String>) {
+        let clause: String = self.pending.drain(..end).collect();
+        // A lone dash or list mark cannot be spoken.
+        if clause.contains(char::is_alphanumeric) {
+            self.begun = true;
+            clauses.push(clause.trim().to_owned());
+        }
+    }
+}
+
+/// Where the first clause or sentence of `text` ends, if it is certain that it does.
+fn boundary(text: &str, first: bool) -> Option<usize> {
+    text.char_indices().take(LONGEST).find_map(|(at, mark)| {
+        let head = &text[..at];
+        let end = at + mark.len_utf8();
+        let spoken = head.contains(char::is_alphanumeric);
+        match mark {
+            '\n' => Some(end),
+            '.' => full_stop(head, &text[end..]).map(|closers| end + closers),
+            _ if TERMINALS.contains(&mark) || mark == '…' => {
+                closed(&text[end..], mark).map(|closers| end + closers)
+            }
+            ',' | ';' | ':' | '–' | '—' if first && spoken => {
+                (head.chars().count() >= SHORTEST_FIRST && followed_by_space(&text[end..])).then_some(end)
+            }
+            '，' | '、' | '；' | '：' if first && spoken => {
+                (head.chars().count() >= SHORTEST_FIRST_DENSE).then_some(end)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Whether the full stop between `head` and `tail` ends a sentence, and how many bytes of quotes and
+/// brackets go with it. Undecided until the next word has begun.
+fn full_stop(head: &str, tail: &str) -> Option<usize> {
+    let rest = tail.trim_start_matches(CLOSERS);
+    let next = rest.trim_start().chars().next();
+    if !followed_by_space(rest) || !(next.is_some() || rest.contains('\n')) {
+        return None;
+    }
+    let word =
+        head.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“' | '«')).next().unwrap_or("");
+    let ends = !next.is_some_and(char::is_lowercase) && (next.is_none() || !is_abbreviation(word));
+    ends.then_some(tail.len() - rest.len())
+}
+
+/// "Dr", "e.g", "J" and "3" (an ordinal, or the number of a list item) before a full stop.
+fn is_abbreviation(word: &str) -> bool {
+    let word = word.to_lowercase();
+    let letters = word.chars().count();
+    let time_of_day = matches!(word.as_str(), "a.m" | "p.m");
+    ABBREVIATIONS.contains(&word.as_str())
+        || (letters == 1 && word != "i")
+        || (word.contains('.') && !time_of_day && word.chars().any(char::is_alphabetic))
+        || (letters <= 2 && word.chars().all(char::is_numeric))
+}
+
+/// The quotes and brackets after a sentence's `mark`, if it ends one: "?!" ends at its last mark, and
+/// marks of scripts that write no spaces end by themselves.
+fn closed(tail: &str, mark: char) -> Option<usize> {
+    let rest = tail.trim_start_matches(CLOSERS);
+    let dense = matches!(mark, '。' | '？' | '！') && !rest.starts_with(TERMINALS);
+    (dense || followed_by_space(rest)).then_some(tail.len() - rest.len())
+}
+
+fn followed_by_space(text: &str) -> bool {
+    text.starts_with(char::is_whitespace)
+}
+
+/// Where to cut a text that has grown too long: after its last comma, or else its last word.
+fn forced(text: &str) -> Option<usize> {
+    let (limit, _) = text.char_indices().nth(LONGEST)?;
+    let head = &text[..limit];
+    let comma =
+        head.rmatch_indices([',', ';', ':']).map(|(at, _)| at + 1).find(|at| followed_by_space(&text[*at..]));
+    let space = head.rfind(char::is_whitespace).filter(|at| *at > 0);
+    comma.filter(|at| *at > limit / 2).or(space).or(Some(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Streams `text` in pieces of `size` characters; `|` marks the cuts.
+    fn cut(text: &str, size: usize) -> String {
+        let mut clauses = Clauses::default();
+        let letters: Vec<char> = text.chars().collect();
+        let mut all = Vec::new();
+        for piece in letters.chunks(size) {
+            all.extend(clauses.push(&piece.iter().collect::<String>()));
+        }
+        all.extend(clauses.end());
+        all.join("|")
+    }
+
+    #[track_caller]
+    fn cuts(expected: &str) {
+        let text: String = expected.replace('|', " ");
+        for size in [1, 3, 7, 1_000] {
+            assert_eq!(cut(&text, size), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_first_clause_then_sentences() {
+        cuts(
+            "We are open from nine to five,|Monday to Friday, except on holidays.|Shall I book you in?|Great!",
+        );
+        cuts("Sure, one moment.|Here we go, and so on.");
+        cuts("Of course I can do that:|we have three.");
+    }
+
+    #[test]
+    fn full_stops_that_end_no_sentence() {
+        cuts("Ask for Dr. Smith today.|He is in.");
+        cuts("Take fruit, e.g. Apples.|Or others.");
+        cuts("That is 3.5 miles.|It is 1,000 yards.");
+        cuts("See J. Smith.|He knows.");
+        cuts("Come at 9.30 or 10:15.|Bye.");
+        cuts("Am 3. Mai um 9 Uhr.|Danke.");
+        cuts("1. Soup.|2. Salad.");
+        cuts("It takes approx. five days.|Fine.");
+        cuts("We close at 5 p.m. on Friday.|We open at 9 a.m.|Bring it.");
+        cuts("That was in 2026.|Then it closed.");
+    }
+
+    #[test]
+    fn quotes_and_runs_of_marks_stay_with_their_sentence() {
+        cuts("He said \"Hello.\"|Then he left.");
+        cuts("Really?!|Yes (of course).|Well… maybe.".replace("… m", "…|m").as_str());
+    }
+
+    #[test]
+    fn markdown_is_not_spoken() {
+        assert_eq!(
+            cut("**Hours**: `9` to *5*.\n\n- Monday\n- Tuesday\n---\n", 4),
+            "Hours: 9 to 5.|- Monday|- Tuesday"
+        );
+    }
+
+    #[test]
+    fn scripts_without_spaces() {
+        assert_eq!(
+            cut("はい、営業時間は九時からです。何時にしますか？「明日。」", 1),
+            "はい、営業時間は九時からです。|何時にしますか？|「明日。|」".trim_end_matches("|」")
+        );
+    }
+
+    #[test]
+    fn nothing_is_spoken_of_nothing() {
+        assert_eq!(cut("** — **\n ...\n", 2), "");
+    }
+
+    #[test]
+    fn an_endless_sentence_is_cut_at_a_word() {
+        let text = "word ".repeat(100);
+        let clauses = cut(&text, 5);
+        assert!(
+            clauses.split('|').all(|clause| clause.len() <= LONGEST && clause.ends_with("word")),
+            "{clauses}"
+        );
+        assert_eq!(cut(&"x".repeat(450), 10).split('|').map(str::len).collect::<Vec<_>>(), [200, 200, 50]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_nothing_is_long(text in "[a-zA-Z0-9äあ。 .,?!:\n\"()-]{0,900}", size in 1usize..40) {
+            let cut = cut(&text, size);
+            prop_assert!(cut.split('|').all(|clause| clause.chars().count() <= LONGEST + CLOSERS.len()));
+            let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+            prop_assert_eq!(letters(&cut), letters(&text));
+        }
+
+        #[test]
+        fn any_text_can_be_cut(text in "\\PC{0,600}", size in 1usize..40) {
+            cut(&text, size);
+        }
+    }
+}

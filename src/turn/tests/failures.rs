@@ -1,0 +1,341 @@
+use super::script::plays_out;
+
+#[test]
+fn failing_stt_is_a_pardon_and_the_third_time_the_end() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +50 deaf
+            4380 say #1 turn 1 DidNotCatch
+        +400 starts #1
+        +600 ends #1
+            5050 finished turn 1 A: Pardon? commit=500 audio=570
+        +1000 speech
+        +1000 pause
+            7050 transcribe #1 turn 2 5990..6930
+        +500 deaf
+            7550 say #2 turn 2 DidNotCatch
+        +600 ends #2
+            8150 finished turn 2 A: Pardon? commit=620
+        +1000 speech
+        +1000 pause
+            10150 transcribe #2 turn 3 9090..10030
+        +500 deaf
+            10650 cancel turn 3
+            10650 finished turn 3 commit=620
+            10650 say #3 turn 4 Goodbye
+        +600 ends #3
+            11250 finished turn 4
+            11250 hang up: EngineFailure
+        "#,
+    );
+}
+
+#[test]
+fn a_failing_reply_is_a_difficulty_and_success_forgives() {
+    plays_out(
+        |settings| settings.max_failures = 2,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello there"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello there
+        +50 mute
+            4380 release turn 1
+            4380 say #1 turn 1 Difficulty
+        +500 starts #1
+        +600 ends #1
+            5230 finished turn 1 C: Hello there A: Trying again. words=200 commit=500 audio=750
+        +1000 speech
+        +1000 pause
+            7230 transcribe #1 turn 2 6170..7110
+        +80 words "Hello?"
+            7310 ask turn 2 A: Hello, how can I help? C: Hello there A: Trying again. C: Hello?
+            7410 release turn 2
+        +500 reply "Yes."
+        +0 done
+            7810 say #2 turn 2 "Yes."
+        +50 starts #2
+        +500 ends #2
+            8360 finished turn 2 C: Hello? A: Yes. words=200 reply=700 commit=300 audio=750
+        +1000 speech
+        +1000 pause
+            10360 transcribe #2 turn 3 9300..10240
+        +80 words "Hello!"
+            10440 ask turn 3 A: Hello, how can I help? C: Hello there A: Trying again. C: Hello? A: Yes. C: Hello!
+            10540 release turn 3
+        +500 done
+            10940 say #3 turn 3 Difficulty
+        +600 ends #3
+            11540 finished turn 3 C: Hello! A: Trying again. words=200 commit=300
+        +1000 speech
+        +1000 pause
+            13540 transcribe #3 turn 4 12480..13420
+        +80 words "Hello!"
+            13620 ask turn 4 A: Hello, how can I help? C: Hello there A: Trying again. C: Hello? A: Yes. C: Hello! A: Trying again. C: Hello!
+            13720 release turn 4
+        +500 reply " **\n"
+        +10 done
+            14130 cancel turn 4
+            14130 finished turn 4 C: Hello! words=200 reply=700 commit=300
+            14130 say #4 turn 5 Goodbye
+        +500 ends #4
+            14630 finished turn 5
+            14630 hang up: EngineFailure
+        "#,
+    );
+}
+
+#[test]
+fn a_reply_that_fails_midway_stands() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +300 reply "Good morning. How may I"
+            4380 say #1 turn 1 "Good morning."
+        +10 mute
+        +50 starts #1
+        +500 ends #1
+            4940 finished turn 1 C: Hello? A: Good morning. words=200 reply=500 commit=300 audio=560
+        "#,
+    );
+}
+
+#[test]
+fn failing_synthesis_is_told_once_a_turn() {
+    plays_out(
+        |settings| settings.max_failures = 1,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +300 reply "Good morning. How are you? I am fine. "
+            4380 say #1 turn 1 "Good morning."
+            4380 say #2 turn 1 "How are you?"
+        +10 done
+            4390 say #3 turn 1 "I am fine."
+        +10 broken #1
+            4400 say #4 turn 1 AudioIssues
+        +10 broken #2
+        +10 starts #3
+        +500 ends #3
+        +10 starts #4
+        +500 ends #4
+            5430 finished turn 1 C: Hello? A: I am fine. words=200 reply=500 commit=300 audio=540
+        +1000 speech
+        +1000 pause
+            7430 transcribe #1 turn 2 6370..7310
+        +80 words "Hello?"
+            7510 ask turn 2 A: Hello, how can I help? C: Hello? A: I am fine. C: Hello?
+            7610 release turn 2
+        +300 reply "Yes."
+        +10 done
+            7820 say #5 turn 2 "Yes."
+        +10 broken #5
+            7830 say #6 turn 2 AudioIssues
+        +1000 ends #6
+            8830 finished turn 2 C: Hello? words=200 reply=500 commit=300
+            8830 say #7 turn 3 Goodbye
+        +1000 ends #7
+            9830 finished turn 3
+            9830 hang up: EngineFailure
+        "#,
+    );
+}
+
+#[test]
+fn what_broken_synthesis_gave_is_still_played() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +300 reply "Good morning to all of you."
+        +10 done
+            4390 say #1 turn 1 "Good morning to all of you."
+        +10 broken #1
+            4400 say #2 turn 1 AudioIssues
+        +10 starts #1
+        +500 played #1 500
+        +50 ends #1
+        +500 ends #2
+            5460 finished turn 1 C: Hello? A: Good words=200 reply=500 commit=300 audio=530
+        "#,
+    );
+}
+
+#[test]
+fn a_late_reply_is_bridged() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1800 starts #1
+        +100 reply "Yes."
+        +10 done
+            5990 say #2 turn 1 "Yes."
+        +400 ends #1
+        +10 starts #2
+        +500 ends #2
+            6900 finished turn 1 C: Hello? A: Yes. words=200 reply=2100 commit=300 audio=2520
+        "#,
+    );
+}
+
+#[test]
+fn zero_turns_the_filler_off() {
+    plays_out(
+        |settings| settings.filler_ms = std::time::Duration::ZERO,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +5000 tick
+        "#,
+    );
+}
+
+#[test]
+fn synthesis_that_fails_unheard_is_told_once_the_turn_is_committed() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "what are your hours"
+            4080 ask turn 1 A: Hello, how can I help? C: what are your hours
+        +50 reply "Nine to five."
+        +10 done
+            4140 say #1 turn 1 held "Nine to five."
+        +10 broken #1
+            4150 say #2 turn 1 held AudioIssues
+        +10 broken #2
+            4380 release turn 1
+            4380 finished turn 1 C: what are your hours words=200 reply=250 commit=500
+        +300 tick
+        "#,
+    );
+}
+
+#[test]
+fn an_early_reply_that_is_taken_back_fails_nothing() {
+    plays_out(
+        |settings| settings.max_failures = 1,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "what are"
+            4080 ask turn 1 A: Hello, how can I help? C: what are
+        +50 mute
+        +100 speech
+            4230 cancel turn 1
+        +1000 pause
+            5230 transcribe #1 turn 2 2940..5110
+        +80 words "what are your hours?"
+            5310 ask turn 2 A: Hello, how can I help? C: what are your hours?
+            5410 release turn 2
+        +200 reply #2 "Nine to five."
+        +0 done
+            5510 say #1 turn 2 "Nine to five."
+        +900 ends #1
+            6410 finished turn 2 C: what are your hours? A: Nine to five. words=200 reply=400 commit=300
+        +0 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_failing_difficulty_in_a_paused_bridge_waits_for_its_end() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1800 starts #1
+        +500 speech
+            6520 pause playback
+        +300 pause
+            6680 transcribe #1 turn 2 6320..6560
+        +50 mute
+            6730 say #2 turn 1 Difficulty
+        +50 words "Okay."
+            6780 resume playback
+        +500 ends #1
+        +500 ends #2
+            7780 finished turn 1 C: Hello? A: Trying again. words=200 commit=300
+        "#,
+    );
+}

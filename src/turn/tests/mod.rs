@@ -1,0 +1,10 @@
+//! Conversations as scripts, see [`script`], and as random noise, see [`invariants`].
+
+#![allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
+
+mod barge_in;
+mod endpointing;
+mod failures;
+mod invariants;
+mod limits;
+mod script;

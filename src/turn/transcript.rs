@@ -1,0 +1,131 @@
+//! What each side truly heard.
+//!
+//! The caller's words count once their turn is committed, the agent's as far as they were played.
+//! It knows nothing of who may speak when.
+
+use std::time::Duration;
+
+use super::{Line, Speaker};
+
+/// Speaking rate assumed while the length of an utterance is unknown, in characters a second: a
+/// brisk 150 to 180 words a minute.
+const CHARS_PER_SECOND: u128 = 15;
+
+/// The lines of the conversation so far.
+#[derive(Debug, Default)]
+pub(super) struct Transcript {
+    lines: Vec<Line>,
+}
+
+impl Transcript {
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Adds a line; an empty one leaves no trace.
+    pub fn add(&mut self, speaker: Speaker, text: &str) {
+        if !text.is_empty() {
+            self.lines.push(Line { speaker, text: text.to_owned() });
+        }
+    }
+
+    /// Takes the caller's last line back, if that was `text`: they had not finished.
+    pub fn take_back(&mut self, text: &str) {
+        self.lines.pop_if(|last| last.speaker == Speaker::Caller && last.text == text);
+    }
+
+    /// The lines so far and what the caller may just have said.
+    pub fn followed_by(&self, caller: &str) -> Vec<Line> {
+        let question = Line { speaker: Speaker::Caller, text: caller.to_owned() };
+        self.lines.iter().cloned().chain([question]).collect()
+    }
+}
+
+/// The words of `text` that were played completely after `position` of `total`.
+pub(super) fn heard(text: &str, position: Duration, total: Option<Duration>) -> &str {
+    let chars = text.chars().count() as u128;
+    let played = match total.filter(|total| !total.is_zero()) {
+        Some(total) => chars * position.as_micros() / total.as_micros().max(1),
+        None => position.as_micros() * CHARS_PER_SECOND / 1_000_000,
+    };
+    if played >= chars { text } else { whole_words(text, played as usize) }
+}
+
+/// The longest run of whole words within the first `limit` characters.
+fn whole_words(text: &str, limit: usize) -> &str {
+    let mut end = 0;
+    let mut previous = ' ';
+    for (index, (at, character)) in text.char_indices().enumerate() {
+        if index > limit {
+            break;
+        }
+        if character.is_whitespace() || written_without_spaces(previous) {
+            end = at;
+        }
+        previous = character;
+    }
+    text[..end].trim_end()
+}
+
+/// Chinese, Japanese and their like put no spaces between words: any character may be the last.
+fn written_without_spaces(character: char) -> bool {
+    matches!(character, '\u{0E00}'..='\u{0EFF}' | '\u{2E80}'..='\u{9FFF}' | '\u{FF00}'..='\u{FFEF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_known_length_cuts_in_proportion_at_the_word() {
+        let text = "We are open from nine to five.";
+        let cut = |position| heard(text, ms(position), Some(ms(3_000)));
+        assert_eq!(cut(0), "");
+        assert_eq!(cut(150), "");
+        assert_eq!(cut(200), "We");
+        assert_eq!(cut(1_100), "We are open");
+        assert_eq!(cut(1_650), "We are open from");
+        assert_eq!(cut(2_999), "We are open from nine to");
+        assert_eq!(cut(3_000), text);
+        assert_eq!(cut(9_000), text);
+    }
+
+    #[test]
+    fn an_unknown_length_is_guessed() {
+        assert_eq!(heard("We are open from nine to five.", ms(1_000), None), "We are open");
+    }
+
+    #[test]
+    fn languages_without_spaces_are_cut_at_the_character() {
+        assert_eq!(heard("営業時間は九時です", ms(500), Some(ms(900))), "営業時間は");
+    }
+
+    #[test]
+    fn a_line_is_taken_back_only_if_it_is_the_last() {
+        let mut transcript = Transcript::default();
+        transcript.add(Speaker::Caller, "one");
+        transcript.add(Speaker::Agent, "two");
+        transcript.add(Speaker::Agent, "");
+        transcript.take_back("one");
+        assert_eq!(transcript.lines().len(), 2);
+        transcript.add(Speaker::Caller, "three");
+        transcript.take_back("three");
+        assert_eq!(transcript.lines().len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_heard_is_the_beginning_of_what_was_said(
+            text in "\\PC{0,80}", position in 0u64..9_000, total in proptest::option::of(0u64..6_000)
+        ) {
+            let cut = heard(&text, ms(position), total.map(ms));
+            prop_assert!(text.starts_with(cut));
+        }
+    }
+}
