@@ -12,6 +12,9 @@ pub mod bridging;
 #[allow(clippy::disallowed_methods, reason = "requests take time, which is measured and limited")]
 mod client;
 pub mod event;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a server for tests")]
+mod fake;
 pub mod request;
 mod settings;
 #[allow(clippy::disallowed_methods, reason = "keepalive and reconnecting run on the clock")]
