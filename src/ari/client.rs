@@ -4,11 +4,13 @@
 //! is in one header that no log, URL or `Debug` shows.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, Url};
+use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,6 +19,7 @@ use tokio::sync::Semaphore;
 use super::answer::AriError;
 use super::request::{Method, Request};
 use super::settings::Settings;
+use super::tls;
 
 /// Largest answer that is read: an application with some ten thousand channels.
 const MAX_ANSWER: usize = 4 << 20;
@@ -29,6 +32,7 @@ pub struct Client {
     /// Scheme, host, port and prefix, with `/ari`, without a slash at its end.
     base: Url,
     authorization: HeaderValue,
+    tls: Arc<ClientConfig>,
     timeout: Duration,
     places: Semaphore,
 }
@@ -52,24 +56,20 @@ impl Client {
     /// A client that has not connected yet.
     pub fn new(settings: &Settings) -> Result<Client, BadUrl> {
         let base = base(&settings.url)?;
-        let plain = reqwest::Client::builder().build().map_err(tls)?;
-        let authorization = authorization(&plain, &base, settings)?;
+        let tls = tls::config(base.scheme() == "https").map_err(|error| BadUrl::Tls(error.to_string()))?;
+        let builder = || reqwest::Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls));
+        let authorization = authorization(&builder().build().map_err(unusable)?, &base, settings)?;
         let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())]);
-        let http = reqwest::Client::builder()
+        let http = builder()
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .pool_idle_timeout(POOL_IDLE)
             .build()
-            .map_err(tls)?;
+            .map_err(unusable)?;
         let timeout = Duration::from_millis(settings.request_timeout_ms);
-        Ok(Client {
-            http,
-            base,
-            authorization,
-            timeout,
-            places: Semaphore::new(settings.max_requests.max(1)),
-        })
+        let places = Semaphore::new(settings.max_requests.max(1));
+        Ok(Client { http, base, authorization, tls, timeout, places })
     }
 
     /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.
@@ -90,6 +90,11 @@ impl Client {
     pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, AriError> {
         let answer = self.send(request).await?;
         T::deserialize(answer).map_err(|_| AriError::Decode("a field is missing or of another type"))
+    }
+
+    /// How a connection of TLS is made.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.clone()
     }
 
     /// The address of the event WebSocket, and the header that opens it.
@@ -156,7 +161,7 @@ fn authorization(http: &reqwest::Client, base: &Url, settings: &Settings) -> Res
     Ok(value)
 }
 
-fn tls(error: reqwest::Error) -> BadUrl {
+fn unusable(error: reqwest::Error) -> BadUrl {
     BadUrl::Tls(error.without_url().to_string())
 }
 

@@ -121,7 +121,10 @@ async fn open(mut stream: TcpStream, head: &str, opened: mpsc::Sender<Ws>) {
 }
 
 pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|it| it.1)
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|it| it.1)
 }
 
 /// Reads one request whole, and gives back its head.

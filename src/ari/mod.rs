@@ -19,6 +19,7 @@ pub mod request;
 mod settings;
 #[allow(clippy::disallowed_methods, reason = "keepalive and reconnecting run on the clock")]
 mod socket;
+mod tls;
 
 pub use answer::{AriError, Inventory};
 pub use bridging::Bridging;

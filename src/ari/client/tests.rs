@@ -8,7 +8,6 @@ use crate::ari::fake::{FakeAri, Reply, header};
 use crate::ari::request::NewMedia;
 
 fn client(settings: Settings) -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::new(&settings).unwrap()
 }
 
@@ -27,7 +26,12 @@ async fn a_request_is_sent_as_written_and_its_answer_read() {
     let media: ExternalMedia = client.ask(Request::external_media(&new)).await.unwrap();
     assert_eq!(media.local, "[::1]:9".parse().unwrap());
     let head = fake.heads.lock().unwrap()[0].clone();
-    assert!(head.starts_with("POST /ari/channels/externalMedia?channelId=m&app=vca&external_host=%5B%3A%3A1%5D%3A4000"), "{head}");
+    assert!(
+        head.starts_with(
+            "POST /ari/channels/externalMedia?channelId=m&app=vca&external_host=%5B%3A%3A1%5D%3A4000"
+        ),
+        "{head}"
+    );
     assert_eq!(header(&head, "authorization"), Some("Basic dmNhOmh1c2gtaHVzaA=="));
 }
 
@@ -83,7 +87,6 @@ async fn requests_under_way_are_bounded() {
 
 #[test]
 fn a_bad_url_is_named() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let cases = [
         ("127.0.0.1:8088", BadUrl::Syntax),
         ("ftp://127.0.0.1", BadUrl::Scheme),

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -72,7 +72,7 @@ impl Session {
         let limit = settings.max_event_bytes;
         let config = WebSocketConfig::default().max_message_size(Some(limit)).max_frame_size(Some(limit));
         let within = Duration::from_millis(settings.request_timeout_ms);
-        let connecting = connect_async_with_config(request, Some(config), true);
+        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(Connector::Rustls(client.tls())));
         let (socket, _) = timeout(within, connecting).await.map_err(|_| Lost::Slow(within))??;
         Ok(Session {
             socket,

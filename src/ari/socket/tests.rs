@@ -22,8 +22,7 @@ struct Listener {
 
 impl Listener {
     fn start(settings: Settings) -> Listener {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let settings = Settings { reconnect_min_ms: 10, reconnect_max_ms: 50, ..settings };
+            let settings = Settings { reconnect_min_ms: 10, reconnect_max_ms: 50, ..settings };
         let client = Arc::new(Client::new(&settings).unwrap());
         let (heard, signals) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
@@ -35,7 +34,8 @@ impl Listener {
     }
 
     async fn next(&mut self) -> String {
-        let signal = tokio::time::timeout(PATIENCE, self.signals.recv()).await.expect("a signal").expect("a listener");
+        let signal =
+            tokio::time::timeout(PATIENCE, self.signals.recv()).await.expect("a signal").expect("a listener");
         match signal {
             Signal::Connected(inventory) => {
                 let mut channels: Vec<_> = inventory.channels.iter().cloned().collect();
@@ -172,7 +172,8 @@ async fn pongs_keep_a_quiet_socket() {
 async fn whatever_fails_is_tried_again() {
     let broken = Reply::Raw("HTTP/1.1 2".into());
     let error = Reply::Json(500, json!({ "message": "x" }));
-    let mut events = vec![Reply::Json(401, Value::Null), Reply::Json(404, Value::Null), Reply::Stall, broken.clone()];
+    let mut events =
+        vec![Reply::Json(401, Value::Null), Reply::Json(404, Value::Null), Reply::Stall, broken.clone()];
     let mut others = vec![error, broken, Reply::Stall, Reply::Json(200, json!({ "what": 1 }))];
     let mut fake = FakeAri::start(move |line| {
         let faults = if line.starts_with("GET /ari/events") { &mut events } else { &mut others };
