@@ -433,4 +433,5 @@ pub fn bridge_id(call_id: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a moment to begin at")]
 mod tests;

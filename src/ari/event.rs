@@ -13,31 +13,31 @@ use serde::Deserialize;
 pub enum Event {
     /// A channel is in the application's hands.
     StasisStart {
-        channel: Channel,
+        channel: Box<Channel>,
         args: Vec<String>,
     },
     /// A channel has left the application. For a channel that came from the dialplan it is the last event.
     StasisEnd {
-        channel: Channel,
+        channel: Box<Channel>,
     },
     /// `cause` is a Q.850 code.
     ChannelDestroyed {
-        channel: Channel,
+        channel: Box<Channel>,
         cause: u16,
         cause_txt: String,
     },
     /// Someone asked for the end of a channel. Asterisk names no `cause` when the far end hung up.
     ChannelHangupRequest {
-        channel: Channel,
+        channel: Box<Channel>,
         cause: Option<u16>,
         soft: bool,
     },
     ChannelStateChange {
-        channel: Channel,
+        channel: Box<Channel>,
     },
     /// `duration_ms` is how long the key was held.
     ChannelDtmfReceived {
-        channel: Channel,
+        channel: Box<Channel>,
         digit: String,
         duration_ms: u32,
     },
@@ -223,7 +223,7 @@ struct Raw {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
-    channel: Option<Channel>,
+    channel: Option<Box<Channel>>,
     #[serde(default)]
     bridge: Option<RawBridge>,
     #[serde(default)]
@@ -248,7 +248,7 @@ struct RawBridge {
     id: String,
 }
 
-fn named(channel: Option<Channel>, kind: &'static str) -> Result<Channel, DecodeError> {
+fn named(channel: Option<Box<Channel>>, kind: &'static str) -> Result<Box<Channel>, DecodeError> {
     channel.filter(|channel| !channel.id.is_empty()).ok_or(DecodeError::Missing { kind, field: "channel.id" })
 }
 

@@ -17,7 +17,11 @@ pub mod event;
 mod fake;
 pub mod request;
 mod settings;
-#[allow(clippy::disallowed_methods, reason = "keepalive and reconnecting run on the clock")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "keepalive and reconnecting run on the clock"
+)]
 mod socket;
 mod tls;
 

@@ -88,8 +88,8 @@ fn media() -> Value {
     json!({ "id": "vca-media-7", "channelvars": { "UNICASTRTP_LOCAL_PORT": "31544", "UNICASTRTP_LOCAL_ADDRESS": "127.0.0.1" } })
 }
 
-fn channel(id: &str) -> Channel {
-    Channel { id: id.into(), state: ChannelState::Up, ..Channel::default() }
+fn channel(id: &str) -> Box<Channel> {
+    Box::new(Channel { id: id.into(), state: ChannelState::Up, ..Channel::default() })
 }
 
 fn start(id: &str) -> Input {

@@ -70,7 +70,7 @@ fn each_kind_is_told_apart() {
 #[test]
 fn what_is_left_out_is_empty() {
     let event = Event::decode(r#"{"type":"StasisStart","channel":{"id":"7","state":"Pre-ring"}}"#).unwrap();
-    let expected = Channel { id: "7".into(), ..Channel::default() };
+    let expected = Box::new(Channel { id: "7".into(), ..Channel::default() });
     assert_eq!(event, Event::StasisStart { channel: expected, args: vec![] });
 }
 

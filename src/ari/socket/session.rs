@@ -9,7 +9,7 @@ use metrics::counter;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
@@ -72,7 +72,8 @@ impl Session {
         let limit = settings.max_event_bytes;
         let config = WebSocketConfig::default().max_message_size(Some(limit)).max_frame_size(Some(limit));
         let within = Duration::from_millis(settings.request_timeout_ms);
-        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(Connector::Rustls(client.tls())));
+        let connecting =
+            connect_async_tls_with_config(request, Some(config), true, Some(Connector::Rustls(client.tls())));
         let (socket, _) = timeout(within, connecting).await.map_err(|_| Lost::Slow(within))??;
         Ok(Session {
             socket,
@@ -198,7 +199,9 @@ impl From<Error> for Lost {
             Error::Http(response) => Lost::Http(response.status().as_u16()),
             Error::Tls(_) => Lost::Tls,
             Error::Capacity(CapacityError::MessageTooLong { .. }) => Lost::TooLarge,
-            Error::ConnectionClosed | Error::AlreadyClosed => Lost::Closed,
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Lost::Closed,
             _ => Lost::Protocol,
         }
     }

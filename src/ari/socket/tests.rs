@@ -22,7 +22,7 @@ struct Listener {
 
 impl Listener {
     fn start(settings: Settings) -> Listener {
-            let settings = Settings { reconnect_min_ms: 10, reconnect_max_ms: 50, ..settings };
+        let settings = Settings { reconnect_min_ms: 10, reconnect_max_ms: 50, ..settings };
         let client = Arc::new(Client::new(&settings).unwrap());
         let (heard, signals) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
