@@ -20,6 +20,8 @@ pub struct Settings {
     pub request_timeout_ms: u64,
     /// Requests under way at once. Default 64.
     pub max_requests: usize,
+    /// Limit of a call's set-up in ms, from its ring to its answer, admission included. Default 5000.
+    pub set_up_timeout_ms: u64,
     /// Pause between our own pings on the event WebSocket, in ms. Default 5000.
     pub ping_interval_ms: u64,
     /// The event WebSocket counts as dead when no frame came for this long, in ms. Default 15000.
@@ -41,6 +43,7 @@ impl Default for Settings {
             app: "vca".into(),
             request_timeout_ms: 2_000,
             max_requests: 64,
+            set_up_timeout_ms: 5_000,
             ping_interval_ms: 5_000,
             idle_limit_ms: 15_000,
             reconnect_min_ms: 250,
