@@ -1,1 +1,34 @@
-//! To be furnished.
+//! Asterisk, through its REST interface (ARI).
+//!
+//! - [`event`]: what Asterisk tells; [`request`] and [`answer`]: what is asked of it and what it says to that.
+//! - [`bridging`]: one call's set-up and teardown in Asterisk, as a state machine.
+//! - [`Client`] sends requests; [`listen`] holds the event WebSocket.
+//!
+//! It knows nothing of tenants, of conversations, or of samples. Only `client` and `socket` touch the clock and
+//! the network.
+
+pub mod answer;
+pub mod bridging;
+#[allow(clippy::disallowed_methods, reason = "requests take time, which is measured and limited")]
+mod client;
+pub mod event;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a server for tests")]
+mod fake;
+pub mod request;
+mod settings;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "keepalive and reconnecting run on the clock"
+)]
+mod socket;
+mod tls;
+
+pub use answer::{AriError, Inventory};
+pub use bridging::Bridging;
+pub use client::{BadUrl, Client};
+pub use event::Event;
+pub use request::{Reason, Request};
+pub use settings::Settings;
+pub use socket::{Signal, Sink, listen};

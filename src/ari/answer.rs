@@ -1,0 +1,187 @@
+//! What Asterisk answers to a request: why there is no answer, and the answers that are read.
+//!
+//! It knows neither how a request travels nor what is made of the answer.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+/// Why a request got no good answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AriError {
+    /// Nothing within the timeout. Asterisk may have done, or may yet do, what was asked.
+    #[error("Asterisk did not answer within {0:?}")]
+    Timeout(Duration),
+    /// No connection: nothing was asked.
+    #[error("no connection to Asterisk")]
+    Refused,
+    /// The connection broke before the answer was whole. What was asked may have been done.
+    #[error("the connection to Asterisk broke before its answer was whole")]
+    Broken,
+    /// An HTTP status other than 2xx.
+    #[error("Asterisk answered {code}: {message}")]
+    Status { code: u16, message: String },
+    /// A 2xx answer that is not what the request promises.
+    #[error("Asterisk's answer is not what was expected: {0}")]
+    Decode(&'static str),
+}
+
+impl AriError {
+    /// Is what was asked about simply not there?
+    pub fn is_gone(&self) -> bool {
+        matches!(self, AriError::Status { code: 404, .. })
+    }
+
+    /// May Asterisk have done what was asked, for all one knows?
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            AriError::Timeout(_) | AriError::Broken | AriError::Decode(_) => true,
+            AriError::Refused => false,
+            AriError::Status { code, .. } => *code >= 500,
+        }
+    }
+
+    /// A word for a metric.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            AriError::Timeout(_) => "timeout",
+            AriError::Refused => "refused",
+            AriError::Broken => "broken",
+            AriError::Status { code: 500.., .. } => "server_error",
+            AriError::Status { .. } => "client_error",
+            AriError::Decode(_) => "decode",
+        }
+    }
+}
+
+/// The answer to `Request::external_media`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawExternalMedia")]
+pub struct ExternalMedia {
+    pub channel_id: String,
+    /// Where Asterisk's RTP will come from, and where it wants ours.
+    pub local: SocketAddr,
+}
+
+/// The answer to `Request::application` and `Request::event_filter`: what the application holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Application {
+    pub name: String,
+    #[serde(default)]
+    pub channel_ids: HashSet<String>,
+    #[serde(default)]
+    pub bridge_ids: HashSet<String>,
+}
+
+/// What of the application existed in Asterisk after a connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// When it was asked for: what came into being later may be missing.
+    pub asked_at: Instant,
+    pub channels: HashSet<String>,
+    pub bridges: HashSet<String>,
+}
+
+/// The answer to `Request::info`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Info {
+    pub system: System,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct System {
+    /// Such as `22.10.1`.
+    pub version: String,
+    #[serde(default)]
+    pub entity_id: String,
+}
+
+/// One of the answers to `Request::modules`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Module {
+    /// Such as `res_ari.so`.
+    pub name: String,
+    /// `Running` when it works.
+    #[serde(default)]
+    pub status: String,
+}
+
+impl Module {
+    pub fn is_running(&self) -> bool {
+        self.status == "Running"
+    }
+}
+
+/// The answer to `Request::variable`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Variable {
+    pub value: String,
+}
+
+#[derive(Deserialize)]
+struct RawExternalMedia {
+    id: String,
+    #[serde(default)]
+    channelvars: RawVars,
+}
+
+#[derive(Default, Deserialize)]
+struct RawVars {
+    #[serde(default, rename = "UNICASTRTP_LOCAL_ADDRESS")]
+    address: String,
+    #[serde(default, rename = "UNICASTRTP_LOCAL_PORT")]
+    port: String,
+}
+
+impl TryFrom<RawExternalMedia> for ExternalMedia {
+    type Error = &'static str;
+
+    fn try_from(raw: RawExternalMedia) -> Result<Self, Self::Error> {
+        let address = raw.channelvars.address.trim_start_matches('[').trim_end_matches(']');
+        let ip: IpAddr = address.parse().map_err(|_| "UNICASTRTP_LOCAL_ADDRESS is no IP address")?;
+        let port: u16 = raw.channelvars.port.parse().map_err(|_| "UNICASTRTP_LOCAL_PORT is no port")?;
+        if ip.is_unspecified() || port == 0 {
+            return Err("Asterisk does not say where its RTP comes from");
+        }
+        Ok(ExternalMedia { channel_id: raw.id, local: SocketAddr::new(ip, port) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn media(address: &str, port: &str) -> Result<ExternalMedia, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({
+            "id": "vca-media-1",
+            "state": "Down",
+            "channelvars": { "UNICASTRTP_LOCAL_PORT": port, "UNICASTRTP_LOCAL_ADDRESS": address },
+        }))
+    }
+
+    #[test]
+    fn external_media_says_where_its_rtp_comes_from() {
+        assert_eq!(media("127.0.0.1", "31544").unwrap().local, "127.0.0.1:31544".parse().unwrap());
+        assert_eq!(media("::1", "31526").unwrap().local, "[::1]:31526".parse().unwrap());
+        assert_eq!(media("[::1]", "31526").unwrap().local, "[::1]:31526".parse().unwrap());
+    }
+
+    #[test]
+    fn external_media_without_an_address_is_refused() {
+        for (address, port) in [("", ""), ("0.0.0.0", "31544"), ("127.0.0.1", "0"), ("nowhere", "31544")] {
+            assert!(media(address, port).is_err(), "{address}:{port}");
+        }
+        assert!(serde_json::from_str::<ExternalMedia>(r#"{"id":"vca-media-1"}"#).is_err());
+    }
+
+    #[test]
+    fn an_application_tells_what_it_holds() {
+        let text = r#"{"name":"vca","channel_ids":["1795354538.0","vca-media-1"],"bridge_ids":["vca-bridge-1"],
+            "endpoint_ids":[],"device_names":[],"events_allowed":[],"events_disallowed":[]}"#;
+        let application: Application = serde_json::from_str(text).unwrap();
+        assert_eq!(application.channel_ids, ["1795354538.0", "vca-media-1"].map(String::from).into());
+        assert_eq!(application.bridge_ids, [String::from("vca-bridge-1")].into());
+    }
+}

@@ -1,0 +1,437 @@
+//! One call in Asterisk, from the ring to the last trace of it.
+//!
+//! A call that is let in gets an external-media channel and a bridge, both asked for at once; caller and media
+//! enter the bridge; then the call is answered, last, so that the greeting can leave with the answer. However
+//! it ends, and in whatever state, nothing is left: what was made is deleted, what comes into being late is
+//! deleted then, what cannot be deleted is reported.
+//!
+//! The contract: after every [`Bridging::handle`], and with [`Input::Tick`] when [`Bridging::deadline`] has come,
+//! the driver drains [`Bridging::poll`] fully; it answers every [`Output::Send`] with one [`Input::Answer`].
+//! It reads no clock and sends nothing itself, and knows neither tenants nor samples.
+
+mod thing;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer::{AriError, ExternalMedia, Inventory};
+use super::event::Event;
+use super::request::{NewMedia, Reason, Request};
+use thing::Thing;
+
+/// A teardown that takes longer is given up, and what is left is reported.
+const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
+/// A channel that cannot enter the bridge is on its way in or out of the application: look again after this.
+const JOIN_PAUSE: Duration = Duration::from_millis(50);
+const JOIN_ATTEMPTS: u32 = 4;
+
+/// Names a request and its answer, within one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u32);
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The call is let in: `external_host` is our socket as Asterisk reaches it, `format` its codec there.
+    Admit { external_host: SocketAddr, format: String },
+    /// The call has to end. Before the answer this refuses it, and the reason decides the SIP status.
+    HangUp { reason: Reason },
+    /// Something happened to a channel or bridge; those of other calls are passed over.
+    Event(Event),
+    /// What became of [`Output::Send`].
+    Answer { id: RequestId, result: Result<Value, AriError> },
+    /// The event WebSocket was lost and is back; this is what there is now.
+    Reconciled(Arc<Inventory>),
+    /// Nothing but time passed.
+    Tick,
+}
+
+/// What is to be done, or known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    Send {
+        id: RequestId,
+        request: Request,
+    },
+    /// The call is answered and its media flows. `peer` is the only address that RTP is taken from.
+    Ready {
+        peer: SocketAddr,
+    },
+    /// The call is over, for this reason; its teardown begins. Comes exactly once.
+    Ended(End),
+    /// These channels and bridges could not be deleted.
+    Leaked {
+        ids: Vec<String>,
+    },
+    /// The last output: nothing is left to do.
+    Done,
+}
+
+/// Why a call is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The caller hung up, or the channel left the application. `cause` is a Q.850 code, where Asterisk says it.
+    CallerLeft {
+        cause: Option<u16>,
+    },
+    /// [`Input::HangUp`].
+    HungUp(Reason),
+    Failed(Failure),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("the call was not set up in time: it hung in {0:?}")]
+    Deadline(Stage),
+    #[error("{stage:?} failed: {error}")]
+    Step { stage: Stage, error: AriError },
+    #[error("Asterisk ended the call's external-media channel")]
+    MediaLost,
+    #[error("the call's bridge was destroyed")]
+    BridgeLost,
+}
+
+/// How far a call's set-up has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for [`Input::Admit`].
+    Admission,
+    Creation,
+    Joining,
+    Answering,
+}
+
+/// The machine. Dropping it before [`Output::Done`] leaves things in Asterisk.
+#[derive(Debug)]
+pub struct Bridging {
+    app: String,
+    born: Instant,
+    /// Sets the reason that the caller's device is given.
+    reason: Reason,
+    phase: Phase,
+    caller: Thing,
+    media: Thing,
+    bridge: Thing,
+    /// Where Asterisk's RTP comes from, once it is known.
+    peer: Option<SocketAddr>,
+    /// The external-media channel is in the application's hands and can be moved.
+    entered: bool,
+    pending: Vec<(RequestId, Step)>,
+    requests: u32,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    SetUp { stage: Stage, until: Instant, join: Join },
+    Up { since: Instant },
+    Ending { until: Instant },
+    Done,
+}
+
+/// How often the bridge was tried, and when it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Join {
+    attempts: u32,
+    again: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    CreateMedia,
+    CreateBridge,
+    Join,
+    Answer,
+    Delete(Which),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Caller,
+    Media,
+    Bridge,
+}
+
+impl Bridging {
+    /// A call that rings as channel `caller`. It has `set_up` until it is answered, admission included.
+    pub fn new(now: Instant, call_id: &str, caller: &str, app: &str, set_up: Duration) -> Bridging {
+        Bridging {
+            app: app.to_owned(),
+            born: now,
+            reason: Reason::Congestion,
+            phase: Phase::SetUp { stage: Stage::Admission, until: now + set_up, join: Join::default() },
+            caller: Thing::present(caller.to_owned()),
+            media: Thing::absent(media_id(call_id)),
+            bridge: Thing::absent(bridge_id(call_id)),
+            peer: None,
+            entered: false,
+            pending: Vec::new(),
+            requests: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened. Nothing happens any more after [`Output::Done`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.phase == Phase::Done {
+            return;
+        }
+        match input {
+            Input::Admit { external_host, format } => self.admit(external_host, &format),
+            Input::HangUp { reason } => {
+                self.reason = reason;
+                self.end(now, End::HungUp(reason));
+            }
+            Input::Event(event) => self.on_event(now, &event),
+            Input::Answer { id, result } => self.on_answer(now, id, result),
+            Input::Reconciled(inventory) => self.reconcile(now, &inventory),
+            Input::Tick => {}
+        }
+        self.set_up(now);
+        self.tear_down(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::SetUp { until, join, .. } => Some(join.again.map_or(until, |again| again.min(until))),
+            Phase::Up { .. } | Phase::Done => None,
+            Phase::Ending { until } => [&self.caller, &self.media, &self.bridge]
+                .into_iter()
+                .filter_map(Thing::deadline)
+                .chain([until])
+                .min(),
+        }
+    }
+
+    fn admit(&mut self, external_host: SocketAddr, format: &str) {
+        let Phase::SetUp { stage: stage @ Stage::Admission, .. } = &mut self.phase else { return };
+        *stage = Stage::Creation;
+        let new = NewMedia { channel_id: &self.media.id, app: &self.app, external_host, format };
+        let media = Request::external_media(&new);
+        let bridge = Request::create_bridge(&self.bridge.id);
+        self.media.create_asked();
+        self.bridge.create_asked();
+        self.send(Step::CreateMedia, media);
+        self.send(Step::CreateBridge, bridge);
+    }
+
+    fn on_event(&mut self, now: Instant, event: &Event) {
+        match event.channel_id() {
+            Some(id) if id == self.caller.id => self.on_caller(now, event),
+            Some(id) if id == self.media.id => self.on_media(now, event),
+            _ => {}
+        }
+        if matches!(event, Event::BridgeDestroyed { bridge_id } if *bridge_id == self.bridge.id) {
+            self.bridge.gone();
+            self.end(now, End::Failed(Failure::BridgeLost));
+        }
+    }
+
+    fn on_caller(&mut self, now: Instant, event: &Event) {
+        let cause = match event {
+            Event::StasisEnd { .. } => None,
+            Event::ChannelDestroyed { cause, .. } => Some(*cause),
+            Event::ChannelHangupRequest { cause, .. } => *cause,
+            _ => return,
+        };
+        self.caller.gone();
+        self.end(now, End::CallerLeft { cause });
+    }
+
+    fn on_media(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::StasisStart { .. } => {
+                self.entered = true;
+                self.media.seen(now);
+            }
+            Event::StasisEnd { .. } => self.end(now, End::Failed(Failure::MediaLost)),
+            Event::ChannelDestroyed { .. } => {
+                self.media.gone();
+                self.end(now, End::Failed(Failure::MediaLost));
+            }
+            _ => {}
+        }
+    }
+
+    /// Only what was there before the question can be missed in the answer.
+    fn reconcile(&mut self, now: Instant, inventory: &Inventory) {
+        if self.born < inventory.asked_at && !inventory.channels.contains(&self.caller.id) {
+            self.caller.gone();
+            self.end(now, End::CallerLeft { cause: None });
+        }
+        let up = matches!(self.phase, Phase::Up { since } if since < inventory.asked_at);
+        if inventory.channels.contains(&self.media.id) {
+            self.entered = true;
+            self.media.seen(now);
+        } else if up {
+            self.end(now, End::Failed(Failure::MediaLost));
+        }
+        if inventory.bridges.contains(&self.bridge.id) {
+            self.bridge.seen(now);
+        } else if up {
+            self.end(now, End::Failed(Failure::BridgeLost));
+        }
+    }
+
+    fn on_answer(&mut self, now: Instant, id: RequestId, result: Result<Value, AriError>) {
+        let Some(at) = self.pending.iter().position(|(pending, _)| *pending == id) else { return };
+        let (_, step) = self.pending.swap_remove(at);
+        match step {
+            Step::CreateMedia => self.on_media_created(now, result),
+            Step::CreateBridge => {
+                let result = result.map(drop);
+                self.bridge.create_answered(&result);
+                self.fail_on(now, Stage::Creation, result);
+            }
+            Step::Join => self.on_joined(now, result.map(drop)),
+            Step::Answer => self.on_call_answered(now, result.map(drop)),
+            Step::Delete(which) => self.thing(which).delete_answered(now, &result.map(drop)),
+        }
+    }
+
+    fn on_media_created(&mut self, now: Instant, result: Result<Value, AriError>) {
+        let created = result.as_ref().map(drop).map_err(Clone::clone);
+        self.media.create_answered(&created);
+        let media = result.and_then(|answer| {
+            ExternalMedia::deserialize(answer).map_err(|_| AriError::Decode("no address of its RTP"))
+        });
+        self.peer = media.as_ref().ok().map(|media| media.local);
+        self.fail_on(now, Stage::Creation, media.map(drop));
+    }
+
+    /// A refusal may be a channel that is not in the application yet, or not any more: the event that says so
+    /// comes by another connection, so it gets a moment before the verdict.
+    fn on_joined(&mut self, now: Instant, result: Result<(), AriError>) {
+        let Phase::SetUp { stage, join, .. } = &mut self.phase else { return };
+        match result {
+            Ok(()) => {
+                *stage = Stage::Answering;
+                let request = Request::answer(&self.caller.id);
+                self.send(Step::Answer, request);
+            }
+            Err(AriError::Status { code: 400 | 404 | 409 | 422, .. }) if join.attempts < JOIN_ATTEMPTS => {
+                join.again = Some(now + JOIN_PAUSE);
+            }
+            failed => self.fail_on(now, Stage::Joining, failed),
+        }
+    }
+
+    fn on_call_answered(&mut self, now: Instant, result: Result<(), AriError>) {
+        match (result, self.peer) {
+            (Ok(()), Some(peer)) if matches!(self.phase, Phase::SetUp { .. }) => {
+                self.phase = Phase::Up { since: now };
+                self.outputs.push_back(Output::Ready { peer });
+            }
+            // 404: it is no more. 409: it is not in the application any more.
+            (Err(AriError::Status { code: 404 | 409, .. }), _) => {
+                self.caller.gone();
+                self.end(now, End::CallerLeft { cause: None });
+            }
+            (result, _) => self.fail_on(now, Stage::Answering, result),
+        }
+    }
+
+    fn fail_on(&mut self, now: Instant, stage: Stage, result: Result<(), AriError>) {
+        if let Err(error) = result {
+            self.end(now, End::Failed(Failure::Step { stage, error }));
+        }
+    }
+
+    /// The first reason counts.
+    fn end(&mut self, now: Instant, end: End) {
+        if matches!(self.phase, Phase::SetUp { .. } | Phase::Up { .. }) {
+            self.phase = Phase::Ending { until: now + TEARDOWN_LIMIT };
+            self.outputs.push_back(Output::Ended(end));
+        }
+    }
+
+    /// The next step of the set-up, when its time has come.
+    fn set_up(&mut self, now: Instant) {
+        let Phase::SetUp { stage, until, mut join } = self.phase else { return };
+        if until <= now {
+            return self.end(now, End::Failed(Failure::Deadline(stage)));
+        }
+        let ready = match stage {
+            Stage::Creation => self.peer.is_some() && self.entered && self.bridge.is_present(),
+            Stage::Joining => join.again.is_some_and(|again| again <= now),
+            Stage::Admission | Stage::Answering => false,
+        };
+        if ready {
+            join = Join { attempts: join.attempts + 1, again: None };
+            self.phase = Phase::SetUp { stage: Stage::Joining, until, join };
+            let request = Request::add_to_bridge(&self.bridge.id, &[&self.caller.id, &self.media.id]);
+            self.send(Step::Join, request);
+        }
+    }
+
+    /// Deletes what is there, and ends when nothing is left to delete.
+    fn tear_down(&mut self, now: Instant) {
+        let Phase::Ending { until } = self.phase else { return };
+        for which in [Which::Caller, Which::Media, Which::Bridge] {
+            if until <= now {
+                self.thing(which).give_up();
+            } else if self.thing(which).take_deletion(now) {
+                let request = self.deletion(which);
+                self.send(Step::Delete(which), request);
+            }
+        }
+        let things = [&self.caller, &self.media, &self.bridge];
+        if things.iter().all(|thing| thing.is_settled()) {
+            let ids: Vec<_> =
+                things.iter().filter(|thing| thing.is_leaked()).map(|thing| thing.id.clone()).collect();
+            if !ids.is_empty() {
+                self.outputs.push_back(Output::Leaked { ids });
+            }
+            self.outputs.push_back(Output::Done);
+            self.phase = Phase::Done;
+        }
+    }
+
+    fn deletion(&self, which: Which) -> Request {
+        match which {
+            Which::Caller => Request::hang_up(&self.caller.id, self.reason),
+            Which::Media => Request::hang_up(&self.media.id, Reason::NormalClearing),
+            Which::Bridge => Request::destroy_bridge(&self.bridge.id),
+        }
+    }
+
+    fn thing(&mut self, which: Which) -> &mut Thing {
+        match which {
+            Which::Caller => &mut self.caller,
+            Which::Media => &mut self.media,
+            Which::Bridge => &mut self.bridge,
+        }
+    }
+
+    fn send(&mut self, step: Step, request: Request) {
+        let id = RequestId(self.requests);
+        self.requests += 1;
+        self.pending.push((id, step));
+        self.outputs.push_back(Output::Send { id, request });
+    }
+}
+
+/// The id of a call's external-media channel.
+pub fn media_id(call_id: &str) -> String {
+    format!("vca-media-{call_id}")
+}
+
+/// The id of a call's bridge.
+pub fn bridge_id(call_id: &str) -> String {
+    format!("vca-bridge-{call_id}")
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a moment to begin at")]
+mod tests;

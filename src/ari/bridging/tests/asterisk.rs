@@ -1,0 +1,269 @@
+//! An Asterisk of three things, which obeys late, fails, or stays silent as a script says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::test_runner::TestCaseError;
+
+use super::*;
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    /// Done and answered after these many milliseconds.
+    Fine(u64),
+    /// Not done, and answered with this status.
+    Status(u16, u64),
+    /// Nobody answers; whether and when it is done all the same.
+    Silent(Option<u64>),
+}
+
+/// One call's circumstances.
+#[derive(Debug, Clone)]
+pub(super) struct Script {
+    fates: Vec<Fate>,
+    event_delay_ms: u64,
+    admit_at_ms: Option<u64>,
+    hang_up_at_ms: Option<u64>,
+    caller_leaves_at_ms: Option<u64>,
+    /// From when to when events are lost; at the end comes an inventory.
+    deaf_ms: Option<(u64, u64)>,
+}
+
+/// How long the client waits for an answer.
+const TIMEOUT_MS: u64 = 1_000;
+/// By then a call without a will of its own is ended.
+const LAST_MS: u64 = 8_000;
+
+pub(super) fn script() -> impl Strategy<Value = Script> {
+    let fate = prop_oneof![
+        8 => (0..40_u64).prop_map(Fate::Fine),
+        1 => (0..900_u64).prop_map(Fate::Fine),
+        1 => (prop::sample::select(vec![400_u16, 404, 409, 422, 500, 503]), 0..40_u64).prop_map(|(code, ms)| Fate::Status(code, ms)),
+        1 => prop::option::of(0..2_500_u64).prop_map(Fate::Silent),
+    ];
+    let moment = || prop::option::of(prop_oneof![0..200_u64, 0..7_000_u64]);
+    let deaf = prop::option::of((0..300_u64, 1..3_000_u64).prop_map(|(from, long)| (from, from + long)));
+    (prop::collection::vec(fate, 0..24), 0..30_u64, moment(), moment(), moment(), deaf).prop_map(
+        |(fates, event_delay_ms, admit_at_ms, hang_up_at_ms, caller_leaves_at_ms, deaf_ms)| Script {
+            fates,
+            event_delay_ms,
+            admit_at_ms,
+            hang_up_at_ms,
+            caller_leaves_at_ms,
+            deaf_ms,
+        },
+    )
+}
+
+pub(super) fn any_input() -> impl Strategy<Value = (Input, Duration)> {
+    let id = prop::sample::select(vec!["17.0", "vca-media-7", "other"]);
+    let result = prop_oneof![
+        4 => Just(Ok(media())),
+        1 => Just(Err(AriError::Refused)),
+        1 => Just(Err(AriError::Timeout(SET_UP))),
+        2 => prop::sample::select(vec![400_u16, 404, 409, 422, 500]).prop_map(status),
+    ];
+    let input = prop_oneof![
+        1 => Just(Input::Admit { external_host: "127.0.0.1:4000".parse().unwrap(), format: "ulaw".into() }),
+        1 => Just(Input::HangUp { reason: Reason::Busy }),
+        2 => id.clone().prop_map(start),
+        1 => id.clone().prop_map(end),
+        1 => id.prop_map(|id| Input::Event(Event::ChannelDestroyed { channel: channel(id), cause: 16, cause_txt: String::new() })),
+        1 => Just(Input::Event(Event::BridgeDestroyed { bridge_id: "vca-bridge-7".into() })),
+        8 => (0..12_u32, result).prop_map(|(id, result)| Input::Answer { id: RequestId(id), result }),
+        1 => any::<(bool, bool)>().prop_map(|(caller, media)| {
+            let channels: Vec<_> = [(caller, "17.0"), (media, "vca-media-7")].iter().filter(|(there, _)| *there).map(|(_, id)| *id).collect();
+            inventory(Instant::now() + SET_UP, &channels, &[])
+        }),
+    ];
+    (input, (0..3_000_u64).prop_map(Duration::from_millis))
+}
+
+/// Plays one call to its end and counts what is left.
+pub(super) fn play(script: &Script) -> Result<(), TestCaseError> {
+    let mut world = World::new(script);
+    let trace = world.run();
+    let ended = trace.iter().filter(|line| line.contains("ended")).count();
+    prop_assert_eq!(ended, 1, "one end:\n{}", trace.join("\n"));
+    let last = trace.iter().rfind(|line| line.contains("->"));
+    prop_assert!(last.is_some_and(|line| line.ends_with("done")), "done is last:\n{}", trace.join("\n"));
+    let left: BTreeSet<_> = world.there.difference(&world.leaked).collect();
+    prop_assert!(left.is_empty(), "left behind: {:?}\n{}", left, trace.join("\n"));
+    Ok(())
+}
+
+enum Act {
+    Tell(Input),
+    /// An event, unless the socket is lost.
+    Happen(Input),
+    Carry(Request),
+    LookAround,
+}
+
+struct World<'a> {
+    script: &'a Script,
+    machine: Bridging,
+    epoch: Instant,
+    /// What comes when, and in which order.
+    agenda: BTreeMap<(u64, u32), Act>,
+    serial: u32,
+    sent: usize,
+    there: BTreeSet<String>,
+    leaked: BTreeSet<String>,
+}
+
+impl<'a> World<'a> {
+    fn new(script: &'a Script) -> World<'a> {
+        let epoch = Instant::now();
+        let machine = Bridging::new(epoch, "7", "17.0", "vca", SET_UP);
+        let there = [String::from("17.0")].into();
+        let agenda = BTreeMap::new();
+        let mut world =
+            World { script, machine, epoch, agenda, serial: 0, sent: 0, there, leaked: BTreeSet::new() };
+        let admit = Input::Admit { external_host: "127.0.0.1:4000".parse().unwrap(), format: "ulaw".into() };
+        if let Some(at) = script.admit_at_ms {
+            world.plan(at, Act::Tell(admit));
+        }
+        world.plan(
+            script.hang_up_at_ms.unwrap_or(LAST_MS),
+            Act::Tell(Input::HangUp { reason: Reason::NormalClearing }),
+        );
+        if let Some(at) = script.caller_leaves_at_ms {
+            world.plan(at, Act::Carry(Request::hang_up("17.0", Reason::NormalClearing)));
+        }
+        if let Some((_, until)) = script.deaf_ms {
+            world.plan(until, Act::LookAround);
+        }
+        world
+    }
+
+    fn plan(&mut self, at_ms: u64, act: Act) {
+        self.serial += 1;
+        self.agenda.insert((at_ms, self.serial), act);
+    }
+
+    fn run(&mut self) -> Vec<String> {
+        let mut trace = vec![];
+        loop {
+            let ticks = self.machine.deadline().map(|at| (at - self.epoch).as_millis() as u64);
+            let next = self.agenda.keys().next().copied();
+            let now_ms = match (next, ticks) {
+                (Some((at, _)), Some(tick)) if tick < at => self.step(tick, Input::Tick, &mut trace),
+                (None, Some(tick)) => self.step(tick, Input::Tick, &mut trace),
+                (Some(key), _) => {
+                    let act = self.agenda.remove(&key).expect("it was just seen");
+                    self.act(key.0, act, &mut trace);
+                    key.0
+                }
+                (None, None) => return trace,
+            };
+            if now_ms > 120_000 {
+                trace.push("it goes on for ever".into());
+                return trace;
+            }
+        }
+    }
+
+    fn act(&mut self, now: u64, act: Act, trace: &mut Vec<String>) {
+        match act {
+            Act::Tell(input) => {
+                self.step(now, input, trace);
+            }
+            Act::Happen(input) => {
+                if self.script.deaf_ms.is_none_or(|(from, until)| now < from || until <= now) {
+                    self.step(now, input, trace);
+                }
+            }
+            Act::Carry(request) => self.carry(now, &request),
+            Act::LookAround => {
+                let there: Vec<_> = self.there.iter().map(String::as_str).collect();
+                let asked_at = self.epoch + Duration::from_millis(now);
+                let input = inventory(asked_at, &there, &there);
+                self.step(now, input, trace);
+            }
+        }
+    }
+
+    fn step(&mut self, now: u64, input: Input, trace: &mut Vec<String>) -> u64 {
+        trace.push(format!("{now} <- {input:?}"));
+        self.machine.handle(self.epoch + Duration::from_millis(now), input);
+        while let Some(output) = self.machine.poll() {
+            trace.push(format!("{now} -> {}", shown(&output)));
+            match output {
+                Output::Send { id, request } => self.take(now, id, request),
+                Output::Leaked { ids } => self.leaked.extend(ids),
+                Output::Ready { .. } | Output::Ended(_) | Output::Done => {}
+            }
+        }
+        now
+    }
+
+    /// A request is on its way.
+    fn take(&mut self, now: u64, id: RequestId, request: Request) {
+        let fate = match self.script.fates.get(self.sent).copied().unwrap_or(Fate::Fine(2)) {
+            // An Asterisk that calls a caller gone who is there is not modelled.
+            Fate::Status(404 | 409, ms) if request.operation == "channels.answer" => Fate::Status(500, ms),
+            fate => fate,
+        };
+        self.sent += 1;
+        let (done, answered, result) = match fate {
+            Fate::Fine(ms) => (Some(now + ms / 2), now + ms, self.foreseen(&request)),
+            Fate::Status(code, ms) => (None, now + ms, status(code)),
+            Fate::Silent(done) => (
+                done.map(|ms| now + ms),
+                now + TIMEOUT_MS,
+                Err(AriError::Timeout(Duration::from_millis(TIMEOUT_MS))),
+            ),
+        };
+        // Nor one that answers a deletion with 404 while the thing is there.
+        let honest = match (&result, request.method) {
+            (Err(AriError::Status { code: 404, .. }), Method::Delete) => done.or(Some(now)),
+            _ => done,
+        };
+        if let Some(at) = honest {
+            self.plan(at, Act::Carry(request));
+        }
+        self.plan(answered, Act::Tell(Input::Answer { id, result }));
+    }
+
+    fn foreseen(&self, request: &Request) -> Result<Value, AriError> {
+        let there = subject(request).is_none_or(|id| self.there.contains(&id));
+        match request.method {
+            Method::Delete if !there => status(404),
+            Method::Post if request.operation == "channels.answer" && !there => status(404),
+            Method::Post if request.operation == "bridges.addChannel" && self.there.len() < 3 => status(400),
+            _ => Ok(media()),
+        }
+    }
+
+    /// Asterisk does what it was asked, and says so.
+    fn carry(&mut self, now: u64, request: &Request) {
+        let heard = now + self.script.event_delay_ms;
+        match request.operation {
+            "channels.externalMedia" => {
+                self.there.insert("vca-media-7".into());
+                self.plan(heard, Act::Happen(start("vca-media-7")));
+            }
+            "bridges.create" => {
+                self.there.insert("vca-bridge-7".into());
+            }
+            "channels.hangup" | "bridges.destroy" => {
+                let Some(id) = subject(request) else { return };
+                if self.there.remove(&id) {
+                    let event = match id.as_str() {
+                        "vca-bridge-7" => Input::Event(Event::BridgeDestroyed { bridge_id: id }),
+                        _ => end(&id),
+                    };
+                    self.plan(heard, Act::Happen(event));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The channel or bridge that a request is about.
+fn subject(request: &Request) -> Option<String> {
+    let path = request.target.split('?').next()?;
+    path.split('/').nth(2).map(str::to_owned).filter(|id| id != "externalMedia")
+}

@@ -1,0 +1,195 @@
+//! Sends requests to ARI, a bounded number at once, each within its time.
+//!
+//! It repeats nothing by itself: whether a request may be repeated is known to whoever made it. The password
+//! is in one header that no log, URL or `Debug` shows.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Response, Url};
+use rustls::ClientConfig;
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::answer::AriError;
+use super::request::{Method, Request};
+use super::settings::Settings;
+use super::tls;
+
+/// Largest answer that is read: an application with some ten thousand channels.
+const MAX_ANSWER: usize = 4 << 20;
+/// Asterisk closes an idle connection after 15 s (`session_keep_alive`); be first, or a request is lost in it.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+
+/// The way to one Asterisk. Share it by `Arc`.
+pub struct Client {
+    http: reqwest::Client,
+    /// Scheme, host, port and prefix, with `/ari`, without a slash at its end.
+    base: Url,
+    authorization: HeaderValue,
+    tls: Arc<ClientConfig>,
+    timeout: Duration,
+    places: Semaphore,
+}
+
+/// Why [`Settings::url`] is not usable. Its text does not repeat the URL, which might hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    #[error("the ARI URL is not a URL such as http://127.0.0.1:8088")]
+    Syntax,
+    #[error("the ARI URL has to begin with http:// or https://")]
+    Scheme,
+    #[error("the ARI URL must not hold a user or password: they have settings of their own")]
+    Credentials,
+    #[error("the ARI user name or password holds characters that no header can carry")]
+    Header,
+    #[error("TLS is not usable: {0}")]
+    Tls(String),
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub fn new(settings: &Settings) -> Result<Client, BadUrl> {
+        let base = base(&settings.url)?;
+        let tls = tls::config(base.scheme() == "https").map_err(|error| BadUrl::Tls(error.to_string()))?;
+        let builder = || reqwest::Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls));
+        let authorization = authorization(&builder().build().map_err(unusable)?, &base, settings)?;
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())]);
+        let http = builder()
+            .default_headers(headers)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .pool_idle_timeout(POOL_IDLE)
+            .build()
+            .map_err(unusable)?;
+        let timeout = Duration::from_millis(settings.request_timeout_ms);
+        let places = Semaphore::new(settings.max_requests.max(1));
+        Ok(Client { http, base, authorization, tls, timeout, places })
+    }
+
+    /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.
+    pub async fn send(&self, request: Request) -> Result<Value, AriError> {
+        let (operation, asked_at) = (request.operation, Instant::now());
+        let result = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(AriError::Timeout(self.timeout)),
+        };
+        let outcome = result.as_ref().map_or_else(AriError::outcome, |_| "ok");
+        counter!("vca_ari_requests_total", "operation" => operation, "outcome" => outcome).increment(1);
+        histogram!("vca_ari_request_seconds", "operation" => operation)
+            .record(asked_at.elapsed().as_secs_f64());
+        result
+    }
+
+    /// Sends one request and reads its answer as what the request promises.
+    pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, AriError> {
+        let answer = self.send(request).await?;
+        T::deserialize(answer).map_err(|_| AriError::Decode("a field is missing or of another type"))
+    }
+
+    /// How a connection of TLS is made.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.clone()
+    }
+
+    /// The address of the event WebSocket, and the header that opens it.
+    pub(super) fn events(&self, app: &str) -> (String, HeaderValue) {
+        let scheme = if self.base.scheme() == "https" { "wss" } else { "ws" };
+        let rest = &self.base.as_str()[self.base.scheme().len()..];
+        let mut url = format!("{scheme}{rest}/events?subscribeAll=false&app=");
+        super::request::encode(app, &mut url);
+        (url, self.authorization.clone())
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Value, AriError> {
+        let _place = self.places.acquire().await.unwrap_or_else(|_| unreachable!("it is never closed"));
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let url = format!("{}{}", self.base, request.target);
+        let mut builder = self.http.request(method, url);
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        let response = builder.send().await.map_err(broken)?;
+        let code = response.status();
+        let body = body(response).await?;
+        match code.is_success() {
+            true if body.is_empty() => Ok(Value::Null),
+            true => serde_json::from_slice(&body).map_err(|_| AriError::Decode("it is not JSON")),
+            false => Err(AriError::Status { code: code.as_u16(), message: message(&body) }),
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+fn base(url: &str) -> Result<Url, BadUrl> {
+    let url = Url::parse(url.trim_end_matches('/')).map_err(|_| BadUrl::Syntax)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(BadUrl::Scheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(BadUrl::Credentials);
+    }
+    let mut base = url.clone();
+    base.set_path(&format!("{}/ari", url.path().trim_end_matches('/')));
+    base.set_query(None);
+    base.set_fragment(None);
+    Ok(base)
+}
+
+/// The header as reqwest makes it, marked as sensitive.
+fn authorization(http: &reqwest::Client, base: &Url, settings: &Settings) -> Result<HeaderValue, BadUrl> {
+    let request =
+        http.get(base.clone()).basic_auth(&settings.username, Some(settings.password.expose_secret()));
+    let request = request.build().map_err(|_| BadUrl::Header)?;
+    let mut value = request.headers().get(AUTHORIZATION).cloned().ok_or(BadUrl::Header)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unusable(error: reqwest::Error) -> BadUrl {
+    BadUrl::Tls(error.without_url().to_string())
+}
+
+fn broken(error: reqwest::Error) -> AriError {
+    if error.is_connect() { AriError::Refused } else { AriError::Broken }
+}
+
+async fn body(mut response: Response) -> Result<Vec<u8>, AriError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| AriError::Broken)? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(AriError::Decode("it is too large"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Asterisk's own words for a failure, kept short.
+fn message(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Failure {
+        #[serde(alias = "error")]
+        message: String,
+    }
+    serde_json::from_slice::<Failure>(body)
+        .map_or_else(|_| String::new(), |it| it.message.chars().take(200).collect())
+}
+
+#[cfg(test)]
+mod tests;

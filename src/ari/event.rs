@@ -1,0 +1,256 @@
+//! What Asterisk tells: one text frame of the event WebSocket becomes one [`Event`].
+//!
+//! An event that nobody here reads is kept by its name and is no error; a field that an older or newer
+//! Asterisk leaves out is empty. It knows nothing of sockets and calls.
+//! The fields are those of `/ari/api-docs/events.json` of Asterisk 18 to 22.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// One event of the Stasis application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A channel is in the application's hands.
+    StasisStart {
+        channel: Box<Channel>,
+        args: Vec<String>,
+    },
+    /// A channel has left the application. For a channel that came from the dialplan it is the last event.
+    StasisEnd {
+        channel: Box<Channel>,
+    },
+    /// `cause` is a Q.850 code.
+    ChannelDestroyed {
+        channel: Box<Channel>,
+        cause: u16,
+        cause_txt: String,
+    },
+    /// Someone asked for the end of a channel. Asterisk names no `cause` when the far end hung up.
+    ChannelHangupRequest {
+        channel: Box<Channel>,
+        cause: Option<u16>,
+        soft: bool,
+    },
+    ChannelStateChange {
+        channel: Box<Channel>,
+    },
+    /// `duration_ms` is how long the key was held.
+    ChannelDtmfReceived {
+        channel: Box<Channel>,
+        digit: String,
+        duration_ms: u32,
+    },
+    BridgeDestroyed {
+        bridge_id: String,
+    },
+    /// Another connection took the application's name; this one gets no more events.
+    ApplicationReplaced {
+        application: String,
+    },
+    /// An event that is not read here.
+    Unknown {
+        kind: String,
+    },
+}
+
+/// A channel as events and answers show it.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Channel {
+    /// Its UNIQUEID.
+    pub id: String,
+    /// Technology, peer and serial number, such as `PJSIP/trunk-0000002a`.
+    pub name: String,
+    pub state: ChannelState,
+    pub caller: Party,
+    pub connected: Party,
+    pub dialplan: Dialplan,
+    /// Empty when unknown.
+    pub language: String,
+    /// The far end's name for the call: the SIP `Call-ID`. Empty before Asterisk 20 and for other channels.
+    pub protocol_id: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum ChannelState {
+    Down,
+    /// It rings here: a call that came in and was not answered yet.
+    Ring,
+    /// It rings there.
+    Ringing,
+    Up,
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// A name and number as the network gave them: personal data.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Party {
+    pub name: String,
+    pub number: String,
+}
+
+/// Where in the dialplan a channel stands. For an inbound call `exten` is the called number.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Dialplan {
+    pub context: String,
+    pub exten: String,
+}
+
+/// Why a frame is no event. Its text holds nothing of the frame, which may carry phone numbers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("not the JSON of an event: {reason} at line {line}, column {column}")]
+    Json { reason: &'static str, line: usize, column: usize },
+    #[error("{kind} lacks {field}")]
+    Missing { kind: &'static str, field: &'static str },
+}
+
+impl Event {
+    /// The kinds that [`Event::decode`] tells apart: what Asterisk's event filter has to let through.
+    pub const KINDS: [&'static str; 8] = [
+        "StasisStart",
+        "StasisEnd",
+        "ChannelDestroyed",
+        "ChannelHangupRequest",
+        "ChannelStateChange",
+        "ChannelDtmfReceived",
+        "BridgeDestroyed",
+        "ApplicationReplaced",
+    ];
+
+    /// Reads one text frame.
+    pub fn decode(text: &str) -> Result<Event, DecodeError> {
+        let raw: Raw = serde_json::from_str(text)?;
+        Ok(match raw.kind.as_str() {
+            "StasisStart" => {
+                Event::StasisStart { channel: named(raw.channel, "StasisStart")?, args: raw.args }
+            }
+            "StasisEnd" => Event::StasisEnd { channel: named(raw.channel, "StasisEnd")? },
+            "ChannelDestroyed" => Event::ChannelDestroyed {
+                channel: named(raw.channel, "ChannelDestroyed")?,
+                cause: raw.cause.unwrap_or_default(),
+                cause_txt: raw.cause_txt,
+            },
+            "ChannelHangupRequest" => Event::ChannelHangupRequest {
+                channel: named(raw.channel, "ChannelHangupRequest")?,
+                cause: raw.cause,
+                soft: raw.soft,
+            },
+            "ChannelStateChange" => {
+                Event::ChannelStateChange { channel: named(raw.channel, "ChannelStateChange")? }
+            }
+            "ChannelDtmfReceived" => Event::ChannelDtmfReceived {
+                channel: named(raw.channel, "ChannelDtmfReceived")?,
+                digit: raw.digit,
+                duration_ms: raw.duration_ms,
+            },
+            "BridgeDestroyed" => match raw.bridge {
+                Some(bridge) if !bridge.id.is_empty() => Event::BridgeDestroyed { bridge_id: bridge.id },
+                _ => return Err(DecodeError::Missing { kind: "BridgeDestroyed", field: "bridge.id" }),
+            },
+            "ApplicationReplaced" => Event::ApplicationReplaced { application: raw.application },
+            _ => Event::Unknown { kind: raw.kind },
+        })
+    }
+
+    /// The channel that the event is about.
+    pub fn channel(&self) -> Option<&Channel> {
+        match self {
+            Event::StasisStart { channel, .. }
+            | Event::StasisEnd { channel }
+            | Event::ChannelDestroyed { channel, .. }
+            | Event::ChannelHangupRequest { channel, .. }
+            | Event::ChannelStateChange { channel }
+            | Event::ChannelDtmfReceived { channel, .. } => Some(channel),
+            Event::BridgeDestroyed { .. } | Event::ApplicationReplaced { .. } | Event::Unknown { .. } => None,
+        }
+    }
+
+    pub fn channel_id(&self) -> Option<&str> {
+        self.channel().map(|channel| channel.id.as_str())
+    }
+
+    /// The event's name, for counters: one of [`Event::KINDS`] or `unknown`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Event::StasisStart { .. } => "StasisStart",
+            Event::StasisEnd { .. } => "StasisEnd",
+            Event::ChannelDestroyed { .. } => "ChannelDestroyed",
+            Event::ChannelHangupRequest { .. } => "ChannelHangupRequest",
+            Event::ChannelStateChange { .. } => "ChannelStateChange",
+            Event::ChannelDtmfReceived { .. } => "ChannelDtmfReceived",
+            Event::BridgeDestroyed { .. } => "BridgeDestroyed",
+            Event::ApplicationReplaced { .. } => "ApplicationReplaced",
+            Event::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+impl Channel {
+    /// Is it Asterisk's end of an external-media socket, not a caller?
+    pub fn is_external_media(&self) -> bool {
+        self.name.starts_with("UnicastRTP/")
+    }
+}
+
+/// Shows nothing personal, since events are logged.
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl From<serde_json::Error> for DecodeError {
+    fn from(error: serde_json::Error) -> Self {
+        use serde_json::error::Category;
+        let reason = match error.classify() {
+            Category::Data => "a field of another type",
+            Category::Eof => "cut short",
+            Category::Io | Category::Syntax => "bad syntax",
+        };
+        DecodeError::Json { reason, line: error.line(), column: error.column() }
+    }
+}
+
+/// The fields of all events that are read, side by side.
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    channel: Option<Box<Channel>>,
+    #[serde(default)]
+    bridge: Option<RawBridge>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    cause: Option<u16>,
+    #[serde(default)]
+    cause_txt: String,
+    #[serde(default)]
+    soft: bool,
+    #[serde(default)]
+    digit: String,
+    #[serde(default)]
+    duration_ms: u32,
+    #[serde(default)]
+    application: String,
+}
+
+#[derive(Deserialize)]
+struct RawBridge {
+    #[serde(default)]
+    id: String,
+}
+
+fn named(channel: Option<Box<Channel>>, kind: &'static str) -> Result<Box<Channel>, DecodeError> {
+    channel.filter(|channel| !channel.id.is_empty()).ok_or(DecodeError::Missing { kind, field: "channel.id" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Events as Asterisk 22.10.1 sent them, and what is left of them when bytes change on the way.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const START: &str = r#"{"type":"StasisStart","timestamp":"2026-01-22T13:35:38.615+0000","args":["a","b"],"channel":{"id":"1795354538.0","name":"PJSIP/sipp-00000000","state":"Ring","protocol_id":"1-25656@127.0.0.1","caller":{"name":"sipp","number":"15550100"},"connected":{"name":"","number":""},"accountcode":"","dialplan":{"context":"from-trunk","exten":"15551234","priority":1,"app_name":"Stasis","app_data":"vca"},"creationtime":"2026-01-22T13:35:38.614+0000","language":"en"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const MEDIA_START: &str = r#"{"type":"StasisStart","timestamp":"2026-01-22T13:35:38.619+0000","args":[],"channel":{"id":"vca-media-1","name":"UnicastRTP/127.0.0.1:29000-0x7f9574005490","state":"Up","protocol_id":"","caller":{"name":"","number":""},"connected":{"name":"","number":""},"accountcode":"","dialplan":{"context":"default","exten":"s","priority":1,"app_name":"Stasis","app_data":"vca"},"creationtime":"2026-01-22T13:35:38.618+0000","language":"en"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const CALLER_HANGUP: &str = r#"{"type":"ChannelHangupRequest","timestamp":"2026-01-22T13:35:40.430+0000","channel":{"id":"1795354538.0","name":"PJSIP/sipp-00000000","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const OUR_HANGUP: &str = r#"{"cause":32,"soft":true,"type":"ChannelHangupRequest","timestamp":"2026-01-22T13:35:40.937+0000","channel":{"id":"vca-media-1","name":"UnicastRTP/127.0.0.1:29000-0x7f9574005490","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const END: &str = r#"{"type":"StasisEnd","timestamp":"2026-01-22T13:35:40.432+0000","channel":{"id":"1795354538.0","name":"PJSIP/sipp-00000000","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const DESTROYED: &str = r#"{"type":"ChannelDestroyed","timestamp":"2026-01-22T13:35:40.938+0000","cause":16,"cause_txt":"Normal Clearing","channel":{"id":"vca-media-1","name":"UnicastRTP/127.0.0.1:29000-0x7f9574005490","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const BRIDGE: &str = r#"{"type":"BridgeDestroyed","timestamp":"2026-01-22T13:35:40.937+0000","bridge":{"id":"vca-bridge-1","technology":"simple_bridge","bridge_type":"mixing","bridge_class":"stasis","creator":"Stasis","name":"","channels":[],"creationtime":"2026-01-22T13:35:38.620+0000","video_mode":"talker"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const VARSET: &str = r#"{"variable":"STASISSTATUS","value":"","type":"ChannelVarset","timestamp":"2026-01-22T13:35:38.619+0000","channel":{"id":"vca-media-1"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const DTMF: &str = r##"{"type":"ChannelDtmfReceived","timestamp":"2026-01-22T13:35:39.100+0000","digit":"#","duration_ms":120,"channel":{"id":"1795354538.0","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"##;
+const REPLACED: &str =
+    r#"{"type":"ApplicationReplaced","timestamp":"2026-01-22T13:35:39.100+0000","application":"vca"}"#;
+const REAL: [&str; 10] =
+    [START, MEDIA_START, CALLER_HANGUP, OUR_HANGUP, END, DESTROYED, BRIDGE, VARSET, DTMF, REPLACED];
+
+#[test]
+fn a_call_comes_in() {
+    let Ok(Event::StasisStart { channel, args }) = Event::decode(START) else { panic!("{START}") };
+    assert_eq!(channel.id, "1795354538.0");
+    assert_eq!(channel.state, ChannelState::Ring);
+    assert_eq!(channel.caller.number, "15550100");
+    assert_eq!(
+        (channel.dialplan.context.as_str(), channel.dialplan.exten.as_str()),
+        ("from-trunk", "15551234")
+    );
+    assert_eq!((channel.language.as_str(), channel.protocol_id.as_str()), ("en", "1-25656@127.0.0.1"));
+    assert!(!channel.is_external_media());
+    assert_eq!(args, ["a", "b"]);
+}
+
+#[test]
+fn external_media_is_no_caller() {
+    assert!(Event::decode(MEDIA_START).unwrap().channel().unwrap().is_external_media());
+}
+
+#[test]
+fn each_kind_is_told_apart() {
+    let seen: Vec<_> = REAL.iter().map(|text| Event::decode(text).unwrap()).collect();
+    let kinds: Vec<_> = seen.iter().map(Event::kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            "StasisStart",
+            "StasisStart",
+            "ChannelHangupRequest",
+            "ChannelHangupRequest",
+            "StasisEnd",
+            "ChannelDestroyed",
+            "BridgeDestroyed",
+            "unknown",
+            "ChannelDtmfReceived",
+            "ApplicationReplaced"
+        ]
+    );
+    assert!(matches!(seen[2], Event::ChannelHangupRequest { cause: None, soft: false, .. }));
+    assert!(matches!(seen[3], Event::ChannelHangupRequest { cause: Some(32), soft: true, .. }));
+    assert!(
+        matches!(&seen[5], Event::ChannelDestroyed { cause: 16, cause_txt, .. } if cause_txt == "Normal Clearing")
+    );
+    assert_eq!(seen[6], Event::BridgeDestroyed { bridge_id: "vca-bridge-1".into() });
+    assert_eq!(seen[7], Event::Unknown { kind: "ChannelVarset".into() });
+    assert!(matches!(&seen[8], Event::ChannelDtmfReceived { digit, duration_ms: 120, .. } if digit == "#"));
+}
+
+#[test]
+fn what_is_left_out_is_empty() {
+    let event = Event::decode(r#"{"type":"StasisStart","channel":{"id":"7","state":"Pre-ring"}}"#).unwrap();
+    let expected = Box::new(Channel { id: "7".into(), ..Channel::default() });
+    assert_eq!(event, Event::StasisStart { channel: expected, args: vec![] });
+}
+
+#[test]
+fn an_event_without_its_channel_is_refused() {
+    for text in [r#"{"type":"StasisStart"}"#, r#"{"type":"StasisStart","channel":{}}"#] {
+        assert_eq!(
+            Event::decode(text),
+            Err(DecodeError::Missing { kind: "StasisStart", field: "channel.id" }),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn neither_errors_nor_debug_show_a_number() {
+    let error = Event::decode(r#"{"type":"StasisStart","channel":"15550100"}"#).unwrap_err();
+    assert!(!error.to_string().contains("15550100"), "{error}");
+    let shown = format!("{:?}", Event::decode(START).unwrap());
+    assert!(!shown.contains("15550100") && !shown.contains("15551234"), "{shown}");
+}
+
+proptest! {
+    #[test]
+    fn random_text_never_panics(text in any::<String>()) {
+        let _ = Event::decode(&text);
+    }
+
+    #[test]
+    fn a_mutated_event_never_panics(
+        which in 0..REAL.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in any::<prop::sample::Index>(),
+        whole in any::<bool>(),
+    ) {
+        let mut bytes = REAL[which].as_bytes().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if !whole {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(event) = Event::decode(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(event.channel_id() != Some(""));
+        }
+    }
+}

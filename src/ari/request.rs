@@ -1,0 +1,291 @@
+//! What is asked of Asterisk: each request with its method, path, query and body.
+//!
+//! It knows neither how a request travels nor in which order they are sent. The operations are those of
+//! `/ari/api-docs/*.json`; all of them are in Asterisk 18 to 22.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+/// One request to ARI.
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    pub method: Method,
+    /// Resource and operation, a bounded set of words for metrics: `channels.answer`.
+    pub operation: &'static str,
+    /// Path below `/ari`, and the query, both percent-encoded. May hold phone numbers.
+    pub target: String,
+    pub body: Option<Value>,
+}
+
+/// Why a channel is hung up: a Q.850 cause. Before the answer it decides the caller's SIP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// 1; SIP 404.
+    UnallocatedNumber,
+    /// 16: the conversation is over.
+    NormalClearing,
+    /// 17; SIP 486.
+    Busy,
+    /// 21; SIP 403.
+    Rejected,
+    /// 34; SIP 503: no free line.
+    NoCircuit,
+    /// 42; SIP 503: we cannot at the moment, another may.
+    Congestion,
+}
+
+impl Reason {
+    /// The Q.850 code.
+    pub fn code(self) -> u8 {
+        match self {
+            Reason::UnallocatedNumber => 1,
+            Reason::NormalClearing => 16,
+            Reason::Busy => 17,
+            Reason::Rejected => 21,
+            Reason::NoCircuit => 34,
+            Reason::Congestion => 42,
+        }
+    }
+}
+
+/// What `Request::external_media` takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMedia<'a> {
+    /// The id that the channel will have.
+    pub channel_id: &'a str,
+    pub app: &'a str,
+    /// Our socket, as Asterisk reaches it.
+    pub external_host: SocketAddr,
+    /// Asterisk's name of the codec: `ulaw`, `alaw`, `slin16`, `opus`.
+    pub format: &'a str,
+}
+
+/// What `Request::originate` takes: a channel that goes straight into the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCall<'a> {
+    pub channel_id: &'a str,
+    /// For a `Local/` endpoint: the id of its other half.
+    pub other_channel_id: Option<&'a str>,
+    /// Such as `Local/s@vca-doctor` or `PJSIP/alice`.
+    pub endpoint: &'a str,
+    pub app: &'a str,
+    /// Comma-separated arguments of `StasisStart`.
+    pub app_args: &'a str,
+    /// How long it may ring, in seconds.
+    pub timeout_s: u32,
+}
+
+impl Request {
+    /// Answers a call that rings.
+    pub fn answer(channel: &str) -> Request {
+        Request::new(Method::Post, "channels.answer", &["channels", channel, "answer"], &[])
+    }
+
+    /// Hangs up; before the answer it refuses.
+    pub fn hang_up(channel: &str, reason: Reason) -> Request {
+        let code = reason.code().to_string();
+        Request::new(Method::Delete, "channels.hangup", &["channels", channel], &[("reason_code", &code)])
+    }
+
+    /// Gives the channel back to the dialplan, behind the `Stasis()` that it came through.
+    pub fn continue_in_dialplan(channel: &str) -> Request {
+        Request::new(Method::Post, "channels.continue", &["channels", channel, "continue"], &[])
+    }
+
+    /// Makes a channel that talks RTP with a socket of ours. Answer: `ExternalMedia`.
+    pub fn external_media(new: &NewMedia<'_>) -> Request {
+        let host = new.external_host.to_string();
+        let query = [
+            ("channelId", new.channel_id),
+            ("app", new.app),
+            ("external_host", &host),
+            ("format", new.format),
+            ("encapsulation", "rtp"),
+            ("transport", "udp"),
+            ("connection_type", "client"),
+            ("direction", "both"),
+        ];
+        Request::new(Method::Post, "channels.externalMedia", &["channels", "externalMedia"], &query)
+    }
+
+    /// Rings an endpoint and takes it into the application. Answer: `Channel`.
+    pub fn originate(new: &NewCall<'_>) -> Request {
+        let timeout = new.timeout_s.to_string();
+        let mut query = vec![
+            ("channelId", new.channel_id),
+            ("endpoint", new.endpoint),
+            ("app", new.app),
+            ("timeout", &timeout),
+        ];
+        if !new.app_args.is_empty() {
+            query.push(("appArgs", new.app_args));
+        }
+        query.extend(new.other_channel_id.map(|other| ("otherChannelId", other)));
+        Request::new(Method::Post, "channels.originate", &["channels"], &query)
+    }
+
+    /// Answer: `Channel`.
+    pub fn channel(id: &str) -> Request {
+        Request::new(Method::Get, "channels.get", &["channels", id], &[])
+    }
+
+    /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Answer: `Variable`.
+    pub fn variable(channel: &str, name: &str) -> Request {
+        let path = ["channels", channel, "variable"];
+        Request::new(Method::Get, "channels.getVariable", &path, &[("variable", name)])
+    }
+
+    pub fn set_variable(channel: &str, name: &str, value: &str) -> Request {
+        let path = ["channels", channel, "variable"];
+        Request::new(Method::Post, "channels.setVariable", &path, &[("variable", name), ("value", value)])
+    }
+
+    /// Makes a bridge for two. Without further attributes Asterisk takes its cheapest technology.
+    pub fn create_bridge(id: &str) -> Request {
+        Request::new(Method::Post, "bridges.create", &["bridges"], &[("bridgeId", id), ("type", "mixing")])
+    }
+
+    /// All of them enter, or the first that is missing fails the request.
+    pub fn add_to_bridge(bridge: &str, channels: &[&str]) -> Request {
+        let path = ["bridges", bridge, "addChannel"];
+        Request::new(Method::Post, "bridges.addChannel", &path, &[("channel", &channels.join(","))])
+    }
+
+    /// The channels in it stay in the application.
+    pub fn destroy_bridge(id: &str) -> Request {
+        Request::new(Method::Delete, "bridges.destroy", &["bridges", id], &[])
+    }
+
+    /// Lets only these kinds of event through. Answer: `Application`.
+    pub fn event_filter(app: &str, kinds: &[&str]) -> Request {
+        let allowed: Vec<Value> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
+        let path = ["applications", app, "eventFilter"];
+        let request = Request::new(Method::Put, "applications.filter", &path, &[]);
+        Request { body: Some(json!({ "allowed": allowed })), ..request }
+    }
+
+    /// Answer: `Application`.
+    pub fn application(app: &str) -> Request {
+        Request::new(Method::Get, "applications.get", &["applications", app], &[])
+    }
+
+    /// Answer: `Info`.
+    pub fn info() -> Request {
+        Request::new(Method::Get, "asterisk.info", &["asterisk", "info"], &[])
+    }
+
+    /// The modules that are loaded. Answer: a list of `Module`.
+    pub fn modules() -> Request {
+        Request::new(Method::Get, "asterisk.modules", &["asterisk", "modules"], &[])
+    }
+
+    fn new(method: Method, operation: &'static str, path: &[&str], query: &[(&str, &str)]) -> Request {
+        let mut target = String::new();
+        for segment in path {
+            target.push('/');
+            encode(segment, &mut target);
+        }
+        for (at, (key, value)) in query.iter().enumerate() {
+            target.push(if at == 0 { '?' } else { '&' });
+            target.push_str(key);
+            target.push('=');
+            encode(value, &mut target);
+        }
+        Request { method, operation, target, body: None }
+    }
+}
+
+/// Shows no target, which may hold a phone number.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({})", self.operation)
+    }
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
+pub(super) fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                into.push(char::from(byte))
+            }
+            _ => write!(into, "%{byte:02X}").unwrap_or_else(|_| unreachable!("a String takes all text")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(request: &Request) -> String {
+        format!("{:?} {}", request.method, request.target)
+    }
+
+    #[test]
+    fn requests_read_as_ari_wants_them() {
+        let media = NewMedia {
+            channel_id: "vca-media-7",
+            app: "vca",
+            external_host: "[::1]:4000".parse().unwrap(),
+            format: "slin16",
+        };
+        let cases = [
+            (Request::answer("17.0"), "Post /channels/17.0/answer"),
+            (Request::hang_up("17.0", Reason::Busy), "Delete /channels/17.0?reason_code=17"),
+            (Request::continue_in_dialplan("17.0"), "Post /channels/17.0/continue"),
+            (
+                Request::external_media(&media),
+                "Post /channels/externalMedia?channelId=vca-media-7&app=vca&external_host=%5B%3A%3A1%5D%3A4000&\
+                 format=slin16&encapsulation=rtp&transport=udp&connection_type=client&direction=both",
+            ),
+            (Request::create_bridge("b"), "Post /bridges?bridgeId=b&type=mixing"),
+            (Request::add_to_bridge("b", &["1.0", "2.0"]), "Post /bridges/b/addChannel?channel=1.0%2C2.0"),
+            (Request::destroy_bridge("b"), "Delete /bridges/b"),
+            (Request::application("vca"), "Get /applications/vca"),
+            (
+                Request::variable("1.0", "CHANNEL(audioreadformat)"),
+                "Get /channels/1.0/variable?variable=CHANNEL%28audioreadformat%29",
+            ),
+        ];
+        for (request, expected) in cases {
+            assert_eq!(line(&request), expected);
+        }
+    }
+
+    #[test]
+    fn the_filter_names_the_kinds() {
+        let request = Request::event_filter("vca", &["StasisStart", "StasisEnd"]);
+        assert_eq!(request.target, "/applications/vca/eventFilter");
+        assert_eq!(
+            request.body,
+            Some(json!({ "allowed": [{ "type": "StasisStart" }, { "type": "StasisEnd" }] }))
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_number() {
+        assert_eq!(format!("{:?}", Request::channel("Local/15550100")), "Request(channels.get)");
+    }
+
+    proptest! {
+        #[test]
+        fn no_id_escapes_its_segment(id in any::<String>()) {
+            let target = Request::answer(&id).target;
+            prop_assert_eq!(target.matches('/').count(), 3);
+            prop_assert!(target.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#'));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The event WebSocket: kept open, kept alive, opened again, and never a gap that nobody hears of.
+//!
+//! After each connect the event filter is set and the application's channels and bridges are asked for; what
+//! happens meanwhile is held back and follows [`Signal::Connected`] in order. One task reads, and it waits for
+//! no call: Asterisk drops a reader that lags (`websocket_write_timeout`, 100 ms). It knows nothing of what the
+//! events mean.
+
+mod backoff;
+mod session;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::answer::Inventory;
+use super::client::Client;
+use super::event::Event;
+use super::settings::Settings;
+use backoff::Backoff;
+use session::{Lost, Session};
+
+/// What the event WebSocket has to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Signal {
+    /// Events flow; this is what there was when they began to. Comes again after each reconnect.
+    Connected(Arc<Inventory>),
+    Event(Event),
+    /// Events are missed from now on, until the next `Connected`.
+    Disconnected,
+}
+
+/// Takes the signals.
+pub trait Sink: Send + Sync {
+    /// Must not block: it runs on the task that reads the WebSocket.
+    fn deliver(&self, signal: Signal);
+}
+
+impl<F: Fn(Signal) + Send + Sync> Sink for F {
+    fn deliver(&self, signal: Signal) {
+        self(signal);
+    }
+}
+
+/// Holds the event WebSocket until `stop`; whatever fails is logged with its remedy and tried again.
+pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, stop: CancellationToken) {
+    let longest = Duration::from_millis(settings.reconnect_max_ms);
+    let mut backoff = Backoff::new(Duration::from_millis(settings.reconnect_min_ms), longest);
+    gauge!("vca_ari_connected").set(0.0);
+    loop {
+        let began = Instant::now();
+        let lost = session(&client, &settings, &sink, &stop).await;
+        if stop.is_cancelled() {
+            info!("event WebSocket closed");
+            return;
+        }
+        if began.elapsed() > longest {
+            backoff.reset();
+        }
+        let pause = backoff.next(rand::random());
+        counter!("vca_ari_disconnects_total", "why" => lost.word()).increment(1);
+        warn!(why = %lost, remedy = lost.remedy(), again_in_ms = pause.as_millis() as u64, "no ARI events");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// One connection, from the handshake to its loss.
+async fn session(client: &Client, settings: &Settings, sink: &impl Sink, stop: &CancellationToken) -> Lost {
+    let opening = async {
+        let mut session = Session::open(client, settings).await?;
+        let (inventory, held) = session.resync(client).await?;
+        Ok((session, inventory, held))
+    };
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = stop.cancelled() => return Lost::Stopped,
+    };
+    let (mut session, inventory, held) = match opened {
+        Ok(opened) => opened,
+        Err(lost) => return lost,
+    };
+    let (channels, bridges) = (inventory.channels.len(), inventory.bridges.len());
+    info!(app = %settings.app, channels, bridges, "ARI events flow");
+    gauge!("vca_ari_connected").set(1.0);
+    counter!("vca_ari_connects_total").increment(1);
+    sink.deliver(Signal::Connected(Arc::new(inventory)));
+    for event in held {
+        sink.deliver(Signal::Event(event));
+    }
+    let lost = session.pump(sink, stop).await;
+    gauge!("vca_ari_connected").set(0.0);
+    sink.deliver(Signal::Disconnected);
+    lost
+}
+
+#[cfg(test)]
+mod tests;

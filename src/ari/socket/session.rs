@@ -1,0 +1,232 @@
+//! One connection of the event WebSocket: handshake, resynchronisation, reading, keepalive.
+//!
+//! It knows nothing of what comes after it is lost.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use metrics::counter;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use super::{Signal, Sink};
+use crate::ari::answer::{Application, AriError, Inventory};
+use crate::ari::client::Client;
+use crate::ari::event::Event;
+use crate::ari::request::Request;
+use crate::ari::settings::Settings;
+
+/// Events that a resynchronisation may hold back before it counts as failed.
+const MAX_HELD: usize = 10_000;
+/// What a ping or a close may take to leave. They are a few bytes: longer means that nothing leaves.
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why there are no events.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error("Asterisk could not be reached: {0}")]
+    Unreachable(std::io::ErrorKind),
+    #[error("Asterisk did not open the event WebSocket within {0:?}")]
+    Slow(Duration),
+    #[error("Asterisk refused the event WebSocket with HTTP {0}")]
+    Http(u16),
+    #[error("TLS failed")]
+    Tls,
+    #[error("resynchronisation failed: {0}")]
+    Resync(AriError),
+    #[error("more than {MAX_HELD} events came during resynchronisation")]
+    Flood,
+    #[error("nothing was heard from Asterisk for {0:?}")]
+    Idle(Duration),
+    #[error("an event was larger than the limit")]
+    TooLarge,
+    #[error("Asterisk closed the event WebSocket")]
+    Closed,
+    #[error("the WebSocket protocol was violated")]
+    Protocol,
+    #[error("stopped")]
+    Stopped,
+}
+
+pub(super) struct Session {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    app: String,
+    ping: Duration,
+    idle: Duration,
+}
+
+impl Session {
+    /// Opens the WebSocket: Asterisk registers the application with it.
+    pub async fn open(client: &Client, settings: &Settings) -> Result<Session, Lost> {
+        let (url, authorization) = client.events(&settings.app);
+        let mut request = url.into_client_request()?;
+        request.headers_mut().insert(AUTHORIZATION, authorization);
+        let limit = settings.max_event_bytes;
+        let config = WebSocketConfig::default().max_message_size(Some(limit)).max_frame_size(Some(limit));
+        let within = Duration::from_millis(settings.request_timeout_ms);
+        let connecting =
+            connect_async_tls_with_config(request, Some(config), true, Some(Connector::Rustls(client.tls())));
+        let (socket, _) = timeout(within, connecting).await.map_err(|_| Lost::Slow(within))??;
+        Ok(Session {
+            socket,
+            app: settings.app.clone(),
+            ping: Duration::from_millis(settings.ping_interval_ms.max(1)),
+            idle: Duration::from_millis(settings.idle_limit_ms),
+        })
+    }
+
+    /// Sets the event filter, then asks what there is; gives back the events that came meanwhile.
+    pub async fn resync(&mut self, client: &Client) -> Result<(Inventory, Vec<Event>), Lost> {
+        let app = self.app.clone();
+        let asking = async {
+            client.send(Request::event_filter(&app, &Event::KINDS)).await?;
+            let asked_at = std::time::Instant::now();
+            let Application { channel_ids, bridge_ids, .. } = client.ask(Request::application(&app)).await?;
+            Ok(Inventory { asked_at, channels: channel_ids, bridges: bridge_ids })
+        };
+        tokio::pin!(asking);
+        let mut held = Vec::new();
+        loop {
+            tokio::select! {
+                inventory = &mut asking => return inventory.map(|it| (it, held)).map_err(Lost::Resync),
+                message = self.socket.next() => held.extend(decode(message)?),
+            }
+            if held.len() > MAX_HELD {
+                return Err(Lost::Flood);
+            }
+        }
+    }
+
+    /// Delivers events until the connection is lost or `stop`ped. Any frame is a sign of life.
+    pub async fn pump(&mut self, sink: &impl Sink, stop: &CancellationToken) -> Lost {
+        let mut ping = interval_at(Instant::now() + self.ping, self.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                message = self.socket.next() => {
+                    heard = Instant::now();
+                    match decode(message) {
+                        Ok(Some(event)) => self.deliver(event, sink),
+                        Ok(None) => {}
+                        Err(lost) => return lost,
+                    }
+                }
+                _ = ping.tick() => {
+                    if let Err(lost) = self.write(Message::Ping(Bytes::new())).await {
+                        return lost;
+                    }
+                }
+                () = sleep_until(heard + self.idle) => return Lost::Idle(self.idle),
+                () = stop.cancelled() => {
+                    let _ = self.write(Message::Close(None)).await;
+                    return Lost::Stopped;
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, event: Event, sink: &impl Sink) {
+        if let Event::ApplicationReplaced { .. } = event {
+            error!(
+                app = %self.app,
+                remedy = "let only one program use this application name, or give this one another (ari.app)",
+                "another program took the Stasis application: no more calls come here"
+            );
+        }
+        sink.deliver(Signal::Event(event));
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), Lost> {
+        match timeout(WRITE_LIMIT, self.socket.send(message)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Lost::Idle(WRITE_LIMIT)),
+        }
+    }
+}
+
+impl Lost {
+    /// A word for a metric.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Lost::Unreachable(_) => "unreachable",
+            Lost::Slow(_) => "slow",
+            Lost::Http(_) => "http",
+            Lost::Tls => "tls",
+            Lost::Resync(_) => "resync",
+            Lost::Flood => "flood",
+            Lost::Idle(_) => "idle",
+            Lost::TooLarge => "too_large",
+            Lost::Closed => "closed",
+            Lost::Protocol => "protocol",
+            Lost::Stopped => "stopped",
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Lost::Unreachable(_) => {
+                "is Asterisk running, http.conf enabled=yes, and ari.url its bindaddr and bindport?"
+            }
+            Lost::Http(401 | 403) => "ari.username and ari.password have to be a user's in ari.conf",
+            Lost::Http(404) => "ari.conf needs enabled=yes, and res_ari_events and res_http_websocket loaded",
+            Lost::Http(400) => "ari.url has to be Asterisk's HTTP server; ari.app must not be empty",
+            Lost::Tls => "ari.url is https: its certificate has to be one that this machine trusts",
+            Lost::Resync(AriError::Status { code: 401 | 403, .. }) => {
+                "the user in ari.conf needs read_only=no"
+            }
+            Lost::Resync(AriError::Status { code: 404, .. }) => "Asterisk needs res_ari_applications loaded",
+            Lost::TooLarge => "raise ari.max_event_bytes if Asterisk really sends such events",
+            _ => "none, unless it comes again and again",
+        }
+    }
+}
+
+impl From<Error> for Lost {
+    fn from(error: Error) -> Lost {
+        match error {
+            Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Lost::Tls,
+            Error::Io(error) => Lost::Unreachable(error.kind()),
+            Error::Http(response) => Lost::Http(response.status().as_u16()),
+            Error::Tls(_) => Lost::Tls,
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Lost::TooLarge,
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Lost::Closed,
+            _ => Lost::Protocol,
+        }
+    }
+}
+
+/// One frame. What cannot be read is counted and passed over; only the connection's end is an error.
+fn decode(message: Option<Result<Message, Error>>) -> Result<Option<Event>, Lost> {
+    let text = match message {
+        None | Some(Ok(Message::Close(_))) => return Err(Lost::Closed),
+        Some(Err(error)) => return Err(error.into()),
+        Some(Ok(Message::Text(text))) => text,
+        Some(Ok(_)) => return Ok(None),
+    };
+    match Event::decode(&text) {
+        Ok(event) => {
+            counter!("vca_ari_events_total", "kind" => event.kind()).increment(1);
+            if let Event::Unknown { kind } = &event {
+                debug!(?kind, "an event that is not read");
+            }
+            Ok(Some(event))
+        }
+        Err(error) => {
+            counter!("vca_ari_undecoded_events_total").increment(1);
+            warn!(%error, bytes = text.len(), "an event could not be read");
+            Ok(None)
+        }
+    }
+}

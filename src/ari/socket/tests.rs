@@ -1,0 +1,197 @@
+//! The event WebSocket against an Asterisk that floods, stalls, babbles, goes away and comes back.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::*;
+use crate::ari::fake::{FakeAri, Reply, Ws, header, healthy};
+
+/// Longer than anything here takes, so that a hang fails and does not hang.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Listener {
+    signals: mpsc::UnboundedReceiver<Signal>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    fn start(settings: Settings) -> Listener {
+        let settings = Settings { reconnect_min_ms: 10, reconnect_max_ms: 50, ..settings };
+        let client = Arc::new(Client::new(&settings).unwrap());
+        let (heard, signals) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let sink = move |signal| {
+            let _ = heard.send(signal);
+        };
+        let task = tokio::spawn(listen(client, settings, sink, stop.clone()));
+        Listener { signals, stop, task }
+    }
+
+    async fn next(&mut self) -> String {
+        let signal =
+            tokio::time::timeout(PATIENCE, self.signals.recv()).await.expect("a signal").expect("a listener");
+        match signal {
+            Signal::Connected(inventory) => {
+                let mut channels: Vec<_> = inventory.channels.iter().cloned().collect();
+                channels.sort();
+                format!("connected {}", channels.join(" "))
+            }
+            Signal::Event(event) => format!("{} {}", event.kind(), event.channel_id().unwrap_or_default()),
+            Signal::Disconnected => "disconnected".into(),
+        }
+    }
+}
+
+async fn socket(fake: &mut FakeAri) -> Ws {
+    tokio::time::timeout(PATIENCE, fake.sockets.recv()).await.expect("a WebSocket").expect("a server")
+}
+
+async fn tell(ws: &mut Ws, kind: &str, channel: &str) {
+    let text = json!({ "type": kind, "channel": { "id": channel } }).to_string();
+    ws.send(Message::text(text)).await.unwrap();
+}
+
+#[tokio::test]
+async fn events_come_in_order_after_what_there_was() {
+    let mut fake = FakeAri::healthy(&["1.0", "2.0"]).await;
+    let mut listener = Listener::start(fake.settings());
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected 1.0 2.0");
+    for n in 0..500 {
+        tell(&mut ws, "StasisStart", &format!("{n}.0")).await;
+    }
+    for n in 0..500 {
+        assert_eq!(listener.next().await, format!("StasisStart {n}.0"));
+    }
+    let heads = fake.heads.lock().unwrap().clone();
+    assert!(heads[0].starts_with("GET /ari/events?subscribeAll=false&app=vca "), "{}", heads[0]);
+    assert_eq!(header(&heads[0], "authorization"), Some("Basic dmNhOmh1c2gtaHVzaA=="));
+    assert!(heads[1].starts_with("PUT /ari/applications/vca/eventFilter "), "{}", heads[1]);
+    assert!(heads[2].starts_with("GET /ari/applications/vca "), "{}", heads[2]);
+}
+
+/// The answer to the resynchronisation waits until the events were sent: they must not overtake it.
+#[tokio::test]
+async fn events_during_the_resynchronisation_follow_it() {
+    let release = Arc::new(Notify::new());
+    let held = release.clone();
+    let mut fake = FakeAri::start(move |line| match healthy(line, &["1.0"]) {
+        Reply::Json(_, body) if line.starts_with("GET /ari/applications") => Reply::Held(held.clone(), body),
+        reply => reply,
+    })
+    .await;
+    let mut listener = Listener::start(fake.settings());
+    let mut ws = socket(&mut fake).await;
+    tell(&mut ws, "StasisStart", "2.0").await;
+    tell(&mut ws, "StasisEnd", "2.0").await;
+    release.notify_one();
+    tell(&mut ws, "StasisStart", "3.0").await;
+    let heard = [listener.next().await, listener.next().await, listener.next().await, listener.next().await];
+    assert_eq!(heard, ["connected 1.0", "StasisStart 2.0", "StasisEnd 2.0", "StasisStart 3.0"]);
+}
+
+#[tokio::test]
+async fn a_lost_socket_comes_back_with_what_there_is_then() {
+    let mut connects = 0;
+    let mut fake = FakeAri::start(move |line| {
+        connects += usize::from(line.starts_with("GET /ari/events"));
+        healthy(line, if connects == 1 { &["1.0"] } else { &["9.0"] })
+    })
+    .await;
+    let mut listener = Listener::start(fake.settings());
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected 1.0");
+    tell(&mut ws, "StasisEnd", "1.0").await;
+    drop(ws);
+    assert_eq!(listener.next().await, "StasisEnd 1.0");
+    assert_eq!(listener.next().await, "disconnected");
+    let _ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected 9.0");
+}
+
+#[tokio::test]
+async fn garbage_is_passed_over() {
+    let mut fake = FakeAri::healthy(&[]).await;
+    let mut listener = Listener::start(fake.settings());
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected ");
+    for text in ["", "{", "[]", "null", r#"{"type":7}"#, r#"{"type":"StasisStart"}"#, "\u{0}\u{fffd}"] {
+        ws.send(Message::text(text)).await.unwrap();
+    }
+    ws.send(Message::binary(vec![0xff; 100])).await.unwrap();
+    tell(&mut ws, "Novelty", "").await;
+    tell(&mut ws, "StasisEnd", "1.0").await;
+    assert_eq!([listener.next().await, listener.next().await], ["unknown ", "StasisEnd 1.0"]);
+}
+
+#[tokio::test]
+async fn a_huge_event_costs_the_connection_and_no_more() {
+    let mut fake = FakeAri::healthy(&[]).await;
+    let mut listener = Listener::start(Settings { max_event_bytes: 10_000, ..fake.settings() });
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected ");
+    let _ = ws.send(Message::text("x".repeat(20_000))).await;
+    assert_eq!([listener.next().await, listener.next().await], ["disconnected", "connected "]);
+}
+
+/// A half-open socket: the server's end is open and reads nothing, so no pong comes.
+#[tokio::test]
+async fn silence_counts_as_a_loss() {
+    let mut fake = FakeAri::healthy(&[]).await;
+    let mut listener =
+        Listener::start(Settings { ping_interval_ms: 20, idle_limit_ms: 100, ..fake.settings() });
+    let _mute = socket(&mut fake).await;
+    let heard = [listener.next().await, listener.next().await, listener.next().await];
+    assert_eq!(heard, ["connected ", "disconnected", "connected "]);
+}
+
+/// Nothing is said for two idle limits, but the pings are answered.
+#[tokio::test]
+async fn pongs_keep_a_quiet_socket() {
+    let mut fake = FakeAri::healthy(&[]).await;
+    let mut listener =
+        Listener::start(Settings { ping_interval_ms: 20, idle_limit_ms: 500, ..fake.settings() });
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected ");
+    let mut pings = 0;
+    while pings < 50 {
+        pings += usize::from(matches!(ws.next().await, Some(Ok(Message::Ping(_)))));
+    }
+    tell(&mut ws, "StasisEnd", "1.0").await;
+    assert_eq!(listener.next().await, "StasisEnd 1.0");
+}
+
+/// Each fault of the set-up, one after the other; then all is well.
+#[tokio::test]
+async fn whatever_fails_is_tried_again() {
+    let broken = Reply::Raw("HTTP/1.1 2".into());
+    let error = Reply::Json(500, json!({ "message": "x" }));
+    let mut events =
+        vec![Reply::Json(401, Value::Null), Reply::Json(404, Value::Null), Reply::Stall, broken.clone()];
+    let mut others = vec![error, broken, Reply::Stall, Reply::Json(200, json!({ "what": 1 }))];
+    let mut fake = FakeAri::start(move |line| {
+        let faults = if line.starts_with("GET /ari/events") { &mut events } else { &mut others };
+        faults.pop().unwrap_or_else(|| healthy(line, &["1.0"]))
+    })
+    .await;
+    let mut listener = Listener::start(Settings { request_timeout_ms: 200, ..fake.settings() });
+    assert_eq!(listener.next().await, "connected 1.0", "nothing is said before all is well");
+    assert!(fake.sockets.try_recv().is_ok());
+}
+
+#[tokio::test]
+async fn stop_closes_the_socket() {
+    let mut fake = FakeAri::healthy(&[]).await;
+    let mut listener = Listener::start(fake.settings());
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected ");
+    listener.stop.cancel();
+    tokio::time::timeout(PATIENCE, listener.task).await.expect("it stops").unwrap();
+    assert!(matches!(ws.next().await, Some(Ok(Message::Close(_)))));
+}
