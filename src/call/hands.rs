@@ -1,0 +1,81 @@
+//! What a call has going on elsewhere: requests to Asterisk and questions to engines, each a task that
+//! reports through one bounded queue and ends with the call.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::ari::answer::AriError;
+use crate::ari::bridging::RequestId;
+use crate::engine::EngineError;
+use crate::turn::{ListenId, SpeechId, TurnId};
+
+/// What a task has to report.
+#[derive(Debug)]
+pub enum Work {
+    Asterisk { id: RequestId, result: Result<Value, AriError> },
+    Words { listen: ListenId, result: Result<String, EngineError> },
+    Reply { turn: TurnId, delta: Option<Result<String, EngineError>> },
+    Sound { speech: SpeechId, sound: Sound },
+}
+
+/// What became of an utterance's synthesis so far.
+#[derive(Debug)]
+pub enum Sound {
+    /// At the leg's rate.
+    Samples(Vec<i16>),
+    End,
+    Failed(EngineError),
+}
+
+/// Reports that wait for the call; a task that finds the queue full waits its turn.
+const QUEUE: usize = 64;
+
+pub struct Hands {
+    tasks: JoinSet<()>,
+    by_turn: HashMap<TurnId, Vec<AbortHandle>>,
+    reports: mpsc::Sender<Work>,
+}
+
+impl Hands {
+    pub fn new() -> (Hands, mpsc::Receiver<Work>) {
+        let (reports, inbox) = mpsc::channel(QUEUE);
+        (Hands { tasks: JoinSet::new(), by_turn: HashMap::new(), reports }, inbox)
+    }
+
+    /// Starts a task that lasts as long as the call.
+    pub fn start<F>(&mut self, task: impl FnOnce(mpsc::Sender<Work>) -> F) -> AbortHandle
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // What has ended is forgotten, so that a long call holds no more than a short one.
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(task(self.reports.clone()))
+    }
+
+    /// Starts a task that lasts as long as a turn.
+    pub fn start_for<F>(&mut self, turn: TurnId, task: impl FnOnce(mpsc::Sender<Work>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let handle = self.start(task);
+        let handles = self.by_turn.entry(turn).or_default();
+        handles.retain(|handle| !handle.is_finished());
+        handles.push(handle);
+    }
+
+    /// Ends what is under way for a turn.
+    pub fn cancel(&mut self, turn: TurnId) {
+        for handle in self.by_turn.remove(&turn).unwrap_or_default() {
+            handle.abort();
+        }
+    }
+
+    /// Forgets a turn that is over; what it still has under way ends by itself.
+    pub fn forget(&mut self, turn: TurnId) {
+        self.by_turn.remove(&turn);
+    }
+}

@@ -1,0 +1,78 @@
+//! What is written of a call while it lasts and when it ends.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::ending::Verdict;
+use crate::media::Report;
+use crate::store::{Entry, Ledger};
+use crate::tenancy::{Call, CallStatus, CallTurn};
+use crate::turn::{Line, Record, Speaker};
+
+/// The record of one call. Every change goes to the ledger at once.
+pub struct Log {
+    call: Call,
+    ledger: Ledger,
+}
+
+impl Log {
+    pub fn begin(call: Call, ledger: Ledger) -> Log {
+        ledger.record(Entry::Begin(call.clone()));
+        Log { call, ledger }
+    }
+
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    pub fn answered(&mut self, at: DateTime<Utc>) {
+        self.call.status = CallStatus::Answered;
+        self.call.answered_at = Some(at);
+        self.ledger.record(Entry::Update(self.call.clone()));
+    }
+
+    pub fn turn(&self, record: &Record, at: DateTime<Utc>) {
+        let millis = |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
+        self.ledger.record(Entry::Turn(CallTurn {
+            call_id: self.call.id,
+            tenant_id: self.call.tenant_id,
+            turn: record.turn.0,
+            caller_text: record.caller.clone(),
+            agent_text: record.agent.clone(),
+            interrupted: record.interrupted,
+            transcript_ms: millis(record.latency.transcript),
+            reply_ms: millis(record.latency.reply),
+            commit_ms: millis(record.latency.commit),
+            audio_ms: millis(record.latency.audio),
+            at,
+        }));
+    }
+
+    pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, at: DateTime<Utc>) {
+        let call = &mut self.call;
+        call.status = verdict.status;
+        call.ended_by = Some(verdict.ended_by);
+        call.disposition = Some(verdict.disposition.to_owned());
+        call.hangup_cause = Some(verdict.cause);
+        call.ended_at = Some(at);
+        call.media = media.and_then(|report| serde_json::to_value(report).ok());
+        self.ledger.record(Entry::Update(call.clone()));
+    }
+
+    /// How long the call has lasted, from its first ring.
+    pub fn lasted(&self, now: DateTime<Utc>) -> TimeDelta {
+        now - self.call.started_at
+    }
+}
+
+/// A conversation as its state is kept.
+pub fn state_of(history: &[Line]) -> serde_json::Value {
+    let line = |line: &Line| {
+        let speaker = match line.speaker {
+            Speaker::Caller => "caller",
+            Speaker::Agent => "agent",
+        };
+        json!({ "speaker": speaker, "text": line.text })
+    };
+    json!({ "history": history.iter().map(line).collect::<Vec<_>>() })
+}

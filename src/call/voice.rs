@@ -1,0 +1,218 @@
+//! The agent's voice: utterances in order, synthesised ahead, fed to the media thread piece by piece.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::agent::Agent;
+use super::hands::{Hands, Sound, Work};
+use super::phrases::{Fitting, Spoken};
+use crate::media::{Port, SpeechTag};
+use crate::tts::{Tts, Voice as Speaker};
+use crate::turn::{Phrase, Say, SpeechId, TurnId};
+
+/// Utterances that are synthesised at once: the one that is due, and the next.
+const AHEAD: usize = 2;
+
+pub struct Voice {
+    agent: Arc<Agent>,
+    spoken: Arc<Spoken>,
+    rate: u32,
+    /// In the order in which they are heard.
+    queue: VecDeque<Utterance>,
+    /// Fed to the media thread entirely, but not heard to the end yet.
+    fed: VecDeque<(SpeechId, TurnId, Duration)>,
+}
+
+struct Utterance {
+    speech: SpeechId,
+    turn: TurnId,
+    text: Arc<str>,
+    held: bool,
+    state: State,
+    samples: VecDeque<Arc<[i16]>>,
+    /// Samples that came so far.
+    length: u64,
+    /// Some of it was fed to the media thread.
+    begun: bool,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Waiting,
+    Speaking,
+    Spoken,
+}
+
+impl Voice {
+    pub fn new(agent: Arc<Agent>, spoken: Arc<Spoken>, rate: u32) -> Voice {
+        Voice { agent, spoken, rate, queue: VecDeque::new(), fed: VecDeque::new() }
+    }
+
+    /// Takes an utterance behind all others, or ahead of what has not begun when it is a filler.
+    pub fn say(&mut self, speech: SpeechId, turn: TurnId, what: &Say, held: bool, hands: &mut Hands) {
+        let text: Arc<str> = match what {
+            Say::Text(text) => text.as_str().into(),
+            Say::Phrase(phrase) => self.agent.wording.get(phrase).cloned().unwrap_or_default(),
+        };
+        let utterance = Utterance {
+            speech,
+            turn,
+            text,
+            held,
+            state: State::Waiting,
+            samples: VecDeque::new(),
+            length: 0,
+            begun: false,
+        };
+        let place = match what {
+            Say::Phrase(Phrase::Filler) => self.queue.iter().take_while(|utterance| utterance.begun).count(),
+            _ => self.queue.len(),
+        };
+        self.queue.insert(place, utterance);
+        self.start_synthesis(hands);
+    }
+
+    pub fn release(&mut self, turn: TurnId) {
+        self.queue.iter_mut().filter(|utterance| utterance.turn == turn).for_each(|u| u.held = false);
+    }
+
+    /// Drops what is not heard yet of a turn. True when some of it is with the media thread already.
+    pub fn cancel(&mut self, turn: TurnId) -> bool {
+        let fed = self.fed.iter().any(|(_, of, _)| *of == turn)
+            || self.queue.iter().any(|utterance| utterance.turn == turn && utterance.begun);
+        self.queue.retain(|utterance| utterance.turn != turn);
+        self.fed.retain(|(_, of, _)| *of != turn);
+        fed
+    }
+
+    pub fn drop_all(&mut self) {
+        self.queue.clear();
+        self.fed.clear();
+    }
+
+    /// Takes what a synthesis has to report; true when it failed.
+    pub fn take(&mut self, speech: SpeechId, sound: Sound, hands: &mut Hands) -> bool {
+        let Some(utterance) = self.queue.iter_mut().find(|utterance| utterance.speech == speech) else {
+            return false;
+        };
+        let failed = match sound {
+            Sound::Samples(samples) => {
+                if samples.is_empty() {
+                    return false;
+                }
+                utterance.length += samples.len() as u64;
+                utterance.samples.push_back(samples.into());
+                return false;
+            }
+            Sound::End => false,
+            Sound::Failed(error) => {
+                tracing::warn!(%error, engine = self.agent.engines.tts.name(), "synthesis failed");
+                true
+            }
+        };
+        utterance.state = State::Spoken;
+        self.start_synthesis(hands);
+        failed
+    }
+
+    /// Feeds the media thread as far as it has room. An utterance ends with its last piece, which may be empty.
+    pub fn feed(&mut self, port: &mut Port) {
+        while let Some(utterance) = self.queue.front_mut() {
+            if utterance.held || !port.has_room() {
+                return;
+            }
+            let tag = SpeechTag(utterance.speech.0);
+            let piece = utterance.samples.pop_front();
+            let last = utterance.samples.is_empty() && utterance.state == State::Spoken;
+            if piece.is_none() && !last {
+                return;
+            }
+            utterance.begun = true;
+            if !port.play(tag, piece.unwrap_or_else(|| Arc::from([])), last) {
+                tracing::error!("the media thread had room and has none");
+            }
+            if last {
+                let length = self.length(self.queue[0].length);
+                if let Some(done) = self.queue.pop_front() {
+                    self.fed.push_back((done.speech, done.turn, length));
+                }
+            }
+        }
+    }
+
+    /// How long an utterance is, once that is known.
+    pub fn total(&self, speech: SpeechId) -> Option<Duration> {
+        let fed = self.fed.iter().find(|(of, _, _)| *of == speech).map(|(_, _, length)| *length);
+        fed.or_else(|| {
+            let utterance = self.queue.iter().find(|utterance| utterance.speech == speech)?;
+            (utterance.state == State::Spoken).then(|| self.length(utterance.length))
+        })
+    }
+
+    /// An utterance was heard to its end.
+    pub fn heard(&mut self, speech: SpeechId) {
+        self.fed.retain(|(of, _, _)| *of != speech);
+    }
+
+    fn length(&self, samples: u64) -> Duration {
+        Duration::from_micros(samples * 1_000_000 / u64::from(self.rate))
+    }
+
+    fn start_synthesis(&mut self, hands: &mut Hands) {
+        let Voice { agent, spoken, rate, queue, .. } = self;
+        let busy = queue.iter().filter(|utterance| utterance.state == State::Speaking).count();
+        let waiting = queue.iter_mut().filter(|utterance| utterance.state == State::Waiting);
+        for utterance in waiting.take(AHEAD.saturating_sub(busy)) {
+            let tts = &*agent.engines.tts;
+            if let Some(clip) = spoken.find(tts, &agent.voice, &utterance.text, *rate) {
+                utterance.length = clip.samples.len() as u64;
+                utterance.samples.push_back(clip.samples);
+                utterance.state = State::Spoken;
+                continue;
+            }
+            utterance.state = State::Speaking;
+            let (speech, text, rate) = (utterance.speech, utterance.text.clone(), *rate);
+            let (tts, voice) = (agent.engines.tts.clone(), agent.voice.clone());
+            hands.start_for(utterance.turn, |reports| speak(tts, text, voice, rate, speech, reports));
+        }
+    }
+}
+
+/// Synthesises an utterance and reports its samples as they come.
+async fn speak(
+    tts: Arc<dyn Tts>,
+    text: Arc<str>,
+    voice: Speaker,
+    rate: u32,
+    speech: SpeechId,
+    reports: mpsc::Sender<Work>,
+) {
+    let report = async |sound| reports.send(Work::Sound { speech, sound }).await.is_ok();
+    let mut pieces = match tts.speak(text, voice).await {
+        Ok(pieces) => pieces,
+        Err(error) => {
+            report(Sound::Failed(error)).await;
+            return;
+        }
+    };
+    let mut fitting = Fitting::new(rate);
+    while let Some(piece) = pieces.next().await {
+        let sound = match piece {
+            Ok(piece) => Sound::Samples(fitting.fit(&piece)),
+            Err(error) => {
+                report(Sound::Samples(fitting.finish())).await;
+                report(Sound::Failed(error)).await;
+                return;
+            }
+        };
+        if !report(sound).await {
+            return;
+        }
+    }
+    report(Sound::Samples(fitting.finish())).await;
+    report(Sound::End).await;
+}

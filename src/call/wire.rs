@@ -1,0 +1,58 @@
+//! A call's side of Asterisk: drives the bridging machine and sends what it asks for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::hands::{Hands, Work};
+use crate::ari::bridging::{Bridging, End, Input, Output};
+use crate::ari::Client;
+
+/// What the machine has to say to the call.
+#[derive(Debug)]
+pub enum Fact {
+    Ready { peer: SocketAddr },
+    Ended(End),
+    Done,
+}
+
+pub struct Wire {
+    bridging: Bridging,
+    client: Arc<Client>,
+}
+
+impl Wire {
+    pub fn new(bridging: Bridging, client: Arc<Client>) -> Wire {
+        Wire { bridging, client }
+    }
+
+    pub fn tell(&mut self, now: Instant, input: Input) {
+        self.bridging.handle(now, input);
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.bridging.deadline()
+    }
+
+    /// The next thing that the call has to know. What Asterisk has to do is sent on the way.
+    pub fn next_fact(&mut self, hands: &mut Hands) -> Option<Fact> {
+        loop {
+            match self.bridging.poll()? {
+                Output::Send { id, request } => {
+                    let client = self.client.clone();
+                    hands.start(|reports| async move {
+                        let result = client.send(request).await;
+                        drop(reports.send(Work::Asterisk { id, result }).await);
+                    });
+                }
+                Output::Ready { peer } => return Some(Fact::Ready { peer }),
+                Output::Ended(end) => return Some(Fact::Ended(end)),
+                Output::Leaked { ids } => {
+                    metrics::counter!("vca_asterisk_leaks_total").increment(ids.len() as u64);
+                    tracing::error!(?ids, "Asterisk did not delete these: look with 'core show channels' and 'bridge show all'");
+                }
+                Output::Done => return Some(Fact::Done),
+            }
+        }
+    }
+}
