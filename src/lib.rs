@@ -11,6 +11,11 @@ pub mod turn;
 pub mod ari;
 pub mod engine;
 pub mod llm;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "media threads own the sockets of calls and keep their time"
+)]
 pub mod media;
 #[allow(
     clippy::disallowed_methods,
@@ -28,6 +33,7 @@ pub mod stt;
 pub mod tts;
 
 pub mod admin;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a call is a task with a clock")]
 pub mod call;
 pub mod cli;
 pub mod config;

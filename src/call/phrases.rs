@@ -35,7 +35,9 @@ pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMa
     let texts = built_in(language.unwrap_or("en"));
     let named = NAMES.iter().zip(texts);
     named
-        .map(|((phrase, name), text)| (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into())))
+        .map(|((phrase, name), text)| {
+            (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into()))
+        })
         .collect()
 }
 
