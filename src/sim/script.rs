@@ -162,7 +162,7 @@ mod tests {
             vec![listen.clone(), Step::Say(clip()), listen, Step::HangUp],
             &[(200, 1_000), (1_300, 2_000), (3_000, 4_000)],
         );
-        assert_eq!(events, ["2480 speak 0", "4480 hang up"]);
+        assert_eq!(events, ["2500 speak 0", "4500 hang up"]);
         assert!(missed.is_empty());
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn interrupts_after_the_agent_has_spoken_for_a_while() {
         let interrupt = Step::LetSpeak { spoken: ms(600), at_most: ms(9_000) };
         let (events, _) = run(vec![interrupt, Step::Say(clip()), Step::HangUp], &[(100, 300), (900, 5_000)]);
-        assert_eq!(events, ["1500 speak 0", "1520 hang up"]);
+        assert_eq!(events, ["1520 speak 0", "1540 hang up"]);
     }
 
     #[test]

@@ -12,9 +12,11 @@ pub fn fetch(port: u16, account: (&str, &str), path: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(timeout).ok()?;
     stream.set_write_timeout(timeout).ok()?;
-    // HTTP/1.0, so the end of the answer is the end of the connection.
+    // Closed, so the end of the connection is the end of the answer.
     let (user, password) = account;
-    let request = format!("GET /ari/{path}?api_key={user}:{password} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    let request = format!(
+        "GET /ari/{path}?api_key={user}:{password} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
