@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::sandbox::{Program, RunFolder, Sandbox};
-use super::{ari, ports, wait};
+use super::{http, ports, wait};
 
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const RTP_PORTS: u16 = 600;
@@ -123,7 +123,9 @@ impl Asterisk {
 
     /// What ARI says to a GET, such as `channels`; `None` when it gives no good answer.
     pub fn ari(&self, path: &str) -> Option<Value> {
-        ari::fetch(self.http_port, (self.ari_user(), &self.ari_password), path)
+        let (user, password) = (self.ari_user(), self.ari_password());
+        let (status, body) = http::get(self.http_port, &format!("/ari/{path}?api_key={user}:{password}"))?;
+        if status == 200 { serde_json::from_str(&body).ok() } else { None }
     }
 
     /// The names of all channels.
@@ -180,18 +182,18 @@ impl Asterisk {
         items.filter_map(|item| item[key].as_str().map(str::to_owned)).collect()
     }
 
+    fn is_running(&mut self) -> bool {
+        self.program.as_mut().is_some_and(Program::is_running)
+    }
+
     fn launch(&mut self) {
         let config = format!("{}/etc/asterisk.conf", self.folder.inside);
-        let program = self.sandbox.start(&self.folder, "asterisk", &["-f", "-n", "-C", &config]);
-        let program = self.program.insert(program);
-        let mut died = false;
+        self.program = Some(self.sandbox.start(&self.folder, "asterisk", &["-f", "-n", "-C", &config]));
         // ARI answers before the channel drivers are there: the trunk's endpoint is what says "ready".
-        let account = ("vca", self.ari_password.as_str());
         let ready = wait::until_true(START_PATIENCE, || {
-            died = !program.is_running();
-            died || ari::fetch(self.http_port, account, "endpoints/PJSIP/tata-trunk").is_some()
+            !self.is_running() || self.ari("endpoints/PJSIP/tata-trunk").is_some()
         });
-        let booted = ready && !died && self.cli("core waitfullybooted").contains("fully booted");
+        let booted = ready && self.cli("core waitfullybooted").contains("fully booted");
         assert!(booted, "Asterisk did not start:\n{}\n{}", self.folder.read("output"), tail(&self.log(), 30));
     }
 

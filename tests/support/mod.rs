@@ -1,15 +1,17 @@
 //! What the integration tests and the demo stand on: a real Asterisk, real SIP calls, real speech.
 //!
 //! Programs come from the sandbox, a Debian root directory that `./dev` makes (`VCA_TEST_SANDBOX` names it).
-//! Nothing here knows the daemon.
+//! Only `vca` knows the daemon.
 
-pub mod ari;
 pub mod asterisk;
 pub mod clips;
+pub mod http;
 pub mod phone;
 pub mod ports;
+pub mod redis;
 pub mod sandbox;
 pub mod sipp;
+pub mod vca;
 pub mod wait;
 
 use std::path::PathBuf;
