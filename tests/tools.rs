@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use vca::sim::conversation::percentile;
+use vca::sim::voice::is_voiced;
 use vca::sim::{Codec, Step};
 
 use crate::support;
 use crate::support::asterisk::{Asterisk, Options};
 use crate::support::phone::{self, Call, Plan};
+use crate::support::redis::Redis;
 use crate::support::sipp::Side;
 use crate::support::{clips, wait};
 
 const ECHO: &str = "9000";
 const RECORDING: &str = "9001";
 const BUSY: &str = "9002";
+const RINGING: &str = "9003";
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -101,4 +105,53 @@ fn prompts_come_with_their_words() {
     assert!(prompts.len() > 300, "{}", prompts.len());
     let goodbye = prompts.iter().find(|(name, _)| name == "vm-goodbye").expect("it is listed");
     assert!(goodbye.1.to_lowercase().contains("goodbye"), "{goodbye:?}");
+}
+
+#[test]
+fn ten_calls_at_once_keep_step() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let asterisk = Asterisk::start(&sandbox, Options::default());
+    let clip = clips::prompt(&sandbox, "vm-goodbye");
+    let script = || vec![Step::Wait(ms(100)), Step::Say(clip.clone()), listen(300), Step::HangUp];
+    let plan = || Plan::new(ECHO, Codec::Ulaw, script());
+    let reports: Vec<_> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..10).map(|_| scope.spawn(|| phone::call(&asterisk, plan()))).collect();
+        calls.into_iter().map(|call| call.join().expect("no call panics")).collect()
+    });
+    let errors: Vec<Duration> =
+        reports.iter().flat_map(|report| report.conversation.pacing_errors.iter().copied()).collect();
+    eprintln!("pacing error of echoed packets, p99: {:?}", percentile(&errors, 0.99));
+    for report in &reports {
+        assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Caller)), "{}", report.log);
+        assert!(report.conversation.missed.is_empty(), "{:?}", report.conversation.missed);
+    }
+    asterisk.becomes_idle(ms(2_000)).unwrap();
+}
+
+#[test]
+fn a_call_can_be_given_up_while_it_rings() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let asterisk = Asterisk::start(&sandbox, Options::default());
+    let mut call = Call::place(&asterisk, Plan::new(RINGING, Codec::Ulaw, vec![]));
+    assert!(wait::until_true(ms(5_000), || !asterisk.channels().is_empty()));
+    call.hang_up();
+    let report = call.finish();
+    assert_eq!(report.ended_by, Some(Side::Caller), "{}", report.log);
+    assert_eq!(report.answered, None, "{}", report.log);
+    asterisk.becomes_idle(ms(2_000)).unwrap();
+}
+
+#[test]
+fn engines_speak_and_redis_comes_and_goes() {
+    let Some(sandbox) = support::sandbox() else { return };
+    for clip in [clips::espeak("Good morning", "en"), clips::flite("Good morning", "slt")] {
+        assert!(clip.duration() > ms(400) && clip.duration() < ms(3_000), "{clip:?}");
+        assert!(is_voiced(&clip.samples), "{clip:?}");
+    }
+    let mut redis = Redis::start(&sandbox);
+    let port = redis.url().rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap();
+    redis.kill();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    redis.restart();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 }
