@@ -39,3 +39,10 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod switchboard;
+
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a telephone has a socket, a clock and a thread"
+)]
+pub mod sim;
