@@ -37,7 +37,9 @@ pub mod admin;
 pub mod call;
 pub mod cli;
 pub mod config;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "wires, starts and stops everything")]
 pub mod daemon;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts calls, each a task")]
 pub mod switchboard;
 
 #[allow(

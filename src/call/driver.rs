@@ -182,9 +182,10 @@ impl Task {
                 None => std::future::pending().await,
             }
         };
+        let bell = self.talk.as_ref().map(|talk| talk.port.bell());
         let media = async {
-            match &self.talk {
-                Some(talk) => talk.port.woken().await,
+            match bell {
+                Some(bell) => bell.notified().await,
                 None => std::future::pending().await,
             }
         };

@@ -21,10 +21,6 @@ impl Log {
         Log { call, ledger }
     }
 
-    pub fn call(&self) -> &Call {
-        &self.call
-    }
-
     pub fn answered(&mut self, at: DateTime<Utc>) {
         self.call.status = CallStatus::Answered;
         self.call.answered_at = Some(at);
