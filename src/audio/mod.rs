@@ -2,6 +2,8 @@
 //!
 //! Pure: no clocks, no sockets, nothing of the other rooms. Samples are 16-bit signed, mono.
 
+pub mod resample;
+
 use std::sync::Arc;
 
 /// A piece of mono audio that can be shared without copying.
