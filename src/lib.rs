@@ -9,12 +9,17 @@ pub mod tenancy;
 pub mod turn;
 
 pub mod ari;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "timeouts, retries and processes")]
 pub mod engine;
+pub mod engines;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and waits")]
 pub mod llm;
 pub mod media;
 pub mod state;
 pub mod store;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod stt;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod tts;
 
 pub mod admin;
