@@ -9,7 +9,10 @@ pub mod tenancy;
 pub mod turn;
 
 pub mod ari;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "timeouts, retries and processes")]
 pub mod engine;
+pub mod engines;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and waits")]
 pub mod llm;
 #[allow(
     clippy::disallowed_methods,
@@ -29,7 +32,9 @@ pub mod state;
     reason = "talks to the database, with timeouts and a writer task"
 )]
 pub mod store;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod stt;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod tts;
 
 pub mod admin;
