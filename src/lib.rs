@@ -9,8 +9,16 @@ pub mod tenancy;
 pub mod turn;
 
 pub mod ari;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "timeouts, retries and processes")]
 pub mod engine;
+pub mod engines;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and waits")]
 pub mod llm;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "media threads own the sockets of calls and keep their time"
+)]
 pub mod media;
 #[allow(
     clippy::disallowed_methods,
@@ -24,16 +32,28 @@ pub mod state;
     reason = "talks to the database, with timeouts and a writer task"
 )]
 pub mod store;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod stt;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod tts;
 
 #[allow(clippy::disallowed_methods, reason = "answers within a time, and remembers an answer for a while")]
 pub mod admin;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a call is a task with a clock")]
 pub mod call;
 #[allow(clippy::disallowed_methods, reason = "the doctor asks servers and waits for them")]
 pub mod cli;
 #[allow(clippy::disallowed_methods, reason = "reads the environment, as the only room")]
 pub mod config;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "wires, starts and stops everything")]
 pub mod daemon;
 pub mod logging;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts calls, each a task")]
 pub mod switchboard;
+
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a telephone has a socket, a clock and a thread"
+)]
+pub mod sim;

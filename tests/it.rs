@@ -1,1 +1,8 @@
+//! The integration tests, in one program so that they are linked once.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests touch the world")]
+
+mod allocations;
+#[allow(dead_code, reason = "each program uses its part")]
+mod support;
+mod tools;

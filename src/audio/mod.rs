@@ -34,3 +34,8 @@ impl std::fmt::Debug for Clip {
         write!(f, "Clip({} Hz, {:?})", self.rate, self.duration())
     }
 }
+
+/// Where sound begins: the first sample that is louder than -50 dBFS.
+pub fn first_sound(samples: &[i16]) -> Option<usize> {
+    samples.iter().position(|sample| sample.unsigned_abs() > 104)
+}

@@ -29,7 +29,9 @@ impl Refusal {
     /// What the caller's network is told (ITU-T Q.850).
     pub fn reason(self) -> Reason {
         match self {
-            Refusal::UnknownNumber | Refusal::NumberInactive | Refusal::TenantDeleted => Reason::UnallocatedNumber,
+            Refusal::UnknownNumber | Refusal::NumberInactive | Refusal::TenantDeleted => {
+                Reason::UnallocatedNumber
+            }
             Refusal::TenantSuspended => Reason::Rejected,
             Refusal::TenantBusy => Reason::Busy,
             Refusal::Full => Reason::NoCircuit,

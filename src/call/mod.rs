@@ -1,1 +1,76 @@
-//! To be furnished.
+//! One call: a task of its own that joins Asterisk, the media thread, the engines and the conversation.
+//!
+//! The task decides nothing about the talk (`turn` does) nor about Asterisk (`ari::bridging` does); it
+//! tells both what happened and does what they say. It never blocks: whatever takes time is a task of
+//! `Hands`, and everything ends with the call.
+
+mod agent;
+mod driver;
+mod ears;
+mod ending;
+mod hands;
+mod phrases;
+mod record;
+mod voice;
+mod wire;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::ari::{Bridging, Client, Event, Inventory};
+use crate::audio::codec::Format;
+use crate::media;
+use crate::state::ConversationState;
+use crate::store::Ledger;
+use crate::tenancy::{CallId, Did, Route};
+
+pub use agent::{Agent, Engines};
+pub use driver::{answer, refuse};
+pub use ending::Refusal;
+pub use phrases::{NAMES as PHRASE_NAMES, Spoken};
+
+/// What a call is told from outside.
+#[derive(Debug)]
+pub enum Mail {
+    /// Something happened to one of its channels or its bridge.
+    Event(Event),
+    /// The event WebSocket is back after a gap.
+    Reconciled(Arc<Inventory>),
+    /// End the conversation politely.
+    End,
+}
+
+/// What every call of the daemon shares.
+pub struct House {
+    pub asterisk: Arc<Client>,
+    /// The Stasis application.
+    pub app: String,
+    /// From the ring until the answer, at most.
+    pub set_up: Duration,
+    pub media: media::Engine,
+    pub media_settings: media::Settings,
+    pub ledger: Ledger,
+    pub state: Arc<dyn ConversationState>,
+    pub spoken: Arc<Spoken>,
+}
+
+/// A call that rings and waits for what becomes of it.
+pub struct Ring {
+    pub id: CallId,
+    /// The caller's channel: Asterisk's UNIQUEID.
+    pub channel: String,
+    pub caller: Option<String>,
+    pub bridging: Bridging,
+    pub mailbox: mpsc::Receiver<Mail>,
+    pub since: Instant,
+}
+
+/// A call that is let in.
+pub struct Admitted {
+    pub called: Did,
+    pub route: Arc<Route>,
+    pub agent: Arc<Agent>,
+    pub format: Format,
+}

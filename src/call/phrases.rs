@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 
-use crate::audio::Clip;
 use crate::audio::resample::{Stream, convert};
+use crate::audio::{Clip, first_sound};
 use crate::engine::EngineError;
 use crate::tts::{Tts, Voice};
 use crate::turn::Phrase;
@@ -35,7 +35,9 @@ pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMa
     let texts = built_in(language.unwrap_or("en"));
     let named = NAMES.iter().zip(texts);
     named
-        .map(|((phrase, name), text)| (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into())))
+        .map(|((phrase, name), text)| {
+            (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into()))
+        })
         .collect()
 }
 
@@ -137,7 +139,9 @@ impl Spoken {
         }
         let clip = speak_whole(tts, voice, text).await?;
         for rate in rates {
-            self.keep(tts, voice, text, convert(&clip, *rate));
+            let fitted = convert(&clip, *rate);
+            let start = first_sound(&fitted.samples).unwrap_or(0).saturating_sub(lead_in(*rate));
+            self.keep(tts, voice, text, Clip::new(*rate, &fitted.samples[start..]));
         }
         Ok(())
     }
@@ -173,31 +177,53 @@ async fn speak_whole(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Result<Cl
     Ok(Clip::new(rate, samples))
 }
 
-/// Brings the pieces of an utterance to a leg's rate as they come.
+/// Brings the pieces of an utterance to a leg's rate as they come, without the silence before the first word.
 pub struct Fitting {
     rate: u32,
     stream: Option<Stream>,
+    /// Samples of silence that may still be dropped; 0 once a word has begun.
+    droppable: usize,
 }
 
 impl Fitting {
     pub fn new(rate: u32) -> Fitting {
-        Fitting { rate, stream: None }
+        Fitting { rate, stream: None, droppable: rate as usize }
     }
 
     pub fn fit(&mut self, piece: &Clip) -> Vec<i16> {
         let stream = self.stream.get_or_insert_with(|| Stream::new(piece.rate, self.rate));
         let mut out = Vec::with_capacity(piece.samples.len());
         stream.push(&piece.samples, &mut out);
+        self.trim(&mut out);
         out
     }
 
-    pub fn finish(self) -> Vec<i16> {
+    pub fn finish(mut self) -> Vec<i16> {
         let mut out = Vec::new();
-        if let Some(stream) = self.stream {
+        if let Some(stream) = self.stream.take() {
             stream.finish(&mut out);
         }
+        self.trim(&mut out);
         out
     }
+
+    fn trim(&mut self, out: &mut Vec<i16>) {
+        if self.droppable == 0 {
+            return;
+        }
+        let silence = match first_sound(out) {
+            Some(at) => at.saturating_sub(lead_in(self.rate)),
+            None => out.len(),
+        };
+        let dropped = silence.min(self.droppable);
+        self.droppable = if silence < out.len() { 0 } else { self.droppable - dropped };
+        out.drain(..dropped);
+    }
+}
+
+/// Samples before the first sound that are kept: 10 ms, so that a soft beginning is not cut.
+fn lead_in(rate: u32) -> usize {
+    rate as usize / 100
 }
 
 #[cfg(test)]
@@ -219,5 +245,29 @@ mod tests {
         let words = wording(Some("de"), &own);
         assert_eq!(&*words[&Phrase::Filler], "Hm.");
         assert_eq!(&*words[&Phrase::StillThere], "Sind Sie noch da?");
+    }
+
+    #[test]
+    fn an_utterance_begins_with_its_first_word() {
+        let mut samples = vec![0; 4_000];
+        samples.extend([5_000; 800]);
+        for piece in [100, 777, 4_800] {
+            let mut fitting = Fitting::new(8_000);
+            let mut heard: Vec<i16> = Vec::new();
+            for part in samples.chunks(piece) {
+                heard.extend(fitting.fit(&Clip::new(8_000, part)));
+            }
+            heard.extend(fitting.finish());
+            let first = heard.iter().position(|sample| *sample == 5_000).unwrap();
+            assert!(first <= 80, "in pieces of {piece}: {first} samples of silence are left");
+            assert_eq!(heard.len() - first, 800);
+        }
+    }
+
+    #[test]
+    fn a_long_silence_is_not_waited_through_for_ever() {
+        let mut fitting = Fitting::new(8_000);
+        let heard: usize = (0..20).map(|_| fitting.fit(&Clip::new(8_000, vec![0; 800])).len()).sum();
+        assert!((8_000..=9_000).contains(&heard), "{heard}");
     }
 }

@@ -21,10 +21,6 @@ impl Log {
         Log { call, ledger }
     }
 
-    pub fn call(&self) -> &Call {
-        &self.call
-    }
-
     pub fn answered(&mut self, at: DateTime<Utc>) {
         self.call.status = CallStatus::Answered;
         self.call.answered_at = Some(at);
@@ -32,7 +28,8 @@ impl Log {
     }
 
     pub fn turn(&self, record: &Record, at: DateTime<Utc>) {
-        let millis = |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
+        let millis =
+            |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
         self.ledger.record(Entry::Turn(CallTurn {
             call_id: self.call.id,
             tenant_id: self.call.tenant_id,

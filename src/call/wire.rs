@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::hands::{Hands, Work};
-use crate::ari::bridging::{Bridging, End, Input, Output};
 use crate::ari::Client;
+use crate::ari::bridging::{Bridging, End, Input, Output};
 
 /// What the machine has to say to the call.
 #[derive(Debug)]
@@ -49,7 +49,10 @@ impl Wire {
                 Output::Ended(end) => return Some(Fact::Ended(end)),
                 Output::Leaked { ids } => {
                     metrics::counter!("vca_asterisk_leaks_total").increment(ids.len() as u64);
-                    tracing::error!(?ids, "Asterisk did not delete these: look with 'core show channels' and 'bridge show all'");
+                    tracing::error!(
+                        ?ids,
+                        "Asterisk did not delete these: look with 'core show channels' and 'bridge show all'"
+                    );
                 }
                 Output::Done => return Some(Fact::Done),
             }

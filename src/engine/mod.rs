@@ -1,7 +1,15 @@
-//! What every speech or language engine has in common: how it fails, how it is retried, and the
-//! HTTP endpoint of an OpenAI-compatible vendor.
+//! What every speech or language engine has in common: how it fails, how it is retried, how a local
+//! program is run, and the HTTP endpoint of an OpenAI-compatible vendor.
 //!
 //! It knows nothing of calls or turns: an engine answers one question and forgets it.
+
+pub mod openai;
+pub mod process;
+pub mod retry;
+pub mod wav;
+
+#[cfg(test)]
+pub mod vendor;
 
 use std::time::Duration;
 
@@ -11,16 +19,32 @@ pub enum EngineError {
     /// No answer within the engine's timeout.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// Worth another try: a refused connection, HTTP 429 or 5xx, a killed process.
+    /// Worth another try: a refused connection, HTTP 5xx, a killed process.
     #[error("temporary failure: {0}")]
     Temporary(String),
-    /// Not worth another try: HTTP 4xx, a wrong key, a missing program or model.
+    /// Worth another try, but not before `after`: HTTP 429 with `Retry-After` (RFC 9110, 10.2.3).
+    #[error("asked to wait {after:?}: {reason}")]
+    Busy { after: Duration, reason: String },
+    /// A local program is not installed.
+    #[error("the program {program} is not there: install the package {package}")]
+    Missing { program: String, package: &'static str },
+    /// Not worth another try: HTTP 4xx, a wrong key, a missing model.
     #[error("{0}")]
     Permanent(String),
 }
 
 impl EngineError {
     pub fn worth_retrying(&self) -> bool {
-        !matches!(self, EngineError::Permanent(_))
+        !matches!(self, EngineError::Permanent(_) | EngineError::Missing { .. })
+    }
+
+    /// The word by which metrics and logs count it.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            EngineError::Timeout(_) => "timeout",
+            EngineError::Temporary(_) => "temporary",
+            EngineError::Busy { .. } => "busy",
+            EngineError::Missing { .. } | EngineError::Permanent(_) => "permanent",
+        }
     }
 }

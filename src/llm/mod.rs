@@ -1,11 +1,19 @@
 //! Replies: a language model, or a script that stands in for one.
 
+pub mod openai;
+mod resilient;
+pub mod script;
+pub mod scripted;
+
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::engine::EngineError;
+
+pub use resilient::Resilient;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -39,4 +47,9 @@ pub trait Llm: Send + Sync {
 
     /// Starts a reply. Dropping the stream cancels what is left of it.
     fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>>;
+
+    /// Tries itself out, at no cost, and says in a few words what was proven.
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        async { Ok("nothing to prove".to_owned()) }.boxed()
+    }
 }

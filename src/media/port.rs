@@ -209,9 +209,9 @@ impl Port {
         }
     }
 
-    /// Waits until something may have happened. Then drain [`Port::next_event`] and [`Port::fetch`].
-    pub async fn woken(&self) {
-        self.bell.notified().await;
+    /// Rings when something may have happened. Then drain [`Port::next_event`] and [`Port::fetch`].
+    pub fn bell(&self) -> Arc<Notify> {
+        self.bell.clone()
     }
 
     pub fn next_event(&mut self) -> Option<Event> {

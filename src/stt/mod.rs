@@ -2,12 +2,21 @@
 //!
 //! An engine hears one utterance, or as much of it as has been said, and returns its words.
 
+pub mod grammar;
+pub mod openai;
+pub mod pocketsphinx;
+mod resilient;
+pub mod scripted;
+
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::audio::Clip;
 use crate::engine::EngineError;
+
+pub use resilient::Resilient;
 
 /// What helps an engine to understand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,4 +32,9 @@ pub trait Stt: Send + Sync {
 
     /// The words of `speech`; an empty string when there are none. The clip may have any rate.
     fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>>;
+
+    /// Tries itself out, at no cost, and says in a few words what was proven.
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        async { Ok("nothing to prove".to_owned()) }.boxed()
+    }
 }

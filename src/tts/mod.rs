@@ -1,12 +1,22 @@
 //! Text to speech.
 
+pub mod espeak;
+pub mod flite;
+pub mod openai;
+mod pcm;
+mod resilient;
+mod text;
+
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::audio::Clip;
 use crate::engine::EngineError;
+
+pub use resilient::Resilient;
 
 /// How a text is to be spoken.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -27,4 +37,9 @@ pub trait Tts: Send + Sync {
 
     /// Starts an utterance. Dropping the stream cancels what is left of it.
     fn speak(&self, text: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>>;
+
+    /// Tries itself out, at no cost, and says in a few words what was proven.
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        async { Ok("nothing to prove".to_owned()) }.boxed()
+    }
 }

@@ -1,0 +1,489 @@
+//! The call's task: waits for the next thing to happen, tells the machines, does what they say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use metrics::{counter, histogram};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use super::ears::Ears;
+use super::ending::{Refusal, verdict};
+use super::hands::{Hands, Work};
+use super::record::{Log, state_of};
+use super::voice::Voice;
+use super::wire::{Fact, Wire};
+use super::{Admitted, Agent, House, Mail, Ring};
+use crate::ari::Reason;
+use crate::ari::bridging::{End, Input as Wired};
+use crate::llm::{Llm, Message, Prompt, Role};
+use crate::media::{Event as Heard, Line as UdpLine, Port};
+use crate::tenancy::{Call, CallStatus, Direction, Route};
+use crate::turn::{Ending, Input, Line, Output, Record, Speaker, SpeechId, Turn, TurnId};
+
+/// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// Refuses a call, with a record where there is a tenant.
+pub async fn refuse(
+    ring: Ring,
+    house: Arc<House>,
+    refusal: Refusal,
+    called: Option<(Arc<Route>, crate::tenancy::Did)>,
+) {
+    let log = called.map(|(route, did)| Log::begin(new_call(&ring, &route, did, None), house.ledger.clone()));
+    let mut task = Task::new(ring, house, log);
+    task.refusal = Some(refusal);
+    task.tell_asterisk(Wired::HangUp { reason: refusal.reason() });
+    task.run().await;
+}
+
+/// Answers a call and talks until it is over.
+pub async fn answer(ring: Ring, house: Arc<House>, admitted: Admitted) {
+    let Admitted { called, route, agent, format } = admitted;
+    let call =
+        Call { codec: Some(format.name().to_owned()), ..new_call(&ring, &route, called, Some(&agent)) };
+    let started_at = call.started_at;
+    let log = Log::begin(call, house.ledger.clone());
+    let mut task = Task::new(ring, house, Some(log));
+    task.house.state.begin(task.id, started_at).await;
+    let settings = &task.house.media_settings;
+    match UdpLine::bind(settings.bind_address, settings.ports, rand::random()) {
+        Ok(line) => {
+            let address = settings.public_address.unwrap_or(settings.bind_address);
+            let external_host = SocketAddr::new(address, line.local().port());
+            task.prospect = Some(Prospect { line, agent, format });
+            task.tell_asterisk(Wired::Admit { external_host, format: format.name().to_owned() });
+        }
+        Err(error) => {
+            error!(%error, "no UDP port for the call's media: see [media] ports");
+            task.tell_asterisk(Wired::HangUp { reason: Reason::NoCircuit });
+        }
+    }
+    task.run().await;
+}
+
+fn new_call(ring: &Ring, route: &Route, called: crate::tenancy::Did, agent: Option<&Agent>) -> Call {
+    Call {
+        id: ring.id,
+        tenant_id: route.tenant.id,
+        phone_number_id: route.number.id,
+        ai_profile_id: agent.map(|agent| agent.profile),
+        asterisk_channel_id: ring.channel.clone(),
+        direction: Direction::Inbound,
+        caller_number: ring.caller.clone(),
+        called_number: called,
+        status: CallStatus::Ringing,
+        ended_by: None,
+        disposition: None,
+        hangup_cause: None,
+        started_at: since_epoch(ring.since),
+        answered_at: None,
+        ended_at: None,
+        codec: None,
+        media: None,
+    }
+}
+
+/// The wall clock's time of a moment that is not long ago.
+fn since_epoch(at: Instant) -> DateTime<Utc> {
+    Utc::now() - at.elapsed()
+}
+
+struct Task {
+    id: crate::tenancy::CallId,
+    house: Arc<House>,
+    mailbox: mpsc::Receiver<Mail>,
+    inbox: mpsc::Receiver<Work>,
+    hands: Hands,
+    wire: Wire,
+    log: Option<Log>,
+    refusal: Option<Refusal>,
+    /// What the conversation will need, until Asterisk has answered.
+    prospect: Option<Prospect>,
+    talk: Option<Talk>,
+    /// When the caller is hung up, after the last words.
+    hang_up: Option<(Instant, Reason)>,
+    done: bool,
+}
+
+struct Prospect {
+    line: UdpLine,
+    agent: Arc<Agent>,
+    format: crate::audio::codec::Format,
+}
+
+/// A conversation under way.
+struct Talk {
+    turn: Turn,
+    agent: Arc<Agent>,
+    port: Port,
+    ears: Ears,
+    voice: Voice,
+    ending: Option<Ending>,
+}
+
+/// Whatever wakes the task.
+enum Waking {
+    Mail(Option<Mail>),
+    Work(Work),
+    Media,
+    Time,
+}
+
+impl Task {
+    fn new(ring: Ring, house: Arc<House>, log: Option<Log>) -> Task {
+        let (hands, inbox) = Hands::new();
+        let wire = Wire::new(ring.bridging, house.asterisk.clone());
+        Task {
+            id: ring.id,
+            house,
+            mailbox: ring.mailbox,
+            inbox,
+            hands,
+            wire,
+            log,
+            refusal: None,
+            prospect: None,
+            talk: None,
+            hang_up: None,
+            done: false,
+        }
+    }
+
+    async fn run(&mut self) {
+        self.step().await;
+        while !self.done {
+            match self.wait().await {
+                Waking::Mail(Some(mail)) => self.read(mail),
+                // The switchboard is gone: nobody tells what happens in Asterisk any more.
+                Waking::Mail(None) => self.tell_asterisk(Wired::HangUp { reason: Reason::NormalClearing }),
+                Waking::Work(work) => self.take(work),
+                Waking::Media => self.listen(),
+                Waking::Time => self.tick(),
+            }
+            self.step().await;
+        }
+    }
+
+    async fn wait(&mut self) -> Waking {
+        let deadlines = [
+            self.wire.deadline(),
+            self.talk.as_ref().and_then(|talk| talk.turn.deadline()),
+            self.hang_up.map(|(at, _)| at),
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
+        let time = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let bell = self.talk.as_ref().map(|talk| talk.port.bell());
+        let media = async {
+            match bell {
+                Some(bell) => bell.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            mail = self.mailbox.recv() => Waking::Mail(mail),
+            Some(work) = self.inbox.recv() => Waking::Work(work),
+            () = media => Waking::Media,
+            () = time => Waking::Time,
+        }
+    }
+
+    fn read(&mut self, mail: Mail) {
+        match mail {
+            Mail::Event(event) => self.tell_asterisk(Wired::Event(event)),
+            Mail::Reconciled(inventory) => self.tell_asterisk(Wired::Reconciled(inventory)),
+            Mail::End => match &mut self.talk {
+                Some(talk) => talk.turn.handle(Instant::now(), Input::EndRequested),
+                None => self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion }),
+            },
+        }
+    }
+
+    fn take(&mut self, work: Work) {
+        let now = Instant::now();
+        if let Work::Asterisk { id, result } = work {
+            return self.tell_asterisk(Wired::Answer { id, result });
+        }
+        let Some(talk) = &mut self.talk else { return };
+        let input = match work {
+            Work::Asterisk { .. } => return,
+            Work::Words { listen, result: Ok(text) } => Input::Transcript { listen, text },
+            Work::Words { listen, result: Err(error) } => {
+                warn!(%error, engine = talk.agent.engines.stt.name(), "no transcript");
+                Input::TranscriptFailed { listen }
+            }
+            Work::Reply { turn, delta: Some(Ok(text)) } => Input::ReplyText { turn, text },
+            Work::Reply { turn, delta: Some(Err(error)) } => {
+                warn!(%error, engine = talk.agent.engines.llm.name(), "no reply");
+                Input::ReplyFailed { turn }
+            }
+            Work::Reply { turn, delta: None } => Input::ReplyEnded { turn },
+            Work::Sound { speech, sound } => {
+                if !talk.voice.take(speech, sound, &mut self.hands) {
+                    return;
+                }
+                Input::SynthesisFailed { speech }
+            }
+        };
+        talk.turn.handle(now, input);
+    }
+
+    /// Takes what the media thread tells.
+    fn listen(&mut self) {
+        let now = Instant::now();
+        let Some(talk) = &mut self.talk else { return };
+        talk.ears.fetch(&mut talk.port);
+        while let Some(event) = talk.port.next_event() {
+            let id = |speech: crate::media::SpeechTag| SpeechId(speech.0);
+            let input = match event {
+                Heard::SpeechStarted { at, position } => {
+                    talk.ears.mark(at, position);
+                    Input::SpeechStarted { at }
+                }
+                Heard::SpeechPaused { at, position } => {
+                    talk.ears.mark(at, position);
+                    Input::SpeechPaused { at }
+                }
+                Heard::PlaybackStarted { speech } => Input::PlaybackStarted { speech: id(speech) },
+                Heard::Played { speech, position } => {
+                    Input::Played { speech: id(speech), position, total: talk.voice.total(id(speech)) }
+                }
+                Heard::PlaybackEnded { speech, position } => {
+                    let (speech, total) = (id(speech), Some(position));
+                    talk.turn.handle(now, Input::Played { speech, position, total });
+                    talk.voice.heard(speech);
+                    Input::PlaybackEnded { speech }
+                }
+            };
+            talk.turn.handle(now, input);
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.wire.tell(now, Wired::Tick);
+        if let Some(talk) = &mut self.talk {
+            talk.turn.handle(now, Input::Tick);
+        }
+        if let Some((_, reason)) = self.hang_up.take_if(|(at, _)| *at <= now) {
+            self.tell_asterisk(Wired::HangUp { reason });
+        }
+    }
+
+    fn tell_asterisk(&mut self, input: Wired) {
+        self.wire.tell(Instant::now(), input);
+    }
+
+    /// Does all that the machines ask for, until they ask for nothing more.
+    async fn step(&mut self) {
+        loop {
+            if let Some(fact) = self.wire.next_fact(&mut self.hands) {
+                self.learn(fact);
+            } else if let Some(output) = self.talk.as_mut().and_then(|talk| talk.turn.poll()) {
+                self.obey(output).await;
+            } else {
+                break;
+            }
+        }
+        if let Some(talk) = &mut self.talk {
+            talk.voice.feed(&mut talk.port);
+        }
+    }
+
+    fn learn(&mut self, fact: Fact) {
+        match fact {
+            Fact::Ready { peer } => self.begin(peer),
+            Fact::Ended(end) => self.end(&end),
+            Fact::Done => self.done = true,
+        }
+    }
+
+    /// Asterisk has answered: the media flows and the conversation begins.
+    fn begin(&mut self, peer: SocketAddr) {
+        let Some(Prospect { line, agent, format }) = self.prospect.take() else { return };
+        if let Err(error) = line.connect(peer) {
+            error!(%error, "Asterisk's media address cannot be reached");
+            return self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion });
+        }
+        let port = match self.house.media.open(line, format) {
+            Ok(port) => port,
+            Err(error) => {
+                error!(%error, "no media for the call: see [media] threads");
+                return self.tell_asterisk(Wired::HangUp { reason: Reason::NoCircuit });
+            }
+        };
+        info!(codec = format.name(), "call answered");
+        if let Some(log) = &mut self.log {
+            log.answered(Utc::now());
+        }
+        let wording = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
+        let mut turn = Turn::new(agent.manners.clone()).with_wording(wording.collect::<Vec<_>>());
+        turn.handle(Instant::now(), Input::Answered);
+        let voice = Voice::new(agent.clone(), self.house.spoken.clone(), format.rate());
+        self.talk = Some(Talk { turn, agent, port, ears: Ears::new(format.rate()), voice, ending: None });
+    }
+
+    /// The call is over in Asterisk: the conversation ends, and the record is closed.
+    fn end(&mut self, end: &End) {
+        let now = Utc::now();
+        let mut media = None;
+        let mut ending = None;
+        if let Some(talk) = &mut self.talk {
+            talk.turn.handle(Instant::now(), Input::CallerLeft);
+            while let Some(output) = talk.turn.poll() {
+                match output {
+                    Output::Finished(record) => write_turn(self.log.as_ref(), &record),
+                    Output::HangUp { ending } => talk.ending = talk.ending.or(Some(ending)),
+                    _ => {}
+                }
+            }
+            ending = talk.ending;
+            media = Some(talk.port.report());
+        }
+        self.talk = None;
+        self.hang_up = None;
+        let verdict = verdict(end, ending, self.refusal);
+        counter!("vca_calls_total", "disposition" => verdict.disposition).increment(1);
+        info!(
+            disposition = verdict.disposition,
+            ended_by = %verdict.ended_by,
+            cause = verdict.cause,
+            seconds = self.log.as_ref().map(|log| log.lasted(now).num_milliseconds() as f64 / 1_000.0),
+            mos = media.as_ref().map(|report| report.mos),
+            lost = media.as_ref().map(|report| report.lost),
+            strangers = media.as_ref().map(|report| report.strangers),
+            "call ended"
+        );
+        if let End::Failed(failure) = end {
+            error!(%failure, "the call broke off");
+        }
+        if let Some(log) = &mut self.log {
+            log.ended(verdict, media, now);
+        }
+    }
+
+    /// Does what the conversation asks for.
+    async fn obey(&mut self, output: Output) {
+        let Some(talk) = &mut self.talk else { return };
+        match output {
+            Output::Transcribe { listen, turn, from, to } => {
+                talk.ears.fetch(&mut talk.port);
+                let clip = talk.ears.between(from, to);
+                let (stt, hints) = (talk.agent.engines.stt.clone(), talk.agent.hints.clone());
+                self.hands.start_for(turn, |reports| async move {
+                    let result = stt.transcribe(clip, hints).await;
+                    drop(reports.send(Work::Words { listen, result }).await);
+                });
+            }
+            Output::Ask { turn, history } => {
+                let prompt =
+                    Prompt { system: talk.agent.system_prompt.clone(), messages: messages(&history) };
+                let llm = talk.agent.engines.llm.clone();
+                self.hands.start_for(turn, |reports| ask(llm, prompt, turn, reports));
+            }
+            Output::Cancel { turn } => {
+                self.hands.cancel(turn);
+                if talk.voice.cancel(turn) {
+                    talk.port.flush();
+                }
+            }
+            Output::Say { speech, turn, what, held } => {
+                talk.voice.say(speech, turn, &what, held, &mut self.hands);
+            }
+            Output::Release { turn } => talk.voice.release(turn),
+            Output::Pause => talk.port.pause(),
+            Output::Resume => talk.port.resume(),
+            Output::Flush => {
+                talk.voice.drop_all();
+                talk.port.flush();
+            }
+            Output::Finished(record) => self.finish_turn(&record).await,
+            Output::HangUp { ending } => {
+                talk.ending = Some(ending);
+                let reason = match ending {
+                    Ending::EngineFailure => Reason::Congestion,
+                    _ => Reason::NormalClearing,
+                };
+                self.hang_up = Some((Instant::now() + LAST_WORDS, reason));
+            }
+        }
+    }
+
+    async fn finish_turn(&mut self, record: &Record) {
+        self.hands.forget(record.turn);
+        write_turn(self.log.as_ref(), record);
+        let Some(talk) = &mut self.talk else { return };
+        talk.ears.forget_old();
+        let state = state_of(talk.turn.history());
+        self.house.state.save(self.id, record.turn.0, &state).await;
+    }
+}
+
+/// A turn goes to the record, the metrics and the log; its words only to the record and, where that is
+/// asked for, to the transcript's own log.
+fn write_turn(log: Option<&Log>, record: &Record) {
+    if let Some(log) = log {
+        log.turn(record, Utc::now());
+    }
+    let latency = &record.latency;
+    for (stage, time) in [
+        ("transcript", latency.transcript),
+        ("reply", latency.reply),
+        ("commit", latency.commit),
+        ("audio", latency.audio),
+    ] {
+        if let Some(time) = time {
+            histogram!("vca_turn_seconds", "stage" => stage).record(time.as_secs_f64());
+        }
+    }
+    let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+    info!(
+        turn = record.turn.0,
+        interrupted = record.interrupted,
+        transcript_ms = millis(latency.transcript),
+        reply_ms = millis(latency.reply),
+        commit_ms = millis(latency.commit),
+        audio_ms = millis(latency.audio),
+        "turn finished"
+    );
+    debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, agent = record.agent);
+}
+
+fn messages(history: &[Line]) -> Vec<Message> {
+    let message = |line: &Line| Message {
+        role: match line.speaker {
+            Speaker::Caller => Role::Caller,
+            Speaker::Agent => Role::Agent,
+        },
+        text: line.text.clone(),
+    };
+    history.iter().map(message).collect()
+}
+
+/// Asks the model and reports the reply as it comes.
+async fn ask(llm: Arc<dyn Llm>, prompt: Prompt, turn: TurnId, reports: mpsc::Sender<Work>) {
+    let report = async |delta| reports.send(Work::Reply { turn, delta }).await.is_ok();
+    let mut deltas = match llm.reply(prompt).await {
+        Ok(deltas) => deltas,
+        Err(error) => {
+            report(Some(Err(error))).await;
+            return;
+        }
+    };
+    while let Some(delta) = deltas.next().await {
+        let failed = delta.is_err();
+        if !report(Some(delta)).await || failed {
+            return;
+        }
+    }
+    report(None).await;
+}

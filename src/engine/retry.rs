@@ -1,0 +1,305 @@
+//! How often and how long an engine is asked.
+//!
+//! An attempt has a time limit; failed attempts are repeated after a growing, jittered pause, until
+//! one fails for good. A stream is repeated only until its first piece has come, for what was said
+//! cannot be unsaid; from then on only its stalls are watched.
+//!
+//! It never logs what was asked or answered.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::EngineError;
+
+/// How patient a daemon is with an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How long one attempt may take until its answer, or the first piece of it; and how long the
+    /// stream may then pause between pieces. Milliseconds, 8000 by default.
+    pub timeout_ms: u64,
+    /// How many more attempts follow a failed one. 2 by default.
+    pub retries: u32,
+    /// The pause before the first repetition; each further one doubles it. Milliseconds, 200 by default.
+    pub backoff_ms: u64,
+    /// The longest pause. Milliseconds, 2000 by default.
+    pub max_backoff_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { timeout_ms: 8_000, retries: 2, backoff_ms: 200, max_backoff_ms: 2_000 }
+    }
+}
+
+/// What an engine is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Stt,
+    Llm,
+    Tts,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Stt => "stt",
+            Kind::Llm => "llm",
+            Kind::Tts => "tts",
+        }
+    }
+}
+
+/// The retries of one engine.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    kind: Kind,
+    engine: &'static str,
+    settings: Settings,
+}
+
+impl Policy {
+    pub fn new(kind: Kind, engine: &'static str, settings: Settings) -> Policy {
+        Policy { kind, engine, settings }
+    }
+
+    /// How long an attempt may take.
+    pub fn limit(&self) -> Duration {
+        Duration::from_millis(self.settings.timeout_ms)
+    }
+
+    /// Asks until there is an answer, a permanent failure or no attempt left; the last error is returned.
+    pub async fn answer<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let mut failures = 0;
+        loop {
+            let error = match self.attempt(ask()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            failures += 1;
+            let last = !error.worth_retrying() || failures > self.settings.retries;
+            tracing::warn!(
+                engine = self.engine, kind = self.kind.word(), attempt = failures, last, %error, "engine failed"
+            );
+            if last {
+                return Err(error);
+            }
+            sleep(self.pause(failures, &error)).await;
+        }
+    }
+
+    /// The same for a stream: repeated until its first piece has come, then watched for stalls.
+    ///
+    /// An error is the last item of the stream.
+    pub async fn stream<T, F>(
+        &self,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
+    {
+        let begun = self.answer(|| begin(ask())).await?;
+        let Some((first, rest)) = begun else { return Ok(stream::empty().boxed()) };
+        Ok(stream::once(async { Ok(first) }).chain(self.clone().watched(rest)).boxed())
+    }
+
+    /// A single attempt that is neither repeated nor counted.
+    pub async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        timeout(self.limit(), answer).await.unwrap_or_else(|_| Err(EngineError::Timeout(self.limit())))
+    }
+
+    async fn attempt<T>(
+        &self,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let begun = Instant::now();
+        let result = self.within(answer).await;
+        self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
+        metrics::histogram!("vca_engine_seconds", "engine" => self.engine, "kind" => self.kind.word())
+            .record(begun.elapsed());
+        result
+    }
+
+    fn count(&self, outcome: &'static str) {
+        metrics::counter!(
+            "vca_engine_requests_total", "engine" => self.engine, "kind" => self.kind.word(), "outcome" => outcome
+        )
+        .increment(1);
+    }
+
+    /// Half to all of the doubled pause, or what a vendor asked for.
+    fn pause(&self, failures: u32, error: &EngineError) -> Duration {
+        if let EngineError::Busy { after, .. } = error {
+            return *after;
+        }
+        let doubled = self.settings.backoff_ms.saturating_mul(1 << (failures - 1).min(16));
+        let pause = Duration::from_millis(doubled.min(self.settings.max_backoff_ms));
+        pause.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    fn watched<T: Send + 'static>(
+        self,
+        rest: BoxStream<'static, Result<T, EngineError>>,
+    ) -> impl futures_util::Stream<Item = Result<T, EngineError>> + Send + 'static {
+        stream::unfold(Some(rest), move |rest| {
+            let policy = self.clone();
+            async move {
+                let mut rest = rest?;
+                let next = match timeout(policy.limit(), rest.next()).await {
+                    Ok(next) => next?,
+                    Err(_) => Err(EngineError::Timeout(policy.limit())),
+                };
+                if let Err(error) = &next {
+                    policy.count("broken");
+                    tracing::warn!(
+                        engine = policy.engine, kind = policy.kind.word(), %error, "engine broke off its answer"
+                    );
+                    return Some((next, None));
+                }
+                Some((next, Some(rest)))
+            }
+        })
+    }
+}
+
+/// A stream's first piece and the rest of it; nothing when it is empty.
+async fn begin<T>(
+    ask: impl Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
+) -> Result<Option<(T, BoxStream<'static, Result<T, EngineError>>)>, EngineError> {
+    let mut pieces = ask.await?;
+    match pieces.next().await {
+        Some(first) => Ok(Some((first?, pieces))),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy::new(Kind::Llm, "test", Settings::default())
+    }
+
+    fn temporary() -> EngineError {
+        EngineError::Temporary("down".into())
+    }
+
+    /// Asks with the given results in turn; returns the outcome, the attempts made and the time taken.
+    async fn asked(results: Vec<Result<u8, EngineError>>) -> (Result<u8, EngineError>, usize, Duration) {
+        let (mut left, total, begun) = (VecDeque::from(results), 9, Instant::now());
+        let mut asked = 0;
+        let answer = policy()
+            .answer(|| {
+                asked += 1;
+                let result = left.pop_front();
+                async move {
+                    match result {
+                        Some(result) => result,
+                        None => std::future::pending().await,
+                    }
+                }
+            })
+            .await;
+        assert!(asked < total);
+        (answer, asked, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_failures_are_overcome() {
+        let (answer, asked, took) = asked(vec![Err(temporary()), Err(temporary()), Ok(7)]).await;
+        assert_eq!((answer, asked), (Ok(7), 3));
+        let expected = Duration::from_millis(300)..=Duration::from_millis(610);
+        assert!(expected.contains(&took), "200 and 400 ms, jittered down to half: {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_third_failure_is_returned() {
+        let (answer, asked, _) =
+            asked(vec![Err(temporary()), Err(temporary()), Err(temporary()), Ok(7)]).await;
+        assert_eq!((answer, asked), (Err(temporary()), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permanent_failure_is_not_repeated() {
+        let error = EngineError::Permanent("wrong key".into());
+        let (answer, asked, took) = asked(vec![Err(error.clone()), Ok(7)]).await;
+        assert_eq!((answer, asked, took), (Err(error), 1, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_times_out_each_attempt() {
+        let (answer, asked, took) = asked(vec![]).await;
+        assert_eq!((answer, asked), (Err(EngineError::Timeout(Duration::from_secs(8))), 3));
+        assert!((24_300..=24_620).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vendor_that_asks_for_time_gets_it() {
+        let busy = EngineError::Busy { after: Duration::from_secs(3), reason: "429".into() };
+        let (answer, _, took) = asked(vec![Err(busy), Ok(1)]).await;
+        assert_eq!((answer, took.as_secs()), (Ok(1), 3));
+    }
+
+    type Item = Result<u8, EngineError>;
+
+    fn pieces(items: Vec<Item>, then_stall: bool) -> BoxStream<'static, Item> {
+        let given = stream::iter(items);
+        if then_stall { given.chain(stream::pending()).boxed() } else { given.boxed() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_repeated_until_its_first_piece() {
+        let mut streams = VecDeque::from([
+            pieces(vec![Err(temporary())], false),
+            pieces(vec![], true),
+            pieces(vec![Ok(1), Ok(2)], false),
+        ]);
+        let heard = policy().stream(|| std::future::ready(Ok(streams.pop_front().unwrap()))).await.unwrap();
+        assert_eq!(heard.collect::<Vec<_>>().await, [Ok(1), Ok(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_after_the_first_piece_ends_the_stream() {
+        let mut asked = 0;
+        let heard = policy()
+            .stream(|| {
+                asked += 1;
+                std::future::ready(Ok(pieces(vec![Ok(1)], true)))
+            })
+            .await
+            .unwrap();
+        let timeout = EngineError::Timeout(Duration::from_secs(8));
+        assert_eq!(heard.collect::<Vec<_>>().await, [Ok(1), Err(timeout)]);
+        assert_eq!(asked, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_after_the_first_piece_ends_the_stream() {
+        let heard = policy()
+            .stream(|| std::future::ready(Ok(pieces(vec![Ok(1), Err(temporary()), Ok(2)], true))))
+            .await
+            .unwrap();
+        assert_eq!(heard.collect::<Vec<_>>().await, [Ok(1), Err(temporary())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_stream_is_an_answer() {
+        let heard = policy().stream(|| std::future::ready(Ok(pieces(vec![], false)))).await.unwrap();
+        assert_eq!(heard.count().await, 0);
+    }
+}

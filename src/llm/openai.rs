@@ -1,0 +1,334 @@
+//! Replies by OpenAI, or by a server that speaks its API, streamed.
+//!
+//! <https://platform.openai.com/docs/api-reference/chat/streaming>. Servers differ in the details, so
+//! whatever carries no text is passed over.
+
+use bytes::Bytes;
+use eventsource_stream::{Event, EventStreamError, Eventsource};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::{Deltas, Llm, Prompt, Role};
+use crate::engine::EngineError;
+use crate::engine::openai::{Endpoint, message};
+
+/// The most bytes that a reply may have: far beyond what is said in a call, and an end to a server
+/// that never ends a line.
+const LONGEST: usize = 1 << 20;
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `gpt-4` by default.
+    pub model: String,
+    /// The longest reply, in tokens. 150 by default: on the telephone, short is kind.
+    pub max_tokens: u32,
+    /// 0.0 to 2.0; the vendor's own when absent, as it is by default.
+    pub temperature: Option<f32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { model: "gpt-4".into(), max_tokens: 150, temperature: None }
+    }
+}
+
+pub struct OpenAi {
+    endpoint: Endpoint,
+    settings: Settings,
+}
+
+impl OpenAi {
+    pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
+        OpenAi { endpoint, settings }
+    }
+
+    async fn ask(&self, prompt: Prompt) -> Result<Deltas, EngineError> {
+        let request = self.endpoint.post("/chat/completions").json(&self.question(&prompt));
+        let response = self.endpoint.send(request).await?;
+        let endpoint = self.endpoint.clone();
+        Ok(deltas(response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)))))
+    }
+
+    fn question<'a>(&'a self, prompt: &'a Prompt) -> Question<'a> {
+        let system = Line { role: "system", content: &prompt.system };
+        let said = prompt.messages.iter().map(|message| {
+            let role = match message.role {
+                Role::Caller => "user",
+                Role::Agent => "assistant",
+            };
+            Line { role, content: &message.text }
+        });
+        Question {
+            model: &self.settings.model,
+            max_tokens: self.settings.max_tokens,
+            temperature: self.settings.temperature,
+            stream: true,
+            messages: std::iter::once(system).chain(said).collect(),
+        }
+    }
+}
+
+impl Llm for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+        self.ask(prompt).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.endpoint.probe(&self.settings.model).boxed()
+    }
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    model: &'a str,
+    max_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
+    stream: bool,
+    messages: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    delta: Option<Delta>,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    content: Option<String>,
+}
+
+/// What one event of the stream means.
+enum Meaning {
+    Text(String),
+    Nothing,
+    End,
+    Failure(EngineError),
+}
+
+/// The texts in a body of server-sent events, up to its end, `[DONE]` or the first error.
+fn deltas<S>(body: S) -> Deltas
+where
+    S: Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
+{
+    let events = bounded(body).eventsource().map(|event| match event {
+        Ok(event) => meaning(&event),
+        Err(EventStreamError::Transport(error)) => Meaning::Failure(error),
+        Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => {
+            Meaning::Failure(EngineError::Temporary("the reply is no stream of events".into()))
+        }
+    });
+    let mut failed = false;
+    events
+        .take_while(|meaning| std::future::ready(!matches!(meaning, Meaning::End)))
+        .filter_map(|meaning| std::future::ready(item(meaning)))
+        .take_while(move |item| std::future::ready(!std::mem::replace(&mut failed, item.is_err())))
+        .boxed()
+}
+
+fn item(meaning: Meaning) -> Option<Result<String, EngineError>> {
+    match meaning {
+        Meaning::Text(text) => Some(Ok(text)),
+        Meaning::Failure(error) => Some(Err(error)),
+        Meaning::Nothing | Meaning::End => None,
+    }
+}
+
+fn meaning(event: &Event) -> Meaning {
+    if event.data.trim() == "[DONE]" {
+        return Meaning::End;
+    }
+    if event.event == "error" {
+        return Meaning::Failure(EngineError::Temporary(message(event.data.as_bytes())));
+    }
+    let Ok(chunk) = serde_json::from_str::<Chunk>(&event.data) else {
+        return Meaning::Failure(EngineError::Temporary(
+            "the reply has an event that is no JSON chunk".into(),
+        ));
+    };
+    if chunk.error.is_some() {
+        return Meaning::Failure(EngineError::Temporary(message(event.data.as_bytes())));
+    }
+    let text = chunk.choices.into_iter().next().and_then(|choice| choice.delta?.content);
+    text.filter(|text| !text.is_empty()).map_or(Meaning::Nothing, Meaning::Text)
+}
+
+fn bounded(
+    body: impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
+    let mut read = 0;
+    body.map(move |piece| {
+        let piece = piece?;
+        read += piece.len();
+        if read > LONGEST { Err(EngineError::Permanent("the reply does not end".into())) } else { Ok(piece) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::stream;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::retry;
+    use crate::engine::vendor::{Step, Vendor, answer, begun, chunked};
+    use crate::llm::{Message, Resilient};
+
+    type Reply = Vec<Result<String, EngineError>>;
+
+    const GOOD: &str = ": keep-alive\n\n\
+        data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
+        data: {\"choices\":[{\"delta\":{\"content\":\"Grüß\"}}]}\r\n\r\n\
+        data: {\"choices\":[]}\n\n\
+        data: {\"choices\":[{\"delta\":{\"content\":\" Gott\"},\"finish_reason\":null}]}\n\n\
+        data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+        data: [DONE]\n\n";
+
+    fn ok(texts: &[&str]) -> Reply {
+        texts.iter().map(|t| Ok((*t).to_owned())).collect()
+    }
+
+    fn prompt() -> Prompt {
+        let line = |role, text: &str| Message { role, text: text.into() };
+        Prompt {
+            system: "Be kind.".into(),
+            messages: vec![line(Role::Agent, "Hello?"), line(Role::Caller, "Are you \"open\"?")],
+        }
+    }
+
+    async fn replied(answers: Vec<Vec<Step>>) -> (Result<Reply, EngineError>, Vec<String>) {
+        let vendor = Vendor::start(answers).await;
+        let patience = retry::Settings { timeout_ms: 500, retries: 2, backoff_ms: 1, max_backoff_ms: 1 };
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let engine = Resilient::new(Arc::new(engine), patience, None);
+        let reply = match engine.reply(prompt()).await {
+            Ok(deltas) => Ok(deltas.collect().await),
+            Err(error) => Err(error),
+        };
+        (reply, vendor.requests())
+    }
+
+    async fn read(pieces: Vec<Bytes>) -> Reply {
+        deltas(stream::iter(pieces.into_iter().map(Ok))).collect().await
+    }
+
+    #[tokio::test]
+    async fn asks_and_hears() {
+        let (reply, requests) = replied(vec![chunked(&[GOOD.as_bytes()])]).await;
+        assert_eq!(reply, Ok(ok(&["Grüß", " Gott"])));
+        let body = requests[0].split("\r\n\r\n").nth(1).expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "model": "gpt-4", "max_tokens": 150, "stream": true, "messages": [
+                    {"role": "system", "content": "Be kind."},
+                    {"role": "assistant", "content": "Hello?"},
+                    {"role": "user", "content": "Are you \"open\"?"},
+                ],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn may_be_split_anywhere() {
+        for at in 0..=GOOD.len() {
+            let (head, tail) = GOOD.as_bytes().split_at(at);
+            let pieces = vec![Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail)];
+            assert_eq!(read(pieces).await, ok(&["Grüß", " Gott"]), "split at byte {at}");
+        }
+        let bytes = GOOD.bytes().map(|b| Bytes::copy_from_slice(&[b])).collect();
+        assert_eq!(read(bytes).await, ok(&["Grüß", " Gott"]));
+    }
+
+    #[tokio::test]
+    async fn needs_no_finish() {
+        let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Yes.\"}}]}\n\n";
+        assert_eq!(read(vec![body.into()]).await, ok(&["Yes."]));
+    }
+
+    #[tokio::test]
+    async fn an_error_in_the_middle_is_the_last_item() {
+        let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Well\"}}]}\n\n\
+                    event: error\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\n\
+                    data: {\"choices\":[{\"delta\":{\"content\":\"more\"}}]}\n\n";
+        let failure = Err(EngineError::Temporary("overloaded".into()));
+        assert_eq!(read(vec![body.into()]).await, [Ok("Well".into()), failure.clone()]);
+        assert_eq!(read(vec![body.replace("event: error\n", "").into()]).await, [Ok("Well".into()), failure]);
+    }
+
+    #[tokio::test]
+    async fn two_errors_and_garbage_are_overcome() {
+        let good = || chunked(&[GOOD.as_bytes()]);
+        let down = || answer("500 Oops", "{}");
+        assert_eq!(replied(vec![down(), down(), good()]).await.0, Ok(ok(&["Grüß", " Gott"])));
+        assert_eq!(replied(vec![chunked(&[b"data: {{{\n\n"]), good()]).await.0, Ok(ok(&["Grüß", " Gott"])));
+        let busy = answer("429 Too Many Requests\r\nRetry-After: 0", "{}");
+        assert_eq!(replied(vec![busy, good()]).await.0, Ok(ok(&["Grüß", " Gott"])));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_key_is_asked_once() {
+        let (reply, requests) =
+            replied(vec![answer("401 Unauthorized", "{}"), chunked(&[GOOD.as_bytes()])]).await;
+        assert!(matches!(reply, Err(EngineError::Permanent(_))), "{reply:?}");
+        assert_eq!(requests.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn stalls_before_the_first_word_are_overcome() {
+        let mut after_head = begun(&[]);
+        after_head.push(Step::Stall);
+        let answers = vec![vec![Step::Stall], after_head, chunked(&[GOOD.as_bytes()])];
+        assert_eq!(replied(answers).await.0, Ok(ok(&["Grüß", " Gott"])));
+    }
+
+    #[tokio::test]
+    async fn a_stall_or_reset_in_the_middle_ends_the_reply() {
+        let first = b"data: {\"choices\":[{\"delta\":{\"content\":\"Well\"}}]}\n\n";
+        for (step, expected) in [(Step::Stall, "timeout"), (Step::Reset, "temporary")] {
+            let mut steps = begun(&[first]);
+            steps.push(step);
+            let reply = replied(vec![steps]).await.0.expect("a reply that begins");
+            let [Ok(text), Err(error)] = reply.as_slice() else { panic!("{reply:?}") };
+            assert_eq!((text.as_str(), error.outcome()), ("Well", expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_is_cut_off() {
+        let pieces = vec![Bytes::from(vec![b'a'; LONGEST / 2]); 3];
+        let reply = read(pieces).await;
+        assert_eq!(reply, [Err(EngineError::Permanent("the reply does not end".into()))]);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bodies_do_no_harm(pieces: Vec<Vec<u8>>, prefix in "(data: |event: error\n|: )?") {
+            let pieces = std::iter::once(Bytes::from(prefix)).chain(pieces.into_iter().map(Bytes::from));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(read(pieces.collect()));
+        }
+    }
+}

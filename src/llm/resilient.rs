@@ -1,0 +1,47 @@
+//! An engine with its retries and the engine that stands in for it.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Deltas, Llm, Prompt};
+use crate::engine::EngineError;
+use crate::engine::retry::{Kind, Policy, Settings};
+
+/// Asks an engine as patiently as its policy says, then its fallback. A reply that breaks off in the
+/// middle is not begun again.
+pub struct Resilient {
+    engine: Arc<dyn Llm>,
+    policy: Policy,
+    fallback: Option<Arc<dyn Llm>>,
+}
+
+impl Resilient {
+    /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
+    pub fn new(engine: Arc<dyn Llm>, settings: Settings, fallback: Option<Arc<dyn Llm>>) -> Resilient {
+        let policy = Policy::new(Kind::Llm, engine.name(), settings);
+        Resilient { engine, policy, fallback }
+    }
+}
+
+impl Llm for Resilient {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+        async move {
+            let answer = self.policy.stream(|| self.engine.reply(prompt.clone())).await;
+            match (&self.fallback, answer) {
+                (Some(fallback), Err(_)) => fallback.reply(prompt).await,
+                (_, answer) => answer,
+            }
+        }
+        .boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.policy.within(self.engine.probe()).boxed()
+    }
+}

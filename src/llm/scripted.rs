@@ -1,0 +1,131 @@
+//! A script in place of a language model: for demonstrations, tests and the simulator.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::script::Script;
+use super::{Deltas, Llm, Prompt, Role};
+use crate::engine::EngineError;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The script's file (see [`super::script`]); a small built-in script when absent, as it is by default.
+    pub script: Option<PathBuf>,
+    /// The pause between two words. Milliseconds, 0 by default.
+    pub word_ms: u64,
+}
+
+pub struct Scripted {
+    script: Script,
+    word: Duration,
+    replies: String,
+}
+
+impl Scripted {
+    /// Reads the script. Permanent: the file cannot be read, or has a fault, which is told with its line.
+    pub fn new(settings: &Settings) -> Result<Scripted, EngineError> {
+        let (text, source) = match &settings.script {
+            Some(path) => (read(path)?, path.display().to_string()),
+            None => (include_str!("builtin.toml").to_owned(), "the built-in script".to_owned()),
+        };
+        let script = Script::parse(&text).map_err(|e| EngineError::Permanent(format!("{source}, {e}")))?;
+        Ok(Scripted { script, word: Duration::from_millis(settings.word_ms), replies: source })
+    }
+
+    /// What callers may say, for a recogniser's grammar.
+    pub fn phrases(&self) -> &[String] {
+        &self.script.phrases
+    }
+}
+
+fn read(path: &Path) -> Result<String, EngineError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        EngineError::Permanent(format!(
+            "the script {}: {error}: name a file that vca may read",
+            path.display()
+        ))
+    })
+}
+
+impl Llm for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+        let turns = prompt.messages.iter().filter(|m| m.role == Role::Caller).count();
+        let said = prompt.messages.iter().rev().find(|m| m.role == Role::Caller).map_or("", |m| &m.text);
+        let answer = self.script.answer(said, turns.saturating_sub(1));
+        let words: Vec<String> = answer.text.split_inclusive(' ').map(str::to_owned).collect();
+        let (delay, pause) = (answer.delay, self.word);
+        let deltas = stream::iter(words).enumerate().then(move |(at, word)| async move {
+            let wait = if at == 0 { delay } else { pause };
+            if !wait.is_zero() {
+                sleep(wait).await;
+            }
+            Ok(word)
+        });
+        async move { Ok(deltas.boxed()) }.boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        async { Ok(format!("{}, {} phrases", self.replies, self.script.phrases.len())) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::llm::Message;
+    use crate::stt::grammar::Grammar;
+
+    fn asked(said: &str) -> Prompt {
+        Prompt { system: "".into(), messages: vec![Message { role: Role::Caller, text: said.into() }] }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn speaks_word_by_word() {
+        let script =
+            "otherwise = \"One two  three.\"\n[[reply]]\npattern = \"slow\"\nsay = \"A b\"\ndelay_ms = 300";
+        let script = Script::parse(script).expect("a script");
+        let engine = Scripted { script, word: Duration::from_millis(50), replies: String::new() };
+        let words: Vec<_> = engine.reply(asked("?")).await.expect("a reply").collect().await;
+        let expected: Vec<Result<String, EngineError>> =
+            ["One ", "two ", " ", "three."].map(|w| Ok(w.to_owned())).into();
+        assert_eq!(words, expected);
+        let begun = Instant::now();
+        engine.reply(asked("slow")).await.expect("a reply").count().await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(350));
+    }
+
+    #[tokio::test]
+    async fn the_built_in_script_knows_its_own_phrases() {
+        let engine = Scripted::new(&Settings::default()).expect("a script");
+        Grammar::new(engine.phrases()).expect("a grammar");
+        let otherwise: String = text(&engine, "xyzzy").await;
+        for phrase in engine.phrases() {
+            let said: String = phrase.chars().filter(|c| !"[]()|".contains(*c)).collect();
+            assert_ne!(text(&engine, &said).await, otherwise, "{phrase}");
+        }
+    }
+
+    async fn text(engine: &Scripted, said: &str) -> String {
+        let words: Vec<_> = engine.reply(asked(said)).await.expect("a reply").collect().await;
+        words.into_iter().map(|word| word.expect("a word")).collect()
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let settings = Settings { script: Some("/nonexistent/script.toml".into()), word_ms: 0 };
+        let Err(error) = Scripted::new(&settings) else { panic!("there is no such file") };
+        assert!(error.to_string().contains("/nonexistent/script.toml"), "{error}");
+    }
+}

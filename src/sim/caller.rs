@@ -1,0 +1,316 @@
+//! The caller's telephone: a socket and a thread that sends 20 ms every 20 ms and takes down what comes.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::codec::{Codec, Decoder, Encoder};
+use super::conversation::Conversation;
+use super::resample::resample;
+use super::script::{Doing, Script, Step};
+use super::track::{Placement, Track};
+use super::voice;
+use crate::audio::Clip;
+
+const FRAME: Duration = Duration::from_millis(20);
+const HEADER: usize = 12;
+const MAX_PACKET: usize = 2_048;
+
+/// A telephone that is not in a call yet: its address is known, as the SDP needs it.
+#[derive(Debug)]
+pub struct Caller {
+    socket: UdpSocket,
+    address: SocketAddr,
+    codec: Codec,
+    /// Send nothing while saying nothing, as devices with silence suppression do.
+    pub suppress_silence: bool,
+}
+
+/// A telephone in a call. Dropping it ends the call's media.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    started: Instant,
+    thread: Option<JoinHandle<Conversation>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    peer: Mutex<Option<SocketAddr>>,
+    stop: AtomicBool,
+    hung_up: AtomicBool,
+}
+
+impl Caller {
+    /// Takes a free port of `address`.
+    pub fn bind(address: Ipv4Addr, codec: Codec) -> std::io::Result<Caller> {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok(Caller { socket, address, codec, suppress_silence: false })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Begins: the script's time runs from now. It sends as soon as it knows where to, from
+    /// [`Running::connect`] or from the first packet that comes.
+    pub fn start(self, script: Vec<Step>) -> Running {
+        let shared = Arc::new(Shared::default());
+        let started = Instant::now();
+        let line = Line::new(self, script, Arc::clone(&shared), started);
+        let thread = Some(std::thread::spawn(move || line.run()));
+        Running { shared, started, thread }
+    }
+}
+
+impl Running {
+    /// The moment that all times of the [`Conversation`] count from.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Where to send, as the other side's SDP says.
+    pub fn connect(&self, peer: SocketAddr) {
+        *self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+    }
+
+    /// Whether the script's `HangUp` was reached: whoever holds the SIP side has to hang up then.
+    pub fn has_hung_up(&self) -> bool {
+        self.shared.hung_up.load(Ordering::Acquire)
+    }
+
+    /// Ends the media and says what the call was like.
+    pub fn finish(mut self) -> Conversation {
+        self.shared.stop.store(true, Ordering::Release);
+        let thread = self.thread.take().expect("only finish and drop take it");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+    }
+}
+
+/// The thread's own.
+struct Line {
+    socket: UdpSocket,
+    codec: Codec,
+    suppress_silence: bool,
+    shared: Arc<Shared>,
+    started: Instant,
+    script: Script,
+    clips: Vec<Clip>,
+    saying: Option<Saying>,
+    encoder: Encoder,
+    decoder: Decoder,
+    placement: Placement,
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    last_sequence: Option<u16>,
+    conversation: Conversation,
+}
+
+struct Saying {
+    clip: Clip,
+    position: usize,
+    began: Duration,
+}
+
+impl Line {
+    fn new(caller: Caller, steps: Vec<Step>, shared: Arc<Shared>, started: Instant) -> Line {
+        let codec = caller.codec;
+        let clips = steps
+            .iter()
+            .filter_map(
+                |step| if let Step::Say(clip) = step { Some(resample(clip, codec.rate())) } else { None },
+            )
+            .collect();
+        Line {
+            socket: caller.socket,
+            codec,
+            suppress_silence: caller.suppress_silence,
+            shared,
+            started,
+            script: Script::new(steps),
+            clips,
+            saying: None,
+            encoder: codec.encoder(),
+            decoder: codec.decoder(),
+            placement: Placement::new(codec.clock()),
+            sequence: rand::random(),
+            timestamp: rand::random(),
+            ssrc: rand::random(),
+            last_sequence: None,
+            conversation: Conversation {
+                sent: Track::new(codec.rate()),
+                received: Track::new(codec.rate()),
+                said: Vec::new(),
+                first_packet: None,
+                pacing_errors: Vec::new(),
+                packets: 0,
+                lost: 0,
+                missed: Vec::new(),
+                hung_up: false,
+            },
+        }
+    }
+
+    /// Ticks are counted from the start, so that lateness never adds up.
+    fn run(mut self) -> Conversation {
+        for tick in 0_u32.. {
+            let due = FRAME * tick;
+            self.receive_until(due);
+            if self.shared.stop.load(Ordering::Acquire) {
+                break;
+            }
+            self.tick(due);
+        }
+        self.conversation.missed = std::mem::take(&mut self.script.missed);
+        self.conversation
+    }
+
+    fn receive_until(&mut self, due: Duration) {
+        loop {
+            self.drain();
+            let left = due.saturating_sub(self.started.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.min(FRAME).subsec_nanos()) };
+            // An interrupted wait is only a shorter one.
+            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout));
+        }
+    }
+
+    fn drain(&mut self) {
+        let mut buffer = [0; MAX_PACKET];
+        while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
+            let arrival = self.started.elapsed();
+            if let Some(packet) = Packet::parse(&buffer[..length])
+                && packet.payload_type == self.codec.payload_type()
+            {
+                self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
+                self.take(&packet, arrival);
+            }
+        }
+    }
+
+    fn take(&mut self, packet: &Packet<'_>, arrival: Duration) {
+        let samples = self.decoder.decode(packet.payload);
+        let (at, error) = self.placement.place(packet.ssrc, packet.timestamp, arrival);
+        self.conversation.received.put(at, &samples);
+        self.conversation.first_packet.get_or_insert(arrival);
+        self.conversation.pacing_errors.extend(error);
+        self.conversation.packets += 1;
+        if let Some(last) = self.last_sequence {
+            let skipped = packet.sequence.wrapping_sub(last).wrapping_sub(1);
+            // A number from behind is a late packet, not a leap of 60,000.
+            self.conversation.lost += u64::from(if skipped < 0x8000 { skipped } else { 0 });
+        }
+        self.last_sequence = Some(packet.sequence);
+        if voice::is_voiced(&samples) {
+            self.script.heard(arrival);
+        }
+    }
+
+    fn tick(&mut self, now: Duration) {
+        let peer = *self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        // Speech without anybody to hear it would be lost, so the script waits for the media.
+        if self.saying.is_none() && peer.is_some() {
+            self.follow_script(now);
+        }
+        let spoken = self.saying.is_some();
+        let frame = self.next_frame(now);
+        let timestamp = self.timestamp;
+        self.timestamp = self.timestamp.wrapping_add(self.codec.clock() / 50);
+        let Some(peer) = peer else { return };
+        if self.suppress_silence && !spoken {
+            return;
+        }
+        let payload = self.encoder.encode(&frame);
+        self.conversation.sent.put(now, &frame);
+        let packet = self.packet(timestamp, &payload);
+        // A packet that cannot be sent is a lost one, as on any network.
+        let _ = self.socket.send_to(&packet, peer);
+    }
+
+    fn follow_script(&mut self, now: Duration) {
+        match self.script.next(now) {
+            Doing::Silence | Doing::Done => {}
+            Doing::Speak(n) => {
+                self.saying = Some(Saying { clip: self.clips[n].clone(), position: 0, began: now });
+            }
+            Doing::HangUp => {
+                self.conversation.hung_up = true;
+                self.shared.hung_up.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    fn next_frame(&mut self, now: Duration) -> Vec<i16> {
+        let size = self.codec.frame();
+        let Some(saying) = &mut self.saying else { return vec![0; size] };
+        let end = (saying.position + size).min(saying.clip.samples.len());
+        let mut frame = saying.clip.samples[saying.position..end].to_vec();
+        frame.resize(size, 0);
+        saying.position = end;
+        if end == saying.clip.samples.len() {
+            self.conversation.said.push((saying.began, now + FRAME));
+            self.saying = None;
+            self.script.finished_saying(now + FRAME);
+        }
+        frame
+    }
+
+    fn packet(&mut self, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::with_capacity(HEADER + payload.len());
+        packet.extend([0x80, self.codec.payload_type()]);
+        packet.extend(self.sequence.to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend(self.ssrc.to_be_bytes());
+        packet.extend(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        packet
+    }
+}
+
+/// As much of an RTP packet (RFC 3550, section 5.1) as a caller looks at.
+struct Packet<'a> {
+    payload_type: u8,
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    payload: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// Without extension or padding, which Asterisk does not send; anything else is passed over.
+    fn parse(bytes: &'a [u8]) -> Option<Packet<'a>> {
+        let (header, rest) = bytes.split_at_checked(HEADER)?;
+        if header[0] & 0xf0 != 0x80 {
+            return None;
+        }
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        Some(Packet {
+            payload_type: header[1] & 0x7f,
+            sequence: u16::from_be_bytes([header[2], header[3]]),
+            timestamp: word(4),
+            ssrc: word(8),
+            payload: rest.get(usize::from(header[0] & 0x0f) * 4..)?,
+        })
+    }
+}

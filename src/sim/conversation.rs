@@ -1,0 +1,186 @@
+//! What a call was like for its caller: both sides on one line of time, and the figures read from them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::track::Track;
+use super::voice;
+
+/// Pauses of the agent below this belong to one answer.
+const BRIDGE: Duration = Duration::from_millis(250);
+
+/// An utterance of the caller and the answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response {
+    /// First and last voiced sample that the caller sent.
+    pub asked: (Duration, Duration),
+    /// First voiced sample that came back after it; `None` when nothing did before the caller spoke again.
+    pub answered: Option<Duration>,
+}
+
+impl Response {
+    /// From the end of the caller's speech to the beginning of the agent's.
+    pub fn latency(&self) -> Option<Duration> {
+        self.answered.map(|at| at - self.asked.1)
+    }
+}
+
+/// An utterance of the caller into the agent's speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interruption {
+    /// First voiced sample that the caller sent.
+    pub began: Duration,
+    /// Last voiced sample of the agent's stretch that was interrupted.
+    pub silent: Duration,
+}
+
+impl Interruption {
+    /// From the caller's first voiced sample to the agent's last.
+    pub fn latency(&self) -> Duration {
+        self.silent.saturating_sub(self.began)
+    }
+}
+
+/// All times count from the moment the caller was started.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    pub sent: Track,
+    pub received: Track,
+    /// Where each `Say` began and ended, silence at its edges included.
+    pub said: Vec<(Duration, Duration)>,
+    /// When the first packet came, voiced or not.
+    pub first_packet: Option<Duration>,
+    /// How far each packet that came was off its stream's rhythm.
+    pub pacing_errors: Vec<Duration>,
+    /// Packets that came, and how many sequence numbers were skipped.
+    pub packets: u64,
+    pub lost: u64,
+    /// Steps of the script that waited in vain.
+    pub missed: Vec<String>,
+    /// Whether the script's `HangUp` was reached.
+    pub hung_up: bool,
+}
+
+impl Conversation {
+    /// When the agent was first heard.
+    pub fn first_voiced(&self) -> Option<Duration> {
+        self.agent().first().map(|stretch| stretch.0)
+    }
+
+    /// Start and end of each stretch in which the agent spoke.
+    pub fn agent(&self) -> Vec<(Duration, Duration)> {
+        voice::stretches(&self.received.samples, self.received.rate, BRIDGE)
+    }
+
+    /// First and last voiced sample of each `Say`; a clip without voice is left out.
+    pub fn caller(&self) -> Vec<(Duration, Duration)> {
+        self.said.iter().filter_map(|&said| self.voiced_part(said)).collect()
+    }
+
+    /// Each utterance of the caller with the answer to it.
+    pub fn responses(&self) -> Vec<Response> {
+        let (caller, agent) = (self.caller(), self.agent());
+        let answer = |n: usize| {
+            let end = caller[n].1;
+            let until = caller.get(n + 1).map_or(Duration::MAX, |next| next.0);
+            agent.iter().map(|stretch| stretch.0).find(|&start| start >= end && start < until)
+        };
+        (0..caller.len()).map(|n| Response { asked: caller[n], answered: answer(n) }).collect()
+    }
+
+    /// Each utterance of the caller that began while the agent spoke.
+    pub fn interruptions(&self) -> Vec<Interruption> {
+        let agent = voice::stretches(&self.received.samples, self.received.rate, BRIDGE);
+        let interrupted = |began: Duration| {
+            agent.iter().find(|stretch| stretch.0 < began && stretch.1 > began).map(|s| s.1)
+        };
+        self.caller()
+            .into_iter()
+            .filter_map(|(began, _)| Some(Interruption { began, silent: interrupted(began)? }))
+            .collect()
+    }
+
+    /// The pacing error that the given share (0 to 1) of packets stays within; zero when none came.
+    pub fn pacing_error(&self, share: f64) -> Duration {
+        percentile(&self.pacing_errors, share)
+    }
+
+    /// Writes both sides as a stereo WAV, the caller left, the agent right.
+    pub fn write_wav(&self, path: &Path) -> Result<(), hound::Error> {
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: self.sent.rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(path, spec)?;
+        let sample = |track: &Track, n: usize| track.samples.get(n).copied().unwrap_or(0);
+        for n in 0..self.sent.samples.len().max(self.received.samples.len()) {
+            writer.write_sample(sample(&self.sent, n))?;
+            writer.write_sample(sample(&self.received, n))?;
+        }
+        writer.finalize()
+    }
+
+    fn voiced_part(&self, (from, to): (Duration, Duration)) -> Option<(Duration, Duration)> {
+        let index = |at: Duration| (at.as_secs_f64() * f64::from(self.sent.rate)).round() as usize;
+        let end = index(to).min(self.sent.samples.len());
+        let samples = self.sent.samples.get(index(from)..end)?;
+        let voiced = voice::stretches(samples, self.sent.rate, Duration::ZERO);
+        Some((from + voiced.first()?.0, from + voiced.last()?.1))
+    }
+}
+
+/// The value that the given share (0 to 1) of values does not exceed; zero when there are none.
+pub fn percentile(values: &[Duration], share: f64) -> Duration {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn track(stretches: &[(u64, u64)], end: u64) -> Track {
+        let voiced = |at: u64| stretches.iter().any(|&(from, to)| at >= from && at < to);
+        Track { rate: 8_000, samples: (0..end * 8).map(|n| if voiced(n / 8) { 4_000 } else { 0 }).collect() }
+    }
+
+    fn conversation() -> Conversation {
+        Conversation {
+            sent: track(&[(2_000, 2_800), (4_500, 5_000)], 6_000),
+            received: track(&[(500, 1_500), (3_400, 4_650), (5_600, 6_000)], 6_000),
+            said: vec![(ms(1_950), ms(2_900)), (ms(4_500), ms(5_100))],
+            first_packet: Some(ms(400)),
+            pacing_errors: (1..=100).map(ms).collect(),
+            packets: 100,
+            lost: 0,
+            missed: vec![],
+            hung_up: true,
+        }
+    }
+
+    #[test]
+    fn figures_are_read_from_the_tracks() {
+        let conversation = conversation();
+        assert_eq!(conversation.first_voiced(), Some(ms(500)));
+        let latencies: Vec<_> = conversation.responses().iter().map(Response::latency).collect();
+        assert_eq!(latencies, [Some(ms(600)), Some(ms(600))]);
+        let barged: Vec<_> = conversation.interruptions().iter().map(Interruption::latency).collect();
+        assert_eq!(barged, [ms(150)]);
+        assert_eq!(conversation.pacing_error(0.99), ms(99));
+    }
+
+    #[test]
+    fn percentiles_of_nothing_and_of_all() {
+        assert_eq!(percentile(&[], 0.5), Duration::ZERO);
+        assert_eq!(percentile(&[ms(3), ms(1), ms(2)], 1.0), ms(3));
+        assert_eq!(percentile(&[ms(3), ms(1), ms(2)], 0.0), ms(1));
+    }
+}

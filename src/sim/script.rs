@@ -1,0 +1,183 @@
+//! What a simulated caller does, step by step. Pure: it is told each 20 ms what was heard.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::audio::Clip;
+
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Until the agent has spoken since the caller's last words, and has then been silent for `silent`.
+    /// Gives up, and goes on with the script, after `at_most`.
+    Listen {
+        silent: Duration,
+        at_most: Duration,
+    },
+    /// Until the agent has been speaking for `spoken` (its pauses below 300 ms count as speech).
+    /// Gives up, and goes on with the script, after `at_most`.
+    LetSpeak {
+        spoken: Duration,
+        at_most: Duration,
+    },
+    /// Speak.
+    Say(Clip),
+    /// Say nothing, whatever the agent does.
+    Wait(Duration),
+    HangUp,
+}
+
+/// A pause of the agent up to this length does not end its speech.
+const BREATH: Duration = Duration::from_millis(300);
+
+/// What the caller does in the next 20 ms.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Silence,
+    /// Starts to say the clip of this number, counted from 0.
+    Speak(usize),
+    HangUp,
+    /// The script is at its end; the caller stays silent.
+    Done,
+}
+
+pub(super) struct Script {
+    steps: VecDeque<Step>,
+    said: usize,
+    entered: Duration,
+    spoken_since: Option<Duration>,
+    last_voiced: Option<Duration>,
+    /// Steps that gave up waiting.
+    pub(super) missed: Vec<String>,
+}
+
+impl Script {
+    pub(super) fn new(steps: Vec<Step>) -> Script {
+        Script {
+            steps: steps.into(),
+            said: 0,
+            entered: Duration::ZERO,
+            spoken_since: None,
+            last_voiced: None,
+            missed: Vec::new(),
+        }
+    }
+
+    /// The agent was heard to speak at `now`.
+    pub(super) fn heard(&mut self, now: Duration) {
+        let goes_on = self.last_voiced.is_some_and(|last| now.saturating_sub(last) <= BREATH);
+        if !goes_on || self.spoken_since.is_none() {
+            self.spoken_since = Some(now);
+        }
+        self.last_voiced = Some(now);
+    }
+
+    /// Asked every 20 ms while the caller is silent. The clip of a `Speak` has to be said before the next.
+    pub(super) fn next(&mut self, now: Duration) -> Doing {
+        let Some(step) = self.steps.front() else { return Doing::Done };
+        let waited = now.saturating_sub(self.entered);
+        let (over, at_most) = match step {
+            Step::Listen { silent, at_most } => (self.silent_for(now, *silent), Some(*at_most)),
+            Step::LetSpeak { spoken, at_most } => (self.spoken_for(*spoken), Some(*at_most)),
+            Step::Wait(time) => (waited >= *time, None),
+            Step::Say(_) | Step::HangUp => (true, None),
+        };
+        if !over {
+            if at_most.is_none_or(|limit| waited < limit) {
+                return Doing::Silence;
+            }
+            self.missed.push(format!("{step:?}"));
+        }
+        self.enter_next(now)
+    }
+
+    /// The caller has finished what it said.
+    pub(super) fn finished_saying(&mut self, now: Duration) {
+        self.entered = now;
+    }
+
+    fn enter_next(&mut self, now: Duration) -> Doing {
+        self.entered = now;
+        match self.steps.pop_front() {
+            Some(Step::Say(_)) => {
+                self.said += 1;
+                // What was heard before the caller spoke is no answer to it.
+                self.last_voiced = None;
+                self.spoken_since = None;
+                Doing::Speak(self.said - 1)
+            }
+            Some(Step::HangUp) => {
+                self.steps.clear();
+                Doing::HangUp
+            }
+            _ => Doing::Silence,
+        }
+    }
+
+    fn silent_for(&self, now: Duration, silent: Duration) -> bool {
+        self.last_voiced.is_some_and(|last| now.saturating_sub(last) >= silent)
+    }
+
+    fn spoken_for(&self, spoken: Duration) -> bool {
+        let (Some(since), Some(last)) = (self.spoken_since, self.last_voiced) else { return false };
+        last.saturating_sub(since) >= spoken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: Duration = Duration::from_millis(20);
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    /// Runs a script against an agent that speaks in the given stretches; says what happened when.
+    fn run(steps: Vec<Step>, agent: &[(u64, u64)]) -> (Vec<String>, Vec<String>) {
+        let mut script = Script::new(steps);
+        let mut events = Vec::new();
+        for now in (0..500).map(|n| FRAME * n) {
+            if agent.iter().any(|&(from, to)| now >= ms(from) && now < ms(to)) {
+                script.heard(now);
+            }
+            match script.next(now) {
+                Doing::Silence => {}
+                Doing::Speak(n) => events.push(format!("{} speak {n}", now.as_millis())),
+                Doing::HangUp => events.push(format!("{} hang up", now.as_millis())),
+                Doing::Done => break,
+            }
+        }
+        (events, script.missed)
+    }
+
+    fn clip() -> Clip {
+        Clip::new(8_000, vec![0; 160])
+    }
+
+    #[test]
+    fn listens_until_the_agent_is_silent() {
+        let listen = Step::Listen { silent: ms(500), at_most: ms(9_000) };
+        let (events, missed) = run(
+            vec![listen.clone(), Step::Say(clip()), listen, Step::HangUp],
+            &[(200, 1_000), (1_300, 2_000), (3_000, 4_000)],
+        );
+        assert_eq!(events, ["2500 speak 0", "4500 hang up"]);
+        assert!(missed.is_empty());
+    }
+
+    #[test]
+    fn interrupts_after_the_agent_has_spoken_for_a_while() {
+        let interrupt = Step::LetSpeak { spoken: ms(600), at_most: ms(9_000) };
+        let (events, _) = run(vec![interrupt, Step::Say(clip()), Step::HangUp], &[(100, 300), (900, 5_000)]);
+        assert_eq!(events, ["1520 speak 0", "1540 hang up"]);
+    }
+
+    #[test]
+    fn gives_up_and_tells() {
+        let listen = Step::Listen { silent: ms(500), at_most: ms(1_000) };
+        let (events, missed) = run(vec![listen, Step::Wait(ms(100)), Step::HangUp], &[]);
+        assert_eq!(events, ["1120 hang up"]);
+        assert_eq!(missed.len(), 1);
+    }
+}

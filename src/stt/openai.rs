@@ -1,0 +1,157 @@
+//! Transcription by OpenAI, or by a server that speaks its API.
+//!
+//! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::multipart::{Form, Part};
+use serde::Deserialize;
+
+use super::{Hints, Stt};
+use crate::audio::Clip;
+use crate::engine::openai::Endpoint;
+use crate::engine::{EngineError, wav};
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `whisper-1` by default.
+    pub model: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { model: "whisper-1".into() }
+    }
+}
+
+pub struct OpenAi {
+    endpoint: Endpoint,
+    settings: Settings,
+}
+
+impl OpenAi {
+    pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
+        OpenAi { endpoint, settings }
+    }
+
+    async fn ask(&self, speech: Clip, hints: Hints) -> Result<String, EngineError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            text: String,
+        }
+        if speech.samples.is_empty() {
+            return Ok(String::new());
+        }
+        let file = Part::bytes(wav::encode(speech.rate, &speech.samples))
+            .file_name("speech.wav")
+            .mime_str("audio/wav")
+            .map_err(|e| self.endpoint.broken(e))?;
+        let mut form = Form::new()
+            .part("file", file)
+            .text("model", self.settings.model.clone())
+            .text("response_format", "json");
+        if let Some(language) = &hints.language {
+            form = form.text("language", iso_639(language));
+        }
+        let request = self.endpoint.post("/audio/transcriptions").multipart(form);
+        let answer = self.endpoint.send(request).await?.json::<Answer>().await;
+        Ok(answer.map_err(|e| self.endpoint.broken(e))?.text.trim().to_owned())
+    }
+}
+
+impl Stt for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.ask(speech, hints).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.endpoint.probe(&self.settings.model).boxed()
+    }
+}
+
+/// The language alone, as the API wants it: `de` of `de-DE`.
+fn iso_639(tag: &str) -> String {
+    tag.split(['-', '_']).next().unwrap_or_default().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::retry;
+    use crate::engine::vendor::{Step, Vendor, answer};
+    use crate::stt::Resilient;
+
+    fn speech() -> Clip {
+        Clip::new(8_000, [1_000; 160])
+    }
+
+    async fn transcribed(answers: Vec<Vec<Step>>) -> (Result<String, EngineError>, Vec<String>) {
+        let vendor = Vendor::start(answers).await;
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let patience = retry::Settings { timeout_ms: 500, retries: 2, backoff_ms: 1, max_backoff_ms: 1 };
+        let engine = Resilient::new(Arc::new(engine), patience, None);
+        let hints = Hints { language: Some("de-DE".into()) };
+        (engine.transcribe(speech(), hints).await, vendor.requests())
+    }
+
+    #[tokio::test]
+    async fn sends_what_the_vendor_asks_for() {
+        let (words, requests) = transcribed(vec![answer("200 OK", r#"{"text":" Guten Tag. "}"#)]).await;
+        assert_eq!(words.as_deref(), Ok("Guten Tag."));
+        let request = &requests[0];
+        for part in [
+            "POST /audio/transcriptions HTTP/1.1",
+            "authorization: Bearer secret-key",
+            "name=\"model\"\r\n\r\nwhisper-1",
+            "name=\"language\"\r\n\r\nde\r\n",
+            "name=\"response_format\"\r\n\r\njson",
+            "filename=\"speech.wav\"",
+            "RIFF",
+        ] {
+            assert!(request.contains(part), "no {part:?} in {request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_errors_are_overcome() {
+        let down = || answer("500 Internal Server Error", "{}");
+        let (words, requests) =
+            transcribed(vec![down(), down(), answer("200 OK", r#"{"text":"yes"}"#)]).await;
+        assert_eq!((words.as_deref(), requests.len()), (Ok("yes"), 3));
+    }
+
+    #[tokio::test]
+    async fn garbage_is_asked_again() {
+        let (words, _) =
+            transcribed(vec![answer("200 OK", "{{"), answer("200 OK", r#"{"text":"yes"}"#)]).await;
+        assert_eq!(words.as_deref(), Ok("yes"));
+    }
+
+    #[tokio::test]
+    async fn stalls_and_resets_are_overcome() {
+        let answers = vec![vec![Step::Stall], vec![Step::Reset], answer("200 OK", r#"{"text":"yes"}"#)];
+        assert_eq!(transcribed(answers).await.0.as_deref(), Ok("yes"));
+    }
+
+    #[tokio::test]
+    async fn a_vendor_that_never_answers_times_out() {
+        let stall = || vec![Step::Stall];
+        let (words, _) = transcribed(vec![stall(), stall(), stall()]).await;
+        assert_eq!(words, Err(EngineError::Timeout(Duration::from_millis(500))));
+    }
+
+    #[tokio::test]
+    async fn silence_needs_no_vendor() {
+        let vendor = Vendor::start(vec![]).await;
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        assert_eq!(engine.transcribe(Clip::new(8_000, []), Hints::default()).await.as_deref(), Ok(""));
+    }
+}

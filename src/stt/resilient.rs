@@ -1,0 +1,90 @@
+//! An engine with its retries and the engine that stands in for it.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Hints, Stt};
+use crate::audio::Clip;
+use crate::engine::EngineError;
+use crate::engine::retry::{Kind, Policy, Settings};
+
+/// Asks an engine as patiently as its policy says, then its fallback.
+pub struct Resilient {
+    engine: Arc<dyn Stt>,
+    policy: Policy,
+    fallback: Option<Arc<dyn Stt>>,
+}
+
+impl Resilient {
+    /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
+    pub fn new(engine: Arc<dyn Stt>, settings: Settings, fallback: Option<Arc<dyn Stt>>) -> Resilient {
+        let policy = Policy::new(Kind::Stt, engine.name(), settings);
+        Resilient { engine, policy, fallback }
+    }
+}
+
+impl Stt for Resilient {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
+        async move {
+            let answer = self.policy.answer(|| self.engine.transcribe(speech.clone(), hints.clone())).await;
+            match (&self.fallback, answer) {
+                (Some(fallback), Err(_)) => fallback.transcribe(speech, hints).await,
+                (_, answer) => answer,
+            }
+        }
+        .boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.policy.within(self.engine.probe()).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::scripted::{Scripted, Step};
+    use super::*;
+
+    fn heard(text: &str) -> Step {
+        Step { delay: Duration::ZERO, answer: Ok(text.into()) }
+    }
+
+    fn failing(error: EngineError) -> Step {
+        Step { delay: Duration::ZERO, answer: Err(error) }
+    }
+
+    async fn transcribed(engine: Vec<Step>, fallback: Vec<Step>) -> Result<String, EngineError> {
+        let fallback = Arc::new(Scripted::new(fallback));
+        let engine = Resilient::new(Arc::new(Scripted::new(engine)), Settings::default(), Some(fallback));
+        engine.transcribe(Clip::new(8_000, [0; 800]), Hints::default()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_first() {
+        let down = || failing(EngineError::Temporary("down".into()));
+        let words = transcribed(vec![down(), down(), heard("main")], vec![heard("fallback")]).await;
+        assert_eq!(words.as_deref(), Ok("main"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn then_the_fallback() {
+        let slow = || Step { delay: Duration::from_secs(60), answer: Ok("too late".into()) };
+        let words = transcribed(vec![slow(), slow(), slow()], vec![heard("fallback")]).await;
+        assert_eq!(words.as_deref(), Ok("fallback"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_fallback_has_the_last_word() {
+        let wrong = |text: &str| failing(EngineError::Permanent(text.into()));
+        let words = transcribed(vec![wrong("main")], vec![wrong("fallback")]).await;
+        assert_eq!(words, Err(EngineError::Permanent("fallback".into())));
+    }
+}

@@ -1,0 +1,47 @@
+//! An engine that has always known what would be said: for tests and the simulator.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Hints, Stt};
+use crate::audio::Clip;
+use crate::engine::EngineError;
+
+/// One answer, and how long it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub delay: Duration,
+    pub answer: Result<String, EngineError>,
+}
+
+/// Gives the steps in order, whatever it hears; after the last one it hears no words.
+#[derive(Debug, Default)]
+pub struct Scripted {
+    steps: Mutex<VecDeque<Step>>,
+}
+
+impl Scripted {
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Scripted {
+        Scripted { steps: Mutex::new(steps.into_iter().collect()) }
+    }
+}
+
+impl Stt for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn transcribe(&self, _: Clip, _: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
+        let step = self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+        async move {
+            let Some(step) = step else { return Ok(String::new()) };
+            tokio::time::sleep(step.delay).await;
+            step.answer
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,167 @@
+//! May this call come in? Strict: the called number decides the tenant, and there is no fallback.
+
+use serde::Deserialize;
+
+use crate::audio::codec::Format;
+use crate::call::Refusal;
+use crate::tenancy::{Route, TenantStatus};
+
+/// `[calls]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Calls at once. Default 200.
+    pub max_calls: usize,
+    /// Calls at once of a tenant that has no limit of its own. Default 20.
+    pub max_calls_per_tenant: u32,
+    /// How long a daemon that is told to stop lets its calls go on, in seconds. Default 60.
+    pub drain_timeout_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { max_calls: 200, max_calls_per_tenant: 20, drain_timeout_s: 60 }
+    }
+}
+
+/// How things stand when a call comes in, not counting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub draining: bool,
+    pub calls: usize,
+    pub tenant_calls: u32,
+}
+
+/// Lets the call in, or says why not. What is the tenant's own doing comes before what is ours.
+pub fn decide(route: Option<&Route>, standing: Standing, settings: &Settings) -> Result<(), Refusal> {
+    let route = route.ok_or(Refusal::UnknownNumber)?;
+    match route.tenant.status {
+        TenantStatus::Active => {}
+        TenantStatus::Suspended => return Err(Refusal::TenantSuspended),
+        TenantStatus::Deleted => return Err(Refusal::TenantDeleted),
+    }
+    if !route.number.is_active {
+        return Err(Refusal::NumberInactive);
+    }
+    if route.profile.is_none() {
+        return Err(Refusal::NoAgent);
+    }
+    if standing.draining {
+        return Err(Refusal::Draining);
+    }
+    if standing.tenant_calls >= route.tenant.max_concurrent_calls.unwrap_or(settings.max_calls_per_tenant) {
+        return Err(Refusal::TenantBusy);
+    }
+    if standing.calls >= settings.max_calls {
+        return Err(Refusal::Full);
+    }
+    Ok(())
+}
+
+/// The format in which a channel's audio needs the least transcoding, by Asterisk's
+/// `CHANNEL(audionativeformat)`: the trunk's own where we speak it, wideband for what is wideband.
+pub fn format_for(native: &str) -> Format {
+    let names = native.trim_matches(|c| matches!(c, '(' | ')' | ' '));
+    let first = names.split(['|', ',', '&']).next().unwrap_or_default().trim();
+    match first {
+        "alaw" => Format::Alaw,
+        "opus" => Format::Opus,
+        wide if wide.starts_with("slin") && wide != "slin" => Format::Slin16,
+        "g722" | "siren7" | "siren14" | "silk16" | "silk24" | "speex16" | "speex32" | "codec2" => {
+            Format::Slin16
+        }
+        _ => Format::Ulaw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::tenancy::{
+        AgentRole, AiProfile, NumberId, PhoneNumber, Plan, ProfileId, ProfileSettings, Tenant, TenantId,
+    };
+
+    fn route() -> Route {
+        let (tenant_id, created_at) = (TenantId::new(), DateTime::UNIX_EPOCH);
+        let did = "+15550100".parse().unwrap();
+        Route {
+            number: PhoneNumber {
+                id: NumberId::new(),
+                tenant_id,
+                did,
+                provider_type: "generic".into(),
+                is_active: true,
+                created_at,
+            },
+            tenant: Tenant {
+                id: tenant_id,
+                name: "acme".into(),
+                status: TenantStatus::Active,
+                plan: Plan::Starter,
+                max_concurrent_calls: Some(2),
+                created_at,
+            },
+            profile: Some(AiProfile {
+                id: ProfileId::new(),
+                tenant_id,
+                name: "front desk".into(),
+                role: AgentRole::Receptionist,
+                system_prompt: "Be brief.".into(),
+                is_default: true,
+                settings: ProfileSettings::default(),
+                created_at,
+            }),
+        }
+    }
+
+    const QUIET: Standing = Standing { draining: false, calls: 0, tenant_calls: 0 };
+
+    fn decision(change: impl FnOnce(&mut Route), standing: Standing) -> Result<(), Refusal> {
+        let mut route = route();
+        change(&mut route);
+        decide(Some(&route), standing, &Settings::default())
+    }
+
+    #[test]
+    fn each_reason_to_refuse_is_told_apart() {
+        let settings = Settings::default();
+        assert_eq!(decide(None, QUIET, &settings), Err(Refusal::UnknownNumber));
+        assert_eq!(decision(|_| {}, QUIET), Ok(()));
+        assert_eq!(decision(|r| r.number.is_active = false, QUIET), Err(Refusal::NumberInactive));
+        assert_eq!(
+            decision(|r| r.tenant.status = TenantStatus::Suspended, QUIET),
+            Err(Refusal::TenantSuspended)
+        );
+        assert_eq!(decision(|r| r.tenant.status = TenantStatus::Deleted, QUIET), Err(Refusal::TenantDeleted));
+        assert_eq!(decision(|r| r.profile = None, QUIET), Err(Refusal::NoAgent));
+        assert_eq!(decision(|_| {}, Standing { draining: true, ..QUIET }), Err(Refusal::Draining));
+    }
+
+    #[test]
+    fn limits_are_the_tenants_then_the_daemons() {
+        assert_eq!(decision(|_| {}, Standing { tenant_calls: 1, ..QUIET }), Ok(()));
+        assert_eq!(decision(|_| {}, Standing { tenant_calls: 2, ..QUIET }), Err(Refusal::TenantBusy));
+        let many = Standing { tenant_calls: 20, ..QUIET };
+        assert_eq!(decision(|r| r.tenant.max_concurrent_calls = None, many), Err(Refusal::TenantBusy));
+        assert_eq!(decision(|_| {}, Standing { calls: 200, ..QUIET }), Err(Refusal::Full));
+    }
+
+    #[test]
+    fn the_format_follows_the_call() {
+        for (native, format) in [
+            ("(ulaw)", Format::Ulaw),
+            ("alaw", Format::Alaw),
+            ("(opus)", Format::Opus),
+            ("(g722)", Format::Slin16),
+            ("slin16", Format::Slin16),
+            ("slin", Format::Ulaw),
+            ("(g729)", Format::Ulaw),
+            ("(alaw|ulaw)", Format::Alaw),
+            ("", Format::Ulaw),
+        ] {
+            assert_eq!(format_for(native), format, "{native}");
+        }
+    }
+}

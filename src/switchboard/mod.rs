@@ -1,0 +1,244 @@
+//! Joins what Asterisk tells to the calls: events to their call, new channels to a new one.
+//!
+//! [`Switchboard::deliver`] runs on the task that reads the event WebSocket, so it looks things up and
+//! hands them on; all that takes time is the new call's own task.
+
+mod admission;
+mod live;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::ari::answer::Variable;
+use crate::ari::event::{Channel, ChannelState};
+use crate::ari::{Bridging, Event, Inventory, Request, Signal, Sink};
+use crate::audio::codec::Format;
+use crate::call::{self, Admitted, Agent, House, Mail, Refusal, Ring};
+use crate::store::Routing;
+use crate::tenancy::{AiProfile, CallId, Did, Route, mask};
+
+pub use admission::Settings;
+use admission::{decide, format_for};
+use live::Live;
+
+/// Finds the agent that a profile describes; `None`, and a log line, when it cannot be had.
+pub type Casting = Box<dyn Fn(&AiProfile) -> Option<Agent> + Send + Sync>;
+
+/// The daemon's calls. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Switchboard(Arc<Inner>);
+
+struct Inner {
+    house: Arc<House>,
+    routing: Routing,
+    casting: Casting,
+    settings: Settings,
+    live: Mutex<Live>,
+    connected: AtomicBool,
+    tasks: TaskTracker,
+}
+
+/// Why a call is not let in, and what is known of it for its record.
+type Refused = (Refusal, Option<(Arc<Route>, Did)>);
+
+impl Switchboard {
+    pub fn new(house: Arc<House>, routing: Routing, casting: Casting, settings: Settings) -> Switchboard {
+        let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
+        Switchboard(Arc::new(Inner { house, routing, casting, settings, live, connected, tasks }))
+    }
+
+    /// Do events flow?
+    pub fn is_connected(&self) -> bool {
+        self.0.connected.load(Relaxed)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.0.live().is_draining()
+    }
+
+    /// Calls under way, those that are being refused included.
+    pub fn live_calls(&self) -> usize {
+        self.0.live().len()
+    }
+
+    /// Takes no more calls, lets those under way go on until `patience` is over, then ends them politely.
+    pub async fn drain(&self, patience: Duration) {
+        self.0.live().drain();
+        self.0.tasks.close();
+        info!(calls = self.live_calls(), patience_s = patience.as_secs(), "draining");
+        if tokio::time::timeout(patience, self.0.tasks.wait()).await.is_ok() {
+            return;
+        }
+        warn!(calls = self.live_calls(), "the calls that are left are ended");
+        self.0.live().deliver_to_all(|| Mail::End);
+        if tokio::time::timeout(GOODBYES, self.0.tasks.wait()).await.is_err() {
+            error!(calls = self.live_calls(), "calls did not end in time");
+        }
+    }
+}
+
+/// A goodbye, its guard and the teardown take this long at most.
+const GOODBYES: Duration = Duration::from_secs(20);
+
+impl Sink for Switchboard {
+    fn deliver(&self, signal: Signal) {
+        match signal {
+            Signal::Connected(inventory) => self.reconcile(&inventory),
+            Signal::Disconnected => self.0.connected.store(false, Relaxed),
+            Signal::Event(event) => self.route(event),
+        }
+    }
+}
+
+impl Switchboard {
+    fn route(&self, event: Event) {
+        if let Event::StasisStart { channel, .. } = &event
+            && !self.0.live().knows(&channel.id)
+        {
+            return self.welcome(channel);
+        }
+        if let Event::ApplicationReplaced { application } = &event {
+            error!(%application, "another program has taken the Stasis application's name: this one gets no calls");
+            self.0.connected.store(false, Relaxed);
+            return;
+        }
+        let id = match &event {
+            Event::BridgeDestroyed { bridge_id } => bridge_id.clone(),
+            other => other.channel_id().unwrap_or_default().to_owned(),
+        };
+        self.0.live().deliver(&id, Mail::Event(event));
+    }
+
+    /// A channel that nobody knows has entered the application.
+    fn welcome(&self, channel: &Channel) {
+        if channel.is_external_media() {
+            // Its call is over: it came into being after all was thought to be gone.
+            return self.ask_of_asterisk(Request::hang_up(&channel.id, crate::ari::Reason::NormalClearing));
+        }
+        if channel.state == ChannelState::Up {
+            // It was answered by a daemon that is no more, or by the dialplan, which goes on with it.
+            warn!(channel = %channel.id, "an answered call that nobody knows goes back to the dialplan");
+            return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
+        }
+        let id = CallId::new();
+        let Some(mailbox) = self.0.live().begin(id, &channel.id) else { return };
+        let since = Instant::now();
+        let caller = Some(channel.caller.number.clone()).filter(|number| !number.is_empty());
+        let span = info_span!("call", call_id = %id, tenant_id = tracing::field::Empty);
+        span.in_scope(|| {
+            info!(
+                channel = %channel.id,
+                caller = %mask(caller.as_deref().unwrap_or("withheld")),
+                called = %mask(&channel.dialplan.exten),
+                "call came in"
+            );
+        });
+        let house = &self.0.house;
+        let bridging = Bridging::new(since, &id.to_string(), &channel.id, &house.app, house.set_up);
+        let ring = Ring { id, channel: channel.id.clone(), caller, bridging, mailbox, since };
+        let (switchboard, called) = (self.clone(), channel.dialplan.exten.clone());
+        self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
+    }
+
+    async fn attend(self, ring: Ring, called: String) {
+        let presence = Presence(self.0.clone(), ring.id);
+        gauge!("vca_calls_live").set(self.live_calls() as f64);
+        let house = self.0.house.clone();
+        match self.admit(&ring, &called).await {
+            Ok(admitted) => call::answer(ring, house, admitted).await,
+            Err((refusal, known)) => {
+                counter!("vca_refusals_total", "reason" => refusal.word()).increment(1);
+                warn!(called = %mask(&called), reason = refusal.word(), cause = refusal.reason().code(), "call refused");
+                call::refuse(ring, house, refusal, known).await;
+            }
+        }
+        drop(presence);
+    }
+
+    async fn admit(&self, ring: &Ring, called: &str) -> Result<Admitted, Refused> {
+        let did: Did = called.parse().map_err(|_| (Refusal::UnknownNumber, None))?;
+        let (route, format) = tokio::join!(self.0.routing.resolve(&did), self.format_of(&ring.channel));
+        let route = route.map_err(|error| {
+            error!(%error, "the called number cannot be looked up");
+            (Refusal::NoDatabase, None)
+        })?;
+        let tenant = route.as_ref().map(|route| route.tenant.id);
+        if let Some(tenant) = tenant {
+            tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
+        }
+        {
+            let mut live = self.0.live();
+            let decision = decide(route.as_deref(), live.standing(tenant), &self.0.settings);
+            decision.map_err(|refusal| (refusal, route.clone().map(|route| (route, did.clone()))))?;
+            if let Some(tenant) = tenant {
+                live.assign(ring.id, tenant);
+            }
+        }
+        let agent = |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.casting)(profile));
+        match route.map(|route| (agent(&route), route)) {
+            Some((Some(agent), route)) => Ok(Admitted { called: did, route, agent: Arc::new(agent), format }),
+            Some((None, route)) => Err((Refusal::NoAgent, Some((route, did)))),
+            None => Err((Refusal::UnknownNumber, None)),
+        }
+    }
+
+    /// Asks Asterisk how the caller's audio comes in. When it does not say, every trunk speaks mu-law.
+    async fn format_of(&self, channel: &str) -> Format {
+        let asked = self.0.house.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
+        asked.map_or(Format::Ulaw, |Variable { value }| format_for(&value))
+    }
+
+    /// Events flow again. Calls learn what is left of them; what belongs to nobody is taken in or cleared away.
+    fn reconcile(&self, inventory: &Arc<Inventory>) {
+        self.0.connected.store(true, Relaxed);
+        self.0.live().deliver_to_all(|| Mail::Reconciled(inventory.clone()));
+        let unknown = |id: &&String| !self.0.live().knows(id);
+        for bridge in inventory.bridges.iter().filter(unknown).filter(|id| id.starts_with("vca-")) {
+            self.ask_of_asterisk(Request::destroy_bridge(bridge));
+        }
+        for channel in inventory.channels.iter().filter(unknown).cloned() {
+            let switchboard = self.clone();
+            self.0.tasks.spawn(async move {
+                let asked = switchboard.0.house.asterisk.ask::<Channel>(Request::channel(&channel)).await;
+                match asked {
+                    Ok(channel) if !switchboard.0.live().knows(&channel.id) => switchboard.welcome(&channel),
+                    Ok(_) => {}
+                    Err(error) => warn!(%channel, %error, "a channel that nobody knows cannot be looked at"),
+                }
+            });
+        }
+    }
+
+    fn ask_of_asterisk(&self, request: Request) {
+        let asterisk = self.0.house.asterisk.clone();
+        self.0.tasks.spawn(async move {
+            let operation = request.operation;
+            if let Err(error) = asterisk.send(request).await
+                && !error.is_gone()
+            {
+                warn!(operation, %error, "Asterisk does not clear away what belongs to nobody");
+            }
+        });
+    }
+}
+
+/// A call's place in the map, for as long as its task runs, even if it panics.
+struct Presence(Arc<Inner>, CallId);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.live().end(self.1);
+        gauge!("vca_calls_live").set(self.0.live().len() as f64);
+    }
+}
+
+impl Inner {
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,123 @@
+//! Speech on this machine by the espeak-ng program: many languages, robotic, first sound in some 30 ms.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+
+use super::{Pieces, Tts, Voice, pcm, text};
+use crate::engine::EngineError;
+use crate::engine::process::Program;
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The voice of those who ask for none and name no language. `en-us` by default.
+    pub voice: String,
+    /// Words a minute, 80 to 450. 165 by default.
+    pub speed: u16,
+    /// How much of a text is spoken, in characters; the rest is cut off. 2000 by default.
+    pub max_chars: usize,
+    /// How many utterances may be made at once; others wait. 8 by default.
+    pub max_processes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { voice: "en-us".into(), speed: 165, max_chars: 2_000, max_processes: 8 }
+    }
+}
+
+pub struct Espeak {
+    program: Program,
+    settings: Settings,
+}
+
+impl Espeak {
+    pub fn new(settings: Settings) -> Espeak {
+        Espeak { program: Program::new("espeak-ng", "espeak-ng", settings.max_processes), settings }
+    }
+
+    async fn say(&self, words: Arc<str>, voice: Voice) -> Result<Pieces, EngineError> {
+        let name = match (voice.name, voice.language) {
+            (Some(name), _) => name.to_string(),
+            (None, Some(language)) => voice_for(&language),
+            (None, None) => self.settings.voice.clone(),
+        };
+        let speed = self.settings.speed.clamp(80, 450).to_string();
+        // -b 1: the text is UTF-8, whatever the locale says.
+        let args = ["--stdout", "--stdin", "-b", "1", "-s", &speed, "-v", &name].map(OsString::from);
+        let words = Bytes::copy_from_slice(text::cut(&words, self.settings.max_chars).as_bytes());
+        pcm::wav(self.program.stream(&args, words).await?).await
+    }
+
+    async fn try_out(&self) -> Result<String, EngineError> {
+        let version = self.program.run(&["--version".into()], Bytes::new()).await?;
+        let version = String::from_utf8_lossy(&version);
+        let version = version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        Ok(format!("espeak-ng {}, {}", version.unwrap_or("?"), pcm::tried_out(self).await?))
+    }
+}
+
+impl Tts for Espeak {
+    fn name(&self) -> &'static str {
+        "espeak"
+    }
+
+    fn speak(&self, words: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.say(words, voice).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.try_out().boxed()
+    }
+}
+
+/// espeak's voice for a language. Where a tag and espeak agree, which is most, it is the tag itself.
+fn voice_for(tag: &str) -> String {
+    let tag = tag.replace('_', "-").to_lowercase();
+    let mut parts = tag.split('-');
+    let language = parts.next().unwrap_or_default();
+    let region = parts.find(|part| part.len() == 2 || part.len() == 3).unwrap_or_default();
+    let voice = match (language, region) {
+        ("en", "gb" | "uk" | "ie" | "au" | "nz" | "za" | "in") => "en-gb",
+        ("en", _) => "en-us",
+        ("fr", "be") => "fr-be",
+        ("fr", "ch") => "fr-ch",
+        ("fr", _) => "fr-fr",
+        ("es", "" | "es") => "es",
+        ("es", _) => "es-419",
+        ("pt", "br") => "pt-br",
+        ("zh", "hk") => "yue",
+        ("zh", _) => "cmn",
+        ("no" | "nn", _) => "nb",
+        (language, _) => language,
+    };
+    voice.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_become_voices() {
+        let pairs = [
+            ("en", "en-us"),
+            ("en-GB", "en-gb"),
+            ("de-DE", "de"),
+            ("pt-BR", "pt-br"),
+            ("pt-PT", "pt"),
+            ("zh-Hans-CN", "cmn"),
+            ("es-MX", "es-419"),
+            ("fr_CH", "fr-ch"),
+            ("nb-NO", "nb"),
+        ];
+        for (tag, voice) in pairs {
+            assert_eq!(voice_for(tag), voice, "{tag}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Speech on this machine by the flite program: English only, a little more human than espeak.
+//!
+//! flite goes back in its output to correct the length there, for each sentence. On a pipe it then
+//! waits for itself for ever, so it is given a file in memory, and the utterance comes in one piece.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use serde::Deserialize;
+
+use super::{Pieces, Tts, Voice, pcm, text};
+use crate::engine::EngineError;
+use crate::engine::process::Program;
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The voice of those who ask for none: `slt`, `rms`, `awb`, `kal16` or `kal` (8 kHz). `slt` by default.
+    pub voice: String,
+    /// How much of a text is spoken, in characters; the rest is cut off. 2000 by default.
+    pub max_chars: usize,
+    /// How many utterances may be made at once; others wait. 8 by default.
+    pub max_processes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { voice: "slt".into(), max_chars: 2_000, max_processes: 8 }
+    }
+}
+
+pub struct Flite {
+    program: Program,
+    settings: Settings,
+}
+
+impl Flite {
+    pub fn new(settings: Settings) -> Flite {
+        Flite { program: Program::new("flite", "flite", settings.max_processes), settings }
+    }
+
+    async fn say(&self, words: Arc<str>, voice: Voice) -> Result<Pieces, EngineError> {
+        let name = voice.name.as_deref().unwrap_or(&self.settings.voice);
+        let args = ["-voice", name, "/dev/stdin", "/dev/stdout"].map(OsString::from);
+        let words = Bytes::copy_from_slice(text::cut(&words, self.settings.max_chars).as_bytes());
+        let sound = self.program.run_to_file(&args, words).await?;
+        pcm::wav(stream::once(async { Ok(Bytes::from(sound)) }).boxed()).await
+    }
+}
+
+impl Tts for Flite {
+    fn name(&self) -> &'static str {
+        "flite"
+    }
+
+    /// The language is English, whatever is asked for.
+    fn speak(&self, words: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.say(words, voice).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        async { Ok(format!("flite, {}", pcm::tried_out(self).await?)) }.boxed()
+    }
+}

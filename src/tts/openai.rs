@@ -1,0 +1,142 @@
+//! Speech by OpenAI, or by a server that speaks its API, streamed.
+//!
+//! <https://platform.openai.com/docs/api-reference/audio/createSpeech>: `pcm` is 24 kHz, 16-bit, mono,
+//! little-endian, without a header.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::{Pieces, Tts, Voice, pcm, text};
+use crate::engine::EngineError;
+use crate::engine::openai::Endpoint;
+
+const RATE: u32 = 24_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `tts-1` by default.
+    pub model: String,
+    /// The voice of those who ask for none. `alloy` by default.
+    pub voice: String,
+    /// How much of a text is spoken, in characters; the rest is cut off. 500 by default.
+    pub max_chars: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { model: "tts-1".into(), voice: "alloy".into(), max_chars: 500 }
+    }
+}
+
+pub struct OpenAi {
+    endpoint: Endpoint,
+    settings: Settings,
+}
+
+#[derive(Serialize)]
+struct Order<'a> {
+    model: &'a str,
+    voice: &'a str,
+    input: &'a str,
+    response_format: &'static str,
+}
+
+impl OpenAi {
+    pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
+        OpenAi { endpoint, settings }
+    }
+
+    async fn order(&self, words: Arc<str>, voice: Voice) -> Result<Pieces, EngineError> {
+        let order = Order {
+            model: &self.settings.model,
+            voice: voice.name.as_deref().unwrap_or(&self.settings.voice),
+            input: text::cut(words.trim(), self.settings.max_chars),
+            response_format: "pcm",
+        };
+        let response = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await?;
+        let endpoint = self.endpoint.clone();
+        let bytes = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
+        Ok(pcm::raw(RATE, bytes.boxed()))
+    }
+}
+
+impl Tts for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn speak(&self, words: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.order(words, voice).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.endpoint.probe(&self.settings.model).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::Clip;
+    use crate::engine::retry;
+    use crate::engine::vendor::{Step, Vendor, answer, begun, chunked};
+    use crate::tts::Resilient;
+
+    type Sound = Vec<Result<Clip, EngineError>>;
+
+    async fn spoken(answers: Vec<Vec<Step>>, words: &str) -> (Result<Sound, EngineError>, Vec<String>) {
+        let vendor = Vendor::start(answers).await;
+        let patience = retry::Settings { timeout_ms: 500, retries: 2, backoff_ms: 1, max_backoff_ms: 1 };
+        let engine =
+            Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), Settings::default())), patience, None);
+        let sound = match engine.speak(words.into(), Voice::default()).await {
+            Ok(pieces) => Ok(pieces.collect().await),
+            Err(error) => Err(error),
+        };
+        (sound, vendor.requests())
+    }
+
+    fn samples(sound: &Sound) -> Vec<i16> {
+        sound.iter().flatten().flat_map(|clip| clip.samples.to_vec()).collect()
+    }
+
+    #[tokio::test]
+    async fn orders_and_hears_odd_pieces() {
+        let (sound, requests) = spoken(vec![chunked(&[&[1], &[0, 2], &[0, 3, 0]])], " Hello. ").await;
+        assert_eq!(samples(&sound.expect("a sound")), [1, 2, 3]);
+        let body = requests[0].split("\r\n\r\n").nth(1).expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        let expected = serde_json::json!({
+            "model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm",
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn errors_are_overcome() {
+        let down = || answer("503 Oops", "{}");
+        let (sound, requests) = spoken(vec![down(), vec![Step::Stall], chunked(&[&[1, 0]])], "Hello.").await;
+        assert_eq!((samples(&sound.expect("a sound")), requests.len()), (vec![1], 3));
+    }
+
+    #[tokio::test]
+    async fn a_stall_or_reset_in_the_middle_is_the_last_item() {
+        for (step, expected) in [(Step::Stall, "timeout"), (Step::Reset, "temporary")] {
+            let mut steps = begun(&[&[1, 0]]);
+            steps.push(step);
+            let sound = spoken(vec![steps], "Hello.").await.0.expect("a sound that begins");
+            let [Ok(_), Err(error)] = sound.as_slice() else { panic!("{sound:?}") };
+            assert_eq!(error.outcome(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_without_asking() {
+        let (sound, requests) = spoken(vec![], "  ").await;
+        assert_eq!((sound, requests.len()), (Ok(vec![]), 0));
+    }
+}

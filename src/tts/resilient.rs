@@ -1,0 +1,51 @@
+//! An engine with its retries and the engine that stands in for it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+
+use super::{Pieces, Tts, Voice};
+use crate::engine::EngineError;
+use crate::engine::retry::{Kind, Policy, Settings};
+
+/// Asks an engine as patiently as its policy says, then its fallback. An utterance that breaks off in
+/// the middle is not begun again.
+pub struct Resilient {
+    engine: Arc<dyn Tts>,
+    policy: Policy,
+    fallback: Option<Arc<dyn Tts>>,
+}
+
+impl Resilient {
+    /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
+    pub fn new(engine: Arc<dyn Tts>, settings: Settings, fallback: Option<Arc<dyn Tts>>) -> Resilient {
+        let policy = Policy::new(Kind::Tts, engine.name(), settings);
+        Resilient { engine, policy, fallback }
+    }
+}
+
+impl Tts for Resilient {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn speak(&self, text: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        async move {
+            if text.trim().is_empty() {
+                return Ok(stream::empty().boxed());
+            }
+            let answer = self.policy.stream(|| self.engine.speak(text.clone(), voice.clone())).await;
+            match (&self.fallback, answer) {
+                // A voice's name means nothing to another engine.
+                (Some(fallback), Err(_)) => fallback.speak(text, Voice { name: None, ..voice }).await,
+                (_, answer) => answer,
+            }
+        }
+        .boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.policy.within(self.engine.probe()).boxed()
+    }
+}

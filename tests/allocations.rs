@@ -1,0 +1,112 @@
+//! The 20 ms path allocates nothing: shown by an allocator that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
+use vca::audio::resample::convert;
+use vca::media::{Hearing, Leg, LegConfig, Path, Port, SpeechTag, link};
+use vca::rtp::packet::{HEADER, Packet, write_header};
+
+use super::support::clips;
+
+/// Counts what each thread takes from the heap and gives back to it.
+struct Counting;
+
+thread_local! {
+    static TOUCHES: Cell<u64> = const { Cell::new(0) };
+}
+
+fn touch() {
+    // A thread that is ending has no counter any more; nobody asks for it then.
+    let _ = TOUCHES.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        touch();
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        touch();
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        touch();
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A caller's packets: speech with pauses, every twentieth lost and every thirtieth out of order.
+fn packets(format: Format) -> Vec<Vec<u8>> {
+    let speech = convert(&clips::flite("I would like to make an appointment, please.", "slt"), format.rate());
+    let mut samples = speech.samples.to_vec();
+    samples.resize(samples.len() + format.rate() as usize, 0);
+    let mut encoder = Encoder::new(format);
+    let mut payload = [0; MAX_PAYLOAD];
+    let mut packets = Vec::new();
+    for (n, frame) in samples.chunks_exact(format.frame_len()).enumerate() {
+        let len = encoder.encode(frame, &mut payload);
+        let mut header = [0; HEADER];
+        let packet = Packet {
+            marker: false,
+            payload_type: format.payload_type(),
+            sequence: n as u16,
+            timestamp: n as u32 * format.clock() / 50,
+            ssrc: 1,
+            payload: &[],
+        };
+        write_header(&mut header, &packet);
+        packets.push([&header[..], &payload[..len]].concat());
+    }
+    (1..packets.len()).filter(|n| n % 30 == 7).for_each(|n| packets.swap(n, n - 1));
+    packets.into_iter().enumerate().filter(|(n, _)| n % 20 != 13).map(|(_, packet)| packet).collect()
+}
+
+/// What the media thread takes from the heap while a caller speaks and the agent does.
+fn touches(format: Format) -> u64 {
+    let (mut port, back) = link(format);
+    let mut leg = Leg::new(LegConfig::new(format), back);
+    let answer: Arc<[i16]> = vec![700; 6 * format.rate() as usize].into();
+    assert!(port.play(SpeechTag(1), answer, true));
+    let (packets, mut now) = (packets(format), Instant::now());
+    let mut hearing = Hearing::new(format.rate());
+    let mut counted = 0;
+    for (n, packet) in packets.iter().enumerate() {
+        now += Duration::from_millis(20);
+        let before = TOUCHES.get();
+        leg.receive(packet, now);
+        assert!(!leg.tick(now, 1).is_empty());
+        // The first frames are not the steady state: codecs and detectors settle.
+        if n >= 10 {
+            counted += TOUCHES.get() - before;
+        }
+        attend(&mut port, &mut hearing);
+    }
+    assert!(hearing.end() > 0, "nothing was heard");
+    counted
+}
+
+/// The call's side, whose allocations do not count.
+fn attend(port: &mut Port, hearing: &mut Hearing) {
+    while port.next_event().is_some() {}
+    port.fetch(hearing);
+}
+
+#[test]
+fn a_frame_in_and_out_allocates_nothing() {
+    for format in Format::ALL {
+        assert_eq!(touches(format), 0, "heap operations on the 20 ms path of {}", format.name());
+    }
+}

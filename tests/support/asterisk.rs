@@ -1,0 +1,290 @@
+//! An Asterisk of one's own: the files of `asterisk/` with their placeholders filled, free ports, its own
+//! folders. Any number may run side by side.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::sandbox::{Program, RunFolder, Sandbox};
+use super::{http, ports, wait};
+
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const RTP_PORTS: u16 = 600;
+
+/// Files that Asterisk misses loudly and that may be empty.
+const EMPTY_FILES: [&str; 9] =
+    ["acl", "ccss", "cdr", "cel", "features", "indications", "pjproject", "udptl", "websocket_client"];
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address that SIP and RTP bind to. Anything but loopback is for a person's softphone.
+    pub bind: Ipv4Addr,
+    /// SIP port; a free one when absent.
+    pub sip_port: Option<u16>,
+    /// Calls from here come over `tata-trunk`: ulaw and alaw.
+    pub trunk: Ipv4Addr,
+    /// Calls from here come over a trunk that carries opus, slin16 and g722 as well.
+    pub wideband_trunk: Ipv4Addr,
+    /// The name of a softphone's account. Its password is made at the start.
+    pub phone: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            bind: Ipv4Addr::LOCALHOST,
+            sip_port: None,
+            trunk: Ipv4Addr::LOCALHOST,
+            wideband_trunk: Ipv4Addr::new(127, 0, 0, 2),
+            phone: "phone".to_owned(),
+        }
+    }
+}
+
+/// A running Asterisk; stopped, and its folder deleted, when dropped.
+#[derive(Debug)]
+pub struct Asterisk {
+    // Dropped in this order: the program before the folder that it runs in.
+    program: Option<Program>,
+    folder: RunFolder,
+    sandbox: Sandbox,
+    options: Options,
+    sip_port: u16,
+    http_port: u16,
+    ari_password: String,
+    phone_password: String,
+}
+
+impl Asterisk {
+    /// Starts one and waits until its modules are loaded and ARI answers.
+    ///
+    /// # Panics
+    /// When it is not ready within 30 seconds; with the end of its log.
+    pub fn start(sandbox: &Sandbox, options: Options) -> Asterisk {
+        let mut asterisk = Asterisk {
+            program: None,
+            folder: sandbox.run_folder("asterisk"),
+            sandbox: sandbox.clone(),
+            sip_port: options.sip_port.unwrap_or_else(ports::free),
+            http_port: ports::free(),
+            ari_password: secret(),
+            phone_password: secret(),
+            options,
+        };
+        asterisk.configure();
+        asterisk.launch();
+        asterisk
+    }
+
+    /// The base that ARI clients are given, such as `http://127.0.0.1:8088`.
+    pub fn ari_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    pub fn ari_user(&self) -> &'static str {
+        "vca"
+    }
+
+    pub fn ari_password(&self) -> &str {
+        &self.ari_password
+    }
+
+    pub fn sip_port(&self) -> u16 {
+        self.sip_port
+    }
+
+    /// Where calls are sent to: the bound address, or loopback when it is bound everywhere.
+    pub fn sip_address(&self) -> Ipv4Addr {
+        if self.options.bind.is_unspecified() { Ipv4Addr::LOCALHOST } else { self.options.bind }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The password of the account `Options::phone`.
+    pub fn phone_password(&self) -> &str {
+        &self.phone_password
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// What Asterisk's command line prints for `command`; empty when Asterisk does not run.
+    pub fn cli(&self, command: &str) -> String {
+        let config = format!("{}/etc/asterisk.conf", self.folder.inside);
+        let output = self.sandbox.command("asterisk").args(["-C", &config, "-rx", command]).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    }
+
+    /// What ARI says to a GET, such as `channels`; `None` when it gives no good answer.
+    pub fn ari(&self, path: &str) -> Option<Value> {
+        let (user, password) = (self.ari_user(), self.ari_password());
+        let (status, body) = http::get(self.http_port, &format!("/ari/{path}?api_key={user}:{password}"))?;
+        if status == 200 { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// The names of all channels.
+    ///
+    /// # Panics
+    /// When ARI does not answer.
+    pub fn channels(&self) -> Vec<String> {
+        self.list("channels", "name")
+    }
+
+    /// The ids of all bridges.
+    ///
+    /// # Panics
+    /// When ARI does not answer.
+    pub fn bridges(&self) -> Vec<String> {
+        self.list("bridges", "id")
+    }
+
+    /// Waits until no channel and no bridge is left; whatever is left after `patience` otherwise.
+    pub fn becomes_idle(&self, patience: Duration) -> Result<(), String> {
+        let idle = || self.channels().is_empty() && self.bridges().is_empty();
+        if wait::until_true(patience, idle) {
+            return Ok(());
+        }
+        Err(format!("Asterisk still has channels {:?} and bridges {:?}", self.channels(), self.bridges()))
+    }
+
+    /// Whether an application is connected.
+    pub fn has_application(&self, name: &str) -> bool {
+        self.ari(&format!("applications/{name}")).is_some()
+    }
+
+    /// The full log so far.
+    pub fn log(&self) -> String {
+        self.folder.read("log/full")
+    }
+
+    /// Ends it as a crash would: its calls are gone and nobody is told.
+    pub fn kill(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            program.kill();
+        }
+    }
+
+    /// Starts it again with the same ports and passwords, after [`kill`](Self::kill) or without.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    fn list(&self, resource: &str, key: &str) -> Vec<String> {
+        let answer = self.ari(resource).unwrap_or_else(|| panic!("ARI does not list {resource}"));
+        let items = answer.as_array().into_iter().flatten();
+        items.filter_map(|item| item[key].as_str().map(str::to_owned)).collect()
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.program.as_mut().is_some_and(Program::is_running)
+    }
+
+    fn launch(&mut self) {
+        let config = format!("{}/etc/asterisk.conf", self.folder.inside);
+        self.program = Some(self.sandbox.start(&self.folder, "asterisk", &["-f", "-n", "-C", &config]));
+        // ARI answers before the channel drivers are there: the trunk's endpoint is what says "ready".
+        let ready = wait::until_true(START_PATIENCE, || {
+            !self.is_running() || self.ari("endpoints/PJSIP/tata-trunk").is_some()
+        });
+        let booted = ready && self.cli("core waitfullybooted").contains("fully booted");
+        assert!(booted, "Asterisk did not start:\n{}\n{}", self.folder.read("output"), tail(&self.log(), 30));
+    }
+
+    fn configure(&self) {
+        for name in ["etc", "lib/keys", "spool", "run", "log"] {
+            fs::create_dir_all(self.folder.path(name)).expect("the run folder can be written");
+        }
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let site = repository.join("asterisk");
+        let overlay = repository.join("tests/support/asterisk");
+        for name in ["pjsip", "extensions", "ari", "http", "rtp"] {
+            let mut text = read(&site.join(format!("{name}.conf")));
+            for (from, to) in self.moved(name) {
+                assert!(
+                    text.contains(from),
+                    "asterisk/{name}.conf has no {from:?} to put {to:?} in its place"
+                );
+                text = text.replace(from, &to);
+            }
+            text.push_str(
+                &fs::read_to_string(overlay.join(format!("{name}_overlay.conf"))).unwrap_or_default(),
+            );
+            self.write_config(name, &text);
+        }
+        for name in ["asterisk", "modules", "logger"] {
+            self.write_config(name, &read(&overlay.join(format!("{name}.conf"))));
+        }
+        for name in EMPTY_FILES {
+            self.write_config(name, "");
+        }
+    }
+
+    /// What is moved so that several can run side by side: addresses and ports, nothing else.
+    fn moved(&self, file: &str) -> Vec<(&'static str, String)> {
+        let first = ports::block(RTP_PORTS);
+        match file {
+            "pjsip" => vec![("bind=0.0.0.0:5060", format!("bind={}:{}", self.options.bind, self.sip_port))],
+            "http" => vec![("bindport=8088", format!("bindport={}", self.http_port))],
+            "rtp" => vec![
+                ("rtpstart=10000", format!("rtpstart={first}")),
+                ("rtpend=20000", format!("rtpend={}", first + RTP_PORTS)),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    fn write_config(&self, name: &str, text: &str) {
+        let values = [
+            ("TRUNK_HOST", "127.0.0.1:9".to_owned()),
+            ("TRUNK_NETWORK", self.options.trunk.to_string()),
+            ("TRUNK_USERNAME", "account".to_owned()),
+            ("TRUNK_PASSWORD", "unused".to_owned()),
+            ("WIDEBAND_NETWORK", self.options.wideband_trunk.to_string()),
+            ("ARI_USERNAME", self.ari_user().to_owned()),
+            ("ARI_PASSWORD", self.ari_password.clone()),
+            ("PHONE_USERNAME", self.options.phone.clone()),
+            ("PHONE_PASSWORD", self.phone_password.clone()),
+            ("RUN", self.folder.inside.clone()),
+            ("MODULES", self.modules()),
+        ];
+        let filled = values
+            .iter()
+            .fold(text.to_owned(), |text, (key, value)| text.replace(&format!("@@{key}@@"), value));
+        let left = filled.lines().find(|line| line.contains("@@") && !line.starts_with(';'));
+        assert!(left.is_none(), "{name}.conf has a placeholder that nobody fills: {left:?}");
+        self.folder.write(&format!("etc/{name}.conf"), &filled);
+    }
+
+    /// Where the modules lie, as seen from inside; the folder is named for the machine's architecture.
+    fn modules(&self) -> String {
+        let libraries = self.sandbox.outside("/usr/lib");
+        let entries = fs::read_dir(&libraries).expect("the sandbox has a /usr/lib").flatten();
+        let found = entries
+            .map(|entry| entry.path().join("asterisk/modules"))
+            .chain([libraries.join("asterisk/modules")])
+            .find(|path| path.is_dir())
+            .expect("the sandbox has Asterisk's modules");
+        let below = found.strip_prefix(&libraries).expect("it was found there");
+        format!("/usr/lib/{}", below.display())
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}
+
+fn secret() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

@@ -1,0 +1,139 @@
+//! A whole call in one piece: sipp signals, the scripted caller talks.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use vca::sim::{Caller, Codec, Conversation, Running, Step};
+
+use super::asterisk::Asterisk;
+use super::sipp::{Dial, Progress, Side, SipCall};
+
+/// What is to be called, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub to: String,
+    pub from: String,
+    pub codec: Codec,
+    pub script: Vec<Step>,
+    pub suppress_silence: bool,
+    /// After this the caller hangs up whatever is said.
+    pub at_most: Duration,
+}
+
+impl Plan {
+    pub fn new(to: &str, codec: Codec, script: Vec<Step>) -> Plan {
+        let from = "4930123456".to_owned();
+        Plan {
+            to: to.to_owned(),
+            from,
+            codec,
+            script,
+            suppress_silence: false,
+            at_most: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A call that is over.
+#[derive(Debug)]
+pub struct Report {
+    /// Final SIP status: 200 when it was answered.
+    pub status: Option<u16>,
+    /// Who hung up; `None` for a call that was refused.
+    pub ended_by: Option<Side>,
+    /// When it was answered and when it ended, in the time of `conversation`.
+    pub answered: Option<Duration>,
+    pub ended: Option<Duration>,
+    /// From the INVITE to its final answer.
+    pub setup: Option<Duration>,
+    pub conversation: Conversation,
+    /// sipp's own log, for a failing test.
+    pub log: String,
+}
+
+impl Report {
+    /// From the 200 OK to the first packet that came.
+    pub fn answer_to_first_packet(&self) -> Option<Duration> {
+        Some(self.conversation.first_packet?.saturating_sub(self.answered?))
+    }
+
+    /// From the 200 OK to the first voiced sample that came.
+    pub fn answer_to_first_voice(&self) -> Option<Duration> {
+        Some(self.conversation.first_voiced()?.saturating_sub(self.answered?))
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Call {
+    sip: SipCall,
+    line: Running,
+    plan: Plan,
+    connected: bool,
+}
+
+impl Call {
+    /// Dials. Narrow-band codecs come over the narrow-band trunk, the others over the wideband one.
+    pub fn place(asterisk: &Asterisk, plan: Plan) -> Call {
+        let wideband = matches!(plan.codec, Codec::Slin16 | Codec::Opus);
+        let options = asterisk.options();
+        let from_address = if wideband { options.wideband_trunk } else { options.trunk };
+        let mut caller = Caller::bind(Ipv4Addr::LOCALHOST, plan.codec).expect("a free UDP port");
+        caller.suppress_silence = plan.suppress_silence;
+        let media = caller.address();
+        let line = caller.start(plan.script.clone());
+        let (from, to) = (plan.from.clone(), plan.to.clone());
+        let sip = SipCall::place(asterisk, &Dial { from_address, from, to, codec: plan.codec, media });
+        Call { sip, line, plan, connected: false }
+    }
+
+    /// Lets both sides know of each other; whether the call is over.
+    pub fn step(&mut self) -> bool {
+        let progress = self.sip.progress();
+        if let (false, Some(peer), Some(_)) = (self.connected, progress.media, progress.answered()) {
+            self.line.connect(peer);
+            self.connected = true;
+        }
+        let too_long = self.line.started().elapsed() > self.plan.at_most;
+        if !progress.is_over() && (self.line.has_hung_up() || too_long) {
+            self.sip.hang_up();
+            return true;
+        }
+        progress.is_over()
+    }
+
+    /// Hangs up now, whatever the script says.
+    pub fn hang_up(&mut self) {
+        self.sip.hang_up();
+    }
+
+    /// How far the signalling is.
+    pub fn progress(&self) -> Progress {
+        self.sip.progress()
+    }
+
+    /// Sees the call to its end.
+    pub fn finish(mut self) -> Report {
+        while !self.step() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let started = self.line.started();
+        let conversation = self.line.finish();
+        let progress = self.sip.progress();
+        let since = |at: Instant| at.saturating_duration_since(started);
+        Report {
+            status: progress.status.map(|status| status.0),
+            ended_by: progress.ended.map(|ended| ended.0),
+            answered: progress.answered().map(since),
+            ended: progress.ended.map(|ended| since(ended.1)),
+            setup: progress.status.zip(progress.invited).map(|((_, end), begin)| end - begin),
+            conversation,
+            log: self.sip.log(),
+        }
+    }
+}
+
+/// Places a call and sees it to its end.
+pub fn call(asterisk: &Asterisk, plan: Plan) -> Report {
+    Call::place(asterisk, plan).finish()
+}

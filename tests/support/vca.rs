@@ -1,0 +1,158 @@
+//! The daemon as a program: its command line, its environment and its log, all in this one place.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::asterisk::Asterisk;
+use super::{http, ports, wait};
+
+/// A daemon that has a database and an Asterisk, and does not run yet.
+#[derive(Debug, Clone)]
+pub struct Vca {
+    program: PathBuf,
+    admin_port: u16,
+    environment: Vec<(String, String)>,
+}
+
+impl Vca {
+    /// `folder` is where its SQLite database lies, unless `DATABASE_URL` is set by [`Vca::with`].
+    pub fn new(program: &Path, folder: &Path, asterisk: &Asterisk) -> Vca {
+        let admin_port = ports::free();
+        let database = format!("sqlite://{}", folder.join("vca.db").display());
+        let vca = Vca { program: program.to_owned(), admin_port, environment: Vec::new() };
+        vca.with("ARI_URL", &asterisk.ari_url())
+            .with("ARI_USERNAME", asterisk.ari_user())
+            .with("ARI_PASSWORD", asterisk.ari_password())
+            .with("DATABASE_URL", &database)
+            .with("VCA_ADMIN_LISTEN", &format!("127.0.0.1:{admin_port}"))
+            .with("VCA_LOG_FORMAT", "json")
+    }
+
+    /// One more variable of its environment; a later value covers an earlier one.
+    pub fn with(mut self, name: &str, value: &str) -> Vca {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs a subcommand to its end; what it printed, or, when it failed, its complaint.
+    pub fn cli(&self, args: &[&str]) -> Result<String, String> {
+        let output = self.command().args(args).output().map_err(|e| e.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        Err(format!("vca {} failed ({}): {}", args.join(" "), output.status, text(&output.stderr)))
+    }
+
+    /// Runs a subcommand with `--json` and reads what it prints.
+    pub fn cli_json(&self, args: &[&str]) -> Result<Value, String> {
+        let text = self.cli(&[args, &["--json"]].concat())?;
+        serde_json::from_str(&text)
+            .map_err(|e| format!("vca {} printed no JSON ({e}): {text}", args.join(" ")))
+    }
+
+    /// Migrates, and creates a tenant with one number and a default profile. The tenant's id.
+    pub fn create_tenant(&self, name: &str, did: &str, profile_settings: &Value) -> Result<String, String> {
+        self.cli(&["migrate"])?;
+        let tenant = self.cli_json(&["tenant", "create", "--name", name])?;
+        let id = tenant["id"].as_str().ok_or_else(|| format!("a tenant without id: {tenant}"))?.to_owned();
+        self.cli_json(&["number", "create", "--tenant", &id, "--did", did])?;
+        let settings = profile_settings.to_string();
+        let prompt = "You answer the telephone, briefly and kindly.";
+        self.cli_json(&[
+            "profile",
+            "create",
+            "--tenant",
+            &id,
+            "--name",
+            "demo",
+            "--role",
+            "receptionist",
+            "--default",
+            "--system-prompt",
+            prompt,
+            "--settings",
+            &settings,
+        ])?;
+        Ok(id)
+    }
+
+    /// Starts the daemon and waits until it is ready to take calls.
+    pub fn serve(&self) -> Result<Daemon, String> {
+        let mut command = self.command();
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
+        let log = follow(&mut child);
+        let mut daemon = Daemon { child, log };
+        let mut ended = None;
+        let ready = wait::until_true(Duration::from_secs(30), || {
+            ended = daemon.child.try_wait().ok().flatten();
+            ended.is_some() || http::status(self.admin_port, "/readyz") == Some(200)
+        });
+        match ended {
+            Some(status) => Err(format!("vca serve ended at once: {status}")),
+            None if !ready => Err("vca serve was not ready within 30 s".to_owned()),
+            None => Ok(daemon),
+        }
+    }
+
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// A running daemon; told to stop, and killed if it does not, when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// Each line of its log as it comes: JSON, or a string where a line is none.
+    pub log: Receiver<Value>,
+}
+
+impl Daemon {
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.signal(Signal::TERM);
+        if !wait::until_true(Duration::from_secs(10), || !matches!(self.child.try_wait(), Ok(None))) {
+            self.kill();
+        }
+    }
+}
+
+fn follow(child: &mut Child) -> Receiver<Value> {
+    let (sender, receiver) = channel();
+    let output = child.stdout.take().expect("it was piped");
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            // Read on without a listener too: a full pipe would stop the daemon.
+            let _ = sender.send(value);
+        }
+    });
+    receiver
+}

@@ -1,0 +1,22 @@
+//! Waiting for something to become true, with a deadline.
+
+use std::time::{Duration, Instant};
+
+/// Asks every 5 ms until there is an answer; `None` after `patience`.
+pub fn until<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Like [`until`], for a yes or no: whether it became true in time.
+pub fn until_true(patience: Duration, mut ask: impl FnMut() -> bool) -> bool {
+    until(patience, || ask().then_some(())).is_some()
+}
