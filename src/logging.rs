@@ -1,9 +1,9 @@
-//! The daemon's log: lines on standard error, as JSON for machines or as text for people, each with the
+//! The daemon's log: lines on standard output, as JSON for machines or as text for people, each with the
 //! fields of the spans that it came from, so that the call and the tenant are in every line.
 //!
 //! It does not know what is logged; that numbers are masked and secrets left out is the writers' duty.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, stdout};
 use std::panic;
 
 use tracing::{Subscriber, error};
@@ -20,11 +20,11 @@ pub fn start(settings: &Log) {
     let pretty = match settings.format {
         LogFormat::Json => false,
         LogFormat::Pretty => true,
-        LogFormat::Auto => stderr().is_terminal(),
+        LogFormat::Auto => stdout().is_terminal(),
     };
     // The filter was examined with the configuration; what is wrong in it is left out.
     let filter = EnvFilter::new(&settings.filter);
-    let lines = if pretty { text(stderr, stderr().is_terminal()) } else { json(stderr) };
+    let lines = if pretty { text(stdout, stdout().is_terminal()) } else { json(stdout) };
     if registry().with(lines.with_filter(filter)).try_init().is_ok() {
         log_panics();
     }
