@@ -1,1 +1,139 @@
-//! To be furnished.
+//! The command line: the daemon, and the operator's tools beside it.
+//!
+//! A command reads its arguments, asks the rooms and prints; it decides nothing that a room decides.
+
+mod call;
+mod configuration;
+mod doctor;
+mod failure;
+mod number;
+mod output;
+mod profile;
+mod serve;
+mod settings;
+mod table;
+mod tenant;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Loaded, Need, examine};
+use crate::store::Store;
+use failure::Failure;
+use output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   failed; of doctor: something is wrong
+  2   the command line cannot be understood
+  64  the configuration has faults
+  65  a value is not acceptable
+  66  not found
+  69  the database or another server is not available, or `vca migrate` has yet to run
+  73  it exists already
+
+The configuration comes from --config, otherwise from /etc/vca/vca.toml, and from the environment;
+`vca config check` shows what takes effect.";
+
+/// A voice agent for Asterisk.
+#[derive(Debug, Parser)]
+#[command(name = "vca", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    /// The configuration file. Default: /etc/vca/vca.toml, if it is there.
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer calls, until SIGTERM or SIGINT.
+    Serve,
+    /// Bring the database's tables up to date.
+    Migrate,
+    /// The configuration.
+    #[command(subcommand)]
+    Config(configuration::Command),
+    /// Tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// Phone numbers.
+    #[command(subcommand)]
+    Number(number::Command),
+    /// AI profiles: who answers, and how.
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// The record of calls.
+    #[command(subcommand)]
+    Call(call::Command),
+    /// Find out what is wrong, and what to do about it.
+    Doctor,
+}
+
+impl Cli {
+    /// Runs the command; what fails is told on standard error.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
+        };
+        let mut output = Output::to_stdout(self.json);
+        match runtime.block_on(self.dispatch(&mut output)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        }
+    }
+
+    async fn dispatch(self, output: &mut Output<'_>) -> Result<(), Failure> {
+        let read = |need| examine(self.config.as_deref(), need).map_err(Failure::from);
+        match self.command {
+            Command::Serve => serve::run(read(Need::All)?.config).await,
+            Command::Migrate => migrate(&read(Need::Database)?.config, output).await,
+            Command::Config(command) => command.run(&read(Need::All)?, output),
+            Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
+            Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Profile(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
+            }
+        }
+    }
+}
+
+/// The database, whose tables have to be there.
+async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
+    let store = Store::open(&loaded.config.database).await?;
+    let pending = store.pending_migrations().await?;
+    if pending.is_empty() {
+        return Ok((store, loaded.config));
+    }
+    let source = loaded.effective.iter().find(|row| row.key == "database.url");
+    let source = source.map_or("default", |row| &*row.source);
+    let what = format!(
+        "the tables of the database are not up to date (it lacks {}): run `vca migrate`, or, if another database \
+         is meant, name that one (the URL of this one is from: {source})",
+        pending.join(", ")
+    );
+    Err(Failure::unavailable(what))
+}
+
+async fn migrate(config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+    let store = Store::open(&config.database).await?;
+    let taken = store.migrate().await?;
+    output.print(&taken, || match taken.as_slice() {
+        [] => "the database is up to date".to_owned(),
+        steps => format!("the database is up to date now; it took {}", steps.join(", ")),
+    })
+}

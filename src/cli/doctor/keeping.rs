@@ -1,0 +1,106 @@
+//! What is kept: the database and its tenants, and the state of conversations.
+
+use secrecy::ExposeSecret;
+
+use super::{Finding, patiently};
+use crate::state;
+use crate::store::{Backend, Settings, Store, StoreError};
+use crate::tenancy::{AiProfile, PhoneNumber, Tenant, TenantStatus};
+
+/// An active tenant and what answers its calls.
+#[derive(Debug, Clone)]
+pub struct Patient {
+    pub tenant: Tenant,
+    pub profile: Option<AiProfile>,
+    pub numbers: Vec<PhoneNumber>,
+}
+
+/// Is the database there, and are its tables? With them, who is in it.
+pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
+    const CHECK: &str = "database";
+    let store = match opened(settings).await {
+        Ok(store) => store,
+        Err(error) => return (vec![Finding::fail(CHECK, error, "see database.url (DATABASE_URL)")], Vec::new()),
+    };
+    let kind = match store.backend() {
+        Backend::Sqlite => "SQLite",
+        Backend::Postgres => "PostgreSQL",
+    };
+    let pending = match store.pending_migrations().await {
+        Ok(pending) => pending,
+        Err(error) => return (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
+    };
+    if !pending.is_empty() {
+        let problem = format!("{kind} answers, but its tables lack {}", pending.join(", "));
+        return (vec![Finding::fail(CHECK, problem, "run `vca migrate`")], Vec::new());
+    }
+    match patients(&store).await {
+        Ok(patients) => {
+            let seen = format!("{kind} answers; {} active tenants", patients.len());
+            (vec![Finding::ok(CHECK, seen)], patients)
+        }
+        Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
+    }
+}
+
+/// A database file that is not there is not made by looking at it.
+async fn opened(settings: &Settings) -> Result<Store, StoreError> {
+    let url = settings.url.expose_secret();
+    let path = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
+    let path = path.map(|path| path.split('?').next().unwrap_or(path));
+    if path.is_some_and(|path| !path.contains(":memory:") && !std::path::Path::new(path).exists()) {
+        return Err(StoreError::Unavailable {
+            what: "there is no such file yet: `vca migrate` makes it".to_owned(),
+        });
+    }
+    let store = Store::open(settings).await?;
+    store.ping().await?;
+    Ok(store)
+}
+
+async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {
+    let mut patients = Vec::new();
+    for tenant in store.tenants().await?.into_iter().filter(|it| it.status == TenantStatus::Active) {
+        let scope = store.scope(tenant.id);
+        let (profile, numbers) = (scope.default_profile().await?, scope.numbers().await?);
+        patients.push(Patient { tenant, profile, numbers });
+    }
+    Ok(patients)
+}
+
+/// Does Redis answer, if there is to be one?
+pub async fn state(settings: &state::Settings) -> Finding {
+    const CHECK: &str = "conversation state";
+    let remedy = "start Redis, or correct state.redis_url (REDIS_URL); until then state is kept in memory";
+    if settings.redis_url.is_none() {
+        return Finding::ok(CHECK, "in memory, as no Redis is configured");
+    }
+    let ping = async { state::connect(settings).await?.ping().await };
+    match patiently(ping).await {
+        Ok(Ok(())) => Finding::ok(CHECK, "Redis answers"),
+        Ok(Err(error)) => Finding::warn(CHECK, error, remedy),
+        Err(slow) => Finding::warn(CHECK, slow, remedy),
+    }
+}
+
+/// Can each active tenant be called, and does someone answer?
+pub fn tenants(patients: &[Patient]) -> Vec<Finding> {
+    patients.iter().map(tenant).collect()
+}
+
+fn tenant(Patient { tenant, profile, numbers }: &Patient) -> Finding {
+    let check = format!("tenant {}", tenant.name);
+    let id = tenant.id;
+    let active = numbers.iter().filter(|number| number.is_active).count();
+    match profile {
+        None => Finding::fail(
+            check,
+            "it has no default profile: its calls are refused",
+            format!("vca profile create --tenant {id} --default …, or vca profile update NAME --tenant {id} --default"),
+        ),
+        Some(_) if active == 0 => {
+            Finding::warn(check, "it has no active number", format!("vca number create --tenant {id} --did +…"))
+        }
+        Some(profile) => Finding::ok(check, format!("{active} active numbers; {:?} answers", profile.name)),
+    }
+}

@@ -1,0 +1,99 @@
+//! `vca doctor`: looks at everything that a call needs, and says what to do where something is wrong.
+//!
+//! Each examination answers with findings, a line each. A new one is added to [`examine`].
+
+mod asterisk;
+mod engines;
+mod keeping;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::table::printable;
+use crate::config::Config;
+
+/// How long one examination may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What was found about one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub check: String,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+pub enum Verdict {
+    /// It works; what was seen.
+    Ok { seen: String },
+    /// Calls can be taken, but not all, or not well.
+    Warn { problem: String, remedy: String },
+    /// No call can be taken, or those of one tenant cannot.
+    Fail { problem: String, remedy: String },
+}
+
+impl Finding {
+    pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Finding {
+        Finding { check: check.into(), verdict: Verdict::Ok { seen: seen.into() } }
+    }
+
+    pub fn warn(check: impl Into<String>, problem: impl ToString, remedy: impl Into<String>) -> Finding {
+        let verdict = Verdict::Warn { problem: problem.to_string(), remedy: remedy.into() };
+        Finding { check: check.into(), verdict }
+    }
+
+    pub fn fail(check: impl Into<String>, problem: impl ToString, remedy: impl Into<String>) -> Finding {
+        let verdict = Verdict::Fail { problem: problem.to_string(), remedy: remedy.into() };
+        Finding { check: check.into(), verdict }
+    }
+}
+
+/// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
+pub async fn run(config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+    let findings = examine(config).await;
+    output.print(&findings, || text(&findings))?;
+    let failed = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Fail { .. }));
+    if failed { Err(Failure::said()) } else { Ok(()) }
+}
+
+/// All findings. What stands on something that is missing is not looked at.
+async fn examine(config: &Config) -> Vec<Finding> {
+    let (mut findings, practice) = keeping::database(&config.database).await;
+    findings.push(keeping::state(&config.state).await);
+    findings.extend(asterisk::examine(&config.ari).await);
+    findings.extend(engines::examine(&config.engines(), &practice).await);
+    findings.extend(keeping::tenants(&practice));
+    findings
+}
+
+/// Awaits an examination, but not for ever.
+async fn patiently<T>(examination: impl Future<Output = T>) -> Result<T, String> {
+    let limit = format!("no answer within {} s", PATIENCE.as_secs());
+    tokio::time::timeout(PATIENCE, examination).await.map_err(|_| limit)
+}
+
+fn text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.check.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { check, verdict } in findings {
+        let (word, found, remedy) = match verdict {
+            Verdict::Ok { seen } => ("ok  ", seen, None),
+            Verdict::Warn { problem, remedy } => ("warn", problem, Some(remedy)),
+            Verdict::Fail { problem, remedy } => ("FAIL", problem, Some(remedy)),
+        };
+        let _ = writeln!(text, "{word}  {check:width$}  {}", printable(found));
+        if let Some(remedy) = remedy {
+            let _ = writeln!(text, "      {:width$}  -> {}", "", printable(remedy));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! `vca profile`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::number::yes_or_no;
+use super::output::Output;
+use super::settings::SettingArgs;
+use super::table::{Sheet, Table, or_dash};
+use super::tenant;
+use crate::config::Config;
+use crate::store::{NewProfile, ProfileChanges, Store};
+use crate::tenancy::{AgentRole, AiProfile, ProfileId, Tenant};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a profile.
+    Create(Create),
+    /// List profiles.
+    List {
+        /// Id or name; all tenants when absent.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Show one profile.
+    Show(Which),
+    /// Change a profile.
+    Update(Update),
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Id or name.
+    #[arg(long)]
+    tenant: String,
+    #[arg(long)]
+    name: String,
+    #[arg(long, default_value = "receptionist")]
+    role: AgentRole,
+    #[command(flatten)]
+    prompt: Prompt,
+    /// Answer this tenant's calls, in place of the profile that does now.
+    #[arg(long)]
+    default: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Id, or name if only one has it.
+    profile: String,
+    /// Look among this tenant's profiles only. Id or name.
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Update {
+    #[command(flatten)]
+    which: Which,
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long)]
+    role: Option<AgentRole>,
+    #[command(flatten)]
+    prompt: Prompt,
+    /// Answer the tenant's calls, in place of the profile that does now; `false` leaves it without one.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
+    default: Option<bool>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Prompt {
+    /// What the agent is told about its task.
+    #[arg(long)]
+    system_prompt: Option<String>,
+    /// The same, from a file.
+    #[arg(long, value_name = "PATH")]
+    system_prompt_file: Option<PathBuf>,
+}
+
+/// A profile, and whose it is.
+#[derive(Debug, Serialize)]
+struct Owned {
+    #[serde(flatten)]
+    profile: AiProfile,
+    tenant_name: String,
+}
+
+impl Command {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let owned = match self {
+            Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
+            Command::Show(which) => which.find(store).await?,
+            Command::Create(create) => create.run(store, config).await?,
+            Command::Update(update) => update.run(store, config).await?,
+        };
+        output.print(&owned, || sheet(&owned))
+    }
+}
+
+impl Create {
+    async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
+        let system_prompt = self.prompt.text()?.ok_or_else(|| {
+            Failure::unacceptable("a profile needs a prompt: --system-prompt or --system-prompt-file")
+        })?;
+        let settings = self.settings.applied_to(Default::default(), config)?;
+        let tenant = tenant::find(store, &self.tenant).await?;
+        let scope = store.scope(tenant.id);
+        let new = NewProfile { name: self.name, role: self.role, system_prompt, is_default: false, settings };
+        let mut profile = scope.create_profile(new).await?;
+        if self.default {
+            // A change takes the place of the default there was; a creation would not.
+            let changes = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
+            profile = scope.update_profile(profile.id, changes).await?;
+        }
+        Ok(Owned { profile, tenant_name: tenant.name })
+    }
+}
+
+impl Update {
+    async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
+        let Owned { profile, tenant_name } = self.which.find(store).await?;
+        let settings = if self.settings.is_empty() {
+            None
+        } else {
+            Some(self.settings.applied_to(profile.settings, config)?)
+        };
+        let changes = ProfileChanges {
+            name: self.name,
+            role: self.role,
+            system_prompt: self.prompt.text()?,
+            is_default: self.default,
+            settings,
+        };
+        let profile = store.scope(profile.tenant_id).update_profile(profile.id, changes).await?;
+        Ok(Owned { profile, tenant_name })
+    }
+}
+
+impl Prompt {
+    fn text(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.system_prompt_file else { return Ok(self.system_prompt.clone()) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::not_found(format!("the prompt {} cannot be read: {error}", path.display()))
+        })?;
+        Ok(Some(text.trim_end().to_owned()))
+    }
+}
+
+impl Which {
+    async fn find(&self, store: &Store) -> Result<Owned, Failure> {
+        let named = &self.profile;
+        let id: Option<ProfileId> = named.parse().ok();
+        let mut found = Vec::new();
+        for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
+            let profiles = store.scope(tenant.id).profiles().await?;
+            let same = profiles.into_iter().filter(|it| Some(it.id) == id || it.name == *named);
+            found.extend(same.map(|profile| Owned::new(profile, &tenant)));
+        }
+        if found.len() > 1 {
+            let ids: Vec<String> = found.iter().map(|it| it.profile.id.to_string()).collect();
+            let ids = ids.join(", ");
+            return Err(Failure::unacceptable(format!(
+                "several profiles are named {named:?}: say whose with --tenant, or which by id, {ids}"
+            )));
+        }
+        found.pop().ok_or_else(|| {
+            Failure::not_found(format!("there is no profile {named:?}: `vca profile list` shows them all"))
+        })
+    }
+}
+
+impl Owned {
+    fn new(profile: AiProfile, tenant: &Tenant) -> Owned {
+        Owned { profile, tenant_name: tenant.name.clone() }
+    }
+}
+
+async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for tenant in tenant::find_or_all(store, tenant).await? {
+        let profiles = store.scope(tenant.id).profiles().await?;
+        all.extend(profiles.into_iter().map(|profile| Owned::new(profile, &tenant)));
+    }
+    output.print(&all, || {
+        let mut table = Table::new(["name", "role", "default", "tenant", "stt", "llm", "tts", "id"]);
+        for Owned { profile, tenant_name } in &all {
+            table.row([
+                profile.name.clone(),
+                profile.role.to_string(),
+                yes_or_no(profile.is_default).into(),
+                tenant_name.clone(),
+                or_dash(profile.settings.stt.as_deref()),
+                or_dash(profile.settings.llm.as_deref()),
+                or_dash(profile.settings.tts.as_deref()),
+                profile.id.to_string(),
+            ]);
+        }
+        table.to_string()
+    })
+}
+
+fn sheet(Owned { profile, tenant_name }: &Owned) -> String {
+    let settings = &profile.settings;
+    let mut sheet = Sheet::new()
+        .line("id", profile.id)
+        .line("name", &profile.name)
+        .line("tenant", tenant_name)
+        .line("tenant id", profile.tenant_id)
+        .line("role", profile.role)
+        .line("default", yes_or_no(profile.is_default))
+        .line("created", profile.created_at.format("%F %T UTC"))
+        .line("system prompt", &profile.system_prompt)
+        .line("greeting", or_dash(settings.greeting.as_deref()))
+        .line("language", or_dash(settings.language.as_deref()))
+        .line("stt", or_dash(settings.stt.as_deref()))
+        .line("llm", or_dash(settings.llm.as_deref()))
+        .line("tts", or_dash(settings.tts.as_deref()))
+        .line("voice", or_dash(settings.voice.as_deref()));
+    for (name, words) in &settings.phrases {
+        sheet = sheet.line(&format!("phrases.{name}"), words);
+    }
+    let turn = serde_json::to_value(&settings.turn).unwrap_or_default();
+    for (name, value) in turn.as_object().into_iter().flatten() {
+        sheet = sheet.line(&format!("turn.{name}"), value);
+    }
+    sheet.to_string()
+}

@@ -1,0 +1,140 @@
+//! `vca tenant`
+
+use clap::{Args, Subcommand};
+
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{Sheet, Table};
+use crate::store::{NewTenant, Store, TenantChanges};
+use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a tenant; it is active at once.
+    Create(Create),
+    /// List all tenants.
+    List,
+    /// Show one tenant.
+    Show {
+        /// Id, or name if only one has it.
+        tenant: String,
+    },
+    /// Change a tenant.
+    Update(Update),
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    #[arg(long)]
+    name: String,
+    #[arg(long, default_value = "starter")]
+    plan: Plan,
+    /// Calls at once. Default: the daemon's `calls.max_calls_per_tenant`.
+    #[arg(long, value_name = "N")]
+    max_calls: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct Update {
+    /// Id, or name if only one has it.
+    tenant: String,
+    #[arg(long)]
+    name: Option<String>,
+    /// Calls are taken for active tenants only.
+    #[arg(long)]
+    status: Option<TenantStatus>,
+    #[arg(long)]
+    plan: Option<Plan>,
+    /// Calls at once; `default` goes back to the daemon's default.
+    #[arg(long, value_name = "N|default", value_parser = limit)]
+    max_calls: Option<Limit>,
+}
+
+/// A limit of one's own, or none.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<u32>);
+
+fn limit(text: &str) -> Result<Limit, std::num::ParseIntError> {
+    if text == "default" { Ok(Limit(None)) } else { text.parse().map(|limit| Limit(Some(limit))) }
+}
+
+impl Command {
+    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let tenant = match self {
+            Command::List => return list(store, output).await,
+            Command::Create(Create { name, plan, max_calls }) => {
+                store.create_tenant(NewTenant { name, plan, max_concurrent_calls: max_calls }).await?
+            }
+            Command::Show { tenant } => find(store, &tenant).await?,
+            Command::Update(Update { tenant, name, status, plan, max_calls }) => {
+                let id = find(store, &tenant).await?.id;
+                let max_concurrent_calls = max_calls.map(|limit| limit.0);
+                store.update_tenant(id, TenantChanges { name, status, plan, max_concurrent_calls }).await?
+            }
+        };
+        output.print(&tenant, || sheet(&tenant))
+    }
+}
+
+/// The tenant of that id or name.
+pub async fn find(store: &Store, named: &str) -> Result<Tenant, Failure> {
+    let tenants = store.tenants().await?;
+    let id: Option<TenantId> = named.parse().ok();
+    if let Some(tenant) = tenants.iter().find(|tenant| Some(tenant.id) == id) {
+        return Ok(tenant.clone());
+    }
+    let same: Vec<&Tenant> = tenants.iter().filter(|tenant| tenant.name == named).collect();
+    match same.as_slice() {
+        [tenant] => Ok((*tenant).clone()),
+        [] => {
+            Err(Failure::not_found(format!("there is no tenant {named:?}: `vca tenant list` shows them all")))
+        }
+        several => {
+            let ids: Vec<String> = several.iter().map(|tenant| tenant.id.to_string()).collect();
+            let ids = ids.join(", ");
+            Err(Failure::unacceptable(format!("several tenants are named {named:?}: say which by id, {ids}")))
+        }
+    }
+}
+
+/// The tenant that is named, or all of them.
+pub async fn find_or_all(store: &Store, named: Option<&str>) -> Result<Vec<Tenant>, Failure> {
+    match named {
+        Some(named) => Ok(vec![find(store, named).await?]),
+        None => Ok(store.tenants().await?),
+    }
+}
+
+async fn list(store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+    let tenants = store.tenants().await?;
+    output.print(&tenants, || {
+        let mut table = Table::new(["id", "name", "status", "plan", "max calls", "created"]);
+        for tenant in &tenants {
+            table.row([
+                tenant.id.to_string(),
+                tenant.name.clone(),
+                tenant.status.to_string(),
+                tenant.plan.to_string(),
+                limit_text(tenant),
+                tenant.created_at.format("%F").to_string(),
+            ]);
+        }
+        table.to_string()
+    })
+}
+
+fn sheet(tenant: &Tenant) -> String {
+    Sheet::new()
+        .line("id", tenant.id)
+        .line("name", &tenant.name)
+        .line("status", tenant.status)
+        .line("plan", tenant.plan)
+        .line("max calls", limit_text(tenant))
+        .line("created", tenant.created_at.format("%F %T UTC"))
+        .to_string()
+}
+
+fn limit_text(tenant: &Tenant) -> String {
+    tenant.max_concurrent_calls.map_or_else(|| "default".into(), |limit| limit.to_string())
+}
