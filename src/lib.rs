@@ -37,13 +37,17 @@ pub mod stt;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod tts;
 
+#[allow(clippy::disallowed_methods, reason = "answers within a time, and remembers an answer for a while")]
 pub mod admin;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a call is a task with a clock")]
 pub mod call;
+#[allow(clippy::disallowed_methods, reason = "the doctor asks servers and waits for them")]
 pub mod cli;
+#[allow(clippy::disallowed_methods, reason = "reads the environment, as the only room")]
 pub mod config;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "wires, starts and stops everything")]
 pub mod daemon;
+pub mod logging;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts calls, each a task")]
 pub mod switchboard;
 

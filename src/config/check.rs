@@ -1,0 +1,243 @@
+//! What values mean: those that can be read, but cannot work.
+
+use reqwest::Url;
+use secrecy::ExposeSecret;
+use tracing_subscriber::EnvFilter;
+
+use super::extract::Sources;
+use super::fault::Fault;
+use super::{Admin, Calls, Config, Log, Need};
+use crate::{ari, media, state, store, turn as conversation};
+
+/// A value that cannot work, wherever it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// `section.key`.
+    pub key: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
+impl Complaint {
+    fn new(key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Complaint {
+        Complaint { key: key.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    pub(super) fn at(self, sources: &Sources<'_>) -> Fault {
+        Fault { source: sources.of(&self.key), key: self.key, problem: self.problem, remedy: self.remedy }
+    }
+}
+
+pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
+    let mut found = database(&config.database);
+    found.extend(log(&config.log));
+    if need == Need::All {
+        found.extend(ari(&config.ari));
+        found.extend(media(&config.media, &config.calls));
+        found.extend(state(&config.state));
+        found.extend(zeros(&[
+            ("routing.timeout_ms", config.routing.timeout_ms == 0),
+            ("routing.capacity", config.routing.capacity == 0),
+            ("calls.max_calls", config.calls.max_calls == 0),
+            ("calls.max_calls_per_tenant", config.calls.max_calls_per_tenant == 0),
+        ]));
+        found.extend(turn(&config.turn_settings()));
+        found.extend(admin(&config.admin));
+    }
+    found
+}
+
+/// What cannot work in the settings of a conversation. Keys begin with `turn.`.
+pub fn turn(settings: &conversation::Settings) -> Vec<Complaint> {
+    let conversation::Settings { commit_ms, commit_finished_ms, commit_trailing_ms, .. } = settings;
+    let mut found = zeros(&[
+        ("turn.max_turns", settings.max_turns == 0),
+        ("turn.max_duration_ms", settings.max_duration_ms.is_zero()),
+        ("turn.max_failures", settings.max_failures == 0),
+        ("turn.commit_ms", commit_ms.is_zero()),
+        ("turn.commit_finished_ms", commit_finished_ms.is_zero()),
+        ("turn.commit_trailing_ms", commit_trailing_ms.is_zero()),
+        ("turn.silence_ms", settings.silence_ms.is_zero()),
+        ("turn.barge_in_ms", settings.barge_in_ms.is_zero()),
+        ("turn.barge_in_words_ms", settings.barge_in_words_ms.is_zero()),
+    ]);
+    found.extend(orders(&[
+        ("turn.commit_finished_ms", commit_finished_ms.as_millis(), "turn.commit_ms", commit_ms.as_millis()),
+        ("turn.commit_ms", commit_ms.as_millis(), "turn.commit_trailing_ms", commit_trailing_ms.as_millis()),
+        (
+            "turn.barge_in_ms",
+            settings.barge_in_ms.as_millis(),
+            "turn.barge_in_certain_ms",
+            settings.barge_in_certain_ms.as_millis(),
+        ),
+    ]));
+    found
+}
+
+fn ari(settings: &ari::Settings) -> Vec<Complaint> {
+    let mut found = zeros(&[
+        ("ari.request_timeout_ms", settings.request_timeout_ms == 0),
+        ("ari.max_requests", settings.max_requests == 0),
+        ("ari.set_up_timeout_ms", settings.set_up_timeout_ms == 0),
+        ("ari.ping_interval_ms", settings.ping_interval_ms == 0),
+        ("ari.idle_limit_ms", settings.idle_limit_ms == 0),
+        ("ari.reconnect_min_ms", settings.reconnect_min_ms == 0),
+        ("ari.reconnect_max_ms", settings.reconnect_max_ms == 0),
+        ("ari.max_event_bytes", settings.max_event_bytes == 0),
+    ]);
+    found.extend(orders(&[
+        (
+            "ari.ping_interval_ms",
+            settings.ping_interval_ms.into(),
+            "ari.idle_limit_ms",
+            settings.idle_limit_ms.into(),
+        ),
+        (
+            "ari.reconnect_min_ms",
+            settings.reconnect_min_ms.into(),
+            "ari.reconnect_max_ms",
+            settings.reconnect_max_ms.into(),
+        ),
+    ]));
+    found.extend(ari_url(&settings.url));
+    if settings.password.expose_secret().is_empty() {
+        found.push(Complaint::new(
+            "ari.password",
+            "there is no password for Asterisk",
+            "set ARI_PASSWORD, or ari.password, to the password of that user in Asterisk's ari.conf",
+        ));
+    }
+    found
+}
+
+/// The problem never repeats the URL, which might hold a password.
+fn ari_url(url: &str) -> Option<Complaint> {
+    let complaint = |problem: &str, remedy: &str| Some(Complaint::new("ari.url", problem, remedy));
+    let example = "write scheme, host and port of Asterisk's HTTP server, as in http://127.0.0.1:8088";
+    let Ok(url) = Url::parse(url) else { return complaint("this is not a URL", example) };
+    if !matches!(url.scheme(), "http" | "https") {
+        return complaint("the URL has to begin with http:// or https://", example);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let remedy = "use ari.username and ari.password (ARI_USERNAME, ARI_PASSWORD) for them";
+        return complaint("the URL must not hold a user or a password", remedy);
+    }
+    None
+}
+
+fn media(settings: &media::Settings, calls: &Calls) -> Vec<Complaint> {
+    let mut found = zeros(&[
+        ("media.threads", settings.threads == 0),
+        ("media.calls_per_thread", settings.calls_per_thread == 0),
+    ]);
+    let (low, high) = settings.ports;
+    let wanted = u64::from(calls.max_calls);
+    if (low == 0) != (high == 0) || low > high {
+        found.push(Complaint::new(
+            "media.ports",
+            format!("{low} to {high} is no range of ports"),
+            "write the lowest and the highest, as in [20000, 20999], or [0, 0] to let the system choose",
+        ));
+    } else if low > 0 && u64::from(high - low) + 1 < wanted {
+        found.push(Complaint::new(
+            "media.ports",
+            format!("{} ports are too few for calls.max_calls = {wanted}", high - low + 1),
+            "widen the range, or lower calls.max_calls",
+        ));
+    }
+    let carried = settings.threads as u64 * settings.calls_per_thread as u64;
+    if carried > 0 && carried < wanted {
+        found.push(Complaint::new(
+            "media.calls_per_thread",
+            format!("the media threads carry {carried} calls, but calls.max_calls is {wanted}"),
+            "raise media.threads, or lower calls.max_calls",
+        ));
+    }
+    if settings.public_address.unwrap_or(settings.bind_address).is_unspecified() {
+        found.push(Complaint::new(
+            "media.public_address",
+            "Asterisk cannot send to an unspecified address",
+            "set it to this machine's address as Asterisk reaches it",
+        ));
+    }
+    found
+}
+
+fn database(settings: &store::Settings) -> Vec<Complaint> {
+    let mut found = zeros(&[
+        ("database.max_connections", settings.max_connections == 0),
+        ("database.acquire_timeout_ms", settings.acquire_timeout_ms == 0),
+        ("database.query_timeout_ms", settings.query_timeout_ms == 0),
+    ]);
+    found.extend(orders(&[(
+        "database.busy_timeout_ms",
+        settings.busy_timeout_ms.into(),
+        "database.query_timeout_ms",
+        settings.query_timeout_ms.into(),
+    )]));
+    let scheme = settings.url.expose_secret().split_once(':').map(|(scheme, _)| scheme);
+    if !matches!(scheme, Some("sqlite" | "postgres" | "postgresql")) {
+        found.push(Complaint::new(
+            "database.url",
+            "the URL has to begin with sqlite: or postgres:",
+            "write sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/NAME",
+        ));
+    }
+    found
+}
+
+fn state(settings: &state::Settings) -> Vec<Complaint> {
+    let mut found = zeros(&[
+        ("state.ttl_s", settings.ttl_s == 0),
+        ("state.timeout_ms", settings.timeout_ms == 0),
+        ("state.capacity", settings.capacity == 0),
+    ]);
+    let scheme = settings.redis_url.as_ref().map(|url| url.expose_secret().split_once("://"));
+    let fits = |scheme: &str| scheme.starts_with("redis") || scheme.starts_with("valkey");
+    if scheme.is_some_and(|split| !split.is_some_and(|(scheme, _)| fits(scheme))) {
+        found.push(Complaint::new(
+            "state.redis_url",
+            "the URL has to begin with redis:// or rediss://",
+            "write redis://HOST:PORT/DATABASE, or leave it out to keep conversations in memory alone",
+        ));
+    }
+    found
+}
+
+fn admin(settings: &Admin) -> Option<Complaint> {
+    (!settings.bind.ip().is_loopback() && !settings.allow_remote).then(|| {
+        Complaint::new(
+            "admin.bind",
+            format!(
+                "{} can be reached from other machines, and nobody is asked for a password",
+                settings.bind
+            ),
+            "bind to 127.0.0.1, or set admin.allow_remote = true where a firewall guards the port",
+        )
+    })
+}
+
+fn log(settings: &Log) -> Option<Complaint> {
+    let error = EnvFilter::try_new(&settings.filter).err()?;
+    Some(Complaint::new(
+        "log.filter",
+        format!("this is no filter: {error}"),
+        "write a level (error, warn, info, debug, trace), or pairs as in info,vca::ari=debug",
+    ))
+}
+
+/// Complains of each key that is zero.
+fn zeros(keys: &[(&str, bool)]) -> Vec<Complaint> {
+    let zero = keys.iter().filter(|(_, is_zero)| *is_zero);
+    zero.map(|(key, _)| Complaint::new(*key, "0 makes no sense here", "set it to 1 or more")).collect()
+}
+
+/// Complains of each pair whose first is greater than its second.
+fn orders(pairs: &[(&str, u128, &str, u128)]) -> Vec<Complaint> {
+    let wrong = pairs.iter().filter(|(_, low, _, high)| low > high);
+    let complain = |(low_key, low, high_key, high): &(&str, u128, &str, u128)| {
+        let problem = format!("{low} is more than {high_key}, which is {high}");
+        Complaint::new(*low_key, problem, format!("lower it, or raise {high_key}"))
+    };
+    wrong.map(complain).collect()
+}

@@ -1,0 +1,50 @@
+//! What is wrong with a configuration, in words that say what to do.
+
+use std::fmt;
+
+/// The exit code for a faulty configuration: `EX_USAGE` of sysexits.h.
+pub const EXIT_CODE: u8 = 64;
+
+/// One fault. It never holds a secret's value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// `section.key`; the file itself when it cannot be read.
+    pub key: String,
+    /// `file:line`, the name of an environment variable, or `default`.
+    pub source: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.key, self.problem)?;
+        writeln!(f, "    from:   {}", self.source)?;
+        write!(f, "    remedy: {}", self.remedy)
+    }
+}
+
+/// All faults as one text, a block each.
+pub struct Faults<'a>(pub &'a [Fault]);
+
+impl fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.0.len() == 1 { "fault" } else { "faults" };
+        write!(f, "the configuration has {} {noun}", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n\n{fault}"))
+    }
+}
+
+/// Sorted by key. What is wrong with a key's form hides what is wrong with its meaning, which was looked for
+/// in the default that stood in for it.
+pub(super) fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+    let mut seen = Vec::new();
+    faults.retain(|fault| {
+        let again = seen.iter().any(|(key, source)| *key == fault.key && *source != fault.source);
+        seen.push((fault.key.clone(), fault.source.clone()));
+        !again
+    });
+    faults.sort();
+    faults.dedup();
+    faults
+}

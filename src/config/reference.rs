@@ -1,0 +1,93 @@
+//! The reference of all keys, `config/vca.toml`, and what the configuration says about each of them.
+
+use std::sync::LazyLock;
+
+use figment::value::{Dict, Value};
+
+use super::extract::Sources;
+use super::file;
+
+/// The reference: every key with its default, commented out. A line that begins with `#` and goes on
+/// without a space is a setting.
+pub const REFERENCE: &str = include_str!("../../config/vca.toml");
+
+/// Keys whose values are never shown.
+const SECRETS: &[&str] = &["ari.password", "database.url", "openai.key", "state.redis_url"];
+
+pub(super) fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key)
+}
+
+/// One key as it takes effect.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Effective {
+    /// `section.key`.
+    pub key: String,
+    /// As TOML; of a secret only whether it is set.
+    pub value: String,
+    /// `file:line`, the name of an environment variable, or `default`.
+    pub source: String,
+}
+
+/// Every key of the reference and its default as TOML, in the order of the file.
+static KEYS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let mut section = String::new();
+    let mut keys = Vec::new();
+    for line in uncommented().lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            section = format!("{name}.");
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.push((format!("{section}{key}"), value.to_owned()));
+        }
+    }
+    keys
+});
+
+/// The reference with its settings switched on.
+pub(super) fn uncommented() -> String {
+    let lines = REFERENCE.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if setting.starts_with(|first: char| first != ' ') => setting,
+        _ => line,
+    });
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// A key's default as TOML; `None` when there is no such key.
+pub(super) fn default_of(key: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(name, _)| name == key).map(|(_, default)| default.as_str())
+}
+
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| key.as_str())
+}
+
+/// Every key with its value and where that came from.
+pub(super) fn effective(values: &Dict, sources: &Sources<'_>) -> Vec<Effective> {
+    let root = Value::from(values.clone());
+    let rows = KEYS.iter().map(|(key, default)| {
+        let given = root.find_ref(key);
+        let value = match given {
+            _ if is_secret(key) => {
+                let set = given.is_some() || default != r#""""#;
+                if set { "«set»".into() } else { "«not set»".into() }
+            }
+            Some(value) => toml(value),
+            None if default == r#""""# => "none".into(),
+            None => default.clone(),
+        };
+        let source = if given.is_some() { sources.of(key) } else { "default".into() };
+        Effective { key: key.clone(), value, source }
+    });
+    rows.collect()
+}
+
+fn toml(value: &Value) -> String {
+    value.deserialize::<toml::Value>().map_or_else(|_| "?".into(), |value| value.to_string())
+}
+
+/// Reads a text as TOML would read it behind an equals sign, or else as plain text.
+pub(crate) fn lenient(text: &str) -> serde_json::Value {
+    let read = file::literal(text).and_then(|value| value.deserialize().ok());
+    read.unwrap_or_else(|| serde_json::Value::from(text))
+}

@@ -1,0 +1,91 @@
+//! The sections that belong to no other room.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+/// What a machine is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    #[default]
+    Development,
+    Staging,
+    Production,
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Environment::Development => "development",
+            Environment::Staging => "staging",
+            Environment::Production => "production",
+        })
+    }
+}
+
+/// How many calls are taken, and how they are let go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Calls {
+    /// Calls at once. Default 200.
+    pub max_calls: u32,
+    /// Calls at once of a tenant that has no limit of its own. Default 20.
+    pub max_calls_per_tenant: u32,
+    /// How long calls in progress may go on after the daemon was told to stop, in seconds; 0 ends them at
+    /// once. Default 60.
+    pub drain_timeout_s: u64,
+}
+
+impl Default for Calls {
+    fn default() -> Calls {
+        Calls { max_calls: 200, max_calls_per_tenant: 20, drain_timeout_s: 60 }
+    }
+}
+
+/// The HTTP port for health, readiness and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Address and port. Default `127.0.0.1:8080`.
+    pub bind: SocketAddr,
+    /// May `bind` be reached from other machines? It asks for no password. Default false.
+    pub allow_remote: bool,
+}
+
+impl Default for Admin {
+    fn default() -> Admin {
+        Admin { bind: SocketAddr::from(([127, 0, 0, 1], 8080)), allow_remote: false }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or a filter such as `info,vca::ari=debug`
+    /// (see the documentation of tracing-subscriber's `EnvFilter`). Default `info`.
+    pub filter: String,
+    /// Default `auto`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { filter: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `pretty` on a terminal, otherwise `json`.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Pretty,
+}

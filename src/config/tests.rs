@@ -1,0 +1,288 @@
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const PASSWORD: (&str, &str) = ("ARI_PASSWORD", "hunter2");
+
+fn composed(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
+    compose(File::of_text(text), &Variables::of(variables), Need::All)
+}
+
+fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
+    composed(text, &[variables, &[PASSWORD]].concat()).unwrap_or_else(|faults| panic!("{}", Faults(&faults)))
+}
+
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    loaded(text, variables).config
+}
+
+/// Each fault as `key @ source`.
+fn faults(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let faults = composed(text, &[variables, &[PASSWORD]].concat()).err().unwrap_or_default();
+    faults.iter().map(|fault| format!("{} @ {}", fault.key, fault.source)).collect()
+}
+
+fn effective<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a str) {
+    let row = loaded.effective.iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no row {key}"));
+    (&row.value, &row.source)
+}
+
+#[test]
+fn without_anything_only_the_password_is_missing() {
+    let faults = composed("", &[]).expect_err("no password");
+    assert_eq!(faults.len(), 1, "{}", Faults(&faults));
+    assert_eq!((&*faults[0].key, &*faults[0].source), ("ari.password", "default"));
+}
+
+#[test]
+fn the_reference_says_exactly_what_the_defaults_are() {
+    let written = loaded(&reference::uncommented(), &[]).config;
+    let built_in = config("", &[]);
+    assert_eq!(written.turn_settings(), built_in.turn_settings());
+    assert_eq!(written.database.url.expose_secret(), built_in.database.url.expose_secret());
+    let debug = |config: &Config| format!("{:#?}", Config { turn: Default::default(), ..config.clone() });
+    assert_eq!(debug(&written), debug(&built_in));
+}
+
+#[test]
+fn the_reference_has_every_key() {
+    // What a section does not know, it answers with the list of what it knows.
+    let mut sections = vec![String::new()];
+    while let Some(section) = sections.pop() {
+        let prefix = if section.is_empty() { String::new() } else { format!("{section}.") };
+        let variable = format!("VCA__{}NO_SUCH_KEY", prefix.replace('.', "__").to_uppercase());
+        let faults = composed("", &[(&variable, "x"), PASSWORD]).expect_err("an unknown key");
+        let (_, known) = faults[0].remedy.rsplit_once(" takes ").unwrap_or_else(|| panic!("{faults:#?}"));
+        for key in known.split(", ").map(|key| format!("{prefix}{key}")) {
+            let is_section = reference::keys().any(|known| known.starts_with(&format!("{key}.")));
+            assert!(is_section || reference::default_of(&key).is_some(), "{key} is not in config/vca.toml");
+            sections.extend(is_section.then_some(key));
+        }
+    }
+}
+
+#[test]
+fn the_file_goes_before_the_defaults_and_the_environment_before_the_file() {
+    let file = "[ari]\nurl = \"http://file:8088\"\n[turn]\nmax_turns = 7\n";
+    let loaded = loaded(file, &[("ARI_URL", "http://named:1"), ("MAX_CONVERSATION_DURATION_SECONDS", "90")]);
+    assert_eq!(loaded.config.ari.url, "http://named:1");
+    assert_eq!(loaded.config.turn_settings().max_turns, 7);
+    assert_eq!(loaded.config.turn.max_duration_ms, Some(90_000));
+    assert_eq!(effective(&loaded, "ari.url"), ("\"http://named:1\"", "ARI_URL"));
+    assert_eq!(effective(&loaded, "turn.max_turns"), ("7", "vca.toml:4"));
+    assert_eq!(effective(&loaded, "turn.max_duration_ms"), ("90000", "MAX_CONVERSATION_DURATION_SECONDS"));
+    assert_eq!(effective(&loaded, "calls.max_calls"), ("200", "default"));
+}
+
+#[test]
+fn a_prefixed_variable_goes_before_a_named_one() {
+    let both = [("ARI_URL", "http://named:1"), ("VCA__ARI__URL", "http://prefixed:1")];
+    assert_eq!(config("", &both).ari.url, "http://prefixed:1");
+}
+
+#[test]
+fn every_named_variable_sets_a_key_that_there_is() {
+    for (name, key) in environment::NAMED {
+        assert!(reference::default_of(key).is_some(), "{name} sets {key}, which is not in config/vca.toml");
+    }
+}
+
+#[test]
+fn the_named_variables_are_understood() {
+    let config = config(
+        "",
+        &[
+            ("DATABASE_URL", "postgres://vca:secret@db/vca"),
+            ("REDIS_URL", "redis://localhost:6379/0"),
+            ("ARI_USERNAME", "asterisk"),
+            ("MAX_CONVERSATION_TURNS", "5"),
+            ("APP_ENV", "production"),
+            ("DEBUG", "true"),
+        ],
+    );
+    assert_eq!(config.database.url.expose_secret(), "postgres://vca:secret@db/vca");
+    assert_eq!(config.state.redis_url.expect("Redis").expose_secret(), "redis://localhost:6379/0");
+    assert_eq!(config.ari.username, "asterisk");
+    assert_eq!(config.ari.password.expose_secret(), "hunter2");
+    assert_eq!(config.turn.max_turns, Some(5));
+    assert_eq!(config.environment, Environment::Production);
+    assert_eq!(config.log.filter, "debug");
+}
+
+#[test]
+fn a_variable_is_read_as_its_key_wants_it() {
+    let config = config(
+        "",
+        &[
+            ("VCA__ARI__PASSWORD", "12345"),
+            ("VCA__ARI__MAX_REQUESTS", "8"),
+            ("VCA__MEDIA__PORTS", "[20000, 21000]"),
+            ("VCA__TURN__BARGE_IN", "false"),
+            ("VCA__MEDIA__PUBLIC_ADDRESS", "192.0.2.1"),
+            ("VCA__LOG__FORMAT", "json"),
+        ],
+    );
+    assert_eq!(config.ari.password.expose_secret(), "12345", "digits are a text where a text is wanted");
+    assert_eq!(config.ari.max_requests, 8);
+    assert_eq!(config.media.ports, (20_000, 21_000));
+    assert_eq!(config.turn.barge_in, Some(false));
+    assert_eq!(config.media.public_address, Some("192.0.2.1".parse().expect("an address")));
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let empty = [("ARI_URL", ""), ("VCA__NO__SUCH", ""), ("DEBUG", ""), ("REDIS_URL", "")];
+    let config = config("[ari]\nurl = \"http://file:8088\"\n[state]\nredis_url = \"\"", &empty);
+    assert_eq!(config.ari.url, "http://file:8088");
+    assert!(config.state.redis_url.is_none());
+}
+
+#[test]
+fn the_database_is_in_the_state_directory_of_the_service() {
+    let url = |text, variables: &[_]| config(text, variables).database.url.expose_secret().to_owned();
+    let systemd = ("STATE_DIRECTORY", "/var/lib/vca:/var/lib/other");
+    assert_eq!(url("", &[]), "sqlite:vca.db");
+    assert_eq!(url("", &[systemd]), "sqlite:/var/lib/vca/vca.db");
+    assert_eq!(url("[database]\nurl = \"sqlite:mine.db\"", &[systemd]), "sqlite:mine.db");
+}
+
+#[test]
+fn all_faults_are_told_at_once_each_with_its_source() {
+    let file = "speed = 3\n\
+        [ari]\nurl = \"ftp://asterisk\"\nmax_requests = \"many\"\nreconnect_min_ms = 20000\ntypo = 1\n\
+        [media]\nports = [30000, 20000]\nbind_address = \"localhost\"\n\
+        [turn]\nmax_turns = 0\nmax_duration_ms = 0\n\
+        [admin]\nbind = \"0.0.0.0:8080\"\n\
+        [nowhere]\nx = 1\n";
+    let variables = [
+        ("DATABASE_URL", "mysql://root@localhost"),
+        ("APP_ENV", "testing"),
+        ("DEBUG", "perhaps"),
+        ("VCA__STATE__TTL_S", "-1"),
+        ("VCA__STATE__SPEED", "1"),
+        ("VCA__LOG", "info"),
+        ("VCA__CALLS__MAX_CALLS", "0"),
+        ("MAX_CONVERSATION_DURATION_SECONDS", "soon"),
+    ];
+    let expected = [
+        "admin.bind @ vca.toml:14",
+        "ari.max_requests @ vca.toml:4",
+        "ari.reconnect_min_ms @ vca.toml:5",
+        "ari.typo @ vca.toml:6",
+        "ari.url @ vca.toml:3",
+        "calls.max_calls @ VCA__CALLS__MAX_CALLS",
+        "database.url @ DATABASE_URL",
+        "environment @ APP_ENV",
+        "log @ VCA__LOG",
+        "log.filter @ DEBUG",
+        "media.bind_address @ vca.toml:9",
+        "media.ports @ vca.toml:8",
+        "nowhere @ vca.toml:15",
+        "speed @ vca.toml:1",
+        "state.speed @ VCA__STATE__SPEED",
+        "state.ttl_s @ VCA__STATE__TTL_S",
+        "turn.max_duration_ms @ MAX_CONVERSATION_DURATION_SECONDS",
+        "turn.max_turns @ vca.toml:11",
+    ];
+    assert_eq!(faults(file, &variables), expected);
+}
+
+#[test]
+fn a_fault_says_what_to_do() {
+    let found = composed("[ari]\ntimeout = 3\nmax_requests = \"many\"", &[PASSWORD]).expect_err("faults");
+    let text = Faults(&found).to_string();
+    assert!(text.starts_with("the configuration has 2 faults\n\nari.max_requests: "), "{text}");
+    assert!(text.contains("    remedy: write it like the default, ari.max_requests = 64"), "{text}");
+    assert!(text.contains("ari.timeout: there is no such key\n    from:   vca.toml:2\n"), "{text}");
+    assert!(text.contains("correct or remove it; [ari] takes url, username, password"), "{text}");
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line_and_the_rest_is_examined() {
+    let found = faults("[ari]\nurl = = 3\n[turn]\nmax_turns = 0\n", &[]);
+    assert!(found.contains(&"vca.toml @ vca.toml:2".into()), "{found:?}");
+    assert!(found.contains(&"turn.max_turns @ vca.toml:4".into()), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_named_has_to_be_there() {
+    let faults = load(Some(Path::new("/no/such/vca.toml"))).expect_err("no file");
+    assert!(faults[0].problem.contains("cannot be read"), "{faults:?}");
+}
+
+#[test]
+fn a_command_for_the_tables_needs_no_asterisk() {
+    let compose = |text| compose(File::of_text(text), &Variables::default(), Need::Database);
+    assert!(compose("[turn]\nmax_turns = 0").is_ok());
+    assert!(compose("[database]\nurl = \"x\"").is_err());
+    assert!(compose("[trun]\nmax_turns = 0").is_err(), "an unknown key is one for every command");
+}
+
+#[test]
+fn ports_and_threads_have_to_suffice_for_the_calls() {
+    assert_eq!(faults("[media]\nports = [20000, 20010]", &[]), ["media.ports @ vca.toml:2"]);
+    assert_eq!(faults("[media]\nports = [0, 20010]", &[]), ["media.ports @ vca.toml:2"]);
+    assert_eq!(faults("[calls]\nmax_calls = 1501", &[]), ["media.calls_per_thread @ default"]);
+    assert_eq!(faults("[media]\nbind_address = \"0.0.0.0\"", &[]), ["media.public_address @ default"]);
+}
+
+#[test]
+fn another_machine_may_ask_only_if_that_is_wanted() {
+    let bind = "[admin]\nbind = \"0.0.0.0:8080\"\n";
+    assert_eq!(faults(bind, &[]), ["admin.bind @ vca.toml:2"]);
+    assert!(config(bind, &[("VCA__ADMIN__ALLOW_REMOTE", "true")]).admin.allow_remote);
+}
+
+/// A key is listed as a secret exactly when its type keeps its value from being shown.
+#[test]
+fn no_secret_is_shown() {
+    for key in reference::keys() {
+        let variable = format!("VCA__{}", key.replace('.', "__").to_uppercase());
+        let marker = match key {
+            "database.url" => "sqlite:marker",
+            "state.redis_url" => "redis://marker",
+            "ari.url" => "http://marker",
+            "openai.base_url" => "http://marker",
+            _ => "marker",
+        };
+        match composed("", &[PASSWORD, (&variable, marker)]) {
+            Ok(loaded) => {
+                let shown = format!("{:?}", loaded.config).contains("marker");
+                assert_eq!(shown, !reference::is_secret(key), "{key}");
+                assert_eq!(format!("{:?}", loaded.effective).contains("marker"), shown, "{key}");
+            }
+            Err(_) => assert!(!reference::is_secret(key), "{key} is a secret that takes no text"),
+        }
+    }
+    let faults = composed("[ari]\npassword = 918273", &[]).expect_err("a number");
+    assert!(!format!("{faults:?}").contains("918273"), "{faults:?}");
+    let faults = composed("", &[PASSWORD, ("DATABASE_URL", "mysql://u:hunter3@h")]).expect_err("mysql");
+    assert!(!format!("{faults:?}").contains("hunter3"), "{faults:?}");
+}
+
+/// Lines that look like a configuration, with anything in their places.
+fn lines() -> impl Strategy<Value = String> {
+    const KEY: &str = "(ari|url|turn|max_turns|media|ports|environment|log|x|a\\.b|\"\")";
+    const VALUE: &str =
+        "(0|-1|1e400|nan|\"\"|\"é\"|\\[\\]|\\[1,2\\]|\\{\\}|\\{a=\\{b=1\\}\\}|true|1979-05-27)";
+    let line =
+        [format!("{KEY} = {VALUE}"), format!("\\[{KEY}\\]"), format!("\\[\\[{KEY}\\]\\]"), ".*".into()]
+            .join("|");
+    proptest::string::string_regex(&format!("(({line})\n){{0,12}}")).expect("an expression")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn random_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = composed(&String::from_utf8_lossy(&bytes), &[]);
+    }
+
+    #[test]
+    fn random_settings_do_no_harm(text in lines(), name in "[A-Z_]{0,12}", value in ".*") {
+        let _ = composed(&text, &[(&format!("VCA__{name}"), &value.replace('\0', ""))]);
+    }
+}

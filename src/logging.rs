@@ -1,0 +1,122 @@
+//! The daemon's log: lines on standard error, as JSON for machines or as text for people, each with the
+//! fields of the spans that it came from, so that the call and the tenant are in every line.
+//!
+//! It does not know what is logged; that numbers are masked and secrets left out is the writers' duty.
+
+use std::io::{IsTerminal, stderr};
+use std::panic;
+
+use tracing::{Subscriber, error};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+
+use crate::config::{Log, LogFormat};
+
+/// Begins to log, and logs panics too. When something logs already, it stays.
+pub fn start(settings: &Log) {
+    let pretty = match settings.format {
+        LogFormat::Json => false,
+        LogFormat::Pretty => true,
+        LogFormat::Auto => stderr().is_terminal(),
+    };
+    // The filter was examined with the configuration; what is wrong in it is left out.
+    let filter = EnvFilter::new(&settings.filter);
+    let lines = if pretty { text(stderr, stderr().is_terminal()) } else { json(stderr) };
+    if registry().with(lines.with_filter(filter)).try_init().is_ok() {
+        log_panics();
+    }
+}
+
+fn json<S, W>(writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(true)
+        .with_writer(writer)
+        .boxed()
+}
+
+fn text<S, W>(writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    fmt::layer().with_ansi(colours).with_writer(writer).boxed()
+}
+
+/// A panic means a bug: it becomes a line of the log before the usual message.
+fn log_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(place, "panic: {}", panic.payload_as_str().unwrap_or("of an unknown kind"));
+        usual(panic);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing::{info, info_span};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Paper {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        }
+    }
+
+    fn say_something() {
+        let _call = info_span!("call", call = "c1", tenant = "t1").entered();
+        let _turn = info_span!("turn", turn = 2).entered();
+        info!(words = 3, "heard");
+    }
+
+    #[test]
+    fn a_line_of_json_names_call_and_tenant() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let lines = json(move || writer.clone());
+        tracing::subscriber::with_default(registry().with(lines), say_something);
+        let line: serde_json::Value = serde_json::from_str(&paper.text()).expect("one object");
+        assert_eq!(line["message"], "heard");
+        assert_eq!(line["words"], 3);
+        assert_eq!(line["spans"][0]["call"], "c1");
+        assert_eq!(line["spans"][0]["tenant"], "t1");
+        assert_eq!(line["spans"][1]["turn"], 2);
+    }
+
+    #[test]
+    fn a_line_of_text_names_call_and_tenant() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let lines = text(move || writer.clone(), false);
+        tracing::subscriber::with_default(registry().with(lines), say_something);
+        let line = paper.text();
+        assert!(line.contains(r#"call{call="c1" tenant="t1"}:turn{turn=2}"#), "{line}");
+    }
+}
