@@ -6,8 +6,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::extract::Sources;
 use super::fault::Fault;
-use super::{Admin, Calls, Config, Log, Need};
-use crate::{ari, media, state, store, turn as conversation};
+use super::{Admin, Config, Log, Need};
+use crate::{ari, media, state, store, switchboard, turn as conversation};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
             ("calls.max_calls_per_tenant", config.calls.max_calls_per_tenant == 0),
         ]));
         found.extend(turn(&config.turn_settings()));
+        found.extend(engines(config));
         found.extend(admin(&config.admin));
     }
     found
@@ -125,13 +126,13 @@ fn ari_url(url: &str) -> Option<Complaint> {
     None
 }
 
-fn media(settings: &media::Settings, calls: &Calls) -> Vec<Complaint> {
+fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Complaint> {
     let mut found = zeros(&[
         ("media.threads", settings.threads == 0),
         ("media.calls_per_thread", settings.calls_per_thread == 0),
     ]);
     let (low, high) = settings.ports;
-    let wanted = u64::from(calls.max_calls);
+    let wanted = calls.max_calls as u64;
     if (low == 0) != (high == 0) || low > high {
         found.push(Complaint::new(
             "media.ports",
@@ -200,6 +201,28 @@ fn state(settings: &state::Settings) -> Vec<Complaint> {
             "the URL has to begin with redis:// or rediss://",
             "write redis://HOST:PORT/DATABASE, or leave it out to keep conversations in memory alone",
         ));
+    }
+    found
+}
+
+/// The registry says itself what it cannot be built from; only what it would take as it is, is looked at here.
+fn engines(config: &Config) -> Vec<Complaint> {
+    let mut found = zeros(&[
+        ("openai.connect_timeout_ms", config.openai.connect_timeout_ms == 0),
+        ("stt.retry.timeout_ms", config.stt.retry.timeout_ms == 0),
+        ("stt.pocketsphinx.max_processes", config.stt.pocketsphinx.max_processes == 0),
+        ("llm.retry.timeout_ms", config.llm.retry.timeout_ms == 0),
+        ("llm.openai.max_tokens", config.llm.openai.max_tokens == 0),
+        ("tts.retry.timeout_ms", config.tts.retry.timeout_ms == 0),
+        ("tts.openai.max_chars", config.tts.openai.max_chars == 0),
+        ("tts.espeak.max_chars", config.tts.espeak.max_chars == 0),
+        ("tts.espeak.max_processes", config.tts.espeak.max_processes == 0),
+        ("tts.flite.max_chars", config.tts.flite.max_chars == 0),
+        ("tts.flite.max_processes", config.tts.flite.max_processes == 0),
+    ]);
+    for (key, retry) in [("stt", &config.stt.retry), ("llm", &config.llm.retry), ("tts", &config.tts.retry)] {
+        let (low, high) = (format!("{key}.retry.backoff_ms"), format!("{key}.retry.max_backoff_ms"));
+        found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
     }
     found
 }

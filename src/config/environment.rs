@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use figment::Metadata;
 use figment::value::{Dict, Value};
-use figment::{Figment, Metadata};
 
 use super::fault::Fault;
 use super::file::Layer;
@@ -22,9 +22,15 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     ("ARI_USERNAME", "ari.username"),
     ("DATABASE_URL", "database.url"),
     ("DEBUG", "log.filter"),
+    ("LLM_MODEL", "llm.openai.model"),
     ("MAX_CONVERSATION_DURATION_SECONDS", "turn.max_duration_ms"),
     ("MAX_CONVERSATION_TURNS", "turn.max_turns"),
+    ("OPENAI_API_KEY", "openai.key"),
+    ("OPENAI_BASE_URL", "openai.base_url"),
     ("REDIS_URL", "state.redis_url"),
+    ("STT_MODEL", "stt.openai.model"),
+    ("TTS_MODEL", "tts.openai.model"),
+    ("TTS_VOICE", "tts.openai.voice"),
 ];
 
 /// The variables of a process.
@@ -80,16 +86,12 @@ pub(super) fn layers(variables: &Variables) -> (Vec<Layer>, Vec<Fault>) {
     (layers, faults)
 }
 
-/// Defaults that hang on circumstances. `given` is what was configured.
-pub(super) fn derived(variables: &Variables, _given: &Figment) -> Vec<Layer> {
-    // systemd names the state directories it made, separated by colons (systemd.exec(5)).
-    let state = variables.text("STATE_DIRECTORY").and_then(Result::ok);
-    let folder = state.and_then(|folders| folders.split(':').find(|folder| !folder.is_empty()));
-    let database = folder.map(|folder| {
-        let url = Value::from(format!("sqlite:{folder}/vca.db"));
-        layer("STATE_DIRECTORY", "database.url", url)
-    });
-    database.into_iter().collect()
+/// The default place of the database of a service: systemd names the state directories that it made,
+/// separated by colons (systemd.exec(5)).
+pub(super) fn database(variables: &Variables) -> Option<Layer> {
+    let folders = variables.text("STATE_DIRECTORY")?.ok()?;
+    let folder = folders.split(':').find(|folder| !folder.is_empty())?;
+    Some(layer("STATE_DIRECTORY", "database.url", Value::from(format!("sqlite:{folder}/vca.db"))))
 }
 
 /// What a named variable's text means for its key; `None` when it asks for nothing.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::Effective;
+use crate::engines;
+
 /// The exit code for a faulty configuration: `EX_USAGE` of sysexits.h.
 pub const EXIT_CODE: u8 = 64;
 
@@ -14,6 +17,23 @@ pub struct Fault {
     pub source: String,
     pub problem: String,
     pub remedy: String,
+}
+
+impl Fault {
+    pub(super) fn is_about_engines(&self) -> bool {
+        ["openai", "stt", "llm", "tts"].contains(&self.key.split('.').next().unwrap_or_default())
+    }
+
+    /// A fault that was found in building the engines, whose text holds the remedy.
+    pub(super) fn of_engine(fault: engines::Fault, effective: &[Effective]) -> Fault {
+        let row = effective.iter().find(|row| row.key == fault.key);
+        Fault {
+            key: fault.key.into(),
+            source: row.map_or_else(|| "default".into(), |row| row.source.clone()),
+            problem: fault.problem,
+            remedy: "correct it, or choose other engines: stt.default, llm.default and tts.default".into(),
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -18,14 +18,15 @@ mod tests;
 pub use check::{Complaint, turn as check_turn};
 pub use fault::{EXIT_CODE, Fault, Faults};
 pub use reference::{Effective, REFERENCE};
-pub use sections::{Admin, Calls, Environment, Log, LogFormat};
+pub use sections::{Admin, Environment, Log, LogFormat};
 
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use serde::Deserialize;
 
-use crate::{ari, media, state, store, turn};
+use crate::engines::Engines;
+use crate::{ari, engine, engines, media, state, store, switchboard, turn};
 use environment::Variables;
 use file::File;
 
@@ -45,7 +46,12 @@ pub struct Config {
     pub state: state::Settings,
     /// The daemon-wide defaults of a conversation; a profile's come on top. See [`Config::turn_settings`].
     pub turn: turn::Overrides,
-    pub calls: Calls,
+    /// This and the three that follow make up the engines. See [`Config::engines`].
+    pub openai: engine::openai::Settings,
+    pub stt: engines::SttSettings,
+    pub llm: engines::LlmSettings,
+    pub tts: engines::TtsSettings,
+    pub calls: switchboard::Settings,
     pub admin: Admin,
     pub log: Log,
 }
@@ -54,6 +60,16 @@ impl Config {
     /// The defaults of a conversation, before a profile changes them.
     pub fn turn_settings(&self) -> turn::Settings {
         turn::Settings::default().with(&self.turn)
+    }
+
+    /// What the registry of engines is built from.
+    pub fn engines(&self) -> engines::Settings {
+        engines::Settings {
+            openai: self.openai.clone(),
+            stt: self.stt.clone(),
+            llm: self.llm.clone(),
+            tts: self.tts.clone(),
+        }
     }
 }
 
@@ -89,17 +105,25 @@ pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
 
 /// Like [`load`], and tells where each value came from.
 ///
+/// For [`Need::All`] the engines are built, too, and thrown away: that reads the files which they name and asks
+/// nobody anything. A TLS provider has to be installed before.
+///
 /// # Errors
 /// All faults, sorted by key; of those in a value's meaning only the ones that matter for `need`.
 pub fn examine(path: Option<&Path>, need: Need) -> Result<Loaded, Vec<Fault>> {
     let default = Path::new(DEFAULT_FILE);
     let path = path.or_else(|| default.exists().then_some(default));
     let file = path.map_or_else(|| Ok(File::none()), |path| File::read(path).map_err(|fault| vec![fault]))?;
-    compose(file, &Variables::of_process(), need)
+    let (loaded, mut faults) = compose(file, &Variables::of_process(), need);
+    if need == Need::All && !faults.iter().any(Fault::is_about_engines) {
+        let unfit = Engines::build(&loaded.config.engines()).err().unwrap_or_default();
+        faults.extend(unfit.into_iter().map(|fault| Fault::of_engine(fault, &loaded.effective)));
+    }
+    if faults.is_empty() { Ok(loaded) } else { Err(fault::sorted(faults)) }
 }
 
-/// Puts the layers on top of each other and examines the result.
-fn compose(file: File, variables: &Variables, need: Need) -> Result<Loaded, Vec<Fault>> {
+/// Puts the layers on top of each other and examines the result. What is at fault stands at its default.
+fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Fault>) {
     let mut faults = file.faults();
     let (layers, misread) = environment::layers(variables);
     faults.extend(misread);
@@ -107,17 +131,13 @@ fn compose(file: File, variables: &Variables, need: Need) -> Result<Loaded, Vec<
     for layer in layers {
         figment = figment.merge(layer);
     }
-    for derived in environment::derived(variables, &figment) {
-        figment = figment.join(derived);
+    if let Some(place) = environment::database(variables) {
+        figment = figment.join(place);
     }
     let sources = extract::Sources { figment: &figment, file: &file };
     let (config, values, unfit) = extract::config(&sources);
     faults.extend(unfit);
     faults.extend(check::config(&config, need).into_iter().map(|complaint| complaint.at(&sources)));
-    let faults = fault::sorted(faults);
-    if !faults.is_empty() {
-        return Err(faults);
-    }
     let effective = reference::effective(&values, &sources);
-    Ok(Loaded { config, file: file.path().map(Path::to_owned), effective })
+    (Loaded { config, file: file.path().map(Path::to_owned), effective }, fault::sorted(faults))
 }

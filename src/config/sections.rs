@@ -25,25 +25,6 @@ impl fmt::Display for Environment {
     }
 }
 
-/// How many calls are taken, and how they are let go.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Calls {
-    /// Calls at once. Default 200.
-    pub max_calls: u32,
-    /// Calls at once of a tenant that has no limit of its own. Default 20.
-    pub max_calls_per_tenant: u32,
-    /// How long calls in progress may go on after the daemon was told to stop, in seconds; 0 ends them at
-    /// once. Default 60.
-    pub drain_timeout_s: u64,
-}
-
-impl Default for Calls {
-    fn default() -> Calls {
-        Calls { max_calls: 200, max_calls_per_tenant: 20, drain_timeout_s: 60 }
-    }
-}
-
 /// The HTTP port for health, readiness and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -6,7 +6,11 @@ use super::*;
 const PASSWORD: (&str, &str) = ("ARI_PASSWORD", "hunter2");
 
 fn composed(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
-    compose(File::of_text(text), &Variables::of(variables), Need::All)
+    result(compose(File::of_text(text), &Variables::of(variables), Need::All))
+}
+
+fn result((loaded, faults): (Loaded, Vec<Fault>)) -> Result<Loaded, Vec<Fault>> {
+    if faults.is_empty() { Ok(loaded) } else { Err(faults) }
 }
 
 fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
@@ -99,8 +103,19 @@ fn the_named_variables_are_understood() {
             ("MAX_CONVERSATION_TURNS", "5"),
             ("APP_ENV", "production"),
             ("DEBUG", "true"),
+            ("OPENAI_API_KEY", "sk-1"),
+            ("OPENAI_BASE_URL", "http://localhost:9000/v1"),
+            ("STT_MODEL", "whisper-2"),
+            ("LLM_MODEL", "4"),
+            ("TTS_MODEL", "tts-2"),
+            ("TTS_VOICE", "nova"),
         ],
     );
+    let engines = config.engines();
+    assert_eq!(engines.openai.key.expect("a key").expose_secret(), "sk-1");
+    assert_eq!(engines.openai.base_url, "http://localhost:9000/v1");
+    assert_eq!((&*engines.stt.openai.model, &*engines.llm.openai.model), ("whisper-2", "4"));
+    assert_eq!((&*engines.tts.openai.model, &*engines.tts.openai.voice), ("tts-2", "nova"));
     assert_eq!(config.database.url.expose_secret(), "postgres://vca:secret@db/vca");
     assert_eq!(config.state.redis_url.expect("Redis").expose_secret(), "redis://localhost:6379/0");
     assert_eq!(config.ari.username, "asterisk");
@@ -214,7 +229,7 @@ fn a_file_that_is_named_has_to_be_there() {
 
 #[test]
 fn a_command_for_the_tables_needs_no_asterisk() {
-    let compose = |text| compose(File::of_text(text), &Variables::default(), Need::Database);
+    let compose = |text| result(compose(File::of_text(text), &Variables::default(), Need::Database));
     assert!(compose("[turn]\nmax_turns = 0").is_ok());
     assert!(compose("[database]\nurl = \"x\"").is_err());
     assert!(compose("[trun]\nmax_turns = 0").is_err(), "an unknown key is one for every command");
