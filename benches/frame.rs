@@ -86,8 +86,9 @@ impl Call {
             ssrc: 1,
             payload: &[],
         };
+        let count = self.packets.len();
         let bytes = &mut self.packets[self.next];
-        self.next = (self.next + 1) % self.packets.len();
+        self.next = (self.next + 1) % count;
         if let Some(header) = bytes.first_chunk_mut::<HEADER>() {
             write_header(header, &packet);
         }

@@ -1,1 +1,247 @@
+//! The daemon: wires the rooms together, starts them, lets calls finish and stops them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use futures_util::future::BoxFuture;
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admin::{self, Health, Part};
+use crate::ari;
+use crate::call::{Agent, Engines, House, Spoken};
+use crate::config::Config;
+use crate::engines;
+use crate::media;
+use crate::state::{self, ConversationState};
+use crate::store::{Backend, Ledger, Routing, Store};
+use crate::switchboard::{Casting, Switchboard};
+use crate::tenancy::{AiProfile, TenantStatus};
+use crate::turn;
+
+/// Records that wait for a database that is away: some hours of a busy day.
+const LEDGER: usize = 20_000;
+/// How long records are still written when the daemon stops.
+const LAST_RECORDS: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// What keeps it from starting: the database, the engines' settings, an address that is taken.
+pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let store = open_store(&config).await?;
+    let now = Utc::now();
+    let broken =
+        store.close_unfinished(now, now).await.context("calls of an earlier run cannot be closed")?;
+    if broken > 0 {
+        warn!(
+            calls = broken,
+            "calls were under way when the daemon was last killed: recorded as interrupted"
+        );
+    }
+    let ledger = Ledger::new(store.clone(), LEDGER);
+    let state = state::connect(&config.state).await?;
+    let casting = Cast::new(&config)?;
+    let spoken = Arc::new(Spoken::default());
+    rehearse(&store, &casting, &spoken).await?;
+
+    let asterisk = Arc::new(ari::Client::new(&config.ari)?);
+    let house = Arc::new(House {
+        asterisk: asterisk.clone(),
+        app: config.ari.app.clone(),
+        set_up: Duration::from_millis(config.ari.set_up_timeout_ms),
+        media: media::Engine::start(&config.media).context("no media threads")?,
+        media_settings: config.media.clone(),
+        ledger: ledger.clone(),
+        state: state.clone(),
+        spoken: spoken.clone(),
+    });
+    let routing = Routing::new(store.clone(), &config.routing);
+    let patience = Duration::from_secs(config.calls.drain_timeout_s);
+    let switchboard = Switchboard::new(house, routing, casting.into(), config.calls.clone());
+
+    let stop = CancellationToken::new();
+    let health = Arc::new(Vitals {
+        switchboard: switchboard.clone(),
+        store: store.clone(),
+        state,
+        ledger: ledger.clone(),
+    });
+    let admin = admin::Server::bind(config.admin.bind, health, metrics).await?;
+    let admin = tokio::spawn(admin.serve(stop.clone()));
+    let events = tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
+    let watchdog = tokio::spawn(keep_watchdog_quiet());
+    info!(database = ?store.backend(), app = %config.ari.app, "vca is up");
+    tell_systemd(&[NotifyState::Ready]);
+
+    wait_for_signal().await?;
+    tell_systemd(&[NotifyState::Stopping]);
+    switchboard.drain(patience).await;
+    stop.cancel();
+    watchdog.abort();
+    for task in [events, admin] {
+        if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
+            warn!("a task did not stop in time");
+        }
+    }
+    let lost = ledger.close(LAST_RECORDS).await;
+    store.close().await;
+    if lost > 0 {
+        bail!("{lost} records could not be written: the database did not come back");
+    }
+    info!("vca is down");
+    Ok(())
+}
+
+/// An embedded database is brought up to date here: nobody else uses it. A server's is the operator's.
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::open(&config.database).await?;
+    if store.backend() == Backend::Sqlite {
+        for name in store.migrate().await? {
+            info!(%name, "database migrated");
+        }
+    }
+    let pending = store.pending_migrations().await?;
+    if !pending.is_empty() {
+        bail!("the database lacks {}: run `vca migrate`", pending.join(", "));
+    }
+    Ok(store)
+}
+
+/// Speaks every active tenant's phrases ahead, so that a first caller is greeted as fast as any other.
+async fn rehearse(store: &Store, casting: &Cast, spoken: &Spoken) -> anyhow::Result<()> {
+    let began = std::time::Instant::now();
+    let tenants = store.tenants().await?;
+    let active = tenants.iter().filter(|tenant| tenant.status == TenantStatus::Active);
+    let mut agents = 0;
+    for tenant in active {
+        if let Some(profile) = store.scope(tenant.id).default_profile().await?
+            && let Some(agent) = casting.agent(&profile)
+        {
+            agent.rehearse(spoken).await;
+            agents += 1;
+        }
+    }
+    info!(agents, ms = began.elapsed().as_millis() as u64, "phrases are spoken ahead");
+    Ok(())
+}
+
+/// Profiles to agents, by the engines that there are.
+struct Cast {
+    engines: engines::Engines,
+    manners: turn::Settings,
+}
+
+impl Cast {
+    fn new(config: &Config) -> anyhow::Result<Cast> {
+        let engines = engines::Engines::build(&config.engines()).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
+        })?;
+        Ok(Cast { engines, manners: config.turn_settings() })
+    }
+
+    fn agent(&self, profile: &AiProfile) -> Option<Agent> {
+        let wanted = &profile.settings;
+        let missing = |kind: &str, name: &Option<String>| {
+            warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile asks for an engine that there is not");
+        };
+        let stt = self.engines.stt(wanted.stt.as_deref());
+        let llm = self.engines.llm(wanted.llm.as_deref());
+        let tts = self.engines.tts(wanted.tts.as_deref());
+        match (stt, llm, tts) {
+            (Some(stt), Some(llm), Some(tts)) => {
+                Some(Agent::new(profile, Engines { stt, llm, tts }, self.manners.clone()))
+            }
+            (None, _, _) => {
+                missing("stt", &wanted.stt);
+                None
+            }
+            (_, None, _) => {
+                missing("llm", &wanted.llm);
+                None
+            }
+            (_, _, None) => {
+                missing("tts", &wanted.tts);
+                None
+            }
+        }
+    }
+}
+
+impl From<Cast> for Casting {
+    fn from(cast: Cast) -> Casting {
+        Box::new(move |profile| cast.agent(profile))
+    }
+}
+
+/// What `/readyz` and `/metrics` ask for.
+struct Vitals {
+    switchboard: Switchboard,
+    store: Store,
+    state: Arc<dyn ConversationState>,
+    ledger: Ledger,
+}
+
+impl Health for Vitals {
+    fn check(&self) -> BoxFuture<'_, Vec<Part>> {
+        Box::pin(async {
+            let (database, state) = tokio::join!(self.store.ping(), self.state.ping());
+            let part =
+                |name, needed, problem: Option<String>| Part { name, ok: problem.is_none(), needed, problem };
+            let away = |ok: bool, problem: &str| (!ok).then(|| problem.to_owned());
+            vec![
+                part(
+                    "ari",
+                    true,
+                    away(self.switchboard.is_connected(), "no events from Asterisk: see the log"),
+                ),
+                part("accepting", true, away(!self.switchboard.is_draining(), "draining")),
+                // Calls are routed by the last answers and recorded later.
+                part("database", false, database.err().map(|error| error.to_string())),
+                part("state", false, state.err().map(|error| error.to_string())),
+            ]
+        })
+    }
+
+    fn measure(&self) {
+        gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
+        gauge!("vca_ledger_pending").set(self.ledger.pending() as f64);
+        for (bound_us, frames) in self.switchboard.frame_lateness() {
+            let bound =
+                if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
+            counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);
+        }
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => info!("SIGTERM"),
+        _ = int.recv() => info!("SIGINT"),
+    }
+    Ok(())
+}
+
+/// Tells systemd's watchdog that the runtime still turns, twice as often as it asks for.
+async fn keep_watchdog_quiet() {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut ticks = tokio::time::interval(limit / 2);
+    loop {
+        ticks.tick().await;
+        tell_systemd(&[NotifyState::Watchdog]);
+    }
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd does not listen");
+    }
+}

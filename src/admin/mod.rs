@@ -48,9 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When there is a recorder already.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    const SECONDS: [f64; 14] =
-        [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0];
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
+    const SECONDS: [f64; 14] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0];
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
     builder.install_recorder().context("metrics are recorded already")
 }
 
@@ -69,7 +69,11 @@ struct Shared {
 impl Server {
     /// # Errors
     /// When the address is taken or not this machine's.
-    pub async fn bind(address: SocketAddr, health: Arc<dyn Health>, metrics: PrometheusHandle) -> anyhow::Result<Server> {
+    pub async fn bind(
+        address: SocketAddr,
+        health: Arc<dyn Health>,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Server> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| {
             format!("the admin port {address} cannot be opened: choose another with admin.bind")
@@ -129,7 +133,8 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(any, Arc::new(Told(parts)), recorder.handle()).await.unwrap();
-        let (url, stop) = (format!("http://{}{path}", server.listener.local_addr().unwrap()), CancellationToken::new());
+        let (url, stop) =
+            (format!("http://{}{path}", server.listener.local_addr().unwrap()), CancellationToken::new());
         let serving = tokio::spawn(server.serve(stop.clone()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();

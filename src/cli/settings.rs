@@ -53,12 +53,16 @@ impl SettingArgs {
     /// The settings with these changes, which have to be able to work on top of the daemon's defaults.
     pub fn applied_to(&self, settings: ProfileSettings, config: &Config) -> Result<ProfileSettings, Failure> {
         let mut all = match (&self.json, &self.file) {
-            (Some(text), _) => serde_json::from_str(text).map_err(|error| unacceptable("--settings", &error))?,
+            (Some(text), _) => {
+                serde_json::from_str(text).map_err(|error| unacceptable("--settings", &error))?
+            }
             (None, Some(path)) => read(path)?,
             (None, None) => serde_json::to_value(settings).map_err(anyhow::Error::from)?,
         };
         let Some(map) = all.as_object_mut() else {
-            return Err(Failure::unacceptable("the settings have to be an object, as in {\"language\": \"de\"}"));
+            return Err(Failure::unacceptable(
+                "the settings have to be an object, as in {\"language\": \"de\"}",
+            ));
         };
         for (key, value) in self.named() {
             if let Some(value) = value {
@@ -67,7 +71,9 @@ impl SettingArgs {
         }
         for setting in &self.single {
             let (key, value) = setting.split_once('=').ok_or_else(|| {
-                Failure::unacceptable(format!("{setting:?} is no setting: write KEY=VALUE, as in max_turns=10"))
+                Failure::unacceptable(format!(
+                    "{setting:?} is no setting: write KEY=VALUE, as in max_turns=10"
+                ))
             })?;
             put_single(map, key.trim(), value.trim());
         }

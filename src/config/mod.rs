@@ -17,8 +17,8 @@ mod tests;
 
 pub use check::{Complaint, turn as check_turn};
 pub use fault::{EXIT_CODE, Fault, Faults};
-pub use reference::{Effective, REFERENCE};
 pub(crate) use reference::lenient;
+pub use reference::{Effective, REFERENCE};
 pub use sections::{Admin, Environment, Log, LogFormat};
 
 use std::path::{Path, PathBuf};

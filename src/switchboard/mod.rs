@@ -66,6 +66,11 @@ impl Switchboard {
         self.0.live().len()
     }
 
+    /// How late frames have left so far: frames by upper bound in microseconds.
+    pub fn frame_lateness(&self) -> std::collections::BTreeMap<u64, u64> {
+        self.0.house.media.lateness()
+    }
+
     /// Takes no more calls, lets those under way go on until `patience` is over, then ends them politely.
     pub async fn drain(&self, patience: Duration) {
         self.0.live().drain();

@@ -72,7 +72,13 @@ fn version(version: &str) -> Finding {
     }
 }
 
-fn modules(loaded: &[Module]) -> Vec<Finding> {
+/// The names of all modules that are looked for.
+#[cfg(test)]
+pub fn wanted() -> Vec<&'static str> {
+    NEEDED.iter().chain(USEFUL).map(|(name, _)| *name).collect()
+}
+
+pub(super) fn modules(loaded: &[Module]) -> Vec<Finding> {
     let is_running = |name: &str| loaded.iter().any(|module| module.name == name && module.is_running());
     let missing = |wanted: &[(&'static str, &'static str)]| -> Vec<(&str, &str)> {
         wanted.iter().copied().filter(|(name, _)| !is_running(name)).collect()
@@ -86,14 +92,13 @@ fn modules(loaded: &[Module]) -> Vec<Finding> {
     findings
 }
 
-fn missing_module(
-    (name, purpose): (&str, &str),
-    finding: fn(String, String, String) -> Finding,
-) -> Finding {
+fn missing_module((name, purpose): (&str, &str), finding: fn(String, String, String) -> Finding) -> Finding {
     finding(
         format!("asterisk {name}"),
         format!("it does not run; it is needed for {purpose}"),
-        format!("load = {name} in modules.conf, or `asterisk -rx 'module load {name}'`; on failure see Asterisk's log"),
+        format!(
+            "load = {name} in modules.conf, or `asterisk -rx 'module load {name}'`; on failure see Asterisk's log"
+        ),
     )
 }
 
@@ -105,9 +110,11 @@ fn registered(application: Result<Application, AriError>, settings: &Settings) -
             let channels = application.channel_ids.len();
             Finding::ok(check, format!("a daemon is connected; {channels} channels are in it"))
         }
-        Err(error) if error.is_gone() => {
-            Finding::warn(check, "no daemon is connected: its calls go on in the dialplan", "start `vca serve`")
-        }
+        Err(error) if error.is_gone() => Finding::warn(
+            check,
+            "no daemon is connected: its calls go on in the dialplan",
+            "start `vca serve`",
+        ),
         Err(error) => {
             let remedy = remedy(&error, settings);
             Finding::fail(check, error, remedy)

@@ -12,7 +12,8 @@ pub async fn examine(settings: &Settings, patients: &[Patient]) -> Vec<Finding> 
     let engines = match Engines::build(settings) {
         Ok(engines) => engines,
         Err(faults) => {
-            let fail = |fault| Finding::fail("engines", fault, "correct the configuration: `vca config check`");
+            let fail =
+                |fault| Finding::fail("engines", fault, "correct the configuration: `vca config check`");
             return faults.into_iter().map(fail).collect();
         }
     };
@@ -86,7 +87,9 @@ impl Asked {
         let kind = self.kind;
         match self.engine.as_str() {
             "openai" => format!("see openai.key, openai.base_url and {kind}.openai.model"),
-            engine => format!("install what {engine} needs (see [{kind}.{engine}]), or choose another engine"),
+            engine => {
+                format!("install what {engine} needs (see [{kind}.{engine}]), or choose another engine")
+            }
         }
     }
 }

@@ -20,7 +20,9 @@ pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
     const CHECK: &str = "database";
     let store = match opened(settings).await {
         Ok(store) => store,
-        Err(error) => return (vec![Finding::fail(CHECK, error, "see database.url (DATABASE_URL)")], Vec::new()),
+        Err(error) => {
+            return (vec![Finding::fail(CHECK, error, "see database.url (DATABASE_URL)")], Vec::new());
+        }
     };
     let kind = match store.backend() {
         Backend::Sqlite => "SQLite",
@@ -96,11 +98,15 @@ fn tenant(Patient { tenant, profile, numbers }: &Patient) -> Finding {
         None => Finding::fail(
             check,
             "it has no default profile: its calls are refused",
-            format!("vca profile create --tenant {id} --default …, or vca profile update NAME --tenant {id} --default"),
+            format!(
+                "vca profile create --tenant {id} --default …, or vca profile update NAME --tenant {id} --default"
+            ),
         ),
-        Some(_) if active == 0 => {
-            Finding::warn(check, "it has no active number", format!("vca number create --tenant {id} --did +…"))
-        }
+        Some(_) if active == 0 => Finding::warn(
+            check,
+            "it has no active number",
+            format!("vca number create --tenant {id} --did +…"),
+        ),
         Some(profile) => Finding::ok(check, format!("{active} active numbers; {:?} answers", profile.name)),
     }
 }

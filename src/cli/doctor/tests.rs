@@ -1,0 +1,99 @@
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::*;
+use crate::ari::answer::Module;
+use crate::store::{NewTenant, Store};
+use crate::tenancy::Plan;
+
+fn by_name<'a>(findings: &'a [Finding], check: &str) -> &'a Verdict {
+    let found = findings.iter().find(|finding| finding.check == check);
+    &found.unwrap_or_else(|| panic!("no {check} in {findings:#?}")).verdict
+}
+
+fn fails(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Fail { .. })
+}
+
+/// A database file in a folder of its own, not made yet.
+struct Place(std::path::PathBuf);
+
+impl Place {
+    fn new() -> Place {
+        let folder = std::env::temp_dir().join(format!("vca-doctor-{}", Uuid::now_v7()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Place(folder)
+    }
+
+    fn settings(&self) -> crate::store::Settings {
+        let url = format!("sqlite:{}", self.0.join("vca.db").display());
+        crate::store::Settings { url: SecretString::from(url), ..Default::default() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_not_made() {
+    let place = Place::new();
+    let (findings, _) = keeping::database(&place.settings()).await;
+    assert!(fails(by_name(&findings, "database")), "{findings:#?}");
+    assert!(!place.0.join("vca.db").exists());
+}
+
+#[tokio::test]
+async fn pending_migrations_and_a_tenant_without_agent_are_found() {
+    let place = Place::new();
+    let store = Store::open(&place.settings()).await.expect("a database");
+    let (findings, _) = keeping::database(&place.settings()).await;
+    assert!(fails(by_name(&findings, "database")), "{findings:#?}");
+    store.migrate().await.expect("tables");
+    let new = NewTenant { name: "Acme".into(), plan: Plan::Starter, max_concurrent_calls: None };
+    store.create_tenant(new).await.expect("a tenant");
+    let (findings, patients) = keeping::database(&place.settings()).await;
+    assert!(!fails(by_name(&findings, "database")), "{findings:#?}");
+    assert!(fails(by_name(&keeping::tenants(&patients), "tenant Acme")));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_asterisk_that_is_not_there_is_found_with_a_remedy() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Port 9 of the loopback address: nobody listens there.
+    let settings = crate::ari::Settings { url: "http://127.0.0.1:9".into(), ..Default::default() };
+    let findings = asterisk::examine(&settings).await;
+    let Verdict::Fail { remedy, .. } = by_name(&findings, "asterisk") else { panic!("{findings:#?}") };
+    assert!(remedy.contains("127.0.0.1:9"), "{remedy}");
+}
+
+#[test]
+fn a_module_that_does_not_run_is_found() {
+    let all = asterisk::wanted();
+    let running = |names: Vec<&str>| -> Vec<Module> {
+        names.iter().map(|name| Module { name: (*name).into(), status: "Running".into() }).collect()
+    };
+    let findings = asterisk::modules(&running(all.clone()));
+    assert!(matches!(by_name(&findings, "asterisk modules"), Verdict::Ok { .. }));
+    let without =
+        |name: &str| asterisk::modules(&running(all.iter().copied().filter(|it| *it != name).collect()));
+    assert!(fails(by_name(&without("chan_rtp.so"), "asterisk chan_rtp.so")));
+    assert!(!fails(by_name(&without("codec_resample.so"), "asterisk codec_resample.so")));
+}
+
+#[test]
+fn each_finding_is_a_line_and_each_fault_has_its_remedy() {
+    let findings = [
+        Finding::ok("database", "SQLite answers"),
+        Finding::fail("asterisk", "no connection", "is it running?"),
+    ];
+    let expected = "ok    database  SQLite answers\n\
+                    FAIL  asterisk  no connection\n                -> is it running?\n";
+    assert_eq!(text(&findings), expected);
+    let json = serde_json::to_value(&findings).expect("JSON");
+    assert_eq!(json[0]["verdict"], "ok");
+    assert_eq!(json[1]["remedy"], "is it running?");
+}

@@ -1,0 +1,257 @@
+//! Command lines in, text and exit codes out, on a database of each test's own.
+
+use chrono::{TimeDelta, Utc};
+use clap::CommandFactory;
+use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::*;
+use crate::tenancy::*;
+
+/// A database and the command line before it.
+struct Desk {
+    folder: PathBuf,
+    store: Store,
+    config: Config,
+}
+
+impl Desk {
+    async fn new() -> Desk {
+        let folder = std::env::temp_dir().join(format!("vca-cli-{}", Uuid::now_v7()));
+        let mut config = Config::default();
+        config.database.url = SecretString::from(format!("sqlite:{}", folder.join("vca.db").display()));
+        let store = Store::open(&config.database).await.expect("a database");
+        store.migrate().await.expect("tables");
+        Desk { folder, store, config }
+    }
+
+    /// What `vca` prints, or why it fails.
+    async fn run(&self, args: &[&str]) -> Result<String, Failure> {
+        let cli = Cli::try_parse_from([&["vca"], args].concat()).unwrap_or_else(|error| panic!("{error}"));
+        let mut printed = Vec::new();
+        let mut output = Output::to(cli.json, &mut printed);
+        match cli.command {
+            Command::Tenant(command) => command.run(&self.store, &mut output).await?,
+            Command::Number(command) => command.run(&self.store, &mut output).await?,
+            Command::Call(command) => command.run(&self.store, &mut output).await?,
+            Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
+            other => panic!("{other:?} is not for the tables"),
+        }
+        drop(output);
+        Ok(String::from_utf8(printed).expect("text"))
+    }
+
+    async fn text(&self, args: &[&str]) -> String {
+        self.run(args).await.unwrap_or_else(|failure| panic!("{args:?}: {failure:?}"))
+    }
+
+    async fn json(&self, args: &[&str]) -> Value {
+        let text = self.text(&[args, &["--json"]].concat()).await;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
+    }
+
+    async fn code(&self, args: &[&str]) -> u8 {
+        self.run(args).await.expect_err("a failure").code
+    }
+
+    async fn acme(&self) {
+        self.text(&["tenant", "create", "--name", "Acme"]).await;
+        self.text(&["number", "create", "--tenant", "Acme", "--did", "+1 555 0100"]).await;
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+const PROFILE: [&str; 8] =
+    ["profile", "create", "--tenant", "Acme", "--name", "Front desk", "--system-prompt", "Be kind."];
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[tokio::test]
+async fn a_tenant_is_created_shown_and_changed() {
+    let desk = Desk::new().await;
+    let created =
+        desk.json(&["tenant", "create", "--name", "Acme", "--plan", "growth", "--max-calls", "3"]).await;
+    assert_eq!(created["status"], "active");
+    assert_eq!(created["max_concurrent_calls"], 3);
+    let id = created["id"].as_str().expect("an id");
+    assert_eq!(desk.json(&["tenant", "show", id]).await, created);
+    assert_eq!(desk.json(&["tenant", "show", "Acme"]).await, created);
+    let update = ["tenant", "update", "Acme", "--status", "suspended", "--max-calls", "default"];
+    let changed = desk.json(&update).await;
+    assert_eq!((&changed["status"], &changed["max_concurrent_calls"]), (&"suspended".into(), &Value::Null));
+    let list = desk.text(&["tenant", "list"]).await;
+    assert!(list.starts_with("ID ") && list.contains("Acme  suspended  growth  default"), "{list}");
+}
+
+#[tokio::test]
+async fn who_is_not_found_or_not_one_is_told_apart() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    assert_eq!(desk.code(&["tenant", "show", "Nobody"]).await, 66);
+    assert_eq!(desk.code(&["number", "show", "+15550199"]).await, 66);
+    assert_eq!(desk.code(&["profile", "show", "Nobody"]).await, 66);
+    assert_eq!(desk.code(&["call", "show", &CallId::new().to_string()]).await, 66);
+    assert_eq!(desk.code(&["number", "create", "--tenant", "Acme", "--did", "+15550100"]).await, 73);
+    assert_eq!(desk.code(&["tenant", "create", "--name", " "]).await, 65);
+    desk.text(&["tenant", "create", "--name", "Acme"]).await;
+    assert_eq!(desk.code(&["tenant", "show", "Acme"]).await, 65, "two of that name");
+}
+
+#[tokio::test]
+async fn a_number_is_shown_in_full_and_switched_off() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let shown = desk.json(&["number", "show", "+15550100"]).await;
+    assert_eq!((&shown["did"], &shown["is_active"]), (&"+15550100".into(), &true.into()));
+    assert_eq!(shown["tenant_name"], "Acme");
+    let off = desk.json(&["number", "update", "15550100", "--active", "false"]).await;
+    assert_eq!(off["is_active"], false);
+    let list = desk.text(&["number", "list", "--tenant", "Acme"]).await;
+    assert!(list.contains("+15550100  no      Acme"), "{list}");
+}
+
+#[tokio::test]
+async fn a_new_default_takes_the_place_of_the_old_one() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    assert_eq!(desk.json(&[&PROFILE[..], &["--default"]].concat()).await["is_default"], true);
+    let other = ["--name", "Night", "--system-prompt", "Be brief.", "--default", "--role", "support"];
+    let other = desk.json(&[&PROFILE[..4], &other].concat()).await;
+    assert_eq!((&other["is_default"], &other["role"]), (&true.into(), &"support".into()));
+    assert_eq!(desk.json(&["profile", "show", "Front desk"]).await["is_default"], false);
+    let back = desk.json(&["profile", "update", "Front desk", "--default"]).await;
+    assert_eq!(back["is_default"], true);
+    let list = desk.text(&["profile", "list"]).await;
+    assert!(list.contains("Night       support       no"), "{list}");
+}
+
+#[tokio::test]
+async fn settings_are_put_on_top_of_each_other() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let settings = ["--settings", r#"{"language":"de","turn":{"max_turns":5}}"#, "--stt", "openai"];
+    let single = ["--setting", "max_duration_ms=60000", "--setting", "phrases.goodbye=Tschüss."];
+    let created = desk.json(&[&PROFILE[..], &settings, &single].concat()).await;
+    let settings = &created["settings"];
+    assert_eq!((&settings["language"], &settings["stt"]), (&"de".into(), &"openai".into()));
+    assert_eq!(settings["turn"], serde_json::json!({ "max_turns": 5, "max_duration_ms": 60_000 }));
+    assert_eq!(settings["phrases"]["goodbye"], "Tschüss.");
+    let update =
+        ["profile", "update", "Front desk", "--language", "", "--setting", "max_turns=", "--voice", "rms"];
+    let changed = desk.json(&update).await["settings"].clone();
+    assert_eq!((&changed["language"], &changed["voice"]), (&Value::Null, &"rms".into()));
+    assert_eq!(changed["turn"], serde_json::json!({ "max_duration_ms": 60_000 }));
+    assert_eq!(changed["stt"], "openai", "what is not named stays");
+}
+
+#[tokio::test]
+async fn settings_come_from_a_file_too() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let path = desk.folder.join("settings.toml");
+    std::fs::write(&path, "greeting = \"Hello!\"\n[turn]\nbarge_in = false\n").expect("a file");
+    let file = ["--settings-file", path.to_str().expect("a path"), "--greeting", "Good day!"];
+    let created = desk.json(&[&PROFILE[..], &file].concat()).await;
+    assert_eq!(created["settings"]["greeting"], "Good day!");
+    assert_eq!(created["settings"]["turn"]["barge_in"], false);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    for wrong in [
+        &["--setting", "max_turns=0"][..],
+        &["--setting", "max_turns"],
+        &["--setting", "max_turns=many"],
+        &["--setting", "speed=3"],
+        &["--setting", "phrases.hello=x"],
+        &["--setting", "commit_ms=5000"],
+        &["--settings", "[]"],
+        &["--settings", "{"],
+        &["--settings", r#"{"engine":"x"}"#],
+    ] {
+        assert_eq!(desk.code(&[&PROFILE[..], wrong].concat()).await, 65, "{wrong:?}");
+    }
+    assert_eq!(desk.code(&PROFILE[..6]).await, 65, "no prompt");
+    assert_eq!(desk.json(&["profile", "list"]).await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_call_is_shown_with_its_transcript() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let number = desk.json(&["number", "show", "+15550100"]).await;
+    let number: PhoneNumber = serde_json::from_value(number).expect("a number");
+    let started_at = Utc::now();
+    let call = Call {
+        id: CallId::new(),
+        tenant_id: number.tenant_id,
+        phone_number_id: number.id,
+        ai_profile_id: None,
+        asterisk_channel_id: "1.2".into(),
+        direction: Direction::Inbound,
+        caller_number: Some("+15550123".into()),
+        called_number: number.did.clone(),
+        status: CallStatus::Completed,
+        ended_by: Some(EndedBy::Caller),
+        disposition: Some("completed".into()),
+        hangup_cause: Some(16),
+        started_at,
+        answered_at: Some(started_at),
+        ended_at: Some(started_at + TimeDelta::seconds(75)),
+        codec: Some("ulaw".into()),
+        media: None,
+    };
+    let turn = CallTurn {
+        call_id: call.id,
+        tenant_id: call.tenant_id,
+        turn: 1,
+        caller_text: "are you\x1b[2J open".into(),
+        agent_text: "We are".into(),
+        interrupted: true,
+        transcript_ms: Some(210),
+        reply_ms: None,
+        commit_ms: Some(500),
+        audio_ms: Some(640),
+        at: started_at,
+    };
+    let scope = desk.store.scope(call.tenant_id);
+    scope.begin_call(&call).await.expect("a record");
+    scope.add_turn(&turn).await.expect("a turn");
+
+    let id = call.id.to_string();
+    let text = desk.text(&["call", "show", &id]).await;
+    for part in [
+        "from           +15550123\n",
+        "length         1:15\n",
+        "#1  words 210 ms  commit 500 ms  audio 640 ms\n  caller: are you [2J open\n  agent:  We are [interrupted]",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let told = desk.json(&["call", "show", &id, "--tenant", "Acme"]).await;
+    assert_eq!(told["turns"][0]["audio_ms"], 640);
+    let list = desk.text(&["call", "list", "--limit", "1"]).await;
+    assert!(list.contains("+15550123  +15550100  completed  completed  caller    1:15"), "{list}");
+    assert_eq!(desk.json(&["call", "list", "--before", &id]).await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn tables_that_are_not_there_are_unavailable() {
+    let folder = std::env::temp_dir().join(format!("vca-cli-{}", Uuid::now_v7()));
+    let mut config = Config::default();
+    config.database.url = SecretString::from(format!("sqlite:{}", folder.join("vca.db").display()));
+    let loaded = Loaded { config, file: None, effective: Vec::new() };
+    let failure = prepared(loaded).await.expect_err("no tables");
+    assert!(failure.code == 69 && failure.text.contains("vca migrate"), "{failure:?}");
+    let _ = std::fs::remove_dir_all(&folder);
+}
