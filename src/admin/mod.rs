@@ -9,15 +9,18 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Json;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// What the daemon says of itself.
@@ -42,28 +45,48 @@ pub struct Part {
 
 /// A check that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long what was found is told again: many who ask make no work for the database.
+const FRESH: Duration = Duration::from_secs(1);
+/// A request that takes longer is given up.
+const LONGEST_REQUEST: Duration = Duration::from_secs(5);
+/// The most bytes that a request may bring.
+const LARGEST_BODY: usize = 64 * 1024;
+/// How long requests under way may go on after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often measurements are condensed that nobody fetches; without it they would pile up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Installs the recorder of all metrics. Once a process.
 ///
 /// # Errors
 /// When there is a recorder already.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    builder()?.install_recorder().context("metrics are recorded already")
+}
+
+/// Times fall into buckets that part what a caller feels.
+fn builder() -> Result<PrometheusBuilder, BuildError> {
     const SECONDS: [f64; 14] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0];
-    let builder =
-        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
-    builder.install_recorder().context("metrics are recorded already")
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
 }
 
 /// A server that has its port and does not serve yet.
 pub struct Server {
     listener: TcpListener,
-    router: Router,
+    shared: Shared,
 }
 
 #[derive(Clone)]
 struct Shared {
     health: Arc<dyn Health>,
     metrics: PrometheusHandle,
+    found: Arc<Mutex<Option<Found>>>,
+}
+
+/// What the last check found, and when. There are no parts when it did not end in time.
+struct Found {
+    at: Instant,
+    parts: Option<Vec<Part>>,
 }
 
 impl Server {
@@ -78,15 +101,34 @@ impl Server {
         let listener = listener.with_context(|| {
             format!("the admin port {address} cannot be opened: choose another with admin.bind")
         })?;
-        Ok(Server { listener, router: router(Shared { health, metrics }) })
+        Ok(Server { listener, shared: Shared { health, metrics, found: Arc::default() } })
     }
 
     /// Serves until `stop`.
     pub async fn serve(self, stop: CancellationToken) {
-        let server = axum::serve(self.listener, self.router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the admin port is closed");
+        let metrics = self.shared.metrics.clone();
+        let server = axum::serve(self.listener, router(self.shared));
+        let server = server.with_graceful_shutdown(stop.clone().cancelled_owned());
+        let too_late = async {
+            stop.cancelled().await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            outcome = server.into_future() => if let Err(error) = outcome {
+                tracing::error!(%error, "the admin port is closed");
+            },
+            () = too_late => {}
+            () = keep_up(&metrics) => {}
         }
+    }
+}
+
+/// Condenses measurements, for ever.
+async fn keep_up(metrics: &PrometheusHandle) {
+    let mut ticks = interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
     }
 }
 
@@ -96,12 +138,22 @@ fn router(shared: Shared) -> Router {
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(limited))
         .with_state(shared)
+}
+
+/// Gives a request its time, and no more.
+async fn limited(request: Request, next: Next) -> Response {
+    match timeout(LONGEST_REQUEST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 /// 200 when calls can be taken, otherwise 503; either way with every part.
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
-    let Ok(parts) = tokio::time::timeout(PATIENCE, shared.health.check()).await else {
+    let Some(parts) = shared.parts().await else {
         let problem = "the checks did not end in time";
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "problem": problem })));
     };
@@ -110,56 +162,23 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     (status, Json(json!({ "ready": is_ready, "parts": parts })))
 }
 
+impl Shared {
+    /// How every part is, or was a moment ago. Whoever asks meanwhile waits for the same answer.
+    async fn parts(&self) -> Option<Vec<Part>> {
+        let mut found = self.found.lock().await;
+        if let Some(found) = found.as_ref().filter(|found| found.at.elapsed() < FRESH) {
+            return found.parts.clone();
+        }
+        let parts = timeout(PATIENCE, self.health.check()).await.ok();
+        *found = Some(Found { at: Instant::now(), parts: parts.clone() });
+        parts
+    }
+}
+
 async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
     shared.health.measure();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Told(Vec<Part>);
-
-    impl Health for Told {
-        fn check(&self) -> BoxFuture<'_, Vec<Part>> {
-            Box::pin(async { self.0.clone() })
-        }
-
-        fn measure(&self) {}
-    }
-
-    async fn status_and_body(path: &str, parts: Vec<Part>) -> (u16, String) {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(any, Arc::new(Told(parts)), recorder.handle()).await.unwrap();
-        let (url, stop) =
-            (format!("http://{}{path}", server.listener.local_addr().unwrap()), CancellationToken::new());
-        let serving = tokio::spawn(server.serve(stop.clone()));
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
-        let result = (answer.status().as_u16(), answer.text().await.unwrap());
-        stop.cancel();
-        serving.await.unwrap();
-        result
-    }
-
-    fn part(ok: bool, needed: bool) -> Part {
-        Part { name: "ari", ok, needed, problem: (!ok).then(|| "away".to_owned()) }
-    }
-
-    #[tokio::test]
-    async fn it_is_alive_whatever_is_away() {
-        assert_eq!(status_and_body("/healthz", vec![part(false, true)]).await.0, 200);
-        assert_eq!(status_and_body("/metrics", vec![]).await.0, 200);
-        assert_eq!(status_and_body("/nothing", vec![]).await.0, 404);
-    }
-
-    #[tokio::test]
-    async fn it_is_ready_when_all_that_is_needed_is_there() {
-        assert_eq!(status_and_body("/readyz", vec![part(true, true), part(false, false)]).await.0, 200);
-        let (status, body) = status_and_body("/readyz", vec![part(false, true)]).await;
-        assert_eq!(status, 503);
-        assert!(body.contains("away"), "{body}");
-    }
-}
+mod tests;

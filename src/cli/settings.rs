@@ -37,7 +37,7 @@ pub struct SettingArgs {
     single: Vec<String>,
     /// All settings at once, as JSON; they replace the ones that there are.
     #[arg(long = "settings", value_name = "JSON", conflicts_with = "file")]
-    json: Option<String>,
+    whole: Option<String>,
     /// The same from a file, JSON or TOML.
     #[arg(long = "settings-file", value_name = "PATH")]
     file: Option<PathBuf>,
@@ -47,12 +47,12 @@ impl SettingArgs {
     pub fn is_empty(&self) -> bool {
         let named = self.named();
         let any = named.iter().any(|(_, value)| value.is_some());
-        !any && self.single.is_empty() && self.json.is_none() && self.file.is_none()
+        !any && self.single.is_empty() && self.whole.is_none() && self.file.is_none()
     }
 
     /// The settings with these changes, which have to be able to work on top of the daemon's defaults.
     pub fn applied_to(&self, settings: ProfileSettings, config: &Config) -> Result<ProfileSettings, Failure> {
-        let mut all = match (&self.json, &self.file) {
+        let mut all = match (&self.whole, &self.file) {
             (Some(text), _) => {
                 serde_json::from_str(text).map_err(|error| unacceptable("--settings", &error))?
             }
