@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests touch the world")]
 
 mod allocations;
+mod calls;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tools;

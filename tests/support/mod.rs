@@ -6,6 +6,7 @@
 pub mod asterisk;
 pub mod clips;
 pub mod http;
+pub mod office;
 pub mod phone;
 pub mod ports;
 pub mod redis;

@@ -30,8 +30,8 @@ impl Vca {
             .with("ARI_USERNAME", asterisk.ari_user())
             .with("ARI_PASSWORD", asterisk.ari_password())
             .with("DATABASE_URL", &database)
-            .with("VCA_ADMIN_LISTEN", &format!("127.0.0.1:{admin_port}"))
-            .with("VCA_LOG_FORMAT", "json")
+            .with("VCA__ADMIN__BIND", &format!("127.0.0.1:{admin_port}"))
+            .with("VCA__LOG__FORMAT", "json")
     }
 
     /// One more variable of its environment; a later value covers an earlier one.
@@ -86,7 +86,7 @@ impl Vca {
     /// Starts the daemon and waits until it is ready to take calls.
     pub fn serve(&self) -> Result<Daemon, String> {
         let mut command = self.command();
-        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg("serve").stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
         let log = follow(&mut child);
         let mut daemon = Daemon { child, log };
@@ -146,7 +146,7 @@ impl Drop for Daemon {
 
 fn follow(child: &mut Child) -> Receiver<Value> {
     let (sender, receiver) = channel();
-    let output = child.stdout.take().expect("it was piped");
+    let output = child.stderr.take().expect("it was piped");
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
