@@ -72,7 +72,7 @@ enum Command {
     Number(number::Command),
     /// AI profiles: who answers, and how.
     #[command(subcommand)]
-    Profile(profile::Command),
+    Profile(Box<profile::Command>),
     /// The record of calls.
     #[command(subcommand)]
     Call(call::Command),
