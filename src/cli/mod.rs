@@ -4,6 +4,7 @@
 
 mod call;
 mod configuration;
+mod database;
 mod doctor;
 mod failure;
 mod number;
@@ -72,7 +73,7 @@ enum Command {
     Number(number::Command),
     /// AI profiles: who answers, and how.
     #[command(subcommand)]
-    Profile(profile::Command),
+    Profile(Box<profile::Command>),
     /// The record of calls.
     #[command(subcommand)]
     Call(call::Command),
@@ -114,7 +115,7 @@ impl Cli {
 
 /// The database, whose tables have to be there.
 async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
-    let store = Store::open(&loaded.config.database).await?;
+    let store = database::open(&loaded.config.database).await?;
     let pending = store.pending_migrations().await?;
     if pending.is_empty() {
         return Ok((store, loaded.config));

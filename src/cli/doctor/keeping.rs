@@ -1,8 +1,7 @@
 //! What is kept: the database and its tenants, and the state of conversations.
 
-use secrecy::ExposeSecret;
-
 use super::{Finding, patiently};
+use crate::cli::database::open;
 use crate::state;
 use crate::store::{Backend, Settings, Store, StoreError};
 use crate::tenancy::{AiProfile, PhoneNumber, Tenant, TenantStatus};
@@ -18,7 +17,7 @@ pub struct Patient {
 /// Is the database there, and are its tables? With them, who is in it.
 pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
     const CHECK: &str = "database";
-    let store = match opened(settings).await {
+    let store = match open(settings).await {
         Ok(store) => store,
         Err(error) => {
             return (vec![Finding::fail(CHECK, error, "see database.url (DATABASE_URL)")], Vec::new());
@@ -43,21 +42,6 @@ pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
         }
         Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
     }
-}
-
-/// A database file that is not there is not made by looking at it.
-async fn opened(settings: &Settings) -> Result<Store, StoreError> {
-    let url = settings.url.expose_secret();
-    let path = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
-    let path = path.map(|path| path.split('?').next().unwrap_or(path));
-    if path.is_some_and(|path| !path.contains(":memory:") && !std::path::Path::new(path).exists()) {
-        return Err(StoreError::Unavailable {
-            what: "there is no such file yet: `vca migrate` makes it".to_owned(),
-        });
-    }
-    let store = Store::open(settings).await?;
-    store.ping().await?;
-    Ok(store)
 }
 
 async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {
