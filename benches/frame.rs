@@ -3,6 +3,8 @@
 //! `cargo bench --bench frame`. Inbound: parse, order, decode, frame, two-opinion VAD, hand-over. Outbound:
 //! playout, encode, header. Speech is the dear case: only then is the second detector asked.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -91,12 +91,19 @@ fn question() -> Step {
 #[test]
 fn a_call_is_greeted_understood_and_answered_over_each_codec() {
     let Some(house) = House::open(local_agent(), |_| {}) else { return };
-    house.asterisk.cli("rtp set debug on"); house.asterisk.cli("core set verbose 5"); house.asterisk.cli("core set debug 6");
+    house.asterisk.cli("rtp set debug on");
+    house.asterisk.cli("core set verbose 5");
+    house.asterisk.cli("core set debug 6");
     for codec in [Codec::Opus, Codec::Slin16] {
         let report = house.dial(MAIN, codec, vec![listen(), question(), listen(), Step::HangUp]);
         assert_eq!(report.status, Some(200), "{codec:?}\n{}\n{}", report.log, house.log());
         report.conversation.write_wav(Path::new(&format!("/work/lab/{codec:?}.wav"))).unwrap();
-        eprintln!("{codec:?} packets {} lost {} agent {:?}", report.conversation.packets, report.conversation.lost, report.conversation.agent());
+        eprintln!(
+            "{codec:?} packets {} lost {} agent {:?}",
+            report.conversation.packets,
+            report.conversation.lost,
+            report.conversation.agent()
+        );
         std::fs::write("/work/lab/ast.log", house.asterisk.log()).unwrap();
         assert!(
             report.conversation.missed.is_empty(),
@@ -110,4 +117,165 @@ fn a_call_is_greeted_understood_and_answered_over_each_codec() {
         assert!(words.contains(&"what are your opening hours"), "{codec:?}: heard {words:?}");
         println!("{codec:?}: {:?} {:?}", report.answer_to_first_voice(), report.conversation.responses());
     }
+}
+
+#[test]
+fn what_may_not_come_in_is_refused_before_the_answer() {
+    let busy = local_agent_with(json!({ "silence_ms": 60_000 }));
+    let house = House::open(local_agent(), |office| {
+        office.deactivate_numbers(office.tenant("inactive", "+49305550101", None, local_agent()));
+        let suspended = office.tenant("suspended", "+49305550102", None, local_agent());
+        office.set_status(suspended, TenantStatus::Suspended);
+        let deleted = office.tenant("deleted", "+49305550103", None, local_agent());
+        office.set_status(deleted, TenantStatus::Deleted);
+        office.tenant("no agent", "+49305550104", None, json!(null));
+        office.tenant("odd engine", "+49305550105", None, json!({ "stt": "crystal-ball" }));
+        office.tenant("one line", "+49305550106", Some(1), busy);
+    });
+    let Some(house) = house else { return };
+    let status = |did: &str| house.dial(did, Codec::Ulaw, vec![]).status;
+    assert_eq!(status(UNKNOWN), Some(404), "unknown number");
+    assert_eq!(status("+49305550101"), Some(404), "inactive number");
+    assert_eq!(status("+49305550102"), Some(403), "suspended tenant");
+    assert_eq!(status("49305550103"), Some(404), "deleted tenant, dialled without +");
+    assert_eq!(status("+49305550104"), Some(503), "no default profile");
+    assert_eq!(status("+49305550105"), Some(503), "an engine that there is not");
+    let first =
+        Call::place(&house.asterisk, Plan::new("+49305550106", Codec::Ulaw, vec![listen(), Step::HangUp]));
+    assert!(wait::until_true(ms(5_000), || first.progress().answered().is_some()), "{}", house.log());
+    assert_eq!(status("+49305550106"), Some(486), "a tenant at its limit");
+    assert_eq!(first.finish().status, Some(200));
+    house.comes_to_rest();
+}
+
+#[test]
+fn a_refused_call_of_a_known_tenant_is_on_record() {
+    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    house.office.set_status(house.main, TenantStatus::Suspended);
+    assert_eq!(house.dial(MAIN, Codec::Ulaw, vec![]).status, Some(403));
+    let (call, turns) = house.last_call(house.main);
+    assert_eq!(call.status, CallStatus::Refused);
+    assert_eq!(call.disposition.as_deref(), Some("refused_tenant_suspended"));
+    assert_eq!((call.hangup_cause, call.answered_at, turns.len()), (Some(21), None, 0));
+}
+
+#[test]
+fn a_caller_may_leave_at_any_moment() {
+    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let speaking = |spoken| Step::LetSpeak { spoken: ms(spoken), at_most: ms(12_000) };
+    for (moment, script) in [
+        ("during the greeting", vec![speaking(300), Step::HangUp]),
+        ("during thinking", vec![listen(), question(), Step::Wait(ms(200)), Step::HangUp]),
+        ("while the agent speaks", vec![listen(), question(), speaking(600), Step::HangUp]),
+    ] {
+        let report = house.dial(MAIN, Codec::Ulaw, script);
+        assert!(
+            report.conversation.missed.is_empty(),
+            "{moment}: {:?}\n{}",
+            report.conversation.missed,
+            house.log()
+        );
+        assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Caller)), "{moment}");
+        let (call, _) = house.last_call(house.main);
+        assert_eq!(call.disposition.as_deref(), Some("caller_hung_up"), "{moment}");
+    }
+}
+
+#[test]
+fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
+    let Some(house) = House::open(local_agent_with(json!({ "max_turns": 1 })), |_| {}) else { return };
+    // Recorded by a person: "Goodbye".
+    let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
+    let report = house.dial(MAIN, Codec::Alaw, vec![listen(), Step::Say(goodbye)]);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
+    let (call, turns) = house.last_call(house.main);
+    assert_eq!((call.disposition.as_deref(), call.ended_by), (Some("turn_limit"), Some(EndedBy::Agent)));
+    assert!(turns.iter().any(|turn| turn.caller_text == "goodbye"), "{turns:?}");
+}
+
+#[test]
+fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
+    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let script = vec![listen(), question(), listen(), Step::HangUp];
+    let plan = Plan { suppress_silence: true, ..Plan::new(MAIN, Codec::Ulaw, script) };
+    let report = phone::call(&house.asterisk, plan);
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+    let latency = report.conversation.responses()[0].latency();
+    assert!(latency.is_some_and(|latency| latency < ms(1_000)), "{latency:?}");
+    house.comes_to_rest();
+}
+
+#[test]
+fn ten_callers_at_once_are_all_served() {
+    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let script = || vec![listen(), question(), listen(), Step::HangUp];
+    let place = || Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, script()));
+    let mut calls: Vec<Call> = (0..10).map(|_| place()).collect();
+    while calls.iter_mut().map(Call::step).filter(|over| !over).count() > 0 {
+        std::thread::sleep(ms(5));
+    }
+    let reports: Vec<Report> = calls.into_iter().map(Call::finish).collect();
+    for report in &reports {
+        assert_eq!(report.status, Some(200), "{}\n{}", report.log, house.log());
+        assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+    }
+    house.comes_to_rest();
+    let errors: Vec<Duration> = reports.iter().flat_map(|r| r.conversation.pacing_errors.clone()).collect();
+    println!(
+        "FIGURE pacing error with 10 calls: p50 {:?} p99 {:?}",
+        percentile(&errors, 0.5),
+        percentile(&errors, 0.99)
+    );
+    let lost: u64 = reports.iter().map(|report| report.conversation.lost).sum();
+    assert_eq!(lost, 0, "packets lost on the way to the callers");
+}
+
+/// The wait is made long, so that the engines are always done when it ends: what is left is ours.
+#[test]
+fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
+    let patient = json!({ "commit_ms": 1_500, "commit_finished_ms": 1_500, "commit_trailing_ms": 1_500 });
+    let Some(house) = House::open(local_agent_with(patient), |_| {}) else { return };
+    let interrupt = Step::LetSpeak { spoken: ms(900), at_most: ms(12_000) };
+    let (mut greetings, mut excesses, mut silences) = (vec![], vec![], vec![]);
+    for _ in 0..4 {
+        let script = vec![
+            listen(),
+            question(),
+            interrupt.clone(),
+            question(),
+            listen(),
+            question(),
+            interrupt.clone(),
+            question(),
+            listen(),
+            Step::HangUp,
+        ];
+        let report = house.dial(MAIN, Codec::Ulaw, script);
+        assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+        greetings.extend(report.answer_to_first_voice());
+        let answers = report.conversation.responses().into_iter().filter_map(|response| response.latency());
+        excesses.extend(answers.map(|latency| latency.saturating_sub(ms(1_500))));
+        silences.extend(report.conversation.interruptions().iter().map(|i| i.latency()));
+    }
+    house.comes_to_rest();
+    println!("FIGURE answer to greeting: {greetings:?}");
+    println!("FIGURE excess of an answer: p95 {:?} of {excesses:?}", percentile(&excesses, 0.95));
+    println!("FIGURE barge-in to silence: p95 {:?} of {silences:?}", percentile(&silences, 0.95));
+    assert_eq!(silences.len(), 8, "every interruption is honoured\n{}", house.log());
+}
+
+#[test]
+fn asterisk_may_go_away_and_come_back() {
+    let Some(mut house) = House::open(local_agent(), |_| {}) else { return };
+    let mut call = Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, vec![listen()]));
+    assert!(wait::until_true(ms(5_000), || call.step() || call.progress().answered().is_some()));
+    house.asterisk.kill();
+    house.asterisk.restart();
+    assert!(wait::until_true(ms(20_000), || house.asterisk.has_application("vca")), "{}", house.log());
+    let (lost, _) = house.last_call(house.main);
+    assert!(!matches!(lost.status, CallStatus::Ringing | CallStatus::Answered), "{lost:?}");
+    let report = house.dial(MAIN, Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+    drop(call);
+    house.comes_to_rest();
 }

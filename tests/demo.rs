@@ -84,7 +84,7 @@ fn options(args: &Args) -> Options {
 fn configure(program: &Path, folder: &Path, asterisk: &Asterisk) -> Vca {
     let vca = Vca::new(program, folder, asterisk);
     let script = folder.join("replies.toml");
-    vca.with("VCA_SCRIPTED_FILE", &script.display().to_string())
+    vca.with("VCA__LLM__SCRIPTED__SCRIPT", &script.display().to_string())
 }
 
 fn profile() -> Value {

@@ -5,6 +5,8 @@
 //! pacing error, by the kernel's time stamps, is under 2 ms. The floor is the same: the same sockets,
 //! wheel and packets, but a path that does nothing. The last line is JSON.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
+
 mod load;
 mod path;
 mod trial;

@@ -139,7 +139,7 @@ fn expand(table: &[i16; 256], payload: &[u8], out: &mut [i16; MAX_DECODED]) -> O
 /// Network byte order, as RFC 3551, section 4.5.11 has it.
 fn read_linear(payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
     let len = payload.len() / 2;
-    let out = out.get_mut(..len).filter(|out| !out.is_empty() && payload.len() % 2 == 0)?;
+    let out = out.get_mut(..len).filter(|out| !out.is_empty() && payload.len().is_multiple_of(2))?;
     for (sample, pair) in out.iter_mut().zip(payload.chunks_exact(2)) {
         *sample = i16::from_be_bytes([pair[0], pair[1]]);
     }

@@ -52,13 +52,19 @@ pub struct Vad<D> {
     history: u32,
     speaking: bool,
     unvoiced: u32,
+    /// Mean square of the loudest frame of this utterance, slowly forgotten.
+    level: u32,
 }
+
+/// A frame this much below the utterance's level is its echo or its decay, not its end: 30 dB. Neural
+/// detectors go on hearing a voice for some 60 ms into it.
+const DECAY: u32 = 1_000;
 
 impl<D: VoiceDetector> Vad<D> {
     /// The window has 1 to 32 frames.
     pub fn new(detector: D, thresholds: Thresholds) -> Vad<D> {
         assert!((1..=32).contains(&thresholds.window), "the window has 1 to 32 frames");
-        Vad { detector, thresholds, history: 0, speaking: false, unvoiced: 0 }
+        Vad { detector, thresholds, history: 0, speaking: false, unvoiced: 0, level: 0 }
     }
 
     pub fn is_speaking(&self) -> bool {
@@ -68,7 +74,9 @@ impl<D: VoiceDetector> Vad<D> {
     /// Judges the next frame.
     pub fn hear(&mut self, frame: &[i16]) -> Option<Change> {
         let voiced = self.detector.is_voice(frame);
-        self.judge(voiced)
+        let power = mean_square(frame);
+        self.level = if voiced { power.max(self.level - self.level / 256) } else { self.level };
+        self.judge(voiced && power >= self.level / DECAY)
     }
 
     /// Takes a frame in which nothing was received: silence, without asking the detector.
@@ -97,8 +105,14 @@ impl<D: VoiceDetector> Vad<D> {
         }
         self.speaking = false;
         self.history = 0;
+        self.level = 0;
         Some(Change::Paused { frames: self.unvoiced })
     }
+}
+
+fn mean_square(frame: &[i16]) -> u32 {
+    let sum: u64 = frame.iter().map(|sample| u64::from(sample.unsigned_abs()).pow(2)).sum();
+    u32::try_from(sum / frame.len().max(1) as u64).unwrap_or(u32::MAX)
 }
 
 /// webrtc-vad first, earshot where it hears a voice.
@@ -260,6 +274,14 @@ mod tests {
                 (17, Change::Started { frames: 3 })
             ]
         );
+    }
+
+    #[test]
+    fn the_decay_of_a_word_is_no_part_of_it() {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let levels = [9_000; 10].into_iter().chain([200; 3]).chain([0; 3]);
+        let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        assert_eq!(changes, [Change::Started { frames: 3 }, Change::Paused { frames: 6 }]);
     }
 
     /// White noise from a fixed seed.

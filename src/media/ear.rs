@@ -108,7 +108,8 @@ fn tell(
     since_bell: &mut u32,
     speaking: bool,
 ) {
-    let ago = |frames: u32| now.checked_sub(FRAME * frames).unwrap_or(now);
+    // A packet has waited half a frame for this tick, on average.
+    let ago = |frames: u32| now.checked_sub(FRAME * frames + FRAME / 2).unwrap_or(now);
     let before = |frames: u32| position.saturating_sub(u64::from(frames) * frame_len as u64);
     match change {
         Some(Change::Started { frames }) => {

@@ -175,7 +175,7 @@ impl Leg {
     fn drain(&mut self, now: Instant) {
         let Leg { jitter, ear, quality, back, fresh, .. } = self;
         loop {
-            match jitter.next() {
+            match jitter.pop() {
                 Next::Payload(payload) => match ear.hear(payload, now, back) {
                     Ok(frames) => *fresh += frames,
                     Err(_) => quality.malformed += 1,

@@ -100,7 +100,7 @@ impl<const N: usize> Jitter<N> {
     }
 
     /// What is due, if it can be said. Call it until it says `Wait`.
-    pub fn next(&mut self) -> Next<'_> {
+    pub fn pop(&mut self) -> Next<'_> {
         let slot = slot_of(self.due);
         if self.slots[slot].sequence == Some(self.due) {
             self.due = self.due.wrapping_add(1);
@@ -180,7 +180,7 @@ mod tests {
 
     fn drain(jitter: &mut Jitter<4>, out: &mut String) {
         loop {
-            match jitter.next() {
+            match jitter.pop() {
                 Next::Payload(payload) => {
                     out.push_str(&format!("{} ", u16::from_be_bytes([payload[0], payload[1]])));
                 }
@@ -232,7 +232,7 @@ mod tests {
                     jitter.tick();
                 }
                 let mut steps = 0;
-                while jitter.next() != Next::Wait {
+                while jitter.pop() != Next::Wait {
                     steps += 1;
                     prop_assert!(steps <= SLOTS + 1, "the buffer never ends");
                 }

@@ -206,8 +206,8 @@ impl Switchboard {
         for bridge in inventory.bridges.iter().filter(unknown).filter(|id| id.starts_with("vca-")) {
             self.ask_of_asterisk(Request::destroy_bridge(bridge));
         }
-        for channel in inventory.channels.iter().filter(unknown).cloned() {
-            let switchboard = self.clone();
+        for channel in inventory.channels.iter().filter(unknown) {
+            let (switchboard, channel) = (self.clone(), channel.clone());
             self.0.tasks.spawn(async move {
                 let asked = switchboard.0.house.asterisk.ask::<Channel>(Request::channel(&channel)).await;
                 match asked {

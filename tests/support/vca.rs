@@ -86,7 +86,7 @@ impl Vca {
     /// Starts the daemon and waits until it is ready to take calls.
     pub fn serve(&self) -> Result<Daemon, String> {
         let mut command = self.command();
-        command.arg("serve").stdin(Stdio::null()).stderr(Stdio::piped());
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
         let log = follow(&mut child);
         let mut daemon = Daemon { child, log };
@@ -146,7 +146,7 @@ impl Drop for Daemon {
 
 fn follow(child: &mut Child) -> Receiver<Value> {
     let (sender, receiver) = channel();
-    let output = child.stderr.take().expect("it was piped");
+    let output = child.stdout.take().expect("it was piped");
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
