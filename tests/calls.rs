@@ -254,12 +254,13 @@ fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
         assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
         greetings.extend(report.answer_to_first_voice());
         let answers = report.conversation.responses().into_iter().filter_map(|response| response.latency());
-        excesses.extend(answers.map(|latency| latency.saturating_sub(ms(1_500))));
+        excesses.extend(answers.map(|latency| latency.as_secs_f64() * 1_000.0 - 1_500.0));
         silences.extend(report.conversation.interruptions().iter().map(|i| i.latency()));
     }
     house.comes_to_rest();
     println!("FIGURE answer to greeting: {greetings:?}");
-    println!("FIGURE excess of an answer: p95 {:?} of {excesses:?}", percentile(&excesses, 0.95));
+    excesses.sort_by(f64::total_cmp);
+    println!("FIGURE excess of an answer: worst {:?} ms of {excesses:?}", excesses.last());
     println!("FIGURE barge-in to silence: p95 {:?} of {silences:?}", percentile(&silences, 0.95));
     assert_eq!(silences.len(), 8, "every interruption is honoured\n{}", house.log());
 }

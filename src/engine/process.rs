@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -95,6 +96,7 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| self.trouble(e))?;
+        give_way(&child);
         if let Some(stdin) = child.stdin.take() {
             tokio::spawn(feed(stdin, input));
         }
@@ -189,6 +191,20 @@ async fn tail(mut stream: impl AsyncRead + Unpin) -> String {
     let start = kept.len().saturating_sub(COMPLAINT);
     String::from_utf8_lossy(&kept[start..]).split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// Lets the frames of calls go before a program's work, on a machine that is short of cores.
+fn give_way(child: &Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = setpriority_process(Some(pid), NICE)
+    {
+        // It may have ended already.
+        tracing::trace!(%error, "a program keeps its priority");
+    }
+}
+
+/// How nice programs are to the rest of the machine, -20 to 19.
+const NICE: i32 = 10;
 
 #[cfg(test)]
 mod tests {
