@@ -6,4 +6,5 @@ mod allocations;
 mod calls;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
+mod tidy;
 mod tools;
