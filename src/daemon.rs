@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, Health, Part};
 use crate::ari;
@@ -76,7 +76,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let admin = admin::Server::bind(config.admin.bind, health, metrics).await?;
     let admin = tokio::spawn(admin.serve(stop.clone()));
     let events = tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
-    let watchdog = tokio::spawn(keep_watchdog_quiet());
+    let watchdog = tokio::spawn(keep_watchdog_quiet(switchboard.clone()));
     info!(database = ?store.backend(), app = %config.ari.app, "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
@@ -230,13 +230,20 @@ async fn wait_for_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells systemd's watchdog that the runtime still turns, twice as often as it asks for.
-async fn keep_watchdog_quiet() {
+/// Tells systemd's watchdog that the runtime and the media threads turn, twice as often as it asks for.
+async fn keep_watchdog_quiet(switchboard: Switchboard) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let mut ticks = tokio::time::interval(limit / 2);
+    let mut before = Vec::new();
     loop {
         ticks.tick().await;
-        tell_systemd(&[NotifyState::Watchdog]);
+        let beats = switchboard.media_beats();
+        if beats.iter().zip(&before).all(|(now, then)| now != then) {
+            tell_systemd(&[NotifyState::Watchdog]);
+        } else {
+            error!("a media thread hangs: the watchdog is not told");
+        }
+        before = beats;
     }
 }
 

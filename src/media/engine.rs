@@ -83,6 +83,8 @@ struct Inbox {
     stop: AtomicBool,
     load: AtomicUsize,
     lateness: Lateness,
+    /// Counts the thread's rounds: it goes up at least ten times a second.
+    beats: AtomicU64,
 }
 
 /// How late frames left: counts by upper bound.
@@ -135,6 +137,11 @@ impl Engine {
     /// Legs that are served now.
     pub fn legs(&self) -> usize {
         self.threads.iter().map(|carrier| carrier.inbox.load.load(Relaxed)).sum()
+    }
+
+    /// A count of rounds for each thread. One that stands still for a second belongs to a thread that hangs.
+    pub fn beats(&self) -> Vec<u64> {
+        self.threads.iter().map(|carrier| carrier.inbox.beats.load(Relaxed)).collect()
     }
 
     /// How late frames have left so far: frames by upper bound in microseconds, the last without bound.
@@ -209,6 +216,7 @@ impl<'a> Wheel<'a> {
 
     fn run(&mut self) {
         while !self.inbox.stop.load(Relaxed) {
+            self.inbox.beats.fetch_add(1, Relaxed);
             if self.inbox.any.swap(false, Acquire) {
                 self.seat_arrivals();
             }

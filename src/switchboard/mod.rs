@@ -71,6 +71,11 @@ impl Switchboard {
         self.0.house.media.lateness()
     }
 
+    /// A count of rounds for each media thread: see [`crate::media::Engine::beats`].
+    pub fn media_beats(&self) -> Vec<u64> {
+        self.0.house.media.beats()
+    }
+
     /// Takes no more calls, lets those under way go on until `patience` is over, then ends them politely.
     pub async fn drain(&self, patience: Duration) {
         self.0.live().drain();
