@@ -96,7 +96,7 @@ fn imports(text: &str) -> BTreeSet<String> {
         let rest = &code[at + "crate::".len()..];
         match rest.strip_prefix('{') {
             Some(list) => rooms.extend(listed(list)),
-            None => rooms.insert(name(rest)).then_some(()).unwrap_or_default(),
+            None => rooms.extend([name(rest)]),
         }
     }
     rooms
