@@ -122,7 +122,8 @@ fn registered(application: Result<Application, AriError>, settings: &Settings) -
     }
 }
 
-fn remedy(error: &AriError, settings: &Settings) -> String {
+/// What to do about a request that got no good answer.
+pub(super) fn remedy(error: &AriError, settings: &Settings) -> String {
     let (url, user) = (&settings.url, &settings.username);
     match error {
         AriError::Status { code: 401 | 403, .. } => format!(
