@@ -4,6 +4,7 @@
 
 mod allocations;
 mod calls;
+mod life;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tools;
