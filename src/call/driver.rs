@@ -64,6 +64,8 @@ pub async fn answer(ring: Ring, house: Arc<House>, admitted: Admitted) {
         }
     }
     task.run().await;
+    // Nobody takes up a call that is over, and its words are not kept where nobody needs them.
+    task.house.state.end(task.id).await;
 }
 
 fn new_call(ring: &Ring, route: &Route, called: crate::tenancy::Did, agent: Option<&Agent>) -> Call {

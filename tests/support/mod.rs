@@ -5,14 +5,17 @@
 
 pub mod asterisk;
 pub mod clips;
+pub mod house;
 pub mod http;
 pub mod office;
 pub mod phone;
 pub mod ports;
 pub mod redis;
+pub mod relay;
 pub mod sandbox;
 pub mod sipp;
 pub mod vca;
+pub mod vendor;
 pub mod wait;
 
 use std::path::PathBuf;

@@ -16,8 +16,13 @@ pub struct Office {
 impl Office {
     /// Opens and migrates the SQLite database that a daemon uses in `folder`.
     pub fn open(folder: &Path) -> Office {
+        Office::at(&format!("sqlite://{}", folder.join("vca.db").display()))
+    }
+
+    /// Opens and migrates the database of a URL.
+    pub fn at(url: &str) -> Office {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let url = SecretString::from(format!("sqlite://{}", folder.join("vca.db").display()));
+        let url = SecretString::from(url);
         let store = runtime.block_on(async {
             let store = Store::open(&Settings { url, ..Settings::default() }).await.expect("a database");
             store.migrate().await.expect("migrations");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -111,6 +111,10 @@ impl Vca {
         format!("http://127.0.0.1:{}", self.admin_port)
     }
 
+    pub fn admin_port(&self) -> u16 {
+        self.admin_port
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -133,6 +137,11 @@ impl Daemon {
         }
     }
 
+    /// Waits for it to end by itself: its exit status, or `None` after `patience`.
+    pub fn wait_for_end(&mut self, patience: Duration) -> Option<ExitStatus> {
+        wait::until(patience, || self.child.try_wait().ok().flatten())
+    }
+
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -142,7 +151,10 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.signal(Signal::TERM);
+        // The id of a process that has ended may be another's by now.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::TERM);
+        }
         if !wait::until_true(Duration::from_secs(10), || !matches!(self.child.try_wait(), Ok(None))) {
             self.kill();
         }

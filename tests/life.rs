@@ -1,0 +1,204 @@
+//! What becomes of calls when something breaks: strangers, crashes, and the loss of every server that there is.
+
+mod asterisk;
+mod engines;
+mod servers;
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use vca::sim::Step;
+use vca::tenancy::{CallStatus, CallTurn, EndedBy, TenantId};
+
+use crate::support::asterisk::Asterisk;
+use crate::support::house::House;
+use crate::support::office::{local_agent, local_agent_with};
+use crate::support::sipp::Side;
+use crate::support::{self, clips, wait};
+
+const MAIN: &str = "+49305550100";
+const WORDS: &str = "what are your opening hours";
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A house with one tenant and no daemon yet; `None` where there is no sandbox.
+fn house(agent: Value) -> Option<(House, TenantId)> {
+    let house = House::build(&support::sandbox()?, None);
+    let main = house.office.tenant("main", MAIN, None, agent);
+    Some((house, main))
+}
+
+fn listen() -> Step {
+    Step::Listen { silent: ms(700), at_most: ms(12_000) }
+}
+
+fn question() -> Step {
+    Step::Say(clips::flite(WORDS, "slt"))
+}
+
+/// Greeting, question, answer.
+fn exchange() -> Vec<Step> {
+    vec![listen(), question(), listen(), Step::HangUp]
+}
+
+fn understood(turns: &[CallTurn]) -> usize {
+    turns.iter().filter(|turn| turn.caller_text == WORDS && turn.agent_text.contains("nine to five")).count()
+}
+
+/// Where the daemon takes the RTP of the only call that there is.
+fn media_port(asterisk: &Asterisk) -> Option<u16> {
+    let channels = asterisk.channels();
+    let name = channels.iter().find_map(|name| name.strip_prefix("UnicastRTP/127.0.0.1:"))?;
+    name.split('-').next()?.parse().ok()
+}
+
+/// Sends loud RTP and garbage, a packet every 10 ms, until told to stop. How many packets came back.
+fn intrude(target: SocketAddr, stop: &AtomicBool) -> usize {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    socket.set_nonblocking(true).expect("a socket");
+    let mut returned = 0;
+    for n in 0_u32.. {
+        if stop.load(Relaxed) {
+            return returned;
+        }
+        let mut forged = vec![0x80, 0];
+        forged.extend((n as u16).to_be_bytes());
+        forged.extend((n * 160).to_be_bytes());
+        forged.extend(7_u32.to_be_bytes());
+        // A square wave of mu-law, as loud as it gets.
+        forged.extend((0..160).map(|n| if n % 16 < 8 { 0x80 } else { 0 }));
+        let garbage: Vec<u8> = (0..rand::random_range(0..400)).map(|_| rand::random()).collect();
+        for packet in [forged, garbage] {
+            let _ = socket.send_to(&packet, target);
+        }
+        let mut buffer = [0; 2_048];
+        while socket.recv(&mut buffer).is_ok() {
+            returned += 1;
+        }
+        thread::sleep(ms(10));
+    }
+    returned
+}
+
+#[test]
+fn a_stranger_on_the_media_port_is_neither_heard_nor_answered() {
+    let Some((mut house, main)) = house(local_agent()) else { return };
+    house.open();
+    let call = house.answered(MAIN, exchange());
+    let port = media_port(&house.asterisk).expect("the call's external-media channel");
+    let stop = AtomicBool::new(false);
+    let (report, returned) = thread::scope(|scope| {
+        let stranger = scope.spawn(|| intrude((Ipv4Addr::LOCALHOST, port).into(), &stop));
+        let report = house.satisfied(call);
+        stop.store(true, Relaxed);
+        (report, stranger.join().expect("the stranger"))
+    });
+    assert_eq!(returned, 0, "the agent's audio went to a stranger");
+    assert_eq!(report.conversation.lost, 0);
+    let (call, turns) = house.last_call(main);
+    assert_eq!(understood(&turns), 1, "{turns:?}");
+    let media = call.media.expect("a media report");
+    assert!(media["strangers"].as_u64() > Some(0), "{media}");
+    assert_eq!((&media["malformed"], &media["lost"]), (&json!(0), &json!(0)), "{media}");
+}
+
+#[test]
+fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
+    let Some((mut house, main)) = house(local_agent()) else { return };
+    house.open();
+    let mut call = house.answered(MAIN, vec![listen(), question(), Step::Wait(ms(60_000))]);
+    house.turns(&mut call, main, 1);
+    house.daemon().kill();
+    let left = (house.asterisk.channels().len(), house.asterisk.bridges().len());
+    assert_eq!(left, (2, 1), "a crash leaves the call as it is");
+
+    house.open();
+    let report = call.finish();
+    assert_eq!(report.ended_by, Some(Side::Agent), "the dialplan goes on, and hangs up: {}", house.log());
+    let (record, _) = house.last_call(main);
+    assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::System)));
+    assert_eq!(record.disposition.as_deref(), Some("interrupted"));
+    assert!(record.ended_at.is_some());
+
+    house.satisfied(house.place(MAIN, exchange()));
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
+}
+
+#[test]
+fn a_daemon_that_is_to_stop_refuses_calls_and_lets_others_end() {
+    let Some((mut house, main)) = house(local_agent()) else { return };
+    house.open();
+    let mut call = house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    house.daemon().signal(Signal::TERM);
+    let draining = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
+    house.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
+    assert_eq!(house.dial(MAIN, vec![]).status, Some(503), "a new call\n{}", house.log());
+    house.satisfied(call);
+    let ended = house.daemon().wait_for_end(ms(10_000));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
+    house.clears_away(ms(1_000));
+
+    let calls = house.office.calls(main);
+    let words: Vec<_> = calls.iter().map(|(call, _)| call.disposition.as_deref().unwrap_or("open")).collect();
+    assert_eq!(words, ["caller_hung_up", "refused_draining"]);
+    assert_eq!(understood(&calls[0].1), 2, "{:?}", calls[0].1);
+}
+
+#[test]
+fn a_call_that_outlasts_the_drain_gets_its_goodbye() {
+    let Some((mut house, main)) = house(local_agent()) else { return };
+    house.set("VCA__CALLS__DRAIN_TIMEOUT_S", "1");
+    house.open();
+    let mut call = house.answered(MAIN, vec![listen()]);
+    house.turns(&mut call, main, 1);
+    house.daemon().signal(Signal::TERM);
+    let report = house.satisfied(call);
+    assert_eq!(report.ended_by, Some(Side::Agent));
+    let silence = report.ended.zip(report.conversation.agent().last()).map(|(end, last)| end - last.1);
+    assert!(silence.is_some_and(|silence| silence < ms(1_000)), "hung up in the end of a goodbye: {silence:?}");
+    let ended = house.daemon().wait_for_end(ms(10_000));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, record.disposition.as_deref()), (CallStatus::Completed, Some("requested")));
+    assert!(turns.last().is_some_and(|turn| turn.agent_text.ends_with("Goodbye!")), "{turns:?}");
+}
+
+#[test]
+fn the_daemon_tells_how_it_is_and_keeps_secrets() {
+    let Some((mut house, main)) = house(local_agent_with(json!({ "silence_ms": 60_000 }))) else { return };
+    house.open();
+    let mut call = house.answered(MAIN, exchange());
+    house.until(&mut call, ms(2_000), "a call is counted", || house.metric("vca_calls_live", &[]) == Some(1.0));
+    house.satisfied(call);
+    house.last_call(main);
+    let is = |name: &str, labels: &[&str], value: f64| {
+        assert_eq!(house.metric(name, labels), Some(value), "{name}: {:?}", house.page("/metrics"));
+    };
+    is("vca_calls_total", &["disposition=\"caller_hung_up\""], 1.0);
+    is("vca_calls_live", &[], 0.0);
+    is("vca_ari_connected", &[], 1.0);
+    is("vca_turn_seconds_count", &["stage=\"commit\""], 1.0);
+    assert!(house.metric("vca_frames_sent_late_total", &[]).is_some_and(|frames| frames > 100.0));
+
+    let log = house.log();
+    assert!(log.contains("call answered") && log.contains("call ended"), "{log}");
+    for secret in ["30123456", "305550100", "opening", "help you", "five", house.asterisk.ari_password()] {
+        assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");
+    }
+
+    let ready = |house: &House| house.page("/readyz").map(|(status, _)| status);
+    assert_eq!(ready(&house), Some(200));
+    house.asterisk.kill();
+    assert!(wait::until_true(ms(5_000), || ready(&house) == Some(503)), "{:?}", house.page("/readyz"));
+    assert_eq!(house.metric("vca_ari_connected", &[]), Some(0.0));
+    house.asterisk.restart();
+    assert!(wait::until_true(ms(15_000), || ready(&house) == Some(200)), "{:?}", house.page("/readyz"));
+    assert_eq!(house.metric("vca_ari_connected", &[]), Some(1.0));
+}

@@ -1,0 +1,147 @@
+//! A vendor's engines over its API: a whole call with them, and what is heard when each of them fails.
+
+use serde_json::{Value, json};
+use vca::sim::Step;
+use vca::tenancy::{CallStatus, EndedBy, TenantId};
+
+use super::{house, listen, ms, question};
+use crate::support::house::House;
+use crate::support::phone::Report;
+use crate::support::sipp::Side;
+use crate::support::vendor::{KEY, Kind, Mood, REPLY, Vendor, WORDS, pitch};
+
+const GREETING: &str = "Welcome to the test.";
+const PROMPT: &str = "You answer the telephone.";
+
+/// A house whose only tenant is served by the vendor's engines.
+fn served_house() -> Option<(House, TenantId, Vendor)> {
+    let (mut house, main) = house(json!({ "greeting": GREETING, "language": "en-GB", "voice": "nova" }))?;
+    let vendor = Vendor::start();
+    house.set("OPENAI_BASE_URL", &vendor.base_url());
+    house.set("OPENAI_API_KEY", KEY);
+    for engine in ["STT", "LLM", "TTS"] {
+        house.set(&format!("VCA__{engine}__RETRY__TIMEOUT_MS"), "600");
+        house.set(&format!("VCA__{engine}__RETRY__BACKOFF_MS"), "50");
+    }
+    house.open();
+    Some((house, main, vendor))
+}
+
+fn dial(house: &House, script: Vec<Step>) -> Report {
+    house.satisfied(house.place(super::MAIN, script))
+}
+
+/// The pitch of each stretch that the caller heard, to the next hundred.
+fn pitches(report: &Report) -> Vec<u32> {
+    let track = &report.conversation.received;
+    let index = |at: std::time::Duration| (at.as_secs_f64() * f64::from(track.rate)) as usize;
+    let pitch = |(from, to): (std::time::Duration, std::time::Duration)| {
+        let samples = &track.samples[index(from)..index(to).min(track.samples.len())];
+        let rises = samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
+        let hertz = rises as f64 * f64::from(track.rate) / samples.len() as f64;
+        (hertz / 100.0).round() as u32 * 100
+    };
+    report.conversation.agent().into_iter().map(pitch).collect()
+}
+
+#[test]
+fn a_vendors_engines_are_asked_rightly_and_heard() {
+    let Some((house, main, vendor)) = served_house() else { return };
+    let spoken_ahead = vendor.requests(Kind::Tts).len();
+    let report = dial(&house, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    let (record, turns) = house.last_call(main);
+    assert_eq!(record.status, CallStatus::Completed);
+    let said: Vec<_> = turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    let reply = REPLY.concat();
+    assert_eq!(said, [("", GREETING), (WORDS, &reply), (WORDS, &reply)]);
+    assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
+
+    let heard = &vendor.requests(Kind::Stt)[0];
+    assert_eq!(heard.authorization, format!("Bearer {KEY}"));
+    for part in ["name=\"file\"; filename=\"speech.wav\"", "RIFF", "whisper-1", "name=\"language\"\r\n\r\nen\r\n"] {
+        assert!(heard.contains(part), "{part}: {}", String::from_utf8_lossy(&heard.body[..400]));
+    }
+    // Half a second of 16-bit samples at the least, and no more than was said.
+    let length = heard.body.len();
+    assert!((8_000..60_000).contains(&length), "{length} bytes of speech");
+
+    let asked = vendor.requests(Kind::Llm).pop().expect("a question");
+    let lines = [
+        json!({ "role": "system", "content": PROMPT }),
+        json!({ "role": "assistant", "content": GREETING }),
+        json!({ "role": "user", "content": WORDS }),
+        json!({ "role": "assistant", "content": reply }),
+        json!({ "role": "user", "content": WORDS }),
+    ];
+    let question = asked.json();
+    assert_eq!((&question["stream"], &question["model"]), (&json!(true), &json!("gpt-4")));
+    assert_eq!(question["messages"], Value::from(lines.to_vec()));
+    assert_eq!(asked.authorization, format!("Bearer {KEY}"));
+
+    let orders = vendor.requests(Kind::Tts);
+    assert_eq!(orders[0].json()["input"], GREETING, "the greeting is spoken ahead, first of all");
+    let order = json!({ "model": "tts-1", "voice": "nova", "input": reply, "response_format": "pcm" });
+    let ordered: Vec<_> = orders[spoken_ahead..].iter().map(|order| order.json()).collect();
+    assert!(!ordered.is_empty() && ordered.iter().all(|it| *it == order), "no phrase twice: {ordered:?}");
+}
+
+#[test]
+fn a_model_that_fails_again_and_again_ends_the_call() {
+    let Some((house, main, vendor)) = served_house() else { return };
+    vendor.feels(Kind::Llm, Mood::Broken);
+    let mut script = vec![listen()];
+    script.extend((0..3).flat_map(|_| [question(), listen()]));
+    let report = dial(&house, script);
+    assert_eq!(report.ended_by, Some(Side::Agent), "{}", house.log());
+    let difficulty = pitch("difficulty");
+    assert_eq!(pitches(&report), [400, difficulty, difficulty, pitch("Goodbye")]);
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::System)));
+    assert_eq!(record.disposition.as_deref(), Some("failed_engines"));
+    let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
+    assert_eq!(said[1], "Technical difficulty, trying again.", "{said:?}");
+    let outcomes = house.metric("vca_engine_requests_total", &["kind=\"llm\""]);
+    assert!(outcomes.is_some_and(|count| count >= 9.0), "each is tried three times: {outcomes:?}");
+}
+
+#[test]
+fn a_model_that_recovers_is_forgiven() {
+    let Some((house, main, vendor)) = served_house() else { return };
+    vendor.feels(Kind::Llm, Mood::Stalled);
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    let mut call = house.answered(super::MAIN, script);
+    house.turns(&mut call, main, 2);
+    vendor.feels(Kind::Llm, Mood::Well);
+    house.satisfied(call);
+    let (record, turns) = house.last_call(main);
+    assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"));
+    let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
+    assert_eq!(said, [GREETING, "Technical difficulty, trying again.", &REPLY.concat()]);
+}
+
+#[test]
+fn a_voice_that_fails_is_replaced_by_what_was_spoken_ahead() {
+    let Some((house, main, vendor)) = served_house() else { return };
+    vendor.feels(Kind::Tts, Mood::Broken);
+    let report = dial(&house, vec![listen(), question(), listen(), Step::HangUp]);
+    assert_eq!(pitches(&report), [400, pitch("Audio issues")]);
+    let (_, turns) = house.last_call(main);
+    assert_eq!((turns[1].caller_text.as_str(), turns[1].agent_text.as_str()), (WORDS, "Audio issues, please hold."));
+}
+
+#[test]
+fn ears_that_stall_make_the_agent_ask_again() {
+    let Some((house, main, vendor)) = served_house() else { return };
+    vendor.feels(Kind::Stt, Mood::Stalled);
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    let mut call = house.answered(super::MAIN, script);
+    house.turns(&mut call, main, 2);
+    vendor.feels(Kind::Stt, Mood::Well);
+    let report = house.satisfied(call);
+    assert_eq!(pitches(&report), [400, pitch("catch"), 400]);
+    let latency = report.conversation.responses()[0].latency();
+    assert!(latency.is_some_and(|latency| latency < ms(3_500)), "{latency:?}");
+    let (_, turns) = house.last_call(main);
+    let said: Vec<_> = turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    assert_eq!(said[1..], [("", "I didn't catch that, please repeat."), (WORDS, &REPLY.concat())]);
+}

@@ -1,0 +1,159 @@
+//! Redis and PostgreSQL go away in the middle of calls: nobody on the telephone notices.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use vca::tenancy::{CallStatus, TenantId};
+
+use super::{MAIN, exchange, house, listen, ms, question, understood};
+use crate::support::house::House;
+use crate::support::office::local_agent;
+use crate::support::redis::Redis;
+use crate::support::relay::{Fault, Relay};
+use crate::support::{self, wait};
+use vca::sim::Step;
+
+const OTHER: &str = "+49305550200";
+
+/// Asks Redis in its own protocol (RESP2): a bulk string's text, an integer's digits, or the line as it is.
+fn ask(server: SocketAddr, command: &[&str]) -> Option<String> {
+    let mut stream = TcpStream::connect(server).ok()?;
+    stream.set_read_timeout(Some(ms(2_000))).ok()?;
+    let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    stream.write_all(format!("*{}\r\n{words}", command.len()).as_bytes()).ok()?;
+    let (mut reader, mut line) = (BufReader::new(stream), String::new());
+    reader.read_line(&mut line).ok()?;
+    let line = line.trim_end();
+    match line.split_at_checked(1)? {
+        ("$", length) => {
+            let mut text = vec![0; length.parse().ok()?];
+            reader.read_exact(&mut text).ok()?;
+            String::from_utf8(text).ok()
+        }
+        (":", number) => Some(number.to_owned()),
+        _ => Some(line.to_owned()),
+    }
+}
+
+#[test]
+fn the_loss_of_redis_is_not_heard() {
+    let Some((mut house, main)) = house(local_agent()) else { return };
+    let mut redis = Redis::start(house.asterisk.sandbox());
+    let server: SocketAddr = redis.url().trim_start_matches("redis://").parse().expect("an address");
+    house.set("REDIS_URL", &redis.url());
+    house.open();
+
+    let mut call = house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    let (record, _) = house.turns(&mut call, main, 1);
+    let key = |part: &str| format!("call:{}:{part}", record.id);
+    for part in ["state", "turns", "started_at"] {
+        let ttl = ask(server, &["TTL", &key(part)]).and_then(|ttl| ttl.parse::<i64>().ok());
+        assert!(ttl.is_some_and(|ttl| (3_000..=3_600).contains(&ttl)), "{part} lives for {ttl:?} s");
+    }
+    let state = ask(server, &["GET", &key("state")]).unwrap_or_default();
+    assert!(state.contains("help you"), "the greeting is in the state: {state}");
+    let started: Option<i64> = ask(server, &["GET", &key("started_at")]).and_then(|at| at.parse().ok());
+    assert_eq!(started, Some(record.started_at.timestamp()));
+
+    redis.kill();
+    house.satisfied(call);
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 2), "{turns:?}");
+    assert_eq!(turns.len(), 3, "greeting, answer, answer, and no word of trouble: {turns:?}");
+    assert_eq!(house.metric("vca_redis_lost_total", &[]), Some(1.0));
+
+    redis.restart();
+    let mut call = house.answered(MAIN, exchange());
+    let (record, _) = house.turns(&mut call, main, 1);
+    let back = || ask(server, &["EXISTS", &format!("call:{}:state", record.id)]).as_deref() == Some("1");
+    house.until(&mut call, ms(10_000), "state is in Redis again", back);
+    house.satisfied(call);
+    house.last_call(main);
+    let forgotten = || ask(server, &["EXISTS", &format!("call:{}:state", record.id)]).as_deref() == Some("0");
+    assert!(wait::until_true(ms(5_000), forgotten), "the state of a call that is over is kept");
+}
+
+/// A database of one test on the server of the tests; dropped with it.
+struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    /// `None`, after a word on stderr, where there is no server and none is demanded.
+    fn create() -> Option<Database> {
+        let Ok(server) = std::env::var("VCA_TEST_DATABASE_URL") else {
+            assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_DATABASE_URL is not set");
+            eprintln!("skipped: VCA_TEST_DATABASE_URL is not set");
+            return None;
+        };
+        let database = Database { server, name: format!("vca_life_{:016x}", rand::random::<u64>()) };
+        database.run(&format!("CREATE DATABASE {}", database.name));
+        Some(database)
+    }
+
+    fn run(&self, statement: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut server = PgConnection::connect(&self.server).await.expect("the server of the tests");
+            let statement = AssertSqlSafe(statement.to_owned());
+            sqlx::raw_sql(statement).execute(&mut server).await.expect("a statement");
+        });
+    }
+
+    fn url(&self) -> String {
+        let (rest, _) = self.server.rsplit_once('/').expect("a URL that ends with the database's name");
+        format!("{rest}/{}", self.name)
+    }
+
+    /// Host and port.
+    fn address(&self) -> &str {
+        let (_, rest) = self.server.split_once('@').expect("a URL with a user");
+        rest.split_once('/').expect("a URL with a database").0
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.run(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+#[test]
+fn calls_outlive_the_loss_of_the_database() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let Some(database) = Database::create() else { return };
+    let wire = Relay::to(database.address().parse().expect("an address"));
+    let mut house = House::build(&sandbox, Some(&database.url()));
+    let main = house.office.tenant("main", MAIN, None, local_agent());
+    let other = house.office.tenant("other", OTHER, None, local_agent());
+    let url = database.url().replace(database.address(), &format!("127.0.0.1:{}", wire.port()));
+    house.set("DATABASE_URL", &url);
+    house.open();
+
+    house.satisfied(house.place(OTHER, vec![listen(), Step::HangUp]));
+    let (record, turns) = house.last_call(other);
+    assert_eq!((record.status, turns.len()), (CallStatus::Completed, 1));
+
+    let mut call = house.answered(MAIN, exchange());
+    house.turns(&mut call, main, 1);
+    wire.fail(Fault::Cut);
+    house.satisfied(call);
+    house.satisfied(house.place(OTHER, exchange()));
+    assert_eq!(house.metric("vca_routing_from_cache_total", &[]), Some(1.0));
+    let unknown = house.dial("+49305550300", vec![]);
+    assert_eq!(unknown.status, Some(503), "a number that was never dialled cannot be looked up");
+    assert!(house.metric("vca_ledger_pending", &[]).is_some_and(|entries| entries > 0.0));
+
+    wire.mend();
+    let completed = |tenant: TenantId, count: usize| {
+        let calls = house.office.calls(tenant);
+        calls.len() == count
+            && calls.iter().all(|(call, _)| call.status == CallStatus::Completed)
+            && understood(&calls[count - 1].1) == 1
+    };
+    let recorded = wait::until_true(ms(15_000), || completed(main, 1) && completed(other, 2));
+    assert!(recorded, "{:?}\n{:?}\n{}", house.office.calls(main), house.office.calls(other), house.log());
+    assert_eq!(house.metric("vca_ledger_pending", &[]), Some(0.0));
+}
