@@ -4,15 +4,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use vca::sim::Step;
 use vca::tenancy::{CallStatus, TenantId};
 
-use super::{MAIN, exchange, house, listen, ms, question, understood};
+use super::{MAIN, SCRIPT, exchange, house, listen, ms, question, understood};
 use crate::support::house::House;
 use crate::support::office::local_agent;
 use crate::support::redis::Redis;
 use crate::support::relay::{Fault, Relay};
 use crate::support::{self, wait};
-use vca::sim::Step;
 
 const OTHER: &str = "+49305550200";
 
@@ -127,6 +127,7 @@ fn calls_outlive_the_loss_of_the_database() {
     let Some(database) = Database::create() else { return };
     let wire = Relay::to(database.address().parse().expect("an address"));
     let mut house = House::build(&sandbox, Some(&database.url()));
+    house.set_script(SCRIPT);
     let main = house.office.tenant("main", MAIN, None, local_agent());
     let other = house.office.tenant("other", OTHER, None, local_agent());
     let url = database.url().replace(database.address(), &format!("127.0.0.1:{}", wire.port()));

@@ -24,7 +24,7 @@ pub struct House {
     pub vca: Vca,
     pub asterisk: Asterisk,
     pub office: Office,
-    _folder: Folder,
+    folder: Folder,
 }
 
 struct Folder(PathBuf);
@@ -44,12 +44,19 @@ impl House {
         let office = database.map_or_else(|| Office::open(&folder), Office::at);
         let vca = Vca::new(Path::new(env!("CARGO_BIN_EXE_vca")), &folder, &asterisk);
         let vca = database.map_or(vca.clone(), |url| vca.with("DATABASE_URL", url));
-        House { daemon: None, log: RefCell::default(), vca, asterisk, office, _folder: Folder(folder) }
+        House { daemon: None, log: RefCell::default(), vca, asterisk, office, folder: Folder(folder) }
     }
 
     /// One more variable of the daemon's environment.
     pub fn set(&mut self, name: &str, value: &str) {
         self.vca = self.vca.clone().with(name, value);
+    }
+
+    /// Gives the scripted engine another script than the built-in one.
+    pub fn set_script(&mut self, script: &str) {
+        let path = self.folder.0.join("script.toml");
+        std::fs::write(&path, script).expect("the house's folder can be written");
+        self.set("VCA__LLM__SCRIPTED__SCRIPT", &path.display().to_string());
     }
 
     /// Starts the daemon, again if need be, and waits until it takes calls.
