@@ -135,7 +135,8 @@ fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
 fn a_daemon_that_is_to_stop_refuses_calls_and_lets_others_end() {
     let Some((mut house, main)) = house(local_agent()) else { return };
     house.open();
-    let mut call = house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    let mut call =
+        house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
     house.daemon().signal(Signal::TERM);
     let draining = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
     house.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
@@ -162,7 +163,10 @@ fn a_call_that_outlasts_the_drain_gets_its_goodbye() {
     let report = house.satisfied(call);
     assert_eq!(report.ended_by, Some(Side::Agent));
     let silence = report.ended.zip(report.conversation.agent().last()).map(|(end, last)| end - last.1);
-    assert!(silence.is_some_and(|silence| silence < ms(1_000)), "hung up in the end of a goodbye: {silence:?}");
+    assert!(
+        silence.is_some_and(|silence| silence < ms(1_000)),
+        "hung up in the end of a goodbye: {silence:?}"
+    );
     let ended = house.daemon().wait_for_end(ms(10_000));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
     let (record, turns) = house.last_call(main);
@@ -175,7 +179,9 @@ fn the_daemon_tells_how_it_is_and_keeps_secrets() {
     let Some((mut house, main)) = house(local_agent_with(json!({ "silence_ms": 60_000 }))) else { return };
     house.open();
     let mut call = house.answered(MAIN, exchange());
-    house.until(&mut call, ms(2_000), "a call is counted", || house.metric("vca_calls_live", &[]) == Some(1.0));
+    house.until(&mut call, ms(2_000), "a call is counted", || {
+        house.metric("vca_calls_live", &[]) == Some(1.0)
+    });
     house.satisfied(call);
     house.last_call(main);
     let is = |name: &str, labels: &[&str], value: f64| {

@@ -51,14 +51,17 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
     let report = dial(&house, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
     let (record, turns) = house.last_call(main);
     assert_eq!(record.status, CallStatus::Completed);
-    let said: Vec<_> = turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    let said: Vec<_> =
+        turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
     let reply = REPLY.concat();
     assert_eq!(said, [("", GREETING), (WORDS, &reply), (WORDS, &reply)]);
     assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
 
     let heard = &vendor.requests(Kind::Stt)[0];
     assert_eq!(heard.authorization, format!("Bearer {KEY}"));
-    for part in ["name=\"file\"; filename=\"speech.wav\"", "RIFF", "whisper-1", "name=\"language\"\r\n\r\nen\r\n"] {
+    for part in
+        ["name=\"file\"; filename=\"speech.wav\"", "RIFF", "whisper-1", "name=\"language\"\r\n\r\nen\r\n"]
+    {
         assert!(heard.contains(part), "{part}: {}", String::from_utf8_lossy(&heard.body[..400]));
     }
     // Half a second of 16-bit samples at the least, and no more than was said.
@@ -126,7 +129,10 @@ fn a_voice_that_fails_is_replaced_by_what_was_spoken_ahead() {
     let report = dial(&house, vec![listen(), question(), listen(), Step::HangUp]);
     assert_eq!(pitches(&report), [400, pitch("Audio issues")]);
     let (_, turns) = house.last_call(main);
-    assert_eq!((turns[1].caller_text.as_str(), turns[1].agent_text.as_str()), (WORDS, "Audio issues, please hold."));
+    assert_eq!(
+        (turns[1].caller_text.as_str(), turns[1].agent_text.as_str()),
+        (WORDS, "Audio issues, please hold.")
+    );
 }
 
 #[test]
@@ -142,6 +148,7 @@ fn ears_that_stall_make_the_agent_ask_again() {
     let latency = report.conversation.responses()[0].latency();
     assert!(latency.is_some_and(|latency| latency < ms(3_500)), "{latency:?}");
     let (_, turns) = house.last_call(main);
-    let said: Vec<_> = turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    let said: Vec<_> =
+        turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
     assert_eq!(said[1..], [("", "I didn't catch that, please repeat."), (WORDS, &REPLY.concat())]);
 }

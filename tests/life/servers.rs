@@ -44,7 +44,8 @@ fn the_loss_of_redis_is_not_heard() {
     house.set("REDIS_URL", &redis.url());
     house.open();
 
-    let mut call = house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    let mut call =
+        house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
     let (record, _) = house.turns(&mut call, main, 1);
     let key = |part: &str| format!("call:{}:{part}", record.id);
     for part in ["state", "turns", "started_at"] {

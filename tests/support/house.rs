@@ -130,8 +130,9 @@ impl House {
     pub fn last_call(&self, tenant: TenantId) -> (Record, Vec<CallTurn>) {
         self.clears_away(PATIENCE);
         let over = |status| !matches!(status, CallStatus::Ringing | CallStatus::Answered);
-        let closed =
-            wait::until_true(PATIENCE, || self.office.calls(tenant).iter().all(|(call, _)| over(call.status)));
+        let closed = wait::until_true(PATIENCE, || {
+            self.office.calls(tenant).iter().all(|(call, _)| over(call.status))
+        });
         assert!(closed, "a call's record stays open\n{}", self.log());
         self.office.calls(tenant).pop().unwrap_or_else(|| panic!("no call on record\n{}", self.log()))
     }

@@ -118,7 +118,12 @@ fn lock(engines: &Mutex<Engines>) -> MutexGuard<'_, Engines> {
 }
 
 /// Notes the request; an answer where the engine is not well.
-async fn receive(engines: &Mutex<Engines>, kind: Kind, headers: &HeaderMap, body: &Bytes) -> Option<Response> {
+async fn receive(
+    engines: &Mutex<Engines>,
+    kind: Kind,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Option<Response> {
     let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
     let request =
         Request { authorization: authorization.unwrap_or_default().to_owned(), body: body.to_vec() };
