@@ -107,18 +107,16 @@ struct Heard {
 
 fn judge(ends: &[Heard; 2]) -> Result<Proof, Fault> {
     let deaf: Vec<&Heard> = ends.iter().filter(|end| end.frames == 0).collect();
+    if let Some(&&Heard { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.strangers) {
+        return Err(Fault::Strangers { ours, theirs });
+    }
     match *deaf.as_slice() {
         [] => {
             let round_trip = ends.iter().filter_map(|end| end.delay).sum();
             let lost = ends.iter().map(|end| FRAMES.saturating_sub(end.frames)).sum();
             Ok(Proof { round_trip, lost })
         }
-        [end, ..] if !end.rtp && end.strangers => {
-            Err(Fault::Strangers { ours: end.ours, theirs: end.theirs })
-        }
-        [a, b] if !a.rtp && !b.rtp => {
-            Err(Fault::NoRtp { ours: [a.ours, b.ours], theirs: [a.theirs, b.theirs] })
-        }
+        [a, b] if !a.rtp && !b.rtp => Err(Fault::NoRtp { ours: a.ours, theirs: a.theirs }),
         [_, _] => Err(Fault::NoSound),
         [end, ..] => Err(Fault::OneWay { ours: end.ours, theirs: end.theirs }),
     }

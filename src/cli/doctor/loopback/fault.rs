@@ -29,8 +29,8 @@ pub enum Fault {
     NoBridge(AriError),
     #[error("{theirs}, where Asterisk expects RTP, cannot be reached from here: {error}")]
     Unreachable { theirs: SocketAddr, error: io::Error },
-    #[error("no RTP comes back at all (ours: {}, {}; Asterisk's: {}, {})", ours[0], ours[1], theirs[0], theirs[1])]
-    NoRtp { ours: [SocketAddr; 2], theirs: [SocketAddr; 2] },
+    #[error("no RTP comes back at all, neither to {ours} from {theirs} nor to its twin")]
+    NoRtp { ours: SocketAddr, theirs: SocketAddr },
     #[error(
         "packets come to {ours}, but not from {theirs}, which Asterisk told, to the address that is bound"
     )]
