@@ -7,9 +7,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use vca::sim::Step;
 use vca::tenancy::{CallStatus, TenantId};
 
-use super::{MAIN, SCRIPT, exchange, house, listen, ms, question, understood};
+use super::{GREETING, MAIN, SCRIPT, agent, exchange, house, listen, ms, question, understood};
 use crate::support::house::House;
-use crate::support::office::local_agent;
 use crate::support::redis::Redis;
 use crate::support::relay::{Fault, Relay};
 use crate::support::{self, wait};
@@ -38,7 +37,7 @@ fn ask(server: SocketAddr, command: &[&str]) -> Option<String> {
 
 #[test]
 fn the_loss_of_redis_is_not_heard() {
-    let Some((mut house, main)) = house(local_agent()) else { return };
+    let Some((mut house, main)) = house(agent()) else { return };
     let mut redis = Redis::start(house.asterisk.sandbox());
     let server: SocketAddr = redis.url().trim_start_matches("redis://").parse().expect("an address");
     house.set("REDIS_URL", &redis.url());
@@ -53,7 +52,7 @@ fn the_loss_of_redis_is_not_heard() {
         assert!(ttl.is_some_and(|ttl| (3_000..=3_600).contains(&ttl)), "{part} lives for {ttl:?} s");
     }
     let state = ask(server, &["GET", &key("state")]).unwrap_or_default();
-    assert!(state.contains("help you"), "the greeting is in the state: {state}");
+    assert!(state.contains(GREETING), "the greeting is in the state: {state}");
     let started: Option<i64> = ask(server, &["GET", &key("started_at")]).and_then(|at| at.parse().ok());
     assert_eq!(started, Some(record.started_at.timestamp()));
 
@@ -65,11 +64,11 @@ fn the_loss_of_redis_is_not_heard() {
     assert_eq!(house.metric("vca_redis_lost_total", &[]), Some(1.0));
 
     redis.restart();
-    let mut call = house.answered(MAIN, exchange());
+    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
     let (record, _) = house.turns(&mut call, main, 1);
     let back = || ask(server, &["EXISTS", &format!("call:{}:state", record.id)]).as_deref() == Some("1");
     house.until(&mut call, ms(10_000), "state is in Redis again", back);
-    house.satisfied(call);
+    call.hang_up();
     house.last_call(main);
     let forgotten = || ask(server, &["EXISTS", &format!("call:{}:state", record.id)]).as_deref() == Some("0");
     assert!(wait::until_true(ms(5_000), forgotten), "the state of a call that is over is kept");
@@ -128,8 +127,8 @@ fn calls_outlive_the_loss_of_the_database() {
     let wire = Relay::to(database.address().parse().expect("an address"));
     let mut house = House::build(&sandbox, Some(&database.url()));
     house.set_script(SCRIPT);
-    let main = house.office.tenant("main", MAIN, None, local_agent());
-    let other = house.office.tenant("other", OTHER, None, local_agent());
+    let main = house.office.tenant("main", MAIN, None, agent());
+    let other = house.office.tenant("other", OTHER, None, agent());
     let url = database.url().replace(database.address(), &format!("127.0.0.1:{}", wire.port()));
     house.set("DATABASE_URL", &url);
     house.open();
