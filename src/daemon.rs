@@ -38,15 +38,6 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 /// What keeps it from starting: the database, the engines' settings, an address that is taken.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
-    let now = Utc::now();
-    let broken =
-        store.close_unfinished(now, now).await.context("calls of an earlier run cannot be closed")?;
-    if broken > 0 {
-        warn!(
-            calls = broken,
-            "calls were under way when the daemon was last killed: recorded as interrupted"
-        );
-    }
     let ledger = Ledger::new(store.clone(), LEDGER);
     let state = state::connect(&config.state).await?;
     let cast = Arc::new(Cast::new(&config)?);
@@ -80,13 +71,20 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         ledger: ledger.clone(),
     });
     let admin = admin::Server::bind(config.admin.bind, health, metrics).await?;
-    let admin = tokio::spawn(admin.serve(stop.clone()));
-    let events = tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
+    // With the port taken, another daemon may run: whose calls are under way is known from here on.
+    close_interrupted(&store).await?;
+    let mut admin = tokio::spawn(admin.serve(stop.clone()));
+    let mut events =
+        tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
     let watchdog = tokio::spawn(keep_watchdog_quiet(switchboard.clone()));
     info!(database = ?store.backend(), app = %config.ari.app, "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
-    wait_for_signal().await?;
+    tokio::select! {
+        signal = wait_for_signal() => signal?,
+        _ = &mut events => bail!("nobody reads Asterisk's events any more: see the log"),
+        _ = &mut admin => bail!("the admin port is closed: see the log"),
+    }
     tell_systemd(&[NotifyState::Stopping]);
     switchboard.drain(patience).await;
     stop.cancel();
@@ -103,6 +101,16 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         bail!("{lost} records could not be written: the database did not come back");
     }
     info!("vca is down");
+    Ok(())
+}
+
+/// Calls that a daemon was killed in are recorded as what they are.
+async fn close_interrupted(store: &Store) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let calls = store.close_unfinished(now, now).await.context("calls of an earlier run cannot be closed")?;
+    if calls > 0 {
+        warn!(calls, "calls were under way when the daemon was last killed: recorded as interrupted");
+    }
     Ok(())
 }
 

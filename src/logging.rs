@@ -23,11 +23,17 @@ pub fn start(settings: &Log) {
         LogFormat::Auto => stdout().is_terminal(),
     };
     // The filter was examined with the configuration; what is wrong in it is left out.
-    let filter = EnvFilter::new(&settings.filter);
+    let filter = EnvFilter::new(with_words_guarded(&settings.filter));
     let lines = if pretty { text(stdout, stdout().is_terminal()) } else { json(stdout) };
     if registry().with(lines.with_filter(filter)).try_init().is_ok() {
         log_panics();
     }
+}
+
+/// What callers and agents say is logged only where the filter names it; a general `debug` is not enough.
+fn with_words_guarded(filter: &str) -> String {
+    const WORDS: &str = "vca::transcript";
+    if filter.contains(WORDS) { filter.to_owned() } else { format!("{filter},{WORDS}=off") }
 }
 
 fn json<S, W>(writer: W) -> Box<dyn Layer<S> + Send + Sync>

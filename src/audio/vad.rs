@@ -76,7 +76,7 @@ impl<D: VoiceDetector> Vad<D> {
         let voiced = self.detector.is_voice(frame);
         let power = mean_square(frame);
         self.level = if voiced { power.max(self.level - self.level / 256) } else { self.level };
-        self.judge(voiced && power >= self.level / DECAY)
+        self.judge(voiced && (!self.speaking || power >= self.level / DECAY))
     }
 
     /// Takes a frame in which nothing was received: silence, without asking the detector.
@@ -91,6 +91,9 @@ impl<D: VoiceDetector> Vad<D> {
     }
 
     fn check_start(&mut self) -> Option<Change> {
+        if self.unvoiced >= self.thresholds.pause {
+            self.level = 0;
+        }
         let window = self.history & (u32::MAX >> (32 - self.thresholds.window));
         if window.count_ones() < self.thresholds.start {
             return None;
@@ -311,6 +314,14 @@ mod tests {
         let levels = [9_000; 10].into_iter().chain([200; 3]).chain([0; 3]);
         let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
         assert_eq!(changes, [Change::Started { frames: 3 }, Change::Paused { frames: 6 }]);
+    }
+
+    #[test]
+    fn a_shout_before_does_not_make_a_quiet_caller_unheard() {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let levels = [20_000; 2].into_iter().chain([0; 10]).chain([400; 10]);
+        let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        assert_eq!(changes, [Change::Started { frames: 3 }]);
     }
 
     /// White noise from a fixed seed.

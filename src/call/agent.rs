@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::phrases::{Spoken, wording};
+use super::phrases::{NAMES, Spoken, wording};
 use crate::llm::Llm;
 use crate::stt::{Hints, Stt};
 use crate::tenancy::{AiProfile, ProfileId};
@@ -51,13 +51,15 @@ impl Agent {
     /// Speaks all phrases at the rates that calls use, the greeting first. What cannot be spoken now is
     /// logged, and spoken when it is needed.
     pub async fn rehearse(&self, spoken: &Spoken) {
-        let mut phrases: Vec<_> = self.wording.iter().collect();
-        phrases.sort_by_key(|(phrase, _)| **phrase != Phrase::Greeting);
-        for (phrase, text) in phrases {
-            let tts = &*self.engines.tts;
+        let tts = &*self.engines.tts;
+        let phrases = NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
+        for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
             if let Err(error) = spoken.prepare(tts, &self.voice, text, &[8_000, 16_000]).await {
                 tracing::warn!(profile = %self.profile, engine = tts.name(), ?phrase, %error, "a phrase could not be spoken ahead");
-                return;
+                // An engine that is away would make each of the others wait as long.
+                if error.worth_retrying() {
+                    return;
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use metrics::{counter, histogram};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use super::ears::Ears;
@@ -21,19 +21,15 @@ use crate::ari::Reason;
 use crate::ari::bridging::{End, Input as Wired};
 use crate::llm::{Llm, Message, Prompt, Role};
 use crate::media::{Event as Heard, Line as UdpLine, Port};
-use crate::tenancy::{Call, CallStatus, Direction, Route};
+use crate::state::ConversationState;
+use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
 use crate::turn::{Ending, Input, Line, Output, Record, Speaker, SpeechId, Turn, TurnId};
 
 /// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Refuses a call, with a record where there is a tenant.
-pub async fn refuse(
-    ring: Ring,
-    house: Arc<House>,
-    refusal: Refusal,
-    called: Option<(Arc<Route>, crate::tenancy::Did)>,
-) {
+pub async fn refuse(ring: Ring, house: Arc<House>, refusal: Refusal, called: Option<(Arc<Route>, Did)>) {
     let log = called.map(|(route, did)| Log::begin(new_call(&ring, &route, did, None), house.ledger.clone()));
     let mut task = Task::new(ring, house, log);
     task.refusal = Some(refusal);
@@ -50,6 +46,8 @@ pub async fn answer(ring: Ring, house: Arc<House>, admitted: Admitted) {
     let log = Log::begin(call, house.ledger.clone());
     let mut task = Task::new(ring, house, Some(log));
     task.house.state.begin(task.id, started_at).await;
+    let (states, id, progress) = (task.house.state.clone(), task.id, task.progress.subscribe());
+    task.hands.start(|_| save_progress(states, id, progress));
     let settings = &task.house.media_settings;
     match UdpLine::bind(settings.bind_address, settings.ports, rand::random()) {
         Ok(line) => {
@@ -68,7 +66,7 @@ pub async fn answer(ring: Ring, house: Arc<House>, admitted: Admitted) {
     task.house.state.end(task.id).await;
 }
 
-fn new_call(ring: &Ring, route: &Route, called: crate::tenancy::Did, agent: Option<&Agent>) -> Call {
+fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> Call {
     Call {
         id: ring.id,
         tenant_id: route.tenant.id,
@@ -96,7 +94,7 @@ fn since_epoch(at: Instant) -> DateTime<Utc> {
 }
 
 struct Task {
-    id: crate::tenancy::CallId,
+    id: CallId,
     house: Arc<House>,
     mailbox: mpsc::Receiver<Mail>,
     inbox: mpsc::Receiver<Work>,
@@ -107,6 +105,8 @@ struct Task {
     /// What the conversation will need, until Asterisk has answered.
     prospect: Option<Prospect>,
     talk: Option<Talk>,
+    /// How far the conversation is, for its state to be saved.
+    progress: watch::Sender<(u32, serde_json::Value)>,
     /// When the caller is hung up, after the last words.
     hang_up: Option<(Instant, Reason)>,
     done: bool,
@@ -151,6 +151,7 @@ impl Task {
             refusal: None,
             prospect: None,
             talk: None,
+            progress: watch::Sender::default(),
             hang_up: None,
             done: false,
         }
@@ -399,7 +400,9 @@ impl Task {
                 }
             }
             Output::Say { speech, turn, what, held } => {
-                talk.voice.say(speech, turn, &what, held, &mut self.hands);
+                if !talk.voice.say(speech, turn, &what, held, &mut self.hands) {
+                    talk.turn.handle(Instant::now(), Input::PlaybackEnded { speech });
+                }
             }
             Output::Release { turn } => talk.voice.release(turn),
             Output::Pause => talk.port.pause(),
@@ -408,7 +411,7 @@ impl Task {
                 talk.voice.drop_all();
                 talk.port.flush();
             }
-            Output::Finished(record) => self.finish_turn(&record).await,
+            Output::Finished(record) => self.finish_turn(&record),
             Output::HangUp { ending } => {
                 talk.ending = Some(ending);
                 let reason = match ending {
@@ -420,13 +423,13 @@ impl Task {
         }
     }
 
-    async fn finish_turn(&mut self, record: &Record) {
+    fn finish_turn(&mut self, record: &Record) {
         self.hands.forget(record.turn);
         write_turn(self.log.as_ref(), record);
         let Some(talk) = &mut self.talk else { return };
         talk.ears.forget_old();
         let state = state_of(talk.turn.history());
-        self.house.state.save(self.id, record.turn.0, &state).await;
+        self.progress.send_replace((record.turn.0, state));
     }
 }
 
@@ -458,6 +461,18 @@ fn write_turn(log: Option<&Log>, record: &Record) {
         "turn finished"
     );
     debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, agent = record.agent);
+}
+
+/// Saves the state of a conversation whenever it has gone on; a slow server skips what is outdated.
+async fn save_progress(
+    states: Arc<dyn ConversationState>,
+    id: CallId,
+    mut progress: watch::Receiver<(u32, serde_json::Value)>,
+) {
+    while progress.changed().await.is_ok() {
+        let (turns, state) = progress.borrow_and_update().clone();
+        states.save(id, turns, &state).await;
+    }
 }
 
 fn messages(history: &[Line]) -> Vec<Message> {

@@ -7,6 +7,7 @@ use std::future::Future;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::Instrument;
 
 use crate::ari::answer::AriError;
 use crate::ari::bridging::RequestId;
@@ -53,7 +54,7 @@ impl Hands {
     {
         // What has ended is forgotten, so that a long call holds no more than a short one.
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(task(self.reports.clone()))
+        self.tasks.spawn(task(self.reports.clone()).in_current_span())
     }
 
     /// Starts a task that lasts as long as a turn.

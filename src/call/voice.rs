@@ -52,12 +52,18 @@ impl Voice {
         Voice { agent, spoken, rate, queue: VecDeque::new(), fed: VecDeque::new() }
     }
 
-    /// Takes an utterance behind all others, or ahead of what has not begun when it is a filler.
-    pub fn say(&mut self, speech: SpeechId, turn: TurnId, what: &Say, held: bool, hands: &mut Hands) {
+    /// Takes an utterance behind all others, or ahead of what has not begun when it is a filler. A filler that
+    /// was not spoken ahead is left out, false: it would hold up what it is to bridge.
+    pub fn say(&mut self, speech: SpeechId, turn: TurnId, what: &Say, held: bool, hands: &mut Hands) -> bool {
         let text: Arc<str> = match what {
             Say::Text(text) => text.as_str().into(),
             Say::Phrase(phrase) => self.agent.wording.get(phrase).cloned().unwrap_or_default(),
         };
+        let is_filler = *what == Say::Phrase(Phrase::Filler);
+        let tts = &*self.agent.engines.tts;
+        if is_filler && self.spoken.find(tts, &self.agent.voice, &text, self.rate).is_none() {
+            return false;
+        }
         let utterance = Utterance {
             speech,
             turn,
@@ -68,12 +74,11 @@ impl Voice {
             length: 0,
             begun: false,
         };
-        let place = match what {
-            Say::Phrase(Phrase::Filler) => self.queue.iter().take_while(|utterance| utterance.begun).count(),
-            _ => self.queue.len(),
-        };
+        let begun = self.queue.iter().take_while(|utterance| utterance.begun).count();
+        let place = if is_filler { begun } else { self.queue.len() };
         self.queue.insert(place, utterance);
         self.start_synthesis(hands);
+        true
     }
 
     pub fn release(&mut self, turn: TurnId) {

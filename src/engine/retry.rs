@@ -23,6 +23,9 @@ pub struct Settings {
     /// How long one attempt may take until its answer, or the first piece of it; and how long the
     /// stream may then pause between pieces. Milliseconds, 8000 by default.
     pub timeout_ms: u64,
+    /// How long all attempts together may take until the answer, or the first piece of it: a caller waits
+    /// for it. Milliseconds, 10000 by default.
+    pub budget_ms: u64,
     /// How many more attempts follow a failed one. 2 by default.
     pub retries: u32,
     /// The pause before the first repetition; each further one doubles it. Milliseconds, 200 by default.
@@ -33,7 +36,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { timeout_ms: 8_000, retries: 2, backoff_ms: 200, max_backoff_ms: 2_000 }
+        Settings { timeout_ms: 8_000, budget_ms: 10_000, retries: 2, backoff_ms: 200, max_backoff_ms: 2_000 }
     }
 }
 
@@ -73,8 +76,25 @@ impl Policy {
         Duration::from_millis(self.settings.timeout_ms)
     }
 
-    /// Asks until there is an answer, a permanent failure or no attempt left; the last error is returned.
-    pub async fn answer<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
+    /// Asks until there is an answer, a permanent failure, no attempt left or the budget spent; the last error
+    /// is returned.
+    pub async fn answer<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let budget = Duration::from_millis(self.settings.budget_ms);
+        timeout(budget, self.attempts(ask)).await.unwrap_or_else(|_| {
+            tracing::warn!(
+                engine = self.engine,
+                kind = self.kind.word(),
+                ?budget,
+                "engine given up: the caller waits"
+            );
+            Err(EngineError::Timeout(budget))
+        })
+    }
+
+    async fn attempts<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {

@@ -219,7 +219,13 @@ mod tests {
 
     async fn replied(answers: Vec<Vec<Step>>) -> (Result<Reply, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
-        let patience = retry::Settings { timeout_ms: 500, retries: 2, backoff_ms: 1, max_backoff_ms: 1 };
+        let patience = retry::Settings {
+            timeout_ms: 500,
+            retries: 2,
+            budget_ms: 10_000,
+            backoff_ms: 1,
+            max_backoff_ms: 1,
+        };
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
         let engine = Resilient::new(Arc::new(engine), patience, None);
         let reply = match engine.reply(prompt()).await {

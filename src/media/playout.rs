@@ -48,7 +48,7 @@ impl Playout {
             frame.fill(0);
             return false;
         }
-        let filled = self.pull(frame, back);
+        let filled = self.pull(frame, flush, back);
         frame[filled..].fill(0);
         match edge {
             Edge::None => {}
@@ -89,11 +89,15 @@ impl Playout {
         (edge, flush)
     }
 
-    /// Takes samples from the queue and returns how many there were.
-    fn pull(&mut self, frame: &mut [i16], back: &mut Backend) -> usize {
+    /// Takes samples from the queue and returns how many there were. The frame that fades out before a flush
+    /// takes nothing of what comes after it.
+    fn pull(&mut self, frame: &mut [i16], flush: bool, back: &mut Backend) -> usize {
         let mut filled = 0;
         while filled < frame.len() {
             let Some(current) = self.current.as_mut() else {
+                if flush && back.pieces.peek().is_ok_and(|piece| piece.epoch == self.epoch) {
+                    break;
+                }
                 match back.pieces.pop() {
                     Ok(piece) => self.begin(piece, back),
                     Err(_) => break,
@@ -140,13 +144,10 @@ impl Playout {
     }
 
     fn drop_flushed(&mut self, back: &mut Backend) {
-        // An utterance of the new epoch may have begun in the very frame that faded the old one out.
-        if self.current.as_ref().is_none_or(|current| current.piece.epoch != self.epoch) {
-            if let Some(current) = self.current.take() {
-                give_back(current.piece, back);
-            }
-            self.speech = None;
+        if let Some(current) = self.current.take() {
+            give_back(current.piece, back);
         }
+        self.speech = None;
         while back.pieces.peek().is_ok_and(|piece| piece.epoch != self.epoch) {
             if let Ok(piece) = back.pieces.pop() {
                 give_back(piece, back);
@@ -289,6 +290,14 @@ mod tests {
         stage.say(3, 1, true);
         assert_eq!(stage.play(3), "\\#.");
         assert_eq!(stage.events(), "started 1, played 1 60, started 3, ended 3 20");
+    }
+
+    #[test]
+    fn a_flush_of_nothing_leaves_the_next_utterance_whole() {
+        let mut stage = Stage::new();
+        stage.port.flush();
+        stage.say(1, 2, true);
+        assert_eq!(stage.play(4), ".##.");
     }
 
     #[test]

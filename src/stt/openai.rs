@@ -96,7 +96,13 @@ mod tests {
     async fn transcribed(answers: Vec<Vec<Step>>) -> (Result<String, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
-        let patience = retry::Settings { timeout_ms: 500, retries: 2, backoff_ms: 1, max_backoff_ms: 1 };
+        let patience = retry::Settings {
+            timeout_ms: 500,
+            retries: 2,
+            budget_ms: 10_000,
+            backoff_ms: 1,
+            max_backoff_ms: 1,
+        };
         let engine = Resilient::new(Arc::new(engine), patience, None);
         let hints = Hints { language: Some("de-DE".into()) };
         (engine.transcribe(speech(), hints).await, vendor.requests())

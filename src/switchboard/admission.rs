@@ -14,13 +14,14 @@ pub struct Settings {
     pub max_calls: usize,
     /// Calls at once of a tenant that has no limit of its own. Default 20.
     pub max_calls_per_tenant: u32,
-    /// How long a daemon that is told to stop lets its calls go on, in seconds. Default 60.
+    /// How long a daemon that is told to stop lets its calls go on, in seconds. Default 300,
+    /// the length of the longest call.
     pub drain_timeout_s: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_calls: 200, max_calls_per_tenant: 20, drain_timeout_s: 60 }
+        Settings { max_calls: 200, max_calls_per_tenant: 20, drain_timeout_s: 300 }
     }
 }
 

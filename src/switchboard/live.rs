@@ -58,11 +58,12 @@ impl Live {
         }
     }
 
-    /// How things stand for a call of `tenant` that is in already and does not count itself.
+    /// How things stand for a call of `tenant`. Only calls that were let in count: a flood of refused ones takes
+    /// no place from anybody.
     pub fn standing(&self, tenant: Option<TenantId>) -> Standing {
         Standing {
             draining: self.draining,
-            calls: self.calls.len().saturating_sub(1),
+            calls: self.calls.values().filter(|entry| entry.tenant.is_some()).count(),
             tenant_calls: tenant.and_then(|tenant| self.tenants.get(&tenant).copied()).unwrap_or(0),
         }
     }

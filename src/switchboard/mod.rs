@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::ari::answer::Variable;
+use crate::ari::bridging::{bridge_id, media_id};
 use crate::ari::event::{Channel, ChannelState};
-use crate::ari::{Bridging, Event, Inventory, Request, Signal, Sink};
+use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
 use crate::call::{self, Admitted, Agent, House, Mail, Refusal, Ring};
 use crate::store::Routing;
@@ -110,7 +111,7 @@ impl Switchboard {
         if let Event::StasisStart { channel, .. } = &event
             && !self.0.live().knows(&channel.id)
         {
-            return self.welcome(channel);
+            return self.welcome(channel, Found::Entering);
         }
         if let Event::ApplicationReplaced { application } = &event {
             error!(%application, "another program has taken the Stasis application's name: this one gets no calls");
@@ -125,13 +126,13 @@ impl Switchboard {
     }
 
     /// A channel that nobody knows has entered the application.
-    fn welcome(&self, channel: &Channel) {
+    fn welcome(&self, channel: &Channel, found: Found) {
         if channel.is_external_media() {
             // Its call is over: it came into being after all was thought to be gone.
-            return self.ask_of_asterisk(Request::hang_up(&channel.id, crate::ari::Reason::NormalClearing));
+            return self.ask_of_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
         }
-        if channel.state == ChannelState::Up {
-            // It was answered by a daemon that is no more, or by the dialplan, which goes on with it.
+        if channel.state == ChannelState::Up && found == Found::There {
+            // It was answered by a daemon that is no more; the dialplan goes on with it.
             warn!(channel = %channel.id, "an answered call that nobody knows goes back to the dialplan");
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
@@ -156,14 +157,15 @@ impl Switchboard {
     }
 
     async fn attend(self, ring: Ring, called: String) {
-        let presence = Presence(self.0.clone(), ring.id);
+        let presence = Presence { switchboard: self.clone(), id: ring.id, channel: ring.channel.clone() };
         gauge!("vca_calls_live").set(self.live_calls() as f64);
         let house = self.0.house.clone();
         match self.admit(&ring, &called).await {
             Ok(admitted) => {
                 // A profile that changed since the start has new phrases; spoken ones cost nothing.
                 let (agent, spoken) = (admitted.agent.clone(), house.spoken.clone());
-                self.0.tasks.spawn(async move { agent.rehearse(&spoken).await });
+                // Nobody waits for it, least of all a daemon that drains.
+                tokio::spawn(async move { agent.rehearse(&spoken).await }.in_current_span());
                 call::answer(ring, house, admitted).await;
             }
             Err((refusal, known)) => {
@@ -221,7 +223,9 @@ impl Switchboard {
             self.0.tasks.spawn(async move {
                 let asked = switchboard.0.house.asterisk.ask::<Channel>(Request::channel(&channel)).await;
                 match asked {
-                    Ok(channel) if !switchboard.0.live().knows(&channel.id) => switchboard.welcome(&channel),
+                    Ok(channel) if !switchboard.0.live().knows(&channel.id) => {
+                        switchboard.welcome(&channel, Found::There)
+                    }
                     Ok(_) => {}
                     Err(error) => warn!(%channel, %error, "a channel that nobody knows cannot be looked at"),
                 }
@@ -242,13 +246,33 @@ impl Switchboard {
     }
 }
 
-/// A call's place in the map, for as long as its task runs, even if it panics.
-struct Presence(Arc<Inner>, CallId);
+/// How a channel that nobody knows came to notice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It enters the application now.
+    Entering,
+    /// It was there when the events began to flow.
+    There,
+}
+
+/// A call's place in the map, for as long as its task runs. A task that panics leaves nothing in Asterisk.
+struct Presence {
+    switchboard: Switchboard,
+    id: CallId,
+    channel: String,
+}
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.live().end(self.1);
-        gauge!("vca_calls_live").set(self.0.live().len() as f64);
+        self.switchboard.0.live().end(self.id);
+        gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
+        if std::thread::panicking() {
+            let id = self.id.to_string();
+            error!(call_id = %id, "the call's task has panicked: the call is cleared away");
+            self.switchboard.ask_of_asterisk(Request::hang_up(&self.channel, Reason::Congestion));
+            self.switchboard.ask_of_asterisk(Request::hang_up(&media_id(&id), Reason::NormalClearing));
+            self.switchboard.ask_of_asterisk(Request::destroy_bridge(&bridge_id(&id)));
+        }
     }
 }
 

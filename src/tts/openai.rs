@@ -90,7 +90,13 @@ mod tests {
 
     async fn spoken(answers: Vec<Vec<Step>>, words: &str) -> (Result<Sound, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
-        let patience = retry::Settings { timeout_ms: 500, retries: 2, backoff_ms: 1, max_backoff_ms: 1 };
+        let patience = retry::Settings {
+            timeout_ms: 500,
+            retries: 2,
+            budget_ms: 10_000,
+            backoff_ms: 1,
+            max_backoff_ms: 1,
+        };
         let engine =
             Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), Settings::default())), patience, None);
         let sound = match engine.speak(words.into(), Voice::default()).await {

@@ -137,6 +137,7 @@ impl Turn {
                 Timer::BargeInCertain => self.interrupt(),
                 Timer::BargeInWords => self.resume_playback(),
                 Timer::Filler => self.bridge(),
+                Timer::Monologue => self.cut_monologue(now),
                 Timer::Silence => self.prompt_silent_caller(now),
                 Timer::Warning => self.warn(now),
                 Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),

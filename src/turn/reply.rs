@@ -75,6 +75,7 @@ impl Turn {
 
     /// The reply is late: something has to be heard.
     pub(super) fn bridge(&mut self) {
+        self.bridge_words();
         if let Floor::Agent(answer, _) = &self.floor
             && !answer.has_sounded()
         {

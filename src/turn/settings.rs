@@ -62,6 +62,8 @@ settings! {
     barge_in_words_ms: ms = 600,
     /// A reply later than this after the commit is bridged by a filler; 0 turns it off.
     filler_ms: ms = 1_500,
+    /// Speech without a pause after which the caller is answered all the same: music, a television.
+    max_speech_ms: ms = 30_000,
     /// Caller silence, after the agent, that prompts "Are you still there?".
     silence_ms: ms = 7_000,
     /// How many such prompts before the goodbye.

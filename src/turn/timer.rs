@@ -17,6 +17,8 @@ pub(super) enum Timer {
     BargeInWords,
     /// The reply is late.
     Filler,
+    /// The caller has spoken without a pause for so long that it is hardly a question.
+    Monologue,
     /// Nobody has said anything for a while.
     Silence,
     /// The time is nearly up.
@@ -28,12 +30,13 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 9] = [
+    const ALL: [Timer; 10] = [
         Timer::Commit,
         Timer::BargeIn,
         Timer::BargeInCertain,
         Timer::BargeInWords,
         Timer::Filler,
+        Timer::Monologue,
         Timer::Silence,
         Timer::Warning,
         Timer::Limit,

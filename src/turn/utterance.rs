@@ -24,6 +24,8 @@ pub(super) struct Utterance {
     pub words: Words,
     /// The wait for more speech is over and only the words are missing.
     overdue: bool,
+    /// Late words were bridged by a filler.
+    bridged: bool,
     latency: Latency,
     /// The reply begun at a soft end.
     pub early: Option<Answer>,
@@ -46,6 +48,7 @@ impl Utterance {
             to: None,
             words: Words::Unasked,
             overdue: false,
+            bridged: false,
             latency: Latency::default(),
             early: None,
         }
@@ -79,8 +82,9 @@ impl Turn {
     /// The floor goes to the caller, who speaks or has just paused.
     pub(super) fn hear(&mut self, utterance: Utterance) {
         self.timers.stop(Timer::Silence);
-        if let Some(to) = utterance.to {
-            self.timers.start(Timer::Commit, to, self.settings.commit_ms);
+        match utterance.to {
+            Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
+            None => self.timers.start(Timer::Monologue, utterance.from, self.settings.max_speech_ms),
         }
         self.floor = Floor::Caller(utterance);
     }
@@ -88,12 +92,30 @@ impl Turn {
     /// The caller goes on before the commit: what was asked about the first half is void.
     pub(super) fn join(&mut self) {
         self.timers.stop(Timer::Commit);
+        self.timers.stop(Timer::Filler);
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.words != Words::Unasked {
             self.out.push(Output::Cancel { turn: utterance.turn });
             utterance.turn = self.out.new_turn();
         }
         *utterance = Utterance::new(utterance.turn, utterance.from);
+    }
+
+    /// The caller, or what is taken for one, goes on and on: what was said so far is answered.
+    pub(super) fn cut_monologue(&mut self, now: Instant) {
+        if self.voice.is_some() && matches!(self.floor, Floor::Caller(_)) {
+            self.soft_end(now);
+            self.commit(now);
+        }
+    }
+
+    /// The words are late: something has to be heard.
+    pub(super) fn bridge_words(&mut self) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.overdue && !std::mem::replace(&mut utterance.bridged, true) {
+            let (speech, turn) = (self.out.new_speech(), utterance.turn);
+            self.out.push(Output::Say { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });
+        }
     }
 
     /// The soft end.
@@ -162,8 +184,12 @@ impl Turn {
             Words::Unasked => {
                 utterance.overdue = true;
                 self.ask_for_words();
+                self.await_words(now);
             }
-            Words::Asked(_) => utterance.overdue = true,
+            Words::Asked(_) => {
+                utterance.overdue = true;
+                self.await_words(now);
+            }
             Words::Known(text) if text.is_empty() && to.duration_since(utterance.from) < COUGH => {
                 self.settle(now, None);
             }
@@ -174,10 +200,17 @@ impl Turn {
         }
     }
 
+    fn await_words(&mut self, now: Instant) {
+        if !self.settings.filler_ms.is_zero() {
+            self.timers.start(Timer::Filler, now, self.settings.filler_ms);
+        }
+    }
+
     /// The floor goes to the agent.
     fn hand_over(&mut self, now: Instant, to: Instant) {
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Nobody) else { return };
         self.timers.stop(Timer::Commit);
+        self.timers.stop(Timer::Filler);
         self.turns += 1;
         self.prompts = 0;
         match &utterance.words {
@@ -203,6 +236,7 @@ impl Turn {
     /// The reply may be heard: the one that was begun early, or a new one.
     fn answer(&mut self, now: Instant, utterance: Utterance, to: Instant, text: &str) {
         let question = utterance.question(to, text);
+        let bridged = utterance.bridged;
         let mut answer = match utterance.early {
             Some(early) => {
                 self.out.push(Output::Release { turn: early.turn });
@@ -221,7 +255,7 @@ impl Turn {
         if unanswered {
             self.fail(now, Phrase::Difficulty);
         } else {
-            if !self.settings.filler_ms.is_zero() {
+            if !bridged && !self.settings.filler_ms.is_zero() {
                 self.timers.start(Timer::Filler, now, self.settings.filler_ms);
             }
             // Everything said early may have failed to be synthesised by now.
