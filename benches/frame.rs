@@ -19,7 +19,7 @@ fn main() {
     divan::main();
 }
 
-const FORMATS: [Format; 4] = Format::ALL;
+const FORMATS: [Format; 5] = Format::ALL;
 
 /// A voice-like buzz: a pulse train through two resonances, which both detectors call speech.
 fn voice(rate: u32, frames: usize) -> Vec<i16> {

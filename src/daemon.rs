@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, Health, Part};
 use crate::ari;
@@ -20,13 +20,15 @@ use crate::config::Config;
 use crate::engines;
 use crate::media;
 use crate::state::{self, ConversationState};
-use crate::store::{Backend, Ledger, Routing, Store};
+use crate::store::{Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
 use crate::tenancy::{AiProfile, TenantStatus};
 use crate::turn;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
+/// How long the start waits for phrases to be spoken ahead; with many tenants that takes longer than a start may.
+const REHEARSAL: Duration = Duration::from_secs(10);
 /// How long records are still written when the daemon stops.
 const LAST_RECORDS: Duration = Duration::from_secs(10);
 
@@ -47,9 +49,12 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     let ledger = Ledger::new(store.clone(), LEDGER);
     let state = state::connect(&config.state).await?;
-    let casting = Cast::new(&config)?;
+    let cast = Arc::new(Cast::new(&config)?);
     let spoken = Arc::new(Spoken::default());
-    rehearse(&store, &casting, &spoken).await?;
+    let mut rehearsal = tokio::spawn(rehearse(store.clone(), cast.clone(), spoken.clone()));
+    if tokio::time::timeout(REHEARSAL, &mut rehearsal).await.is_err() {
+        info!("phrases are still being spoken ahead: calls are taken meanwhile");
+    }
 
     let asterisk = Arc::new(ari::Client::new(&config.ari)?);
     let house = Arc::new(House {
@@ -64,7 +69,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     });
     let routing = Routing::new(store.clone(), &config.routing);
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
-    let switchboard = Switchboard::new(house, routing, casting.into(), config.calls.clone());
+    let casting: Casting = Box::new(move |profile| cast.agent(profile));
+    let switchboard = Switchboard::new(house, routing, casting, config.calls.clone());
 
     let stop = CancellationToken::new();
     let health = Arc::new(Vitals {
@@ -76,7 +82,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let admin = admin::Server::bind(config.admin.bind, health, metrics).await?;
     let admin = tokio::spawn(admin.serve(stop.clone()));
     let events = tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
-    let watchdog = tokio::spawn(keep_watchdog_quiet());
+    let watchdog = tokio::spawn(keep_watchdog_quiet(switchboard.clone()));
     info!(database = ?store.backend(), app = %config.ari.app, "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
@@ -85,6 +91,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     switchboard.drain(patience).await;
     stop.cancel();
     watchdog.abort();
+    rehearsal.abort();
     for task in [events, admin] {
         if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
             warn!("a task did not stop in time");
@@ -115,21 +122,28 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
 }
 
 /// Speaks every active tenant's phrases ahead, so that a first caller is greeted as fast as any other.
-async fn rehearse(store: &Store, casting: &Cast, spoken: &Spoken) -> anyhow::Result<()> {
+async fn rehearse(store: Store, cast: Arc<Cast>, spoken: Arc<Spoken>) {
     let began = std::time::Instant::now();
-    let tenants = store.tenants().await?;
-    let active = tenants.iter().filter(|tenant| tenant.status == TenantStatus::Active);
-    let mut agents = 0;
-    for tenant in active {
-        if let Some(profile) = store.scope(tenant.id).default_profile().await?
-            && let Some(agent) = casting.agent(&profile)
+    let agents = match active_agents(&store, &cast).await {
+        Ok(agents) => agents,
+        Err(error) => return warn!(%error, "no phrases are spoken ahead: the profiles cannot be read"),
+    };
+    for agent in &agents {
+        agent.rehearse(&spoken).await;
+    }
+    info!(agents = agents.len(), ms = began.elapsed().as_millis() as u64, "phrases are spoken ahead");
+}
+
+async fn active_agents(store: &Store, cast: &Cast) -> Result<Vec<Agent>, StoreError> {
+    let mut agents = Vec::new();
+    for tenant in store.tenants().await? {
+        if tenant.status == TenantStatus::Active
+            && let Some(profile) = store.scope(tenant.id).default_profile().await?
         {
-            agent.rehearse(spoken).await;
-            agents += 1;
+            agents.extend(cast.agent(&profile));
         }
     }
-    info!(agents, ms = began.elapsed().as_millis() as u64, "phrases are spoken ahead");
-    Ok(())
+    Ok(agents)
 }
 
 /// Profiles to agents, by the engines that there are.
@@ -172,12 +186,6 @@ impl Cast {
                 None
             }
         }
-    }
-}
-
-impl From<Cast> for Casting {
-    fn from(cast: Cast) -> Casting {
-        Box::new(move |profile| cast.agent(profile))
     }
 }
 
@@ -230,13 +238,20 @@ async fn wait_for_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells systemd's watchdog that the runtime still turns, twice as often as it asks for.
-async fn keep_watchdog_quiet() {
+/// Tells systemd's watchdog that the runtime and the media threads turn, twice as often as it asks for.
+async fn keep_watchdog_quiet(switchboard: Switchboard) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let mut ticks = tokio::time::interval(limit / 2);
+    let mut before = Vec::new();
     loop {
         ticks.tick().await;
-        tell_systemd(&[NotifyState::Watchdog]);
+        let beats = switchboard.media_beats();
+        if beats.iter().zip(&before).all(|(now, then)| now != then) {
+            tell_systemd(&[NotifyState::Watchdog]);
+        } else {
+            error!("a media thread hangs: the watchdog is not told");
+        }
+        before = beats;
     }
 }
 

@@ -1,3 +1,5 @@
+//! The program: reads the command line, runs it, and ends with its exit code.
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -1,6 +1,6 @@
 //! Real calls: sipp dials, Asterisk routes, the built `vca` answers, and the caller's RTP is measured.
 
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,11 +8,10 @@ use vca::sim::conversation::percentile;
 use vca::sim::{Codec, Step};
 use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
 
-use crate::support::asterisk::{Asterisk, Options};
-use crate::support::office::{Office, local_agent, local_agent_with};
+use crate::support::house::House;
+use crate::support::office::{Office as Database, local_agent, local_agent_with};
 use crate::support::phone::{self, Call, Plan, Report};
 use crate::support::sipp::Side;
-use crate::support::vca::{Daemon, Vca};
 use crate::support::{self, clips, wait};
 
 const MAIN: &str = "+49305550100";
@@ -22,57 +21,35 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Asterisk, a daemon and its database.
-struct House {
-    asterisk: Asterisk,
-    daemon: Daemon,
-    office: Office,
-    folder: PathBuf,
+/// A house whose main tenant has one agent.
+struct Office {
+    house: House,
     main: TenantId,
 }
 
-impl House {
-    /// A daemon whose main tenant has `agent`; `prepare` may add others.
-    fn open(agent: serde_json::Value, prepare: impl FnOnce(&Office)) -> Option<House> {
-        let sandbox = support::sandbox()?;
-        let folder = std::env::temp_dir().join(format!("vca-calls-{:016x}", rand::random::<u64>()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let asterisk = Asterisk::start(&sandbox, Options::default());
-        let office = Office::open(&folder);
-        let main = office.tenant("main", MAIN, None, agent);
-        prepare(&office);
-        let vca = Vca::new(Path::new(env!("CARGO_BIN_EXE_vca")), &folder, &asterisk);
-        let daemon = vca.serve().unwrap_or_else(|fault| panic!("{fault}"));
-        Some(House { asterisk, daemon, office, folder, main })
+impl Office {
+    /// `prepare` may add other tenants before the daemon starts.
+    fn open(agent: serde_json::Value, prepare: impl FnOnce(&Database)) -> Option<Office> {
+        let mut house = House::build(&support::sandbox()?, None);
+        let main = house.office.tenant("main", MAIN, None, agent);
+        prepare(&house.office);
+        house.open();
+        Some(Office { house, main })
     }
 
-    fn dial(&self, to: &str, codec: Codec, script: Vec<Step>) -> Report {
+    fn call(&self, to: &str, codec: Codec, script: Vec<Step>) -> Report {
         phone::call(&self.asterisk, Plan::new(to, codec, script))
     }
 
-    /// What the daemon logged so far, for a failing test.
-    fn log(&self) -> String {
-        self.daemon.log.try_iter().map(|line| format!("{line}\n")).collect()
-    }
-
-    /// Nothing is left in Asterisk, and the last record is written.
     fn comes_to_rest(&self) {
-        self.asterisk.becomes_idle(ms(5_000)).unwrap_or_else(|left| panic!("{left}\n{}", self.log()));
-        let over = |status| !matches!(status, CallStatus::Ringing | CallStatus::Answered);
-        wait::until_true(ms(5_000), || {
-            self.office.calls(self.main).iter().all(|(call, _)| over(call.status))
-        });
-    }
-
-    fn last_call(&self, tenant: TenantId) -> (vca::tenancy::Call, Vec<vca::tenancy::CallTurn>) {
-        self.comes_to_rest();
-        self.office.calls(tenant).pop().unwrap_or_else(|| panic!("no call on record\n{}", self.log()))
+        self.last_call(self.main);
     }
 }
 
-impl Drop for House {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+impl Deref for Office {
+    type Target = House;
+    fn deref(&self) -> &House {
+        &self.house
     }
 }
 
@@ -90,39 +67,27 @@ fn question() -> Step {
 
 #[test]
 fn a_call_is_greeted_understood_and_answered_over_each_codec() {
-    let Some(house) = House::open(local_agent(), |_| {}) else { return };
-    house.asterisk.cli("rtp set debug on");
-    house.asterisk.cli("core set verbose 5");
-    house.asterisk.cli("core set debug 6");
-    for codec in [Codec::Opus, Codec::Slin16] {
-        let report = house.dial(MAIN, codec, vec![listen(), question(), listen(), Step::HangUp]);
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    for (codec, carried) in
+        [(Codec::Ulaw, "ulaw"), (Codec::Alaw, "alaw"), (Codec::Slin16, "g722"), (Codec::Opus, "g722")]
+    {
+        let report = house.call(MAIN, codec, vec![listen(), question(), listen(), Step::HangUp]);
         assert_eq!(report.status, Some(200), "{codec:?}\n{}\n{}", report.log, house.log());
-        report.conversation.write_wav(Path::new(&format!("/work/lab/{codec:?}.wav"))).unwrap();
-        eprintln!(
-            "{codec:?} packets {} lost {} agent {:?}",
-            report.conversation.packets,
-            report.conversation.lost,
-            report.conversation.agent()
-        );
-        std::fs::write("/work/lab/ast.log", house.asterisk.log()).unwrap();
-        assert!(
-            report.conversation.missed.is_empty(),
-            "{codec:?}: {:?}\n{}",
-            report.conversation.missed,
-            house.log()
-        );
+        let missed = &report.conversation.missed;
+        assert!(missed.is_empty(), "{codec:?}: {missed:?}\n{}", house.log());
+        assert_eq!(report.conversation.lost, 0, "{codec:?}");
         let (call, turns) = house.last_call(house.main);
         assert_eq!((call.status, call.ended_by), (CallStatus::Completed, Some(EndedBy::Caller)), "{codec:?}");
+        assert_eq!(call.codec.as_deref(), Some(carried), "{codec:?}: the format follows the call");
         let words: Vec<_> = turns.iter().map(|turn| turn.caller_text.as_str()).collect();
         assert!(words.contains(&"what are your opening hours"), "{codec:?}: heard {words:?}");
-        println!("{codec:?}: {:?} {:?}", report.answer_to_first_voice(), report.conversation.responses());
     }
 }
 
 #[test]
 fn what_may_not_come_in_is_refused_before_the_answer() {
     let busy = local_agent_with(json!({ "silence_ms": 60_000 }));
-    let house = House::open(local_agent(), |office| {
+    let house = Office::open(local_agent(), |office| {
         office.deactivate_numbers(office.tenant("inactive", "+49305550101", None, local_agent()));
         let suspended = office.tenant("suspended", "+49305550102", None, local_agent());
         office.set_status(suspended, TenantStatus::Suspended);
@@ -133,7 +98,7 @@ fn what_may_not_come_in_is_refused_before_the_answer() {
         office.tenant("one line", "+49305550106", Some(1), busy);
     });
     let Some(house) = house else { return };
-    let status = |did: &str| house.dial(did, Codec::Ulaw, vec![]).status;
+    let status = |did: &str| house.call(did, Codec::Ulaw, vec![]).status;
     assert_eq!(status(UNKNOWN), Some(404), "unknown number");
     assert_eq!(status("+49305550101"), Some(404), "inactive number");
     assert_eq!(status("+49305550102"), Some(403), "suspended tenant");
@@ -145,14 +110,14 @@ fn what_may_not_come_in_is_refused_before_the_answer() {
     assert!(wait::until_true(ms(5_000), || first.progress().answered().is_some()), "{}", house.log());
     assert_eq!(status("+49305550106"), Some(486), "a tenant at its limit");
     assert_eq!(first.finish().status, Some(200));
-    house.comes_to_rest();
+    house.clears_away(ms(5_000));
 }
 
 #[test]
 fn a_refused_call_of_a_known_tenant_is_on_record() {
-    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
     house.office.set_status(house.main, TenantStatus::Suspended);
-    assert_eq!(house.dial(MAIN, Codec::Ulaw, vec![]).status, Some(403));
+    assert_eq!(house.call(MAIN, Codec::Ulaw, vec![]).status, Some(403));
     let (call, turns) = house.last_call(house.main);
     assert_eq!(call.status, CallStatus::Refused);
     assert_eq!(call.disposition.as_deref(), Some("refused_tenant_suspended"));
@@ -161,14 +126,14 @@ fn a_refused_call_of_a_known_tenant_is_on_record() {
 
 #[test]
 fn a_caller_may_leave_at_any_moment() {
-    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
     let speaking = |spoken| Step::LetSpeak { spoken: ms(spoken), at_most: ms(12_000) };
     for (moment, script) in [
         ("during the greeting", vec![speaking(300), Step::HangUp]),
         ("during thinking", vec![listen(), question(), Step::Wait(ms(200)), Step::HangUp]),
         ("while the agent speaks", vec![listen(), question(), speaking(600), Step::HangUp]),
     ] {
-        let report = house.dial(MAIN, Codec::Ulaw, script);
+        let report = house.call(MAIN, Codec::Ulaw, script);
         assert!(
             report.conversation.missed.is_empty(),
             "{moment}: {:?}\n{}",
@@ -183,10 +148,10 @@ fn a_caller_may_leave_at_any_moment() {
 
 #[test]
 fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
-    let Some(house) = House::open(local_agent_with(json!({ "max_turns": 1 })), |_| {}) else { return };
+    let Some(house) = Office::open(local_agent_with(json!({ "max_turns": 1 })), |_| {}) else { return };
     // Recorded by a person: "Goodbye".
     let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
-    let report = house.dial(MAIN, Codec::Alaw, vec![listen(), Step::Say(goodbye)]);
+    let report = house.call(MAIN, Codec::Alaw, vec![listen(), Step::Say(goodbye)]);
     assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
     let (call, turns) = house.last_call(house.main);
     assert_eq!((call.disposition.as_deref(), call.ended_by), (Some("turn_limit"), Some(EndedBy::Agent)));
@@ -195,7 +160,7 @@ fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
 
 #[test]
 fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
-    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
     let script = vec![listen(), question(), listen(), Step::HangUp];
     let plan = Plan { suppress_silence: true, ..Plan::new(MAIN, Codec::Ulaw, script) };
     let report = phone::call(&house.asterisk, plan);
@@ -207,7 +172,7 @@ fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
 
 #[test]
 fn ten_callers_at_once_are_all_served() {
-    let Some(house) = House::open(local_agent(), |_| {}) else { return };
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
     let script = || vec![listen(), question(), listen(), Step::HangUp];
     let place = || Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, script()));
     let mut calls: Vec<Call> = (0..10).map(|_| place()).collect();
@@ -226,15 +191,23 @@ fn ten_callers_at_once_are_all_served() {
         percentile(&errors, 0.5),
         percentile(&errors, 0.99)
     );
+    println!("FIGURE frames by how late the daemon sent them: {}", lateness(&house));
     let lost: u64 = reports.iter().map(|report| report.conversation.lost).sum();
     assert_eq!(lost, 0, "packets lost on the way to the callers");
+}
+
+/// The daemon's own count: upper bounds in seconds, and the frames within them.
+fn lateness(house: &House) -> String {
+    let text = house.page("/metrics").map_or_else(String::new, |(_, text)| text);
+    let lines = text.lines().filter_map(|line| line.strip_prefix("vca_frames_sent_late_total{at_most_s="));
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 /// The wait is made long, so that the engines are always done when it ends: what is left is ours.
 #[test]
 fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
     let patient = json!({ "commit_ms": 1_500, "commit_finished_ms": 1_500, "commit_trailing_ms": 1_500 });
-    let Some(house) = House::open(local_agent_with(patient), |_| {}) else { return };
+    let Some(house) = Office::open(local_agent_with(patient), |_| {}) else { return };
     let interrupt = Step::LetSpeak { spoken: ms(900), at_most: ms(12_000) };
     let (mut greetings, mut excesses, mut silences) = (vec![], vec![], vec![]);
     for _ in 0..4 {
@@ -250,7 +223,7 @@ fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
             listen(),
             Step::HangUp,
         ];
-        let report = house.dial(MAIN, Codec::Ulaw, script);
+        let report = house.call(MAIN, Codec::Ulaw, script);
         assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
         greetings.extend(report.answer_to_first_voice());
         let answers = report.conversation.responses().into_iter().filter_map(|response| response.latency());
@@ -267,15 +240,15 @@ fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
 
 #[test]
 fn asterisk_may_go_away_and_come_back() {
-    let Some(mut house) = House::open(local_agent(), |_| {}) else { return };
+    let Some(mut house) = Office::open(local_agent(), |_| {}) else { return };
     let mut call = Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, vec![listen()]));
     assert!(wait::until_true(ms(5_000), || call.step() || call.progress().answered().is_some()));
-    house.asterisk.kill();
-    house.asterisk.restart();
+    house.house.asterisk.kill();
+    house.house.asterisk.restart();
     assert!(wait::until_true(ms(20_000), || house.asterisk.has_application("vca")), "{}", house.log());
     let (lost, _) = house.last_call(house.main);
     assert!(!matches!(lost.status, CallStatus::Ringing | CallStatus::Answered), "{lost:?}");
-    let report = house.dial(MAIN, Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
+    let report = house.call(MAIN, Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
     assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
     drop(call);
     house.comes_to_rest();

@@ -4,7 +4,9 @@
 
 mod allocations;
 mod calls;
+mod doctor;
 mod life;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
+mod tidy;
 mod tools;

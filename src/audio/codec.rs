@@ -1,12 +1,13 @@
 //! The wire formats that a call may use, and their codecs.
 //!
-//! G.711 (ITU-T G.711), 16-bit linear and Opus (RFC 6716, RFC 7587), as Asterisk names and numbers
+//! G.711 and G.722 (ITU-T), 16-bit linear and Opus (RFC 6716, RFC 7587), as Asterisk names and numbers
 //! them on an external-media channel.
 
 use audiopus::coder::{Decoder as OpusDecoder, Encoder as OpusEncoder};
 use audiopus::{Application, Bitrate, Channels, SampleRate};
 
 use super::frame::MAX_FRAME;
+use super::g722;
 
 /// The longest payload of 20 ms: 16-bit linear at 16 kHz.
 pub const MAX_PAYLOAD: usize = 2 * MAX_FRAME;
@@ -18,22 +19,28 @@ pub const MAX_READ_PAYLOAD: usize = 3 * MAX_PAYLOAD;
 pub const MAX_DECODED: usize = 6 * MAX_FRAME;
 
 /// How audio travels between Asterisk and the daemon.
+///
+/// Asterisk 18 to 22 sends all of these on an external-media channel, but takes back only the payload types
+/// that RFC 3551 assigns: of these 0, 8 and 9 (asterisk/documentation, issue 142). So wideband calls travel as
+/// G.722; 16-bit linear and Opus are for peers that take them both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     Ulaw,
     Alaw,
+    G722,
     Slin16,
     Opus,
 }
 
 impl Format {
-    pub const ALL: [Format; 4] = [Format::Ulaw, Format::Alaw, Format::Slin16, Format::Opus];
+    pub const ALL: [Format; 5] = [Format::Ulaw, Format::Alaw, Format::G722, Format::Slin16, Format::Opus];
 
     /// Asterisk's name for it.
     pub fn name(self) -> &'static str {
         match self {
             Format::Ulaw => "ulaw",
             Format::Alaw => "alaw",
+            Format::G722 => "g722",
             Format::Slin16 => "slin16",
             Format::Opus => "opus",
         }
@@ -48,6 +55,7 @@ impl Format {
         match self {
             Format::Ulaw => 0,
             Format::Alaw => 8,
+            Format::G722 => 9,
             Format::Slin16 => 118,
             Format::Opus => 107,
         }
@@ -57,13 +65,15 @@ impl Format {
     pub fn rate(self) -> u32 {
         match self {
             Format::Ulaw | Format::Alaw => 8_000,
-            Format::Slin16 | Format::Opus => 16_000,
+            Format::G722 | Format::Slin16 | Format::Opus => 16_000,
         }
     }
 
-    /// Ticks a second of the RTP timestamp; 48,000 for Opus whatever its rate (RFC 7587, section 4.1).
+    /// Ticks a second of the RTP timestamp: 48,000 for Opus whatever its rate (RFC 7587, section 4.1), and 8,000
+    /// for G.722 by an old mistake that everybody keeps to (RFC 3551, section 4.5.2).
     pub fn clock(self) -> u32 {
         match self {
+            Format::G722 => 8_000,
             Format::Opus => 48_000,
             other => other.rate(),
         }
@@ -84,6 +94,7 @@ pub struct BadPayload(pub Format);
 pub enum Decoder {
     Ulaw(Box<[i16; 256]>),
     Alaw(Box<[i16; 256]>),
+    G722(g722::Decoder),
     Slin16,
     Opus(OpusDecoder),
 }
@@ -93,6 +104,7 @@ impl Decoder {
         match format {
             Format::Ulaw => Decoder::Ulaw(table(audio_codec_algorithms::decode_ulaw)),
             Format::Alaw => Decoder::Alaw(table(audio_codec_algorithms::decode_alaw)),
+            Format::G722 => Decoder::G722(g722::Decoder::new()),
             Format::Slin16 => Decoder::Slin16,
             Format::Opus => Decoder::Opus(
                 OpusDecoder::new(SampleRate::Hz16000, Channels::Mono)
@@ -106,6 +118,7 @@ impl Decoder {
         match self {
             Decoder::Ulaw(table) => expand(table, payload, out).ok_or(BadPayload(Format::Ulaw)),
             Decoder::Alaw(table) => expand(table, payload, out).ok_or(BadPayload(Format::Alaw)),
+            Decoder::G722(decoder) => decode_g722(decoder, payload, out).ok_or(BadPayload(Format::G722)),
             Decoder::Slin16 => read_linear(payload, out).ok_or(BadPayload(Format::Slin16)),
             Decoder::Opus(decoder) => decode_opus(decoder, payload, out).ok_or(BadPayload(Format::Opus)),
         }
@@ -136,6 +149,11 @@ fn expand(table: &[i16; 256], payload: &[u8], out: &mut [i16; MAX_DECODED]) -> O
     Some(payload.len())
 }
 
+fn decode_g722(decoder: &mut g722::Decoder, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
+    let out = out.get_mut(..2 * payload.len()).filter(|out| !out.is_empty())?;
+    Some(decoder.decode(payload, out))
+}
+
 /// Network byte order, as RFC 3551, section 4.5.11 has it.
 fn read_linear(payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
     let len = payload.len() / 2;
@@ -158,6 +176,7 @@ fn decode_opus(decoder: &mut OpusDecoder, payload: &[u8], out: &mut [i16; MAX_DE
 pub enum Encoder {
     Ulaw(Box<Law>),
     Alaw(Box<Law>),
+    G722(g722::Encoder),
     Slin16,
     Opus(OpusEncoder),
 }
@@ -167,6 +186,7 @@ impl Encoder {
         match format {
             Format::Ulaw => Encoder::Ulaw(Law::new(audio_codec_algorithms::encode_ulaw)),
             Format::Alaw => Encoder::Alaw(Law::new(audio_codec_algorithms::encode_alaw)),
+            Format::G722 => Encoder::G722(g722::Encoder::new()),
             Format::Slin16 => Encoder::Slin16,
             Format::Opus => Encoder::Opus(opus_encoder().expect("libopus encodes mono speech at 16 kHz")),
         }
@@ -176,6 +196,7 @@ impl Encoder {
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
         match self {
             Encoder::Ulaw(law) | Encoder::Alaw(law) => law.compress(samples, out),
+            Encoder::G722(encoder) => encoder.encode(samples, out),
             Encoder::Slin16 => write_linear(samples, out),
             Encoder::Opus(encoder) => encoder.encode(samples, &mut out[..]).unwrap_or(0),
         }
@@ -268,6 +289,22 @@ mod tests {
                 law.compress(&[sample], &mut out);
                 assert_eq!(out[0], encode(sample), "sample {sample}");
             }
+        }
+    }
+
+    #[test]
+    fn g722_fits_its_packets() {
+        let (mut payload, mut out) = ([0; MAX_PAYLOAD], [0; MAX_DECODED]);
+        assert_eq!(Encoder::new(Format::G722).encode(&[0; 320], &mut payload), 160);
+        let mut decoder = Decoder::new(Format::G722);
+        assert_eq!(decoder.decode(&payload[..160], &mut out), Ok(320));
+        assert_eq!(decoder.decode(&[0; MAX_DECODED / 2], &mut out), Ok(MAX_DECODED));
+        for len in [0, MAX_DECODED / 2 + 1] {
+            assert_eq!(
+                decoder.decode(&vec![0; len], &mut out),
+                Err(BadPayload(Format::G722)),
+                "{len} octets"
+            );
         }
     }
 

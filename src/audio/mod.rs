@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub mod frame;
+pub mod g722;
 pub mod resample;
 pub mod vad;
 

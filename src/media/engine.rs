@@ -14,7 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use serde::Deserialize;
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    RealtimeThreadSchedulePolicy, ScheduleParams, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 
 use super::ear::FRAME;
 use super::leg::{Leg, LegConfig, Path};
@@ -83,6 +90,8 @@ struct Inbox {
     stop: AtomicBool,
     load: AtomicUsize,
     lateness: Lateness,
+    /// Counts the thread's rounds: it goes up at least ten times a second.
+    beats: AtomicU64,
 }
 
 /// How late frames left: counts by upper bound.
@@ -137,6 +146,11 @@ impl Engine {
         self.threads.iter().map(|carrier| carrier.inbox.load.load(Relaxed)).sum()
     }
 
+    /// A count of rounds for each thread. One that stands still for a second belongs to a thread that hangs.
+    pub fn beats(&self) -> Vec<u64> {
+        self.threads.iter().map(|carrier| carrier.inbox.beats.load(Relaxed)).collect()
+    }
+
     /// How late frames have left so far: frames by upper bound in microseconds, the last without bound.
     pub fn lateness(&self) -> BTreeMap<u64, u64> {
         let bounds = BOUNDS_US.into_iter().chain([u64::MAX]);
@@ -169,14 +183,19 @@ fn carrier(number: usize) -> io::Result<Carrier> {
     Ok(Carrier { inbox, thread: handle.thread().clone(), handle: Some(handle) })
 }
 
-/// Asks for a better place in the scheduler's queue. Without the right to it, frames leave a little less
-/// evenly on a busy machine; nothing else changes.
+/// Asks to be run before everything that is not real-time: a compiler or a recogniser on the same core must
+/// not delay a frame. Where that is not allowed, a better place in the ordinary queue has to do.
 fn prefer_this_thread() {
-    if rustix::process::setpriority_process(Some(rustix::thread::gettid()), -15).is_err() {
-        tracing::debug!(
-            "media threads run at normal priority: LimitNICE or CAP_SYS_NICE would allow a better one"
-        );
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    let lowest = ThreadPriority::from_posix(ScheduleParams { sched_priority: 1 });
+    if set_thread_priority_and_policy(thread_native_id(), lowest, policy).is_ok() {
+        return;
     }
+    let raised = setpriority_process(Some(gettid()), -15).is_ok();
+    tracing::info!(
+        raised,
+        "media threads are not real-time: LimitRTPRIO would allow it, and frames leave more evenly on a busy machine"
+    );
 }
 
 struct Seat {
@@ -209,6 +228,7 @@ impl<'a> Wheel<'a> {
 
     fn run(&mut self) {
         while !self.inbox.stop.load(Relaxed) {
+            self.inbox.beats.fetch_add(1, Relaxed);
             if self.inbox.any.swap(false, Acquire) {
                 self.seat_arrivals();
             }

@@ -59,17 +59,17 @@ pub fn decide(route: Option<&Route>, standing: Standing, settings: &Settings) ->
 }
 
 /// The format in which a channel's audio needs the least transcoding, by Asterisk's
-/// `CHANNEL(audionativeformat)`: the trunk's own where we speak it, wideband for what is wideband.
+/// `CHANNEL(audionativeformat)`: the trunk's own where we speak it, G.722 for whatever is wideband. Not the
+/// trunk's Opus or linear audio: Asterisk sends those on an external-media channel, but does not take them
+/// back, for their payload types are not among the assigned ones (asterisk/documentation, issue 142).
 pub fn format_for(native: &str) -> Format {
     let names = native.trim_matches(|c| matches!(c, '(' | ')' | ' '));
     let first = names.split(['|', ',', '&']).next().unwrap_or_default().trim();
     match first {
         "alaw" => Format::Alaw,
-        "opus" => Format::Opus,
-        wide if wide.starts_with("slin") && wide != "slin" => Format::Slin16,
-        "g722" | "siren7" | "siren14" | "silk16" | "silk24" | "speex16" | "speex32" | "codec2" => {
-            Format::Slin16
-        }
+        wide if wide.starts_with("slin") && wide != "slin" => Format::G722,
+        "g722" | "opus" | "siren7" | "siren14" | "silk12" | "silk16" | "silk24" | "speex16" | "speex32"
+        | "g719" => Format::G722,
         _ => Format::Ulaw,
     }
 }
@@ -153,9 +153,13 @@ mod tests {
         for (native, format) in [
             ("(ulaw)", Format::Ulaw),
             ("alaw", Format::Alaw),
-            ("(opus)", Format::Opus),
-            ("(g722)", Format::Slin16),
-            ("slin16", Format::Slin16),
+            ("(opus)", Format::G722),
+            ("(g722)", Format::G722),
+            ("slin16", Format::G722),
+            ("slin48", Format::G722),
+            ("(opus|ulaw)", Format::G722),
+            ("silk24", Format::G722),
+            ("silk8", Format::Ulaw),
             ("slin", Format::Ulaw),
             ("(g729)", Format::Ulaw),
             ("(alaw|ulaw)", Format::Alaw),

@@ -71,6 +71,11 @@ impl Switchboard {
         self.0.house.media.lateness()
     }
 
+    /// A count of rounds for each media thread: see [`crate::media::Engine::beats`].
+    pub fn media_beats(&self) -> Vec<u64> {
+        self.0.house.media.beats()
+    }
+
     /// Takes no more calls, lets those under way go on until `patience` is over, then ends them politely.
     pub async fn drain(&self, patience: Duration) {
         self.0.live().drain();
@@ -155,7 +160,12 @@ impl Switchboard {
         gauge!("vca_calls_live").set(self.live_calls() as f64);
         let house = self.0.house.clone();
         match self.admit(&ring, &called).await {
-            Ok(admitted) => call::answer(ring, house, admitted).await,
+            Ok(admitted) => {
+                // A profile that changed since the start has new phrases; spoken ones cost nothing.
+                let (agent, spoken) = (admitted.agent.clone(), house.spoken.clone());
+                self.0.tasks.spawn(async move { agent.rehearse(&spoken).await });
+                call::answer(ring, house, admitted).await;
+            }
             Err((refusal, known)) => {
                 counter!("vca_refusals_total", "reason" => refusal.word()).increment(1);
                 warn!(called = %mask(&called), reason = refusal.word(), cause = refusal.reason().code(), "call refused");

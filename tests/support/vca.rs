@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -40,9 +40,14 @@ impl Vca {
         self
     }
 
+    /// Runs a subcommand to its end, whatever that is.
+    pub fn run(&self, args: &[&str]) -> std::io::Result<Output> {
+        self.command().args(args).output()
+    }
+
     /// Runs a subcommand to its end; what it printed, or, when it failed, its complaint.
     pub fn cli(&self, args: &[&str]) -> Result<String, String> {
-        let output = self.command().args(args).output().map_err(|e| e.to_string())?;
+        let output = self.run(args).map_err(|e| e.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() {
             return Ok(text(&output.stdout));

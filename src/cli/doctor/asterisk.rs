@@ -29,6 +29,7 @@ const USEFUL: &[(&str, &str)] = &[
     ("pbx_config.so", "extensions.conf"),
     ("codec_ulaw.so", "callers with G.711 µ-law whom the agent hears by another codec"),
     ("codec_alaw.so", "callers with G.711 A-law whom the agent hears by another codec"),
+    ("codec_g722.so", "callers with wideband codecs: they travel as G.722 between Asterisk and vca"),
     ("codec_resample.so", "callers with wideband codecs"),
 ];
 
@@ -122,7 +123,8 @@ fn registered(application: Result<Application, AriError>, settings: &Settings) -
     }
 }
 
-fn remedy(error: &AriError, settings: &Settings) -> String {
+/// What to do about a request that got no good answer.
+pub(super) fn remedy(error: &AriError, settings: &Settings) -> String {
     let (url, user) = (&settings.url, &settings.username);
     match error {
         AriError::Status { code: 401 | 403, .. } => format!(

@@ -5,6 +5,7 @@
 mod asterisk;
 mod engines;
 mod keeping;
+mod loopback;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -52,13 +53,17 @@ impl Finding {
         let verdict = Verdict::Fail { problem: problem.to_string(), remedy: remedy.into() };
         Finding { check: check.into(), verdict }
     }
+
+    fn is_fail(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail { .. })
+    }
 }
 
 /// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
 pub async fn run(config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
     let findings = examine(config).await;
     output.print(&findings, || text(&findings))?;
-    let failed = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Fail { .. }));
+    let failed = findings.iter().any(Finding::is_fail);
     if failed { Err(Failure::said()) } else { Ok(()) }
 }
 
@@ -66,7 +71,12 @@ pub async fn run(config: &Config, output: &mut Output<'_>) -> Result<(), Failure
 async fn examine(config: &Config) -> Vec<Finding> {
     let (mut findings, practice) = keeping::database(&config.database).await;
     findings.push(keeping::state(&config.state).await);
-    findings.extend(asterisk::examine(&config.ari).await);
+    let asterisk = asterisk::examine(&config.ari).await;
+    let is_sound = asterisk.iter().all(|finding| !finding.is_fail());
+    findings.extend(asterisk);
+    if is_sound {
+        findings.push(loopback::examine(&config.ari, &config.media).await);
+    }
     findings.extend(engines::examine(&config.engines(), &practice).await);
     findings.extend(keeping::tenants(&practice));
     findings

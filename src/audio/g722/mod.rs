@@ -1,0 +1,68 @@
+//! G.722 (ITU-T Recommendation G.722): 7 kHz of audio in 64 kbit/s, mode 1.
+//!
+//! Two samples at 16 kHz become one octet: a filter bank halves the spectrum, and each half is coded by
+//! ADPCM, the lower one in six bits and the higher one in two. An RTP payload is these octets and nothing
+//! else (RFC 3551, section 4.5.2). Names in capitals in comments are the recommendation's own.
+//!
+//! Knows nothing of packets, and never fails: each of the 256 octets is audio.
+
+mod band;
+mod predictor;
+mod qmf;
+mod tables;
+
+use band::{HigherBand, LowerBand};
+use qmf::Qmf;
+
+/// Samples to octets. Keeps its state from one frame to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Encoder {
+    qmf: Qmf,
+    lower: LowerBand,
+    higher: HigherBand,
+}
+
+impl Encoder {
+    pub fn new() -> Encoder {
+        Encoder::default()
+    }
+
+    /// Encodes samples at 16 kHz, two to an octet, until either side is used up. Returns how many octets of
+    /// `out` they take. The last of an odd number of samples is left out.
+    pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> usize {
+        let (pairs, _) = samples.as_chunks();
+        for (octet, pair) in out.iter_mut().zip(pairs) {
+            let (lower, higher) = self.qmf.analyse(*pair);
+            *octet = self.higher.encode(higher) << 6 | self.lower.encode(lower);
+        }
+        pairs.len().min(out.len())
+    }
+}
+
+/// Octets to samples. Keeps its state from one frame to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Decoder {
+    qmf: Qmf,
+    lower: LowerBand,
+    higher: HigherBand,
+}
+
+impl Decoder {
+    pub fn new() -> Decoder {
+        Decoder::default()
+    }
+
+    /// Decodes octets to samples at 16 kHz, two of each, until either side is used up. Returns how many
+    /// samples of `out` they take.
+    pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        let (pairs, _) = out.as_chunks_mut();
+        for (pair, octet) in pairs.iter_mut().zip(payload) {
+            let (lower, higher) = (self.lower.decode(octet & 0x3F), self.higher.decode(octet >> 6));
+            *pair = self.qmf.synthesise(lower, higher);
+        }
+        2 * pairs.len().min(payload.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

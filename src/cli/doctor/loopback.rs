@@ -1,0 +1,144 @@
+//! The media path, proven: a sound goes through Asterisk and is heard at the other end, in both directions.
+//!
+//! Two sockets of ours, an external-media channel for each and a bridge between them, in a Stasis application
+//! of the doctor's own: neither the dialplan nor a daemon that runs beside it has a part in it. What was made
+//! is deleted, however it went.
+
+mod circuit;
+mod fault;
+mod sound;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Finding;
+use crate::ari::{self, Client};
+use crate::media::{self, Line};
+use circuit::Circuit;
+use fault::Fault;
+use sound::{End, FRAMES};
+
+const CHECK: &str = "media";
+
+/// The whole of it, teardown aside.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Signals that wait to be read; there are a dozen in all.
+const SIGNALS: usize = 64;
+
+/// What the loop showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Proof {
+    /// There and back. 20 ms of it are the pace at which frames leave.
+    round_trip: Duration,
+    /// Frames of both sounds that did not arrive.
+    lost: u32,
+}
+
+/// Sends a sound each way.
+pub async fn examine(asterisk: &ari::Settings, media: &media::Settings) -> Finding {
+    let app = format!("vca-doctor-{:08x}", rand::random::<u32>());
+    let settings = ari::Settings { app, ..asterisk.clone() };
+    match prove(&settings, media).await {
+        Ok((proof, left)) => proof.finding(&left),
+        Err(fault) => {
+            let remedy = fault.remedy(&settings, media);
+            Finding::fail(CHECK, fault, remedy)
+        }
+    }
+}
+
+/// The proof, and what Asterisk did not delete after it.
+async fn prove(settings: &ari::Settings, media: &media::Settings) -> Result<(Proof, Vec<String>), Fault> {
+    let client = Arc::new(Client::new(settings).map_err(Fault::Url)?);
+    let lines = [bind(media)?, bind(media)?];
+    let (signals, inbox) = mpsc::channel(SIGNALS);
+    let sink = move |signal| drop(signals.try_send(signal));
+    let stop = CancellationToken::new();
+    let listening = ari::listen(client.clone(), settings.clone(), sink, stop.clone());
+    let mut circuit = Circuit::new(client, &settings.app, inbox);
+    let trying = async {
+        let trial = timeout(LIMIT, try_out(&mut circuit, lines, media)).await;
+        let outcome = trial.unwrap_or(Err(Fault::Slow(LIMIT)));
+        let left = circuit.tear_down(outcome.is_err()).await;
+        stop.cancel();
+        outcome.map(|proof| (proof, left))
+    };
+    tokio::join!(trying, listening).0
+}
+
+fn bind(media: &media::Settings) -> Result<Line, Fault> {
+    let bound = Line::bind(media.bind_address, media.ports, rand::random());
+    bound.map_err(|error| Fault::NoPort { address: media.bind_address, error })
+}
+
+async fn try_out(circuit: &mut Circuit, lines: [Line; 2], media: &media::Settings) -> Result<Proof, Fault> {
+    let public = media.public_address.unwrap_or(media.bind_address);
+    let engine = media::Engine::start(&media::Settings { threads: 1, calls_per_thread: 2, ..media.clone() });
+    let engine = engine.map_err(Fault::NoThreads)?;
+    let peers = circuit.build(lines.each_ref().map(|line| (public, line.local().port()).into())).await?;
+    let [a, b] = lines;
+    let mut ends = [End::open(&engine, a, public, peers[0])?, End::open(&engine, b, public, peers[1])?];
+    circuit.close().await?;
+    sound::exchange(&mut ends).await;
+    judge(&ends.map(End::into_heard))
+}
+
+/// What one end heard of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Heard {
+    /// Our address, as Asterisk was told, and Asterisk's, as we were.
+    ours: SocketAddr,
+    theirs: SocketAddr,
+    /// RTP came at all, sound or silence.
+    rtp: bool,
+    /// Packets from anyone else came.
+    strangers: bool,
+    /// Frames in which the other end's sound was, and how long the first was under way.
+    frames: u32,
+    delay: Option<Duration>,
+}
+
+fn judge(ends: &[Heard; 2]) -> Result<Proof, Fault> {
+    let deaf: Vec<&Heard> = ends.iter().filter(|end| end.frames == 0).collect();
+    if let Some(&&Heard { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.strangers) {
+        return Err(Fault::Strangers { ours, theirs });
+    }
+    match *deaf.as_slice() {
+        [] => {
+            let round_trip = ends.iter().filter_map(|end| end.delay).sum();
+            let lost = ends.iter().map(|end| FRAMES.saturating_sub(end.frames)).sum();
+            Ok(Proof { round_trip, lost })
+        }
+        [a, b] if !a.rtp && !b.rtp => Err(Fault::NoRtp { ours: a.ours, theirs: a.theirs }),
+        [_, _] => Err(Fault::NoSound),
+        [end, ..] => Err(Fault::OneWay { ours: end.ours, theirs: end.theirs }),
+    }
+}
+
+impl Proof {
+    fn finding(&self, left: &[String]) -> Finding {
+        let heard = format!("heard both ways, there and back in {} ms", self.round_trip.as_millis());
+        if !left.is_empty() {
+            let remedy =
+                "look with `asterisk -rx 'core show channels'` and 'bridge show all', and at Asterisk's log";
+            return Finding::warn(
+                CHECK,
+                format!("{heard}; Asterisk did not delete {}", left.join(", ")),
+                remedy,
+            );
+        }
+        if self.lost > 0 {
+            let problem = format!("{heard}, but {} of {} packets were lost", self.lost, 2 * FRAMES);
+            let remedy = "callers will hear gaps: is this machine, or the network to Asterisk, overloaded?";
+            return Finding::warn(CHECK, problem, remedy);
+        }
+        Finding::ok(CHECK, format!("{heard}, nothing lost"))
+    }
+}

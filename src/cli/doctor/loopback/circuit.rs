@@ -1,0 +1,100 @@
+//! The loop in Asterisk: two external-media channels and the bridge between them, by ids of our own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::fault::Fault;
+use crate::ari::answer::ExternalMedia;
+use crate::ari::request::NewMedia;
+use crate::ari::{Client, Event, Reason, Request, Signal};
+
+/// Asterisk opens the event WebSocket, and tells of a channel, within milliseconds.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
+/// What Asterisk was still making when it was given up is there after this.
+const AFTERMATH: Duration = Duration::from_millis(300);
+
+pub struct Circuit {
+    client: Arc<Client>,
+    app: String,
+    channels: [String; 2],
+    bridge: String,
+    inbox: mpsc::Receiver<Signal>,
+}
+
+impl Circuit {
+    pub fn new(client: Arc<Client>, app: &str, inbox: mpsc::Receiver<Signal>) -> Circuit {
+        let channels = [format!("{app}-a"), format!("{app}-b")];
+        Circuit { client, app: app.to_owned(), channels, bridge: format!("{app}-bridge"), inbox }
+    }
+
+    /// Makes the channels, each towards one of our sockets. Where Asterisk has its own ends of them.
+    pub async fn build(&mut self, ours: [SocketAddr; 2]) -> Result<[SocketAddr; 2], Fault> {
+        let is_connected = |signal: &Signal| matches!(signal, Signal::Connected(_));
+        if !self.hears(is_connected).await {
+            return Err(Fault::NoEvents);
+        }
+        Ok([self.make(0, ours[0]).await?, self.make(1, ours[1]).await?])
+    }
+
+    async fn make(&mut self, n: usize, ours: SocketAddr) -> Result<SocketAddr, Fault> {
+        let id = self.channels[n].clone();
+        let new = NewMedia { channel_id: &id, app: &self.app, external_host: ours, format: "ulaw" };
+        let made = self.client.ask::<ExternalMedia>(Request::external_media(&new)).await;
+        let made = made.map_err(Fault::NoChannel)?;
+        let has_started = |signal: &Signal| matches!(signal, Signal::Event(Event::StasisStart { channel, .. }) if channel.id == id);
+        if self.hears(has_started).await { Ok(made.local) } else { Err(Fault::NoStart) }
+    }
+
+    /// Joins the channels.
+    pub async fn close(&self) -> Result<(), Fault> {
+        let [a, b] = &self.channels;
+        let joined = async {
+            self.client.send(Request::create_bridge(&self.bridge)).await?;
+            self.client.send(Request::add_to_bridge(&self.bridge, &[a, b])).await
+        };
+        joined.await.map(drop).map_err(Fault::NoBridge)
+    }
+
+    /// Deletes all of it; what could not be deleted. With `in_doubt`, what comes into being late too.
+    pub async fn tear_down(&self, in_doubt: bool) -> Vec<String> {
+        let left = self.delete_all().await;
+        if !in_doubt {
+            return left;
+        }
+        sleep(AFTERMATH).await;
+        self.delete_all().await
+    }
+
+    async fn delete_all(&self) -> Vec<String> {
+        let [a, b] = &self.channels;
+        let ids = [&self.bridge, a, b];
+        let (bridge, a, b) = tokio::join!(
+            self.client.send(Request::destroy_bridge(&self.bridge)),
+            self.client.send(Request::hang_up(a, Reason::NormalClearing)),
+            self.client.send(Request::hang_up(b, Reason::NormalClearing)),
+        );
+        let is_left = |(id, answer): (&String, _)| match answer {
+            Ok(_) => None,
+            Err(error) if crate::ari::AriError::is_gone(&error) => None,
+            Err(_) => Some(id.clone()),
+        };
+        ids.into_iter().zip([bridge, a, b]).filter_map(is_left).collect()
+    }
+
+    /// Waits for a signal; false when it does not come.
+    async fn hears(&mut self, is_wanted: impl Fn(&Signal) -> bool) -> bool {
+        let waiting = async {
+            while let Some(signal) = self.inbox.recv().await {
+                if is_wanted(&signal) {
+                    return true;
+                }
+            }
+            false
+        };
+        timeout(SIGNAL_LIMIT, waiting).await.unwrap_or(false)
+    }
+}
