@@ -5,6 +5,7 @@ mod engines;
 mod servers;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -39,10 +40,14 @@ fn ms(n: u64) -> Duration {
 
 /// A house with one tenant and no daemon yet; `None` where there is no sandbox.
 fn house(agent: Value) -> Option<(House, TenantId)> {
-    let mut house = House::build(&support::sandbox()?, None);
+    let mut house = House::build(&support::sandbox()?, program(), None);
     house.set_script(SCRIPT);
     let main = house.office.tenant("main", MAIN, None, agent);
     Some((house, main))
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_vca"))
 }
 
 fn agent() -> Value {

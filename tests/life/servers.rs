@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use vca::sim::Step;
 use vca::tenancy::{CallStatus, TenantId};
 
-use super::{GREETING, MAIN, SCRIPT, agent, exchange, house, listen, ms, question, understood};
+use super::{GREETING, MAIN, SCRIPT, agent, exchange, house, listen, ms, program, question, understood};
 use crate::support::house::House;
 use crate::support::redis::Redis;
 use crate::support::relay::{Fault, Relay};
@@ -125,7 +125,7 @@ fn calls_outlive_the_loss_of_the_database() {
     let Some(sandbox) = support::sandbox() else { return };
     let Some(database) = Database::create() else { return };
     let wire = Relay::to(database.address().parse().expect("an address"));
-    let mut house = House::build(&sandbox, Some(&database.url()));
+    let mut house = House::build(&sandbox, program(), Some(&database.url()));
     house.set_script(SCRIPT);
     let main = house.office.tenant("main", MAIN, None, agent());
     let other = house.office.tenant("other", OTHER, None, agent());

@@ -36,13 +36,13 @@ impl Drop for Folder {
 }
 
 impl House {
-    /// Everything but the daemon, which waits for its settings. `database` is a server's URL; SQLite otherwise.
-    pub fn build(sandbox: &sandbox::Sandbox, database: Option<&str>) -> House {
+    /// Everything but the daemon `program`, which waits for its settings. `database` is a server's URL; SQLite otherwise.
+    pub fn build(sandbox: &sandbox::Sandbox, program: &Path, database: Option<&str>) -> House {
         let folder = std::env::temp_dir().join(format!("vca-house-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let asterisk = Asterisk::start(sandbox, Options::default());
         let office = database.map_or_else(|| Office::open(&folder), Office::at);
-        let vca = Vca::new(Path::new(env!("CARGO_BIN_EXE_vca")), &folder, &asterisk);
+        let vca = Vca::new(program, &folder, &asterisk);
         let vca = database.map_or(vca.clone(), |url| vca.with("DATABASE_URL", url));
         House { daemon: None, log: RefCell::default(), vca, asterisk, office, folder: Folder(folder) }
     }
