@@ -8,6 +8,8 @@
 
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
+#[path = "demo/transcript.rs"]
+mod transcript;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -21,12 +23,16 @@ use support::clips;
 use support::phone::{Call, Plan, Report};
 use support::sipp::Side;
 use support::vca::{Daemon, Vca};
+use transcript::Transcript;
 use vca::sim::{Codec, Step};
 
 const DID: &str = "+493055500100";
-const QUESTION: &str = "What are your opening hours?";
-const LONG_QUESTION: &str = "Tell me about your services.";
-const INTERRUPTION: &str = "Where are you located?";
+/// What the caller says; the third interrupts the answer to the second.
+const SAID: [&str; 3] =
+    ["What are your opening hours?", "Tell me about your services.", "Where are you located?"];
+const PROMPT: &str = "You answer the telephone of a bicycle workshop at the old market, open from Monday to Friday, \
+    nine to five. Answer in one sentence; only when asked about the services, in five, for it repairs, sells, rents, \
+    stores and cleans bicycles.";
 
 #[derive(Parser)]
 #[command(about = "A real call to a real Asterisk, answered by vca")]
@@ -59,16 +65,16 @@ fn run(args: &Args) -> Result<(), String> {
     let asterisk = Asterisk::start(&sandbox, options(args));
     println!("preparing a tenant, a number and a profile; starting vca");
     let vca = configure(&program()?, &folder, &asterisk);
-    vca.create_tenant("Demo", DID, &profile())?;
+    vca.create_tenant("Demo", DID, PROMPT, &profile())?;
     let daemon = vca.serve()?;
-    println!("calling {DID}\n");
+    println!("calling {DID}: what the caller says, what vca heard and answered\n");
     let report = converse(&asterisk, &daemon);
     let wav = folder.with_file_name("demo.wav");
     report.conversation.write_wav(&wav).map_err(|e| format!("{}: {e}", wav.display()))?;
     summarise(&report, &wav);
     let outcome = judge(&report, &asterisk);
     if args.stay {
-        stay(&asterisk, args)?;
+        stay(&asterisk, &daemon, args)?;
     }
     outcome
 }
@@ -82,9 +88,10 @@ fn options(args: &Args) -> Options {
 
 /// With a key, the cloud's engines; without one, those that this machine has.
 fn configure(program: &Path, folder: &Path, asterisk: &Asterisk) -> Vca {
-    let vca = Vca::new(program, folder, asterisk);
-    let script = folder.join("replies.toml");
-    vca.with("VCA__LLM__SCRIPTED__SCRIPT", &script.display().to_string())
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/replies.example.toml");
+    Vca::new(program, folder, asterisk)
+        .with("VCA__LLM__SCRIPTED__SCRIPT", &script.display().to_string())
+        .with("VCA__LOG__FILTER", "info,vca::transcript=debug")
 }
 
 fn profile() -> Value {
@@ -94,66 +101,47 @@ fn profile() -> Value {
         ["pocketsphinx", "scripted", "flite"]
     };
     let [stt, llm, tts] = engines;
+    // The caller speaks with flite's voice slt.
+    let voice = if tts == "flite" { "rms" } else { "" };
     json!({
         "greeting": "Hello, this is the demonstration. How can I help you?",
         "language": "en",
         "stt": stt,
         "llm": llm,
         "tts": tts,
+        "voice": Some(voice).filter(|voice| !voice.is_empty()),
     })
 }
 
 /// The call, and beside it the daemon's log, printed as it comes.
 fn converse(asterisk: &Asterisk, daemon: &Daemon) -> Report {
+    let mut transcript = Transcript::begin();
     let mut call = Call::place(asterisk, Plan::new(DID, Codec::Ulaw, script()));
+    let mut said = SAID.iter();
     while !call.step() {
-        print_log(daemon);
+        follow(daemon, &mut transcript);
+        while SAID.len() - said.len() < call.utterances() {
+            said.next().inspect(|text| transcript.says(text));
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
     let report = call.finish();
     // The last turn is logged when the call is torn down.
-    support::wait::until_true(Duration::from_secs(3), || {
-        print_log(daemon);
-        asterisk.channels().is_empty()
-    });
-    print_log(daemon);
+    support::wait::until_true(Duration::from_secs(3), || asterisk.channels().is_empty());
+    std::thread::sleep(Duration::from_millis(100));
+    follow(daemon, &mut transcript);
     report
 }
 
 fn script() -> Vec<Step> {
-    let say = |text: &str| Step::Say(clips::flite(text, "slt"));
+    let say = |n: usize| Step::Say(clips::flite(SAID[n], "slt"));
     let listen = || Step::Listen { silent: Duration::from_millis(900), at_most: Duration::from_secs(15) };
-    let interrupt = Step::LetSpeak { spoken: Duration::from_millis(1_500), at_most: Duration::from_secs(15) };
-    vec![
-        listen(),
-        say(QUESTION),
-        listen(),
-        say(LONG_QUESTION),
-        interrupt,
-        say(INTERRUPTION),
-        listen(),
-        Step::HangUp,
-    ]
+    let interrupt = Step::LetSpeak { spoken: Duration::from_millis(2_500), at_most: Duration::from_secs(15) };
+    vec![listen(), say(0), listen(), say(1), interrupt, say(2), listen(), Step::HangUp]
 }
 
-fn print_log(daemon: &Daemon) {
-    for line in daemon.log.try_iter() {
-        if let Some(text) = spoken(&line) {
-            println!("{text}");
-        }
-    }
-}
-
-/// The daemon's line about a finished turn as a person reads it; `None` for any other line.
-fn spoken(line: &Value) -> Option<String> {
-    let fields = &line["fields"];
-    if fields["message"] != "turn finished" {
-        return None;
-    }
-    let said = |who: &str| fields[who].as_str().filter(|text| !text.is_empty());
-    let caller = said("caller").map(|text| format!("  caller  {text}\n")).unwrap_or_default();
-    let latency = fields["audio_ms"].as_u64().map(|ms| format!("   [{ms} ms]")).unwrap_or_default();
-    Some(format!("{caller}  agent   {}{latency}", said("agent").unwrap_or("...")))
+fn follow(daemon: &Daemon, transcript: &mut Transcript) {
+    daemon.log.try_iter().for_each(|line| transcript.read(&line));
 }
 
 fn summarise(report: &Report, wav: &Path) {
@@ -190,7 +178,7 @@ fn judge(report: &Report, asterisk: &Asterisk) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.iter().map(|fault| format!("- {fault}\n")).collect()) }
 }
 
-fn stay(asterisk: &Asterisk, args: &Args) -> Result<(), String> {
+fn stay(asterisk: &Asterisk, daemon: &Daemon, args: &Args) -> Result<(), String> {
     let options = asterisk.options();
     println!("\nA softphone can register now (UDP):");
     println!("  server    {}:{}", asterisk.sip_address(), asterisk.sip_port());
@@ -202,9 +190,21 @@ fn stay(asterisk: &Asterisk, args: &Args) -> Result<(), String> {
             "Only this machine can: `./dev up --bind 0.0.0.0` lets others in, under this machine's address."
         );
     }
+    println!();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| e.to_string())?;
-    runtime.block_on(tokio::signal::ctrl_c()).map_err(|e| e.to_string())
+    runtime.map_err(|e| e.to_string())?.block_on(async {
+        let mut transcript = Transcript::begin();
+        let watching = async {
+            loop {
+                follow(daemon, &mut transcript);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|e| e.to_string()),
+            () = watching => Ok(()),
+        }
+    })
 }
 
 fn fresh_folder() -> Result<PathBuf, String> {

@@ -1,7 +1,7 @@
 //! The caller's telephone: a socket and a thread that sends 20 ms every 20 ms and takes down what comes.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ struct Shared {
     peer: Mutex<Option<SocketAddr>>,
     stop: AtomicBool,
     hung_up: AtomicBool,
+    utterances: AtomicUsize,
 }
 
 impl Caller {
@@ -87,6 +88,11 @@ impl Running {
     /// Whether the script's `HangUp` was reached: whoever holds the SIP side has to hang up then.
     pub fn has_hung_up(&self) -> bool {
         self.shared.hung_up.load(Ordering::Acquire)
+    }
+
+    /// How many of the script's `Say` have begun.
+    pub fn utterances(&self) -> usize {
+        self.shared.utterances.load(Ordering::Acquire)
     }
 
     /// Ends the media and says what the call was like.
@@ -251,6 +257,7 @@ impl Line {
         match self.script.next(now) {
             Doing::Silence | Doing::Done => {}
             Doing::Speak(n) => {
+                self.shared.utterances.store(n + 1, Ordering::Release);
                 self.saying = Some(Saying { clip: self.clips[n].clone(), position: 0, began: now });
             }
             Doing::HangUp => {

@@ -46,6 +46,8 @@ pub(super) struct Script {
     entered: Duration,
     spoken_since: Option<Duration>,
     last_voiced: Option<Duration>,
+    /// While the caller speaks into the agent's words: when these were last heard.
+    interrupted: Option<Duration>,
     /// Steps that gave up waiting.
     pub(super) missed: Vec<String>,
 }
@@ -58,12 +60,17 @@ impl Script {
             entered: Duration::ZERO,
             spoken_since: None,
             last_voiced: None,
+            interrupted: None,
             missed: Vec::new(),
         }
     }
 
     /// The agent was heard to speak at `now`.
     pub(super) fn heard(&mut self, now: Duration) {
+        self.interrupted = self.interrupted.filter(|last| now.saturating_sub(*last) <= BREATH).and(Some(now));
+        if self.interrupted.is_some() {
+            return;
+        }
         let goes_on = self.last_voiced.is_some_and(|last| now.saturating_sub(last) <= BREATH);
         if !goes_on || self.spoken_since.is_none() {
             self.spoken_since = Some(now);
@@ -93,6 +100,7 @@ impl Script {
     /// The caller has finished what it said.
     pub(super) fn finished_saying(&mut self, now: Duration) {
         self.entered = now;
+        self.interrupted = None;
     }
 
     fn enter_next(&mut self, now: Duration) -> Doing {
@@ -100,7 +108,8 @@ impl Script {
         match self.steps.pop_front() {
             Some(Step::Say(_)) => {
                 self.said += 1;
-                // What was heard before the caller spoke is no answer to it.
+                // What was heard before the caller spoke is no answer to it, nor are the words that it cuts off.
+                self.interrupted = self.last_voiced.filter(|last| now.saturating_sub(*last) <= BREATH);
                 self.last_voiced = None;
                 self.spoken_since = None;
                 Doing::Speak(self.said - 1)
@@ -135,15 +144,27 @@ mod tests {
 
     /// Runs a script against an agent that speaks in the given stretches; says what happened when.
     fn run(steps: Vec<Step>, agent: &[(u64, u64)]) -> (Vec<String>, Vec<String>) {
+        let length = |step: &Step| if let Step::Say(clip) = step { Some(clip.duration()) } else { None };
+        let lengths: Vec<Duration> = steps.iter().filter_map(length).collect();
         let mut script = Script::new(steps);
         let mut events = Vec::new();
+        let mut saying = None;
         for now in (0..500).map(|n| FRAME * n) {
             if agent.iter().any(|&(from, to)| now >= ms(from) && now < ms(to)) {
                 script.heard(now);
             }
+            match saying {
+                Some(end) if now < end => continue,
+                Some(_) => script.finished_saying(now),
+                None => {}
+            }
+            saying = None;
             match script.next(now) {
                 Doing::Silence => {}
-                Doing::Speak(n) => events.push(format!("{} speak {n}", now.as_millis())),
+                Doing::Speak(n) => {
+                    events.push(format!("{} speak {n}", now.as_millis()));
+                    saying = Some(now + lengths[n]);
+                }
                 Doing::HangUp => events.push(format!("{} hang up", now.as_millis())),
                 Doing::Done => break,
             }
@@ -171,6 +192,18 @@ mod tests {
         let interrupt = Step::LetSpeak { spoken: ms(600), at_most: ms(9_000) };
         let (events, _) = run(vec![interrupt, Step::Say(clip()), Step::HangUp], &[(100, 300), (900, 5_000)]);
         assert_eq!(events, ["1520 speak 0", "1540 hang up"]);
+    }
+
+    #[test]
+    fn the_end_of_interrupted_words_is_no_answer() {
+        let words = Step::Say(Clip::new(8_000, vec![0; 8 * 500]));
+        let listen = Step::Listen { silent: ms(300), at_most: ms(9_000) };
+        let interrupt = Step::LetSpeak { spoken: ms(600), at_most: ms(9_000) };
+        // The words are cut off 200 ms after the caller began at 1,120; the answer follows.
+        let (events, missed) =
+            run(vec![interrupt, words, listen, Step::HangUp], &[(500, 1_320), (2_000, 3_000)]);
+        assert_eq!(events, ["1120 speak 0", "3300 hang up"]);
+        assert!(missed.is_empty());
     }
 
     #[test]

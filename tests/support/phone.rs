@@ -107,6 +107,11 @@ impl Call {
         self.sip.hang_up();
     }
 
+    /// How many of the script's `Say` have begun.
+    pub fn utterances(&self) -> usize {
+        self.line.utterances()
+    }
+
     /// How far the signalling is.
     pub fn progress(&self) -> Progress {
         self.sip.progress()

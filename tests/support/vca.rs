@@ -63,29 +63,22 @@ impl Vca {
     }
 
     /// Migrates, and creates a tenant with one number and a default profile. The tenant's id.
-    pub fn create_tenant(&self, name: &str, did: &str, profile_settings: &Value) -> Result<String, String> {
+    pub fn create_tenant(
+        &self,
+        name: &str,
+        did: &str,
+        prompt: &str,
+        settings: &Value,
+    ) -> Result<String, String> {
         self.cli(&["migrate"])?;
         let tenant = self.cli_json(&["tenant", "create", "--name", name])?;
-        let id = tenant["id"].as_str().ok_or_else(|| format!("a tenant without id: {tenant}"))?.to_owned();
-        self.cli_json(&["number", "create", "--tenant", &id, "--did", did])?;
-        let settings = profile_settings.to_string();
-        let prompt = "You answer the telephone, briefly and kindly.";
-        self.cli_json(&[
-            "profile",
-            "create",
-            "--tenant",
-            &id,
-            "--name",
-            "demo",
-            "--role",
-            "receptionist",
-            "--default",
-            "--system-prompt",
-            prompt,
-            "--settings",
-            &settings,
-        ])?;
-        Ok(id)
+        let id = tenant["id"].as_str().ok_or_else(|| format!("a tenant without id: {tenant}"))?;
+        self.cli_json(&["number", "create", "--tenant", id, "--did", did])?;
+        let settings = settings.to_string();
+        let who = ["--tenant", id, "--name", "front desk", "--role", "receptionist", "--default"];
+        let how = ["--system-prompt", prompt, "--settings", &settings];
+        self.cli_json(&[&["profile", "create"], &who[..], &how].concat())?;
+        Ok(id.to_owned())
     }
 
     /// Starts the daemon and waits until it is ready to take calls.
