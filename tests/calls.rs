@@ -1,6 +1,7 @@
 //! Real calls: sipp dials, Asterisk routes, the built `vca` answers, and the caller's RTP is measured.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -30,7 +31,7 @@ struct Office {
 impl Office {
     /// `prepare` may add other tenants before the daemon starts.
     fn open(agent: serde_json::Value, prepare: impl FnOnce(&Database)) -> Option<Office> {
-        let mut house = House::build(&support::sandbox()?, None);
+        let mut house = House::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
         let main = house.office.tenant("main", MAIN, None, agent);
         prepare(&house.office);
         house.open();
