@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-/// Takes the daemon's log, line by line, and prints what a person wants to see of it.
+/// Takes the daemon's log, line by line, and prints what a person wants to see of it. Times count from the ring.
 pub struct Transcript {
     begun: Instant,
     /// The figures of a turn, until its words come.
@@ -13,7 +13,6 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Its time runs from now.
     pub fn begin() -> Transcript {
         Transcript { begun: Instant::now(), figures: Value::Null }
     }
@@ -27,6 +26,7 @@ impl Transcript {
     pub fn read(&mut self, line: &Value) {
         let text = |key: &str| line[key].as_str().unwrap_or_default();
         match text("message") {
+            "call came in" => self.begun = Instant::now(),
             "call answered" => self.print("vca", "takes the call"),
             "call ended" => self.print("vca", &format!("the call is over: {}", text("disposition"))),
             "turn finished" => self.figures = line.clone(),

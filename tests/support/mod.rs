@@ -5,7 +5,6 @@
 
 pub mod asterisk;
 pub mod clips;
-#[cfg(test)] // Cargo tells where `vca` is to tests alone; the demo looks for itself.
 pub mod house;
 pub mod http;
 pub mod office;

@@ -4,6 +4,7 @@
 
 mod asterisk;
 mod engines;
+mod hostname;
 mod keeping;
 mod loopback;
 
@@ -74,6 +75,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     let asterisk = asterisk::examine(&config.ari).await;
     let is_sound = asterisk.iter().all(|finding| !finding.is_fail());
     findings.extend(asterisk);
+    findings.extend(hostname::examine(&config.ari).await);
     if is_sound {
         findings.push(loopback::examine(&config.ari, &config.media).await);
     }
