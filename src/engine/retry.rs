@@ -262,10 +262,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_times_out_each_attempt() {
+    async fn silence_is_waited_for_no_longer_than_the_budget() {
         let (answer, asked, took) = asked(vec![]).await;
-        assert_eq!((answer, asked), (Err(EngineError::Timeout(Duration::from_secs(8))), 3));
-        assert!((24_300..=24_620).contains(&took.as_millis()), "{took:?}");
+        assert_eq!((answer, asked), (Err(EngineError::Timeout(Duration::from_secs(10))), 2));
+        assert_eq!(took, Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]

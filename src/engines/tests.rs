@@ -153,7 +153,8 @@ async fn silence_has_no_words() {
 
 #[tokio::test]
 async fn local_voices_speak_languages_and_long_texts() {
-    let engines = engines("");
+    // A minute of speech takes a busy machine longer than a caller would wait.
+    let engines = engines("tts.retry = { timeout_ms = 60000, budget_ms = 60000 }");
     let german = Voice { name: None, language: Some("de-DE".into()) };
     let (clip, _) =
         spoken(&*engines.tts(Some("espeak")).expect("espeak"), "Guten Tag, grüß Gott!", german).await;
