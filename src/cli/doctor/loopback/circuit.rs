@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::fault::Fault;
-use crate::ari::answer::ExternalMedia;
+use crate::ari::answer::{Application, ExternalMedia};
 use crate::ari::request::NewMedia;
 use crate::ari::{Client, Event, Reason, Request, Signal};
 
@@ -16,6 +16,9 @@ use crate::ari::{Client, Event, Reason, Request, Signal};
 const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
 /// What Asterisk was still making when it was given up is there after this.
 const AFTERMATH: Duration = Duration::from_millis(300);
+/// How long all of it may take to go, and the pause between two looks.
+const CLEAR_LIMIT: Duration = Duration::from_secs(2);
+const CLEAR_PAUSE: Duration = Duration::from_millis(20);
 
 pub struct Circuit {
     client: Arc<Client>,
@@ -59,30 +62,41 @@ impl Circuit {
         joined.await.map(drop).map_err(Fault::NoBridge)
     }
 
-    /// Deletes all of it; what could not be deleted. With `in_doubt`, what comes into being late too.
+    /// Deletes all of it, and waits until it is gone: Asterisk keeps an application that closes its WebSocket
+    /// while it still has something. What is left. With `in_doubt`, what comes into being late goes too.
     pub async fn tear_down(&self, in_doubt: bool) -> Vec<String> {
-        let left = self.delete_all().await;
-        if !in_doubt {
-            return left;
+        self.delete_all().await;
+        if in_doubt {
+            sleep(AFTERMATH).await;
+            self.delete_all().await;
         }
-        sleep(AFTERMATH).await;
-        self.delete_all().await
+        let until = Instant::now() + CLEAR_LIMIT;
+        loop {
+            let left = self.left().await;
+            if left.is_empty() || Instant::now() >= until {
+                return left;
+            }
+            sleep(CLEAR_PAUSE).await;
+        }
     }
 
-    async fn delete_all(&self) -> Vec<String> {
+    /// Asks for each to be deleted. What became of it shows in what is left.
+    async fn delete_all(&self) {
         let [a, b] = &self.channels;
-        let ids = [&self.bridge, a, b];
-        let (bridge, a, b) = tokio::join!(
+        let _ = tokio::join!(
             self.client.send(Request::destroy_bridge(&self.bridge)),
             self.client.send(Request::hang_up(a, Reason::NormalClearing)),
             self.client.send(Request::hang_up(b, Reason::NormalClearing)),
         );
-        let is_left = |(id, answer): (&String, _)| match answer {
-            Ok(_) => None,
-            Err(error) if crate::ari::AriError::is_gone(&error) => None,
-            Err(_) => Some(id.clone()),
-        };
-        ids.into_iter().zip([bridge, a, b]).filter_map(is_left).collect()
+    }
+
+    async fn left(&self) -> Vec<String> {
+        match self.client.ask::<Application>(Request::application(&self.app)).await {
+            Ok(held) => held.channel_ids.into_iter().chain(held.bridge_ids).collect(),
+            Err(error) if error.is_gone() => Vec::new(),
+            // Nobody knows.
+            Err(_) => self.channels.iter().chain([&self.bridge]).cloned().collect(),
+        }
     }
 
     /// Waits for a signal; false when it does not come.
