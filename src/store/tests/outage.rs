@@ -174,8 +174,9 @@ impl Wire {
 async fn the_ledger_survives_a_cut_wire(db: Database) {
     let route = db.tenant(1).await;
     let direct = super::url(&db.settings);
-    let authority = direct.split(['@', '/', '?']).find(|part| part.contains(':') && !part.ends_with(':'));
-    let server = authority.expect("VCA_TEST_DATABASE_URL names host and port").to_owned();
+    let (_, rest) = direct.split_once("://").expect("VCA_TEST_DATABASE_URL is a URL");
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let server = rest.split(['/', '?']).next().expect("VCA_TEST_DATABASE_URL names host and port").to_owned();
     let mut wire = Wire { port: 0, server: server.clone(), connections: None };
     wire.mend().await;
     let url = direct.replace(&server, &format!("127.0.0.1:{}", wire.port));
