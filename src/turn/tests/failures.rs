@@ -339,3 +339,39 @@ fn a_failing_difficulty_in_a_paused_bridge_waits_for_its_end() {
         "#,
     );
 }
+
+#[test]
+fn late_words_are_bridged_by_a_filler() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+            5880 say #1 turn 1 Filler
+        +2500 deaf
+            6500 say #2 turn 1 DidNotCatch
+        "#,
+    );
+}
+
+#[test]
+fn speech_without_end_is_answered_all_the_same() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+            32940 transcribe #0 turn 1 2940..32940
+        +31000 deaf
+            34000 say #1 turn 1 DidNotCatch
+        "#,
+    );
+}
