@@ -73,10 +73,14 @@ fn run(args: &Args) -> Result<(), String> {
     report.conversation.write_wav(&wav).map_err(|e| format!("{}: {e}", wav.display()))?;
     summarise(&report, &wav);
     let outcome = judge(&report, &asterisk);
-    if args.stay {
-        stay(&asterisk, &daemon, args)?;
+    if !args.stay {
+        return outcome;
     }
-    outcome
+    // Whoever wants to telephone wants to know, and to try for themselves.
+    if let Err(faults) = outcome {
+        println!("\nThe call did not go as it should:\n{faults}");
+    }
+    stay(&asterisk, &daemon, args)
 }
 
 /// Addresses of the simulated trunks that no softphone has, so that one on this machine is asked for its

@@ -32,7 +32,8 @@ impl Transcript {
             "turn finished" => self.figures = line.clone(),
             _ if text("target") == "vca::transcript" => self.turn(text("caller"), text("agent"), line),
             message if matches!(text("level"), "WARN" | "ERROR") => {
-                self.print("vca", &format!("! {message}"))
+                let told = [message, text("engine"), text("error")];
+                self.print("vca", &format!("! {}", told.join(" ").trim_end()));
             }
             _ => {}
         }
