@@ -3,6 +3,8 @@
 //! G.711 and G.722 (ITU-T), 16-bit linear and Opus (RFC 6716, RFC 7587), as Asterisk names and numbers
 //! them on an external-media channel.
 
+use std::sync::LazyLock;
+
 use audiopus::coder::{Decoder as OpusDecoder, Encoder as OpusEncoder};
 use audiopus::{Application, Bitrate, Channels, SampleRate};
 
@@ -92,8 +94,8 @@ pub struct BadPayload(pub Format);
 
 /// Payloads to samples.
 pub enum Decoder {
-    Ulaw(Box<[i16; 256]>),
-    Alaw(Box<[i16; 256]>),
+    Ulaw,
+    Alaw,
     G722(g722::Decoder),
     Slin16,
     Opus(OpusDecoder),
@@ -102,8 +104,8 @@ pub enum Decoder {
 impl Decoder {
     pub fn new(format: Format) -> Decoder {
         match format {
-            Format::Ulaw => Decoder::Ulaw(table(audio_codec_algorithms::decode_ulaw)),
-            Format::Alaw => Decoder::Alaw(table(audio_codec_algorithms::decode_alaw)),
+            Format::Ulaw => Decoder::Ulaw,
+            Format::Alaw => Decoder::Alaw,
             Format::G722 => Decoder::G722(g722::Decoder::new()),
             Format::Slin16 => Decoder::Slin16,
             Format::Opus => Decoder::Opus(
@@ -116,8 +118,8 @@ impl Decoder {
     /// Decodes one payload into `out` and returns how many samples there are.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Result<usize, BadPayload> {
         match self {
-            Decoder::Ulaw(table) => expand(table, payload, out).ok_or(BadPayload(Format::Ulaw)),
-            Decoder::Alaw(table) => expand(table, payload, out).ok_or(BadPayload(Format::Alaw)),
+            Decoder::Ulaw => expand(&ULAW.samples, payload, out).ok_or(BadPayload(Format::Ulaw)),
+            Decoder::Alaw => expand(&ALAW.samples, payload, out).ok_or(BadPayload(Format::Alaw)),
             Decoder::G722(decoder) => decode_g722(decoder, payload, out).ok_or(BadPayload(Format::G722)),
             Decoder::Slin16 => read_linear(payload, out).ok_or(BadPayload(Format::Slin16)),
             Decoder::Opus(decoder) => decode_opus(decoder, payload, out).ok_or(BadPayload(Format::Opus)),
@@ -131,14 +133,6 @@ impl Decoder {
             _ => false,
         }
     }
-}
-
-fn table(decode: fn(u8) -> i16) -> Box<[i16; 256]> {
-    let mut table = Box::new([0; 256]);
-    for (byte, sample) in (0..=u8::MAX).zip(table.iter_mut()) {
-        *sample = decode(byte);
-    }
-    table
 }
 
 fn expand(table: &[i16; 256], payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
@@ -174,8 +168,8 @@ fn decode_opus(decoder: &mut OpusDecoder, payload: &[u8], out: &mut [i16; MAX_DE
 
 /// Samples to payloads.
 pub enum Encoder {
-    Ulaw(Box<Law>),
-    Alaw(Box<Law>),
+    Ulaw,
+    Alaw,
     G722(g722::Encoder),
     Slin16,
     Opus(OpusEncoder),
@@ -184,8 +178,8 @@ pub enum Encoder {
 impl Encoder {
     pub fn new(format: Format) -> Encoder {
         match format {
-            Format::Ulaw => Encoder::Ulaw(Law::new(audio_codec_algorithms::encode_ulaw)),
-            Format::Alaw => Encoder::Alaw(Law::new(audio_codec_algorithms::encode_alaw)),
+            Format::Ulaw => Encoder::Ulaw,
+            Format::Alaw => Encoder::Alaw,
             Format::G722 => Encoder::G722(g722::Encoder::new()),
             Format::Slin16 => Encoder::Slin16,
             Format::Opus => Encoder::Opus(opus_encoder().expect("libopus encodes mono speech at 16 kHz")),
@@ -195,7 +189,8 @@ impl Encoder {
     /// Encodes 20 ms and returns how many bytes of `out` they take.
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
         match self {
-            Encoder::Ulaw(law) | Encoder::Alaw(law) => law.compress(samples, out),
+            Encoder::Ulaw => ULAW.compress(samples, out),
+            Encoder::Alaw => ALAW.compress(samples, out),
             Encoder::G722(encoder) => encoder.encode(samples, out),
             Encoder::Slin16 => write_linear(samples, out),
             Encoder::Opus(encoder) => encoder.encode(samples, &mut out[..]).unwrap_or(0),
@@ -214,21 +209,33 @@ fn opus_encoder() -> audiopus::Result<OpusEncoder> {
     Ok(encoder)
 }
 
-/// A companding law as a table over the upper 14 bits of a sample, all that G.711 resolves.
-pub struct Law([u8; 1 << 14]);
+/// Both laws' tables are shared by all calls: a thousand tables of their own would push each other out of the cache.
+static ULAW: LazyLock<Law> =
+    LazyLock::new(|| Law::new(audio_codec_algorithms::encode_ulaw, audio_codec_algorithms::decode_ulaw));
+static ALAW: LazyLock<Law> =
+    LazyLock::new(|| Law::new(audio_codec_algorithms::encode_alaw, audio_codec_algorithms::decode_alaw));
+
+/// A companding law as tables: over the upper 14 bits of a sample, all that G.711 resolves, and over the bytes.
+struct Law {
+    bytes: [u8; 1 << 14],
+    samples: [i16; 256],
+}
 
 impl Law {
-    fn new(encode: fn(i16) -> u8) -> Box<Law> {
-        let mut law = Box::new(Law([0; 1 << 14]));
-        for (index, byte) in law.0.iter_mut().enumerate() {
+    fn new(encode: fn(i16) -> u8, decode: fn(u8) -> i16) -> Law {
+        let mut law = Law { bytes: [0; 1 << 14], samples: [0; 256] };
+        for (index, byte) in law.bytes.iter_mut().enumerate() {
             *byte = encode(((index as u16) << 2) as i16);
+        }
+        for (byte, sample) in (0..=u8::MAX).zip(law.samples.iter_mut()) {
+            *sample = decode(byte);
         }
         law
     }
 
     fn compress(&self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
         for (byte, sample) in out.iter_mut().zip(samples) {
-            *byte = self.0[usize::from(*sample as u16 >> 2)];
+            *byte = self.bytes[usize::from(*sample as u16 >> 2)];
         }
         samples.len().min(MAX_PAYLOAD)
     }
@@ -277,13 +284,9 @@ mod tests {
 
     #[test]
     fn the_tables_agree_with_the_law() {
-        for (law, encode) in [
-            (
-                Law::new(audio_codec_algorithms::encode_ulaw),
-                audio_codec_algorithms::encode_ulaw as fn(i16) -> u8,
-            ),
-            (Law::new(audio_codec_algorithms::encode_alaw), audio_codec_algorithms::encode_alaw),
-        ] {
+        let encoders: [fn(i16) -> u8; 2] =
+            [audio_codec_algorithms::encode_ulaw, audio_codec_algorithms::encode_alaw];
+        for (law, encode) in [&*ULAW, &*ALAW].into_iter().zip(encoders) {
             let mut out = [0; MAX_PAYLOAD];
             for sample in (i16::MIN..=i16::MAX).step_by(4) {
                 law.compress(&[sample], &mut out);

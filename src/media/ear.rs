@@ -19,7 +19,6 @@ const CONCEALED: u32 = 3;
 
 pub struct Ear {
     decoder: Decoder,
-    decoded: Box<[i16; MAX_DECODED]>,
     framer: Framer,
     vad: Vad<TwoOpinions>,
     last: [i16; MAX_FRAME],
@@ -34,7 +33,6 @@ impl Ear {
     pub fn new(format: Format, thresholds: Thresholds) -> Ear {
         Ear {
             decoder: Decoder::new(format),
-            decoded: Box::new([0; MAX_DECODED]),
             framer: Framer::new(format.frame_len()),
             vad: Vad::new(TwoOpinions::new(format.rate()), thresholds),
             last: [0; MAX_FRAME],
@@ -47,10 +45,12 @@ impl Ear {
 
     /// Takes the next payload in order. Returns the frames that it completed.
     pub fn hear(&mut self, payload: &[u8], now: Instant, back: &mut Backend) -> Result<u32, BadPayload> {
-        let count = self.decoder.decode(payload, &mut self.decoded)?;
+        // On the stack, which is in the cache; a buffer of each call's own would not be.
+        let mut decoded = [0; MAX_DECODED];
+        let count = self.decoder.decode(payload, &mut decoded)?;
         self.lost_in_a_row = 0;
         let mut frames = 0;
-        let Ear { framer, decoded, vad, last, position, since_bell, .. } = self;
+        let Ear { framer, vad, last, position, since_bell, .. } = self;
         framer.push(&decoded[..count], |frame| {
             frames += 1;
             last[..frame.len()].copy_from_slice(frame);

@@ -236,7 +236,7 @@ impl Leg {
         };
         write_header(header, &packet);
         self.out.talking = talking;
-        self.back.shared.sent.fetch_add(1, Relaxed);
+        self.back.shared.count_sent();
         &self.out.packet[..HEADER + len]
     }
 }

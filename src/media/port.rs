@@ -65,7 +65,7 @@ const PIECES: usize = 64;
 const CONTROLS: usize = 32;
 const EVENTS: usize = 256;
 /// Seconds of the caller's audio that wait to be fetched.
-const HEARD_SECONDS: usize = 5;
+const HEARD_SECONDS: usize = 2;
 
 /// The media thread's end.
 pub struct Backend {
@@ -105,6 +105,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The media thread alone writes it, so nothing has to be locked.
+    pub fn count_sent(&self) {
+        self.sent.store(self.sent.load(Relaxed) + 1, Relaxed);
+    }
+
     pub fn publish(&self, quality: &Quality, clock: u32) {
         self.received.store(quality.received, Relaxed);
         self.lost.store(quality.lost, Relaxed);

@@ -101,6 +101,9 @@ impl<const N: usize> Jitter<N> {
 
     /// What is due, if it can be said. Call it until it says `Wait`.
     pub fn pop(&mut self) -> Next<'_> {
+        if self.waiting == 0 {
+            return Next::Wait;
+        }
         let slot = slot_of(self.due);
         if self.slots[slot].sequence == Some(self.due) {
             self.due = self.due.wrapping_add(1);
@@ -110,7 +113,7 @@ impl<const N: usize> Jitter<N> {
             slot.sequence = None;
             return Next::Payload(&slot.payload[..slot.len]);
         }
-        if self.waiting > 0 && self.gap_ticks >= self.patience {
+        if self.gap_ticks >= self.patience {
             self.due = self.due.wrapping_add(1);
             return Next::Lost;
         }
