@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin::api::{Desk, Limits};
 use crate::admin::{self, Health, Part};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken};
@@ -70,7 +71,9 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         state,
         ledger: ledger.clone(),
     });
-    let admin = admin::Server::bind(config.admin.bind, health, metrics).await?;
+    let desk = Desk { store: store.clone(), limits: Arc::new(Limits::new(&config.admin.limits)) };
+    let (api, _) = admin::api::router(desk);
+    let admin = admin::Server::bind(config.admin.bind, health, metrics, api).await?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
     let mut admin = tokio::spawn(admin.serve(stop.clone()));

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests touch the world")]
 
 mod allocations;
+mod api;
 mod calls;
 mod doctor;
 mod life;

@@ -23,8 +23,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["tenancy"]),
     ("call", &["ari", "audio", "engine", "llm", "media", "state", "store", "stt", "tenancy", "tts", "turn"]),
     ("switchboard", &["ari", "audio", "call", "store", "tenancy"]),
-    ("admin", &[]),
-    ("config", &["ari", "engine", "engines", "media", "state", "store", "switchboard", "turn"]),
+    ("admin", &["store", "tenancy"]),
+    ("config", &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "turn"]),
     ("logging", &["config"]),
     (
         "daemon",

@@ -1,6 +1,9 @@
-//! The daemon's HTTP port: is it alive, can it take calls, and what does it count?
+//! The daemon's HTTP port: is it alive, can it take calls, what does it count; and under `api` all that an
+//! operator and a tenant's administrators work with.
 //!
-//! It knows nothing of calls; what it tells it asks of [`Health`].
+//! It knows nothing of a call's life; what it tells of calls under way it asks of [`Health`].
+
+pub mod api;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,6 +77,7 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
 pub struct Server {
     listener: TcpListener,
     shared: Shared,
+    api: Router,
 }
 
 #[derive(Clone)]
@@ -96,18 +100,22 @@ impl Server {
         address: SocketAddr,
         health: Arc<dyn Health>,
         metrics: PrometheusHandle,
+        api: Router,
     ) -> anyhow::Result<Server> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| {
             format!("the admin port {address} cannot be opened: choose another with admin.bind")
         })?;
-        Ok(Server { listener, shared: Shared { health, metrics, found: Arc::default() } })
+        Ok(Server { listener, shared: Shared { health, metrics, found: Arc::default() }, api })
     }
 
     /// Serves until `stop`.
     pub async fn serve(self, stop: CancellationToken) {
         let metrics = self.shared.metrics.clone();
-        let server = axum::serve(self.listener, router(self.shared));
+        let server = axum::serve(
+            self.listener,
+            router(self.shared).merge(self.api).into_make_service_with_connect_info::<SocketAddr>(),
+        );
         let server = server.with_graceful_shutdown(stop.clone().cancelled_owned());
         let too_late = async {
             stop.cancelled().await;

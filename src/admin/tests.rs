@@ -44,7 +44,7 @@ async fn answers(health: Arc<Told>, paths: &[&str]) -> Vec<(u16, String)> {
         .register_histogram(&Key::from_name("vca_turn_seconds"), &Metadata::new("vca", Level::INFO, None));
     histogram.record(0.3);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(any, health, recorder.handle()).await.unwrap();
+    let server = Server::bind(any, health, recorder.handle(), Router::new()).await.unwrap();
     let (base, stop) =
         (format!("http://{}", server.listener.local_addr().unwrap()), CancellationToken::new());
     let serving = tokio::spawn(server.serve(stop.clone()));
@@ -105,7 +105,9 @@ async fn a_port_that_is_taken_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
     let handle = builder().unwrap().build_recorder().handle();
-    let Err(error) = Server::bind(address, Told::new(vec![]), handle).await else { panic!("it is taken") };
+    let Err(error) = Server::bind(address, Told::new(vec![]), handle, Router::new()).await else {
+        panic!("it is taken")
+    };
     let text = format!("{error:#}");
     assert!(text.contains(&address.to_string()) && text.contains("admin.bind"), "{text}");
 }

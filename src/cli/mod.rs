@@ -25,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Need, examine};
 use crate::store::Store;
+use crate::tenancy::Actor;
 use failure::Failure;
 use output::Output;
 
@@ -111,6 +112,12 @@ impl Cli {
             }
         }
     }
+}
+
+/// Whoever runs the command, as the audit log names them.
+fn actor() -> Actor {
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    Actor::cli(user.as_deref().unwrap_or("unknown"))
 }
 
 /// The database, whose tables have to be there.

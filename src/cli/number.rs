@@ -3,6 +3,7 @@
 use clap::{ArgAction, Args, Subcommand};
 use serde::Serialize;
 
+use super::actor;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table};
@@ -75,13 +76,15 @@ impl Command {
             Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
             Command::Create(Create { tenant, did, provider_type }) => {
                 let tenant = tenant::find(store, &tenant).await?;
-                let number = store.scope(tenant.id).create_number(NewNumber { did, provider_type }).await?;
+                let number =
+                    store.scope(tenant.id).create_number(&actor(), NewNumber { did, provider_type }).await?;
                 Owned::new(number, &tenant)
             }
             Command::Show(which) => which.find(store).await?,
             Command::Update(Update { which, active }) => {
                 let Owned { number, tenant_name } = which.find(store).await?;
-                let number = store.scope(number.tenant_id).set_number_active(number.id, active).await?;
+                let number =
+                    store.scope(number.tenant_id).set_number_active(&actor(), number.id, active).await?;
                 Owned { number, tenant_name }
             }
         };

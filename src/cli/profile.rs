@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::actor;
 use super::failure::Failure;
 use super::number::yes_or_no;
 use super::output::Output;
@@ -115,11 +116,11 @@ impl Create {
         let tenant = tenant::find(store, &self.tenant).await?;
         let scope = store.scope(tenant.id);
         let new = NewProfile { name: self.name, role: self.role, system_prompt, is_default: false, settings };
-        let mut profile = scope.create_profile(new).await?;
+        let mut profile = scope.create_profile(&actor(), new).await?;
         if self.default {
             // A change takes the place of the default there was; a creation would not.
             let changes = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
-            profile = scope.update_profile(profile.id, changes).await?;
+            profile = scope.update_profile(&actor(), profile.id, changes).await?;
         }
         Ok(Owned { profile, tenant_name: tenant.name })
     }
@@ -140,7 +141,7 @@ impl Update {
             is_default: self.default,
             settings,
         };
-        let profile = store.scope(profile.tenant_id).update_profile(profile.id, changes).await?;
+        let profile = store.scope(profile.tenant_id).update_profile(&actor(), profile.id, changes).await?;
         Ok(Owned { profile, tenant_name })
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::actor;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table};
@@ -64,13 +65,17 @@ impl Command {
         let tenant = match self {
             Command::List => return list(store, output).await,
             Command::Create(Create { name, plan, max_calls }) => {
-                store.create_tenant(NewTenant { name, plan, max_concurrent_calls: max_calls }).await?
+                store
+                    .create_tenant(&actor(), NewTenant { name, plan, max_concurrent_calls: max_calls })
+                    .await?
             }
             Command::Show { tenant } => find(store, &tenant).await?,
             Command::Update(Update { tenant, name, status, plan, max_calls }) => {
                 let id = find(store, &tenant).await?.id;
                 let max_concurrent_calls = max_calls.map(|limit| limit.0);
-                store.update_tenant(id, TenantChanges { name, status, plan, max_concurrent_calls }).await?
+                store
+                    .update_tenant(&actor(), id, TenantChanges { name, status, plan, max_concurrent_calls })
+                    .await?
             }
         };
         output.print(&tenant, || sheet(&tenant))

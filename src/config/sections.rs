@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use crate::admin::api::LimitSettings;
+
 /// What a machine is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,11 +35,16 @@ pub struct Admin {
     pub bind: SocketAddr,
     /// May `bind` be reached from other machines? It asks for no password. Default false.
     pub allow_remote: bool,
+    pub limits: LimitSettings,
 }
 
 impl Default for Admin {
     fn default() -> Admin {
-        Admin { bind: SocketAddr::from(([127, 0, 0, 1], 8080)), allow_remote: false }
+        Admin {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_remote: false,
+            limits: LimitSettings::default(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::pool::{execute, run};
+use super::pool::{Everywhere, execute, run};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, NumberId, ProfileId, TenantId};
 
@@ -60,7 +60,7 @@ impl Store {
         const SQL: &str = "UPDATE calls SET status = 'failed', ended_by = 'system', \
             disposition = 'interrupted', ended_at = $2 \
             WHERE status IN ('ringing', 'answered') AND started_at < $1";
-        execute!(self, sqlx::query(SQL).bind(kept(before)).bind(kept(now)))
+        execute!(Everywhere(self), sqlx::query(SQL).bind(kept(before)).bind(kept(now)))
     }
 }
 
@@ -107,7 +107,7 @@ impl Scope {
         );
         self.own(turn.tenant_id, "turn")?;
         let written = execute!(
-            self.store,
+            *self,
             sqlx::query(SQL)
                 .bind(turn.tenant_id.0)
                 .bind(turn.call_id.0)
@@ -133,11 +133,11 @@ impl Scope {
             " FROM calls WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
         );
         let before = filter.before.map_or(Uuid::max(), |id| id.0);
-        let rows = run!(self.store, pool => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
             .bind(before)
             .bind(i64::from(filter.limit))
-            .fetch_all(pool))?;
+            .fetch_all(connection))?;
         rows.into_iter().map(Call::try_from).collect()
     }
 
@@ -149,15 +149,15 @@ impl Scope {
             turn_columns!(),
             " FROM call_turns WHERE tenant_id = $1 AND call_id = $2 ORDER BY turn"
         );
-        let call = run!(self.store, pool => sqlx::query_as::<_, Row>(CALL)
+        let call = run!(*self, connection => sqlx::query_as::<_, Row>(CALL)
             .bind(self.tenant.0)
             .bind(id.0)
-            .fetch_optional(pool))?;
+            .fetch_optional(connection))?;
         let Some(call) = call else { return Ok(None) };
-        let turns = run!(self.store, pool => sqlx::query_as::<_, TurnRow>(TURNS)
+        let turns = run!(*self, connection => sqlx::query_as::<_, TurnRow>(TURNS)
             .bind(self.tenant.0)
             .bind(id.0)
-            .fetch_all(pool))?;
+            .fetch_all(connection))?;
         let turns: Result<Vec<CallTurn>, StoreError> = turns.into_iter().map(CallTurn::try_from).collect();
         Ok(Some((call.try_into()?, turns?)))
     }
@@ -166,7 +166,7 @@ impl Scope {
         self.own(call.tenant_id, "call")?;
         let media = call.media.as_ref().map(serde_json::Value::to_string);
         execute!(
-            self.store,
+            *self,
             sqlx::query(sql)
                 .bind(call.id.0)
                 .bind(call.tenant_id.0)

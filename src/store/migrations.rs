@@ -16,10 +16,16 @@ const TABLE: &str = "_sqlx_migrations";
 macro_rules! steps {
     ($folder:literal) => {
         LazyLock::new(|| {
-            migrator(&[(
-                "0001_tenants_and_calls",
-                include_str!(concat!("../../migrations/", $folder, "/0001_tenants_and_calls.sql")),
-            )])
+            migrator(&[
+                (
+                    "0001_tenants_and_calls",
+                    include_str!(concat!("../../migrations/", $folder, "/0001_tenants_and_calls.sql")),
+                ),
+                (
+                    "0002_control_plane",
+                    include_str!(concat!("../../migrations/", $folder, "/0002_control_plane.sql")),
+                ),
+            ])
         })
     };
 }
@@ -50,7 +56,8 @@ impl Store {
             Pool::Sqlite(_) => (&*SQLITE, "SELECT count(*) FROM sqlite_master WHERE name = $1"),
             Pool::Postgres(_) => (&*POSTGRES, "SELECT count(to_regclass($1))"),
         };
-        let tables: i64 = run!(self, pool => sqlx::query_scalar(exists).bind(TABLE).fetch_one(pool))?;
+        let tables: i64 =
+            run!(*self, connection => sqlx::query_scalar(exists).bind(TABLE).fetch_one(connection))?;
         let applied = if tables == 0 {
             Vec::new()
         } else {

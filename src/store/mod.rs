@@ -6,11 +6,14 @@
 //!
 //! It knows nothing of a call's life: it keeps what it is given.
 
+mod audit;
 mod calls;
 mod error;
+mod keys;
 mod ledger;
 mod migrations;
 mod numbers;
+mod page;
 mod pool;
 mod profiles;
 mod route;
@@ -21,15 +24,18 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{AuditEntry, AuditFilter};
 pub use calls::CallFilter;
 pub use error::{Duplicate, StoreError};
+pub use keys::{Minted, NewKey, Presented};
 pub use ledger::{Entry, Ledger};
 pub use numbers::NewNumber;
+pub use page::{Page, Window};
 pub use pool::Backend;
 pub use profiles::{NewProfile, ProfileChanges};
 pub use routing::{Routing, RoutingSettings};
 pub use settings::Settings;
-pub use tenants::{NewTenant, TenantChanges};
+pub use tenants::{NewTenant, TenantChanges, TenantFilter};
 
 use std::time::Duration;
 
@@ -70,7 +76,7 @@ impl Store {
 
     /// Asks the database for a sign of life.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        execute!(self, sqlx::query("SELECT 1")).map(drop)
+        execute!(*self, sqlx::query("SELECT 1")).map(drop)
     }
 
     /// A tenant's own rows. Whether the tenant exists is not asked: if not, there are none.

@@ -1,12 +1,13 @@
 //! Phone numbers: each leads to one tenant.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::pool::{execute, run};
+use super::audit::{Change, audit};
+use super::pool::{run, transact};
 use super::{Duplicate, Scope, StoreError, now};
-use crate::tenancy::{Did, NumberId, PhoneNumber, TenantId};
+use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, TenantId};
 
 /// A number to be. It starts out active.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,7 +28,7 @@ impl Scope {
     /// # Errors
     /// `Conflict` when the number is in use, by whichever tenant; `NotFound` when the scope's tenant is not
     /// there.
-    pub async fn create_number(&self, new: NewNumber) -> Result<PhoneNumber, StoreError> {
+    pub async fn create_number(&self, actor: &Actor, new: NewNumber) -> Result<PhoneNumber, StoreError> {
         let number = PhoneNumber {
             id: NumberId::new(),
             tenant_id: self.tenant,
@@ -39,8 +40,7 @@ impl Scope {
         self.store.tenant(self.tenant).await?;
         const SQL: &str =
             concat!("INSERT INTO phone_numbers (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
-        execute!(
-            self.store,
+        let written: Result<(), StoreError> = transact!(*self, tx => {
             sqlx::query(SQL)
                 .bind(number.id.0)
                 .bind(number.tenant_id.0)
@@ -48,8 +48,12 @@ impl Scope {
                 .bind(number.provider_type.as_str())
                 .bind(number.is_active)
                 .bind(number.created_at)
-        )
-        .map_err(|error| error.duplicate(Duplicate::Number))?;
+                .execute(&mut *tx)
+                .await?;
+            let change = Change::new(actor, self.tenant, "create", "phone_number", number.id);
+            audit!(tx, change.after(&number));
+        });
+        written.map_err(|error| error.duplicate(Duplicate::Number))?;
         Ok(number)
     }
 
@@ -57,20 +61,17 @@ impl Scope {
     pub async fn numbers(&self) -> Result<Vec<PhoneNumber>, StoreError> {
         const SQL: &str =
             concat!("SELECT ", columns!(), " FROM phone_numbers WHERE tenant_id = $1 ORDER BY id");
-        let rows =
-            run!(self.store, pool => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_all(pool))?;
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_all(connection))?;
         rows.into_iter().map(PhoneNumber::try_from).collect()
     }
 
     /// # Errors
     /// `NotFound` when the tenant has no such number.
     pub async fn number(&self, id: NumberId) -> Result<PhoneNumber, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", columns!(), " FROM phone_numbers WHERE tenant_id = $1 AND id = $2");
-        let row = run!(self.store, pool => sqlx::query_as::<_, Row>(SQL)
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
             .bind(self.tenant.0)
             .bind(id.0)
-            .fetch_one(pool))?;
+            .fetch_one(connection))?;
         row.try_into()
     }
 
@@ -78,21 +79,37 @@ impl Scope {
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such number.
-    pub async fn set_number_active(&self, id: NumberId, active: bool) -> Result<PhoneNumber, StoreError> {
+    pub async fn set_number_active(
+        &self,
+        actor: &Actor,
+        id: NumberId,
+        active: bool,
+    ) -> Result<PhoneNumber, StoreError> {
         const SQL: &str = concat!(
             "UPDATE phone_numbers SET is_active = $3 WHERE tenant_id = $1 AND id = $2 RETURNING ",
             columns!()
         );
-        let row = run!(self.store, pool => sqlx::query_as::<_, Row>(SQL)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .bind(active)
-            .fetch_one(pool))?;
-        row.try_into()
+        let row = transact!(*self, tx => {
+            let before =
+                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
+            let after = sqlx::query_as::<_, Row>(SQL)
+                .bind(self.tenant.0)
+                .bind(id.0)
+                .bind(active)
+                .fetch_one(&mut *tx)
+                .await?;
+            let change = Change::new(actor, self.tenant, "update", "phone_number", id);
+            audit!(tx, change.before(&before).after(&after));
+            after
+        });
+        row?.try_into()
     }
 }
 
-#[derive(sqlx::FromRow)]
+const ONE: &str = concat!("SELECT ", columns!(), " FROM phone_numbers WHERE tenant_id = $1 AND id = $2");
+
+/// Serialised for the audit log, where it reads like the number it is.
+#[derive(sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub tenant_id: Uuid,

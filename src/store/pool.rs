@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
 
-use super::{Settings, StoreError};
+use super::{Scope, Settings, Store, StoreError};
 
 /// The kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,22 +24,87 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
-/// Runs one query on whichever database is open, within the store's time limit.
+/// Whose rows a statement may see. On PostgreSQL every statement runs in a transaction that begins by saying
+/// so, and row-level security holds it to that; SQLite has no such thing and ignores it.
+pub(super) trait Reach {
+    fn store(&self) -> &Store;
+
+    /// The statement that begins a transaction on PostgreSQL.
+    fn opening(&self) -> String;
+}
+
+/// Nobody's rows: what is in tables that belong to no tenant.
+impl Reach for Store {
+    fn store(&self) -> &Store {
+        self
+    }
+
+    fn opening(&self) -> String {
+        "BEGIN".to_owned()
+    }
+}
+
+/// One tenant's.
+impl Reach for Scope {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn opening(&self) -> String {
+        // Nothing but hexadecimal digits and dashes comes out of a UUID.
+        format!("BEGIN; SET LOCAL vca.tenant = '{}'", self.tenant.0)
+    }
+}
+
+/// Every tenant's, for what has to look across: a called number, a key, the outbox, the operator's lists.
+pub(super) struct Everywhere<'a>(pub &'a Store);
+
+impl Reach for Everywhere<'_> {
+    fn store(&self) -> &Store {
+        self.0
+    }
+
+    fn opening(&self) -> String {
+        "BEGIN; SET LOCAL vca.reach = 'all'".to_owned()
+    }
+}
+
+/// Runs one query on whichever database is open, within a [`Reach`] and the store's time limit.
 macro_rules! run {
-    ($store:expr, $pool:ident => $query:expr) => {{
-        let store: &$crate::store::Store = &$store;
+    ($reach:expr, $connection:ident => $query:expr) => {{
+        let reach = &$reach;
+        let store: &$crate::store::Store = $crate::store::pool::Reach::store(reach);
         match &store.pool {
-            $crate::store::pool::Pool::Sqlite($pool) => store.within($query).await,
-            $crate::store::pool::Pool::Postgres($pool) => store.within($query).await,
+            $crate::store::pool::Pool::Sqlite(pool) => {
+                store
+                    .within(async {
+                        let mut held = pool.acquire().await?;
+                        let $connection = &mut *held;
+                        $query.await
+                    })
+                    .await
+            }
+            $crate::store::pool::Pool::Postgres(pool) => {
+                let opening = sqlx::AssertSqlSafe($crate::store::pool::Reach::opening(reach));
+                store
+                    .within(async {
+                        let mut transaction = pool.begin_with(opening).await?;
+                        let $connection = &mut *transaction;
+                        let done = $query.await?;
+                        transaction.commit().await?;
+                        Ok::<_, sqlx::Error>(done)
+                    })
+                    .await
+            }
         }
     }};
 }
 
 /// Runs one statement that answers with nothing but how many rows it wrote.
 macro_rules! execute {
-    ($store:expr, $statement:expr) => {
-        $crate::store::pool::run!($store, pool => async {
-            $statement.execute(pool).await.map(|done| done.rows_affected())
+    ($reach:expr, $statement:expr) => {
+        $crate::store::pool::run!($reach, connection => async {
+            $statement.execute(connection).await.map(|done| done.rows_affected())
         })
     };
 }
@@ -47,18 +112,20 @@ macro_rules! execute {
 /// Runs several statements as one transaction. On SQLite it takes the write lock at once: one that reads
 /// before it writes would otherwise fail with `SQLITE_BUSY` as soon as another writer comes between.
 macro_rules! transact {
-    ($store:expr, $tx:ident => $body:block) => {{
-        let store: &$crate::store::Store = &$store;
+    ($reach:expr, $tx:ident => $body:block) => {{
+        let reach = &$reach;
+        let store: &$crate::store::Store = $crate::store::pool::Reach::store(reach);
         match &store.pool {
             $crate::store::pool::Pool::Sqlite(pool) => {
                 $crate::store::pool::transact!(@on store, pool, "BEGIN IMMEDIATE", $tx, $body)
             }
             $crate::store::pool::Pool::Postgres(pool) => {
-                $crate::store::pool::transact!(@on store, pool, "BEGIN", $tx, $body)
+                let opening = sqlx::AssertSqlSafe($crate::store::pool::Reach::opening(reach));
+                $crate::store::pool::transact!(@on store, pool, opening, $tx, $body)
             }
         }
     }};
-    (@on $store:ident, $pool:ident, $begin:literal, $tx:ident, $body:block) => {
+    (@on $store:ident, $pool:ident, $begin:expr, $tx:ident, $body:block) => {
         $store
             .within(async {
                 let mut $tx = $pool.begin_with($begin).await?;

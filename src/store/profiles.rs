@@ -1,12 +1,13 @@
 //! AI profiles: who answers, with which words and engines. At most one of a tenant's is the default.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::pool::{execute, run, transact};
+use super::audit::{Change, audit};
+use super::pool::{run, transact};
 use super::{Duplicate, Scope, StoreError, now};
-use crate::tenancy::{AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
+use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
 
 /// A profile to be.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -45,7 +46,7 @@ impl Scope {
     /// # Errors
     /// `Conflict` when it is to be the default and there is one already, `Invalid` for an empty name or
     /// prompt, `NotFound` when the scope's tenant is not there.
-    pub async fn create_profile(&self, new: NewProfile) -> Result<AiProfile, StoreError> {
+    pub async fn create_profile(&self, actor: &Actor, new: NewProfile) -> Result<AiProfile, StoreError> {
         let profile = AiProfile {
             id: ProfileId::new(),
             tenant_id: self.tenant,
@@ -60,8 +61,7 @@ impl Scope {
         self.store.tenant(self.tenant).await?;
         const SQL: &str =
             concat!("INSERT INTO ai_profiles (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-        execute!(
-            self.store,
+        let written: Result<(), StoreError> = transact!(*self, tx => {
             sqlx::query(SQL)
                 .bind(profile.id.0)
                 .bind(profile.tenant_id.0)
@@ -71,8 +71,12 @@ impl Scope {
                 .bind(profile.is_default)
                 .bind(settings.as_str())
                 .bind(profile.created_at)
-        )
-        .map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
+                .execute(&mut *tx)
+                .await?;
+            let change = Change::new(actor, self.tenant, "create", "ai_profile", profile.id);
+            audit!(tx, change.after(&profile));
+        });
+        written.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
         Ok(profile)
     }
 
@@ -80,20 +84,17 @@ impl Scope {
     pub async fn profiles(&self) -> Result<Vec<AiProfile>, StoreError> {
         const SQL: &str =
             concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 ORDER BY id");
-        let rows =
-            run!(self.store, pool => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_all(pool))?;
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_all(connection))?;
         rows.into_iter().map(AiProfile::try_from).collect()
     }
 
     /// # Errors
     /// `NotFound` when the tenant has no such profile.
     pub async fn profile(&self, id: ProfileId) -> Result<AiProfile, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 AND id = $2");
-        let row = run!(self.store, pool => sqlx::query_as::<_, Row>(SQL)
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
             .bind(self.tenant.0)
             .bind(id.0)
-            .fetch_one(pool))?;
+            .fetch_one(connection))?;
         row.try_into()
     }
 
@@ -101,8 +102,7 @@ impl Scope {
     pub async fn default_profile(&self) -> Result<Option<AiProfile>, StoreError> {
         const SQL: &str =
             concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 AND is_default");
-        let row =
-            run!(self.store, pool => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_optional(pool))?;
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_optional(connection))?;
         row.map(AiProfile::try_from).transpose()
     }
 
@@ -110,6 +110,7 @@ impl Scope {
     /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt.
     pub async fn update_profile(
         &self,
+        actor: &Actor,
         id: ProfileId,
         changes: ProfileChanges,
     ) -> Result<AiProfile, StoreError> {
@@ -125,13 +126,14 @@ impl Scope {
             columns!()
         );
         let settings = changes.settings.as_ref().map(text).transpose()?;
-        let row = transact!(self.store, tx => {
+        let row = transact!(*self, tx => {
+            let before =
+                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
             if changes.is_default == Some(true) {
                 sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
                 sqlx::query(DEPOSE).bind(self.tenant.0).bind(id.0).execute(&mut *tx).await?;
             }
-            // When there is no such profile, this fails and the deposition is rolled back with it.
-            sqlx::query_as::<_, Row>(CHANGE)
+            let after = sqlx::query_as::<_, Row>(CHANGE)
                 .bind(self.tenant.0)
                 .bind(id.0)
                 .bind(changes.name.as_deref())
@@ -140,13 +142,19 @@ impl Scope {
                 .bind(changes.is_default)
                 .bind(settings.as_deref())
                 .fetch_one(&mut *tx)
-                .await?
+                .await?;
+            let change = Change::new(actor, self.tenant, "update", "ai_profile", id);
+            audit!(tx, change.before(&before).after(&after));
+            after
         });
         row.map_err(|error: StoreError| error.duplicate(Duplicate::DefaultProfile))?.try_into()
     }
 }
 
-#[derive(sqlx::FromRow)]
+const ONE: &str = concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 AND id = $2");
+
+/// Serialised for the audit log, where it reads like the profile it is.
+#[derive(sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub tenant_id: Uuid,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::pool::run;
+use super::pool::{Everywhere, run};
 use super::{Store, StoreError, numbers, profiles, tenants};
 use crate::tenancy::{Did, Route};
 
@@ -22,7 +22,7 @@ impl Store {
             JOIN tenants t ON t.id = n.tenant_id \
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND p.is_default \
             WHERE n.did = $1";
-        let row = run!(self, pool => sqlx::query_as::<_, Row>(SQL).bind(did.digits()).fetch_optional(pool))?;
+        let row = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL).bind(did.digits()).fetch_optional(connection))?;
         row.map(Route::try_from).transpose()
     }
 }

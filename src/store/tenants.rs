@@ -1,15 +1,17 @@
 //! Tenants: the operator's table, and the only one that is not reached through a scope.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::pool::{execute, run};
-use super::{Store, StoreError, now};
-use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
+use super::audit::{Change, audit};
+use super::pool::{Everywhere, run, transact};
+use super::{Page, Store, StoreError, Window, now};
+use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus};
 
 /// A tenant to be. It starts out active.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     pub name: String,
@@ -20,7 +22,7 @@ pub struct NewTenant {
 }
 
 /// What changes about a tenant; what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantChanges {
     pub name: Option<String>,
@@ -37,10 +39,17 @@ macro_rules! columns {
     };
 }
 
+/// Which tenants are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TenantFilter {
+    pub status: Option<TenantStatus>,
+    pub plan: Option<Plan>,
+}
+
 impl Store {
     /// # Errors
     /// `Invalid` for an empty name.
-    pub async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, StoreError> {
+    pub async fn create_tenant(&self, actor: &Actor, new: NewTenant) -> Result<Tenant, StoreError> {
         let tenant = Tenant {
             id: TenantId::new(),
             name: new.name,
@@ -50,8 +59,7 @@ impl Store {
             created_at: now(),
         };
         const SQL: &str = concat!("INSERT INTO tenants (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
-        execute!(
-            self,
+        transact!(Everywhere(self), tx => {
             sqlx::query(SQL)
                 .bind(tenant.id.0)
                 .bind(tenant.name.as_str())
@@ -59,27 +67,56 @@ impl Store {
                 .bind(tenant.plan.word())
                 .bind(tenant.max_concurrent_calls.map(i64::from))
                 .bind(tenant.created_at)
-        )?;
+                .execute(&mut *tx)
+                .await?;
+            audit!(tx, Change::new(actor, tenant.id, "create", "tenant", tenant.id).after(&tenant));
+        })?;
         Ok(tenant)
     }
 
     /// All tenants, oldest first; the deleted ones too.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         const SQL: &str = concat!("SELECT ", columns!(), " FROM tenants ORDER BY id");
-        let rows = run!(self, pool => sqlx::query_as::<_, Row>(SQL).fetch_all(pool))?;
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).fetch_all(connection))?;
         rows.into_iter().map(Tenant::try_from).collect()
+    }
+
+    /// A page of them, oldest first.
+    pub async fn tenants_page(
+        &self,
+        filter: TenantFilter,
+        window: Window,
+    ) -> Result<Page<Tenant>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM tenants WHERE id > $1 AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR plan = $3) ",
+            "ORDER BY id LIMIT $4"
+        );
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(window.above())
+            .bind(filter.status.map(TenantStatus::word))
+            .bind(filter.plan.map(Plan::word))
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        let tenants: Result<Vec<Tenant>, StoreError> = rows.into_iter().map(Tenant::try_from).collect();
+        Ok(window.page(tenants?, |tenant| tenant.id.0))
     }
 
     /// # Errors
     /// `NotFound` when there is no such tenant.
     pub async fn tenant(&self, id: TenantId) -> Result<Tenant, StoreError> {
-        const SQL: &str = concat!("SELECT ", columns!(), " FROM tenants WHERE id = $1");
-        run!(self, pool => sqlx::query_as::<_, Row>(SQL).bind(id.0).fetch_one(pool))?.try_into()
+        run!(*self, connection => sqlx::query_as::<_, Row>(ONE).bind(id.0).fetch_one(connection))?.try_into()
     }
 
     /// # Errors
     /// `NotFound` when there is no such tenant, `Invalid` for an empty name.
-    pub async fn update_tenant(&self, id: TenantId, changes: TenantChanges) -> Result<Tenant, StoreError> {
+    pub async fn update_tenant(
+        &self,
+        actor: &Actor,
+        id: TenantId,
+        changes: TenantChanges,
+    ) -> Result<Tenant, StoreError> {
         const SQL: &str = concat!(
             "UPDATE tenants SET name = COALESCE($2, name), status = COALESCE($3, status), ",
             "plan = COALESCE($4, plan), ",
@@ -88,19 +125,28 @@ impl Store {
             columns!()
         );
         let limit = changes.max_concurrent_calls;
-        let row = run!(self, pool => sqlx::query_as::<_, Row>(SQL)
-            .bind(id.0)
-            .bind(changes.name.as_deref())
-            .bind(changes.status.map(TenantStatus::word))
-            .bind(changes.plan.map(Plan::word))
-            .bind(limit.is_some())
-            .bind(limit.flatten().map(i64::from))
-            .fetch_one(pool))?;
-        row.try_into()
+        let after = transact!(Everywhere(self), tx => {
+            let before = sqlx::query_as::<_, Row>(ONE).bind(id.0).fetch_one(&mut *tx).await?;
+            let after = sqlx::query_as::<_, Row>(SQL)
+                .bind(id.0)
+                .bind(changes.name.as_deref())
+                .bind(changes.status.map(TenantStatus::word))
+                .bind(changes.plan.map(Plan::word))
+                .bind(limit.is_some())
+                .bind(limit.flatten().map(i64::from))
+                .fetch_one(&mut *tx)
+                .await?;
+            audit!(tx, Change::new(actor, id, "update", "tenant", id).before(&before).after(&after));
+            after
+        });
+        after?.try_into()
     }
 }
 
-#[derive(sqlx::FromRow)]
+const ONE: &str = concat!("SELECT ", columns!(), " FROM tenants WHERE id = $1");
+
+/// Serialised for the audit log, where it reads like the tenant it is.
+#[derive(sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub name: String,

@@ -25,6 +25,19 @@ macro_rules! settings {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<settings!(@raw $kind)>),+
         }
 
+        impl utoipa::PartialSchema for Overrides {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let object = utoipa::openapi::ObjectBuilder::new();
+                $(let object = object.property(
+                    stringify!($name),
+                    <Option<settings!(@raw $kind)> as utoipa::PartialSchema>::schema(),
+                );)+
+                object.into()
+            }
+        }
+
+        impl utoipa::ToSchema for Overrides {}
+
         impl Settings {
             /// These settings with a profile's changes on top.
             pub fn with(mut self, changes: &Overrides) -> Settings {

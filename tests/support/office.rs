@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use vca::store::{NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges};
-use vca::tenancy::{AgentRole, Call, CallTurn, Plan, ProfileSettings, TenantId, TenantStatus};
+use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, TenantId, TenantStatus};
 
 /// The database of a daemon, open beside it.
 pub struct Office {
@@ -35,10 +35,13 @@ impl Office {
     pub fn tenant(&self, name: &str, did: &str, limit: Option<u32>, settings: Value) -> TenantId {
         self.runtime.block_on(async {
             let new = NewTenant { name: name.into(), plan: Plan::Starter, max_concurrent_calls: limit };
-            let tenant = self.store.create_tenant(new).await.expect("a tenant").id;
+            let tenant = self.store.create_tenant(&Actor::system(), new).await.expect("a tenant").id;
             let scope = self.store.scope(tenant);
             let did = did.parse().expect("a DID");
-            scope.create_number(NewNumber { did, provider_type: "generic".into() }).await.expect("a number");
+            scope
+                .create_number(&Actor::system(), NewNumber { did, provider_type: "generic".into() })
+                .await
+                .expect("a number");
             if !settings.is_null() {
                 let settings: ProfileSettings = serde_json::from_value(settings).expect("profile settings");
                 let new = NewProfile {
@@ -48,7 +51,7 @@ impl Office {
                     is_default: true,
                     settings,
                 };
-                scope.create_profile(new).await.expect("a profile");
+                scope.create_profile(&Actor::system(), new).await.expect("a profile");
             }
             tenant
         })
@@ -56,14 +59,14 @@ impl Office {
 
     pub fn set_status(&self, tenant: TenantId, status: TenantStatus) {
         let changes = TenantChanges { status: Some(status), ..TenantChanges::default() };
-        self.runtime.block_on(self.store.update_tenant(tenant, changes)).expect("a tenant");
+        self.runtime.block_on(self.store.update_tenant(&Actor::system(), tenant, changes)).expect("a tenant");
     }
 
     pub fn deactivate_numbers(&self, tenant: TenantId) {
         self.runtime.block_on(async {
             let scope = self.store.scope(tenant);
             for number in scope.numbers().await.expect("numbers") {
-                scope.set_number_active(number.id, false).await.expect("a number");
+                scope.set_number_active(&Actor::system(), number.id, false).await.expect("a number");
             }
         });
     }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::*;
 use crate::ari::answer::Module;
 use crate::store::{NewTenant, Store};
-use crate::tenancy::Plan;
+use crate::tenancy::{Actor, Plan};
 
 fn by_name<'a>(findings: &'a [Finding], check: &str) -> &'a Verdict {
     let found = findings.iter().find(|finding| finding.check == check);
@@ -53,7 +53,7 @@ async fn pending_migrations_and_a_tenant_without_agent_are_found() {
     assert!(fails(by_name(&findings, "database")), "{findings:#?}");
     store.migrate().await.expect("tables");
     let new = NewTenant { name: "Acme".into(), plan: Plan::Starter, max_concurrent_calls: None };
-    store.create_tenant(new).await.expect("a tenant");
+    store.create_tenant(&Actor::system(), new).await.expect("a tenant");
     let (findings, patients) = keeping::database(&place.settings()).await;
     assert!(!fails(by_name(&findings, "database")), "{findings:#?}");
     assert!(fails(by_name(&keeping::tenants(&patients), "tenant Acme")));

@@ -23,13 +23,16 @@ async fn a_number_leads_to_its_tenant_and_default_profile(db: Database) {
     let expected = db.tenant(1).await;
     db.tenant(2).await;
     let scope = db.store.scope(expected.tenant.id);
-    scope.create_profile(values::profile("Night shift", false)).await.expect("a second profile");
+    scope
+        .create_profile(&Actor::system(), values::profile("Night shift", false))
+        .await
+        .expect("a second profile");
     assert_eq!(db.store.route(&values::did(1)).await.expect("an answer"), Some(expected.clone()));
     assert_eq!(db.store.route(&values::did(3)).await.expect("an answer"), None);
 
     let changes = ProfileChanges { is_default: Some(false), ..ProfileChanges::default() };
     let profile = expected.profile.expect("the default one").id;
-    scope.update_profile(profile, changes).await.expect("nobody answers now");
+    scope.update_profile(&Actor::system(), profile, changes).await.expect("nobody answers now");
     let route = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
     assert_eq!(route.profile, None);
     assert_eq!(scope.default_profile().await.expect("an answer"), None);
@@ -38,7 +41,8 @@ async fn a_number_leads_to_its_tenant_and_default_profile(db: Database) {
 async fn tenants_and_numbers_change(db: Database) {
     let route = db.tenant(1).await;
     let (id, scope) = (route.tenant.id, db.store.scope(route.tenant.id));
-    let same = db.store.update_tenant(id, TenantChanges::default()).await.expect("no change");
+    let same =
+        db.store.update_tenant(&Actor::system(), id, TenantChanges::default()).await.expect("no change");
     assert_eq!(same, route.tenant);
     let changes = TenantChanges {
         name: Some("Renamed".to_owned()),
@@ -46,13 +50,14 @@ async fn tenants_and_numbers_change(db: Database) {
         plan: Some(Plan::Custom),
         max_concurrent_calls: Some(None),
     };
-    let changed = db.store.update_tenant(id, changes).await.expect("changes");
+    let changed = db.store.update_tenant(&Actor::system(), id, changes).await.expect("changes");
     assert_eq!((changed.name.as_str(), changed.status), ("Renamed", TenantStatus::Suspended));
     assert_eq!((changed.plan, changed.max_concurrent_calls), (Plan::Custom, None));
     assert_eq!(db.store.tenant(id).await.expect("it is there"), changed);
     assert_eq!(db.store.tenants().await.expect("one"), [changed]);
 
-    let number = scope.set_number_active(route.number.id, false).await.expect("it is the tenant's");
+    let number =
+        scope.set_number_active(&Actor::system(), route.number.id, false).await.expect("it is the tenant's");
     assert!(!number.is_active);
     let routed = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
     assert_eq!((routed.number, routed.tenant.status), (number, TenantStatus::Suspended));
@@ -63,7 +68,7 @@ async fn a_number_is_had_once(db: Database) {
     let attempts = (0..10).map(|n| {
         let scope = db.store.scope(if n % 2 == 0 { one.tenant.id } else { two.tenant.id });
         let new = NewNumber { did: values::did(99), provider_type: "generic".to_owned() };
-        tokio::spawn(async move { scope.create_number(new).await })
+        tokio::spawn(async move { scope.create_number(&Actor::system(), new).await })
     });
     let mut winners = 0;
     for attempt in attempts.collect::<Vec<_>>() {
@@ -79,11 +84,12 @@ async fn a_number_is_had_once(db: Database) {
 async fn one_profile_is_the_default(db: Database) {
     let route = db.tenant(1).await;
     let scope = db.store.scope(route.tenant.id);
-    match scope.create_profile(values::profile("Another", true)).await {
+    match scope.create_profile(&Actor::system(), values::profile("Another", true)).await {
         Err(StoreError::Conflict { what: Duplicate::DefaultProfile }) => {}
         other => panic!("there is a default already, but: {other:?}"),
     }
-    let second = scope.create_profile(values::profile("Another", false)).await.expect("a profile");
+    let second =
+        scope.create_profile(&Actor::system(), values::profile("Another", false)).await.expect("a profile");
     let changes = ProfileChanges {
         name: Some("Evening".to_owned()),
         role: Some(AgentRole::Support),
@@ -91,14 +97,14 @@ async fn one_profile_is_the_default(db: Database) {
         is_default: Some(true),
         settings: Some(ProfileSettings { voice: Some("alloy".to_owned()), ..ProfileSettings::default() }),
     };
-    let changed = scope.update_profile(second.id, changes).await.expect("it takes over");
+    let changed = scope.update_profile(&Actor::system(), second.id, changes).await.expect("it takes over");
     assert_eq!(changed.settings.voice.as_deref(), Some("alloy"));
     assert_eq!((changed.role, changed.system_prompt.as_str()), (AgentRole::Support, "Be brief."));
     assert_eq!(scope.profile(second.id).await.expect("it is there"), changed);
     assert_eq!(scope.default_profile().await.expect("an answer"), Some(changed));
 
     let missing = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
-    let outcome = scope.update_profile(ProfileId::new(), missing).await;
+    let outcome = scope.update_profile(&Actor::system(), ProfileId::new(), missing).await;
     assert!(matches!(outcome, Err(StoreError::NotFound)), "{outcome:?}");
     let default = scope.default_profile().await.expect("an answer").map(|profile| profile.id);
     assert_eq!(default, Some(second.id), "a failed change deposes nobody");
@@ -109,11 +115,14 @@ async fn the_last_of_many_new_defaults_stays(db: Database) {
     let scope = db.store.scope(route.tenant.id);
     let mut changes = Vec::new();
     for n in 0..8 {
-        let profile = scope.create_profile(values::profile(&format!("{n}"), false)).await.expect("a profile");
+        let profile = scope
+            .create_profile(&Actor::system(), values::profile(&format!("{n}"), false))
+            .await
+            .expect("a profile");
         let scope = scope.clone();
         changes.push(tokio::spawn(async move {
             let change = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
-            scope.update_profile(profile.id, change).await
+            scope.update_profile(&Actor::system(), profile.id, change).await
         }));
     }
     for change in changes {
@@ -213,14 +222,14 @@ async fn calls_of_a_killed_daemon_are_closed(db: Database) {
 async fn what_breaks_the_rules_is_invalid(db: Database) {
     let route = db.tenant(1).await;
     let nameless = NewTenant { name: " ".to_owned(), plan: Plan::Starter, max_concurrent_calls: None };
-    let outcome = db.store.create_tenant(nameless).await;
+    let outcome = db.store.create_tenant(&Actor::system(), nameless).await;
     assert!(matches!(outcome, Err(StoreError::Invalid { .. })), "{outcome:?}");
     let scope = db.store.scope(route.tenant.id);
     let silent = NewProfile { system_prompt: String::new(), ..values::profile("Silent", false) };
-    let outcome = scope.create_profile(silent).await;
+    let outcome = scope.create_profile(&Actor::system(), silent).await;
     assert!(matches!(outcome, Err(StoreError::Invalid { .. })), "{outcome:?}");
     let unknown = db.store.scope(TenantId::new());
-    let outcome = unknown.create_profile(values::profile("Nobody's", true)).await;
+    let outcome = unknown.create_profile(&Actor::system(), values::profile("Nobody's", true)).await;
     assert!(matches!(outcome, Err(StoreError::NotFound)), "{outcome:?}");
     for (table, column) in
         [("tenants", "status"), ("tenants", "plan"), ("phone_numbers", "did"), ("ai_profiles", "role")]

@@ -46,10 +46,10 @@ async fn another_tenants_scope_changes_nothing(db: Database) {
     let Two { mine, call, turn, theirs, scope } = two(&db).await;
     let foreign = theirs.tenant.id;
     let profile = mine.profile.as_ref().expect("one").id;
-    let number = scope.set_number_active(mine.number.id, false).await;
+    let number = scope.set_number_active(&Actor::system(), mine.number.id, false).await;
     assert!(matches!(number, Err(StoreError::NotFound)), "{number:?}");
     let takeover = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
-    let changed = scope.update_profile(profile, takeover).await;
+    let changed = scope.update_profile(&Actor::system(), profile, takeover).await;
     assert!(matches!(changed, Err(StoreError::NotFound)), "{changed:?}");
 
     let completed = values::completed(&call);

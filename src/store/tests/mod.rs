@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{NewNumber, NewTenant, Pool, Settings, Store};
-use crate::tenancy::{Plan, Route};
+use crate::tenancy::{Actor, Plan, Route};
 
 /// A database of a test's own, migrated.
 #[derive(Clone)]
@@ -44,11 +44,14 @@ impl Database {
     pub async fn tenant(&self, n: u32) -> Route {
         let new =
             NewTenant { name: format!("Tenant {n}"), plan: Plan::Growth, max_concurrent_calls: Some(n) };
-        let tenant = self.store.create_tenant(new).await.expect("a tenant");
+        let tenant = self.store.create_tenant(&Actor::system(), new).await.expect("a tenant");
         let scope = self.store.scope(tenant.id);
         let new = NewNumber { did: values::did(n), provider_type: "generic".to_owned() };
-        let number = scope.create_number(new).await.expect("a number");
-        let profile = scope.create_profile(values::profile("Front desk", true)).await.expect("a profile");
+        let number = scope.create_number(&Actor::system(), new).await.expect("a number");
+        let profile = scope
+            .create_profile(&Actor::system(), values::profile("Front desk", true))
+            .await
+            .expect("a profile");
         Route { number, tenant, profile: Some(profile) }
     }
 

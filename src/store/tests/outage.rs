@@ -113,7 +113,7 @@ async fn routing_goes_on_by_the_last_answers(db: Database) {
     drop(outage);
 
     let suspended = TenantChanges { status: Some(TenantStatus::Suspended), ..TenantChanges::default() };
-    db.store.update_tenant(route.tenant.id, suspended).await.expect("suspended");
+    db.store.update_tenant(&Actor::system(), route.tenant.id, suspended).await.expect("suspended");
     let now = routing.resolve(&known).await.expect("an answer").expect("a route");
     assert_eq!(now.tenant.status, TenantStatus::Suspended, "a database that answers is believed");
 
@@ -132,9 +132,13 @@ async fn an_unfinished_write_does_not_hold_up_others(db: Database) {
         let profile = route.profile.as_ref().expect("one").id;
         let change = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
         // Whoever waited for it has gone: the transaction is rolled back, not left open.
-        let _ = tokio::time::timeout(Duration::from_micros(300), scope.update_profile(profile, change)).await;
+        let _ = tokio::time::timeout(
+            Duration::from_micros(300),
+            scope.update_profile(&Actor::system(), profile, change),
+        )
+        .await;
         let change = ProfileChanges { name: Some("Day".to_owned()), ..ProfileChanges::default() };
-        scope.update_profile(profile, change).await.expect("the next write");
+        scope.update_profile(&Actor::system(), profile, change).await.expect("the next write");
     }
 }
 

@@ -2,49 +2,20 @@
 //!
 //! Plain data without behaviour beyond its own rules. It knows neither the database nor a socket.
 
-use std::fmt;
-use std::str::FromStr;
+mod access;
+mod did;
+mod kinds;
+
+pub use access::{Actor, ApiKey, KeyId, Role};
+pub use did::{BadDid, Did, mask};
+pub use kinds::UnknownWord;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use utoipa::ToSchema;
 
 use crate::turn;
-
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub Uuid);
-
-        impl $name {
-            /// A new id, ordered by time (UUID version 7, RFC 9562).
-            pub fn new() -> Self {
-                Self(Uuid::now_v7())
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self::new()
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = uuid::Error;
-            fn from_str(text: &str) -> Result<Self, uuid::Error> {
-                Uuid::from_str(text).map(Self)
-            }
-        }
-    };
-}
+use kinds::{id, words};
 
 id!(
     /// A tenant. Every row that belongs to one carries it.
@@ -56,109 +27,6 @@ id!(
     /// A call. The ids of its channels and its bridge in Asterisk are derived from it.
     CallId
 );
-
-/// A called number in E.164 without the plus sign: 3 to 15 digits.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Did(String);
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a phone number: it takes 3 to 15 digits, with or without a leading +")]
-pub struct BadDid(pub String);
-
-impl Did {
-    /// The digits, without a plus sign.
-    pub fn digits(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Did {
-    type Err = BadDid;
-
-    /// Takes the number with or without a leading `+`, and with spaces, dots, dashes and brackets.
-    fn from_str(text: &str) -> Result<Did, BadDid> {
-        let trimmed = text.trim();
-        let rest = trimmed.strip_prefix('+').unwrap_or(trimmed);
-        let digits: String = rest.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')')).collect();
-        let valid = (3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        if valid { Ok(Did(digits)) } else { Err(BadDid(text.chars().take(32).collect())) }
-    }
-}
-
-impl TryFrom<String> for Did {
-    type Error = BadDid;
-    fn try_from(text: String) -> Result<Did, BadDid> {
-        text.parse()
-    }
-}
-
-impl From<Did> for String {
-    fn from(did: Did) -> String {
-        did.to_string()
-    }
-}
-
-impl fmt::Display for Did {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{}", self.0)
-    }
-}
-
-impl fmt::Debug for Did {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Did({})", mask(&self.0))
-    }
-}
-
-/// A phone number as a log may show it: the last two digits, the rest as dots.
-pub fn mask(number: &str) -> String {
-    let shown = number.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
-    let hidden = number[..shown].chars().count();
-    format!("{}{}", "·".repeat(hidden), &number[shown..])
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] #[value(name = $word)] $variant),+
-        }
-
-        impl $name {
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-
-            /// The word that the database, the API and the CLI use for it.
-            pub fn word(self) -> &'static str {
-                match self { $($name::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.word())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|v| v.word() == text).ok_or_else(|| UnknownWord {
-                    word: text.chars().take(40).collect(),
-                    known: &[$($word),+],
-                })
-            }
-        }
-    };
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is none of {}", known.join(", "))]
-pub struct UnknownWord {
-    pub word: String,
-    pub known: &'static [&'static str],
-}
 
 words!(TenantStatus { Active = "active", Suspended = "suspended", Deleted = "deleted" });
 words!(Plan { Starter = "starter", Growth = "growth", Custom = "custom" });
@@ -188,7 +56,7 @@ words!(
     EndedBy { Caller = "caller", Agent = "agent", System = "system" }
 );
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Tenant {
     pub id: TenantId,
     pub name: String,
@@ -199,7 +67,7 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PhoneNumber {
     pub id: NumberId,
     pub tenant_id: TenantId,
@@ -210,7 +78,7 @@ pub struct PhoneNumber {
     pub created_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AiProfile {
     pub id: ProfileId,
     pub tenant_id: TenantId,
@@ -224,7 +92,7 @@ pub struct AiProfile {
 }
 
 /// What an agent says and how it behaves. Whatever is absent takes the daemon's default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileSettings {
     /// Spoken when the call is answered; the built-in phrase of the language when absent.
@@ -243,7 +111,7 @@ pub struct ProfileSettings {
 }
 
 /// What a called number leads to. Without a `profile` nobody is there to answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
     pub number: PhoneNumber,
     pub tenant: Tenant,
@@ -252,7 +120,7 @@ pub struct Route {
 }
 
 /// The record of one call, from its first ring.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Call {
     pub id: CallId,
     pub tenant_id: TenantId,
@@ -281,7 +149,7 @@ pub struct Call {
 
 /// One turn of a call as it was truly heard. Latencies count from the end of the caller's speech, in
 /// milliseconds; for the greeting, which is turn 0, from the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallTurn {
     pub call_id: CallId,
     pub tenant_id: TenantId,

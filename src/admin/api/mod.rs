@@ -1,0 +1,85 @@
+//! The HTTP API of the operator and of the tenants' administrators.
+//!
+//! One file a resource, each with its own `router()`; what a handler may reach comes to it as an argument from
+//! `auth`. The OpenAPI document is made from these very routes. It holds no SQL and decides nothing that a room
+//! decides.
+
+mod auth;
+mod extract;
+mod limits;
+mod problem;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tracing::Instrument;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+pub use limits::{Limits, Settings as LimitSettings};
+use problem::Problem;
+
+use crate::store::Store;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Desk {
+    pub store: Store,
+    pub limits: Arc<Limits>,
+}
+
+/// Names a request, in its answer and in the log.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+/// The most bytes that a request may bring.
+const LARGEST_BODY: usize = 256 * 1024;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// All routes, and the document that describes them.
+pub fn router(desk: Desk) -> (Router, OpenApi) {
+    let (router, document) = OpenApiRouter::new().merge(tenants::router()).split_for_parts();
+    let described = Json(document.clone());
+    let router = router
+        .route("/openapi.json", get(|| async { described }))
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
+        })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(desk.clone(), attend))
+        .with_state(desk);
+    (router, document)
+}
+
+/// Gives a request its id and its place in the log, counts it against its address, and writes problems out.
+async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let id = RequestId(Uuid::now_v7().to_string());
+    let span = tracing::info_span!("request", request_id = %id.0, method = %request.method(), path = request.uri().path());
+    let mut response = serve(&desk, id.clone(), request, next).instrument(span).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem.respond(&id.0);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(id);
+    if let Some(address) = auth::address(&parts)
+        && let Err(problem) = desk.limits.admit_address(address)
+    {
+        return problem.into_response();
+    }
+    next.run(Request::from_parts(parts, body)).await
+}

@@ -1,0 +1,157 @@
+//! What the API says when it does not do what it was asked: problem details (RFC 9457) with a stable code.
+//!
+//! No text of a database or of a bug leaves the daemon: that goes to the log, under the request's id.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::{Duplicate, StoreError};
+
+/// Why a request was not served. It becomes a [`ProblemBody`] once the request's id is put to it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub status: StatusCode,
+    /// Stable: programs may rely on it.
+    pub code: &'static str,
+    pub detail: String,
+    pub errors: Vec<FieldProblem>,
+    /// After how many seconds it is worth another try.
+    pub retry_after_s: Option<u64>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// The path to it, such as `settings.turn.max_turns`.
+    pub field: String,
+    pub problem: String,
+}
+
+/// `application/problem+json`
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the code says which problem it is.
+    pub r#type: &'static str,
+    pub title: &'static str,
+    pub status: u16,
+    /// Stable: programs may rely on it.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
+    /// The fields at fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+    /// Under this id the log tells more.
+    pub request_id: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, code, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
+    }
+
+    /// 404: it is not there, or it is not the caller's. The two are not told apart.
+    pub fn not_found() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+    }
+
+    /// 400: the value of a field is not acceptable.
+    pub fn field(field: impl Into<String>, problem: impl ToString) -> Problem {
+        Problem::fields(vec![FieldProblem { field: field.into(), problem: problem.to_string() }])
+    }
+
+    /// 400: these fields are not acceptable.
+    pub fn fields(errors: Vec<FieldProblem>) -> Problem {
+        let detail = match errors.as_slice() {
+            [one] => format!("{}: {}", one.field, one.problem),
+            many => format!("{} fields are not acceptable", many.len()),
+        };
+        Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "invalid_value", detail) }
+    }
+
+    /// 401
+    pub fn unauthorized(detail: &str) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// 403
+    pub fn forbidden(code: &'static str, detail: &str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    /// 500, with nothing but that. The reason goes to the log.
+    pub fn internal(reason: impl std::fmt::Display) -> Problem {
+        tracing::error!(%reason, "a request failed");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something is wrong here; the log knows what",
+        )
+    }
+
+    /// 503
+    pub fn unavailable(code: &'static str, detail: &str) -> Problem {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Problem { retry_after_s: Some(1), ..problem }
+    }
+
+    /// With the id of the request.
+    pub fn respond(self, request_id: &str) -> Response {
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Problem"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            errors: self.errors,
+            request_id: request_id.to_owned(),
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The body is written by the layer that knows the request's id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::NotFound => Problem::not_found(),
+            StoreError::Conflict { what } => {
+                Problem::new(StatusCode::CONFLICT, conflict(what), what.to_string())
+            }
+            StoreError::Invalid { what } => Problem::new(StatusCode::BAD_REQUEST, "invalid_value", what),
+            StoreError::Unavailable { what } => {
+                tracing::warn!(%what, "a request found no database");
+                Problem::unavailable("database_unavailable", "the database does not answer: try again")
+            }
+            fault @ (StoreError::Schema { .. } | StoreError::Other(_)) => Problem::internal(fault),
+        }
+    }
+}
+
+fn conflict(what: Duplicate) -> &'static str {
+    match what {
+        Duplicate::Number => "number_in_use",
+        Duplicate::DefaultProfile => "default_profile_exists",
+        Duplicate::Key => "conflict",
+    }
+}

@@ -1,0 +1,205 @@
+//! The audit log: who changed what, from what to what. A change and its entry are one transaction.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::pool::{Everywhere, run};
+use super::{Page, Scope, Store, StoreError, Window, now};
+use crate::tenancy::{Actor, KeyId, TenantId};
+
+/// An entry to be.
+pub(super) struct Change {
+    pub id: Uuid,
+    pub tenant: Option<TenantId>,
+    pub at: DateTime<Utc>,
+    pub actor: Actor,
+    pub action: &'static str,
+    pub resource: &'static str,
+    pub resource_id: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+impl Change {
+    /// `action` is what was done, such as `create`; `resource` the kind of thing, such as `phone_number`.
+    pub fn new(
+        actor: &Actor,
+        tenant: impl Into<Option<TenantId>>,
+        action: &'static str,
+        resource: &'static str,
+        resource_id: impl ToString,
+    ) -> Change {
+        Change {
+            id: Uuid::now_v7(),
+            tenant: tenant.into(),
+            at: now(),
+            actor: actor.clone(),
+            action,
+            resource,
+            resource_id: resource_id.to_string(),
+            before: None,
+            after: None,
+        }
+    }
+
+    /// What it was. Never give it a secret.
+    pub fn before<T: Serialize>(mut self, value: &T) -> Change {
+        self.before = serde_json::to_string(value).ok();
+        self
+    }
+
+    /// What it became. Never give it a secret.
+    pub fn after<T: Serialize>(mut self, value: &T) -> Change {
+        self.after = serde_json::to_string(value).ok();
+        self
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after"
+    };
+}
+
+pub(super) const INSERT: &str = concat!(
+    "INSERT INTO audit_log (",
+    columns!(),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+);
+
+/// Writes an entry within the transaction of the change.
+macro_rules! audit {
+    ($tx:ident, $change:expr) => {{
+        let change: $crate::store::audit::Change = $change;
+        sqlx::query($crate::store::audit::INSERT)
+            .bind(change.id)
+            .bind(change.tenant.map(|tenant| tenant.0))
+            .bind(change.at)
+            .bind(change.actor.name)
+            .bind(change.actor.key.map(|key| key.0))
+            .bind(change.actor.address.map(|address| address.to_string()))
+            .bind(change.actor.request)
+            .bind(change.action)
+            .bind(change.resource)
+            .bind(change.resource_id)
+            .bind(change.before)
+            .bind(change.after)
+            .execute(&mut *$tx)
+            .await?;
+    }};
+}
+
+pub(super) use audit;
+
+/// A change that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AuditEntry {
+    pub id: Uuid,
+    pub tenant_id: Option<TenantId>,
+    pub at: DateTime<Utc>,
+    pub actor: String,
+    pub actor_key_id: Option<KeyId>,
+    /// Where the request came from; absent for the CLI and the daemon itself.
+    pub address: Option<String>,
+    pub request_id: Option<String>,
+    pub action: String,
+    pub resource: String,
+    pub resource_id: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+/// Which entries are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    pub resource: Option<String>,
+    pub resource_id: Option<String>,
+    pub action: Option<String>,
+}
+
+impl Scope {
+    /// The tenant's changes, newest first.
+    pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM audit_log WHERE tenant_id = $1 AND id < $2 AND ($3 IS NULL OR resource = $3) ",
+            "AND ($4 IS NULL OR resource_id = $4) AND ($5 IS NULL OR action = $5) ORDER BY id DESC LIMIT $6"
+        );
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(window.below())
+            .bind(filter.resource.as_deref())
+            .bind(filter.resource_id.as_deref())
+            .bind(filter.action.as_deref())
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        entries(rows, window)
+    }
+}
+
+impl Store {
+    /// Everybody's changes, newest first: the operator's view.
+    pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM audit_log WHERE id < $1 AND ($2 IS NULL OR resource = $2) ",
+            "AND ($3 IS NULL OR resource_id = $3) AND ($4 IS NULL OR action = $4) ORDER BY id DESC LIMIT $5"
+        );
+        let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(window.below())
+            .bind(filter.resource.as_deref())
+            .bind(filter.resource_id.as_deref())
+            .bind(filter.action.as_deref())
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        entries(rows, window)
+    }
+}
+
+fn entries(rows: Vec<Row>, window: Window) -> Result<Page<AuditEntry>, StoreError> {
+    let entries: Result<Vec<AuditEntry>, StoreError> = rows.into_iter().map(AuditEntry::try_from).collect();
+    Ok(window.page(entries?, |entry| entry.id))
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    tenant_id: Option<Uuid>,
+    at: DateTime<Utc>,
+    actor: String,
+    actor_key_id: Option<Uuid>,
+    address: Option<String>,
+    request_id: Option<String>,
+    action: String,
+    resource: String,
+    resource_id: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl TryFrom<Row> for AuditEntry {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<AuditEntry, StoreError> {
+        let value = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose();
+        Ok(AuditEntry {
+            id: row.id,
+            tenant_id: row.tenant_id.map(TenantId),
+            at: row.at,
+            actor: row.actor,
+            actor_key_id: row.actor_key_id.map(KeyId),
+            address: row.address,
+            request_id: row.request_id,
+            action: row.action,
+            resource: row.resource,
+            resource_id: row.resource_id,
+            before: value(row.before).map_err(StoreError::corrupt)?,
+            after: value(row.after).map_err(StoreError::corrupt)?,
+        })
+    }
+}

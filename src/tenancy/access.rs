@@ -1,0 +1,87 @@
+//! Who may do what, and who did it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::TenantId;
+use super::kinds::{id, words};
+
+id!(
+    /// An API key.
+    KeyId
+);
+
+words!(
+    /// What a key may do.
+    Role {
+        /// Everything, for every tenant.
+        Operator = "operator",
+        /// Everything for one tenant, but for what the operator decides: its status, its plan, its keys' roles.
+        TenantAdmin = "tenant_admin",
+        /// Reads what is one tenant's.
+        TenantViewer = "tenant_viewer",
+    }
+);
+
+/// Who makes a change. It goes into the audit log beside the change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Such as `key front-office (vca_1a2b3c4d)`, `cli root` or `system`.
+    pub name: String,
+    pub key: Option<KeyId>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    pub request: Option<String>,
+}
+
+impl Actor {
+    /// The daemon itself.
+    pub fn system() -> Actor {
+        Actor { name: "system".to_owned(), key: None, address: None, request: None }
+    }
+
+    /// Whoever runs a command of this program on the machine.
+    pub fn cli(user: &str) -> Actor {
+        Actor { name: format!("cli {user}"), ..Actor::system() }
+    }
+
+    /// Whoever holds a key.
+    pub fn key(key: &ApiKey) -> Actor {
+        Actor { name: format!("key {} ({})", key.name, key.prefix), key: Some(key.id), ..Actor::system() }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A key to the API, as far as it may be shown: the secret itself is kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    pub id: KeyId,
+    /// Absent for an operator's key.
+    pub tenant_id: Option<TenantId>,
+    pub role: Role,
+    pub name: String,
+    /// How the secret begins, by which people tell keys apart.
+    pub prefix: String,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    /// To the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl ApiKey {
+    /// Does it open anything at `now`?
+    pub fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}

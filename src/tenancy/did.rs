@@ -1,0 +1,68 @@
+//! Called numbers, and how a log shows them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A called number in E.164 without the plus sign: 3 to 15 digits.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, examples("+493055500100"))]
+pub struct Did(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a phone number: it takes 3 to 15 digits, with or without a leading +")]
+pub struct BadDid(pub String);
+
+impl Did {
+    /// The digits, without a plus sign.
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Did {
+    type Err = BadDid;
+
+    /// Takes the number with or without a leading `+`, and with spaces, dots, dashes and brackets.
+    fn from_str(text: &str) -> Result<Did, BadDid> {
+        let trimmed = text.trim();
+        let rest = trimmed.strip_prefix('+').unwrap_or(trimmed);
+        let digits: String = rest.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')')).collect();
+        let valid = (3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if valid { Ok(Did(digits)) } else { Err(BadDid(text.chars().take(32).collect())) }
+    }
+}
+
+impl TryFrom<String> for Did {
+    type Error = BadDid;
+    fn try_from(text: String) -> Result<Did, BadDid> {
+        text.parse()
+    }
+}
+
+impl From<Did> for String {
+    fn from(did: Did) -> String {
+        did.to_string()
+    }
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{}", self.0)
+    }
+}
+
+impl fmt::Debug for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Did({})", mask(&self.0))
+    }
+}
+
+/// A phone number as a log may show it: the last two digits, the rest as dots.
+pub fn mask(number: &str) -> String {
+    let shown = number.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
+    let hidden = number[..shown].chars().count();
+    format!("{}{}", "·".repeat(hidden), &number[shown..])
+}

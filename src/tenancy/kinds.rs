@@ -1,0 +1,87 @@
+//! How ids and closed sets of words are made: the same way everywhere.
+
+/// An id of a kind of its own.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub uuid::Uuid);
+
+        impl $name {
+            /// A new id, ordered by time (UUID version 7, RFC 9562).
+            pub fn new() -> Self {
+                Self(uuid::Uuid::now_v7())
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                uuid::Uuid::from_str(text).map(Self)
+            }
+        }
+    };
+}
+
+/// A closed set of words, as the database, the API and the CLI know them.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+            utoipa::ToSchema,
+        )]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] #[value(name = $word)] $variant),+
+        }
+
+        impl $name {
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// The word that the database, the API and the CLI use for it.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::tenancy::UnknownWord;
+            fn from_str(text: &str) -> Result<Self, $crate::tenancy::UnknownWord> {
+                Self::ALL.iter().copied().find(|v| v.word() == text).ok_or_else(|| $crate::tenancy::UnknownWord {
+                    word: text.chars().take(40).collect(),
+                    known: &[$($word),+],
+                })
+            }
+        }
+    };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} is none of {}", known.join(", "))]
+pub struct UnknownWord {
+    pub word: String,
+    pub known: &'static [&'static str],
+}
+
+pub(crate) use {id, words};

@@ -1,0 +1,20 @@
+//! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
+
+mod bureau;
+mod isolation;
+mod tenants;
+
+/// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { crate::api::bureau::on_sqlite(super::$test).await })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { crate::api::bureau::on_postgres(super::$test).await })+
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,79 @@
+//! Tenants over HTTP.
+
+use serde_json::json;
+use uuid::Uuid;
+use vca::tenancy::Role;
+
+use super::bureau::Bureau;
+use super::on_both;
+
+on_both!(the_operator_runs_tenants, lists_come_in_pages, roles_are_kept_apart, nobody_sees_anything);
+
+async fn the_operator_runs_tenants(bureau: Bureau) {
+    let operator = &bureau.operator;
+    let made =
+        operator.post("/api/tenants", json!({ "name": "Bakery", "plan": "starter" })).await.expect(201);
+    assert_eq!(made["status"], "active");
+    let path = format!("/api/tenants/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(operator.get(&path).await.expect(200), made);
+    let changed = operator.patch(&path, json!({ "status": "suspended", "plan": "custom" })).await.expect(200);
+    assert_eq!((&changed["status"], &changed["plan"]), (&json!("suspended"), &json!("custom")));
+    for (body, code) in [
+        (json!({ "name": "Other" }), "invalid_value"),
+        (json!({ "status": "asleep" }), "invalid_value"),
+        (json!([]), "invalid_body"),
+    ] {
+        assert_eq!(operator.patch(&path, body).await.problem(400), code);
+    }
+    for body in
+        [json!({ "name": " ", "plan": "growth" }), json!({ "name": "x" }), json!({ "plan": "growth" })]
+    {
+        operator.post("/api/tenants", body).await.problem(400);
+    }
+    let missing = format!("/api/tenants/{}", Uuid::now_v7());
+    assert_eq!(operator.get(&missing).await.problem(404), "not_found");
+    assert_eq!(operator.patch(&missing, json!({ "plan": "growth" })).await.problem(404), "not_found");
+    assert_eq!(operator.get("/api/tenants/none").await.problem(404), "not_found");
+    assert_eq!(operator.delete(&path).await.problem(405), "method_not_allowed");
+}
+
+async fn lists_come_in_pages(bureau: Bureau) {
+    let mut made = Vec::new();
+    for n in 0..5 {
+        made.push(bureau.tenant(&format!("Tenant {n}")).await.0.to_string());
+    }
+    let (mut seen, mut path) = (Vec::new(), "/api/tenants?limit=2".to_owned());
+    loop {
+        let page = bureau.operator.get(&path).await.expect(200);
+        let items = page["items"].as_array().expect("items");
+        assert!(items.len() <= 2);
+        seen.extend(items.iter().map(|tenant| tenant["id"].as_str().expect("an id").to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/tenants?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, made);
+    for query in ["limit=0", "limit=501", "limit=x", "cursor=x", "status=asleep"] {
+        bureau.operator.get(&format!("/api/tenants?{query}")).await.problem(400);
+    }
+}
+
+async fn roles_are_kept_apart(bureau: Bureau) {
+    let (id, admin) = bureau.tenant("Bakery").await;
+    let viewer = bureau.client_of(id, Role::TenantViewer).await;
+    let path = format!("/api/tenants/{id}");
+    for client in [&admin, &viewer] {
+        client.get(&path).await.expect(200);
+        assert_eq!(client.get("/api/tenants").await.problem(403), "operator_only");
+        assert_eq!(client.patch(&path, json!({ "plan": "custom" })).await.problem(403), "operator_only");
+    }
+    bureau.operator.patch(&path, json!({ "status": "deleted" })).await.expect(200);
+    assert_eq!(admin.get(&path).await.problem(401), "unauthorized");
+}
+
+async fn nobody_sees_anything(bureau: Bureau) {
+    let nobody = bureau.nobody();
+    assert_eq!(nobody.get("/api/tenants").await.problem(401), "unauthorized");
+    let stranger = nobody.with_key("vca_00000000_0000000000000000000000000000000000000000000");
+    assert_eq!(stranger.get("/api/tenants").await.problem(401), "unauthorized");
+    assert_eq!(nobody.get("/nowhere").await.problem(404), "not_found");
+}
