@@ -55,11 +55,41 @@ impl Database {
         Route { number, tenant, profile: Some(profile) }
     }
 
-    /// Runs a statement that the store would never send.
+    /// Runs a statement that the store would never send, with every tenant in reach: statements that are sent
+    /// together are one transaction.
     pub async fn raw(&self, sql: String) -> Result<(), sqlx::Error> {
+        let sql = match &self.store.pool {
+            Pool::Sqlite(_) => sql,
+            Pool::Postgres(_) => format!("SELECT set_config('vca.reach', 'all', TRUE); {sql}"),
+        };
         match &self.store.pool {
             Pool::Sqlite(pool) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.map(drop),
             Pool::Postgres(pool) => sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.map(drop),
+        }
+    }
+
+    /// Leaves nothing, whatever refers to what.
+    pub async fn drop_all_tables(&self) {
+        match &self.store.pool {
+            Pool::Sqlite(pool) => {
+                let mut held = pool.acquire().await.expect("a connection");
+                const TABLES: &str =
+                    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+                let names: Vec<String> =
+                    sqlx::query_scalar(TABLES).fetch_all(&mut *held).await.expect("the tables' names");
+                let drops: String = names.iter().map(|name| format!("DROP TABLE {name};")).collect();
+                let sql = format!("PRAGMA foreign_keys = OFF; {drops} PRAGMA foreign_keys = ON;");
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *held).await.expect("an empty database");
+            }
+            Pool::Postgres(pool) => {
+                const SQL: &str = "DO $$ BEGIN \
+                    EXECUTE format('DROP SCHEMA %1$I CASCADE', current_schema()); END $$";
+                let schema: String =
+                    sqlx::query_scalar("SELECT current_schema()").fetch_one(pool).await.expect("a schema");
+                sqlx::raw_sql(SQL).execute(pool).await.expect("an empty database");
+                let again = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+                sqlx::raw_sql(again).execute(pool).await.expect("the schema again");
+            }
         }
     }
 

@@ -11,25 +11,23 @@ async fn migrating_twice_does_nothing(db: Database) {
     db.store.ping().await.expect("it answers");
     assert_eq!(db.store.migrate().await.expect("nothing to do"), Vec::<String>::new());
     assert_eq!(db.store.pending_migrations().await.expect("none"), Vec::<String>::new());
-    let tables = ["call_turns", "calls", "ai_profiles", "phone_numbers", "tenants", "_sqlx_migrations"];
-    for table in tables {
-        db.raw(format!("DROP TABLE {table}")).await.expect("an empty database");
-    }
+    db.drop_all_tables().await;
     let all = db.store.pending_migrations().await.expect("all");
-    assert_eq!(all, ["0001_tenants_and_calls"]);
+    assert_eq!(all, ["0001_tenants_and_calls", "0002_control_plane"]);
     let (one, two) = tokio::join!(db.store.migrate(), db.store.pending_migrations());
     assert_eq!(one.expect("all"), all);
     two.expect("an answer while it migrates");
 }
 
 async fn a_database_that_does_not_fit_is_refused(db: Database) {
-    db.raw("UPDATE _sqlx_migrations SET version = 9999".to_owned()).await.expect("a newer database");
+    let newer = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1".to_owned();
+    db.raw(newer).await.expect("a newer database");
     for outcome in [db.store.migrate().await, db.store.pending_migrations().await] {
         let refusal = outcome.expect_err("the database is newer").to_string();
         assert!(refusal.contains("newer") && refusal.contains("9999"), "{refusal}");
     }
-    db.raw("UPDATE _sqlx_migrations SET version = 1, checksum = description".to_owned()).await.ok();
-    db.raw("UPDATE _sqlx_migrations SET version = 1, checksum = 'other'".to_owned()).await.expect("changed");
+    let older = "UPDATE _sqlx_migrations SET version = 1, checksum = 'other' WHERE version = 9999".to_owned();
+    db.raw(older).await.expect("changed");
     for outcome in [db.store.migrate().await, db.store.pending_migrations().await] {
         assert!(matches!(outcome, Err(StoreError::Schema { .. })), "{outcome:?}");
     }
@@ -45,7 +43,8 @@ fn both_kinds_of_database_take_the_same_steps() {
         names
     };
     assert_eq!(steps("sqlite"), steps("postgres"));
-    assert_eq!(steps("sqlite"), ["0001_tenants_and_calls.sql"], "each has to be named in migrations.rs");
+    let named = ["0001_tenants_and_calls.sql", "0002_control_plane.sql"];
+    assert_eq!(steps("sqlite"), named, "each has to be named in migrations.rs");
 }
 
 #[tokio::test]
