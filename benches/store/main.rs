@@ -1,0 +1,37 @@
+//! How fast the API reads from a PostgreSQL that is full: 10,000 tenants, 50,000 numbers, 1,000,000 calls.
+//!
+//! `./dev bench store` starts the server, fills it, asks the API over HTTP and prints the latencies as ratios to
+//! an answer that needs no database, in the same run; then the plans of the queries that were used most. It fails
+//! when a plan scans all calls. The database is told by `VCA_TEST_DATABASE_URL` and needs `pg_stat_statements`.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
+
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/api/bureau.rs"]
+mod bureau;
+mod crowd;
+mod latency;
+mod plans;
+
+use bureau::Bureau;
+use crowd::Crowd;
+
+fn main() {
+    // The test runner asks benchmarks for their tests; there are none here.
+    if std::env::args().any(|arg| arg == "--list") {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let ok = runtime.block_on(async {
+        let Some((mut connection, _schema, url)) = bureau::schema().await else {
+            eprintln!("it needs a PostgreSQL: ./dev bench store");
+            return false;
+        };
+        let bureau = Bureau::open(url.clone()).await;
+        let crowd = Crowd::settle(&url).await;
+        plans::forget(&mut connection).await;
+        latency::measure(&bureau, &crowd).await;
+        plans::judge(&mut connection, &url, &crowd).await
+    });
+    std::process::exit(i32::from(!ok));
+}
