@@ -10,11 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::codec::{Codec, Decoder, Encoder};
 use super::conversation::Conversation;
-use super::resample::resample;
 use super::script::{Doing, Script, Step};
 use super::track::{Placement, Track};
 use super::voice;
 use crate::audio::Clip;
+use crate::audio::resample::convert;
 
 const FRAME: Duration = Duration::from_millis(20);
 const HEADER: usize = 12;
@@ -141,7 +141,7 @@ impl Line {
         let clips = steps
             .iter()
             .filter_map(
-                |step| if let Step::Say(clip) = step { Some(resample(clip, codec.rate())) } else { None },
+                |step| if let Step::Say(clip) = step { Some(convert(clip, codec.rate())) } else { None },
             )
             .collect();
         Line {

@@ -6,7 +6,6 @@
 pub mod caller;
 pub mod codec;
 pub mod conversation;
-pub mod resample;
 pub mod script;
 pub mod track;
 pub mod voice;
@@ -14,5 +13,4 @@ pub mod voice;
 pub use caller::{Caller, Running};
 pub use codec::Codec;
 pub use conversation::{Conversation, Interruption, Response};
-pub use resample::resample;
 pub use script::Step;
