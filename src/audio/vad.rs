@@ -114,7 +114,7 @@ impl<D: VoiceDetector> Vad<D> {
 }
 
 fn mean_square(frame: &[i16]) -> u32 {
-    let sum: u64 = frame.iter().map(|sample| u64::from(sample.unsigned_abs()).pow(2)).sum();
+    let sum: u64 = frame.iter().map(|sample| u64::from(i32::from(*sample).pow(2).unsigned_abs())).sum();
     u32::try_from(sum / frame.len().max(1) as u64).unwrap_or(u32::MAX)
 }
 
@@ -150,7 +150,7 @@ enum Stance {
 
 /// Frames of agreement that earn trust, and frames for which it lasts.
 const TRUST_AFTER: u32 = 6;
-const TRUST_LASTS: u32 = 25;
+const TRUST_LASTS: u32 = 40;
 /// Frames that are asked about in vain before trust is lost.
 const DOUBT_LASTS: u32 = 5;
 /// Faint frames in a row that raise a doubt, and what faint is: 15 dB below the loudest.
@@ -205,6 +205,8 @@ impl TwoOpinions {
 
     fn doubt(&mut self, frame: &[i16], vain: u32) -> bool {
         if self.ask_second(frame) {
+            // What was found to be a voice is not faint any more.
+            self.loud = self.loud.min(mean_square(frame).saturating_mul(FAINT));
             self.trust(frame);
             return true;
         }
@@ -438,7 +440,7 @@ mod tests {
     fn noise_as_loud_as_speech_ends_it_later() {
         for (rate, len) in [(8_000, 160), (16_000, 320)] {
             let last = trusted_frames_of_noise(rate, len, 0);
-            assert!(last < 45, "at {rate} Hz noise passed for speech until frame {last}");
+            assert!(last < 60, "at {rate} Hz noise passed for speech until frame {last}");
         }
     }
 
