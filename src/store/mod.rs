@@ -9,6 +9,8 @@
 mod audit;
 mod call_events;
 mod calls;
+mod deliveries;
+mod dispatch;
 mod error;
 mod keys;
 mod ledger;
@@ -22,12 +24,15 @@ mod route;
 mod routing;
 mod settings;
 mod tenants;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
 
 pub use audit::{AuditEntry, AuditFilter};
 pub use calls::CallFilter;
+pub use deliveries::DeliveryFilter;
+pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};
 pub use keys::{Minted, NewKey, Presented};
 pub use ledger::{Entry, Ledger};
@@ -38,6 +43,7 @@ pub use profiles::{NewProfile, ProfileChanges};
 pub use routing::{Routing, RoutingSettings};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
+pub use webhooks::{Issued, NewWebhook, WebhookChanges};
 
 use std::sync::Arc;
 use std::time::Duration;
