@@ -25,6 +25,7 @@ use crate::store::{Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
 use crate::tenancy::{AiProfile, TenantStatus};
 use crate::turn;
+use crate::webhooks::{Deliverer, Guard};
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
@@ -71,11 +72,19 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         state,
         ledger: ledger.clone(),
     });
-    let desk = Desk { store: store.clone(), limits: Arc::new(Limits::new(&config.admin.limits)) };
+    let desk = Desk {
+        store: store.clone(),
+        limits: Arc::new(Limits::new(&config.admin.limits)),
+        receivers: Guard::new(&config.webhooks),
+    };
     let (api, _) = admin::api::router(desk);
     let admin = admin::Server::bind(config.admin.bind, health, metrics, api).await?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
+    let deliverer =
+        Deliverer::new(store.clone(), config.webhooks.clone()).context("webhooks cannot be sent")?;
+    let all_written = CancellationToken::new();
+    let deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -99,6 +108,11 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         }
     }
     let lost = ledger.close(LAST_RECORDS).await;
+    // The last calls' ends are in the outbox only now.
+    all_written.cancel();
+    if tokio::time::timeout(Duration::from_secs(5), deliverer).await.is_err() {
+        warn!("webhooks did not stop in time: what was under way is sent again at the next start");
+    }
     store.close().await;
     if lost > 0 {
         bail!("{lost} records could not be written: the database did not come back");

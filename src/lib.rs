@@ -36,6 +36,8 @@ pub mod store;
 pub mod stt;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
 pub mod tts;
+#[allow(clippy::disallowed_methods, reason = "calls receivers by the clock, each on a task")]
+pub mod webhooks;
 
 #[allow(clippy::disallowed_methods, reason = "answers within a time, and remembers an answer for a while")]
 pub mod admin;

@@ -3,6 +3,7 @@
 mod asterisk;
 mod engines;
 mod servers;
+mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;

@@ -21,10 +21,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engines", &["engine", "stt", "llm", "tts"]),
     ("store", &["tenancy"]),
     ("state", &["tenancy"]),
+    ("webhooks", &["store", "tenancy"]),
     ("call", &["ari", "audio", "engine", "llm", "media", "state", "store", "stt", "tenancy", "tts", "turn"]),
     ("switchboard", &["ari", "audio", "call", "store", "tenancy"]),
-    ("admin", &["store", "tenancy"]),
-    ("config", &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "turn"]),
+    ("admin", &["store", "tenancy", "webhooks"]),
+    (
+        "config",
+        &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "turn", "webhooks"],
+    ),
     ("logging", &["config"]),
     (
         "daemon",
@@ -40,13 +44,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "switchboard",
             "tenancy",
             "turn",
+            "webhooks",
         ],
     ),
     (
         "cli",
         &[
             "admin", "ari", "audio", "config", "daemon", "engine", "engines", "logging", "media", "state",
-            "store", "tenancy", "turn", "call",
+            "store", "tenancy", "turn", "call", "webhooks",
         ],
     ),
     ("sim", &["audio", "rtp"]),

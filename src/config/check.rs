@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::extract::Sources;
 use super::fault::Fault;
 use super::{Admin, Config, Log, Need};
-use crate::{ari, media, state, store, switchboard, turn as conversation};
+use crate::{ari, media, state, store, switchboard, turn as conversation, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
         ]));
         found.extend(turn(&config.turn_settings()));
         found.extend(engines(config));
+        found.extend(webhooks(&config.webhooks));
         found.extend(admin(&config.admin));
     }
     found
@@ -225,6 +226,17 @@ fn engines(config: &Config) -> Vec<Complaint> {
         found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
     }
     found
+}
+
+fn webhooks(settings: &webhooks::Settings) -> Vec<Complaint> {
+    zeros(&[
+        ("webhooks.timeout_ms", settings.timeout_ms == 0),
+        ("webhooks.max_concurrent", settings.max_concurrent == 0),
+        ("webhooks.max_concurrent_per_webhook", settings.max_concurrent_per_webhook == 0),
+        ("webhooks.poll_interval_ms", settings.poll_interval_ms == 0),
+        ("webhooks.keep_days", settings.keep_days == 0),
+        ("webhooks.disable_after_days", settings.disable_after_days == 0),
+    ])
 }
 
 fn admin(settings: &Admin) -> Option<Complaint> {

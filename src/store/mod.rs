@@ -7,12 +7,16 @@
 //! It knows nothing of a call's life: it keeps what it is given.
 
 mod audit;
+mod call_events;
 mod calls;
+mod deliveries;
+mod dispatch;
 mod error;
 mod keys;
 mod ledger;
 mod migrations;
 mod numbers;
+mod outbox;
 mod page;
 mod pool;
 mod profiles;
@@ -20,12 +24,15 @@ mod route;
 mod routing;
 mod settings;
 mod tenants;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
 
 pub use audit::{AuditEntry, AuditFilter};
 pub use calls::CallFilter;
+pub use deliveries::DeliveryFilter;
+pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};
 pub use keys::{Minted, NewKey, Presented};
 pub use ledger::{Entry, Ledger};
@@ -36,10 +43,13 @@ pub use profiles::{NewProfile, ProfileChanges};
 pub use routing::{Routing, RoutingSettings};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
+pub use webhooks::{Issued, NewWebhook, WebhookChanges};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::Notify;
 
 use crate::tenancy::TenantId;
 use pool::{Pool, execute};
@@ -49,6 +59,8 @@ use pool::{Pool, execute};
 pub struct Store {
     pool: Pool,
     timeout: Duration,
+    /// Rings when there is something in the outbox.
+    bell: Arc<Notify>,
 }
 
 /// One tenant's part of the database: the only way to the rows that a tenant owns.
@@ -67,7 +79,8 @@ impl Store {
     /// or does not let us in. Both say what to do about it; neither holds the password.
     pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
         let pool = Pool::open(settings).await?;
-        Ok(Store { pool, timeout: Duration::from_millis(settings.query_timeout_ms) })
+        let timeout = Duration::from_millis(settings.query_timeout_ms);
+        Ok(Store { pool, timeout, bell: Arc::default() })
     }
 
     pub fn backend(&self) -> Backend {

@@ -5,10 +5,12 @@
 mod access;
 mod did;
 mod kinds;
+mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
 pub use kinds::UnknownWord;
+pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -19,9 +19,15 @@ const OPERATORS: &[&str] = &["/api/tenants"];
 const OPEN: &[&str] = &[];
 
 async fn another_tenant_reaches_nothing(bureau: Bureau) {
-    let (mine, _) = bureau.tenant("Mine").await;
+    let (mine, admin) = bureau.tenant("Mine").await;
     let (_, stranger) = bureau.tenant("Stranger").await;
-    let ids = BTreeMap::from([("tenant_id", mine.to_string())]);
+    let text = |row: &Value| row["id"].as_str().expect("an id").to_owned();
+    let webhooks = format!("/api/tenants/{mine}/webhooks");
+    let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
+    let webhook = text(&admin.post(&webhooks, webhook).await.expect(201));
+    let delivery = text(&admin.post(&format!("{webhooks}/{webhook}/ping"), json!({})).await.expect(202));
+    let ids =
+        BTreeMap::from([("tenant_id", mine.to_string()), ("webhook_id", webhook), ("delivery_id", delivery)]);
     let document = bureau.nobody().get("/openapi.json").await.expect(200);
     let mut walked = 0;
     for (path, item) in document["paths"].as_object().expect("paths") {

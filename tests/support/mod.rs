@@ -10,6 +10,7 @@ pub mod http;
 pub mod office;
 pub mod phone;
 pub mod ports;
+pub mod receiver;
 pub mod redis;
 pub mod relay;
 pub mod sandbox;

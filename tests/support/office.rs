@@ -71,6 +71,16 @@ impl Office {
         });
     }
 
+    /// Puts so many test events for a tenant's webhook into the outbox.
+    pub fn ping(&self, tenant: TenantId, webhook: &str, count: usize) {
+        let webhook = webhook.parse().expect("a webhook's id");
+        self.runtime.block_on(async {
+            for _ in 0..count {
+                self.store.scope(tenant).ping_webhook(&Actor::system(), webhook).await.expect("a ping");
+            }
+        });
+    }
+
     /// A tenant's calls with their turns, oldest first.
     pub fn calls(&self, tenant: TenantId) -> Vec<(Call, Vec<CallTurn>)> {
         self.runtime.block_on(async {

@@ -9,6 +9,7 @@ mod extract;
 mod limits;
 mod problem;
 mod tenants;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -27,12 +28,15 @@ pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
 use crate::store::Store;
+use crate::webhooks::Guard;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
+    /// Where webhooks may lead.
+    pub receivers: Guard,
 }
 
 /// Names a request, in its answer and in the log.
@@ -45,7 +49,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) = OpenApiRouter::new().merge(tenants::router()).split_for_parts();
+    let (router, document) =
+        OpenApiRouter::new().merge(tenants::router()).merge(webhooks::router()).split_for_parts();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))

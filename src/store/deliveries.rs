@@ -1,0 +1,171 @@
+//! The delivery log: what is on its way to a tenant's webhooks, and how it went.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::audit::{Change, audit};
+use super::pool::{run, transact};
+use super::{Page, Scope, StoreError, Window, now};
+use crate::tenancy::{Actor, Delivery, DeliveryId, DeliveryStatus, EventId, EventType, WebhookId};
+
+/// Which deliveries are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    pub status: Option<DeliveryStatus>,
+    pub event_type: Option<EventType>,
+}
+
+macro_rules! select {
+    () => {
+        "SELECT d.id, d.webhook_id, d.event_id, e.type AS event_type, d.status, d.attempts, \
+         d.next_attempt_at, d.last_attempt_at, d.response_status, d.response_ms, d.problem, d.created_at \
+         FROM webhook_deliveries d \
+         JOIN webhook_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id \
+         WHERE d.tenant_id = $1 AND d.webhook_id = $2 "
+    };
+}
+
+const ONE: &str = concat!(select!(), "AND d.id = $3");
+
+impl Scope {
+    /// A webhook's deliveries, newest first.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such webhook.
+    pub async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        filter: DeliveryFilter,
+        window: Window,
+    ) -> Result<Page<Delivery>, StoreError> {
+        const SQL: &str = concat!(
+            select!(),
+            "AND d.id < $3 AND ($4 IS NULL OR d.status = $4) AND ($5 IS NULL OR e.type = $5) \
+             ORDER BY d.id DESC LIMIT $6"
+        );
+        self.webhook(webhook).await?;
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(webhook.0)
+            .bind(window.below())
+            .bind(filter.status.map(DeliveryStatus::word))
+            .bind(filter.event_type.map(EventType::word))
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        let deliveries: Result<Vec<Delivery>, StoreError> =
+            rows.into_iter().map(Delivery::try_from).collect();
+        Ok(window.page(deliveries?, |delivery| delivery.id.0))
+    }
+
+    /// # Errors
+    /// `NotFound` when the tenant's webhook has no such delivery.
+    pub async fn delivery(&self, webhook: WebhookId, id: DeliveryId) -> Result<Delivery, StoreError> {
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
+            .bind(self.tenant.0)
+            .bind(webhook.0)
+            .bind(id.0)
+            .fetch_one(connection))?;
+        row.try_into()
+    }
+
+    /// Sends an event once more, at once, whether it was delivered or given up. When that fails, it goes on from
+    /// where its attempts had come to.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant's webhook has no such delivery, `Invalid` when the webhook is switched off.
+    pub async fn retry_delivery(
+        &self,
+        actor: &Actor,
+        webhook: WebhookId,
+        id: DeliveryId,
+    ) -> Result<Delivery, StoreError> {
+        const SQL: &str = "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = $4 \
+            WHERE tenant_id = $1 AND webhook_id = $2 AND id = $3";
+        if !self.webhook(webhook).await?.is_active {
+            return Err(StoreError::invalid("the webhook is switched off: switch it on first"));
+        }
+        let row = transact!(*self, tx => {
+            let before = sqlx::query_as::<_, Row>(ONE)
+                .bind(self.tenant.0)
+                .bind(webhook.0)
+                .bind(id.0)
+                .fetch_one(&mut *tx)
+                .await?;
+            sqlx::query(SQL)
+                .bind(self.tenant.0)
+                .bind(webhook.0)
+                .bind(id.0)
+                .bind(now())
+                .execute(&mut *tx)
+                .await?;
+            let after = sqlx::query_as::<_, Row>(ONE)
+                .bind(self.tenant.0)
+                .bind(webhook.0)
+                .bind(id.0)
+                .fetch_one(&mut *tx)
+                .await?;
+            let change = Change::new(actor, self.tenant, "retry", "webhook_delivery", id);
+            audit!(tx, change.before(&before).after(&after));
+            after
+        })?;
+        self.store.ring(1);
+        row.try_into()
+    }
+
+    pub(super) async fn delivery_of(
+        &self,
+        webhook: WebhookId,
+        event: EventId,
+    ) -> Result<Delivery, StoreError> {
+        const SQL: &str = concat!(select!(), "AND d.event_id = $3");
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(webhook.0)
+            .bind(event.0)
+            .fetch_one(connection))?;
+        row.try_into()
+    }
+}
+
+#[derive(sqlx::FromRow, Serialize)]
+struct Row {
+    id: Uuid,
+    webhook_id: Uuid,
+    event_id: Uuid,
+    event_type: String,
+    status: String,
+    attempts: i64,
+    next_attempt_at: DateTime<Utc>,
+    last_attempt_at: Option<DateTime<Utc>>,
+    response_status: Option<i64>,
+    response_ms: Option<i64>,
+    problem: Option<String>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Delivery {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Delivery, StoreError> {
+        let status: DeliveryStatus = row.status.parse().map_err(StoreError::corrupt)?;
+        Ok(Delivery {
+            id: DeliveryId(row.id),
+            webhook_id: WebhookId(row.webhook_id),
+            event_id: EventId(row.event_id),
+            event_type: row.event_type.parse().map_err(StoreError::corrupt)?,
+            status,
+            attempts: u32::try_from(row.attempts).map_err(StoreError::corrupt)?,
+            next_attempt_at: (status == DeliveryStatus::Pending).then_some(row.next_attempt_at),
+            last_attempt_at: row.last_attempt_at,
+            response_status: row
+                .response_status
+                .map(u16::try_from)
+                .transpose()
+                .map_err(StoreError::corrupt)?,
+            response_ms: row.response_ms.map(u32::try_from).transpose().map_err(StoreError::corrupt)?,
+            problem: row.problem,
+            created_at: row.created_at,
+        })
+    }
+}

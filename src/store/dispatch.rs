@@ -1,0 +1,302 @@
+//! What a deliverer works with: which webhooks have something due, a lease on some of it, and how it went.
+//!
+//! Several daemons may share the database. A claim moves a delivery's next attempt to the end of its lease, so
+//! nobody else takes it meanwhile; and what a daemon that was killed had claimed comes up again by itself.
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use uuid::{Builder, Uuid};
+
+use super::audit::{Change, audit};
+use super::pool::{Everywhere, execute, run, transact};
+use super::webhooks::{ABANDON, ONE, Row as WebhookRow};
+use super::{Scope, Store, StoreError, kept};
+use crate::tenancy::{Actor, DeliveryId, DeliveryStatus, EventId, TenantId, WebhookId};
+
+/// A webhook that something is due for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Waiting {
+    #[sqlx(rename = "tenant_id")]
+    tenant: Uuid,
+    #[sqlx(rename = "id")]
+    webhook: Uuid,
+    /// Its last delivery failed.
+    pub is_failing: bool,
+}
+
+impl Waiting {
+    pub fn tenant(&self) -> TenantId {
+        TenantId(self.tenant)
+    }
+
+    pub fn webhook(&self) -> WebhookId {
+        WebhookId(self.webhook)
+    }
+}
+
+/// A delivery that is ours until its lease ends.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub id: DeliveryId,
+    pub tenant: TenantId,
+    pub webhook: WebhookId,
+    pub event: EventId,
+    /// How often it was tried before.
+    pub attempts: u32,
+    pub leased_until: DateTime<Utc>,
+    pub url: String,
+    /// The present one and, for a while after a rotation, the former one.
+    pub secrets: Vec<SecretString>,
+    /// The whole body.
+    pub payload: String,
+}
+
+/// How an attempt went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub at: DateTime<Utc>,
+    pub response_status: Option<u16>,
+    pub response_ms: Option<u32>,
+    pub problem: Option<String>,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Delivered,
+    /// It failed, and comes up again then.
+    Again(DateTime<Utc>),
+    /// It failed for the last time.
+    GivenUp,
+    /// The receiver wants nothing any more (410).
+    Unsubscribed,
+}
+
+impl Outcome {
+    fn status(self) -> DeliveryStatus {
+        match self {
+            Outcome::Delivered => DeliveryStatus::Delivered,
+            Outcome::Again(_) => DeliveryStatus::Pending,
+            Outcome::GivenUp | Outcome::Unsubscribed => DeliveryStatus::Failed,
+        }
+    }
+}
+
+impl Store {
+    /// The webhooks that something is due for. The question costs by the number of webhooks that wait for
+    /// anything, not by how much waits: the index is skipped along from one webhook to the next.
+    pub async fn webhooks_waiting(&self, now: DateTime<Utc>) -> Result<Vec<Waiting>, StoreError> {
+        const SQL: &str = "WITH RECURSIVE waiting (webhook_id) AS ( \
+                SELECT (SELECT webhook_id FROM webhook_deliveries \
+                    WHERE status = 'pending' ORDER BY webhook_id LIMIT 1) \
+                UNION ALL \
+                SELECT (SELECT d.webhook_id FROM webhook_deliveries d \
+                    WHERE d.status = 'pending' AND d.webhook_id > waiting.webhook_id \
+                    ORDER BY d.webhook_id LIMIT 1) \
+                FROM waiting WHERE waiting.webhook_id IS NOT NULL) \
+            SELECT w.tenant_id, w.id, w.failing_since IS NOT NULL AS is_failing \
+            FROM waiting JOIN webhooks w ON w.id = waiting.webhook_id \
+            WHERE EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = waiting.webhook_id \
+                AND d.status = 'pending' AND d.next_attempt_at <= $1)";
+        run!(Everywhere(self), connection => sqlx::query_as::<_, Waiting>(SQL)
+            .bind(kept(now))
+            .fetch_all(connection))
+    }
+
+    /// How many deliveries are still to be made.
+    pub async fn deliveries_pending(&self) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM webhook_deliveries WHERE status = 'pending'";
+        let count: i64 = run!(Everywhere(self), connection => sqlx::query_scalar(SQL).fetch_one(connection))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Forgets deliveries that were over and events that had happened before `before`. The answer is how many
+    /// rows went; there may be more when it is not 0.
+    pub async fn clear_deliveries(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        // Ids begin with the time (UUID version 7), so the old ones are one end of the primary key.
+        const DELIVERIES: &str = "DELETE FROM webhook_deliveries WHERE id IN \
+            (SELECT id FROM webhook_deliveries WHERE id < $1 AND status <> 'pending' ORDER BY id LIMIT 1000)";
+        const EVENTS: &str = "DELETE FROM webhook_events WHERE id IN \
+            (SELECT e.id FROM webhook_events e WHERE e.created_at < $1 AND NOT EXISTS \
+                (SELECT 1 FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.event_id = e.id) \
+             ORDER BY e.created_at LIMIT 1000)";
+        let millis = before.timestamp_millis().max(0).unsigned_abs();
+        let oldest = Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
+        let deliveries = execute!(Everywhere(self), sqlx::query(DELIVERIES).bind(oldest))?;
+        let events = execute!(Everywhere(self), sqlx::query(EVENTS).bind(kept(before)))?;
+        Ok(deliveries + events)
+    }
+}
+
+impl Scope {
+    /// Takes at most `limit` deliveries that are due, until `lease`. What waits for a webhook that is switched
+    /// off, since it was so when the event came, is given up.
+    pub async fn claim_deliveries(
+        &self,
+        webhook: WebhookId,
+        now: DateTime<Utc>,
+        lease: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        const TARGET: &str = "SELECT url, secret, former_secret, former_secret_until, is_active \
+            FROM webhooks WHERE tenant_id = $1 AND id = $2";
+        // The condition stands twice: PostgreSQL looks at the outer one again when another daemon was first.
+        const CLAIM: &str = "UPDATE webhook_deliveries SET next_attempt_at = $4 \
+            WHERE id IN (SELECT id FROM webhook_deliveries WHERE tenant_id = $1 AND webhook_id = $2 \
+                AND status = 'pending' AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT $5) \
+            AND tenant_id = $1 AND status = 'pending' AND next_attempt_at <= $3 \
+            RETURNING id, event_id, attempts";
+        const PAYLOAD: &str = "SELECT payload FROM webhook_events WHERE tenant_id = $1 AND id = $2";
+        let (tenant, lease) = (self.tenant, kept(lease));
+        let taken = transact!(*self, tx => {
+            let target = sqlx::query_as::<_, Target>(TARGET)
+                .bind(tenant.0)
+                .bind(webhook.0)
+                .fetch_one(&mut *tx)
+                .await?;
+            let mut taken = Vec::new();
+            if target.is_active {
+                let rows = sqlx::query_as::<_, (Uuid, Uuid, i64)>(CLAIM)
+                    .bind(tenant.0)
+                    .bind(webhook.0)
+                    .bind(kept(now))
+                    .bind(lease)
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut *tx)
+                    .await?;
+                for (id, event, attempts) in rows {
+                    let payload: String = sqlx::query_scalar(PAYLOAD)
+                        .bind(tenant.0)
+                        .bind(event)
+                        .fetch_one(&mut *tx)
+                        .await?;
+                    taken.push((id, event, attempts, payload));
+                }
+            } else {
+                sqlx::query(ABANDON)
+                    .bind(tenant.0)
+                    .bind(webhook.0)
+                    .bind("the webhook is switched off")
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            (target, taken)
+        })?;
+        let (target, rows) = taken;
+        let secrets = target.secrets(now);
+        let claimed = |(id, event, attempts, payload)| Claimed {
+            id: DeliveryId(id),
+            tenant,
+            webhook,
+            event: EventId(event),
+            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+            leased_until: lease,
+            url: target.url.clone(),
+            secrets: secrets.clone(),
+            payload,
+        };
+        Ok(rows.into_iter().map(claimed).collect())
+    }
+
+    /// Records how an attempt went, unless the lease was lost meanwhile: then it is another's to say, except
+    /// that what was delivered was delivered. A webhook that has failed since before `patience`, or that wants
+    /// nothing any more, is switched off; the answer is whether it was.
+    pub async fn settle_delivery(
+        &self,
+        claimed: &Claimed,
+        attempt: &Attempt,
+        patience: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        const SETTLE: &str = "UPDATE webhook_deliveries SET status = $4, attempts = attempts + 1, \
+            next_attempt_at = $5, last_attempt_at = $6, response_status = $7, response_ms = $8, \
+            problem = $9 WHERE tenant_id = $1 AND id = $2 AND status = 'pending' \
+            AND (next_attempt_at = $3 OR $4 = 'delivered')";
+        const WELL: &str = "UPDATE webhooks SET failing_since = NULL \
+            WHERE tenant_id = $1 AND id = $2 AND failing_since IS NOT NULL";
+        const ILL: &str = "UPDATE webhooks SET failing_since = $3 \
+            WHERE tenant_id = $1 AND id = $2 AND failing_since IS NULL";
+        const SWITCH_OFF: &str = "UPDATE webhooks SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
+        let (tenant, webhook, at) = (self.tenant, claimed.webhook, kept(attempt.at));
+        let next = match attempt.outcome {
+            Outcome::Again(next) => kept(next),
+            _ => at,
+        };
+        transact!(*self, tx => {
+            let written = sqlx::query(SETTLE)
+                .bind(tenant.0)
+                .bind(claimed.id.0)
+                .bind(claimed.leased_until)
+                .bind(attempt.outcome.status().word())
+                .bind(next)
+                .bind(at)
+                .bind(attempt.response_status.map(i64::from))
+                .bind(attempt.response_ms.map(i64::from))
+                .bind(attempt.problem.as_deref())
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            let mut switched_off = false;
+            if written > 0 && attempt.outcome == Outcome::Delivered {
+                sqlx::query(WELL).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
+            } else if written > 0 {
+                sqlx::query(ILL).bind(tenant.0).bind(webhook.0).bind(at).execute(&mut *tx).await?;
+                let before = sqlx::query_as::<_, WebhookRow>(ONE)
+                    .bind(tenant.0)
+                    .bind(webhook.0)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                let why = before.as_ref().and_then(|row| hopeless(row, attempt.outcome, patience));
+                if let Some(why) = why {
+                    sqlx::query(SWITCH_OFF)
+                        .bind(tenant.0)
+                        .bind(webhook.0)
+                        .bind(false)
+                        .execute(&mut *tx)
+                        .await?;
+                    sqlx::query(ABANDON)
+                        .bind(tenant.0)
+                        .bind(webhook.0)
+                        .bind(format!("the webhook was switched off: {why}"))
+                        .execute(&mut *tx)
+                        .await?;
+                    let change = Change::new(&Actor::system(), tenant, "disable", "webhook", webhook);
+                    let after = serde_json::json!({ "is_active": false, "reason": why });
+                    audit!(tx, change.before(&before).after(&after));
+                    switched_off = true;
+                }
+            }
+            switched_off
+        })
+    }
+}
+
+/// Why a webhook is to be switched off, if it is.
+fn hopeless(webhook: &WebhookRow, outcome: Outcome, patience: DateTime<Utc>) -> Option<&'static str> {
+    if !webhook.is_active {
+        return None;
+    }
+    match outcome {
+        Outcome::Unsubscribed => Some("its receiver answered 410 Gone"),
+        _ if webhook.failing_since.is_some_and(|since| since <= patience) => {
+            Some("nothing could be delivered for days")
+        }
+        _ => None,
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Target {
+    url: String,
+    secret: String,
+    former_secret: Option<String>,
+    former_secret_until: Option<DateTime<Utc>>,
+    is_active: bool,
+}
+
+impl Target {
+    fn secrets(&self, now: DateTime<Utc>) -> Vec<SecretString> {
+        let former = self.former_secret_until.is_some_and(|until| now < until);
+        let former = self.former_secret.as_deref().filter(|_| former);
+        [Some(&*self.secret), former].into_iter().flatten().map(SecretString::from).collect()
+    }
+}

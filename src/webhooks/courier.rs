@@ -1,0 +1,117 @@
+//! One request to one receiver. It keeps URLs and secrets to itself: neither is in what it tells.
+
+use std::error::Error;
+use std::time::Duration;
+
+use chrono::Utc;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, redirect};
+use tokio::time::{Instant, timeout};
+
+use super::guard::{Guard, Refused};
+use super::{Settings, signature};
+use crate::store::Claimed;
+
+/// How much of an answer's body is read, so that the connection can be used again, and for how long.
+const BODY: usize = 16 * 1024;
+const BODY_PATIENCE: Duration = Duration::from_millis(500);
+
+pub struct Courier {
+    http: Client,
+    guard: Guard,
+    patience: Duration,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: Option<u16>,
+    pub took: Duration,
+    /// How long the receiver asks to wait.
+    pub wish: Option<Duration>,
+    /// Why it was no success.
+    pub problem: Option<String>,
+}
+
+impl Courier {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(settings: &Settings) -> Result<Courier, reqwest::Error> {
+        let guard = Guard::new(settings);
+        // A proxy would look names up by itself, and a redirect would lead past the guard.
+        let http = Client::builder()
+            .dns_resolver(guard)
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .pool_max_idle_per_host(2)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .user_agent(concat!("vca/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Courier { http, guard, patience: Duration::from_millis(settings.timeout_ms) })
+    }
+
+    pub async fn deliver(&self, claimed: &Claimed) -> Answer {
+        let began = Instant::now();
+        let (status, wish, problem) = match self.send(claimed).await {
+            Ok(response) => {
+                let status = response.status();
+                let wish = response
+                    .headers()
+                    .get(RETRY_AFTER)
+                    .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                let problem = (!status.is_success()).then(|| format!("HTTP {}", status.as_u16()));
+                // The status has come: what becomes of the body does not matter.
+                let _ = timeout(BODY_PATIENCE, read_off(response)).await;
+                (Some(status.as_u16()), wish.map(Duration::from_secs), problem)
+            }
+            Err(problem) => (None, None, Some(problem)),
+        };
+        Answer { status, took: began.elapsed(), wish, problem }
+    }
+
+    async fn send(&self, claimed: &Claimed) -> Result<Response, String> {
+        let url = self.guard.check(&claimed.url).map_err(|refused| refused.to_string())?;
+        let (id, timestamp) = (claimed.event.to_string(), Utc::now().timestamp());
+        let signature = signature::sign(&claimed.secrets, &id, timestamp, &claimed.payload);
+        let signature = signature.ok_or("the webhook's secret cannot be read: rotate it")?;
+        let request = self
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            .body(claimed.payload.clone());
+        match timeout(self.patience, request.send()).await {
+            Ok(answer) => answer.map_err(|error| described(&error)),
+            Err(_) => Err(format!("no answer within {} ms", self.patience.as_millis())),
+        }
+    }
+}
+
+async fn read_off(mut response: Response) {
+    let mut read = 0;
+    while let Ok(Some(piece)) = response.chunk().await {
+        read += piece.len();
+        if read > BODY {
+            break;
+        }
+    }
+}
+
+/// A failure by its last cause, which names neither the URL nor an address.
+fn described(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+        if let Some(refused) = cause.downcast_ref::<Refused>() {
+            return refused.to_string();
+        }
+    }
+    let step = if error.is_connect() { "cannot connect" } else { "no answer" };
+    if std::ptr::addr_eq(cause, error) {
+        step.to_owned()
+    } else {
+        format!("{step}: {cause}").chars().take(200).collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! Takes what is due out of the outbox, a few at a time for each webhook, and brings it to its receivers.
+//!
+//! Nothing is lost with it: what it had claimed comes up again when the lease ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use metrics::{counter, gauge, histogram};
+use rand::seq::SliceRandom;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Settings;
+use super::courier::{Answer, Courier};
+use super::schedule::outcome;
+use crate::store::{Attempt, Claimed, Outcome, Store, StoreError};
+use crate::tenancy::WebhookId;
+
+/// How much longer than a request may take it is ours.
+const SLACK: Duration = Duration::from_secs(5);
+/// How long requests under way may go on after the deliverer was told to stop.
+const GRACE: Duration = Duration::from_secs(3);
+const UPKEEP: Duration = Duration::from_secs(10);
+const CLEARING: Duration = Duration::from_secs(3_600);
+/// A clearing goes on with the next upkeep after so many batches.
+const BATCHES: usize = 20;
+
+pub struct Deliverer {
+    store: Store,
+    settings: Settings,
+    courier: Arc<Courier>,
+    under_way: JoinSet<(Claimed, Answer)>,
+    whose: HashMap<Id, WebhookId>,
+    cleared: Option<Instant>,
+    /// The database did not answer.
+    away: bool,
+}
+
+impl Deliverer {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(store: Store, settings: Settings) -> Result<Deliverer, reqwest::Error> {
+        let courier = Arc::new(Courier::new(&settings)?);
+        let (under_way, whose) = (JoinSet::new(), HashMap::new());
+        Ok(Deliverer { store, settings, courier, under_way, whose, cleared: None, away: false })
+    }
+
+    /// Delivers until `stop`; then what is in the outbox goes out once more, within some seconds.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = interval(Duration::from_millis(self.settings.poll_interval_ms));
+        let mut upkeep = interval(UPKEEP);
+        while !stop.is_cancelled() {
+            let filled = self.fill(Utc::now()).await;
+            self.note(filled);
+            let store = self.store.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(done) = self.under_way.join_next_with_id() => self.settle(done, Utc::now()).await,
+                () = store.outbox_filled() => {}
+                _ = ticks.tick() => {}
+                _ = upkeep.tick() => self.keep_up().await,
+            }
+        }
+        if timeout(GRACE, self.round(Utc::now())).await.is_err() {
+            info!(under_way = self.under_way.len(), "webhooks are left for the next start");
+        }
+    }
+
+    /// Sends what is due at `now`, and sees it through.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn round(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        loop {
+            self.fill(now).await?;
+            match self.under_way.join_next_with_id().await {
+                Some(done) => self.settle(done, now).await,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Claims what is due, as far as there is room, and sends it off.
+    async fn fill(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        if self.room() == 0 {
+            return Ok(());
+        }
+        let mut waiting = self.store.webhooks_waiting(now).await?;
+        // Nobody is first for ever.
+        waiting.shuffle(&mut rand::rng());
+        let lease = now + Duration::from_millis(self.settings.timeout_ms) + SLACK;
+        for webhook in waiting {
+            let at_once = if webhook.is_failing { 1 } else { self.settings.max_concurrent_per_webhook };
+            let busy = self.whose.values().filter(|busy| **busy == webhook.webhook()).count();
+            let room = at_once.saturating_sub(busy).min(self.room());
+            let Some(limit) = u32::try_from(room).ok().filter(|room| *room > 0) else { continue };
+            let scope = self.store.scope(webhook.tenant());
+            for claimed in scope.claim_deliveries(webhook.webhook(), now, lease, limit).await? {
+                self.send_off(claimed);
+            }
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        self.settings.max_concurrent.saturating_sub(self.under_way.len())
+    }
+
+    fn send_off(&mut self, claimed: Claimed) {
+        let (courier, webhook) = (Arc::clone(&self.courier), claimed.webhook);
+        let task = self.under_way.spawn(async move {
+            let answer = courier.deliver(&claimed).await;
+            (claimed, answer)
+        });
+        self.whose.insert(task.id(), webhook);
+    }
+
+    /// Records how a request went. When that cannot be done it comes up again with the end of its lease: the
+    /// receiver knows it by its id.
+    async fn settle(&mut self, done: Result<(Id, (Claimed, Answer)), JoinError>, now: DateTime<Utc>) {
+        let (claimed, answer) = match done {
+            Ok((id, done)) => {
+                self.whose.remove(&id);
+                done
+            }
+            Err(failure) => {
+                self.whose.remove(&failure.id());
+                return warn!(%failure, "a webhook's request broke off");
+            }
+        };
+        let outcome = outcome(answer.status, answer.wish, claimed.attempts, now, rand::random());
+        count(outcome, &answer);
+        let attempt = Attempt {
+            at: now,
+            response_status: answer.status,
+            response_ms: answer.status.map(|_| answer.took.as_millis().try_into().unwrap_or(u32::MAX)),
+            problem: answer.problem,
+            outcome,
+        };
+        let (webhook_id, tenant_id) = (claimed.webhook, claimed.tenant);
+        debug!(%webhook_id, %tenant_id, event_id = %claimed.event, ?attempt, "a webhook was called");
+        let patience = now - TimeDelta::days(self.settings.disable_after_days.into());
+        match self.store.scope(claimed.tenant).settle_delivery(&claimed, &attempt, patience).await {
+            Ok(true) => {
+                warn!(%webhook_id, %tenant_id, problem = attempt.problem, "a webhook is switched off")
+            }
+            Ok(false) => {}
+            Err(error) => {
+                warn!(%webhook_id, %tenant_id, %error, "what became of a webhook's event is not recorded")
+            }
+        }
+    }
+
+    async fn keep_up(&mut self) {
+        if let Ok(pending) = self.store.deliveries_pending().await {
+            gauge!("vca_webhook_deliveries_pending").set(pending as f64);
+        }
+        if self.cleared.is_none_or(|at| at.elapsed() > CLEARING) {
+            let kept = self.clear(Utc::now()).await;
+            self.note(kept);
+        }
+    }
+
+    /// Forgets what is over for longer than it is to be kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn clear(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let before = now - TimeDelta::days(self.settings.keep_days.into());
+        for _ in 0..BATCHES {
+            if self.store.clear_deliveries(before).await? == 0 {
+                self.cleared = Some(Instant::now());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once that the database is away, and once that it is back.
+    fn note(&mut self, answer: Result<(), StoreError>) {
+        match answer {
+            Ok(()) if self.away => info!("webhooks are delivered again"),
+            Err(ref error) if !self.away => warn!(%error, "webhooks wait for the database"),
+            _ => {}
+        }
+        self.away = answer.is_err();
+    }
+}
+
+fn count(outcome: Outcome, answer: &Answer) {
+    let word = match outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Again(_) => "failed",
+        Outcome::GivenUp | Outcome::Unsubscribed => "given_up",
+    };
+    counter!("vca_webhook_attempts_total", "outcome" => word).increment(1);
+    histogram!("vca_webhook_attempt_seconds").record(answer.took.as_secs_f64());
+}

@@ -1,0 +1,75 @@
+//! When a delivery that failed is tried again: the schedule that Standard Webhooks recommends, three days in all.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::store::Outcome;
+
+/// The pause before each attempt, in seconds.
+const PAUSES: [u64; 10] =
+    [0, 5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
+/// The longest `Retry-After` that is heeded.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 3_600);
+
+/// What an answer means for a delivery that was tried `before` times before. `wish` is what the receiver asks to
+/// wait, and `chance`, from 0 to 1, spreads the pause by a tenth to either side.
+pub fn outcome(
+    status: Option<u16>,
+    wish: Option<Duration>,
+    before: u32,
+    now: DateTime<Utc>,
+    chance: f64,
+) -> Outcome {
+    match status {
+        Some(200..300) => Outcome::Delivered,
+        Some(410) => Outcome::Unsubscribed,
+        _ => match pause(before.saturating_add(1), chance) {
+            Some(pause) => Outcome::Again(now + pause.max(wish.unwrap_or_default().min(LONGEST_WISH))),
+            None => Outcome::GivenUp,
+        },
+    }
+}
+
+/// The pause after so many attempts; `None` when it was the last.
+fn pause(attempts: u32, chance: f64) -> Option<Duration> {
+    let seconds = PAUSES.get(usize::try_from(attempts).ok()?)?;
+    Some(Duration::from_secs(*seconds).mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ten_attempts_take_three_days() {
+        let pauses: Vec<u64> = (1..)
+            .map_while(|attempts| pause(attempts, 0.5))
+            .map(|p| p.as_secs_f64().round() as u64)
+            .collect();
+        assert_eq!(pauses, PAUSES[1..]);
+        assert_eq!(pauses.iter().sum::<u64>() / 3_600, 75);
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_is_a_success_a_farewell_or_worth_a_pause(
+            status in proptest::option::of(100_u16..600), before in 0_u32..20, chance in 0.0..1.0, wish in 0_u64..200_000,
+        ) {
+            let now = DateTime::UNIX_EPOCH;
+            let found = outcome(status, Some(Duration::from_secs(wish)), before, now, chance);
+            match (status, found) {
+                (Some(200..300), Outcome::Delivered) | (Some(410), Outcome::Unsubscribed) => {}
+                (_, Outcome::GivenUp) => prop_assert!(before >= 9),
+                (_, Outcome::Again(at)) => {
+                    let (pause, nominal) = ((at - now).num_seconds(), PAUSES[before as usize + 1] as i64);
+                    let wish = wish.min(86_400) as i64;
+                    prop_assert!((nominal * 9 / 10 - 1..=nominal * 11 / 10).contains(&pause) || pause == wish);
+                }
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}
