@@ -5,10 +5,12 @@
 mod access;
 mod did;
 mod kinds;
+mod usage;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
 pub use kinds::UnknownWord;
+pub use usage::{BadMonth, CallSums, EngineKind, EngineUse, Month, MonthUse, Usage, UsageUnit};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -117,6 +119,8 @@ pub struct Route {
     pub tenant: Tenant,
     /// The tenant's default profile.
     pub profile: Option<AiProfile>,
+    /// What the tenant has talked this month, when the number was looked up.
+    pub usage: MonthUse,
 }
 
 /// The record of one call, from its first ring.
