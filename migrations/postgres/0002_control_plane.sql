@@ -132,6 +132,8 @@ CREATE TABLE webhooks (
     former_secret TEXT,
     former_secret_until TIMESTAMPTZ,
     is_active BOOLEAN NOT NULL,
+    -- No delivery has succeeded since then.
+    failing_since TIMESTAMPTZ,
     created_at TIMESTAMPTZ NOT NULL,
     deleted_at TIMESTAMPTZ,
     UNIQUE (tenant_id, id)
@@ -164,8 +166,10 @@ CREATE TABLE webhook_deliveries (
     FOREIGN KEY (tenant_id, webhook_id) REFERENCES webhooks (tenant_id, id),
     FOREIGN KEY (tenant_id, event_id) REFERENCES webhook_events (tenant_id, id)
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_attempt_at) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (tenant_id, webhook_id, id);
+CREATE INDEX webhook_deliveries_event ON webhook_deliveries (tenant_id, event_id);
+CREATE INDEX webhook_events_age ON webhook_events (created_at);
 
 CREATE TABLE call_feedback (
     id UUID NOT NULL PRIMARY KEY,

@@ -131,6 +131,8 @@ CREATE TABLE webhooks (
     former_secret TEXT,
     former_secret_until TEXT,
     is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    -- No delivery has succeeded since then.
+    failing_since TEXT,
     created_at TEXT NOT NULL,
     deleted_at TEXT,
     UNIQUE (tenant_id, id)
@@ -163,8 +165,10 @@ CREATE TABLE webhook_deliveries (
     FOREIGN KEY (tenant_id, webhook_id) REFERENCES webhooks (tenant_id, id),
     FOREIGN KEY (tenant_id, event_id) REFERENCES webhook_events (tenant_id, id)
 ) STRICT;
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_attempt_at) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (tenant_id, webhook_id, id);
+CREATE INDEX webhook_deliveries_event ON webhook_deliveries (tenant_id, event_id);
+CREATE INDEX webhook_events_age ON webhook_events (created_at);
 
 CREATE TABLE call_feedback (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

@@ -4,7 +4,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::pool::{Everywhere, execute, run};
+use super::call_events::{STANDING, Standing, emit_call};
+use super::pool::{Everywhere, execute, run, transact};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, NumberId, ProfileId, TenantId};
 
@@ -57,10 +58,27 @@ impl Store {
         before: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
-        const SQL: &str = "UPDATE calls SET status = 'failed', ended_by = 'system', \
-            disposition = 'interrupted', ended_at = $2 \
-            WHERE status IN ('ringing', 'answered') AND started_at < $1";
-        execute!(Everywhere(self), sqlx::query(SQL).bind(kept(before)).bind(kept(now)))
+        const SQL: &str = concat!(
+            "UPDATE calls SET status = 'failed', ended_by = 'system', disposition = 'interrupted', \
+             ended_at = $2 WHERE status IN ('ringing', 'answered') AND started_at < $1 RETURNING ",
+            columns!()
+        );
+        let (closed, deliveries) = transact!(Everywhere(self), tx => {
+            let rows = sqlx::query_as::<_, Row>(SQL)
+                .bind(kept(before))
+                .bind(kept(now))
+                .fetch_all(&mut *tx)
+                .await?;
+            let (closed, mut deliveries) = (rows.len(), 0);
+            // A row that cannot be read is closed all the same, and nobody is told of it.
+            for call in rows.into_iter().filter_map(|row| Call::try_from(row).ok()) {
+                let answered = call.answered_at.is_some();
+                deliveries += emit_call!(tx, Some((answered, false)), &call);
+            }
+            (closed as u64, deliveries)
+        })?;
+        self.ring(deliveries);
+        Ok(closed)
     }
 }
 
@@ -165,9 +183,13 @@ impl Scope {
     async fn write_call(&self, sql: &'static str, call: &Call) -> Result<u64, StoreError> {
         self.own(call.tenant_id, "call")?;
         let media = call.media.as_ref().map(serde_json::Value::to_string);
-        execute!(
-            *self,
-            sqlx::query(sql)
+        let (written, deliveries) = transact!(*self, tx => {
+            let before = sqlx::query_as::<_, Standing>(STANDING)
+                .bind(call.tenant_id.0)
+                .bind(call.id.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+            let written = sqlx::query(sql)
                 .bind(call.id.0)
                 .bind(call.tenant_id.0)
                 .bind(call.phone_number_id.0)
@@ -185,7 +207,14 @@ impl Scope {
                 .bind(call.ended_at.map(kept))
                 .bind(call.codec.as_deref())
                 .bind(media.as_deref())
-        )
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            let deliveries = if written > 0 { emit_call!(tx, before, call) } else { 0 };
+            (written, deliveries)
+        })?;
+        self.store.ring(deliveries);
+        Ok(written)
     }
 
     fn own(&self, tenant: TenantId, what: &str) -> Result<(), StoreError> {

@@ -7,12 +7,14 @@
 //! It knows nothing of a call's life: it keeps what it is given.
 
 mod audit;
+mod call_events;
 mod calls;
 mod error;
 mod keys;
 mod ledger;
 mod migrations;
 mod numbers;
+mod outbox;
 mod page;
 mod pool;
 mod profiles;
@@ -37,9 +39,11 @@ pub use routing::{Routing, RoutingSettings};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::Notify;
 
 use crate::tenancy::TenantId;
 use pool::{Pool, execute};
@@ -49,6 +53,8 @@ use pool::{Pool, execute};
 pub struct Store {
     pool: Pool,
     timeout: Duration,
+    /// Rings when there is something in the outbox.
+    bell: Arc<Notify>,
 }
 
 /// One tenant's part of the database: the only way to the rows that a tenant owns.
@@ -67,7 +73,8 @@ impl Store {
     /// or does not let us in. Both say what to do about it; neither holds the password.
     pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
         let pool = Pool::open(settings).await?;
-        Ok(Store { pool, timeout: Duration::from_millis(settings.query_timeout_ms) })
+        let timeout = Duration::from_millis(settings.query_timeout_ms);
+        Ok(Store { pool, timeout, bell: Arc::default() })
     }
 
     pub fn backend(&self) -> Backend {

@@ -6,11 +6,13 @@ mod access;
 mod did;
 mod kinds;
 mod usage;
+mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
 pub use kinds::UnknownWord;
 pub use usage::{BadMonth, CallSums, EngineKind, EngineUse, Month, MonthUse, Usage, UsageUnit};
+pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

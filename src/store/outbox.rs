@@ -1,0 +1,115 @@
+//! The outbox: what webhooks are to be told is written in the transaction of the change that it tells of, so
+//! that neither is ever there without the other, whatever becomes of the daemon.
+//!
+//! It does not know who delivers, and when.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Store;
+use crate::tenancy::EventType;
+
+/// The tenant's webhooks that are to hear of a type of event.
+pub(super) const SUBSCRIBERS: &str = "SELECT id FROM webhooks \
+    WHERE tenant_id = $1 AND is_active AND deleted_at IS NULL AND events LIKE $2";
+
+pub(super) const INSERT_EVENT: &str = "INSERT INTO webhook_events (id, tenant_id, type, payload, created_at) \
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING";
+
+pub(super) const INSERT_DELIVERY: &str = "INSERT INTO webhook_deliveries \
+    (id, tenant_id, webhook_id, event_id, status, attempts, next_attempt_at, created_at) \
+    VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5) ON CONFLICT (webhook_id, event_id) DO NOTHING";
+
+/// Tells a tenant's webhooks of an event, within the transaction of the change:
+/// `emit!(tx, tenant_id, EventType::QuotaReached, EventId::of(subject, EventType::QuotaReached), data)`.
+///
+/// `data` becomes the payload's `data`. It is made only when there is a webhook that subscribes to the type, and
+/// may await. An event that is there already is not told again. The value is how many deliveries there are to
+/// make: give it to [`Store::ring`] after the transaction, so that they leave at once rather than with the next
+/// round.
+macro_rules! emit {
+    ($tx:ident, $tenant:expr, $kind:expr, $id:expr, $data:expr) => {{
+        let tenant: $crate::tenancy::TenantId = $tenant;
+        let kind: $crate::tenancy::EventType = $kind;
+        let subscribers = sqlx::query_scalar::<_, uuid::Uuid>($crate::store::outbox::SUBSCRIBERS)
+            .bind(tenant.0)
+            .bind($crate::store::outbox::subscribed(kind))
+            .fetch_all(&mut *$tx)
+            .await?;
+        if subscribers.is_empty() {
+            0
+        } else {
+            $crate::store::outbox::post!($tx, tenant, kind, $id, $data, subscribers)
+        }
+    }};
+}
+
+/// Puts an event and its deliveries to these webhooks into the outbox, unless the event is there already.
+macro_rules! post {
+    ($tx:ident, $tenant:expr, $kind:expr, $id:expr, $data:expr, $webhooks:expr) => {{
+        let id: $crate::tenancy::EventId = $id;
+        let at = $crate::store::now();
+        let payload = $crate::store::outbox::payload($kind, at, &$data)?;
+        let written = sqlx::query($crate::store::outbox::INSERT_EVENT)
+            .bind(id.0)
+            .bind($tenant.0)
+            .bind($kind.word())
+            .bind(payload)
+            .bind(at)
+            .execute(&mut *$tx)
+            .await?
+            .rows_affected();
+        let mut deliveries = 0_u64;
+        if written > 0 {
+            for webhook in $webhooks {
+                deliveries += sqlx::query($crate::store::outbox::INSERT_DELIVERY)
+                    .bind($crate::tenancy::DeliveryId::new().0)
+                    .bind($tenant.0)
+                    .bind(webhook)
+                    .bind(id.0)
+                    .bind(at)
+                    .execute(&mut *$tx)
+                    .await?
+                    .rows_affected();
+            }
+        }
+        deliveries
+    }};
+}
+
+pub(super) use {emit, post};
+
+impl Store {
+    /// Wakes whoever delivers, when there is anything to deliver.
+    pub(super) fn ring(&self, deliveries: u64) {
+        if deliveries > 0 {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Waits until this process has put something into the outbox.
+    pub async fn outbox_filled(&self) {
+        self.bell.notified().await;
+    }
+}
+
+/// How `webhooks.events` looks where a type is among them, for LIKE.
+pub(super) fn subscribed(kind: EventType) -> String {
+    format!("%,{},%", kind.word())
+}
+
+/// What is sent, as Standard Webhooks recommends.
+pub(super) fn payload<T: Serialize>(
+    kind: EventType,
+    timestamp: DateTime<Utc>,
+    data: &T,
+) -> Result<String, sqlx::Error> {
+    #[derive(Serialize)]
+    struct Payload<'a, T> {
+        r#type: EventType,
+        timestamp: DateTime<Utc>,
+        data: &'a T,
+    }
+    serde_json::to_string(&Payload { r#type: kind, timestamp, data })
+        .map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
