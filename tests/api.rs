@@ -3,6 +3,7 @@
 mod bureau;
 mod isolation;
 mod tenants;
+mod usage;
 
 /// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].
 macro_rules! on_both {

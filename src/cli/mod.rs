@@ -14,6 +14,7 @@ mod serve;
 mod settings;
 mod table;
 mod tenant;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,9 @@ enum Command {
     /// The record of calls.
     #[command(subcommand)]
     Call(call::Command),
+    /// What tenants have taken, what it costs, and where their quotas stand.
+    #[command(subcommand)]
+    Usage(usage::Command),
     /// Find out what is wrong, and what to do about it.
     Doctor,
 }
@@ -106,6 +110,10 @@ impl Cli {
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Usage(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
+            }
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

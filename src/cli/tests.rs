@@ -36,6 +36,7 @@ impl Desk {
             Command::Number(command) => command.run(&self.store, &mut output).await?,
             Command::Call(command) => command.run(&self.store, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
+            Command::Usage(command) => command.run(&self.store, &self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
         }
         drop(output);

@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use serde::Deserialize;
 
+use crate::billing::Billing;
 use crate::engines::Engines;
-use crate::{ari, engine, engines, media, state, store, switchboard, turn};
+use crate::{ari, billing, engine, engines, media, state, store, switchboard, turn};
 use environment::Variables;
 use file::File;
 
@@ -53,6 +54,9 @@ pub struct Config {
     pub llm: engines::LlmSettings,
     pub tts: engines::TtsSettings,
     pub calls: switchboard::Settings,
+    /// This and the next make up the billing. See [`Config::billing`].
+    pub plans: billing::Plans,
+    pub prices: billing::Prices,
     pub admin: Admin,
     pub log: Log,
 }
@@ -61,6 +65,11 @@ impl Config {
     /// The defaults of a conversation, before a profile changes them.
     pub fn turn_settings(&self) -> turn::Settings {
         turn::Settings::default().with(&self.turn)
+    }
+
+    /// What things cost, and what each plan has.
+    pub fn billing(&self) -> Billing {
+        Billing { prices: self.prices.clone(), plans: self.plans.clone() }
     }
 
     /// What the registry of engines is built from.

@@ -180,7 +180,10 @@ struct Delta {
 /// What one event of the stream means.
 enum Meaning {
     /// A piece of the reply, what it has taken so far, or both.
-    Piece { text: String, usage: Option<Usage> },
+    Piece {
+        text: String,
+        usage: Option<Usage>,
+    },
     End,
     Failure(EngineError),
 }
@@ -337,7 +340,8 @@ mod tests {
 
     #[tokio::test]
     async fn takes_what_the_server_says_in_the_end() {
-        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":31,\"completion_tokens\":9}}\n\ndata: [DONE]";
+        let usage =
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":31,\"completion_tokens\":9}}\n\ndata: [DONE]";
         let body = GOOD.replace("data: [DONE]", usage);
         let meter = Meter::default();
         let down = answer("500 Oops", "{}");

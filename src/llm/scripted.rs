@@ -100,7 +100,8 @@ mod tests {
             "otherwise = \"One two  three.\"\n[[reply]]\npattern = \"slow\"\nsay = \"A b\"\ndelay_ms = 300";
         let script = Script::parse(script).expect("a script");
         let engine = Scripted { script, word: Duration::from_millis(50), replies: String::new() };
-        let words: Vec<_> = engine.reply(asked("?"), Meter::default()).await.expect("a reply").collect().await;
+        let words: Vec<_> =
+            engine.reply(asked("?"), Meter::default()).await.expect("a reply").collect().await;
         let expected: Vec<Result<String, EngineError>> =
             ["One ", "two ", " ", "three."].map(|w| Ok(w.to_owned())).into();
         assert_eq!(words, expected);
@@ -121,7 +122,8 @@ mod tests {
     }
 
     async fn text(engine: &Scripted, said: &str) -> String {
-        let words: Vec<_> = engine.reply(asked(said), Meter::default()).await.expect("a reply").collect().await;
+        let words: Vec<_> =
+            engine.reply(asked(said), Meter::default()).await.expect("a reply").collect().await;
         words.into_iter().map(|word| word.expect("a word")).collect()
     }
 

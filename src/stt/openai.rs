@@ -172,7 +172,10 @@ mod tests {
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
         let meter = Meter::default();
         engine.transcribe(speech(), Hints::default(), meter.clone()).await.expect("words");
-        engine.transcribe(speech(), Hints::default(), meter.clone()).await.expect_err("nobody answers any more");
+        engine
+            .transcribe(speech(), Hints::default(), meter.clone())
+            .await
+            .expect_err("nobody answers any more");
         let total = meter.total();
         let counted: Vec<_> = total.iter().map(|(item, count)| (&*item.model, item.unit, *count)).collect();
         assert_eq!(counted, [("whisper-1", Unit::Requests, 1), ("whisper-1", Unit::AudioMs, 20)]);
@@ -182,6 +185,9 @@ mod tests {
     async fn silence_needs_no_vendor() {
         let vendor = Vendor::start(vec![]).await;
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
-        assert_eq!(engine.transcribe(Clip::new(8_000, []), Hints::default(), Meter::default()).await.as_deref(), Ok(""));
+        assert_eq!(
+            engine.transcribe(Clip::new(8_000, []), Hints::default(), Meter::default()).await.as_deref(),
+            Ok("")
+        );
     }
 }

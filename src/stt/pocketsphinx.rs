@@ -150,12 +150,7 @@ impl Stt for Pocketsphinx {
     }
 
     /// The model's language is the only one; hints change nothing.
-    fn transcribe(
-        &self,
-        speech: Clip,
-        _: Hints,
-        meter: Meter,
-    ) -> BoxFuture<'_, Result<String, EngineError>> {
+    fn transcribe(&self, speech: Clip, _: Hints, meter: Meter) -> BoxFuture<'_, Result<String, EngineError>> {
         let mut charge = meter.charge(Kind::Stt, self.name(), LOCAL);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         self.hear(speech).boxed()

@@ -111,7 +111,8 @@ impl FromStr for Month {
     type Err = BadMonth;
 
     fn from_str(text: &str) -> Result<Month, BadMonth> {
-        let digits = text.bytes().enumerate().all(|(at, b)| if at == 4 { b == b'-' } else { b.is_ascii_digit() });
+        let digits =
+            text.bytes().enumerate().all(|(at, b)| if at == 4 { b == b'-' } else { b.is_ascii_digit() });
         if text.len() != 7 || !digits {
             return Err(BadMonth);
         }
@@ -157,7 +158,10 @@ mod tests {
     #[test]
     fn a_month_has_its_days_and_its_end() {
         let february = month("2028-02");
-        assert_eq!((february.first_day().to_string(), february.last_day().to_string()), ("2028-02-01".into(), "2028-02-29".into()));
+        assert_eq!(
+            (february.first_day().to_string(), february.last_day().to_string()),
+            ("2028-02-01".into(), "2028-02-29".into())
+        );
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a moment");
         assert_eq!(Month::of(at("2028-02-29T23:59:59.999Z")), february);
         assert!(!february.is_over(at("2028-02-29T23:59:59.999Z")));
@@ -167,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_no_month_is_told() {
-        for text in ["", "2026", "2026-13", "2026-00", "2026-1", "26-11", "2026-11-01", "+026-11", "2026-1é"] {
+        for text in ["", "2026", "2026-13", "2026-00", "2026-1", "26-11", "2026-11-01", "+026-11", "2026-1é"]
+        {
             assert_eq!(text.parse::<Month>(), Err(BadMonth), "{text}");
         }
     }

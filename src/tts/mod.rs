@@ -37,12 +37,8 @@ pub trait Tts: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Starts an utterance. Dropping the stream cancels what is left of it. What it takes is told to the meter.
-    fn speak(
-        &self,
-        text: Arc<str>,
-        voice: Voice,
-        meter: Meter,
-    ) -> BoxFuture<'_, Result<Pieces, EngineError>>;
+    fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)
+    -> BoxFuture<'_, Result<Pieces, EngineError>>;
 
     /// Tries itself out, at no cost, and says in a few words what was proven.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

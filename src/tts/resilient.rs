@@ -41,10 +41,8 @@ impl Tts for Resilient {
             if text.trim().is_empty() {
                 return Ok(stream::empty().boxed());
             }
-            let answer = self
-                .policy
-                .stream(|| self.engine.speak(text.clone(), voice.clone(), meter.clone()))
-                .await;
+            let answer =
+                self.policy.stream(|| self.engine.speak(text.clone(), voice.clone(), meter.clone())).await;
             match (&self.fallback, answer) {
                 // A voice's name means nothing to another engine.
                 (Some(fallback), Err(_)) => fallback.speak(text, Voice { name: None, ..voice }, meter).await,

@@ -9,6 +9,7 @@ mod extract;
 mod limits;
 mod problem;
 mod tenants;
+mod usage;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use uuid::Uuid;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
+use crate::billing::Billing;
 use crate::store::Store;
 
 /// What the handlers share.
@@ -33,6 +35,7 @@ use crate::store::Store;
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
+    pub billing: Arc<Billing>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -45,7 +48,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) = OpenApiRouter::new().merge(tenants::router()).split_for_parts();
+    let (router, document) =
+        OpenApiRouter::new().merge(tenants::router()).merge(usage::router()).split_for_parts();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))
