@@ -39,7 +39,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 /// # Errors
 /// What keeps it from starting: the database, the engines' settings, an address that is taken.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let store = open_store(&config).await?;
+    let store = open_store(&config).await?.with_plans(config.plans.clone());
     let ledger = Ledger::new(store.clone(), LEDGER);
     let state = state::connect(&config.state).await?;
     let cast = Arc::new(Cast::new(&config)?);
@@ -63,7 +63,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let routing = Routing::new(store.clone(), &config.routing);
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
-    let switchboard = Switchboard::new(house, routing, casting, config.calls.clone());
+    let switchboard = Switchboard::new(house, routing, casting, config.calls.clone(), config.plans.clone());
 
     let stop = CancellationToken::new();
     let health = Arc::new(Vitals {
@@ -76,6 +76,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         store: store.clone(),
         limits: Arc::new(Limits::new(&config.admin.limits)),
         receivers: Guard::new(&config.webhooks),
+        billing: Arc::new(config.billing()),
     };
     let (api, _) = admin::api::router(desk);
     let admin = admin::Server::bind(config.admin.bind, health, metrics, api).await?;

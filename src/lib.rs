@@ -4,6 +4,7 @@
 //! import; `tests/tidy.rs` holds them to it.
 
 pub mod audio;
+pub mod billing;
 pub mod rtp;
 pub mod tenancy;
 pub mod turn;

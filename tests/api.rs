@@ -3,6 +3,7 @@
 mod bureau;
 mod isolation;
 mod tenants;
+mod usage;
 mod webhooks;
 
 /// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].

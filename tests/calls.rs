@@ -38,6 +38,14 @@ impl Office {
         Some(Office { house, main })
     }
 
+    /// One whose daemon is not open yet, and whose tenants have so many minutes a month.
+    fn of_starters(minutes: u32) -> Option<Office> {
+        let mut house = House::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+        house.set("VCA__PLANS__STARTER__MINUTES_PER_MONTH", &minutes.to_string());
+        let main = house.office.tenant("main", MAIN, None, local_agent());
+        Some(Office { house, main })
+    }
+
     fn call(&self, to: &str, codec: Codec, script: Vec<Step>) -> Report {
         phone::call(&self.asterisk, Plan::new(to, codec, script))
     }
@@ -123,6 +131,31 @@ fn a_refused_call_of_a_known_tenant_is_on_record() {
     assert_eq!(call.status, CallStatus::Refused);
     assert_eq!(call.disposition.as_deref(), Some("refused_tenant_suspended"));
     assert_eq!((call.hangup_cause, call.answered_at, turns.len()), (Some(21), None, 0));
+}
+
+#[test]
+fn a_tenant_whose_minutes_are_used_up_is_refused_and_others_are_not() {
+    let Some(mut house) = Office::of_starters(1) else { return };
+    let other = house.office.tenant("other", "+49305550107", None, local_agent());
+    house.office.talked(house.main, 60);
+    house.house.open();
+    assert_eq!(house.call(MAIN, Codec::Ulaw, vec![]).status, Some(403));
+    let (call, _) = house.last_call(house.main);
+    assert_eq!((call.status, call.hangup_cause), (CallStatus::Refused, Some(21)));
+    assert_eq!(call.disposition.as_deref(), Some("refused_quota_reached"));
+    assert_eq!(house.metric("vca_refusals_total", &["reason=\"refused_quota_reached\""]), Some(1.0));
+    house.office.talked(other, 59);
+    let report = house.call("+49305550107", Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
+    assert_eq!(
+        report.status,
+        Some(200),
+        "one second is left, and a call under way is not cut\n{}",
+        house.log()
+    );
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+    let (call, _) = house.last_call(other);
+    assert_eq!(call.disposition.as_deref(), Some("caller_hung_up"));
+    assert_eq!(house.call("+49305550107", Codec::Ulaw, vec![]).status, Some(403), "now it is used up");
 }
 
 #[test]

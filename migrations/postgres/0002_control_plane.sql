@@ -33,6 +33,9 @@ INSERT INTO ai_profile_versions
 SELECT tenant_id, id, 1, name, role, system_prompt, settings, 'migration', created_at FROM ai_profiles;
 
 ALTER TABLE calls ADD COLUMN ai_profile_version BIGINT;
+-- What counts of a call that has ended: whole seconds from its answer, and turns in which the caller said something.
+ALTER TABLE calls ADD COLUMN billed_seconds BIGINT CHECK (billed_seconds >= 0);
+ALTER TABLE calls ADD COLUMN billed_turns BIGINT CHECK (billed_turns >= 0);
 CREATE INDEX calls_started ON calls (tenant_id, started_at);
 CREATE INDEX calls_number ON calls (tenant_id, phone_number_id, id);
 CREATE INDEX calls_profile ON calls (tenant_id, ai_profile_id, id);
@@ -61,7 +64,7 @@ CREATE TABLE call_usage (
     FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id)
 );
 
--- Sums of a month (UTC, its first day), kept up with every call that ends: admission reads one row.
+-- Sums of a month (UTC, as `2026-11`) over answered calls, kept up with every call that ends: admission reads one row.
 CREATE TABLE usage_months (
     tenant_id UUID NOT NULL REFERENCES tenants (id),
     month TEXT NOT NULL,
@@ -69,6 +72,18 @@ CREATE TABLE usage_months (
     seconds BIGINT NOT NULL,
     turns BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, month)
+);
+
+-- The same of what calls took of engines: a month's statement reads a dozen rows, however many calls there were.
+CREATE TABLE usage_month_engines (
+    tenant_id UUID NOT NULL REFERENCES tenants (id),
+    month TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    model TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    quantity BIGINT NOT NULL CHECK (quantity >= 0),
+    PRIMARY KEY (tenant_id, month, kind, engine, model, unit)
 );
 
 CREATE TABLE api_keys (
@@ -188,7 +203,7 @@ DECLARE
 BEGIN
     FOREACH kept IN ARRAY ARRAY[
         'phone_numbers', 'ai_profiles', 'ai_profile_versions', 'calls', 'call_turns', 'announced_calls',
-        'call_usage', 'usage_months', 'api_keys', 'audit_log', 'webhooks', 'webhook_events',
+        'call_usage', 'usage_months', 'usage_month_engines', 'api_keys', 'audit_log', 'webhooks', 'webhook_events',
         'webhook_deliveries', 'call_feedback', 'retention'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', kept);

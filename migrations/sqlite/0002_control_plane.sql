@@ -32,6 +32,9 @@ INSERT INTO ai_profile_versions
 SELECT tenant_id, id, 1, name, role, system_prompt, settings, 'migration', created_at FROM ai_profiles;
 
 ALTER TABLE calls ADD COLUMN ai_profile_version INTEGER;
+-- What counts of a call that has ended: whole seconds from its answer, and turns in which the caller said something.
+ALTER TABLE calls ADD COLUMN billed_seconds INTEGER CHECK (billed_seconds >= 0);
+ALTER TABLE calls ADD COLUMN billed_turns INTEGER CHECK (billed_turns >= 0);
 CREATE INDEX calls_started ON calls (tenant_id, started_at);
 CREATE INDEX calls_number ON calls (tenant_id, phone_number_id, id);
 CREATE INDEX calls_profile ON calls (tenant_id, ai_profile_id, id);
@@ -60,7 +63,7 @@ CREATE TABLE call_usage (
     FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id)
 ) STRICT;
 
--- Sums of a month (UTC, its first day), kept up with every call that ends: admission reads one row.
+-- Sums of a month (UTC, as `2026-11`) over answered calls, kept up with every call that ends: admission reads one row.
 CREATE TABLE usage_months (
     tenant_id BLOB NOT NULL REFERENCES tenants (id),
     month TEXT NOT NULL,
@@ -68,6 +71,18 @@ CREATE TABLE usage_months (
     seconds INTEGER NOT NULL,
     turns INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, month)
+) STRICT;
+
+-- The same of what calls took of engines: a month's statement reads a dozen rows, however many calls there were.
+CREATE TABLE usage_month_engines (
+    tenant_id BLOB NOT NULL REFERENCES tenants (id),
+    month TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    model TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    quantity INTEGER NOT NULL CHECK (quantity >= 0),
+    PRIMARY KEY (tenant_id, month, kind, engine, model, unit)
 ) STRICT;
 
 CREATE TABLE api_keys (

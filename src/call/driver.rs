@@ -19,7 +19,9 @@ use super::wire::{Fact, Wire};
 use super::{Admitted, Agent, House, Mail, Ring};
 use crate::ari::Reason;
 use crate::ari::bridging::{End, Input as Wired};
-use crate::llm::{Llm, Message, Prompt, Role};
+use crate::engine::EngineError;
+use crate::engine::usage::Meter;
+use crate::llm::{Deltas, Message, Prompt, Role};
 use crate::media::{Event as Heard, Line as UdpLine, Port};
 use crate::state::ConversationState;
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
@@ -105,6 +107,8 @@ struct Task {
     /// What the conversation will need, until Asterisk has answered.
     prospect: Option<Prospect>,
     talk: Option<Talk>,
+    /// What the call takes of engines.
+    meter: Meter,
     /// How far the conversation is, for its state to be saved.
     progress: watch::Sender<(u32, serde_json::Value)>,
     /// When the caller is hung up, after the last words.
@@ -151,6 +155,7 @@ impl Task {
             refusal: None,
             prospect: None,
             talk: None,
+            meter: Meter::default(),
             progress: watch::Sender::default(),
             hang_up: None,
             done: false,
@@ -331,7 +336,7 @@ impl Task {
         let wording = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
         let mut turn = Turn::new(agent.manners.clone()).with_wording(wording.collect::<Vec<_>>());
         turn.handle(Instant::now(), Input::Answered);
-        let voice = Voice::new(agent.clone(), self.house.spoken.clone(), format.rate());
+        let voice = Voice::new(agent.clone(), self.house.spoken.clone(), self.meter.clone(), format.rate());
         self.talk = Some(Talk { turn, agent, port, ears: Ears::new(format.rate()), voice, ending: None });
     }
 
@@ -370,7 +375,7 @@ impl Task {
             error!(%failure, "the call broke off");
         }
         if let Some(log) = &mut self.log {
-            log.ended(verdict, media, now);
+            log.ended(verdict, media, &self.meter, now);
         }
     }
 
@@ -382,16 +387,20 @@ impl Task {
                 talk.ears.fetch(&mut talk.port);
                 let clip = talk.ears.between(from, to);
                 let (stt, hints) = (talk.agent.engines.stt.clone(), talk.agent.hints.clone());
+                let meter = self.meter.clone();
                 self.hands.start_for(turn, |reports| async move {
-                    let result = stt.transcribe(clip, hints).await;
+                    let result = stt.transcribe(clip, hints, meter).await;
                     drop(reports.send(Work::Words { listen, result }).await);
                 });
             }
             Output::Ask { turn, history } => {
                 let prompt =
                     Prompt { system: talk.agent.system_prompt.clone(), messages: messages(&history) };
-                let llm = talk.agent.engines.llm.clone();
-                self.hands.start_for(turn, |reports| ask(llm, prompt, turn, reports));
+                let (llm, meter) = (talk.agent.engines.llm.clone(), self.meter.clone());
+                self.hands.start_for(turn, |reports| async move {
+                    let deltas = llm.reply(prompt, meter).await;
+                    pass_on(deltas, turn, reports).await;
+                });
             }
             Output::Cancel { turn } => {
                 self.hands.cancel(turn);
@@ -486,10 +495,10 @@ fn messages(history: &[Line]) -> Vec<Message> {
     history.iter().map(message).collect()
 }
 
-/// Asks the model and reports the reply as it comes.
-async fn ask(llm: Arc<dyn Llm>, prompt: Prompt, turn: TurnId, reports: mpsc::Sender<Work>) {
+/// Reports a reply as it comes.
+async fn pass_on(deltas: Result<Deltas, EngineError>, turn: TurnId, reports: mpsc::Sender<Work>) {
     let report = async |delta| reports.send(Work::Reply { turn, delta }).await.is_ok();
-    let mut deltas = match llm.reply(prompt).await {
+    let mut deltas = match deltas {
         Ok(deltas) => deltas,
         Err(error) => {
             report(Some(Err(error))).await;

@@ -15,6 +15,8 @@ pub enum Refusal {
     TenantDeleted,
     /// The tenant has no default profile, or it asks for an engine that there is not.
     NoAgent,
+    /// The tenant's minutes of this month are used up.
+    QuotaReached,
     /// The tenant has as many calls as it may.
     TenantBusy,
     /// The daemon has as many calls as it may.
@@ -32,7 +34,8 @@ impl Refusal {
             Refusal::UnknownNumber | Refusal::NumberInactive | Refusal::TenantDeleted => {
                 Reason::UnallocatedNumber
             }
-            Refusal::TenantSuspended => Reason::Rejected,
+            // Not a cause upon which a network tries elsewhere, or again.
+            Refusal::TenantSuspended | Refusal::QuotaReached => Reason::Rejected,
             Refusal::TenantBusy => Reason::Busy,
             Refusal::Full => Reason::NoCircuit,
             Refusal::NoAgent | Refusal::Draining | Refusal::NoDatabase => Reason::Congestion,
@@ -47,6 +50,7 @@ impl Refusal {
             Refusal::TenantSuspended => "refused_tenant_suspended",
             Refusal::TenantDeleted => "refused_tenant_deleted",
             Refusal::NoAgent => "refused_no_agent",
+            Refusal::QuotaReached => "refused_quota_reached",
             Refusal::TenantBusy => "refused_tenant_busy",
             Refusal::Full => "refused_full",
             Refusal::Draining => "refused_draining",

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use crate::audio::resample::{Stream, convert};
 use crate::audio::{Clip, first_sound};
 use crate::engine::EngineError;
+use crate::engine::usage::Meter;
 use crate::tts::{Tts, Voice};
 use crate::turn::Phrase;
 
@@ -126,7 +127,7 @@ impl Spoken {
         self.clips().get(&key).cloned()
     }
 
-    /// Speaks the text for each of `rates` and keeps it.
+    /// Speaks the text for each of `rates` and keeps it, at nobody's charge.
     pub async fn prepare(
         &self,
         tts: &dyn Tts,
@@ -163,7 +164,7 @@ impl Spoken {
 }
 
 async fn speak_whole(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Result<Clip, EngineError> {
-    let mut pieces = tts.speak(text.clone(), voice.clone()).await?;
+    let mut pieces = tts.speak(text.clone(), voice.clone(), Meter::default()).await?;
     let mut whole: Option<(u32, Vec<i16>)> = None;
     while let Some(piece) = pieces.next().await {
         let piece = piece?;

@@ -4,9 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::ending::Verdict;
+use crate::engine::retry::Kind;
+use crate::engine::usage::{Meter, Unit};
 use crate::media::Report;
 use crate::store::{Entry, Ledger};
-use crate::tenancy::{Call, CallStatus, CallTurn};
+use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, UsageUnit};
 use crate::turn::{Line, Record, Speaker};
 
 /// The record of one call. Every change goes to the ledger at once.
@@ -45,7 +47,7 @@ impl Log {
         }));
     }
 
-    pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, at: DateTime<Utc>) {
+    pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, meter: &Meter, at: DateTime<Utc>) {
         let call = &mut self.call;
         call.status = verdict.status;
         call.ended_by = Some(verdict.ended_by);
@@ -53,13 +55,35 @@ impl Log {
         call.hangup_cause = Some(verdict.cause);
         call.ended_at = Some(at);
         call.media = media.and_then(|report| serde_json::to_value(report).ok());
-        self.ledger.record(Entry::Update(call.clone()));
+        self.ledger.record(Entry::End(call.clone(), engine_use(meter)));
     }
 
     /// How long the call has lasted, from its first ring.
     pub fn lasted(&self, now: DateTime<Utc>) -> TimeDelta {
         now - self.call.started_at
     }
+}
+
+/// What the call has taken of engines, as it is kept.
+fn engine_use(meter: &Meter) -> Vec<EngineUse> {
+    let taken = meter.total().into_iter().map(|(item, quantity)| EngineUse {
+        kind: match item.kind {
+            Kind::Stt => EngineKind::Stt,
+            Kind::Llm => EngineKind::Llm,
+            Kind::Tts => EngineKind::Tts,
+        },
+        engine: item.engine.to_owned(),
+        model: item.model.to_string(),
+        unit: match item.unit {
+            Unit::Requests => UsageUnit::Requests,
+            Unit::AudioMs => UsageUnit::AudioMs,
+            Unit::Characters => UsageUnit::Characters,
+            Unit::InputTokens => UsageUnit::InputTokens,
+            Unit::OutputTokens => UsageUnit::OutputTokens,
+        },
+        quantity,
+    });
+    taken.collect()
 }
 
 /// A conversation as its state is kept.

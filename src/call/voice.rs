@@ -10,8 +10,10 @@ use tokio::sync::mpsc;
 use super::agent::Agent;
 use super::hands::{Hands, Sound, Work};
 use super::phrases::{Fitting, Spoken};
+use crate::engine::EngineError;
+use crate::engine::usage::Meter;
 use crate::media::{Port, SpeechTag};
-use crate::tts::{Tts, Voice as Speaker};
+use crate::tts::Pieces;
 use crate::turn::{Phrase, Say, SpeechId, TurnId};
 
 /// Utterances that are synthesised at once: the one that is due, and the next.
@@ -20,6 +22,8 @@ const AHEAD: usize = 2;
 pub struct Voice {
     agent: Arc<Agent>,
     spoken: Arc<Spoken>,
+    /// What was spoken ahead is not on it: it was not spoken for this call.
+    meter: Meter,
     rate: u32,
     /// In the order in which they are heard.
     queue: VecDeque<Utterance>,
@@ -48,8 +52,8 @@ enum State {
 }
 
 impl Voice {
-    pub fn new(agent: Arc<Agent>, spoken: Arc<Spoken>, rate: u32) -> Voice {
-        Voice { agent, spoken, rate, queue: VecDeque::new(), fed: VecDeque::new() }
+    pub fn new(agent: Arc<Agent>, spoken: Arc<Spoken>, meter: Meter, rate: u32) -> Voice {
+        Voice { agent, spoken, meter, rate, queue: VecDeque::new(), fed: VecDeque::new() }
     }
 
     /// Takes an utterance behind all others, or ahead of what has not begun when it is a filler. A filler that
@@ -168,7 +172,7 @@ impl Voice {
     }
 
     fn start_synthesis(&mut self, hands: &mut Hands) {
-        let Voice { agent, spoken, rate, queue, .. } = self;
+        let Voice { agent, spoken, meter, rate, queue, .. } = self;
         let busy = queue.iter().filter(|utterance| utterance.state == State::Speaking).count();
         let waiting = queue.iter_mut().filter(|utterance| utterance.state == State::Waiting);
         for utterance in waiting.take(AHEAD.saturating_sub(busy)) {
@@ -181,23 +185,24 @@ impl Voice {
             }
             utterance.state = State::Speaking;
             let (speech, text, rate) = (utterance.speech, utterance.text.clone(), *rate);
-            let (tts, voice) = (agent.engines.tts.clone(), agent.voice.clone());
-            hands.start_for(utterance.turn, |reports| speak(tts, text, voice, rate, speech, reports));
+            let (tts, voice, meter) = (agent.engines.tts.clone(), agent.voice.clone(), meter.clone());
+            hands.start_for(utterance.turn, |reports| async move {
+                let pieces = tts.speak(text, voice, meter).await;
+                speak(pieces, rate, speech, reports).await;
+            });
         }
     }
 }
 
-/// Synthesises an utterance and reports its samples as they come.
+/// Reports an utterance's samples as they come.
 async fn speak(
-    tts: Arc<dyn Tts>,
-    text: Arc<str>,
-    voice: Speaker,
+    pieces: Result<Pieces, EngineError>,
     rate: u32,
     speech: SpeechId,
     reports: mpsc::Sender<Work>,
 ) {
     let report = async |sound| reports.send(Work::Sound { speech, sound }).await.is_ok();
-    let mut pieces = match tts.speak(text, voice).await {
+    let mut pieces = match pieces {
         Ok(pieces) => pieces,
         Err(error) => {
             report(Sound::Failed(error)).await;

@@ -14,6 +14,7 @@ mod serve;
 mod settings;
 mod table;
 mod tenant;
+mod usage;
 mod webhook;
 
 #[cfg(test)]
@@ -82,6 +83,8 @@ enum Command {
     /// Webhooks: where tenants are told of what happens.
     #[command(subcommand)]
     Webhook(webhook::Command),
+    /// What tenants have taken, what it costs, and where their quotas stand.
+    Usage(usage::Command),
     /// Find out what is wrong, and what to do about it.
     Doctor,
 }
@@ -111,6 +114,10 @@ impl Cli {
             Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Webhook(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
+            }
+            Command::Usage(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
             }

@@ -37,6 +37,7 @@ impl Desk {
             Command::Call(command) => command.run(&self.store, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Webhook(command) => command.run(&self.store, &self.config, &mut output).await?,
+            Command::Usage(command) => command.run(&self.store, &self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
         }
         drop(output);
@@ -213,14 +214,8 @@ async fn settings_that_cannot_work_are_refused() {
     assert_eq!(desk.json(&["profile", "list"]).await, serde_json::json!([]));
 }
 
-#[tokio::test]
-async fn a_call_is_shown_with_its_transcript() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    let number = desk.json(&["number", "show", "+15550100"]).await;
-    let number: PhoneNumber = serde_json::from_value(number).expect("a number");
-    let started_at = Utc::now();
-    let call = Call {
+fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
+    Call {
         id: CallId::new(),
         tenant_id: number.tenant_id,
         phone_number_id: number.id,
@@ -238,7 +233,17 @@ async fn a_call_is_shown_with_its_transcript() {
         ended_at: Some(started_at + TimeDelta::seconds(75)),
         codec: Some("ulaw".into()),
         media: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_shown_with_its_transcript() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let number = desk.json(&["number", "show", "+15550100"]).await;
+    let number: PhoneNumber = serde_json::from_value(number).expect("a number");
+    let started_at = Utc::now();
+    let call = completed(&number, started_at);
     let turn = CallTurn {
         call_id: call.id,
         tenant_id: call.tenant_id,
@@ -270,6 +275,55 @@ async fn a_call_is_shown_with_its_transcript() {
     let list = desk.text(&["call", "list", "--limit", "1"]).await;
     assert!(list.contains("+15550123  +15550100  completed  completed  caller    1:15"), "{list}");
     assert_eq!(desk.json(&["call", "list", "--before", &id]).await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn usage_is_shown_with_a_bar_and_a_statement_is_made_out() {
+    let mut desk = Desk::new().await;
+    desk.acme().await;
+    desk.config.plans.starter.minutes_per_month = Some(5);
+    desk.config.prices.call_minute = 20_000;
+    let number = desk.json(&["number", "show", "+15550100"]).await;
+    let number: PhoneNumber = serde_json::from_value(number).expect("a number");
+    let answered_at: chrono::DateTime<Utc> = "2026-10-05T10:00:00Z".parse().expect("a moment");
+    let call = Call {
+        answered_at: Some(answered_at),
+        ended_at: Some(answered_at + TimeDelta::seconds(213)),
+        ..completed(&number, answered_at)
+    };
+    let engine = EngineUse {
+        kind: EngineKind::Tts,
+        engine: "espeak".into(),
+        model: "local".into(),
+        unit: UsageUnit::Characters,
+        quantity: 40,
+    };
+    desk.store.scope(call.tenant_id).end_call(&call, &[engine]).await.expect("a record");
+
+    let shown = desk.text(&["usage", "show", "Acme", "--month", "2026-10"]).await;
+    for part in [
+        "talked  3:33 min\n",
+        "quota   [#######---] 71 % of 5 min\n",
+        "cost    0.071000 EUR\n",
+        "tts espeak local  40 ",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+    let list = desk.text(&["usage", "list", "--month", "2026-10"]).await;
+    assert!(list.contains("Acme    starter  1      3:33 min  0      [#######---] 71 % of 5 min"), "{list}");
+    let statement = ["usage", "statement", "Acme", "--month", "2026-10"];
+    let text = desk.text(&statement).await;
+    assert!(text.starts_with("Acme, 2026-10\n") && text.contains("total  0.071000 EUR"), "{text}");
+    let json = desk.json(&statement).await;
+    assert_eq!((&json["total_micros"], &json["is_final"]), (&71_000.into(), &true.into()));
+    let csv = desk.text(&[&statement[..], &["--csv"]].concat()).await;
+    assert!(
+        csv.starts_with("tenant_id,tenant,month,") && csv.contains(",call_time,,,,seconds,213,"),
+        "{csv}"
+    );
+    let now = desk.text(&["usage", "show", "Acme"]).await;
+    assert!(now.contains("(so far)") && now.contains("[----------] 0 % of 5 min"), "{now}");
+    assert_eq!(desk.code(&["usage", "show", "Nobody"]).await, 66);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::extract::Sources;
 use super::fault::Fault;
 use super::{Admin, Config, Log, Need};
+use crate::billing::{Plans, Prices};
 use crate::{ari, media, state, store, switchboard, turn as conversation, webhooks};
 
 /// A value that cannot work, wherever it came from.
@@ -31,6 +32,7 @@ impl Complaint {
 pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
     let mut found = database(&config.database);
     found.extend(log(&config.log));
+    found.extend(billing(config));
     if need == Need::All {
         found.extend(ari(&config.ari));
         found.extend(media(&config.media, &config.calls));
@@ -237,6 +239,33 @@ fn webhooks(settings: &webhooks::Settings) -> Vec<Complaint> {
         ("webhooks.keep_days", settings.keep_days == 0),
         ("webhooks.disable_after_days", settings.disable_after_days == 0),
     ])
+}
+
+fn billing(config: &Config) -> Vec<Complaint> {
+    let Plans { starter, growth, custom } = &config.plans;
+    let mut found = zeros(&[
+        ("plans.starter.concurrent_calls", starter.concurrent_calls == Some(0)),
+        ("plans.growth.concurrent_calls", growth.concurrent_calls == Some(0)),
+        ("plans.custom.concurrent_calls", custom.concurrent_calls == Some(0)),
+    ]);
+    let Prices { currency, engines, .. } = &config.prices;
+    if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
+        let problem = format!("{currency:?} is no currency");
+        found.push(Complaint::new(
+            "prices.currency",
+            problem,
+            "write its three letters (ISO 4217), as in EUR",
+        ));
+    }
+    if let Some(price) = engines.iter().find(|price| price.per == 0) {
+        let problem = format!("the price of {} {} is for 0 of them", price.engine, price.unit);
+        found.push(Complaint::new("prices.engines", problem, "set per to 1 or more"));
+    }
+    if let Some(price) = config.prices.doubled() {
+        let problem = format!("{} {} {} has two prices", price.engine, price.model, price.unit);
+        found.push(Complaint::new("prices.engines", problem, "leave one"));
+    }
+    found
 }
 
 fn admin(settings: &Admin) -> Option<Complaint> {

@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use serde::Deserialize;
 
+use crate::billing::Billing;
 use crate::engines::Engines;
-use crate::{ari, engine, engines, media, state, store, switchboard, turn, webhooks};
+use crate::{ari, billing, engine, engines, media, state, store, switchboard, turn, webhooks};
 use environment::Variables;
 use file::File;
 
@@ -54,6 +55,9 @@ pub struct Config {
     pub tts: engines::TtsSettings,
     pub calls: switchboard::Settings,
     pub webhooks: webhooks::Settings,
+    /// This and the next make up the billing. See [`Config::billing`].
+    pub plans: billing::Plans,
+    pub prices: billing::Prices,
     pub admin: Admin,
     pub log: Log,
 }
@@ -62,6 +66,11 @@ impl Config {
     /// The defaults of a conversation, before a profile changes them.
     pub fn turn_settings(&self) -> turn::Settings {
         turn::Settings::default().with(&self.turn)
+    }
+
+    /// What things cost, and what each plan has.
+    pub fn billing(&self) -> Billing {
+        Billing { prices: self.prices.clone(), plans: self.plans.clone() }
     }
 
     /// What the registry of engines is built from.

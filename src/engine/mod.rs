@@ -1,11 +1,12 @@
 //! What every speech or language engine has in common: how it fails, how it is retried, how a local
-//! program is run, and the HTTP endpoint of an OpenAI-compatible vendor.
+//! program is run, what was taken of it, and the HTTP endpoint of an OpenAI-compatible vendor.
 //!
 //! It knows nothing of calls or turns: an engine answers one question and forgets it.
 
 pub mod openai;
 pub mod process;
 pub mod retry;
+pub mod usage;
 pub mod wav;
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Default for Settings {
 }
 
 /// What an engine is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Stt,
     Llm,

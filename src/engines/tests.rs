@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::audio::{Clip, resample};
+use crate::engine::usage::Meter;
 use crate::llm::{Message, Prompt, Role};
 use crate::stt::Hints;
 use crate::tts::Voice;
@@ -30,7 +31,8 @@ fn faults(toml: &str) -> Vec<String> {
 /// A text spoken by an engine, and how soon the first of it came.
 async fn spoken(tts: &dyn Tts, text: &str, voice: Voice) -> (Clip, Duration) {
     let begun = Instant::now();
-    let mut pieces = tts.speak(text.into(), voice).await.unwrap_or_else(|e| panic!("{text}: {e}"));
+    let mut pieces =
+        tts.speak(text.into(), voice, Meter::default()).await.unwrap_or_else(|e| panic!("{text}: {e}"));
     let (mut rate, mut samples, mut first) = (0, Vec::new(), None);
     while let Some(clip) = pieces.next().await {
         let clip = clip.unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -94,11 +96,15 @@ async fn local_engines_hold_a_conversation() {
     let (tts, stt, llm) = (tts.expect("flite"), stt.expect("pocketsphinx"), llm.expect("scripted"));
     let (question, _) = spoken(&*tts, "What are your opening hours?", Voice::default()).await;
     let narrow = resample::convert(&question, 8_000);
-    let words = stt.transcribe(narrow, Hints::default()).await.expect("words");
+    let words = stt.transcribe(narrow, Hints::default(), Meter::default()).await.expect("words");
     assert_eq!(words, "what are your opening hours");
     let messages = vec![Message { role: Role::Caller, text: words }];
-    let reply: Vec<_> =
-        llm.reply(Prompt { system: "".into(), messages }).await.expect("a reply").collect().await;
+    let reply: Vec<_> = llm
+        .reply(Prompt { system: "".into(), messages }, Meter::default())
+        .await
+        .expect("a reply")
+        .collect()
+        .await;
     let reply: String = reply.into_iter().map(|word| word.expect("a word")).collect();
     assert!(reply.contains("nine to five"), "{reply}");
 }
@@ -130,7 +136,7 @@ async fn a_grammar_is_understood_at_telephone_rate() {
                 let clip = resample::convert(&spoken(&*tts, phrase, voice).await.0, rate);
                 heard += clip.duration();
                 let begun = Instant::now();
-                let words = stt.transcribe(clip, Hints::default()).await.expect("words");
+                let words = stt.transcribe(clip, Hints::default(), Meter::default()).await.expect("words");
                 took += begun.elapsed();
                 if words != phrase {
                     misheard.push((phrase, words));
@@ -146,7 +152,8 @@ async fn a_grammar_is_understood_at_telephone_rate() {
 async fn silence_has_no_words() {
     let stt = engines("").stt(None).expect("pocketsphinx");
     for samples in [0, 1, 80, 8_000] {
-        let words = stt.transcribe(Clip::new(8_000, vec![0; samples]), Hints::default()).await;
+        let words =
+            stt.transcribe(Clip::new(8_000, vec![0; samples]), Hints::default(), Meter::default()).await;
         assert_eq!(words.as_deref(), Ok(""), "{samples} samples");
     }
 }
@@ -171,7 +178,9 @@ async fn local_voices_speak_languages_and_long_texts() {
 async fn an_unknown_voice_is_permanent() {
     let espeak = engines("").tts(Some("espeak")).expect("espeak");
     let voice = Voice { name: Some("nobody".into()), language: None };
-    let Err(error) = espeak.speak("Hello.".into(), voice).await else { panic!("nobody spoke") };
+    let Err(error) = espeak.speak("Hello.".into(), voice, Meter::default()).await else {
+        panic!("nobody spoke")
+    };
     assert!(!error.worth_retrying() && error.to_string().contains("voice"), "{error}");
 }
 

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::engine::EngineError;
+use crate::engine::usage::Meter;
 
 pub use resilient::Resilient;
 
@@ -45,8 +46,8 @@ pub trait Llm: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &'static str;
 
-    /// Starts a reply. Dropping the stream cancels what is left of it.
-    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>>;
+    /// Starts a reply. Dropping the stream cancels what is left of it. What it takes is told to the meter.
+    fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>>;
 
     /// Tries itself out, at no cost, and says in a few words what was proven.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

@@ -1,7 +1,11 @@
 //! Replies by OpenAI, or by a server that speaks its API, streamed.
 //!
 //! <https://platform.openai.com/docs/api-reference/chat/streaming>. Servers differ in the details, so
-//! whatever carries no text is passed over.
+//! whatever carries neither text nor usage is passed over.
+//!
+//! What a reply takes is what the server says in the end
+//! (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>); of one that does not
+//! say, or is cut off before, tokens are estimated from its characters.
 
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
@@ -12,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::{Deltas, Llm, Prompt, Role};
 use crate::engine::EngineError;
 use crate::engine::openai::{Endpoint, message};
+use crate::engine::retry::Kind;
+use crate::engine::usage::{Charge, Meter, Unit, characters, estimated_tokens};
 
 /// The most bytes that a reply may have: far beyond what is said in a call, and an end to a server
 /// that never ends a line.
@@ -26,13 +32,18 @@ pub struct Settings {
     pub max_tokens: u32,
     /// 0.0 to 2.0; the vendor's own when absent, as it is by default.
     pub temperature: Option<f32>,
+    /// Ask the server what a reply has taken. Without it tokens are estimated: for servers that refuse the
+    /// question. True by default.
+    pub include_usage: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { model: "gpt-4".into(), max_tokens: 150, temperature: None }
+        Settings { model: "gpt-4".into(), max_tokens: 150, temperature: None, include_usage: true }
     }
 }
+
+const NAME: &str = "openai";
 
 pub struct OpenAi {
     endpoint: Endpoint,
@@ -44,11 +55,14 @@ impl OpenAi {
         OpenAi { endpoint, settings }
     }
 
-    async fn ask(&self, prompt: Prompt) -> Result<Deltas, EngineError> {
+    async fn ask(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
         let request = self.endpoint.post("/chat/completions").json(&self.question(&prompt));
-        let response = self.endpoint.send(request).await?;
+        let mut charge = meter.charge(Kind::Llm, NAME, &self.settings.model);
+        charge.set(Unit::InputTokens, estimated_tokens(length(&prompt)));
+        let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
         let endpoint = self.endpoint.clone();
-        Ok(deltas(response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)))))
+        let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
+        Ok(deltas(body, Tally { charge, said: 0, is_told: false }))
     }
 
     fn question<'a>(&'a self, prompt: &'a Prompt) -> Question<'a> {
@@ -65,6 +79,7 @@ impl OpenAi {
             max_tokens: self.settings.max_tokens,
             temperature: self.settings.temperature,
             stream: true,
+            stream_options: self.settings.include_usage.then_some(StreamOptions { include_usage: true }),
             messages: std::iter::once(system).chain(said).collect(),
         }
     }
@@ -72,11 +87,11 @@ impl OpenAi {
 
 impl Llm for OpenAi {
     fn name(&self) -> &'static str {
-        "openai"
+        NAME
     }
 
-    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>> {
-        self.ask(prompt).boxed()
+    fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+        self.ask(prompt, meter).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
@@ -91,7 +106,14 @@ struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f32>,
     stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     messages: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -105,6 +127,44 @@ struct Chunk {
     #[serde(default)]
     choices: Vec<Choice>,
     error: Option<serde_json::Value>,
+    usage: Option<serde_json::Value>,
+}
+
+/// What the server says that a reply has taken so far; the last word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    #[serde(default)]
+    completion_tokens: u64,
+}
+
+/// What a reply takes: as the server says, or else estimated from what came.
+struct Tally {
+    charge: Charge,
+    /// Characters that came.
+    said: u64,
+    /// The server has said it.
+    is_told: bool,
+}
+
+impl Tally {
+    fn heard(&mut self, text: &str) {
+        self.said += characters(text);
+        if !self.is_told {
+            self.charge.set(Unit::OutputTokens, estimated_tokens(self.said));
+        }
+    }
+
+    fn told(&mut self, usage: Usage) {
+        self.is_told = true;
+        self.charge.set(Unit::InputTokens, usage.prompt_tokens);
+        self.charge.set(Unit::OutputTokens, usage.completion_tokens);
+    }
+}
+
+/// Characters that the model reads.
+fn length(prompt: &Prompt) -> u64 {
+    characters(&prompt.system) + prompt.messages.iter().map(|line| characters(&line.text)).sum::<u64>()
 }
 
 #[derive(Deserialize)]
@@ -119,14 +179,17 @@ struct Delta {
 
 /// What one event of the stream means.
 enum Meaning {
-    Text(String),
-    Nothing,
+    /// A piece of the reply, what it has taken so far, or both.
+    Piece {
+        text: String,
+        usage: Option<Usage>,
+    },
     End,
     Failure(EngineError),
 }
 
 /// The texts in a body of server-sent events, up to its end, `[DONE]` or the first error.
-fn deltas<S>(body: S) -> Deltas
+fn deltas<S>(body: S, mut tally: Tally) -> Deltas
 where
     S: Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
 {
@@ -140,16 +203,22 @@ where
     let mut failed = false;
     events
         .take_while(|meaning| std::future::ready(!matches!(meaning, Meaning::End)))
-        .filter_map(|meaning| std::future::ready(item(meaning)))
+        .filter_map(move |meaning| std::future::ready(item(meaning, &mut tally)))
         .take_while(move |item| std::future::ready(!std::mem::replace(&mut failed, item.is_err())))
         .boxed()
 }
 
-fn item(meaning: Meaning) -> Option<Result<String, EngineError>> {
+fn item(meaning: Meaning, tally: &mut Tally) -> Option<Result<String, EngineError>> {
     match meaning {
-        Meaning::Text(text) => Some(Ok(text)),
+        Meaning::Piece { text, usage } => {
+            tally.heard(&text);
+            if let Some(usage) = usage {
+                tally.told(usage);
+            }
+            (!text.is_empty()).then_some(Ok(text))
+        }
         Meaning::Failure(error) => Some(Err(error)),
-        Meaning::Nothing | Meaning::End => None,
+        Meaning::End => None,
     }
 }
 
@@ -169,7 +238,9 @@ fn meaning(event: &Event) -> Meaning {
         return Meaning::Failure(EngineError::Temporary(message(event.data.as_bytes())));
     }
     let text = chunk.choices.into_iter().next().and_then(|choice| choice.delta?.content);
-    text.filter(|text| !text.is_empty()).map_or(Meaning::Nothing, Meaning::Text)
+    // One that cannot be read costs the estimate, not the reply.
+    let usage = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok());
+    Meaning::Piece { text: text.unwrap_or_default(), usage }
 }
 
 fn bounded(
@@ -218,6 +289,10 @@ mod tests {
     }
 
     async fn replied(answers: Vec<Vec<Step>>) -> (Result<Reply, EngineError>, Vec<String>) {
+        metered(answers, &Meter::default()).await
+    }
+
+    async fn metered(answers: Vec<Vec<Step>>, meter: &Meter) -> (Result<Reply, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
         let patience = retry::Settings {
             timeout_ms: 500,
@@ -228,7 +303,7 @@ mod tests {
         };
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
         let engine = Resilient::new(Arc::new(engine), patience, None);
-        let reply = match engine.reply(prompt()).await {
+        let reply = match engine.reply(prompt(), meter.clone()).await {
             Ok(deltas) => Ok(deltas.collect().await),
             Err(error) => Err(error),
         };
@@ -236,7 +311,8 @@ mod tests {
     }
 
     async fn read(pieces: Vec<Bytes>) -> Reply {
-        deltas(stream::iter(pieces.into_iter().map(Ok))).collect().await
+        let tally = Tally { charge: Meter::default().charge(Kind::Llm, NAME, ""), said: 0, is_told: false };
+        deltas(stream::iter(pieces.into_iter().map(Ok)), tally).collect().await
     }
 
     #[tokio::test]
@@ -248,13 +324,56 @@ mod tests {
         assert_eq!(
             body,
             serde_json::json!({
-                "model": "gpt-4", "max_tokens": 150, "stream": true, "messages": [
+                "model": "gpt-4", "max_tokens": 150, "stream": true,
+                "stream_options": {"include_usage": true}, "messages": [
                     {"role": "system", "content": "Be kind."},
                     {"role": "assistant", "content": "Hello?"},
                     {"role": "user", "content": "Are you \"open\"?"},
                 ],
             })
         );
+    }
+
+    fn taken(meter: &Meter) -> Vec<(Unit, u64)> {
+        meter.total().into_iter().map(|(item, count)| (item.unit, count)).collect()
+    }
+
+    #[tokio::test]
+    async fn takes_what_the_server_says_in_the_end() {
+        let usage =
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":31,\"completion_tokens\":9}}\n\ndata: [DONE]";
+        let body = GOOD.replace("data: [DONE]", usage);
+        let meter = Meter::default();
+        let down = answer("500 Oops", "{}");
+        let reply = metered(vec![down, chunked(&[body.as_bytes()])], &meter).await.0;
+        assert_eq!(reply, Ok(ok(&["Grüß", " Gott"])));
+        let expected = [(Unit::Requests, 1), (Unit::InputTokens, 31), (Unit::OutputTokens, 9)];
+        assert_eq!(taken(&meter), expected, "a refused attempt costs nothing");
+    }
+
+    #[tokio::test]
+    async fn takes_an_estimate_where_the_server_says_nothing() {
+        for odd in ["", "data: {\"choices\":[],\"usage\":\"much\"}\n\n"] {
+            let body = GOOD.replace("data: [DONE]", &format!("{odd}data: [DONE]"));
+            let meter = Meter::default();
+            metered(vec![chunked(&[body.as_bytes()])], &meter).await.0.expect("a reply");
+            // 9, 6 and 15 characters were asked, 9 came.
+            let expected = [(Unit::Requests, 1), (Unit::InputTokens, 8), (Unit::OutputTokens, 3)];
+            assert_eq!(taken(&meter), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_nobody_wants_any_more_is_counted_as_far_as_it_came() {
+        let first = b"data: {\"choices\":[{\"delta\":{\"content\":\"Well, then\"}}]}\n\n";
+        let mut steps = begun(&[first]);
+        steps.push(Step::Stall);
+        let vendor = Vendor::start(vec![steps]).await;
+        let (engine, meter) = (OpenAi::new(vendor.endpoint(), Settings::default()), Meter::default());
+        let mut reply = engine.reply(prompt(), meter.clone()).await.expect("a reply");
+        assert_eq!(reply.next().await, Some(Ok("Well, then".into())));
+        drop(reply);
+        assert_eq!(taken(&meter)[1..], [(Unit::InputTokens, 8), (Unit::OutputTokens, 3)]);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use super::{Deltas, Llm, Prompt};
 use crate::engine::EngineError;
 use crate::engine::retry::{Kind, Policy, Settings};
+use crate::engine::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback. A reply that breaks off in the
 /// middle is not begun again.
@@ -30,11 +31,11 @@ impl Llm for Resilient {
         self.engine.name()
     }
 
-    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+    fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         async move {
-            let answer = self.policy.stream(|| self.engine.reply(prompt.clone())).await;
+            let answer = self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await;
             match (&self.fallback, answer) {
-                (Some(fallback), Err(_)) => fallback.reply(prompt).await,
+                (Some(fallback), Err(_)) => fallback.reply(prompt, meter).await,
                 (_, answer) => answer,
             }
         }

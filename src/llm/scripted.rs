@@ -11,6 +11,8 @@ use tokio::time::sleep;
 use super::script::Script;
 use super::{Deltas, Llm, Prompt, Role};
 use crate::engine::EngineError;
+use crate::engine::retry::Kind;
+use crate::engine::usage::{LOCAL, Meter, Unit, characters};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,10 +60,11 @@ impl Llm for Scripted {
         "scripted"
     }
 
-    fn reply(&self, prompt: Prompt) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+    fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         let turns = prompt.messages.iter().filter(|m| m.role == Role::Caller).count();
         let said = prompt.messages.iter().rev().find(|m| m.role == Role::Caller).map_or("", |m| &m.text);
         let answer = self.script.answer(said, turns.saturating_sub(1));
+        meter.charge(Kind::Llm, self.name(), LOCAL).set(Unit::Characters, characters(&answer.text));
         let words: Vec<String> = answer.text.split_inclusive(' ').map(str::to_owned).collect();
         let (delay, pause) = (answer.delay, self.word);
         let deltas = stream::iter(words).enumerate().then(move |(at, word)| async move {
@@ -97,12 +100,13 @@ mod tests {
             "otherwise = \"One two  three.\"\n[[reply]]\npattern = \"slow\"\nsay = \"A b\"\ndelay_ms = 300";
         let script = Script::parse(script).expect("a script");
         let engine = Scripted { script, word: Duration::from_millis(50), replies: String::new() };
-        let words: Vec<_> = engine.reply(asked("?")).await.expect("a reply").collect().await;
+        let words: Vec<_> =
+            engine.reply(asked("?"), Meter::default()).await.expect("a reply").collect().await;
         let expected: Vec<Result<String, EngineError>> =
             ["One ", "two ", " ", "three."].map(|w| Ok(w.to_owned())).into();
         assert_eq!(words, expected);
         let begun = Instant::now();
-        engine.reply(asked("slow")).await.expect("a reply").count().await;
+        engine.reply(asked("slow"), Meter::default()).await.expect("a reply").count().await;
         assert_eq!(begun.elapsed(), Duration::from_millis(350));
     }
 
@@ -118,7 +122,8 @@ mod tests {
     }
 
     async fn text(engine: &Scripted, said: &str) -> String {
-        let words: Vec<_> = engine.reply(asked(said)).await.expect("a reply").collect().await;
+        let words: Vec<_> =
+            engine.reply(asked(said), Meter::default()).await.expect("a reply").collect().await;
         words.into_iter().map(|word| word.expect("a word")).collect()
     }
 

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::call_events::{STANDING, Standing, emit_call};
 use super::pool::{Everywhere, execute, run, transact};
+use super::usage::{Ended, LAST_TURN, count};
 use super::{Scope, Store, StoreError, kept};
-use crate::tenancy::{Call, CallId, CallTurn, NumberId, ProfileId, TenantId};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
 /// Which calls to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,14 @@ impl Store {
             for call in rows.into_iter().filter_map(|row| Call::try_from(row).ok()) {
                 let answered = call.answered_at.is_some();
                 deliveries += emit_call!(tx, Some((answered, false)), &call);
+                // What it took of engines is lost; of talk, the last turn is what is known.
+                let heard = sqlx::query_scalar::<_, DateTime<Utc>>(LAST_TURN)
+                    .bind(call.tenant_id.0)
+                    .bind(call.id.0)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                let ended = Ended::of(&call, heard.or(call.answered_at));
+                deliveries += count!(self, tx, ended, &[]);
             }
             (closed as u64, deliveries)
         })?;
@@ -89,7 +98,7 @@ impl Scope {
     /// `Invalid` when the call, its number or its profile is another tenant's.
     pub async fn begin_call(&self, call: &Call) -> Result<(), StoreError> {
         const SQL: &str = concat!(insert!(), "ON CONFLICT (id) DO NOTHING");
-        self.write_call(SQL, call).await.map(drop)
+        self.write_call(SQL, call, &[]).await.map(drop)
     }
 
     /// Records how a call stands, and puts it on record when it is not.
@@ -97,6 +106,14 @@ impl Scope {
     /// # Errors
     /// `Invalid` when the call, its number or its profile is another tenant's.
     pub async fn update_call(&self, call: &Call) -> Result<(), StoreError> {
+        self.end_call(call, &[]).await
+    }
+
+    /// The same for a call that is over, with what it took of engines. It counts once, however often it is told.
+    ///
+    /// # Errors
+    /// `Invalid` when the call, its number or its profile is another tenant's.
+    pub async fn end_call(&self, call: &Call, engines: &[EngineUse]) -> Result<(), StoreError> {
         const SQL: &str = concat!(
             insert!(),
             "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -105,7 +122,7 @@ impl Scope {
              ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media \
              WHERE calls.tenant_id = excluded.tenant_id"
         );
-        if self.write_call(SQL, call).await? == 0 { Err(foreign("call")) } else { Ok(()) }
+        if self.write_call(SQL, call, engines).await? == 0 { Err(foreign("call")) } else { Ok(()) }
     }
 
     /// Records a turn, in place of what was recorded of it before.
@@ -180,7 +197,12 @@ impl Scope {
         Ok(Some((call.try_into()?, turns?)))
     }
 
-    async fn write_call(&self, sql: &'static str, call: &Call) -> Result<u64, StoreError> {
+    async fn write_call(
+        &self,
+        sql: &'static str,
+        call: &Call,
+        engines: &[EngineUse],
+    ) -> Result<u64, StoreError> {
         self.own(call.tenant_id, "call")?;
         let media = call.media.as_ref().map(serde_json::Value::to_string);
         let (written, deliveries) = transact!(*self, tx => {
@@ -210,7 +232,10 @@ impl Scope {
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
-            let deliveries = if written > 0 { emit_call!(tx, before, call) } else { 0 };
+            let mut deliveries = if written > 0 { emit_call!(tx, before, call) } else { 0 };
+            if written > 0 {
+                deliveries += count!(&self.store, tx, Ended::of(call, None), engines);
+            }
             (written, deliveries)
         })?;
         self.store.ring(deliveries);

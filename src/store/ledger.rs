@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::{Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -27,13 +27,15 @@ pub enum Entry {
     Begin(Call),
     /// How it stands now.
     Update(Call),
+    /// It is over, and took this of engines.
+    End(Call, Vec<EngineUse>),
     Turn(CallTurn),
 }
 
 impl Entry {
     fn call(&self) -> CallId {
         match self {
-            Entry::Begin(call) | Entry::Update(call) => call.id,
+            Entry::Begin(call) | Entry::Update(call) | Entry::End(call, _) => call.id,
             Entry::Turn(turn) => turn.call_id,
         }
     }
@@ -187,6 +189,7 @@ impl Store {
         match entry {
             Entry::Begin(call) => self.scope(call.tenant_id).begin_call(call).await,
             Entry::Update(call) => self.scope(call.tenant_id).update_call(call).await,
+            Entry::End(call, usage) => self.scope(call.tenant_id).end_call(call, usage).await,
             Entry::Turn(turn) => self.scope(turn.tenant_id).add_turn(turn).await,
         }
     }

@@ -24,6 +24,7 @@ mod route;
 mod routing;
 mod settings;
 mod tenants;
+mod usage;
 mod webhooks;
 
 #[cfg(test)]
@@ -51,6 +52,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 
+use crate::billing::Plans;
 use crate::tenancy::TenantId;
 use pool::{Pool, execute};
 
@@ -61,6 +63,8 @@ pub struct Store {
     timeout: Duration,
     /// Rings when there is something in the outbox.
     bell: Arc<Notify>,
+    /// Their quotas are watched.
+    plans: Arc<Plans>,
 }
 
 /// One tenant's part of the database: the only way to the rows that a tenant owns.
@@ -80,7 +84,7 @@ impl Store {
     pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
         let pool = Pool::open(settings).await?;
         let timeout = Duration::from_millis(settings.query_timeout_ms);
-        Ok(Store { pool, timeout, bell: Arc::default() })
+        Ok(Store { pool, timeout, bell: Arc::default(), plans: Arc::default() })
     }
 
     pub fn backend(&self) -> Backend {

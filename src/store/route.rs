@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::pool::{Everywhere, run};
-use super::{Store, StoreError, numbers, profiles, tenants};
-use crate::tenancy::{Did, Route};
+use super::{Store, StoreError, now, numbers, profiles, tenants};
+use crate::tenancy::{Did, Month, MonthUse, Route};
 
 impl Store {
     /// Where a called number leads, whatever the state of number and tenant: whether the call is let in is
@@ -17,13 +17,19 @@ impl Store {
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
             p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.settings, \
-            p.created_at AS profile_created_at \
+            p.created_at AS profile_created_at, \
+            COALESCE(m.seconds, 0) AS month_seconds \
             FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND p.is_default \
+            LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
             WHERE n.did = $1";
-        let row = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL).bind(did.digits()).fetch_optional(connection))?;
-        row.map(Route::try_from).transpose()
+        let month = Month::of(now());
+        let row = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(did.digits())
+            .bind(month.to_string())
+            .fetch_optional(connection))?;
+        row.map(|row| row.route(month)).transpose()
     }
 }
 
@@ -42,6 +48,7 @@ struct Row {
     tenant_created_at: DateTime<Utc>,
     #[sqlx(flatten)]
     profile: Profile,
+    month_seconds: i64,
 }
 
 /// The columns of the default profile: all there, or none.
@@ -70,10 +77,10 @@ impl Profile {
     }
 }
 
-impl TryFrom<Row> for Route {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<Route, StoreError> {
+impl Row {
+    fn route(self, month: Month) -> Result<Route, StoreError> {
+        let row = self;
+        let seconds = u64::try_from(row.month_seconds).map_err(StoreError::corrupt)?;
         let number = numbers::Row {
             id: row.number_id,
             tenant_id: row.tenant_id,
@@ -95,6 +102,7 @@ impl TryFrom<Row> for Route {
             number: number.try_into()?,
             tenant: tenant.try_into()?,
             profile: profile.map(TryInto::try_into).transpose()?,
+            usage: MonthUse { month, seconds },
         })
     }
 }

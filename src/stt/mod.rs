@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 
 use crate::audio::Clip;
 use crate::engine::EngineError;
+use crate::engine::usage::Meter;
 
 pub use resilient::Resilient;
 
@@ -30,8 +31,14 @@ pub trait Stt: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &'static str;
 
-    /// The words of `speech`; an empty string when there are none. The clip may have any rate.
-    fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>>;
+    /// The words of `speech`; an empty string when there are none. The clip may have any rate. What it takes is
+    /// told to the meter.
+    fn transcribe(
+        &self,
+        speech: Clip,
+        hints: Hints,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<String, EngineError>>;
 
     /// Tries itself out, at no cost, and says in a few words what was proven.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

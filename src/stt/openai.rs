@@ -10,6 +10,8 @@ use serde::Deserialize;
 use super::{Hints, Stt};
 use crate::audio::Clip;
 use crate::engine::openai::Endpoint;
+use crate::engine::retry::Kind;
+use crate::engine::usage::{Meter, Unit};
 use crate::engine::{EngineError, wav};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,6 +27,8 @@ impl Default for Settings {
     }
 }
 
+const NAME: &str = "openai";
+
 pub struct OpenAi {
     endpoint: Endpoint,
     settings: Settings,
@@ -35,7 +39,7 @@ impl OpenAi {
         OpenAi { endpoint, settings }
     }
 
-    async fn ask(&self, speech: Clip, hints: Hints) -> Result<String, EngineError> {
+    async fn ask(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
         #[derive(Deserialize)]
         struct Answer {
             text: String,
@@ -55,18 +59,26 @@ impl OpenAi {
             form = form.text("language", iso_639(language));
         }
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
-        let answer = self.endpoint.send(request).await?.json::<Answer>().await;
+        let mut charge = meter.charge(Kind::Stt, NAME, &self.settings.model);
+        charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
+        let (response, _) = charge.settle(self.endpoint.send(request).await)?;
+        let answer = response.json::<Answer>().await;
         Ok(answer.map_err(|e| self.endpoint.broken(e))?.text.trim().to_owned())
     }
 }
 
 impl Stt for OpenAi {
     fn name(&self) -> &'static str {
-        "openai"
+        NAME
     }
 
-    fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.ask(speech, hints).boxed()
+    fn transcribe(
+        &self,
+        speech: Clip,
+        hints: Hints,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<String, EngineError>> {
+        self.ask(speech, hints, meter).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
@@ -105,7 +117,7 @@ mod tests {
         };
         let engine = Resilient::new(Arc::new(engine), patience, None);
         let hints = Hints { language: Some("de-DE".into()) };
-        (engine.transcribe(speech(), hints).await, vendor.requests())
+        (engine.transcribe(speech(), hints, Meter::default()).await, vendor.requests())
     }
 
     #[tokio::test]
@@ -155,9 +167,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_heard_is_counted() {
+        let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let meter = Meter::default();
+        engine.transcribe(speech(), Hints::default(), meter.clone()).await.expect("words");
+        engine
+            .transcribe(speech(), Hints::default(), meter.clone())
+            .await
+            .expect_err("nobody answers any more");
+        let total = meter.total();
+        let counted: Vec<_> = total.iter().map(|(item, count)| (&*item.model, item.unit, *count)).collect();
+        assert_eq!(counted, [("whisper-1", Unit::Requests, 1), ("whisper-1", Unit::AudioMs, 20)]);
+    }
+
+    #[tokio::test]
     async fn silence_needs_no_vendor() {
         let vendor = Vendor::start(vec![]).await;
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
-        assert_eq!(engine.transcribe(Clip::new(8_000, []), Hints::default()).await.as_deref(), Ok(""));
+        assert_eq!(
+            engine.transcribe(Clip::new(8_000, []), Hints::default(), Meter::default()).await.as_deref(),
+            Ok("")
+        );
     }
 }

@@ -21,6 +21,8 @@ use super::{Hints, Stt};
 use crate::audio::{Clip, resample};
 use crate::engine::EngineError;
 use crate::engine::process::{InheritedFile, Program};
+use crate::engine::retry::Kind;
+use crate::engine::usage::{LOCAL, Meter, Unit};
 
 /// The rate of the model's training.
 const RATE: u32 = 16_000;
@@ -148,7 +150,9 @@ impl Stt for Pocketsphinx {
     }
 
     /// The model's language is the only one; hints change nothing.
-    fn transcribe(&self, speech: Clip, _: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
+    fn transcribe(&self, speech: Clip, _: Hints, meter: Meter) -> BoxFuture<'_, Result<String, EngineError>> {
+        let mut charge = meter.charge(Kind::Stt, self.name(), LOCAL);
+        charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         self.hear(speech).boxed()
     }
 

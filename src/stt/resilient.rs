@@ -9,6 +9,7 @@ use super::{Hints, Stt};
 use crate::audio::Clip;
 use crate::engine::EngineError;
 use crate::engine::retry::{Kind, Policy, Settings};
+use crate::engine::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback.
 pub struct Resilient {
@@ -30,11 +31,19 @@ impl Stt for Resilient {
         self.engine.name()
     }
 
-    fn transcribe(&self, speech: Clip, hints: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
+    fn transcribe(
+        &self,
+        speech: Clip,
+        hints: Hints,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<String, EngineError>> {
         async move {
-            let answer = self.policy.answer(|| self.engine.transcribe(speech.clone(), hints.clone())).await;
+            let answer = self
+                .policy
+                .answer(|| self.engine.transcribe(speech.clone(), hints.clone(), meter.clone()))
+                .await;
             match (&self.fallback, answer) {
-                (Some(fallback), Err(_)) => fallback.transcribe(speech, hints).await,
+                (Some(fallback), Err(_)) => fallback.transcribe(speech, hints, meter).await,
                 (_, answer) => answer,
             }
         }
@@ -64,7 +73,7 @@ mod tests {
     async fn transcribed(engine: Vec<Step>, fallback: Vec<Step>) -> Result<String, EngineError> {
         let fallback = Arc::new(Scripted::new(fallback));
         let engine = Resilient::new(Arc::new(Scripted::new(engine)), Settings::default(), Some(fallback));
-        engine.transcribe(Clip::new(8_000, [0; 800]), Hints::default()).await
+        engine.transcribe(Clip::new(8_000, [0; 800]), Hints::default(), Meter::default()).await
     }
 
     #[tokio::test(start_paused = true)]

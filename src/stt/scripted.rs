@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use super::{Hints, Stt};
 use crate::audio::Clip;
 use crate::engine::EngineError;
+use crate::engine::usage::Meter;
 
 /// One answer, and how long it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Stt for Scripted {
         "scripted"
     }
 
-    fn transcribe(&self, _: Clip, _: Hints) -> BoxFuture<'_, Result<String, EngineError>> {
+    fn transcribe(&self, _: Clip, _: Hints, _: Meter) -> BoxFuture<'_, Result<String, EngineError>> {
         let step = self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
         async move {
             let Some(step) = step else { return Ok(String::new()) };

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use crate::audio::codec::Format;
+use crate::billing::Plans;
 use crate::call::Refusal;
-use crate::tenancy::{Route, TenantStatus};
+use crate::tenancy::{Month, Route, TenantStatus};
 
 /// `[calls]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,7 +13,7 @@ use crate::tenancy::{Route, TenantStatus};
 pub struct Settings {
     /// Calls at once. Default 200.
     pub max_calls: usize,
-    /// Calls at once of a tenant that has no limit of its own. Default 20.
+    /// Calls at once of a tenant when neither it nor its plan has a limit. Default 20.
     pub max_calls_per_tenant: u32,
     /// How long a daemon that is told to stop lets its calls go on, in seconds. Default 300,
     /// the length of the longest call.
@@ -31,10 +32,17 @@ pub struct Standing {
     pub draining: bool,
     pub calls: usize,
     pub tenant_calls: u32,
+    /// The month in which it comes in.
+    pub month: Month,
 }
 
 /// Lets the call in, or says why not. What is the tenant's own doing comes before what is ours.
-pub fn decide(route: Option<&Route>, standing: Standing, settings: &Settings) -> Result<(), Refusal> {
+pub fn decide(
+    route: Option<&Route>,
+    standing: Standing,
+    settings: &Settings,
+    plans: &Plans,
+) -> Result<(), Refusal> {
     let route = route.ok_or(Refusal::UnknownNumber)?;
     match route.tenant.status {
         TenantStatus::Active => {}
@@ -50,7 +58,14 @@ pub fn decide(route: Option<&Route>, standing: Standing, settings: &Settings) ->
     if standing.draining {
         return Err(Refusal::Draining);
     }
-    if standing.tenant_calls >= route.tenant.max_concurrent_calls.unwrap_or(settings.max_calls_per_tenant) {
+    let terms = plans.of(route.tenant.plan);
+    // An answer of last month's, kept while the database is away, says nothing of this one.
+    let used = if route.usage.month == standing.month { route.usage.seconds } else { 0 };
+    if terms.refuses_after(used) {
+        return Err(Refusal::QuotaReached);
+    }
+    let limit = route.tenant.max_concurrent_calls.or(terms.concurrent_calls);
+    if standing.tenant_calls >= limit.unwrap_or(settings.max_calls_per_tenant) {
         return Err(Refusal::TenantBusy);
     }
     if standing.calls >= settings.max_calls {
@@ -80,8 +95,10 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::billing::{AtLimit, Terms};
     use crate::tenancy::{
-        AgentRole, AiProfile, NumberId, PhoneNumber, Plan, ProfileId, ProfileSettings, Tenant, TenantId,
+        AgentRole, AiProfile, MonthUse, NumberId, PhoneNumber, Plan, ProfileId, ProfileSettings, Tenant,
+        TenantId,
     };
 
     fn route() -> Route {
@@ -114,39 +131,87 @@ mod tests {
                 settings: ProfileSettings::default(),
                 created_at,
             }),
+            usage: MonthUse { month: month(), seconds: 600 },
         }
     }
 
-    const QUIET: Standing = Standing { draining: false, calls: 0, tenant_calls: 0 };
+    fn month() -> Month {
+        Month::of(DateTime::UNIX_EPOCH)
+    }
+
+    fn quiet() -> Standing {
+        Standing { draining: false, calls: 0, tenant_calls: 0, month: month() }
+    }
 
     fn decision(change: impl FnOnce(&mut Route), standing: Standing) -> Result<(), Refusal> {
         let mut route = route();
         change(&mut route);
-        decide(Some(&route), standing, &Settings::default())
+        decide(Some(&route), standing, &Settings::default(), &Plans::default())
+    }
+
+    /// Of a tenant of the plan `starter`, which has these terms.
+    fn decision_by(terms: Terms, change: impl FnOnce(&mut Route), standing: Standing) -> Result<(), Refusal> {
+        let mut route = route();
+        change(&mut route);
+        let plans = Plans { starter: terms, ..Plans::default() };
+        decide(Some(&route), standing, &Settings::default(), &plans)
     }
 
     #[test]
     fn each_reason_to_refuse_is_told_apart() {
         let settings = Settings::default();
-        assert_eq!(decide(None, QUIET, &settings), Err(Refusal::UnknownNumber));
-        assert_eq!(decision(|_| {}, QUIET), Ok(()));
-        assert_eq!(decision(|r| r.number.is_active = false, QUIET), Err(Refusal::NumberInactive));
+        assert_eq!(decide(None, quiet(), &settings, &Plans::default()), Err(Refusal::UnknownNumber));
+        assert_eq!(decision(|_| {}, quiet()), Ok(()));
+        assert_eq!(decision(|r| r.number.is_active = false, quiet()), Err(Refusal::NumberInactive));
         assert_eq!(
-            decision(|r| r.tenant.status = TenantStatus::Suspended, QUIET),
+            decision(|r| r.tenant.status = TenantStatus::Suspended, quiet()),
             Err(Refusal::TenantSuspended)
         );
-        assert_eq!(decision(|r| r.tenant.status = TenantStatus::Deleted, QUIET), Err(Refusal::TenantDeleted));
-        assert_eq!(decision(|r| r.profile = None, QUIET), Err(Refusal::NoAgent));
-        assert_eq!(decision(|_| {}, Standing { draining: true, ..QUIET }), Err(Refusal::Draining));
+        assert_eq!(
+            decision(|r| r.tenant.status = TenantStatus::Deleted, quiet()),
+            Err(Refusal::TenantDeleted)
+        );
+        assert_eq!(decision(|r| r.profile = None, quiet()), Err(Refusal::NoAgent));
+        assert_eq!(decision(|_| {}, Standing { draining: true, ..quiet() }), Err(Refusal::Draining));
     }
 
     #[test]
     fn limits_are_the_tenants_then_the_daemons() {
-        assert_eq!(decision(|_| {}, Standing { tenant_calls: 1, ..QUIET }), Ok(()));
-        assert_eq!(decision(|_| {}, Standing { tenant_calls: 2, ..QUIET }), Err(Refusal::TenantBusy));
-        let many = Standing { tenant_calls: 20, ..QUIET };
+        assert_eq!(decision(|_| {}, Standing { tenant_calls: 1, ..quiet() }), Ok(()));
+        assert_eq!(decision(|_| {}, Standing { tenant_calls: 2, ..quiet() }), Err(Refusal::TenantBusy));
+        let many = Standing { tenant_calls: 20, ..quiet() };
         assert_eq!(decision(|r| r.tenant.max_concurrent_calls = None, many), Err(Refusal::TenantBusy));
-        assert_eq!(decision(|_| {}, Standing { calls: 200, ..QUIET }), Err(Refusal::Full));
+        assert_eq!(decision(|_| {}, Standing { calls: 200, ..quiet() }), Err(Refusal::Full));
+    }
+
+    #[test]
+    fn a_plan_has_its_limits_and_a_tenants_own_go_first() {
+        let terms = || Terms { concurrent_calls: Some(1), ..Terms::default() };
+        let one = Standing { tenant_calls: 1, ..quiet() };
+        assert_eq!(
+            decision_by(terms(), |r| r.tenant.max_concurrent_calls = None, one),
+            Err(Refusal::TenantBusy)
+        );
+        assert_eq!(decision_by(terms(), |_| {}, one), Ok(()));
+        let other = |r: &mut Route| {
+            r.tenant.max_concurrent_calls = None;
+            r.tenant.plan = Plan::Growth;
+        };
+        assert_eq!(decision_by(terms(), other, one), Ok(()));
+    }
+
+    #[test]
+    fn a_months_minutes_are_used_up_at_the_last_of_them() {
+        let terms =
+            |minutes, at_limit| Terms { minutes_per_month: Some(minutes), at_limit, ..Terms::default() };
+        let refused = Err(Refusal::QuotaReached);
+        assert_eq!(decision_by(terms(10, AtLimit::Refuse), |_| {}, quiet()), refused);
+        assert_eq!(decision_by(terms(10, AtLimit::Refuse), |r| r.usage.seconds = 599, quiet()), Ok(()));
+        assert_eq!(decision_by(terms(10, AtLimit::Allow), |_| {}, quiet()), Ok(()));
+        let next = Month::of(DateTime::UNIX_EPOCH + chrono::TimeDelta::days(31));
+        let later = Standing { month: next, ..quiet() };
+        assert_eq!(decision_by(terms(10, AtLimit::Refuse), |_| {}, later), Ok(()), "a new month");
+        assert_eq!(Refusal::QuotaReached.reason().code(), 21);
     }
 
     #[test]

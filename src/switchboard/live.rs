@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use super::admission::Standing;
 use crate::ari::bridging::{bridge_id, media_id};
 use crate::call::Mail;
-use crate::tenancy::{CallId, TenantId};
+use crate::tenancy::{CallId, Month, TenantId};
 
 /// Mail that waits for a call. A call reads at once; one that does not is stuck.
 const MAILBOX: usize = 128;
@@ -60,11 +60,12 @@ impl Live {
 
     /// How things stand for a call of `tenant`. Only calls that were let in count: a flood of refused ones takes
     /// no place from anybody.
-    pub fn standing(&self, tenant: Option<TenantId>) -> Standing {
+    pub fn standing(&self, tenant: Option<TenantId>, month: Month) -> Standing {
         Standing {
             draining: self.draining,
             calls: self.calls.values().filter(|entry| entry.tenant.is_some()).count(),
             tenant_calls: tenant.and_then(|tenant| self.tenants.get(&tenant).copied()).unwrap_or(0),
+            month,
         }
     }
 
@@ -146,14 +147,21 @@ mod tests {
     fn a_tenants_calls_are_counted_while_they_last() {
         let (mut live, tenant) = (Live::default(), TenantId::new());
         let (first, second) = (CallId::new(), CallId::new());
+        let month = Month::of(chrono::DateTime::UNIX_EPOCH);
         let _first = live.begin(first, "1.1");
         let _second = live.begin(second, "1.2");
         live.assign(first, tenant);
         live.assign(first, tenant);
-        assert_eq!(live.standing(Some(tenant)), Standing { draining: false, calls: 1, tenant_calls: 1 });
+        assert_eq!(
+            live.standing(Some(tenant), month),
+            Standing { draining: false, calls: 1, tenant_calls: 1, month }
+        );
         live.end(first);
         live.end(first);
-        assert_eq!(live.standing(Some(tenant)), Standing { draining: false, calls: 0, tenant_calls: 0 });
+        assert_eq!(
+            live.standing(Some(tenant), month),
+            Standing { draining: false, calls: 0, tenant_calls: 0, month }
+        );
     }
 
     #[test]

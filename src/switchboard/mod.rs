@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use metrics::{counter, gauge};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -19,9 +20,10 @@ use crate::ari::bridging::{bridge_id, media_id};
 use crate::ari::event::{Channel, ChannelState};
 use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
+use crate::billing::Plans;
 use crate::call::{self, Admitted, Agent, House, Mail, Refusal, Ring};
 use crate::store::Routing;
-use crate::tenancy::{AiProfile, CallId, Did, Route, mask};
+use crate::tenancy::{AiProfile, CallId, Did, Month, Route, mask};
 
 pub use admission::Settings;
 use admission::{decide, format_for};
@@ -39,6 +41,7 @@ struct Inner {
     routing: Routing,
     casting: Casting,
     settings: Settings,
+    plans: Plans,
     live: Mutex<Live>,
     connected: AtomicBool,
     tasks: TaskTracker,
@@ -48,9 +51,15 @@ struct Inner {
 type Refused = (Refusal, Option<(Arc<Route>, Did)>);
 
 impl Switchboard {
-    pub fn new(house: Arc<House>, routing: Routing, casting: Casting, settings: Settings) -> Switchboard {
+    pub fn new(
+        house: Arc<House>,
+        routing: Routing,
+        casting: Casting,
+        settings: Settings,
+        plans: Plans,
+    ) -> Switchboard {
         let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
-        Switchboard(Arc::new(Inner { house, routing, casting, settings, live, connected, tasks }))
+        Switchboard(Arc::new(Inner { house, routing, casting, settings, plans, live, connected, tasks }))
     }
 
     /// Do events flow?
@@ -188,9 +197,11 @@ impl Switchboard {
         if let Some(tenant) = tenant {
             tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
         }
+        let month = Month::of(Utc::now());
         {
             let mut live = self.0.live();
-            let decision = decide(route.as_deref(), live.standing(tenant), &self.0.settings);
+            let decision =
+                decide(route.as_deref(), live.standing(tenant, month), &self.0.settings, &self.0.plans);
             decision.map_err(|refusal| (refusal, route.clone().map(|route| (route, did.clone()))))?;
             if let Some(tenant) = tenant {
                 live.assign(ring.id, tenant);

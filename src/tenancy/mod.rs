@@ -5,11 +5,13 @@
 mod access;
 mod did;
 mod kinds;
+mod usage;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
 pub use kinds::UnknownWord;
+pub use usage::{BadMonth, CallSums, EngineKind, EngineUse, Month, MonthUse, Usage, UsageUnit};
 pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
 
 use chrono::{DateTime, Utc};
@@ -119,6 +121,8 @@ pub struct Route {
     pub tenant: Tenant,
     /// The tenant's default profile.
     pub profile: Option<AiProfile>,
+    /// What the tenant has talked this month, when the number was looked up.
+    pub usage: MonthUse,
 }
 
 /// The record of one call, from its first ring.

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::{Pieces, Tts, Voice, pcm, text};
 use crate::engine::EngineError;
 use crate::engine::process::Program;
+use crate::engine::retry::Kind;
+use crate::engine::usage::{LOCAL, Meter, Unit, characters};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,7 +43,7 @@ impl Espeak {
         Espeak { program: Program::new("espeak-ng", "espeak-ng", settings.max_processes), settings }
     }
 
-    async fn say(&self, words: Arc<str>, voice: Voice) -> Result<Pieces, EngineError> {
+    async fn say(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
         let name = match (voice.name, voice.language) {
             (Some(name), _) => name.to_string(),
             (None, Some(language)) => voice_for(&language),
@@ -50,7 +52,9 @@ impl Espeak {
         let speed = self.settings.speed.clamp(80, 450).to_string();
         // -b 1: the text is UTF-8, whatever the locale says.
         let args = ["--stdout", "--stdin", "-b", "1", "-s", &speed, "-v", &name].map(OsString::from);
-        let words = Bytes::copy_from_slice(text::cut(&words, self.settings.max_chars).as_bytes());
+        let words = text::cut(&words, self.settings.max_chars);
+        meter.charge(Kind::Tts, self.name(), LOCAL).set(Unit::Characters, characters(words));
+        let words = Bytes::copy_from_slice(words.as_bytes());
         pcm::wav(self.program.stream(&args, words).await?).await
     }
 
@@ -67,8 +71,13 @@ impl Tts for Espeak {
         "espeak"
     }
 
-    fn speak(&self, words: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        self.say(words, voice).boxed()
+    fn speak(
+        &self,
+        words: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.say(words, voice, meter).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

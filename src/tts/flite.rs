@@ -14,6 +14,8 @@ use serde::Deserialize;
 use super::{Pieces, Tts, Voice, pcm, text};
 use crate::engine::EngineError;
 use crate::engine::process::Program;
+use crate::engine::retry::Kind;
+use crate::engine::usage::{LOCAL, Meter, Unit, characters};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,10 +44,12 @@ impl Flite {
         Flite { program: Program::new("flite", "flite", settings.max_processes), settings }
     }
 
-    async fn say(&self, words: Arc<str>, voice: Voice) -> Result<Pieces, EngineError> {
+    async fn say(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
         let name = voice.name.as_deref().unwrap_or(&self.settings.voice);
         let args = ["-voice", name, "/dev/stdin", "/dev/stdout"].map(OsString::from);
-        let words = Bytes::copy_from_slice(text::cut(&words, self.settings.max_chars).as_bytes());
+        let words = text::cut(&words, self.settings.max_chars);
+        meter.charge(Kind::Tts, self.name(), LOCAL).set(Unit::Characters, characters(words));
+        let words = Bytes::copy_from_slice(words.as_bytes());
         let sound = self.program.run_to_file(&args, words).await?;
         pcm::wav(stream::once(async { Ok(Bytes::from(sound)) }).boxed()).await
     }
@@ -57,8 +61,13 @@ impl Tts for Flite {
     }
 
     /// The language is English, whatever is asked for.
-    fn speak(&self, words: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        self.say(words, voice).boxed()
+    fn speak(
+        &self,
+        words: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.say(words, voice, meter).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

@@ -15,6 +15,7 @@ use futures_util::stream::BoxStream;
 
 use crate::audio::Clip;
 use crate::engine::EngineError;
+use crate::engine::usage::Meter;
 
 pub use resilient::Resilient;
 
@@ -35,8 +36,9 @@ pub trait Tts: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &'static str;
 
-    /// Starts an utterance. Dropping the stream cancels what is left of it.
-    fn speak(&self, text: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>>;
+    /// Starts an utterance. Dropping the stream cancels what is left of it. What it takes is told to the meter.
+    fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)
+    -> BoxFuture<'_, Result<Pieces, EngineError>>;
 
     /// Tries itself out, at no cost, and says in a few words what was proven.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

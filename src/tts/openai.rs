@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::{Pieces, Tts, Voice, pcm, text};
 use crate::engine::EngineError;
 use crate::engine::openai::Endpoint;
+use crate::engine::retry::Kind;
+use crate::engine::usage::{Meter, Unit, characters};
 
+const NAME: &str = "openai";
 const RATE: u32 = 24_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -50,14 +53,17 @@ impl OpenAi {
         OpenAi { endpoint, settings }
     }
 
-    async fn order(&self, words: Arc<str>, voice: Voice) -> Result<Pieces, EngineError> {
+    async fn order(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
         let order = Order {
             model: &self.settings.model,
             voice: voice.name.as_deref().unwrap_or(&self.settings.voice),
             input: text::cut(words.trim(), self.settings.max_chars),
             response_format: "pcm",
         };
-        let response = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await?;
+        let mut charge = meter.charge(Kind::Tts, NAME, &self.settings.model);
+        charge.set(Unit::Characters, characters(order.input));
+        let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await;
+        let (response, _) = charge.settle(answer)?;
         let endpoint = self.endpoint.clone();
         let bytes = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
         Ok(pcm::raw(RATE, bytes.boxed()))
@@ -66,11 +72,16 @@ impl OpenAi {
 
 impl Tts for OpenAi {
     fn name(&self) -> &'static str {
-        "openai"
+        NAME
     }
 
-    fn speak(&self, words: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        self.order(words, voice).boxed()
+    fn speak(
+        &self,
+        words: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.order(words, voice, meter).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
@@ -89,6 +100,14 @@ mod tests {
     type Sound = Vec<Result<Clip, EngineError>>;
 
     async fn spoken(answers: Vec<Vec<Step>>, words: &str) -> (Result<Sound, EngineError>, Vec<String>) {
+        metered(answers, words, &Meter::default()).await
+    }
+
+    async fn metered(
+        answers: Vec<Vec<Step>>,
+        words: &str,
+        meter: &Meter,
+    ) -> (Result<Sound, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
         let patience = retry::Settings {
             timeout_ms: 500,
@@ -99,7 +118,7 @@ mod tests {
         };
         let engine =
             Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), Settings::default())), patience, None);
-        let sound = match engine.speak(words.into(), Voice::default()).await {
+        let sound = match engine.speak(words.into(), Voice::default(), meter.clone()).await {
             Ok(pieces) => Ok(pieces.collect().await),
             Err(error) => Err(error),
         };
@@ -120,6 +139,15 @@ mod tests {
             "model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm",
         });
         assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_spoken_is_counted_and_what_is_refused_is_not() {
+        let meter = Meter::default();
+        let down = answer("503 Oops", "{}");
+        drop(metered(vec![down, chunked(&[&[1, 0]])], " Grüße. ", &meter).await);
+        let counted: Vec<_> = meter.total().into_iter().map(|(item, count)| (item.unit, count)).collect();
+        assert_eq!(counted, [(Unit::Requests, 1), (Unit::Characters, 6)]);
     }
 
     #[tokio::test]

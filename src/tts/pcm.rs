@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{Pieces, Tts, Voice};
 use crate::audio::Clip;
+use crate::engine::usage::Meter;
 use crate::engine::{EngineError, wav};
 
 /// Puts little-endian samples together whose two bytes may come in different pieces.
@@ -63,7 +64,7 @@ pub async fn wav(mut bytes: Raw) -> Result<Pieces, EngineError> {
 /// Speaks a word into the void: how long the sound is, its rate, and how soon it began and ended.
 pub async fn tried_out(engine: &dyn Tts) -> Result<String, EngineError> {
     let begun = tokio::time::Instant::now();
-    let mut pieces = engine.speak("One, two.".into(), Voice::default()).await?;
+    let mut pieces = engine.speak("One, two.".into(), Voice::default(), Meter::default()).await?;
     let (mut rate, mut seconds, mut first) = (0, 0.0, None);
     while let Some(clip) = pieces.next().await {
         let clip = clip?;

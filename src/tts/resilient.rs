@@ -8,6 +8,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use super::{Pieces, Tts, Voice};
 use crate::engine::EngineError;
 use crate::engine::retry::{Kind, Policy, Settings};
+use crate::engine::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback. An utterance that breaks off in
 /// the middle is not begun again.
@@ -30,15 +31,21 @@ impl Tts for Resilient {
         self.engine.name()
     }
 
-    fn speak(&self, text: Arc<str>, voice: Voice) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+    fn speak(
+        &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
         async move {
             if text.trim().is_empty() {
                 return Ok(stream::empty().boxed());
             }
-            let answer = self.policy.stream(|| self.engine.speak(text.clone(), voice.clone())).await;
+            let answer =
+                self.policy.stream(|| self.engine.speak(text.clone(), voice.clone(), meter.clone())).await;
             match (&self.fallback, answer) {
                 // A voice's name means nothing to another engine.
-                (Some(fallback), Err(_)) => fallback.speak(text, Voice { name: None, ..voice }).await,
+                (Some(fallback), Err(_)) => fallback.speak(text, Voice { name: None, ..voice }, meter).await,
                 (_, answer) => answer,
             }
         }

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 use vca::admin::api::{self, Desk, LimitSettings, Limits};
+use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::store::{NewKey, Settings, Store};
-use vca::tenancy::{Actor, Role};
+use vca::tenancy::{Actor, EngineKind, Role, UsageUnit};
 use vca::webhooks::Guard;
 
 /// The API, served.
@@ -27,6 +28,7 @@ pub struct Client {
     http: reqwest::Client,
     address: SocketAddr,
     key: Option<String>,
+    accept: Option<&'static str>,
 }
 
 /// What came back.
@@ -50,7 +52,7 @@ impl Bureau {
         tokio::spawn(async move { axum::serve(listener, service).await });
         let new = NewKey { name: "root".into(), role: Role::Operator, expires_at: None };
         let minted = store.create_operator_key(&Actor::system(), new).await.expect("a key");
-        let nobody = Client { http: reqwest::Client::new(), address, key: None };
+        let nobody = Client { http: reqwest::Client::new(), address, key: None, accept: None };
         let operator = nobody.with_key(minted.secret.expose_secret());
         Bureau { store, address, operator }
     }
@@ -81,7 +83,12 @@ pub fn desk(store: &Store) -> Desk {
     let many = 1_000_000.try_into().expect("more than none");
     let limits = LimitSettings { per_key: many, per_address: many };
     let receivers = Guard::new(&receivers());
-    Desk { store: store.clone(), limits: Arc::new(Limits::new(&limits)), receivers }
+    Desk {
+        store: store.clone(),
+        limits: Arc::new(Limits::new(&limits)),
+        billing: Arc::new(billing()),
+        receivers,
+    }
 }
 
 /// Webhooks lead to receivers on this machine.
@@ -94,9 +101,29 @@ pub fn receivers() -> vca::webhooks::Settings {
     }
 }
 
+/// Prices and plans: `growth`, which a bureau's tenants have, with a fee and a quota of ten minutes.
+pub fn billing() -> Billing {
+    let price =
+        |kind, unit, price, per| Price { kind, engine: "openai".into(), model: "*".into(), unit, price, per };
+    let engines = vec![
+        price(EngineKind::Llm, UsageUnit::InputTokens, 2_500_000, 1_000_000),
+        price(EngineKind::Llm, UsageUnit::OutputTokens, 10_000_000, 1_000_000),
+        price(EngineKind::Stt, UsageUnit::AudioMs, 6_000, 60_000),
+    ];
+    let prices = Prices { call_minute: 30_000, engines, ..Prices::default() };
+    let growth =
+        Terms { fee: 29_000_000, included_minutes: 1, minutes_per_month: Some(10), ..Terms::default() };
+    Billing { prices, plans: Plans { growth, ..Plans::default() } }
+}
+
 impl Client {
     pub fn with_key(&self, key: &str) -> Client {
         Client { key: Some(key.to_owned()), ..self.clone() }
+    }
+
+    /// One that asks for a kind of answer.
+    pub fn accepting(&self, kind: &'static str) -> Client {
+        Client { accept: Some(kind), ..self.clone() }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -120,6 +147,9 @@ impl Client {
         let mut request = self.http.request(method, format!("http://{}{path}", self.address));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
+        }
+        if let Some(kind) = self.accept {
+            request = request.header("accept", kind);
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);

@@ -8,12 +8,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::bureau::Bureau;
-use super::on_both;
+use super::{on_both, usage};
 
 on_both!(another_tenant_reaches_nothing);
 
 /// Routes that are the operator's alone: 403 for every key of a tenant's.
-const OPERATORS: &[&str] = &["/api/tenants"];
+const OPERATORS: &[&str] = &["/api/tenants", "/api/usage"];
 
 /// Routes that need no key, or one of another kind.
 const OPEN: &[&str] = &[];
@@ -26,8 +26,14 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = text(&admin.post(&webhooks, webhook).await.expect(201));
     let delivery = text(&admin.post(&format!("{webhooks}/{webhook}/ping"), json!({})).await.expect(202));
-    let ids =
-        BTreeMap::from([("tenant_id", mine.to_string()), ("webhook_id", webhook), ("delivery_id", delivery)]);
+    let call = usage::call_of(&bureau, mine).await;
+    let ids = BTreeMap::from([
+        ("tenant_id", mine.to_string()),
+        ("call_id", call.id.to_string()),
+        ("month", "2026-11".to_owned()),
+        ("webhook_id", webhook),
+        ("delivery_id", delivery),
+    ]);
     let document = bureau.nobody().get("/openapi.json").await.expect(200);
     let mut walked = 0;
     for (path, item) in document["paths"].as_object().expect("paths") {

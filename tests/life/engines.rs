@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use vca::sim::Step;
-use vca::tenancy::{CallStatus, EndedBy, TenantId};
+use vca::tenancy::{CallStatus, EndedBy, EngineKind, EngineUse, TenantId, UsageUnit};
 
 use super::{house, listen, ms, question};
 use crate::support::house::House;
 use crate::support::phone::Report;
 use crate::support::sipp::Side;
-use crate::support::vendor::{KEY, Kind, Mood, REPLY, Vendor, WORDS, pitch};
+use crate::support::vendor::{KEY, Kind, Mood, REPLY, TOKENS, Vendor, WORDS, pitch};
 
 const GREETING: &str = "Welcome to the test.";
 const PROMPT: &str = "You answer the telephone.";
@@ -82,6 +82,29 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
     assert_eq!((&question["stream"], &question["model"]), (&json!(true), &json!("gpt-4")));
     assert_eq!(question["messages"], Value::from(lines.to_vec()));
     assert_eq!(asked.authorization, format!("Bearer {KEY}"));
+
+    let usage = house.office.usage_of(&record);
+    let taken = |kind, unit| {
+        let fits = |taken: &&EngineUse| (taken.kind, taken.unit) == (kind, unit);
+        usage.engines.iter().find(fits).map(|taken| (taken.model.as_str(), taken.quantity))
+    };
+    let asked = vendor.requests(Kind::Llm).len() as u64;
+    let heard = vendor.requests(Kind::Stt).len() as u64;
+    assert_eq!(usage.sums.turns, 2, "the greeting is none");
+    assert_eq!(taken(EngineKind::Stt, UsageUnit::Requests), Some(("whisper-1", heard)));
+    let milliseconds = taken(EngineKind::Stt, UsageUnit::AudioMs).map(|(_, quantity)| quantity);
+    assert!(milliseconds.is_some_and(|ms| (500 * heard..4_000 * heard).contains(&ms)), "{milliseconds:?}");
+    assert_eq!(taken(EngineKind::Llm, UsageUnit::Requests), Some(("gpt-4", asked)));
+    assert_eq!(taken(EngineKind::Llm, UsageUnit::InputTokens), Some(("gpt-4", TOKENS.0 * asked)));
+    assert_eq!(taken(EngineKind::Llm, UsageUnit::OutputTokens), Some(("gpt-4", TOKENS.1 * asked)));
+    let spoken = (vendor.requests(Kind::Tts).len() - spoken_ahead) as u64;
+    assert_eq!(
+        taken(EngineKind::Tts, UsageUnit::Requests),
+        Some(("tts-1", spoken)),
+        "what was spoken ahead is free"
+    );
+    let characters = spoken * reply.chars().count() as u64;
+    assert_eq!(taken(EngineKind::Tts, UsageUnit::Characters), Some(("tts-1", characters)));
 
     let orders = vendor.requests(Kind::Tts);
     assert_eq!(orders[0].json()["input"], GREETING, "the greeting is spoken ahead, first of all");

@@ -5,7 +5,10 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use vca::store::{NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges};
-use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, TenantId, TenantStatus};
+use vca::tenancy::{
+    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings,
+    TenantId, TenantStatus, Usage,
+};
 
 /// The database of a daemon, open beside it.
 pub struct Office {
@@ -78,6 +81,42 @@ impl Office {
             for _ in 0..count {
                 self.store.scope(tenant).ping_webhook(&Actor::system(), webhook).await.expect("a ping");
             }
+        });
+    }
+
+    /// What one call has taken.
+    pub fn usage_of(&self, call: &Call) -> Usage {
+        let scope = self.store.scope(call.tenant_id);
+        self.runtime.block_on(scope.usage_of_call(call.id)).expect("an answer").expect("the call")
+    }
+
+    /// Puts an ended call of so many seconds on record, of now.
+    pub fn talked(&self, tenant: TenantId, seconds: i64) {
+        self.runtime.block_on(async {
+            let scope = self.store.scope(tenant);
+            let number = scope.numbers().await.expect("numbers").remove(0);
+            let ended_at = chrono::Utc::now();
+            let answered_at = Some(ended_at - chrono::TimeDelta::seconds(seconds));
+            let call = Call {
+                id: CallId::new(),
+                tenant_id: tenant,
+                phone_number_id: number.id,
+                ai_profile_id: None,
+                asterisk_channel_id: "before".into(),
+                direction: Direction::Inbound,
+                caller_number: None,
+                called_number: number.did,
+                status: CallStatus::Completed,
+                ended_by: Some(EndedBy::Caller),
+                disposition: Some("caller_hung_up".into()),
+                hangup_cause: Some(16),
+                started_at: answered_at.unwrap_or(ended_at),
+                answered_at,
+                ended_at: Some(ended_at),
+                codec: None,
+                media: None,
+            };
+            scope.end_call(&call, &[]).await.expect("a call");
         });
     }
 

@@ -73,6 +73,8 @@ pub struct Vendor {
 
 pub const KEY: &str = "sk-test-5f2a";
 pub const WORDS: &str = "What are your opening hours?";
+/// What it says that each reply takes: tokens in and out.
+pub const TOKENS: (u64, u64) = (40, 8);
 pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
 
 /// The tone in which a text is spoken, in Hz: failure phrases differ from all else.
@@ -158,7 +160,13 @@ async fn complete(State(engines): Shared, headers: HeaderMap, body: Bytes) -> Re
         let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": text } }] });
         format!("data: {chunk}\n\n")
     };
-    let events = REPLY.map(delta).into_iter().chain(["data: [DONE]\n\n".to_owned()]);
+    let question: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let is_asked = question["stream_options"]["include_usage"] == true;
+    let (prompt_tokens, completion_tokens) = TOKENS;
+    let usage = json!({ "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens });
+    let usage = json!({ "choices": [], "usage": usage });
+    let last = is_asked.then(|| format!("data: {usage}\n\n"));
+    let events = REPLY.map(delta).into_iter().chain(last).chain(["data: [DONE]\n\n".to_owned()]);
     let events = stream::iter(events.map(Ok::<_, Infallible>).collect::<Vec<_>>());
     ([("content-type", "text/event-stream")], Body::from_stream(events)).into_response()
 }

@@ -9,6 +9,7 @@ mod extract;
 mod limits;
 mod problem;
 mod tenants;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
+use crate::billing::Billing;
 use crate::store::Store;
 use crate::webhooks::Guard;
 
@@ -37,6 +39,7 @@ pub struct Desk {
     pub limits: Arc<Limits>,
     /// Where webhooks may lead.
     pub receivers: Guard,
+    pub billing: Arc<Billing>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -49,8 +52,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) =
-        OpenApiRouter::new().merge(tenants::router()).merge(webhooks::router()).split_for_parts();
+    let (router, document) = OpenApiRouter::new()
+        .merge(tenants::router())
+        .merge(usage::router())
+        .merge(webhooks::router())
+        .split_for_parts();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))

@@ -5,14 +5,15 @@ mod data;
 mod isolation;
 mod opening;
 mod outage;
+mod usage;
 pub mod values;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{NewNumber, NewTenant, Pool, Settings, Store};
-use crate::tenancy::{Actor, Plan, Route};
+use super::{Backend, NewNumber, NewTenant, Pool, Settings, Store};
+use crate::tenancy::{Actor, EventType, Plan, Route, TenantId};
 
 /// A database of a test's own, migrated.
 #[derive(Clone)]
@@ -52,7 +53,19 @@ impl Database {
             .create_profile(&Actor::system(), values::profile("Front desk", true))
             .await
             .expect("a profile");
-        Route { number, tenant, profile: Some(profile) }
+        Route { number, tenant, profile: Some(profile), usage: values::unused() }
+    }
+
+    /// A webhook of a tenant's that is to hear of a type of event.
+    pub async fn subscribe(&self, tenant: TenantId, kind: EventType) {
+        let statement = format!(
+            "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at) \
+             VALUES ({}, {}, 'https://example.com', ',{kind},', 's', {}, '2026-11-01T00:00:00+00:00')",
+            self.literal(Uuid::now_v7()),
+            self.literal(tenant.0),
+            if self.store.backend() == Backend::Sqlite { "1" } else { "TRUE" },
+        );
+        self.raw(statement).await.expect("a webhook");
     }
 
     /// Runs a statement that the store would never send, with every tenant in reach: statements that are sent

@@ -40,7 +40,12 @@ pub fn route() -> Route {
         max_concurrent_calls: None,
         created_at,
     };
-    Route { number, tenant, profile: None }
+    Route { number, tenant, profile: None, usage: unused() }
+}
+
+/// A month of which nothing is used.
+pub fn unused() -> MonthUse {
+    MonthUse { month: Month::of(Utc::now()), seconds: 0 }
 }
 
 /// A call that is in no database.

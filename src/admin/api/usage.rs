@@ -1,0 +1,214 @@
+//! Usage, what it costs and where quotas stand: a tenant's own, and all tenants' for the operator.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{Days, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::auth::{Operator, Reader};
+use super::extract::{Asked, Ids, Listed, Paging};
+use super::problem::{Problem, ProblemBody};
+use crate::billing::{Bill, Statement, UsageReport};
+use crate::store::Page;
+use crate::tenancy::{CallId, CallSums, Month, TenantId};
+
+pub fn router() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new()
+        .routes(routes!(of_tenant))
+        .routes(routes!(of_call))
+        .routes(routes!(statement))
+        .routes(routes!(of_all))
+}
+
+/// The longest time that is asked for day by day.
+const MOST_DAYS: u64 = 92;
+
+/// Which time: a month, or from one day to another. The present month when nothing is said.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Time {
+    /// A month (UTC), such as `2026-11`.
+    #[param(value_type = Option<String>, example = "2026-11")]
+    month: Option<String>,
+    /// The first day (UTC), such as `2026-11-01`. With `to`, in place of `month`.
+    #[param(value_type = Option<String>)]
+    from: Option<String>,
+    /// The last day. At most 92 days are asked for at once.
+    #[param(value_type = Option<String>)]
+    to: Option<String>,
+}
+
+enum Period {
+    Month(Month),
+    Days(NaiveDate, NaiveDate),
+}
+
+impl Time {
+    fn period(self) -> Result<Period, Problem> {
+        match (self.month, self.from, self.to) {
+            (month, None, None) => month_or_present(month).map(Period::Month),
+            (None, Some(from), Some(to)) => {
+                let (from, to) = (day("from", &from)?, day("to", &to)?);
+                let last = from.checked_add_days(Days::new(MOST_DAYS - 1));
+                if to < from || last.is_none_or(|last| to > last) {
+                    return Err(Problem::field(
+                        "to",
+                        format_args!("not before `from`, and {MOST_DAYS} days at most"),
+                    ));
+                }
+                Ok(Period::Days(from, to))
+            }
+            (None, _, _) => Err(Problem::field("from", "`from` and `to` go together")),
+            (Some(_), _, _) => Err(Problem::field("month", "either `month`, or `from` and `to`")),
+        }
+    }
+}
+
+fn month_or_present(month: Option<String>) -> Result<Month, Problem> {
+    match month {
+        Some(text) => text.parse().map_err(|error| Problem::field("month", error)),
+        None => Ok(Month::of(Utc::now())),
+    }
+}
+
+fn day(field: &'static str, text: &str) -> Result<NaiveDate, Problem> {
+    let parsed = text.parse().ok().filter(|_| text.len() == 10);
+    parsed.ok_or_else(|| Problem::field(field, "this is no day: write it as 2026-11-01"))
+}
+
+/// Show what a tenant has taken: calls, seconds, turns and engines, their cost, and where its quota stands.
+///
+/// Cost of a month is by the tenant's plan, as on its statement; that of days is by the price list alone.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/usage", tag = "usage", params(("tenant_id" = TenantId, Path), Time),
+    responses((status = 200, body = UsageReport), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+async fn of_tenant(
+    State(desk): State<Desk>,
+    Reader { scope }: Reader,
+    Asked(time): Asked<Time>,
+) -> Result<Json<UsageReport>, Problem> {
+    let period = time.period()?;
+    let tenant = desk.store.tenant(scope.tenant_id()).await?;
+    let now = Utc::now();
+    Ok(Json(match period {
+        Period::Month(month) => desk.billing.month(&tenant, month, &scope.usage_of_month(month).await?, now),
+        Period::Days(from, to) => {
+            desk.billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?, now)
+        }
+    }))
+}
+
+/// What a call has taken.
+#[derive(Debug, Serialize, ToSchema)]
+struct CallUsage {
+    call_id: CallId,
+    #[serde(flatten)]
+    sums: CallSums,
+    #[serde(flatten)]
+    bill: Bill,
+}
+
+#[derive(Deserialize)]
+struct CallPath {
+    call_id: CallId,
+}
+
+/// Show what a call has taken, by the price list. It is known once the call has ended.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/usage", tag = "usage",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses((status = 200, body = CallUsage), (status = 404, body = ProblemBody)))]
+async fn of_call(
+    State(desk): State<Desk>,
+    Reader { scope }: Reader,
+    Ids(CallPath { call_id }): Ids<CallPath>,
+) -> Result<Json<CallUsage>, Problem> {
+    let usage = scope.usage_of_call(call_id).await?.ok_or_else(Problem::not_found)?;
+    let bill = Bill::new(&desk.billing.prices, None, &usage);
+    Ok(Json(CallUsage { call_id, sums: usage.sums, bill }))
+}
+
+#[derive(Deserialize)]
+struct StatementPath {
+    month: String,
+}
+
+/// In which form.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct InFormat {
+    /// Goes before the header `Accept`. Default: JSON.
+    format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Json,
+    Csv,
+}
+
+/// Show a tenant's statement of a month, as JSON or as CSV (`Accept: text/csv`, or `?format=csv`).
+///
+/// It is made by the prices and the plan of now; as long as the month lasts it is not final.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/statements/{month}", tag = "usage",
+    params(("tenant_id" = TenantId, Path), ("month" = Month, Path), InFormat),
+    responses(
+        (status = 200, content((Statement = "application/json"), (String = "text/csv"))),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+async fn statement(
+    State(desk): State<Desk>,
+    Reader { scope }: Reader,
+    Ids(StatementPath { month }): Ids<StatementPath>,
+    Asked(wanted): Asked<InFormat>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let month: Month = month.parse().map_err(|error| Problem::field("month", error))?;
+    let tenant = desk.store.tenant(scope.tenant_id()).await?;
+    let usage = scope.usage_of_month(month).await?;
+    let statement = desk.billing.statement(&tenant, month, &usage, Utc::now());
+    let vary = (header::VARY, "accept".to_owned());
+    if wanted.format.unwrap_or_else(|| accepted(&headers)) == Format::Json {
+        return Ok(([vary], Json(statement)).into_response());
+    }
+    let kind = (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned());
+    let name = format!("attachment; filename=\"statement-{month}.csv\"");
+    Ok(([vary, kind, (header::CONTENT_DISPOSITION, name)], statement.csv()).into_response())
+}
+
+/// The form that is named first.
+fn accepted(headers: &HeaderMap) -> Format {
+    let named = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kinds = named.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    let first = kinds.map(str::trim).find(|kind| matches!(*kind, "text/csv" | "application/json"));
+    if first == Some("text/csv") { Format::Csv } else { Format::Json }
+}
+
+/// Which month of all tenants.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfAll {
+    /// A month (UTC), such as `2026-11`; the present one when nothing is said.
+    #[param(value_type = Option<String>, example = "2026-11")]
+    month: Option<String>,
+}
+
+/// List what every tenant has taken in a month, oldest tenant first.
+#[utoipa::path(get, path = "/api/usage", tag = "usage", params(OfAll, Paging),
+    responses((status = 200, body = Listed<UsageReport>), (status = 400, body = ProblemBody)))]
+async fn of_all(
+    State(desk): State<Desk>,
+    _: Operator,
+    Asked(OfAll { month }): Asked<OfAll>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<UsageReport>>, Problem> {
+    let month = month_or_present(month)?;
+    let page = desk.store.usages(month, paging.window()?).await?;
+    let now = Utc::now();
+    let reports = page.items.iter().map(|(tenant, usage)| desk.billing.month(tenant, month, usage, now));
+    Ok(Page { items: reports.collect(), next: page.next }.into())
+}

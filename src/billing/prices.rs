@@ -1,0 +1,138 @@
+//! The price list.
+
+use serde::Deserialize;
+
+use crate::tenancy::{EngineKind, EngineUse, UsageUnit};
+
+/// `[prices]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prices {
+    /// The currency of all prices, by ISO 4217. Default: `EUR`.
+    pub currency: String,
+    /// A minute of an answered call, by the second, in millionths of the currency's unit. Default: 0.
+    pub call_minute: u64,
+    /// What engines cost. Default: nothing.
+    pub engines: Vec<Price>,
+}
+
+impl Default for Prices {
+    fn default() -> Prices {
+        Prices { currency: "EUR".to_owned(), call_minute: 0, engines: Vec::new() }
+    }
+}
+
+/// What so much of an engine costs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub kind: EngineKind,
+    pub engine: String,
+    /// `*` is every model that has no price of its own.
+    #[serde(default = "any")]
+    pub model: String,
+    pub unit: UsageUnit,
+    /// In millionths of the currency's unit.
+    pub price: u64,
+    /// For so many units: 1,000,000 tokens, 60,000 milliseconds, 1 request.
+    #[serde(default = "one")]
+    pub per: u64,
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Prices {
+    /// The price of what was taken: the model's own, or else that of all models; `None` when there is neither.
+    pub fn of(&self, taken: &EngineUse) -> Option<&Price> {
+        let fits = |price: &&Price| {
+            (price.kind, &price.engine, price.unit) == (taken.kind, &taken.engine, taken.unit)
+        };
+        let priced = |model: &str| self.engines.iter().filter(fits).find(|price| price.model == model);
+        priced(&taken.model).or_else(|| priced("*"))
+    }
+
+    /// A price that stands in the list twice.
+    pub fn doubled(&self) -> Option<&Price> {
+        let same = |one: &Price, other: &Price| {
+            (one.kind, &one.engine, &one.model, one.unit)
+                == (other.kind, &other.engine, &other.model, other.unit)
+        };
+        let repeated = |(at, price): &(usize, &Price)| self.engines[..*at].iter().any(|one| same(one, price));
+        self.engines.iter().enumerate().find(repeated).map(|(_, price)| price)
+    }
+}
+
+/// What `quantity` costs at `price` for each `per`, to the nearest millionth.
+pub fn cost(quantity: u64, price: u64, per: u64) -> u64 {
+    let per = u128::from(per.max(1));
+    // Neither the product nor the half can leave 128 bits.
+    let exact = u128::from(quantity) * u128::from(price) + per / 2;
+    u64::try_from(exact / per).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn price(model: &str, price: u64) -> Price {
+        let unit = UsageUnit::InputTokens;
+        Price {
+            kind: EngineKind::Llm,
+            engine: "openai".into(),
+            model: model.into(),
+            unit,
+            price,
+            per: 1_000_000,
+        }
+    }
+
+    #[test]
+    fn a_models_own_price_goes_first() {
+        let prices = Prices { engines: vec![price("*", 1), price("gpt-4", 2)], ..Prices::default() };
+        let taken = |model: &str, unit| EngineUse {
+            kind: EngineKind::Llm,
+            engine: "openai".into(),
+            model: model.into(),
+            unit,
+            quantity: 1,
+        };
+        let found = |model, unit| prices.of(&taken(model, unit)).map(|price| price.price);
+        assert_eq!(found("gpt-4", UsageUnit::InputTokens), Some(2));
+        assert_eq!(found("gpt-5", UsageUnit::InputTokens), Some(1));
+        assert_eq!(found("gpt-4", UsageUnit::OutputTokens), None);
+        assert_eq!(prices.doubled(), None);
+        let twice = Prices { engines: vec![price("a", 1), price("b", 1), price("a", 3)], ..prices };
+        assert_eq!(twice.doubled().map(|price| price.price), Some(3));
+    }
+
+    #[test]
+    fn costs_are_rounded_to_the_nearest() {
+        assert_eq!(cost(1_500, 30_000_000, 1_000_000), 45_000);
+        assert_eq!((cost(1, 1, 2), cost(1, 1, 3), cost(2, 1, 3)), (1, 0, 1));
+        assert_eq!(cost(u64::MAX, u64::MAX, 1), u64::MAX);
+        assert_eq!(cost(3, 5, 0), 15, "per nothing is per one");
+    }
+
+    proptest! {
+        #[test]
+        fn more_never_costs_less(a: u64, b: u64, price: u64, per: u64) {
+            prop_assert!(cost(a.min(b), price, per) <= cost(a.max(b), price, per));
+            prop_assert!(cost(a, price.min(b), per) <= cost(a, price.max(b), per));
+        }
+
+        #[test]
+        fn a_cost_is_within_half_a_millionth(quantity in 0..1_u64 << 40, price in 0..1_u64 << 20, per in 1..1_u64 << 20) {
+            let exact = u128::from(quantity) * u128::from(price);
+            let charged = u128::from(cost(quantity, price, per)) * u128::from(per);
+            prop_assert!(charged.abs_diff(exact) * 2 <= u128::from(per));
+        }
+    }
+}

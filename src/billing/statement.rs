@@ -1,0 +1,202 @@
+//! From what was taken to what is owed, line by line.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::csv;
+use super::plans::{Quota, Terms};
+use super::prices::{Prices, cost};
+use crate::tenancy::{CallSums, EngineKind, EngineUse, Month, Plan, TenantId, Usage};
+
+/// A tenant's month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Statement {
+    pub tenant_id: TenantId,
+    pub tenant_name: String,
+    pub plan: Plan,
+    pub month: Month,
+    /// False while the month lasts: there is more to come.
+    pub is_final: bool,
+    #[serde(flatten)]
+    pub sums: CallSums,
+    #[serde(flatten)]
+    pub bill: Bill,
+}
+
+/// What a tenant has taken in a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UsageReport {
+    pub tenant_id: TenantId,
+    pub tenant_name: String,
+    pub plan: Plan,
+    /// The first day (UTC).
+    pub from: NaiveDate,
+    /// The last day.
+    pub to: NaiveDate,
+    /// False while that time lasts: there is more to come.
+    pub is_final: bool,
+    #[serde(flatten)]
+    pub sums: CallSums,
+    #[serde(flatten)]
+    pub bill: Bill,
+    /// Where the month's minutes stand; absent for days, and where the plan has no limit.
+    pub quota: Option<Quota>,
+}
+
+/// Lines and their sum. Amounts are whole millionths of the currency's unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Bill {
+    pub currency: String,
+    pub lines: Vec<Line>,
+    pub total_micros: u64,
+}
+
+/// What one thing costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Line {
+    pub item: LineItem,
+    /// Of an engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<EngineKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// `months`, `seconds`, or an engine's unit.
+    pub unit: &'static str,
+    /// Of call time, what the plan does not include.
+    pub quantity: u64,
+    /// For each `per` units; absent where there is no price: it costs nothing.
+    pub price_micros: Option<u64>,
+    pub per: u64,
+    pub amount_micros: u64,
+}
+
+/// What a line is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LineItem {
+    PlanFee,
+    CallTime,
+    Engine,
+}
+
+impl LineItem {
+    pub fn word(self) -> &'static str {
+        match self {
+            LineItem::PlanFee => "plan_fee",
+            LineItem::CallTime => "call_time",
+            LineItem::Engine => "engine",
+        }
+    }
+}
+
+impl Statement {
+    /// As a table for a spreadsheet, the total in its last row.
+    pub fn csv(&self) -> String {
+        csv::of(self)
+    }
+}
+
+impl Bill {
+    /// Without terms nothing but the price list counts.
+    pub fn new(prices: &Prices, terms: Option<&Terms>, usage: &Usage) -> Bill {
+        let mut lines = Vec::new();
+        lines.extend(terms.filter(|terms| terms.fee > 0).map(fee));
+        lines.push(call_time(prices, terms, usage.sums.seconds));
+        lines.extend(usage.engines.iter().map(|taken| engine(prices, taken)));
+        let total_micros = lines.iter().fold(0, |sum: u64, line| sum.saturating_add(line.amount_micros));
+        Bill { currency: prices.currency.clone(), lines, total_micros }
+    }
+}
+
+fn fee(terms: &Terms) -> Line {
+    line(LineItem::PlanFee, "months", 1, Some(terms.fee), 1)
+}
+
+fn call_time(prices: &Prices, terms: Option<&Terms>, seconds: u64) -> Line {
+    let included = terms.map_or(0, |terms| u64::from(terms.included_minutes) * 60);
+    line(LineItem::CallTime, "seconds", seconds.saturating_sub(included), Some(prices.call_minute), 60)
+}
+
+fn engine(prices: &Prices, taken: &EngineUse) -> Line {
+    let price = prices.of(taken);
+    let per = price.map_or(1, |price| price.per);
+    Line {
+        kind: Some(taken.kind),
+        engine: Some(taken.engine.clone()),
+        model: Some(taken.model.clone()),
+        ..line(LineItem::Engine, taken.unit.word(), taken.quantity, price.map(|price| price.price), per)
+    }
+}
+
+fn line(item: LineItem, unit: &'static str, quantity: u64, price: Option<u64>, per: u64) -> Line {
+    let amount_micros = price.map_or(0, |price| cost(quantity, price, per));
+    let (kind, engine, model) = (None, None, None);
+    Line { item, kind, engine, model, unit, quantity, price_micros: price, per, amount_micros }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::billing::Price;
+    use crate::tenancy::UsageUnit;
+
+    fn taken(unit: UsageUnit, quantity: u64) -> EngineUse {
+        EngineUse { kind: EngineKind::Llm, engine: "openai".into(), model: "gpt-4".into(), unit, quantity }
+    }
+
+    fn prices(call_minute: u64, tokens: u64) -> Prices {
+        let (kind, engine) = (EngineKind::Llm, "openai".to_owned());
+        let unit = UsageUnit::InputTokens;
+        let price = Price { kind, engine, model: "*".into(), unit, price: tokens, per: 1_000_000 };
+        Prices { call_minute, engines: vec![price], ..Prices::default() }
+    }
+
+    fn usage(seconds: u64, tokens: u64) -> Usage {
+        Usage {
+            sums: CallSums { calls: 1, seconds, turns: 2 },
+            engines: vec![taken(UsageUnit::Requests, 3), taken(UsageUnit::InputTokens, tokens)],
+        }
+    }
+
+    #[test]
+    fn a_month_is_its_fee_its_minutes_and_its_engines() {
+        let terms = Terms { fee: 9_000_000, included_minutes: 10, ..Terms::default() };
+        let bill = Bill::new(&prices(60_000, 30_000_000), Some(&terms), &usage(690, 1_500));
+        let amounts: Vec<_> = bill.lines.iter().map(|line| (line.item, line.amount_micros)).collect();
+        let expected = [
+            (LineItem::PlanFee, 9_000_000),
+            (LineItem::CallTime, 90_000),
+            (LineItem::Engine, 0),
+            (LineItem::Engine, 45_000),
+        ];
+        assert_eq!(amounts, expected);
+        assert_eq!((bill.total_micros, bill.lines[2].price_micros), (9_135_000, None));
+        let bare = Bill::new(&prices(60_000, 0), None, &usage(690, 0));
+        assert_eq!((bare.lines.len(), bare.total_micros), (3, 690_000), "nothing is included without a plan");
+    }
+
+    proptest! {
+        #[test]
+        fn the_total_is_the_sum_of_the_lines(minute: u64, tokens: u64, fee: u64, included: u32, seconds: u64, quantity: u64) {
+            let terms = Terms { fee, included_minutes: included, ..Terms::default() };
+            let bill = Bill::new(&prices(minute, tokens), Some(&terms), &usage(seconds, quantity));
+            let sum: u128 = bill.lines.iter().map(|line| u128::from(line.amount_micros)).sum();
+            prop_assert_eq!(u128::from(bill.total_micros), sum.min(u64::MAX.into()));
+        }
+
+        #[test]
+        fn who_takes_more_never_owes_less(minute: u32, tokens: u32, seconds: u32, more: u32, quantity: u32) {
+            let owed = |seconds: u64, quantity: u64| {
+                Bill::new(&prices(minute.into(), tokens.into()), None, &usage(seconds, quantity)).total_micros
+            };
+            let (seconds, more, quantity) = (u64::from(seconds), u64::from(more), u64::from(quantity));
+            prop_assert!(owed(seconds, quantity) <= owed(seconds + more, quantity));
+            prop_assert!(owed(seconds, quantity) <= owed(seconds, quantity + more));
+        }
+    }
+}

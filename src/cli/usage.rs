@@ -1,0 +1,188 @@
+//! `vca usage`
+
+use chrono::Utc;
+use clap::{Args, Subcommand};
+
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{Sheet, Table, or_dash};
+use super::tenant;
+use crate::billing::{Bill, Billing, Line, Quota, UsageReport, decimal};
+use crate::config::Config;
+use crate::store::{Store, Window};
+use crate::tenancy::{CallSums, Month};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a tenant has taken in a month, and where its quota stands.
+    Show(OfTenant),
+    /// Make out a tenant's statement of a month.
+    Statement(OfStatement),
+    /// List what every tenant has taken in a month.
+    List {
+        #[command(flatten)]
+        time: Time,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Time {
+    /// Such as 2026-11, in UTC. Default: the present one.
+    #[arg(long, value_name = "MONTH")]
+    month: Option<Month>,
+}
+
+#[derive(Debug, Args)]
+pub struct OfTenant {
+    /// Id, or name if only one has it.
+    tenant: String,
+    #[command(flatten)]
+    time: Time,
+}
+
+#[derive(Debug, Args)]
+pub struct OfStatement {
+    #[command(flatten)]
+    of: OfTenant,
+    /// Print CSV, for a spreadsheet.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+/// Tenants that are read at once.
+const PAGE: u32 = 500;
+
+impl Time {
+    fn month(&self) -> Month {
+        self.month.unwrap_or_else(|| Month::of(Utc::now()))
+    }
+}
+
+impl Command {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let billing = config.billing();
+        match self {
+            Command::Show(of) => show(of, store, &billing, output).await,
+            Command::Statement(of) => statement(of, store, &billing, output).await,
+            Command::List { time } => list(time.month(), store, &billing, output).await,
+        }
+    }
+}
+
+async fn show(
+    of: OfTenant,
+    store: &Store,
+    billing: &Billing,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let (tenant, month) = (tenant::find(store, &of.tenant).await?, of.time.month());
+    let usage = store.scope(tenant.id).usage_of_month(month).await?;
+    let report = billing.month(&tenant, month, &usage, Utc::now());
+    output.print(&report, || {
+        let sheet = Sheet::new()
+            .line("tenant", &report.tenant_name)
+            .line("plan", report.plan)
+            .line("month", month_text(month, report.is_final))
+            .line("calls", report.sums.calls)
+            .line("talked", minutes(report.sums))
+            .line("turns", report.sums.turns)
+            .line("quota", or_dash(report.quota.as_ref().map(bar)))
+            .line("cost", amount(&report.bill));
+        format!("{sheet}\n{}", lines(&report.bill))
+    })
+}
+
+async fn statement(
+    OfStatement { of, csv }: OfStatement,
+    store: &Store,
+    billing: &Billing,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let (tenant, month) = (tenant::find(store, &of.tenant).await?, of.time.month());
+    let usage = store.scope(tenant.id).usage_of_month(month).await?;
+    let statement = billing.statement(&tenant, month, &usage, Utc::now());
+    output.print(&statement, || {
+        if csv {
+            return statement.csv();
+        }
+        let head = format!("{}, {}", statement.tenant_name, month_text(month, statement.is_final));
+        format!("{head}\n\n{}\ntotal  {}", lines(&statement.bill), amount(&statement.bill))
+    })
+}
+
+async fn list(
+    month: Month,
+    store: &Store,
+    billing: &Billing,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let (mut reports, mut window, now) = (Vec::new(), Window::first(PAGE), Utc::now());
+    loop {
+        let page = store.usages(month, window).await?;
+        reports.extend(page.items.iter().map(|(tenant, usage)| billing.month(tenant, month, usage, now)));
+        match page.next {
+            Some(next) => window.after = Some(next),
+            None => break,
+        }
+    }
+    output.print(&reports, || {
+        let mut table = Table::new(["tenant", "plan", "calls", "talked", "turns", "quota", "cost", "id"]);
+        for report in &reports {
+            table.row(row(report));
+        }
+        table.to_string()
+    })
+}
+
+fn row(report: &UsageReport) -> [String; 8] {
+    [
+        report.tenant_name.clone(),
+        report.plan.to_string(),
+        report.sums.calls.to_string(),
+        minutes(report.sums),
+        report.sums.turns.to_string(),
+        or_dash(report.quota.as_ref().map(bar)),
+        amount(&report.bill),
+        report.tenant_id.to_string(),
+    ]
+}
+
+fn lines(bill: &Bill) -> String {
+    let mut table = Table::new(["item", "quantity", "unit", "price", "amount"]);
+    for line in &bill.lines {
+        let price = line.price_micros.map(|price| match line.per {
+            1 => decimal(price),
+            per => format!("{} / {per}", decimal(price)),
+        });
+        let (quantity, amount) = (line.quantity.to_string(), decimal(line.amount_micros));
+        table.row([name(line), quantity, line.unit.to_owned(), or_dash(price), amount]);
+    }
+    table.to_string()
+}
+
+fn name(line: &Line) -> String {
+    match (line.kind, &line.engine, &line.model) {
+        (Some(kind), Some(engine), Some(model)) => format!("{kind} {engine} {model}"),
+        _ => line.item.word().replace('_', " "),
+    }
+}
+
+fn month_text(month: Month, is_final: bool) -> String {
+    if is_final { month.to_string() } else { format!("{month} (so far)") }
+}
+
+fn amount(bill: &Bill) -> String {
+    format!("{} {}", decimal(bill.total_micros), bill.currency)
+}
+
+fn minutes(sums: CallSums) -> String {
+    format!("{}:{:02} min", sums.seconds / 60, sums.seconds % 60)
+}
+
+/// How much of a quota is used: `[####------] 42 % of 500 min`.
+fn bar(quota: &Quota) -> String {
+    const WIDTH: usize = 10;
+    let full = usize::try_from(quota.percent / 10).unwrap_or(WIDTH).min(WIDTH);
+    let drawn = format!("{}{}", "#".repeat(full), "-".repeat(WIDTH - full));
+    format!("[{drawn}] {} % of {} min", quota.percent, quota.minutes_per_month)
+}

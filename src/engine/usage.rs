@@ -1,0 +1,153 @@
+//! What a call takes of engines, counted where it is taken: each engine counts for itself, in the units that
+//! its vendor bills, so that the use of one that stands in for another is its own.
+//!
+//! What was asked counts from then on, for a vendor bills what it has begun, whether its answer is still wanted or
+//! not. What a vendor refuses is waived.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::retry::Kind;
+
+/// The model of engines that are programs of this machine.
+pub const LOCAL: &str = "local";
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    Requests,
+    /// Milliseconds of speech that were heard.
+    AudioMs,
+    /// Characters (not bytes) of a text that was spoken or said.
+    Characters,
+    InputTokens,
+    OutputTokens,
+}
+
+/// One thing that is counted apart from all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    pub kind: Kind,
+    pub engine: &'static str,
+    pub model: Arc<str>,
+    pub unit: Unit,
+}
+
+/// Counts for one call, or for nobody when nobody reads it. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Meter(Arc<Mutex<BTreeMap<Item, u64>>>);
+
+impl Meter {
+    /// Counts a request that is about to be made; what else it takes is told to the answer.
+    pub fn charge(&self, kind: Kind, engine: &'static str, model: &str) -> Charge {
+        let mut charge =
+            Charge { meter: self.clone(), kind, engine, model: model.into(), taken: BTreeMap::new() };
+        charge.set(Unit::Requests, 1);
+        charge
+    }
+
+    /// What was taken so far, in a stable order.
+    pub fn total(&self) -> Vec<(Item, u64)> {
+        let counts = self.counts();
+        counts.iter().filter(|(_, count)| **count > 0).map(|(item, count)| (item.clone(), *count)).collect()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<Item, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one request takes. Dropping it changes nothing: it stays counted.
+#[derive(Debug)]
+pub struct Charge {
+    meter: Meter,
+    kind: Kind,
+    engine: &'static str,
+    model: Arc<str>,
+    taken: BTreeMap<Unit, u64>,
+}
+
+impl Charge {
+    /// It takes so much, in place of what was said before.
+    pub fn set(&mut self, unit: Unit, quantity: u64) {
+        let before = self.taken.insert(unit, quantity).unwrap_or(0);
+        let item = Item { kind: self.kind, engine: self.engine, model: self.model.clone(), unit };
+        let mut counts = self.meter.counts();
+        let count = counts.entry(item).or_default();
+        *count = count.saturating_sub(before).saturating_add(quantity);
+    }
+
+    /// The charge beside the answer; a refusal is not charged.
+    pub fn settle<T, E>(self, answer: Result<T, E>) -> Result<(T, Charge), E> {
+        match answer {
+            Ok(answer) => Ok((answer, self)),
+            Err(refusal) => {
+                self.waive();
+                Err(refusal)
+            }
+        }
+    }
+
+    fn waive(mut self) {
+        for unit in self.taken.keys().copied().collect::<Vec<_>>() {
+            self.set(unit, 0);
+        }
+    }
+}
+
+/// How many characters a text has, as vendors count them.
+pub fn characters(text: &str) -> u64 {
+    text.chars().count() as u64
+}
+
+/// How many tokens so many characters are, where the server does not say: four to a token, the rule of thumb of
+/// <https://help.openai.com/en/articles/4936856-what-are-tokens-and-how-to-count-them> for English. Other
+/// languages take more.
+pub fn estimated_tokens(characters: u64) -> u64 {
+    characters.div_ceil(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(meter: &Meter) -> Vec<(&'static str, Unit, u64)> {
+        meter.total().into_iter().map(|(item, count)| (item.engine, item.unit, count)).collect()
+    }
+
+    #[test]
+    fn what_was_asked_counts_and_what_was_refused_does_not() {
+        let meter = Meter::default();
+        let mut first = meter.charge(Kind::Llm, "openai", "gpt-4");
+        first.set(Unit::OutputTokens, 10);
+        first.set(Unit::OutputTokens, 7);
+        let mut refused = meter.clone().charge(Kind::Llm, "openai", "gpt-4");
+        refused.set(Unit::InputTokens, 99);
+        assert_eq!(
+            counted(&meter),
+            [
+                ("openai", Unit::Requests, 2),
+                ("openai", Unit::InputTokens, 99),
+                ("openai", Unit::OutputTokens, 7)
+            ]
+        );
+        assert_eq!(refused.settle(Err::<(), _>("no")).err(), Some("no"));
+        drop(first);
+        assert_eq!(counted(&meter), [("openai", Unit::Requests, 1), ("openai", Unit::OutputTokens, 7)]);
+    }
+
+    #[test]
+    fn engines_and_models_are_counted_apart() {
+        let meter = Meter::default();
+        meter.charge(Kind::Tts, "openai", "tts-1");
+        meter.charge(Kind::Tts, "openai", "tts-2");
+        meter.charge(Kind::Tts, "espeak", LOCAL);
+        assert_eq!(meter.total().len(), 3);
+        assert!(Meter::default().total().is_empty());
+    }
+
+    #[test]
+    fn characters_are_not_bytes() {
+        assert_eq!((characters("Grüße"), estimated_tokens(5), estimated_tokens(0)), (5, 2, 0));
+    }
+}
