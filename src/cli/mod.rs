@@ -2,14 +2,17 @@
 //!
 //! A command reads its arguments, asks the rooms and prints; it decides nothing that a room decides.
 
+mod analytics;
 mod call;
 mod configuration;
 mod database;
 mod doctor;
 mod failure;
+mod line;
 mod number;
 mod output;
 mod profile;
+mod retention;
 mod serve;
 mod settings;
 mod table;
@@ -75,9 +78,14 @@ enum Command {
     /// AI profiles: who answers, and how.
     #[command(subcommand)]
     Profile(Box<profile::Command>),
-    /// The record of calls.
+    /// The record of calls, and the calls under way.
     #[command(subcommand)]
     Call(call::Command),
+    /// What calls were like: counts, durations, latencies, busiest hours.
+    Analytics(Box<analytics::Command>),
+    /// For how long a tenant's things are kept.
+    #[command(subcommand)]
+    Retention(retention::Command),
     /// Find out what is wrong, and what to do about it.
     Doctor,
 }
@@ -105,7 +113,18 @@ impl Cli {
             Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Call(call::Command::Live(command)) => {
+                command.run(&read(Need::Database)?.config, output).await
+            }
+            Command::Call(call::Command::Recorded(command)) => {
+                command.run(&prepared(read(Need::Database)?).await?.0, output).await
+            }
+            Command::Analytics(command) => {
+                command.run(&prepared(read(Need::Database)?).await?.0, output).await
+            }
+            Command::Retention(command) => {
+                command.run(&prepared(read(Need::Database)?).await?.0, output).await
+            }
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

@@ -6,9 +6,13 @@
 //!
 //! It knows nothing of a call's life: it keeps what it is given.
 
+mod analytics;
 mod audit;
+mod call_lists;
 mod calls;
+mod conditions;
 mod error;
+mod feedback;
 mod keys;
 mod ledger;
 mod migrations;
@@ -16,6 +20,7 @@ mod numbers;
 mod page;
 mod pool;
 mod profiles;
+mod retention;
 mod route;
 mod routing;
 mod settings;
@@ -24,9 +29,11 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 
+pub use analytics::{CallCounts, Counted, OfPeriod, Outcome, Quarter, Stage, TalkCounts, TenantCounts};
 pub use audit::{AuditEntry, AuditFilter};
-pub use calls::CallFilter;
+pub use call_lists::CallFilter;
 pub use error::{Duplicate, StoreError};
+pub use feedback::{FeedbackFilter, NewFeedback};
 pub use keys::{Minted, NewKey, Presented};
 pub use ledger::{Entry, Ledger};
 pub use numbers::NewNumber;

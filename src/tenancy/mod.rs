@@ -4,11 +4,19 @@
 
 mod access;
 mod did;
+mod feedback;
 mod kinds;
+mod live;
+mod retention;
+mod transcript;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
+pub use feedback::{Feedback, FeedbackId};
 pub use kinds::UnknownWord;
+pub use live::{Happening, LiveEvent};
+pub use retention::Retention;
+pub use transcript::Transcript;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,15 @@
 //! `auth`. The OpenAPI document is made from these very routes. It holds no SQL and decides nothing that a room
 //! decides.
 
+mod analytics;
 mod auth;
+mod calls;
 mod extract;
+mod feedback;
 mod limits;
+mod live;
 mod problem;
+mod retention;
 mod tenants;
 
 use std::sync::Arc;
@@ -26,6 +31,7 @@ use uuid::Uuid;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
+use crate::admin::LiveCalls;
 use crate::store::Store;
 
 /// What the handlers share.
@@ -33,6 +39,7 @@ use crate::store::Store;
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
+    pub live: Arc<dyn LiveCalls>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -45,7 +52,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) = OpenApiRouter::new().merge(tenants::router()).split_for_parts();
+    let (router, document) = OpenApiRouter::new()
+        .merge(tenants::router())
+        .merge(calls::router())
+        .merge(live::router())
+        .merge(feedback::router())
+        .merge(retention::router())
+        .merge(analytics::router())
+        .split_for_parts();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))
