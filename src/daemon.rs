@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chrono::Utc;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sd_notify::NotifyState;
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::api::{Desk, Limits};
-use crate::admin::{self, Health, Part};
+use crate::admin::{self, Health, LiveCalls, Part, Unwatched};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken};
 use crate::config::Config;
@@ -23,7 +25,7 @@ use crate::media;
 use crate::state::{self, ConversationState};
 use crate::store::{Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
-use crate::tenancy::{AiProfile, TenantStatus};
+use crate::tenancy::{AiProfile, Call, CallId, LiveEvent, TenantId, TenantStatus};
 use crate::turn;
 use crate::webhooks::{Deliverer, Guard};
 
@@ -77,6 +79,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         limits: Arc::new(Limits::new(&config.admin.limits)),
         receivers: Guard::new(&config.webhooks),
         billing: Arc::new(config.billing()),
+        live: Arc::new(Lines(switchboard.clone())),
     };
     let (api, _) = admin::api::router(desk);
     let admin = admin::Server::bind(config.admin.bind, health, metrics, api).await?;
@@ -252,6 +255,29 @@ impl Health for Vitals {
                 if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
             counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);
         }
+    }
+}
+
+/// What the API asks of calls under way.
+struct Lines(Switchboard);
+
+impl LiveCalls for Lines {
+    fn calls(&self, tenant: Option<TenantId>) -> Vec<Call> {
+        self.0.calls_of(tenant)
+    }
+
+    fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
+        self.0.hang_up(tenant, call)
+    }
+
+    fn events(
+        &self,
+        tenant: TenantId,
+        call: CallId,
+        after: u64,
+    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
+        let view = self.0.view(tenant, call).ok_or(Unwatched::NotLive)?;
+        view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
     }
 }
 

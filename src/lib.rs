@@ -9,6 +9,7 @@ pub mod rtp;
 pub mod tenancy;
 pub mod turn;
 
+pub mod analytics;
 pub mod ari;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "timeouts, retries and processes")]
 pub mod engine;

@@ -1,7 +1,11 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
+mod analytics;
 mod bureau;
+mod calls;
+mod feedback;
 mod isolation;
+mod live;
 mod tenants;
 mod usage;
 mod webhooks;

@@ -1,9 +1,12 @@
 //! The daemon's HTTP port: is it alive, can it take calls, what does it count; and under `api` all that an
 //! operator and a tenant's administrators work with.
 //!
-//! It knows nothing of a call's life; what it tells of calls under way it asks of [`Health`].
+//! It knows nothing of a call's life; what it tells of calls under way it asks of [`Health`] and [`LiveCalls`].
 
 pub mod api;
+mod live;
+
+pub use live::{LiveCalls, Unwatched};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -31,8 +31,10 @@ use crate::turn::{Ending, Input, Line, Output, Record, Speaker, SpeechId, Turn, 
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Refuses a call, with a record where there is a tenant.
-pub async fn refuse(ring: Ring, house: Arc<House>, refusal: Refusal, called: Option<(Arc<Route>, Did)>) {
-    let log = called.map(|(route, did)| Log::begin(new_call(&ring, &route, did, None), house.ledger.clone()));
+pub async fn refuse(mut ring: Ring, house: Arc<House>, refusal: Refusal, called: Option<(Arc<Route>, Did)>) {
+    let feed = std::mem::take(&mut ring.feed);
+    let log =
+        called.map(|(route, did)| Log::begin(new_call(&ring, &route, did, None), house.ledger.clone(), feed));
     let mut task = Task::new(ring, house, log);
     task.refusal = Some(refusal);
     task.tell_asterisk(Wired::HangUp { reason: refusal.reason() });
@@ -40,12 +42,12 @@ pub async fn refuse(ring: Ring, house: Arc<House>, refusal: Refusal, called: Opt
 }
 
 /// Answers a call and talks until it is over.
-pub async fn answer(ring: Ring, house: Arc<House>, admitted: Admitted) {
+pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
     let Admitted { called, route, agent, format } = admitted;
     let call =
         Call { codec: Some(format.name().to_owned()), ..new_call(&ring, &route, called, Some(&agent)) };
     let started_at = call.started_at;
-    let log = Log::begin(call, house.ledger.clone());
+    let log = Log::begin(call, house.ledger.clone(), std::mem::take(&mut ring.feed));
     let mut task = Task::new(ring, house, Some(log));
     task.house.state.begin(task.id, started_at).await;
     let (states, id, progress) = (task.house.state.clone(), task.id, task.progress.subscribe());
@@ -252,6 +254,10 @@ impl Task {
         talk.ears.fetch(&mut talk.port);
         while let Some(event) = talk.port.next_event() {
             let id = |speech: crate::media::SpeechTag| SpeechId(speech.0);
+            let begins = match &event {
+                Heard::PlaybackStarted { speech } => talk.voice.turn_of(id(*speech)),
+                _ => None,
+            };
             let input = match event {
                 Heard::SpeechStarted { at, position } => {
                     talk.ears.mark(at, position);
@@ -273,6 +279,9 @@ impl Task {
                 }
             };
             talk.turn.handle(now, input);
+            if let (Some(turn), Some(log)) = (begins, &mut self.log) {
+                log.answering(turn.0, talk.turn.history(), Utc::now());
+            }
         }
     }
 

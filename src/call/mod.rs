@@ -8,6 +8,7 @@ mod agent;
 mod driver;
 mod ears;
 mod ending;
+mod feed;
 mod hands;
 mod phrases;
 mod record;
@@ -29,6 +30,7 @@ use crate::tenancy::{CallId, Did, Route};
 pub use agent::{Agent, Engines};
 pub use driver::{answer, refuse};
 pub use ending::Refusal;
+pub use feed::{Feed, TooManyReaders, View};
 pub use phrases::{NAMES as PHRASE_NAMES, Spoken};
 
 /// What a call is told from outside.
@@ -64,6 +66,8 @@ pub struct Ring {
     pub caller: Option<String>,
     pub bridging: Bridging,
     pub mailbox: mpsc::Receiver<Mail>,
+    /// For whoever watches it.
+    pub feed: Feed,
     pub since: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! What is written of a call while it lasts and when it ends.
+//! What is written of a call while it lasts and when it ends, and told to whoever watches it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -8,25 +8,41 @@ use crate::engine::retry::Kind;
 use crate::engine::usage::{Meter, Unit};
 use crate::media::Report;
 use crate::store::{Entry, Ledger};
-use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, UsageUnit};
+use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, Happening, UsageUnit};
 use crate::turn::{Line, Record, Speaker};
 
 /// The record of one call. Every change goes to the ledger at once.
 pub struct Log {
     call: Call,
     ledger: Ledger,
+    feed: Feed,
+    /// The caller's words that were told last: their turn, and how many lines the conversation had with them.
+    told: Option<(u32, usize)>,
 }
 
 impl Log {
-    pub fn begin(call: Call, ledger: Ledger) -> Log {
+    pub fn begin(call: Call, ledger: Ledger, feed: Feed) -> Log {
         ledger.record(Entry::Begin(call.clone()));
-        Log { call, ledger }
+        feed.set(&call);
+        feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
+        Log { call, ledger, feed, told: None }
     }
 
     pub fn answered(&mut self, at: DateTime<Utc>) {
         self.call.status = CallStatus::Answered;
         self.call.answered_at = Some(at);
         self.ledger.record(Entry::Update(self.call.clone()));
+        self.feed.set(&self.call);
+        self.feed.tell(at, Happening::Answered);
+    }
+
+    /// The answer to what the caller said begins: their words are told before the turn is over.
+    pub fn answering(&mut self, turn: u32, history: &[Line], at: DateTime<Utc>) {
+        let Some(Line { speaker: Speaker::Caller, text }) = history.last() else { return };
+        if self.told.is_none_or(|(_, lines)| lines != history.len()) {
+            self.told = Some((turn, history.len()));
+            self.feed.tell(at, Happening::CallerTurn { turn, text: text.clone() });
+        }
     }
 
     pub fn turn(&self, record: &Record, at: DateTime<Utc>) {
@@ -45,6 +61,20 @@ impl Log {
             audio_ms: millis(record.latency.audio),
             at,
         }));
+        self.tell_turn(record, at);
+    }
+
+    fn tell_turn(&self, record: &Record, at: DateTime<Utc>) {
+        let turn = record.turn.0;
+        if !record.caller.is_empty() && self.told.is_none_or(|(told, _)| told != turn) {
+            self.feed.tell(at, Happening::CallerTurn { turn, text: record.caller.clone() });
+        }
+        if !record.agent.is_empty() {
+            self.feed.tell(at, Happening::AgentTurn { turn, text: record.agent.clone() });
+        }
+        if record.interrupted {
+            self.feed.tell(at, Happening::Interrupted { turn });
+        }
     }
 
     pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, meter: &Meter, at: DateTime<Utc>) {
@@ -56,6 +86,7 @@ impl Log {
         call.ended_at = Some(at);
         call.media = media.and_then(|report| serde_json::to_value(report).ok());
         self.ledger.record(Entry::End(call.clone(), engine_use(meter)));
+        self.feed.tell(at, Happening::Ended { call: Box::new(call.clone()) });
     }
 
     /// How long the call has lasted, from its first ring.

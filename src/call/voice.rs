@@ -85,6 +85,13 @@ impl Voice {
         true
     }
 
+    /// The turn that an utterance is of, until it was heard to the end.
+    pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
+        let queued = self.queue.iter().map(|utterance| (utterance.speech, utterance.turn));
+        let fed = self.fed.iter().map(|(speech, turn, _)| (*speech, *turn));
+        queued.chain(fed).find(|(it, _)| *it == speech).map(|(_, turn)| turn)
+    }
+
     pub fn release(&mut self, turn: TurnId) {
         self.queue.iter_mut().filter(|utterance| utterance.turn == turn).for_each(|u| u.held = false);
     }

@@ -2,14 +2,17 @@
 //!
 //! A command reads its arguments, asks the rooms and prints; it decides nothing that a room decides.
 
+mod analytics;
 mod call;
 mod configuration;
 mod database;
 mod doctor;
 mod failure;
+mod line;
 mod number;
 mod output;
 mod profile;
+mod retention;
 mod serve;
 mod settings;
 mod table;
@@ -77,7 +80,7 @@ enum Command {
     /// AI profiles: who answers, and how.
     #[command(subcommand)]
     Profile(Box<profile::Command>),
-    /// The record of calls.
+    /// The record of calls, and the calls under way.
     #[command(subcommand)]
     Call(call::Command),
     /// Webhooks: where tenants are told of what happens.
@@ -85,6 +88,10 @@ enum Command {
     Webhook(webhook::Command),
     /// What tenants have taken, what it costs, and where their quotas stand.
     Usage(usage::Command),
+    /// What calls were like: counts, durations, latencies, busiest hours.
+    Analytics(Box<analytics::Command>),
+    /// For how long a tenant's things are kept.
+    Retention(retention::Command),
     /// Find out what is wrong, and what to do about it.
     Doctor,
 }
@@ -112,7 +119,6 @@ impl Cli {
             Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Webhook(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
@@ -120,6 +126,18 @@ impl Cli {
             Command::Usage(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
+            }
+            Command::Call(call::Command::Live(command)) => {
+                command.run(&read(Need::Database)?.config, output).await
+            }
+            Command::Call(call::Command::Recorded(command)) => {
+                command.run(&prepared(read(Need::Database)?).await?.0, output).await
+            }
+            Command::Analytics(command) => {
+                command.run(&prepared(read(Need::Database)?).await?.0, output).await
+            }
+            Command::Retention(command) => {
+                command.run(&prepared(read(Need::Database)?).await?.0, output).await
             }
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;

@@ -32,7 +32,22 @@ impl<'a> Output<'a> {
         } else {
             text()
         };
-        match writeln!(self.to, "{}", shown.trim_end()) {
+        self.write(shown.trim_end())
+    }
+
+    /// Prints one of many values as it comes: JSON on a line, or the text that says the same.
+    pub fn line<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let shown =
+            if self.json { serde_json::to_string(value).map_err(anyhow::Error::from)? } else { text() };
+        self.write(&shown)
+    }
+
+    fn write(&mut self, shown: &str) -> Result<(), Failure> {
+        match writeln!(self.to, "{shown}") {
             // Whoever read us has seen enough, as in `vca call list | head`.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             outcome => outcome.map_err(|error| anyhow::Error::from(error).into()),

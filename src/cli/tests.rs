@@ -34,7 +34,9 @@ impl Desk {
         match cli.command {
             Command::Tenant(command) => command.run(&self.store, &mut output).await?,
             Command::Number(command) => command.run(&self.store, &mut output).await?,
-            Command::Call(command) => command.run(&self.store, &mut output).await?,
+            Command::Call(call::Command::Recorded(command)) => command.run(&self.store, &mut output).await?,
+            Command::Analytics(command) => command.run(&self.store, &mut output).await?,
+            Command::Retention(command) => command.run(&self.store, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Webhook(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Usage(command) => command.run(&self.store, &self.config, &mut output).await?,

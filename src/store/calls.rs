@@ -10,21 +10,6 @@ use super::usage::{Ended, LAST_TURN, count};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
-/// Which calls to list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallFilter {
-    /// At most so many. Default: 50.
-    pub limit: u32,
-    /// Only calls older than this one: the last of a page leads to the next.
-    pub before: Option<CallId>,
-}
-
-impl Default for CallFilter {
-    fn default() -> CallFilter {
-        CallFilter { limit: 50, before: None }
-    }
-}
-
 macro_rules! columns {
     () => {
         "id, tenant_id, phone_number_id, ai_profile_id, asterisk_channel_id, direction, caller_number, \
@@ -32,6 +17,8 @@ macro_rules! columns {
          codec, media"
     };
 }
+
+pub(super) const COLUMNS: &str = columns!();
 
 macro_rules! turn_columns {
     () => {
@@ -159,23 +146,6 @@ impl Scope {
         if written == 0 { Err(foreign("turn")) } else { Ok(()) }
     }
 
-    /// The tenant's calls, newest first.
-    pub async fn calls(&self, filter: CallFilter) -> Result<Vec<Call>, StoreError> {
-        // The ids are ordered by time; the greatest of all stands for "no bound".
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM calls WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
-        );
-        let before = filter.before.map_or(Uuid::max(), |id| id.0);
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(self.tenant.0)
-            .bind(before)
-            .bind(i64::from(filter.limit))
-            .fetch_all(connection))?;
-        rows.into_iter().map(Call::try_from).collect()
-    }
-
     /// One call with its turns in order; `None` when the tenant has no such call.
     pub async fn call(&self, id: CallId) -> Result<Option<(Call, Vec<CallTurn>)>, StoreError> {
         const CALL: &str = concat!("SELECT ", columns!(), " FROM calls WHERE tenant_id = $1 AND id = $2");
@@ -257,7 +227,7 @@ fn without_nul(text: &str) -> String {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     tenant_id: Uuid,
     phone_number_id: Uuid,

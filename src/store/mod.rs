@@ -6,12 +6,16 @@
 //!
 //! It knows nothing of a call's life: it keeps what it is given.
 
+mod analytics;
 mod audit;
 mod call_events;
+mod call_lists;
 mod calls;
+mod conditions;
 mod deliveries;
 mod dispatch;
 mod error;
+mod feedback;
 mod keys;
 mod ledger;
 mod migrations;
@@ -20,6 +24,7 @@ mod outbox;
 mod page;
 mod pool;
 mod profiles;
+mod retention;
 mod route;
 mod routing;
 mod settings;
@@ -30,11 +35,13 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
+pub use analytics::{CallCounts, Counted, Ending, OfPeriod, Quarter, Stage, TalkCounts, TenantCounts};
 pub use audit::{AuditEntry, AuditFilter};
-pub use calls::CallFilter;
+pub use call_lists::CallFilter;
 pub use deliveries::DeliveryFilter;
 pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};
+pub use feedback::{FeedbackFilter, NewFeedback};
 pub use keys::{Minted, NewKey, Presented};
 pub use ledger::{Entry, Ledger};
 pub use numbers::NewNumber;

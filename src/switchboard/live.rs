@@ -8,8 +8,8 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::admission::Standing;
 use crate::ari::bridging::{bridge_id, media_id};
-use crate::call::Mail;
-use crate::tenancy::{CallId, Month, TenantId};
+use crate::call::{Mail, View};
+use crate::tenancy::{Call, CallId, Month, TenantId};
 
 /// Mail that waits for a call. A call reads at once; one that does not is stuck.
 const MAILBOX: usize = 128;
@@ -27,6 +27,7 @@ struct Entry {
     mailbox: mpsc::Sender<Mail>,
     channel: String,
     tenant: Option<TenantId>,
+    view: Option<View>,
 }
 
 impl Live {
@@ -39,8 +40,26 @@ impl Live {
         for asterisk_id in asterisk_ids(id, channel) {
             self.ids.insert(asterisk_id, id);
         }
-        self.calls.insert(id, Entry { mailbox, channel: channel.to_owned(), tenant: None });
+        self.calls.insert(id, Entry { mailbox, channel: channel.to_owned(), tenant: None, view: None });
         Some(letters)
+    }
+
+    /// Lets the call be watched.
+    pub fn show(&mut self, id: CallId, view: View) {
+        if let Some(entry) = self.calls.get_mut(&id) {
+            entry.view = Some(view);
+        }
+    }
+
+    /// The calls under way that are somebody's, with those who are being refused.
+    pub fn shown(&self) -> impl Iterator<Item = Call> {
+        self.calls.values().filter_map(|entry| entry.view.as_ref()?.call())
+    }
+
+    /// One of a tenant's calls under way.
+    pub fn view(&self, tenant: TenantId, id: CallId) -> Option<View> {
+        let view = self.calls.get(&id)?.view.clone()?;
+        view.call().is_some_and(|call| call.tenant_id == tenant).then_some(view)
     }
 
     /// The call is over.
@@ -106,7 +125,8 @@ impl Live {
         self.calls.len()
     }
 
-    fn post(&self, id: CallId, mail: Mail) {
+    /// Gives mail to one call, if it is there.
+    pub fn post(&self, id: CallId, mail: Mail) {
         let Some(entry) = self.calls.get(&id) else { return };
         match entry.mailbox.try_send(mail) {
             // A call that has closed its mailbox is about to leave the map.

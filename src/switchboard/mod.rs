@@ -21,9 +21,9 @@ use crate::ari::event::{Channel, ChannelState};
 use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
 use crate::billing::Plans;
-use crate::call::{self, Admitted, Agent, House, Mail, Refusal, Ring};
+use crate::call::{self, Admitted, Agent, Feed, House, Mail, Refusal, Ring, View};
 use crate::store::Routing;
-use crate::tenancy::{AiProfile, CallId, Did, Month, Route, mask};
+use crate::tenancy::{AiProfile, Call, CallId, Did, Month, Route, TenantId, mask};
 
 pub use admission::Settings;
 use admission::{decide, format_for};
@@ -74,6 +74,30 @@ impl Switchboard {
     /// Calls under way, those that are being refused included.
     pub fn live_calls(&self) -> usize {
         self.0.live().len()
+    }
+
+    /// The calls under way that are a tenant's, or everybody's, newest first.
+    pub fn calls_of(&self, tenant: Option<TenantId>) -> Vec<Call> {
+        let live = self.0.live();
+        let wanted = |call: &Call| tenant.is_none_or(|tenant| call.tenant_id == tenant);
+        let mut calls: Vec<Call> = live.shown().filter(wanted).collect();
+        calls.sort_by_key(|call| std::cmp::Reverse(call.id));
+        calls
+    }
+
+    /// One of a tenant's calls under way, to be watched.
+    pub fn view(&self, tenant: TenantId, call: CallId) -> Option<View> {
+        self.0.live().view(tenant, call)
+    }
+
+    /// Ends one of a tenant's calls politely. False when it is not under way.
+    pub fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
+        let live = self.0.live();
+        let is_there = live.view(tenant, call).is_some();
+        if is_there {
+            live.post(call, Mail::End);
+        }
+        is_there
     }
 
     /// How late frames have left so far: frames by upper bound in microseconds.
@@ -147,6 +171,8 @@ impl Switchboard {
         }
         let id = CallId::new();
         let Some(mailbox) = self.0.live().begin(id, &channel.id) else { return };
+        let feed = Feed::default();
+        self.0.live().show(id, feed.view());
         let since = Instant::now();
         let caller = Some(channel.caller.number.clone()).filter(|number| !number.is_empty());
         let span = info_span!("call", call_id = %id, tenant_id = tracing::field::Empty);
@@ -160,7 +186,7 @@ impl Switchboard {
         });
         let house = &self.0.house;
         let bridging = Bridging::new(since, &id.to_string(), &channel.id, &house.app, house.set_up);
-        let ring = Ring { id, channel: channel.id.clone(), caller, bridging, mailbox, since };
+        let ring = Ring { id, channel: channel.id.clone(), caller, bridging, mailbox, feed, since };
         let (switchboard, called) = (self.clone(), channel.dialplan.exten.clone());
         self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
     }

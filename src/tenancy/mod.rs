@@ -4,13 +4,21 @@
 
 mod access;
 mod did;
+mod feedback;
 mod kinds;
+mod live;
+mod retention;
+mod transcript;
 mod usage;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
+pub use feedback::{Feedback, FeedbackId};
 pub use kinds::UnknownWord;
+pub use live::{Happening, LiveEvent};
+pub use retention::Retention;
+pub use transcript::Transcript;
 pub use usage::{BadMonth, CallSums, EngineKind, EngineUse, Month, MonthUse, Usage, UsageUnit};
 pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
 

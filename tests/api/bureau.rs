@@ -1,17 +1,22 @@
 //! The API on a port of its own, over a database of its own, and clients with keys.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use chrono::Utc;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 use vca::admin::api::{self, Desk, LimitSettings, Limits};
+use vca::admin::{LiveCalls, Unwatched};
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
+use vca::call::{Feed, View};
 use vca::store::{NewKey, Settings, Store};
-use vca::tenancy::{Actor, EngineKind, Role, UsageUnit};
+use vca::tenancy::{Actor, Call, CallId, EngineKind, Happening, LiveEvent, Role, TenantId, UsageUnit};
 use vca::webhooks::Guard;
 
 /// The API, served.
@@ -20,6 +25,8 @@ pub struct Bureau {
     pub store: Store,
     pub address: SocketAddr,
     pub operator: Client,
+    /// The calls that are under way.
+    pub lines: Arc<Lines>,
 }
 
 /// Somebody with a key, or without.
@@ -45,7 +52,8 @@ impl Bureau {
         let settings = Settings { url: SecretString::from(url), ..Settings::default() };
         let store = Store::open(&settings).await.expect("the database opens");
         store.migrate().await.expect("the database can be migrated");
-        let (router, _) = api::router(desk(&store));
+        let lines = Arc::new(Lines::default());
+        let (router, _) = api::router(Desk { live: lines.clone(), ..desk(&store) });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("the port's number");
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -54,7 +62,7 @@ impl Bureau {
         let minted = store.create_operator_key(&Actor::system(), new).await.expect("a key");
         let nobody = Client { http: reqwest::Client::new(), address, key: None, accept: None };
         let operator = nobody.with_key(minted.secret.expose_secret());
-        Bureau { store, address, operator }
+        Bureau { store, address, operator, lines }
     }
 
     /// Somebody without a key.
@@ -87,6 +95,7 @@ pub fn desk(store: &Store) -> Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
         billing: Arc::new(billing()),
+        live: Arc::new(Lines::default()),
         receivers,
     }
 }
@@ -116,6 +125,58 @@ pub fn billing() -> Billing {
     Billing { prices, plans: Plans { growth, ..Plans::default() } }
 }
 
+/// Calls under way, without a switchboard behind them.
+#[derive(Default)]
+pub struct Lines(Mutex<Vec<(Feed, View)>>);
+
+impl Lines {
+    /// A call rings.
+    pub fn ring(&self, call: &Call) {
+        let feed = Feed::default();
+        feed.set(call);
+        feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
+        let view = feed.view();
+        self.0.lock().expect("no test has panicked").push((feed, view));
+    }
+
+    /// Something happens on the call that rang last.
+    pub fn tell(&self, what: Happening) {
+        let lines = self.0.lock().expect("no test has panicked");
+        lines.last().expect("a call").0.tell(Utc::now(), what);
+    }
+
+    fn find(&self, tenant: TenantId, id: CallId) -> Option<View> {
+        let lines = self.0.lock().expect("no test has panicked");
+        let views = lines.iter().map(|(_, view)| view);
+        let is_it = |view: &&View| view.call().is_some_and(|call| call.id == id && call.tenant_id == tenant);
+        views.filter(|view| is_it(view)).next_back().cloned()
+    }
+}
+
+impl LiveCalls for Lines {
+    fn calls(&self, tenant: Option<TenantId>) -> Vec<Call> {
+        let lines = self.0.lock().expect("no test has panicked");
+        let calls = lines.iter().rev().filter_map(|(_, view)| view.call());
+        calls.filter(|call| tenant.is_none_or(|tenant| call.tenant_id == tenant)).collect()
+    }
+
+    fn hang_up(&self, tenant: TenantId, id: CallId) -> bool {
+        let Some(call) = self.find(tenant, id).and_then(|view| view.call()) else { return false };
+        self.tell(Happening::Ended { call: Box::new(call) });
+        true
+    }
+
+    fn events(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        after: u64,
+    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
+        let view = self.find(tenant, id).ok_or(Unwatched::NotLive)?;
+        view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
+    }
+}
+
 impl Client {
     pub fn with_key(&self, key: &str) -> Client {
         Client { key: Some(key.to_owned()), ..self.clone() }
@@ -138,8 +199,22 @@ impl Client {
         self.send(Method::PATCH, path, Some(body.to_string())).await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body.to_string())).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None).await
+    }
+
+    /// A GET whose answer is read by the caller.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let mut request = self.http.get(format!("http://{}{path}", self.address));
+        request = request.bearer_auth(self.key.as_deref().unwrap_or_default());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("the API answers")
     }
 
     /// With whatever bytes for a body.

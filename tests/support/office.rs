@@ -4,7 +4,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use vca::store::{NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges};
+use vca::store::{CallFilter, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window};
 use vca::tenancy::{
     Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings,
     TenantId, TenantStatus, Usage,
@@ -125,7 +125,8 @@ impl Office {
         self.runtime.block_on(async {
             let scope = self.store.scope(tenant);
             let mut calls = Vec::new();
-            for call in scope.calls(Default::default()).await.expect("calls") {
+            let latest = scope.calls(&CallFilter::default(), Window::first(50)).await.expect("calls");
+            for call in latest.items {
                 calls.extend(scope.call(call.id).await.expect("a call"));
             }
             calls.reverse();

@@ -4,10 +4,15 @@
 //! `auth`. The OpenAPI document is made from these very routes. It holds no SQL and decides nothing that a room
 //! decides.
 
+mod analytics;
 mod auth;
+mod calls;
 mod extract;
+mod feedback;
 mod limits;
+mod live;
 mod problem;
+mod retention;
 mod tenants;
 mod usage;
 mod webhooks;
@@ -28,6 +33,7 @@ use uuid::Uuid;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
+use crate::admin::LiveCalls;
 use crate::billing::Billing;
 use crate::store::Store;
 use crate::webhooks::Guard;
@@ -40,6 +46,7 @@ pub struct Desk {
     /// Where webhooks may lead.
     pub receivers: Guard,
     pub billing: Arc<Billing>,
+    pub live: Arc<dyn LiveCalls>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -56,6 +63,11 @@ pub fn router(desk: Desk) -> (Router, OpenApi) {
         .merge(tenants::router())
         .merge(usage::router())
         .merge(webhooks::router())
+        .merge(calls::router())
+        .merge(live::router())
+        .merge(feedback::router())
+        .merge(retention::router())
+        .merge(analytics::router())
         .split_for_parts();
     let described = Json(document.clone());
     let router = router

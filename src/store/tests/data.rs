@@ -180,12 +180,12 @@ async fn calls_come_in_pages_newest_first(db: Database) {
         expected.insert(0, call.id);
     }
     let mut found = Vec::new();
-    let mut filter = CallFilter { limit: 2, before: None };
+    let mut window = Window::first(2);
     loop {
-        let page = scope.calls(filter.clone()).await.expect("a page");
-        let Some(last) = page.last() else { break };
-        filter.before = Some(last.id);
-        found.extend(page.iter().map(|call| call.id));
+        let page = scope.calls(&CallFilter::default(), window).await.expect("a page");
+        found.extend(page.items.iter().map(|call| call.id));
+        let Some(next) = page.next else { break };
+        window.after = Some(next);
     }
     assert_eq!(found, expected);
 }

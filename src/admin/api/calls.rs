@@ -1,0 +1,131 @@
+//! The record of calls: lists, one call, its transcript.
+
+use axum::Json;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::auth::Reader;
+use super::extract::{Asked, Ids, Listed, Paging};
+use super::problem::{Problem, ProblemBody};
+use crate::store::CallFilter;
+use crate::tenancy::{Call, CallId, CallStatus, NumberId, ProfileId, TenantId, Transcript};
+
+pub fn router() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(transcript))
+}
+
+/// The call of a path.
+#[derive(Debug, Deserialize)]
+pub struct OfCall {
+    pub call_id: CallId,
+}
+
+/// Which calls.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    status: Option<CallStatus>,
+    /// Why it ended, such as `caller_hung_up`.
+    disposition: Option<String>,
+    #[param(value_type = Option<String>)]
+    phone_number_id: Option<NumberId>,
+    #[param(value_type = Option<String>)]
+    ai_profile_id: Option<ProfileId>,
+    /// With or without a plus sign.
+    caller_number: Option<String>,
+    /// Begun at this moment or later (RFC 3339).
+    from: Option<DateTime<Utc>>,
+    /// Begun before this moment (RFC 3339).
+    to: Option<DateTime<Utc>>,
+    /// Answered for so many seconds at least.
+    min_duration_s: Option<u32>,
+    /// Answered for so many seconds at most.
+    max_duration_s: Option<u32>,
+}
+
+/// List calls, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls", tag = "calls",
+    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    responses((status = 200, body = Listed<Call>), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+async fn list(
+    Reader { scope }: Reader,
+    Asked(filter): Asked<Filter>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<Call>>, Problem> {
+    let filter = CallFilter {
+        status: filter.status,
+        disposition: filter.disposition,
+        phone_number_id: filter.phone_number_id,
+        ai_profile_id: filter.ai_profile_id,
+        caller_number: filter.caller_number,
+        from: filter.from,
+        to: filter.to,
+        min_duration_s: filter.min_duration_s,
+        max_duration_s: filter.max_duration_s,
+    };
+    Ok(scope.calls(&filter, paging.window()?).await?.into())
+}
+
+/// Show a call, with how well it was heard.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}", tag = "calls",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses((status = 200, body = Call), (status = 404, body = ProblemBody)))]
+async fn show(Reader { scope }: Reader, Ids(path): Ids<OfCall>) -> Result<Json<Call>, Problem> {
+    let (call, _) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
+    Ok(Json(call))
+}
+
+/// How a transcript is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Json,
+    Text,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Written {
+    /// What `Accept` says when absent, and JSON when that says nothing.
+    #[param(inline)]
+    format: Option<Format>,
+}
+
+/// Show what was said in a call, and how long each step of it took.
+///
+/// As JSON for programs; as `text/plain` for people, by `Accept: text/plain` or `?format=text`.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/transcript", tag = "calls",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path), Written),
+    responses((status = 200, content((Transcript = "application/json"), (String = "text/plain"))),
+        (status = 404, body = ProblemBody)))]
+async fn transcript(
+    Reader { scope }: Reader,
+    Ids(path): Ids<OfCall>,
+    Asked(written): Asked<Written>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (call, turns) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
+    let transcript = Transcript::of(call, turns);
+    Ok(match written.format.unwrap_or_else(|| accepted(&headers)) {
+        Format::Json => Json(transcript).into_response(),
+        Format::Text => {
+            let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+            ([(CONTENT_TYPE, kind)], transcript.to_string()).into_response()
+        }
+    })
+}
+
+/// Text for who asks for it before JSON.
+fn accepted(headers: &HeaderMap) -> Format {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kinds = accept.split(',').filter_map(|kind| kind.split(';').next()).map(str::trim);
+    let first = kinds.into_iter().find(|kind| matches!(*kind, "text/plain" | "application/json" | "*/*"));
+    if first == Some("text/plain") { Format::Text } else { Format::Json }
+}

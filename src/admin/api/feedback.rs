@@ -1,0 +1,94 @@
+//! Feedback: what people thought of calls.
+
+use axum::Json;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::auth::{Administrator, Reader};
+use super::calls::OfCall;
+use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::problem::{FieldProblem, Problem, ProblemBody};
+use crate::store::{FeedbackFilter, NewFeedback};
+use crate::tenancy::{CallId, Feedback, TenantId};
+
+/// Characters of a comment.
+const LONGEST_COMMENT: usize = 4_000;
+/// Characters of a source.
+const LONGEST_SOURCE: usize = 100;
+
+pub fn router() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(create, list_of_call)).routes(routes!(list))
+}
+
+/// Give feedback on a call.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/feedback", tag = "feedback",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)), request_body = NewFeedback,
+    responses((status = 201, body = Feedback), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+async fn create(
+    Administrator { scope, actor, .. }: Administrator,
+    Ids(path): Ids<OfCall>,
+    Body(new): Body<NewFeedback>,
+) -> Result<(StatusCode, Json<Feedback>), Problem> {
+    check(&new)?;
+    Ok((StatusCode::CREATED, Json(scope.create_feedback(&actor, path.call_id, new).await?)))
+}
+
+/// List a call's feedback, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/feedback", tag = "feedback",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path), Paging),
+    responses((status = 200, body = Listed<Feedback>), (status = 404, body = ProblemBody)))]
+async fn list_of_call(
+    Reader { scope }: Reader,
+    Ids(path): Ids<OfCall>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<Feedback>>, Problem> {
+    scope.has_call(path.call_id).await?;
+    let filter = FeedbackFilter { call: Some(path.call_id), ..FeedbackFilter::default() };
+    Ok(scope.feedback(&filter, paging.window()?).await?.into())
+}
+
+/// Which feedback.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    rating: Option<u8>,
+    source: Option<String>,
+    /// Given at this moment or later (RFC 3339).
+    from: Option<DateTime<Utc>>,
+    /// Given before this moment (RFC 3339).
+    to: Option<DateTime<Utc>>,
+}
+
+/// List the feedback on all of the tenant's calls, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/feedback", tag = "feedback",
+    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    responses((status = 200, body = Listed<Feedback>), (status = 404, body = ProblemBody)))]
+async fn list(
+    Reader { scope }: Reader,
+    Asked(Filter { rating, source, from, to }): Asked<Filter>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<Feedback>>, Problem> {
+    let filter = FeedbackFilter { call: None, rating, source, from, to };
+    Ok(scope.feedback(&filter, paging.window()?).await?.into())
+}
+
+fn check(new: &NewFeedback) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    let mut fault =
+        |field: &str, problem: String| errors.push(FieldProblem { field: field.to_owned(), problem });
+    if !(1..=5).contains(&new.rating) {
+        fault("rating", "1 to 5".into());
+    }
+    if new.comment.as_ref().is_some_and(|comment| comment.chars().count() > LONGEST_COMMENT) {
+        fault("comment", format!("{LONGEST_COMMENT} characters at most"));
+    }
+    if new.source.trim().is_empty() || new.source.chars().count() > LONGEST_SOURCE {
+        fault("source", format!("1 to {LONGEST_SOURCE} characters"));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Problem::fields(errors)) }
+}

@@ -1,0 +1,55 @@
+//! Hours and days as a time zone has them.
+
+use chrono::{DateTime, Datelike, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono_tz::Tz;
+
+use super::Interval;
+
+/// Seconds of a quarter of an hour.
+const QUARTER: i64 = 900;
+
+/// The moment at which a quarter since 1970 begins.
+pub fn start_of_quarter(quarter: i64) -> DateTime<Utc> {
+    quarter.checked_mul(QUARTER).and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_default()
+}
+
+/// The day of the week, 0 for Monday, and the hour of the day.
+pub fn weekday_and_hour(at: DateTime<Utc>, zone: Tz) -> (usize, usize) {
+    let local = at.with_timezone(&zone);
+    (local.weekday().num_days_from_monday() as usize, local.hour() as usize)
+}
+
+/// When the interval began that a moment is in.
+pub fn start(at: DateTime<Utc>, interval: Interval, zone: Tz) -> DateTime<Utc> {
+    match interval {
+        Interval::Hour => start_of_hour(at, zone),
+        Interval::Day => start_of_day(at, zone),
+    }
+}
+
+/// When the intervals begin that a period touches.
+pub fn starts(from: DateTime<Utc>, to: DateTime<Utc>, interval: Interval, zone: Tz) -> Vec<DateTime<Utc>> {
+    // Into the next interval, however long this one is: a day has 23 to 25 hours, and not all zones change by one.
+    let step = match interval {
+        Interval::Hour => TimeDelta::hours(1),
+        Interval::Day => TimeDelta::hours(26),
+    };
+    let next = |at: &DateTime<Utc>| Some(start(*at + step, interval, zone));
+    std::iter::successors(Some(start(from, interval, zone)), next).take_while(|at| *at < to).collect()
+}
+
+fn start_of_hour(at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
+    let offset = i64::from(at.with_timezone(&zone).offset().fix().local_minus_utc());
+    let local = at.timestamp() + offset;
+    DateTime::from_timestamp(local - local.rem_euclid(3_600) - offset, 0).unwrap_or(at)
+}
+
+/// Where clocks are put forward at midnight, a day begins later than that.
+fn start_of_day(at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
+    let midnight = at.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
+    let begins = (0..16).find_map(|quarters| {
+        let local = midnight + TimeDelta::seconds(QUARTER * quarters);
+        zone.from_local_datetime(&local).earliest()
+    });
+    begins.map_or(at, |begins| begins.to_utc())
+}

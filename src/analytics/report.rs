@@ -1,0 +1,331 @@
+//! From counts to what is told.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::distribution::Distribution;
+use super::{Interval, Period, Question, clock};
+use crate::store::{self, CallCounts, Ending, Quarter, Stage, TalkCounts, TenantCounts};
+use crate::tenancy::{EndedBy, TenantId};
+
+/// Hours of the week that are named as the busiest.
+const BUSIEST: usize = 5;
+
+/// All that the store has counted for a report.
+pub struct Counted {
+    pub quarters: Vec<Quarter>,
+    pub outcomes: Vec<Ending>,
+    pub durations: Vec<store::Counted>,
+    pub latencies: Vec<(Stage, store::Counted)>,
+    pub talk: TalkCounts,
+}
+
+/// What a tenant's calls of a period were like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    /// IANA name of the zone whose hours and days these are.
+    pub timezone: String,
+    pub interval: Interval,
+    #[serde(flatten)]
+    pub totals: Totals,
+    pub duration: Durations,
+    /// Calls by how they ended; those under way are not among them.
+    pub dispositions: BTreeMap<String, i64>,
+    pub ended_by: Ended,
+    /// What callers said and was answered; greetings do not count.
+    pub turns: i64,
+    /// Turns to an answered call.
+    pub turns_per_call: Option<f64>,
+    /// How often a caller cut an answer short.
+    pub interruptions: i64,
+    pub latency: Latencies,
+    /// Calls by hour of the day, beginning with midnight: 24 numbers.
+    pub hours: Vec<i64>,
+    /// Calls by day of the week, beginning with Monday: 7 numbers.
+    pub weekdays: Vec<i64>,
+    /// The hours of the week with the most calls, at most five.
+    pub busiest: Vec<Busy>,
+    /// Every interval of the period, those without calls included.
+    pub series: Vec<Point>,
+}
+
+/// How many calls there were, and how they went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Totals {
+    pub calls: i64,
+    pub answered: i64,
+    pub refused: i64,
+    pub failed: i64,
+    /// Failed calls among all calls, 0 to 1.
+    pub failure_rate: Option<f64>,
+}
+
+/// From answer to end.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Durations {
+    pub total_s: f64,
+    pub average_s: Option<f64>,
+    /// In whole seconds, like the other.
+    pub p50_s: Option<i64>,
+    pub p95_s: Option<i64>,
+}
+
+/// Calls by whose doing their end was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ended {
+    pub caller: i64,
+    pub agent: i64,
+    pub system: i64,
+}
+
+/// From the end of the caller's speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Latencies {
+    /// Until the words were known.
+    pub transcript: Latency,
+    /// Until the reply began to come.
+    pub reply: Latency,
+    /// Until the caller heard an answer.
+    pub audio: Latency,
+}
+
+/// Milliseconds that so many percent of the turns did not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// Turns of which it is known.
+    pub turns: i64,
+    pub p50_ms: Option<i64>,
+    pub p95_ms: Option<i64>,
+    pub p99_ms: Option<i64>,
+}
+
+/// An hour of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Busy {
+    /// 0 for Monday.
+    pub weekday: usize,
+    pub hour: usize,
+    pub calls: i64,
+}
+
+/// One interval of the series.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Point {
+    /// Its beginning.
+    pub at: DateTime<Utc>,
+    pub calls: i64,
+    pub answered: i64,
+    pub refused: i64,
+    pub failed: i64,
+    /// From answer to end, of all of them.
+    pub duration_s: f64,
+}
+
+/// Everybody's calls of a period.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Overview {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    #[serde(flatten)]
+    pub totals: Totals,
+    pub duration_s: f64,
+    /// Tenants that had any.
+    pub active_tenants: usize,
+    /// Those with the most calls, the most first.
+    pub tenants: Vec<OfTenant>,
+}
+
+/// One tenant's calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OfTenant {
+    pub tenant_id: TenantId,
+    pub name: String,
+    #[serde(flatten)]
+    pub totals: Totals,
+    pub duration_s: f64,
+}
+
+impl Report {
+    pub fn new(question: &Question, counted: Counted) -> Report {
+        let sum = sum(counted.quarters.iter().map(|quarter| &quarter.counts));
+        let week = Week::of(question, &counted.quarters);
+        let (dispositions, ended_by) = endings(counted.outcomes);
+        Report {
+            from: question.calls.from,
+            to: question.calls.to,
+            timezone: question.timezone.name().to_owned(),
+            interval: question.interval,
+            totals: Totals::from(&sum),
+            duration: Durations::new(sum.duration_ms, counted.durations),
+            dispositions,
+            ended_by,
+            turns: counted.talk.turns,
+            turns_per_call: ratio(counted.talk.turns, sum.answered),
+            interruptions: counted.talk.interruptions,
+            latency: Latencies::new(&counted.latencies),
+            hours: week.hours(),
+            weekdays: week.days(),
+            busiest: week.busiest(),
+            series: series(question, &counted.quarters),
+        }
+    }
+}
+
+impl Overview {
+    pub fn new(period: Period, tenants: Vec<TenantCounts>, top: usize) -> Overview {
+        let sum = sum(tenants.iter().map(|tenant| &tenant.counts));
+        let active_tenants = tenants.len();
+        let of_tenant = |tenant: TenantCounts| OfTenant {
+            tenant_id: tenant.tenant_id,
+            name: tenant.name,
+            totals: Totals::from(&tenant.counts),
+            duration_s: seconds(tenant.counts.duration_ms),
+        };
+        Overview {
+            from: period.from,
+            to: period.to,
+            totals: Totals::from(&sum),
+            duration_s: seconds(sum.duration_ms),
+            active_tenants,
+            tenants: tenants.into_iter().take(top).map(of_tenant).collect(),
+        }
+    }
+}
+
+impl From<&CallCounts> for Totals {
+    fn from(counts: &CallCounts) -> Totals {
+        Totals {
+            calls: counts.calls,
+            answered: counts.answered,
+            refused: counts.refused,
+            failed: counts.failed,
+            failure_rate: ratio(counts.failed, counts.calls),
+        }
+    }
+}
+
+impl Durations {
+    fn new(total_ms: i64, durations: Vec<store::Counted>) -> Durations {
+        let durations = Distribution::new(durations);
+        Durations {
+            total_s: seconds(total_ms),
+            average_s: ratio(total_ms, durations.count()).map(|ms| ms / 1_000.0),
+            p50_s: durations.percentile(50),
+            p95_s: durations.percentile(95),
+        }
+    }
+}
+
+impl Latencies {
+    fn new(counted: &[(Stage, store::Counted)]) -> Latencies {
+        let of = |wanted: Stage| {
+            let of_stage = counted.iter().filter(|(stage, _)| *stage == wanted).map(|(_, counted)| *counted);
+            let times = Distribution::new(of_stage.collect());
+            Latency {
+                turns: times.count(),
+                p50_ms: times.percentile(50),
+                p95_ms: times.percentile(95),
+                p99_ms: times.percentile(99),
+            }
+        };
+        Latencies { transcript: of(Stage::Transcript), reply: of(Stage::Reply), audio: of(Stage::Audio) }
+    }
+}
+
+/// Calls by day of the week and hour of the day.
+struct Week([[i64; 24]; 7]);
+
+impl Week {
+    fn of(question: &Question, quarters: &[Quarter]) -> Week {
+        let mut week = [[0; 24]; 7];
+        for Quarter { quarter, counts } in quarters {
+            let (day, hour) = clock::weekday_and_hour(clock::start_of_quarter(*quarter), question.timezone);
+            week[day][hour] += counts.calls;
+        }
+        Week(week)
+    }
+
+    fn hours(&self) -> Vec<i64> {
+        (0..24).map(|hour| self.0.iter().map(|day| day[hour]).sum()).collect()
+    }
+
+    fn days(&self) -> Vec<i64> {
+        self.0.iter().map(|day| day.iter().sum()).collect()
+    }
+
+    fn busiest(&self) -> Vec<Busy> {
+        let days = self.0.iter().enumerate();
+        let hours = days.flat_map(|(weekday, hours)| {
+            hours.iter().enumerate().map(move |(hour, calls)| Busy { weekday, hour, calls: *calls })
+        });
+        let mut busy: Vec<Busy> = hours.filter(|busy| busy.calls > 0).collect();
+        busy.sort_by_key(|busy| std::cmp::Reverse(busy.calls));
+        busy.truncate(BUSIEST);
+        busy
+    }
+}
+
+fn series(question: &Question, quarters: &[Quarter]) -> Vec<Point> {
+    let Question { calls, interval, timezone } = question;
+    let starts = clock::starts(calls.from, calls.to, *interval, *timezone);
+    let mut intervals: BTreeMap<DateTime<Utc>, CallCounts> =
+        starts.into_iter().map(|at| (at, CallCounts::default())).collect();
+    for Quarter { quarter, counts } in quarters {
+        let at = clock::start(clock::start_of_quarter(*quarter), *interval, *timezone);
+        add(intervals.entry(at).or_default(), counts);
+    }
+    let point = |(at, counts): (DateTime<Utc>, CallCounts)| Point {
+        at,
+        calls: counts.calls,
+        answered: counts.answered,
+        refused: counts.refused,
+        failed: counts.failed,
+        duration_s: seconds(counts.duration_ms),
+    };
+    intervals.into_iter().map(point).collect()
+}
+
+fn endings(outcomes: Vec<Ending>) -> (BTreeMap<String, i64>, Ended) {
+    let (mut dispositions, mut ended) = (BTreeMap::new(), Ended::default());
+    for Ending { disposition, ended_by, calls } in outcomes {
+        if let Some(disposition) = disposition {
+            *dispositions.entry(disposition).or_default() += calls;
+        }
+        match ended_by {
+            Some(EndedBy::Caller) => ended.caller += calls,
+            Some(EndedBy::Agent) => ended.agent += calls,
+            Some(EndedBy::System) => ended.system += calls,
+            None => {}
+        }
+    }
+    (dispositions, ended)
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a CallCounts>) -> CallCounts {
+    all.fold(CallCounts::default(), |mut sum, counts| {
+        add(&mut sum, counts);
+        sum
+    })
+}
+
+fn add(sum: &mut CallCounts, counts: &CallCounts) {
+    sum.calls += counts.calls;
+    sum.answered += counts.answered;
+    sum.refused += counts.refused;
+    sum.failed += counts.failed;
+    sum.duration_ms += counts.duration_ms;
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+/// Rounded, so that it reads well; `None` where there is nothing to compare with.
+fn ratio(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
+}

@@ -1,0 +1,176 @@
+//! `vca analytics`
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use clap::Args;
+
+use super::call;
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{Sheet, Table, or_dash};
+use super::tenant;
+use crate::analytics::{
+    self, BadPeriod, Interval, Latency, OfTenant, Overview, Period, Question, Report, Totals,
+};
+use crate::store::{OfPeriod, Store};
+use crate::tenancy::ProfileId;
+
+/// Characters of the longest bar.
+const WIDTH: i64 = 40;
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+#[derive(Debug, Args)]
+pub struct Command {
+    /// Id or name; an overview of all tenants when absent.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// The calls that began at this moment or later, such as 2026-01-31T09:00:00Z. Default: 30 days before --to.
+    #[arg(long, value_name = "TIME")]
+    from: Option<DateTime<Utc>>,
+    /// And before this one. Default: now.
+    #[arg(long, value_name = "TIME")]
+    to: Option<DateTime<Utc>>,
+    /// Only calls to this number, or to the number of this id.
+    #[arg(long, requires = "tenant")]
+    number: Option<String>,
+    /// Only calls with the AI profile of this id.
+    #[arg(long, requires = "tenant")]
+    profile: Option<ProfileId>,
+    /// The steps of the series.
+    #[arg(long, requires = "tenant", default_value = "day")]
+    interval: Interval,
+    /// Whose hours and days are meant, such as Europe/Berlin.
+    #[arg(long, default_value = "UTC")]
+    timezone: Tz,
+    /// How many tenants the overview names.
+    #[arg(long, default_value_t = 20, conflicts_with = "tenant")]
+    top: usize,
+}
+
+impl Command {
+    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let period = Period::new(self.from, self.to, Utc::now())?;
+        let Some(named) = self.tenant.as_deref() else {
+            let overview = analytics::of_all(store, period, self.top).await?;
+            return output.print(&overview, || overview_text(&overview));
+        };
+        let tenant = tenant::find(store, named).await?;
+        let phone_number_id = match &self.number {
+            Some(named) => Some(call::find_number(store, named).await?),
+            None => None,
+        };
+        let mut question = Question::new(period, self.interval, self.timezone)?;
+        question.calls = OfPeriod { phone_number_id, ai_profile_id: self.profile, ..question.calls };
+        let report = analytics::of_tenant(&store.scope(tenant.id), &question).await?;
+        output.print(&report, || report_text(&report))
+    }
+}
+
+impl From<BadPeriod> for Failure {
+    fn from(bad: BadPeriod) -> Failure {
+        Failure::unacceptable(format_args!("--to: {bad}"))
+    }
+}
+
+fn report_text(report: &Report) -> String {
+    let Totals { calls, answered, refused, failed, failure_rate } = report.totals;
+    let seconds = |value: Option<f64>| or_dash(value.map(|value| format!("{value:.1} s")));
+    let sheet = Sheet::new()
+        .line("period", format_args!("{} to {} UTC", report.from.format("%F %T"), report.to.format("%F %T")))
+        .line("calls", format_args!("{calls}: {answered} answered, {refused} refused, {failed} failed"))
+        .line("failure rate", percent(failure_rate))
+        .line("duration", format_args!("{:.0} s in all", report.duration.total_s))
+        .line("  average", seconds(report.duration.average_s))
+        .line(
+            "  p50, p95",
+            format_args!("{} s, {} s", or_dash(report.duration.p50_s), or_dash(report.duration.p95_s)),
+        )
+        .line("turns", format_args!("{}, {} a call", report.turns, or_dash(report.turns_per_call)))
+        .line("interruptions", report.interruptions)
+        .line(
+            "ended by",
+            format_args!(
+                "caller {}, agent {}, system {}",
+                report.ended_by.caller, report.ended_by.agent, report.ended_by.system
+            ),
+        );
+    let mut text = format!("{sheet}\n{}", latencies(report));
+    let mut why = Table::new(["why it ended", "calls"]);
+    for (disposition, calls) in &report.dispositions {
+        why.row([disposition.clone(), calls.to_string()]);
+    }
+    let _ = write!(text, "\n{why}");
+    let hours = report.hours.iter().enumerate().map(|(hour, calls)| (format!("{hour:02}"), *calls));
+    let _ = write!(text, "\nCalls by hour ({})\n{}", report.timezone, bars(hours.collect()));
+    let days = WEEKDAYS.iter().zip(&report.weekdays).map(|(day, calls)| ((*day).to_owned(), *calls));
+    let _ = write!(text, "\nCalls by weekday\n{}", bars(days.collect()));
+    text
+}
+
+fn latencies(report: &Report) -> Table {
+    let mut table = Table::new(["latency", "turns", "p50 ms", "p95 ms", "p99 ms"]);
+    let stages = [
+        ("words", report.latency.transcript),
+        ("reply", report.latency.reply),
+        ("audio", report.latency.audio),
+    ];
+    for (name, Latency { turns, p50_ms, p95_ms, p99_ms }) in stages {
+        table.row([name.to_owned(), turns.to_string(), or_dash(p50_ms), or_dash(p95_ms), or_dash(p99_ms)]);
+    }
+    table
+}
+
+fn overview_text(overview: &Overview) -> String {
+    let mut table =
+        Table::new(["tenant", "calls", "answered", "refused", "failed", "failure rate", "minutes", "id"]);
+    let all = format!("all ({})", overview.active_tenants);
+    table.row(row(all, &overview.totals, overview.duration_s, String::new()));
+    for OfTenant { tenant_id, name, totals, duration_s } in &overview.tenants {
+        table.row(row(name.clone(), totals, *duration_s, tenant_id.to_string()));
+    }
+    table.to_string()
+}
+
+fn row(name: String, totals: &Totals, duration_s: f64, id: String) -> [String; 8] {
+    [
+        name,
+        totals.calls.to_string(),
+        totals.answered.to_string(),
+        totals.refused.to_string(),
+        totals.failed.to_string(),
+        percent(totals.failure_rate),
+        format!("{:.0}", duration_s / 60.0),
+        id,
+    ]
+}
+
+fn percent(ratio: Option<f64>) -> String {
+    or_dash(ratio.map(|ratio| format!("{:.1} %", ratio * 100.0)))
+}
+
+/// A bar for each value, the longest as wide as there is room.
+fn bars(values: Vec<(String, i64)>) -> String {
+    let most = values.iter().map(|(_, value)| *value).max().unwrap_or(0).max(1);
+    let bar = |value: i64| {
+        // Rounded up: what is there is seen.
+        let length = (value * WIDTH + most - 1) / most;
+        "#".repeat(usize::try_from(length).unwrap_or(0))
+    };
+    let lines = values.iter().map(|(name, value)| format!("{name}  {:<40}  {value}\n", bar(*value)));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_bar_fills_the_room_and_the_shortest_is_seen() {
+        let text = bars(vec![("a".into(), 1_000), ("b".into(), 1), ("c".into(), 0)]);
+        let lengths: Vec<usize> = text.lines().map(|line| line.matches('#').count()).collect();
+        assert_eq!(lengths, [40, 1, 0]);
+        assert!(bars(vec![("a".into(), 0)]).ends_with("  0\n"));
+    }
+}

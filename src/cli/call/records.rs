@@ -1,0 +1,241 @@
+//! `vca call list`, `show` and `transcript`
+
+use std::fmt::Write;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::table::{Sheet, Table, or_dash, printable};
+use crate::cli::tenant;
+use crate::store::{CallFilter, Store, StoreError, Window};
+use crate::tenancy::{Call, CallId, CallStatus, CallTurn, Did, NumberId, ProfileId, Tenant, Transcript};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List calls, newest first.
+    List(Box<List>),
+    /// Show one call with its transcript and its latencies.
+    Show(Which),
+    /// Show what was said in one call.
+    Transcript(Which),
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Id or name; all tenants when absent.
+    #[arg(long)]
+    tenant: Option<String>,
+    #[arg(long)]
+    status: Option<CallStatus>,
+    /// Why it ended, such as `caller_hung_up`.
+    #[arg(long, value_name = "WORD")]
+    disposition: Option<String>,
+    /// The called number, or its id.
+    #[arg(long)]
+    number: Option<String>,
+    /// The id of the AI profile.
+    #[arg(long)]
+    profile: Option<ProfileId>,
+    /// The caller's number, with or without +.
+    #[arg(long, value_name = "NUMBER")]
+    caller: Option<String>,
+    /// Begun at this moment or later, such as 2026-01-31T09:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    from: Option<DateTime<Utc>>,
+    /// Begun before this moment.
+    #[arg(long, value_name = "TIME")]
+    to: Option<DateTime<Utc>>,
+    /// Answered for so many seconds at least.
+    #[arg(long, value_name = "SECONDS")]
+    min_duration: Option<u32>,
+    /// Answered for so many seconds at most.
+    #[arg(long, value_name = "SECONDS")]
+    max_duration: Option<u32>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Only calls older than this one: the last of a page leads to the next.
+    #[arg(long, value_name = "CALL")]
+    before: Option<CallId>,
+}
+
+/// One call.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The call's id.
+    call: CallId,
+    /// Look among this tenant's calls only. Id or name.
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+/// A call and what was said in it.
+#[derive(Debug, Serialize)]
+struct Told {
+    #[serde(flatten)]
+    call: Call,
+    turns: Vec<CallTurn>,
+}
+
+impl Command {
+    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        match self {
+            Command::List(list) => list.run(store, output).await,
+            Command::Show(which) => {
+                let (tenant, call, turns) = which.find(store).await?;
+                let told = Told { call, turns };
+                output.print(&told, || text(&told, &tenant.name))
+            }
+            Command::Transcript(which) => {
+                let (_, call, turns) = which.find(store).await?;
+                let transcript = Transcript::of(call, turns);
+                output.print(&transcript, || transcript.to_string())
+            }
+        }
+    }
+}
+
+impl List {
+    async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let window = Window { after: self.before.map(|id| id.0), limit: self.limit };
+        let phone_number_id = match &self.number {
+            Some(named) => Some(find_number(store, named).await?),
+            None => None,
+        };
+        let filter = CallFilter {
+            status: self.status,
+            disposition: self.disposition,
+            phone_number_id,
+            ai_profile_id: self.profile,
+            caller_number: self.caller,
+            from: self.from,
+            to: self.to,
+            min_duration_s: self.min_duration,
+            max_duration_s: self.max_duration,
+        };
+        let page = match self.tenant.as_deref() {
+            Some(named) => {
+                let tenant = tenant::find(store, named).await?;
+                store.scope(tenant.id).calls(&filter, window).await?
+            }
+            None => store.calls(&filter, window).await?,
+        };
+        output.print(&page.items, || table(&page.items))
+    }
+}
+
+/// The number of an id, or the one that is called by a DID.
+pub async fn find_number(store: &Store, named: &str) -> Result<NumberId, Failure> {
+    if let Ok(id) = named.parse() {
+        return Ok(id);
+    }
+    let did: Did = named.parse().map_err(Failure::unacceptable)?;
+    let route = store.route(&did).await?;
+    let route = route.ok_or_else(|| {
+        Failure::not_found(format!("there is no number {did}; one that was given up is found by its id"))
+    })?;
+    Ok(route.number.id)
+}
+
+/// Calls as people read them.
+pub fn table(calls: &[Call]) -> String {
+    let mut table = Table::new(["started (UTC)", "from", "to", "status", "why", "ended by", "length", "id"]);
+    for call in calls {
+        table.row([
+            call.started_at.format("%F %T").to_string(),
+            or_dash(call.caller_number.as_deref()),
+            call.called_number.to_string(),
+            call.status.to_string(),
+            or_dash(call.disposition.as_deref()),
+            or_dash(call.ended_by),
+            or_dash(length(call)),
+            call.id.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+impl Which {
+    async fn find(&self, store: &Store) -> Result<(Tenant, Call, Vec<CallTurn>), Failure> {
+        let id = self.call;
+        let tenant = match self.tenant.as_deref() {
+            Some(named) => tenant::find(store, named).await?,
+            None => store.tenant(tenant_of(store, id).await?).await?,
+        };
+        match store.scope(tenant.id).call(id).await? {
+            Some((call, turns)) => Ok((tenant, call, turns)),
+            None => Err(no_call(id)),
+        }
+    }
+}
+
+/// Whose a call is.
+pub async fn tenant_of(store: &Store, call: CallId) -> Result<crate::tenancy::TenantId, Failure> {
+    store.tenant_of_call(call).await.map_err(|error| match error {
+        StoreError::NotFound => no_call(call),
+        other => other.into(),
+    })
+}
+
+fn no_call(id: CallId) -> Failure {
+    Failure::not_found(format!("there is no call {id}: `vca call list` shows the latest"))
+}
+
+fn text(Told { call, turns }: &Told, tenant: &str) -> String {
+    let sheet = Sheet::new()
+        .line("id", call.id)
+        .line("tenant", tenant)
+        .line("direction", call.direction)
+        .line("from", or_dash(call.caller_number.as_deref()))
+        .line("to", &call.called_number)
+        .line("status", call.status)
+        .line("why", or_dash(call.disposition.as_deref()))
+        .line("ended by", or_dash(call.ended_by))
+        .line("cause (Q.850)", or_dash(call.hangup_cause))
+        .line("started", call.started_at.format("%F %T%.3f UTC"))
+        .line("answered", or_dash(call.answered_at.map(|at| at.format("%F %T%.3f UTC"))))
+        .line("ended", or_dash(call.ended_at.map(|at| at.format("%F %T%.3f UTC"))))
+        .line("length", or_dash(length(call)))
+        .line("codec", or_dash(call.codec.as_deref()))
+        .line("media", or_dash(call.media.as_ref()))
+        .line("channel", &call.asterisk_channel_id);
+    let mut text = sheet.to_string();
+    for turn in turns {
+        let _ = write!(text, "\n{}", transcript(turn));
+    }
+    text
+}
+
+/// What was said in a turn, and how long each step took.
+fn transcript(turn: &CallTurn) -> String {
+    let mut text = format!("#{}", turn.turn);
+    for (name, time) in [
+        ("words", turn.transcript_ms),
+        ("reply", turn.reply_ms),
+        ("commit", turn.commit_ms),
+        ("audio", turn.audio_ms),
+    ] {
+        if let Some(time) = time {
+            let _ = write!(text, "  {name} {time} ms");
+        }
+    }
+    text.push('\n');
+    if !turn.caller_text.is_empty() {
+        let _ = writeln!(text, "  caller: {}", printable(&turn.caller_text));
+    }
+    if !turn.agent_text.is_empty() || turn.interrupted {
+        let cut = if turn.interrupted { " [interrupted]" } else { "" };
+        let _ = writeln!(text, "  agent:  {}{cut}", printable(&turn.agent_text));
+    }
+    text
+}
+
+/// From the answer to the end, as minutes and seconds.
+fn length(call: &Call) -> Option<String> {
+    let length: TimeDelta = call.ended_at? - call.answered_at?;
+    let seconds = length.num_seconds().max(0);
+    Some(format!("{}:{:02}", seconds / 60, seconds % 60))
+}

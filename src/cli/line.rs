@@ -1,0 +1,145 @@
+//! The running daemon, as a command reaches it: over its HTTP port, with an operator's key.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+use crate::config::Config;
+
+/// How to reach it.
+#[derive(Debug, Args)]
+pub struct Access {
+    /// An operator's API key; `vca key create --operator` makes one.
+    #[arg(long, env = "VCA_API_KEY", hide_env_values = true, value_name = "KEY", value_parser = secret)]
+    key: Option<SecretString>,
+    /// The daemon's HTTP port. Default: `admin.bind` of the configuration.
+    #[arg(long, env = "VCA_URL")]
+    url: Option<String>,
+}
+
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+pub struct Line {
+    http: reqwest::Client,
+    base: String,
+    key: SecretString,
+}
+
+/// As far as it is told to people.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+/// For the connection, and for an answer that is no stream.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A stream on which there is not even a sign of life is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Line {
+    pub fn open(access: &Access, config: &Config) -> Result<Line, Failure> {
+        let key = access.key.clone().filter(|key| !key.expose_secret().is_empty()).ok_or_else(|| {
+            Failure::unacceptable(
+                "the running daemon asks for an operator's API key: give it with --key or in VCA_API_KEY; \
+                 `vca key create --operator` makes one",
+            )
+        })?;
+        let builder = reqwest::Client::builder().no_proxy().connect_timeout(PATIENCE).read_timeout(SILENCE);
+        let http = builder.build().map_err(anyhow::Error::from)?;
+        let base = match &access.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", reachable(config.admin.bind)),
+        };
+        Ok(Line { http, base, key })
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let body = self.send(Method::GET, path, Some(PATIENCE)).await?.json().await;
+        body.map_err(|error| Failure::unavailable(format!("{} is no daemon of ours: {error}", self.base)))
+    }
+
+    pub async fn post(&self, path: &str) -> Result<(), Failure> {
+        self.send(Method::POST, path, Some(PATIENCE)).await.map(drop)
+    }
+
+    /// An answer that goes on.
+    pub async fn stream(&self, path: &str) -> Result<Response, Failure> {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn send(&self, method: Method, path: &str, limit: Option<Duration>) -> Result<Response, Failure> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        request = request.bearer_auth(self.key.expose_secret());
+        if let Some(limit) = limit {
+            request = request.timeout(limit);
+        }
+        let response = request.send().await.map_err(|error| {
+            let base = &self.base;
+            let cause = anyhow::Error::from(error);
+            Failure::unavailable(format!(
+                "no daemon answers at {base}: does `vca serve` run there, and is admin.bind its own? ({cause:#})"
+            ))
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let problem = response.json::<Problem>().await;
+        let detail =
+            problem.map_or_else(|_| format!("the daemon answers {status}"), |problem| problem.detail);
+        Err(match status {
+            StatusCode::NOT_FOUND => Failure::not_found(detail),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Failure::unavailable(detail),
+            _ => Failure::unacceptable(detail),
+        })
+    }
+}
+
+/// A daemon that listens on every address is reached at loopback.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    let address = match bind.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        given => given,
+    };
+    SocketAddr::new(address, bind.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(key: &str, url: &str) -> Access {
+        Access { key: Some(SecretString::from(key)), url: Some(url.to_owned()) }
+    }
+
+    #[test]
+    fn a_daemon_on_every_address_is_reached_at_loopback() {
+        let reached = |bind: &str| reachable(bind.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(reached("[::]:1"), "[::1]:1");
+        assert_eq!(reached("192.0.2.1:80"), "192.0.2.1:80");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_said() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Config::default();
+        let keyless = Line::open(&access("", "http://127.0.0.1:1"), &config).err().expect("a failure");
+        assert!(keyless.code == 65 && keyless.text.contains("VCA_API_KEY"), "{keyless:?}");
+        // Nobody listens on a port that was given back.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+        let line = Line::open(&access("vca_x", &format!("http://{port}/")), &config).expect("a line");
+        let failure = line.post("/").await.err().expect("a failure");
+        assert!(failure.code == 69 && failure.text.contains("vca serve"), "{failure:?}");
+        assert!(!failure.text.contains("vca_x"), "{failure:?}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Lists of calls: a tenant's, or everybody's for the operator.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::audit::{Change, audit};
+use super::calls::{COLUMNS, Row};
+use super::conditions::{Conditions, Value, fetch};
+use super::pool::{Everywhere, run, transact};
+use super::{Page, Scope, Store, StoreError, Window, kept};
+use crate::tenancy::{Actor, Call, CallId, CallStatus, NumberId, ProfileId, TenantId};
+
+/// Which calls are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    pub status: Option<CallStatus>,
+    pub disposition: Option<String>,
+    pub phone_number_id: Option<NumberId>,
+    pub ai_profile_id: Option<ProfileId>,
+    /// With or without a plus sign.
+    pub caller_number: Option<String>,
+    /// Begun at this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Begun before this moment.
+    pub to: Option<DateTime<Utc>>,
+    /// Answered for so long at least.
+    pub min_duration_s: Option<u32>,
+    /// Answered for so long at most.
+    pub max_duration_s: Option<u32>,
+}
+
+impl Scope {
+    /// The tenant's calls, newest first.
+    pub async fn calls(&self, filter: &CallFilter, window: Window) -> Result<Page<Call>, StoreError> {
+        let mut query = Conditions::new(
+            format!("SELECT {COLUMNS} FROM calls WHERE tenant_id ="),
+            Value::Id(self.tenant.0),
+        );
+        query.and("id <", Value::Id(window.below()));
+        filter.narrow(&mut query, window);
+        page(fetch!(*self, Row, query)?, window)
+    }
+
+    /// Notes in the audit log that somebody has ended a call that was under way.
+    pub async fn note_hang_up(&self, actor: &Actor, call: CallId) -> Result<(), StoreError> {
+        transact!(*self, tx => {
+            audit!(tx, Change::new(actor, self.tenant, "hang_up", "call", call));
+        })
+    }
+}
+
+impl Store {
+    /// Everybody's calls, newest first: the operator's view.
+    pub async fn calls(&self, filter: &CallFilter, window: Window) -> Result<Page<Call>, StoreError> {
+        let mut query =
+            Conditions::new(format!("SELECT {COLUMNS} FROM calls WHERE id <"), Value::Id(window.below()));
+        filter.narrow(&mut query, window);
+        page(fetch!(Everywhere(self), Row, query)?, window)
+    }
+
+    /// Whose a call is.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such call.
+    pub async fn tenant_of_call(&self, id: CallId) -> Result<TenantId, StoreError> {
+        const SQL: &str = "SELECT tenant_id FROM calls WHERE id = $1";
+        let tenant = run!(Everywhere(self), connection => sqlx::query_scalar::<_, Uuid>(SQL)
+            .bind(id.0)
+            .fetch_one(connection))?;
+        Ok(TenantId(tenant))
+    }
+}
+
+impl CallFilter {
+    fn narrow(&self, query: &mut Conditions, window: Window) {
+        let millis = |seconds: u32| Value::Number(i64::from(seconds) * 1_000);
+        query.and_if("status =", self.status.map(|status| Value::Text(status.word().to_owned())));
+        query.and_if("disposition =", self.disposition.clone().map(Value::Text));
+        query.and_if("phone_number_id =", self.phone_number_id.map(|id| Value::Id(id.0)));
+        query.and_if("ai_profile_id =", self.ai_profile_id.map(|id| Value::Id(id.0)));
+        if let Some(number) = &self.caller_number {
+            query.and_either("caller_number", spellings(number).map(Value::Text));
+        }
+        query.and_if("started_at >=", self.from.map(|at| Value::Moment(kept(at))));
+        query.and_if("started_at <", self.to.map(|at| Value::Moment(kept(at))));
+        query.and_if("duration_ms >=", self.min_duration_s.map(millis));
+        query.and_if("duration_ms <=", self.max_duration_s.map(millis));
+        query.then("ORDER BY id DESC");
+        query.limit(window.rows());
+    }
+}
+
+/// A caller's number as trunks give it: with a plus sign and without. What is no number stays as it is.
+fn spellings(number: &str) -> [String; 2] {
+    let trimmed = number.trim();
+    let bare: String = trimmed.chars().filter(|c| !matches!(c, '+' | ' ' | '.' | '-' | '(' | ')')).collect();
+    match bare.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => [format!("+{bare}"), bare],
+        false => [trimmed.to_owned(), trimmed.to_owned()],
+    }
+}
+
+fn page(rows: Vec<Row>, window: Window) -> Result<Page<Call>, StoreError> {
+    let calls: Result<Vec<Call>, StoreError> = rows.into_iter().map(Call::try_from).collect();
+    Ok(window.page(calls?, |call| call.id.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_number_is_found_however_it_is_written() {
+        assert_eq!(spellings("+49 (30) 55-0.1"), ["+49305501", "49305501"]);
+        assert_eq!(spellings(" 49305501"), ["+49305501", "49305501"]);
+        assert_eq!(spellings("anonymous"), ["anonymous", "anonymous"]);
+    }
+}

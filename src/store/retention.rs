@@ -1,0 +1,72 @@
+//! For how long a tenant's things are to be kept. It keeps the setting; it deletes nothing.
+
+use super::audit::{Change, audit};
+use super::pool::{run, transact};
+use super::{Scope, StoreError, now};
+use crate::tenancy::{Actor, Retention};
+
+const ONE: &str =
+    "SELECT call_days, transcript_days, recording_days, audit_days FROM retention WHERE tenant_id = $1";
+
+impl Scope {
+    /// For ever, where nothing was said.
+    pub async fn retention(&self) -> Result<Retention, StoreError> {
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
+            .bind(self.tenant.0)
+            .fetch_optional(connection))?;
+        row.unwrap_or_default().try_into()
+    }
+
+    /// # Errors
+    /// `Invalid` when transcripts or recordings would outlive their calls.
+    pub async fn set_retention(&self, actor: &Actor, retention: Retention) -> Result<Retention, StoreError> {
+        const SQL: &str = "INSERT INTO retention \
+            (tenant_id, call_days, transcript_days, recording_days, audit_days, updated_at) \
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id) DO UPDATE SET \
+            call_days = excluded.call_days, transcript_days = excluded.transcript_days, \
+            recording_days = excluded.recording_days, audit_days = excluded.audit_days, \
+            updated_at = excluded.updated_at";
+        if let Some((field, problem)) = retention.faults().first() {
+            return Err(StoreError::invalid(format_args!("{field}: {problem}")));
+        }
+        transact!(*self, tx => {
+            let before =
+                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).fetch_optional(&mut *tx).await?.unwrap_or_default();
+            sqlx::query(SQL)
+                .bind(self.tenant.0)
+                .bind(retention.call_days.map(i64::from))
+                .bind(retention.transcript_days.map(i64::from))
+                .bind(retention.recording_days.map(i64::from))
+                .bind(retention.audit_days.map(i64::from))
+                .bind(now())
+                .execute(&mut *tx)
+                .await?;
+            let change = Change::new(actor, self.tenant, "update", "retention", self.tenant);
+            audit!(tx, change.before(&before).after(&retention));
+        })?;
+        Ok(retention)
+    }
+}
+
+/// Serialised for the audit log, where it reads like the setting it is.
+#[derive(Default, sqlx::FromRow, serde::Serialize)]
+struct Row {
+    call_days: Option<i64>,
+    transcript_days: Option<i64>,
+    recording_days: Option<i64>,
+    audit_days: Option<i64>,
+}
+
+impl TryFrom<Row> for Retention {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Retention, StoreError> {
+        let days = |days: Option<i64>| days.map(u32::try_from).transpose().map_err(StoreError::corrupt);
+        Ok(Retention {
+            call_days: days(row.call_days)?,
+            transcript_days: days(row.transcript_days)?,
+            recording_days: days(row.recording_days)?,
+            audit_days: days(row.audit_days)?,
+        })
+    }
+}

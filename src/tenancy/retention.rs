@@ -1,0 +1,61 @@
+//! For how long a tenant's things are kept.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Days; `null` means for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// The records of calls.
+    pub call_days: Option<u32>,
+    /// What was said in them. Not longer than the calls themselves.
+    pub transcript_days: Option<u32>,
+    /// How it sounded. Not longer than the calls themselves.
+    pub recording_days: Option<u32>,
+    /// The audit log.
+    pub audit_days: Option<u32>,
+}
+
+/// A hundred years.
+const LONGEST: u32 = 36_500;
+
+impl Retention {
+    /// What of it cannot be: the field and why.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let fields = [
+            ("call_days", self.call_days),
+            ("transcript_days", self.transcript_days),
+            ("recording_days", self.recording_days),
+            ("audit_days", self.audit_days),
+        ];
+        let beyond = |days: Option<u32>| days.is_some_and(|days| !(1..=LONGEST).contains(&days));
+        let beyond = fields.iter().filter(|(_, days)| beyond(*days));
+        let mut faults: Vec<_> =
+            beyond.map(|(field, _)| (*field, format!("1 to {LONGEST}, or null"))).collect();
+        let Some(calls) = self.call_days else { return faults };
+        let outlives = |days: Option<u32>| days.is_none_or(|days| days > calls);
+        let outliving = fields[1..3].iter().filter(|(_, days)| outlives(*days));
+        faults.extend(outliving.map(|(field, _)| (*field, format!("{calls} at most: no longer than calls"))));
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_call_outlives_its_record() {
+        let fields =
+            |retention: Retention| retention.faults().into_iter().map(|(field, _)| field).collect::<Vec<_>>();
+        assert!(fields(Retention::default()).is_empty());
+        let calls = Retention { call_days: Some(90), ..Retention::default() };
+        assert_eq!(fields(calls), ["transcript_days", "recording_days"]);
+        let kept = Retention { transcript_days: Some(90), recording_days: Some(7), ..calls };
+        assert!(fields(kept).is_empty());
+        assert_eq!(fields(Retention { transcript_days: Some(91), ..kept }), ["transcript_days"]);
+        assert!(fields(Retention { transcript_days: Some(30), ..Retention::default() }).is_empty());
+        assert_eq!(fields(Retention { audit_days: Some(0), ..Retention::default() }), ["audit_days"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! A call's transcript: for programs as it is, for people as text.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Call, CallId, CallTurn, Did};
+
+/// What was said in a call, and how long each step of it took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Transcript {
+    pub call_id: CallId,
+    pub caller_number: Option<String>,
+    pub called_number: Did,
+    pub started_at: DateTime<Utc>,
+    pub answered_at: Option<DateTime<Utc>>,
+    pub turns: Vec<CallTurn>,
+}
+
+impl Transcript {
+    pub fn of(call: Call, turns: Vec<CallTurn>) -> Transcript {
+        Transcript {
+            call_id: call.id,
+            caller_number: call.caller_number,
+            called_number: call.called_number,
+            started_at: call.started_at,
+            answered_at: call.answered_at,
+            turns,
+        }
+    }
+}
+
+/// For people: each line with the time since the answer at which its turn was over.
+impl fmt::Display for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = self.caller_number.as_deref().map_or("withheld".into(), plain);
+        let at = self.started_at.format("%F %T UTC");
+        writeln!(f, "Call {} of {at}, from {from} to {}", self.call_id, self.called_number)?;
+        for turn in &self.turns {
+            let since = turn.at - self.answered_at.unwrap_or(self.started_at);
+            writeln!(f, "\n[{}]{}", minutes(since), Latencies(turn))?;
+            if !turn.caller_text.is_empty() {
+                writeln!(f, "Caller: {}", plain(&turn.caller_text))?;
+            }
+            if !turn.agent_text.is_empty() || turn.interrupted {
+                let cut = if turn.interrupted { " [interrupted]" } else { "" };
+                writeln!(f, "Agent:  {}{cut}", plain(&turn.agent_text))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Latencies<'a>(&'a CallTurn);
+
+impl fmt::Display for Latencies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CallTurn { transcript_ms, reply_ms, commit_ms, audio_ms, .. } = self.0;
+        let stages =
+            [("words", transcript_ms), ("reply", reply_ms), ("commit", commit_ms), ("audio", audio_ms)];
+        stages.iter().try_for_each(|(name, time)| match time {
+            Some(time) => write!(f, "  {name} {time} ms"),
+            None => Ok(()),
+        })
+    }
+}
+
+fn minutes(time: TimeDelta) -> String {
+    let seconds = time.num_seconds().max(0);
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// What a caller or an engine said cannot move the cursor of whoever reads it.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
