@@ -1,8 +1,14 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
+mod audit;
 mod bureau;
+mod documents;
 mod isolation;
+mod keys;
+mod port;
+mod robust;
 mod tenants;
+mod tls;
 
 /// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].
 macro_rules! on_both {

@@ -2,18 +2,23 @@
 //!
 //! A command reads its arguments, asks the rooms and prints; it decides nothing that a room decides.
 
+mod audit;
 mod call;
 mod configuration;
 mod database;
 mod doctor;
 mod failure;
+mod key;
+mod manual;
 mod number;
 mod output;
 mod profile;
 mod serve;
 mod settings;
+mod span;
 mod table;
 mod tenant;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -78,8 +83,23 @@ enum Command {
     /// The record of calls.
     #[command(subcommand)]
     Call(call::Command),
+    /// API keys. `vca key create --operator` makes the first one.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Who changed what, and when; newest first.
+    Audit(audit::Command),
     /// Find out what is wrong, and what to do about it.
     Doctor,
+    /// Print the description of the HTTP API (OpenAPI, JSON).
+    Openapi,
+    /// Print what makes a shell complete this program's commands.
+    Completions {
+        shell: manual::Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder.
+    Man {
+        folder: Option<PathBuf>,
+    },
 }
 
 impl Cli {
@@ -105,6 +125,11 @@ impl Cli {
             Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Openapi => manual::openapi(output),
+            Command::Completions { shell } => manual::completions(shell, output),
+            Command::Man { folder } => manual::pages(folder.as_deref(), output),
+            Command::Key(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Audit(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;

@@ -35,6 +35,11 @@ impl Desk {
             Command::Tenant(command) => command.run(&self.store, &mut output).await?,
             Command::Number(command) => command.run(&self.store, &mut output).await?,
             Command::Call(command) => command.run(&self.store, &mut output).await?,
+            Command::Key(command) => command.run(&self.store, &mut output).await?,
+            Command::Audit(command) => command.run(&self.store, &mut output).await?,
+            Command::Openapi => manual::openapi(&mut output)?,
+            Command::Completions { shell } => manual::completions(shell, &mut output)?,
+            Command::Man { folder } => manual::pages(folder.as_deref(), &mut output)?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
         }

@@ -83,6 +83,12 @@ struct Carrier {
     handle: Option<JoinHandle<()>>,
 }
 
+impl Carrier {
+    fn is_alive(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| !handle.is_finished())
+    }
+}
+
 #[derive(Default)]
 struct Inbox {
     arrivals: Mutex<Vec<(Box<dyn Path>, Line)>>,
@@ -127,10 +133,10 @@ impl Engine {
         Ok(port)
     }
 
-    /// Serves a frame path on the thread with the fewest.
+    /// Serves a frame path on the thread with the fewest. A thread that has ended takes none.
     pub fn carry(&self, line: Line, path: Box<dyn Path>) -> Result<(), Full> {
         let load = |carrier: &&Carrier| carrier.inbox.load.load(Relaxed);
-        let carrier = self.threads.iter().min_by_key(load).ok_or(Full)?;
+        let carrier = self.threads.iter().filter(|carrier| carrier.is_alive()).min_by_key(load).ok_or(Full)?;
         if carrier.inbox.load.fetch_add(1, Relaxed) >= self.capacity {
             carrier.inbox.load.fetch_sub(1, Relaxed);
             return Err(Full);

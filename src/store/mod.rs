@@ -18,8 +18,10 @@ mod pool;
 mod profiles;
 mod route;
 mod routing;
+mod security;
 mod settings;
 mod tenants;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -27,15 +29,17 @@ mod tests;
 pub use audit::{AuditEntry, AuditFilter};
 pub use calls::CallFilter;
 pub use error::{Duplicate, StoreError};
-pub use keys::{Minted, NewKey, Presented};
+pub use keys::{KeyFilter, Minted, NewKey, Presented, Rotation};
 pub use ledger::{Entry, Ledger};
 pub use numbers::NewNumber;
 pub use page::{Page, Window};
 pub use pool::Backend;
 pub use profiles::{NewProfile, ProfileChanges};
 pub use routing::{Routing, RoutingSettings};
+pub use security::{Bypass, Isolation};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
+pub use transfer::{ImportSettings, Imported, TenantFile, WebhookSecret};
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@ mod data;
 mod isolation;
 mod opening;
 mod outage;
+mod security;
+mod transfer;
 pub mod values;
 
 use secrecy::{ExposeSecret, SecretString};
