@@ -96,3 +96,46 @@ impl<S> Accept<TcpStream, S> for Gate {
         ready(stream.set_nodelay(true).map(|()| (stream, service)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Something that takes its time: before it answers, or while it does.
+    fn slow() -> Router {
+        const PAUSE: Duration = Duration::from_millis(300);
+        let events = || async {
+            Body::from_stream(stream::unfold(0, |n| async move {
+                sleep(PAUSE).await;
+                (n < 3).then(|| (Ok::<_, io::Error>(Bytes::from("data: x\n\n")), n + 1))
+            }))
+        };
+        let late = || async {
+            sleep(PAUSE * 10).await;
+            "late"
+        };
+        Router::new().route("/events", get(events)).route("/late", get(late))
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_to_begin_in_time_and_may_then_last() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let settings = Settings { request_timeout_ms: 200, ..Settings::default() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = guarded(slow(), &settings);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let ask = async |path: &str| reqwest::get(format!("{base}{path}")).await.unwrap();
+        let events = ask("/events").await;
+        assert_eq!(events.status(), 200);
+        assert_eq!(events.text().await.unwrap(), "data: x\n\n".repeat(3));
+        let late = ask("/late").await;
+        assert_eq!((late.status().as_u16(), &late.headers()["content-type"]), (503, &"application/problem+json".parse().unwrap()));
+        assert!(late.text().await.unwrap().contains("timed_out"));
+    }
+}

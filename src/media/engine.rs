@@ -337,3 +337,50 @@ impl Seat {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame path that is broken, or one that lasts.
+    struct Fragile(bool);
+
+    impl Path for Fragile {
+        fn receive(&mut self, _: &[u8], _: Instant) {}
+
+        fn tick(&mut self, _: Instant, _: u32) -> &[u8] {
+            assert!(!self.0, "a bug that ends the thread");
+            &[]
+        }
+
+        fn count_strangers(&self, _: u64) {}
+
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+
+    fn line(settings: &Settings) -> Line {
+        Line::bind(settings.bind_address, settings.ports, 0).expect("a port")
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_takes_no_calls() {
+        let settings = Settings { threads: 2, ..Settings::default() };
+        let engine = Engine::start(&settings).expect("threads");
+        engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
+        while engine.threads.iter().all(Carrier::is_alive) {
+            thread::yield_now();
+        }
+        let alive = engine.threads.iter().position(Carrier::is_alive).expect("the other one");
+        for _ in 0..3 {
+            engine.carry(line(&settings), Box::new(Fragile(false))).expect("a place");
+        }
+        assert_eq!(engine.threads[alive].inbox.load.load(Relaxed), 3, "though it carries more than the dead one");
+        engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
+        while engine.threads[alive].is_alive() {
+            thread::yield_now();
+        }
+        assert_eq!(engine.carry(line(&settings), Box::new(Fragile(false))), Err(Full));
+    }
+}
