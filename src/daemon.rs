@@ -1,33 +1,34 @@
 //! The daemon: wires the rooms together, starts them, lets calls finish and stops them.
 
+mod lines;
+mod vitals;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chrono::Utc;
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
-use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin;
 use crate::admin::api::{Desk, Limits};
-use crate::admin::{self, Health, LiveCalls, Part, Unwatched};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken};
 use crate::config::Config;
 use crate::engines;
 use crate::media;
-use crate::state::{self, ConversationState};
+use crate::state;
 use crate::store::{Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
-use crate::tenancy::{AiProfile, Call, CallId, LiveEvent, TenantId, TenantStatus};
+use crate::tenancy::{AiProfile, TenantStatus};
 use crate::turn;
 use crate::webhooks::{Deliverer, Guard};
+use lines::Lines;
+use vitals::Vitals;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
@@ -36,7 +37,7 @@ const REHEARSAL: Duration = Duration::from_secs(10);
 /// How long records are still written when the daemon stops.
 const LAST_RECORDS: Duration = Duration::from_secs(10);
 
-/// Runs until SIGTERM or SIGINT, then drains.
+/// Runs until SIGTERM or SIGINT, then drains; a second one ends the drain.
 ///
 /// # Errors
 /// What keeps it from starting: the database, the engines' settings, an address that is taken.
@@ -68,12 +69,6 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let switchboard = Switchboard::new(house, routing, casting, config.calls.clone(), config.plans.clone());
 
     let stop = CancellationToken::new();
-    let health = Arc::new(Vitals {
-        switchboard: switchboard.clone(),
-        store: store.clone(),
-        state,
-        ledger: ledger.clone(),
-    });
     let desk = Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&config.admin.limits)),
@@ -81,8 +76,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         billing: Arc::new(config.billing()),
         live: Arc::new(Lines(switchboard.clone())),
     };
-    let (api, _) = admin::api::router(desk);
-    let admin = admin::Server::bind(config.admin.bind, health, metrics, api).await?;
+    let health = Arc::new(Vitals::new(switchboard.clone(), store.clone(), state, ledger.clone()));
+    let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
     let deliverer =
@@ -102,7 +97,14 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         _ = &mut admin => bail!("the admin port is closed: see the log"),
     }
     tell_systemd(&[NotifyState::Stopping]);
-    switchboard.drain(patience).await;
+    tokio::select! {
+        () = switchboard.drain(patience) => {}
+        signal = wait_for_signal() => {
+            signal?;
+            warn!(calls = switchboard.live_calls(), "told to stop again: the calls that are left are cut off");
+            switchboard.cut().await;
+        }
+    }
     stop.cancel();
     watchdog.abort();
     rehearsal.abort();
@@ -146,6 +148,9 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let pending = store.pending_migrations().await?;
     if !pending.is_empty() {
         bail!("the database lacks {}: run `vca migrate`", pending.join(", "));
+    }
+    if let Some(weakness) = store.isolation().await?.weakness() {
+        warn!("row-level security protects nothing: {weakness}");
     }
     Ok(store)
 }
@@ -218,68 +223,6 @@ impl Cast {
     }
 }
 
-/// What `/readyz` and `/metrics` ask for.
-struct Vitals {
-    switchboard: Switchboard,
-    store: Store,
-    state: Arc<dyn ConversationState>,
-    ledger: Ledger,
-}
-
-impl Health for Vitals {
-    fn check(&self) -> BoxFuture<'_, Vec<Part>> {
-        Box::pin(async {
-            let (database, state) = tokio::join!(self.store.ping(), self.state.ping());
-            let part =
-                |name, needed, problem: Option<String>| Part { name, ok: problem.is_none(), needed, problem };
-            let away = |ok: bool, problem: &str| (!ok).then(|| problem.to_owned());
-            vec![
-                part(
-                    "ari",
-                    true,
-                    away(self.switchboard.is_connected(), "no events from Asterisk: see the log"),
-                ),
-                part("accepting", true, away(!self.switchboard.is_draining(), "draining")),
-                // Calls are routed by the last answers and recorded later.
-                part("database", false, database.err().map(|error| error.to_string())),
-                part("state", false, state.err().map(|error| error.to_string())),
-            ]
-        })
-    }
-
-    fn measure(&self) {
-        gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
-        gauge!("vca_ledger_pending").set(self.ledger.pending() as f64);
-        for (bound_us, frames) in self.switchboard.frame_lateness() {
-            let bound =
-                if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
-            counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);
-        }
-    }
-}
-
-/// What the API asks of calls under way.
-struct Lines(Switchboard);
-
-impl LiveCalls for Lines {
-    fn calls(&self, tenant: Option<TenantId>) -> Vec<Call> {
-        self.0.calls_of(tenant)
-    }
-
-    fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
-        self.0.hang_up(tenant, call)
-    }
-
-    fn events(
-        &self,
-        tenant: TenantId,
-        call: CallId,
-        after: u64,
-    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
-        let view = self.0.view(tenant, call).ok_or(Unwatched::NotLive)?;
-        view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
-    }
-}
 
 async fn wait_for_signal() -> anyhow::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,12 +1,18 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
 mod analytics;
+mod audit;
 mod bureau;
 mod calls;
+mod documents;
 mod feedback;
 mod isolation;
+mod keys;
 mod live;
+mod port;
+mod robust;
 mod tenants;
+mod tls;
 mod usage;
 mod webhooks;
 

@@ -196,6 +196,28 @@ fn a_call_that_outlasts_the_drain_gets_its_goodbye() {
 }
 
 #[test]
+fn a_daemon_that_is_told_twice_cuts_its_calls_off() {
+    let Some((mut house, main)) = house(agent()) else { return };
+    house.open();
+    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    house.turns(&mut call, main, 1);
+    house.daemon().signal(Signal::TERM);
+    let draining = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
+    house.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
+    let told = std::time::Instant::now();
+    house.daemon().signal(Signal::TERM);
+    let report = call.finish();
+    assert_eq!(report.ended_by, Some(Side::Agent), "{}", house.log());
+    let ended = house.daemon().wait_for_end(ms(10_000));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
+    assert!(told.elapsed() < ms(6_000), "{:?}", told.elapsed());
+    house.clears_away(ms(1_000));
+    let (record, turns) = house.last_call(main);
+    assert!(record.ended_at.is_some(), "{record:?}");
+    assert!(!turns.iter().any(|turn| turn.agent_text.contains("Goodbye")), "{turns:?}");
+}
+
+#[test]
 fn the_daemon_tells_how_it_is_and_keeps_secrets() {
     let Some((mut house, main)) = house(agent()) else { return };
     house.open();

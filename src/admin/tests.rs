@@ -1,10 +1,16 @@
 //! Requests over the loopback network.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metrics::{Key, Level, Metadata, Recorder};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
+use super::api::{Desk, LimitSettings, Limits};
 use super::*;
+use crate::store::Store;
 
 /// Answers with these parts, or never; and counts how often it is asked.
 #[derive(Default)]
@@ -37,16 +43,23 @@ fn part(ok: bool, needed: bool) -> Part {
     Part { name: "ari", ok, needed, problem: (!ok).then(|| "away".to_owned()) }
 }
 
+/// A desk whose database is empty.
+async fn desk() -> Desk {
+    let settings =
+        crate::store::Settings { url: SecretString::from("sqlite::memory:"), ..crate::store::Settings::default() };
+    let store = Store::open(&settings).await.unwrap();
+    Desk { store, limits: Arc::new(Limits::new(&LimitSettings::default())) }
+}
+
 /// Asks for each path in turn: the statuses and bodies.
 async fn answers(health: Arc<Told>, paths: &[&str]) -> Vec<(u16, String)> {
     let recorder = builder().unwrap().build_recorder();
     let histogram = recorder
         .register_histogram(&Key::from_name("vca_turn_seconds"), &Metadata::new("vca", Level::INFO, None));
     histogram.record(0.3);
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(any, health, recorder.handle(), Router::new()).await.unwrap();
-    let (base, stop) =
-        (format!("http://{}", server.listener.local_addr().unwrap()), CancellationToken::new());
+    let settings = Settings { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
+    let server = Server::bind(&settings, health, recorder.handle(), desk().await).unwrap();
+    let (base, stop) = (format!("http://{}", server.address()), CancellationToken::new());
     let serving = tokio::spawn(server.serve(stop.clone()));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -102,12 +115,38 @@ async fn times_are_counted_in_buckets() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_told() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = taken.local_addr().unwrap();
+    let text = refusal(Settings { bind, ..Settings::default() }).await;
+    assert!(text.contains(&bind.to_string()) && text.contains("admin.bind"), "{text}");
+}
+
+#[tokio::test]
+async fn keys_do_not_cross_the_network_in_the_clear() {
+    let bind = SocketAddr::from(([0, 0, 0, 0], 0));
+    let text = refusal(Settings { bind, ..Settings::default() }).await;
+    assert!(text.contains("admin.tls") && text.contains("admin.allow_plaintext_remote"), "{text}");
     let handle = builder().unwrap().build_recorder().handle();
-    let Err(error) = Server::bind(address, Told::new(vec![]), handle, Router::new()).await else {
-        panic!("it is taken")
+    let allowed = Settings { bind, allow_plaintext_remote: true, ..Settings::default() };
+    assert!(Server::bind(&allowed, Told::new(vec![]), handle, desk().await).is_ok());
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_there_is_told() {
+    let tls = TlsSettings {
+        certificate: Some("/no/such/certificate.pem".into()),
+        key: Some("/no/such/key.pem".into()),
+        client_ca: None,
     };
-    let text = format!("{error:#}");
-    assert!(text.contains(&address.to_string()) && text.contains("admin.bind"), "{text}");
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let text = refusal(Settings { bind, tls, ..Settings::default() }).await;
+    assert!(text.contains("admin.tls.certificate: /no/such/certificate.pem"), "{text}");
+}
+
+async fn refusal(settings: Settings) -> String {
+    let handle = builder().unwrap().build_recorder().handle();
+    match Server::bind(&settings, Told::new(vec![]), handle, desk().await) {
+        Ok(_) => panic!("it should not open"),
+        Err(error) => format!("{error:#}"),
+    }
 }

@@ -215,6 +215,7 @@ impl Task {
                 Some(talk) => talk.turn.handle(Instant::now(), Input::EndRequested),
                 None => self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion }),
             },
+            Mail::Cut => self.tell_asterisk(Wired::HangUp { reason: Reason::NormalClearing }),
         }
     }
 

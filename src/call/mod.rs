@@ -42,6 +42,8 @@ pub enum Mail {
     Reconciled(Arc<Inventory>),
     /// End the conversation politely.
     End,
+    /// Hang up now, whatever is being said.
+    Cut,
 }
 
 /// What every call of the daemon shares.

@@ -34,6 +34,10 @@ impl Failure {
         Failure { code: UNAVAILABLE, text: text.into() }
     }
 
+    pub fn conflict(text: impl Into<String>) -> Failure {
+        Failure { code: CONFLICT, text: text.into() }
+    }
+
     /// The output has said what is wrong.
     pub fn said() -> Failure {
         Failure { code: FAILED, text: String::new() }

@@ -3,20 +3,25 @@
 //! A command reads its arguments, asks the rooms and prints; it decides nothing that a room decides.
 
 mod analytics;
+mod audit;
 mod call;
 mod configuration;
 mod database;
 mod doctor;
 mod failure;
 mod line;
+mod key;
+mod manual;
 mod number;
 mod output;
 mod profile;
 mod retention;
 mod serve;
 mod settings;
+mod span;
 mod table;
 mod tenant;
+mod transfer;
 mod usage;
 mod webhook;
 
@@ -92,8 +97,22 @@ enum Command {
     Analytics(Box<analytics::Command>),
     /// For how long a tenant's things are kept.
     Retention(retention::Command),
+    /// API keys. `vca key create --operator` makes the first one.
+    Key(key::Command),
+    /// Who changed what, and when; newest first.
+    Audit(audit::Command),
     /// Find out what is wrong, and what to do about it.
     Doctor,
+    /// Print the description of the HTTP API (OpenAPI, JSON).
+    Openapi,
+    /// Print what makes a shell complete this program's commands.
+    Completions {
+        shell: manual::Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder.
+    Man {
+        folder: Option<PathBuf>,
+    },
 }
 
 impl Cli {
@@ -139,6 +158,11 @@ impl Cli {
             Command::Retention(command) => {
                 command.run(&prepared(read(Need::Database)?).await?.0, output).await
             }
+            Command::Openapi => manual::openapi(output),
+            Command::Completions { shell } => manual::completions(shell, output),
+            Command::Man { folder } => manual::pages(folder.as_deref(), output),
+            Command::Key(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Audit(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

@@ -6,6 +6,7 @@ use super::actor;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table};
+use super::transfer::{Export, Import};
 use crate::store::{NewTenant, Store, TenantChanges};
 use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
 
@@ -22,6 +23,11 @@ pub enum Command {
     },
     /// Change a tenant.
     Update(Update),
+    /// Print a tenant as one JSON document: its numbers, profiles with their versions, webhooks and retention. API
+    /// keys and webhooks' secrets stay behind.
+    Export(Export),
+    /// Put an exported tenant into this database: all of it or nothing.
+    Import(Import),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +70,8 @@ impl Command {
     pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let tenant = match self {
             Command::List => return list(store, output).await,
+            Command::Export(command) => return command.run(store, output).await,
+            Command::Import(command) => return command.run(store, output).await,
             Command::Create(Create { name, plan, max_calls }) => {
                 store
                     .create_tenant(&actor(), NewTenant { name, plan, max_concurrent_calls: max_calls })

@@ -37,6 +37,11 @@ impl Desk {
             Command::Call(call::Command::Recorded(command)) => command.run(&self.store, &mut output).await?,
             Command::Analytics(command) => command.run(&self.store, &mut output).await?,
             Command::Retention(command) => command.run(&self.store, &mut output).await?,
+            Command::Key(command) => command.run(&self.store, &mut output).await?,
+            Command::Audit(command) => command.run(&self.store, &mut output).await?,
+            Command::Openapi => manual::openapi(&mut output)?,
+            Command::Completions { shell } => manual::completions(shell, &mut output)?,
+            Command::Man { folder } => manual::pages(folder.as_deref(), &mut output)?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Webhook(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Usage(command) => command.run(&self.store, &self.config, &mut output).await?,
@@ -326,6 +331,89 @@ async fn usage_is_shown_with_a_bar_and_a_statement_is_made_out() {
     let now = desk.text(&["usage", "show", "Acme"]).await;
     assert!(now.contains("(so far)") && now.contains("[----------] 0 % of 5 min"), "{now}");
     assert_eq!(desk.code(&["usage", "show", "Nobody"]).await, 66);
+}
+
+#[tokio::test]
+async fn a_key_is_made_listed_replaced_and_revoked() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let made = desk.json(&["key", "create", "--operator", "--name", "laptop", "--expires", "90d"]).await;
+    assert_eq!((&made["role"], &made["tenant_id"]), (&"operator".into(), &Value::Null));
+    let secret = made["secret"].as_str().expect("a secret");
+    let presented = desk.store.present(secret).await.expect("an answer").expect("a key");
+    let left = presented.key.expires_at.expect("an end") - Utc::now();
+    assert!((TimeDelta::days(89)..TimeDelta::days(91)).contains(&left), "{left}");
+    let text = desk.text(&["key", "create", "--tenant", "Acme", "--role", "tenant_viewer"]).await;
+    assert!(text.contains("role       tenant_viewer\n") && text.contains("secret     vca_"), "{text}");
+
+    let prefix = made["prefix"].as_str().expect("a prefix");
+    let replaced = desk.json(&["key", "rotate", prefix, "--grace", "30m"]).await;
+    assert_eq!((&replaced["name"], &replaced["role"]), (&"laptop".into(), &"operator".into()));
+    let revoked = desk.json(&["key", "revoke", made["id"].as_str().expect("an id")]).await;
+    assert!(revoked["revoked_at"].is_string());
+    assert_eq!(desk.code(&["key", "rotate", prefix]).await, 65, "it opens nothing any more");
+    assert_eq!(desk.code(&["key", "revoke", "vca_nothere0"]).await, 66);
+    let list = desk.text(&["key", "list"]).await;
+    assert!(list.contains("laptop") && list.contains("revoked") && !list.contains(secret), "{list}");
+    assert_eq!(desk.json(&["key", "list", "--tenant", "Acme"]).await.as_array().map(Vec::len), Some(1));
+    for wrong in [
+        &["vca", "key", "create"][..],
+        &["vca", "key", "create", "--operator", "--tenant", "Acme"],
+        &["vca", "key", "create", "--tenant", "Acme", "--role", "operator"],
+    ] {
+        assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    desk.text(&["tenant", "update", "Acme", "--status", "suspended"]).await;
+    let text = desk.text(&["audit", "--resource", "tenant"]).await;
+    assert!(text.contains("update  tenant") && text.contains("status active → suspended"), "{text}");
+    let entries = desk.json(&["audit", "--tenant", "Acme", "--action", "create", "--from", "7d"]).await;
+    assert_eq!(entries.as_array().map(Vec::len), Some(2), "{entries:#}");
+    assert_eq!(desk.json(&["audit", "--to", "2020-01-01"]).await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_tenant_is_taken_out_and_put_in() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    desk.text(&[&PROFILE[..], &["--default"]].concat()).await;
+    let path = desk.folder.join("acme.json");
+    std::fs::write(&path, desk.text(&["tenant", "export", "Acme", "--calls"]).await).expect("a file");
+    let file = path.to_str().expect("a path");
+    let failure = desk.run(&["tenant", "import", file]).await.expect_err("it is there");
+    assert!(failure.code == 73 && failure.text.contains("+15550100"), "{failure:?}");
+    let beside = ["tenant", "import", file, "--new-ids", "--without-numbers"];
+    let text = desk.text(&[&beside[..], &["--dry-run"]].concat()).await;
+    assert!(text.contains("A dry run"), "{text}");
+    let imported = desk.json(&beside).await;
+    assert_eq!((&imported["written"], &imported["rows"]["ai_profiles"]), (&true.into(), &1.into()));
+    let id = imported["tenant_id"].as_str().expect("an id");
+    assert_eq!(desk.json(&["tenant", "show", id]).await["name"], "Acme");
+    std::fs::write(&path, "{}").expect("a file");
+    assert_eq!(desk.code(&["tenant", "import", file]).await, 65);
+    assert_eq!(desk.code(&["tenant", "import", "/no/such/file"]).await, 1);
+}
+
+#[tokio::test]
+async fn the_program_describes_itself() {
+    let desk = Desk::new().await;
+    let document: Value = serde_json::from_str(&desk.text(&["openapi"]).await).expect("JSON");
+    assert!(document["paths"]["/api/tenants"]["post"].is_object(), "{document:#}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = desk.text(&["completions", shell]).await;
+        assert!(script.contains("vca") && script.contains("profile"), "{shell}: {script}");
+    }
+    assert!(desk.text(&["man"]).await.contains(".SH NAME\nvca"));
+    let folder = desk.folder.join("man");
+    desk.text(&["man", folder.to_str().expect("a path")]).await;
+    for page in ["vca.1", "vca-key.1", "vca-key-create.1", "vca-tenant-import.1"] {
+        assert!(folder.join(page).exists(), "{page}");
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::extract::Sources;
 use super::fault::Fault;
-use super::{Admin, Config, Log, Need};
+use super::{Config, Log, Need};
 use crate::billing::{Plans, Prices};
-use crate::{ari, media, state, store, switchboard, turn as conversation, webhooks};
+use crate::{admin, ari, media, state, store, switchboard, turn as conversation, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -268,17 +268,32 @@ fn billing(config: &Config) -> Vec<Complaint> {
     found
 }
 
-fn admin(settings: &Admin) -> Option<Complaint> {
-    (!settings.bind.ip().is_loopback() && !settings.allow_remote).then(|| {
-        Complaint::new(
+fn admin(settings: &admin::Settings) -> Vec<Complaint> {
+        ("admin.max_connections", settings.max_connections == 0),
+        ("admin.header_timeout_ms", settings.header_timeout_ms == 0),
+        ("admin.body_timeout_ms", settings.body_timeout_ms == 0),
+        ("admin.request_timeout_ms", settings.request_timeout_ms == 0),
+    found.extend(orders(&[(
+        "admin.body_timeout_ms",
+        settings.body_timeout_ms.into(),
+        "admin.request_timeout_ms",
+        settings.request_timeout_ms.into(),
+    )]));
+    if settings.is_exposed() {
             "admin.bind",
-            format!(
-                "{} can be reached from other machines, and nobody is asked for a password",
-                settings.bind
-            ),
-            "bind to 127.0.0.1, or set admin.allow_remote = true where a firewall guards the port",
-        )
-    })
+            format!("{} can be reached from other machines, and API keys would come in the clear", settings.bind),
+            "set admin.tls.certificate and admin.tls.key, or bind to 127.0.0.1, or set \
+             admin.allow_plaintext_remote = true where something else encrypts",
+        ));
+    }
+    if settings.tls.client_ca.is_some() && settings.tls.certificate.is_none() {
+        found.push(Complaint::new(
+            "admin.tls.client_ca",
+            "clients can show certificates only where the port speaks TLS",
+            "set admin.tls.certificate and admin.tls.key, too",
+        ));
+    }
+    found
 }
 
 fn log(settings: &Log) -> Option<Complaint> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Effective;
+use crate::admin::TlsFault;
 use crate::engines;
 
 /// The exit code for a faulty configuration: `EX_USAGE` of sysexits.h.
@@ -26,14 +27,27 @@ impl Fault {
 
     /// A fault that was found in building the engines, whose text holds the remedy.
     pub(super) fn of_engine(fault: engines::Fault, effective: &[Effective]) -> Fault {
-        let row = effective.iter().find(|row| row.key == fault.key);
         Fault {
             key: fault.key.into(),
-            source: row.map_or_else(|| "default".into(), |row| row.source.clone()),
+            source: source(fault.key, effective),
             problem: fault.problem,
             remedy: "correct it, or choose other engines: stt.default, llm.default and tts.default".into(),
         }
     }
+
+    /// A fault that was found in reading the certificate.
+    pub(super) fn of_tls(fault: TlsFault, effective: &[Effective]) -> Fault {
+        Fault {
+            key: fault.key.into(),
+            source: source(fault.key, effective),
+            problem: fault.problem,
+            remedy: "name PEM files that this user may read: a certificate with its chain, and its key".into(),
+        }
+    }
+}
+
+fn source(key: &str, effective: &[Effective]) -> String {
+    effective.iter().find(|row| row.key == key).map_or_else(|| "default".into(), |row| row.source.clone())
 }
 
 impl fmt::Display for Fault {

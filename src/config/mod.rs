@@ -19,7 +19,7 @@ pub use check::{Complaint, turn as check_turn};
 pub use fault::{EXIT_CODE, Fault, Faults};
 pub(crate) use reference::lenient;
 pub use reference::{Effective, REFERENCE};
-pub use sections::{Admin, Environment, Log, LogFormat};
+pub use sections::{Environment, Log, LogFormat};
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ use serde::Deserialize;
 
 use crate::billing::Billing;
 use crate::engines::Engines;
-use crate::{ari, billing, engine, engines, media, state, store, switchboard, turn, webhooks};
+use crate::{admin, ari, billing, engine, engines, media, state, store, switchboard, turn, webhooks};
 use environment::Variables;
 use file::File;
 
@@ -58,7 +58,7 @@ pub struct Config {
     /// This and the next make up the billing. See [`Config::billing`].
     pub plans: billing::Plans,
     pub prices: billing::Prices,
-    pub admin: Admin,
+    pub admin: admin::Settings,
     pub log: Log,
 }
 
@@ -116,8 +116,8 @@ pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
 
 /// Like [`load`], and tells where each value came from.
 ///
-/// For [`Need::All`] the engines are built, too, and thrown away: that reads the files which they name and asks
-/// nobody anything. A TLS provider has to be installed before.
+/// For [`Need::All`] the engines and the port's TLS are built, too, and thrown away: that reads the files which they
+/// name and asks nobody anything. A TLS provider has to be installed before.
 ///
 /// # Errors
 /// All faults, sorted by key; of those in a value's meaning only the ones that matter for `need`.
@@ -129,6 +129,10 @@ pub fn examine(path: Option<&Path>, need: Need) -> Result<Loaded, Vec<Fault>> {
     if need == Need::All && !faults.iter().any(Fault::is_about_engines) {
         let unfit = Engines::build(&loaded.config.engines()).err().unwrap_or_default();
         faults.extend(unfit.into_iter().map(|fault| Fault::of_engine(fault, &loaded.effective)));
+    }
+    if need == Need::All && !faults.iter().any(|fault| fault.key.starts_with("admin.tls")) {
+        let unfit = admin::Tls::load(&loaded.config.admin.tls).err();
+        faults.extend(unfit.map(|fault| Fault::of_tls(fault, &loaded.effective)));
     }
     if faults.is_empty() { Ok(loaded) } else { Err(fault::sorted(faults)) }
 }

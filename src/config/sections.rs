@@ -1,11 +1,8 @@
 //! The sections that belong to no other room.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde::Deserialize;
-
-use crate::admin::api::LimitSettings;
 
 /// What a machine is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -24,27 +21,6 @@ impl fmt::Display for Environment {
             Environment::Staging => "staging",
             Environment::Production => "production",
         })
-    }
-}
-
-/// The HTTP port for health, readiness and metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// Address and port. Default `127.0.0.1:8080`.
-    pub bind: SocketAddr,
-    /// May `bind` be reached from other machines? It asks for no password. Default false.
-    pub allow_remote: bool,
-    pub limits: LimitSettings,
-}
-
-impl Default for Admin {
-    fn default() -> Admin {
-        Admin {
-            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            allow_remote: false,
-            limits: LimitSettings::default(),
-        }
     }
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::admin::MetricsAccess;
 
 const PASSWORD: (&str, &str) = ("ARI_PASSWORD", "hunter2");
 
@@ -247,7 +248,13 @@ fn ports_and_threads_have_to_suffice_for_the_calls() {
 fn another_machine_may_ask_only_if_that_is_wanted() {
     let bind = "[admin]\nbind = \"0.0.0.0:8080\"\n";
     assert_eq!(faults(bind, &[]), ["admin.bind @ vca.toml:2"]);
-    assert!(config(bind, &[("VCA__ADMIN__ALLOW_REMOTE", "true")]).admin.allow_remote);
+    let allowed = config(bind, &[("VCA__ADMIN__ALLOW_PLAINTEXT_REMOTE", "true")]);
+    assert!(allowed.admin.allow_plaintext_remote);
+    assert_eq!(allowed.admin.metrics_access(), MetricsAccess::Operator);
+    assert_eq!(config("", &[]).admin.metrics_access(), MetricsAccess::Open);
+    let tls = format!("{bind}[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n");
+    assert!(faults(&tls, &[]).is_empty());
+    assert_eq!(faults("[admin.tls]\nclient_ca = \"ca.pem\"", &[]), ["admin.tls.client_ca @ vca.toml:2"]);
 }
 
 /// A key is listed as a secret exactly when its type keeps its value from being shown.

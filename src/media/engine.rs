@@ -83,6 +83,12 @@ struct Carrier {
     handle: Option<JoinHandle<()>>,
 }
 
+impl Carrier {
+    fn is_alive(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| !handle.is_finished())
+    }
+}
+
 #[derive(Default)]
 struct Inbox {
     arrivals: Mutex<Vec<(Box<dyn Path>, Line)>>,
@@ -127,10 +133,10 @@ impl Engine {
         Ok(port)
     }
 
-    /// Serves a frame path on the thread with the fewest.
+    /// Serves a frame path on the thread with the fewest. A thread that has ended takes none.
     pub fn carry(&self, line: Line, path: Box<dyn Path>) -> Result<(), Full> {
         let load = |carrier: &&Carrier| carrier.inbox.load.load(Relaxed);
-        let carrier = self.threads.iter().min_by_key(load).ok_or(Full)?;
+        let carrier = self.threads.iter().filter(|carrier| carrier.is_alive()).min_by_key(load).ok_or(Full)?;
         if carrier.inbox.load.fetch_add(1, Relaxed) >= self.capacity {
             carrier.inbox.load.fetch_sub(1, Relaxed);
             return Err(Full);
@@ -329,5 +335,52 @@ impl Seat {
         let packet = self.path.tick(now, u32::try_from(ticks).unwrap_or(u32::MAX));
         self.line.send(packet);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame path that is broken, or one that lasts.
+    struct Fragile(bool);
+
+    impl Path for Fragile {
+        fn receive(&mut self, _: &[u8], _: Instant) {}
+
+        fn tick(&mut self, _: Instant, _: u32) -> &[u8] {
+            assert!(!self.0, "a bug that ends the thread");
+            &[]
+        }
+
+        fn count_strangers(&self, _: u64) {}
+
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+
+    fn line(settings: &Settings) -> Line {
+        Line::bind(settings.bind_address, settings.ports, 0).expect("a port")
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_takes_no_calls() {
+        let settings = Settings { threads: 2, ..Settings::default() };
+        let engine = Engine::start(&settings).expect("threads");
+        engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
+        while engine.threads.iter().all(Carrier::is_alive) {
+            thread::yield_now();
+        }
+        let alive = engine.threads.iter().position(Carrier::is_alive).expect("the other one");
+        for _ in 0..3 {
+            engine.carry(line(&settings), Box::new(Fragile(false))).expect("a place");
+        }
+        assert_eq!(engine.threads[alive].inbox.load.load(Relaxed), 3, "though it carries more than the dead one");
+        engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
+        while engine.threads[alive].is_alive() {
+            thread::yield_now();
+        }
+        assert_eq!(engine.carry(line(&settings), Box::new(Fragile(false))), Err(Full));
     }
 }

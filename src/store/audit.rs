@@ -118,25 +118,59 @@ pub struct AuditFilter {
     pub resource: Option<String>,
     pub resource_id: Option<String>,
     pub action: Option<String>,
+    /// A part of the actor's name, such as a user or the prefix of a key; upper and lower case are the same.
+    pub actor: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl AuditFilter {
+    /// The part of a name as a pattern of SQL's LIKE.
+    fn actor_pattern(&self) -> Option<String> {
+        let part = self.actor.as_deref()?.to_lowercase();
+        let escaped: String = part
+            .chars()
+            .flat_map(|c| matches!(c, '%' | '_' | '!').then_some('!').into_iter().chain([c]))
+            .collect();
+        Some(format!("%{escaped}%"))
+    }
+}
+
+/// The conditions of a filter, whose values are bound as $1 to $6, and the page's as $7 and $8.
+macro_rules! filtered {
+    ($($more:literal)?) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM audit_log WHERE ($1 IS NULL OR resource = $1) AND ($2 IS NULL OR resource_id = $2) ",
+            "AND ($3 IS NULL OR action = $3) AND ($4 IS NULL OR LOWER(actor) LIKE $4 ESCAPE '!') ",
+            "AND ($5 IS NULL OR at >= $5) AND ($6 IS NULL OR at < $6) AND id < $7 ",
+            $($more,)?
+            "ORDER BY id DESC LIMIT $8"
+        )
+    };
+}
+
+macro_rules! bound {
+    ($sql:expr, $filter:expr, $window:expr) => {
+        sqlx::query_as::<_, Row>($sql)
+            .bind($filter.resource.as_deref())
+            .bind($filter.resource_id.as_deref())
+            .bind($filter.action.as_deref())
+            .bind($filter.actor_pattern())
+            .bind($filter.from)
+            .bind($filter.to)
+            .bind($window.below())
+            .bind($window.rows())
+    };
 }
 
 impl Scope {
     /// The tenant's changes, newest first.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM audit_log WHERE tenant_id = $1 AND id < $2 AND ($3 IS NULL OR resource = $3) ",
-            "AND ($4 IS NULL OR resource_id = $4) AND ($5 IS NULL OR action = $5) ORDER BY id DESC LIMIT $6"
-        );
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(self.tenant.0)
-            .bind(window.below())
-            .bind(filter.resource.as_deref())
-            .bind(filter.resource_id.as_deref())
-            .bind(filter.action.as_deref())
-            .bind(window.rows())
-            .fetch_all(connection))?;
+        const SQL: &str = filtered!("AND tenant_id = $9 ");
+        let rows = run!(*self, connection => bound!(SQL, filter, window).bind(self.tenant.0).fetch_all(connection))?;
         entries(rows, window)
     }
 }
@@ -144,19 +178,8 @@ impl Scope {
 impl Store {
     /// Everybody's changes, newest first: the operator's view.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM audit_log WHERE id < $1 AND ($2 IS NULL OR resource = $2) ",
-            "AND ($3 IS NULL OR resource_id = $3) AND ($4 IS NULL OR action = $4) ORDER BY id DESC LIMIT $5"
-        );
-        let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(window.below())
-            .bind(filter.resource.as_deref())
-            .bind(filter.resource_id.as_deref())
-            .bind(filter.action.as_deref())
-            .bind(window.rows())
-            .fetch_all(connection))?;
+        const SQL: &str = filtered!();
+        let rows = run!(Everywhere(self), connection => bound!(SQL, filter, window).fetch_all(connection))?;
         entries(rows, window)
     }
 }

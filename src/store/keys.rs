@@ -9,12 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
-use super::pool::{Everywhere, execute, run, transact};
-use super::{Scope, Store, StoreError, now};
+use super::pool::{Everywhere, Reach, execute, run, transact};
+use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, ApiKey, KeyId, Role, Tenant, TenantId};
 
 /// A key to be.
@@ -32,6 +33,23 @@ pub struct Minted {
     pub secret: SecretString,
 }
 
+/// Which keys are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyFilter {
+    pub role: Option<Role>,
+    /// How the secret begins: finds a key that has turned up where it should not be.
+    pub prefix: Option<String>,
+}
+
+/// How a key is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// For how long the old secret still opens what it opened.
+    pub grace: TimeDelta,
+    /// When the new one expires; it lives as long as the old one did when absent.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
 /// A key that was presented, and the tenant whose it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Presented {
@@ -45,6 +63,25 @@ macro_rules! columns {
     };
 }
 
+/// Keeps a key and its hash within a transaction.
+macro_rules! insert {
+    ($tx:ident, $actor:expr, $key:expr, $hash:expr) => {{
+        let key: &ApiKey = &$key;
+        sqlx::query(INSERT)
+            .bind(key.id.0)
+            .bind(key.tenant_id.map(|tenant| tenant.0))
+            .bind(key.role.word())
+            .bind(key.name.as_str())
+            .bind(key.prefix.as_str())
+            .bind(&$hash[..])
+            .bind(key.created_by.as_str())
+            .bind(key.created_at)
+            .bind(key.expires_at)
+            .execute(&mut *$tx)
+            .await?;
+        audit!($tx, Change::new($actor, key.tenant_id, "create", "api_key", key.id).after(key));
+    }};
+}
 /// How precisely the last use is kept: a key that works hard makes one write a minute.
 const USE_IS_KEPT: TimeDelta = TimeDelta::minutes(1);
 
@@ -58,6 +95,45 @@ impl Store {
             return Err(StoreError::invalid("an operator's key has the role operator"));
         }
         insert(self, actor, None, new).await
+    }
+
+    /// Everybody's keys, oldest first: the operator's view.
+    pub async fn keys(&self, filter: &KeyFilter, window: Window) -> Result<Page<ApiKey>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM api_keys WHERE id > $1 AND ($2 IS NULL OR role = $2) AND ($3 IS NULL OR prefix = $3) ",
+            "ORDER BY id LIMIT $4"
+        );
+        let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(window.above())
+            .bind(filter.role.map(Role::word))
+            .bind(filter.prefix.as_deref())
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        keys(rows, window)
+    }
+
+    /// # Errors
+    /// `NotFound` when there is no such key.
+    pub async fn key(&self, id: KeyId) -> Result<ApiKey, StoreError> {
+        one(&Everywhere(self), None, id).await
+    }
+
+    /// From here on the key opens nothing, whoever's it is. One that was revoked before stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such key.
+    pub async fn revoke_key(&self, actor: &Actor, id: KeyId) -> Result<ApiKey, StoreError> {
+        revoke(&Everywhere(self), None, actor, id).await
+    }
+
+    /// Puts a new key in the place of one, whoever's it is.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more.
+    pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
+        rotate(&Everywhere(self), None, actor, id, how).await
     }
 
     /// The key that a secret belongs to, whatever its state; `None` for a secret that nobody was given.
@@ -98,7 +174,142 @@ impl Scope {
         self.store.tenant(self.tenant).await?;
         insert(&self.store, actor, Some(self.tenant), new).await
     }
+
+    /// The tenant's keys, oldest first.
+    pub async fn keys(&self, filter: &KeyFilter, window: Window) -> Result<Page<ApiKey>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM api_keys WHERE tenant_id = $1 AND id > $2 AND ($3 IS NULL OR role = $3) ",
+            "AND ($4 IS NULL OR prefix = $4) ORDER BY id LIMIT $5"
+        );
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(window.above())
+            .bind(filter.role.map(Role::word))
+            .bind(filter.prefix.as_deref())
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        keys(rows, window)
+    }
+
+    /// # Errors
+    /// `NotFound` when the tenant has no such key.
+    pub async fn key(&self, id: KeyId) -> Result<ApiKey, StoreError> {
+        one(self, Some(self.tenant), id).await
+    }
+
+    /// From here on the key opens nothing. One that was revoked before stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such key.
+    pub async fn revoke_key(&self, actor: &Actor, id: KeyId) -> Result<ApiKey, StoreError> {
+        revoke(self, Some(self.tenant), actor, id).await
+    }
+
+    /// Puts a new key in the place of one: same role, same name.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such key, `Invalid` when it opens nothing any more.
+    pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
+        rotate(self, Some(self.tenant), actor, id, how).await
+    }
 }
+
+/// A key; with a tenant, only if it is that tenant's.
+const ONE: &str =
+    concat!("SELECT ", columns!(), " FROM api_keys WHERE id = $1 AND ($2 IS NULL OR tenant_id = $2)");
+
+async fn one(reach: &impl Reach, owner: Option<TenantId>, id: KeyId) -> Result<ApiKey, StoreError> {
+    let row = run!(*reach, connection => sqlx::query_as::<_, Row>(ONE)
+        .bind(id.0)
+        .bind(owner.map(|tenant| tenant.0))
+        .fetch_one(connection))?;
+    row.try_into()
+}
+
+async fn revoke(
+    reach: &impl Reach,
+    owner: Option<TenantId>,
+    actor: &Actor,
+    id: KeyId,
+) -> Result<ApiKey, StoreError> {
+    const SQL: &str =
+        concat!("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ", columns!());
+    let row = transact!(*reach, tx => {
+        let before = sqlx::query_as::<_, Row>(ONE)
+            .bind(id.0)
+            .bind(owner.map(|tenant| tenant.0))
+            .fetch_one(&mut *tx)
+            .await?;
+        match sqlx::query_as::<_, Row>(SQL).bind(id.0).bind(now()).fetch_optional(&mut *tx).await? {
+            Some(after) => {
+                let tenant = after.tenant_id.map(TenantId);
+                audit!(tx, Change::new(actor, tenant, "revoke", "api_key", id).before(&before).after(&after));
+                after
+            }
+            None => before,
+        }
+    });
+    row?.try_into()
+}
+
+/// The successor is a key of its own, so that each secret's last use can be seen: whoever still comes with the
+/// old one is found before its grace is over.
+async fn rotate(
+    reach: &impl Reach,
+    owner: Option<TenantId>,
+    actor: &Actor,
+    id: KeyId,
+    how: Rotation,
+) -> Result<Minted, StoreError> {
+    const RETIRE: &str = concat!(
+        "UPDATE api_keys SET expires_at = $2, revoked_at = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING ",
+        columns!()
+    );
+    let at = now();
+    let old = one(reach, owner, id).await?;
+    if !old.is_valid(at) {
+        return Err(StoreError::invalid("this key has expired or was revoked: create a new one"));
+    }
+    let lifetime = old.expires_at.map(|end| end - old.created_at);
+    let new = NewKey {
+        name: old.name,
+        role: old.role,
+        expires_at: how.expires_at.or(lifetime.and_then(|lifetime| at.checked_add_signed(lifetime))),
+    };
+    let until = at.checked_add_signed(how.grace).unwrap_or(at);
+    let until = super::kept(old.expires_at.map_or(until, |end| end.min(until)));
+    let (revoked, expires) = if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), old.expires_at) };
+    let minted = Minted::new(actor, old.tenant_id, new)?;
+    let hash = minted.hash();
+    let done: Result<(), StoreError> = transact!(*reach, tx => {
+        let before = sqlx::query_as::<_, Row>(ONE)
+            .bind(id.0)
+            .bind(owner.map(|tenant| tenant.0))
+            .fetch_one(&mut *tx)
+            .await?;
+        let after = sqlx::query_as::<_, Row>(RETIRE)
+            .bind(id.0)
+            .bind(expires)
+            .bind(revoked)
+            .fetch_one(&mut *tx)
+            .await?;
+        audit!(tx, Change::new(actor, old.tenant_id, "rotate", "api_key", id).before(&before).after(&after));
+        insert!(tx, actor, minted.key, hash);
+    });
+    done?;
+    Ok(minted)
+}
+
+fn keys(rows: Vec<Row>, window: Window) -> Result<Page<ApiKey>, StoreError> {
+    let keys: Result<Vec<ApiKey>, StoreError> = rows.into_iter().map(ApiKey::try_from).collect();
+    Ok(window.page(keys?, |key| key.id.0))
+}
+
+const INSERT: &str = "INSERT INTO api_keys \
+    (id, tenant_id, role, name, prefix, hash, created_by, created_at, expires_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 async fn insert(
     store: &Store,
@@ -106,39 +317,33 @@ async fn insert(
     tenant: Option<TenantId>,
     new: NewKey,
 ) -> Result<Minted, StoreError> {
-    const SQL: &str = "INSERT INTO api_keys \
-        (id, tenant_id, role, name, prefix, hash, created_by, created_at, expires_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let (prefix, secret) = mint()?;
-    let key = ApiKey {
-        id: KeyId::new(),
-        tenant_id: tenant,
-        role: new.role,
-        name: new.name,
-        prefix,
-        created_by: actor.to_string(),
-        created_at: now(),
-        expires_at: new.expires_at.map(super::kept),
-        last_used_at: None,
-        revoked_at: None,
-    };
-    let hash = hash(secret.expose_secret());
-    transact!(Everywhere(store), tx => {
-        sqlx::query(SQL)
-            .bind(key.id.0)
-            .bind(key.tenant_id.map(|tenant| tenant.0))
-            .bind(key.role.word())
-            .bind(key.name.as_str())
-            .bind(key.prefix.as_str())
-            .bind(&hash[..])
-            .bind(key.created_by.as_str())
-            .bind(key.created_at)
-            .bind(key.expires_at)
-            .execute(&mut *tx)
-            .await?;
-        audit!(tx, Change::new(actor, tenant, "create", "api_key", key.id).after(&key));
-    })?;
-    Ok(Minted { key, secret })
+    let minted = Minted::new(actor, tenant, new)?;
+    let hash = minted.hash();
+    transact!(Everywhere(store), tx => { insert!(tx, actor, minted.key, hash) })?;
+    Ok(minted)
+}
+
+impl Minted {
+    fn new(actor: &Actor, tenant: Option<TenantId>, new: NewKey) -> Result<Minted, StoreError> {
+        let (prefix, secret) = mint()?;
+        let key = ApiKey {
+            id: KeyId::new(),
+            tenant_id: tenant,
+            role: new.role,
+            name: new.name,
+            prefix,
+            created_by: actor.to_string(),
+            created_at: now(),
+            expires_at: new.expires_at.map(super::kept),
+            last_used_at: None,
+            revoked_at: None,
+        };
+        Ok(Minted { key, secret })
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        hash(self.secret.expose_secret())
+    }
 }
 
 /// A new secret and how it begins: `vca_`, eight characters that may be shown, and 256 random bits.
@@ -158,7 +363,8 @@ fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-#[derive(sqlx::FromRow)]
+/// Serialised for the audit log, where it reads like the key it is. The hash is not among it.
+#[derive(sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     id: Uuid,
     tenant_id: Option<Uuid>,

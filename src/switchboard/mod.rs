@@ -124,8 +124,20 @@ impl Switchboard {
             error!(calls = self.live_calls(), "calls did not end in time");
         }
     }
+
+    /// Takes no more calls and hangs up those under way, in the middle of a word if need be.
+    pub async fn cut(&self) {
+        self.0.live().drain();
+        self.0.tasks.close();
+        self.0.live().deliver_to_all(|| Mail::Cut);
+        if tokio::time::timeout(TEARDOWN, self.0.tasks.wait()).await.is_err() {
+            error!(calls = self.live_calls(), "calls did not end in time");
+        }
+    }
 }
 
+/// A teardown takes this long at most.
+const TEARDOWN: Duration = Duration::from_secs(3);
 /// A goodbye, its guard and the teardown take this long at most.
 const GOODBYES: Duration = Duration::from_secs(20);
 

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use vca::store::{KeyFilter, Window};
+use vca::tenancy::TenantId;
 
 use super::bureau::Bureau;
 use super::{calls, on_both};
@@ -13,10 +15,19 @@ use super::{calls, on_both};
 on_both!(another_tenant_reaches_nothing);
 
 /// Routes that are the operator's alone: 403 for every key of a tenant's.
-const OPERATORS: &[&str] = &["/api/tenants", "/api/usage", "/api/calls/live", "/api/analytics"];
+const OPERATORS: &[&str] = &[
+    "/api/tenants",
+    "/api/keys",
+    "/api/keys/{key_id}",
+    "/api/keys/{key_id}/rotate",
+    "/api/audit",
+    "/api/usage",
+    "/api/calls/live",
+    "/api/analytics",
+];
 
 /// Routes that need no key, or one of another kind.
-const OPEN: &[&str] = &[];
+const OPEN: &[&str] = &["/api/whoami"];
 
 async fn another_tenant_reaches_nothing(bureau: Bureau) {
     let (mine, admin) = bureau.tenant("Mine").await;
@@ -26,6 +37,8 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = text(&admin.post(&webhooks, webhook).await.expect(201));
     let delivery = text(&admin.post(&format!("{webhooks}/{webhook}/ping"), json!({})).await.expect(202));
+    let scope = bureau.store.scope(TenantId(mine));
+    let key = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys").items.remove(0);
     let call = calls::Line::of(&bureau, mine).await.record(json!({})).await;
     bureau.lines.ring(&call);
     let ids = BTreeMap::from([
@@ -34,6 +47,7 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
         ("month", "2026-11".to_owned()),
         ("webhook_id", webhook),
         ("delivery_id", delivery),
+        ("key_id", key.id.to_string()),
     ]);
     let document = bureau.nobody().get("/openapi.json").await.expect(200);
     let mut walked = 0;

@@ -1,7 +1,11 @@
 //! What handlers take of a request: bodies and queries whose faults become problems, and pages.
 
+use std::time::Duration;
+
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,6 +15,10 @@ use uuid::Uuid;
 use super::problem::Problem;
 use crate::store::{Page, Window};
 
+/// How long the body of this request may take; put to it by whoever knows the settings.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyPatience(pub Duration);
+
 /// A JSON body.
 pub struct Body<T>(pub T);
 
@@ -18,25 +26,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
-        let bytes = axum::body::Bytes::from_request(request, state).await.map_err(|rejection| {
-            let status = rejection.status();
-            let code = if status.as_u16() == 413 { "body_too_large" } else { "invalid_body" };
-            Problem::new(status, code, rejection.body_text())
-        })?;
+        let bytes = bytes(request, state).await?;
         let mut source = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
             let field = error.path().to_string();
             let problem = error.into_inner().to_string();
             match field.as_str() {
-                "." | "?" => Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid_body", problem),
+                "." | "?" => Problem::new(StatusCode::BAD_REQUEST, "invalid_body", problem),
                 _ => Problem::field(field, problem),
             }
         })?;
         source.end().map_err(|error| {
-            Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid_body", error.to_string())
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_body", error.to_string())
         })?;
         Ok(Body(value))
     }
+}
+
+/// The whole body, unless it is too large or too slow.
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let patience = request.extensions().get::<BodyPatience>().map_or(Duration::MAX, |patience| patience.0);
+    let read = tokio::time::timeout(patience, Bytes::from_request(request, state)).await;
+    let read = read.map_err(|_| {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time")
+    })?;
+    read.map_err(|rejection| {
+        let status = rejection.status();
+        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "invalid_body" };
+        Problem::new(status, code, rejection.body_text())
+    })
 }
 
 /// A query string.
@@ -48,7 +66,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked<T>, Problem> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(value)| Asked(value)).map_err(|rejection| {
-            Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
         })
     }
 }

@@ -5,10 +5,13 @@
 //! decides.
 
 mod analytics;
+mod audit;
 mod auth;
 mod calls;
+mod document;
 mod extract;
 mod feedback;
+mod keys;
 mod limits;
 mod live;
 mod problem;
@@ -19,7 +22,8 @@ mod webhooks;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -31,6 +35,8 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 pub use limits::{Limits, Settings as LimitSettings};
+use auth::Operator;
+pub use extract::BodyPatience;
 use problem::Problem;
 
 use crate::admin::LiveCalls;
@@ -59,19 +65,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) = OpenApiRouter::new()
-        .merge(tenants::router())
-        .merge(usage::router())
-        .merge(webhooks::router())
-        .merge(calls::router())
-        .merge(live::router())
-        .merge(feedback::router())
-        .merge(retention::router())
-        .merge(analytics::router())
-        .split_for_parts();
+    let (router, document) = described();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))
+        .merge(document::pages())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
@@ -80,6 +78,42 @@ pub fn router(desk: Desk) -> (Router, OpenApi) {
         .layer(from_fn_with_state(desk.clone(), attend))
         .with_state(desk);
     (router, document)
+}
+
+/// The OpenAPI document, without a database to serve from.
+pub fn document() -> OpenApi {
+    described().1
+}
+
+fn described() -> (Router<Desk>, OpenApi) {
+    let routes = OpenApiRouter::with_openapi(document::begun())
+        .merge(tenants::router())
+        .merge(calls::router())
+        .merge(live::router())
+        .merge(feedback::router())
+        .merge(analytics::router())
+        .merge(usage::router())
+        .merge(webhooks::router())
+        .merge(retention::router())
+        .merge(keys::router())
+        .merge(audit::router());
+    let (router, document) = routes.split_for_parts();
+    (router, document::completed(document))
+}
+
+/// Lets an operator pass; anybody else gets the answer that they would get everywhere.
+pub(super) async fn admit_operator(desk: &Desk, parts: &mut Parts) -> Result<(), Response> {
+    let admitted = match auth::address(parts).map(|address| desk.limits.admit_address(address)) {
+        Some(Err(problem)) => Err(problem),
+        _ => Operator::from_request_parts(parts, desk).await.map(drop),
+    };
+    admitted.map_err(|problem| problem.respond(&Uuid::now_v7().to_string()))
+}
+
+/// The answer to a request that has taken too long.
+pub(super) fn too_slow() -> Response {
+    let problem = Problem::unavailable("timed_out", "this took too long: try again");
+    problem.respond(&Uuid::now_v7().to_string())
 }
 
 /// Gives a request its id and its place in the log, counts it against its address, and writes problems out.

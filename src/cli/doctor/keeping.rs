@@ -3,7 +3,7 @@
 use super::{Finding, patiently};
 use crate::cli::database::open;
 use crate::state;
-use crate::store::{Backend, Settings, Store, StoreError};
+use crate::store::{Backend, Isolation, Settings, Store, StoreError};
 use crate::tenancy::{AiProfile, PhoneNumber, Tenant, TenantStatus};
 
 /// An active tenant and what answers its calls.
@@ -38,10 +38,26 @@ pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
     match patients(&store).await {
         Ok(patients) => {
             let seen = format!("{kind} answers; {} active tenants", patients.len());
-            (vec![Finding::ok(CHECK, seen)], patients)
+            let mut findings = vec![Finding::ok(CHECK, seen)];
+            findings.extend(isolation(&store).await);
+            (findings, patients)
         }
         Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
     }
+}
+
+/// Does the database itself keep tenants apart?
+async fn isolation(store: &Store) -> Option<Finding> {
+    const CHECK: &str = "tenant isolation";
+    Some(match store.isolation().await {
+        Ok(Isolation::ProgramOnly) => return None,
+        Ok(Isolation::Enforced) => Finding::ok(CHECK, "row-level security holds the daemon's role"),
+        Ok(bypassed @ Isolation::Bypassed { .. }) => {
+            let remedy = bypassed.weakness().unwrap_or_default();
+            Finding::warn(CHECK, "row-level security protects nothing from this role", remedy)
+        }
+        Err(error) => Finding::fail(CHECK, error, "see the database's own log"),
+    })
 }
 
 async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {

@@ -5,6 +5,8 @@ mod data;
 mod isolation;
 mod opening;
 mod outage;
+mod security;
+mod transfer;
 mod usage;
 pub mod values;
 

@@ -1,0 +1,144 @@
+//! The port itself: opened, served with or without TLS, and closed with a grace for what is under way.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsAcceptor;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{self, Desk};
+use super::guard::{Gate, guarded};
+use super::status::Status;
+use super::{Health, Settings, Tls};
+
+/// How long requests under way may go on after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often measurements are condensed that nobody fetches; without it they would pile up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A server that has its port and does not serve yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    metrics: PrometheusHandle,
+    tls: Option<Tls>,
+    most: usize,
+    header_timeout: Duration,
+}
+
+impl Server {
+    /// # Errors
+    /// When the address is taken or not this machine's, when keys would cross the network in the clear, or when
+    /// the certificate cannot be used.
+    pub fn bind(
+        settings: &Settings,
+        health: Arc<dyn Health>,
+        metrics: PrometheusHandle,
+        desk: Desk,
+    ) -> anyhow::Result<Server> {
+        let address = settings.bind;
+        if settings.is_exposed() {
+            bail!(
+                "the admin port {address} can be reached from other machines, and without TLS: set admin.tls, or \
+                 admin.allow_plaintext_remote = true where something else encrypts"
+            );
+        }
+        let tls = Tls::load(&settings.tls)?;
+        let listener = listen(address).with_context(|| {
+            format!("the admin port {address} cannot be opened: choose another with admin.bind")
+        })?;
+        let (api, _) = api::router(desk.clone());
+        let status = Status::new(health, metrics.clone(), settings.metrics_access(), desk);
+        Ok(Server {
+            address: listener.local_addr()?,
+            listener,
+            router: guarded(status.router().merge(api), settings),
+            metrics,
+            tls,
+            most: settings.max_connections,
+            header_timeout: Duration::from_millis(settings.header_timeout_ms),
+        })
+    }
+
+    /// Where it listens; with its true port where any was wanted.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`.
+    pub async fn serve(self, stop: CancellationToken) {
+        let (metrics, tls) = (self.metrics.clone(), self.tls.clone());
+        tokio::select! {
+            outcome = self.run(stop) => if let Err(error) = outcome {
+                tracing::error!(%error, "the admin port is closed");
+            },
+            () = keep_up(&metrics) => {}
+            () = heed_hang_ups(tls) => {}
+        }
+    }
+
+    async fn run(self, stop: CancellationToken) -> std::io::Result<()> {
+        let handle = Handle::new();
+        let gate = Gate { server: handle.clone(), most: self.most };
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let mut server = axum_server::from_tcp(self.listener)?.handle(handle.clone()).http1_only();
+        // It counts from the end of the answer before, so that an idle connection ends, too.
+        server.http_builder().http1().header_read_timeout(self.header_timeout);
+        let closing = async {
+            stop.cancelled().await;
+            handle.graceful_shutdown(Some(GRACE));
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            outcome = async {
+                match self.tls {
+                    Some(tls) => {
+                        let acceptor = RustlsAcceptor::new(tls.config()).handshake_timeout(self.header_timeout);
+                        server.acceptor(acceptor.acceptor(gate)).serve(service).await
+                    }
+                    None => server.acceptor(gate).serve(service).await,
+                }
+            } => outcome,
+            () = closing => Ok(()),
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Condenses measurements, for ever.
+async fn keep_up(metrics: &PrometheusHandle) {
+    let mut ticks = interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// SIGHUP, which would end the daemon otherwise, asks for the certificate to be read again.
+async fn heed_hang_ups(tls: Option<Tls>) {
+    let mut hang_ups = match signal(SignalKind::hangup()) {
+        Ok(hang_ups) => hang_ups,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP is not heard");
+            return std::future::pending().await;
+        }
+    };
+    match tls {
+        Some(tls) => tls.keep_fresh(&mut hang_ups).await,
+        None => while hang_ups.recv().await.is_some() {},
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,82 @@
+//! How the port is opened: where, for whom, and with how much patience.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::api::LimitSettings;
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Address and port. Default `127.0.0.1:8080`.
+    pub bind: SocketAddr,
+    /// May other machines reach it without TLS, so that API keys cross the network in the clear? Default false.
+    pub allow_plaintext_remote: bool,
+    /// Who may read `/metrics`. By default anybody where only this machine reaches the port, otherwise an operator.
+    pub metrics: Option<MetricsAccess>,
+    /// Connections at once; what comes beyond is closed. Default 512.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request, and how long a connection may lie idle. Default
+    /// 10,000.
+    pub header_timeout_ms: u64,
+    /// How long the body of a request may take. Default 10,000.
+    pub body_timeout_ms: u64,
+    /// How long an answer may take to begin. Default 15,000.
+    pub request_timeout_ms: u64,
+    pub tls: TlsSettings,
+    pub limits: LimitSettings,
+}
+
+/// `[admin.tls]`: with a certificate and its key the port speaks TLS, and nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// A PEM file: the certificate, then those that lead to its root.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file: PKCS #8, PKCS #1 or SEC 1.
+    pub key: Option<PathBuf>,
+    /// A PEM file of certificates. With it, only clients whose certificate one of these has signed may connect.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Who may read `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsAccess {
+    /// Whoever reaches the port.
+    Open,
+    /// Whoever has an operator's key.
+    Operator,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_plaintext_remote: false,
+            metrics: None,
+            max_connections: 512,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            request_timeout_ms: 15_000,
+            tls: TlsSettings::default(),
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+impl Settings {
+    pub fn metrics_access(&self) -> MetricsAccess {
+        let built_in =
+            if self.bind.ip().is_loopback() { MetricsAccess::Open } else { MetricsAccess::Operator };
+        self.metrics.unwrap_or(built_in)
+    }
+
+    /// Would secrets cross the network unencrypted, without anybody having said that they may?
+    pub fn is_exposed(&self) -> bool {
+        !self.bind.ip().is_loopback() && self.tls.certificate.is_none() && !self.allow_plaintext_remote
+    }
+}

@@ -1,0 +1,152 @@
+//! TLS on the port: certificate and key from files, clients' certificates if they are asked for, and a new
+//! certificate without a restart.
+//!
+//! It says which key of the settings is at fault and never what is in a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum_server::tls_rustls::RustlsConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::signal::unix::Signal;
+use tokio::time::interval;
+use tracing::{info, warn};
+
+use super::TlsSettings;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct TlsFault {
+    /// The key of the settings, such as `admin.tls.key`.
+    pub key: &'static str,
+    pub problem: String,
+}
+
+/// A certificate that is in use, and where it came from.
+#[derive(Clone)]
+pub struct Tls {
+    files: Files,
+    config: RustlsConfig,
+}
+
+#[derive(Debug, Clone)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Reads the files; `None` when TLS is not asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is none of its kind, or a key that is not the certificate's.
+    pub fn load(settings: &TlsSettings) -> Result<Option<Tls>, TlsFault> {
+        let files = match (&settings.certificate, &settings.key) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => {
+                let client_ca = settings.client_ca.clone();
+                Files { certificate: certificate.clone(), key: key.clone(), client_ca }
+            }
+            (Some(_), None) => return Err(fault("admin.tls.key", "the certificate's key is missing")),
+            (None, Some(_)) => return Err(fault("admin.tls.certificate", "the key's certificate is missing")),
+        };
+        let config = RustlsConfig::from_config(Arc::new(files.read()?));
+        Ok(Some(Tls { files, config }))
+    }
+
+    pub(super) fn config(&self) -> RustlsConfig {
+        self.config.clone()
+    }
+
+    /// Takes up new files when they change or `hang_up` comes, for ever. While new ones cannot be used, the old
+    /// ones stay in use.
+    pub(super) async fn keep_fresh(&self, hang_up: &mut Signal) {
+        let mut ticks = interval(LOOK);
+        let mut known = self.files.stamps();
+        loop {
+            let told = tokio::select! {
+                _ = ticks.tick() => false,
+                _ = hang_up.recv() => true,
+            };
+            let stamps = self.files.stamps();
+            if told || stamps != known {
+                known = stamps;
+                self.reload();
+            }
+        }
+    }
+
+    fn reload(&self) {
+        match self.files.read() {
+            Ok(config) => {
+                self.config.reload_from_config(Arc::new(config));
+                info!("the admin port's certificate was read again");
+            }
+            // Half a pair may be there for a moment: the next change is taken up again.
+            Err(error) => warn!(%error, "the admin port keeps its old certificate"),
+        }
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<ServerConfig, TlsFault> {
+        let chain = certificates("admin.tls.certificate", &self.certificate)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .map_err(|error| unreadable("admin.tls.key", &self.key, &error))?;
+        let builder = match &self.client_ca {
+            None => ServerConfig::builder().with_no_client_auth(),
+            Some(path) => {
+                let verifier = WebPkiClientVerifier::builder(Arc::new(roots(path)?)).build();
+                let verifier = verifier.map_err(|error| fault("admin.tls.client_ca", error.to_string()))?;
+                ServerConfig::builder().with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| fault("admin.tls.key", format!("key and certificate do not fit: {error}")))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// When each file was last written.
+    fn stamps(&self) -> Vec<Option<SystemTime>> {
+        let files = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
+        let written = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        files.into_iter().flatten().map(written).collect()
+    }
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsFault> {
+    const KEY: &str = "admin.tls.client_ca";
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(KEY, path)? {
+        roots.add(certificate).map_err(|error| fault(KEY, error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = read.map_err(|error| unreadable(key, path, &error))?;
+    if found.is_empty() {
+        return Err(fault(key, format!("{} holds no certificate in PEM", path.display())));
+    }
+    Ok(found)
+}
+
+fn unreadable(key: &'static str, path: &Path, error: &rustls::pki_types::pem::Error) -> TlsFault {
+    fault(key, format!("{} cannot be used: {error}", path.display()))
+}
+
+fn fault(key: &'static str, problem: impl Into<String>) -> TlsFault {
+    TlsFault { key, problem: problem.into() }
+}

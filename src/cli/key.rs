@@ -1,0 +1,198 @@
+//! `vca key`
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::actor;
+use super::failure::Failure;
+use super::output::Output;
+use super::span::span;
+use super::table::{Sheet, Table, or_dash};
+use super::tenant;
+use crate::store::{KeyFilter, Minted, NewKey, Rotation, Store, Window};
+use crate::tenancy::{ApiKey, KeyId, Role};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key. Its secret is printed now, and never again.
+    Create(Create),
+    /// List keys.
+    List {
+        /// Id or name; everybody's keys when absent.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Revoke a key: the next request with it is refused.
+    Revoke(Which),
+    /// Put a new key in the place of one: same name, same role, a new secret.
+    Rotate(Rotate),
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// A key for everything, for every tenant.
+    #[arg(long, required_unless_present = "tenant", conflicts_with_all = ["tenant", "role"])]
+    operator: bool,
+    /// A key for one tenant. Id or name.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// `tenant_admin` changes what is the tenant's, `tenant_viewer` reads it.
+    #[arg(long, default_value = "tenant_admin", value_parser = tenants_role)]
+    role: Role,
+    /// What it is for. Default: who made it.
+    #[arg(long)]
+    name: Option<String>,
+    /// After how long it expires. Default: never.
+    #[arg(long, value_name = "90d", value_parser = span)]
+    expires: Option<TimeDelta>,
+}
+
+#[derive(Debug, Args)]
+pub struct Which {
+    /// How it begins, such as vca_1a2b3c4d, or its id.
+    key: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Rotate {
+    #[command(flatten)]
+    which: Which,
+    /// For how long the old secret still works. Default: not at all.
+    #[arg(long, value_name = "30m", value_parser = span)]
+    grace: Option<TimeDelta>,
+    /// After how long the new key expires. Default: it lives as long as the old one did.
+    #[arg(long, value_name = "90d", value_parser = span)]
+    expires: Option<TimeDelta>,
+}
+
+fn tenants_role(text: &str) -> Result<Role, String> {
+    match text.parse() {
+        Ok(Role::Operator) => Err("--operator makes an operator's key".to_owned()),
+        Ok(role) => Ok(role),
+        Err(_) => Err("tenant_admin or tenant_viewer".to_owned()),
+    }
+}
+
+/// A key and its secret.
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    key: &'a ApiKey,
+    secret: &'a str,
+}
+
+impl Command {
+    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        match self {
+            Command::Create(command) => print_made(&command.run(store).await?, output),
+            Command::List { tenant } => list(store, tenant.as_deref(), output).await,
+            Command::Revoke(which) => {
+                let key = store.revoke_key(&actor(), which.find(store).await?.id).await?;
+                output.print(&key, || sheet(&key).to_string())
+            }
+            Command::Rotate(Rotate { which, grace, expires }) => {
+                let rotation =
+                    Rotation { grace: grace.unwrap_or_default(), expires_at: expires.map(from_now) };
+                let id = which.find(store).await?.id;
+                print_made(&store.rotate_key(&actor(), id, rotation).await?, output)
+            }
+        }
+    }
+}
+
+impl Create {
+    async fn run(self, store: &Store) -> Result<Minted, Failure> {
+        let name = self.name.unwrap_or_else(|| actor().name);
+        let expires_at = self.expires.map(from_now);
+        let Some(tenant) = self.tenant else {
+            let new = NewKey { name, role: Role::Operator, expires_at };
+            return Ok(store.create_operator_key(&actor(), new).await?);
+        };
+        let tenant = tenant::find(store, &tenant).await?;
+        let new = NewKey { name, role: self.role, expires_at };
+        Ok(store.scope(tenant.id).create_key(&actor(), new).await?)
+    }
+}
+
+impl Which {
+    async fn find(&self, store: &Store) -> Result<ApiKey, Failure> {
+        let missing = || Failure::not_found(format!("there is no key {:?}: `vca key list` shows them all", self.key));
+        if let Ok(id) = self.key.parse::<KeyId>() {
+            return store.key(id).await.map_err(Failure::from);
+        }
+        let filter = KeyFilter { prefix: Some(self.key.clone()), role: None };
+        let found = store.keys(&filter, Window::first(2)).await?.items;
+        match found.as_slice() {
+            [key] => Ok(key.clone()),
+            [] => Err(missing()),
+            _ => Err(Failure::unacceptable("several keys begin like this: say which by id")),
+        }
+    }
+}
+
+fn from_now(span: TimeDelta) -> DateTime<Utc> {
+    Utc::now() + span
+}
+
+fn print_made(Minted { key, secret }: &Minted, output: &mut Output<'_>) -> Result<(), Failure> {
+    let secret = secret.expose_secret();
+    output.print(&Made { key, secret }, || {
+        format!("{}\nKeep the secret now: it cannot be shown again.", sheet(key).line("secret", secret))
+    })
+}
+
+async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let owner = match tenant {
+        Some(tenant) => Some(tenant::find(store, tenant).await?.id),
+        None => None,
+    };
+    let (filter, mut window, mut keys) = (KeyFilter::default(), Window::first(500), Vec::new());
+    loop {
+        let page = match owner {
+            Some(owner) => store.scope(owner).keys(&filter, window).await?,
+            None => store.keys(&filter, window).await?,
+        };
+        keys.extend(page.items);
+        let Some(next) = page.next else { break };
+        window.after = Some(next);
+    }
+    let now = Utc::now();
+    output.print(&keys, || {
+        let mut table = Table::new(["key", "name", "role", "state", "last used", "expires", "tenant", "id"]);
+        for key in &keys {
+            table.row([
+                key.prefix.clone(),
+                key.name.clone(),
+                key.role.to_string(),
+                state(key, now).to_owned(),
+                or_dash(key.last_used_at.map(|at| at.format("%F %R"))),
+                or_dash(key.expires_at.map(|at| at.format("%F %R"))),
+                or_dash(key.tenant_id),
+                key.id.to_string(),
+            ]);
+        }
+        table.to_string()
+    })
+}
+
+fn sheet(key: &ApiKey) -> Sheet {
+    Sheet::new()
+        .line("id", key.id)
+        .line("name", &key.name)
+        .line("role", key.role)
+        .line("tenant id", or_dash(key.tenant_id))
+        .line("state", state(key, Utc::now()))
+        .line("created", key.created_at.format("%F %T UTC"))
+        .line("expires", or_dash(key.expires_at.map(|at| at.format("%F %T UTC"))))
+        .line("begins", &key.prefix)
+}
+
+fn state(key: &ApiKey, now: DateTime<Utc>) -> &'static str {
+    match key {
+        key if key.revoked_at.is_some() => "revoked",
+        key if !key.is_valid(now) => "expired",
+        _ => "valid",
+    }
+}

@@ -1,0 +1,31 @@
+//! What the API asks of calls under way, answered by the switchboard.
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+
+use crate::admin::{LiveCalls, Unwatched};
+use crate::switchboard::Switchboard;
+use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
+
+/// What the API asks of calls under way.
+pub struct Lines(pub Switchboard);
+
+impl LiveCalls for Lines {
+    fn calls(&self, tenant: Option<TenantId>) -> Vec<Call> {
+        self.0.calls_of(tenant)
+    }
+
+    fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
+        self.0.hang_up(tenant, call)
+    }
+
+    fn events(
+        &self,
+        tenant: TenantId,
+        call: CallId,
+        after: u64,
+    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
+        let view = self.0.view(tenant, call).ok_or(Unwatched::NotLive)?;
+        view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
+    }
+}

@@ -1,0 +1,144 @@
+//! On PostgreSQL the database itself keeps tenants apart: a query that forgets its scope gets nothing.
+
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, PgPool, Row};
+
+use super::{Database, on_postgres, values};
+use crate::store::pool::Pool;
+use crate::store::*;
+use crate::tenancy::*;
+
+/// The connections of the daemon's role, past everything that says whose rows are meant.
+fn bare(db: &Database) -> PgPool {
+    match &db.store.pool {
+        Pool::Postgres(pool) => pool.clone(),
+        Pool::Sqlite(_) => panic!("this is about PostgreSQL"),
+    }
+}
+
+/// Every table that carries a tenant, as the database knows them: a new one is among them.
+async fn owned(pool: &PgPool) -> Vec<String> {
+    let rows = sqlx::query(
+        "SELECT table_name::text FROM information_schema.columns \
+         WHERE table_schema = current_schema() AND column_name = 'tenant_id' ORDER BY table_name",
+    );
+    rows.fetch_all(pool).await.expect("tables").iter().map(|row| row.get(0)).collect()
+}
+
+async fn count(pool: &PgPool, opening: &str, table: &str) -> i64 {
+    let mut transaction = pool.begin_with(AssertSqlSafe(opening.to_owned())).await.expect("a transaction");
+    let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+    sqlx::query_scalar(sql).fetch_one(&mut *transaction).await.expect("a count")
+}
+
+fn scoped(tenant: TenantId) -> String {
+    format!("BEGIN; SET LOCAL vca.tenant = '{}'", tenant.0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_without_scope_gets_nothing() {
+    on_postgres(async |db: Database| {
+        let (mine, theirs) = (db.tenant(1).await, db.tenant(2).await);
+        let scope = db.store.scope(mine.tenant.id);
+        let call = values::call_to(&mine);
+        scope.begin_call(&call).await.expect("a call");
+        scope.add_turn(&values::turn(&call, 1)).await.expect("a turn");
+        let pool = bare(&db);
+        let tables = owned(&pool).await;
+        assert!(tables.len() >= 15, "{tables:?}");
+        for table in &tables {
+            assert_eq!(count(&pool, "BEGIN", table).await, 0, "{table} is seen without a scope");
+            let garbled = count(&pool, "BEGIN; SET LOCAL vca.reach = 'ALL'", table).await;
+            assert_eq!(garbled, 0, "{table} is seen by a word that is nearly the right one");
+        }
+        for table in ["phone_numbers", "ai_profiles", "calls", "call_turns", "audit_log"] {
+            let own = count(&pool, &scoped(mine.tenant.id), table).await;
+            let other = count(&pool, &scoped(theirs.tenant.id), table).await;
+            let all = count(&pool, "BEGIN; SET LOCAL vca.reach = 'all'", table).await;
+            assert!(own > 0 && own + other == all, "{table}: {own} and {other} of {all}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_table_is_guarded_by_the_same_two_policies() {
+    on_postgres(async |db: Database| {
+        let pool = bare(&db);
+        for table in owned(&pool).await {
+            let row = sqlx::query(
+                "SELECT c.relrowsecurity, c.relforcerowsecurity, \
+                 (SELECT string_agg(p.polname::text, ' ' ORDER BY p.polname) FROM pg_policy p WHERE p.polrelid = c.oid) \
+                 FROM pg_class c WHERE c.oid = to_regclass($1)",
+            );
+            let row = row.bind(&table).fetch_one(&pool).await.expect("a table");
+            let found: (bool, bool, Option<String>) = (row.get(0), row.get(1), row.get(2));
+            assert_eq!(found, (true, true, Some("everywhere one_tenant".to_owned())), "{table}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_tenants_rows_can_be_neither_written_nor_taken() {
+    on_postgres(async |db: Database| {
+        let (mine, theirs) = (db.tenant(1).await, db.tenant(2).await);
+        let (pool, opening) = (bare(&db), scoped(theirs.tenant.id));
+        let (mine_id, number) = (mine.tenant.id, mine.number.id);
+        for (statement, is_refused) in [
+            (format!("UPDATE phone_numbers SET is_active = FALSE WHERE id = '{number}'"), false),
+            (format!("DELETE FROM phone_numbers WHERE id = '{number}'"), false),
+            (format!("UPDATE phone_numbers SET tenant_id = '{mine_id}'"), true),
+            (format!("INSERT INTO retention (tenant_id, updated_at) VALUES ('{mine_id}', now())"), true),
+            (format!("INSERT INTO usage_months VALUES ('{mine_id}', '2026-01', 0, 0, 0)"), true),
+        ] {
+            let begun = pool.begin_with(AssertSqlSafe(opening.clone())).await;
+            let mut transaction = begun.expect("a transaction");
+            let outcome = sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await;
+            match outcome {
+                Ok(done) => assert!(!is_refused && done.rows_affected() == 0, "{statement}: {done:?}"),
+                Err(error) => {
+                    let code = error.as_database_error().and_then(|reported| reported.code());
+                    assert!(is_refused && code.as_deref() == Some("42501"), "{statement}: {error}");
+                }
+            }
+        }
+        assert_eq!(db.store.scope(mine_id).numbers().await.expect("numbers"), [mine.number]);
+    })
+    .await;
+}
+
+/// A connection that goes back to the pool takes no tenant along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scope_ends_with_its_statement() {
+    on_postgres(async |db: Database| {
+        let mine = db.tenant(1).await;
+        let store = db.impatient().await;
+        let Pool::Postgres(pool) = &store.pool else { panic!("PostgreSQL") };
+        assert_eq!(store.scope(mine.tenant.id).numbers().await.expect("numbers").len(), 1);
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM phone_numbers").fetch_one(pool).await.expect("a count");
+        assert_eq!(left, 0, "the only connection there is was another tenant's before");
+        let failed = store.scope(mine.tenant.id).number(NumberId::new()).await;
+        assert!(matches!(failed, Err(StoreError::NotFound)), "{failed:?}");
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM phone_numbers").fetch_one(pool).await.expect("a count");
+        assert_eq!(left, 0, "nor after a failure");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_above_it_is_told() {
+    let bypassed = |why| Isolation::Bypassed { role: "postgres".into(), why };
+    for (why, word) in [(Bypass::Superuser, "superuser"), (Bypass::Attribute, "BYPASSRLS")] {
+        assert!(bypassed(why).weakness().is_some_and(|text| text.contains(word)));
+    }
+    let memory = Settings { url: SecretString::from("sqlite::memory:"), ..Settings::default() };
+    let memory = Store::open(&memory).await.expect("a database");
+    assert_eq!(memory.isolation().await.expect("an answer"), Isolation::ProgramOnly);
+    on_postgres(async |db: Database| {
+        assert_eq!(db.store.isolation().await.expect("an answer"), Isolation::Enforced);
+    })
+    .await;
+}
