@@ -223,7 +223,6 @@ impl Cast {
     }
 }
 
-
 async fn wait_for_signal() -> anyhow::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

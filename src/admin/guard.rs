@@ -60,18 +60,14 @@ fn harden(headers: &mut HeaderMap, is_encrypted: bool) {
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            HeaderValue::from_static("same-origin"),
-        ),
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     ];
     for (name, value) in ALWAYS {
         headers.entry(name).or_insert(value);
     }
     if is_encrypted {
         // RFC 6797
-        headers
-            .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
 }
 
@@ -135,7 +131,10 @@ mod tests {
         assert_eq!(events.status(), 200);
         assert_eq!(events.text().await.unwrap(), "data: x\n\n".repeat(3));
         let late = ask("/late").await;
-        assert_eq!((late.status().as_u16(), &late.headers()["content-type"]), (503, &"application/problem+json".parse().unwrap()));
+        assert_eq!(
+            (late.status().as_u16(), &late.headers()["content-type"]),
+            (503, &"application/problem+json".parse().unwrap())
+        );
         assert!(late.text().await.unwrap().contains("timed_out"));
     }
 }

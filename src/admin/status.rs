@@ -49,7 +49,10 @@ impl Status {
 
     pub fn router(self) -> Router {
         Router::new()
-            .route("/", get(|| async { Json(json!({ "name": "vca", "version": env!("CARGO_PKG_VERSION") })) }))
+            .route(
+                "/",
+                get(|| async { Json(json!({ "name": "vca", "version": env!("CARGO_PKG_VERSION") })) }),
+            )
             .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
             .route("/readyz", get(ready))
             .route("/metrics", get(scrape))

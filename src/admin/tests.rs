@@ -45,10 +45,35 @@ fn part(ok: bool, needed: bool) -> Part {
 
 /// A desk whose database is empty.
 async fn desk() -> Desk {
-    let settings =
-        crate::store::Settings { url: SecretString::from("sqlite::memory:"), ..crate::store::Settings::default() };
+    let settings = crate::store::Settings {
+        url: SecretString::from("sqlite::memory:"),
+        ..crate::store::Settings::default()
+    };
     let store = Store::open(&settings).await.unwrap();
-    Desk { store, limits: Arc::new(Limits::new(&LimitSettings::default())) }
+    Desk {
+        store,
+        limits: Arc::new(Limits::new(&LimitSettings::default())),
+        billing: Arc::default(),
+        live: Arc::new(Quiet),
+        receivers: Guard::new(&crate::webhooks::Settings::default()),
+    }
+}
+
+/// Nobody calls.
+struct Quiet;
+
+impl LiveCalls for Quiet {
+    fn calls(&self, _: Option<TenantId>) -> Vec<Call> {
+        Vec::new()
+    }
+
+    fn hang_up(&self, _: TenantId, _: CallId) -> bool {
+        false
+    }
+
+    fn events(&self, _: TenantId, _: CallId, _: u64) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
+        Err(Unwatched::NotLive)
+    }
 }
 
 /// Asks for each path in turn: the statuses and bodies.

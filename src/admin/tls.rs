@@ -57,7 +57,9 @@ impl Tls {
                 Files { certificate: certificate.clone(), key: key.clone(), client_ca }
             }
             (Some(_), None) => return Err(fault("admin.tls.key", "the certificate's key is missing")),
-            (None, Some(_)) => return Err(fault("admin.tls.certificate", "the key's certificate is missing")),
+            (None, Some(_)) => {
+                return Err(fault("admin.tls.certificate", "the key's certificate is missing"));
+            }
         };
         let config = RustlsConfig::from_config(Arc::new(files.read()?));
         Ok(Some(Tls { files, config }))

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::ending::Verdict;
+use super::feed::Feed;
 use crate::engine::retry::Kind;
 use crate::engine::usage::{Meter, Unit};
 use crate::media::Report;

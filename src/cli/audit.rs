@@ -53,9 +53,7 @@ impl Command {
             to: self.to,
         };
         let page = match &self.tenant {
-            Some(named) => {
-                store.scope(tenant::find(store, named).await?.id).audit(&filter, window).await?
-            }
+            Some(named) => store.scope(tenant::find(store, named).await?.id).audit(&filter, window).await?,
             None => store.audit(&filter, window).await?,
         };
         output.print(&page.items, || table(&page.items))
@@ -93,7 +91,11 @@ fn changed(before: Option<&Value>, after: Option<&Value>) -> String {
             return None;
         }
         let now = now.map_or_else(|| "gone".to_owned(), shown);
-        Some(if is_new { format!("{name} {now}") } else { format!("{name} {} → {now}", then.map_or_else(|| "-".to_owned(), shown)) })
+        Some(if is_new {
+            format!("{name} {now}")
+        } else {
+            format!("{name} {} → {now}", then.map_or_else(|| "-".to_owned(), shown))
+        })
     });
     shortened(&parts.collect::<Vec<_>>().join(", "), LINE)
 }

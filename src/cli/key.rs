@@ -118,7 +118,8 @@ impl Create {
 
 impl Which {
     async fn find(&self, store: &Store) -> Result<ApiKey, Failure> {
-        let missing = || Failure::not_found(format!("there is no key {:?}: `vca key list` shows them all", self.key));
+        let missing =
+            || Failure::not_found(format!("there is no key {:?}: `vca key list` shows them all", self.key));
         if let Ok(id) = self.key.parse::<KeyId>() {
             return store.key(id).await.map_err(Failure::from);
         }

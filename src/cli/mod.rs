@@ -9,8 +9,8 @@ mod configuration;
 mod database;
 mod doctor;
 mod failure;
-mod line;
 mod key;
+mod line;
 mod manual;
 mod number;
 mod output;
@@ -92,12 +92,15 @@ enum Command {
     #[command(subcommand)]
     Webhook(webhook::Command),
     /// What tenants have taken, what it costs, and where their quotas stand.
+    #[command(subcommand)]
     Usage(usage::Command),
     /// What calls were like: counts, durations, latencies, busiest hours.
     Analytics(Box<analytics::Command>),
     /// For how long a tenant's things are kept.
+    #[command(subcommand)]
     Retention(retention::Command),
     /// API keys. `vca key create --operator` makes the first one.
+    #[command(subcommand)]
     Key(key::Command),
     /// Who changed what, and when; newest first.
     Audit(audit::Command),
@@ -106,13 +109,9 @@ enum Command {
     /// Print the description of the HTTP API (OpenAPI, JSON).
     Openapi,
     /// Print what makes a shell complete this program's commands.
-    Completions {
-        shell: manual::Shell,
-    },
+    Completions { shell: manual::Shell },
     /// Print the manual page, or write one for each command into a folder.
-    Man {
-        folder: Option<PathBuf>,
-    },
+    Man { folder: Option<PathBuf> },
 }
 
 impl Cli {

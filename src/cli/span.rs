@@ -4,7 +4,8 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// A span such as `30m`, `12h`, `90d` or `52w`.
 pub fn span(text: &str) -> Result<TimeDelta, String> {
-    let wrong = || format!("{text:?} is no span: write minutes, hours, days or weeks, as in 30m, 12h, 90d or 52w");
+    let wrong =
+        || format!("{text:?} is no span: write minutes, hours, days or weeks, as in 30m, 12h, 90d or 52w");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let count: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
     let span = match unit {
@@ -25,7 +26,8 @@ pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(day) = text.parse::<NaiveDate>() {
         return Ok(day.and_time(NaiveTime::MIN).and_utc());
     }
-    let wrong = format!("{text:?} is no moment: write 2026-03-01, 2026-03-01T09:00:00Z, or 7d for a week ago");
+    let wrong =
+        format!("{text:?} is no moment: write 2026-03-01, 2026-03-01T09:00:00Z, or 7d for a week ago");
     span(text).map(|ago| Utc::now() - ago).map_err(|_| wrong)
 }
 

@@ -71,8 +71,7 @@ impl Import {
 }
 
 fn told(imported: &Imported) -> String {
-    let mut sheet =
-        Sheet::new().line("tenant", &imported.tenant_name).line("id", imported.tenant_id);
+    let mut sheet = Sheet::new().line("tenant", &imported.tenant_name).line("id", imported.tenant_id);
     for (table, rows) in &imported.rows {
         sheet = sheet.line(&table.replace('_', " "), rows);
     }
@@ -81,6 +80,7 @@ fn told(imported: &Imported) -> String {
             sheet = sheet.line("new secret", format_args!("{} for {}", webhook.secret, webhook.url));
         }
     }
-    let end = if imported.written { "It is in." } else { "A dry run: all of it would be put in, and nothing was." };
+    let end =
+        if imported.written { "It is in." } else { "A dry run: all of it would be put in, and nothing was." };
     format!("{sheet}{end}")
 }

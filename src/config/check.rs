@@ -269,10 +269,12 @@ fn billing(config: &Config) -> Vec<Complaint> {
 }
 
 fn admin(settings: &admin::Settings) -> Vec<Complaint> {
+    let mut found = zeros(&[
         ("admin.max_connections", settings.max_connections == 0),
         ("admin.header_timeout_ms", settings.header_timeout_ms == 0),
         ("admin.body_timeout_ms", settings.body_timeout_ms == 0),
         ("admin.request_timeout_ms", settings.request_timeout_ms == 0),
+    ]);
     found.extend(orders(&[(
         "admin.body_timeout_ms",
         settings.body_timeout_ms.into(),
@@ -280,8 +282,12 @@ fn admin(settings: &admin::Settings) -> Vec<Complaint> {
         settings.request_timeout_ms.into(),
     )]));
     if settings.is_exposed() {
+        found.push(Complaint::new(
             "admin.bind",
-            format!("{} can be reached from other machines, and API keys would come in the clear", settings.bind),
+            format!(
+                "{} can be reached from other machines, and API keys would come in the clear",
+                settings.bind
+            ),
             "set admin.tls.certificate and admin.tls.key, or bind to 127.0.0.1, or set \
              admin.allow_plaintext_remote = true where something else encrypts",
         ));

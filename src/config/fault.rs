@@ -41,7 +41,8 @@ impl Fault {
             key: fault.key.into(),
             source: source(fault.key, effective),
             problem: fault.problem,
-            remedy: "name PEM files that this user may read: a certificate with its chain, and its key".into(),
+            remedy: "name PEM files that this user may read: a certificate with its chain, and its key"
+                .into(),
         }
     }
 }

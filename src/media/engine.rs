@@ -136,7 +136,8 @@ impl Engine {
     /// Serves a frame path on the thread with the fewest. A thread that has ended takes none.
     pub fn carry(&self, line: Line, path: Box<dyn Path>) -> Result<(), Full> {
         let load = |carrier: &&Carrier| carrier.inbox.load.load(Relaxed);
-        let carrier = self.threads.iter().filter(|carrier| carrier.is_alive()).min_by_key(load).ok_or(Full)?;
+        let carrier =
+            self.threads.iter().filter(|carrier| carrier.is_alive()).min_by_key(load).ok_or(Full)?;
         if carrier.inbox.load.fetch_add(1, Relaxed) >= self.capacity {
             carrier.inbox.load.fetch_sub(1, Relaxed);
             return Err(Full);
@@ -376,7 +377,11 @@ mod tests {
         for _ in 0..3 {
             engine.carry(line(&settings), Box::new(Fragile(false))).expect("a place");
         }
-        assert_eq!(engine.threads[alive].inbox.load.load(Relaxed), 3, "though it carries more than the dead one");
+        assert_eq!(
+            engine.threads[alive].inbox.load.load(Relaxed),
+            3,
+            "though it carries more than the dead one"
+        );
         engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
         while engine.threads[alive].is_alive() {
             thread::yield_now();

@@ -170,7 +170,8 @@ impl Scope {
     /// The tenant's changes, newest first.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
         const SQL: &str = filtered!("AND tenant_id = $9 ");
-        let rows = run!(*self, connection => bound!(SQL, filter, window).bind(self.tenant.0).fetch_all(connection))?;
+        let rows =
+            run!(*self, connection => bound!(SQL, filter, window).bind(self.tenant.0).fetch_all(connection))?;
         entries(rows, window)
     }
 }

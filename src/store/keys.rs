@@ -234,8 +234,10 @@ async fn revoke(
     actor: &Actor,
     id: KeyId,
 ) -> Result<ApiKey, StoreError> {
-    const SQL: &str =
-        concat!("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ", columns!());
+    const SQL: &str = concat!(
+        "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ",
+        columns!()
+    );
     let row = transact!(*reach, tx => {
         let before = sqlx::query_as::<_, Row>(ONE)
             .bind(id.0)
@@ -280,7 +282,8 @@ async fn rotate(
     };
     let until = at.checked_add_signed(how.grace).unwrap_or(at);
     let until = super::kept(old.expires_at.map_or(until, |end| end.min(until)));
-    let (revoked, expires) = if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), old.expires_at) };
+    let (revoked, expires) =
+        if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), old.expires_at) };
     let minted = Minted::new(actor, old.tenant_id, new)?;
     let hash = minted.hash();
     let done: Result<(), StoreError> = transact!(*reach, tx => {

@@ -54,8 +54,8 @@ pub use routing::{Routing, RoutingSettings};
 pub use security::{Bypass, Isolation};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
-pub use webhooks::{Issued, NewWebhook, WebhookChanges};
 pub use transfer::{ImportSettings, Imported, TenantFile, WebhookSecret};
+pub use webhooks::{Issued, NewWebhook, WebhookChanges};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,8 +40,7 @@ impl Isolation {
 impl Store {
     pub async fn isolation(&self) -> Result<Isolation, StoreError> {
         let Pool::Postgres(pool) = &self.pool else { return Ok(Isolation::ProgramOnly) };
-        const SQL: &str =
-            "SELECT rolname::text, rolsuper, rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user";
+        const SQL: &str = "SELECT rolname::text, rolsuper, rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user";
         let row: (String, bool, bool) = self.within(sqlx::query_as(SQL).fetch_one(pool)).await?;
         Ok(match row {
             (role, true, _) => Isolation::Bypassed { role, why: Bypass::Superuser },

@@ -38,7 +38,10 @@ async fn entries_are_filtered_and_come_in_pages(bureau: Bureau) {
     }
     let get = async |query: String| bureau.operator.get(&format!("/api/audit?{query}")).await;
     let first = get("action=update&limit=2".into()).await.expect(200);
-    assert_eq!(column(&first, "after").iter().map(|it| &it["plan"]).collect::<Vec<_>>(), ["custom", "growth"]);
+    assert_eq!(
+        column(&first, "after").iter().map(|it| &it["plan"]).collect::<Vec<_>>(),
+        ["custom", "growth"]
+    );
     let cursor = first["next_cursor"].as_str().expect("a cursor").to_owned();
     let rest = get(format!("action=update&limit=2&cursor={cursor}")).await.expect(200);
     assert_eq!((column(&rest, "action").len(), &rest["next_cursor"]), (1, &Value::Null));

@@ -16,7 +16,10 @@ async fn the_document_is_whole(bureau: Bureau) {
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("methods") {
             let place = format!("{method} {path}");
-            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place}: no summary");
+            assert!(
+                operation["summary"].as_str().is_some_and(|text| !text.is_empty()),
+                "{place}: no summary"
+            );
             for tag in operation["tags"].as_array().expect("a tag") {
                 assert!(tags.contains(&tag), "{place}: the tag {tag} is not described");
             }
@@ -39,7 +42,10 @@ async fn the_pages_load_nothing_from_elsewhere(bureau: Bureau) {
     let nobody = bureau.nobody();
     let page = nobody.get("/docs/").await;
     let policy = page.headers["content-security-policy"].to_str().expect("text").to_owned();
-    assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("http"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("http"),
+        "{policy}"
+    );
     let html = page.expect(200).as_str().expect("a page").to_owned();
     assert!(!html.contains("://") && !html.contains("src=\"//"), "{html}");
     let named = html.split(['"', '\'']).filter(|text| text.ends_with(".js") || text.ends_with(".css"));

@@ -53,9 +53,8 @@ impl Authority {
         let trusted = Certificate::from_pem(self.pem.as_bytes()).expect("a certificate");
         let builder = Client::builder().tls_certs_only([trusted]).no_proxy().pool_max_idle_per_host(0);
         let builder = match identity {
-            Some((certificate, key)) => {
-                builder.identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).expect("an identity"))
-            }
+            Some((certificate, key)) => builder
+                .identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).expect("an identity")),
             None => builder,
         };
         builder.build().expect("a client")

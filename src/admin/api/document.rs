@@ -8,7 +8,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+};
 use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -97,7 +99,8 @@ fn complete(operation: &mut Operation) {
     let is_open = operation.security.as_ref().is_some_and(Vec::is_empty);
     for (status, about) in common {
         if !(is_open && matches!(status, "401" | "403")) {
-            let problem = ResponseBuilder::new().description(about).content("application/problem+json", problem());
+            let problem =
+                ResponseBuilder::new().description(about).content("application/problem+json", problem());
             operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem.build().into());
         }
     }

@@ -36,9 +36,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 _ => Problem::field(field, problem),
             }
         })?;
-        source.end().map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_body", error.to_string())
-        })?;
+        source
+            .end()
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", error.to_string()))?;
         Ok(Body(value))
     }
 }

@@ -257,9 +257,10 @@ fn check_expiry(at: Option<DateTime<Utc>>) -> Result<(), Problem> {
     match at {
         Some(at) if at <= now => Err(Problem::field("expires_at", "this is over already")),
         // PostgreSQL's calendar ends, and nobody means a key for a century.
-        Some(at) if at > now + TimeDelta::days(36_525) => {
-            Err(Problem::field("expires_at", "a hundred years at most: leave it out for a key that never expires"))
-        }
+        Some(at) if at > now + TimeDelta::days(36_525) => Err(Problem::field(
+            "expires_at",
+            "a hundred years at most: leave it out for a key that never expires",
+        )),
         _ => Ok(()),
     }
 }

@@ -34,9 +34,9 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-pub use limits::{Limits, Settings as LimitSettings};
 use auth::Operator;
 pub use extract::BodyPatience;
+pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
 use crate::admin::LiveCalls;

@@ -28,7 +28,8 @@ async fn exported(db: &Database) -> (Route, TenantFile) {
     let insert = "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at)";
     let at = call.started_at.to_rfc3339();
     let (id, tenant) = (db.literal(uuid::Uuid::now_v7()), db.literal(route.tenant.id.0));
-    let values = format!("({id}, {tenant}, 'https://example.org', ',call.ended,', 'whsec_old', TRUE, '{at}')");
+    let values =
+        format!("({id}, {tenant}, 'https://example.org', ',call.ended,', 'whsec_old', TRUE, '{at}')");
     db.reach_all(format!("{insert} VALUES {values}")).await;
     let file = scope.export(true).await.expect("a document");
     (route, file)
@@ -87,7 +88,8 @@ async fn a_tenant_stands_beside_itself_with_new_ids(db: Database) {
     let imported = db.store.import_tenant(&Actor::system(), &file, settings).await.expect("it is in");
     assert_ne!(imported.tenant_id, route.tenant.id);
     let scope = db.store.scope(imported.tenant_id);
-    let (old, new) = (route.profile.expect("one"), scope.default_profile().await.expect("an answer").expect("one"));
+    let (old, new) =
+        (route.profile.expect("one"), scope.default_profile().await.expect("an answer").expect("one"));
     assert_ne!(old.id, new.id);
     assert_eq!(new, AiProfile { id: new.id, tenant_id: imported.tenant_id, ..old });
     assert_eq!(scope.numbers().await.expect("numbers"), []);
@@ -98,7 +100,8 @@ async fn a_tenant_stands_beside_itself_with_new_ids(db: Database) {
 async fn what_is_in_the_way_is_told_before_anything_is_written(db: Database) {
     let (route, file) = exported(&db).await;
     let before = db.store.tenants().await.expect("tenants");
-    let imported = db.store.import_tenant(&Actor::system(), &file, ImportSettings::default()).await.expect("told");
+    let imported =
+        db.store.import_tenant(&Actor::system(), &file, ImportSettings::default()).await.expect("told");
     assert_eq!((imported.written, imported.conflicts.len()), (false, 2), "{imported:?}");
     assert!(imported.conflicts[1].contains(&route.number.did.to_string()), "{imported:?}");
     let settings = ImportSettings { new_ids: true, ..ImportSettings::default() };

@@ -26,7 +26,9 @@ impl Cell {
                 let id = value.as_str().and_then(|text| text.parse().ok());
                 given(id.is_some()).then_some(Cell::Id(id))?
             }
-            Kind::Text | Kind::Secret => given(value.is_string()).then(|| Cell::Text(value.as_str().map(str::to_owned)))?,
+            Kind::Text | Kind::Secret => {
+                given(value.is_string()).then(|| Cell::Text(value.as_str().map(str::to_owned)))?
+            }
             Kind::Json => Cell::Text((!absent).then(|| value.to_string())),
             Kind::Count => given(value.is_i64()).then(|| Cell::Count(value.as_i64()))?,
             Kind::Flag => given(value.is_boolean()).then(|| Cell::Flag(value.as_bool()))?,
@@ -53,7 +55,9 @@ macro_rules! read_cells {
                 }
                 $crate::store::transfer::tables::Kind::Json => {
                     let text = sqlx::Row::try_get::<Option<String>, usize>($row, at)?;
-                    let read = |text: String| serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()));
+                    let read = |text: String| {
+                        serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))
+                    };
                     text.map(read).transpose()?.unwrap_or(serde_json::Value::Null)
                 }
                 $crate::store::transfer::tables::Kind::Count => {
@@ -63,9 +67,9 @@ macro_rules! read_cells {
                     serde_json::json!(sqlx::Row::try_get::<Option<bool>, usize>($row, at)?)
                 }
                 $crate::store::transfer::tables::Kind::Moment => {
-                    serde_json::json!(
-                        sqlx::Row::try_get::<Option<chrono::DateTime<chrono::Utc>>, usize>($row, at)?
-                    )
+                    serde_json::json!(sqlx::Row::try_get::<Option<chrono::DateTime<chrono::Utc>>, usize>(
+                        $row, at
+                    )?)
                 }
             };
             object.insert(name.to_owned(), value);

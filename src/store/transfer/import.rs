@@ -147,7 +147,8 @@ impl Plan {
         let mut plan = Plan { imported, insertions: Vec::new(), dids: Vec::new(), ids: HashMap::new() };
         let stays = |table: &Table| {
             settings.without_numbers
-                && (table.name == "phone_numbers" || (table.name != "usage_months" && CALLS.iter().any(|it| it.name == table.name)))
+                && (table.name == "phone_numbers"
+                    || (table.name != "usage_months" && CALLS.iter().any(|it| it.name == table.name)))
         };
         for table in OWNED.iter().chain(&CALLS).filter(|table| !stays(table)) {
             let rows = file.tables.get(table.name).map(Vec::as_slice).unwrap_or_default();
@@ -155,7 +156,9 @@ impl Plan {
                 plan.rename(rows);
             }
             for (at, row) in rows.iter().enumerate() {
-                let place = |problem: String| StoreError::invalid(format_args!("tables.{}[{at}].{problem}", table.name));
+                let place = |problem: String| {
+                    StoreError::invalid(format_args!("tables.{}[{at}].{problem}", table.name))
+                };
                 plan.add(table, row).map_err(place)?;
             }
             if !rows.is_empty() {
@@ -212,7 +215,8 @@ impl Plan {
         let mut random = [0; 32];
         OsRng.try_fill_bytes(&mut random).map_err(|error| format!("secret: no randomness: {error}"))?;
         let secret = format!("whsec_{}", STANDARD.encode(random));
-        let cell = |name: &str| columns.iter().position(|column| *column == name).and_then(|at| cells.get(at));
+        let cell =
+            |name: &str| columns.iter().position(|column| *column == name).and_then(|at| cells.get(at));
         if let (Some(Cell::Id(Some(webhook_id))), Some(Cell::Text(Some(url)))) = (cell("id"), cell("url")) {
             let (webhook_id, url) = (*webhook_id, url.clone());
             self.imported.webhooks.push(WebhookSecret { webhook_id, url, secret: secret.clone() });
@@ -225,7 +229,9 @@ impl Plan {
 fn check(table: &Table, column: &str, value: &Value) -> Result<(), String> {
     match (table.name, column) {
         ("ai_profiles" | "ai_profile_versions", "settings") => {
-            serde_json::from_value::<ProfileSettings>(value.clone()).map(drop).map_err(|error| error.to_string())
+            serde_json::from_value::<ProfileSettings>(value.clone())
+                .map(drop)
+                .map_err(|error| error.to_string())
         }
         ("phone_numbers", "did") => {
             number(table, column, value).map(drop).ok_or_else(|| "this is no number".to_owned())

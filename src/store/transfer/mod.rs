@@ -49,8 +49,8 @@ impl TenantFile {
     /// # Errors
     /// `Invalid`, with the place, for what is no such document or one of a newer program.
     pub fn parse(text: &str) -> Result<TenantFile, StoreError> {
-        let document: Value =
-            serde_json::from_str(text).map_err(|error| StoreError::invalid(format_args!("this is no JSON: {error}")))?;
+        let document: Value = serde_json::from_str(text)
+            .map_err(|error| StoreError::invalid(format_args!("this is no JSON: {error}")))?;
         if document["format"] != FORMAT {
             return Err(StoreError::invalid("this is no exported tenant: `vca tenant export` makes one"));
         }

@@ -173,19 +173,19 @@ pub const CALLS: [Table; 5] = [
 
 /// Tenant-owned tables that stay behind: secrets, the history of changes, and deliveries under way.
 #[cfg(test)]
-const LEFT: [&str; 5] =
-    ["api_keys", "audit_log", "announced_calls", "webhook_events", "webhook_deliveries"];
+const LEFT: [&str; 5] = ["api_keys", "audit_log", "announced_calls", "webhook_events", "webhook_deliveries"];
 
 /// Columns that stay behind.
 #[cfg(test)]
-const LEFT_COLUMNS: [(&str, &str); 2] =
-    [("webhooks", "former_secret"), ("webhooks", "former_secret_until")];
+const LEFT_COLUMNS: [(&str, &str); 2] = [("webhooks", "former_secret"), ("webhooks", "former_secret_until")];
 
 /// Is it said what becomes of a column?
 #[cfg(test)]
 pub fn is_known(table: &str, column: &str) -> bool {
     let is_listed = |table: &Table| column == "tenant_id" || table.kind(column).is_some();
-    LEFT.contains(&table) || LEFT_COLUMNS.contains(&(table, column)) || Table::named(table).is_some_and(is_listed)
+    LEFT.contains(&table)
+        || LEFT_COLUMNS.contains(&(table, column))
+        || Table::named(table).is_some_and(is_listed)
 }
 
 /// The tables that travel, each behind those that it refers to.
