@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::stream::BoxStream;
 use metrics::{Key, Level, Metadata, Recorder};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::api::{Desk, LimitSettings, Limits};
 use super::*;
 use crate::store::Store;
+use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
+use crate::webhooks::Guard;
 
 /// Answers with these parts, or never; and counts how often it is asked.
 #[derive(Default)]
