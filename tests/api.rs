@@ -1,7 +1,10 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
 mod bureau;
+mod carrier;
+mod inbound;
 mod isolation;
+mod registrations;
 mod tenants;
 
 /// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].

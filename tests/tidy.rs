@@ -23,8 +23,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["tenancy"]),
     ("call", &["ari", "audio", "engine", "llm", "media", "state", "store", "stt", "tenancy", "tts", "turn"]),
     ("switchboard", &["ari", "audio", "call", "store", "tenancy"]),
-    ("admin", &["store", "tenancy"]),
-    ("config", &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "turn"]),
+    ("telephony", &["ari", "store", "tenancy"]),
+    ("admin", &["store", "telephony", "tenancy"]),
+    ("config", &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "telephony", "turn"]),
     ("logging", &["config"]),
     (
         "daemon",
@@ -38,6 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "state",
             "store",
             "switchboard",
+            "telephony",
             "tenancy",
             "turn",
         ],
@@ -46,7 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin", "ari", "audio", "config", "daemon", "engine", "engines", "logging", "media", "state",
-            "store", "tenancy", "turn", "call",
+            "store", "telephony", "tenancy", "turn", "call",
         ],
     ),
     ("sim", &["audio", "rtp"]),

@@ -33,7 +33,7 @@ impl Desk {
         let mut output = Output::to(cli.json, &mut printed);
         match cli.command {
             Command::Tenant(command) => command.run(&self.store, &mut output).await?,
-            Command::Number(command) => command.run(&self.store, &mut output).await?,
+            Command::Number(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Call(command) => command.run(&self.store, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
@@ -73,6 +73,21 @@ const PROFILE: [&str; 8] =
 #[test]
 fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
+}
+
+#[tokio::test]
+async fn a_numbers_provider_is_asked() {
+    let mut desk = Desk::new().await;
+    desk.config.telephony.fake = true;
+    desk.acme().await;
+    desk.text(&["number", "create", "--tenant", "Acme", "--did", "+15550199", "--provider-type", "fake"]).await;
+    let answer = desk.json(&["number", "register", "+15550199"]).await;
+    assert_eq!(answer["provider_state"], "registered", "{answer:#}");
+    let text = desk.text(&["number", "unregister", "+15550199"]).await;
+    assert!(text.contains("unregistered"), "{text}");
+    desk.config.telephony.fake = false;
+    assert_eq!(desk.code(&["number", "register", "+15550199"]).await, 1, "it is on record as failed");
+    assert_eq!(desk.code(&["number", "register", "+15550111"]).await, 66);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use figment::Figment;
 use serde::Deserialize;
 
 use crate::engines::Engines;
-use crate::{ari, engine, engines, media, state, store, switchboard, turn};
+use crate::{ari, engine, engines, media, state, store, switchboard, telephony, turn};
 use environment::Variables;
 use file::File;
 
@@ -53,6 +53,7 @@ pub struct Config {
     pub llm: engines::LlmSettings,
     pub tts: engines::TtsSettings,
     pub calls: switchboard::Settings,
+    pub telephony: telephony::Settings,
     pub admin: Admin,
     pub log: Log,
 }

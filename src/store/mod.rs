@@ -6,6 +6,8 @@
 //!
 //! It knows nothing of a call's life: it keeps what it is given.
 
+mod announced;
+mod announcements;
 mod audit;
 mod calls;
 mod error;
@@ -16,6 +18,7 @@ mod numbers;
 mod page;
 mod pool;
 mod profiles;
+mod registrations;
 mod route;
 mod routing;
 mod settings;
@@ -24,6 +27,8 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 
+pub use announced::NewAnnouncement;
+pub use announcements::{Announcements, NEVER_ARRIVED};
 pub use audit::{AuditEntry, AuditFilter};
 pub use calls::CallFilter;
 pub use error::{Duplicate, StoreError};

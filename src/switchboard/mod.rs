@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -20,7 +21,7 @@ use crate::ari::event::{Channel, ChannelState};
 use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
 use crate::call::{self, Admitted, Agent, House, Mail, Refusal, Ring};
-use crate::store::Routing;
+use crate::store::{Announcements, Routing};
 use crate::tenancy::{AiProfile, CallId, Did, Route, mask};
 
 pub use admission::Settings;
@@ -37,6 +38,7 @@ pub struct Switchboard(Arc<Inner>);
 struct Inner {
     house: Arc<House>,
     routing: Routing,
+    announcements: Announcements,
     casting: Casting,
     settings: Settings,
     live: Mutex<Live>,
@@ -48,9 +50,15 @@ struct Inner {
 type Refused = (Refusal, Option<(Arc<Route>, Did)>);
 
 impl Switchboard {
-    pub fn new(house: Arc<House>, routing: Routing, casting: Casting, settings: Settings) -> Switchboard {
+    pub fn new(
+        house: Arc<House>,
+        routing: Routing,
+        announcements: Announcements,
+        casting: Casting,
+        settings: Settings,
+    ) -> Switchboard {
         let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
-        Switchboard(Arc::new(Inner { house, routing, casting, settings, live, connected, tasks }))
+        Switchboard(Arc::new(Inner { house, routing, announcements, casting, settings, live, connected, tasks }))
     }
 
     /// Do events flow?
@@ -136,8 +144,7 @@ impl Switchboard {
             warn!(channel = %channel.id, "an answered call that nobody knows goes back to the dialplan");
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
-        let id = CallId::new();
-        let Some(mailbox) = self.0.live().begin(id, &channel.id) else { return };
+        let Some((id, mailbox)) = self.begin(channel) else { return };
         let since = Instant::now();
         let caller = Some(channel.caller.number.clone()).filter(|number| !number.is_empty());
         let span = info_span!("call", call_id = %id, tenant_id = tracing::field::Empty);
@@ -154,6 +161,18 @@ impl Switchboard {
         let ring = Ring { id, channel: channel.id.clone(), caller, bridging, mailbox, since };
         let (switchboard, called) = (self.clone(), channel.dialplan.exten.clone());
         self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
+    }
+
+    /// Gives a channel its place among the calls, and the record that it was announced with, if it was; `None` when
+    /// it has one already.
+    fn begin(&self, channel: &Channel) -> Option<(CallId, mpsc::Receiver<Mail>)> {
+        let mut live = self.0.live();
+        if live.knows(&channel.id) {
+            return None;
+        }
+        let id = self.0.announcements.arrive(&channel.id, &channel.dialplan.exten, chrono::Utc::now());
+        let mailbox = live.begin(id, &channel.id)?;
+        Some((id, mailbox))
     }
 
     async fn attend(self, ring: Ring, called: String) {

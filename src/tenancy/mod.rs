@@ -5,10 +5,12 @@
 mod access;
 mod did;
 mod kinds;
+mod registration;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
 pub use did::{BadDid, Did, mask};
 pub use kinds::UnknownWord;
+pub use registration::{ProviderState, Registration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

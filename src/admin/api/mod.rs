@@ -6,8 +6,10 @@
 
 mod auth;
 mod extract;
+mod inbound;
 mod limits;
 mod problem;
+mod registrations;
 mod tenants;
 
 use std::sync::Arc;
@@ -23,16 +25,21 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+pub use inbound::Inbound;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
 use crate::store::Store;
+use crate::telephony::Registrar;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
+    pub registrar: Arc<Registrar>,
+    /// Absent where no dialplan may tell of calls.
+    pub inbound: Option<Arc<Inbound>>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -45,7 +52,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) = OpenApiRouter::new().merge(tenants::router()).split_for_parts();
+    let (router, document) = OpenApiRouter::new()
+        .merge(tenants::router())
+        .merge(registrations::router())
+        .merge(inbound::router())
+        .split_for_parts();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))
@@ -76,7 +87,9 @@ async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Respo
 async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(id);
-    if let Some(address) = auth::address(&parts)
+    // The dialplan tells of every call from one address, and has a limit of its own.
+    if parts.uri.path() != inbound::PATH
+        && let Some(address) = auth::address(&parts)
         && let Err(problem) = desk.limits.admit_address(address)
     {
         return problem.into_response();
