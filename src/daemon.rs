@@ -66,8 +66,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
     let announcements = Announcements::new(ANNOUNCED);
-    let switchboard =
-        Switchboard::new(house, routing, announcements.clone(), casting, config.calls.clone());
+    let switchboard = Switchboard::new(house, routing, announcements.clone(), casting, config.calls.clone());
 
     let stop = CancellationToken::new();
     let health = Arc::new(Vitals {
@@ -116,12 +115,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 }
 
 /// What the handlers of the API share.
-fn desk(
-    config: &Config,
-    store: &Store,
-    asterisk: &Arc<ari::Client>,
-    announcements: &Announcements,
-) -> Desk {
+fn desk(config: &Config, store: &Store, asterisk: &Arc<ari::Client>, announcements: &Announcements) -> Desk {
     let production = config.environment == Environment::Production;
     let adapters = Adapters::new(&config.telephony, asterisk.clone(), &config.ari.app, production);
     let adapters = Arc::new(adapters);

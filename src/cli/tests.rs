@@ -80,7 +80,8 @@ async fn a_numbers_provider_is_asked() {
     let mut desk = Desk::new().await;
     desk.config.telephony.fake = true;
     desk.acme().await;
-    desk.text(&["number", "create", "--tenant", "Acme", "--did", "+15550199", "--provider-type", "fake"]).await;
+    desk.text(&["number", "create", "--tenant", "Acme", "--did", "+15550199", "--provider-type", "fake"])
+        .await;
     let answer = desk.json(&["number", "register", "+15550199"]).await;
     assert_eq!(answer["provider_state"], "registered", "{answer:#}");
     let text = desk.text(&["number", "unregister", "+15550199"]).await;

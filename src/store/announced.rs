@@ -31,8 +31,9 @@ pub(super) struct Outstanding {
 }
 
 /// Told of already; or never told of, but its channel came.
-const KNOWN: &str = "SELECT call_id FROM announced_calls WHERE tenant_id = $1 AND asterisk_channel_id = $2 \
-    UNION ALL SELECT id FROM calls WHERE tenant_id = $1 AND asterisk_channel_id = $2 LIMIT 1";
+const KNOWN: &str = "SELECT COALESCE(\
+    (SELECT call_id FROM announced_calls WHERE tenant_id = $1 AND asterisk_channel_id = $2), \
+    (SELECT id FROM calls WHERE tenant_id = $1 AND asterisk_channel_id = $2 ORDER BY id LIMIT 1))";
 
 const BEGIN: &str = "INSERT INTO calls (id, tenant_id, phone_number_id, asterisk_channel_id, direction, \
     caller_number, called_number, status, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
@@ -51,7 +52,7 @@ impl Scope {
             let known: Option<Uuid> = sqlx::query_scalar(KNOWN)
                 .bind(self.tenant.0)
                 .bind(new.channel.as_str())
-                .fetch_optional(&mut *tx)
+                .fetch_one(&mut *tx)
                 .await?;
             match known {
                 Some(known) => known,

@@ -166,7 +166,8 @@ impl Book {
     /// A new call, remembered if there is room.
     fn note(&mut self, channel: &str, called: &Did, waits: Option<TenantId>, now: DateTime<Utc>) -> CallId {
         let call = CallId::new();
-        let is_full = |book: &Book| book.entries.len() >= book.capacity && !book.entries.contains_key(channel);
+        let is_full =
+            |book: &Book| book.entries.len() >= book.capacity && !book.entries.contains_key(channel);
         if is_full(self) {
             self.entries.retain(|_, entry| entry.waits.is_some() || now - entry.at < PATIENCE);
         }

@@ -58,7 +58,16 @@ impl Switchboard {
         settings: Settings,
     ) -> Switchboard {
         let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
-        Switchboard(Arc::new(Inner { house, routing, announcements, casting, settings, live, connected, tasks }))
+        Switchboard(Arc::new(Inner {
+            house,
+            routing,
+            announcements,
+            casting,
+            settings,
+            live,
+            connected,
+            tasks,
+        }))
     }
 
     /// Do events flow?

@@ -25,11 +25,15 @@ impl Asterisk {
         match self.client.ask::<Application>(Request::application(app)).await {
             Ok(_) => Ok(Provisioned::new(
                 ProviderState::Registered,
-                format!("the dialplan routes it: Asterisk answers, and the Stasis application {app:?} is registered"),
+                format!(
+                    "the dialplan routes it: Asterisk answers, and the Stasis application {app:?} is registered"
+                ),
             )),
             Err(error) if error.is_gone() => Err(TelephonyError::Unavailable {
                 provider: "Asterisk",
-                reason: format!("it runs, but nobody has registered the Stasis application {app:?}: is `vca serve` up?"),
+                reason: format!(
+                    "it runs, but nobody has registered the Stasis application {app:?}: is `vca serve` up?"
+                ),
             }),
             Err(error) => Err(error.into()),
         }

@@ -15,7 +15,9 @@ impl Fake {
     /// `Forbidden` in production, whatever else is said; `NotConfigured` where nobody asked for it.
     pub fn new(wanted: bool, production: bool) -> Result<Fake, TelephonyError> {
         match (production, wanted) {
-            (true, _) => Err(TelephonyError::Forbidden("the provider fake is for development: there is none in production")),
+            (true, _) => Err(TelephonyError::Forbidden(
+                "the provider fake is for development: there is none in production",
+            )),
             (false, true) => Ok(Fake(())),
             (false, false) => Err(TelephonyError::NotConfigured {
                 provider: "fake",

@@ -86,7 +86,8 @@ impl Provider {
         let budget = Duration::from_millis(self.requests.budget_ms);
         let attempts = self.attempts(|| dress(self.signed(self.http.request(method.clone(), url.clone()))));
         let answer = timeout(budget, attempts).await;
-        answer.unwrap_or_else(|_| Err(self.unavailable(format!("no answer within {} ms", budget.as_millis()))))
+        answer
+            .unwrap_or_else(|_| Err(self.unavailable(format!("no answer within {} ms", budget.as_millis()))))
     }
 
     async fn attempts(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, TelephonyError> {
@@ -100,7 +101,13 @@ impl Provider {
             let pause = after.unwrap_or_else(|| self.backoff(failures));
             let too_long = pause > Duration::from_millis(self.requests.max_wait_ms);
             let last = !error.is_passing() || failures > self.requests.retries || too_long;
-            tracing::warn!(provider = self.name, attempt = failures, last, kind = error.word(), "provider failed");
+            tracing::warn!(
+                provider = self.name,
+                attempt = failures,
+                last,
+                kind = error.word(),
+                "provider failed"
+            );
             if last {
                 return Err(error);
             }
@@ -229,7 +236,10 @@ mod tests {
     #[test]
     fn the_words_of_both_vendors_are_found() {
         assert_eq!(message(br#"{"code":20003,"message":"Authenticate","status":401}"#), "Authenticate");
-        assert_eq!(message(br#"{"errors":[{"code":"10009","title":"Auth failed","detail":"No such key"}]}"#), "No such key");
+        assert_eq!(
+            message(br#"{"errors":[{"code":"10009","title":"Auth failed","detail":"No such key"}]}"#),
+            "No such key"
+        );
         assert_eq!(message(br#"{"errors":[{"title":"Auth failed"}]}"#), "Auth failed");
         assert_eq!(message(b"<html>"), "");
     }

@@ -26,7 +26,10 @@ pub struct Incoming {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It has a record, which its channel joins.
-    Expected { call: CallId, tenant: TenantId },
+    Expected {
+        call: CallId,
+        tenant: TenantId,
+    },
     Refused(Refusal),
 }
 

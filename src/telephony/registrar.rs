@@ -104,7 +104,9 @@ impl Registrar {
                 warn!(provider, tenant_id = %tenant, did = ?line.did, %error, "a number's provider did not {word} it");
                 metrics::counter!("vca_registrations_failed_total", "reason" => error.word()).increment(1);
                 let detail = error.to_string();
-                scope.record_registration(actor, word, number, ProviderState::Failed, &detail, reference).await
+                scope
+                    .record_registration(actor, word, number, ProviderState::Failed, &detail, reference)
+                    .await
             }
         }
     }

@@ -140,7 +140,9 @@ fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> 
     let network = |text: &String| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| {
-            serde::de::Error::custom(format_args!("{text:?} is neither an address nor a network like 10.0.0.0/8"))
+            serde::de::Error::custom(format_args!(
+                "{text:?} is neither an address nor a network like 10.0.0.0/8"
+            ))
         })
     };
     texts.iter().map(network).collect()

@@ -66,7 +66,8 @@ impl Telnyx {
         let query = [("filter[phone_number]", did.digits())];
         let asked = self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&query));
         let found: Result<Answer<Vec<Number>>, _> = asked.await;
-        let found = found.map_err(|error| error.nothing_there("this is not its API: see telephony.telnyx.base_url"))?;
+        let found = found
+            .map_err(|error| error.nothing_there("this is not its API: see telephony.telnyx.base_url"))?;
         let wanted = did.to_string();
         let number = found.data.into_iter().find(|number| number.phone_number == wanted);
         number.ok_or(TelephonyError::NotFound { provider: NAME })
@@ -84,7 +85,9 @@ impl Telnyx {
             now if now == connection => Ok(()),
             _ => Err(TelephonyError::Refused {
                 provider: NAME,
-                reason: "it took the change and did not make it; change the number's connection in its portal".into(),
+                reason:
+                    "it took the change and did not make it; change the number's connection in its portal"
+                        .into(),
             }),
         }
     }
@@ -107,7 +110,9 @@ impl Telnyx {
         let gone = |detail: &str| Ok(Provisioned::new(ProviderState::Unregistered, detail));
         let number = match self.find(did).await {
             Ok(number) => number,
-            Err(TelephonyError::NotFound { .. }) => return gone("Telnyx does not have this number in our account"),
+            Err(TelephonyError::NotFound { .. }) => {
+                return gone("Telnyx does not have this number in our account");
+            }
             Err(error) => return Err(error),
         };
         if number.connection() != Some(&*self.connection) {

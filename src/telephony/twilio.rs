@@ -55,7 +55,8 @@ impl Twilio {
             ("telephony.twilio.trunking_url", members.is_none()),
         ];
         let missing: Vec<&str> = lacking.iter().filter(|(_, lacks)| *lacks).map(|(key, _)| *key).collect();
-        let (Some(token), Some(numbers), Some(members), []) = (auth_token, numbers, members, missing.as_slice())
+        let (Some(token), Some(numbers), Some(members), []) =
+            (auth_token, numbers, members, missing.as_slice())
         else {
             return Err(TelephonyError::NotConfigured { provider: NAME, missing: missing.join(", ") });
         };
@@ -67,9 +68,12 @@ impl Twilio {
     /// The account's number; the filter is one for parts of numbers, so what comes back is looked at.
     async fn find(&self, did: &Did) -> Result<Number, TelephonyError> {
         let wanted = did.to_string();
-        let asked = self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&[("PhoneNumber", &wanted)]));
+        let asked =
+            self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&[("PhoneNumber", &wanted)]));
         let found: Result<Numbers, _> = asked.await;
-        let found = found.map_err(|error| error.nothing_there("it has no such account: see telephony.twilio.account_sid"))?;
+        let found = found.map_err(|error| {
+            error.nothing_there("it has no such account: see telephony.twilio.account_sid")
+        })?;
         let number = found.incoming_phone_numbers.into_iter().find(|number| number.phone_number == wanted);
         number.ok_or(TelephonyError::NotFound { provider: NAME })
     }
@@ -80,7 +84,9 @@ impl Twilio {
         let given = |sid: &Option<String>| sid.clone().filter(|sid| !sid.is_empty());
         match (given(&number.trunk_sid), given(&number.voice_application_sid)) {
             (Some(trunk), _) if trunk == self.trunk => {}
-            (Some(trunk), _) => return Err(in_use(format!("it is on the trunk {trunk}; take it off there first"))),
+            (Some(trunk), _) => {
+                return Err(in_use(format!("it is on the trunk {trunk}; take it off there first")));
+            }
             // To join a trunk would silently detach it from its application.
             (None, Some(app)) => {
                 return Err(in_use(format!("the application {app} answers it; detach it there first")));
@@ -90,7 +96,9 @@ impl Twilio {
                 self.api
                     .send(Method::POST, self.members.clone(), |it| it.form(&[("PhoneNumberSid", sid)]))
                     .await
-                    .map_err(|error| error.nothing_there("it has no such trunk: see telephony.twilio.trunk_sid"))?;
+                    .map_err(|error| {
+                        error.nothing_there("it has no such trunk: see telephony.twilio.trunk_sid")
+                    })?;
             }
         }
         let detail = format!("Twilio sends its calls to the trunk {}", self.trunk);
@@ -101,7 +109,9 @@ impl Twilio {
         let gone = |detail: &str| Ok(Provisioned::new(ProviderState::Unregistered, detail));
         let number = match self.find(did).await {
             Ok(number) => number,
-            Err(TelephonyError::NotFound { .. }) => return gone("Twilio does not have this number in our account"),
+            Err(TelephonyError::NotFound { .. }) => {
+                return gone("Twilio does not have this number in our account");
+            }
             Err(error) => return Err(error),
         };
         if number.trunk_sid.as_deref() != Some(&*self.trunk) {

@@ -129,7 +129,10 @@ async fn attend(State(carrier): State<Carrier>, request: Request, next: Next) ->
     }
 }
 
-fn authorized(headers: &HeaderMap) -> Result<(), Response> {
+/// What the vendors say when they will not.
+type Refusal = (StatusCode, Json<Value>);
+
+fn authorized(headers: &HeaderMap) -> Result<(), Refusal> {
     use base64::Engine;
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
     let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -137,12 +140,12 @@ fn authorized(headers: &HeaderMap) -> Result<(), Response> {
         return Ok(());
     }
     let body = json!({ "code": 20_003, "message": "Authenticate", "status": 401 });
-    Err((StatusCode::UNAUTHORIZED, Json(body)).into_response())
+    Err((StatusCode::UNAUTHORIZED, Json(body)))
 }
 
-fn missing() -> Response {
+fn missing() -> Refusal {
     let body = json!({ "code": 20_404, "message": "The requested resource was not found", "status": 404 });
-    (StatusCode::NOT_FOUND, Json(body)).into_response()
+    (StatusCode::NOT_FOUND, Json(body))
 }
 
 type Asked = Query<std::collections::BTreeMap<String, String>>;
@@ -153,13 +156,14 @@ async fn twilio_numbers(
     Path(account): Path<String>,
     Query(query): Asked,
     headers: HeaderMap,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<Value>, Refusal> {
     authorized(&headers)?;
     if account != ACCOUNT {
         return Err(missing());
     }
     let wanted = query.get("PhoneNumber").cloned().unwrap_or_default();
-    let listed = carrier.book().twilio.iter().filter(|it| it.number.contains(&wanted)).map(twilio).collect::<Vec<_>>();
+    let listed =
+        carrier.book().twilio.iter().filter(|it| it.number.contains(&wanted)).map(twilio).collect::<Vec<_>>();
     Ok(Json(json!({ "incoming_phone_numbers": listed, "page": 0, "page_size": 50, "next_page_uri": null })))
 }
 
@@ -175,21 +179,21 @@ async fn twilio_joins(
     Path(trunk): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Refusal, Refusal> {
     authorized(&headers)?;
     let body = String::from_utf8_lossy(&body).into_owned();
     let sid = body.strip_prefix("PhoneNumberSid=").unwrap_or_default();
     let mut book = carrier.book();
     let number = book.twilio.iter_mut().find(|it| it.id == sid && trunk == TRUNK).ok_or_else(missing)?;
     number.to = Some(trunk);
-    Ok((StatusCode::CREATED, Json(twilio(number))).into_response())
+    Ok((StatusCode::CREATED, Json(twilio(number))))
 }
 
 async fn twilio_leaves(
     State(carrier): State<Carrier>,
     Path((trunk, sid)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<StatusCode, Response> {
+) -> Result<StatusCode, Refusal> {
     authorized(&headers)?;
     let mut book = carrier.book();
     let member = |it: &&mut Number| it.id == sid && it.to.as_deref() == Some(&*trunk);
@@ -202,7 +206,7 @@ async fn telnyx_numbers(
     State(carrier): State<Carrier>,
     Query(query): Asked,
     headers: HeaderMap,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<Value>, Refusal> {
     authorized(&headers)?;
     let wanted = query.get("filter[phone_number]").cloned().unwrap_or_default();
     let fits = |it: &&Number| wanted.bytes().all(|b| b.is_ascii_digit()) && it.number.contains(&wanted);
@@ -221,7 +225,7 @@ async fn telnyx_assigns(
     State(carrier): State<Carrier>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<Value>, Refusal> {
     authorized(request.headers())?;
     assert_eq!(request.method(), Method::PATCH);
     let body = to_bytes(request.into_body(), 10_000).await.expect("a body");
@@ -244,7 +248,8 @@ async fn trunk(State(carrier): State<Carrier>) -> Response {
     match carrier.book().trunk {
         Some(state) => {
             let name = "tata-trunk";
-            Json(json!({ "technology": "PJSIP", "resource": name, "state": state, "channel_ids": [] })).into_response()
+            Json(json!({ "technology": "PJSIP", "resource": name, "state": state, "channel_ids": [] }))
+                .into_response()
         }
         None => (StatusCode::NOT_FOUND, Json(json!({ "message": "Endpoint not found" }))).into_response(),
     }

@@ -97,7 +97,10 @@ async fn a_call_is_put_on_record(bureau: Bureau) {
     assert_eq!(receipt, expected);
     let [record] = &calls(&scope).await[..] else { panic!("not one record") };
     assert_eq!((record.id, record.status), (id, CallStatus::Ringing));
-    assert_eq!((&*record.asterisk_channel_id, record.caller_number.as_deref()), ("1706556789.123", Some("+15551234567")));
+    assert_eq!(
+        (&*record.asterisk_channel_id, record.caller_number.as_deref()),
+        ("1706556789.123", Some("+15551234567"))
+    );
     assert_eq!(record.called_number, DID.parse().expect("a DID"));
     for body in [
         json!({ "caller_number": "", "called_number": "15559876543", "call_id": "2", "timestamp": 1_706_556_789 }),
@@ -114,8 +117,11 @@ async fn a_call_has_one_record_however_often_it_is_told_of(bureau: Bureau) {
     let body = call("1706556789.124");
     // Half of them through another daemon, which knows nothing but the database.
     let tellings = (0..16).map(|n| tell(if n % 2 == 0 { &bureau } else { &other }, &body));
-    let ids: Vec<CallId> =
-        futures_util::future::join_all(tellings).await.into_iter().map(|it| record_id(&it.expect(200))).collect();
+    let ids: Vec<CallId> = futures_util::future::join_all(tellings)
+        .await
+        .into_iter()
+        .map(|it| record_id(&it.expect(200)))
+        .collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(calls(&scope).await.len(), 1);
     let second = record_id(&tell(&bureau, &call("1706556789.125")).await.expect(200));
@@ -131,7 +137,10 @@ async fn a_call_that_will_not_be_answered_is_an_error_of_status_200(bureau: Bure
     let (bureau, scope) = open(&bureau).await;
     let refused = async |word: &str| {
         let answer = tell(&bureau, &call("1.1")).await.expect(200);
-        assert_eq!((&answer["status"], &answer["call_record_id"], &answer["tenant_id"]), (&json!("error"), &Value::Null, &Value::Null));
+        assert_eq!(
+            (&answer["status"], &answer["call_record_id"], &answer["tenant_id"]),
+            (&json!("error"), &Value::Null, &Value::Null)
+        );
         assert!(answer["message"].as_str().is_some_and(|text| text.contains(word)), "{word}: {answer:#}");
     };
     let unknown = json!({ "called_number": "+15550000000", "call_id": "1.1", "timestamp": "1" });
@@ -150,11 +159,16 @@ async fn a_call_that_will_not_be_answered_is_an_error_of_status_200(bureau: Bure
 }
 
 async fn only_the_dialplan_may_tell_of_calls(bureau: Bureau) {
-    assert_eq!(post(&bureau, &[("x-vca-secret", SECRET)], call("1").to_string()).await.problem(404), "not_found");
+    assert_eq!(
+        post(&bureau, &[("x-vca-secret", SECRET)], call("1").to_string()).await.problem(404),
+        "not_found"
+    );
     let (bureau, scope) = open(&bureau).await;
     let bearer = format!("Bearer {SECRET}");
     let half = &SECRET[..10];
-    for headers in [&[][..], &[("x-vca-secret", half)], &[("x-vca-secret", "")], &[("authorization", "Bearer x")]] {
+    for headers in
+        [&[][..], &[("x-vca-secret", half)], &[("x-vca-secret", "")], &[("authorization", "Bearer x")]]
+    {
         // Nothing is said of the body before the secret is right.
         assert_eq!(post(&bureau, headers, "{".into()).await.problem(401), "unauthorized", "{headers:?}");
     }
@@ -228,7 +242,8 @@ fn bodies() -> impl Strategy<Value = String> {
         field(json!("1706556789")),
     );
     let near = near.prop_map(|(caller, called, id, at)| {
-        json!({ "caller_number": caller, "called_number": called, "call_id": id, "timestamp": at }).to_string()
+        json!({ "caller_number": caller, "called_number": called, "call_id": id, "timestamp": at })
+            .to_string()
     });
     prop_oneof![4 => near, 1 => any::<String>(), 1 => "[\\[{\"a:,0-9}\\]]{0,60}"]
 }
@@ -239,7 +254,12 @@ async fn no_body_makes_it_fail(bureau: Bureau) {
     for _ in 0..200 {
         let body = bodies.new_tree(&mut runner).expect("a body").current();
         let answer = post(&bureau, &[("x-vca-secret", SECRET)], body.clone()).await;
-        assert!(matches!(answer.status.as_u16(), 200 | 400), "{} for {body:?}: {:#}", answer.status, answer.body);
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 400),
+            "{} for {body:?}: {:#}",
+            answer.status,
+            answer.body
+        );
     }
 }
 
@@ -288,7 +308,11 @@ async fn a_restart_forgets_nothing(bureau: Bureau) {
     let waited_for = record_id(&tell(&bureau, &call("7.1")).await.expect(200));
     let lost = record_id(&tell(&bureau, &call("7.2")).await.expect(200));
     let now = Utc::now() + TimeDelta::seconds(1);
-    assert_eq!(bureau.store.close_unfinished(now, now).await.expect("a database"), 0, "their channels may yet come");
+    assert_eq!(
+        bureau.store.close_unfinished(now, now).await.expect("a database"),
+        0,
+        "their channels may yet come"
+    );
     let again = Announcements::new(100);
     assert_eq!(again.refill(&bureau.store).await.expect("a database"), 2);
     assert_eq!(again.arrive("7.1", DID, now), waited_for);
@@ -299,5 +323,9 @@ async fn a_restart_forgets_nothing(bureau: Bureau) {
     assert_eq!(closed.disposition.as_deref(), Some(NEVER_ARRIVED));
     let (answered, _) = scope.call(waited_for).await.expect("calls").expect("a record");
     scope.update_call(&Call { status: CallStatus::Answered, ..answered }).await.expect("a record");
-    assert_eq!(bureau.store.close_unfinished(now, now).await.expect("a database"), 1, "under way when it died");
+    assert_eq!(
+        bureau.store.close_unfinished(now, now).await.expect("a database"),
+        1,
+        "under way when it died"
+    );
 }

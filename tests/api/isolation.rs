@@ -25,7 +25,8 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
     let (mine, _) = bureau.tenant("Mine").await;
     let (_, stranger) = bureau.tenant("Stranger").await;
     let number = NewNumber { did: "+49305550100".parse().expect("a DID"), provider_type: "generic".into() };
-    let number = bureau.store.scope(TenantId(mine)).create_number(&Actor::system(), number).await.expect("a number");
+    let number =
+        bureau.store.scope(TenantId(mine)).create_number(&Actor::system(), number).await.expect("a number");
     let ids = BTreeMap::from([("tenant_id", mine.to_string()), ("phone_number_id", number.id.to_string())]);
     let document = bureau.nobody().get("/openapi.json").await.expect(200);
     let mut walked = 0;

@@ -68,7 +68,10 @@ async fn a_twilio_number_joins_the_trunk_and_leaves_it(bureau: Bureau) {
     let desk = desk(&bureau, "twilio").await;
     desk.carrier.book().twilio = vec![number("PN1", "+4930555012345", None), number("PN2", DID, None)];
     let answer = desk.register().await;
-    assert_eq!((&answer["provider_state"], &answer["provider_reference"]), (&json!("registered"), &json!("PN2")));
+    assert_eq!(
+        (&answer["provider_state"], &answer["provider_reference"]),
+        (&json!("registered"), &json!("PN2"))
+    );
     assert_eq!(desk.carrier.book().twilio[1].to.as_deref(), Some(TRUNK));
     assert_eq!(desk.carrier.book().twilio[0].to, None, "a longer number is another one");
     desk.carrier.requests();
@@ -86,7 +89,10 @@ async fn a_telnyx_number_is_assigned_and_let_go(bureau: Bureau) {
     let desk = desk(&bureau, "telnyx").await;
     desk.carrier.book().telnyx = vec![number("1", "+4930555012345", None), number("2", DID, None)];
     let answer = desk.register().await;
-    assert_eq!((&answer["provider_state"], &answer["provider_reference"]), (&json!("registered"), &json!("2")));
+    assert_eq!(
+        (&answer["provider_state"], &answer["provider_reference"]),
+        (&json!("registered"), &json!("2"))
+    );
     assert_eq!(desk.carrier.book().telnyx[1].to.as_deref(), Some(CONNECTION));
     desk.carrier.requests();
     assert_eq!(desk.register().await, answer, "asked twice");
@@ -106,7 +112,8 @@ async fn asterisk_is_asked_where_it_routes_by_itself(bureau: Bureau) {
     generic.carrier.book().application = true;
     assert_eq!(generic.register().await["provider_state"], "registered");
     let away = bureau.with_telephony(&Settings::default(), "http://127.0.0.1:9").await;
-    let lost = away.registrar.register(&generic.scope, &Actor::system(), generic.number).await.expect("a database");
+    let lost =
+        away.registrar.register(&generic.scope, &Actor::system(), generic.number).await.expect("a database");
     assert_eq!(lost.provider_state, ProviderState::Failed, "nobody answers: {lost:?}");
     generic.scope.set_number_active(&Actor::system(), generic.number, false).await.expect("a number");
     give_up(&bureau, &generic).await;
@@ -164,7 +171,8 @@ async fn every_failure_is_told_apart_and_can_be_retried(bureau: Bureau) {
     assert_eq!(desk.register().await["provider_state"], "registered");
     assert!(began.elapsed() >= Duration::from_secs(1), "Retry-After was not honoured");
     let unknown = bureau.with_telephony(&Settings::default(), "http://127.0.0.1:9").await;
-    let answer = unknown.registrar.register(&desk.scope, &Actor::system(), desk.number).await.expect("a database");
+    let answer =
+        unknown.registrar.register(&desk.scope, &Actor::system(), desk.number).await.expect("a database");
     let told = answer.provider_detail.expect("a detail");
     assert!(told.contains("TWILIO_AUTH_TOKEN") && told.contains("telephony.twilio.trunk_sid"), "{told}");
     assert_eq!(answer.provider_reference.as_deref(), Some("PN2"), "what was known stays known");
@@ -178,7 +186,10 @@ async fn what_was_left_pending_is_picked_up(bureau: Bureau) {
     let path = format!("{}/registration", desk.path);
     assert_eq!(desk.admin.get(&path).await.expect(200)["provider_state"], "pending");
     let asked = tokio::join!(desk.register(), desk.register());
-    assert_eq!((&asked.0["provider_state"], &asked.1["provider_state"]), (&json!("registered"), &json!("registered")));
+    assert_eq!(
+        (&asked.0["provider_state"], &asked.1["provider_state"]),
+        (&json!("registered"), &json!("registered"))
+    );
 }
 
 async fn a_number_with_a_new_owner_is_left_alone(bureau: Bureau) {
@@ -218,7 +229,11 @@ async fn each_step_is_in_the_audit_log(bureau: Bureau) {
     desk.register().await;
     let filter = AuditFilter { action: Some("register".into()), ..AuditFilter::default() };
     let page = desk.scope.audit(&filter, Window { after: None, limit: 10 }).await.expect("the log");
-    let states: Vec<_> = page.items.iter().map(|entry| entry.after.clone().unwrap_or_default()["provider_state"].clone()).collect();
+    let states: Vec<_> = page
+        .items
+        .iter()
+        .map(|entry| entry.after.clone().unwrap_or_default()["provider_state"].clone())
+        .collect();
     assert_eq!(states, ["failed", "pending"], "newest first");
     assert!(page.items.iter().all(|entry| entry.actor.starts_with("key ")), "{:?}", page.items);
     let text = serde_json::to_string(&page.items).expect("JSON");
@@ -228,7 +243,10 @@ async fn each_step_is_in_the_audit_log(bureau: Bureau) {
 async fn viewers_and_strangers_change_nothing(bureau: Bureau) {
     let desk = desk(&bureau, "fake").await;
     let viewer = desk.bureau.client_of(desk.scope.tenant_id().0, Role::TenantViewer).await;
-    assert_eq!(viewer.post(&format!("{}/register", desk.path), json!({})).await.problem(403), "read_only_key");
+    assert_eq!(
+        viewer.post(&format!("{}/register", desk.path), json!({})).await.problem(403),
+        "read_only_key"
+    );
     viewer.get(&format!("{}/registration", desk.path)).await.expect(200);
     let (other, stranger) = desk.bureau.tenant("Stranger").await;
     let elsewhere = format!("/api/tenants/{other}/phone-numbers/{}", desk.number);

@@ -137,7 +137,10 @@ impl Announcement {
         };
         let caller = self.caller_number.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if caller.as_ref().is_some_and(|text| !is_plain(text, LONGEST_CALLER)) {
-            fault("caller_number", &format_args!("up to {LONGEST_CALLER} characters, without control characters"));
+            fault(
+                "caller_number",
+                &format_args!("up to {LONGEST_CALLER} characters, without control characters"),
+            );
         }
         let called: Result<Did, _> = self.called_number.parse();
         if let Err(error) = &called {

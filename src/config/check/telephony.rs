@@ -23,7 +23,11 @@ pub(super) fn check(settings: &Settings, environment: Environment) -> Vec<Compla
         ));
     }
     if settings.tata.endpoint.is_empty() {
-        found.push(Complaint::new("telephony.tata.endpoint", "there is no name", "name the endpoint of pjsip.conf"));
+        found.push(Complaint::new(
+            "telephony.tata.endpoint",
+            "there is no name",
+            "name the endpoint of pjsip.conf",
+        ));
     }
     found.extend(twilio(settings));
     found.extend(telnyx(settings));
@@ -69,13 +73,19 @@ fn together(keys: &[(&str, bool)]) -> Vec<Complaint> {
     }
     let missing = keys.iter().filter(|(_, given)| !given);
     let complain = |(key, _): &(&str, bool)| {
-        Complaint::new(*key, "it is missing, while its neighbours are set", "set it, or take its neighbours out")
+        Complaint::new(
+            *key,
+            "it is missing, while its neighbours are set",
+            "set it, or take its neighbours out",
+        )
     };
     missing.map(complain).collect()
 }
 
 fn address(key: &str, text: &str) -> Option<Complaint> {
-    let fits = |url: Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    let fits = |url: Url| {
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+    };
     let fits = Url::parse(text).is_ok_and(fits);
     let problem = "this is no address of an API";
     (!fits).then(|| Complaint::new(key, problem, "write https://HOST, without a user or password"))
