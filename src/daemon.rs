@@ -15,15 +15,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin;
-use crate::admin::api::{Desk, Limits};
+use crate::admin::api::{Desk, Inbound, Limits};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::engines;
 use crate::media;
 use crate::state;
-use crate::store::{Backend, Ledger, Routing, Store, StoreError};
+use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
+use crate::telephony::{Adapters, Reception, Registrar};
 use crate::tenancy::{AiProfile, TenantStatus};
 use crate::turn;
 use crate::webhooks::{Deliverer, Guard};
@@ -32,6 +33,8 @@ use vitals::Vitals;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
+/// Calls that are told of before they come, or that came within the last minute.
+const ANNOUNCED: usize = 10_000;
 /// How long the start waits for phrases to be spoken ahead; with many tenants that takes longer than a start may.
 const REHEARSAL: Duration = Duration::from_secs(10);
 /// How long records are still written when the daemon stops.
@@ -66,24 +69,29 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let routing = Routing::new(store.clone(), &config.routing);
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
-    let switchboard = Switchboard::new(house, routing, casting, config.calls.clone(), config.plans.clone());
+    let announcements = Announcements::new(ANNOUNCED);
+    let switchboard = Switchboard::new(
+        house,
+        routing,
+        announcements.clone(),
+        casting,
+        config.calls.clone(),
+        config.plans.clone(),
+    );
 
     let stop = CancellationToken::new();
-    let desk = Desk {
-        store: store.clone(),
-        limits: Arc::new(Limits::new(&config.admin.limits)),
-        receivers: Guard::new(&config.webhooks),
-        billing: Arc::new(config.billing()),
-        live: Arc::new(Lines(switchboard.clone())),
-    };
+    let live = Arc::new(Lines(switchboard.clone()));
+    let desk = desk(&config, &store, &asterisk, &announcements, live);
     let health = Arc::new(Vitals::new(switchboard.clone(), store.clone(), state, ledger.clone()));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
+    announcements.refill(&store).await.context("calls that were told of cannot be looked up")?;
     let deliverer =
         Deliverer::new(store.clone(), config.webhooks.clone()).context("webhooks cannot be sent")?;
     let all_written = CancellationToken::new();
     let deliverer = tokio::spawn(deliverer.run(all_written.clone()));
+    let missing = tokio::spawn(announcements.watch(store.clone(), ledger.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -107,6 +115,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     stop.cancel();
     watchdog.abort();
+    missing.abort();
     rehearsal.abort();
     for task in [events, admin] {
         if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
@@ -125,6 +134,29 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     info!("vca is down");
     Ok(())
+}
+
+/// What the handlers of the API share.
+fn desk(
+    config: &Config,
+    store: &Store,
+    asterisk: &Arc<ari::Client>,
+    announcements: &Announcements,
+    live: Arc<Lines>,
+) -> Desk {
+    let production = config.environment == Environment::Production;
+    let adapters = Adapters::new(&config.telephony, asterisk.clone(), &config.ari.app, production);
+    let adapters = Arc::new(adapters);
+    let reception = Reception::new(store.clone(), adapters.clone(), announcements.clone());
+    Desk {
+        store: store.clone(),
+        limits: Arc::new(Limits::new(&config.admin.limits)),
+        registrar: Arc::new(Registrar::new(store.clone(), adapters)),
+        inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
+        receivers: Guard::new(&config.webhooks),
+        billing: Arc::new(config.billing()),
+        live,
+    }
 }
 
 /// Calls that a daemon was killed in are recorded as what they are.

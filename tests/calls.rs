@@ -287,3 +287,31 @@ fn asterisk_may_go_away_and_come_back() {
     drop(call);
     house.comes_to_rest();
 }
+
+/// The dialplan tells of the call over HTTP, with the channel's UNIQUEID, and hands the channel over after that.
+#[test]
+fn a_call_that_was_told_of_joins_its_record() {
+    const TOLD: &str = "+49305550777";
+    const SECRET: &str = "a-shared-secret-of-the-dialplan";
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let main = house.office.tenant("main", TOLD, None, local_agent());
+    house.set("VCA__TELEPHONY__INBOUND__SECRET", SECRET);
+    house.open();
+    let url = format!("http://127.0.0.1:{}/internal/telephony/inbound", house.vca.admin_port());
+    house.asterisk.cli(&format!("dialplan set global VCA_INBOUND_URL {url}"));
+    house.asterisk.cli(&format!("dialplan set global VCA_INBOUND_SECRET {SECRET}"));
+    let report = house.dial(TOLD, vec![listen(), question(), listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}\n{}", report.log, house.log());
+    let (call, turns) = house.last_call(main);
+    assert_eq!(call.status, CallStatus::Completed, "{}", house.log());
+    assert!(!turns.is_empty(), "the conversation is on the record");
+    assert_eq!(house.office.calls(main).len(), 1, "the call has one record\n{}", house.log());
+    let log = house.log();
+    let told = log.lines().find(|line| line.contains("a call is told of"));
+    let told = told.unwrap_or_else(|| panic!("nobody told of the call\n{}\n{log}", house.asterisk.log()));
+    assert!(
+        told.contains(&call.id.to_string()) && told.contains(&call.asterisk_channel_id),
+        "{told}\n{call:?}"
+    );
+}

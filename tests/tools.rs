@@ -155,3 +155,21 @@ fn engines_speak_and_redis_comes_and_goes() {
     redis.restart();
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 }
+
+#[test]
+fn the_trunks_of_all_providers_are_known_by_their_addresses() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let asterisk = Asterisk::start(&sandbox, Options::default());
+    let identifies = asterisk.cli("pjsip show identifies");
+    for (trunk, address) in
+        [("tata-trunk", "127.0.0.1"), ("twilio-trunk", "54.172.60.0"), ("telnyx-trunk", "192.76.120.10")]
+    {
+        assert!(identifies.contains(trunk) && identifies.contains(address), "{trunk}\n{identifies}");
+        let state = asterisk.ari(&format!("endpoints/PJSIP/{trunk}")).expect("an endpoint");
+        assert!(state["state"].is_string(), "{state}");
+    }
+    for context in ["from-twilio-trunk", "from-telnyx-trunk"] {
+        let plan = asterisk.cli(&format!("dialplan show +493055501000@{context}"));
+        assert!(plan.contains("Stasis(vca)"), "{context}\n{plan}");
+    }
+}

@@ -65,6 +65,8 @@ CREATE TABLE announced_calls (
     PRIMARY KEY (tenant_id, asterisk_channel_id),
     FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id)
 );
+CREATE INDEX announced_calls_call ON announced_calls (call_id);
+CREATE INDEX announced_calls_at ON announced_calls (at);
 
 -- What a call took of an engine, in the unit that its vendor bills.
 CREATE TABLE call_usage (

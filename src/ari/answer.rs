@@ -84,6 +84,14 @@ pub struct Inventory {
     pub bridges: HashSet<String>,
 }
 
+/// The answer to `Request::endpoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Endpoint {
+    /// `online`, `offline` or `unknown`; absent where the channel driver does not say.
+    #[serde(default)]
+    pub state: Option<String>,
+}
+
 /// The answer to `Request::info`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Info {

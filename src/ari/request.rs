@@ -179,6 +179,11 @@ impl Request {
         Request::new(Method::Get, "applications.get", &["applications", app], &[])
     }
 
+    /// What Asterisk knows of a device or trunk, such as `PJSIP` and `tata-trunk`. Answer: `Endpoint`.
+    pub fn endpoint(technology: &str, resource: &str) -> Request {
+        Request::new(Method::Get, "endpoints.get", &["endpoints", technology, resource], &[])
+    }
+
     /// Answer: `Info`.
     pub fn info() -> Request {
         Request::new(Method::Get, "asterisk.info", &["asterisk", "info"], &[])
@@ -255,6 +260,7 @@ mod tests {
             (Request::add_to_bridge("b", &["1.0", "2.0"]), "Post /bridges/b/addChannel?channel=1.0%2C2.0"),
             (Request::destroy_bridge("b"), "Delete /bridges/b"),
             (Request::application("vca"), "Get /applications/vca"),
+            (Request::endpoint("PJSIP", "tata-trunk"), "Get /endpoints/PJSIP/tata-trunk"),
             (
                 Request::variable("1.0", "CHANNEL(audioreadformat)"),
                 "Get /channels/1.0/variable?variable=CHANNEL%28audioreadformat%29",

@@ -15,6 +15,7 @@ mod manual;
 mod number;
 mod output;
 mod profile;
+mod registration;
 mod retention;
 mod serve;
 mod settings;
@@ -136,7 +137,6 @@ impl Cli {
             Command::Config(command) => command.run(&read(Need::All)?, output),
             Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Webhook(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
@@ -162,6 +162,7 @@ impl Cli {
             Command::Man { folder } => manual::pages(folder.as_deref(), output),
             Command::Key(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Audit(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Number(command) => {}
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

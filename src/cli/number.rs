@@ -7,7 +7,8 @@ use super::actor;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table};
-use super::tenant;
+use super::{registration, tenant};
+use crate::config::Config;
 use crate::store::{NewNumber, Store};
 use crate::tenancy::{Did, NumberId, PhoneNumber, Tenant};
 
@@ -25,6 +26,10 @@ pub enum Command {
     Show(Which),
     /// Switch a number on or off. Calls to a number that is off are refused.
     Update(Update),
+    /// Have its provider bring its calls here, again or for the first time.
+    Register(Which),
+    /// Have its provider bring them no longer.
+    Unregister(Which),
 }
 
 #[derive(Debug, Args)]
@@ -71,8 +76,16 @@ impl Owned {
 }
 
 impl Command {
-    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let owned = match self {
+            Command::Register(which) => {
+                let number = which.find(store).await?.number;
+                return registration::register(store, config, &number, output).await;
+            }
+            Command::Unregister(which) => {
+                let number = which.find(store).await?.number;
+                return registration::unregister(store, config, &number, output).await;
+            }
             Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
             Command::Create(Create { tenant, did, provider_type }) => {
                 let tenant = tenant::find(store, &tenant).await?;

@@ -33,7 +33,6 @@ impl Desk {
         let mut output = Output::to(cli.json, &mut printed);
         match cli.command {
             Command::Tenant(command) => command.run(&self.store, &mut output).await?,
-            Command::Number(command) => command.run(&self.store, &mut output).await?,
             Command::Call(call::Command::Recorded(command)) => command.run(&self.store, &mut output).await?,
             Command::Analytics(command) => command.run(&self.store, &mut output).await?,
             Command::Retention(command) => command.run(&self.store, &mut output).await?,
@@ -42,6 +41,7 @@ impl Desk {
             Command::Openapi => manual::openapi(&mut output)?,
             Command::Completions { shell } => manual::completions(shell, &mut output)?,
             Command::Man { folder } => manual::pages(folder.as_deref(), &mut output)?,
+            Command::Number(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Webhook(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Usage(command) => command.run(&self.store, &self.config, &mut output).await?,
@@ -82,6 +82,22 @@ const PROFILE: [&str; 8] =
 #[test]
 fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
+}
+
+#[tokio::test]
+async fn a_numbers_provider_is_asked() {
+    let mut desk = Desk::new().await;
+    desk.config.telephony.fake = true;
+    desk.acme().await;
+    desk.text(&["number", "create", "--tenant", "Acme", "--did", "+15550199", "--provider-type", "fake"])
+        .await;
+    let answer = desk.json(&["number", "register", "+15550199"]).await;
+    assert_eq!(answer["provider_state"], "registered", "{answer:#}");
+    let text = desk.text(&["number", "unregister", "+15550199"]).await;
+    assert!(text.contains("unregistered"), "{text}");
+    desk.config.telephony.fake = false;
+    assert_eq!(desk.code(&["number", "register", "+15550199"]).await, 1, "it is on record as failed");
+    assert_eq!(desk.code(&["number", "register", "+15550111"]).await, 66);
 }
 
 #[tokio::test]

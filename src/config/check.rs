@@ -1,5 +1,7 @@
 //! What values mean: those that can be read, but cannot work.
 
+mod telephony;
+
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
@@ -46,6 +48,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
         found.extend(turn(&config.turn_settings()));
         found.extend(engines(config));
         found.extend(webhooks(&config.webhooks));
+        found.extend(telephony::check(&config.telephony, config.environment));
         found.extend(admin(&config.admin));
     }
     found

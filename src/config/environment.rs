@@ -29,8 +29,11 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     ("OPENAI_BASE_URL", "openai.base_url"),
     ("REDIS_URL", "state.redis_url"),
     ("STT_MODEL", "stt.openai.model"),
+    ("TELNYX_API_KEY", "telephony.telnyx.api_key"),
     ("TTS_MODEL", "tts.openai.model"),
     ("TTS_VOICE", "tts.openai.voice"),
+    ("TWILIO_ACCOUNT_SID", "telephony.twilio.account_sid"),
+    ("TWILIO_AUTH_TOKEN", "telephony.twilio.auth_token"),
 ];
 
 /// The variables of a process.

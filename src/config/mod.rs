@@ -28,7 +28,9 @@ use serde::Deserialize;
 
 use crate::billing::Billing;
 use crate::engines::Engines;
-use crate::{admin, ari, billing, engine, engines, media, state, store, switchboard, turn, webhooks};
+use crate::{
+    admin, ari, billing, engine, engines, media, state, store, switchboard, telephony, turn, webhooks,
+};
 use environment::Variables;
 use file::File;
 
@@ -59,6 +61,7 @@ pub struct Config {
     pub plans: billing::Plans,
     pub prices: billing::Prices,
     pub admin: admin::Settings,
+    pub telephony: telephony::Settings,
     pub log: Log,
 }
 

@@ -12,7 +12,15 @@ use super::file;
 pub const REFERENCE: &str = include_str!("../../config/vca.toml");
 
 /// Keys whose values are never shown.
-const SECRETS: &[&str] = &["ari.password", "database.url", "openai.key", "state.redis_url"];
+const SECRETS: &[&str] = &[
+    "ari.password",
+    "database.url",
+    "openai.key",
+    "state.redis_url",
+    "telephony.inbound.secret",
+    "telephony.telnyx.api_key",
+    "telephony.twilio.auth_token",
+];
 
 pub(super) fn is_secret(key: &str) -> bool {
     SECRETS.contains(&key)

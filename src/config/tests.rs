@@ -308,3 +308,21 @@ proptest! {
         let _ = composed(&text, &[(&format!("VCA__{name}"), &value.replace('\0', ""))]);
     }
 }
+
+#[test]
+fn providers_are_set_whole_or_not_at_all() {
+    assert_eq!(
+        faults("[telephony]\nfake = true\n", &[("APP_ENV", "production")]),
+        ["telephony.fake @ vca.toml:2"]
+    );
+    assert_eq!(faults("[telephony]\nfake = true\n", &[]), [""; 0]);
+    assert_eq!(
+        faults("", &[("TWILIO_AUTH_TOKEN", "x")]),
+        ["telephony.twilio.account_sid @ default", "telephony.twilio.trunk_sid @ default"]
+    );
+    assert_eq!(faults("", &[("TELNYX_API_KEY", "KEY1")]), ["telephony.telnyx.connection_id @ default"]);
+    let short = "[telephony.inbound]\nsecret = \"short\"\nallowed_addresses = [\"10.0.0.0/8\", \"192.0.2.1\", \"::1\"]\n";
+    assert_eq!(faults(short, &[]), ["telephony.inbound.secret @ vca.toml:2"]);
+    let odd = "[telephony.inbound]\nallowed_addresses = [\"everywhere\"]\n[telephony.telnyx]\nbase_url = \"telnyx\"\n";
+    assert_eq!(faults(odd, &[]).len(), 2, "{:?}", faults(odd, &[]));
+}

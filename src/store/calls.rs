@@ -39,7 +39,7 @@ macro_rules! insert {
 
 impl Store {
     /// Closes the books on calls that began before `before` and that nobody ended: the daemon that had them
-    /// was killed. They become `failed`, with `interrupted` as their disposition and `now` as their end.
+    /// was killed. Calls whose channel may yet come are left to [`super::Announcements`]. They become `failed`, with `interrupted` as their disposition and `now` as their end.
     /// The answer is how many there were.
     pub async fn close_unfinished(
         &self,
@@ -48,7 +48,9 @@ impl Store {
     ) -> Result<u64, StoreError> {
         const SQL: &str = concat!(
             "UPDATE calls SET status = 'failed', ended_by = 'system', disposition = 'interrupted', \
-             ended_at = $2 WHERE status IN ('ringing', 'answered') AND started_at < $1 RETURNING ",
+             ended_at = $2 WHERE status IN ('ringing', 'answered') AND started_at < $1 \
+             AND NOT (status = 'ringing' AND EXISTS \
+             (SELECT 1 FROM announced_calls a WHERE a.call_id = calls.id)) RETURNING ",
             columns!()
         );
         let (closed, deliveries) = transact!(Everywhere(self), tx => {

@@ -7,6 +7,8 @@
 //! It knows nothing of a call's life: it keeps what it is given.
 
 mod analytics;
+mod announced;
+mod announcements;
 mod audit;
 mod call_events;
 mod call_lists;
@@ -24,6 +26,7 @@ mod outbox;
 mod page;
 mod pool;
 mod profiles;
+mod registrations;
 mod retention;
 mod route;
 mod routing;
@@ -38,6 +41,8 @@ mod webhooks;
 mod tests;
 
 pub use analytics::{CallCounts, Counted, Ending, OfPeriod, Quarter, Stage, TalkCounts, TenantCounts};
+pub use announced::NewAnnouncement;
+pub use announcements::{Announcements, NEVER_ARRIVED};
 pub use audit::{AuditEntry, AuditFilter};
 pub use call_lists::CallFilter;
 pub use deliveries::DeliveryFilter;

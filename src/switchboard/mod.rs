@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use metrics::{counter, gauge};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -22,7 +23,7 @@ use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
 use crate::billing::Plans;
 use crate::call::{self, Admitted, Agent, Feed, House, Mail, Refusal, Ring, View};
-use crate::store::Routing;
+use crate::store::{Announcements, Routing};
 use crate::tenancy::{AiProfile, Call, CallId, Did, Month, Route, TenantId, mask};
 
 pub use admission::Settings;
@@ -39,6 +40,7 @@ pub struct Switchboard(Arc<Inner>);
 struct Inner {
     house: Arc<House>,
     routing: Routing,
+    announcements: Announcements,
     casting: Casting,
     settings: Settings,
     plans: Plans,
@@ -54,12 +56,23 @@ impl Switchboard {
     pub fn new(
         house: Arc<House>,
         routing: Routing,
+        announcements: Announcements,
         casting: Casting,
         settings: Settings,
         plans: Plans,
     ) -> Switchboard {
         let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
-        Switchboard(Arc::new(Inner { house, routing, casting, settings, plans, live, connected, tasks }))
+        Switchboard(Arc::new(Inner {
+            house,
+            routing,
+            announcements,
+            casting,
+            settings,
+            plans,
+            live,
+            connected,
+            tasks,
+        }))
     }
 
     /// Do events flow?
@@ -181,8 +194,7 @@ impl Switchboard {
             warn!(channel = %channel.id, "an answered call that nobody knows goes back to the dialplan");
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
-        let id = CallId::new();
-        let Some(mailbox) = self.0.live().begin(id, &channel.id) else { return };
+        let Some((id, mailbox)) = self.begin(channel) else { return };
         let feed = Feed::default();
         self.0.live().show(id, feed.view());
         let since = Instant::now();
@@ -201,6 +213,18 @@ impl Switchboard {
         let ring = Ring { id, channel: channel.id.clone(), caller, bridging, mailbox, feed, since };
         let (switchboard, called) = (self.clone(), channel.dialplan.exten.clone());
         self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
+    }
+
+    /// Gives a channel its place among the calls, and the record that it was announced with, if it was; `None` when
+    /// it has one already.
+    fn begin(&self, channel: &Channel) -> Option<(CallId, mpsc::Receiver<Mail>)> {
+        let mut live = self.0.live();
+        if live.knows(&channel.id) {
+            return None;
+        }
+        let id = self.0.announcements.arrive(&channel.id, &channel.dialplan.exten, chrono::Utc::now());
+        let mailbox = live.begin(id, &channel.id)?;
+        Some((id, mailbox))
     }
 
     async fn attend(self, ring: Ring, called: String) {

@@ -11,11 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
-use vca::admin::api::{self, Desk, LimitSettings, Limits};
+use vca::admin::api::{self, Desk, Inbound, LimitSettings, Limits};
 use vca::admin::{LiveCalls, Unwatched};
+use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, View};
-use vca::store::{NewKey, Settings, Store};
+use vca::store::{Announcements, NewKey, Settings, Store};
+use vca::telephony::{self, Adapters, Reception, Registrar};
 use vca::tenancy::{Actor, Call, CallId, EngineKind, Happening, LiveEvent, Role, TenantId, UsageUnit};
 use vca::webhooks::Guard;
 
@@ -27,6 +29,9 @@ pub struct Bureau {
     pub operator: Client,
     /// The calls that are under way.
     pub lines: Arc<Lines>,
+    pub url: String,
+    pub announcements: Announcements,
+    pub registrar: Arc<Registrar>,
 }
 
 /// Somebody with a key, or without.
@@ -49,20 +54,30 @@ pub struct Answer {
 impl Bureau {
     pub async fn open(url: String) -> Bureau {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let settings = Settings { url: SecretString::from(url), ..Settings::default() };
+        let settings = Settings { url: SecretString::from(url.clone()), ..Settings::default() };
         let store = Store::open(&settings).await.expect("the database opens");
         store.migrate().await.expect("the database can be migrated");
         let lines = Arc::new(Lines::default());
-        let (router, _) = api::router(Desk { live: lines.clone(), ..desk(&store) });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("the port's number");
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        let announcements = Announcements::new(1_000);
+        let settings = telephony::Settings { fake: true, ..telephony::Settings::default() };
+        let desk = desk(&store, &announcements, &settings, "http://127.0.0.1:9");
+        let registrar = desk.registrar.clone();
+        let address = serve(Desk { live: lines.clone(), ..desk }).await;
         let new = NewKey { name: "root".into(), role: Role::Operator, expires_at: None };
         let minted = store.create_operator_key(&Actor::system(), new).await.expect("a key");
         let nobody = Client { http: reqwest::Client::new(), address, key: None, accept: None };
         let operator = nobody.with_key(minted.secret.expose_secret());
-        Bureau { store, address, operator, lines }
+        Bureau { store, address, operator, lines, url, announcements, registrar }
+    }
+
+    /// The same database and keys behind an API of other providers, and another Asterisk.
+    pub async fn with_telephony(&self, settings: &telephony::Settings, asterisk: &str) -> Bureau {
+        let announcements = Announcements::new(1_000);
+        let desk = desk(&self.store, &announcements, settings, asterisk);
+        let registrar = desk.registrar.clone();
+        let address = serve(desk).await;
+        let operator = Client { address, ..self.operator.clone() };
+        Bureau { address, operator, announcements, registrar, ..self.clone() }
     }
 
     /// Somebody without a key.
@@ -87,16 +102,26 @@ impl Bureau {
 }
 
 /// What the handlers share, with limits that no test meets by accident.
-pub fn desk(store: &Store) -> Desk {
+pub fn desk(
+    store: &Store,
+    announcements: &Announcements,
+    settings: &telephony::Settings,
+    asterisk: &str,
+) -> Desk {
     let many = 1_000_000.try_into().expect("more than none");
     let limits = LimitSettings { per_key: many, per_address: many };
-    let receivers = Guard::new(&receivers());
+    let asterisk = ari::Settings { url: asterisk.to_owned(), password: "hush".into(), ..Default::default() };
+    let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
+    let adapters = Arc::new(Adapters::new(settings, asterisk, "vca", false));
+    let reception = Reception::new(store.clone(), adapters.clone(), announcements.clone());
     Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
         billing: Arc::new(billing()),
         live: Arc::new(Lines::default()),
-        receivers,
+        receivers: Guard::new(&receivers()),
+        registrar: Arc::new(Registrar::new(store.clone(), adapters)),
+        inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
     }
 }
 
@@ -175,6 +200,15 @@ impl LiveCalls for Lines {
         let view = self.find(tenant, id).ok_or(Unwatched::NotLive)?;
         view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
     }
+}
+
+async fn serve(desk: Desk) -> SocketAddr {
+    let (router, _) = api::router(desk);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("the port's number");
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    address
 }
 
 impl Client {

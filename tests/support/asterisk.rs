@@ -204,7 +204,7 @@ impl Asterisk {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let site = repository.join("asterisk");
         let overlay = repository.join("tests/support/asterisk");
-        for name in ["pjsip", "extensions", "ari", "http", "rtp"] {
+        for name in ["pjsip", "pjsip_twilio", "pjsip_telnyx", "extensions", "ari", "http", "rtp"] {
             let mut text = read(&site.join(format!("{name}.conf")));
             for (from, to) in self.moved(name) {
                 assert!(
@@ -226,11 +226,15 @@ impl Asterisk {
         }
     }
 
-    /// What is moved so that several can run side by side: addresses and ports, nothing else.
+    /// What is moved so that several can run side by side, addresses and ports; and what is switched on.
     fn moved(&self, file: &str) -> Vec<(&'static str, String)> {
         let first = ports::block(RTP_PORTS);
         match file {
-            "pjsip" => vec![("bind=0.0.0.0:5060", format!("bind={}:{}", self.options.bind, self.sip_port))],
+            "pjsip" => vec![
+                ("bind=0.0.0.0:5060", format!("bind={}:{}", self.options.bind, self.sip_port)),
+                (";#include pjsip_twilio.conf", "#include pjsip_twilio.conf".to_owned()),
+                (";#include pjsip_telnyx.conf", "#include pjsip_telnyx.conf".to_owned()),
+            ],
             "http" => vec![("bindport=8088", format!("bindport={}", self.http_port))],
             "rtp" => vec![
                 ("rtpstart=10000", format!("rtpstart={first}")),

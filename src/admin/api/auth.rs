@@ -137,7 +137,8 @@ async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Pr
     }
 }
 
-fn bearer(parts: &Parts) -> Option<&str> {
+/// The token of `Authorization: Bearer`.
+pub fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, secret) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())

@@ -11,10 +11,12 @@ mod calls;
 mod document;
 mod extract;
 mod feedback;
+mod inbound;
 mod keys;
 mod limits;
 mod live;
 mod problem;
+mod registrations;
 mod retention;
 mod tenants;
 mod usage;
@@ -36,12 +38,14 @@ use uuid::Uuid;
 
 use auth::Operator;
 pub use extract::BodyPatience;
+pub use inbound::Inbound;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
 use crate::store::Store;
+use crate::telephony::Registrar;
 use crate::webhooks::Guard;
 
 /// What the handlers share.
@@ -53,6 +57,9 @@ pub struct Desk {
     pub receivers: Guard,
     pub billing: Arc<Billing>,
     pub live: Arc<dyn LiveCalls>,
+    pub registrar: Arc<Registrar>,
+    /// Absent where no dialplan may tell of calls.
+    pub inbound: Option<Arc<Inbound>>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -88,6 +95,8 @@ pub fn document() -> OpenApi {
 fn described() -> (Router<Desk>, OpenApi) {
     let routes = OpenApiRouter::with_openapi(document::begun())
         .merge(tenants::router())
+        .merge(registrations::router())
+        .merge(inbound::router())
         .merge(calls::router())
         .merge(live::router())
         .merge(feedback::router())
@@ -133,7 +142,9 @@ async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Respo
 async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(id);
-    if let Some(address) = auth::address(&parts)
+    // The dialplan tells of every call from one address, and has a limit of its own.
+    if parts.uri.path() != inbound::PATH
+        && let Some(address) = auth::address(&parts)
         && let Err(problem) = desk.limits.admit_address(address)
     {
         return problem.into_response();

@@ -1,0 +1,238 @@
+//! `POST /internal/telephony/inbound`: the dialplan tells of a call before it hands the call over.
+//!
+//! It asks for a secret of its own, not for an API key, and is not there without one. A call that will not be
+//! answered is no fault of the request: that is told with status 200, and `error` in the body.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use tracing::{info, warn};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::auth::{address, bearer};
+use super::extract::Body;
+use super::problem::{FieldProblem, Problem, ProblemBody};
+use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
+use crate::tenancy::{CallId, Did, TenantId, mask};
+
+pub const PATH: &str = "/internal/telephony/inbound";
+
+/// The header that carries the secret; `Authorization: Bearer` does as well.
+const SECRET: &str = "x-vca-secret";
+/// Asterisk's UNIQUEID has at most 149 characters, a SIP user that calls has seldom more than a number's.
+const LONGEST_CALL_ID: usize = 149;
+const LONGEST_CALLER: usize = 80;
+/// Addresses beyond this many are forgotten when they have not asked for a while.
+const KNOWN: usize = 10_000;
+
+pub fn router() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(announce))
+}
+
+/// Who may tell of calls, and who hears of them.
+pub struct Inbound {
+    reception: Reception,
+    secret: SecretString,
+    allowed: Vec<IpNet>,
+    limits: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl Inbound {
+    /// `None` without a secret: then there is no such endpoint.
+    pub fn new(reception: Reception, settings: &InboundSettings) -> Option<Inbound> {
+        Some(Inbound {
+            reception,
+            secret: settings.secret.clone()?,
+            allowed: settings.allowed_addresses.clone(),
+            limits: RateLimiter::keyed(Quota::per_minute(settings.per_minute)),
+        })
+    }
+
+    fn admit(&self, parts: &Parts) -> Result<IpAddr, Problem> {
+        let address = address(parts).map(|address| address.to_canonical());
+        let allowed = address.filter(|address| self.allowed.iter().any(|network| network.contains(address)));
+        let Some(address) = allowed else {
+            warn!(?address, "a call is told of from an address that may not");
+            return Err(Problem::forbidden("address_not_allowed", "not from this address"));
+        };
+        if self.limits.len() > KNOWN {
+            self.limits.retain_recent();
+        }
+        self.limits.check_key(&address).map_err(|until| {
+            let seconds = until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+            let detail = format!("too many requests: try again in {seconds} s");
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+            Problem { retry_after_s: Some(seconds), ..problem }
+        })?;
+        if !self.knows(parts) {
+            warn!(%address, "a call is told of with a wrong secret, or without one");
+            return Err(Problem::unauthorized("the secret of telephony.inbound is needed, in X-VCA-Secret"));
+        }
+        Ok(address)
+    }
+
+    /// In a time that does not depend on how much of the secret is right.
+    fn knows(&self, parts: &Parts) -> bool {
+        let header = parts.headers.get(SECRET).map(axum::http::HeaderValue::as_bytes);
+        let presented = header.or_else(|| bearer(parts).map(str::as_bytes)).unwrap_or_default();
+        presented.ct_eq(self.secret.expose_secret().as_bytes()).into()
+    }
+}
+
+/// A dialplan that may tell of calls. It is looked at before the body is.
+struct Dialplan(IpAddr);
+
+impl FromRequestParts<Desk> for Dialplan {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Dialplan, Problem> {
+        desk.inbound.as_ref().ok_or_else(Problem::not_found)?.admit(parts).map(Dialplan)
+    }
+}
+
+/// A call, as the dialplan knows it. Further fields are ignored.
+#[derive(Deserialize, ToSchema)]
+struct Announcement {
+    /// `CALLERID(num)`; empty or absent when withheld.
+    #[serde(default)]
+    #[schema(examples("+15551234567"))]
+    caller_number: Option<String>,
+    /// `EXTEN`: the called number in E.164, with or without its plus sign.
+    #[schema(examples("+15559876543"))]
+    called_number: String,
+    /// `UNIQUEID`. Telling of a call again changes nothing.
+    #[schema(examples("1706556789.123"))]
+    call_id: String,
+    /// `EPOCH`: seconds since 1970, as a text or a number.
+    #[schema(value_type = String, examples("1706556789"))]
+    timestamp: Epoch,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Epoch {
+    Number(i64),
+    Text(String),
+}
+
+impl Announcement {
+    fn read(self) -> Result<Incoming, Problem> {
+        let mut faults = Vec::new();
+        let mut fault = |field: &str, problem: &dyn fmt::Display| {
+            faults.push(FieldProblem { field: field.to_owned(), problem: problem.to_string() });
+        };
+        let caller = self.caller_number.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        if caller.as_ref().is_some_and(|text| !is_plain(text, LONGEST_CALLER)) {
+            fault(
+                "caller_number",
+                &format_args!("up to {LONGEST_CALLER} characters, without control characters"),
+            );
+        }
+        let called: Result<Did, _> = self.called_number.parse();
+        if let Err(error) = &called {
+            fault("called_number", error);
+        }
+        if self.call_id.is_empty() || !self.call_id.is_ascii() || !is_plain(&self.call_id, LONGEST_CALL_ID) {
+            fault("call_id", &format_args!("1 to {LONGEST_CALL_ID} printable ASCII characters"));
+        }
+        let at = self.timestamp.moment();
+        if at.is_none() {
+            fault("timestamp", &"seconds since 1970");
+        }
+        match (called, at) {
+            (Ok(called), Some(at)) if faults.is_empty() => {
+                Ok(Incoming { caller, called, channel: self.call_id, at })
+            }
+            _ => Err(Problem::fields(faults)),
+        }
+    }
+}
+
+impl Epoch {
+    fn moment(&self) -> Option<DateTime<Utc>> {
+        let seconds = match self {
+            Epoch::Number(seconds) => Some(*seconds),
+            Epoch::Text(text) => text.trim().parse().ok(),
+        };
+        DateTime::from_timestamp(seconds.filter(|seconds| *seconds >= 0)?, 0)
+    }
+}
+
+fn is_plain(text: &str, longest: usize) -> bool {
+    text.chars().count() <= longest && !text.chars().any(char::is_control)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Success,
+    /// The call will not be answered; the message says why.
+    Error,
+}
+
+/// What becomes of the call.
+#[derive(Debug, Serialize, ToSchema)]
+struct Receipt {
+    status: Status,
+    /// Absent for a call that will not be answered.
+    call_record_id: Option<CallId>,
+    tenant_id: Option<TenantId>,
+    message: String,
+}
+
+/// Tell of a call that is about to come in.
+///
+/// For the dialplan, before `Stasis()`. The call is put on record, and the channel with this UNIQUEID joins that
+/// record. A call whose channel does not come within a minute is closed as `failed`, `never_arrived`.
+///
+/// It takes the secret of `telephony.inbound` in `X-VCA-Secret`, or as a bearer token, and no API key; without a
+/// secret in the configuration it is not there (404).
+#[utoipa::path(post, path = "/internal/telephony/inbound", tag = "telephony", request_body = Announcement,
+    params(("X-VCA-Secret" = Option<String>, Header, description = "The shared secret.")),
+    responses((status = 200, body = Receipt, description = "The call is on record, or `error`: it will not be answered."),
+        (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 429, body = ProblemBody)))]
+async fn announce(
+    State(desk): State<Desk>,
+    Dialplan(address): Dialplan,
+    Body(announcement): Body<Announcement>,
+) -> Result<Json<Receipt>, Problem> {
+    let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
+    let incoming = announcement.read()?;
+    let (channel, called) = (incoming.channel.clone(), incoming.called.clone());
+    let receipt = match inbound.reception.announce(incoming, Utc::now()).await? {
+        Answer::Expected { call, tenant } => {
+            info!(%address, %channel, call_id = %call, tenant_id = %tenant, "a call is told of");
+            Receipt {
+                status: Status::Success,
+                call_record_id: Some(call),
+                tenant_id: Some(tenant),
+                message: "Call initiated successfully".into(),
+            }
+        }
+        Answer::Refused(refusal) => {
+            warn!(%address, %channel, called = %mask(called.digits()), %refusal, "a call is told of that will not be answered");
+            Receipt {
+                status: Status::Error,
+                call_record_id: None,
+                tenant_id: None,
+                message: refusal.to_string(),
+            }
+        }
+    };
+    Ok(Json(receipt))
+}

@@ -1,0 +1,259 @@
+//! Which channel belongs to which record, for calls that are told of over HTTP and come as a channel a moment later.
+//!
+//! Whoever is first, the announcement or the channel, names the record; the other joins it. Kept in memory, so that
+//! a call on its way in waits for nothing; filled from the database when the daemon starts. A call whose channel
+//! does not come within a minute is closed.
+//!
+//! A channel joins only a record of the number that it calls, so that no call ends up with another tenant's record.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{info, warn};
+
+use super::{Entry as Record, Ledger, Store, StoreError};
+use crate::tenancy::{Call, CallId, CallStatus, Did, EndedBy, TenantId};
+
+/// How long a channel may take from its announcement.
+const PATIENCE: TimeDelta = TimeDelta::seconds(60);
+/// How often it is looked for calls that never came, and how many rounds lie between two big cleanings.
+const ROUND: Duration = Duration::from_secs(5);
+const ROUNDS_TO_CLEANING: u32 = 720;
+/// How long the database remembers what was told, so that repeats are known as such.
+const REMEMBERED: TimeDelta = TimeDelta::days(1);
+/// The disposition of a call whose channel never came.
+pub const NEVER_ARRIVED: &str = "never_arrived";
+
+/// The daemon's memory of announcements. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Announcements(Arc<Mutex<Book>>);
+
+struct Book {
+    capacity: usize,
+    entries: HashMap<String, Entry>,
+}
+
+struct Entry {
+    call: CallId,
+    called: Did,
+    at: DateTime<Utc>,
+    /// Whose record waits for the channel; nobody's once the channel is there.
+    waits: Option<TenantId>,
+}
+
+/// A call that was told of and did not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Missing {
+    tenant: TenantId,
+    call: CallId,
+    channel: String,
+    called: Did,
+    at: DateTime<Utc>,
+}
+
+impl Announcements {
+    /// At most `capacity` are remembered at once; a call beyond that has a record of its own.
+    pub fn new(capacity: usize) -> Announcements {
+        Announcements(Arc::new(Mutex::new(Book { capacity, entries: HashMap::new() })))
+    }
+
+    /// A channel is told of: the id that its record has, here at least.
+    pub fn expect(&self, channel: &str, called: &Did, tenant: TenantId, now: DateTime<Utc>) -> CallId {
+        let mut book = self.book();
+        match book.entries.get(channel) {
+            Some(entry) if entry.called == *called => entry.call,
+            Some(_) => CallId::new(),
+            None => book.note(channel, called, Some(tenant), now),
+        }
+    }
+
+    /// A channel has come: the id of its call. One that comes again is another call.
+    pub fn arrive(&self, channel: &str, called: &str, now: DateTime<Utc>) -> CallId {
+        let Ok(called) = called.parse() else { return CallId::new() };
+        let mut book = self.book();
+        if let Some(entry) = book.entries.get_mut(channel) {
+            if entry.called != called {
+                return CallId::new();
+            }
+            if entry.waits.take().is_some() {
+                return entry.call;
+            }
+        }
+        book.note(channel, &called, None, now)
+    }
+
+    /// The database says which record it is: it may know more than memory does.
+    pub fn settle(&self, channel: &str, call: CallId) {
+        if let Some(entry) = self.book().entries.get_mut(channel).filter(|entry| entry.waits.is_some()) {
+            entry.call = call;
+        }
+    }
+
+    /// Nothing came of the announcement.
+    pub fn withdraw(&self, channel: &str) {
+        let mut book = self.book();
+        if book.entries.get(channel).is_some_and(|entry| entry.waits.is_some()) {
+            book.entries.remove(channel);
+        }
+    }
+
+    /// Remembers what an earlier daemon was told.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn refill(&self, store: &Store) -> Result<usize, StoreError> {
+        let capacity = self.book().capacity;
+        let outstanding = store.outstanding(capacity).await?;
+        let mut book = self.book();
+        for it in &outstanding {
+            let entry = Entry { call: it.call, called: it.called.clone(), at: it.at, waits: Some(it.tenant) };
+            book.entries.insert(it.channel.clone(), entry);
+        }
+        Ok(outstanding.len())
+    }
+
+    /// Closes, for ever, the records of calls that never come.
+    pub async fn watch(self, store: Store, ledger: Ledger) {
+        let mut rounds = tokio::time::interval(ROUND);
+        for round in 0_u32.. {
+            rounds.tick().await;
+            let now = Utc::now();
+            self.close_missing(&store, &ledger, now).await;
+            if round.is_multiple_of(ROUNDS_TO_CLEANING)
+                && let Err(error) = store.forget_announcements(now - REMEMBERED).await
+            {
+                warn!(%error, "old announcements cannot be forgotten yet");
+            }
+        }
+    }
+
+    /// Closes the records of calls that were told of a minute before `now` and have not come.
+    pub async fn close_missing(&self, store: &Store, ledger: &Ledger, now: DateTime<Utc>) {
+        let missing = self.book().overdue(now);
+        for it in missing {
+            match store.scope(it.tenant).call(it.call).await {
+                Ok(Some((call, _))) if call.status == CallStatus::Ringing => {
+                    info!(call_id = %it.call, tenant_id = %it.tenant, "a call that was told of never came");
+                    ledger.record(Record::Update(closed(call, now)));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "a call that never came cannot be closed yet");
+                    self.book().put_back(it);
+                }
+            }
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn closed(call: Call, now: DateTime<Utc>) -> Call {
+    Call {
+        status: CallStatus::Failed,
+        ended_by: Some(EndedBy::System),
+        disposition: Some(NEVER_ARRIVED.to_owned()),
+        ended_at: Some(now),
+        ..call
+    }
+}
+
+impl Book {
+    /// A new call, remembered if there is room.
+    fn note(&mut self, channel: &str, called: &Did, waits: Option<TenantId>, now: DateTime<Utc>) -> CallId {
+        let call = CallId::new();
+        let is_full =
+            |book: &Book| book.entries.len() >= book.capacity && !book.entries.contains_key(channel);
+        if is_full(self) {
+            self.entries.retain(|_, entry| entry.waits.is_some() || now - entry.at < PATIENCE);
+        }
+        if is_full(self) {
+            metrics::counter!("vca_announcements_dropped_total").increment(1);
+            return call;
+        }
+        self.entries.insert(channel.to_owned(), Entry { call, called: called.clone(), at: now, waits });
+        call
+    }
+
+    /// Takes out whatever is older than a minute; what still waits for its channel comes back.
+    fn overdue(&mut self, now: DateTime<Utc>) -> Vec<Missing> {
+        let old = self.entries.extract_if(|_, entry| now - entry.at >= PATIENCE);
+        let missing = old.filter_map(|(channel, entry)| {
+            let Entry { call, called, at, waits } = entry;
+            waits.map(|tenant| Missing { tenant, call, channel, called, at })
+        });
+        missing.collect()
+    }
+
+    fn put_back(&mut self, Missing { tenant, call, channel, called, at }: Missing) {
+        self.entries.entry(channel).or_insert(Entry { call, called, at, waits: Some(tenant) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn did(n: u8) -> Did {
+        format!("+4930555010{n}").parse().expect("a DID")
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn whoever_comes_first_names_the_record() {
+        let (book, tenant) = (Announcements::new(10), TenantId::new());
+        let told = book.expect("1.1", &did(1), tenant, at(0));
+        assert_eq!(book.expect("1.1", &did(1), tenant, at(1)), told, "told twice");
+        assert_eq!(book.arrive("1.1", "4930 5550101", at(2)), told, "written in another way");
+        let arrived = book.arrive("1.2", "+49305550101", at(0));
+        assert_eq!(book.expect("1.2", &did(1), tenant, at(1)), arrived, "told too late");
+        assert!(book.book().overdue(at(100)).is_empty(), "both have come");
+    }
+
+    #[test]
+    fn a_channel_joins_no_other_numbers_record() {
+        let (book, tenant) = (Announcements::new(10), TenantId::new());
+        let told = book.expect("1.1", &did(1), tenant, at(0));
+        assert_ne!(book.arrive("1.1", "+49305550102", at(1)), told);
+        assert_ne!(book.arrive("1.1", "s", at(1)), told);
+        assert_eq!(book.book().overdue(at(60)).len(), 1, "it is still missing");
+    }
+
+    #[test]
+    fn the_database_knows_better_until_the_channel_is_there() {
+        let (book, tenant, older) = (Announcements::new(10), TenantId::new(), CallId::new());
+        book.expect("1.1", &did(1), tenant, at(0));
+        book.settle("1.1", older);
+        assert_eq!(book.arrive("1.1", "+49305550101", at(1)), older);
+        book.settle("1.1", CallId::new());
+        book.withdraw("1.1");
+        assert_eq!(book.expect("1.1", &did(1), tenant, at(2)), older, "told again");
+        assert_ne!(book.arrive("1.1", "+49305550101", at(2)), older, "the channel comes again: another call");
+        book.expect("1.2", &did(1), tenant, at(0));
+        book.withdraw("1.2");
+        assert!(book.book().overdue(at(60)).is_empty());
+    }
+
+    #[test]
+    fn a_minute_is_waited_and_the_book_is_bounded() {
+        let (book, tenant) = (Announcements::new(2), TenantId::new());
+        let first = book.expect("1.1", &did(1), tenant, at(0));
+        book.arrive("1.2", "+49305550101", at(0));
+        let third = book.expect("1.3", &did(1), tenant, at(1));
+        assert_ne!(third, book.arrive("1.3", "+49305550101", at(1)), "the book is full");
+        assert!(book.book().overdue(at(59)).is_empty());
+        book.arrive("1.4", "+49305550101", at(61));
+        assert_eq!(book.book().entries.len(), 2, "what has come makes room");
+        let missing = book.book().overdue(at(60));
+        assert_eq!(missing.iter().map(|it| it.call).collect::<Vec<_>>(), [first]);
+        book.book().put_back(missing[0].clone());
+        assert_eq!(book.arrive("1.1", "+49305550101", at(62)), first);
+    }
+}

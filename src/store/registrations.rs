@@ -1,0 +1,103 @@
+//! How numbers stand with their providers.
+
+use uuid::Uuid;
+
+use super::audit::{Change, audit};
+use super::pool::{Everywhere, run, transact};
+use super::{Scope, Store, StoreError};
+use crate::tenancy::{Actor, Did, NumberId, ProviderState, Registration};
+
+/// The most characters of a provider's explanation that are kept.
+const LONGEST_DETAIL: usize = 1_000;
+
+const ONE: &str = "SELECT id, did, provider_type, provider_state, provider_detail, provider_reference, \
+    deleted_at IS NOT NULL AS is_deleted FROM phone_numbers WHERE tenant_id = $1 AND id = $2";
+
+impl Scope {
+    /// How a number stands with its provider, even after it was given up.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such number.
+    pub async fn registration(&self, id: NumberId) -> Result<Registration, StoreError> {
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
+            .bind(self.tenant.0)
+            .bind(id.0)
+            .fetch_one(connection))?;
+        row.try_into()
+    }
+
+    /// Records how a number stands with its provider. `action` is the word for the audit log.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such number.
+    pub async fn record_registration(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        id: NumberId,
+        state: ProviderState,
+        detail: &str,
+        reference: Option<&str>,
+    ) -> Result<Registration, StoreError> {
+        const SQL: &str = "UPDATE phone_numbers SET provider_state = $3, provider_detail = $4, \
+            provider_reference = $5 WHERE tenant_id = $1 AND id = $2";
+        let detail: String = detail.chars().filter(|c| *c != '\0').take(LONGEST_DETAIL).collect();
+        let row = transact!(*self, tx => {
+            let before =
+                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
+            sqlx::query(SQL)
+                .bind(self.tenant.0)
+                .bind(id.0)
+                .bind(state.word())
+                .bind(detail.as_str())
+                .bind(reference)
+                .execute(&mut *tx)
+                .await?;
+            let after =
+                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
+            let change = Change::new(actor, self.tenant, action, "phone_number", id);
+            audit!(tx, change.before(&before).after(&after));
+            after
+        });
+        row?.try_into()
+    }
+}
+
+impl Store {
+    /// The number that has this DID now, whosever it is.
+    pub async fn holder(&self, did: &Did) -> Result<Option<NumberId>, StoreError> {
+        const SQL: &str = "SELECT id FROM phone_numbers WHERE did = $1 AND deleted_at IS NULL";
+        let id = run!(Everywhere(self), connection => sqlx::query_scalar::<_, Uuid>(SQL)
+            .bind(did.digits())
+            .fetch_optional(connection))?;
+        Ok(id.map(NumberId))
+    }
+}
+
+#[derive(sqlx::FromRow, serde::Serialize)]
+struct Row {
+    #[serde(skip)]
+    id: Uuid,
+    did: String,
+    provider_type: String,
+    provider_state: String,
+    provider_detail: Option<String>,
+    provider_reference: Option<String>,
+    is_deleted: bool,
+}
+
+impl TryFrom<Row> for Registration {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Registration, StoreError> {
+        Ok(Registration {
+            phone_number_id: NumberId(row.id),
+            did: row.did.parse().map_err(|_| StoreError::corrupt("phone_numbers.did is no number"))?,
+            provider_type: row.provider_type,
+            provider_state: row.provider_state.parse().map_err(StoreError::corrupt)?,
+            provider_detail: row.provider_detail,
+            provider_reference: row.provider_reference,
+            is_deleted: row.is_deleted,
+        })
+    }
+}

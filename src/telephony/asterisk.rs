@@ -1,0 +1,53 @@
+//! `asterisk` and `generic`: our own dialplan routes the number already, so there is nothing to provision.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::{Line, Provisioned, TelephonyAdapter, TelephonyError};
+use crate::ari::answer::Application;
+use crate::ari::{Client, Request};
+use crate::tenancy::ProviderState;
+
+pub struct Asterisk {
+    client: Arc<Client>,
+    app: String,
+}
+
+impl Asterisk {
+    pub fn new(client: Arc<Client>, app: &str) -> Asterisk {
+        Asterisk { client, app: app.to_owned() }
+    }
+
+    /// Whatever the dialplan sends to our application arrives, if it is registered.
+    async fn check(&self) -> Result<Provisioned, TelephonyError> {
+        let app = &self.app;
+        match self.client.ask::<Application>(Request::application(app)).await {
+            Ok(_) => Ok(Provisioned::new(
+                ProviderState::Registered,
+                format!(
+                    "the dialplan routes it: Asterisk answers, and the Stasis application {app:?} is registered"
+                ),
+            )),
+            Err(error) if error.is_gone() => Err(TelephonyError::Unavailable {
+                provider: "Asterisk",
+                reason: format!(
+                    "it runs, but nobody has registered the Stasis application {app:?}: is `vca serve` up?"
+                ),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl TelephonyAdapter for Asterisk {
+    fn register_number<'a>(&'a self, _: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        self.check().boxed()
+    }
+
+    /// The dialplan sends every number to us, and a number that is nobody's is refused there.
+    fn unregister_number<'a>(&'a self, _: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        let done = "nothing to take away: calls to it are refused from now on";
+        async move { Ok(Provisioned::new(ProviderState::Unregistered, done)) }.boxed()
+    }
+}

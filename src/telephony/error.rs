@@ -1,0 +1,78 @@
+//! Why a provider did not do what it was asked, sorted by what somebody does about it.
+
+use super::PROVIDERS;
+use crate::ari::AriError;
+
+/// The texts are for the number's administrators: they hold no credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TelephonyError {
+    #[error("there is no provider {provider:?}; there are {}", PROVIDERS.join(", "))]
+    Unknown { provider: String },
+    #[error("{provider} is not configured: set {missing}")]
+    NotConfigured { provider: &'static str, missing: String },
+    /// The settings do not allow it, for a reason.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("{provider} does not have this number: buy it or port it to the account first")]
+    NotFound { provider: &'static str },
+    #[error("{provider} refuses our credentials: {reason}")]
+    Credentials { provider: &'static str, reason: String },
+    /// The number is there, and serves something else.
+    #[error("{provider} has this number in use elsewhere: {by}")]
+    InUse { provider: &'static str, by: String },
+    /// Worth another try.
+    #[error("{provider} cannot be asked now: {reason}")]
+    Unavailable { provider: &'static str, reason: String },
+    /// It understood, and will not.
+    #[error("{provider} refuses: {reason}")]
+    Refused { provider: &'static str, reason: String },
+    /// It said yes, but not in the words of its published API.
+    #[error("{provider} answers with something that cannot be understood: {reason}")]
+    Unreadable { provider: &'static str, reason: String },
+}
+
+impl TelephonyError {
+    /// May the same question have a better answer in a while?
+    pub fn is_passing(&self) -> bool {
+        matches!(self, TelephonyError::Unavailable { .. })
+    }
+
+    /// Says what is not there, where it is not the number: settings that name nothing.
+    pub(super) fn nothing_there(self, reason: &str) -> TelephonyError {
+        match self {
+            TelephonyError::NotFound { provider } => {
+                TelephonyError::Refused { provider, reason: reason.to_owned() }
+            }
+            other => other,
+        }
+    }
+
+    /// A word for the log and the metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            TelephonyError::Unknown { .. } => "unknown_provider",
+            TelephonyError::NotConfigured { .. } => "not_configured",
+            TelephonyError::Forbidden(_) => "forbidden",
+            TelephonyError::NotFound { .. } => "not_found",
+            TelephonyError::Credentials { .. } => "credentials_refused",
+            TelephonyError::InUse { .. } => "in_use",
+            TelephonyError::Unavailable { .. } => "unavailable",
+            TelephonyError::Refused { .. } => "refused",
+            TelephonyError::Unreadable { .. } => "unreadable",
+        }
+    }
+}
+
+impl From<AriError> for TelephonyError {
+    fn from(error: AriError) -> TelephonyError {
+        let (provider, reason) = ("Asterisk", error.to_string());
+        match error {
+            AriError::Status { code: 401 | 403, .. } => TelephonyError::Credentials { provider, reason },
+            AriError::Status { code: 400..=499, .. } => TelephonyError::Refused { provider, reason },
+            AriError::Decode(_) => TelephonyError::Unreadable { provider, reason },
+            AriError::Timeout(_) | AriError::Refused | AriError::Broken | AriError::Status { .. } => {
+                TelephonyError::Unavailable { provider, reason }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Hears of a call before its channel comes, and puts it on record.
+//!
+//! It judges what the called number alone decides; limits are judged when the channel is there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{Adapters, CallMetadata, EventKind, TelephonyError};
+use crate::store::{Announcements, NewAnnouncement, Store, StoreError};
+use crate::tenancy::{CallId, Did, Direction, Route, TenantId, TenantStatus};
+
+/// A call that is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// Absent when withheld.
+    pub caller: Option<String>,
+    pub called: Did,
+    /// Asterisk's UNIQUEID.
+    pub channel: String,
+    pub at: DateTime<Utc>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It has a record, which its channel joins.
+    Expected {
+        call: CallId,
+        tenant: TenantId,
+    },
+    Refused(Refusal),
+}
+
+/// Why a call will not be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownNumber,
+    NumberInactive,
+    TenantSuspended,
+    TenantDeleted,
+    /// The tenant has no default profile.
+    NoAgent,
+    /// The number's provider cannot be used, or says no.
+    Provider(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::UnknownNumber => "the called number is nobody's",
+            Refusal::NumberInactive => "the called number is not active",
+            Refusal::TenantSuspended => "the called number's tenant is suspended",
+            Refusal::TenantDeleted => "the called number's tenant was deleted",
+            Refusal::NoAgent => "the called number's tenant has no default profile",
+            Refusal::Provider(reason) => reason,
+        })
+    }
+}
+
+pub struct Reception {
+    store: Store,
+    adapters: Arc<Adapters>,
+    announcements: Announcements,
+}
+
+impl Reception {
+    pub fn new(store: Store, adapters: Arc<Adapters>, announcements: Announcements) -> Reception {
+        Reception { store, adapters, announcements }
+    }
+
+    /// Puts a call on record; one that is there already stays as it is.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn announce(&self, incoming: Incoming, now: DateTime<Utc>) -> Result<Answer, StoreError> {
+        let route = match admitted(self.store.route(&incoming.called).await?) {
+            Ok(route) => route,
+            Err(refusal) => return Ok(Answer::Refused(refusal)),
+        };
+        if let Err(refusal) = self.ask_provider(&route, &incoming).await {
+            return Ok(Answer::Refused(refusal));
+        }
+        let Incoming { caller, called, channel, .. } = incoming;
+        let tenant = route.tenant.id;
+        let call = self.announcements.expect(&channel, &called, tenant, now);
+        let number = route.number.id;
+        let new = NewAnnouncement { call, number, channel: channel.clone(), caller, called, at: now };
+        match self.store.scope(tenant).announce(&new).await {
+            Ok(call) => {
+                self.announcements.settle(&channel, call);
+                Ok(Answer::Expected { call, tenant })
+            }
+            Err(error) => {
+                self.announcements.withdraw(&channel);
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
+        let adapter = match self.adapters.find(&route.number.provider_type) {
+            Ok(adapter) => adapter,
+            Err(TelephonyError::Forbidden(reason)) => return Err(Refusal::Provider(reason.to_owned())),
+            // Its API is not ours to use; that its calls come to us is somebody else's doing.
+            Err(_) => return Ok(()),
+        };
+        let call = CallMetadata {
+            tenant_id: route.tenant.id,
+            phone_number_id: route.number.id,
+            caller_number: incoming.caller.clone(),
+            called_number: incoming.called.clone(),
+            direction: Direction::Inbound,
+            timestamp: incoming.at,
+            call_id: Some(incoming.channel.clone()),
+        };
+        let event = adapter.on_inbound_call(call).await;
+        match event.event_type {
+            EventKind::Initiated | EventKind::Ringing | EventKind::Answered => Ok(()),
+            EventKind::Ended | EventKind::Failed => {
+                let reason = event.message().unwrap_or("the called number's provider refuses the call");
+                Err(Refusal::Provider(reason.to_owned()))
+            }
+        }
+    }
+}
+
+/// Strict: the called number decides the tenant, and there is no fallback.
+fn admitted(route: Option<Route>) -> Result<Route, Refusal> {
+    let route = route.ok_or(Refusal::UnknownNumber)?;
+    match route.tenant.status {
+        TenantStatus::Active => {}
+        TenantStatus::Suspended => return Err(Refusal::TenantSuspended),
+        TenantStatus::Deleted => return Err(Refusal::TenantDeleted),
+    }
+    match (route.number.is_active, &route.profile) {
+        (false, _) => Err(Refusal::NumberInactive),
+        (true, None) => Err(Refusal::NoAgent),
+        (true, Some(_)) => Ok(route),
+    }
+}

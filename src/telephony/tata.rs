@@ -1,0 +1,70 @@
+//! `tata`: Tata's SIP trunks have no public API for provisioning. So Asterisk is asked how the trunk is, and a person
+//! is told what is left to do.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::{Line, Provisioned, TelephonyAdapter, TelephonyError};
+use crate::ari::answer::Endpoint;
+use crate::ari::{AriError, Client, Request};
+use crate::tenancy::ProviderState;
+
+pub struct Tata {
+    client: Arc<Client>,
+    endpoint: String,
+}
+
+impl Tata {
+    pub fn new(client: Arc<Client>, endpoint: &str) -> Tata {
+        Tata { client, endpoint: endpoint.to_owned() }
+    }
+
+    /// What Asterisk says of the trunk, and what follows from it.
+    async fn trunk(&self) -> Result<String, TelephonyError> {
+        let name = &self.endpoint;
+        let asked = self.client.ask::<Endpoint>(Request::endpoint("PJSIP", name)).await;
+        match asked.map(|endpoint| endpoint.state.unwrap_or_default()).as_deref() {
+            Ok("online") => Ok(format!("The trunk {name} is up. ")),
+            Ok("offline") => Ok(format!(
+                "The trunk {name} does not answer: see `pjsip show contacts` in Asterisk, the contact and the \
+                 address in pjsip.conf, and the firewall. "
+            )),
+            Ok(_) => Ok(format!(
+                "Asterisk has the trunk {name} and does not know whether it is up: set qualify_frequency of its AOR \
+                 to find out. "
+            )),
+            Err(error @ AriError::Status { code: 404, .. }) => {
+                tracing::warn!(endpoint = %name, %error, "no such trunk");
+                Ok(format!(
+                    "Asterisk has no endpoint {name}: install asterisk/pjsip.conf with its placeholders filled, and \
+                     reload res_pjsip. "
+                ))
+            }
+            Err(error) => Err(error.clone().into()),
+        }
+    }
+}
+
+impl TelephonyAdapter for Tata {
+    fn register_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        async move {
+            let trunk = self.trunk().await?;
+            let (did, name) = (&line.did, &self.endpoint);
+            let detail = format!(
+                "{trunk}Left to do by hand: have Tata route {did} to the SIP trunk that Asterisk knows as {name}, sent \
+                 in E.164; then call {did} once, and look at `vca call list`."
+            );
+            Ok(Provisioned::new(ProviderState::Manual, detail))
+        }
+        .boxed()
+    }
+
+    fn unregister_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        let did = &line.did;
+        let detail = format!(
+            "Calls to {did} are refused from now on. Left to do by hand: have Tata take {did} off the SIP trunk."
+        );
+        async move { Ok(Provisioned::new(ProviderState::Manual, detail)) }.boxed()
+    }
+}

@@ -1,0 +1,256 @@
+//! Twilio's and Telnyx's published APIs, as far as numbers go, and the little of ARI that adapters ask: on loopback,
+//! and with faults as they are ordered.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, patch, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use vca::telephony::Settings;
+
+pub const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "twilio-token-5f2a";
+pub const TRUNK: &str = "TK0123456789abcdef0123456789abcdef";
+pub const KEY: &str = "KEY-telnyx-77aa";
+pub const CONNECTION: &str = "1293384261075731499";
+
+/// What happens to a request in the place of an answer.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    Status(u16),
+    /// 429 with this `Retry-After`.
+    Busy(&'static str),
+    Stall,
+    /// 200, and a body that is not JSON.
+    Garbage,
+    /// 200, and JSON that the API does not promise.
+    Odd,
+}
+
+/// A number and where its calls go.
+#[derive(Debug, Clone)]
+pub struct Number {
+    pub id: &'static str,
+    pub number: String,
+    /// A trunk or a connection.
+    pub to: Option<String>,
+    /// Twilio's other way to use a number.
+    pub application: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct Book {
+    pub twilio: Vec<Number>,
+    pub telnyx: Vec<Number>,
+    pub faults: VecDeque<Fault>,
+    /// Method and path of each request so far.
+    pub requests: Vec<String>,
+    /// Is our Stasis application registered?
+    pub application: bool,
+    /// The state of the endpoint `tata-trunk`; there is none without.
+    pub trunk: Option<&'static str>,
+}
+
+#[derive(Clone)]
+pub struct Carrier {
+    pub url: String,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Carrier {
+    pub async fn open() -> Carrier {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound port"));
+        let carrier = Carrier { url, book: Arc::default() };
+        let router = Router::new()
+            .route("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", get(twilio_numbers))
+            .route("/v1/Trunks/{trunk}/PhoneNumbers", post(twilio_joins))
+            .route("/v1/Trunks/{trunk}/PhoneNumbers/{sid}", delete(twilio_leaves))
+            .route("/v2/phone_numbers", get(telnyx_numbers))
+            .route("/v2/phone_numbers/{id}", patch(telnyx_assigns))
+            .route("/ari/applications/vca", get(application))
+            .route("/ari/endpoints/PJSIP/tata-trunk", get(trunk))
+            .layer(from_fn_with_state(carrier.clone(), attend))
+            .with_state(carrier.clone());
+        tokio::spawn(axum::serve(listener, router).into_future());
+        carrier
+    }
+
+    /// Settings that lead here, and are impatient.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings { fake: true, ..Settings::default() };
+        let requests = &mut settings.requests;
+        (requests.timeout_ms, requests.budget_ms) = (300, 4_000);
+        (requests.backoff_ms, requests.max_wait_ms) = (2, 1_500);
+        settings.twilio.account_sid = ACCOUNT.into();
+        settings.twilio.auth_token = Some(TOKEN.into());
+        settings.twilio.trunk_sid = TRUNK.into();
+        settings.twilio.base_url = self.url.clone();
+        settings.twilio.trunking_url = format!("{}/", self.url);
+        settings.telnyx.api_key = Some(KEY.into());
+        settings.telnyx.connection_id = CONNECTION.into();
+        settings.telnyx.base_url = format!("{}/v2", self.url);
+        settings
+    }
+
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The requests since this was last asked.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.book().requests)
+    }
+}
+
+/// Notes the request, and serves a fault if one is due.
+async fn attend(State(carrier): State<Carrier>, request: Request, next: Next) -> Response {
+    let fault = {
+        let mut book = carrier.book();
+        book.requests.push(format!("{} {}", request.method(), request.uri().path()));
+        book.faults.pop_front()
+    };
+    match fault {
+        None => next.run(request).await,
+        Some(Fault::Status(code)) => {
+            let words = json!({ "code": 20_500, "message": format!("Told {TOKEN} and {KEY} to go away") });
+            (StatusCode::from_u16(code).expect("a status"), Json(words)).into_response()
+        }
+        Some(Fault::Busy(after)) => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", after)]).into_response(),
+        Some(Fault::Stall) => std::future::pending().await,
+        Some(Fault::Garbage) => "<html>".into_response(),
+        Some(Fault::Odd) => Json(json!({ "data": 7, "incoming_phone_numbers": {} })).into_response(),
+    }
+}
+
+/// What the vendors say when they will not.
+type Refusal = (StatusCode, Json<Value>);
+
+fn authorized(headers: &HeaderMap) -> Result<(), Refusal> {
+    use base64::Engine;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
+    let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if given == format!("Basic {basic}") || given == format!("Bearer {KEY}") {
+        return Ok(());
+    }
+    let body = json!({ "code": 20_003, "message": "Authenticate", "status": 401 });
+    Err((StatusCode::UNAUTHORIZED, Json(body)))
+}
+
+fn missing() -> Refusal {
+    let body = json!({ "code": 20_404, "message": "The requested resource was not found", "status": 404 });
+    (StatusCode::NOT_FOUND, Json(body))
+}
+
+type Asked = Query<std::collections::BTreeMap<String, String>>;
+
+/// The filter takes parts of numbers, too.
+async fn twilio_numbers(
+    State(carrier): State<Carrier>,
+    Path(account): Path<String>,
+    Query(query): Asked,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    authorized(&headers)?;
+    if account != ACCOUNT {
+        return Err(missing());
+    }
+    let wanted = query.get("PhoneNumber").cloned().unwrap_or_default();
+    let listed =
+        carrier.book().twilio.iter().filter(|it| it.number.contains(&wanted)).map(twilio).collect::<Vec<_>>();
+    Ok(Json(json!({ "incoming_phone_numbers": listed, "page": 0, "page_size": 50, "next_page_uri": null })))
+}
+
+fn twilio(number: &Number) -> Value {
+    json!({
+        "sid": number.id, "account_sid": ACCOUNT, "phone_number": number.number,
+        "trunk_sid": number.to, "voice_application_sid": number.application.clone().unwrap_or_default(),
+    })
+}
+
+async fn twilio_joins(
+    State(carrier): State<Carrier>,
+    Path(trunk): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Refusal, Refusal> {
+    authorized(&headers)?;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let sid = body.strip_prefix("PhoneNumberSid=").unwrap_or_default();
+    let mut book = carrier.book();
+    let number = book.twilio.iter_mut().find(|it| it.id == sid && trunk == TRUNK).ok_or_else(missing)?;
+    number.to = Some(trunk);
+    Ok((StatusCode::CREATED, Json(twilio(number))))
+}
+
+async fn twilio_leaves(
+    State(carrier): State<Carrier>,
+    Path((trunk, sid)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    authorized(&headers)?;
+    let mut book = carrier.book();
+    let member = |it: &&mut Number| it.id == sid && it.to.as_deref() == Some(&*trunk);
+    book.twilio.iter_mut().find(member).ok_or_else(missing)?.to = None;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// "Requires at least three digits. Non-numerical characters will result in no values being returned."
+async fn telnyx_numbers(
+    State(carrier): State<Carrier>,
+    Query(query): Asked,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    authorized(&headers)?;
+    let wanted = query.get("filter[phone_number]").cloned().unwrap_or_default();
+    let fits = |it: &&Number| wanted.bytes().all(|b| b.is_ascii_digit()) && it.number.contains(&wanted);
+    let listed = carrier.book().telnyx.iter().filter(fits).map(telnyx).collect::<Vec<_>>();
+    Ok(Json(json!({ "data": listed, "meta": { "page_number": 1, "total_pages": 1 } })))
+}
+
+fn telnyx(number: &Number) -> Value {
+    json!({
+        "id": number.id, "record_type": "phone_number", "phone_number": number.number, "status": "active",
+        "connection_id": number.to.clone().unwrap_or_default(),
+    })
+}
+
+async fn telnyx_assigns(
+    State(carrier): State<Carrier>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, Refusal> {
+    authorized(request.headers())?;
+    assert_eq!(request.method(), Method::PATCH);
+    let body = to_bytes(request.into_body(), 10_000).await.expect("a body");
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let to = body["connection_id"].as_str().expect("a connection").to_owned();
+    let mut book = carrier.book();
+    let number = book.telnyx.iter_mut().find(|it| it.id == id).ok_or_else(missing)?;
+    number.to = Some(to).filter(|to| !to.is_empty());
+    Ok(Json(json!({ "data": telnyx(number) })))
+}
+
+async fn application(State(carrier): State<Carrier>) -> Response {
+    match carrier.book().application {
+        true => Json(json!({ "name": "vca", "channel_ids": [], "bridge_ids": [] })).into_response(),
+        false => (StatusCode::NOT_FOUND, Json(json!({ "message": "Application not found" }))).into_response(),
+    }
+}
+
+async fn trunk(State(carrier): State<Carrier>) -> Response {
+    match carrier.book().trunk {
+        Some(state) => {
+            let name = "tata-trunk";
+            Json(json!({ "technology": "PJSIP", "resource": name, "state": state, "channel_ids": [] }))
+                .into_response()
+        }
+        None => (StatusCode::NOT_FOUND, Json(json!({ "message": "Endpoint not found" }))).into_response(),
+    }
+}

@@ -1,0 +1,255 @@
+//! Numbers and their providers: what the record says when all goes well, and when it does not.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use vca::store::{AuditFilter, NewNumber, Scope, Window};
+use vca::telephony::Settings;
+use vca::tenancy::{Actor, NumberId, ProviderState, Role, TenantId};
+
+use super::bureau::{Bureau, Client};
+use super::carrier::{CONNECTION, Carrier, Fault, KEY, Number, TOKEN, TRUNK};
+use super::on_both;
+
+on_both!(
+    a_twilio_number_joins_the_trunk_and_leaves_it,
+    a_telnyx_number_is_assigned_and_let_go,
+    asterisk_is_asked_where_it_routes_by_itself,
+    every_failure_is_told_apart_and_can_be_retried,
+    what_was_left_pending_is_picked_up,
+    a_number_with_a_new_owner_is_left_alone,
+    each_step_is_in_the_audit_log,
+    viewers_and_strangers_change_nothing,
+);
+
+const DID: &str = "+493055501234";
+
+/// A tenant's number with a provider, and whoever may ask for it.
+struct Desk {
+    carrier: Carrier,
+    bureau: Bureau,
+    scope: Scope,
+    number: NumberId,
+    path: String,
+    admin: Client,
+}
+
+async fn desk(bureau: &Bureau, provider: &str) -> Desk {
+    let carrier = Carrier::open().await;
+    let bureau = bureau.with_telephony(&carrier.settings(), &carrier.url).await;
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let scope = bureau.store.scope(TenantId(tenant));
+    let new = NewNumber { did: DID.parse().expect("a DID"), provider_type: provider.into() };
+    let number = scope.create_number(&Actor::system(), new).await.expect("a number").id;
+    let path = format!("/api/tenants/{tenant}/phone-numbers/{number}");
+    Desk { carrier, bureau, scope, number, path, admin }
+}
+
+impl Desk {
+    async fn register(&self) -> Value {
+        let answer = self.admin.post(&format!("{}/register", self.path), json!({})).await.expect(200);
+        let kept = self.admin.get(&format!("{}/registration", self.path)).await.expect(200);
+        assert_eq!(answer, kept);
+        answer
+    }
+
+    async fn unregister(&self) -> vca::tenancy::Registration {
+        let registrar = &self.bureau.registrar;
+        registrar.unregister(&self.scope, &Actor::system(), self.number).await.expect("a database")
+    }
+}
+
+fn number(id: &'static str, number: &str, to: Option<&str>) -> Number {
+    Number { id, number: number.into(), to: to.map(str::to_owned), application: None }
+}
+
+async fn a_twilio_number_joins_the_trunk_and_leaves_it(bureau: Bureau) {
+    let desk = desk(&bureau, "twilio").await;
+    desk.carrier.book().twilio = vec![number("PN1", "+4930555012345", None), number("PN2", DID, None)];
+    let answer = desk.register().await;
+    assert_eq!(
+        (&answer["provider_state"], &answer["provider_reference"]),
+        (&json!("registered"), &json!("PN2"))
+    );
+    assert_eq!(desk.carrier.book().twilio[1].to.as_deref(), Some(TRUNK));
+    assert_eq!(desk.carrier.book().twilio[0].to, None, "a longer number is another one");
+    desk.carrier.requests();
+    assert_eq!(desk.register().await, answer, "asked twice");
+    assert_eq!(desk.carrier.requests().len(), 1, "only looked up");
+    let gone = desk.unregister().await;
+    assert_eq!((gone.provider_state, gone.provider_reference), (ProviderState::Unregistered, None));
+    assert_eq!(desk.carrier.book().twilio[1].to, None);
+    assert_eq!(desk.unregister().await.provider_state, ProviderState::Unregistered, "asked twice");
+    desk.carrier.book().twilio.clear();
+    assert_eq!(desk.unregister().await.provider_state, ProviderState::Unregistered, "released at Twilio");
+}
+
+async fn a_telnyx_number_is_assigned_and_let_go(bureau: Bureau) {
+    let desk = desk(&bureau, "telnyx").await;
+    desk.carrier.book().telnyx = vec![number("1", "+4930555012345", None), number("2", DID, None)];
+    let answer = desk.register().await;
+    assert_eq!(
+        (&answer["provider_state"], &answer["provider_reference"]),
+        (&json!("registered"), &json!("2"))
+    );
+    assert_eq!(desk.carrier.book().telnyx[1].to.as_deref(), Some(CONNECTION));
+    desk.carrier.requests();
+    assert_eq!(desk.register().await, answer, "asked twice");
+    assert_eq!(desk.carrier.requests().len(), 1, "only looked up");
+    assert_eq!(desk.unregister().await.provider_state, ProviderState::Unregistered);
+    assert_eq!(desk.carrier.book().telnyx[1].to, None);
+    desk.carrier.book().telnyx[1].to = Some("another".into());
+    assert_eq!(desk.unregister().await.provider_state, ProviderState::Unregistered);
+    assert_eq!(desk.carrier.book().telnyx[1].to.as_deref(), Some("another"), "another's use is left alone");
+}
+
+async fn asterisk_is_asked_where_it_routes_by_itself(bureau: Bureau) {
+    let generic = desk(&bureau, "generic").await;
+    let answer = generic.register().await;
+    assert_eq!(answer["provider_state"], "failed", "no application: {answer:#}");
+    assert!(answer["provider_detail"].as_str().is_some_and(|text| text.contains("vca serve")), "{answer:#}");
+    generic.carrier.book().application = true;
+    assert_eq!(generic.register().await["provider_state"], "registered");
+    let away = bureau.with_telephony(&Settings::default(), "http://127.0.0.1:9").await;
+    let lost =
+        away.registrar.register(&generic.scope, &Actor::system(), generic.number).await.expect("a database");
+    assert_eq!(lost.provider_state, ProviderState::Failed, "nobody answers: {lost:?}");
+    generic.scope.set_number_active(&Actor::system(), generic.number, false).await.expect("a number");
+    give_up(&bureau, &generic).await;
+
+    let tata = desk(&bureau, "tata").await;
+    for (trunk, word) in [
+        (None, "has no endpoint tata-trunk"),
+        (Some("online"), "is up"),
+        (Some("offline"), "does not answer"),
+        (Some("unknown"), "does not know"),
+    ] {
+        tata.carrier.book().trunk = trunk;
+        let answer = tata.register().await;
+        let detail = answer["provider_detail"].as_str().expect("a detail");
+        assert_eq!(answer["provider_state"], "manual", "{answer:#}");
+        assert!(detail.contains(word) && detail.contains(DID) && detail.contains("by hand"), "{detail}");
+    }
+}
+
+async fn every_failure_is_told_apart_and_can_be_retried(bureau: Bureau) {
+    let desk = desk(&bureau, "twilio").await;
+    let detail = |answer: &Value| answer["provider_detail"].as_str().unwrap_or_default().to_owned();
+    let failed = |answer: &Value, word: &str| {
+        assert_eq!(answer["provider_state"], "failed", "{answer:#}");
+        let told = detail(answer);
+        assert!(told.contains(word), "{word:?} is not in {told:?}");
+        assert!(!told.contains(TOKEN), "{told:?} holds the secret");
+    };
+    failed(&desk.register().await, "does not have this number");
+    desk.carrier.book().twilio = vec![number("PN2", DID, Some("TKother"))];
+    failed(&desk.register().await, "TKother");
+    desk.carrier.book().twilio[0] = Number { application: Some("AP1".into()), ..number("PN2", DID, None) };
+    failed(&desk.register().await, "AP1");
+    desk.carrier.book().twilio[0] = number("PN2", DID, None);
+    let three = |fault: Fault| vec![fault.clone(), fault.clone(), fault];
+    for (faults, word, asked) in [
+        (vec![Fault::Status(401)], "refuses our credentials", 1),
+        (vec![Fault::Status(403)], "refuses our credentials", 1),
+        (vec![Fault::Status(404)], "no such account", 1),
+        (vec![Fault::Status(400)], "refuses: HTTP 400", 1),
+        (three(Fault::Status(500)), "cannot be asked now", 3),
+        (three(Fault::Stall), "no answer within", 3),
+        (vec![Fault::Busy("3600")], "cannot be asked now", 1),
+        (vec![Fault::Garbage], "cannot be understood", 1),
+        (vec![Fault::Odd], "cannot be understood", 1),
+    ] {
+        desk.carrier.requests();
+        desk.carrier.book().faults = faults.clone().into();
+        failed(&desk.register().await, word);
+        assert_eq!(desk.carrier.requests().len(), asked, "{faults:?}");
+    }
+    // Two failures are overcome, and what the provider asks for is given.
+    desk.carrier.book().faults = [Fault::Busy("1"), Fault::Status(503)].into();
+    let began = Instant::now();
+    assert_eq!(desk.register().await["provider_state"], "registered");
+    assert!(began.elapsed() >= Duration::from_secs(1), "Retry-After was not honoured");
+    let unknown = bureau.with_telephony(&Settings::default(), "http://127.0.0.1:9").await;
+    let answer =
+        unknown.registrar.register(&desk.scope, &Actor::system(), desk.number).await.expect("a database");
+    let told = answer.provider_detail.expect("a detail");
+    assert!(told.contains("TWILIO_AUTH_TOKEN") && told.contains("telephony.twilio.trunk_sid"), "{told}");
+    assert_eq!(answer.provider_reference.as_deref(), Some("PN2"), "what was known stays known");
+}
+
+async fn what_was_left_pending_is_picked_up(bureau: Bureau) {
+    let desk = desk(&bureau, "fake").await;
+    // As a daemon leaves it that is killed while it waits for the provider.
+    let (actor, state) = (Actor::system(), ProviderState::Pending);
+    desk.scope.record_registration(&actor, "register", desk.number, state, "", None).await.expect("a number");
+    let path = format!("{}/registration", desk.path);
+    assert_eq!(desk.admin.get(&path).await.expect(200)["provider_state"], "pending");
+    let asked = tokio::join!(desk.register(), desk.register());
+    assert_eq!(
+        (&asked.0["provider_state"], &asked.1["provider_state"]),
+        (&json!("registered"), &json!("registered"))
+    );
+}
+
+async fn a_number_with_a_new_owner_is_left_alone(bureau: Bureau) {
+    let old = desk(&bureau, "twilio").await;
+    old.carrier.book().twilio = vec![number("PN2", DID, None)];
+    old.register().await;
+    give_up(&bureau, &old).await;
+    assert_eq!(old.admin.post(&format!("{}/register", old.path), json!({})).await.problem(404), "not_found");
+    let (other, _) = bureau.tenant("Florist").await;
+    let scope = bureau.store.scope(TenantId(other));
+    let new = NewNumber { did: DID.parse().expect("a DID"), provider_type: "twilio".into() };
+    scope.create_number(&Actor::system(), new).await.expect("the DID is free again");
+    let answer = old.unregister().await;
+    assert_eq!(answer.provider_state, ProviderState::Unregistered);
+    assert_eq!(old.carrier.book().twilio[0].to.as_deref(), Some(TRUNK), "the new owner keeps their calls");
+}
+
+/// The tenant gives a number up.
+async fn give_up(bureau: &Bureau, desk: &Desk) {
+    let (id, now) = (desk.number.0, chrono::Utc::now().to_rfc3339());
+    if bureau.url.starts_with("sqlite:") {
+        let sql = format!("UPDATE phone_numbers SET deleted_at = '{now}' WHERE id = x'{}'", id.simple());
+        let mut connection = SqliteConnection::connect(&bureau.url).await.expect("the database");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("an update");
+    } else {
+        let sql = format!(
+            "BEGIN; SET LOCAL vca.reach = 'all'; UPDATE phone_numbers SET deleted_at = now() WHERE id = '{id}'; COMMIT"
+        );
+        let mut connection = PgConnection::connect(&bureau.url).await.expect("the database");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("an update");
+    }
+}
+
+async fn each_step_is_in_the_audit_log(bureau: Bureau) {
+    let desk = desk(&bureau, "telnyx").await;
+    desk.carrier.book().faults = [Fault::Status(401)].into();
+    desk.register().await;
+    let filter = AuditFilter { action: Some("register".into()), ..AuditFilter::default() };
+    let page = desk.scope.audit(&filter, Window { after: None, limit: 10 }).await.expect("the log");
+    let states: Vec<_> = page
+        .items
+        .iter()
+        .map(|entry| entry.after.clone().unwrap_or_default()["provider_state"].clone())
+        .collect();
+    assert_eq!(states, ["failed", "pending"], "newest first");
+    assert!(page.items.iter().all(|entry| entry.actor.starts_with("key ")), "{:?}", page.items);
+    let text = serde_json::to_string(&page.items).expect("JSON");
+    assert!(!text.contains(KEY) && text.contains("[secret]"), "{text}");
+}
+
+async fn viewers_and_strangers_change_nothing(bureau: Bureau) {
+    let desk = desk(&bureau, "fake").await;
+    let viewer = desk.bureau.client_of(desk.scope.tenant_id().0, Role::TenantViewer).await;
+    assert_eq!(
+        viewer.post(&format!("{}/register", desk.path), json!({})).await.problem(403),
+        "read_only_key"
+    );
+    viewer.get(&format!("{}/registration", desk.path)).await.expect(200);
+    let (other, stranger) = desk.bureau.tenant("Stranger").await;
+    let elsewhere = format!("/api/tenants/{other}/phone-numbers/{}", desk.number);
+    assert_eq!(stranger.post(&format!("{elsewhere}/register"), json!({})).await.problem(404), "not_found");
+    assert_eq!(stranger.get(&format!("{elsewhere}/registration")).await.problem(404), "not_found");
+}
