@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use vca::store::{CallFilter, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window};
-use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, TenantId, TenantStatus};
+use vca::store::{
+    CallFilter, NewKey, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window,
+};
+use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, Role, TenantId, TenantStatus};
 
 /// The database of a daemon, open beside it.
 pub struct Office {
@@ -55,6 +57,13 @@ impl Office {
             }
             tenant
         })
+    }
+
+    /// The secret of a new operator's key.
+    pub fn operator_key(&self) -> String {
+        let new = NewKey { name: "test".into(), role: Role::Operator, expires_at: None };
+        let minted = self.runtime.block_on(self.store.create_operator_key(&Actor::system(), new));
+        minted.expect("a key").secret.expose_secret().to_owned()
     }
 
     pub fn set_status(&self, tenant: TenantId, status: TenantStatus) {
