@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vca::sim::conversation::percentile;
 use vca::sim::{Codec, Step};
 use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
@@ -178,6 +178,37 @@ fn a_caller_may_leave_at_any_moment() {
         let (call, _) = house.last_call(house.main);
         assert_eq!(call.disposition.as_deref(), Some("caller_hung_up"), "{moment}");
     }
+}
+
+/// Over the daemon's HTTP port, by the commands that ask it.
+#[test]
+fn a_live_call_is_listed_watched_and_hung_up() {
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let vca = house.vca.clone().with("VCA_API_KEY", &house.office.operator_key());
+    let mut call = house.answered(MAIN, vec![listen(), question(), listen()]);
+    let live = vca.cli_json(&["call", "live"]).expect("calls under way");
+    let id = live[0]["id"].as_str().unwrap_or_else(|| panic!("no call in {live}")).to_owned();
+    let watch = {
+        let (vca, id) = (vca.clone(), id.clone());
+        std::thread::spawn(move || vca.cli(&["call", "watch", &id, "--json"]))
+    };
+    house.turns(&mut call, house.main, 2);
+    vca.cli(&["call", "hang-up", &id]).expect("it is under way");
+    let report = call.finish();
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
+    let told = watch.join().expect("no panic").expect("the call's events");
+    let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let kinds: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!((kinds[0], kinds[1]), ("ringing", "answered"), "{told}");
+    let heard = events
+        .iter()
+        .any(|event| event["type"] == "caller_turn" && event["text"] == "what are your opening hours");
+    assert!(heard && kinds.contains(&"agent_turn"), "{told}");
+    let end = &events.last().expect("an end")["call"];
+    assert_eq!((&end["disposition"], &end["ended_by"]), (&json!("requested"), &json!("system")), "{told}");
+    let gone = vca.cli(&["call", "hang-up", &id]).expect_err("it is over");
+    assert!(gone.contains("not under way"), "{gone}");
+    house.comes_to_rest();
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::{Desk, LimitSettings, Limits};
 use super::*;
 use crate::store::Store;
+use crate::telephony::{Adapters, Registrar};
 use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
 use crate::webhooks::Guard;
 
@@ -53,7 +54,12 @@ async fn desk() -> Desk {
         ..crate::store::Settings::default()
     };
     let store = Store::open(&settings).await.unwrap();
+    let asterisk = Arc::new(crate::ari::Client::new(&crate::ari::Settings::default()).unwrap());
+    let telephony = crate::telephony::Settings::default();
+    let adapters = Arc::new(Adapters::new(&telephony, asterisk, "vca", false));
     Desk {
+        registrar: Arc::new(Registrar::new(store.clone(), adapters)),
+        inbound: None,
         store,
         limits: Arc::new(Limits::new(&LimitSettings::default())),
         billing: Arc::default(),

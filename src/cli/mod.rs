@@ -162,7 +162,10 @@ impl Cli {
             Command::Man { folder } => manual::pages(folder.as_deref(), output),
             Command::Key(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Audit(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Number(command) => {}
+            Command::Number(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
+            }
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

@@ -298,6 +298,58 @@ async fn a_call_is_shown_with_its_transcript() {
     let list = desk.text(&["call", "list", "--limit", "1"]).await;
     assert!(list.contains("+15550123  +15550100  completed  completed  caller    1:15"), "{list}");
     assert_eq!(desk.json(&["call", "list", "--before", &id]).await, serde_json::json!([]));
+
+    for (filter, expected) in [
+        (["--status", "completed"], 1),
+        (["--status", "failed"], 0),
+        (["--caller", "15550123"], 1),
+        (["--number", "+15550100"], 1),
+        (["--min-duration", "76"], 0),
+        (["--to", "2020-01-01T00:00:00Z"], 0),
+    ] {
+        let found = desk.json(&[&["call", "list"], &filter[..]].concat()).await;
+        assert_eq!(found.as_array().map(Vec::len), Some(expected), "{filter:?}");
+    }
+    assert_eq!(desk.code(&["call", "list", "--number", "+15550999"]).await, 66);
+    let words = desk.text(&["call", "transcript", &id]).await;
+    assert!(words.contains("Caller: are you [2J open\nAgent:  We are [interrupted]"), "{words}");
+    desk.text(&["call", "feedback", "add", &id, "--rating", "4", "--comment", "quick"]).await;
+    assert_eq!(desk.json(&["call", "feedback", "list", "--call", &id]).await[0]["source"], "review");
+    let feedback = desk.text(&["call", "feedback", "list", "--tenant", "Acme"]).await;
+    assert!(feedback.contains("4       review  quick"), "{feedback}");
+    assert_eq!(
+        desk.code(&["call", "feedback", "add", &CallId::new().to_string(), "--rating", "4"]).await,
+        66
+    );
+
+    let to = (started_at + TimeDelta::hours(1)).to_rfc3339();
+    let report = desk.text(&["analytics", "--tenant", "Acme", "--to", &to, "--timezone", "Asia/Tokyo"]).await;
+    for part in [
+        "1: 1 answered, 0 refused, 0 failed",
+        "p50, p95       75 s, 75 s",
+        "Calls by hour (Asia/Tokyo)",
+        "####",
+    ] {
+        assert!(report.contains(part), "no {part:?} in {report}");
+    }
+    let overview = desk.json(&["analytics", "--to", &to]).await;
+    assert_eq!((&overview["tenants"][0]["name"], &overview["calls"]), (&"Acme".into(), &1.into()));
+    assert_eq!(desk.code(&["analytics", "--from", &to, "--to", "2020-01-01T00:00:00Z"]).await, 65);
+}
+
+#[tokio::test]
+async fn retention_is_shown_and_set() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    assert!(desk.text(&["retention", "show", "--tenant", "Acme"]).await.contains("transcripts  for ever"));
+    let set =
+        ["retention", "set", "--tenant", "Acme", "--calls", "90", "--transcripts", "30", "--recordings", "7"];
+    desk.text(&set).await;
+    let changed = desk.json(&["retention", "set", "--tenant", "Acme", "--transcripts", "60"]).await;
+    assert_eq!((&changed["call_days"], &changed["transcript_days"]), (&90.into(), &60.into()));
+    let longer = ["retention", "set", "--tenant", "Acme", "--transcripts", "forever"];
+    assert_eq!(desk.code(&longer).await, 65, "they would outlive their calls");
+    assert_eq!(desk.json(&["retention", "show", "--tenant", "Acme"]).await, changed);
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use vca::store::{CallFilter, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window};
+use vca::store::{
+    CallFilter, NewKey, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window,
+};
 use vca::tenancy::{
-    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings,
+    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings, Role,
     TenantId, TenantStatus, Usage,
 };
 
@@ -58,6 +60,13 @@ impl Office {
             }
             tenant
         })
+    }
+
+    /// The secret of a new operator's key.
+    pub fn operator_key(&self) -> String {
+        let new = NewKey { name: "test".into(), role: Role::Operator, expires_at: None };
+        let minted = self.runtime.block_on(self.store.create_operator_key(&Actor::system(), new));
+        minted.expect("a key").secret.expose_secret().to_owned()
     }
 
     pub fn set_status(&self, tenant: TenantId, status: TenantStatus) {
