@@ -23,7 +23,7 @@ use crate::media;
 use crate::state::{self, ConversationState};
 use crate::store::{Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
-use crate::tenancy::{AiProfile, TenantStatus};
+use crate::tenancy::{AiProfile, Known, TenantStatus};
 use crate::turn;
 
 /// Records that wait for a database that is away: some hours of a busy day.
@@ -59,7 +59,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         state: state.clone(),
         spoken: spoken.clone(),
     });
-    let routing = Routing::new(store.clone(), &config.routing);
+    let routing = Routing::new(store.clone(), &config.routing).with_numbering(config.numbers);
+    let known = Arc::new(cast.known());
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
     let switchboard = Switchboard::new(house, routing, casting, config.calls.clone());
@@ -71,7 +72,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         state,
         ledger: ledger.clone(),
     });
-    let desk = Desk { store: store.clone(), limits: Arc::new(Limits::new(&config.admin.limits)) };
+    let limits = Arc::new(Limits::new(&config.admin.limits));
+    let desk = Desk { store: store.clone(), limits, numbering: config.numbers, known };
     let (api, _) = admin::api::router(desk);
     let admin = admin::Server::bind(config.admin.bind, health, metrics, api).await?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
@@ -170,6 +172,17 @@ impl Cast {
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
         Ok(Cast { engines, manners: config.turn_settings() })
+    }
+
+    /// What a profile can ask for.
+    fn known(&self) -> Known {
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Known {
+            stt: owned(self.engines.stt_names()),
+            llm: owned(self.engines.llm_names()),
+            tts: owned(self.engines.tts_names()),
+            manners: self.manners.clone(),
+        }
     }
 
     fn agent(&self, profile: &AiProfile) -> Option<Agent> {

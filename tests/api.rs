@@ -2,6 +2,8 @@
 
 mod bureau;
 mod isolation;
+mod numbers;
+mod profiles;
 mod tenants;
 
 /// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].

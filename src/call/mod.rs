@@ -29,7 +29,7 @@ use crate::tenancy::{CallId, Did, Route};
 pub use agent::{Agent, Engines};
 pub use driver::{answer, refuse};
 pub use ending::Refusal;
-pub use phrases::{NAMES as PHRASE_NAMES, Spoken};
+pub use phrases::Spoken;
 
 /// What a call is told from outside.
 #[derive(Debug)]

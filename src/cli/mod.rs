@@ -104,7 +104,10 @@ impl Cli {
             Command::Config(command) => command.run(&read(Need::All)?, output),
             Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Number(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Number(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config.numbers, output).await
+            }
             Command::Call(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;

@@ -33,7 +33,9 @@ impl Desk {
         let mut output = Output::to(cli.json, &mut printed);
         match cli.command {
             Command::Tenant(command) => command.run(&self.store, &mut output).await?,
-            Command::Number(command) => command.run(&self.store, &mut output).await?,
+            Command::Number(command) => {
+                command.run(&self.store, &self.config.numbers, &mut output).await?
+            }
             Command::Call(command) => command.run(&self.store, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
@@ -111,7 +113,7 @@ async fn a_number_is_shown_in_full_and_switched_off() {
     let desk = Desk::new().await;
     desk.acme().await;
     let shown = desk.json(&["number", "show", "+15550100"]).await;
-    assert_eq!((&shown["did"], &shown["is_active"]), (&"+15550100".into(), &true.into()));
+    assert_eq!((&shown["did_number"], &shown["is_active"]), (&"+15550100".into(), &true.into()));
     assert_eq!(shown["tenant_name"], "Acme");
     let off = desk.json(&["number", "update", "15550100", "--active", "false"]).await;
     assert_eq!(off["is_active"], false);
@@ -198,6 +200,7 @@ async fn a_call_is_shown_with_its_transcript() {
         tenant_id: number.tenant_id,
         phone_number_id: number.id,
         ai_profile_id: None,
+        ai_profile_version: None,
         asterisk_channel_id: "1.2".into(),
         direction: Direction::Inbound,
         caller_number: Some("+15550123".into()),

@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{Deltas, Llm, Prompt, Role};
+use super::{Delta, Deltas, Llm, Prompt, Role};
 use crate::engine::EngineError;
 use crate::engine::openai::{Endpoint, message};
 
@@ -61,11 +61,12 @@ impl OpenAi {
             Line { role, content: &message.text }
         });
         Question {
-            model: &self.settings.model,
+            model: prompt.model.as_deref().unwrap_or(&self.settings.model),
             max_tokens: self.settings.max_tokens,
             temperature: self.settings.temperature,
             stream: true,
             messages: std::iter::once(system).chain(said).collect(),
+            tools: if prompt.may_hang_up { vec![hang_up()] } else { Vec::new() },
         }
     }
 }
@@ -92,7 +93,21 @@ struct Question<'a> {
     temperature: Option<f32>,
     stream: bool,
     messages: Vec<Line<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<serde_json::Value>,
 }
+
+/// <https://platform.openai.com/docs/guides/function-calling>
+fn hang_up() -> serde_json::Value {
+    serde_json::json!({ "type": "function", "function": {
+        "name": HANG_UP,
+        "description": "End the telephone call. Say goodbye in the same reply, and do it only when the caller \
+                        has nothing more to say.",
+        "parameters": { "type": "object", "properties": {} },
+    }})
+}
+
+const HANG_UP: &str = "hang_up";
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -109,18 +124,30 @@ struct Chunk {
 
 #[derive(Deserialize)]
 struct Choice {
-    delta: Option<Delta>,
+    delta: Option<Piece>,
 }
 
 #[derive(Deserialize)]
-struct Delta {
+struct Piece {
     content: Option<String>,
+    /// The name of a function comes whole, in the first piece of its call.
+    tool_calls: Option<Vec<ToolCall>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: Option<String>,
 }
 
 /// What one event of the stream means.
 enum Meaning {
-    Text(String),
-    Nothing,
+    /// Nothing, most of the time a text, or what the agent does.
+    Deltas(Vec<Delta>),
     End,
     Failure(EngineError),
 }
@@ -140,16 +167,16 @@ where
     let mut failed = false;
     events
         .take_while(|meaning| std::future::ready(!matches!(meaning, Meaning::End)))
-        .filter_map(|meaning| std::future::ready(item(meaning)))
+        .flat_map(|meaning| stream::iter(items(meaning)))
         .take_while(move |item| std::future::ready(!std::mem::replace(&mut failed, item.is_err())))
         .boxed()
 }
 
-fn item(meaning: Meaning) -> Option<Result<String, EngineError>> {
+fn items(meaning: Meaning) -> Vec<Result<Delta, EngineError>> {
     match meaning {
-        Meaning::Text(text) => Some(Ok(text)),
-        Meaning::Failure(error) => Some(Err(error)),
-        Meaning::Nothing | Meaning::End => None,
+        Meaning::Deltas(deltas) => deltas.into_iter().map(Ok).collect(),
+        Meaning::Failure(error) => vec![Err(error)],
+        Meaning::End => Vec::new(),
     }
 }
 
@@ -168,8 +195,17 @@ fn meaning(event: &Event) -> Meaning {
     if chunk.error.is_some() {
         return Meaning::Failure(EngineError::Temporary(message(event.data.as_bytes())));
     }
-    let text = chunk.choices.into_iter().next().and_then(|choice| choice.delta?.content);
-    text.filter(|text| !text.is_empty()).map_or(Meaning::Nothing, Meaning::Text)
+    let piece = chunk.choices.into_iter().next().and_then(|choice| choice.delta);
+    Meaning::Deltas(piece.map(Piece::deltas).unwrap_or_default())
+}
+
+impl Piece {
+    fn deltas(self) -> Vec<Delta> {
+        let text = self.content.filter(|text| !text.is_empty()).map(Delta::Text);
+        let calls = self.tool_calls.unwrap_or_default();
+        let names = calls.into_iter().filter_map(|call| call.function?.name);
+        text.into_iter().chain(names.filter(|name| name == HANG_UP).map(|_| Delta::HangUp)).collect()
+    }
 }
 
 fn bounded(
@@ -187,7 +223,6 @@ fn bounded(
 mod tests {
     use std::sync::Arc;
 
-    use futures_util::stream;
     use proptest::prelude::*;
 
     use super::*;
@@ -195,7 +230,7 @@ mod tests {
     use crate::engine::vendor::{Step, Vendor, answer, begun, chunked};
     use crate::llm::{Message, Resilient};
 
-    type Reply = Vec<Result<String, EngineError>>;
+    type Reply = Vec<Result<Delta, EngineError>>;
 
     const GOOD: &str = ": keep-alive\n\n\
         data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
@@ -206,7 +241,7 @@ mod tests {
         data: [DONE]\n\n";
 
     fn ok(texts: &[&str]) -> Reply {
-        texts.iter().map(|t| Ok((*t).to_owned())).collect()
+        texts.iter().map(|t| Ok(Delta::Text((*t).to_owned()))).collect()
     }
 
     fn prompt() -> Prompt {
@@ -214,6 +249,7 @@ mod tests {
         Prompt {
             system: "Be kind.".into(),
             messages: vec![line(Role::Agent, "Hello?"), line(Role::Caller, "Are you \"open\"?")],
+            ..Prompt::default()
         }
     }
 
@@ -258,6 +294,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
+        let prompt = Prompt { model: Some("gpt-4o".into()), may_hang_up: true, ..prompt() };
+        let call = "data: {\"choices\":[{\"delta\":{\"content\":\"Bye.\"}}]}\n\n\
+            data: {\"choices\":[{\"delta\":{\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\
+            \"type\":\"function\",\"function\":{\"name\":\"hang_up\",\"arguments\":\"\"}}]}}]}\n\n\
+            data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]}}]}\n\n\
+            data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
+        let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let reply: Reply = engine.reply(prompt).await.expect("a reply").collect().await;
+        assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
+        let body = vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body").to_owned();
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((&body["model"], &body["tools"][0]["function"]["name"]), (&"gpt-4o".into(), &"hang_up".into()));
+    }
+
+    #[tokio::test]
     async fn may_be_split_anywhere() {
         for at in 0..=GOOD.len() {
             let (head, tail) = GOOD.as_bytes().split_at(at);
@@ -280,8 +333,9 @@ mod tests {
                     event: error\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\n\
                     data: {\"choices\":[{\"delta\":{\"content\":\"more\"}}]}\n\n";
         let failure = Err(EngineError::Temporary("overloaded".into()));
-        assert_eq!(read(vec![body.into()]).await, [Ok("Well".into()), failure.clone()]);
-        assert_eq!(read(vec![body.replace("event: error\n", "").into()]).await, [Ok("Well".into()), failure]);
+        let expected = [Ok(Delta::Text("Well".into())), failure];
+        assert_eq!(read(vec![body.into()]).await, expected);
+        assert_eq!(read(vec![body.replace("event: error\n", "").into()]).await, expected);
     }
 
     #[tokio::test]
@@ -318,7 +372,7 @@ mod tests {
             steps.push(step);
             let reply = replied(vec![steps]).await.0.expect("a reply that begins");
             let [Ok(text), Err(error)] = reply.as_slice() else { panic!("{reply:?}") };
-            assert_eq!((text.as_str(), error.outcome()), ("Well", expected));
+            assert_eq!((text, error.outcome()), (&Delta::Text("Well".into()), expected));
         }
     }
 

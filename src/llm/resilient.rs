@@ -34,7 +34,8 @@ impl Llm for Resilient {
         async move {
             let answer = self.policy.stream(|| self.engine.reply(prompt.clone())).await;
             match (&self.fallback, answer) {
-                (Some(fallback), Err(_)) => fallback.reply(prompt).await,
+                // A model's name means nothing to another engine.
+                (Some(fallback), Err(_)) => fallback.reply(Prompt { model: None, ..prompt }).await,
                 (_, answer) => answer,
             }
         }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::script::Script;
-use super::{Deltas, Llm, Prompt, Role};
+use super::{Delta, Deltas, Llm, Prompt, Role};
 use crate::engine::EngineError;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -62,7 +62,11 @@ impl Llm for Scripted {
         let turns = prompt.messages.iter().filter(|m| m.role == Role::Caller).count();
         let said = prompt.messages.iter().rev().find(|m| m.role == Role::Caller).map_or("", |m| &m.text);
         let answer = self.script.answer(said, turns.saturating_sub(1));
-        let words: Vec<String> = answer.text.split_inclusive(' ').map(str::to_owned).collect();
+        let mut words: Vec<Delta> =
+            answer.text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned())).collect();
+        if answer.hang_up && prompt.may_hang_up {
+            words.push(Delta::HangUp);
+        }
         let (delay, pause) = (answer.delay, self.word);
         let deltas = stream::iter(words).enumerate().then(move |(at, word)| async move {
             let wait = if at == 0 { delay } else { pause };
@@ -88,7 +92,8 @@ mod tests {
     use crate::stt::grammar::Grammar;
 
     fn asked(said: &str) -> Prompt {
-        Prompt { system: "".into(), messages: vec![Message { role: Role::Caller, text: said.into() }] }
+        let messages = vec![Message { role: Role::Caller, text: said.into() }];
+        Prompt { messages, ..Prompt::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -98,8 +103,8 @@ mod tests {
         let script = Script::parse(script).expect("a script");
         let engine = Scripted { script, word: Duration::from_millis(50), replies: String::new() };
         let words: Vec<_> = engine.reply(asked("?")).await.expect("a reply").collect().await;
-        let expected: Vec<Result<String, EngineError>> =
-            ["One ", "two ", " ", "three."].map(|w| Ok(w.to_owned())).into();
+        let expected: Vec<Result<Delta, EngineError>> =
+            ["One ", "two ", " ", "three."].map(|w| Ok(Delta::Text(w.to_owned()))).into();
         assert_eq!(words, expected);
         let begun = Instant::now();
         engine.reply(asked("slow")).await.expect("a reply").count().await;
@@ -119,7 +124,22 @@ mod tests {
 
     async fn text(engine: &Scripted, said: &str) -> String {
         let words: Vec<_> = engine.reply(asked(said)).await.expect("a reply").collect().await;
-        words.into_iter().map(|word| word.expect("a word")).collect()
+        let text = |word| match word {
+            Ok(Delta::Text(text)) => text,
+            other => panic!("no word: {other:?}"),
+        };
+        words.into_iter().map(text).collect()
+    }
+
+    #[tokio::test]
+    async fn hangs_up_where_it_may() {
+        let engine = Scripted::new(&Settings::default()).expect("a script");
+        for may_hang_up in [true, false] {
+            let prompt = Prompt { may_hang_up, ..asked("goodbye") };
+            let deltas: Vec<_> = engine.reply(prompt).await.expect("a reply").collect().await;
+            assert_eq!(deltas.contains(&Ok(Delta::HangUp)), may_hang_up);
+            assert!(matches!(deltas.first(), Some(Ok(Delta::Text(_)))), "{deltas:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod route;
 mod routing;
 mod settings;
 mod tenants;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -29,10 +30,10 @@ pub use calls::CallFilter;
 pub use error::{Duplicate, StoreError};
 pub use keys::{Minted, NewKey, Presented};
 pub use ledger::{Entry, Ledger};
-pub use numbers::NewNumber;
+pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
 pub use pool::Backend;
-pub use profiles::{NewProfile, ProfileChanges};
+pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
 pub use routing::{Routing, RoutingSettings};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};

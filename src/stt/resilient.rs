@@ -34,7 +34,8 @@ impl Stt for Resilient {
         async move {
             let answer = self.policy.answer(|| self.engine.transcribe(speech.clone(), hints.clone())).await;
             match (&self.fallback, answer) {
-                (Some(fallback), Err(_)) => fallback.transcribe(speech, hints).await,
+                // A model's name means nothing to another engine.
+                (Some(fallback), Err(_)) => fallback.transcribe(speech, Hints { model: None, ..hints }).await,
                 (_, answer) => answer,
             }
         }

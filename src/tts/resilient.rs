@@ -37,8 +37,10 @@ impl Tts for Resilient {
             }
             let answer = self.policy.stream(|| self.engine.speak(text.clone(), voice.clone())).await;
             match (&self.fallback, answer) {
-                // A voice's name means nothing to another engine.
-                (Some(fallback), Err(_)) => fallback.speak(text, Voice { name: None, ..voice }).await,
+                // The names of a voice and of a model mean nothing to another engine.
+                (Some(fallback), Err(_)) => {
+                    fallback.speak(text, Voice { language: voice.language, ..Voice::default() }).await
+                }
                 (_, answer) => answer,
             }
         }

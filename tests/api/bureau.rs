@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 use vca::admin::api::{self, Desk, LimitSettings, Limits};
 use vca::store::{NewKey, Settings, Store};
-use vca::tenancy::{Actor, Role};
+use vca::tenancy::{Actor, Known, Numbering, Role};
 
 /// The API, served.
 #[derive(Clone)]
@@ -79,7 +79,19 @@ impl Bureau {
 pub fn desk(store: &Store) -> Desk {
     let many = 1_000_000.try_into().expect("more than none");
     let limits = LimitSettings { per_key: many, per_address: many };
-    Desk { store: store.clone(), limits: Arc::new(Limits::new(&limits)) }
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let known = Known {
+        stt: names(&["pocketsphinx", "openai"]),
+        llm: names(&["scripted", "openai"]),
+        tts: names(&["espeak", "openai"]),
+        ..Known::default()
+    };
+    Desk {
+        store: store.clone(),
+        limits: Arc::new(Limits::new(&limits)),
+        numbering: Numbering::default(),
+        known: Arc::new(known),
+    }
 }
 
 impl Client {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::bureau::Bureau;
+use super::bureau::{Bureau, Client};
 use super::on_both;
 
 on_both!(another_tenant_reaches_nothing);
@@ -19,9 +20,16 @@ const OPERATORS: &[&str] = &["/api/tenants"];
 const OPEN: &[&str] = &[];
 
 async fn another_tenant_reaches_nothing(bureau: Bureau) {
-    let (mine, _) = bureau.tenant("Mine").await;
+    let (mine, owner) = bureau.tenant("Mine").await;
     let (_, stranger) = bureau.tenant("Stranger").await;
-    let ids = BTreeMap::from([("tenant_id", mine.to_string())]);
+    let number = json!({ "did_number": "+493055500100" });
+    let profile = json!({ "name": "Mine", "system_prompt": "Be kind." });
+    let ids = BTreeMap::from([
+        ("tenant_id", mine.to_string()),
+        ("phone_number_id", made(&owner, mine, "phone-numbers", number).await),
+        ("ai_profile_id", made(&owner, mine, "ai-profiles", profile).await),
+        ("version", "1".to_owned()),
+    ]);
     let document = bureau.nobody().get("/openapi.json").await.expect(200);
     let mut walked = 0;
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -42,7 +50,13 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
             walked += 1;
         }
     }
-    assert!(walked >= 4, "only {walked} operations were walked");
+    assert!(walked >= 16, "only {walked} operations were walked");
+}
+
+/// The id of something new of a tenant's.
+async fn made(owner: &Client, tenant: Uuid, what: &str, body: Value) -> String {
+    let made = owner.post(&format!("/api/tenants/{tenant}/{what}"), body).await.expect(201);
+    made["id"].as_str().expect("an id").to_owned()
 }
 
 /// The path with another tenant's ids in the place of its parameters.

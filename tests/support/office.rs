@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use vca::store::{NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges};
-use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, TenantId, TenantStatus};
+use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, ProviderType, TenantId, TenantStatus};
 
 /// The database of a daemon, open beside it.
 pub struct Office {
@@ -39,7 +39,7 @@ impl Office {
             let scope = self.store.scope(tenant);
             let did = did.parse().expect("a DID");
             scope
-                .create_number(&Actor::system(), NewNumber { did, provider_type: "generic".into() })
+                .create_number(&Actor::system(), NewNumber { did, provider_type: ProviderType::Generic })
                 .await
                 .expect("a number");
             if !settings.is_null() {

@@ -7,7 +7,9 @@
 mod auth;
 mod extract;
 mod limits;
+mod numbers;
 mod problem;
+mod profiles;
 mod tenants;
 
 use std::sync::Arc;
@@ -27,12 +29,17 @@ pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
 
 use crate::store::Store;
+use crate::tenancy::{Known, Numbering};
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
+    /// How numbers are written.
+    pub numbering: Numbering,
+    /// What a profile can ask for.
+    pub known: Arc<Known>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -45,7 +52,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
 pub fn router(desk: Desk) -> (Router, OpenApi) {
-    let (router, document) = OpenApiRouter::new().merge(tenants::router()).split_for_parts();
+    let (router, document) = OpenApiRouter::new()
+        .merge(tenants::router())
+        .merge(numbers::router())
+        .merge(profiles::router())
+        .split_for_parts();
     let described = Json(document.clone());
     let router = router
         .route("/openapi.json", get(|| async { described }))
