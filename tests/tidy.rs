@@ -24,7 +24,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("call", &["ari", "audio", "engine", "llm", "media", "state", "store", "stt", "tenancy", "tts", "turn"]),
     ("switchboard", &["ari", "audio", "call", "store", "tenancy"]),
     ("admin", &["store", "tenancy"]),
-    ("config", &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "tenancy", "turn"]),
+    (
+        "config",
+        &["admin", "ari", "engine", "engines", "media", "state", "store", "switchboard", "tenancy", "turn"],
+    ),
     ("logging", &["config"]),
     (
         "daemon",

@@ -65,7 +65,8 @@ impl Agent {
     /// logged, and spoken when it is needed.
     pub async fn rehearse(&self, spoken: &Spoken) {
         let tts = &*self.engines.tts;
-        let phrases = Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
+        let phrases =
+            Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
         for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
             if let Err(error) = spoken.prepare(tts, &self.voice, text, &[8_000, 16_000]).await {
                 tracing::warn!(profile = %self.profile, engine = tts.name(), ?phrase, %error, "a phrase could not be spoken ahead");

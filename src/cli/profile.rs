@@ -158,11 +158,8 @@ impl Create {
 impl Update {
     async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
         let Owned { profile, tenant_name } = self.which.find(store).await?;
-        let settings = if self.settings.is_empty() {
-            None
-        } else {
-            Some(self.settings.applied_to(profile.settings)?)
-        };
+        let settings =
+            if self.settings.is_empty() { None } else { Some(self.settings.applied_to(profile.settings)?) };
         let system_prompt = self.prompt.text()?;
         let (name, prompt) = (self.name.as_deref(), system_prompt.as_deref());
         check(Draft { name, system_prompt: prompt, settings: settings.as_ref() }, config)?;

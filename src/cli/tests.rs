@@ -33,9 +33,7 @@ impl Desk {
         let mut output = Output::to(cli.json, &mut printed);
         match cli.command {
             Command::Tenant(command) => command.run(&self.store, &mut output).await?,
-            Command::Number(command) => {
-                command.run(&self.store, &self.config.numbers, &mut output).await?
-            }
+            Command::Number(command) => command.run(&self.store, &self.config.numbers, &mut output).await?,
             Command::Call(command) => command.run(&self.store, &mut output).await?,
             Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
@@ -122,6 +120,49 @@ async fn a_number_is_shown_in_full_and_switched_off() {
 }
 
 #[tokio::test]
+async fn numbers_are_filtered_and_given_up() {
+    let mut desk = Desk::new().await;
+    desk.acme().await;
+    let other = ["number", "create", "--tenant", "Acme", "--did", "+493055500100", "--provider-type", "tata"];
+    assert_eq!(desk.json(&other).await["provider_state"], "pending");
+    let filtered = desk.text(&["number", "list", "--provider-type", "tata", "--active", "true"]).await;
+    assert!(filtered.contains("+493055500100") && !filtered.contains("+15550100"), "{filtered}");
+    assert_eq!(desk.json(&["number", "list", "--active", "false"]).await, serde_json::json!([]));
+    assert_eq!(desk.code(&["number", "delete", "030 55500100"]).await, 66, "no region, no national number");
+    desk.config.numbers.default_region = "DE".to_owned().try_into().ok();
+    desk.text(&["number", "delete", "030 55500100"]).await;
+    assert_eq!(desk.code(&["number", "show", "+493055500100"]).await, 66);
+    desk.text(&["number", "create", "--tenant", "Acme", "--did", "030 55500100"]).await;
+    for wrong in ["", "x", "12", "+999123456789"] {
+        assert_eq!(
+            desk.code(&["number", "create", "--tenant", "Acme", "--did", wrong]).await,
+            65,
+            "{wrong:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_profile_goes_back_to_what_it_was() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    desk.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-4o"]].concat()).await;
+    let update = ["profile", "update", "Front desk", "--system-prompt", "Shout.", "--tools", ""];
+    let changed = desk.json(&update).await;
+    assert_eq!((&changed["version"], &changed["settings"]["tools"]), (&2.into(), &serde_json::json!([])));
+    let former = desk.json(&["profile", "show", "Front desk", "--version", "1"]).await;
+    assert_eq!(
+        (&former["system_prompt"], &former["settings"]["tools"][0]),
+        (&"Be kind.".into(), &"hang_up".into())
+    );
+    let back = desk.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
+    assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-4o".into()));
+    let list = desk.text(&["profile", "versions", "Front desk"]).await;
+    assert_eq!(list.lines().count(), 4, "{list}");
+    assert_eq!(desk.code(&["profile", "rollback", "Front desk", "--version", "9"]).await, 66);
+}
+
+#[tokio::test]
 async fn a_new_default_takes_the_place_of_the_old_one() {
     let desk = Desk::new().await;
     desk.acme().await;
@@ -177,6 +218,10 @@ async fn settings_that_cannot_work_are_refused() {
         &["--setting", "max_turns=many"],
         &["--setting", "speed=3"],
         &["--setting", "phrases.hello=x"],
+        &["--setting", "hours.timezone=Mars"],
+        &["--tools", "fly"],
+        &["--stt", "crystal-ball"],
+        &["--language", "de_DE"],
         &["--setting", "commit_ms=5000"],
         &["--settings", "[]"],
         &["--settings", "{"],

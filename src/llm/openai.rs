@@ -307,7 +307,10 @@ mod tests {
         assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
         let body = vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body").to_owned();
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        assert_eq!((&body["model"], &body["tools"][0]["function"]["name"]), (&"gpt-4o".into(), &"hang_up".into()));
+        assert_eq!(
+            (&body["model"], &body["tools"][0]["function"]["name"]),
+            (&"gpt-4o".into(), &"hang_up".into())
+        );
     }
 
     #[tokio::test]

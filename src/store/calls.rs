@@ -293,6 +293,8 @@ impl TryFrom<TurnRow> for CallTurn {
 }
 
 /// Both databases keep whole numbers in 64 bits.
-pub(super) fn narrow<T: TryFrom<i64, Error: std::fmt::Display>>(value: Option<i64>) -> Result<Option<T>, StoreError> {
+pub(super) fn narrow<T: TryFrom<i64, Error: std::fmt::Display>>(
+    value: Option<i64>,
+) -> Result<Option<T>, StoreError> {
     value.map(T::try_from).transpose().map_err(StoreError::corrupt)
 }

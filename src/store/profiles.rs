@@ -112,11 +112,8 @@ impl Scope {
             created_at: now(),
         };
         self.store.tenant(self.tenant).await?;
-        const SQL: &str = concat!(
-            "INSERT INTO ai_profiles (",
-            columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-        );
+        const SQL: &str =
+            concat!("INSERT INTO ai_profiles (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
         let written: Result<(), StoreError> = transact!(*self, tx => {
             sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
             if row.is_default {
@@ -274,9 +271,8 @@ impl Row {
 
     /// The next version, if it differs in what it says and does.
     fn becoming(&self, next: Row) -> Row {
-        let content = |row: &Row| {
-            (row.name.clone(), row.role.clone(), row.system_prompt.clone(), row.settings.clone())
-        };
+        let content =
+            |row: &Row| (row.name.clone(), row.role.clone(), row.system_prompt.clone(), row.settings.clone());
         let version = self.version + i64::from(content(self) != content(&next));
         Row { version, ..next }
     }

@@ -14,11 +14,8 @@ macro_rules! columns {
     };
 }
 
-pub(super) const INSERT: &str = concat!(
-    "INSERT INTO ai_profile_versions (",
-    columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-);
+pub(super) const INSERT: &str =
+    concat!("INSERT INTO ai_profile_versions (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
 pub(super) const ONE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -62,7 +59,8 @@ impl Scope {
             "ORDER BY version DESC LIMIT $4"
         );
         self.profile(id).await?;
-        let before = window.after.map_or(i64::MAX, |cursor| i64::try_from(cursor.as_u128()).unwrap_or(i64::MAX));
+        let before =
+            window.after.map_or(i64::MAX, |cursor| i64::try_from(cursor.as_u128()).unwrap_or(i64::MAX));
         let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
             .bind(id.0)

@@ -48,10 +48,7 @@ impl OpenAi {
             .mime_str("audio/wav")
             .map_err(|e| self.endpoint.broken(e))?;
         let model = hints.model.as_deref().unwrap_or(&self.settings.model).to_owned();
-        let mut form = Form::new()
-            .part("file", file)
-            .text("model", model)
-            .text("response_format", "json");
+        let mut form = Form::new().part("file", file).text("model", model).text("response_format", "json");
         if let Some(language) = &hints.language {
             form = form.text("language", iso_639(language));
         }

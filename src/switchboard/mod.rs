@@ -199,7 +199,9 @@ impl Switchboard {
         }
         let agent = |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.casting)(profile));
         match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
-            Some((Some(agent), route, called)) => Ok(Admitted { called, route, agent: Arc::new(agent), format }),
+            Some((Some(agent), route, called)) => {
+                Ok(Admitted { called, route, agent: Arc::new(agent), format })
+            }
             Some((None, ..)) => Err((Refusal::NoAgent, known())),
             None => Err((Refusal::UnknownNumber, None)),
         }

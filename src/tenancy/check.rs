@@ -194,8 +194,12 @@ mod tests {
             "settings.tools.1",
         ];
         assert_eq!(flaws(settings), expected);
-        let flaws = check_profile(Draft { name: Some(" "), system_prompt: Some(""), settings: None }, &known());
-        assert_eq!(flaws.iter().map(|flaw| flaw.field.as_str()).collect::<Vec<_>>(), ["name", "system_prompt"]);
+        let flaws =
+            check_profile(Draft { name: Some(" "), system_prompt: Some(""), settings: None }, &known());
+        assert_eq!(
+            flaws.iter().map(|flaw| flaw.field.as_str()).collect::<Vec<_>>(),
+            ["name", "system_prompt"]
+        );
     }
 
     #[test]

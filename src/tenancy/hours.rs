@@ -169,7 +169,8 @@ mod tests {
     }
 
     fn office() -> Schedule {
-        let times = serde_json::json!([{ "from": "09:00", "to": "12:00" }, { "from": "13:00", "to": "17:30" }]);
+        let times =
+            serde_json::json!([{ "from": "09:00", "to": "12:00" }, { "from": "13:00", "to": "17:30" }]);
         let bar = serde_json::json!([{ "from": "20:00", "to": "02:00" }]);
         let all_day = serde_json::json!([{ "from": "00:00", "to": "24:00" }]);
         let hours = hours(serde_json::json!({
@@ -203,7 +204,9 @@ mod tests {
     #[test]
     fn a_night_belongs_to_the_day_on_which_it_began() {
         // Friday the 2nd of January, and the morning after.
-        assert!(open("2026-01-02T19:00:00Z") && open("2026-01-03T00:59:00Z") && !open("2026-01-03T01:00:00Z"));
+        assert!(
+            open("2026-01-02T19:00:00Z") && open("2026-01-03T00:59:00Z") && !open("2026-01-03T01:00:00Z")
+        );
         assert!(!open("2026-12-25T19:30:00Z"), "closed on that Friday");
         assert!(!open("2026-12-26T00:30:00Z"), "and on its night");
         assert!(!open("2026-07-06T08:00:00Z"), "closed on that Monday");
@@ -222,8 +225,14 @@ mod tests {
         }));
         let flaws = hours.schedule().expect_err("flaws");
         let fields: Vec<&str> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
-        let expected =
-            ["timezone", "weekly.mon", "weekly.monday.0.from", "weekly.monday.0.to", "weekly.monday.1", "closed_on.0"];
+        let expected = [
+            "timezone",
+            "weekly.mon",
+            "weekly.monday.0.from",
+            "weekly.monday.0.to",
+            "weekly.monday.1",
+            "closed_on.0",
+        ];
         assert_eq!(fields, expected);
     }
 

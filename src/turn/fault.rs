@@ -62,7 +62,11 @@ impl Settings {
         wrong
             .map(|(key, low, other, high)| Fault {
                 key,
-                problem: format!("{} is more than turn.{other}, which is {}", low.as_millis(), high.as_millis()),
+                problem: format!(
+                    "{} is more than turn.{other}, which is {}",
+                    low.as_millis(),
+                    high.as_millis()
+                ),
                 remedy: format!("lower it, or raise turn.{other}"),
             })
             .collect()

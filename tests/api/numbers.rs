@@ -68,7 +68,11 @@ async fn what_is_no_number_is_refused(bureau: Bureau) {
         (json!({ "did_number": DID, "tenant_id": Uuid::now_v7() }), "tenant_id"),
     ] {
         let answer = admin.post(&at, body.clone()).await.expect(400);
-        assert_eq!((&answer["code"], &answer["errors"][0]["field"]), (&json!("invalid_value"), &json!(field)), "{body}");
+        assert_eq!(
+            (&answer["code"], &answer["errors"][0]["field"]),
+            (&json!("invalid_value"), &json!(field)),
+            "{body}"
+        );
     }
     let national = admin.post(&at, json!({ "did_number": "030 55500100" })).await.expect(400);
     let problem = national["errors"][0]["problem"].as_str().expect("a problem");
@@ -112,7 +116,9 @@ async fn many_ask_for_one_number_and_one_gets_it(bureau: Bureau) {
     }
     let attempts = (0..16).map(|n| {
         let (tenant, client) = clients[n % clients.len()].clone();
-        tokio::spawn(async move { client.post(&path(tenant), json!({ "did_number": DID })).await.status.as_u16() })
+        tokio::spawn(
+            async move { client.post(&path(tenant), json!({ "did_number": DID })).await.status.as_u16() },
+        )
     });
     let mut answers = Vec::new();
     for attempt in attempts.collect::<Vec<_>>() {
@@ -132,9 +138,11 @@ async fn a_number_that_is_given_up_is_free_again(bureau: Bureau) {
     bakery.delete(&at).await.expect(204);
     assert_eq!(bureau.store.route(&did).await.expect("an answer"), None, "it leads nowhere");
     assert_eq!(bakery.get(&path(one)).await.expect(200)["items"], json!([]));
-    for answer in
-        [bakery.get(&at).await, bakery.delete(&at).await, bakery.patch(&at, json!({ "is_active": true })).await]
-    {
+    for answer in [
+        bakery.get(&at).await,
+        bakery.delete(&at).await,
+        bakery.patch(&at, json!({ "is_active": true })).await,
+    ] {
         assert_eq!(answer.problem(404), "not_found");
     }
     let again = brewery.post(&path(two), json!({ "did_number": DID })).await.expect(201);
@@ -184,9 +192,11 @@ async fn another_tenants_numbers_are_not_there(bureau: Bureau) {
     let made = me.post(&path(mine), json!({ "did_number": DID })).await.expect(201);
     // My number below their own tenant, and below mine.
     for at in [format!("{}/{}", path(theirs), id(&made)), format!("{}/{}", path(mine), id(&made))] {
-        for answer in
-            [them.get(&at).await, them.patch(&at, json!({ "is_active": false })).await, them.delete(&at).await]
-        {
+        for answer in [
+            them.get(&at).await,
+            them.patch(&at, json!({ "is_active": false })).await,
+            them.delete(&at).await,
+        ] {
             assert_eq!(answer.problem(404), "not_found");
         }
     }

@@ -69,8 +69,14 @@ async fn a_tenant_has_profiles(bureau: Bureau) {
     let changes = json!({ "name": "Night", "system_prompt": "Be brief.", "settings": { "language": "de" } });
     let changed = admin.patch(&at, changes).await.expect(200);
     assert_eq!((&changed["name"], &changed["system_prompt"]), (&json!("Night"), &json!("Be brief.")));
-    assert_eq!((&changed["settings"]["language"], &changed["settings"]["voice"]), (&json!("de"), &Value::Null));
-    assert_eq!(admin.get(&path(tenant)).await.expect(200), json!({ "items": [changed], "next_cursor": null }));
+    assert_eq!(
+        (&changed["settings"]["language"], &changed["settings"]["voice"]),
+        (&json!("de"), &Value::Null)
+    );
+    assert_eq!(
+        admin.get(&path(tenant)).await.expect(200),
+        json!({ "items": [changed], "next_cursor": null })
+    );
     for missing in [Uuid::now_v7().to_string(), "none".to_owned()] {
         let missing = format!("{}/{missing}", path(tenant));
         assert_eq!(admin.get(&missing).await.problem(404), "not_found");
@@ -112,7 +118,10 @@ async fn every_flaw_is_named_at_once(bureau: Bureau) {
         (json!({ "name": "x", "system_prompt": "y", "role": "pirate" }), "role"),
         (json!({ "name": "x", "system_prompt": "y", "version": 3 }), "version"),
         (json!({ "name": "x", "system_prompt": "y", "settings": { "speed": 1 } }), "settings.speed"),
-        (json!({ "name": "x", "system_prompt": "y", "settings": { "turn": { "max_turns": "a" } } }), "settings.turn.max_turns"),
+        (
+            json!({ "name": "x", "system_prompt": "y", "settings": { "turn": { "max_turns": "a" } } }),
+            "settings.turn.max_turns",
+        ),
     ] {
         let answer = admin.post(&path(tenant), body.clone()).await.expect(400);
         assert_eq!(answer["errors"][0]["field"], field, "{body}: {answer}");
@@ -197,7 +206,9 @@ async fn every_change_makes_a_version(bureau: Bureau) {
     // Ten changes at once are ten versions.
     let changes = (0..10).map(|n| {
         let (client, at) = (admin.clone(), at.clone());
-        tokio::spawn(async move { client.patch(&at, json!({ "name": format!("Name {n}") })).await.expect(200) })
+        tokio::spawn(
+            async move { client.patch(&at, json!({ "name": format!("Name {n}") })).await.expect(200) },
+        )
     });
     let mut versions = Vec::new();
     for change in changes.collect::<Vec<_>>() {
@@ -211,7 +222,8 @@ async fn a_version_is_rolled_back_to(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     let before = admin.get(&at).await.expect(200);
-    let changes = json!({ "name": "New", "role": "custom", "system_prompt": "Shout.", "settings": { "voice": "kal" } });
+    let changes =
+        json!({ "name": "New", "role": "custom", "system_prompt": "Shout.", "settings": { "voice": "kal" } });
     admin.patch(&at, changes).await.expect(200);
     let rollback = format!("{at}/rollback");
     for version in [3, 3] {
@@ -262,7 +274,10 @@ async fn profiles_are_filtered_and_paged(bureau: Bureau) {
     let first = admin.get(&format!("{at}?limit=2&role=sales")).await.expect(200);
     let cursor = first["next_cursor"].as_str().expect("a cursor");
     let rest = admin.get(&format!("{at}?limit=2&role=sales&cursor={cursor}")).await.expect(200);
-    assert_eq!((first["items"][0]["name"].as_str(), rest["items"][0]["name"].as_str()), (Some("0"), Some("2")));
+    assert_eq!(
+        (first["items"][0]["name"].as_str(), rest["items"][0]["name"].as_str()),
+        (Some("0"), Some("2"))
+    );
     assert_eq!(rest["next_cursor"], Value::Null);
     assert_eq!(admin.get(&format!("{at}?role=support")).await.expect(200)["items"], json!([]));
     for query in ["role=pirate", "is_default=1x", "limit=501"] {

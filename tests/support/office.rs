@@ -5,7 +5,9 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use vca::store::{NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges};
-use vca::tenancy::{Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, ProviderType, TenantId, TenantStatus};
+use vca::tenancy::{
+    Actor, AgentRole, Call, CallTurn, Plan, ProfileSettings, ProviderType, TenantId, TenantStatus,
+};
 
 /// The database of a daemon, open beside it.
 pub struct Office {

@@ -55,14 +55,7 @@ impl Stage {
         ];
         let wording = wording.map(|(phrase, text)| (phrase, text.to_owned()));
         let start = Instant::now() + Duration::from_secs(3_600);
-        Stage {
-            turn: turn.with_wording(wording),
-            start,
-            now: start,
-            log: String::new(),
-            listen: 0,
-            asked: 0,
-        }
+        Stage { turn: turn.with_wording(wording), start, now: start, log: String::new(), listen: 0, asked: 0 }
     }
 
     fn perform(&mut self, line: &str) {
