@@ -25,7 +25,7 @@ use crate::state;
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
 use crate::telephony::{Adapters, Reception, Registrar};
-use crate::tenancy::{AiProfile, TenantStatus};
+use crate::tenancy::{AiProfile, Known, TenantStatus};
 use crate::turn;
 use crate::webhooks::{Deliverer, Guard};
 use lines::Lines;
@@ -66,7 +66,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         state: state.clone(),
         spoken: spoken.clone(),
     });
-    let routing = Routing::new(store.clone(), &config.routing);
+    let routing = Routing::new(store.clone(), &config.routing).with_numbering(config.numbers);
+    let known = Arc::new(cast.known());
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
     let announcements = Announcements::new(ANNOUNCED);
@@ -81,7 +82,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
-    let desk = desk(&config, &store, &asterisk, &announcements, live);
+    let desk = desk(&config, &store, &asterisk, &announcements, live, known);
     let health = Arc::new(Vitals::new(switchboard.clone(), store.clone(), state, ledger.clone()));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
@@ -143,6 +144,7 @@ fn desk(
     asterisk: &Arc<ari::Client>,
     announcements: &Announcements,
     live: Arc<Lines>,
+    known: Arc<Known>,
 ) -> Desk {
     let production = config.environment == Environment::Production;
     let adapters = Adapters::new(&config.telephony, asterisk.clone(), &config.ari.app, production);
@@ -156,6 +158,8 @@ fn desk(
         receivers: Guard::new(&config.webhooks),
         billing: Arc::new(config.billing()),
         live,
+        numbering: config.numbers,
+        known,
     }
 }
 
@@ -225,6 +229,17 @@ impl Cast {
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
         Ok(Cast { engines, manners: config.turn_settings() })
+    }
+
+    /// What a profile can ask for.
+    fn known(&self) -> Known {
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Known {
+            stt: owned(self.engines.stt_names()),
+            llm: owned(self.engines.llm_names()),
+            tts: owned(self.engines.tts_names()),
+            manners: self.manners.clone(),
+        }
     }
 
     fn agent(&self, profile: &AiProfile) -> Option<Agent> {

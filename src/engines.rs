@@ -77,6 +77,11 @@ pub struct TtsSettings {
     pub flite: tts::flite::Settings,
 }
 
+/// The names of the engines that this program has, whether or not its settings allow them.
+pub const STT_NAMES: [&str; 2] = ["openai", "pocketsphinx"];
+pub const LLM_NAMES: [&str; 2] = ["openai", "scripted"];
+pub const TTS_NAMES: [&str; 3] = ["openai", "espeak", "flite"];
+
 /// What is wrong with the settings, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]

@@ -224,6 +224,34 @@ fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
 }
 
 #[test]
+fn an_agent_that_may_hang_up_does_so_when_the_caller_says_goodbye() {
+    let mut agent = local_agent();
+    agent["tools"] = json!(["hang_up"]);
+    let Some(house) = Office::open(agent, |_| {}) else { return };
+    let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
+    let report = house.call(MAIN, Codec::Ulaw, vec![listen(), Step::Say(goodbye)]);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
+    let (call, turns) = house.last_call(house.main);
+    assert_eq!((call.disposition.as_deref(), call.ended_by), (Some("agent_hung_up"), Some(EndedBy::Agent)));
+    assert_eq!(call.ai_profile_version, Some(1));
+    assert!(turns.last().is_some_and(|turn| turn.agent_text.ends_with("Goodbye!")), "{turns:?}");
+}
+
+#[test]
+fn outside_of_business_hours_a_caller_is_told_so() {
+    let mut agent = local_agent();
+    agent["hours"] = json!({ "timezone": "Europe/Berlin", "weekly": {} });
+    agent["phrases"] = json!({ "closed": "We are closed today." });
+    let Some(house) = Office::open(agent, |_| {}) else { return };
+    let report = house.call(MAIN, Codec::Ulaw, vec![listen()]);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
+    let (call, turns) = house.last_call(house.main);
+    assert_eq!((call.status, call.disposition.as_deref()), (CallStatus::Completed, Some("closed")));
+    let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
+    assert_eq!(said, ["We are closed today."]);
+}
+
+#[test]
 fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
     let Some(house) = Office::open(local_agent(), |_| {}) else { return };
     let script = vec![listen(), question(), listen(), Step::HangUp];

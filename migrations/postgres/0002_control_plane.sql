@@ -8,6 +8,9 @@ ALTER TABLE phone_numbers
         CHECK (provider_state IN ('pending', 'registered', 'manual', 'failed', 'unregistered')),
     ADD COLUMN provider_detail TEXT,
     ADD COLUMN provider_reference TEXT;
+-- From here on a provider is one of a set; until here it could be any word, and was told nothing.
+UPDATE phone_numbers SET provider_type = 'generic'
+WHERE provider_type NOT IN ('generic', 'asterisk', 'tata', 'twilio', 'telnyx', 'fake');
 DROP INDEX phone_numbers_did;
 CREATE UNIQUE INDEX phone_numbers_did ON phone_numbers (did) WHERE deleted_at IS NULL;
 

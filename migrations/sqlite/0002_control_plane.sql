@@ -7,6 +7,9 @@ ALTER TABLE phone_numbers ADD COLUMN provider_state TEXT NOT NULL DEFAULT 'regis
     CHECK (provider_state IN ('pending', 'registered', 'manual', 'failed', 'unregistered'));
 ALTER TABLE phone_numbers ADD COLUMN provider_detail TEXT;
 ALTER TABLE phone_numbers ADD COLUMN provider_reference TEXT;
+-- From here on a provider is one of a set; until here it could be any word, and was told nothing.
+UPDATE phone_numbers SET provider_type = 'generic'
+WHERE provider_type NOT IN ('generic', 'asterisk', 'tata', 'twilio', 'telnyx', 'fake');
 DROP INDEX phone_numbers_did;
 CREATE UNIQUE INDEX phone_numbers_did ON phone_numbers (did) WHERE deleted_at IS NULL;
 

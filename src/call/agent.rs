@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::phrases::{NAMES, Spoken, wording};
+use super::phrases::{Spoken, wording};
 use crate::llm::Llm;
 use crate::stt::{Hints, Stt};
-use crate::tenancy::{AiProfile, ProfileId};
+use crate::tenancy::{AiProfile, ProfileId, Schedule, Tool};
 use crate::tts::{Tts, Voice};
 use crate::turn::{self, Phrase};
 
@@ -20,10 +20,18 @@ pub struct Engines {
 
 pub struct Agent {
     pub profile: ProfileId,
+    /// The profile's, for the record of the call.
+    pub version: u32,
     pub engines: Engines,
     pub hints: Hints,
     pub voice: Voice,
     pub system_prompt: Arc<str>,
+    /// The model that replies; the engine's own choice when absent.
+    pub model: Option<Arc<str>>,
+    /// May it end the call?
+    pub may_hang_up: bool,
+    /// When it is there; always when absent.
+    pub hours: Option<Schedule>,
     pub manners: turn::Settings,
     pub wording: HashMap<Phrase, Arc<str>>,
 }
@@ -37,12 +45,17 @@ impl Agent {
         if let Some(greeting) = &settings.greeting {
             wording.insert(Phrase::Greeting, greeting.as_str().into());
         }
+        let given = |text: &Option<String>| text.as_deref().map(Arc::from);
         Agent {
             profile: profile.id,
+            version: profile.version,
             engines,
-            hints: Hints { language: language.clone() },
-            voice: Voice { name: settings.voice.as_deref().map(Arc::from), language },
+            hints: Hints { language: language.clone(), model: given(&settings.stt_model) },
+            voice: Voice { name: given(&settings.voice), language, model: given(&settings.tts_model) },
             system_prompt: profile.system_prompt.as_str().into(),
+            model: given(&settings.llm_model),
+            may_hang_up: settings.may(Tool::HangUp),
+            hours: schedule(profile),
             manners: manners.with(&settings.turn),
             wording,
         }
@@ -52,7 +65,8 @@ impl Agent {
     /// logged, and spoken when it is needed.
     pub async fn rehearse(&self, spoken: &Spoken) {
         let tts = &*self.engines.tts;
-        let phrases = NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
+        let phrases =
+            Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
         for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
             if let Err(error) = spoken.prepare(tts, &self.voice, text, &[8_000, 16_000]).await {
                 tracing::warn!(profile = %self.profile, engine = tts.name(), ?phrase, %error, "a phrase could not be spoken ahead");
@@ -63,4 +77,11 @@ impl Agent {
             }
         }
     }
+}
+
+/// Hours that cannot be understood, for a time zone that is no more, keep nobody from being answered.
+fn schedule(profile: &AiProfile) -> Option<Schedule> {
+    let read = profile.settings.hours.as_ref()?.schedule();
+    let complain = |flaws: &Vec<_>| tracing::warn!(profile = %profile.id, ?flaws, "the profile's hours are not understood");
+    read.inspect_err(complain).ok()
 }

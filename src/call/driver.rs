@@ -21,7 +21,7 @@ use crate::ari::Reason;
 use crate::ari::bridging::{End, Input as Wired};
 use crate::engine::EngineError;
 use crate::engine::usage::Meter;
-use crate::llm::{Deltas, Message, Prompt, Role};
+use crate::llm::{Delta, Deltas, Message, Prompt, Role};
 use crate::media::{Event as Heard, Line as UdpLine, Port};
 use crate::state::ConversationState;
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
@@ -76,6 +76,7 @@ fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> C
         tenant_id: route.tenant.id,
         phone_number_id: route.number.id,
         ai_profile_id: agent.map(|agent| agent.profile),
+        ai_profile_version: agent.map(|agent| agent.version),
         asterisk_channel_id: ring.channel.clone(),
         direction: Direction::Inbound,
         caller_number: ring.caller.clone(),
@@ -232,7 +233,8 @@ impl Task {
                 warn!(%error, engine = talk.agent.engines.stt.name(), "no transcript");
                 Input::TranscriptFailed { listen }
             }
-            Work::Reply { turn, delta: Some(Ok(text)) } => Input::ReplyText { turn, text },
+            Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ReplyText { turn, text },
+            Work::Reply { turn, delta: Some(Ok(Delta::HangUp)) } => Input::ReplyHangsUp { turn },
             Work::Reply { turn, delta: Some(Err(error)) } => {
                 warn!(%error, engine = talk.agent.engines.llm.name(), "no reply");
                 Input::ReplyFailed { turn }
@@ -344,7 +346,9 @@ impl Task {
             log.answered(Utc::now());
         }
         let wording = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
-        let mut turn = Turn::new(agent.manners.clone()).with_wording(wording.collect::<Vec<_>>());
+        let closed = agent.hours.as_ref().is_some_and(|hours| !hours.is_open(Utc::now()));
+        let turn = Turn::new(agent.manners.clone()).with_wording(wording.collect::<Vec<_>>());
+        let mut turn = turn.closed(closed);
         turn.handle(Instant::now(), Input::Answered);
         let voice = Voice::new(agent.clone(), self.house.spoken.clone(), self.meter.clone(), format.rate());
         self.talk = Some(Talk { turn, agent, port, ears: Ears::new(format.rate()), voice, ending: None });
@@ -404,8 +408,12 @@ impl Task {
                 });
             }
             Output::Ask { turn, history } => {
-                let prompt =
-                    Prompt { system: talk.agent.system_prompt.clone(), messages: messages(&history) };
+                let prompt = Prompt {
+                    system: talk.agent.system_prompt.clone(),
+                    messages: messages(&history),
+                    model: talk.agent.model.clone(),
+                    may_hang_up: talk.agent.may_hang_up,
+                };
                 let (llm, meter) = (talk.agent.engines.llm.clone(), self.meter.clone());
                 self.hands.start_for(turn, |reports| async move {
                     let deltas = llm.reply(prompt, meter).await;

@@ -108,6 +108,8 @@ fn of_conversation(ending: Option<Ending>) -> (CallStatus, EndedBy, &'static str
         Some(Ending::TurnLimit) => (CallStatus::Completed, EndedBy::Agent, "turn_limit"),
         Some(Ending::TimeLimit) => (CallStatus::Completed, EndedBy::Agent, "time_limit"),
         Some(Ending::EngineFailure) => (CallStatus::Failed, EndedBy::System, "failed_engines"),
+        Some(Ending::AgentHungUp) => (CallStatus::Completed, EndedBy::Agent, "agent_hung_up"),
+        Some(Ending::Closed) => (CallStatus::Completed, EndedBy::Agent, "closed"),
         Some(Ending::Requested) => (CallStatus::Completed, EndedBy::System, "requested"),
         None => (CallStatus::Failed, EndedBy::System, "failed_media"),
     }

@@ -12,6 +12,7 @@ use tracing::Instrument;
 use crate::ari::answer::AriError;
 use crate::ari::bridging::RequestId;
 use crate::engine::EngineError;
+use crate::llm::Delta;
 use crate::turn::{ListenId, SpeechId, TurnId};
 
 /// What a task has to report.
@@ -19,7 +20,7 @@ use crate::turn::{ListenId, SpeechId, TurnId};
 pub enum Work {
     Asterisk { id: RequestId, result: Result<Value, AriError> },
     Words { listen: ListenId, result: Result<String, EngineError> },
-    Reply { turn: TurnId, delta: Option<Result<String, EngineError>> },
+    Reply { turn: TurnId, delta: Option<Result<Delta, EngineError>> },
     Sound { speech: SpeechId, sound: Sound },
 }
 

@@ -31,7 +31,7 @@ pub use agent::{Agent, Engines};
 pub use driver::{answer, refuse};
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, View};
-pub use phrases::{NAMES as PHRASE_NAMES, Spoken};
+pub use phrases::Spoken;
 
 /// What a call is told from outside.
 #[derive(Debug)]

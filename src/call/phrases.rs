@@ -15,26 +15,11 @@ use crate::engine::usage::Meter;
 use crate::tts::{Tts, Voice};
 use crate::turn::Phrase;
 
-/// Every phrase and the name by which a profile's `phrases` replaces it.
-pub const NAMES: [(Phrase, &str); 11] = [
-    (Phrase::Greeting, "greeting"),
-    (Phrase::DidNotCatch, "did_not_catch"),
-    (Phrase::Difficulty, "difficulty"),
-    (Phrase::AudioIssues, "audio_issues"),
-    (Phrase::Filler, "filler"),
-    (Phrase::StillThere, "still_there"),
-    (Phrase::SilenceGoodbye, "silence_goodbye"),
-    (Phrase::TurnLimitGoodbye, "turn_limit_goodbye"),
-    (Phrase::TimeWarning, "time_warning"),
-    (Phrase::TimeLimitGoodbye, "time_limit_goodbye"),
-    (Phrase::Goodbye, "goodbye"),
-];
-
 /// The wording of every phrase for a language (BCP 47; English where the language has none), with a
 /// profile's own words on top.
 pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMap<Phrase, Arc<str>> {
     let texts = built_in(language.unwrap_or("en"));
-    let named = NAMES.iter().zip(texts);
+    let named = Phrase::NAMES.iter().zip(texts);
     named
         .map(|((phrase, name), text)| {
             (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into()))
@@ -42,8 +27,8 @@ pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMa
         .collect()
 }
 
-/// In the order of [`NAMES`].
-fn built_in(language: &str) -> [&'static str; 11] {
+/// In the order of [`Phrase::NAMES`].
+fn built_in(language: &str) -> [&'static str; 12] {
     match language.split(['-', '_']).next().unwrap_or_default() {
         "de" => [
             "Hallo, wie kann ich Ihnen helfen?",
@@ -57,6 +42,7 @@ fn built_in(language: &str) -> [&'static str; 11] {
             "Wir haben noch eine halbe Minute.",
             "Die Gesprächszeit ist zu Ende. Vielen Dank!",
             "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
+            "Guten Tag. Sie rufen außerhalb unserer Geschäftszeiten an. Auf Wiederhören!",
         ],
         "es" => [
             "Hola, ¿en qué puedo ayudarle?",
@@ -70,6 +56,7 @@ fn built_in(language: &str) -> [&'static str; 11] {
             "Nos queda medio minuto.",
             "Se ha acabado el tiempo de la llamada. ¡Gracias!",
             "Gracias por su llamada. ¡Adiós!",
+            "Hola. En este momento estamos cerrados. ¡Adiós!",
         ],
         "fr" => [
             "Bonjour, que puis-je faire pour vous ?",
@@ -83,6 +70,7 @@ fn built_in(language: &str) -> [&'static str; 11] {
             "Il nous reste une demi-minute.",
             "Le temps de l'appel est écoulé. Merci !",
             "Merci de votre appel. Au revoir !",
+            "Bonjour. Nous sommes fermés en ce moment. Au revoir !",
         ],
         _ => [
             "Hello, how can I help you?",
@@ -96,6 +84,7 @@ fn built_in(language: &str) -> [&'static str; 11] {
             "We have half a minute left.",
             "Maximum call time reached. Thank you!",
             "Thank you for calling. Goodbye!",
+            "Hello. We are closed at the moment. Goodbye!",
         ],
     }
 }
@@ -235,7 +224,7 @@ mod tests {
     fn every_phrase_has_words_in_every_language() {
         for language in [None, Some("de-AT"), Some("es"), Some("fr_CA"), Some("xx")] {
             let words = wording(language, &BTreeMap::new());
-            assert_eq!(words.len(), NAMES.len());
+            assert_eq!(words.len(), Phrase::NAMES.len());
             assert!(words.values().all(|text| !text.is_empty()), "{language:?}");
         }
     }

@@ -6,22 +6,18 @@ use serde::Serialize;
 use super::actor;
 use super::failure::Failure;
 use super::output::Output;
-use super::table::{Sheet, Table};
+use super::table::{Sheet, Table, or_dash};
 use super::{registration, tenant};
 use crate::config::Config;
-use crate::store::{NewNumber, Store};
-use crate::tenancy::{Did, NumberId, PhoneNumber, Tenant};
+use crate::store::{NewNumber, NumberFilter, Store, Window};
+use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderType, Tenant};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Give a tenant a number; it is active at once.
     Create(Create),
     /// List numbers.
-    List {
-        /// Id or name; all tenants when absent.
-        #[arg(long)]
-        tenant: Option<String>,
-    },
+    List(List),
     /// Show one number.
     Show(Which),
     /// Switch a number on or off. Calls to a number that is off are refused.
@@ -30,6 +26,8 @@ pub enum Command {
     Register(Which),
     /// Have its provider bring them no longer.
     Unregister(Which),
+    /// Give a number up. Its calls stay on record; anybody may have it then.
+    Delete(Which),
 }
 
 #[derive(Debug, Args)]
@@ -37,11 +35,24 @@ pub struct Create {
     /// Id or name.
     #[arg(long)]
     tenant: String,
-    /// The called number in E.164, with or without its plus sign.
-    #[arg(long, value_name = "+15550100", allow_hyphen_values = true)]
-    did: Did,
+    /// The called number with its country code; in numbers.default_region that may be left out.
+    #[arg(long, value_name = "+493055500100", allow_hyphen_values = true)]
+    did: String,
     #[arg(long, default_value = "generic")]
-    provider_type: String,
+    provider_type: ProviderType,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Id or name; all tenants when absent.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only those that are on, or off.
+    #[arg(long, value_name = "true|false")]
+    active: Option<bool>,
+    /// Only those of this provider.
+    #[arg(long)]
+    provider_type: Option<ProviderType>,
 }
 
 #[derive(Debug, Args)]
@@ -77,28 +88,35 @@ impl Owned {
 
 impl Command {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let numbering = &config.numbers;
         let owned = match self {
             Command::Register(which) => {
-                let number = which.find(store).await?.number;
+                let number = which.find(store, numbering).await?.number;
                 return registration::register(store, config, &number, output).await;
             }
             Command::Unregister(which) => {
-                let number = which.find(store).await?.number;
+                let number = which.find(store, numbering).await?.number;
                 return registration::unregister(store, config, &number, output).await;
             }
-            Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
+            Command::List(list) => return list.run(store, output).await,
             Command::Create(Create { tenant, did, provider_type }) => {
                 let tenant = tenant::find(store, &tenant).await?;
-                let number =
-                    store.scope(tenant.id).create_number(&actor(), NewNumber { did, provider_type }).await?;
-                Owned::new(number, &tenant)
+                let did = numbering.read(&did).map_err(Failure::unacceptable)?;
+                let new = NewNumber { did, provider_type };
+                Owned::new(store.scope(tenant.id).create_number(&actor(), new).await?, &tenant)
             }
-            Command::Show(which) => which.find(store).await?,
+            Command::Show(which) => which.find(store, numbering).await?,
             Command::Update(Update { which, active }) => {
-                let Owned { number, tenant_name } = which.find(store).await?;
+                let Owned { number, tenant_name } = which.find(store, numbering).await?;
                 let number =
                     store.scope(number.tenant_id).set_number_active(&actor(), number.id, active).await?;
                 Owned { number, tenant_name }
+            }
+            Command::Delete(which) => {
+                let Owned { number, tenant_name } = which.find(store, numbering).await?;
+                let number = store.scope(number.tenant_id).delete_number(&actor(), number.id).await?;
+                let owned = Owned { number, tenant_name };
+                return output.print(&owned, || format!("{} is nobody's now", owned.number.did));
             }
         };
         output.print(&owned, || sheet(&owned))
@@ -106,12 +124,12 @@ impl Command {
 }
 
 impl Which {
-    async fn find(&self, store: &Store) -> Result<Owned, Failure> {
+    async fn find(&self, store: &Store, numbering: &Numbering) -> Result<Owned, Failure> {
         let id: Option<NumberId> = self.number.parse().ok();
-        let did: Option<Did> = self.number.parse().ok();
+        let dids = numbering.called(&self.number);
         for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
             let numbers = store.scope(tenant.id).numbers().await?;
-            let found = numbers.into_iter().find(|it| Some(it.id) == id || Some(&it.did) == did.as_ref());
+            let found = numbers.into_iter().find(|it| Some(it.id) == id || dids.contains(&it.did));
             if let Some(number) = found {
                 return Ok(Owned::new(number, &tenant));
             }
@@ -121,25 +139,31 @@ impl Which {
     }
 }
 
-async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> Result<(), Failure> {
-    let mut all = Vec::new();
-    for tenant in tenant::find_or_all(store, tenant).await? {
-        let numbers = store.scope(tenant.id).numbers().await?;
-        all.extend(numbers.into_iter().map(|number| Owned::new(number, &tenant)));
-    }
-    output.print(&all, || {
-        let mut table = Table::new(["number", "active", "tenant", "provider", "id"]);
-        for Owned { number, tenant_name } in &all {
-            table.row([
-                number.did.to_string(),
-                yes_or_no(number.is_active).into(),
-                tenant_name.clone(),
-                number.provider_type.clone(),
-                number.id.to_string(),
-            ]);
+impl List {
+    async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let filter = NumberFilter { is_active: self.active, provider_type: self.provider_type };
+        let mut all = Vec::new();
+        for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
+            let page = store.scope(tenant.id).numbers_page(filter, Window::first(u32::MAX)).await?;
+            all.extend(page.items.into_iter().map(|number| Owned::new(number, &tenant)));
         }
-        table.to_string()
-    })
+        output.print(&all, || table(&all))
+    }
+}
+
+fn table(all: &[Owned]) -> String {
+    let mut table = Table::new(["number", "active", "tenant", "provider", "state", "id"]);
+    for Owned { number, tenant_name } in all {
+        table.row([
+            number.did.to_string(),
+            yes_or_no(number.is_active).into(),
+            tenant_name.clone(),
+            number.provider_type.to_string(),
+            number.provider_state.to_string(),
+            number.id.to_string(),
+        ]);
+    }
+    table.to_string()
 }
 
 fn sheet(Owned { number, tenant_name }: &Owned) -> String {
@@ -149,7 +173,9 @@ fn sheet(Owned { number, tenant_name }: &Owned) -> String {
         .line("active", yes_or_no(number.is_active))
         .line("tenant", tenant_name)
         .line("tenant id", number.tenant_id)
-        .line("provider", &number.provider_type)
+        .line("provider", number.provider_type)
+        .line("provider state", number.provider_state)
+        .line("provider detail", or_dash(number.provider_detail.as_deref()))
         .line("created", number.created_at.format("%F %T UTC"))
         .to_string()
 }

@@ -13,8 +13,11 @@ use super::settings::SettingArgs;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::config::Config;
-use crate::store::{NewProfile, ProfileChanges, Store};
-use crate::tenancy::{AgentRole, AiProfile, ProfileId, Tenant};
+use crate::engines;
+use crate::store::{NewProfile, ProfileChanges, Store, Window};
+use crate::tenancy::{
+    AgentRole, AiProfile, Draft, Known, ProfileId, ProfileSettings, ProfileVersion, Tenant, check_profile,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -27,9 +30,13 @@ pub enum Command {
         tenant: Option<String>,
     },
     /// Show one profile.
-    Show(Which),
-    /// Change a profile.
+    Show(Show),
+    /// Change a profile. The next call has what has changed; calls under way keep what they began with.
     Update(Update),
+    /// List what a profile was and is, newest first.
+    Versions(Which),
+    /// Make a profile what it was at a version.
+    Rollback(Rollback),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +64,23 @@ pub struct Which {
     /// Look among this tenant's profiles only. Id or name.
     #[arg(long)]
     tenant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    which: Which,
+    /// What it was at this version.
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    which: Which,
+    #[arg(long, value_name = "N")]
+    version: u32,
 }
 
 #[derive(Debug, Args)]
@@ -99,9 +123,16 @@ impl Command {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let owned = match self {
             Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
-            Command::Show(which) => which.find(store).await?,
+            Command::Versions(which) => return which.versions(store, output).await,
+            Command::Show(Show { which, version: Some(version) }) => {
+                let profile = which.find(store).await?.profile;
+                let former = store.scope(profile.tenant_id).profile_version(profile.id, version).await?;
+                return output.print(&former, || version_sheet(&former));
+            }
+            Command::Show(Show { which, version: None }) => which.find(store).await?,
             Command::Create(create) => create.run(store, config).await?,
             Command::Update(update) => update.run(store, config).await?,
+            Command::Rollback(rollback) => rollback.run(store, config).await?,
         };
         output.print(&owned, || sheet(&owned))
     }
@@ -112,16 +143,14 @@ impl Create {
         let system_prompt = self.prompt.text()?.ok_or_else(|| {
             Failure::unacceptable("a profile needs a prompt: --system-prompt or --system-prompt-file")
         })?;
-        let settings = self.settings.applied_to(Default::default(), config)?;
+        let settings = self.settings.applied_to(Default::default())?;
+        let draft =
+            Draft { name: Some(&self.name), system_prompt: Some(&system_prompt), settings: Some(&settings) };
+        check(draft, config)?;
         let tenant = tenant::find(store, &self.tenant).await?;
-        let scope = store.scope(tenant.id);
-        let new = NewProfile { name: self.name, role: self.role, system_prompt, is_default: false, settings };
-        let mut profile = scope.create_profile(&actor(), new).await?;
-        if self.default {
-            // A change takes the place of the default there was; a creation would not.
-            let changes = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
-            profile = scope.update_profile(&actor(), profile.id, changes).await?;
-        }
+        let is_default = self.default;
+        let new = NewProfile { name: self.name, role: self.role, system_prompt, is_default, settings };
+        let profile = store.scope(tenant.id).create_profile(&actor(), new).await?;
         Ok(Owned { profile, tenant_name: tenant.name })
     }
 }
@@ -129,21 +158,47 @@ impl Create {
 impl Update {
     async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
         let Owned { profile, tenant_name } = self.which.find(store).await?;
-        let settings = if self.settings.is_empty() {
-            None
-        } else {
-            Some(self.settings.applied_to(profile.settings, config)?)
-        };
+        let settings =
+            if self.settings.is_empty() { None } else { Some(self.settings.applied_to(profile.settings)?) };
+        let system_prompt = self.prompt.text()?;
+        let (name, prompt) = (self.name.as_deref(), system_prompt.as_deref());
+        check(Draft { name, system_prompt: prompt, settings: settings.as_ref() }, config)?;
         let changes = ProfileChanges {
             name: self.name,
             role: self.role,
-            system_prompt: self.prompt.text()?,
+            system_prompt,
             is_default: self.default,
             settings,
         };
         let profile = store.scope(profile.tenant_id).update_profile(&actor(), profile.id, changes).await?;
         Ok(Owned { profile, tenant_name })
     }
+}
+
+impl Rollback {
+    async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
+        let Owned { profile, tenant_name } = self.which.find(store).await?;
+        let scope = store.scope(profile.tenant_id);
+        let former = scope.profile_version(profile.id, self.version).await?;
+        check(Draft { settings: Some(&former.settings), ..Draft::default() }, config)?;
+        let profile = scope.roll_back_profile(&actor(), profile.id, self.version).await?;
+        Ok(Owned { profile, tenant_name })
+    }
+}
+
+/// Tells all that is wrong at once. Any engine of this program may be named: its key may be in the daemon's
+/// environment and not in this shell's.
+fn check(draft: Draft<'_>, config: &Config) -> Result<(), Failure> {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let known = Known {
+        stt: owned(&engines::STT_NAMES),
+        llm: owned(&engines::LLM_NAMES),
+        tts: owned(&engines::TTS_NAMES),
+        manners: config.turn_settings(),
+    };
+    let flaws = check_profile(draft, &known);
+    let lines: Vec<String> = flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
+    if lines.is_empty() { Ok(()) } else { Err(Failure::unacceptable(lines.join("\n     "))) }
 }
 
 impl Prompt {
@@ -157,6 +212,25 @@ impl Prompt {
 }
 
 impl Which {
+    async fn versions(&self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let profile = self.find(store).await?.profile;
+        let scope = store.scope(profile.tenant_id);
+        let versions = scope.profile_versions(profile.id, Window::first(u32::MAX)).await?.items;
+        output.print(&versions, || {
+            let mut table = Table::new(["version", "made (UTC)", "by", "name", "role"]);
+            for version in &versions {
+                table.row([
+                    version.version.to_string(),
+                    version.created_at.format("%F %T").to_string(),
+                    version.created_by.clone(),
+                    version.name.clone(),
+                    version.role.to_string(),
+                ]);
+            }
+            table.to_string()
+        })
+    }
+
     async fn find(&self, store: &Store) -> Result<Owned, Failure> {
         let named = &self.profile;
         let id: Option<ProfileId> = named.parse().ok();
@@ -210,22 +284,46 @@ async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> R
 }
 
 fn sheet(Owned { profile, tenant_name }: &Owned) -> String {
-    let settings = &profile.settings;
-    let mut sheet = Sheet::new()
+    let sheet = Sheet::new()
         .line("id", profile.id)
         .line("name", &profile.name)
         .line("tenant", tenant_name)
         .line("tenant id", profile.tenant_id)
         .line("role", profile.role)
         .line("default", yes_or_no(profile.is_default))
+        .line("version", profile.version)
         .line("created", profile.created_at.format("%F %T UTC"))
-        .line("system prompt", &profile.system_prompt)
+        .line("system prompt", &profile.system_prompt);
+    with_settings(sheet, &profile.settings).to_string()
+}
+
+fn version_sheet(version: &ProfileVersion) -> String {
+    let sheet = Sheet::new()
+        .line("id", version.ai_profile_id)
+        .line("version", version.version)
+        .line("made", version.created_at.format("%F %T UTC"))
+        .line("by", &version.created_by)
+        .line("name", &version.name)
+        .line("role", version.role)
+        .line("system prompt", &version.system_prompt);
+    with_settings(sheet, &version.settings).to_string()
+}
+
+fn with_settings(sheet: Sheet, settings: &ProfileSettings) -> Sheet {
+    let mut sheet = sheet
         .line("greeting", or_dash(settings.greeting.as_deref()))
         .line("language", or_dash(settings.language.as_deref()))
         .line("stt", or_dash(settings.stt.as_deref()))
         .line("llm", or_dash(settings.llm.as_deref()))
         .line("tts", or_dash(settings.tts.as_deref()))
         .line("voice", or_dash(settings.voice.as_deref()));
+    for (name, model) in [
+        ("stt model", &settings.stt_model),
+        ("llm model", &settings.llm_model),
+        ("tts model", &settings.tts_model),
+    ] {
+        sheet = model.iter().fold(sheet, |sheet, model| sheet.line(name, model));
+    }
     for (name, words) in &settings.phrases {
         sheet = sheet.line(&format!("phrases.{name}"), words);
     }
@@ -233,5 +331,11 @@ fn sheet(Owned { profile, tenant_name }: &Owned) -> String {
     for (name, value) in turn.as_object().into_iter().flatten() {
         sheet = sheet.line(&format!("turn.{name}"), value);
     }
-    sheet.to_string()
+    if let Some(hours) = &settings.hours {
+        sheet = sheet.line("hours", serde_json::to_value(hours).unwrap_or_default());
+    }
+    if !settings.tools.is_empty() {
+        sheet = sheet.line("tools", settings.tools.join(", "));
+    }
+    sheet
 }

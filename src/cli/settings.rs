@@ -6,8 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use crate::call::PHRASE_NAMES;
-use crate::config::{Config, check_turn, lenient};
+use crate::config::lenient;
 use crate::tenancy::ProfileSettings;
 
 /// Whatever is not given stays as it was; an empty text goes back to the daemon's default.
@@ -28,11 +27,24 @@ pub struct SettingArgs {
     /// Text to speech: openai, espeak, flite.
     #[arg(long, value_name = "ENGINE")]
     tts: Option<String>,
+    /// The model that openai is asked for to understand speech.
+    #[arg(long, value_name = "MODEL")]
+    stt_model: Option<String>,
+    /// The same for replies.
+    #[arg(long, value_name = "MODEL")]
+    llm_model: Option<String>,
+    /// The same for speech.
+    #[arg(long, value_name = "MODEL")]
+    tts_model: Option<String>,
+    /// What the agent may do besides talking: hang_up. An empty text takes it away.
+    #[arg(long, value_name = "TOOL,…", value_delimiter = ',')]
+    tools: Option<Vec<String>>,
     /// The speech engine's own name for a voice.
     #[arg(long)]
     voice: Option<String>,
     /// How a conversation is held, as in max_turns=10 or barge_in=false (the keys of [turn] in the
-    /// configuration), or a phrase, as in phrases.goodbye="Bye." Can be given several times.
+    /// configuration), or a phrase, as in phrases.goodbye="Bye.", or hours.timezone=Europe/Berlin. Can be given
+    /// several times.
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     single: Vec<String>,
     /// All settings at once, as JSON; they replace the ones that there are.
@@ -47,11 +59,11 @@ impl SettingArgs {
     pub fn is_empty(&self) -> bool {
         let named = self.named();
         let any = named.iter().any(|(_, value)| value.is_some());
-        !any && self.single.is_empty() && self.whole.is_none() && self.file.is_none()
+        !any && self.tools.is_none() && self.single.is_empty() && self.whole.is_none() && self.file.is_none()
     }
 
-    /// The settings with these changes, which have to be able to work on top of the daemon's defaults.
-    pub fn applied_to(&self, settings: ProfileSettings, config: &Config) -> Result<ProfileSettings, Failure> {
+    /// The settings with these changes. Whether they can work is not asked.
+    pub fn applied_to(&self, settings: ProfileSettings) -> Result<ProfileSettings, Failure> {
         let mut all = match (&self.whole, &self.file) {
             (Some(text), _) => {
                 serde_json::from_str(text).map_err(|error| unacceptable("--settings", &error))?
@@ -69,6 +81,10 @@ impl SettingArgs {
                 put(map, key, Value::from(value));
             }
         }
+        if let Some(tools) = &self.tools {
+            let named = tools.iter().filter(|tool| !tool.is_empty());
+            put(map, "tools", named.cloned().collect::<Vec<_>>().into());
+        }
         for setting in &self.single {
             let (key, value) = setting.split_once('=').ok_or_else(|| {
                 Failure::unacceptable(format!(
@@ -77,19 +93,19 @@ impl SettingArgs {
             })?;
             put_single(map, key.trim(), value.trim());
         }
-        let settings: ProfileSettings =
-            serde_json::from_value(all).map_err(|error| unacceptable("the settings", &error))?;
-        check(&settings, config)?;
-        Ok(settings)
+        serde_json::from_value(all).map_err(|error| unacceptable("the settings", &error))
     }
 
-    fn named(&self) -> [(&'static str, Option<&str>); 6] {
+    fn named(&self) -> [(&'static str, Option<&str>); 9] {
         [
             ("greeting", self.greeting.as_deref()),
             ("language", self.language.as_deref()),
             ("stt", self.stt.as_deref()),
             ("llm", self.llm.as_deref()),
             ("tts", self.tts.as_deref()),
+            ("stt_model", self.stt_model.as_deref()),
+            ("llm_model", self.llm_model.as_deref()),
+            ("tts_model", self.tts_model.as_deref()),
             ("voice", self.voice.as_deref()),
         ]
     }
@@ -99,7 +115,10 @@ impl SettingArgs {
 fn put_single(settings: &mut Map<String, Value>, key: &str, value: &str) {
     let (section, key) = key.split_once('.').unwrap_or(("turn", key));
     let value = if section == "phrases" { Value::from(value.trim_matches('"')) } else { lenient(value) };
-    let inner = settings.entry(section).or_insert_with(|| Map::new().into());
+    let inner = settings.entry(section).or_insert(Value::Null);
+    if inner.is_null() {
+        *inner = Map::new().into();
+    }
     if let Some(inner) = inner.as_object_mut() {
         put(inner, key, value);
     }
@@ -121,17 +140,6 @@ fn read(path: &Path) -> Result<Value, Failure> {
         return toml::from_str(&text).map_err(|error| unacceptable(&shown, &error));
     }
     serde_json::from_str(&text).map_err(|error| unacceptable(&shown, &error))
-}
-
-fn check(settings: &ProfileSettings, config: &Config) -> Result<(), Failure> {
-    let known = || PHRASE_NAMES.iter().map(|(_, name)| *name);
-    if let Some(name) = settings.phrases.keys().find(|name| !known().any(|known| known == *name)) {
-        let known = known().collect::<Vec<_>>().join(", ");
-        return Err(Failure::unacceptable(format!("there is no phrase {name:?}: use one of {known}")));
-    }
-    let complaints = check_turn(&config.turn_settings().with(&settings.turn));
-    let Some(complaint) = complaints.first() else { return Ok(()) };
-    Err(Failure::unacceptable(format!("{}: {}; {}", complaint.key, complaint.problem, complaint.remedy)))
 }
 
 fn unacceptable(what: &str, error: &dyn std::fmt::Display) -> Failure {

@@ -162,12 +162,55 @@ async fn a_number_is_shown_in_full_and_switched_off() {
     let desk = Desk::new().await;
     desk.acme().await;
     let shown = desk.json(&["number", "show", "+15550100"]).await;
-    assert_eq!((&shown["did"], &shown["is_active"]), (&"+15550100".into(), &true.into()));
+    assert_eq!((&shown["did_number"], &shown["is_active"]), (&"+15550100".into(), &true.into()));
     assert_eq!(shown["tenant_name"], "Acme");
     let off = desk.json(&["number", "update", "15550100", "--active", "false"]).await;
     assert_eq!(off["is_active"], false);
     let list = desk.text(&["number", "list", "--tenant", "Acme"]).await;
     assert!(list.contains("+15550100  no      Acme"), "{list}");
+}
+
+#[tokio::test]
+async fn numbers_are_filtered_and_given_up() {
+    let mut desk = Desk::new().await;
+    desk.acme().await;
+    let other = ["number", "create", "--tenant", "Acme", "--did", "+493055500100", "--provider-type", "tata"];
+    assert_eq!(desk.json(&other).await["provider_state"], "pending");
+    let filtered = desk.text(&["number", "list", "--provider-type", "tata", "--active", "true"]).await;
+    assert!(filtered.contains("+493055500100") && !filtered.contains("+15550100"), "{filtered}");
+    assert_eq!(desk.json(&["number", "list", "--active", "false"]).await, serde_json::json!([]));
+    assert_eq!(desk.code(&["number", "delete", "030 55500100"]).await, 66, "no region, no national number");
+    desk.config.numbers.default_region = "DE".to_owned().try_into().ok();
+    desk.text(&["number", "delete", "030 55500100"]).await;
+    assert_eq!(desk.code(&["number", "show", "+493055500100"]).await, 66);
+    desk.text(&["number", "create", "--tenant", "Acme", "--did", "030 55500100"]).await;
+    for wrong in ["", "x", "12", "+999123456789"] {
+        assert_eq!(
+            desk.code(&["number", "create", "--tenant", "Acme", "--did", wrong]).await,
+            65,
+            "{wrong:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_profile_goes_back_to_what_it_was() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    desk.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-4o"]].concat()).await;
+    let update = ["profile", "update", "Front desk", "--system-prompt", "Shout.", "--tools", ""];
+    let changed = desk.json(&update).await;
+    assert_eq!((&changed["version"], &changed["settings"]["tools"]), (&2.into(), &serde_json::json!([])));
+    let former = desk.json(&["profile", "show", "Front desk", "--version", "1"]).await;
+    assert_eq!(
+        (&former["system_prompt"], &former["settings"]["tools"][0]),
+        (&"Be kind.".into(), &"hang_up".into())
+    );
+    let back = desk.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
+    assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-4o".into()));
+    let list = desk.text(&["profile", "versions", "Front desk"]).await;
+    assert_eq!(list.lines().count(), 4, "{list}");
+    assert_eq!(desk.code(&["profile", "rollback", "Front desk", "--version", "9"]).await, 66);
 }
 
 #[tokio::test]
@@ -226,6 +269,10 @@ async fn settings_that_cannot_work_are_refused() {
         &["--setting", "max_turns=many"],
         &["--setting", "speed=3"],
         &["--setting", "phrases.hello=x"],
+        &["--setting", "hours.timezone=Mars"],
+        &["--tools", "fly"],
+        &["--stt", "crystal-ball"],
+        &["--language", "de_DE"],
         &["--setting", "commit_ms=5000"],
         &["--settings", "[]"],
         &["--settings", "{"],
@@ -243,6 +290,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         tenant_id: number.tenant_id,
         phone_number_id: number.id,
         ai_profile_id: None,
+        ai_profile_version: None,
         asterisk_channel_id: "1.2".into(),
         direction: Direction::Inbound,
         caller_number: Some("+15550123".into()),

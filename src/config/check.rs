@@ -54,31 +54,9 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
     found
 }
 
-/// What cannot work in the settings of a conversation. Keys begin with `turn.`.
-pub fn turn(settings: &conversation::Settings) -> Vec<Complaint> {
-    let conversation::Settings { commit_ms, commit_finished_ms, commit_trailing_ms, .. } = settings;
-    let mut found = zeros(&[
-        ("turn.max_turns", settings.max_turns == 0),
-        ("turn.max_duration_ms", settings.max_duration_ms.is_zero()),
-        ("turn.max_failures", settings.max_failures == 0),
-        ("turn.commit_ms", commit_ms.is_zero()),
-        ("turn.commit_finished_ms", commit_finished_ms.is_zero()),
-        ("turn.commit_trailing_ms", commit_trailing_ms.is_zero()),
-        ("turn.silence_ms", settings.silence_ms.is_zero()),
-        ("turn.barge_in_ms", settings.barge_in_ms.is_zero()),
-        ("turn.barge_in_words_ms", settings.barge_in_words_ms.is_zero()),
-    ]);
-    found.extend(orders(&[
-        ("turn.commit_finished_ms", commit_finished_ms.as_millis(), "turn.commit_ms", commit_ms.as_millis()),
-        ("turn.commit_ms", commit_ms.as_millis(), "turn.commit_trailing_ms", commit_trailing_ms.as_millis()),
-        (
-            "turn.barge_in_ms",
-            settings.barge_in_ms.as_millis(),
-            "turn.barge_in_certain_ms",
-            settings.barge_in_certain_ms.as_millis(),
-        ),
-    ]));
-    found
+fn turn(settings: &conversation::Settings) -> Vec<Complaint> {
+    let faults = settings.faults().into_iter();
+    faults.map(|fault| Complaint::new(format!("turn.{}", fault.key), fault.problem, fault.remedy)).collect()
 }
 
 fn ari(settings: &ari::Settings) -> Vec<Complaint> {

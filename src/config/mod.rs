@@ -15,7 +15,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Complaint, turn as check_turn};
+pub use check::Complaint;
 pub use fault::{EXIT_CODE, Fault, Faults};
 pub(crate) use reference::lenient;
 pub use reference::{Effective, REFERENCE};
@@ -29,7 +29,8 @@ use serde::Deserialize;
 use crate::billing::Billing;
 use crate::engines::Engines;
 use crate::{
-    admin, ari, billing, engine, engines, media, state, store, switchboard, telephony, turn, webhooks,
+    admin, ari, billing, engine, engines, media, state, store, switchboard, telephony, tenancy, turn,
+    webhooks,
 };
 use environment::Variables;
 use file::File;
@@ -47,6 +48,8 @@ pub struct Config {
     pub media: media::Settings,
     pub database: store::Settings,
     pub routing: store::RoutingSettings,
+    /// How numbers are written.
+    pub numbers: tenancy::Numbering,
     pub state: state::Settings,
     /// The daemon-wide defaults of a conversation; a profile's come on top. See [`Config::turn_settings`].
     pub turn: turn::Overrides,

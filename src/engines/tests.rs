@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::audio::{Clip, resample};
 use crate::engine::usage::Meter;
-use crate::llm::{Message, Prompt, Role};
+use crate::llm::{Delta, Message, Prompt, Role};
 use crate::stt::Hints;
 use crate::tts::Voice;
 
@@ -59,6 +59,14 @@ fn a_key_makes_openai_the_default_but_only_the_default() {
     assert_eq!(engines.stt(None).expect("stt").name(), "openai");
     assert_eq!(engines.llm(None).expect("llm").name(), "openai");
     assert_eq!(engines.tts_names(), ["flite", "espeak", "openai"]);
+    let sorted = |names: &[&str]| {
+        let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(&engines.stt_names()), sorted(&STT_NAMES));
+    assert_eq!(sorted(&engines.llm_names()), sorted(&LLM_NAMES));
+    assert_eq!(sorted(&engines.tts_names()), sorted(&TTS_NAMES));
 }
 
 #[test]
@@ -99,13 +107,13 @@ async fn local_engines_hold_a_conversation() {
     let words = stt.transcribe(narrow, Hints::default(), Meter::default()).await.expect("words");
     assert_eq!(words, "what are your opening hours");
     let messages = vec![Message { role: Role::Caller, text: words }];
-    let reply: Vec<_> = llm
-        .reply(Prompt { system: "".into(), messages }, Meter::default())
-        .await
-        .expect("a reply")
-        .collect()
-        .await;
-    let reply: String = reply.into_iter().map(|word| word.expect("a word")).collect();
+    let prompt = Prompt { messages, ..Prompt::default() };
+    let reply: Vec<_> = llm.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
+    let word = |delta| match delta {
+        Ok(Delta::Text(word)) => word,
+        other => panic!("no word: {other:?}"),
+    };
+    let reply: String = reply.into_iter().map(word).collect();
     assert!(reply.contains("nine to five"), "{reply}");
 }
 
@@ -132,7 +140,7 @@ async fn a_grammar_is_understood_at_telephone_rate() {
         for rate in [8_000, 16_000] {
             let (mut misheard, mut heard, mut took) = (Vec::new(), Duration::ZERO, Duration::ZERO);
             for phrase in phrases {
-                let voice = Voice { name: Some(voice.into()), language: None };
+                let voice = Voice { name: Some(voice.into()), ..Voice::default() };
                 let clip = resample::convert(&spoken(&*tts, phrase, voice).await.0, rate);
                 heard += clip.duration();
                 let begun = Instant::now();
@@ -162,7 +170,7 @@ async fn silence_has_no_words() {
 async fn local_voices_speak_languages_and_long_texts() {
     // A minute of speech takes a busy machine longer than a caller would wait.
     let engines = engines("tts.retry = { timeout_ms = 60000, budget_ms = 60000 }");
-    let german = Voice { name: None, language: Some("de-DE".into()) };
+    let german = Voice { language: Some("de-DE".into()), ..Voice::default() };
     let (clip, _) =
         spoken(&*engines.tts(Some("espeak")).expect("espeak"), "Guten Tag, grüß Gott!", german).await;
     assert!(clip.rate == 22_050 && clip.duration() > Duration::from_millis(800), "{clip:?}");
@@ -177,7 +185,7 @@ async fn local_voices_speak_languages_and_long_texts() {
 #[tokio::test]
 async fn an_unknown_voice_is_permanent() {
     let espeak = engines("").tts(Some("espeak")).expect("espeak");
-    let voice = Voice { name: Some("nobody".into()), language: None };
+    let voice = Voice { name: Some("nobody".into()), ..Voice::default() };
     let Err(error) = espeak.speak("Hello.".into(), voice, Meter::default()).await else {
         panic!("nobody spoke")
     };

@@ -30,16 +30,28 @@ pub struct Message {
 }
 
 /// A question to the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// The profile's instructions.
     pub system: Arc<str>,
     /// What has been said so far, oldest first; the caller's newest words are last.
     pub messages: Vec<Message>,
+    /// The engine's own name for a model; its default when absent.
+    pub model: Option<Arc<str>>,
+    /// May the agent end the call?
+    pub may_hang_up: bool,
+}
+
+/// A piece of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delta {
+    Text(String),
+    /// The call is to end when the reply is said. Only where the prompt allows it.
+    HangUp,
 }
 
 /// The pieces of a reply as they come; the end of the stream is the end of the reply.
-pub type Deltas = BoxStream<'static, Result<String, EngineError>>;
+pub type Deltas = BoxStream<'static, Result<Delta, EngineError>>;
 
 /// An engine that answers.
 pub trait Llm: Send + Sync {

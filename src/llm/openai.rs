@@ -10,10 +10,10 @@
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{Deltas, Llm, Prompt, Role};
+use super::{Delta, Deltas, Llm, Prompt, Role};
 use crate::engine::EngineError;
 use crate::engine::openai::{Endpoint, message};
 use crate::engine::retry::Kind;
@@ -75,12 +75,13 @@ impl OpenAi {
             Line { role, content: &message.text }
         });
         Question {
-            model: &self.settings.model,
+            model: prompt.model.as_deref().unwrap_or(&self.settings.model),
             max_tokens: self.settings.max_tokens,
             temperature: self.settings.temperature,
             stream: true,
             stream_options: self.settings.include_usage.then_some(StreamOptions { include_usage: true }),
             messages: std::iter::once(system).chain(said).collect(),
+            tools: if prompt.may_hang_up { vec![hang_up()] } else { Vec::new() },
         }
     }
 }
@@ -109,7 +110,21 @@ struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     messages: Vec<Line<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<serde_json::Value>,
 }
+
+/// <https://platform.openai.com/docs/guides/function-calling>
+fn hang_up() -> serde_json::Value {
+    serde_json::json!({ "type": "function", "function": {
+        "name": HANG_UP,
+        "description": "End the telephone call. Say goodbye in the same reply, and do it only when the caller \
+                        has nothing more to say.",
+        "parameters": { "type": "object", "properties": {} },
+    }})
+}
+
+const HANG_UP: &str = "hang_up";
 
 #[derive(Serialize)]
 struct StreamOptions {
@@ -169,19 +184,31 @@ fn length(prompt: &Prompt) -> u64 {
 
 #[derive(Deserialize)]
 struct Choice {
-    delta: Option<Delta>,
+    delta: Option<Piece>,
 }
 
 #[derive(Deserialize)]
-struct Delta {
+struct Piece {
     content: Option<String>,
+    /// The name of a function comes whole, in the first piece of its call.
+    tool_calls: Option<Vec<ToolCall>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: Option<String>,
 }
 
 /// What one event of the stream means.
 enum Meaning {
-    /// A piece of the reply, what it has taken so far, or both.
+    /// Nothing, most of the time a text, or what the agent does; and what it has taken so far.
     Piece {
-        text: String,
+        deltas: Vec<Delta>,
         usage: Option<Usage>,
     },
     End,
@@ -203,22 +230,26 @@ where
     let mut failed = false;
     events
         .take_while(|meaning| std::future::ready(!matches!(meaning, Meaning::End)))
-        .filter_map(move |meaning| std::future::ready(item(meaning, &mut tally)))
+        .flat_map(move |meaning| stream::iter(items(meaning, &mut tally)))
         .take_while(move |item| std::future::ready(!std::mem::replace(&mut failed, item.is_err())))
         .boxed()
 }
 
-fn item(meaning: Meaning, tally: &mut Tally) -> Option<Result<String, EngineError>> {
+fn items(meaning: Meaning, tally: &mut Tally) -> Vec<Result<Delta, EngineError>> {
     match meaning {
-        Meaning::Piece { text, usage } => {
-            tally.heard(&text);
+        Meaning::Piece { deltas, usage } => {
+            for delta in &deltas {
+                if let Delta::Text(text) = delta {
+                    tally.heard(text);
+                }
+            }
             if let Some(usage) = usage {
                 tally.told(usage);
             }
-            (!text.is_empty()).then_some(Ok(text))
+            deltas.into_iter().map(Ok).collect()
         }
-        Meaning::Failure(error) => Some(Err(error)),
-        Meaning::End => None,
+        Meaning::Failure(error) => vec![Err(error)],
+        Meaning::End => Vec::new(),
     }
 }
 
@@ -237,10 +268,19 @@ fn meaning(event: &Event) -> Meaning {
     if chunk.error.is_some() {
         return Meaning::Failure(EngineError::Temporary(message(event.data.as_bytes())));
     }
-    let text = chunk.choices.into_iter().next().and_then(|choice| choice.delta?.content);
-    // One that cannot be read costs the estimate, not the reply.
+    let piece = chunk.choices.into_iter().next().and_then(|choice| choice.delta);
+    // A usage that cannot be read costs the estimate, not the reply.
     let usage = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok());
-    Meaning::Piece { text: text.unwrap_or_default(), usage }
+    Meaning::Piece { deltas: piece.map(Piece::deltas).unwrap_or_default(), usage }
+}
+
+impl Piece {
+    fn deltas(self) -> Vec<Delta> {
+        let text = self.content.filter(|text| !text.is_empty()).map(Delta::Text);
+        let calls = self.tool_calls.unwrap_or_default();
+        let names = calls.into_iter().filter_map(|call| call.function?.name);
+        text.into_iter().chain(names.filter(|name| name == HANG_UP).map(|_| Delta::HangUp)).collect()
+    }
 }
 
 fn bounded(
@@ -258,7 +298,6 @@ fn bounded(
 mod tests {
     use std::sync::Arc;
 
-    use futures_util::stream;
     use proptest::prelude::*;
 
     use super::*;
@@ -266,7 +305,7 @@ mod tests {
     use crate::engine::vendor::{Step, Vendor, answer, begun, chunked};
     use crate::llm::{Message, Resilient};
 
-    type Reply = Vec<Result<String, EngineError>>;
+    type Reply = Vec<Result<Delta, EngineError>>;
 
     const GOOD: &str = ": keep-alive\n\n\
         data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
@@ -277,7 +316,7 @@ mod tests {
         data: [DONE]\n\n";
 
     fn ok(texts: &[&str]) -> Reply {
-        texts.iter().map(|t| Ok((*t).to_owned())).collect()
+        texts.iter().map(|t| Ok(Delta::Text((*t).to_owned()))).collect()
     }
 
     fn prompt() -> Prompt {
@@ -285,6 +324,7 @@ mod tests {
         Prompt {
             system: "Be kind.".into(),
             messages: vec![line(Role::Agent, "Hello?"), line(Role::Caller, "Are you \"open\"?")],
+            ..Prompt::default()
         }
     }
 
@@ -377,6 +417,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
+        let prompt = Prompt { model: Some("gpt-4o".into()), may_hang_up: true, ..prompt() };
+        let call = "data: {\"choices\":[{\"delta\":{\"content\":\"Bye.\"}}]}\n\n\
+            data: {\"choices\":[{\"delta\":{\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\
+            \"type\":\"function\",\"function\":{\"name\":\"hang_up\",\"arguments\":\"\"}}]}}]}\n\n\
+            data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]}}]}\n\n\
+            data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
+        let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let reply: Reply = engine.reply(prompt).await.expect("a reply").collect().await;
+        assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
+        let body = vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body").to_owned();
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(
+            (&body["model"], &body["tools"][0]["function"]["name"]),
+            (&"gpt-4o".into(), &"hang_up".into())
+        );
+    }
+
+    #[tokio::test]
     async fn may_be_split_anywhere() {
         for at in 0..=GOOD.len() {
             let (head, tail) = GOOD.as_bytes().split_at(at);
@@ -399,8 +459,9 @@ mod tests {
                     event: error\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\n\
                     data: {\"choices\":[{\"delta\":{\"content\":\"more\"}}]}\n\n";
         let failure = Err(EngineError::Temporary("overloaded".into()));
-        assert_eq!(read(vec![body.into()]).await, [Ok("Well".into()), failure.clone()]);
-        assert_eq!(read(vec![body.replace("event: error\n", "").into()]).await, [Ok("Well".into()), failure]);
+        let expected = [Ok(Delta::Text("Well".into())), failure];
+        assert_eq!(read(vec![body.into()]).await, expected);
+        assert_eq!(read(vec![body.replace("event: error\n", "").into()]).await, expected);
     }
 
     #[tokio::test]
@@ -437,7 +498,7 @@ mod tests {
             steps.push(step);
             let reply = replied(vec![steps]).await.0.expect("a reply that begins");
             let [Ok(text), Err(error)] = reply.as_slice() else { panic!("{reply:?}") };
-            assert_eq!((text.as_str(), error.outcome()), ("Well", expected));
+            assert_eq!((text, error.outcome()), (&Delta::Text("Well".into()), expected));
         }
     }
 

@@ -35,7 +35,8 @@ impl Llm for Resilient {
         async move {
             let answer = self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await;
             match (&self.fallback, answer) {
-                (Some(fallback), Err(_)) => fallback.reply(prompt, meter).await,
+                // A model's name means nothing to another engine.
+                (Some(fallback), Err(_)) => fallback.reply(Prompt { model: None, ..prompt }, meter).await,
                 (_, answer) => answer,
             }
         }

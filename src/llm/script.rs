@@ -8,6 +8,7 @@
 //! pattern = "my name is (?<name>\\w+)"   # a regular expression, case-insensitive; or `patterns`
 //! say = "Hello $name, nice to meet you."  # or a list, taken in turn; $$ is a dollar sign
 //! delay_ms = 300                          # before the first word
+//! hang_up = true                          # end the call then, where the profile lets the agent do so
 //! ```
 //!
 //! Pure: it reads no file and does not wait.
@@ -36,6 +37,8 @@ pub struct Script {
 pub struct Answer {
     pub text: String,
     pub delay: Duration,
+    /// The call is to end then.
+    pub hang_up: bool,
 }
 
 /// A fault of a script.
@@ -53,6 +56,7 @@ struct Reply {
     patterns: Vec<Regex>,
     say: Vec<String>,
     delay: Duration,
+    hang_up: bool,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +78,8 @@ struct RawReply {
     say: Spanned<Texts>,
     #[serde(default)]
     delay_ms: u32,
+    #[serde(default)]
+    hang_up: bool,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +104,7 @@ impl Script {
         let raw: RawScript = toml::from_str(text).map_err(|error| BadScript {
             line: line(text, error.span().unwrap_or_default()),
             problem: error.message().replace('\n', " "),
-            remedy: "a script has `otherwise`, `phrases` and tables `[[reply]]` with `pattern` or `patterns`, `say`, `delay_ms`",
+            remedy: "a script has `otherwise`, `phrases` and tables `[[reply]]` with `pattern` or `patterns`, `say`, `delay_ms`, `hang_up`",
         })?;
         let otherwise = raw.otherwise.into_vec();
         if otherwise.is_empty() {
@@ -119,12 +125,16 @@ impl Script {
             Some((reply, captures))
         });
         match found {
-            Some((reply, captures)) => {
-                Answer { text: filled(&reply.say[turn % reply.say.len()], &captures), delay: reply.delay }
-            }
-            None => {
-                Answer { text: self.otherwise[turn % self.otherwise.len()].clone(), delay: Duration::ZERO }
-            }
+            Some((reply, captures)) => Answer {
+                text: filled(&reply.say[turn % reply.say.len()], &captures),
+                delay: reply.delay,
+                hang_up: reply.hang_up,
+            },
+            None => Answer {
+                text: self.otherwise[turn % self.otherwise.len()].clone(),
+                delay: Duration::ZERO,
+                hang_up: false,
+            },
         }
     }
 }
@@ -166,7 +176,8 @@ fn checked(text: &str, reply: Spanned<RawReply>) -> Result<Reply, BadScript> {
         let problem = format!("`say` uses ${group}, which its patterns do not capture");
         return Err(fault(span, problem, "add the group to each pattern, or write $$ for a dollar sign"));
     }
-    Ok(Reply { patterns, say, delay: Duration::from_millis(reply.delay_ms.into()) })
+    let delay = Duration::from_millis(reply.delay_ms.into());
+    Ok(Reply { patterns, say, delay, hang_up: reply.hang_up })
 }
 
 /// The first `$group` in a text that some pattern does not have.

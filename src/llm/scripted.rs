@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::script::Script;
-use super::{Deltas, Llm, Prompt, Role};
+use super::{Delta, Deltas, Llm, Prompt, Role};
 use crate::engine::EngineError;
 use crate::engine::retry::Kind;
 use crate::engine::usage::{LOCAL, Meter, Unit, characters};
@@ -65,7 +65,11 @@ impl Llm for Scripted {
         let said = prompt.messages.iter().rev().find(|m| m.role == Role::Caller).map_or("", |m| &m.text);
         let answer = self.script.answer(said, turns.saturating_sub(1));
         meter.charge(Kind::Llm, self.name(), LOCAL).set(Unit::Characters, characters(&answer.text));
-        let words: Vec<String> = answer.text.split_inclusive(' ').map(str::to_owned).collect();
+        let mut words: Vec<Delta> =
+            answer.text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned())).collect();
+        if answer.hang_up && prompt.may_hang_up {
+            words.push(Delta::HangUp);
+        }
         let (delay, pause) = (answer.delay, self.word);
         let deltas = stream::iter(words).enumerate().then(move |(at, word)| async move {
             let wait = if at == 0 { delay } else { pause };
@@ -91,7 +95,8 @@ mod tests {
     use crate::stt::grammar::Grammar;
 
     fn asked(said: &str) -> Prompt {
-        Prompt { system: "".into(), messages: vec![Message { role: Role::Caller, text: said.into() }] }
+        let messages = vec![Message { role: Role::Caller, text: said.into() }];
+        Prompt { messages, ..Prompt::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -102,8 +107,8 @@ mod tests {
         let engine = Scripted { script, word: Duration::from_millis(50), replies: String::new() };
         let words: Vec<_> =
             engine.reply(asked("?"), Meter::default()).await.expect("a reply").collect().await;
-        let expected: Vec<Result<String, EngineError>> =
-            ["One ", "two ", " ", "three."].map(|w| Ok(w.to_owned())).into();
+        let expected: Vec<Result<Delta, EngineError>> =
+            ["One ", "two ", " ", "three."].map(|w| Ok(Delta::Text(w.to_owned()))).into();
         assert_eq!(words, expected);
         let begun = Instant::now();
         engine.reply(asked("slow"), Meter::default()).await.expect("a reply").count().await;
@@ -124,7 +129,23 @@ mod tests {
     async fn text(engine: &Scripted, said: &str) -> String {
         let words: Vec<_> =
             engine.reply(asked(said), Meter::default()).await.expect("a reply").collect().await;
-        words.into_iter().map(|word| word.expect("a word")).collect()
+        let text = |word| match word {
+            Ok(Delta::Text(text)) => text,
+            other => panic!("no word: {other:?}"),
+        };
+        words.into_iter().map(text).collect()
+    }
+
+    #[tokio::test]
+    async fn hangs_up_where_it_may() {
+        let engine = Scripted::new(&Settings::default()).expect("a script");
+        for may_hang_up in [true, false] {
+            let prompt = Prompt { may_hang_up, ..asked("goodbye") };
+            let deltas: Vec<_> =
+                engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
+            assert_eq!(deltas.contains(&Ok(Delta::HangUp)), may_hang_up);
+            assert!(matches!(deltas.first(), Some(Ok(Delta::Text(_)))), "{deltas:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, Ten
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, phone_number_id, ai_profile_id, asterisk_channel_id, direction, caller_number, \
+        "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, asterisk_channel_id, direction, caller_number, \
          called_number, status, ended_by, disposition, hangup_cause, started_at, answered_at, ended_at, \
          codec, media"
     };
@@ -32,7 +32,7 @@ macro_rules! insert {
         concat!(
             "INSERT INTO calls (",
             columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) "
         )
     };
 }
@@ -106,6 +106,7 @@ impl Scope {
         const SQL: &str = concat!(
             insert!(),
             "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
+             ai_profile_version = excluded.ai_profile_version, \
              status = excluded.status, ended_by = excluded.ended_by, disposition = excluded.disposition, \
              hangup_cause = excluded.hangup_cause, answered_at = excluded.answered_at, \
              ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media \
@@ -188,6 +189,7 @@ impl Scope {
                 .bind(call.tenant_id.0)
                 .bind(call.phone_number_id.0)
                 .bind(call.ai_profile_id.map(|id| id.0))
+                .bind(call.ai_profile_version.map(i64::from))
                 .bind(call.asterisk_channel_id.as_str())
                 .bind(call.direction.word())
                 .bind(call.caller_number.as_deref())
@@ -234,6 +236,7 @@ pub(super) struct Row {
     tenant_id: Uuid,
     phone_number_id: Uuid,
     ai_profile_id: Option<Uuid>,
+    ai_profile_version: Option<i64>,
     asterisk_channel_id: String,
     direction: String,
     caller_number: Option<String>,
@@ -259,6 +262,7 @@ impl TryFrom<Row> for Call {
             tenant_id: TenantId(row.tenant_id),
             phone_number_id: NumberId(row.phone_number_id),
             ai_profile_id: row.ai_profile_id.map(ProfileId),
+            ai_profile_version: narrow(row.ai_profile_version)?,
             asterisk_channel_id: row.asterisk_channel_id,
             direction: row.direction.parse().map_err(StoreError::corrupt)?,
             caller_number: row.caller_number,
@@ -315,6 +319,8 @@ impl TryFrom<TurnRow> for CallTurn {
 }
 
 /// Both databases keep whole numbers in 64 bits.
-fn narrow<T: TryFrom<i64, Error: std::fmt::Display>>(value: Option<i64>) -> Result<Option<T>, StoreError> {
+pub(super) fn narrow<T: TryFrom<i64, Error: std::fmt::Display>>(
+    value: Option<i64>,
+) -> Result<Option<T>, StoreError> {
     value.map(T::try_from).transpose().map_err(StoreError::corrupt)
 }

@@ -35,6 +35,7 @@ mod settings;
 mod tenants;
 mod transfer;
 mod usage;
+mod versions;
 mod webhooks;
 
 #[cfg(test)]
@@ -51,10 +52,10 @@ pub use error::{Duplicate, StoreError};
 pub use feedback::{FeedbackFilter, NewFeedback};
 pub use keys::{KeyFilter, Minted, NewKey, Presented, Rotation};
 pub use ledger::{Entry, Ledger};
-pub use numbers::NewNumber;
+pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
 pub use pool::Backend;
-pub use profiles::{NewProfile, ProfileChanges};
+pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
 pub use routing::{Routing, RoutingSettings};
 pub use security::{Bypass, Isolation};
 pub use settings::Settings;

@@ -1,22 +1,34 @@
 //! AI profiles: who answers, with which words and engines. At most one of a tenant's is the default.
+//!
+//! Every change of what a profile says and does makes a new version of it, in the same transaction.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
+use super::calls::narrow;
 use super::pool::{run, transact};
-use super::{Duplicate, Scope, StoreError, now};
+use super::versions::{self, record_version};
+use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
 
 /// A profile to be.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProfile {
+    /// Non-empty.
+    #[serde(default)]
+    #[schema(required)]
     pub name: String,
+    #[serde(default)]
     pub role: AgentRole,
     /// Non-empty.
+    #[serde(default)]
+    #[schema(required)]
     pub system_prompt: String,
+    /// `true` takes the place of the default there was.
     #[serde(default)]
     pub is_default: bool,
     #[serde(default)]
@@ -24,7 +36,7 @@ pub struct NewProfile {
 }
 
 /// What changes about a profile; what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileChanges {
     pub name: Option<String>,
@@ -36,56 +48,124 @@ pub struct ProfileChanges {
     pub settings: Option<ProfileSettings>,
 }
 
+/// Which profiles are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProfileFilter {
+    pub role: Option<AgentRole>,
+    pub is_default: Option<bool>,
+}
+
 macro_rules! columns {
     () => {
-        "id, tenant_id, name, role, system_prompt, is_default, settings, created_at"
+        "id, tenant_id, name, role, system_prompt, is_default, settings, version, created_at"
     };
 }
 
+/// Changes of one tenant's profiles wait for each other at the tenant's row: without that, two new defaults
+/// that both saw the old one would collide, and two new versions would be the same.
+const QUEUE: &str = "UPDATE tenants SET name = name WHERE id = $1";
+const DEPOSE: &str =
+    "UPDATE ai_profiles SET is_default = FALSE WHERE tenant_id = $1 AND is_default AND id <> $2";
+const CHANGE: &str = "UPDATE ai_profiles SET name = $3, role = $4, system_prompt = $5, is_default = $6, \
+    settings = $7, version = $8 WHERE tenant_id = $1 AND id = $2";
+
+/// Writes what a profile has become: its row, its version if that is new, and the audit log.
+macro_rules! write_change {
+    ($tx:ident, $actor:expr, $action:literal, $before:ident, $after:ident) => {{
+        if $after.is_default && !$before.is_default {
+            sqlx::query(DEPOSE).bind($after.tenant_id).bind($after.id).execute(&mut *$tx).await?;
+        }
+        sqlx::query(CHANGE)
+            .bind($after.tenant_id)
+            .bind($after.id)
+            .bind($after.name.as_str())
+            .bind($after.role.as_str())
+            .bind($after.system_prompt.as_str())
+            .bind($after.is_default)
+            .bind($after.settings.as_str())
+            .bind($after.version)
+            .execute(&mut *$tx)
+            .await?;
+        if $after.version != $before.version {
+            record_version!($tx, $actor, $after);
+        }
+        let change = Change::new($actor, TenantId($after.tenant_id), $action, "ai_profile", $after.id);
+        audit!($tx, change.before(&$before).after(&$after));
+    }};
+}
+
 impl Scope {
+    /// A default one takes the place of the default there was.
+    ///
     /// # Errors
-    /// `Conflict` when it is to be the default and there is one already, `Invalid` for an empty name or
-    /// prompt, `NotFound` when the scope's tenant is not there.
+    /// `Invalid` for an empty name or prompt, `NotFound` when the scope's tenant is not there.
     pub async fn create_profile(&self, actor: &Actor, new: NewProfile) -> Result<AiProfile, StoreError> {
-        let profile = AiProfile {
-            id: ProfileId::new(),
-            tenant_id: self.tenant,
+        let row = Row {
+            id: ProfileId::new().0,
+            tenant_id: self.tenant.0,
             name: new.name,
-            role: new.role,
+            role: new.role.word().to_owned(),
             system_prompt: new.system_prompt,
             is_default: new.is_default,
-            settings: new.settings,
+            settings: text(&new.settings)?,
+            version: 1,
             created_at: now(),
         };
-        let settings = text(&profile.settings)?;
         self.store.tenant(self.tenant).await?;
         const SQL: &str =
-            concat!("INSERT INTO ai_profiles (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+            concat!("INSERT INTO ai_profiles (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
         let written: Result<(), StoreError> = transact!(*self, tx => {
+            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
+            if row.is_default {
+                sqlx::query(DEPOSE).bind(row.tenant_id).bind(row.id).execute(&mut *tx).await?;
+            }
             sqlx::query(SQL)
-                .bind(profile.id.0)
-                .bind(profile.tenant_id.0)
-                .bind(profile.name.as_str())
-                .bind(profile.role.word())
-                .bind(profile.system_prompt.as_str())
-                .bind(profile.is_default)
-                .bind(settings.as_str())
-                .bind(profile.created_at)
+                .bind(row.id)
+                .bind(row.tenant_id)
+                .bind(row.name.as_str())
+                .bind(row.role.as_str())
+                .bind(row.system_prompt.as_str())
+                .bind(row.is_default)
+                .bind(row.settings.as_str())
+                .bind(row.version)
+                .bind(row.created_at)
                 .execute(&mut *tx)
                 .await?;
-            let change = Change::new(actor, self.tenant, "create", "ai_profile", profile.id);
-            audit!(tx, change.after(&profile));
+            record_version!(tx, actor, row);
+            audit!(tx, Change::new(actor, self.tenant, "create", "ai_profile", row.id).after(&row));
         });
         written.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
-        Ok(profile)
+        row.try_into()
     }
 
     /// The tenant's profiles, oldest first.
     pub async fn profiles(&self) -> Result<Vec<AiProfile>, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 ORDER BY id");
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_all(connection))?;
-        rows.into_iter().map(AiProfile::try_from).collect()
+        let all = Window::first(u32::MAX);
+        Ok(self.profiles_page(ProfileFilter::default(), all).await?.items)
+    }
+
+    /// A page of them, oldest first.
+    pub async fn profiles_page(
+        &self,
+        filter: ProfileFilter,
+        window: Window,
+    ) -> Result<Page<AiProfile>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ai_profiles WHERE tenant_id = $1 AND id > $2 AND ($3 IS NULL OR role = $3) ",
+            "AND ($4 IS NULL OR is_default = $4) ORDER BY id LIMIT $5"
+        );
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(window.above())
+            .bind(filter.role.map(AgentRole::word))
+            .bind(filter.is_default)
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        let profiles: Result<Vec<AiProfile>, StoreError> =
+            rows.into_iter().map(AiProfile::try_from).collect();
+        Ok(window.page(profiles?, |profile| profile.id.0))
     }
 
     /// # Errors
@@ -100,12 +180,12 @@ impl Scope {
 
     /// The profile that answers this tenant's calls.
     pub async fn default_profile(&self) -> Result<Option<AiProfile>, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 AND is_default");
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).bind(self.tenant.0).fetch_optional(connection))?;
-        row.map(AiProfile::try_from).transpose()
+        let filter = ProfileFilter { is_default: Some(true), ..ProfileFilter::default() };
+        Ok(self.profiles_page(filter, Window::first(1)).await?.items.pop())
     }
 
+    /// What changes of the name, the role, the prompt or the settings makes a new version.
+    ///
     /// # Errors
     /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt.
     pub async fn update_profile(
@@ -114,47 +194,50 @@ impl Scope {
         id: ProfileId,
         changes: ProfileChanges,
     ) -> Result<AiProfile, StoreError> {
-        // Changes of one tenant's default wait for each other at the tenant's row: without that, two that
-        // both saw the old default would collide, and one would fail.
-        const QUEUE: &str = "UPDATE tenants SET name = name WHERE id = $1";
-        const DEPOSE: &str =
-            "UPDATE ai_profiles SET is_default = FALSE WHERE tenant_id = $1 AND is_default AND id <> $2";
-        const CHANGE: &str = concat!(
-            "UPDATE ai_profiles SET name = COALESCE($3, name), role = COALESCE($4, role), ",
-            "system_prompt = COALESCE($5, system_prompt), is_default = COALESCE($6, is_default), ",
-            "settings = COALESCE($7, settings) WHERE tenant_id = $1 AND id = $2 RETURNING ",
-            columns!()
-        );
         let settings = changes.settings.as_ref().map(text).transpose()?;
         let row = transact!(*self, tx => {
+            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
             let before =
                 sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            if changes.is_default == Some(true) {
-                sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
-                sqlx::query(DEPOSE).bind(self.tenant.0).bind(id.0).execute(&mut *tx).await?;
-            }
-            let after = sqlx::query_as::<_, Row>(CHANGE)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(changes.name.as_deref())
-                .bind(changes.role.map(AgentRole::word))
-                .bind(changes.system_prompt.as_deref())
-                .bind(changes.is_default)
-                .bind(settings.as_deref())
-                .fetch_one(&mut *tx)
-                .await?;
-            let change = Change::new(actor, self.tenant, "update", "ai_profile", id);
-            audit!(tx, change.before(&before).after(&after));
+            let after = before.changed(&changes, settings.as_deref());
+            write_change!(tx, actor, "update", before, after);
             after
         });
         row.map_err(|error: StoreError| error.duplicate(Duplicate::DefaultProfile))?.try_into()
+    }
+
+    /// Makes a profile what it was at a version: a new version with the old content, unless it is that already.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such profile, or the profile no such version.
+    pub async fn roll_back_profile(
+        &self,
+        actor: &Actor,
+        id: ProfileId,
+        version: u32,
+    ) -> Result<AiProfile, StoreError> {
+        let row = transact!(*self, tx => {
+            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
+            let before =
+                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
+            let former = sqlx::query_as::<_, versions::Row>(versions::ONE)
+                .bind(self.tenant.0)
+                .bind(id.0)
+                .bind(i64::from(version))
+                .fetch_one(&mut *tx)
+                .await?;
+            let after = before.as_it_was(former);
+            write_change!(tx, actor, "rollback", before, after);
+            after
+        });
+        row?.try_into()
     }
 }
 
 const ONE: &str = concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 AND id = $2");
 
 /// Serialised for the audit log, where it reads like the profile it is.
-#[derive(sqlx::FromRow, Serialize)]
+#[derive(Clone, sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub tenant_id: Uuid,
@@ -162,8 +245,37 @@ pub(super) struct Row {
     pub role: String,
     pub system_prompt: String,
     pub is_default: bool,
+    #[serde(serialize_with = "as_json")]
     pub settings: String,
+    pub version: i64,
     pub created_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn changed(&self, changes: &ProfileChanges, settings: Option<&str>) -> Row {
+        let or = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
+        self.becoming(Row {
+            name: or(changes.name.as_deref(), &self.name),
+            role: or(changes.role.map(AgentRole::word), &self.role),
+            system_prompt: or(changes.system_prompt.as_deref(), &self.system_prompt),
+            is_default: changes.is_default.unwrap_or(self.is_default),
+            settings: or(settings, &self.settings),
+            ..self.clone()
+        })
+    }
+
+    fn as_it_was(&self, former: versions::Row) -> Row {
+        let versions::Row { name, role, system_prompt, settings, .. } = former;
+        self.becoming(Row { name, role, system_prompt, settings, ..self.clone() })
+    }
+
+    /// The next version, if it differs in what it says and does.
+    fn becoming(&self, next: Row) -> Row {
+        let content =
+            |row: &Row| (row.name.clone(), row.role.clone(), row.system_prompt.clone(), row.settings.clone());
+        let version = self.version + i64::from(content(self) != content(&next));
+        Row { version, ..next }
+    }
 }
 
 impl TryFrom<Row> for AiProfile {
@@ -178,6 +290,7 @@ impl TryFrom<Row> for AiProfile {
             system_prompt: row.system_prompt,
             is_default: row.is_default,
             settings: serde_json::from_str(&row.settings).map_err(StoreError::corrupt)?,
+            version: narrow(Some(row.version))?.unwrap_or_default(),
             created_at: row.created_at,
         })
     }
@@ -185,4 +298,12 @@ impl TryFrom<Row> for AiProfile {
 
 fn text(settings: &ProfileSettings) -> Result<String, StoreError> {
     serde_json::to_string(settings).map_err(StoreError::invalid)
+}
+
+/// A column of JSON as the JSON that it is.
+fn as_json<S: serde::Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) => value.serialize(to),
+        Err(_) => text.serialize(to),
+    }
 }

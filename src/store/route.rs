@@ -13,17 +13,18 @@ impl Store {
     pub async fn route(&self, did: &Did) -> Result<Option<Route>, StoreError> {
         const SQL: &str = "SELECT \
             n.id AS number_id, n.tenant_id, n.did, n.provider_type, n.is_active, \
+            n.provider_state, n.provider_detail, n.provider_reference, \
             n.created_at AS number_created_at, \
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
-            p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.settings, \
+            p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.settings, p.version, \
             p.created_at AS profile_created_at, \
             COALESCE(m.seconds, 0) AS month_seconds \
             FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND p.is_default \
             LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
-            WHERE n.did = $1";
+            WHERE n.did = $1 AND n.deleted_at IS NULL";
         let month = Month::of(now());
         let row = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(did.digits())
@@ -40,6 +41,9 @@ struct Row {
     did: String,
     provider_type: String,
     is_active: bool,
+    provider_state: String,
+    provider_detail: Option<String>,
+    provider_reference: Option<String>,
     number_created_at: DateTime<Utc>,
     tenant_name: String,
     status: String,
@@ -59,6 +63,7 @@ struct Profile {
     role: Option<String>,
     system_prompt: Option<String>,
     settings: Option<String>,
+    version: Option<i64>,
     profile_created_at: Option<DateTime<Utc>>,
 }
 
@@ -72,6 +77,7 @@ impl Profile {
             system_prompt: self.system_prompt?,
             is_default: true,
             settings: self.settings?,
+            version: self.version?,
             created_at: self.profile_created_at?,
         })
     }
@@ -87,6 +93,9 @@ impl Row {
             did: row.did,
             provider_type: row.provider_type,
             is_active: row.is_active,
+            provider_state: row.provider_state,
+            provider_detail: row.provider_detail,
+            provider_reference: row.provider_reference,
             created_at: row.number_created_at,
         };
         let tenant = tenants::Row {

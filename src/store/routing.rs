@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Store, StoreError};
-use crate::tenancy::{Did, Route};
+use crate::tenancy::{Did, Numbering, Route};
 
 /// The settings of cached routing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -36,6 +36,7 @@ impl Default for RoutingSettings {
 pub struct Routing {
     store: Store,
     timeout: Duration,
+    numbering: Numbering,
     cache: Mutex<Cache>,
 }
 
@@ -44,12 +45,31 @@ impl Routing {
         Routing {
             store,
             timeout: Duration::from_millis(settings.timeout_ms),
+            numbering: Numbering::default(),
             cache: Mutex::new(Cache {
                 max_age: Duration::from_secs(settings.max_age_s),
                 capacity: settings.capacity,
                 routes: HashMap::new(),
             }),
         }
+    }
+
+    /// How called numbers are written.
+    pub fn with_numbering(self, numbering: Numbering) -> Routing {
+        Routing { numbering, ..self }
+    }
+
+    /// Where what was dialled leads, and as which number; `None` when it is nobody's, or no number.
+    ///
+    /// # Errors
+    /// As of [`Routing::resolve`].
+    pub async fn dialled(&self, text: &str) -> Result<Option<(Did, Arc<Route>)>, StoreError> {
+        for did in self.numbering.called(text) {
+            if let Some(route) = self.resolve(&did).await? {
+                return Ok(Some((did, route)));
+            }
+        }
+        Ok(None)
     }
 
     /// Where a called number leads; `None` when nobody has it.

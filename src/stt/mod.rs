@@ -24,6 +24,8 @@ pub use resilient::Resilient;
 pub struct Hints {
     /// BCP 47 tag of the language that the caller is expected to speak, such as `en` or `de-DE`.
     pub language: Option<Arc<str>>,
+    /// The engine's own name for a model; its default when absent.
+    pub model: Option<Arc<str>>,
 }
 
 /// An engine that turns speech into words.

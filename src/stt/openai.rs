@@ -51,10 +51,8 @@ impl OpenAi {
             .file_name("speech.wav")
             .mime_str("audio/wav")
             .map_err(|e| self.endpoint.broken(e))?;
-        let mut form = Form::new()
-            .part("file", file)
-            .text("model", self.settings.model.clone())
-            .text("response_format", "json");
+        let model = hints.model.as_deref().unwrap_or(&self.settings.model).to_owned();
+        let mut form = Form::new().part("file", file).text("model", model).text("response_format", "json");
         if let Some(language) = &hints.language {
             form = form.text("language", iso_639(language));
         }
@@ -116,7 +114,7 @@ mod tests {
             max_backoff_ms: 1,
         };
         let engine = Resilient::new(Arc::new(engine), patience, None);
-        let hints = Hints { language: Some("de-DE".into()) };
+        let hints = Hints { language: Some("de-DE".into()), model: Some("whisper-2".into()) };
         (engine.transcribe(speech(), hints, Meter::default()).await, vendor.requests())
     }
 
@@ -128,7 +126,7 @@ mod tests {
         for part in [
             "POST /audio/transcriptions HTTP/1.1",
             "authorization: Bearer secret-key",
-            "name=\"model\"\r\n\r\nwhisper-1",
+            "name=\"model\"\r\n\r\nwhisper-2",
             "name=\"language\"\r\n\r\nde\r\n",
             "name=\"response_format\"\r\n\r\njson",
             "filename=\"speech.wav\"",

@@ -43,7 +43,10 @@ impl Stt for Resilient {
                 .answer(|| self.engine.transcribe(speech.clone(), hints.clone(), meter.clone()))
                 .await;
             match (&self.fallback, answer) {
-                (Some(fallback), Err(_)) => fallback.transcribe(speech, hints, meter).await,
+                // A model's name means nothing to another engine.
+                (Some(fallback), Err(_)) => {
+                    fallback.transcribe(speech, Hints { model: None, ..hints }, meter).await
+                }
                 (_, answer) => answer,
             }
         }

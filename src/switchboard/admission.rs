@@ -97,8 +97,8 @@ mod tests {
     use super::*;
     use crate::billing::{AtLimit, Terms};
     use crate::tenancy::{
-        AgentRole, AiProfile, MonthUse, NumberId, PhoneNumber, Plan, ProfileId, ProfileSettings, Tenant,
-        TenantId,
+        AgentRole, AiProfile, MonthUse, NumberId, PhoneNumber, Plan, ProfileId, ProfileSettings,
+        ProviderState, ProviderType, Tenant, TenantId,
     };
 
     fn route() -> Route {
@@ -109,8 +109,11 @@ mod tests {
                 id: NumberId::new(),
                 tenant_id,
                 did,
-                provider_type: "generic".into(),
+                provider_type: ProviderType::Generic,
                 is_active: true,
+                provider_state: ProviderState::Registered,
+                provider_detail: None,
+                provider_reference: None,
                 created_at,
             },
             tenant: Tenant {
@@ -129,6 +132,7 @@ mod tests {
                 system_prompt: "Be brief.".into(),
                 is_default: true,
                 settings: ProfileSettings::default(),
+                version: 1,
                 created_at,
             }),
             usage: MonthUse { month: month(), seconds: 600 },

@@ -249,30 +249,33 @@ impl Switchboard {
     }
 
     async fn admit(&self, ring: &Ring, called: &str) -> Result<Admitted, Refused> {
-        let did: Did = called.parse().map_err(|_| (Refusal::UnknownNumber, None))?;
-        let (route, format) = tokio::join!(self.0.routing.resolve(&did), self.format_of(&ring.channel));
-        let route = route.map_err(|error| {
+        let (found, format) = tokio::join!(self.0.routing.dialled(called), self.format_of(&ring.channel));
+        let found = found.map_err(|error| {
             error!(%error, "the called number cannot be looked up");
             (Refusal::NoDatabase, None)
         })?;
-        let tenant = route.as_ref().map(|route| route.tenant.id);
+        let known = || found.clone().map(|(did, route)| (route, did));
+        let route = found.as_ref().map(|(_, route)| route);
+        let tenant = route.map(|route| route.tenant.id);
         if let Some(tenant) = tenant {
             tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
         }
         let month = Month::of(Utc::now());
         {
             let mut live = self.0.live();
-            let decision =
-                decide(route.as_deref(), live.standing(tenant, month), &self.0.settings, &self.0.plans);
-            decision.map_err(|refusal| (refusal, route.clone().map(|route| (route, did.clone()))))?;
+            let standing = live.standing(tenant, month);
+            let decision = decide(route.map(|route| &**route), standing, &self.0.settings, &self.0.plans);
+            decision.map_err(|refusal| (refusal, known()))?;
             if let Some(tenant) = tenant {
                 live.assign(ring.id, tenant);
             }
         }
         let agent = |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.casting)(profile));
-        match route.map(|route| (agent(&route), route)) {
-            Some((Some(agent), route)) => Ok(Admitted { called: did, route, agent: Arc::new(agent), format }),
-            Some((None, route)) => Err((Refusal::NoAgent, Some((route, did)))),
+        match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
+            Some((Some(agent), route, called)) => {
+                Ok(Admitted { called, route, agent: Arc::new(agent), format })
+            }
+            Some((None, ..)) => Err((Refusal::NoAgent, known())),
             None => Err((Refusal::UnknownNumber, None)),
         }
     }

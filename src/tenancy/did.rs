@@ -20,6 +20,12 @@ impl Did {
     pub fn digits(&self) -> &str {
         &self.0
     }
+
+    /// The digits of a text that holds nothing but them and what makes them readable.
+    pub(super) fn bare(text: &str) -> Option<String> {
+        let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')')).collect();
+        digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)
+    }
 }
 
 impl FromStr for Did {
@@ -28,10 +34,9 @@ impl FromStr for Did {
     /// Takes the number with or without a leading `+`, and with spaces, dots, dashes and brackets.
     fn from_str(text: &str) -> Result<Did, BadDid> {
         let trimmed = text.trim();
-        let rest = trimmed.strip_prefix('+').unwrap_or(trimmed);
-        let digits: String = rest.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')')).collect();
-        let valid = (3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        if valid { Ok(Did(digits)) } else { Err(BadDid(text.chars().take(32).collect())) }
+        let digits = Did::bare(trimmed.strip_prefix('+').unwrap_or(trimmed));
+        let digits = digits.filter(|digits| (3..=15).contains(&digits.len()));
+        digits.map(Did).ok_or_else(|| BadDid(text.chars().take(32).collect()))
     }
 }
 

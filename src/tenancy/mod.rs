@@ -3,10 +3,16 @@
 //! Plain data without behaviour beyond its own rules. It knows neither the database nor a socket.
 
 mod access;
+mod check;
 mod did;
 mod feedback;
+mod hours;
+mod kinds;
 mod kinds;
 mod live;
+mod number;
+mod numbering;
+mod profile;
 mod registration;
 mod retention;
 mod transcript;
@@ -14,11 +20,16 @@ mod usage;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
+pub use check::{Draft, Flaw, Known, check_profile};
 pub use did::{BadDid, Did, mask};
 pub use feedback::{Feedback, FeedbackId};
+pub use hours::{Hours, Opening, Schedule};
 pub use kinds::UnknownWord;
 pub use live::{Happening, LiveEvent};
-pub use registration::{ProviderState, Registration};
+pub use number::{NumberId, PhoneNumber, ProviderState, ProviderType};
+pub use numbering::{BadNumber, Numbering, Region};
+pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
+pub use registration::Registration;
 pub use retention::Retention;
 pub use transcript::Transcript;
 pub use usage::{BadMonth, CallSums, EngineKind, EngineUse, Month, MonthUse, Usage, UsageUnit};
@@ -28,15 +39,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::turn;
 use kinds::{id, words};
 
 id!(
     /// A tenant. Every row that belongs to one carries it.
     TenantId
 );
-id!(NumberId);
-id!(ProfileId);
 id!(
     /// A call. The ids of its channels and its bridge in Asterisk are derived from it.
     CallId
@@ -44,13 +52,6 @@ id!(
 
 words!(TenantStatus { Active = "active", Suspended = "suspended", Deleted = "deleted" });
 words!(Plan { Starter = "starter", Growth = "growth", Custom = "custom" });
-words!(AgentRole {
-    Receptionist = "receptionist",
-    Sales = "sales",
-    Support = "support",
-    Dispatcher = "dispatcher",
-    Custom = "custom",
-});
 words!(Direction { Inbound = "inbound", Outbound = "outbound" });
 words!(
     /// Where a call stands. `Ringing` and `Answered` are calls in progress.
@@ -81,49 +82,6 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PhoneNumber {
-    pub id: NumberId,
-    pub tenant_id: TenantId,
-    pub did: Did,
-    /// `generic` today.
-    pub provider_type: String,
-    pub is_active: bool,
-    pub created_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct AiProfile {
-    pub id: ProfileId,
-    pub tenant_id: TenantId,
-    pub name: String,
-    pub role: AgentRole,
-    /// Non-empty.
-    pub system_prompt: String,
-    pub is_default: bool,
-    pub settings: ProfileSettings,
-    pub created_at: DateTime<Utc>,
-}
-
-/// What an agent says and how it behaves. Whatever is absent takes the daemon's default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProfileSettings {
-    /// Spoken when the call is answered; the built-in phrase of the language when absent.
-    pub greeting: Option<String>,
-    /// BCP 47 tag, such as `en` or `de-DE`.
-    pub language: Option<String>,
-    /// Engine names, such as `openai`, `espeak`, `flite`, `pocketsphinx`, `scripted`.
-    pub stt: Option<String>,
-    pub llm: Option<String>,
-    pub tts: Option<String>,
-    /// The TTS engine's own name for a voice.
-    pub voice: Option<String>,
-    /// Phrases that replace the built-in ones, by name (see `turn::Phrase`).
-    pub phrases: std::collections::BTreeMap<String, String>,
-    pub turn: turn::Overrides,
-}
-
 /// What a called number leads to. Without a `profile` nobody is there to answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
@@ -142,6 +100,8 @@ pub struct Call {
     pub tenant_id: TenantId,
     pub phone_number_id: NumberId,
     pub ai_profile_id: Option<ProfileId>,
+    /// The version of the profile that it was held with.
+    pub ai_profile_version: Option<u32>,
     /// The caller's channel: Asterisk's UNIQUEID.
     pub asterisk_channel_id: String,
     pub direction: Direction,

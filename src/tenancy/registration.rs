@@ -3,24 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::kinds::words;
-use super::{Did, NumberId};
-
-words!(
-    /// How a number stands with its provider.
-    ProviderState {
-        /// The provider is being asked, or was when the daemon died: ask again.
-        Pending = "pending",
-        /// Its calls come to us.
-        Registered = "registered",
-        /// What is left to do, a person does: the detail says what.
-        Manual = "manual",
-        /// The provider did not do it: the detail says why. Ask again.
-        Failed = "failed",
-        /// Its calls no longer come to us.
-        Unregistered = "unregistered",
-    }
-);
+use super::{Did, NumberId, ProviderState};
 
 /// A number as its provider has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -26,6 +26,8 @@ pub struct Voice {
     pub name: Option<Arc<str>>,
     /// BCP 47 tag of the text's language.
     pub language: Option<Arc<str>>,
+    /// The engine's own name for a model; its default when absent.
+    pub model: Option<Arc<str>>,
 }
 
 /// The pieces of an utterance as they come, all of one rate, none of them empty.

@@ -55,7 +55,7 @@ impl OpenAi {
 
     async fn order(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
         let order = Order {
-            model: &self.settings.model,
+            model: voice.model.as_deref().unwrap_or(&self.settings.model),
             voice: voice.name.as_deref().unwrap_or(&self.settings.voice),
             input: text::cut(words.trim(), self.settings.max_chars),
             response_format: "pcm",

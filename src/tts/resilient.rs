@@ -44,8 +44,11 @@ impl Tts for Resilient {
             let answer =
                 self.policy.stream(|| self.engine.speak(text.clone(), voice.clone(), meter.clone())).await;
             match (&self.fallback, answer) {
-                // A voice's name means nothing to another engine.
-                (Some(fallback), Err(_)) => fallback.speak(text, Voice { name: None, ..voice }, meter).await,
+                // The names of a voice and of a model mean nothing to another engine.
+                (Some(fallback), Err(_)) => {
+                    let voice = Voice { language: voice.language, ..Voice::default() };
+                    fallback.speak(text, voice, meter).await
+                }
                 (_, answer) => answer,
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub complete: bool,
     /// An engine's failure left the question without an answer, and that was counted.
     pub failed: bool,
+    /// The agent wants the call to end after it.
+    pub hangs_up: bool,
     pub latency: Latency,
     since: Instant,
     clauses: Clauses,
@@ -85,6 +87,7 @@ impl Answer {
             committed: true,
             complete: true,
             failed: false,
+            hangs_up: false,
             latency: Latency::default(),
             since,
             clauses: Clauses::default(),
@@ -129,7 +132,15 @@ impl Answer {
             for clause in self.clauses.end() {
                 self.say(Say::Text(clause), out);
             }
+            self.bid_farewell(out);
             self.complete = true;
+        }
+    }
+
+    /// An agent that hangs up without a word says goodbye all the same.
+    pub fn bid_farewell(&mut self, out: &mut Outbox) {
+        if self.hangs_up && self.speeches.iter().all(Speech::is_filler) {
+            self.say(Say::Phrase(Phrase::Goodbye), out);
         }
     }
 
@@ -137,9 +148,9 @@ impl Answer {
         self.speeches.iter().any(|said| said.id == speech)
     }
 
-    /// Nothing of the reply was said, heard or not.
+    /// Nothing of the reply was said, heard or not, and nothing is to be done about it but to regret it.
     pub fn is_wordless(&self) -> bool {
-        !self.speeches.iter().any(|speech| matches!(speech.what, Say::Text(_)))
+        !self.hangs_up && !self.speeches.iter().any(|speech| matches!(speech.what, Say::Text(_)))
     }
 
     pub fn started(&mut self, speech: SpeechId, now: Instant) {

@@ -45,6 +45,10 @@ pub enum Input {
         turn: TurnId,
         text: String,
     },
+    /// The agent wants the call to end when its reply is said, unless the caller has more to say.
+    ReplyHangsUp {
+        turn: TurnId,
+    },
     ReplyEnded {
         turn: TurnId,
     },
@@ -131,8 +135,28 @@ pub enum Phrase {
     /// The time limit is near.
     TimeWarning,
     TimeLimitGoodbye,
-    /// The daemon or an operator ends the call.
+    /// The daemon or an operator ends the call, or the agent does without a word of its own.
     Goodbye,
+    /// Nobody is there at this time.
+    Closed,
+}
+
+impl Phrase {
+    /// Every phrase and the name by which a profile's `phrases` replaces it.
+    pub const NAMES: [(Phrase, &str); 12] = [
+        (Phrase::Greeting, "greeting"),
+        (Phrase::DidNotCatch, "did_not_catch"),
+        (Phrase::Difficulty, "difficulty"),
+        (Phrase::AudioIssues, "audio_issues"),
+        (Phrase::Filler, "filler"),
+        (Phrase::StillThere, "still_there"),
+        (Phrase::SilenceGoodbye, "silence_goodbye"),
+        (Phrase::TurnLimitGoodbye, "turn_limit_goodbye"),
+        (Phrase::TimeWarning, "time_warning"),
+        (Phrase::TimeLimitGoodbye, "time_limit_goodbye"),
+        (Phrase::Goodbye, "goodbye"),
+        (Phrase::Closed, "closed"),
+    ];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,4 +212,8 @@ pub enum Ending {
     EngineFailure,
     /// `Input::EndRequested`.
     Requested,
+    /// `Input::ReplyHangsUp`.
+    AgentHungUp,
+    /// Nobody was there at this time.
+    Closed,
 }

@@ -17,6 +17,11 @@ impl Turn {
             return;
         }
         let limit = self.settings.max_duration_ms;
+        if self.closed {
+            // What is said to everybody may be long, but no longer than any call.
+            self.timers.start(Timer::Farewell, now, limit);
+            return self.speak_up(now, Phrase::Closed, Some(Ending::Closed));
+        }
         let ahead = self.settings.warn_before_ms;
         self.timers.start(Timer::Limit, now, limit);
         if !ahead.is_zero() && ahead < limit {

@@ -11,6 +11,7 @@ mod answer;
 mod clauses;
 mod contract;
 mod endpoint;
+mod fault;
 mod floor;
 mod limits;
 mod outbox;
@@ -27,6 +28,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 pub use contract::*;
+pub use fault::Fault;
 pub use settings::{Overrides, Settings};
 
 use floor::Floor;
@@ -55,6 +57,8 @@ pub struct Turn {
     prompts: u32,
     /// The time is nearly up and the caller was not told yet.
     warning_due: bool,
+    /// Nobody is there to talk to: the caller is told so, and that is all.
+    closed: bool,
 }
 
 impl Turn {
@@ -72,6 +76,7 @@ impl Turn {
             failures: 0,
             prompts: 0,
             warning_due: false,
+            closed: false,
         }
     }
 
@@ -79,6 +84,13 @@ impl Turn {
     /// words is spoken all the same but leaves no line.
     pub fn with_wording(mut self, wording: impl IntoIterator<Item = (Phrase, String)>) -> Turn {
         self.wording = wording.into_iter().collect();
+        self
+    }
+
+    /// Outside of business hours: in place of the greeting the caller hears [`Phrase::Closed`], and the call
+    /// is over.
+    pub fn closed(mut self, closed: bool) -> Turn {
+        self.closed = closed;
         self
     }
 
@@ -117,6 +129,7 @@ impl Turn {
             Input::Transcript { listen, text } => self.words(now, listen, text.trim()),
             Input::TranscriptFailed { listen } => self.words_failed(now, listen),
             Input::ReplyText { turn, text } => self.reply_text(now, turn, &text),
+            Input::ReplyHangsUp { turn } => self.reply_hangs_up(turn),
             Input::ReplyEnded { turn } => self.reply_ended(now, turn),
             Input::ReplyFailed { turn } => self.reply_failed(now, turn),
             Input::PlaybackStarted { speech } => self.playback_started(now, speech),

@@ -21,10 +21,18 @@ impl Turn {
         }
     }
 
+    pub(super) fn reply_hangs_up(&mut self, turn: TurnId) {
+        let Some(answer) = self.floor.answer_mut() else { return };
+        if answer.turn == turn && !answer.complete {
+            answer.hangs_up = true;
+        }
+    }
+
     /// What was said stands; half a sentence that was not is dropped.
     pub(super) fn reply_failed(&mut self, now: Instant, turn: TurnId) {
         let Some(answer) = self.floor.answer_mut() else { return };
         if answer.turn == turn && !answer.complete {
+            answer.bid_farewell(&mut self.out);
             answer.complete = true;
             self.reply_completed(now);
         }
@@ -107,7 +115,9 @@ impl Turn {
             Floor::Agent(answer, challenge) if answer.is_over() => {
                 self.stop_answering();
                 self.conclude(&answer, false);
-                match answer.farewell {
+                // A caller who speaks over the agent's last words has more to say.
+                let hangs_up = answer.hangs_up && challenge.is_none() && self.voice.is_none();
+                match answer.farewell.or(hangs_up.then_some(Ending::AgentHungUp)) {
                     Some(ending) => self.hang_up(ending),
                     None => {
                         let spoken_over = challenge.map(|challenge| self.outlast(challenge));

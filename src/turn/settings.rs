@@ -44,8 +44,16 @@ macro_rules! settings {
                 $(if let Some(value) = changes.$name { self.$name = settings!(@value $kind value); })+
                 self
             }
+
+            /// The times, each with its key.
+            pub(super) fn times(&self) -> Vec<(&'static str, Duration)> {
+                let times = [$((stringify!($name), settings!(@time $kind self.$name))),+];
+                times.into_iter().filter_map(|(key, time)| Some((key, time?))).collect()
+            }
         }
     };
+    (@time ms $value:expr) => { Some($value) };
+    (@time $other:ident $value:expr) => { None };
     (@type ms) => { Duration };
     (@type count) => { u32 };
     (@type switch) => { bool };

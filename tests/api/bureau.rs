@@ -18,7 +18,9 @@ use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, View};
 use vca::store::{Announcements, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, Reception, Registrar};
-use vca::tenancy::{Actor, Call, CallId, EngineKind, Happening, LiveEvent, Role, TenantId, UsageUnit};
+use vca::tenancy::{
+    Actor, Call, CallId, EngineKind, Happening, Known, LiveEvent, Numbering, Role, TenantId, UsageUnit,
+};
 use vca::webhooks::Guard;
 
 /// The API, served.
@@ -122,6 +124,19 @@ pub fn desk(
         receivers: Guard::new(&receivers()),
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
+        numbering: Numbering::default(),
+        known: Arc::new(known()),
+    }
+}
+
+/// The engines that profiles may ask for.
+fn known() -> Known {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Known {
+        stt: names(&["pocketsphinx", "openai"]),
+        llm: names(&["scripted", "openai"]),
+        tts: names(&["espeak", "openai"]),
+        ..Known::default()
     }
 }
 

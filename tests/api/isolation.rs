@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 use vca::store::{KeyFilter, Window};
 use vca::tenancy::TenantId;
 
-use super::bureau::Bureau;
+use super::bureau::{Bureau, Client};
 use super::{calls, on_both};
 
 on_both!(another_tenant_reaches_nothing);
@@ -30,17 +31,17 @@ const OPERATORS: &[&str] = &[
 const OPEN: &[&str] = &["/api/whoami", "/internal/telephony/inbound"];
 
 async fn another_tenant_reaches_nothing(bureau: Bureau) {
-    let (mine, admin) = bureau.tenant("Mine").await;
+    let (mine, owner) = bureau.tenant("Mine").await;
     let (_, stranger) = bureau.tenant("Stranger").await;
-    let text = |row: &Value| row["id"].as_str().expect("an id").to_owned();
-    let webhooks = format!("/api/tenants/{mine}/webhooks");
-    let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
-    let webhook = text(&admin.post(&webhooks, webhook).await.expect(201));
-    let delivery = text(&admin.post(&format!("{webhooks}/{webhook}/ping"), json!({})).await.expect(202));
     let scope = bureau.store.scope(TenantId(mine));
     let key = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys").items.remove(0);
     let call = calls::Line::of(&bureau, mine).await.record(json!({})).await;
     bureau.lines.ring(&call);
+    let profile = json!({ "name": "Mine", "system_prompt": "Be kind." });
+    let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
+    let webhook = made(&owner, mine, "webhooks", webhook).await;
+    let ping = format!("/api/tenants/{mine}/webhooks/{webhook}/ping");
+    let delivery = owner.post(&ping, json!({})).await.expect(202)["id"].as_str().expect("an id").to_owned();
     let ids = BTreeMap::from([
         ("tenant_id", mine.to_string()),
         ("call_id", call.id.to_string()),
@@ -49,6 +50,8 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
         ("delivery_id", delivery),
         ("key_id", key.id.to_string()),
         ("phone_number_id", call.phone_number_id.to_string()),
+        ("ai_profile_id", made(&owner, mine, "ai-profiles", profile).await),
+        ("version", "1".to_owned()),
     ]);
     let document = bureau.nobody().get("/openapi.json").await.expect(200);
     let mut walked = 0;
@@ -70,7 +73,13 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
             walked += 1;
         }
     }
-    assert!(walked >= 17, "only {walked} operations were walked");
+    assert!(walked >= 40, "only {walked} operations were walked");
+}
+
+/// The id of something new of a tenant's.
+async fn made(owner: &Client, tenant: Uuid, what: &str, body: Value) -> String {
+    let made = owner.post(&format!("/api/tenants/{tenant}/{what}"), body).await.expect(201);
+    made["id"].as_str().expect("an id").to_owned()
 }
 
 /// The path with another tenant's ids in the place of its parameters.

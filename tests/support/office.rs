@@ -8,8 +8,8 @@ use vca::store::{
     CallFilter, NewKey, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window,
 };
 use vca::tenancy::{
-    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings, Role,
-    TenantId, TenantStatus, Usage,
+    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings,
+    ProviderType, Role, TenantId, TenantStatus, Usage,
 };
 
 /// The database of a daemon, open beside it.
@@ -44,7 +44,7 @@ impl Office {
             let scope = self.store.scope(tenant);
             let did = did.parse().expect("a DID");
             scope
-                .create_number(&Actor::system(), NewNumber { did, provider_type: "generic".into() })
+                .create_number(&Actor::system(), NewNumber { did, provider_type: ProviderType::Generic })
                 .await
                 .expect("a number");
             if !settings.is_null() {

@@ -15,7 +15,10 @@ mod inbound;
 mod keys;
 mod limits;
 mod live;
+mod numbers;
 mod problem;
+mod problem;
+mod profiles;
 mod registrations;
 mod retention;
 mod tenants;
@@ -46,6 +49,7 @@ use crate::admin::LiveCalls;
 use crate::billing::Billing;
 use crate::store::Store;
 use crate::telephony::Registrar;
+use crate::tenancy::{Known, Numbering};
 use crate::webhooks::Guard;
 
 /// What the handlers share.
@@ -60,6 +64,10 @@ pub struct Desk {
     pub registrar: Arc<Registrar>,
     /// Absent where no dialplan may tell of calls.
     pub inbound: Option<Arc<Inbound>>,
+    /// How numbers are written.
+    pub numbering: Numbering,
+    /// What a profile can ask for.
+    pub known: Arc<Known>,
 }
 
 /// Names a request, in its answer and in the log.
@@ -95,6 +103,8 @@ pub fn document() -> OpenApi {
 fn described() -> (Router<Desk>, OpenApi) {
     let routes = OpenApiRouter::with_openapi(document::begun())
         .merge(tenants::router())
+        .merge(numbers::router())
+        .merge(profiles::router())
         .merge(registrations::router())
         .merge(inbound::router())
         .merge(calls::router())

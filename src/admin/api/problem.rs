@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::store::{Duplicate, StoreError};
+use crate::tenancy::Flaw;
 
 /// Why a request was not served. It becomes a [`ProblemBody`] once the request's id is put to it.
 #[derive(Debug, Clone)]
@@ -17,17 +18,9 @@ pub struct Problem {
     /// Stable: programs may rely on it.
     pub code: &'static str,
     pub detail: String,
-    pub errors: Vec<FieldProblem>,
+    pub errors: Vec<Flaw>,
     /// After how many seconds it is worth another try.
     pub retry_after_s: Option<u64>,
-}
-
-/// What is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldProblem {
-    /// The path to it, such as `settings.turn.max_turns`.
-    pub field: String,
-    pub problem: String,
 }
 
 /// `application/problem+json`
@@ -43,7 +36,7 @@ pub struct ProblemBody {
     pub detail: String,
     /// The fields at fault.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldProblem>,
+    pub errors: Vec<Flaw>,
     /// Under this id the log tells more.
     pub request_id: String,
 }
@@ -60,11 +53,11 @@ impl Problem {
 
     /// 400: the value of a field is not acceptable.
     pub fn field(field: impl Into<String>, problem: impl ToString) -> Problem {
-        Problem::fields(vec![FieldProblem { field: field.into(), problem: problem.to_string() }])
+        Problem::fields(vec![Flaw::new(field, problem.to_string())])
     }
 
     /// 400: these fields are not acceptable.
-    pub fn fields(errors: Vec<FieldProblem>) -> Problem {
+    pub fn fields(errors: Vec<Flaw>) -> Problem {
         let detail = match errors.as_slice() {
             [one] => format!("{}: {}", one.field, one.problem),
             many => format!("{} fields are not acceptable", many.len()),

@@ -10,6 +10,8 @@ on_both!(
     a_number_leads_to_its_tenant_and_default_profile,
     tenants_and_numbers_change,
     a_number_is_had_once,
+    a_number_that_is_given_up_keeps_its_calls,
+    a_number_is_found_as_it_is_dialled,
     one_profile_is_the_default,
     the_last_of_many_new_defaults_stays,
     a_call_and_its_turns_read_back,
@@ -67,7 +69,7 @@ async fn a_number_is_had_once(db: Database) {
     let (one, two) = (db.tenant(1).await, db.tenant(2).await);
     let attempts = (0..10).map(|n| {
         let scope = db.store.scope(if n % 2 == 0 { one.tenant.id } else { two.tenant.id });
-        let new = NewNumber { did: values::did(99), provider_type: "generic".to_owned() };
+        let new = NewNumber { did: values::did(99), provider_type: ProviderType::Generic };
         tokio::spawn(async move { scope.create_number(&Actor::system(), new).await })
     });
     let mut winners = 0;
@@ -81,13 +83,53 @@ async fn a_number_is_had_once(db: Database) {
     assert_eq!(winners, 1);
 }
 
+async fn a_number_that_is_given_up_keeps_its_calls(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let call = values::call_to(&route);
+    scope.begin_call(&call).await.expect("a call");
+    let gone = scope.delete_number(&Actor::system(), route.number.id).await.expect("it is given up");
+    assert_eq!(gone, route.number);
+    assert_eq!(db.store.route(&values::did(1)).await.expect("an answer"), None);
+    // A call that was under way goes on record all the same.
+    scope.update_call(&values::completed(&call)).await.expect("it ends");
+    let new = NewNumber { did: values::did(1), provider_type: ProviderType::Generic };
+    let again = scope.create_number(&Actor::system(), new).await.expect("the DID is free");
+    assert_eq!(scope.numbers().await.expect("one"), [again]);
+    let filter = AuditFilter { action: Some("delete".to_owned()), ..AuditFilter::default() };
+    let audit = scope.audit(&filter, Window::first(9)).await.expect("an answer").items;
+    let told = audit[0].before.as_ref().map(|before| before["did_number"].clone());
+    assert_eq!((audit.len(), told), (1, Some(values::did(1).digits().into())));
+}
+
+async fn a_number_is_found_as_it_is_dialled(db: Database) {
+    let route = db.tenant(1).await;
+    let german = Numbering { default_region: "DE".to_owned().try_into().ok(), allow_short: false };
+    let routing = Routing::new(db.store.clone(), &RoutingSettings::default());
+    let found = async |routing: &Routing, dialled: &str| {
+        let found = routing.dialled(dialled).await.expect("an answer");
+        found.map(|(did, found)| (did, found.tenant.id))
+    };
+    let expected = Some((values::did(1), route.tenant.id));
+    for dialled in ["+4930000001", "4930000001"] {
+        assert_eq!(found(&routing, dialled).await, expected, "{dialled}");
+    }
+    assert_eq!(found(&routing, "030000001").await, None);
+    let routing = routing.with_numbering(german);
+    for dialled in ["+4930000001", "4930000001", "030000001", "004930000001"] {
+        assert_eq!(found(&routing, dialled).await, expected, "{dialled}");
+    }
+    for dialled in ["s", "", "030000002", "0", "+030000001"] {
+        assert_eq!(found(&routing, dialled).await, None, "{dialled}");
+    }
+}
+
 async fn one_profile_is_the_default(db: Database) {
     let route = db.tenant(1).await;
     let scope = db.store.scope(route.tenant.id);
-    match scope.create_profile(&Actor::system(), values::profile("Another", true)).await {
-        Err(StoreError::Conflict { what: Duplicate::DefaultProfile }) => {}
-        other => panic!("there is a default already, but: {other:?}"),
-    }
+    let first =
+        scope.create_profile(&Actor::system(), values::profile("New", true)).await.expect("a default");
+    assert_eq!(scope.default_profile().await.expect("an answer"), Some(first));
     let second =
         scope.create_profile(&Actor::system(), values::profile("Another", false)).await.expect("a profile");
     let changes = ProfileChanges {

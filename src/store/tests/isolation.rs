@@ -36,6 +36,10 @@ async fn another_tenants_scope_reaches_nothing(db: Database) {
     let (mine, theirs) = (mine.profile.expect("one"), theirs.profile.expect("one"));
     let profile = scope.profile(mine.id).await;
     assert!(matches!(profile, Err(StoreError::NotFound)), "{profile:?}");
+    let versions = scope.profile_versions(mine.id, Window::first(9)).await;
+    assert!(matches!(versions, Err(StoreError::NotFound)), "{versions:?}");
+    let version = scope.profile_version(mine.id, 1).await;
+    assert!(matches!(version, Err(StoreError::NotFound)), "{version:?}");
     assert_eq!(scope.profiles().await.expect("its own"), std::slice::from_ref(&theirs));
     assert_eq!(scope.default_profile().await.expect("its own"), Some(theirs));
     assert_eq!(scope.call(call.id).await.expect("an answer"), None);
@@ -49,6 +53,10 @@ async fn another_tenants_scope_changes_nothing(db: Database) {
     let profile = mine.profile.as_ref().expect("one").id;
     let number = scope.set_number_active(&Actor::system(), mine.number.id, false).await;
     assert!(matches!(number, Err(StoreError::NotFound)), "{number:?}");
+    let number = scope.delete_number(&Actor::system(), mine.number.id).await;
+    assert!(matches!(number, Err(StoreError::NotFound)), "{number:?}");
+    let back = scope.roll_back_profile(&Actor::system(), profile, 1).await;
+    assert!(matches!(back, Err(StoreError::NotFound)), "{back:?}");
     let takeover = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
     let changed = scope.update_profile(&Actor::system(), profile, takeover).await;
     assert!(matches!(changed, Err(StoreError::NotFound)), "{changed:?}");

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{Backend, NewNumber, NewTenant, Pool, Settings, Store};
-use crate::tenancy::{Actor, EventType, Plan, Route, TenantId};
+use crate::tenancy::{Actor, EventType, Plan, ProviderType, Route, TenantId};
 
 /// A database of a test's own, migrated.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Database {
             NewTenant { name: format!("Tenant {n}"), plan: Plan::Growth, max_concurrent_calls: Some(n) };
         let tenant = self.store.create_tenant(&Actor::system(), new).await.expect("a tenant");
         let scope = self.store.scope(tenant.id);
-        let new = NewNumber { did: values::did(n), provider_type: "generic".to_owned() };
+        let new = NewNumber { did: values::did(n), provider_type: ProviderType::Generic };
         let number = scope.create_number(&Actor::system(), new).await.expect("a number");
         let profile = scope
             .create_profile(&Actor::system(), values::profile("Front desk", true))

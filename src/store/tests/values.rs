@@ -28,8 +28,11 @@ pub fn route() -> Route {
         id: NumberId::new(),
         tenant_id,
         did: did(0),
-        provider_type: "generic".to_owned(),
+        provider_type: ProviderType::Generic,
         is_active: true,
+        provider_state: ProviderState::Registered,
+        provider_detail: None,
+        provider_reference: None,
         created_at,
     };
     let tenant = Tenant {
@@ -60,6 +63,7 @@ pub fn call_to(route: &Route) -> Call {
         tenant_id: route.tenant.id,
         phone_number_id: route.number.id,
         ai_profile_id: route.profile.as_ref().map(|profile| profile.id),
+        ai_profile_version: route.profile.as_ref().map(|profile| profile.version),
         asterisk_channel_id: "1700000000.42".to_owned(),
         direction: Direction::Inbound,
         caller_number: Some("+49301234".to_owned()),

@@ -18,7 +18,7 @@ struct Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..17];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..18];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -153,6 +153,7 @@ impl Watch {
             13 => Input::TranscriptFailed { listen },
             14 => Input::ReplyFailed { turn },
             15 => Input::SynthesisFailed { speech },
+            17 => Input::ReplyHangsUp { turn },
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }

@@ -6,5 +6,6 @@ mod barge_in;
 mod endpointing;
 mod failures;
 mod invariants;
+mod leaving;
 mod limits;
 mod script;

@@ -5,7 +5,7 @@
 //! and compares the whole text.
 //!
 //! `speech` and `pause` are told 60 and 120 ms late, as a detector does, unless a number says otherwise.
-//! `words`, `deaf`, `reply`, `done` and `mute` speak of what was asked for last, or of the id after `#`.
+//! `words`, `deaf`, `reply`, `hangup`, `done` and `mute` speak of what was asked for last, or of the id after `#`.
 //! `history` shows what both sides have said and heard.
 
 use std::fmt::Write;
@@ -18,12 +18,18 @@ use crate::turn::*;
 pub fn plays_out(change: impl FnOnce(&mut Settings), expected: &str) {
     let mut settings = Settings::default();
     change(&mut settings);
+    play(Turn::new(settings), expected);
+}
+
+/// The same with a conversation that was made otherwise.
+#[track_caller]
+pub fn play(turn: Turn, expected: &str) {
     let expected: String = expected
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .fold(String::new(), |text, line| text + line + "\n");
-    let mut stage = Stage::new(settings);
+    let mut stage = Stage::new(turn);
     for line in expected.lines().filter(|line| line.starts_with('+')) {
         stage.perform(line);
     }
@@ -40,7 +46,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(settings: Settings) -> Stage {
+    fn new(turn: Turn) -> Stage {
         let wording = [
             (Phrase::Greeting, "Hello, how can I help?"),
             (Phrase::DidNotCatch, "Pardon?"),
@@ -49,14 +55,7 @@ impl Stage {
         ];
         let wording = wording.map(|(phrase, text)| (phrase, text.to_owned()));
         let start = Instant::now() + Duration::from_secs(3_600);
-        Stage {
-            turn: Turn::new(settings).with_wording(wording),
-            start,
-            now: start,
-            log: String::new(),
-            listen: 0,
-            asked: 0,
-        }
+        Stage { turn: turn.with_wording(wording), start, now: start, log: String::new(), listen: 0, asked: 0 }
     }
 
     fn perform(&mut self, line: &str) {
@@ -110,6 +109,7 @@ impl Stage {
             "words" => Input::Transcript { listen, text },
             "deaf" => Input::TranscriptFailed { listen },
             "reply" => Input::ReplyText { turn, text },
+            "hangup" => Input::ReplyHangsUp { turn },
             "done" => Input::ReplyEnded { turn },
             "mute" => Input::ReplyFailed { turn },
             "starts" => Input::PlaybackStarted { speech: speech() },

@@ -1,0 +1,114 @@
+//! The versions of AI profiles: written once, with the change that made them, and never again.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::calls::narrow;
+use super::pool::run;
+use super::{Page, Scope, StoreError, Window};
+use crate::tenancy::{ProfileId, ProfileVersion};
+
+macro_rules! columns {
+    () => {
+        "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at"
+    };
+}
+
+pub(super) const INSERT: &str =
+    concat!("INSERT INTO ai_profile_versions (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+pub(super) const ONE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM ai_profile_versions WHERE tenant_id = $1 AND ai_profile_id = $2 AND version = $3"
+);
+
+/// Writes the version that a profile's row has come to, within the transaction of the change.
+macro_rules! record_version {
+    ($tx:ident, $actor:expr, $row:ident) => {{
+        sqlx::query($crate::store::versions::INSERT)
+            .bind($row.tenant_id)
+            .bind($row.id)
+            .bind($row.version)
+            .bind($row.name.as_str())
+            .bind($row.role.as_str())
+            .bind($row.system_prompt.as_str())
+            .bind($row.settings.as_str())
+            .bind($actor.name.as_str())
+            .bind($crate::store::now())
+            .execute(&mut *$tx)
+            .await?;
+    }};
+}
+
+pub(super) use record_version;
+
+impl Scope {
+    /// A page of a profile's versions, newest first. (A cursor is an id; a version's number stands in for one.)
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such profile.
+    pub async fn profile_versions(
+        &self,
+        id: ProfileId,
+        window: Window,
+    ) -> Result<Page<ProfileVersion>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ai_profile_versions WHERE tenant_id = $1 AND ai_profile_id = $2 AND version < $3 ",
+            "ORDER BY version DESC LIMIT $4"
+        );
+        self.profile(id).await?;
+        let before =
+            window.after.map_or(i64::MAX, |cursor| i64::try_from(cursor.as_u128()).unwrap_or(i64::MAX));
+        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+            .bind(self.tenant.0)
+            .bind(id.0)
+            .bind(before)
+            .bind(window.rows())
+            .fetch_all(connection))?;
+        let versions: Result<Vec<ProfileVersion>, StoreError> =
+            rows.into_iter().map(ProfileVersion::try_from).collect();
+        Ok(window.page(versions?, |version| Uuid::from_u128(version.version.into())))
+    }
+
+    /// # Errors
+    /// `NotFound` when the tenant has no such profile, or the profile no such version.
+    pub async fn profile_version(&self, id: ProfileId, version: u32) -> Result<ProfileVersion, StoreError> {
+        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
+            .bind(self.tenant.0)
+            .bind(id.0)
+            .bind(i64::from(version))
+            .fetch_one(connection))?;
+        row.try_into()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    pub ai_profile_id: Uuid,
+    pub version: i64,
+    pub name: String,
+    pub role: String,
+    pub system_prompt: String,
+    pub settings: String,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for ProfileVersion {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<ProfileVersion, StoreError> {
+        Ok(ProfileVersion {
+            ai_profile_id: ProfileId(row.ai_profile_id),
+            version: narrow(Some(row.version))?.unwrap_or_default(),
+            name: row.name,
+            role: row.role.parse().map_err(StoreError::corrupt)?,
+            system_prompt: row.system_prompt,
+            settings: serde_json::from_str(&row.settings).map_err(StoreError::corrupt)?,
+            created_by: row.created_by,
+            created_at: row.created_at,
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! What cannot work in the settings of a conversation.
+
+use std::time::Duration;
+
+use super::Settings;
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting's name.
+    pub key: &'static str,
+    pub problem: String,
+    pub remedy: String,
+}
+
+/// No conversation, and nothing in one, lasts longer than a day.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Settings {
+    /// All that cannot work.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut found = self.zeros();
+        found.extend(self.disorders());
+        let endless = self.times().into_iter().filter(|(_, time)| *time > LONGEST);
+        found.extend(endless.map(|(key, time)| Fault {
+            key,
+            problem: format!("{} ms are more than a day", time.as_millis()),
+            remedy: format!("set it to {} or less", LONGEST.as_millis()),
+        }));
+        found
+    }
+
+    fn zeros(&self) -> Vec<Fault> {
+        let keys = [
+            ("max_turns", self.max_turns == 0),
+            ("max_duration_ms", self.max_duration_ms.is_zero()),
+            ("max_failures", self.max_failures == 0),
+            ("commit_ms", self.commit_ms.is_zero()),
+            ("commit_finished_ms", self.commit_finished_ms.is_zero()),
+            ("commit_trailing_ms", self.commit_trailing_ms.is_zero()),
+            ("silence_ms", self.silence_ms.is_zero()),
+            ("barge_in_ms", self.barge_in_ms.is_zero()),
+            ("barge_in_words_ms", self.barge_in_words_ms.is_zero()),
+        ];
+        let zero = keys.into_iter().filter(|(_, is_zero)| *is_zero);
+        zero.map(|(key, _)| Fault {
+            key,
+            problem: "0 makes no sense here".into(),
+            remedy: "set it to 1 or more".into(),
+        })
+        .collect()
+    }
+
+    /// Pairs whose first is greater than its second.
+    fn disorders(&self) -> Vec<Fault> {
+        let pairs = [
+            ("commit_finished_ms", self.commit_finished_ms, "commit_ms", self.commit_ms),
+            ("commit_ms", self.commit_ms, "commit_trailing_ms", self.commit_trailing_ms),
+            ("barge_in_ms", self.barge_in_ms, "barge_in_certain_ms", self.barge_in_certain_ms),
+        ];
+        let wrong = pairs.into_iter().filter(|(_, low, _, high)| low > high);
+        wrong
+            .map(|(key, low, other, high)| Fault {
+                key,
+                problem: format!(
+                    "{} is more than turn.{other}, which is {}",
+                    low.as_millis(),
+                    high.as_millis()
+                ),
+                remedy: format!("lower it, or raise turn.{other}"),
+            })
+            .collect()
+    }
+}

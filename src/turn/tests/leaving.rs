@@ -1,0 +1,130 @@
+//! The agent ends the call, or there is nobody to talk to.
+
+use std::time::Instant;
+
+use super::script::{play, plays_out};
+use crate::turn::*;
+
+#[test]
+fn the_agent_hangs_up_when_its_last_words_are_said() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Goodbye."
+            4080 ask turn 1 A: Hello, how can I help? C: Goodbye.
+            4180 release turn 1
+        +200 reply "Bye!"
+        +0 hangup
+        +0 done
+            4280 say #1 turn 1 "Bye!"
+        +50 starts #1
+        +500 ends #1
+            4830 finished turn 1 C: Goodbye. A: Bye! words=200 reply=400 commit=300 audio=450
+            4830 hang up: AgentHungUp
+        "#,
+    );
+}
+
+#[test]
+fn an_agent_that_hangs_up_without_a_word_says_goodbye() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Goodbye."
+            4080 ask turn 1 A: Hello, how can I help? C: Goodbye.
+            4180 release turn 1
+        +200 hangup
+        +0 done
+            4280 say #1 turn 1 Goodbye
+        +600 ends #1
+            4880 finished turn 1 C: Goodbye. words=200 commit=300
+            4880 hang up: AgentHungUp
+        "#,
+    );
+}
+
+#[test]
+fn a_caller_who_has_more_to_say_is_heard() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Thank you."
+            4080 ask turn 1 A: Hello, how can I help? C: Thank you.
+            4180 release turn 1
+        +200 reply "Goodbye then!"
+        +0 hangup
+        +0 done
+            4280 say #1 turn 1 "Goodbye then!"
+        +50 starts #1
+        +400 speech
+        +100 ends #1
+            4830 finished turn 1 C: Thank you. A: Goodbye then! words=200 reply=400 commit=300 audio=450
+        +1000 pause
+            5830 transcribe #1 turn 2 4670..5710
+        "#,
+    );
+}
+
+#[test]
+fn outside_of_business_hours_the_caller_is_told_so_and_that_is_all() {
+    play(
+        Turn::new(Settings::default()).closed(true),
+        r#"
+        +0 answer
+            0 say #0 turn 0 Closed
+        +50 starts #0
+        +1000 speech
+        +1000 pause
+        +12000 ends #0
+            14050 finished turn 0 audio=50
+            14050 hang up: Closed
+        "#,
+    );
+}
+
+#[test]
+fn an_announcement_that_never_ends_ends_with_the_longest_call() {
+    let settings = Settings::default();
+    let limit = settings.max_duration_ms;
+    let mut turn = Turn::new(settings).closed(true);
+    let now = Instant::now();
+    turn.handle(now, Input::Answered);
+    turn.handle(now + limit, Input::Tick);
+    let outputs: Vec<Output> = std::iter::from_fn(|| turn.poll()).collect();
+    assert_eq!(outputs.last(), Some(&Output::HangUp { ending: Ending::Closed }), "{outputs:?}");
+}
+
+#[test]
+fn an_announcement_that_cannot_be_spoken_is_the_end() {
+    play(
+        Turn::new(Settings::default()).closed(true),
+        r#"
+        +0 answer
+            0 say #0 turn 0 Closed
+        +10 broken #0
+            10 finished turn 0
+            10 hang up: Closed
+        "#,
+    );
+}

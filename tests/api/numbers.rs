@@ -1,0 +1,223 @@
+//! Phone numbers over HTTP.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+use vca::tenancy::Role;
+
+use super::bureau::Bureau;
+use super::on_both;
+
+on_both!(
+    a_tenant_has_numbers,
+    what_is_no_number_is_refused,
+    a_number_is_one_tenants_alone,
+    many_ask_for_one_number_and_one_gets_it,
+    a_number_that_is_given_up_is_free_again,
+    numbers_are_filtered_and_paged,
+    another_tenants_numbers_are_not_there,
+    a_viewer_looks_and_changes_nothing,
+);
+
+const DID: &str = "+493055500100";
+
+fn path(tenant: Uuid) -> String {
+    format!("/api/tenants/{tenant}/phone-numbers")
+}
+
+fn id(body: &Value) -> &str {
+    body["id"].as_str().expect("an id")
+}
+
+async fn a_tenant_has_numbers(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let body = json!({ "did_number": "49 (30) 555-00100", "provider_type": "generic" });
+    let made = admin.post(&path(tenant), body).await.expect(201);
+    let expected = json!({
+        "id": made["id"], "tenant_id": tenant, "did_number": DID, "provider_type": "generic", "is_active": true,
+        "provider_state": "registered", "provider_detail": null, "provider_reference": null,
+        "created_at": made["created_at"],
+    });
+    assert_eq!(made, expected);
+    let one = format!("{}/{}", path(tenant), id(&made));
+    assert_eq!(admin.get(&one).await.expect(200), made);
+    for active in [false, false, true] {
+        let changed = admin.patch(&one, json!({ "is_active": active })).await.expect(200);
+        assert_eq!((&changed["is_active"], &changed["did_number"]), (&json!(active), &json!(DID)));
+        assert_eq!(admin.get(&one).await.expect(200), changed);
+    }
+    assert_eq!(admin.patch(&one, json!({})).await.expect(200), made);
+    let list = admin.get(&path(tenant)).await.expect(200);
+    assert_eq!(list, json!({ "items": [made], "next_cursor": null }));
+    let other = json!({ "did_number": "+12025550100", "provider_type": "twilio" });
+    let other = bureau.operator.post(&path(tenant), other).await.expect(201);
+    assert_eq!(other["provider_state"], "pending", "the provider is yet to be told");
+}
+
+async fn what_is_no_number_is_refused(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let at = path(tenant);
+    for (body, field) in [
+        (json!({ "did_number": "bakery" }), "did_number"),
+        (json!({ "did_number": "" }), "did_number"),
+        (json!({}), "did_number"),
+        (json!({ "did_number": "+999123456789" }), "did_number"),
+        (json!({ "did_number": "030 55500100" }), "did_number"),
+        (json!({ "did_number": "100" }), "did_number"),
+        (json!({ "did_number": 4930 }), "did_number"),
+        (json!({ "did_number": DID, "provider_type": "carrier-pigeon" }), "provider_type"),
+        (json!({ "did_number": DID, "tenant_id": Uuid::now_v7() }), "tenant_id"),
+    ] {
+        let answer = admin.post(&at, body.clone()).await.expect(400);
+        assert_eq!(
+            (&answer["code"], &answer["errors"][0]["field"]),
+            (&json!("invalid_value"), &json!(field)),
+            "{body}"
+        );
+    }
+    let national = admin.post(&at, json!({ "did_number": "030 55500100" })).await.expect(400);
+    let problem = national["errors"][0]["problem"].as_str().expect("a problem");
+    assert!(problem.contains("numbers.default_region"), "{problem}");
+    for body in ["", "[]", "{", "null", "{\"did_number\":\"+493055500100\"} x"] {
+        admin.send(reqwest::Method::POST, &at, Some(body.to_owned())).await.problem(400);
+    }
+    let made = admin.post(&at, json!({ "did_number": DID })).await.expect(201);
+    let one = format!("{at}/{}", id(&made));
+    for body in [json!({ "is_active": "no" }), json!({ "did_number": "+493055500101" }), json!([])] {
+        admin.patch(&one, body).await.problem(400);
+    }
+    assert_eq!(admin.get(&one).await.expect(200), made, "nothing has changed");
+    for missing in [Uuid::now_v7().to_string(), "none".to_owned()] {
+        let missing = format!("{at}/{missing}");
+        assert_eq!(admin.get(&missing).await.problem(404), "not_found");
+        assert_eq!(admin.patch(&missing, json!({ "is_active": true })).await.problem(404), "not_found");
+        assert_eq!(admin.delete(&missing).await.problem(404), "not_found");
+    }
+    let nowhere = path(Uuid::now_v7());
+    assert_eq!(bureau.operator.get(&nowhere).await.problem(404), "not_found");
+    assert_eq!(bureau.operator.post(&nowhere, json!({ "did_number": DID })).await.problem(404), "not_found");
+}
+
+async fn a_number_is_one_tenants_alone(bureau: Bureau) {
+    let (one, bakery) = bureau.tenant("Bakery").await;
+    let (two, brewery) = bureau.tenant("Brewery").await;
+    bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
+    for (tenant, client) in [(one, &bakery), (two, &brewery)] {
+        for text in [DID, "493055500100", "+49 30 555 00100"] {
+            let answer = client.post(&path(tenant), json!({ "did_number": text })).await;
+            assert_eq!(answer.problem(409), "number_in_use");
+        }
+    }
+}
+
+async fn many_ask_for_one_number_and_one_gets_it(bureau: Bureau) {
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        clients.push(bureau.tenant(&format!("Tenant {n}")).await);
+    }
+    let attempts = (0..16).map(|n| {
+        let (tenant, client) = clients[n % clients.len()].clone();
+        tokio::spawn(
+            async move { client.post(&path(tenant), json!({ "did_number": DID })).await.status.as_u16() },
+        )
+    });
+    let mut answers = Vec::new();
+    for attempt in attempts.collect::<Vec<_>>() {
+        answers.push(attempt.await.expect("an answer"));
+    }
+    answers.sort_unstable();
+    assert_eq!(answers, [&[201][..], &[409; 15]].concat());
+}
+
+async fn a_number_that_is_given_up_is_free_again(bureau: Bureau) {
+    let (one, bakery) = bureau.tenant("Bakery").await;
+    let (two, brewery) = bureau.tenant("Brewery").await;
+    let made = bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
+    let at = format!("{}/{}", path(one), id(&made));
+    let did = DID.parse().expect("a DID");
+    assert!(bureau.store.route(&did).await.expect("an answer").is_some());
+    bakery.delete(&at).await.expect(204);
+    assert_eq!(bureau.store.route(&did).await.expect("an answer"), None, "it leads nowhere");
+    assert_eq!(bakery.get(&path(one)).await.expect(200)["items"], json!([]));
+    for answer in [
+        bakery.get(&at).await,
+        bakery.delete(&at).await,
+        bakery.patch(&at, json!({ "is_active": true })).await,
+    ] {
+        assert_eq!(answer.problem(404), "not_found");
+    }
+    let again = brewery.post(&path(two), json!({ "did_number": DID })).await.expect(201);
+    let route = bureau.store.route(&did).await.expect("an answer").expect("a route");
+    assert_eq!(route.number.id.to_string(), id(&again));
+    assert_eq!(bakery.post(&path(one), json!({ "did_number": DID })).await.problem(409), "number_in_use");
+}
+
+async fn numbers_are_filtered_and_paged(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    for n in 0..5 {
+        let kind = if n == 4 { "telnyx" } else { "generic" };
+        let body = json!({ "did_number": format!("+49305550010{n}"), "provider_type": kind });
+        let made = admin.post(&path(tenant), body).await.expect(201);
+        if n % 2 == 1 {
+            let one = format!("{}/{}", path(tenant), id(&made));
+            admin.patch(&one, json!({ "is_active": false })).await.expect(200);
+        }
+    }
+    for (query, expected) in [
+        ("", "01234"),
+        ("&is_active=true", "024"),
+        ("&is_active=false", "13"),
+        ("&provider_type=telnyx", "4"),
+        ("&provider_type=generic&is_active=true", "02"),
+        ("&provider_type=tata", ""),
+    ] {
+        let (mut seen, mut cursor) = (String::new(), String::new());
+        loop {
+            let page = admin.get(&format!("{}?limit=2{query}{cursor}", path(tenant))).await.expect(200);
+            for number in page["items"].as_array().expect("items") {
+                seen.extend(number["did_number"].as_str().expect("a number").chars().last());
+            }
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, expected, "{query}");
+    }
+    for query in ["is_active=perhaps", "provider_type=pigeon", "limit=0", "cursor=1"] {
+        admin.get(&format!("{}?{query}", path(tenant))).await.problem(400);
+    }
+}
+
+async fn another_tenants_numbers_are_not_there(bureau: Bureau) {
+    let (mine, me) = bureau.tenant("Mine").await;
+    let (theirs, them) = bureau.tenant("Theirs").await;
+    let made = me.post(&path(mine), json!({ "did_number": DID })).await.expect(201);
+    // My number below their own tenant, and below mine.
+    for at in [format!("{}/{}", path(theirs), id(&made)), format!("{}/{}", path(mine), id(&made))] {
+        for answer in [
+            them.get(&at).await,
+            them.patch(&at, json!({ "is_active": false })).await,
+            them.delete(&at).await,
+        ] {
+            assert_eq!(answer.problem(404), "not_found");
+        }
+    }
+    assert_eq!(them.get(&path(theirs)).await.expect(200)["items"], json!([]));
+    assert_eq!(me.get(&format!("{}/{}", path(mine), id(&made))).await.expect(200), made);
+}
+
+async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+    let made = admin.post(&path(tenant), json!({ "did_number": DID })).await.expect(201);
+    let one = format!("{}/{}", path(tenant), id(&made));
+    assert_eq!(viewer.get(&one).await.expect(200), made);
+    for answer in [
+        viewer.post(&path(tenant), json!({ "did_number": "+493055500101" })).await,
+        viewer.patch(&one, json!({ "is_active": false })).await,
+        viewer.delete(&one).await,
+    ] {
+        assert_eq!(answer.problem(403), "read_only_key");
+    }
+    for answer in [bureau.nobody().get(&one).await, bureau.nobody().delete(&one).await] {
+        assert_eq!(answer.problem(401), "unauthorized");
+    }
+}

@@ -1,0 +1,322 @@
+//! AI profiles over HTTP.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+use vca::tenancy::Role;
+
+use super::bureau::{Bureau, Client};
+use super::on_both;
+
+on_both!(
+    a_tenant_has_profiles,
+    every_flaw_is_named_at_once,
+    a_new_default_unsets_the_old_one,
+    many_become_the_default_and_one_stays,
+    every_change_makes_a_version,
+    a_version_is_rolled_back_to,
+    the_next_call_has_the_new_version,
+    profiles_are_filtered_and_paged,
+    another_tenants_profiles_are_not_there,
+    a_viewer_looks_and_changes_nothing,
+);
+
+fn path(tenant: Uuid) -> String {
+    format!("/api/tenants/{tenant}/ai-profiles")
+}
+
+fn profile(name: &str, is_default: bool) -> Value {
+    json!({ "name": name, "role": "sales", "system_prompt": "Be kind.", "is_default": is_default })
+}
+
+/// Where a new profile is.
+async fn made(client: &Client, tenant: Uuid, body: Value) -> String {
+    let made = client.post(&path(tenant), body).await.expect(201);
+    format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"))
+}
+
+/// The names of the tenant's default profiles.
+async fn defaults(client: &Client, tenant: Uuid) -> Vec<String> {
+    let list = client.get(&format!("{}?is_default=true", path(tenant))).await.expect(200);
+    let items = list["items"].as_array().expect("items");
+    items.iter().map(|profile| profile["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+async fn a_tenant_has_profiles(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let settings = json!({
+        "greeting": "Bakery, good morning!", "language": "en-GB", "stt": "openai", "llm": "openai",
+        "tts": "openai", "stt_model": "whisper-1", "llm_model": "gpt-4o", "tts_model": "tts-1-hd",
+        "voice": "nova", "phrases": { "closed": "We are asleep." }, "turn": { "max_turns": 9 },
+        "hours": {
+            "timezone": "Europe/London",
+            "weekly": { "saturday": [{ "from": "06:00", "to": "13:00" }] }, "closed_on": ["2026-12-25"],
+        },
+        "tools": ["hang_up"],
+    });
+    let mut body = profile("Front desk", false);
+    body["settings"] = settings.clone();
+    let made = admin.post(&path(tenant), body).await.expect(201);
+    let expected = json!({
+        "id": made["id"], "tenant_id": tenant, "name": "Front desk", "role": "sales", "system_prompt": "Be kind.",
+        "is_default": false, "settings": settings, "version": 1, "created_at": made["created_at"],
+    });
+    assert_eq!(made, expected);
+    let at = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
+    assert_eq!(admin.get(&at).await.expect(200), made);
+    for role in ["receptionist", "sales", "support", "dispatcher", "custom"] {
+        assert_eq!(admin.patch(&at, json!({ "role": role })).await.expect(200)["role"], role);
+    }
+    let changes = json!({ "name": "Night", "system_prompt": "Be brief.", "settings": { "language": "de" } });
+    let changed = admin.patch(&at, changes).await.expect(200);
+    assert_eq!((&changed["name"], &changed["system_prompt"]), (&json!("Night"), &json!("Be brief.")));
+    assert_eq!(
+        (&changed["settings"]["language"], &changed["settings"]["voice"]),
+        (&json!("de"), &Value::Null)
+    );
+    assert_eq!(
+        admin.get(&path(tenant)).await.expect(200),
+        json!({ "items": [changed], "next_cursor": null })
+    );
+    for missing in [Uuid::now_v7().to_string(), "none".to_owned()] {
+        let missing = format!("{}/{missing}", path(tenant));
+        assert_eq!(admin.get(&missing).await.problem(404), "not_found");
+        assert_eq!(admin.patch(&missing, json!({ "name": "x" })).await.problem(404), "not_found");
+        assert_eq!(admin.get(&format!("{missing}/versions")).await.problem(404), "not_found");
+    }
+    let nowhere = path(Uuid::now_v7());
+    assert_eq!(bureau.operator.post(&nowhere, profile("x", false)).await.problem(404), "not_found");
+}
+
+async fn every_flaw_is_named_at_once(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let settings = json!({
+        "language": "de_DE", "stt": "crystal-ball", "phrases": { "hello": "x" },
+        "turn": { "max_turns": 0, "silence_ms": 99_999_999_999_u64 },
+        "hours": { "timezone": "Mars/Base", "weekly": { "monday": [{ "from": "9", "to": "17:00" }] } },
+        "tools": ["fly"],
+    });
+    let body = json!({ "name": " ", "system_prompt": " ", "settings": settings });
+    let answer = admin.post(&path(tenant), body).await.expect(400);
+    let errors = answer["errors"].as_array().expect("errors");
+    let fields: Vec<&str> = errors.iter().map(|error| error["field"].as_str().expect("a field")).collect();
+    let expected = [
+        "name",
+        "system_prompt",
+        "settings.language",
+        "settings.stt",
+        "settings.phrases.hello",
+        "settings.turn.max_turns",
+        "settings.turn.silence_ms",
+        "settings.hours.timezone",
+        "settings.hours.weekly.monday.0.from",
+        "settings.tools.0",
+    ];
+    assert_eq!(fields, expected);
+    for (body, field) in [
+        (json!({ "name": "x" }), "system_prompt"),
+        (json!({ "name": "x", "system_prompt": "" }), "system_prompt"),
+        (json!({ "name": "x", "system_prompt": "y", "role": "pirate" }), "role"),
+        (json!({ "name": "x", "system_prompt": "y", "version": 3 }), "version"),
+        (json!({ "name": "x", "system_prompt": "y", "settings": { "speed": 1 } }), "settings.speed"),
+        (
+            json!({ "name": "x", "system_prompt": "y", "settings": { "turn": { "max_turns": "a" } } }),
+            "settings.turn.max_turns",
+        ),
+    ] {
+        let answer = admin.post(&path(tenant), body.clone()).await.expect(400);
+        assert_eq!(answer["errors"][0]["field"], field, "{body}: {answer}");
+    }
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    for body in [
+        json!({ "system_prompt": "" }),
+        json!({ "name": "" }),
+        json!({ "settings": { "tts": "parrot" } }),
+        json!({ "is_default": "yes" }),
+        json!({ "tenant_id": Uuid::now_v7() }),
+    ] {
+        admin.patch(&at, body).await.problem(400);
+    }
+    assert_eq!(admin.get(&at).await.expect(200)["version"], 1, "nothing has changed");
+}
+
+async fn a_new_default_unsets_the_old_one(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let (other, stranger) = bureau.tenant("Brewery").await;
+    made(&stranger, other, profile("Theirs", true)).await;
+    let first = made(&admin, tenant, profile("First", true)).await;
+    assert_eq!(defaults(&admin, tenant).await, ["First"]);
+    made(&admin, tenant, profile("Second", true)).await;
+    assert_eq!(defaults(&admin, tenant).await, ["Second"], "a new one takes over");
+    let back = admin.patch(&first, json!({ "is_default": true })).await.expect(200);
+    assert_eq!((&back["is_default"], &back["version"]), (&json!(true), &json!(1)), "its content is the same");
+    assert_eq!(defaults(&admin, tenant).await, ["First"]);
+    admin.patch(&first, json!({ "is_default": false })).await.expect(200);
+    assert_eq!(defaults(&admin, tenant).await, [] as [&str; 0]);
+    assert_eq!(defaults(&stranger, other).await, ["Theirs"], "another tenant's stays");
+}
+
+async fn many_become_the_default_and_one_stays(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let mut changes = Vec::new();
+    for n in 0..8 {
+        let at = made(&admin, tenant, profile(&n.to_string(), false)).await;
+        let client = admin.clone();
+        changes.push(tokio::spawn(async move {
+            client.patch(&at, json!({ "is_default": true, "name": format!("{n} now") })).await.expect(200);
+        }));
+        let client = admin.clone();
+        changes.push(tokio::spawn(async move {
+            client.post(&path(tenant), profile(&format!("{n} new"), true)).await.expect(201);
+        }));
+    }
+    for change in changes {
+        change.await.expect("they wait for each other; none fails");
+    }
+    assert_eq!(defaults(&admin, tenant).await.len(), 1);
+}
+
+async fn every_change_makes_a_version(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    for (changes, version) in [
+        (json!({ "system_prompt": "Be brief." }), 2),
+        (json!({ "system_prompt": "Be brief." }), 2),
+        (json!({ "is_default": false }), 2),
+        (json!({ "role": "support", "is_default": true }), 3),
+        (json!({ "settings": { "voice": "slt" } }), 4),
+        (json!({}), 4),
+    ] {
+        assert_eq!(admin.patch(&at, changes.clone()).await.expect(200)["version"], version, "{changes}");
+    }
+    let page = admin.get(&format!("{at}/versions?limit=3")).await.expect(200);
+    let numbers = |page: &Value| -> Vec<u64> {
+        page["items"].as_array().expect("items").iter().filter_map(|it| it["version"].as_u64()).collect()
+    };
+    assert_eq!(numbers(&page), [4, 3, 2]);
+    let cursor = page["next_cursor"].as_str().expect("a cursor");
+    let rest = admin.get(&format!("{at}/versions?limit=3&cursor={cursor}")).await.expect(200);
+    assert_eq!((numbers(&rest), &rest["next_cursor"]), (vec![1], &Value::Null));
+    let first = admin.get(&format!("{at}/versions/1")).await.expect(200);
+    assert_eq!((&first["system_prompt"], &first["role"]), (&json!("Be kind."), &json!("sales")));
+    assert!(first["created_by"].as_str().is_some_and(|by| by.starts_with("key ")), "{first}");
+    assert_eq!(admin.get(&format!("{at}/versions/2")).await.expect(200)["system_prompt"], "Be brief.");
+    for missing in ["5", "0", "-1", "x", "99999999999"] {
+        assert_eq!(admin.get(&format!("{at}/versions/{missing}")).await.problem(404), "not_found");
+    }
+    // Ten changes at once are ten versions.
+    let changes = (0..10).map(|n| {
+        let (client, at) = (admin.clone(), at.clone());
+        tokio::spawn(
+            async move { client.patch(&at, json!({ "name": format!("Name {n}") })).await.expect(200) },
+        )
+    });
+    let mut versions = Vec::new();
+    for change in changes.collect::<Vec<_>>() {
+        versions.extend(change.await.expect("an answer")["version"].as_u64());
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (5..15).collect::<Vec<_>>());
+}
+
+async fn a_version_is_rolled_back_to(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    let before = admin.get(&at).await.expect(200);
+    let changes =
+        json!({ "name": "New", "role": "custom", "system_prompt": "Shout.", "settings": { "voice": "kal" } });
+    admin.patch(&at, changes).await.expect(200);
+    let rollback = format!("{at}/rollback");
+    for version in [3, 3] {
+        let mut expected = before.clone();
+        expected["version"] = json!(version);
+        assert_eq!(admin.post(&rollback, json!({ "version": 1 })).await.expect(200), expected);
+    }
+    assert_eq!(admin.get(&format!("{at}/versions/2")).await.expect(200)["system_prompt"], "Shout.");
+    assert_eq!(admin.post(&rollback, json!({ "version": 9 })).await.problem(404), "not_found");
+    for body in [json!({}), json!({ "version": "1" }), json!({ "version": -1 }), json!({ "to": 1 })] {
+        admin.post(&rollback, body).await.problem(400);
+    }
+    let missing = format!("{}/{}/rollback", path(tenant), Uuid::now_v7());
+    assert_eq!(admin.post(&missing, json!({ "version": 1 })).await.problem(404), "not_found");
+}
+
+/// What a call is routed by is read from the database at its ring, and is its own from then on.
+async fn the_next_call_has_the_new_version(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let did = "+493055500100";
+    let numbers = format!("/api/tenants/{tenant}/phone-numbers");
+    admin.post(&numbers, json!({ "did_number": did })).await.expect(201);
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    let routing = vca::store::Routing::new(bureau.store.clone(), &Default::default());
+    let route = async || {
+        let found = routing.dialled(did).await.expect("an answer").expect("a route");
+        found.1
+    };
+    let running = route().await;
+    admin.patch(&at, json!({ "system_prompt": "Be brief." })).await.expect(200);
+    let next = route().await;
+    let seen = |route: &vca::tenancy::Route| {
+        let profile = route.profile.as_ref().expect("a profile");
+        (profile.version, profile.system_prompt.clone())
+    };
+    assert_eq!(seen(&running), (1, "Be kind.".to_owned()));
+    assert_eq!(seen(&next), (2, "Be brief.".to_owned()));
+    admin.post(&format!("{at}/rollback"), json!({ "version": 1 })).await.expect(200);
+    assert_eq!(seen(&*route().await), (3, "Be kind.".to_owned()));
+}
+
+async fn profiles_are_filtered_and_paged(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    for n in 0..3 {
+        made(&admin, tenant, profile(&n.to_string(), n == 1)).await;
+    }
+    let at = path(tenant);
+    let first = admin.get(&format!("{at}?limit=2&role=sales")).await.expect(200);
+    let cursor = first["next_cursor"].as_str().expect("a cursor");
+    let rest = admin.get(&format!("{at}?limit=2&role=sales&cursor={cursor}")).await.expect(200);
+    assert_eq!(
+        (first["items"][0]["name"].as_str(), rest["items"][0]["name"].as_str()),
+        (Some("0"), Some("2"))
+    );
+    assert_eq!(rest["next_cursor"], Value::Null);
+    assert_eq!(admin.get(&format!("{at}?role=support")).await.expect(200)["items"], json!([]));
+    for query in ["role=pirate", "is_default=1x", "limit=501"] {
+        admin.get(&format!("{at}?{query}")).await.problem(400);
+    }
+}
+
+async fn another_tenants_profiles_are_not_there(bureau: Bureau) {
+    let (mine, me) = bureau.tenant("Mine").await;
+    let (theirs, them) = bureau.tenant("Theirs").await;
+    let at = made(&me, mine, profile("Mine", true)).await;
+    let before = me.get(&at).await.expect(200);
+    // My profile below their own tenant, and below mine.
+    for at in [at.clone(), at.replace(&mine.to_string(), &theirs.to_string())] {
+        for answer in [
+            them.get(&at).await,
+            them.patch(&at, json!({ "is_default": true })).await,
+            them.get(&format!("{at}/versions")).await,
+            them.get(&format!("{at}/versions/1")).await,
+            them.post(&format!("{at}/rollback"), json!({ "version": 1 })).await,
+        ] {
+            assert_eq!(answer.problem(404), "not_found");
+        }
+    }
+    assert_eq!(me.get(&at).await.expect(200), before);
+}
+
+async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    viewer.get(&at).await.expect(200);
+    viewer.get(&format!("{at}/versions/1")).await.expect(200);
+    for answer in [
+        viewer.post(&path(tenant), profile("x", false)).await,
+        viewer.patch(&at, json!({ "name": "x" })).await,
+        viewer.post(&format!("{at}/rollback"), json!({ "version": 1 })).await,
+    ] {
+        assert_eq!(answer.problem(403), "read_only_key");
+    }
+    assert_eq!(bureau.nobody().get(&at).await.problem(401), "unauthorized");
+}
