@@ -100,7 +100,7 @@ impl Reception {
     }
 
     async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
-        let adapter = match self.adapters.find(&route.number.provider_type) {
+        let adapter = match self.adapters.find(route.number.provider_type.word()) {
             Ok(adapter) => adapter,
             Err(TelephonyError::Forbidden(reason)) => return Err(Refusal::Provider(reason.to_owned())),
             // Its API is not ours to use; that its calls come to us is somebody else's doing.

@@ -8,7 +8,6 @@ mod did;
 mod feedback;
 mod hours;
 mod kinds;
-mod kinds;
 mod live;
 mod number;
 mod numbering;

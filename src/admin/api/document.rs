@@ -15,7 +15,8 @@ use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::problem::{FieldProblem, ProblemBody};
+use super::problem::ProblemBody;
+use crate::tenancy::Flaw;
 
 const ABOUT: &str = "\
 The control plane of VCA, a voice agent for Asterisk.
@@ -60,7 +61,7 @@ pub fn begun() -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme(SCHEME, SecurityScheme::Http(bearer))
         .schema(ProblemBody::name(), ProblemBody::schema())
-        .schema(FieldProblem::name(), FieldProblem::schema())
+        .schema(Flaw::name(), Flaw::schema())
         .build();
     let here = ServerBuilder::new().url("/").description(Some("This machine")).build();
     OpenApiBuilder::new()

@@ -12,9 +12,9 @@ use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::calls::OfCall;
 use super::extract::{Asked, Body, Ids, Listed, Paging};
-use super::problem::{FieldProblem, Problem, ProblemBody};
+use super::problem::{Problem, ProblemBody};
 use crate::store::{FeedbackFilter, NewFeedback};
-use crate::tenancy::{CallId, Feedback, TenantId};
+use crate::tenancy::{CallId, Feedback, Flaw, TenantId};
 
 /// Characters of a comment.
 const LONGEST_COMMENT: usize = 4_000;
@@ -79,8 +79,7 @@ async fn list(
 
 fn check(new: &NewFeedback) -> Result<(), Problem> {
     let mut errors = Vec::new();
-    let mut fault =
-        |field: &str, problem: String| errors.push(FieldProblem { field: field.to_owned(), problem });
+    let mut fault = |field: &str, problem: String| errors.push(Flaw { field: field.to_owned(), problem });
     if !(1..=5).contains(&new.rating) {
         fault("rating", "1 to 5".into());
     }

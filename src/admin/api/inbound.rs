@@ -25,9 +25,9 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{address, bearer};
 use super::extract::Body;
-use super::problem::{FieldProblem, Problem, ProblemBody};
+use super::problem::{Problem, ProblemBody};
 use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
-use crate::tenancy::{CallId, Did, TenantId, mask};
+use crate::tenancy::{CallId, Did, Flaw, TenantId, mask};
 
 pub const PATH: &str = "/internal/telephony/inbound";
 
@@ -133,7 +133,7 @@ impl Announcement {
     fn read(self) -> Result<Incoming, Problem> {
         let mut faults = Vec::new();
         let mut fault = |field: &str, problem: &dyn fmt::Display| {
-            faults.push(FieldProblem { field: field.to_owned(), problem: problem.to_string() });
+            faults.push(Flaw { field: field.to_owned(), problem: problem.to_string() });
         };
         let caller = self.caller_number.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if caller.as_ref().is_some_and(|text| !is_plain(text, LONGEST_CALLER)) {

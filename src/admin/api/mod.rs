@@ -17,7 +17,6 @@ mod limits;
 mod live;
 mod numbers;
 mod problem;
-mod problem;
 mod profiles;
 mod registrations;
 mod retention;

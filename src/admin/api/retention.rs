@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::extract::Body;
-use super::problem::{FieldProblem, Problem, ProblemBody};
-use crate::tenancy::{Retention, TenantId};
+use super::problem::{Problem, ProblemBody};
+use crate::tenancy::{Flaw, Retention, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(show, replace))
@@ -34,8 +34,8 @@ async fn replace(
     Administrator { scope, actor, .. }: Administrator,
     Body(retention): Body<Retention>,
 ) -> Result<Json<Retention>, Problem> {
-    let fault = |(field, problem): (&str, String)| FieldProblem { field: field.to_owned(), problem };
-    let faults: Vec<FieldProblem> = retention.faults().into_iter().map(fault).collect();
+    let fault = |(field, problem): (&str, String)| Flaw { field: field.to_owned(), problem };
+    let faults: Vec<Flaw> = retention.faults().into_iter().map(fault).collect();
     if !faults.is_empty() {
         return Err(Problem::fields(faults));
     }
