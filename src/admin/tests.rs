@@ -60,6 +60,8 @@ async fn desk() -> Desk {
     Desk {
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: None,
+        numbering: Default::default(),
+        known: Arc::default(),
         store,
         limits: Arc::new(Limits::new(&LimitSettings::default())),
         billing: Arc::default(),

@@ -103,18 +103,21 @@ impl Command {
                 let tenant = tenant::find(store, &tenant).await?;
                 let did = numbering.read(&did).map_err(Failure::unacceptable)?;
                 let new = NewNumber { did, provider_type };
-                Owned::new(store.scope(tenant.id).create_number(&actor(), new).await?, &tenant)
+                let number = store.scope(tenant.id).create_number(&actor(), new).await?;
+                Owned::new(registration::follow(store, config, number, true).await?, &tenant)
             }
             Command::Show(which) => which.find(store, numbering).await?,
             Command::Update(Update { which, active }) => {
                 let Owned { number, tenant_name } = which.find(store, numbering).await?;
                 let number =
                     store.scope(number.tenant_id).set_number_active(&actor(), number.id, active).await?;
+                let number = registration::follow(store, config, number, active).await?;
                 Owned { number, tenant_name }
             }
             Command::Delete(which) => {
                 let Owned { number, tenant_name } = which.find(store, numbering).await?;
                 let number = store.scope(number.tenant_id).delete_number(&actor(), number.id).await?;
+                let number = registration::follow(store, config, number, false).await?;
                 let owned = Owned { number, tenant_name };
                 return output.print(&owned, || format!("{} is nobody's now", owned.number.did));
             }

@@ -34,6 +34,17 @@ pub async fn unregister(
     tell(&answer, output)
 }
 
+/// After a number was made, switched or given up: its provider is told.
+pub async fn follow(
+    store: &Store,
+    config: &Config,
+    number: PhoneNumber,
+    wanted: bool,
+) -> Result<PhoneNumber, Failure> {
+    let scope = store.scope(number.tenant_id);
+    Ok(registrar(store, config)?.follow(&scope, &actor(), number, wanted).await?)
+}
+
 fn registrar(store: &Store, config: &Config) -> Result<Registrar, Failure> {
     let asterisk = ari::Client::new(&config.ari).map_err(Failure::unacceptable)?;
     let production = config.environment == Environment::Production;

@@ -411,7 +411,7 @@ mod tests {
         let vendor = Vendor::start(vec![steps]).await;
         let (engine, meter) = (OpenAi::new(vendor.endpoint(), Settings::default()), Meter::default());
         let mut reply = engine.reply(prompt(), meter.clone()).await.expect("a reply");
-        assert_eq!(reply.next().await, Some(Ok("Well, then".into())));
+        assert_eq!(reply.next().await, Some(Ok(Delta::Text("Well, then".into()))));
         drop(reply);
         assert_eq!(taken(&meter)[1..], [(Unit::InputTokens, 8), (Unit::OutputTokens, 3)]);
     }
@@ -426,7 +426,7 @@ mod tests {
             data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
         let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
-        let reply: Reply = engine.reply(prompt).await.expect("a reply").collect().await;
+        let reply: Reply = engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
         assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
         let body = vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body").to_owned();
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");

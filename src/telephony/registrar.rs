@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Adapters, Line, Provisioned, TelephonyError};
 use crate::store::{Scope, Store, StoreError};
-use crate::tenancy::{Actor, NumberId, ProviderState, Registration};
+use crate::tenancy::{Actor, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
 
 /// Numbers whose turns are kept apart; two that share one wait for each other.
 const TURNS: usize = 64;
@@ -80,6 +80,33 @@ impl Registrar {
             return scope.record_registration(actor, word, number, state, detail, None).await;
         }
         self.go(scope, actor, before, Task::Unregister).await
+    }
+
+    /// After a number was made, switched or given up: its calls are to come to us, or no longer. A `generic` one's
+    /// come without anybody's doing, so nobody is asked. Answers with the number as it is then.
+    ///
+    /// # Errors
+    /// Those of the database. What the provider says is in the number.
+    pub async fn follow(
+        &self,
+        scope: &Scope,
+        actor: &Actor,
+        number: PhoneNumber,
+        wanted: bool,
+    ) -> Result<PhoneNumber, StoreError> {
+        if number.provider_type == ProviderType::Generic {
+            return Ok(number);
+        }
+        let answer = match wanted {
+            true => self.register(scope, actor, number.id).await?,
+            false => self.unregister(scope, actor, number.id).await?,
+        };
+        Ok(PhoneNumber {
+            provider_state: answer.provider_state,
+            provider_detail: answer.provider_detail,
+            provider_reference: answer.provider_reference,
+            ..number
+        })
     }
 
     async fn go(

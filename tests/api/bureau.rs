@@ -103,6 +103,11 @@ impl Bureau {
     }
 }
 
+/// What the handlers share, with no Asterisk and no providers of numbers.
+pub fn plain_desk(store: &Store) -> Desk {
+    desk(store, &Announcements::new(10), &telephony::Settings::default(), "http://127.0.0.1:9")
+}
+
 /// What the handlers share, with limits that no test meets by accident.
 pub fn desk(
     store: &Store,

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::store::{NewNumber, NewProfile, Scope};
-use vca::tenancy::{Actor, AgentRole, Call, CallId, CallTurn, ProfileSettings, TenantId};
+use vca::tenancy::{Actor, AgentRole, Call, CallId, CallTurn, ProfileSettings, ProviderType, TenantId};
 
 use super::bureau::{Bureau, Client};
 use super::on_both;
@@ -28,7 +28,7 @@ impl Line {
     pub async fn of(bureau: &Bureau, tenant: Uuid) -> Line {
         let scope = bureau.store.scope(TenantId(tenant));
         let did = format!("+4930{:09}", tenant.as_u128() % 1_000_000_000);
-        let new = NewNumber { did: did.parse().expect("digits"), provider_type: "generic".into() };
+        let new = NewNumber { did: did.parse().expect("digits"), provider_type: ProviderType::Generic };
         let number = scope.create_number(&Actor::system(), new).await.expect("a number");
         let new = NewProfile {
             name: "Front desk".into(),

@@ -6,9 +6,13 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
-use vca::store::{Announcements, Ledger, NEVER_ARRIVED, NewNumber, NewProfile, Scope, TenantChanges};
+use vca::store::{
+    Announcements, CallFilter, Ledger, NEVER_ARRIVED, NewNumber, NewProfile, Scope, TenantChanges, Window,
+};
 use vca::telephony::Settings;
-use vca::tenancy::{Actor, AgentRole, Call, CallId, CallStatus, EndedBy, TenantId, TenantStatus};
+use vca::tenancy::{
+    Actor, AgentRole, Call, CallId, CallStatus, EndedBy, ProviderType, TenantId, TenantStatus,
+};
 
 use super::bureau::{Answer, Bureau};
 use super::on_both;
@@ -45,7 +49,7 @@ async fn open(bureau: &Bureau) -> (Bureau, Scope) {
 async fn tenant(bureau: &Bureau, name: &str, did: &str) -> Scope {
     let (tenant, _) = bureau.tenant(name).await;
     let (scope, actor) = (bureau.store.scope(TenantId(tenant)), Actor::system());
-    let new = NewNumber { did: did.parse().expect("a DID"), provider_type: "generic".into() };
+    let new = NewNumber { did: did.parse().expect("a DID"), provider_type: ProviderType::Generic };
     scope.create_number(&actor, new).await.expect("a number");
     let profile = NewProfile {
         name: "front desk".into(),
@@ -83,7 +87,7 @@ fn record_id(receipt: &Value) -> CallId {
 }
 
 async fn calls(scope: &Scope) -> Vec<Call> {
-    scope.calls(Default::default()).await.expect("calls")
+    scope.calls(&CallFilter::default(), Window::first(100)).await.expect("calls").items
 }
 
 async fn a_call_is_put_on_record(bureau: Bureau) {

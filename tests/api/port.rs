@@ -51,7 +51,8 @@ impl Port {
 
         let mut settings = Settings { bind: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
         change(&mut settings);
-        let desk = Desk { limits: Arc::new(Limits::new(&settings.limits)), ..super::bureau::desk(&store) };
+        let desk =
+            Desk { limits: Arc::new(Limits::new(&settings.limits)), ..super::bureau::plain_desk(&store) };
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let server = Server::bind(&settings, Arc::new(Well), metrics, desk).expect("a port");
         let (address, stop) = (server.address(), CancellationToken::new());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use vca::store::{AuditFilter, NewNumber, Scope, Window};
 use vca::telephony::Settings;
-use vca::tenancy::{Actor, NumberId, ProviderState, Role, TenantId};
+use vca::tenancy::{Actor, NumberId, ProviderState, ProviderType, Role, TenantId};
 
 use super::bureau::{Bureau, Client};
 use super::carrier::{CONNECTION, Carrier, Fault, KEY, Number, TOKEN, TRUNK};
@@ -40,7 +40,8 @@ async fn desk(bureau: &Bureau, provider: &str) -> Desk {
     let bureau = bureau.with_telephony(&carrier.settings(), &carrier.url).await;
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let scope = bureau.store.scope(TenantId(tenant));
-    let new = NewNumber { did: DID.parse().expect("a DID"), provider_type: provider.into() };
+    let new =
+        NewNumber { did: DID.parse().expect("a DID"), provider_type: provider.parse().expect("a provider") };
     let number = scope.create_number(&Actor::system(), new).await.expect("a number").id;
     let path = format!("/api/tenants/{tenant}/phone-numbers/{number}");
     Desk { carrier, bureau, scope, number, path, admin }
@@ -200,7 +201,7 @@ async fn a_number_with_a_new_owner_is_left_alone(bureau: Bureau) {
     assert_eq!(old.admin.post(&format!("{}/register", old.path), json!({})).await.problem(404), "not_found");
     let (other, _) = bureau.tenant("Florist").await;
     let scope = bureau.store.scope(TenantId(other));
-    let new = NewNumber { did: DID.parse().expect("a DID"), provider_type: "twilio".into() };
+    let new = NewNumber { did: DID.parse().expect("a DID"), provider_type: ProviderType::Twilio };
     scope.create_number(&Actor::system(), new).await.expect("the DID is free again");
     let answer = old.unregister().await;
     assert_eq!(answer.provider_state, ProviderState::Unregistered);

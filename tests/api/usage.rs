@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::store::NewNumber;
 use vca::tenancy::{
-    Actor, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, EngineKind, EngineUse, Month, Role,
-    TenantId, UsageUnit,
+    Actor, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, EngineKind, EngineUse, Month,
+    ProviderType, Role, TenantId, UsageUnit,
 };
 
 use super::bureau::Bureau;
@@ -29,7 +29,7 @@ pub async fn call_of(bureau: &Bureau, tenant: Uuid) -> Call {
         Some(number) => number,
         None => {
             let did = format!("+4930{:08}", rand::random::<u32>() % 100_000_000).parse().expect("a DID");
-            let new = NewNumber { did, provider_type: "generic".into() };
+            let new = NewNumber { did, provider_type: ProviderType::Generic };
             scope.create_number(&Actor::system(), new).await.expect("a number")
         }
     };
@@ -38,6 +38,7 @@ pub async fn call_of(bureau: &Bureau, tenant: Uuid) -> Call {
         tenant_id: TenantId(tenant),
         phone_number_id: number.id,
         ai_profile_id: None,
+        ai_profile_version: None,
         asterisk_channel_id: "1700000000.7".into(),
         direction: Direction::Inbound,
         caller_number: None,

@@ -106,13 +106,14 @@ impl Subscriber {
 }
 
 async fn ringing(scope: &Scope, did: &str) -> Call {
-    let new = NewNumber { did: did.parse().expect("a DID"), provider_type: "generic".into() };
+    let new = NewNumber { did: did.parse().expect("a DID"), provider_type: ProviderType::Generic };
     let number = scope.create_number(&Actor::system(), new).await.expect("a number");
     Call {
         id: CallId::new(),
         tenant_id: scope.tenant_id(),
         phone_number_id: number.id,
         ai_profile_id: None,
+        ai_profile_version: None,
         asterisk_channel_id: "1700000000.42".to_owned(),
         direction: Direction::Inbound,
         caller_number: Some("+49301234".to_owned()),

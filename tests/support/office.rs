@@ -111,6 +111,7 @@ impl Office {
                 tenant_id: tenant,
                 phone_number_id: number.id,
                 ai_profile_id: None,
+                ai_profile_version: None,
                 asterisk_channel_id: "before".into(),
                 direction: Direction::Inbound,
                 caller_number: None,

@@ -37,8 +37,6 @@ pub struct Reader {
 pub struct Administrator {
     pub scope: Scope,
     pub actor: Actor,
-    /// The operator, rather than the tenant itself.
-    pub is_operator: bool,
 }
 
 impl FromRequestParts<Desk> for Caller {
@@ -102,7 +100,6 @@ impl FromRequestParts<Desk> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Administrator, Problem> {
         let (caller, tenant) = within(parts, desk).await?;
-        let is_operator = caller.presented.key.role == Role::Operator;
         if caller.presented.key.role == Role::TenantViewer {
             return Err(Problem::forbidden("read_only_key", "this API key may read, and change nothing"));
         }
@@ -113,7 +110,7 @@ impl FromRequestParts<Desk> for Administrator {
                 "a suspended tenant can look and change nothing",
             ));
         }
-        Ok(Administrator { scope: desk.store.scope(tenant), actor: caller.actor, is_operator })
+        Ok(Administrator { scope: desk.store.scope(tenant), actor: caller.actor })
     }
 }
 

@@ -30,7 +30,7 @@ pub fn router() -> OpenApiRouter<Desk> {
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)), request_body = NewFeedback,
     responses((status = 201, body = Feedback), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 async fn create(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,
     Body(new): Body<NewFeedback>,
 ) -> Result<(StatusCode, Json<Feedback>), Problem> {

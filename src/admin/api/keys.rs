@@ -128,7 +128,7 @@ async fn whoami(Caller { presented, .. }: Caller) -> Json<Identity> {
     params(("tenant_id" = TenantId, Path)),
     responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 async fn create(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Body(new): Body<NewTenantKey>,
 ) -> Result<(StatusCode, Json<Made>), Problem> {
     if new.role == Role::Operator {
@@ -163,7 +163,7 @@ async fn show(Reader { scope }: Reader, Ids(place): Ids<Place>) -> Result<Json<A
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
     responses((status = 200, body = ApiKey), (status = 404, body = ProblemBody)))]
 async fn revoke(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
 ) -> Result<Json<ApiKey>, Problem> {
     Ok(Json(scope.revoke_key(&actor, place.key_id).await?))
@@ -174,7 +174,7 @@ async fn revoke(
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
     responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 async fn rotate(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
     Body(how): Body<Replacement>,
 ) -> Result<(StatusCode, Json<Made>), Problem> {

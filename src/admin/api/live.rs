@@ -67,7 +67,7 @@ async fn list_all(State(desk): State<Desk>, _: Operator) -> Json<Live> {
         (status = 409, body = ProblemBody, description = "It is not under way.")))]
 async fn hang_up(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,
 ) -> Result<StatusCode, Problem> {
     let call = path.call_id;

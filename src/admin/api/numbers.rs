@@ -38,17 +38,21 @@ struct New {
 }
 
 /// Give the tenant a number. It is active at once. Every number is one tenant's, or nobody's.
+///
+/// Its provider is asked to bring its calls here; what came of that is in `provider_state`, and
+/// `POST …/register` asks again.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers", tag = "phone numbers", request_body = New,
     params(("tenant_id" = TenantId, Path)),
     responses((status = 201, body = PhoneNumber), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody), (status = 409, description = "The number is in use", body = ProblemBody)))]
 async fn create(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Body(New { did_number, provider_type }): Body<New>,
 ) -> Result<(StatusCode, Json<PhoneNumber>), Problem> {
     let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
     let number = scope.create_number(&actor, NewNumber { did, provider_type }).await?;
+    let number = desk.registrar.follow(&scope, &actor, number, true).await?;
     Ok((StatusCode::CREATED, Json(number)))
 }
 
@@ -93,30 +97,32 @@ struct Changes {
     is_active: Option<bool>,
 }
 
-/// Activate or deactivate a number.
+/// Activate or deactivate a number. Its provider is told.
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}", tag = "phone numbers",
     request_body = Changes, params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
     responses((status = 200, body = PhoneNumber), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody)))]
 async fn update(
-    Administrator { scope, actor, .. }: Administrator,
+    State(desk): State<Desk>,
+    Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id }): Ids<Number>,
     Body(Changes { is_active }): Body<Changes>,
 ) -> Result<Json<PhoneNumber>, Problem> {
-    Ok(Json(match is_active {
-        Some(active) => scope.set_number_active(&actor, phone_number_id, active).await?,
-        None => scope.number(phone_number_id).await?,
-    }))
+    let Some(active) = is_active else { return Ok(Json(scope.number(phone_number_id).await?)) };
+    let number = scope.set_number_active(&actor, phone_number_id, active).await?;
+    Ok(Json(desk.registrar.follow(&scope, &actor, number, active).await?))
 }
 
-/// Give a number up. Its calls stay on record; anybody may have it then.
+/// Give a number up. Its calls stay on record; anybody may have it then. Its provider is told.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
     responses((status = 204), (status = 404, body = ProblemBody)))]
 async fn delete(
-    Administrator { scope, actor, .. }: Administrator,
+    State(desk): State<Desk>,
+    Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id }): Ids<Number>,
 ) -> Result<StatusCode, Problem> {
-    scope.delete_number(&actor, phone_number_id).await?;
+    let number = scope.delete_number(&actor, phone_number_id).await?;
+    desk.registrar.follow(&scope, &actor, number, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }

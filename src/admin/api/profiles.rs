@@ -44,7 +44,7 @@ struct Version {
         (status = 404, body = ProblemBody)))]
 async fn create(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Body(new): Body<NewProfile>,
 ) -> Result<(StatusCode, Json<AiProfile>), Problem> {
     let NewProfile { name, system_prompt, settings, .. } = &new;
@@ -92,7 +92,7 @@ async fn show(
         (status = 404, body = ProblemBody)))]
 async fn update(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     Body(changes): Body<ProfileChanges>,
 ) -> Result<Json<AiProfile>, Problem> {
@@ -142,7 +142,7 @@ struct Rollback {
         (status = 404, body = ProblemBody)))]
 async fn roll_back(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     Body(Rollback { version }): Body<Rollback>,
 ) -> Result<Json<AiProfile>, Problem> {

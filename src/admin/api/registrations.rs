@@ -30,7 +30,7 @@ struct Path {
     responses((status = 200, body = Registration), (status = 404, body = ProblemBody)))]
 async fn register(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(Path { phone_number_id }): Ids<Path>,
 ) -> Result<Json<Registration>, Problem> {
     Ok(Json(desk.registrar.register(&scope, &actor, phone_number_id).await?))

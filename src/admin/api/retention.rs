@@ -31,7 +31,7 @@ async fn show(Reader { scope }: Reader) -> Result<Json<Retention>, Problem> {
     params(("tenant_id" = TenantId, Path)), request_body = Retention,
     responses((status = 200, body = Retention), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 async fn replace(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Body(retention): Body<Retention>,
 ) -> Result<Json<Retention>, Problem> {
     let fault = |(field, problem): (&str, String)| Flaw { field: field.to_owned(), problem };

@@ -61,7 +61,7 @@ impl From<Issued> for Json<IssuedWebhook> {
         (status = 404, body = ProblemBody)))]
 async fn create(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Json<IssuedWebhook>), Problem> {
     check_url(&desk, &new.url)?;
@@ -95,7 +95,7 @@ async fn show(Reader { scope }: Reader, Ids(path): Ids<OfWebhook>) -> Result<Jso
         (status = 404, body = ProblemBody)))]
 async fn update(
     State(desk): State<Desk>,
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
     Body(changes): Body<WebhookChanges>,
 ) -> Result<Json<Webhook>, Problem> {
@@ -110,7 +110,7 @@ async fn update(
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
     responses((status = 204), (status = 404, body = ProblemBody)))]
 async fn delete(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
 ) -> Result<StatusCode, Problem> {
     scope.delete_webhook(&actor, path.webhook_id).await?;
@@ -122,7 +122,7 @@ async fn delete(
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
     responses((status = 200, body = IssuedWebhook), (status = 404, body = ProblemBody)))]
 async fn rotate_secret(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
 ) -> Result<Json<IssuedWebhook>, Problem> {
     Ok(scope.rotate_webhook_secret(&actor, path.webhook_id).await?.into())
@@ -134,7 +134,7 @@ async fn rotate_secret(
     responses((status = 202, body = Delivery), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody)))]
 async fn ping(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
 ) -> Result<(StatusCode, Json<Delivery>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(scope.ping_webhook(&actor, path.webhook_id).await?)))
@@ -172,7 +172,7 @@ async fn deliveries(
     responses((status = 202, body = Delivery), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody)))]
 async fn retry(
-    Administrator { scope, actor, .. }: Administrator,
+    Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfDelivery>,
 ) -> Result<(StatusCode, Json<Delivery>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(scope.retry_delivery(&actor, path.webhook_id, path.delivery_id).await?)))
