@@ -44,7 +44,11 @@ pub mod webhooks;
 #[allow(clippy::disallowed_methods, reason = "asks providers and waits, and says when a call was told of")]
 pub mod telephony;
 
-#[allow(clippy::disallowed_methods, reason = "answers within a time, and remembers an answer for a while")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "serves a port, answers within a time, and remembers an answer for a while"
+)]
 pub mod admin;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a call is a task with a clock")]
 pub mod call;

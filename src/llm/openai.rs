@@ -437,6 +437,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_stands_in_is_charged_as_itself() {
+        let vendor = Vendor::start(vec![answer("401 Unauthorized", "{}")]).await;
+        let engine = Arc::new(OpenAi::new(vendor.endpoint(), Settings::default()));
+        let script = crate::llm::scripted::Scripted::new(&Default::default()).expect("the built-in script");
+        let engine = Resilient::new(engine, retry::Settings::default(), Some(Arc::new(script)));
+        let meter = Meter::default();
+        engine.reply(prompt(), meter.clone()).await.expect("a reply").count().await;
+        let charged: Vec<_> = meter.total().into_iter().map(|(item, _)| (item.engine, item.unit)).collect();
+        assert_eq!(charged, [("scripted", Unit::Requests), ("scripted", Unit::Characters)]);
+    }
+
+    #[tokio::test]
     async fn may_be_split_anywhere() {
         for at in 0..=GOOD.len() {
             let (head, tail) = GOOD.as_bytes().split_at(at);

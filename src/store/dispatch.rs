@@ -211,11 +211,6 @@ impl Scope {
             next_attempt_at = $5, last_attempt_at = $6, response_status = $7, response_ms = $8, \
             problem = $9 WHERE tenant_id = $1 AND id = $2 AND status = 'pending' \
             AND (next_attempt_at = $3 OR $4 = 'delivered')";
-        const WELL: &str = "UPDATE webhooks SET failing_since = NULL \
-            WHERE tenant_id = $1 AND id = $2 AND failing_since IS NOT NULL";
-        const ILL: &str = "UPDATE webhooks SET failing_since = $3 \
-            WHERE tenant_id = $1 AND id = $2 AND failing_since IS NULL";
-        const SWITCH_OFF: &str = "UPDATE webhooks SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
         let (tenant, webhook, at) = (self.tenant, claimed.webhook, kept(attempt.at));
         let next = match attempt.outcome {
             Outcome::Again(next) => kept(next),
@@ -235,40 +230,55 @@ impl Scope {
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
-            let mut switched_off = false;
-            if written > 0 && attempt.outcome == Outcome::Delivered {
+            if written == 0 {
+                false
+            } else if attempt.outcome == Outcome::Delivered {
                 sqlx::query(WELL).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
-            } else if written > 0 {
+                false
+            } else {
                 sqlx::query(ILL).bind(tenant.0).bind(webhook.0).bind(at).execute(&mut *tx).await?;
-                let before = sqlx::query_as::<_, WebhookRow>(ONE)
-                    .bind(tenant.0)
-                    .bind(webhook.0)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-                let why = before.as_ref().and_then(|row| hopeless(row, attempt.outcome, patience));
-                if let Some(why) = why {
-                    sqlx::query(SWITCH_OFF)
-                        .bind(tenant.0)
-                        .bind(webhook.0)
-                        .bind(false)
-                        .execute(&mut *tx)
-                        .await?;
-                    sqlx::query(ABANDON)
-                        .bind(tenant.0)
-                        .bind(webhook.0)
-                        .bind(format!("the webhook was switched off: {why}"))
-                        .execute(&mut *tx)
-                        .await?;
-                    let change = Change::new(&Actor::system(), tenant, "disable", "webhook", webhook);
-                    let after = serde_json::json!({ "is_active": false, "reason": why });
-                    audit!(tx, change.before(&before).after(&after));
-                    switched_off = true;
-                }
+                switch_off_if_hopeless!(tx, tenant, webhook, attempt.outcome, patience)
             }
-            switched_off
         })
     }
 }
+
+const WELL: &str = "UPDATE webhooks SET failing_since = NULL \
+    WHERE tenant_id = $1 AND id = $2 AND failing_since IS NOT NULL";
+const ILL: &str = "UPDATE webhooks SET failing_since = $3 \
+    WHERE tenant_id = $1 AND id = $2 AND failing_since IS NULL";
+const SWITCH_OFF: &str = "UPDATE webhooks SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
+
+/// The value is whether it was switched off.
+macro_rules! switch_off_if_hopeless {
+    ($tx:ident, $tenant:ident, $webhook:ident, $outcome:expr, $patience:expr) => {{
+        let before = sqlx::query_as::<_, WebhookRow>(ONE)
+            .bind($tenant.0)
+            .bind($webhook.0)
+            .fetch_optional(&mut *$tx)
+            .await?;
+        let why = before.as_ref().and_then(|row| hopeless(row, $outcome, $patience));
+        if let Some(why) = why {
+            sqlx::query(SWITCH_OFF)
+                .bind($tenant.0)
+                .bind($webhook.0)
+                .bind(false)
+                .execute(&mut *$tx)
+                .await?;
+            sqlx::query(ABANDON)
+                .bind($tenant.0)
+                .bind($webhook.0)
+                .bind(format!("the webhook was switched off: {why}"))
+                .execute(&mut *$tx)
+                .await?;
+            let change = Change::new(&Actor::system(), $tenant, "disable", "webhook", $webhook);
+            let after = serde_json::json!({ "is_active": false, "reason": why });
+            audit!($tx, change.before(&before).after(&after));
+        }
+        why.is_some()
+    }};
+}
+use switch_off_if_hopeless;
 
 /// Why a webhook is to be switched off, if it is.
 fn hopeless(webhook: &WebhookRow, outcome: Outcome, patience: DateTime<Utc>) -> Option<&'static str> {

@@ -11,8 +11,10 @@ id!(NumberId);
 
 words!(
     /// Whose number it is, and so how it comes to this Asterisk.
+    #[derive(Default)]
     ProviderType {
         /// Calls come in already: nothing is to be done.
+        #[default]
         Generic = "generic",
         /// The dialplan of this Asterisk routes it.
         Asterisk = "asterisk",
@@ -46,12 +48,6 @@ impl ProviderType {
             ProviderType::Generic => ProviderState::Registered,
             _ => ProviderState::Pending,
         }
-    }
-}
-
-impl Default for ProviderType {
-    fn default() -> ProviderType {
-        ProviderType::Generic
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use phonenumber::Type;
 use phonenumber::country::Id;
 use phonenumber::metadata::DATABASE;
 use serde::Deserialize;
@@ -56,6 +57,19 @@ pub enum BadNumber {
 
 /// A PBX's own numbers have at most so many digits.
 const SHORT: usize = 6;
+/// The kinds of numbers that can be called from abroad: the plans list lengths by kind.
+const KINDS: [Type; 10] = [
+    Type::FixedLine,
+    Type::Mobile,
+    Type::TollFree,
+    Type::PremiumRate,
+    Type::SharedCost,
+    Type::PersonalNumber,
+    Type::Voip,
+    Type::Pager,
+    Type::Uan,
+    Type::Voicemail,
+];
 /// More digits than E.164 has: `011`, or another country's way out, may go before them.
 const LONGEST: usize = 15 + 5;
 
@@ -123,16 +137,14 @@ fn within(region: Region, digits: &str) -> Option<Did> {
     possible(phonenumber::parse(Some(region.0), digits).ok())
 }
 
-/// The number, if its country has numbers of that length, be it within one town only.
+/// The number, if its country has numbers of that length.
 fn possible(number: Option<phonenumber::PhoneNumber>) -> Option<Did> {
     let number = number?;
     let (code, national) = (number.code().value(), number.national().to_string());
     let length = u16::try_from(national.len()).ok()?;
     let plans = DATABASE.by_code(&code)?;
-    let fits = plans.iter().any(|plan| {
-        let any = plan.descriptors().general();
-        any.possible_length().contains(&length) || any.possible_local_length().contains(&length)
-    });
+    let lengths = plans.iter().flat_map(|plan| KINDS.iter().filter_map(|kind| plan.descriptors().get(*kind)));
+    let fits = lengths.into_iter().any(|kind| kind.possible_length().contains(&length));
     if fits { format!("{code}{national}").parse().ok() } else { None }
 }
 

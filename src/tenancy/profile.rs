@@ -12,13 +12,17 @@ use crate::turn;
 
 id!(ProfileId);
 
-words!(AgentRole {
-    Receptionist = "receptionist",
-    Sales = "sales",
-    Support = "support",
-    Dispatcher = "dispatcher",
-    Custom = "custom",
-});
+words!(
+    #[derive(Default)]
+    AgentRole {
+        #[default]
+        Receptionist = "receptionist",
+        Sales = "sales",
+        Support = "support",
+        Dispatcher = "dispatcher",
+        Custom = "custom",
+    }
+);
 words!(
     /// What an agent may do besides talking.
     Tool {
@@ -26,12 +30,6 @@ words!(
         HangUp = "hang_up",
     }
 );
-
-impl Default for AgentRole {
-    fn default() -> AgentRole {
-        AgentRole::Receptionist
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AiProfile {

@@ -192,9 +192,9 @@ impl Lines {
 
     fn find(&self, tenant: TenantId, id: CallId) -> Option<View> {
         let lines = self.0.lock().expect("no test has panicked");
-        let views = lines.iter().map(|(_, view)| view);
+        let mut views = lines.iter().map(|(_, view)| view);
         let is_it = |view: &&View| view.call().is_some_and(|call| call.id == id && call.tenant_id == tenant);
-        views.filter(|view| is_it(view)).next_back().cloned()
+        views.rfind(is_it).cloned()
     }
 }
 

@@ -105,7 +105,7 @@ impl Office {
             let scope = self.store.scope(tenant);
             let number = scope.numbers().await.expect("numbers").remove(0);
             let ended_at = chrono::Utc::now();
-            let answered_at = Some(ended_at - chrono::TimeDelta::seconds(seconds));
+            let answered_at = ended_at - chrono::TimeDelta::seconds(seconds);
             let call = Call {
                 id: CallId::new(),
                 tenant_id: tenant,
@@ -120,8 +120,8 @@ impl Office {
                 ended_by: Some(EndedBy::Caller),
                 disposition: Some("caller_hung_up".into()),
                 hangup_cause: Some(16),
-                started_at: answered_at.unwrap_or(ended_at),
-                answered_at,
+                started_at: answered_at,
+                answered_at: Some(answered_at),
                 ended_at: Some(ended_at),
                 codec: None,
                 media: None,

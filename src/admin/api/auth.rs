@@ -117,7 +117,8 @@ impl FromRequestParts<Desk> for Administrator {
 /// The tenant in the path, if it is there for who asks.
 async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Problem> {
     let caller = Caller::from_request_parts(parts, desk).await?;
-    let params = RawPathParams::from_request_parts(parts, desk).await.map_err(Problem::internal)?;
+    // A path that is no text names nothing.
+    let params = RawPathParams::from_request_parts(parts, desk).await.map_err(|_| Problem::not_found())?;
     let named = params.iter().find(|(name, _)| *name == "tenant_id").map(|(_, value)| value.parse());
     let named: TenantId = match named {
         Some(Ok(id)) => id,
