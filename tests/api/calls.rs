@@ -141,7 +141,7 @@ async fn ten_thousand_calls_are_paged_through(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Call centre").await;
     let line = Line::of(&bureau, tenant).await;
     let calls: Vec<Call> = (0..CALLS).map(|_| line.call(json!({ "media": null }))).collect();
-    let writers = calls.chunks(CALLS / 8).map(|part| {
+    let writers = calls.chunks(CALLS / 2).map(|part| {
         let (scope, part) = (line.scope.clone(), part.to_vec());
         tokio::spawn(async move {
             for call in &part {

@@ -26,11 +26,12 @@ What belongs to another tenant is not there: 404. Errors are problem details (RF
 come in pages: give `next_cursor` of one as `cursor` of the next. A key and an address may ask so often a minute; \
 beyond that the answer is 429 with `Retry-After`.";
 
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 13] = [
     ("tenants", "Who uses the machine. The operator makes, suspends and deletes them."),
-    ("phone-numbers", "Numbers, each of which leads to one tenant."),
-    ("ai-profiles", "Who answers: with which words, voice and engines."),
-    ("calls", "Calls under way and their record."),
+    ("phone numbers", "Numbers, each of which leads to one tenant."),
+    ("AI profiles", "Who answers: with which words, voice and engines."),
+    ("calls", "The record of calls."),
+    ("live calls", "Calls under way: watched, and ended."),
     ("analytics", "Calls, durations and latencies in numbers."),
     ("usage", "What is billed, and quotas."),
     ("webhooks", "Events that are sent to a tenant's own server."),
@@ -38,6 +39,7 @@ const TAGS: [(&str, &str); 11] = [
     ("retention", "For how long things are kept."),
     ("keys", "API keys. A secret is shown once."),
     ("audit", "Who changed what, and when."),
+    ("telephony", "What Asterisk's dialplan tells beforehand."),
 ];
 
 /// The one way to say who one is.
