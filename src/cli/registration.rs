@@ -45,11 +45,11 @@ pub async fn follow(
     Ok(registrar(store, config)?.follow(&scope, &actor(), number, wanted).await?)
 }
 
-fn registrar(store: &Store, config: &Config) -> Result<Registrar, Failure> {
+fn registrar(store: &Store, config: &Config) -> Result<Arc<Registrar>, Failure> {
     let asterisk = ari::Client::new(&config.ari).map_err(Failure::unacceptable)?;
     let production = config.environment == Environment::Production;
     let adapters = Adapters::new(&config.telephony, Arc::new(asterisk), &config.ari.app, production);
-    Ok(Registrar::new(store.clone(), Arc::new(adapters)))
+    Ok(Arc::new(Registrar::new(store.clone(), Arc::new(adapters))))
 }
 
 /// What the provider said; that it did not do it is a failure of the command.

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard};
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::{Adapters, Line, Provisioned, TelephonyError};
 use crate::store::{Scope, Store, StoreError};
@@ -48,6 +48,16 @@ impl Registrar {
     /// # Errors
     /// `NotFound` when the tenant has no such number, or has given it up; those of the database.
     pub async fn register(
+        self: &Arc<Self>,
+        scope: &Scope,
+        actor: &Actor,
+        number: NumberId,
+    ) -> Result<Registration, StoreError> {
+        let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
+        finish(async move { this.take_up(&scope, &actor, number).await }).await
+    }
+
+    async fn take_up(
         &self,
         scope: &Scope,
         actor: &Actor,
@@ -66,6 +76,16 @@ impl Registrar {
     /// # Errors
     /// `NotFound` when the tenant has no such number; those of the database.
     pub async fn unregister(
+        self: &Arc<Self>,
+        scope: &Scope,
+        actor: &Actor,
+        number: NumberId,
+    ) -> Result<Registration, StoreError> {
+        let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
+        finish(async move { this.give_up(&scope, &actor, number).await }).await
+    }
+
+    async fn give_up(
         &self,
         scope: &Scope,
         actor: &Actor,
@@ -88,7 +108,7 @@ impl Registrar {
     /// # Errors
     /// Those of the database. What the provider says is in the number.
     pub async fn follow(
-        &self,
+        self: &Arc<Self>,
         scope: &Scope,
         actor: &Actor,
         number: PhoneNumber,
@@ -153,4 +173,12 @@ impl Registrar {
         let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
         self.turns[at].lock().await
     }
+}
+
+/// Goes on when whoever asked has gone: a provider that was asked is heard, and the record says what it said.
+async fn finish(
+    work: impl Future<Output = Result<Registration, StoreError>> + Send + 'static,
+) -> Result<Registration, StoreError> {
+    let done = tokio::spawn(work.in_current_span()).await;
+    done.unwrap_or_else(|fault| Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))))
 }

@@ -142,6 +142,7 @@ struct StatementPath {
 #[into_params(parameter_in = Query)]
 struct InFormat {
     /// Goes before the header `Accept`. Default: JSON.
+    #[param(inline)]
     format: Option<Format>,
 }
 
