@@ -67,7 +67,9 @@ impl Bureau {
         let address = serve(Desk { live: lines.clone(), ..desk }).await;
         let new = NewKey { name: "root".into(), role: Role::Operator, expires_at: None };
         let minted = store.create_operator_key(&Actor::system(), new).await.expect("a key");
-        let nobody = Client { http: reqwest::Client::new(), address, key: None, accept: None };
+        // A server that answers before it has read a body ends the connection: none is used again.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        let nobody = Client { http, address, key: None, accept: None };
         let operator = nobody.with_key(minted.secret.expose_secret());
         Bureau { store, address, operator, lines, url, announcements, registrar }
     }

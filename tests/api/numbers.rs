@@ -50,7 +50,8 @@ async fn a_tenant_has_numbers(bureau: Bureau) {
     assert_eq!(list, json!({ "items": [made], "next_cursor": null }));
     let other = json!({ "did_number": "+12025550100", "provider_type": "twilio" });
     let other = bureau.operator.post(&path(tenant), other).await.expect(201);
-    assert_eq!(other["provider_state"], "pending", "the provider is yet to be told");
+    assert_eq!(other["provider_state"], "failed", "there is no account with the provider here");
+    assert!(other["provider_detail"].is_string(), "{other:#}");
 }
 
 async fn what_is_no_number_is_refused(bureau: Bureau) {
@@ -82,7 +83,7 @@ async fn what_is_no_number_is_refused(bureau: Bureau) {
     }
     let made = admin.post(&at, json!({ "did_number": DID })).await.expect(201);
     let one = format!("{at}/{}", id(&made));
-    for body in [json!({ "is_active": "no" }), json!({ "did_number": "+493055500101" }), json!([])] {
+    for body in [json!({ "is_active": "no" }), json!({ "did_number": "+493055500101" }), json!("off")] {
         admin.patch(&one, body).await.problem(400);
     }
     assert_eq!(admin.get(&one).await.expect(200), made, "nothing has changed");
