@@ -9,14 +9,14 @@ use futures_util::stream::BoxStream;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 use vca::admin::api::{self, Desk, Inbound, LimitSettings, Limits};
 use vca::admin::{LiveCalls, Unwatched};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, View};
-use vca::store::{Announcements, NewKey, Settings, Store};
+use vca::store::{Announcements, Backend, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, Reception, Registrar};
 use vca::tenancy::{
     Actor, Call, CallId, EngineKind, Happening, Known, LiveEvent, Numbering, Role, TenantId, UsageUnit,
@@ -87,6 +87,32 @@ impl Bureau {
     /// Somebody without a key.
     pub fn nobody(&self) -> Client {
         Client { key: None, ..self.operator.clone() }
+    }
+
+    /// Runs statements past the store, for rows by the thousand.
+    pub async fn raw(&self, sql: String) {
+        let (sql, url) = (AssertSqlSafe(sql), self.url.as_str());
+        let done = match self.store.backend() {
+            Backend::Sqlite => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the file is there");
+                sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
+            }
+            Backend::Postgres => {
+                let mut connection = PgConnection::connect(url).await.expect("the server answers");
+                let reach = "SELECT set_config('vca.reach', 'all', FALSE)";
+                sqlx::raw_sql(reach).execute(&mut connection).await.expect("a reach");
+                sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
+            }
+        };
+        done.expect("the statements run");
+    }
+
+    /// An id as a literal of this database.
+    pub fn literal(&self, id: Uuid) -> String {
+        match self.store.backend() {
+            Backend::Sqlite => format!("x'{}'", id.simple()),
+            Backend::Postgres => format!("'{id}'"),
+        }
     }
 
     /// A tenant and its administrator.

@@ -186,11 +186,11 @@ async fn what_was_left_pending_is_picked_up(bureau: Bureau) {
     desk.scope.record_registration(&actor, "register", desk.number, state, "", None).await.expect("a number");
     let path = format!("{}/registration", desk.path);
     assert_eq!(desk.admin.get(&path).await.expect(200)["provider_state"], "pending");
-    let asked = tokio::join!(desk.register(), desk.register());
-    assert_eq!(
-        (&asked.0["provider_state"], &asked.1["provider_state"]),
-        (&json!("registered"), &json!("registered"))
-    );
+    let path = format!("{}/register", desk.path);
+    let asked = tokio::join!(desk.admin.post(&path, json!({})), desk.admin.post(&path, json!({})));
+    for answer in [asked.0, asked.1] {
+        assert_eq!(answer.expect(200)["provider_state"], "registered");
+    }
 }
 
 async fn a_number_with_a_new_owner_is_left_alone(bureau: Bureau) {

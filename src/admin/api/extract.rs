@@ -27,6 +27,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
         let bytes = bytes(request, state).await?;
+        // A list would pass for an object whose fields it fills in their order, or leaves out.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            let problem = "the body has to be a JSON object";
+            return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid_body", problem));
+        }
         let mut source = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
             let field = error.path().to_string();
