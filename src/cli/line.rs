@@ -138,7 +138,7 @@ mod tests {
         // Nobody listens on a port that was given back.
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
         let line = Line::open(&access("vca_x", &format!("http://{port}/")), &config).expect("a line");
-        let failure = line.post("/").await.err().expect("a failure");
+        let failure = line.post("/").await.expect_err("a failure");
         assert!(failure.code == 69 && failure.text.contains("vca serve"), "{failure:?}");
         assert!(!failure.text.contains("vca_x"), "{failure:?}");
     }
