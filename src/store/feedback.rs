@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::audit::{Change, audit};
 use super::conditions::{Conditions, Value, fetch};
+use super::outbox::emit;
 use super::pool::{run, transact};
 use super::{Page, Scope, StoreError, Window, kept, now};
-use crate::tenancy::{Actor, CallId, Feedback, FeedbackId, TenantId};
+use crate::tenancy::{Actor, CallId, EventId, EventType, Feedback, FeedbackId, TenantId};
 
 /// An opinion to be.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
@@ -41,6 +42,8 @@ pub struct FeedbackFilter {
 const COLUMNS: &str = "id, tenant_id, call_id, rating, comment, source, created_at";
 
 impl Scope {
+    /// Keeps an opinion and tells the tenant's webhooks of it.
+    ///
     /// # Errors
     /// `NotFound` when the tenant has no such call, `Invalid` for a rating that is none.
     pub async fn create_feedback(
@@ -61,7 +64,7 @@ impl Scope {
             source: new.source,
             created_at: now(),
         };
-        transact!(*self, tx => {
+        let deliveries = transact!(*self, tx => {
             sqlx::query(SQL)
                 .bind(feedback.id.0)
                 .bind(feedback.tenant_id.0)
@@ -75,7 +78,10 @@ impl Scope {
             // The comment may tell of the caller, and the audit log is kept longer.
             let told = json!({ "call_id": call, "rating": feedback.rating, "source": feedback.source });
             audit!(tx, Change::new(actor, self.tenant, "create", "feedback", feedback.id).after(&told));
+            let event = EventId::of(feedback.id.0, EventType::FeedbackReceived);
+            emit!(tx, self.tenant, EventType::FeedbackReceived, event, feedback)
         })?;
+        self.store.ring(deliveries);
         Ok(feedback)
     }
 

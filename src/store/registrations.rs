@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
+use super::outbox::emit;
 use super::pool::{Everywhere, run, transact};
 use super::{Scope, Store, StoreError};
-use crate::tenancy::{Actor, Did, NumberId, ProviderState, Registration};
+use crate::tenancy::{Actor, Did, EventId, EventType, NumberId, ProviderState, Registration, TenantId};
 
 /// The most characters of a provider's explanation that are kept.
 const LONGEST_DETAIL: usize = 1_000;
@@ -26,7 +27,8 @@ impl Scope {
         row.try_into()
     }
 
-    /// Records how a number stands with its provider. `action` is the word for the audit log.
+    /// Records how a number stands with its provider, and tells the tenant's webhooks of a failure. `action` is the
+    /// word for the audit log.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such number.
@@ -42,7 +44,7 @@ impl Scope {
         const SQL: &str = "UPDATE phone_numbers SET provider_state = $3, provider_detail = $4, \
             provider_reference = $5 WHERE tenant_id = $1 AND id = $2";
         let detail: String = detail.chars().filter(|c| *c != '\0').take(LONGEST_DETAIL).collect();
-        let row = transact!(*self, tx => {
+        let (row, deliveries) = transact!(*self, tx => {
             let before =
                 sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
             sqlx::query(SQL)
@@ -57,9 +59,16 @@ impl Scope {
                 sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
             let change = Change::new(actor, self.tenant, action, "phone_number", id);
             audit!(tx, change.before(&before).after(&after));
-            after
-        });
-        row?.try_into()
+            let deliveries = if state == ProviderState::Failed {
+                let told = Failure::of(self.tenant, action, &after);
+                emit!(tx, self.tenant, EventType::NumberRegistrationFailed, EventId::new(), told)
+            } else {
+                0
+            };
+            (after, deliveries)
+        })?;
+        self.store.ring(deliveries);
+        row.try_into()
     }
 }
 
@@ -84,6 +93,31 @@ struct Row {
     provider_detail: Option<String>,
     provider_reference: Option<String>,
     is_deleted: bool,
+}
+
+/// `data` of `number.registration_failed`. Every failed attempt is an event of its own.
+#[derive(serde::Serialize)]
+struct Failure<'a> {
+    tenant_id: TenantId,
+    phone_number_id: NumberId,
+    did: String,
+    provider_type: &'a str,
+    provider_detail: Option<&'a str>,
+    /// `register` or `unregister`.
+    action: &'static str,
+}
+
+impl<'a> Failure<'a> {
+    fn of(tenant_id: TenantId, action: &'static str, number: &'a Row) -> Failure<'a> {
+        Failure {
+            tenant_id,
+            phone_number_id: NumberId(number.id),
+            did: format!("+{}", number.did),
+            provider_type: &number.provider_type,
+            provider_detail: number.provider_detail.as_deref(),
+            action,
+        }
+    }
 }
 
 impl TryFrom<Row> for Registration {

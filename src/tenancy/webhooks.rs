@@ -32,7 +32,7 @@ words!(
         QuotaReached = "quota.reached",
         /// Somebody said how a call was.
         FeedbackReceived = "feedback.received",
-        /// A number's provider did not take it on.
+        /// A number's provider could not be brought to take it on, or to let it go.
         NumberRegistrationFailed = "number.registration_failed",
         /// A test. It goes to the webhook that is tested, whatever that one subscribes to.
         Ping = "ping",

@@ -19,6 +19,7 @@ on_both!(
     a_webhook_is_made_changed_and_deleted,
     what_cannot_be_a_webhook_is_refused,
     what_befalls_a_call_is_told_once,
+    opinions_and_failed_registrations_are_told_of,
     calls_of_a_killed_daemon_are_told_of,
     a_failing_receiver_is_tried_for_three_days_and_switched_off_after_five,
     a_receiver_that_is_gone_is_asked_no_more,
@@ -257,6 +258,39 @@ async fn what_befalls_a_call_is_told_once(bureau: Bureau) {
     }
     assert_eq!(hook.log("?event_type=call.ended").await.len(), 1);
     assert_eq!(hook.log("?status=pending").await.len(), 0);
+}
+
+async fn opinions_and_failed_registrations_are_told_of(bureau: Bureau) {
+    let receiver = Receiver::start();
+    let events = ["feedback.received", "number.registration_failed"];
+    let hook = Subscriber::new(&bureau, &receiver.url("/all"), &events).await;
+    Subscriber::new(&bureau, &receiver.url("/other"), &events).await;
+    let call = hook.call("+49301000").await;
+    let feedback = format!("/api/tenants/{}/calls/{}/feedback", hook.id, call.id);
+    let given = hook.admin.post(&feedback, json!({ "rating": 2, "comment": "Too fast" })).await.expect(201);
+    let (actor, number) = (Actor::system(), call.phone_number_id);
+    for (state, detail) in [
+        (ProviderState::Pending, "asked for"),
+        (ProviderState::Failed, "the provider refuses our credentials"),
+        (ProviderState::Failed, "the provider refuses our credentials"),
+        (ProviderState::Registered, "on the trunk"),
+    ] {
+        let recorded = hook.scope.record_registration(&actor, "register", number, state, detail, None).await;
+        recorded.expect("a number");
+    }
+    let mut deliverer = deliverer(&bureau);
+    deliverer.round(Utc::now()).await.expect("a round");
+
+    let told = receiver.requests_to("/all");
+    let failed = "number.registration_failed";
+    assert_eq!(types(&told), ["feedback.received", failed, failed], "each failed attempt is told of");
+    assert_eq!(receiver.requests_to("/other").len(), 0, "another tenant hears nothing");
+    let body = |kind: &str| told.iter().map(Request::json).find(|body| body["type"] == kind).expect(kind);
+    assert_eq!(body("feedback.received")["data"], given);
+    let data = &body(failed)["data"];
+    assert_eq!((&data["phone_number_id"], &data["tenant_id"]), (&json!(number), &json!(hook.id)));
+    assert_eq!((&data["action"], &data["did"]), (&json!("register"), &json!("+49301000")));
+    assert_eq!(data["provider_detail"], "the provider refuses our credentials");
 }
 
 async fn calls_of_a_killed_daemon_are_told_of(bureau: Bureau) {
