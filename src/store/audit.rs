@@ -143,9 +143,9 @@ macro_rules! filtered {
         concat!(
             "SELECT ",
             columns!(),
-            " FROM audit_log WHERE ($1 IS NULL OR resource = $1) AND ($2 IS NULL OR resource_id = $2) ",
-            "AND ($3 IS NULL OR action = $3) AND ($4 IS NULL OR LOWER(actor) LIKE $4 ESCAPE '!') ",
-            "AND ($5 IS NULL OR at >= $5) AND ($6 IS NULL OR at < $6) AND id < $7 ",
+            " FROM audit_log WHERE (resource = $1 OR $1 IS NULL) AND (resource_id = $2 OR $2 IS NULL) ",
+            "AND (action = $3 OR $3 IS NULL) AND (LOWER(actor) LIKE $4 ESCAPE '!' OR $4 IS NULL) ",
+            "AND (at >= $5 OR $5 IS NULL) AND (at < $6 OR $6 IS NULL) AND id < $7 ",
             $($more,)?
             "ORDER BY id DESC LIMIT $8"
         )

@@ -41,7 +41,7 @@ impl Scope {
     ) -> Result<Page<Delivery>, StoreError> {
         const SQL: &str = concat!(
             select!(),
-            "AND d.id < $3 AND ($4 IS NULL OR d.status = $4) AND ($5 IS NULL OR e.type = $5) \
+            "AND d.id < $3 AND (d.status = $4 OR $4 IS NULL) AND (e.type = $5 OR $5 IS NULL) \
              ORDER BY d.id DESC LIMIT $6"
         );
         self.webhook(webhook).await?;

@@ -102,7 +102,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM api_keys WHERE id > $1 AND ($2 IS NULL OR role = $2) AND ($3 IS NULL OR prefix = $3) ",
+            " FROM api_keys WHERE id > $1 AND (role = $2 OR $2 IS NULL) AND (prefix = $3 OR $3 IS NULL) ",
             "ORDER BY id LIMIT $4"
         );
         let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
@@ -180,8 +180,8 @@ impl Scope {
         const SQL: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM api_keys WHERE tenant_id = $1 AND id > $2 AND ($3 IS NULL OR role = $3) ",
-            "AND ($4 IS NULL OR prefix = $4) ORDER BY id LIMIT $5"
+            " FROM api_keys WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) ",
+            "AND (prefix = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
         );
         let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
@@ -218,7 +218,7 @@ impl Scope {
 
 /// A key; with a tenant, only if it is that tenant's.
 const ONE: &str =
-    concat!("SELECT ", columns!(), " FROM api_keys WHERE id = $1 AND ($2 IS NULL OR tenant_id = $2)");
+    concat!("SELECT ", columns!(), " FROM api_keys WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL)");
 
 async fn one(reach: &impl Reach, owner: Option<TenantId>, id: KeyId) -> Result<ApiKey, StoreError> {
     let row = run!(*reach, connection => sqlx::query_as::<_, Row>(ONE)

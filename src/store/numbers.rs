@@ -88,7 +88,7 @@ impl Scope {
             "SELECT ",
             columns!(),
             " FROM phone_numbers WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL ",
-            "AND ($3 IS NULL OR is_active = $3) AND ($4 IS NULL OR provider_type = $4) ORDER BY id LIMIT $5"
+            "AND (is_active = $3 OR $3 IS NULL) AND (provider_type = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
         );
         let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqlitePool};
 
 use super::{Scope, Settings, Store, StoreError};
 
@@ -216,8 +216,14 @@ async fn open_postgres(url: &str, settings: &Settings) -> Result<PgPool, StoreEr
     Ok(PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(limit)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(PLANS).await.map(drop) }))
         .connect_lazy_with(options))
 }
+
+/// Tenants differ in size a thousandfold, and a plan that suits them all suits no large one: each statement is planned
+/// for its values. Said after connecting rather than with it, for poolers in between refuse options that they do not
+/// know.
+const PLANS: &str = "SET plan_cache_mode = force_custom_plan";
 
 fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
     let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());

@@ -153,8 +153,8 @@ impl Scope {
         const SQL: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM ai_profiles WHERE tenant_id = $1 AND id > $2 AND ($3 IS NULL OR role = $3) ",
-            "AND ($4 IS NULL OR is_default = $4) ORDER BY id LIMIT $5"
+            " FROM ai_profiles WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) ",
+            "AND (is_default = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
         );
         let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)

@@ -90,7 +90,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM tenants WHERE id > $1 AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR plan = $3) ",
+            " FROM tenants WHERE id > $1 AND (status = $2 OR $2 IS NULL) AND (plan = $3 OR $3 IS NULL) ",
             "ORDER BY id LIMIT $4"
         );
         let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
