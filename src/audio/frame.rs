@@ -4,36 +4,43 @@
 pub const MAX_FRAME: usize = 320;
 
 /// Collects samples and gives them back in frames of a fixed length, without allocating.
+///
+/// Its buffer is beside it rather than within: most streams come in whole frames and never need it.
 pub struct Framer {
-    buffer: [i16; MAX_FRAME],
+    buffer: Box<[i16]>,
     filled: usize,
-    len: usize,
 }
 
 impl Framer {
     /// `len` samples a frame, at most [`MAX_FRAME`].
     pub fn new(len: usize) -> Framer {
         assert!((1..=MAX_FRAME).contains(&len), "a frame has 1 to {MAX_FRAME} samples");
-        Framer { buffer: [0; MAX_FRAME], filled: 0, len }
+        Framer { buffer: vec![0; len].into(), filled: 0 }
+    }
+
+    /// Forgets what waits to become a frame.
+    pub fn clear(&mut self) {
+        self.filled = 0;
     }
 
     /// Calls `each` with every frame that `samples` completes.
     pub fn push(&mut self, mut samples: &[i16], mut each: impl FnMut(&[i16])) {
+        let len = self.buffer.len();
         while !samples.is_empty() {
-            if self.filled == 0 && samples.len() >= self.len {
-                let (frame, rest) = samples.split_at(self.len);
+            if self.filled == 0 && samples.len() >= len {
+                let (frame, rest) = samples.split_at(len);
                 each(frame);
                 samples = rest;
                 continue;
             }
-            let take = samples.len().min(self.len - self.filled);
+            let take = samples.len().min(len - self.filled);
             let (head, rest) = samples.split_at(take);
             self.buffer[self.filled..self.filled + take].copy_from_slice(head);
             self.filled += take;
             samples = rest;
-            if self.filled == self.len {
+            if self.filled == len {
                 self.filled = 0;
-                each(&self.buffer[..self.len]);
+                each(&self.buffer);
             }
         }
     }

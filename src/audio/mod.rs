@@ -2,6 +2,7 @@
 //!
 //! Pure: no clocks, no sockets, nothing of the other rooms. Samples are 16-bit signed, mono.
 
+pub mod ahead;
 pub mod codec;
 pub mod frame;
 pub mod g722;

@@ -1,0 +1,181 @@
+//! Voice activity: frames in, "speech started" and "speech paused" out.
+//!
+//! Two detectors must agree. webrtc-vad costs a microsecond and hears every voice, but also noise,
+//! ringback and DTMF; earshot, a small neural network, tells those apart and is asked only while
+//! webrtc-vad hears something.
+
+mod detectors;
+mod double;
+mod opinions;
+
+pub use detectors::{Earshot, Webrtc};
+pub use opinions::TwoOpinions;
+
+/// Judges one frame of 20 ms.
+pub trait VoiceDetector: Send {
+    fn is_voice(&mut self, frame: &[i16]) -> bool;
+
+    /// A frame comes soon: what it takes to judge it may be fetched into the cache.
+    fn expect(&self) {}
+}
+
+/// What a frame changed. The counts say how many frames ago it was, this one included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Speech began with the frame `frames` back: 1 is the newest.
+    Started { frames: u32 },
+    /// The last `frames` frames had no voice in them.
+    Paused { frames: u32 },
+}
+
+/// When frames become speech, and speech a pause. Counted in frames of 20 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Frames that are looked back upon.
+    pub window: u32,
+    /// Voiced ones among them that make speech.
+    pub start: u32,
+    /// Unvoiced frames in a row that make a pause.
+    pub pause: u32,
+}
+
+impl Default for Thresholds {
+    /// Speech is 60 ms voiced of 100; a pause is 120 ms.
+    fn default() -> Self {
+        Thresholds { window: 5, start: 3, pause: 6 }
+    }
+}
+
+/// Turns the judgement of frames into speech and pauses.
+pub struct Vad<D> {
+    detector: D,
+    thresholds: Thresholds,
+    /// The newest frames' judgements; bit 0 is the newest.
+    history: u32,
+    speaking: bool,
+    unvoiced: u32,
+    /// Mean square of the loudest frame of this utterance, slowly forgotten.
+    level: u32,
+}
+
+/// A frame this much below the utterance's level is its echo or its decay, not its end: 30 dB. Neural
+/// detectors go on hearing a voice for some 60 ms into it.
+const DECAY: u32 = 1_000;
+
+impl<D: VoiceDetector> Vad<D> {
+    /// The window has 1 to 32 frames.
+    pub fn new(detector: D, thresholds: Thresholds) -> Vad<D> {
+        assert!((1..=32).contains(&thresholds.window), "the window has 1 to 32 frames");
+        Vad { detector, thresholds, history: 0, speaking: false, unvoiced: 0, level: 0 }
+    }
+
+    /// A frame comes soon.
+    pub fn expect(&self) {
+        self.detector.expect();
+    }
+
+    pub fn is_speaking(&self) -> bool {
+        self.speaking
+    }
+
+    /// Judges the next frame.
+    pub fn hear(&mut self, frame: &[i16]) -> Option<Change> {
+        let voiced = self.detector.is_voice(frame);
+        let power = mean_square(frame);
+        self.level = if voiced { power.max(self.level - self.level / 256) } else { self.level };
+        self.judge(voiced && (!self.speaking || power >= self.level / DECAY))
+    }
+
+    /// Takes a frame in which nothing was received: silence, without asking the detector.
+    pub fn hear_nothing(&mut self) -> Option<Change> {
+        self.judge(false)
+    }
+
+    fn judge(&mut self, voiced: bool) -> Option<Change> {
+        self.history = self.history << 1 | u32::from(voiced);
+        self.unvoiced = if voiced { 0 } else { self.unvoiced.saturating_add(1) };
+        if self.speaking { self.check_pause() } else { self.check_start() }
+    }
+
+    fn check_start(&mut self) -> Option<Change> {
+        if self.unvoiced >= self.thresholds.pause {
+            self.level = 0;
+        }
+        let window = self.history & (u32::MAX >> (32 - self.thresholds.window));
+        if window.count_ones() < self.thresholds.start {
+            return None;
+        }
+        self.speaking = true;
+        Some(Change::Started { frames: 32 - window.leading_zeros() })
+    }
+
+    fn check_pause(&mut self) -> Option<Change> {
+        if self.unvoiced < self.thresholds.pause {
+            return None;
+        }
+        self.speaking = false;
+        self.history = 0;
+        self.level = 0;
+        Some(Change::Paused { frames: self.unvoiced })
+    }
+}
+
+fn mean_square(frame: &[i16]) -> u32 {
+    let sum: u64 = frame.iter().map(|sample| u64::from(i32::from(*sample).pow(2).unsigned_abs())).sum();
+    u32::try_from(sum / frame.len().max(1) as u64).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads its judgement from the frame's first sample.
+    struct Told;
+
+    impl VoiceDetector for Told {
+        fn is_voice(&mut self, frame: &[i16]) -> bool {
+            frame[0] != 0
+        }
+    }
+
+    fn changes(script: &str) -> Vec<(usize, Change)> {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let judge = |(n, c)| vad.hear(&[i16::from(c == 'v')]).map(|change| (n, change));
+        script.chars().enumerate().filter_map(judge).collect()
+    }
+
+    #[test]
+    fn speech_is_three_voiced_frames_of_five() {
+        assert_eq!(changes("..v..v.v."), []);
+        assert_eq!(changes("..v.vv"), [(5, Change::Started { frames: 4 })]);
+        assert_eq!(changes("vvv"), [(2, Change::Started { frames: 3 })]);
+    }
+
+    #[test]
+    fn a_pause_is_six_unvoiced_frames_in_a_row() {
+        assert_eq!(
+            changes("vvv.....v......vvv"),
+            [
+                (2, Change::Started { frames: 3 }),
+                (14, Change::Paused { frames: 6 }),
+                (17, Change::Started { frames: 3 })
+            ]
+        );
+    }
+
+    #[test]
+    fn the_decay_of_a_word_is_no_part_of_it() {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let levels = [9_000; 10].into_iter().chain([200; 3]).chain([0; 3]);
+        let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        assert_eq!(changes, [Change::Started { frames: 3 }, Change::Paused { frames: 6 }]);
+    }
+
+    #[test]
+    fn a_shout_before_does_not_make_a_quiet_caller_unheard() {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let levels = [20_000; 2].into_iter().chain([0; 10]).chain([400; 10]);
+        let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        assert_eq!(changes, [Change::Started { frames: 3 }]);
+    }
+}
