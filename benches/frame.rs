@@ -12,7 +12,7 @@ use divan::{Bencher, black_box};
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::frame::MAX_FRAME;
 use vca::audio::vad::{Earshot, TwoOpinions, VoiceDetector, Webrtc};
-use vca::media::{Hearing, Leg, LegConfig, Path, Port, SpeechTag, link};
+use vca::media::{Hearing, Leg, LegConfig, Path, Port, Scratch, SpeechTag, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 fn main() {
@@ -55,6 +55,7 @@ struct Call {
     next: usize,
     sequence: u16,
     now: Instant,
+    scratch: Box<Scratch>,
 }
 
 impl Call {
@@ -74,6 +75,7 @@ impl Call {
             next: 0,
             sequence: 0,
             now: Instant::now(),
+            scratch: Box::default(),
         }
     }
 
@@ -94,7 +96,7 @@ impl Call {
         if let Some(header) = bytes.first_chunk_mut::<HEADER>() {
             write_header(header, &packet);
         }
-        self.leg.receive(bytes, self.now);
+        self.leg.receive(bytes, self.now, &mut self.scratch);
         if self.next == 0 {
             self.attend();
         }
@@ -132,7 +134,7 @@ fn outbound_speech(bencher: Bencher, format: &str) {
         }
         while call.port.next_event().is_some() {}
         call.now += Duration::from_millis(20);
-        black_box(call.leg.tick(call.now, 1).len())
+        black_box(call.leg.tick(call.now, 1, &mut call.scratch).len())
     });
 }
 

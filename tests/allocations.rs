@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::resample::convert;
-use vca::media::{Hearing, Leg, LegConfig, Path, Port, SpeechTag, link};
+use vca::media::{Hearing, Leg, LegConfig, Path, Port, Scratch, SpeechTag, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 use super::support::clips;
@@ -82,12 +82,12 @@ fn touches(format: Format) -> u64 {
     assert!(port.play(SpeechTag(1), answer, true));
     let (packets, mut now) = (packets(format), Instant::now());
     let mut hearing = Hearing::new(format.rate());
-    let mut counted = 0;
+    let (mut counted, mut scratch) = (0, Box::<Scratch>::default());
     for (n, packet) in packets.iter().enumerate() {
         now += Duration::from_millis(20);
         let before = TOUCHES.get();
-        leg.receive(packet, now);
-        assert!(!leg.tick(now, 1).is_empty());
+        leg.receive(packet, now, &mut scratch);
+        assert!(!leg.tick(now, 1, &mut scratch).is_empty());
         // The first frames are not the steady state: codecs and detectors settle.
         if n >= 10 {
             counted += TOUCHES.get() - before;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use vca::media::Path;
+use vca::media::{Path, Scratch};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 pub struct Bare {
@@ -22,11 +22,11 @@ impl Bare {
 }
 
 impl Path for Bare {
-    fn receive(&mut self, _bytes: &[u8], _now: Instant) {
+    fn receive(&mut self, _bytes: &[u8], _now: Instant, _scratch: &mut Scratch) {
         self.received.fetch_add(1, Relaxed);
     }
 
-    fn tick(&mut self, _now: Instant, _ticks: u32) -> &[u8] {
+    fn tick<'a>(&'a mut self, _now: Instant, _ticks: u32, _scratch: &'a mut Scratch) -> &'a [u8] {
         self.sequence = self.sequence.wrapping_add(1);
         let packet = Packet {
             marker: false,

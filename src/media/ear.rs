@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::leg::Scratch;
 use super::port::{Backend, Event};
-use crate::audio::codec::{BadPayload, Decoder, Format, MAX_DECODED};
+use crate::audio::codec::{BadPayload, Decoder, Format};
 use crate::audio::frame::{Framer, MAX_FRAME};
 use crate::audio::vad::{Change, Thresholds, TwoOpinions, Vad};
 
@@ -43,15 +44,25 @@ impl Ear {
         }
     }
 
+    /// A packet comes soon.
+    pub fn expect(&self) {
+        self.vad.expect();
+    }
+
     /// Takes the next payload in order. Returns the frames that it completed.
-    pub fn hear(&mut self, payload: &[u8], now: Instant, back: &mut Backend) -> Result<u32, BadPayload> {
-        // On the stack, which is in the cache; a buffer of each call's own would not be.
-        let mut decoded = [0; MAX_DECODED];
-        let count = self.decoder.decode(payload, &mut decoded)?;
+    pub fn hear(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+        back: &mut Backend,
+        scratch: &mut Scratch,
+    ) -> Result<u32, BadPayload> {
+        back.expect_heard(self.frame_len);
+        let count = self.decoder.decode(payload, &mut scratch.decoded)?;
         self.lost_in_a_row = 0;
         let mut frames = 0;
         let Ear { framer, vad, last, position, since_bell, .. } = self;
-        framer.push(&decoded[..count], |frame| {
+        framer.push(&scratch.decoded[..count], |frame| {
             frames += 1;
             last[..frame.len()].copy_from_slice(frame);
             let change = vad.hear(frame);
@@ -88,14 +99,8 @@ impl Ear {
 
 /// Gives a frame to the call. What finds no room is lost to transcription, and only to that.
 fn publish(frame: &[i16], back: &mut Backend) -> u64 {
-    let room = frame.len().min(back.heard.slots());
-    let Ok(mut chunk) = back.heard.write_chunk(room) else { return 0 };
-    let (first, second) = chunk.as_mut_slices();
-    let (head, tail) = frame[..room].split_at(first.len());
-    first.copy_from_slice(head);
-    second.copy_from_slice(tail);
-    chunk.commit_all();
-    room as u64
+    let (written, _) = back.heard.push_partial_slice(frame);
+    written.len() as u64
 }
 
 /// Tells what changed, and rings the bell from time to time so that the audio is fetched.

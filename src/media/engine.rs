@@ -24,7 +24,7 @@ use thread_priority::unix::{
 };
 
 use super::ear::FRAME;
-use super::leg::{Leg, LegConfig, Path};
+use super::leg::{Leg, LegConfig, Path, Scratch};
 use super::line::Line;
 use super::port::{Port, link};
 use crate::audio::codec::Format;
@@ -220,6 +220,7 @@ struct Wheel<'a> {
     /// The step that is due next; one is half a millisecond.
     step: u64,
     buffer: Box<[u8; DATAGRAM]>,
+    scratch: Box<Scratch>,
 }
 
 impl<'a> Wheel<'a> {
@@ -230,6 +231,7 @@ impl<'a> Wheel<'a> {
             start: Instant::now(),
             step: 0,
             buffer: Box::new([0; DATAGRAM]),
+            scratch: Box::default(),
         }
     }
 
@@ -267,16 +269,21 @@ impl<'a> Wheel<'a> {
         let turn = self.step / SLOTS;
         // Turns that were missed are over: the legs are told how many, not served for each.
         let missed = late.as_micros() as u64 / FRAME.as_micros() as u64;
-        let (inbox, buffer) = (self.inbox, &mut self.buffer);
+        let (buffer, scratch) = (&mut *self.buffer, &mut *self.scratch);
         let slot = &mut self.slots[slot_of(self.step)];
-        inbox.lateness.record(late, slot.len() as u64);
-        slot.retain_mut(|seat| {
-            let stays = seat.serve(turn + missed, now, buffer);
-            if !stays {
-                inbox.load.fetch_sub(1, Relaxed);
+        self.inbox.lateness.record(late, slot.len() as u64);
+        let mut place = 0;
+        while place < slot.len() {
+            if let Some(next) = slot.get(place + 1) {
+                next.path.approach();
             }
-            stays
-        });
+            if slot[place].serve(turn + missed, now, buffer, scratch) {
+                place += 1;
+            } else {
+                slot.swap_remove(place);
+                self.inbox.load.fetch_sub(1, Relaxed);
+            }
+        }
         self.advance(1 + missed * SLOTS);
     }
 
@@ -315,15 +322,17 @@ fn slot_of(step: u64) -> usize {
 
 impl Seat {
     /// Serves the leg once; false when it is closed.
-    fn serve(&mut self, turn: u64, now: Instant, buffer: &mut [u8; DATAGRAM]) -> bool {
-        if self.path.is_closed() {
-            return false;
-        }
+    fn serve(&mut self, turn: u64, now: Instant, buffer: &mut [u8; DATAGRAM], scratch: &mut Scratch) -> bool {
+        self.path.arrive();
         for _ in 0..READS {
             match self.line.receive(&mut buffer[..]) {
-                Some(len) => self.path.receive(&buffer[..len], now),
+                Some(len) => self.path.receive(&buffer[..len], now, scratch),
                 None => break,
             }
+        }
+        // Asked only now, for this is memory that the kernel's work above has given time to come.
+        if self.path.is_closed() {
+            return false;
         }
         if turn.is_multiple_of(SENTRY) {
             let strangers = self.line.strangers();
@@ -333,7 +342,7 @@ impl Seat {
         }
         let ticks = turn.saturating_sub(self.turn).max(1);
         self.turn = turn;
-        let packet = self.path.tick(now, u32::try_from(ticks).unwrap_or(u32::MAX));
+        let packet = self.path.tick(now, u32::try_from(ticks).unwrap_or(u32::MAX), scratch);
         self.line.send(packet);
         true
     }
@@ -347,9 +356,9 @@ mod tests {
     struct Fragile(bool);
 
     impl Path for Fragile {
-        fn receive(&mut self, _: &[u8], _: Instant) {}
+        fn receive(&mut self, _: &[u8], _: Instant, _: &mut Scratch) {}
 
-        fn tick(&mut self, _: Instant, _: u32) -> &[u8] {
+        fn tick<'a>(&'a mut self, _: Instant, _: u32, _: &'a mut Scratch) -> &'a [u8] {
             assert!(!self.0, "a bug that ends the thread");
             &[]
         }

@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::ear::Ear;
 use super::playout::Playout;
 use super::port::Backend;
-use crate::audio::codec::{Encoder, Format, MAX_PAYLOAD, MAX_READ_PAYLOAD};
+use crate::audio::ahead;
+use crate::audio::codec::{Encoder, Format, MAX_DECODED, MAX_PAYLOAD, MAX_READ_PAYLOAD};
 use crate::audio::frame::MAX_FRAME;
 use crate::audio::vad::Thresholds;
 use crate::rtp::jitter::{Jitter, Next, Verdict};
@@ -49,17 +50,37 @@ const PUBLISH: u32 = 50;
 
 /// What a media thread serves: a call's leg, or in a benchmark something that does nothing.
 pub trait Path: Send {
+    /// It will be served next: what is needed of it may be fetched into the cache. A thousand calls do not fit
+    /// there, and what is fetched while the kernel works for another call is not waited for.
+    fn approach(&self) {}
+
+    /// It is about to be served. Its own memory is there by now, and says what else will be needed.
+    fn arrive(&self) {}
+
     /// Takes a packet from Asterisk.
-    fn receive(&mut self, bytes: &[u8], now: Instant);
+    fn receive(&mut self, bytes: &[u8], now: Instant, scratch: &mut Scratch);
 
     /// 20 ms have passed, or `ticks` times that after a stall. Gives the packet to send.
-    fn tick(&mut self, now: Instant, ticks: u32) -> &[u8];
+    fn tick<'a>(&'a mut self, now: Instant, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8];
 
     /// Packets from anyone but Asterisk were seen.
     fn count_strangers(&self, packets: u64);
 
     /// The call has let go of its end.
     fn is_closed(&self) -> bool;
+}
+
+/// Working memory that the legs of a thread share, so that it stays in the cache.
+pub struct Scratch {
+    pub(super) decoded: [i16; MAX_DECODED],
+    frame: [i16; MAX_FRAME],
+    packet: [u8; HEADER + MAX_PAYLOAD],
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch { decoded: [0; MAX_DECODED], frame: [0; MAX_FRAME], packet: [0; HEADER + MAX_PAYLOAD] }
+    }
 }
 
 pub struct Leg {
@@ -86,7 +107,7 @@ struct Out {
     timestamp: u32,
     /// Was the last frame speech? The first of a talkspurt carries the marker (RFC 3551, section 4.1).
     talking: bool,
-    packet: [u8; HEADER + MAX_PAYLOAD],
+    packets: u64,
 }
 
 impl Leg {
@@ -103,14 +124,24 @@ impl Leg {
             began: None,
             fresh: 0,
             quiet: 0,
-            out: Out { ssrc, sequence, timestamp, talking: false, packet: [0; HEADER + MAX_PAYLOAD] },
+            out: Out { ssrc, sequence, timestamp, talking: false, packets: 0 },
             since_publish: 0,
         }
     }
 }
 
 impl Path for Leg {
-    fn receive(&mut self, bytes: &[u8], now: Instant) {
+    fn approach(&self) {
+        ahead::call(self);
+    }
+
+    fn arrive(&self) {
+        self.ear.expect();
+        self.playout.arrive();
+        self.back.arrive();
+    }
+
+    fn receive(&mut self, bytes: &[u8], now: Instant, scratch: &mut Scratch) {
         let packet = match Packet::parse(bytes) {
             Ok(packet) if packet.payload_type == self.format.payload_type() => packet,
             _ => {
@@ -121,7 +152,7 @@ impl Path for Leg {
         let began = *self.began.get_or_insert(now);
         let arrival = now.saturating_duration_since(began).as_secs_f64() * f64::from(self.format.clock());
         match self.jitter.insert(packet.ssrc, packet.sequence, packet.payload) {
-            Verdict::Due => self.hear(packet.payload, now),
+            Verdict::Due => self.hear(packet.payload, now, scratch),
             Verdict::Kept => {}
             Verdict::Duplicate => {
                 self.quality.duplicate += 1;
@@ -134,23 +165,23 @@ impl Path for Leg {
             Verdict::Restarted { lost } => {
                 self.quality.lost += u64::from(lost);
                 self.quality.restarted();
-                self.hear(packet.payload, now);
+                self.hear(packet.payload, now, scratch);
             }
         }
         self.quality.arrived(packet.timestamp, arrival as i64);
-        self.drain(now);
+        self.drain(now, scratch);
     }
 
-    fn tick(&mut self, now: Instant, ticks: u32) -> &[u8] {
+    fn tick<'a>(&'a mut self, now: Instant, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8] {
         self.jitter.tick();
-        self.drain(now);
+        self.drain(now, scratch);
         self.keep_time(now);
         self.since_publish += 1;
         if self.since_publish >= PUBLISH {
             self.since_publish = 0;
             self.publish();
         }
-        self.speak(ticks)
+        self.speak(ticks, scratch)
     }
 
     fn count_strangers(&self, packets: u64) {
@@ -169,14 +200,14 @@ impl Path for Leg {
 impl Leg {
     /// Makes the counts readable for the call.
     fn publish(&self) {
-        self.back.shared.publish(&self.quality, self.format.clock());
+        self.back.shared.publish(&self.quality, self.format.clock(), self.out.packets);
     }
 
-    fn drain(&mut self, now: Instant) {
+    fn drain(&mut self, now: Instant, scratch: &mut Scratch) {
         let Leg { jitter, ear, quality, back, fresh, .. } = self;
         loop {
             match jitter.pop() {
-                Next::Payload(payload) => match ear.hear(payload, now, back) {
+                Next::Payload(payload) => match ear.hear(payload, now, back, scratch) {
                     Ok(frames) => *fresh += frames,
                     Err(_) => quality.malformed += 1,
                 },
@@ -190,8 +221,8 @@ impl Leg {
         }
     }
 
-    fn hear(&mut self, payload: &[u8], now: Instant) {
-        match self.ear.hear(payload, now, &mut self.back) {
+    fn hear(&mut self, payload: &[u8], now: Instant, scratch: &mut Scratch) {
+        match self.ear.hear(payload, now, &mut self.back, scratch) {
             Ok(frames) => self.fresh += frames,
             Err(_) => self.quality.malformed += 1,
         }
@@ -216,11 +247,10 @@ impl Leg {
     }
 
     /// The next packet. After a stall the timestamp says how long it was; nothing is sent twice as fast.
-    fn speak(&mut self, ticks: u32) -> &[u8] {
-        let mut frame = [0; MAX_FRAME];
-        let frame = &mut frame[..self.format.frame_len()];
+    fn speak<'a>(&mut self, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8] {
+        let frame = &mut scratch.frame[..self.format.frame_len()];
         let talking = self.playout.fill(frame, &mut self.back);
-        let Some((header, payload)) = self.out.packet.split_first_chunk_mut::<HEADER>() else { return &[] };
+        let Some((header, payload)) = scratch.packet.split_first_chunk_mut::<HEADER>() else { return &[] };
         let Some(payload) = payload.first_chunk_mut::<MAX_PAYLOAD>() else { return &[] };
         let len = self.encoder.encode(frame, payload);
         let step = self.format.clock() / 50;
@@ -236,8 +266,8 @@ impl Leg {
         };
         write_header(header, &packet);
         self.out.talking = talking;
-        self.back.shared.count_sent();
-        &self.out.packet[..HEADER + len]
+        self.out.packets += 1;
+        &scratch.packet[..HEADER + len]
     }
 }
 
@@ -257,13 +287,14 @@ mod tests {
         now: Instant,
         sequence: u16,
         timestamp: u32,
+        scratch: Box<Scratch>,
     }
 
     impl Bench {
         fn new(format: Format) -> Bench {
             let (port, back) = link(format);
             let leg = Leg::new(LegConfig::new(format), back);
-            Bench { leg, port, now: Instant::now(), sequence: 7, timestamp: 9 }
+            Bench { leg, port, now: Instant::now(), sequence: 7, timestamp: 9, scratch: Box::default() }
         }
 
         /// One packet from Asterisk; `None` is lost on the way.
@@ -281,12 +312,12 @@ mod tests {
                 payload,
             };
             write_header(&mut header, &packet);
-            self.leg.receive(&[&header[..], payload].concat(), self.now);
+            self.leg.receive(&[&header[..], payload].concat(), self.now, &mut self.scratch);
         }
 
         fn tick(&mut self) -> Vec<u8> {
             self.now += FRAME;
-            self.leg.tick(self.now, 1).to_vec()
+            self.leg.tick(self.now, 1, &mut self.scratch).to_vec()
         }
 
         fn heard(&mut self) -> u64 {
@@ -329,7 +360,7 @@ mod tests {
         let mut bench = Bench::new(Format::Opus);
         let now = bench.now;
         for bytes in [&b""[..], b"short", &[0xFF; 50], &[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]] {
-            bench.leg.receive(bytes, now);
+            bench.leg.receive(bytes, now, &mut bench.scratch);
         }
         bench.packet(Some(&[0xFF; 3]));
         bench.leg.publish();
@@ -342,7 +373,7 @@ mod tests {
         let mut bench = Bench::new(Format::Opus);
         let first = bench.tick();
         bench.now += 5 * FRAME;
-        let second = bench.leg.tick(bench.now, 5).to_vec();
+        let second = bench.leg.tick(bench.now, 5, &mut bench.scratch).to_vec();
         let (first, second) = (Packet::parse(&first).unwrap(), Packet::parse(&second).unwrap());
         assert_eq!(second.sequence, first.sequence.wrapping_add(1));
         assert_eq!(second.timestamp - first.timestamp, 5 * 960);

@@ -16,6 +16,6 @@ mod port;
 
 pub use engine::{Engine, Full, Lateness, Settings};
 pub use hearing::Hearing;
-pub use leg::{Leg, LegConfig, Path};
+pub use leg::{Leg, LegConfig, Path, Scratch};
 pub use line::Line;
 pub use port::{Event, Port, Report, SpeechTag, link};

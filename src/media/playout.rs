@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::port::{Backend, Control, Event, Piece, SpeechTag};
+use crate::audio::ahead;
+use crate::audio::frame::MAX_FRAME;
 
 /// Frames between two reports of how much was played.
 const REPORT: u32 = 5;
@@ -14,6 +16,8 @@ pub struct Playout {
     epoch: u32,
     paused: bool,
     since_report: u32,
+    /// Nothing is queued, unless the call has queued something since.
+    is_dry: bool,
 }
 
 struct Current {
@@ -38,12 +42,20 @@ enum Edge {
 
 impl Playout {
     pub fn new(rate: u32) -> Playout {
-        Playout { rate, current: None, speech: None, epoch: 0, paused: false, since_report: 0 }
+        Playout { rate, current: None, speech: None, epoch: 0, paused: false, since_report: 0, is_dry: true }
+    }
+
+    /// Has the samples fetched that come next.
+    pub fn arrive(&self) {
+        if let Some(current) = &self.current {
+            let rest = &current.piece.samples[current.at..];
+            ahead::call(&rest[..rest.len().min(MAX_FRAME)]);
+        }
     }
 
     /// Fills the next frame; true when there is speech in it.
     pub fn fill(&mut self, frame: &mut [i16], back: &mut Backend) -> bool {
-        let (edge, flush) = self.obey(back);
+        let (edge, flush) = if back.has_news() { self.obey(back) } else { (Edge::None, false) };
         if self.paused && edge != Edge::FadeOut {
             frame.fill(0);
             return false;
@@ -64,6 +76,7 @@ impl Playout {
 
     /// Takes the controls that have come. Says how the next frame is shaped and whether a flush follows it.
     fn obey(&mut self, back: &mut Backend) -> (Edge, bool) {
+        self.is_dry = false;
         let (was_paused, mut flush) = (self.paused, false);
         while let Ok(control) = back.controls.pop() {
             match control {
@@ -93,14 +106,14 @@ impl Playout {
     /// takes nothing of what comes after it.
     fn pull(&mut self, frame: &mut [i16], flush: bool, back: &mut Backend) -> usize {
         let mut filled = 0;
-        while filled < frame.len() {
+        while filled < frame.len() && !(self.is_dry && self.current.is_none()) {
             let Some(current) = self.current.as_mut() else {
                 if flush && back.pieces.peek().is_ok_and(|piece| piece.epoch == self.epoch) {
                     break;
                 }
                 match back.pieces.pop() {
                     Ok(piece) => self.begin(piece, back),
-                    Err(_) => break,
+                    Err(_) => self.is_dry = true,
                 }
                 continue;
             };

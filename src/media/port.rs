@@ -3,7 +3,7 @@
 //! Neither side ever waits for the other. The media thread rings the bell; the call drains.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::hearing::Hearing;
+use crate::audio::ahead;
 use crate::audio::codec::Format;
 use crate::rtp::quality::Quality;
 
@@ -76,9 +77,31 @@ pub struct Backend {
     pub(super) spent: Producer<Arc<[i16]>>,
     pub(super) bell: Arc<Notify>,
     pub(super) shared: Arc<Shared>,
+    /// What `shared.posted` was when it was last looked at.
+    seen: u64,
 }
 
 impl Backend {
+    /// Has the call queued anything since this was asked last? One look at memory that is needed anyway, instead
+    /// of one at each ring.
+    pub(super) fn has_news(&mut self) -> bool {
+        let posted = self.shared.posted.load(Acquire);
+        std::mem::replace(&mut self.seen, posted) != posted
+    }
+
+    /// Has fetched what is looked at and written every 20 ms.
+    pub(super) fn arrive(&self) {
+        ahead::call(&*self.shared);
+        ahead::call(self.heard.buffer());
+    }
+
+    /// Has fetched where the next of the caller's samples go.
+    pub(super) fn expect_heard(&mut self, samples: usize) {
+        if let Ok(mut chunk) = self.heard.write_chunk_uninit(samples) {
+            ahead::call(chunk.as_mut_slices().0);
+        }
+    }
+
     /// Tells the call. An event that finds the ring full is counted; the ring holds seconds of them.
     pub(super) fn tell(&mut self, event: Event) {
         if self.events.push(event).is_err() {
@@ -88,10 +111,13 @@ impl Backend {
     }
 }
 
-/// Counts that the call reads while the media thread writes them.
+/// Counts that the call reads while the media thread writes them. What is looked at every 20 ms is on one cache line.
 #[derive(Default)]
+#[repr(C, align(64))]
 pub(super) struct Shared {
     pub closed: AtomicBool,
+    /// Pieces and controls that the call has queued so far.
+    posted: AtomicU64,
     pub received: AtomicU64,
     pub lost: AtomicU64,
     pub late: AtomicU64,
@@ -105,12 +131,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The media thread alone writes it, so nothing has to be locked.
-    pub fn count_sent(&self) {
-        self.sent.store(self.sent.load(Relaxed) + 1, Relaxed);
-    }
-
-    pub fn publish(&self, quality: &Quality, clock: u32) {
+    pub fn publish(&self, quality: &Quality, clock: u32, sent: u64) {
+        self.sent.store(sent, Relaxed);
         self.received.store(quality.received, Relaxed);
         self.lost.store(quality.lost, Relaxed);
         self.late.store(quality.late, Relaxed);
@@ -171,7 +193,7 @@ pub fn link(format: Format) -> (Port, Backend) {
         shared: shared.clone(),
         epoch: 0,
     };
-    (port, Backend { pieces, controls, events, heard, spent, bell, shared })
+    (port, Backend { pieces, controls, events, heard, spent, bell, shared, seen: 0 })
 }
 
 impl Port {
@@ -183,7 +205,9 @@ impl Port {
     /// samples may be none. False when the queue is full: try again after the next event.
     #[must_use]
     pub fn play(&mut self, speech: SpeechTag, samples: Arc<[i16]>, last: bool) -> bool {
-        self.pieces.push(Piece { speech, samples, last, epoch: self.epoch }).is_ok()
+        let queued = self.pieces.push(Piece { speech, samples, last, epoch: self.epoch }).is_ok();
+        self.shared.posted.fetch_add(1, Release);
+        queued
     }
 
     /// Is there room for another piece?
@@ -212,6 +236,7 @@ impl Port {
         if self.controls.push(control).is_err() {
             tracing::error!("the media thread does not take its controls");
         }
+        self.shared.posted.fetch_add(1, Release);
     }
 
     /// Rings when something may have happened. Then drain [`Port::next_event`] and [`Port::fetch`].
