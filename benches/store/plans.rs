@@ -2,6 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use vca::store::SESSION;
+
 use super::crowd::Crowd;
 
 /// Forgets what was asked so far.
@@ -13,7 +15,7 @@ pub async fn forget(connection: &mut PgConnection) {
 /// Prints the plans; false when one goes through all calls.
 pub async fn judge(connection: &mut PgConnection, url: &str, crowd: &Crowd) -> bool {
     const MOST_USED: &str = "SELECT query, calls::bigint, mean_exec_time FROM pg_stat_statements \
-        WHERE query ILIKE 'select%from%' AND query NOT ILIKE '%pg_%' ORDER BY calls DESC LIMIT 16";
+        WHERE query ILIKE 'select%from%' AND query NOT ILIKE '%pg_%' ORDER BY calls DESC LIMIT 20";
     let used: Vec<(String, i64, f64)> =
         sqlx::query_as(MOST_USED).fetch_all(connection).await.expect("statistics");
     let mut session = PgConnection::connect(url).await.expect("the database answers");
@@ -40,8 +42,7 @@ async fn explain(session: &mut PgConnection, query: &str, crowd: &Crowd) -> Vec<
     } else {
         "SET vca.reach = 'all'".to_owned()
     };
-    // What the daemon's own connections say.
-    let prepare = format!("{reach}; SET plan_cache_mode = force_custom_plan; PREPARE plan AS {query}");
+    let prepare = format!("{reach}; {SESSION}; PREPARE plan AS {query}");
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *session).await {
         return vec![format!("no plan: {error}")];
     }
@@ -76,6 +77,7 @@ fn value(query: &str, n: usize, kind: &str, crowd: &Crowd) -> String {
         "text" if is("did =") => "'493010000001'".to_owned(),
         "text" if query.contains(&format!("OR ${n} IS NULL")) => "NULL".to_owned(),
         "text" => "'failed'".to_owned(),
+        "bytea" => "'\\x00'".to_owned(),
         "boolean" => "NULL".to_owned(),
         // Pages, and thousands to divide by.
         _ => "51".to_owned(),

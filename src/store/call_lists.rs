@@ -31,13 +31,16 @@ pub struct CallFilter {
 
 impl Scope {
     /// The tenant's calls, newest first.
+    ///
+    /// The page's ids are found first, which an index can do alone: a filter that few calls pass would otherwise have
+    /// a tenant's calls fetched one by one from all over the table.
     pub async fn calls(&self, filter: &CallFilter, window: Window) -> Result<Page<Call>, StoreError> {
-        let mut query = Conditions::new(
-            format!("SELECT {COLUMNS} FROM calls WHERE tenant_id ="),
-            Value::Id(self.tenant.0),
-        );
+        let select =
+            format!("SELECT {COLUMNS} FROM calls WHERE id IN (SELECT id FROM calls WHERE tenant_id =");
+        let mut query = Conditions::new(select, Value::Id(self.tenant.0));
         query.and("id <", Value::Id(window.below()));
         filter.narrow(&mut query, window);
+        query.then(") ORDER BY id DESC");
         page(fetch!(*self, Row, query)?, window)
     }
 

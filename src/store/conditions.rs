@@ -92,12 +92,13 @@ macro_rules! bound {
     }};
 }
 
-/// All rows of a statement.
+/// All rows of a statement. It is planned anew each time, for its values: tenants differ in size a thousandfold, and
+/// a plan that suits them all suits no large one.
 macro_rules! fetch {
     ($reach:expr, $row:ty, $conditions:expr) => {{
         let conditions: &$crate::store::conditions::Conditions = &$conditions;
         $crate::store::pool::run!($reach, connection => async {
-            let query = sqlx::query_as::<_, $row>(conditions.sql());
+            let query = sqlx::query_as::<_, $row>(conditions.sql()).persistent(false);
             $crate::store::conditions::bound!(query, &conditions.values).fetch_all(connection).await
         })
     }};

@@ -25,6 +25,10 @@ macro_rules! steps {
                     "0002_control_plane",
                     include_str!(concat!("../../migrations/", $folder, "/0002_control_plane.sql")),
                 ),
+                (
+                    "0003_calls_of_a_period",
+                    include_str!(concat!("../../migrations/", $folder, "/0003_calls_of_a_period.sql")),
+                ),
             ])
         })
     };
