@@ -59,13 +59,21 @@ fn most(kind: Kind, speech: &[Vec<u8>]) -> (usize, Outcome) {
     }
 }
 
-/// A noisy machine spoils a run now and then: a failure is tried once more.
+/// Tries of a run that fails, and of one that fails on a core that was not ours all the time, which tells nothing.
+const TRIES: u32 = 2;
+const TRIES_STOLEN: u32 = 6;
+/// What may be stolen of a run that tells something: pacing is judged by its worst hundredth.
+const STOLEN: f64 = 0.002;
+
 fn attempt(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
-    let mut outcome = run(kind, calls, speech);
-    println!("{kind:?} {calls:>5} calls: {outcome}");
-    if !outcome.keeps(P99_MS) {
-        outcome = run(kind, calls, speech);
-        println!("{kind:?} {calls:>5} calls: {outcome} (second try)");
+    let (mut tries, mut fair) = (0, 0);
+    loop {
+        let outcome = run(kind, calls, speech);
+        println!("{kind:?} {calls:>5} calls: {outcome}");
+        tries += 1;
+        fair += u32::from(outcome.stolen <= STOLEN);
+        if outcome.keeps(P99_MS) || fair >= TRIES || tries >= TRIES_STOLEN {
+            return outcome;
+        }
     }
-    outcome
 }

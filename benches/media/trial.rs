@@ -32,6 +32,8 @@ pub struct Outcome {
     lost_out: u64,
     /// Time on the core that one call took for 20 ms, both ways.
     frame_us: f64,
+    /// The share of the run's time in which the hypervisor gave the core to somebody else.
+    pub stolen: f64,
 }
 
 impl Outcome {
@@ -44,8 +46,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "p99 {:.3} ms, lost {} in, {} out, {:.2} us a frame",
-            self.p99_ms, self.lost_in, self.lost_out, self.frame_us
+            "p99 {:.3} ms, lost {} in, {} out, {:.2} us a frame, {:.1} % stolen",
+            self.p99_ms,
+            self.lost_in,
+            self.lost_out,
+            self.frame_us,
+            100.0 * self.stolen
         )
     }
 }
@@ -81,7 +87,7 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
         }
     }
     let done = AtomicBool::new(false);
-    let before = media_thread_time();
+    let (before, began, stolen) = (media_thread_time(), Instant::now(), stolen_time());
     let outcome = thread::scope(|scope| {
         let loader = scope.spawn(|| {
             pin(1);
@@ -98,6 +104,7 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
         (outcome, media_thread_time().saturating_sub(before))
     });
     let ((back, sent), cpu) = outcome;
+    let stolen = stolen_time().saturating_sub(stolen).as_secs_f64() / began.elapsed().as_secs_f64();
     thread::sleep(Duration::from_millis(1_100));
     let arrived = match kind {
         Kind::Floor => received.load(Relaxed),
@@ -106,7 +113,12 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
     closed.store(true, Relaxed);
     drop(engine);
     let frame_us = cpu.as_secs_f64() * 1e6 / (sent * calls as u64).max(1) as f64;
-    Outcome { lost_in: (sent * calls as u64).saturating_sub(arrived), frame_us, ..judge(&back, calls) }
+    Outcome {
+        lost_in: (sent * calls as u64).saturating_sub(arrived),
+        frame_us,
+        stolen,
+        ..judge(&back, calls)
+    }
 }
 
 /// How long the media thread has been on a core so far (proc_pid_schedstat: its first field, in nanoseconds).
@@ -117,6 +129,15 @@ fn media_thread_time() -> Duration {
     });
     let spent = media.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
     Duration::from_nanos(spent.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum())
+}
+
+/// How long the hypervisor has kept the first core from us so far (proc_stat(5): the eighth field, in hundredths of
+/// a second).
+fn stolen_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let core = stat.lines().find_map(|line| line.strip_prefix("cpu0 "));
+    let ticks = core.and_then(|line| line.split_whitespace().nth(7)?.parse().ok());
+    Duration::from_millis(10 * ticks.unwrap_or(0))
 }
 
 /// The counts of all calls together.
@@ -158,5 +179,5 @@ fn judge(back: &Received, calls: usize) -> Outcome {
     errors.sort_by(f64::total_cmp);
     let silent = calls.saturating_sub(back.arrivals.len()) as u64;
     let p99_ms = errors.get(errors.len() * 99 / 100).copied().unwrap_or(f64::INFINITY);
-    Outcome { p99_ms, lost_in: 0, frame_us: 0.0, lost_out: lost + silent }
+    Outcome { p99_ms, lost_out: lost + silent, ..Outcome::default() }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use vca::store::SESSION;
+use vca::store::LISTING;
 
 use super::crowd::Crowd;
 
@@ -25,6 +25,7 @@ pub async fn judge(connection: &mut PgConnection, url: &str, crowd: &Crowd) -> b
         let plan = explain(&mut session, &query, crowd).await;
         println!("\n{calls} times, {mean_ms:.2} ms each: {query}");
         plan.iter().for_each(|line| println!("    {line}"));
+        good &= !plan.iter().any(|line| line.starts_with("no plan"));
         let scans =
             |line: &&String| line.contains("Seq Scan on calls") || line.contains("Seq Scan on call_turns");
         if let Some(scan) = plan.iter().find(scans) {
@@ -42,7 +43,7 @@ async fn explain(session: &mut PgConnection, query: &str, crowd: &Crowd) -> Vec<
     } else {
         "SET vca.reach = 'all'".to_owned()
     };
-    let prepare = format!("{reach}; {SESSION}; PREPARE plan AS {query}");
+    let prepare = format!("{reach}; {}; PREPARE plan AS {query}", LISTING.replace("LOCAL", ""));
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *session).await {
         return vec![format!("no plan: {error}")];
     }
@@ -79,6 +80,8 @@ fn value(query: &str, n: usize, kind: &str, crowd: &Crowd) -> String {
         "text" => "'failed'".to_owned(),
         "bytea" => "'\\x00'".to_owned(),
         "boolean" => "NULL".to_owned(),
+        // Turns after the greeting.
+        _ if is(">") => "0".to_owned(),
         // Pages, and thousands to divide by.
         _ => "51".to_owned(),
     }

@@ -9,20 +9,21 @@ const LINE: usize = 64;
 
 /// Has a value's own memory fetched.
 #[inline]
-pub fn call<T: ?Sized>(value: &T) {
-    call_run(std::ptr::from_ref(value).cast(), size_of_val(value));
+pub fn fetch<T: ?Sized>(value: &T) {
+    fetch_run(std::ptr::from_ref(value).cast(), size_of_val(value));
 }
 
 /// Has `len` bytes fetched, wherever they are.
 #[inline]
-pub fn call_run(start: *const u8, len: usize) {
-    for offset in (0..len).step_by(LINE) {
-        fetch(start.wrapping_add(offset));
+pub fn fetch_run(start: *const u8, len: usize) {
+    let within = start.addr() % LINE;
+    for offset in (0..len + within).step_by(LINE) {
+        fetch_line(start.wrapping_sub(within).wrapping_add(offset));
     }
 }
 
 #[inline]
-fn fetch(address: *const u8) {
+fn fetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction is a hint: it reads nothing into the program and faults on no address.
     unsafe {

@@ -132,7 +132,7 @@ impl Leg {
 
 impl Path for Leg {
     fn approach(&self) {
-        ahead::call(self);
+        ahead::fetch(self);
     }
 
     fn arrive(&self) {
@@ -200,7 +200,7 @@ impl Path for Leg {
 impl Leg {
     /// Makes the counts readable for the call.
     fn publish(&self) {
-        self.back.shared.publish(&self.quality, self.format.clock(), self.out.packets);
+        self.back.shared.publish(&self.quality, self.format.clock());
     }
 
     fn drain(&mut self, now: Instant, scratch: &mut Scratch) {
@@ -267,6 +267,7 @@ impl Leg {
         write_header(header, &packet);
         self.out.talking = talking;
         self.out.packets += 1;
+        self.back.shared.sent.store(self.out.packets, Relaxed);
         &scratch.packet[..HEADER + len]
     }
 }

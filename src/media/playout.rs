@@ -49,13 +49,13 @@ impl Playout {
     pub fn arrive(&self) {
         if let Some(current) = &self.current {
             let rest = &current.piece.samples[current.at..];
-            ahead::call(&rest[..rest.len().min(MAX_FRAME)]);
+            ahead::fetch(&rest[..rest.len().min(MAX_FRAME)]);
         }
     }
 
     /// Fills the next frame; true when there is speech in it.
     pub fn fill(&mut self, frame: &mut [i16], back: &mut Backend) -> bool {
-        let (edge, flush) = if back.has_news() { self.obey(back) } else { (Edge::None, false) };
+        let (edge, flush) = if back.take_news() { self.obey(back) } else { (Edge::None, false) };
         if self.paused && edge != Edge::FadeOut {
             frame.fill(0);
             return false;
@@ -108,7 +108,7 @@ impl Playout {
         let mut filled = 0;
         while filled < frame.len() && !(self.is_dry && self.current.is_none()) {
             let Some(current) = self.current.as_mut() else {
-                if flush && back.pieces.peek().is_ok_and(|piece| piece.epoch == self.epoch) {
+                if back.pieces.peek().is_ok_and(|piece| self.is_later(piece, flush)) {
                     break;
                 }
                 match back.pieces.pop() {
@@ -130,6 +130,12 @@ impl Playout {
             }
         }
         filled
+    }
+
+    /// Comes a piece after a flush that is not done yet? Either this frame does it, or it is seen with the next.
+    fn is_later(&self, piece: &Piece, flush: bool) -> bool {
+        let newer = piece.epoch.wrapping_sub(self.epoch) as i32;
+        newer > 0 || flush && newer == 0
     }
 
     fn begin(&mut self, piece: Piece, back: &mut Backend) {
@@ -311,6 +317,21 @@ mod tests {
         stage.port.flush();
         stage.say(1, 2, true);
         assert_eq!(stage.play(4), ".##.");
+    }
+
+    #[test]
+    fn what_follows_a_flush_waits_until_the_flush_is_seen() {
+        let mut stage = Stage::new();
+        stage.say(1, 1, true);
+        assert_eq!(stage.play(1), "#");
+        stage.port.flush();
+        stage.say(2, 2, true);
+        // As if both had come just after the frame had looked for news.
+        stage.back.take_news();
+        assert_eq!(stage.play(1), ".");
+        stage.port.resume();
+        assert_eq!(stage.play(4), ".##.");
+        assert_eq!(stage.events(), "started 1, ended 1 20, started 2, ended 2 40");
     }
 
     #[test]

@@ -82,23 +82,23 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Has the call queued anything since this was asked last? One look at memory that is needed anyway, instead
+    /// Has the call queued anything, or tried to, since this was asked last? One look at memory that is needed anyway, instead
     /// of one at each ring.
-    pub(super) fn has_news(&mut self) -> bool {
+    pub(super) fn take_news(&mut self) -> bool {
         let posted = self.shared.posted.load(Acquire);
         std::mem::replace(&mut self.seen, posted) != posted
     }
 
     /// Has fetched what is looked at and written every 20 ms.
     pub(super) fn arrive(&self) {
-        ahead::call(&*self.shared);
-        ahead::call(self.heard.buffer());
+        ahead::fetch(&*self.shared);
+        ahead::fetch(self.heard.buffer());
     }
 
     /// Has fetched where the next of the caller's samples go.
     pub(super) fn expect_heard(&mut self, samples: usize) {
         if let Ok(mut chunk) = self.heard.write_chunk_uninit(samples) {
-            ahead::call(chunk.as_mut_slices().0);
+            ahead::fetch(chunk.as_mut_slices().0);
         }
     }
 
@@ -116,23 +116,22 @@ impl Backend {
 #[repr(C, align(64))]
 pub(super) struct Shared {
     pub closed: AtomicBool,
-    /// Pieces and controls that the call has queued so far.
+    /// How often the call has queued a piece or a control, or tried to.
     posted: AtomicU64,
+    pub sent: AtomicU64,
     pub received: AtomicU64,
     pub lost: AtomicU64,
     pub late: AtomicU64,
     pub duplicate: AtomicU64,
     pub malformed: AtomicU64,
     pub strangers: AtomicU64,
-    pub sent: AtomicU64,
     pub missed: AtomicU64,
     jitter_us: AtomicU64,
     mos_thousandths: AtomicU64,
 }
 
 impl Shared {
-    pub fn publish(&self, quality: &Quality, clock: u32, sent: u64) {
-        self.sent.store(sent, Relaxed);
+    pub fn publish(&self, quality: &Quality, clock: u32) {
         self.received.store(quality.received, Relaxed);
         self.lost.store(quality.lost, Relaxed);
         self.late.store(quality.late, Relaxed);
@@ -174,12 +173,25 @@ pub struct Port {
     epoch: u32,
 }
 
+/// Writes the caller's ring once from end to end: a media thread that is the first to touch a page waits for the kernel
+/// to clear it, and a large one takes long.
+fn claim(heard: &mut Producer<i16>, read: &mut Consumer<i16>) {
+    let all = heard.slots();
+    if let Ok(chunk) = heard.write_chunk(all) {
+        chunk.commit_all();
+    }
+    if let Ok(chunk) = read.read_chunk(all) {
+        chunk.commit_all();
+    }
+}
+
 /// Both ends of a leg in `format`.
 pub fn link(format: Format) -> (Port, Backend) {
     let (pieces_in, pieces) = RingBuffer::new(PIECES);
     let (controls_in, controls) = RingBuffer::new(CONTROLS);
     let (events, events_out) = RingBuffer::new(EVENTS);
-    let (heard, heard_out) = RingBuffer::new(HEARD_SECONDS * format.rate() as usize);
+    let (mut heard, mut heard_out) = RingBuffer::new(HEARD_SECONDS * format.rate() as usize);
+    claim(&mut heard, &mut heard_out);
     let (spent, spent_out) = RingBuffer::new(2 * PIECES);
     let (bell, shared) = (Arc::new(Notify::new()), Arc::new(Shared::default()));
     let port = Port {

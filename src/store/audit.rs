@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::pool::{Everywhere, run};
+use super::pool::{Everywhere, Listing, run};
 use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, KeyId, TenantId};
 
@@ -170,8 +170,7 @@ impl Scope {
     /// The tenant's changes, newest first.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
         const SQL: &str = filtered!("AND tenant_id = $9 ");
-        let rows =
-            run!(*self, connection => bound!(SQL, filter, window).bind(self.tenant.0).fetch_all(connection))?;
+        let rows = run!(Listing(self), connection => bound!(SQL, filter, window).bind(self.tenant.0).fetch_all(connection))?;
         entries(rows, window)
     }
 }
@@ -180,7 +179,7 @@ impl Store {
     /// Everybody's changes, newest first: the operator's view.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
         const SQL: &str = filtered!();
-        let rows = run!(Everywhere(self), connection => bound!(SQL, filter, window).fetch_all(connection))?;
+        let rows = run!(Listing(&Everywhere(self)), connection => bound!(SQL, filter, window).fetch_all(connection))?;
         entries(rows, window)
     }
 }

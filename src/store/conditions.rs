@@ -59,7 +59,7 @@ impl Conditions {
         self.text.push_str(rest);
     }
 
-    /// `LIMIT`, at the end.
+    /// `LIMIT`.
     pub fn limit(&mut self, rows: i64) {
         self.text.push_str(" LIMIT");
         self.place(Value::Number(rows));
@@ -92,13 +92,13 @@ macro_rules! bound {
     }};
 }
 
-/// All rows of a statement. It is planned anew each time, for its values: tenants differ in size a thousandfold, and
-/// a plan that suits them all suits no large one.
+/// All rows of a statement.
 macro_rules! fetch {
     ($reach:expr, $row:ty, $conditions:expr) => {{
         let conditions: &$crate::store::conditions::Conditions = &$conditions;
-        $crate::store::pool::run!($reach, connection => async {
-            let query = sqlx::query_as::<_, $row>(conditions.sql()).persistent(false);
+        let reach = &$reach;
+        $crate::store::pool::run!($crate::store::pool::Listing(reach), connection => async {
+            let query = sqlx::query_as::<_, $row>(conditions.sql());
             $crate::store::conditions::bound!(query, &conditions.values).fetch_all(connection).await
         })
     }};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
-use super::pool::{run, transact};
+use super::pool::{Listing, run, transact};
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, DeliveryId, DeliveryStatus, EventId, EventType, WebhookId};
 
@@ -45,7 +45,7 @@ impl Scope {
              ORDER BY d.id DESC LIMIT $6"
         );
         self.webhook(webhook).await?;
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
             .bind(webhook.0)
             .bind(window.below())

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
-use super::pool::{Everywhere, Reach, execute, run, transact};
+use super::pool::{Everywhere, Listing, Reach, execute, run, transact};
 use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, ApiKey, KeyId, Role, Tenant, TenantId};
 
@@ -105,7 +105,7 @@ impl Store {
             " FROM api_keys WHERE id > $1 AND (role = $2 OR $2 IS NULL) AND (prefix = $3 OR $3 IS NULL) ",
             "ORDER BY id LIMIT $4"
         );
-        let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(Listing(&Everywhere(self)), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(window.above())
             .bind(filter.role.map(Role::word))
             .bind(filter.prefix.as_deref())
@@ -183,7 +183,7 @@ impl Scope {
             " FROM api_keys WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) ",
             "AND (prefix = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
         );
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.role.map(Role::word))

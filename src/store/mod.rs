@@ -54,7 +54,7 @@ pub use keys::{KeyFilter, Minted, NewKey, Presented, Rotation};
 pub use ledger::{Entry, Ledger};
 pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
-pub use pool::{Backend, SESSION};
+pub use pool::{Backend, LISTING};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
 pub use routing::{Routing, RoutingSettings};
 pub use security::{Bypass, Isolation};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
-use super::pool::{run, transact};
+use super::pool::{Listing, run, transact};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderType, TenantId};
 
@@ -90,7 +90,7 @@ impl Scope {
             " FROM phone_numbers WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL ",
             "AND (is_active = $3 OR $3 IS NULL) AND (provider_type = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
         );
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.is_active)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqlitePool};
+use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
 
 use super::{Scope, Settings, Store, StoreError};
 
@@ -68,6 +68,26 @@ impl Reach for Everywhere<'_> {
         "BEGIN; SET LOCAL vca.reach = 'all'".to_owned()
     }
 }
+
+/// The same reach, for a list or a sum over many rows.
+pub(super) struct Listing<'a, R>(pub &'a R);
+
+impl<R: Reach> Reach for Listing<'_, R> {
+    fn store(&self) -> &Store {
+        self.0.store()
+    }
+
+    fn opening(&self) -> String {
+        format!("{}; {LISTING}", self.0.opening())
+    }
+}
+
+/// How PostgreSQL is to plan a list: for its values, because tenants differ in size a thousandfold and a plan that
+/// suits them all suits no large one; for pages that lie apart, because with the server's default (4, for disks that
+/// turn) it would rather read everybody's rows in their order; and without workers, which take longer to come than a
+/// page takes to be read.
+pub const LISTING: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL random_page_cost = 1.1; \
+    SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Runs one query on whichever database is open, within a [`Reach`] and the store's time limit.
 macro_rules! run {
@@ -216,16 +236,8 @@ async fn open_postgres(url: &str, settings: &Settings) -> Result<PgPool, StoreEr
     Ok(PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(limit)
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
         .connect_lazy_with(options))
 }
-
-/// What each connection to PostgreSQL says first. Pages of a tenant's rows lie apart, and with the server's default
-/// (4, for disks that turn) the planner would rather read everybody's in their order; workers and compiled code take
-/// longer to come than a page of a list takes to be read. It is said after connecting rather than with it, for poolers
-/// in between refuse options that they do not know.
-pub const SESSION: &str =
-    "SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0; SET jit = off";
 
 fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {
     let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());

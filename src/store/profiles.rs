@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::audit::{Change, audit};
 use super::calls::narrow;
-use super::pool::{run, transact};
+use super::pool::{Listing, run, transact};
 use super::versions::{self, record_version};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
@@ -156,7 +156,7 @@ impl Scope {
             " FROM ai_profiles WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) ",
             "AND (is_default = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
         );
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.role.map(AgentRole::word))

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit::{Change, audit};
-use super::pool::{Everywhere, run, transact};
+use super::pool::{Everywhere, Listing, run, transact};
 use super::{Page, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus};
 
@@ -93,7 +93,7 @@ impl Store {
             " FROM tenants WHERE id > $1 AND (status = $2 OR $2 IS NULL) AND (plan = $3 OR $3 IS NULL) ",
             "ORDER BY id LIMIT $4"
         );
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
+        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(window.above())
             .bind(filter.status.map(TenantStatus::word))
             .bind(filter.plan.map(Plan::word))

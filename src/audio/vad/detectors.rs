@@ -32,7 +32,7 @@ impl VoiceDetector for Webrtc {
         // SAFETY: it is of a pointer's size and has one field, which is the pointer to the C state. Nothing is read
         // through it.
         let state: *const u8 = unsafe { std::mem::transmute_copy(&self.0) };
-        ahead::call_run(state, FVAD);
+        ahead::fetch_run(state, FVAD);
     }
 
     fn is_voice(&mut self, frame: &[i16]) -> bool {
@@ -76,7 +76,7 @@ impl Earshot {
 
 impl VoiceDetector for Earshot {
     fn expect(&self) {
-        ahead::call(&*self.detector);
+        ahead::fetch(&*self.detector);
     }
 
     fn is_voice(&mut self, frame: &[i16]) -> bool {
