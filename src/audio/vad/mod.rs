@@ -2,11 +2,14 @@
 //!
 //! Two detectors must agree. webrtc-vad costs a microsecond and hears every voice, but also noise,
 //! ringback and DTMF; earshot, a small neural network, tells those apart and is asked only while
-//! webrtc-vad hears something.
+//! webrtc-vad hears something. Neither knows a tone that lasts; its power gives that away.
 
 mod detectors;
 mod double;
 mod opinions;
+mod tones;
+
+use tones::Tones;
 
 pub use detectors::{Earshot, Webrtc};
 pub use opinions::TwoOpinions;
@@ -56,6 +59,7 @@ pub struct Vad<D> {
     unvoiced: u32,
     /// Mean square of the loudest frame of this utterance, slowly forgotten.
     level: u32,
+    tones: Tones,
 }
 
 /// A frame this much below the utterance's level is its echo or its decay, not its end: 30 dB. Neural
@@ -66,7 +70,15 @@ impl<D: VoiceDetector> Vad<D> {
     /// The window has 1 to 32 frames.
     pub fn new(detector: D, thresholds: Thresholds) -> Vad<D> {
         assert!((1..=32).contains(&thresholds.window), "the window has 1 to 32 frames");
-        Vad { detector, thresholds, history: 0, speaking: false, unvoiced: 0, level: 0 }
+        Vad {
+            detector,
+            thresholds,
+            history: 0,
+            speaking: false,
+            unvoiced: 0,
+            level: 0,
+            tones: Tones::default(),
+        }
     }
 
     /// A frame comes soon.
@@ -80,8 +92,9 @@ impl<D: VoiceDetector> Vad<D> {
 
     /// Judges the next frame.
     pub fn hear(&mut self, frame: &[i16]) -> Option<Change> {
-        let voiced = self.detector.is_voice(frame);
         let power = mean_square(frame);
+        let tone = self.tones.is_tone(power);
+        let voiced = self.detector.is_voice(frame) && !tone;
         self.level = if voiced { power.max(self.level - self.level / 256) } else { self.level };
         self.judge(voiced && (!self.speaking || power >= self.level / DECAY))
     }
