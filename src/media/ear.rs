@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::leg::Scratch;
 use super::port::{Backend, Event};
+use crate::audio::ahead;
 use crate::audio::codec::{BadPayload, Decoder, Format};
-use crate::audio::frame::{Framer, MAX_FRAME};
+use crate::audio::frame::Framer;
 use crate::audio::vad::{Change, Thresholds, TwoOpinions, Vad};
 
 /// The length of a frame.
@@ -22,8 +23,7 @@ pub struct Ear {
     decoder: Decoder,
     framer: Framer,
     vad: Vad<TwoOpinions>,
-    last: [i16; MAX_FRAME],
-    frame_len: usize,
+    last: Box<[i16]>,
     lost_in_a_row: u32,
     /// Samples given to the call so far.
     position: u64,
@@ -36,8 +36,7 @@ impl Ear {
             decoder: Decoder::new(format),
             framer: Framer::new(format.frame_len()),
             vad: Vad::new(TwoOpinions::new(format.rate()), thresholds),
-            last: [0; MAX_FRAME],
-            frame_len: format.frame_len(),
+            last: vec![0; format.frame_len()].into(),
             lost_in_a_row: 0,
             position: 0,
             since_bell: 0,
@@ -47,6 +46,7 @@ impl Ear {
     /// A packet comes soon.
     pub fn expect(&self) {
         self.vad.expect();
+        ahead::fetch(&*self.last);
     }
 
     /// Takes the next payload in order. Returns the frames that it completed.
@@ -57,14 +57,14 @@ impl Ear {
         back: &mut Backend,
         scratch: &mut Scratch,
     ) -> Result<u32, BadPayload> {
-        back.expect_heard(self.frame_len);
+        back.expect_heard(self.last.len());
         let count = self.decoder.decode(payload, &mut scratch.decoded)?;
         self.lost_in_a_row = 0;
         let mut frames = 0;
         let Ear { framer, vad, last, position, since_bell, .. } = self;
         framer.push(&scratch.decoded[..count], |frame| {
             frames += 1;
-            last[..frame.len()].copy_from_slice(frame);
+            last.copy_from_slice(frame);
             let change = vad.hear(frame);
             *position += publish(frame, back);
             tell(change, now, *position, frame.len(), back, since_bell, vad.is_speaking());
@@ -75,7 +75,7 @@ impl Ear {
     /// Takes a frame that is lost: a fading repetition of the last, or what the codec makes of it.
     pub fn conceal(&mut self, now: Instant, back: &mut Backend) {
         self.lost_in_a_row += 1;
-        let frame = &mut self.last[..self.frame_len];
+        let frame = &mut *self.last;
         if self.lost_in_a_row > CONCEALED {
             frame.fill(0);
         } else if !self.decoder.conceal(frame) {
@@ -84,16 +84,16 @@ impl Ear {
         let change = self.vad.hear(frame);
         self.position += publish(frame, back);
         let speaking = self.vad.is_speaking();
-        tell(change, now, self.position, self.frame_len, back, &mut self.since_bell, speaking);
+        tell(change, now, self.position, self.last.len(), back, &mut self.since_bell, speaking);
     }
 
     /// Takes a frame in which nothing was sent. `ago` is how long since it ended.
     pub fn hear_nothing(&mut self, now: Instant, back: &mut Backend) {
         self.last.fill(0);
         let change = self.vad.hear_nothing();
-        self.position += publish(&self.last[..self.frame_len], back);
+        self.position += publish(&self.last, back);
         let speaking = self.vad.is_speaking();
-        tell(change, now, self.position, self.frame_len, back, &mut self.since_bell, speaking);
+        tell(change, now, self.position, self.last.len(), back, &mut self.since_bell, speaking);
     }
 }
 
