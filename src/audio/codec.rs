@@ -92,11 +92,11 @@ impl Format {
 #[error("the payload is not valid {}", .0.name())]
 pub struct BadPayload(pub Format);
 
-/// Payloads to samples.
+/// Payloads to samples. What only one format needs is beside it: most calls do not carry that about.
 pub enum Decoder {
     Ulaw,
     Alaw,
-    G722(g722::Decoder),
+    G722(Box<g722::Decoder>),
     Slin16,
     Opus(OpusDecoder),
 }
@@ -106,7 +106,7 @@ impl Decoder {
         match format {
             Format::Ulaw => Decoder::Ulaw,
             Format::Alaw => Decoder::Alaw,
-            Format::G722 => Decoder::G722(g722::Decoder::new()),
+            Format::G722 => Decoder::G722(Box::new(g722::Decoder::new())),
             Format::Slin16 => Decoder::Slin16,
             Format::Opus => Decoder::Opus(
                 OpusDecoder::new(SampleRate::Hz16000, Channels::Mono)
@@ -170,7 +170,7 @@ fn decode_opus(decoder: &mut OpusDecoder, payload: &[u8], out: &mut [i16; MAX_DE
 pub enum Encoder {
     Ulaw,
     Alaw,
-    G722(g722::Encoder),
+    G722(Box<g722::Encoder>),
     Slin16,
     Opus(OpusEncoder),
 }
@@ -180,7 +180,7 @@ impl Encoder {
         match format {
             Format::Ulaw => Encoder::Ulaw,
             Format::Alaw => Encoder::Alaw,
-            Format::G722 => Encoder::G722(g722::Encoder::new()),
+            Format::G722 => Encoder::G722(Box::new(g722::Encoder::new())),
             Format::Slin16 => Encoder::Slin16,
             Format::Opus => Encoder::Opus(opus_encoder().expect("libopus encodes mono speech at 16 kHz")),
         }

@@ -9,7 +9,8 @@ use super::{Earshot, VoiceDetector, Webrtc, mean_square};
 /// on speech and is no speech, such as the noise of a street, is found out by that.
 pub struct TwoOpinions {
     first: Webrtc,
-    second: Earshot,
+    /// Beside it, for it is asked about few of the frames.
+    second: Box<Earshot>,
     stance: Stance,
     /// Frames in a row without a voice by the first opinion.
     gap: u32,
@@ -50,7 +51,7 @@ impl TwoOpinions {
     pub fn new(rate: u32) -> TwoOpinions {
         TwoOpinions {
             first: Webrtc::new(rate),
-            second: Earshot::new(rate),
+            second: Box::new(Earshot::new(rate)),
             stance: Stance::Asking { agreed: 0 },
             gap: 0,
             loud: 0,
