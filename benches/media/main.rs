@@ -40,7 +40,7 @@ fn main() {
     println!(r#"{{"calls":{calls},"floor":{floor},"ratio":{ratio:.3},"p99_ms":{:.3}}}"#, outcome.p99_ms);
 }
 
-/// The most calls that keep the bounds: up in steps of a quarter, then halving the last step.
+/// The most calls that keep the bounds: up in steps of a quarter, then halving the last step down to a fiftieth.
 fn most(kind: Kind, speech: &[Vec<u8>]) -> (usize, Outcome) {
     let (mut good, mut bad) = ((0, Outcome::default()), None);
     let mut calls = 800;
@@ -53,7 +53,7 @@ fn most(kind: Kind, speech: &[Vec<u8>]) -> (usize, Outcome) {
         }
         calls = match bad {
             None => good.0 * 5 / 4,
-            Some(bad) if bad - good.0 <= 100 => return good,
+            Some(bad) if bad - good.0 <= good.0.max(50) / 50 => return good,
             Some(bad) => (good.0 + bad) / 2,
         };
     }
