@@ -91,8 +91,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let deliverer =
         Deliverer::new(store.clone(), config.webhooks.clone()).context("webhooks cannot be sent")?;
     let all_written = CancellationToken::new();
-    let deliverer = tokio::spawn(deliverer.run(all_written.clone()));
-    let missing = tokio::spawn(announcements.watch(store.clone(), ledger.clone()));
+    let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
+    let mut missing = tokio::spawn(announcements.watch(store.clone(), ledger.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -104,6 +104,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         signal = wait_for_signal() => signal?,
         _ = &mut events => bail!("nobody reads Asterisk's events any more: see the log"),
         _ = &mut admin => bail!("the admin port is closed: see the log"),
+        _ = &mut deliverer => bail!("nobody sends webhooks any more: see the log"),
+        _ = &mut missing => bail!("nobody waits for announced calls any more: see the log"),
     }
     tell_systemd(&[NotifyState::Stopping]);
     tokio::select! {
