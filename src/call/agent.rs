@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::phrases::{Spoken, wording};
+use super::phrases::wording;
+use super::spoken::Spoken;
 use crate::llm::Llm;
 use crate::stt::{Hints, Stt};
 use crate::tenancy::{AiProfile, ProfileId, Schedule, Tool};

@@ -12,6 +12,7 @@ mod feed;
 mod hands;
 mod phrases;
 mod record;
+mod spoken;
 mod voice;
 mod wire;
 
@@ -31,7 +32,7 @@ pub use agent::{Agent, Engines};
 pub use driver::{answer, refuse};
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, View};
-pub use phrases::Spoken;
+pub use spoken::Spoken;
 
 /// What a call is told from outside.
 #[derive(Debug)]

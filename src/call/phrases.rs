@@ -1,18 +1,10 @@
-//! What the agent can always say: built-in phrases by language, spoken once and kept.
-//!
-//! A phrase is synthesised before it is needed, when the daemon starts or at a tenant's first call, so
-//! that "technical difficulty" can be said while every engine is down.
+//! What the agent can always say: built-in phrases by language; and how what was said is fitted to a leg.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use futures_util::StreamExt;
-
-use crate::audio::resample::{Stream, convert};
+use crate::audio::resample::Stream;
 use crate::audio::{Clip, first_sound};
-use crate::engine::EngineError;
-use crate::engine::usage::Meter;
-use crate::tts::{Tts, Voice};
 use crate::turn::Phrase;
 
 /// The wording of every phrase for a language (BCP 47; English where the language has none), with a
@@ -89,84 +81,6 @@ fn built_in(language: &str) -> [&'static str; 12] {
     }
 }
 
-/// Spoken texts, by engine, voice, text and rate.
-#[derive(Default)]
-pub struct Spoken {
-    clips: Mutex<HashMap<Key, Clip>>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    engine: &'static str,
-    voice: Voice,
-    text: Arc<str>,
-    rate: u32,
-}
-
-/// Texts that are kept. A phrase of three seconds takes 50 to 100 kB.
-const CAPACITY: usize = 4_096;
-
-/// The longest phrase that is kept, in seconds.
-const LONGEST: usize = 60;
-
-impl Spoken {
-    /// The text as a clip of `rate`, if it was spoken before.
-    pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
-        let key = Key { engine: tts.name(), voice: voice.clone(), text: text.clone(), rate };
-        self.clips().get(&key).cloned()
-    }
-
-    /// Speaks the text for each of `rates` and keeps it, at nobody's charge.
-    pub async fn prepare(
-        &self,
-        tts: &dyn Tts,
-        voice: &Voice,
-        text: &Arc<str>,
-        rates: &[u32],
-    ) -> Result<(), EngineError> {
-        if rates.iter().all(|rate| self.find(tts, voice, text, *rate).is_some()) {
-            return Ok(());
-        }
-        let clip = speak_whole(tts, voice, text).await?;
-        for rate in rates {
-            let fitted = convert(&clip, *rate);
-            let start = first_sound(&fitted.samples).unwrap_or(0).saturating_sub(lead_in(*rate));
-            self.keep(tts, voice, text, Clip::new(*rate, &fitted.samples[start..]));
-        }
-        Ok(())
-    }
-
-    fn keep(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, clip: Clip) {
-        let key = Key { engine: tts.name(), voice: voice.clone(), text: text.clone(), rate: clip.rate };
-        let mut clips = self.clips();
-        if clips.len() >= CAPACITY
-            && let Some(any) = clips.keys().next().cloned()
-        {
-            clips.remove(&any);
-        }
-        clips.insert(key, clip);
-    }
-
-    fn clips(&self) -> MutexGuard<'_, HashMap<Key, Clip>> {
-        self.clips.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn speak_whole(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Result<Clip, EngineError> {
-    let mut pieces = tts.speak(text.clone(), voice.clone(), Meter::default()).await?;
-    let mut whole: Option<(u32, Vec<i16>)> = None;
-    while let Some(piece) = pieces.next().await {
-        let piece = piece?;
-        let (rate, samples) = whole.get_or_insert_with(|| (piece.rate, Vec::new()));
-        if samples.len() > LONGEST * *rate as usize {
-            return Err(EngineError::Permanent(format!("a phrase is longer than {LONGEST} s")));
-        }
-        samples.extend_from_slice(&piece.samples);
-    }
-    let (rate, samples) = whole.ok_or_else(|| EngineError::Temporary("no audio came".into()))?;
-    Ok(Clip::new(rate, samples))
-}
-
 /// Brings the pieces of an utterance to a leg's rate as they come, without the silence before the first word.
 pub struct Fitting {
     rate: u32,
@@ -212,7 +126,7 @@ impl Fitting {
 }
 
 /// Samples before the first sound that are kept: 10 ms, so that a soft beginning is not cut.
-fn lead_in(rate: u32) -> usize {
+pub fn lead_in(rate: u32) -> usize {
     rate as usize / 100
 }
 

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::agent::Agent;
 use super::hands::{Hands, Sound, Work};
-use super::phrases::{Fitting, Spoken};
+use super::phrases::Fitting;
+use super::spoken::Spoken;
 use crate::engine::EngineError;
 use crate::engine::usage::Meter;
 use crate::media::{Port, SpeechTag};

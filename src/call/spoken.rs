@@ -1,0 +1,237 @@
+//! Phrases that were spoken ahead, and are kept.
+//!
+//! A phrase is synthesised before it is needed, when the daemon starts or at a tenant's first call, so
+//! that "technical difficulty" can be said while every engine is down. What a stand-in had to speak is kept only
+//! until the engine itself can be asked again: callers should not hear a second voice for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use super::phrases::lead_in;
+use crate::audio::resample::convert;
+use crate::audio::{Clip, first_sound};
+use crate::engine::EngineError;
+use crate::engine::usage::Meter;
+use crate::tts::{Tts, Voice};
+
+/// Texts that are kept. A phrase of three seconds takes 50 to 100 kB.
+const CAPACITY: usize = 4_096;
+/// The longest phrase that is kept, in seconds.
+const LONGEST: usize = 60;
+/// How long a stand-in's voice is good enough.
+const STAND_IN: Duration = Duration::from_secs(300);
+
+/// Spoken texts, by engine, voice, text and rate.
+#[derive(Default)]
+pub struct Spoken {
+    shelf: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    clips: HashMap<(Words, u32), Kept>,
+    /// What somebody is having spoken just now.
+    under_way: HashSet<Words>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Words {
+    engine: &'static str,
+    voice: Voice,
+    text: Arc<str>,
+}
+
+struct Kept {
+    clip: Clip,
+    /// When a stand-in spoke it: when the engine itself is to be asked again.
+    again: Option<Instant>,
+}
+
+impl Spoken {
+    /// The text as a clip of `rate`, if it was spoken before.
+    pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
+        let words = Words::of(tts, voice, text);
+        self.shelf().clips.get(&(words, rate)).map(|kept| kept.clip.clone())
+    }
+
+    /// Speaks the text for each of `rates` and keeps it, at nobody's charge. Nothing is done when it is kept already,
+    /// or when somebody else is at it.
+    ///
+    /// # Errors
+    /// What the engine, and whatever stands in for it, say.
+    pub async fn prepare(
+        &self,
+        tts: &dyn Tts,
+        voice: &Voice,
+        text: &Arc<str>,
+        rates: &[u32],
+    ) -> Result<(), EngineError> {
+        let Some(claim) = self.claim(Words::of(tts, voice, text), rates) else { return Ok(()) };
+        let meter = Meter::default();
+        let clip = speak_whole(tts, voice, text, &meter).await?;
+        let stand_in = meter.total().iter().any(|(item, _)| item.engine != tts.name());
+        let again = stand_in.then(|| Instant::now() + STAND_IN);
+        for rate in rates {
+            let fitted = convert(&clip, *rate);
+            let start = first_sound(&fitted.samples).unwrap_or(0).saturating_sub(lead_in(*rate));
+            let clip = Clip::new(*rate, &fitted.samples[start..]);
+            self.shelf().keep(claim.words.clone(), Kept { clip, again });
+        }
+        Ok(())
+    }
+
+    /// The right to have it spoken, where that is to be done.
+    fn claim(&self, words: Words, rates: &[u32]) -> Option<Claim<'_>> {
+        let mut shelf = self.shelf();
+        let now = Instant::now();
+        let lasts = |rate: &u32| {
+            let kept = shelf.clips.get(&(words.clone(), *rate));
+            kept.is_some_and(|kept| kept.again.is_none_or(|again| now < again))
+        };
+        if rates.iter().all(lasts) || !shelf.under_way.insert(words.clone()) {
+            return None;
+        }
+        Some(Claim { spoken: self, words })
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn keep(&mut self, words: Words, kept: Kept) {
+        let key = (words, kept.clip.rate);
+        if self.clips.len() >= CAPACITY
+            && !self.clips.contains_key(&key)
+            && let Some(any) = self.clips.keys().next().cloned()
+        {
+            self.clips.remove(&any);
+        }
+        self.clips.insert(key, kept);
+    }
+}
+
+impl Words {
+    fn of(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Words {
+        Words { engine: tts.name(), voice: voice.clone(), text: text.clone() }
+    }
+}
+
+/// Ends with whoever holds it, however that ends.
+struct Claim<'a> {
+    spoken: &'a Spoken,
+    words: Words,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.spoken.shelf().under_way.remove(&self.words);
+    }
+}
+
+async fn speak_whole(
+    tts: &dyn Tts,
+    voice: &Voice,
+    text: &Arc<str>,
+    meter: &Meter,
+) -> Result<Clip, EngineError> {
+    let mut pieces = tts.speak(text.clone(), voice.clone(), meter.clone()).await?;
+    let mut whole: Option<(u32, Vec<i16>)> = None;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        let (rate, samples) = whole.get_or_insert_with(|| (piece.rate, Vec::new()));
+        if samples.len() > LONGEST * *rate as usize {
+            return Err(EngineError::Permanent(format!("a phrase is longer than {LONGEST} s")));
+        }
+        samples.extend_from_slice(&piece.samples);
+    }
+    let (rate, samples) = whole.ok_or_else(|| EngineError::Temporary("no audio came".into()))?;
+    Ok(Clip::new(rate, samples))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use futures_util::future::BoxFuture;
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+    use crate::engine::retry::Kind;
+    use crate::tts::Pieces;
+
+    /// An engine that takes a second, and is stood in for while it is away.
+    #[derive(Default)]
+    struct Speaker {
+        is_away: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    impl Tts for Speaker {
+        fn name(&self) -> &'static str {
+            "own"
+        }
+
+        fn speak(&self, _: Arc<str>, _: Voice, meter: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+            async move {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let away = self.is_away.load(Ordering::Relaxed);
+                meter.charge(Kind::Tts, if away { "stand-in" } else { "own" }, "m");
+                let sample = if away { 100 } else { 200 };
+                Ok(stream::iter([Ok(Clip::new(8_000, vec![sample; 800]))]).boxed())
+            }
+            .boxed()
+        }
+    }
+
+    async fn prepared(spoken: &Spoken, speaker: &Speaker) -> (usize, i16) {
+        let (voice, text) = (Voice::default(), Arc::from("Hello."));
+        spoken.prepare(speaker, &voice, &text, &[8_000]).await.expect("it speaks");
+        let clip = spoken.find(speaker, &voice, &text, 8_000).expect("it is kept");
+        (speaker.asked.load(Ordering::Relaxed), clip.samples[400])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stand_ins_voice_is_not_kept_for_ever() {
+        let (spoken, speaker) = (Spoken::default(), Speaker::default());
+        speaker.is_away.store(true, Ordering::Relaxed);
+        assert_eq!(prepared(&spoken, &speaker).await, (1, 100));
+        assert_eq!(
+            prepared(&spoken, &speaker).await,
+            (1, 100),
+            "an engine that is away is not asked each time"
+        );
+        tokio::time::advance(STAND_IN).await;
+        assert_eq!(prepared(&spoken, &speaker).await, (2, 100));
+        speaker.is_away.store(false, Ordering::Relaxed);
+        tokio::time::advance(STAND_IN).await;
+        assert_eq!(prepared(&spoken, &speaker).await, (3, 200));
+        tokio::time::advance(STAND_IN * 10).await;
+        assert_eq!(prepared(&spoken, &speaker).await, (3, 200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_at_once_have_it_spoken_once() {
+        let (spoken, speaker) = (Spoken::default(), Speaker::default());
+        let (voice, text) = (Voice::default(), Arc::from("Hello."));
+        let prepare = || spoken.prepare(&speaker, &voice, &text, &[8_000]);
+        let (first, second) = tokio::join!(prepare(), prepare());
+        assert!(first.is_ok() && second.is_ok());
+        drop(
+            tokio::time::timeout(
+                Duration::from_millis(1),
+                spoken.prepare(&speaker, &voice, &text, &[16_000]),
+            )
+            .await,
+        );
+        assert_eq!(speaker.asked.load(Ordering::Relaxed), 2);
+        spoken.prepare(&speaker, &voice, &text, &[16_000]).await.expect("who gave up is not waited for");
+        assert!(spoken.find(&speaker, &voice, &text, 16_000).is_some());
+    }
+}
