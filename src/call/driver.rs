@@ -363,7 +363,7 @@ impl Task {
             talk.turn.handle(Instant::now(), Input::CallerLeft);
             while let Some(output) = talk.turn.poll() {
                 match output {
-                    Output::Finished(record) => write_turn(self.log.as_ref(), &record),
+                    Output::Finished(record) => write_turn(self.log.as_ref(), &record, &self.meter),
                     Output::HangUp { ending } => talk.ending = talk.ending.or(Some(ending)),
                     _ => {}
                 }
@@ -452,7 +452,7 @@ impl Task {
 
     fn finish_turn(&mut self, record: &Record) {
         self.hands.forget(record.turn);
-        write_turn(self.log.as_ref(), record);
+        write_turn(self.log.as_ref(), record, &self.meter);
         let Some(talk) = &mut self.talk else { return };
         talk.ears.forget_old();
         let state = state_of(talk.turn.history());
@@ -462,9 +462,9 @@ impl Task {
 
 /// A turn goes to the record, the metrics and the log; its words only to the record and, where that is
 /// asked for, to the transcript's own log.
-fn write_turn(log: Option<&Log>, record: &Record) {
+fn write_turn(log: Option<&Log>, record: &Record, meter: &Meter) {
     if let Some(log) = log {
-        log.turn(record, Utc::now());
+        log.turn(record, meter, Utc::now());
     }
     let latency = &record.latency;
     for (stage, time) in [

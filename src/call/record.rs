@@ -46,7 +46,8 @@ impl Log {
         }
     }
 
-    pub fn turn(&self, record: &Record, at: DateTime<Utc>) {
+    /// A turn is over; with it is kept what the call has taken of engines so far.
+    pub fn turn(&self, record: &Record, meter: &Meter, at: DateTime<Utc>) {
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
         self.ledger.record(Entry::Turn(CallTurn {
@@ -62,6 +63,7 @@ impl Log {
             audio_ms: millis(record.latency.audio),
             at,
         }));
+        self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
         self.tell_turn(record, at);
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::call_events::{STANDING, Standing, emit_call};
 use super::pool::{Everywhere, execute, run, transact};
-use super::usage::{Ended, LAST_TURN, count};
+use super::usage::{CALL_ENGINES, Ended, EngineRow, LAST_TURN, count};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
@@ -64,14 +64,20 @@ impl Store {
             for call in rows.into_iter().filter_map(|row| Call::try_from(row).ok()) {
                 let answered = call.answered_at.is_some();
                 deliveries += emit_call!(tx, Some((answered, false)), &call);
-                // What it took of engines is lost; of talk, the last turn is what is known.
+                // Of talk and of engines, what is known is until the last turn.
                 let heard = sqlx::query_scalar::<_, DateTime<Utc>>(LAST_TURN)
                     .bind(call.tenant_id.0)
                     .bind(call.id.0)
                     .fetch_optional(&mut *tx)
                     .await?;
                 let ended = Ended::of(&call, heard.or(call.answered_at));
-                deliveries += count!(self, tx, ended, &[]);
+                let taken = sqlx::query_as::<_, EngineRow>(CALL_ENGINES)
+                    .bind(call.tenant_id.0)
+                    .bind(call.id.0)
+                    .fetch_all(&mut *tx)
+                    .await?;
+                let taken: Vec<_> = taken.into_iter().filter_map(|row| row.try_into().ok()).collect();
+                deliveries += count!(self, tx, ended, &taken);
             }
             (closed as u64, deliveries)
         })?;

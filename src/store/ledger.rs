@@ -1,8 +1,8 @@
 //! What running calls write into the database, without ever waiting for it.
 //!
 //! One task writes in the order in which things were recorded. While the database is away entries wait in
-//! a bounded queue; when that is full, turns give way first, for a call record without one of its turns
-//! says more than a turn without its call.
+//! a bounded queue; when that is full, turns and their use of engines give way first, for a call record without
+//! one of its turns says more than a turn without its call.
 //!
 //! It does not know what the entries mean.
 
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::{Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineUse};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse, TenantId};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub enum Entry {
     /// It is over, and took this of engines.
     End(Call, Vec<EngineUse>),
     Turn(CallTurn),
+    /// What it has taken of engines so far.
+    Taken(TenantId, CallId, Vec<EngineUse>),
 }
 
 impl Entry {
@@ -37,7 +39,12 @@ impl Entry {
         match self {
             Entry::Begin(call) | Entry::Update(call) | Entry::End(call, _) => call.id,
             Entry::Turn(turn) => turn.call_id,
+            Entry::Taken(_, call, _) => *call,
         }
+    }
+
+    fn may_give_way(&self) -> bool {
+        matches!(self, Entry::Turn(_) | Entry::Taken(..))
     }
 }
 
@@ -165,12 +172,11 @@ impl Queue {
         } else if self.entries.len() < capacity {
             self.entries.push_back(entry);
         } else {
-            let oldest_turn = self.entries.iter().position(|entry| matches!(entry, Entry::Turn(_)));
-            dropped = match oldest_turn {
-                Some(at) => {
-                    let turn = self.entries.remove(at);
+            dropped = match self.entries.iter().position(Entry::may_give_way) {
+                Some(oldest) => {
+                    let gone = self.entries.remove(oldest);
                     self.entries.push_back(entry);
-                    turn
+                    gone
                 }
                 None => Some(entry),
             };
@@ -191,6 +197,7 @@ impl Store {
             Entry::Update(call) => self.scope(call.tenant_id).update_call(call).await,
             Entry::End(call, usage) => self.scope(call.tenant_id).end_call(call, usage).await,
             Entry::Turn(turn) => self.scope(turn.tenant_id).add_turn(turn).await,
+            Entry::Taken(tenant, call, engines) => self.scope(*tenant).keep_taken(*call, engines).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::pool::{Everywhere, run};
+use super::pool::{Everywhere, run, transact};
 use super::{Page, Scope, Store, StoreError, Window, kept, tenants};
 use crate::billing::{AtLimit, Plans};
 use crate::tenancy::{
@@ -45,6 +45,14 @@ pub(super) const MARK: &str = "UPDATE calls SET billed_seconds = $3, billed_turn
     FROM call_turns t WHERE t.tenant_id = $1 AND t.call_id = $2 AND t.caller_text <> '') \
     WHERE tenant_id = $1 AND id = $2 AND billed_seconds IS NULL RETURNING billed_turns";
 
+const CALL_IS_COUNTED: &str = "SELECT billed_seconds IS NOT NULL FROM calls WHERE tenant_id = $1 AND id = $2";
+
+/// What a call has taken, as far as it is kept.
+pub(super) const CALL_ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
+    FROM call_usage WHERE tenant_id = $1 AND call_id = $2";
+
+pub(super) const FORGET_CALL_ENGINES: &str = "DELETE FROM call_usage WHERE tenant_id = $1 AND call_id = $2";
+
 pub(super) const CALL_ENGINE: &str = "INSERT INTO call_usage \
     (tenant_id, call_id, kind, engine, model, unit, quantity) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
@@ -80,8 +88,8 @@ macro_rules! count {
                 .await?;
             if let Some(turns) = marked {
                 let engines: &[$crate::tenancy::EngineUse] = $engines;
+                usage::keep!($tx, ended.tenant, ended.call, engines);
                 for taken in engines {
-                    usage::add!($tx, usage::CALL_ENGINE, ended.tenant, ended.call.0, taken);
                     usage::add!($tx, usage::MONTH_ENGINE, ended.tenant, ended.month.to_string(), taken);
                 }
                 if ended.is_answered {
@@ -97,6 +105,17 @@ macro_rules! count {
             }
         }
         deliveries
+    }};
+}
+
+/// Keeps what a call has taken, in place of what was kept before.
+macro_rules! keep {
+    ($tx:ident, $tenant:expr, $call:expr, $engines:expr) => {{
+        use $crate::store::usage;
+        sqlx::query(usage::FORGET_CALL_ENGINES).bind($tenant.0).bind($call.0).execute(&mut *$tx).await?;
+        for taken in $engines {
+            usage::add!($tx, usage::CALL_ENGINE, $tenant, $call.0, taken);
+        }
     }};
 }
 
@@ -135,7 +154,7 @@ macro_rules! tell_of_quota {
     }};
 }
 
-pub(super) use {add, count, tell_of_quota};
+pub(super) use {add, count, keep, tell_of_quota};
 
 /// `data` of `quota.reached`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -237,19 +256,32 @@ impl Scope {
         usage(sums, engines)
     }
 
-    /// What a call has taken: nothing yet while it lasts. `None` when the tenant has no such call.
+    /// Keeps what a call has taken so far, for the case that its daemon does not live to see its end. A call that
+    /// was counted already, or that is not on record, stays as it is.
+    pub async fn keep_taken(&self, call: CallId, engines: &[EngineUse]) -> Result<(), StoreError> {
+        transact!(*self, tx => {
+            let counted = sqlx::query_scalar::<_, bool>(CALL_IS_COUNTED)
+                .bind(self.tenant.0)
+                .bind(call.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if counted == Some(false) {
+                keep!(tx, self.tenant, call, engines);
+            }
+        })
+    }
+
+    /// What a call has taken; of one that lasts, what its engines took until its last turn. `None` when the tenant has no such call.
     pub async fn usage_of_call(&self, id: CallId) -> Result<Option<Usage>, StoreError> {
         const SUMS: &str = "SELECT CAST(CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS BIGINT) AS calls, \
             COALESCE(billed_seconds, 0) AS seconds, COALESCE(billed_turns, 0) AS turns \
             FROM calls WHERE tenant_id = $1 AND id = $2";
-        const ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
-            FROM call_usage WHERE tenant_id = $1 AND call_id = $2";
         let sums = run!(*self, connection => sqlx::query_as::<_, SumsRow>(SUMS)
             .bind(self.tenant.0)
             .bind(id.0)
             .fetch_optional(connection))?;
         let Some(sums) = sums else { return Ok(None) };
-        let engines = run!(*self, connection => sqlx::query_as::<_, EngineRow>(ENGINES)
+        let engines = run!(*self, connection => sqlx::query_as::<_, EngineRow>(CALL_ENGINES)
             .bind(self.tenant.0)
             .bind(id.0)
             .fetch_all(connection))?;
@@ -328,7 +360,7 @@ struct TenantRow {
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]
-struct EngineRow {
+pub(super) struct EngineRow {
     tenant_id: Uuid,
     kind: String,
     engine: String,

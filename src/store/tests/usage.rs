@@ -96,12 +96,23 @@ async fn calls_of_a_killed_daemon_count_as_far_as_they_are_known(db: Database) {
     }
     let turn = CallTurn { at: begun + TimeDelta::seconds(40), ..values::turn(&answered, 1) };
     scope.add_turn(&turn).await.expect("a turn");
+    let earlier =
+        [taken(EngineKind::Llm, UsageUnit::Requests, 1), taken(EngineKind::Stt, UsageUnit::Requests, 1)];
+    scope.keep_taken(answered.id, &earlier).await.expect("a first turn's use");
+    // The recogniser's vendor has refused since: what was charged for it is waived.
+    let latest = [taken(EngineKind::Llm, UsageUnit::Requests, 2)];
+    scope.keep_taken(answered.id, &latest).await.expect("a second turn's");
     let morning = at("2026-11-01T08:00:00Z");
     for _ in 0..2 {
         db.store.close_unfinished(morning, morning).await.expect("they are closed");
     }
-    let sums = scope.usage_of_month(month("2026-11")).await.expect("an answer").sums;
-    assert_eq!(sums, CallSums { calls: 2, seconds: 40, turns: 1 }, "nobody pays for the daemon's night");
+    scope.keep_taken(answered.id, &earlier).await.expect("too late to change anything");
+    let usage = scope.usage_of_month(month("2026-11")).await.expect("an answer");
+    let expected = CallSums { calls: 2, seconds: 40, turns: 1 };
+    assert_eq!(usage.sums, expected, "nobody pays for the daemon's night");
+    assert_eq!(usage.engines, latest);
+    let kept = scope.usage_of_call(answered.id).await.expect("an answer").expect("the call");
+    assert_eq!(kept.engines, latest);
 }
 
 async fn a_quota_is_told_once_at_each_threshold(db: Database) {
@@ -157,6 +168,11 @@ async fn another_tenants_usage_is_not_to_be_had(db: Database) {
     let (mine, theirs) = (db.tenant(1).await, db.tenant(2).await);
     let call = talked(&mine, at("2026-11-03T00:00:00Z"), 9_000);
     let engines = [taken(EngineKind::Tts, UsageUnit::Characters, 5)];
+    let lasting = values::call_to(&mine);
+    db.store.scope(mine.tenant.id).begin_call(&lasting).await.expect("a call");
+    db.store.scope(theirs.tenant.id).keep_taken(lasting.id, &engines).await.expect("another's call is none");
+    let untouched = db.store.scope(mine.tenant.id).usage_of_call(lasting.id).await.expect("an answer");
+    assert_eq!(untouched.map(|usage| usage.engines), Some(Vec::new()));
     db.store.scope(mine.tenant.id).end_call(&call, &engines).await.expect("it ends");
     let scope = db.store.scope(theirs.tenant.id);
     assert_eq!(scope.usage_of_month(month("2026-11")).await.expect("an answer"), Usage::default());
