@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use vca::sim::Step;
-use vca::tenancy::{CallStatus, CallTurn, EndedBy, TenantId};
+use vca::tenancy::{CallStatus, CallTurn, EndedBy, EngineKind, TenantId};
 
 use crate::support::asterisk::Asterisk;
 use crate::support::house::House;
@@ -134,7 +134,7 @@ fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
     let Some((mut house, main)) = house(agent()) else { return };
     house.open();
     let mut call = house.answered(MAIN, vec![listen(), question(), Step::Wait(ms(60_000))]);
-    house.turns(&mut call, main, 1);
+    house.turns(&mut call, main, 2);
     house.daemon().kill();
     let left = (house.asterisk.channels().len(), house.asterisk.bridges().len());
     assert_eq!(left, (2, 1), "a crash leaves the call as it is");
@@ -146,6 +146,13 @@ fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
     assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::System)));
     assert_eq!(record.disposition.as_deref(), Some("interrupted"));
     assert!(record.ended_at.is_some());
+    let usage = house.office.usage_of(&record);
+    assert_eq!((usage.sums.calls, usage.sums.turns), (1, 1), "{usage:?}");
+    let kinds: Vec<_> = usage.engines.iter().map(|taken| taken.kind).collect();
+    assert!(
+        kinds.contains(&EngineKind::Stt) && kinds.contains(&EngineKind::Llm),
+        "its engines' use: {usage:?}"
+    );
 
     house.satisfied(house.place(MAIN, exchange()));
     let (record, turns) = house.last_call(main);

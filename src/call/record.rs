@@ -46,10 +46,11 @@ impl Log {
         }
     }
 
-    /// A turn is over; with it is kept what the call has taken of engines so far.
+    /// A turn is over; what the call has taken of engines until then is kept before it.
     pub fn turn(&self, record: &Record, meter: &Meter, at: DateTime<Utc>) {
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
+        self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
         self.ledger.record(Entry::Turn(CallTurn {
             call_id: self.call.id,
             tenant_id: self.call.tenant_id,
@@ -63,7 +64,6 @@ impl Log {
             audio_ms: millis(record.latency.audio),
             at,
         }));
-        self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
         self.tell_turn(record, at);
     }
 
