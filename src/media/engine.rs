@@ -216,7 +216,7 @@ struct Seat {
 struct Wheel<'a> {
     inbox: &'a Inbox,
     slots: Vec<Vec<Seat>>,
-    /// When step 0 was due.
+    /// When the lap that `step` is in began.
     start: Instant,
     /// The step that is due next; one is half a millisecond.
     step: u64,
@@ -242,13 +242,15 @@ impl<'a> Wheel<'a> {
             if self.inbox.any.swap(false, Acquire) {
                 self.seat_arrivals();
             }
-            match self.next_due() {
-                None => thread::park_timeout(Duration::from_millis(100)),
-                Some(due) => match due.checked_duration_since(Instant::now()) {
-                    // Woken early by an arrival or by nothing, it looks again.
-                    Some(wait) if !wait.is_zero() => thread::park_timeout(wait),
-                    _ => self.serve_step(due),
-                },
+            let Some(due) = self.next_due() else {
+                thread::park_timeout(Duration::from_millis(100));
+                continue;
+            };
+            let now = Instant::now();
+            match due.checked_duration_since(now) {
+                // Woken early by an arrival or by nothing, it looks again.
+                Some(wait) if !wait.is_zero() => thread::park_timeout(wait),
+                _ => self.serve_step(due, now),
             }
         }
     }
@@ -256,7 +258,7 @@ impl<'a> Wheel<'a> {
     /// Moves on to the next slot with somebody in it and says when it is due.
     fn next_due(&mut self) -> Option<Instant> {
         let ahead = (0..SLOTS).find(|ahead| !self.slots[slot_of(self.step + ahead)].is_empty())?;
-        self.step += ahead;
+        self.advance(ahead);
         Some(self.due())
     }
 
@@ -264,8 +266,7 @@ impl<'a> Wheel<'a> {
         self.start + SLOT * u32::try_from(self.step % STEPS_A_LAP).unwrap_or(0)
     }
 
-    fn serve_step(&mut self, due: Instant) {
-        let now = Instant::now();
+    fn serve_step(&mut self, due: Instant, now: Instant) {
         let late = now.saturating_duration_since(due);
         let turn = self.step / SLOTS;
         // Turns that were missed are over: the legs are told how many, not served for each.
@@ -288,7 +289,8 @@ impl<'a> Wheel<'a> {
         self.advance(1 + missed * SLOTS);
     }
 
-    /// The origin moves with the wheel, so that the arithmetic never grows.
+    /// Every move of a wheel that turns is made here. The origin moves with it when a lap ends, so that the
+    /// arithmetic never grows.
     fn advance(&mut self, steps: u64) {
         let before = self.step / STEPS_A_LAP;
         self.step += steps;
@@ -351,16 +353,22 @@ impl Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use proptest::collection::{btree_set, vec};
+    use proptest::prelude::*;
+
     use super::*;
 
-    /// A frame path that is broken, or one that lasts.
-    struct Fragile(bool);
+    /// A frame path that does something with its ticks.
+    struct Doing<F>(F);
 
-    impl Path for Fragile {
+    impl<F: FnMut(u32) + Send> Path for Doing<F> {
         fn receive(&mut self, _: &[u8], _: Instant, _: &mut Scratch) {}
 
-        fn tick<'a>(&'a mut self, _: Instant, _: u32, _: &'a mut Scratch) -> &'a [u8] {
-            assert!(!self.0, "a bug that ends the thread");
+        fn tick<'a>(&'a mut self, _: Instant, ticks: u32, _: &'a mut Scratch) -> &'a [u8] {
+            (self.0)(ticks);
             &[]
         }
 
@@ -371,6 +379,15 @@ mod tests {
         }
     }
 
+    fn lasting() -> Box<dyn Path> {
+        Box::new(Doing(|_| ()))
+    }
+
+    fn broken() -> Box<dyn Path> {
+        let alas: fn(u32) = |_| panic!("a bug that ends the thread");
+        Box::new(Doing(alas))
+    }
+
     fn line(settings: &Settings) -> Line {
         Line::bind(settings.bind_address, settings.ports, 0).expect("a port")
     }
@@ -379,23 +396,114 @@ mod tests {
     fn a_thread_that_has_ended_takes_no_calls() {
         let settings = Settings { threads: 2, ..Settings::default() };
         let engine = Engine::start(&settings).expect("threads");
-        engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
+        engine.carry(line(&settings), broken()).expect("a place");
         while engine.threads.iter().all(Carrier::is_alive) {
             thread::yield_now();
         }
         let alive = engine.threads.iter().position(Carrier::is_alive).expect("the other one");
         for _ in 0..3 {
-            engine.carry(line(&settings), Box::new(Fragile(false))).expect("a place");
+            engine.carry(line(&settings), lasting()).expect("a place");
         }
         assert_eq!(
             engine.threads[alive].inbox.load.load(Relaxed),
             3,
             "though it carries more than the dead one"
         );
-        engine.carry(line(&settings), Box::new(Fragile(true))).expect("a place");
+        engine.carry(line(&settings), broken()).expect("a place");
         while engine.threads[alive].is_alive() {
             thread::yield_now();
         }
-        assert_eq!(engine.carry(line(&settings), Box::new(Fragile(false))), Err(Full));
+        assert_eq!(engine.carry(line(&settings), lasting()), Err(Full));
+    }
+
+    /// A wheel with so many steps left of its hour, and in each of these slots a leg that tells its ticks.
+    fn wheel(inbox: &Inbox, slots: BTreeSet<usize>, left: u64) -> (Wheel<'_>, Receiver<(usize, u32)>) {
+        let (tell, told) = channel();
+        let mut wheel = Wheel::new(inbox);
+        wheel.step = STEPS_A_LAP - left;
+        for slot in slots {
+            let tell = tell.clone();
+            let path = Box::new(Doing(move |ticks| tell.send((slot, ticks)).expect("a listener")));
+            wheel.slots[slot].push(Seat { path, line: line(&Settings::default()), turn: 0 });
+        }
+        (wheel, told)
+    }
+
+    fn arrive(wheel: &mut Wheel<'_>) {
+        wheel.inbox.arrivals.lock().expect("arrivals").push((lasting(), line(&Settings::default())));
+        wheel.seat_arrivals();
+    }
+
+    #[test]
+    fn an_hour_that_ends_in_an_empty_slot_is_followed_by_the_next() {
+        let inbox = Inbox::default();
+        let (mut wheel, _told) = wheel(&inbox, [3].into(), 100);
+        let mut due = wheel.next_due().expect("a leg");
+        for _ in 0..10 {
+            wheel.serve_step(due, due);
+            let next = wheel.next_due().expect("a leg");
+            assert_eq!(next.checked_duration_since(due), Some(FRAME));
+            due = next;
+        }
+    }
+
+    #[test]
+    fn a_leg_that_comes_as_the_hour_ends_is_served_at_once() {
+        let inbox = Inbox::default();
+        let (mut wheel, _told) = wheel(&inbox, [3].into(), 1);
+        let next_hour = wheel.start + SLOT * STEPS_A_LAP as u32;
+        let due = wheel.next_due().expect("a leg");
+        assert_eq!(due, next_hour + 3 * SLOT);
+        arrive(&mut wheel);
+        wheel.serve_step(due, due);
+        assert_eq!(wheel.next_due(), Some(next_hour + 4 * SLOT));
+    }
+
+    #[test]
+    fn a_wheel_that_stood_still_for_hours_starts_again_now() {
+        let inbox = Inbox::default();
+        let (mut wheel, _told) = wheel(&inbox, BTreeSet::new(), 1);
+        wheel.start -= 3 * SLOT * STEPS_A_LAP as u32;
+        assert_eq!(wheel.next_due(), None);
+        let before = Instant::now();
+        arrive(&mut wheel);
+        let due = wheel.next_due().expect("a leg");
+        assert!((before..=Instant::now()).contains(&due));
+    }
+
+    /// How long the thread may be kept from a turn: mostly not at all, sometimes nearly for an hour.
+    fn stall() -> impl Strategy<Value = Duration> {
+        let micros = prop_oneof![20 => Just(0), 4 => 0..70_000u64, 1 => 3_599_900_000..3_600_000_000u64];
+        micros.prop_map(Duration::from_micros)
+    }
+
+    proptest! {
+        #[test]
+        fn every_leg_has_every_turn_that_the_thread_did_not_miss(
+            slots in btree_set(0..SLOTS as usize, 1..=SLOTS as usize),
+            left in 1..400u64,
+            stalls in vec(stall(), 1..400),
+        ) {
+            let inbox = Inbox::default();
+            let (mut wheel, told) = wheel(&inbox, slots, left);
+            let mut due = wheel.next_due().expect("a leg");
+            let (mut now, mut missed, mut served) = (due, 0, BTreeMap::new());
+            for stall in stalls {
+                now = now.max(due) + stall;
+                let late = (now - due).as_micros() / FRAME.as_micros();
+                missed += late as u32;
+                wheel.serve_step(due, now);
+                let (slot, ticks) = told.try_recv().expect("one leg");
+                let turn = due + FRAME * late as u32;
+                if let Some((turn_before, missed_before)) = served.insert(slot, (turn, missed)) {
+                    prop_assert_eq!(ticks, 1 + missed - missed_before);
+                    prop_assert_eq!(turn.checked_duration_since(turn_before), Some(FRAME * ticks));
+                }
+                let next = wheel.next_due().expect("a leg");
+                prop_assert!(next > due, "back in time");
+                prop_assert!(next + FRAME > now, "behind by more than a turn");
+                due = next;
+            }
+        }
     }
 }

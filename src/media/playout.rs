@@ -134,8 +134,13 @@ impl Playout {
 
     /// Comes a piece after a flush that is not done yet? Either this frame does it, or it is seen with the next.
     fn is_later(&self, piece: &Piece, flush: bool) -> bool {
-        let newer = piece.epoch.wrapping_sub(self.epoch) as i32;
-        newer > 0 || flush && newer == 0
+        let ahead = self.flushes_to(piece);
+        ahead > 0 || flush && ahead == 0
+    }
+
+    /// Flushes from the last that was seen to the piece: less than none when it was queued before that one.
+    fn flushes_to(&self, piece: &Piece) -> i32 {
+        piece.epoch.wrapping_sub(self.epoch) as i32
     }
 
     fn begin(&mut self, piece: Piece, back: &mut Backend) {
@@ -162,12 +167,13 @@ impl Playout {
         give_back(current.piece, back);
     }
 
+    /// What was queued before the flush goes. What waits for a flush still to be seen stays.
     fn drop_flushed(&mut self, back: &mut Backend) {
         if let Some(current) = self.current.take() {
             give_back(current.piece, back);
         }
         self.speech = None;
-        while back.pieces.peek().is_ok_and(|piece| piece.epoch != self.epoch) {
+        while back.pieces.peek().is_ok_and(|piece| self.flushes_to(piece) < 0) {
             if let Ok(piece) = back.pieces.pop() {
                 give_back(piece, back);
             }
@@ -332,6 +338,32 @@ mod tests {
         stage.port.resume();
         assert_eq!(stage.play(4), ".##.");
         assert_eq!(stage.events(), "started 1, ended 1 20, started 2, ended 2 40");
+    }
+
+    #[test]
+    fn what_follows_a_second_flush_outlasts_the_first() {
+        let mut stage = Stage::new();
+        stage.say(1, 5, true);
+        assert_eq!(stage.play(1), "#");
+        stage.port.flush();
+        assert!(stage.back.take_news());
+        stage.playout.obey(&mut stage.back);
+        // The second comes while the first is being done.
+        stage.port.flush();
+        stage.say(2, 2, true);
+        stage.playout.drop_flushed(&mut stage.back);
+        assert_eq!(stage.play(4), ".##.");
+        assert_eq!(stage.events(), "started 1, started 2, ended 2 40");
+    }
+
+    #[test]
+    fn old_and_new_are_told_apart_when_the_count_of_flushes_wraps() {
+        let piece = |epoch| Piece { speech: SpeechTag(1), samples: Arc::new([]), last: true, epoch };
+        let mut playout = Playout::new(8_000);
+        playout.epoch = u32::MAX;
+        assert_eq!(playout.flushes_to(&piece(0)), 1);
+        playout.epoch = 0;
+        assert_eq!(playout.flushes_to(&piece(u32::MAX)), -1);
     }
 
     #[test]
