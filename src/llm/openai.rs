@@ -57,12 +57,17 @@ impl OpenAi {
 
     async fn ask(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
         let request = self.endpoint.post("/chat/completions").json(&self.question(&prompt));
-        let mut charge = meter.charge(Kind::Llm, NAME, &self.settings.model);
+        let mut charge = meter.charge(Kind::Llm, NAME, self.model(&prompt));
         charge.set(Unit::InputTokens, estimated_tokens(length(&prompt)));
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
         Ok(deltas(body, Tally { charge, said: 0, is_told: false }))
+    }
+
+    /// The profile's, or the daemon's.
+    fn model<'a>(&'a self, prompt: &'a Prompt) -> &'a str {
+        prompt.model.as_deref().unwrap_or(&self.settings.model)
     }
 
     fn question<'a>(&'a self, prompt: &'a Prompt) -> Question<'a> {
@@ -75,7 +80,7 @@ impl OpenAi {
             Line { role, content: &message.text }
         });
         Question {
-            model: prompt.model.as_deref().unwrap_or(&self.settings.model),
+            model: self.model(prompt),
             max_tokens: self.settings.max_tokens,
             temperature: self.settings.temperature,
             stream: true,
@@ -426,8 +431,10 @@ mod tests {
             data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
         let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
-        let reply: Reply = engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
+        let meter = Meter::default();
+        let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
         assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
+        assert!(meter.total().iter().all(|(item, _)| &*item.model == "gpt-4o"), "{:?}", meter.total());
         let body = vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body").to_owned();
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(

@@ -51,13 +51,14 @@ impl OpenAi {
             .file_name("speech.wav")
             .mime_str("audio/wav")
             .map_err(|e| self.endpoint.broken(e))?;
-        let model = hints.model.as_deref().unwrap_or(&self.settings.model).to_owned();
-        let mut form = Form::new().part("file", file).text("model", model).text("response_format", "json");
+        let model = hints.model.as_deref().unwrap_or(&self.settings.model);
+        let mut form =
+            Form::new().part("file", file).text("model", model.to_owned()).text("response_format", "json");
         if let Some(language) = &hints.language {
             form = form.text("language", iso_639(language));
         }
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
-        let mut charge = meter.charge(Kind::Stt, NAME, &self.settings.model);
+        let mut charge = meter.charge(Kind::Stt, NAME, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         let (response, _) = charge.settle(self.endpoint.send(request).await)?;
         let answer = response.json::<Answer>().await;
@@ -169,14 +170,15 @@ mod tests {
         let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
         let engine = OpenAi::new(vendor.endpoint(), Settings::default());
         let meter = Meter::default();
-        engine.transcribe(speech(), Hints::default(), meter.clone()).await.expect("words");
+        let hints = Hints { model: Some("whisper-2".into()), ..Hints::default() };
+        engine.transcribe(speech(), hints, meter.clone()).await.expect("words");
         engine
             .transcribe(speech(), Hints::default(), meter.clone())
             .await
             .expect_err("nobody answers any more");
         let total = meter.total();
         let counted: Vec<_> = total.iter().map(|(item, count)| (&*item.model, item.unit, *count)).collect();
-        assert_eq!(counted, [("whisper-1", Unit::Requests, 1), ("whisper-1", Unit::AudioMs, 20)]);
+        assert_eq!(counted, [("whisper-2", Unit::Requests, 1), ("whisper-2", Unit::AudioMs, 20)]);
     }
 
     #[tokio::test]

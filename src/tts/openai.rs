@@ -60,7 +60,7 @@ impl OpenAi {
             input: text::cut(words.trim(), self.settings.max_chars),
             response_format: "pcm",
         };
-        let mut charge = meter.charge(Kind::Tts, NAME, &self.settings.model);
+        let mut charge = meter.charge(Kind::Tts, NAME, order.model);
         charge.set(Unit::Characters, characters(order.input));
         let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await;
         let (response, _) = charge.settle(answer)?;
@@ -118,7 +118,8 @@ mod tests {
         };
         let engine =
             Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), Settings::default())), patience, None);
-        let sound = match engine.speak(words.into(), Voice::default(), meter.clone()).await {
+        let voice = Voice { model: Some("tts-1-hd".into()), ..Voice::default() };
+        let sound = match engine.speak(words.into(), voice, meter.clone()).await {
             Ok(pieces) => Ok(pieces.collect().await),
             Err(error) => Err(error),
         };
@@ -136,7 +137,7 @@ mod tests {
         let body = requests[0].split("\r\n\r\n").nth(1).expect("a body");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
         let expected = serde_json::json!({
-            "model": "tts-1", "voice": "alloy", "input": "Hello.", "response_format": "pcm",
+            "model": "tts-1-hd", "voice": "alloy", "input": "Hello.", "response_format": "pcm",
         });
         assert_eq!(body, expected);
     }
@@ -146,8 +147,9 @@ mod tests {
         let meter = Meter::default();
         let down = answer("503 Oops", "{}");
         drop(metered(vec![down, chunked(&[&[1, 0]])], " Grüße. ", &meter).await);
-        let counted: Vec<_> = meter.total().into_iter().map(|(item, count)| (item.unit, count)).collect();
-        assert_eq!(counted, [(Unit::Requests, 1), (Unit::Characters, 6)]);
+        let total = meter.total();
+        let counted: Vec<_> = total.iter().map(|(item, count)| (&*item.model, item.unit, *count)).collect();
+        assert_eq!(counted, [("tts-1-hd", Unit::Requests, 1), ("tts-1-hd", Unit::Characters, 6)]);
     }
 
     #[tokio::test]
