@@ -1,5 +1,6 @@
 //! The daemon: wires the rooms together, starts them, lets calls finish and stops them.
 
+mod clerk;
 mod lines;
 mod vitals;
 
@@ -45,7 +46,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 /// # Errors
 /// What keeps it from starting: the database, the engines' settings, an address that is taken.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let store = open_store(&config).await?.with_plans(config.plans.clone());
+    let store = open_store(&config).await?.with_plans(config.plans.clone()).of_daemon(&name(&config));
     let ledger = Ledger::new(store.clone(), LEDGER);
     let state = state::connect(&config.state).await?;
     let cast = Arc::new(Cast::new(&config)?);
@@ -93,6 +94,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let all_written = CancellationToken::new();
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(store.clone(), ledger.clone()));
+    let mut clerk = tokio::spawn(clerk::issue_statements(store.clone(), config.billing()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -106,6 +108,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         _ = &mut admin => bail!("the admin port is closed: see the log"),
         _ = &mut deliverer => bail!("nobody sends webhooks any more: see the log"),
         _ = &mut missing => bail!("nobody waits for announced calls any more: see the log"),
+        _ = &mut clerk => bail!("nobody issues statements any more: see the log"),
     }
     tell_systemd(&[NotifyState::Stopping]);
     tokio::select! {
@@ -119,6 +122,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     stop.cancel();
     watchdog.abort();
     missing.abort();
+    clerk.abort();
     rehearsal.abort();
     for task in [events, admin] {
         if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
@@ -139,6 +143,13 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     Ok(())
 }
 
+/// Who this daemon is among those that share the database.
+fn name(config: &Config) -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = config.database.daemon.clone();
+    own.unwrap_or_else(|| format!("{}/{}", host().trim(), config.ari.app))
+}
+
 /// What the handlers of the API share.
 fn desk(
     config: &Config,
@@ -151,11 +162,14 @@ fn desk(
     let production = config.environment == Environment::Production;
     let adapters = Adapters::new(&config.telephony, asterisk.clone(), &config.ari.app, production);
     let adapters = Arc::new(adapters);
+    // Who asks the API gets an answer before the API's own patience ends.
+    let patience = Duration::from_millis(config.admin.request_timeout_ms * 2 / 3);
+    let registrar = Registrar::new(store.clone(), adapters.clone()).with_patience(patience);
     let reception = Reception::new(store.clone(), adapters.clone(), announcements.clone());
     Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&config.admin.limits)),
-        registrar: Arc::new(Registrar::new(store.clone(), adapters)),
+        registrar: Arc::new(registrar),
         inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
         receivers: Guard::new(&config.webhooks),
         billing: Arc::new(config.billing()),

@@ -16,9 +16,10 @@ use axum_server::accept::Accept;
 use metrics::counter;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::Settings;
-use super::api::{self, BodyPatience};
+use super::api::{self, BodyPatience, RequestId};
 
 /// Puts the guard before all routes.
 pub fn guarded(router: Router, settings: &Settings) -> Router {
@@ -37,12 +38,18 @@ struct Guard {
     is_encrypted: bool,
 }
 
-/// Gives a request its time. Only the wait for the answer's beginning counts: a stream of events may last.
+/// Gives a request its id and its time. Only the wait for the answer's beginning counts: a stream of events may
+/// last.
 async fn watch(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let (id, method, path) = (RequestId::fresh(), request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(BodyPatience(guard.body));
+    request.extensions_mut().insert(id.clone());
     let mut response = match timeout(guard.request, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => api::too_slow(),
+        Err(_) => {
+            warn!(request_id = %id.0, %method, %path, "a request took too long");
+            api::too_slow(&id)
+        }
     };
     harden(response.headers_mut(), guard.is_encrypted);
     response
@@ -95,6 +102,9 @@ impl<S> Accept<TcpStream, S> for Gate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Extension;
     use axum::body::{Body, Bytes};
     use axum::routing::get;
     use futures_util::stream;
@@ -102,8 +112,8 @@ mod tests {
 
     use super::*;
 
-    /// Something that takes its time: before it answers, or while it does.
-    fn slow() -> Router {
+    /// Something that takes its time: before it answers, or while it does. It keeps the id of a late request.
+    fn slow(kept: Arc<Mutex<String>>) -> Router {
         const PAUSE: Duration = Duration::from_millis(300);
         let events = || async {
             Body::from_stream(stream::unfold(0, |n| async move {
@@ -111,7 +121,8 @@ mod tests {
                 (n < 3).then(|| (Ok::<_, io::Error>(Bytes::from("data: x\n\n")), n + 1))
             }))
         };
-        let late = || async {
+        let late = |Extension(id): Extension<RequestId>| async move {
+            *kept.lock().unwrap() = id.0;
             sleep(PAUSE * 10).await;
             "late"
         };
@@ -124,7 +135,8 @@ mod tests {
         let settings = Settings { request_timeout_ms: 200, ..Settings::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = guarded(slow(), &settings);
+        let kept = Arc::<Mutex<String>>::default();
+        let router = guarded(slow(kept.clone()), &settings);
         tokio::spawn(async move { axum::serve(listener, router).await });
         let ask = async |path: &str| reqwest::get(format!("{base}{path}")).await.unwrap();
         let events = ask("/events").await;
@@ -135,6 +147,10 @@ mod tests {
             (late.status().as_u16(), &late.headers()["content-type"]),
             (503, &"application/problem+json".parse().unwrap())
         );
-        assert!(late.text().await.unwrap().contains("timed_out"));
+        let named = late.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let body: serde_json::Value = late.json().await.unwrap();
+        assert_eq!(body["code"], "timed_out");
+        assert_eq!(body["request_id"], named);
+        assert_eq!(*kept.lock().unwrap(), named, "the log knows the request by the same id");
     }
 }

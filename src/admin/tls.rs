@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
+use metrics::counter;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -91,10 +92,14 @@ impl Tls {
         match self.files.read() {
             Ok(config) => {
                 self.config.reload_from_config(Arc::new(config));
+                counter!("vca_tls_reloads_total", "outcome" => "taken_up").increment(1);
                 info!("the admin port's certificate was read again");
             }
             // Half a pair may be there for a moment: the next change is taken up again.
-            Err(error) => warn!(%error, "the admin port keeps its old certificate"),
+            Err(error) => {
+                counter!("vca_tls_reloads_total", "outcome" => "refused").increment(1);
+                warn!(%error, "the admin port keeps its old certificate");
+            }
         }
     }
 }

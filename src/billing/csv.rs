@@ -40,7 +40,7 @@ fn cells(statement: &Statement, line: &Line) -> [String; HEAD.len()] {
         line.kind.map(|kind| kind.to_string()).unwrap_or_default(),
         own(&line.engine),
         own(&line.model),
-        line.unit.to_owned(),
+        line.unit.to_string(),
         line.quantity.to_string(),
         line.price_micros.map(decimal).unwrap_or_default(),
         line.per.to_string(),

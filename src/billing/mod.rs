@@ -24,14 +24,14 @@ pub struct Billing {
 }
 
 impl Billing {
-    /// What a tenant owes for a month, as far as it has gone at `now`.
-    pub fn statement(&self, tenant: &Tenant, month: Month, usage: &Usage, now: DateTime<Utc>) -> Statement {
+    /// What a tenant owes for a month by the prices and its plan of now: a draft, until it is issued.
+    pub fn statement(&self, tenant: &Tenant, month: Month, usage: &Usage) -> Statement {
         Statement {
             tenant_id: tenant.id,
             tenant_name: tenant.name.clone(),
             plan: tenant.plan,
             month,
-            is_final: month.is_over(now),
+            is_final: false,
             sums: usage.sums,
             bill: Bill::new(&self.prices, Some(self.plans.of(tenant.plan)), usage),
         }

@@ -1,7 +1,9 @@
 //! From what was taken to what is owed, line by line.
 
+use std::borrow::Cow;
+
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::csv;
@@ -10,13 +12,13 @@ use super::prices::{Prices, cost};
 use crate::tenancy::{CallSums, EngineKind, EngineUse, Month, Plan, TenantId, Usage};
 
 /// A tenant's month.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Statement {
     pub tenant_id: TenantId,
     pub tenant_name: String,
     pub plan: Plan,
     pub month: Month,
-    /// False while the month lasts: there is more to come.
+    /// It was issued, some time after the month's end, and does not change any more.
     pub is_final: bool,
     #[serde(flatten)]
     pub sums: CallSums,
@@ -45,7 +47,7 @@ pub struct UsageReport {
 }
 
 /// Lines and their sum. Amounts are whole millionths of the currency's unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Bill {
     pub currency: String,
     pub lines: Vec<Line>,
@@ -53,7 +55,7 @@ pub struct Bill {
 }
 
 /// What one thing costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Line {
     pub item: LineItem,
     /// Of an engine.
@@ -64,7 +66,7 @@ pub struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// `months`, `seconds`, or an engine's unit.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Of call time, what the plan does not include.
     pub quantity: u64,
     /// For each `per` units; absent where there is no price: it costs nothing.
@@ -74,7 +76,7 @@ pub struct Line {
 }
 
 /// What a line is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LineItem {
     PlanFee,
@@ -134,7 +136,7 @@ fn engine(prices: &Prices, taken: &EngineUse) -> Line {
 fn line(item: LineItem, unit: &'static str, quantity: u64, price: Option<u64>, per: u64) -> Line {
     let amount_micros = price.map_or(0, |price| cost(quantity, price, per));
     let (kind, engine, model) = (None, None, None);
-    Line { item, kind, engine, model, unit, quantity, price_micros: price, per, amount_micros }
+    Line { item, kind, engine, model, unit: unit.into(), quantity, price_micros: price, per, amount_micros }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The running daemon, as a command reaches it: over its HTTP port, with an operator's key.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Certificate, Identity, Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,9 +19,40 @@ pub struct Access {
     /// An operator's API key; `vca key create --operator` makes one.
     #[arg(long, env = "VCA_API_KEY", hide_env_values = true, value_name = "KEY", value_parser = secret)]
     key: Option<SecretString>,
-    /// The daemon's HTTP port. Default: `admin.bind` of the configuration.
+    /// The daemon's HTTP port. Default: `admin.bind` of the configuration, and `https` where `[admin.tls]` is set. A
+    /// certificate is for a name: then write that name, as in https://pbx.example.com:8080.
     #[arg(long, env = "VCA_URL")]
     url: Option<String>,
+    /// A PEM file of certificates that the daemon's own was signed by, beside those that this machine trusts.
+    #[arg(long, env = "VCA_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A PEM file with a certificate and its key, for a daemon with `admin.tls.client_ca`.
+    #[arg(long, env = "VCA_CLIENT_CERTIFICATE", value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+}
+
+impl Access {
+    fn client(&self) -> Result<reqwest::Client, Failure> {
+        let mut builder =
+            reqwest::Client::builder().no_proxy().connect_timeout(PATIENCE).read_timeout(SILENCE);
+        if let Some(file) = &self.ca {
+            let roots = Certificate::from_pem_bundle(&read(file)?).map_err(|error| unusable(file, &error))?;
+            builder = builder.tls_certs_merge(roots);
+        }
+        if let Some(file) = &self.client_certificate {
+            builder =
+                builder.identity(Identity::from_pem(&read(file)?).map_err(|error| unusable(file, &error))?);
+        }
+        builder.build().map_err(|error| Failure::from(anyhow::Error::from(error)))
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| unusable(file, &error))
+}
+
+fn unusable(file: &Path, problem: &dyn std::fmt::Display) -> Failure {
+    Failure::unacceptable(format!("{} cannot be used: {problem}", file.display()))
 }
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -52,11 +84,11 @@ impl Line {
                  `vca key create --operator` makes one",
             )
         })?;
-        let builder = reqwest::Client::builder().no_proxy().connect_timeout(PATIENCE).read_timeout(SILENCE);
-        let http = builder.build().map_err(anyhow::Error::from)?;
+        let http = access.client()?;
+        let scheme = if config.admin.tls.certificate.is_some() { "https" } else { "http" };
         let base = match &access.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", reachable(config.admin.bind)),
+            None => format!("{scheme}://{}", reachable(config.admin.bind)),
         };
         Ok(Line { http, base, key })
     }
@@ -85,7 +117,8 @@ impl Line {
             let base = &self.base;
             let cause = anyhow::Error::from(error);
             Failure::unavailable(format!(
-                "no daemon answers at {base}: does `vca serve` run there, and is admin.bind its own? ({cause:#})"
+                "no daemon answers at {base}: does `vca serve` run there, and is admin.bind its own? With TLS: is the \
+                 certificate for this name, and is its root known (--url, --ca)? ({cause:#})"
             ))
         })?;
         let status = response.status();
@@ -118,7 +151,12 @@ mod tests {
     use super::*;
 
     fn access(key: &str, url: &str) -> Access {
-        Access { key: Some(SecretString::from(key)), url: Some(url.to_owned()) }
+        Access {
+            key: Some(SecretString::from(key)),
+            url: Some(url.to_owned()),
+            ca: None,
+            client_certificate: None,
+        }
     }
 
     #[test]
@@ -137,6 +175,9 @@ mod tests {
         assert!(keyless.code == 65 && keyless.text.contains("VCA_API_KEY"), "{keyless:?}");
         // Nobody listens on a port that was given back.
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+        let missing = Access { ca: Some("/nowhere.pem".into()), ..access("vca_x", "https://127.0.0.1:1") };
+        let failure = Line::open(&missing, &config).err().expect("a failure");
+        assert!(failure.code == 65 && failure.text.contains("/nowhere.pem"), "{failure:?}");
         let line = Line::open(&access("vca_x", &format!("http://{port}/")), &config).expect("a line");
         let failure = line.post("/").await.expect_err("a failure");
         assert!(failure.code == 69 && failure.text.contains("vca serve"), "{failure:?}");

@@ -10,7 +10,7 @@ use super::table::{Sheet, Table, or_dash};
 use super::{registration, tenant};
 use crate::config::Config;
 use crate::store::{NewNumber, NumberFilter, Store, Window};
-use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderType, Tenant};
+use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, Tenant, TenantId};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -95,8 +95,8 @@ impl Command {
                 return registration::register(store, config, &number, output).await;
             }
             Command::Unregister(which) => {
-                let number = which.find(store, numbering).await?.number;
-                return registration::unregister(store, config, &number, output).await;
+                let (tenant, number) = which.find_even_if_gone(store, numbering).await?;
+                return registration::unregister(store, config, tenant, number, output).await;
             }
             Command::List(list) => return list.run(store, output).await,
             Command::Create(Create { tenant, did, provider_type }) => {
@@ -104,22 +104,22 @@ impl Command {
                 let did = numbering.read(&did).map_err(Failure::unacceptable)?;
                 let new = NewNumber { did, provider_type };
                 let number = store.scope(tenant.id).create_number(&actor(), new).await?;
-                Owned::new(registration::follow(store, config, number, true).await?, &tenant)
+                Owned::new(registration::follow(store, config, number).await?, &tenant)
             }
             Command::Show(which) => which.find(store, numbering).await?,
             Command::Update(Update { which, active }) => {
                 let Owned { number, tenant_name } = which.find(store, numbering).await?;
                 let number =
                     store.scope(number.tenant_id).set_number_active(&actor(), number.id, active).await?;
-                let number = registration::follow(store, config, number, active).await?;
+                let number = registration::follow(store, config, number).await?;
                 Owned { number, tenant_name }
             }
             Command::Delete(which) => {
                 let Owned { number, tenant_name } = which.find(store, numbering).await?;
                 let number = store.scope(number.tenant_id).delete_number(&actor(), number.id).await?;
-                let number = registration::follow(store, config, number, false).await?;
+                let number = registration::follow(store, config, number).await?;
                 let owned = Owned { number, tenant_name };
-                return output.print(&owned, || format!("{} is nobody's now", owned.number.did));
+                return output.print(&owned, || gone(&owned.number));
             }
         };
         output.print(&owned, || sheet(&owned))
@@ -139,6 +139,27 @@ impl Which {
         }
         let named = &self.number;
         Err(Failure::not_found(format!("there is no number {named:?}: `vca number list` shows them all")))
+    }
+}
+
+impl Which {
+    /// Numbers that were given up are found by their ids.
+    async fn find_even_if_gone(
+        &self,
+        store: &Store,
+        numbering: &Numbering,
+    ) -> Result<(TenantId, NumberId), Failure> {
+        let failure = match self.find(store, numbering).await {
+            Ok(Owned { number, .. }) => return Ok((number.tenant_id, number.id)),
+            Err(failure) => failure,
+        };
+        let Ok(id) = self.number.parse::<NumberId>() else { return Err(failure) };
+        for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
+            if store.scope(tenant.id).registration(id).await.is_ok() {
+                return Ok((tenant.id, id));
+            }
+        }
+        Err(failure)
     }
 }
 
@@ -181,6 +202,17 @@ fn sheet(Owned { number, tenant_name }: &Owned) -> String {
         .line("provider detail", or_dash(number.provider_detail.as_deref()))
         .line("created", number.created_at.format("%F %T UTC"))
         .to_string()
+}
+
+fn gone(number: &PhoneNumber) -> String {
+    let PhoneNumber { id, did, provider_detail, .. } = number;
+    match number.provider_state {
+        ProviderState::Failed | ProviderState::Pending => format!(
+            "{did} is nobody's now, but its provider may still have it ({}): `vca number unregister {id}` asks again",
+            or_dash(provider_detail.as_deref())
+        ),
+        _ => format!("{did} is nobody's now"),
+    }
 }
 
 pub fn yes_or_no(switch: bool) -> &'static str {

@@ -10,7 +10,7 @@ use crate::ari;
 use crate::config::{Config, Environment};
 use crate::store::Store;
 use crate::telephony::{Adapters, Registrar};
-use crate::tenancy::{PhoneNumber, ProviderState, Registration};
+use crate::tenancy::{NumberId, PhoneNumber, ProviderState, Registration, TenantId};
 
 pub async fn register(
     store: &Store,
@@ -26,23 +26,18 @@ pub async fn register(
 pub async fn unregister(
     store: &Store,
     config: &Config,
-    number: &PhoneNumber,
+    tenant: TenantId,
+    number: NumberId,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let scope = store.scope(number.tenant_id);
-    let answer = registrar(store, config)?.unregister(&scope, &actor(), number.id).await?;
+    let answer = registrar(store, config)?.unregister(&store.scope(tenant), &actor(), number).await?;
     tell(&answer, output)
 }
 
 /// After a number was made, switched or given up: its provider is told.
-pub async fn follow(
-    store: &Store,
-    config: &Config,
-    number: PhoneNumber,
-    wanted: bool,
-) -> Result<PhoneNumber, Failure> {
+pub async fn follow(store: &Store, config: &Config, number: PhoneNumber) -> Result<PhoneNumber, Failure> {
     let scope = store.scope(number.tenant_id);
-    Ok(registrar(store, config)?.follow(&scope, &actor(), number, wanted).await?)
+    Ok(registrar(store, config)?.follow(&scope, &actor(), number).await?)
 }
 
 fn registrar(store: &Store, config: &Config) -> Result<Arc<Registrar>, Failure> {

@@ -98,6 +98,11 @@ async fn a_numbers_provider_is_asked() {
     desk.config.telephony.fake = false;
     assert_eq!(desk.code(&["number", "register", "+15550199"]).await, 1, "it is on record as failed");
     assert_eq!(desk.code(&["number", "register", "+15550111"]).await, 66);
+    let id = desk.json(&["number", "show", "+15550199"]).await["id"].as_str().expect("an id").to_owned();
+    let gone = desk.text(&["number", "delete", "+15550199"]).await;
+    assert!(gone.contains(&format!("`vca number unregister {id}` asks again")), "{gone}");
+    desk.config.telephony.fake = true;
+    assert_eq!(desk.json(&["number", "unregister", &id]).await["provider_state"], "unregistered");
 }
 
 #[tokio::test]
@@ -437,6 +442,10 @@ async fn usage_is_shown_with_a_bar_and_a_statement_is_made_out() {
     assert!(list.contains("Acme    starter  1      3:33 min  0      [#######---] 71 % of 5 min"), "{list}");
     let statement = ["usage", "statement", "Acme", "--month", "2026-10"];
     let text = desk.text(&statement).await;
+    assert!(text.starts_with("Acme, 2026-10 (draft)\n") && text.contains("total  0.071000 EUR"), "{text}");
+    desk.store.issue_statements(&desk.config.billing(), Utc::now()).await.expect("statements");
+    desk.config.prices.call_minute = 90_000;
+    let text = desk.text(&statement).await;
     assert!(text.starts_with("Acme, 2026-10\n") && text.contains("total  0.071000 EUR"), "{text}");
     let json = desk.json(&statement).await;
     assert_eq!((&json["total_micros"], &json["is_final"]), (&71_000.into(), &true.into()));
@@ -445,6 +454,12 @@ async fn usage_is_shown_with_a_bar_and_a_statement_is_made_out() {
         csv.starts_with("tenant_id,tenant,month,") && csv.contains(",call_time,,,,seconds,213,"),
         "{csv}"
     );
+    let days = ["usage", "show", "Acme", "--from", "2026-10-05", "--to", "2026-10-06"];
+    let shown = desk.text(&days).await;
+    assert!(shown.contains("2026-10-05 to 2026-10-06") && shown.contains("talked  3:33 min\n"), "{shown}");
+    let id = call.id.to_string();
+    let shown = desk.text(&["usage", "call", "--tenant", "Acme", &id]).await;
+    assert!(shown.contains("talked  3:33 min") && shown.contains("tts espeak local  40 "), "{shown}");
     let now = desk.text(&["usage", "show", "Acme"]).await;
     assert!(now.contains("(so far)") && now.contains("[----------] 0 % of 5 min"), "{now}");
     assert_eq!(desk.code(&["usage", "show", "Nobody"]).await, 66);
@@ -468,7 +483,7 @@ async fn a_key_is_made_listed_replaced_and_revoked() {
     assert_eq!((&replaced["name"], &replaced["role"]), (&"laptop".into(), &"operator".into()));
     let revoked = desk.json(&["key", "revoke", made["id"].as_str().expect("an id")]).await;
     assert!(revoked["revoked_at"].is_string());
-    assert_eq!(desk.code(&["key", "rotate", prefix]).await, 65, "it opens nothing any more");
+    assert_eq!(desk.code(&["key", "rotate", prefix]).await, 73, "it opens nothing any more");
     assert_eq!(desk.code(&["key", "revoke", "vca_nothere0"]).await, 66);
     let list = desk.text(&["key", "list"]).await;
     assert!(list.contains("laptop") && list.contains("revoked") && !list.contains(secret), "{list}");

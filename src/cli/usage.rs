@@ -1,6 +1,6 @@
 //! `vca usage`
 
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use clap::{Args, Subcommand};
 
 use super::failure::Failure;
@@ -10,12 +10,18 @@ use super::tenant;
 use crate::billing::{Bill, Billing, Line, Quota, UsageReport, decimal};
 use crate::config::Config;
 use crate::store::{Store, Window};
-use crate::tenancy::{CallSums, Month};
+use crate::tenancy::{CallId, CallSums, Month};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what a tenant has taken in a month, and where its quota stands.
-    Show(OfTenant),
+    /// Show what a tenant has taken in a month, and where its quota stands; or what it has taken in some days.
+    Show(OfTime),
+    /// Show what a call has taken, by the price list.
+    Call {
+        #[arg(long, value_name = "TENANT")]
+        tenant: String,
+        call: CallId,
+    },
     /// Make out a tenant's statement of a month.
     Statement(OfStatement),
     /// List what every tenant has taken in a month.
@@ -41,6 +47,18 @@ pub struct OfTenant {
 }
 
 #[derive(Debug, Args)]
+pub struct OfTime {
+    #[command(flatten)]
+    of: OfTenant,
+    /// The first day (UTC), such as 2026-11-01, in place of a month.
+    #[arg(long, value_name = "DAY", requires = "to", conflicts_with = "month")]
+    from: Option<NaiveDate>,
+    /// The last day.
+    #[arg(long, value_name = "DAY", requires = "from")]
+    to: Option<NaiveDate>,
+}
+
+#[derive(Debug, Args)]
 pub struct OfStatement {
     #[command(flatten)]
     of: OfTenant,
@@ -63,6 +81,7 @@ impl Command {
         let billing = config.billing();
         match self {
             Command::Show(of) => show(of, store, &billing, output).await,
+            Command::Call { tenant, call } => of_call(&tenant, call, store, &billing, output).await,
             Command::Statement(of) => statement(of, store, &billing, output).await,
             Command::List { time } => list(time.month(), store, &billing, output).await,
         }
@@ -70,25 +89,48 @@ impl Command {
 }
 
 async fn show(
-    of: OfTenant,
+    OfTime { of, from, to }: OfTime,
     store: &Store,
     billing: &Billing,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let (tenant, month) = (tenant::find(store, &of.tenant).await?, of.time.month());
-    let usage = store.scope(tenant.id).usage_of_month(month).await?;
-    let report = billing.month(&tenant, month, &usage, Utc::now());
+    let (tenant, month, now) = (tenant::find(store, &of.tenant).await?, of.time.month(), Utc::now());
+    let scope = store.scope(tenant.id);
+    let report = match from.zip(to) {
+        Some((from, to)) if to < from => return Err(Failure::unacceptable("--to lies before --from")),
+        Some((from, to)) => billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?, now),
+        None => billing.month(&tenant, month, &scope.usage_of_month(month).await?, now),
+    };
+    let time = from
+        .zip(to)
+        .map_or_else(|| month_text(month, report.is_final), |(from, to)| format!("{from} to {to}"));
     output.print(&report, || {
         let sheet = Sheet::new()
             .line("tenant", &report.tenant_name)
             .line("plan", report.plan)
-            .line("month", month_text(month, report.is_final))
+            .line("time", &time)
             .line("calls", report.sums.calls)
             .line("talked", minutes(report.sums))
             .line("turns", report.sums.turns)
             .line("quota", or_dash(report.quota.as_ref().map(bar)))
             .line("cost", amount(&report.bill));
         format!("{sheet}\n{}", lines(&report.bill))
+    })
+}
+
+async fn of_call(
+    tenant: &str,
+    call: CallId,
+    store: &Store,
+    billing: &Billing,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let tenant = tenant::find(store, tenant).await?;
+    let usage = store.scope(tenant.id).usage_of_call(call).await?;
+    let usage = usage.ok_or_else(|| Failure::not_found(format!("{:?} has no call {call}", tenant.name)))?;
+    let bill = Bill::new(&billing.prices, None, &usage);
+    output.print(&bill, || {
+        format!("talked  {}\n\n{}\ntotal  {}", minutes(usage.sums), lines(&bill), amount(&bill))
     })
 }
 
@@ -99,13 +141,13 @@ async fn statement(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let (tenant, month) = (tenant::find(store, &of.tenant).await?, of.time.month());
-    let usage = store.scope(tenant.id).usage_of_month(month).await?;
-    let statement = billing.statement(&tenant, month, &usage, Utc::now());
+    let statement = store.scope(tenant.id).statement(billing, &tenant, month).await?;
     output.print(&statement, || {
         if csv {
             return statement.csv();
         }
-        let head = format!("{}, {}", statement.tenant_name, month_text(month, statement.is_final));
+        let draft = if statement.is_final { "" } else { " (draft)" };
+        let head = format!("{}, {month}{draft}", statement.tenant_name);
         format!("{head}\n\n{}\ntotal  {}", lines(&statement.bill), amount(&statement.bill))
     })
 }
@@ -155,7 +197,7 @@ fn lines(bill: &Bill) -> String {
             per => format!("{} / {per}", decimal(price)),
         });
         let (quantity, amount) = (line.quantity.to_string(), decimal(line.amount_micros));
-        table.row([name(line), quantity, line.unit.to_owned(), or_dash(price), amount]);
+        table.row([name(line), quantity, line.unit.to_string(), or_dash(price), amount]);
     }
     table.to_string()
 }

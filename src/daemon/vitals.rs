@@ -1,10 +1,13 @@
 //! How the daemon is, as `/readyz` and `/metrics` tell it.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use metrics::{counter, gauge};
+use tracing::warn;
 
 use crate::admin::{Health, Part};
 use crate::state::ConversationState;
@@ -18,6 +21,7 @@ pub struct Vitals {
     state: Arc<dyn ConversationState>,
     ledger: Ledger,
     pulse: Mutex<Pulse>,
+    reasons: Mutex<Reasons>,
 }
 
 impl Vitals {
@@ -27,7 +31,7 @@ impl Vitals {
         state: Arc<dyn ConversationState>,
         ledger: Ledger,
     ) -> Vitals {
-        Vitals { switchboard, store, state, ledger, pulse: Mutex::default() }
+        Vitals { switchboard, store, state, ledger, pulse: Mutex::default(), reasons: Mutex::default() }
     }
 
     /// The media threads that hang, in words.
@@ -37,6 +41,11 @@ impl Vitals {
         let still: Vec<String> =
             pulse.still(&beats, Instant::now()).iter().map(|number| format!("media-{number}")).collect();
         (!still.is_empty()).then(|| format!("{} hangs or has ended", still.join(", ")))
+    }
+
+    /// What anybody may hear of a part that was asked for a sign of life.
+    fn told(&self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).told(part, sign)
     }
 }
 
@@ -56,8 +65,8 @@ impl Health for Vitals {
                 part("accepting", true, away(!self.switchboard.is_draining(), "draining")),
                 part("media", true, self.hanging()),
                 // Calls are routed by the last answers and recorded later.
-                part("database", false, database.err().map(|error| error.to_string())),
-                part("state", false, state.err().map(|error| error.to_string())),
+                part("database", false, self.told("database", database)),
+                part("state", false, self.told("state", state)),
             ]
         })
     }
@@ -70,6 +79,33 @@ impl Health for Vitals {
                 if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
             counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);
         }
+    }
+}
+
+/// Why parts give no sign of life. Users, hosts and the like are in it, so that it is for the log alone, and there
+/// once until it changes.
+#[derive(Debug, Default)]
+struct Reasons(HashMap<&'static str, String>);
+
+impl Reasons {
+    fn told(&mut self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
+        match sign {
+            Ok(()) => {
+                self.0.remove(part);
+                None
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if self.is_news(part, &reason) {
+                    warn!(part, %reason, "no sign of life");
+                }
+                Some("no answer: see the log".to_owned())
+            }
+        }
+    }
+
+    fn is_news(&mut self, part: &'static str, reason: &str) -> bool {
+        self.0.insert(part, reason.to_owned()).as_deref() != Some(reason)
     }
 }
 
@@ -99,6 +135,20 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_do_not_hear_why_a_part_is_away() {
+        let (mut reasons, well) = (Reasons::default(), Ok::<(), &str>(()));
+        let away = |reason: &'static str| Err::<(), &str>(reason);
+        assert_eq!(reasons.told("database", well), None);
+        for reason in ["vca@db.internal:5432/calls: refused", "no answer within 500 ms"] {
+            assert_eq!(reasons.told("database", away(reason)).as_deref(), Some("no answer: see the log"));
+            assert!(!reasons.is_news("database", reason), "the log has it already");
+        }
+        assert_eq!(reasons.told("database", well), None);
+        assert!(reasons.is_news("database", "no answer within 500 ms"), "it was back in between");
+        assert!(reasons.is_news("state", "no answer within 500 ms"), "another part's");
+    }
 
     #[test]
     fn a_thread_that_stands_still_for_a_second_hangs() {

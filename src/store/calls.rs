@@ -1,7 +1,7 @@
 //! Call records and their turns. Writing is idempotent by id, so that whoever is unsure whether a write
 //! happened may repeat it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::call_events::{STANDING, Standing, emit_call};
@@ -9,6 +9,9 @@ use super::pool::{Everywhere, execute, run, transact};
 use super::usage::{CALL_ENGINES, Ended, EngineRow, LAST_TURN, count};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
+
+/// No call lasts so long: the daemon that had it will not come back.
+pub(super) const ABANDONED: TimeDelta = TimeDelta::days(2);
 
 macro_rules! columns {
     () => {
@@ -32,15 +35,17 @@ macro_rules! insert {
         concat!(
             "INSERT INTO calls (",
             columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) "
+            ", daemon) VALUES \
+             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) "
         )
     };
 }
 
 impl Store {
-    /// Closes the books on calls that began before `before` and that nobody ended: the daemon that had them
-    /// was killed. Calls whose channel may yet come are left to [`super::Announcements`]. They become `failed`, with `interrupted` as their disposition and `now` as their end.
-    /// The answer is how many there were.
+    /// Closes the books on calls of this daemon's that began before `before` and that nobody ended: it was killed.
+    /// Another daemon's are its own to close, until they are days old. Calls whose channel may yet come are left to
+    /// [`super::Announcements`]. They become `failed`, with `interrupted` as their disposition and `now` as their
+    /// end. The answer is how many there were.
     pub async fn close_unfinished(
         &self,
         before: DateTime<Utc>,
@@ -49,7 +54,7 @@ impl Store {
         const SQL: &str = concat!(
             "UPDATE calls SET status = 'failed', ended_by = 'system', disposition = 'interrupted', \
              ended_at = $2 WHERE status IN ('ringing', 'answered') AND started_at < $1 \
-             AND NOT (status = 'ringing' AND EXISTS \
+             AND (daemon = $3 OR daemon IS NULL OR started_at < $4) AND NOT (status = 'ringing' AND EXISTS \
              (SELECT 1 FROM announced_calls a WHERE a.call_id = calls.id)) RETURNING ",
             columns!()
         );
@@ -57,6 +62,8 @@ impl Store {
             let rows = sqlx::query_as::<_, Row>(SQL)
                 .bind(kept(before))
                 .bind(kept(now))
+                .bind(&*self.daemon)
+                .bind(kept(now - ABANDONED))
                 .fetch_all(&mut *tx)
                 .await?;
             let (closed, mut deliveries) = (rows.len(), 0);
@@ -115,7 +122,7 @@ impl Scope {
              ai_profile_version = excluded.ai_profile_version, \
              status = excluded.status, ended_by = excluded.ended_by, disposition = excluded.disposition, \
              hangup_cause = excluded.hangup_cause, answered_at = excluded.answered_at, \
-             ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media \
+             ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
              WHERE calls.tenant_id = excluded.tenant_id"
         );
         if self.write_call(SQL, call, engines).await? == 0 { Err(foreign("call")) } else { Ok(()) }
@@ -209,6 +216,7 @@ impl Scope {
                 .bind(call.ended_at.map(kept))
                 .bind(call.codec.as_deref())
                 .bind(media.as_deref())
+                .bind(&*self.store.daemon)
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();

@@ -9,7 +9,7 @@ use uuid::{Builder, Uuid};
 
 use super::audit::{Change, audit};
 use super::pool::{Everywhere, execute, run, transact};
-use super::webhooks::{ABANDON, ONE, Row as WebhookRow};
+use super::webhooks::{ABANDON, HOLD, ONE, Row as WebhookRow};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Actor, DeliveryId, DeliveryStatus, EventId, TenantId, WebhookId};
 
@@ -217,6 +217,11 @@ impl Scope {
             _ => at,
         };
         transact!(*self, tx => {
+            // A failure may switch the webhook off, by what it is now. Its row comes before its deliveries, as in a
+            // change by its owner, so that the two do not wait for each other.
+            if attempt.outcome != Outcome::Delivered {
+                sqlx::query(HOLD).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
+            }
             let written = sqlx::query(SETTLE)
                 .bind(tenant.0)
                 .bind(claimed.id.0)

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::error::{DatabaseError, ErrorKind};
+use uuid::Uuid;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,15 +41,18 @@ pub enum Duplicate {
     DefaultProfile,
     /// The key is taken.
     Key,
+    /// The API key has this one as its successor already.
+    Successor(Uuid),
 }
 
 impl fmt::Display for Duplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Duplicate::Number => "this number is in use already",
-            Duplicate::DefaultProfile => "the tenant has a default profile already",
-            Duplicate::Key => "there is such a row already",
-        })
+        match self {
+            Duplicate::Number => f.write_str("this number is in use already"),
+            Duplicate::DefaultProfile => f.write_str("the tenant has a default profile already"),
+            Duplicate::Key => f.write_str("there is such a row already"),
+            Duplicate::Successor(key) => write!(f, "this key was rotated already: its successor is {key}"),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::audit::{Change, audit};
 use super::pool::{Everywhere, Listing, Reach, execute, run, transact};
-use super::{Page, Scope, Store, StoreError, Window, now};
+use super::{Duplicate, Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, ApiKey, KeyId, Role, Tenant, TenantId};
 
 /// A key to be.
@@ -59,7 +59,8 @@ pub struct Presented {
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, role, name, prefix, created_by, created_at, expires_at, last_used_at, revoked_at"
+        "id, tenant_id, role, name, prefix, created_by, created_at, expires_at, last_used_at, revoked_at, \
+         successor_id"
     };
 }
 
@@ -131,7 +132,7 @@ impl Store {
     /// Puts a new key in the place of one, whoever's it is.
     ///
     /// # Errors
-    /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more.
+    /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more or was rotated before.
     pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
         rotate(&Everywhere(self), None, actor, id, how).await
     }
@@ -210,7 +211,7 @@ impl Scope {
     /// Puts a new key in the place of one: same role, same name.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such key, `Invalid` when it opens nothing any more.
+    /// `NotFound` when the tenant has no such key, `Invalid` when it opens nothing any more or was rotated before.
     pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
         rotate(self, Some(self.tenant), actor, id, how).await
     }
@@ -221,11 +222,14 @@ const ONE: &str =
     concat!("SELECT ", columns!(), " FROM api_keys WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL)");
 
 async fn one(reach: &impl Reach, owner: Option<TenantId>, id: KeyId) -> Result<ApiKey, StoreError> {
-    let row = run!(*reach, connection => sqlx::query_as::<_, Row>(ONE)
+    row(reach, owner, id).await?.try_into()
+}
+
+async fn row(reach: &impl Reach, owner: Option<TenantId>, id: KeyId) -> Result<Row, StoreError> {
+    run!(*reach, connection => sqlx::query_as::<_, Row>(ONE)
         .bind(id.0)
         .bind(owner.map(|tenant| tenant.0))
-        .fetch_one(connection))?;
-    row.try_into()
+        .fetch_one(connection))
 }
 
 async fn revoke(
@@ -257,7 +261,8 @@ async fn revoke(
 }
 
 /// The successor is a key of its own, so that each secret's last use can be seen: whoever still comes with the
-/// old one is found before its grace is over.
+/// old one is found before its grace is over. A key has one successor: its end is from then on that of its grace,
+/// which says nothing of how long the next one is to live.
 async fn rotate(
     reach: &impl Reach,
     owner: Option<TenantId>,
@@ -265,44 +270,44 @@ async fn rotate(
     id: KeyId,
     how: Rotation,
 ) -> Result<Minted, StoreError> {
+    // Of many who rotate a key at once, one does. Ends change by this statement alone, so that when it writes, the end
+    // that was read before is still the key's.
     const RETIRE: &str = concat!(
-        "UPDATE api_keys SET expires_at = $2, revoked_at = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING ",
+        "UPDATE api_keys SET expires_at = $2, revoked_at = $3, successor_id = $4 WHERE id = $1 \
+         AND revoked_at IS NULL AND successor_id IS NULL AND (expires_at > $5 OR expires_at IS NULL) RETURNING ",
         columns!()
     );
     let at = now();
-    let old = one(reach, owner, id).await?;
-    if !old.is_valid(at) {
-        return Err(StoreError::invalid("this key has expired or was revoked: create a new one"));
-    }
+    let old = row(reach, owner, id).await?;
     let lifetime = old.expires_at.map(|end| end - old.created_at);
     let new = NewKey {
-        name: old.name,
-        role: old.role,
+        name: old.name.clone(),
+        role: old.role.parse().map_err(StoreError::corrupt)?,
         expires_at: how.expires_at.or(lifetime.and_then(|lifetime| at.checked_add_signed(lifetime))),
     };
     let until = at.checked_add_signed(how.grace).unwrap_or(at);
     let until = super::kept(old.expires_at.map_or(until, |end| end.min(until)));
     let (revoked, expires) =
         if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), old.expires_at) };
-    let minted = Minted::new(actor, old.tenant_id, new)?;
+    let minted = Minted::new(actor, old.tenant_id.map(TenantId), new)?;
     let hash = minted.hash();
-    let done: Result<(), StoreError> = transact!(*reach, tx => {
-        let before = sqlx::query_as::<_, Row>(ONE)
-            .bind(id.0)
-            .bind(owner.map(|tenant| tenant.0))
-            .fetch_one(&mut *tx)
-            .await?;
+    let is_retired = transact!(*reach, tx => {
         let after = sqlx::query_as::<_, Row>(RETIRE)
             .bind(id.0)
             .bind(expires)
             .bind(revoked)
-            .fetch_one(&mut *tx)
+            .bind(minted.key.id.0)
+            .bind(at)
+            .fetch_optional(&mut *tx)
             .await?;
-        audit!(tx, Change::new(actor, old.tenant_id, "rotate", "api_key", id).before(&before).after(&after));
-        insert!(tx, actor, minted.key, hash);
-    });
-    done?;
-    Ok(minted)
+        if let Some(after) = &after {
+            let change = Change::new(actor, minted.key.tenant_id, "rotate", "api_key", id);
+            audit!(tx, change.before(&old).after(after));
+            insert!(tx, actor, minted.key, hash);
+        }
+        after.is_some()
+    })?;
+    if is_retired { Ok(minted) } else { Err(row(reach, owner, id).await?.refusal()) }
 }
 
 fn keys(rows: Vec<Row>, window: Window) -> Result<Page<ApiKey>, StoreError> {
@@ -379,6 +384,17 @@ pub(super) struct Row {
     expires_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
+    successor_id: Option<Uuid>,
+}
+
+impl Row {
+    /// Why the key gets no successor.
+    fn refusal(&self) -> StoreError {
+        match self.successor_id {
+            Some(successor) => StoreError::Conflict { what: Duplicate::Successor(successor) },
+            None => StoreError::invalid("this key has expired or was revoked: create a new one"),
+        }
+    }
 }
 
 impl TryFrom<Row> for ApiKey {

@@ -29,6 +29,15 @@ macro_rules! steps {
                     "0003_calls_of_a_period",
                     include_str!(concat!("../../migrations/", $folder, "/0003_calls_of_a_period.sql")),
                 ),
+                (
+                    "0004_statements",
+                    include_str!(concat!("../../migrations/", $folder, "/0004_statements.sql")),
+                ),
+                (
+                    "0005_successors_of_keys",
+                    include_str!(concat!("../../migrations/", $folder, "/0005_successors_of_keys.sql")),
+                ),
+                ("0006_daemons", include_str!(concat!("../../migrations/", $folder, "/0006_daemons.sql"))),
             ])
         })
     };

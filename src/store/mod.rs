@@ -32,6 +32,7 @@ mod route;
 mod routing;
 mod security;
 mod settings;
+mod statements;
 mod tenants;
 mod transfer;
 mod usage;
@@ -82,6 +83,8 @@ pub struct Store {
     bell: Arc<Notify>,
     /// Their quotas are watched.
     plans: Arc<Plans>,
+    /// Whose calls are put on record.
+    daemon: Arc<str>,
 }
 
 /// One tenant's part of the database: the only way to the rows that a tenant owns.
@@ -101,7 +104,13 @@ impl Store {
     pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
         let pool = Pool::open(settings).await?;
         let timeout = Duration::from_millis(settings.query_timeout_ms);
-        Ok(Store { pool, timeout, bell: Arc::default(), plans: Arc::default() })
+        Ok(Store { pool, timeout, bell: Arc::default(), plans: Arc::default(), daemon: Arc::from("") })
+    }
+
+    /// The store, as one of the daemons that share the database has it.
+    #[must_use]
+    pub fn of_daemon(self, name: &str) -> Store {
+        Store { daemon: name.into(), ..self }
     }
 
     pub fn backend(&self) -> Backend {

@@ -56,6 +56,19 @@ impl Reach for Scope {
     }
 }
 
+/// One tenant's, all as they are at one moment.
+pub(super) struct Snapshot<'a>(pub &'a Scope);
+
+impl Reach for Snapshot<'_> {
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn opening(&self) -> String {
+        self.0.opening().replacen("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 1)
+    }
+}
+
 /// Every tenant's, for what has to look across: a called number, a key, the outbox, the operator's lists.
 pub(super) struct Everywhere<'a>(pub &'a Store);
 
@@ -157,7 +170,24 @@ macro_rules! transact {
     };
 }
 
-pub(super) use {execute, run, transact};
+/// Reads with several statements what is there at one moment. On SQLite nobody who writes has to wait for it.
+macro_rules! read {
+    ($scope:expr, $tx:ident => $body:block) => {{
+        let reach = $crate::store::pool::Snapshot($scope);
+        let store: &$crate::store::Store = $crate::store::pool::Reach::store(&reach);
+        match &store.pool {
+            $crate::store::pool::Pool::Sqlite(pool) => {
+                $crate::store::pool::transact!(@on store, pool, "BEGIN", $tx, $body)
+            }
+            $crate::store::pool::Pool::Postgres(pool) => {
+                let opening = sqlx::AssertSqlSafe($crate::store::pool::Reach::opening(&reach));
+                $crate::store::pool::transact!(@on store, pool, opening, $tx, $body)
+            }
+        }
+    }};
+}
+
+pub(super) use {execute, read, run, transact};
 
 impl Pool {
     pub(super) async fn open(settings: &Settings) -> Result<Pool, StoreError> {

@@ -62,18 +62,36 @@ macro_rules! columns {
 }
 
 /// Changes of one tenant's profiles wait for each other at the tenant's row: without that, two new defaults
-/// that both saw the old one would collide, and two new versions would be the same.
-const QUEUE: &str = "UPDATE tenants SET name = name WHERE id = $1";
-const DEPOSE: &str =
-    "UPDATE ai_profiles SET is_default = FALSE WHERE tenant_id = $1 AND is_default AND id <> $2";
+/// that both saw the old one would collide, and two new versions would be the same. New webhooks do, too.
+pub(super) const QUEUE: &str = "UPDATE tenants SET name = name WHERE id = $1";
+const DEPOSE: &str = concat!(
+    "UPDATE ai_profiles SET is_default = FALSE WHERE tenant_id = $1 AND is_default AND id <> $2 RETURNING ",
+    columns!()
+);
 const CHANGE: &str = "UPDATE ai_profiles SET name = $3, role = $4, system_prompt = $5, is_default = $6, \
     settings = $7, version = $8 WHERE tenant_id = $1 AND id = $2";
+
+/// Takes the default's place from the profile that has it, if another does, and tells the audit log of that.
+macro_rules! depose {
+    ($tx:ident, $actor:expr, $heir:ident) => {{
+        let deposed = sqlx::query_as::<_, Row>(DEPOSE)
+            .bind($heir.tenant_id)
+            .bind($heir.id)
+            .fetch_optional(&mut *$tx)
+            .await?;
+        if let Some(after) = deposed {
+            let before = Row { is_default: true, ..after.clone() };
+            let change = Change::new($actor, TenantId(after.tenant_id), "update", "ai_profile", after.id);
+            audit!($tx, change.before(&before).after(&after));
+        }
+    }};
+}
 
 /// Writes what a profile has become: its row, its version if that is new, and the audit log.
 macro_rules! write_change {
     ($tx:ident, $actor:expr, $action:literal, $before:ident, $after:ident) => {{
         if $after.is_default && !$before.is_default {
-            sqlx::query(DEPOSE).bind($after.tenant_id).bind($after.id).execute(&mut *$tx).await?;
+            depose!($tx, $actor, $after);
         }
         sqlx::query(CHANGE)
             .bind($after.tenant_id)
@@ -117,7 +135,7 @@ impl Scope {
         let written: Result<(), StoreError> = transact!(*self, tx => {
             sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
             if row.is_default {
-                sqlx::query(DEPOSE).bind(row.tenant_id).bind(row.id).execute(&mut *tx).await?;
+                depose!(tx, actor, row);
             }
             sqlx::query(SQL)
                 .bind(row.id)

@@ -12,7 +12,7 @@ use crate::tenancy::{Actor, Did, EventId, EventType, NumberId, ProviderState, Re
 const LONGEST_DETAIL: usize = 1_000;
 
 const ONE: &str = "SELECT id, did, provider_type, provider_state, provider_detail, provider_reference, \
-    deleted_at IS NOT NULL AS is_deleted FROM phone_numbers WHERE tenant_id = $1 AND id = $2";
+    is_active, deleted_at IS NOT NULL AS is_deleted FROM phone_numbers WHERE tenant_id = $1 AND id = $2";
 
 impl Scope {
     /// How a number stands with its provider, even after it was given up.
@@ -92,6 +92,7 @@ struct Row {
     provider_state: String,
     provider_detail: Option<String>,
     provider_reference: Option<String>,
+    is_active: bool,
     is_deleted: bool,
 }
 
@@ -131,6 +132,7 @@ impl TryFrom<Row> for Registration {
             provider_state: row.provider_state.parse().map_err(StoreError::corrupt)?,
             provider_detail: row.provider_detail,
             provider_reference: row.provider_reference,
+            is_active: row.is_active,
             is_deleted: row.is_deleted,
         })
     }

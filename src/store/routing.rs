@@ -59,17 +59,27 @@ impl Routing {
         Routing { numbering, ..self }
     }
 
-    /// Where what was dialled leads, and as which number; `None` when it is nobody's, or no number.
+    /// The numbers that what was dialled may be, the likeliest first.
+    pub fn candidates(&self, text: &str) -> Vec<Did> {
+        self.numbering.called(text)
+    }
+
+    /// Where what was dialled leads, and as which number; `None` when it is nobody's, or no number. While the database
+    /// is away, one whose answer is kept will do: nobody's number is kept by nobody.
     ///
     /// # Errors
-    /// As of [`Routing::resolve`].
+    /// As of [`Routing::resolve`], when none of the numbers that it may be leads anywhere.
     pub async fn dialled(&self, text: &str) -> Result<Option<(Did, Arc<Route>)>, StoreError> {
-        for did in self.numbering.called(text) {
-            if let Some(route) = self.resolve(&did).await? {
-                return Ok(Some((did, route)));
+        let mut away = None;
+        for did in self.candidates(text) {
+            match self.resolve(&did).await {
+                Ok(Some(route)) => return Ok(Some((did, route))),
+                Ok(None) => {}
+                Err(error @ StoreError::Unavailable { .. }) => away = away.or(Some(error)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        away.map_or(Ok(None), Err)
     }
 
     /// Where a called number leads; `None` when nobody has it.

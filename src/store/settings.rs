@@ -18,6 +18,9 @@ pub struct Settings {
     /// SQLite only: how long to wait for another writer, in milliseconds. Shorter than
     /// `query_timeout_ms`, so that the wait ends in an orderly way. Default: 3000.
     pub busy_timeout_ms: u64,
+    /// Who a daemon is among those that share the database: the same name after a restart, and no other's. Default:
+    /// the host's name and that of the Stasis application, as in `pbx-1/vca`.
+    pub daemon: Option<String>,
 }
 
 impl Default for Settings {
@@ -28,6 +31,7 @@ impl Default for Settings {
             acquire_timeout_ms: 3_000,
             query_timeout_ms: 5_000,
             busy_timeout_ms: 3_000,
+            daemon: None,
         }
     }
 }

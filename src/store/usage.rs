@@ -329,7 +329,7 @@ fn midnight(day: Option<NaiveDate>) -> DateTime<Utc> {
     day.map_or(DateTime::<Utc>::MAX_UTC, |day| kept(day.and_time(NaiveTime::MIN).and_utc()))
 }
 
-fn usage(sums: SumsRow, engines: Vec<EngineRow>) -> Result<Usage, StoreError> {
+pub(super) fn usage(sums: SumsRow, engines: Vec<EngineRow>) -> Result<Usage, StoreError> {
     let engines: Result<Vec<EngineUse>, StoreError> = engines.into_iter().map(EngineUse::try_from).collect();
     let mut engines = engines?;
     // The same order from both databases, whose texts are ordered by different rules.
@@ -345,23 +345,23 @@ fn usage(sums: SumsRow, engines: Vec<EngineRow>) -> Result<Usage, StoreError> {
 }
 
 #[derive(Debug, Default, sqlx::FromRow)]
-struct SumsRow {
+pub(super) struct SumsRow {
     calls: i64,
     seconds: i64,
     turns: i64,
 }
 
 #[derive(sqlx::FromRow)]
-struct TenantRow {
+pub(super) struct TenantRow {
     #[sqlx(flatten)]
-    tenant: tenants::Row,
+    pub tenant: tenants::Row,
     #[sqlx(flatten)]
-    sums: SumsRow,
+    pub sums: SumsRow,
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(super) struct EngineRow {
-    tenant_id: Uuid,
+    pub tenant_id: Uuid,
     kind: String,
     engine: String,
     model: String,

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::audit::{Change, audit};
 use super::outbox::post;
 use super::pool::{run, transact};
+use super::profiles::QUEUE;
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, EventId, EventType, TenantId, Webhook, WebhookId};
 
@@ -60,6 +61,11 @@ macro_rules! columns {
 pub(super) const ONE: &str =
     concat!("SELECT ", columns!(), " FROM webhooks WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL");
 
+/// Whoever changes a webhook holds its row before reading what it was. Nobody else, the deliverer included, comes
+/// between the two then, and a change of one thing undoes no change of another.
+pub(super) const HOLD: &str =
+    "UPDATE webhooks SET url = url WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+
 /// Gives up what is still to be delivered.
 pub(super) const ABANDON: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = $3 \
     WHERE tenant_id = $1 AND webhook_id = $2 AND status = 'pending'";
@@ -84,6 +90,8 @@ impl Scope {
         };
         let secret = mint()?;
         let written = transact!(*self, tx => {
+            // Two new ones that both counted the same would be one too many.
+            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
             let count: i64 = sqlx::query_scalar(COUNT).bind(self.tenant.0).fetch_one(&mut *tx).await?;
             if count < MOST {
                 sqlx::query(SQL)
@@ -148,6 +156,7 @@ impl Scope {
         );
         let events = changes.events.map(sorted).transpose()?.map(|events| text(&events));
         let row = transact!(*self, tx => {
+            sqlx::query(HOLD).bind(self.tenant.0).bind(id.0).execute(&mut *tx).await?;
             let before =
                 sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
             let is_active = changes.is_active.unwrap_or(before.is_active);
@@ -184,6 +193,7 @@ impl Scope {
         const SQL: &str = "UPDATE webhooks SET deleted_at = $3, is_active = $4, secret = '', \
             former_secret = NULL, former_secret_until = NULL WHERE tenant_id = $1 AND id = $2";
         transact!(*self, tx => {
+            sqlx::query(HOLD).bind(self.tenant.0).bind(id.0).execute(&mut *tx).await?;
             let before =
                 sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
             sqlx::query(SQL)

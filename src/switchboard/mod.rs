@@ -222,7 +222,8 @@ impl Switchboard {
         if live.knows(&channel.id) {
             return None;
         }
-        let id = self.0.announcements.arrive(&channel.id, &channel.dialplan.exten, chrono::Utc::now());
+        let called = self.0.routing.candidates(&channel.dialplan.exten);
+        let id = self.0.announcements.arrive(&channel.id, called, chrono::Utc::now());
         let mailbox = live.begin(id, &channel.id)?;
         Some((id, mailbox))
     }

@@ -16,7 +16,8 @@ use crate::tenancy::{CallId, Did, Direction, Route, TenantId, TenantStatus};
 pub struct Incoming {
     /// Absent when withheld.
     pub caller: Option<String>,
-    pub called: Did,
+    /// The numbers that the called one may be, the likeliest first.
+    pub called: Vec<Did>,
     /// Asterisk's UNIQUEID.
     pub channel: String,
     pub at: DateTime<Utc>,
@@ -75,14 +76,15 @@ impl Reception {
     /// # Errors
     /// Those of the database.
     pub async fn announce(&self, incoming: Incoming, now: DateTime<Utc>) -> Result<Answer, StoreError> {
-        let route = match admitted(self.store.route(&incoming.called).await?) {
+        let route = match admitted(self.route(&incoming.called).await?) {
             Ok(route) => route,
             Err(refusal) => return Ok(Answer::Refused(refusal)),
         };
         if let Err(refusal) = self.ask_provider(&route, &incoming).await {
             return Ok(Answer::Refused(refusal));
         }
-        let Incoming { caller, called, channel, .. } = incoming;
+        let Incoming { caller, channel, .. } = incoming;
+        let called = route.number.did.clone();
         let tenant = route.tenant.id;
         let call = self.announcements.expect(&channel, &called, tenant, now);
         let number = route.number.id;
@@ -99,6 +101,16 @@ impl Reception {
         }
     }
 
+    /// The same choice as for the channel that is going to come.
+    async fn route(&self, called: &[Did]) -> Result<Option<Route>, StoreError> {
+        for did in called {
+            if let Some(route) = self.store.route(did).await? {
+                return Ok(Some(route));
+            }
+        }
+        Ok(None)
+    }
+
     async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
         let adapter = match self.adapters.find(route.number.provider_type.word()) {
             Ok(adapter) => adapter,
@@ -110,7 +122,7 @@ impl Reception {
             tenant_id: route.tenant.id,
             phone_number_id: route.number.id,
             caller_number: incoming.caller.clone(),
-            called_number: incoming.called.clone(),
+            called_number: route.number.did.clone(),
             direction: Direction::Inbound,
             timestamp: incoming.at,
             call_id: Some(incoming.channel.clone()),

@@ -3,22 +3,37 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
 use super::{Adapters, Line, Provisioned, TelephonyError};
 use crate::store::{Scope, Store, StoreError};
-use crate::tenancy::{Actor, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
+use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
 
 /// Numbers whose turns are kept apart; two that share one wait for each other.
 const TURNS: usize = 64;
+/// How long somebody waits for a provider, where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks providers, and keeps what came of it.
 pub struct Registrar {
     store: Store,
     adapters: Arc<Adapters>,
     turns: [Mutex<()>; TURNS],
+    patience: Duration,
+}
+
+/// What somebody wants of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Register,
+    Unregister,
+    /// What its record says by the time that it is its turn: of two changes at once the last counts, whoever comes
+    /// to the provider last.
+    AsRecorded,
 }
 
 /// What is asked of a provider.
@@ -40,7 +55,15 @@ impl Task {
 
 impl Registrar {
     pub fn new(store: Store, adapters: Arc<Adapters>) -> Registrar {
-        Registrar { store, adapters, turns: std::array::from_fn(|_| Mutex::new(())) }
+        let turns = std::array::from_fn(|_| Mutex::new(()));
+        Registrar { store, adapters, turns, patience: PATIENCE }
+    }
+
+    /// Who asks waits no longer than that for a provider: after it the answer is `pending`, and the record says later
+    /// what came of it.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Registrar {
+        Registrar { patience, ..self }
     }
 
     /// Has a number's calls brought to us. What a provider says to that is in the answer, not an error.
@@ -53,22 +76,7 @@ impl Registrar {
         actor: &Actor,
         number: NumberId,
     ) -> Result<Registration, StoreError> {
-        let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
-        finish(async move { this.take_up(&scope, &actor, number).await }).await
-    }
-
-    async fn take_up(
-        &self,
-        scope: &Scope,
-        actor: &Actor,
-        number: NumberId,
-    ) -> Result<Registration, StoreError> {
-        let _turn = self.turn(number).await;
-        let before = scope.registration(number).await?;
-        if before.is_deleted {
-            return Err(StoreError::NotFound);
-        }
-        self.go(scope, actor, before, Task::Register).await
+        self.fulfil(scope, actor, number, Wish::Register).await
     }
 
     /// Has them brought no longer. A number that was given up can be asked for, too.
@@ -81,25 +89,7 @@ impl Registrar {
         actor: &Actor,
         number: NumberId,
     ) -> Result<Registration, StoreError> {
-        let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
-        finish(async move { this.give_up(&scope, &actor, number).await }).await
-    }
-
-    async fn give_up(
-        &self,
-        scope: &Scope,
-        actor: &Actor,
-        number: NumberId,
-    ) -> Result<Registration, StoreError> {
-        let _turn = self.turn(number).await;
-        let before = scope.registration(number).await?;
-        // Whoever has the DID by now would lose their calls.
-        if before.is_deleted && self.store.holder(&before.did).await?.is_some() {
-            let detail = "nothing was taken away: the number has a new owner";
-            let (word, state) = (Task::Unregister.word(), ProviderState::Unregistered);
-            return scope.record_registration(actor, word, number, state, detail, None).await;
-        }
-        self.go(scope, actor, before, Task::Unregister).await
+        self.fulfil(scope, actor, number, Wish::Unregister).await
     }
 
     /// After a number was made, switched or given up: its calls are to come to us, or no longer. A `generic` one's
@@ -112,21 +102,64 @@ impl Registrar {
         scope: &Scope,
         actor: &Actor,
         number: PhoneNumber,
-        wanted: bool,
     ) -> Result<PhoneNumber, StoreError> {
         if number.provider_type == ProviderType::Generic {
             return Ok(number);
         }
-        let answer = match wanted {
-            true => self.register(scope, actor, number.id).await?,
-            false => self.unregister(scope, actor, number.id).await?,
-        };
+        let answer = self.fulfil(scope, actor, number.id, Wish::AsRecorded).await?;
         Ok(PhoneNumber {
             provider_state: answer.provider_state,
             provider_detail: answer.provider_detail,
             provider_reference: answer.provider_reference,
             ..number
         })
+    }
+
+    /// Goes on when whoever asked has gone, or has waited long enough: a provider that was asked is heard, and the
+    /// record says what it said.
+    async fn fulfil(
+        self: &Arc<Self>,
+        scope: &Scope,
+        actor: &Actor,
+        number: NumberId,
+        wish: Wish,
+    ) -> Result<Registration, StoreError> {
+        let work = {
+            let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
+            async move { this.in_turn(&scope, &actor, number, wish).await }
+        };
+        match timeout(self.patience, tokio::spawn(work.in_current_span())).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(fault)) => Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))),
+            Err(_) => scope.registration(number).await,
+        }
+    }
+
+    async fn in_turn(
+        &self,
+        scope: &Scope,
+        actor: &Actor,
+        number: NumberId,
+        wish: Wish,
+    ) -> Result<Registration, StoreError> {
+        let _turn = self.turn(&scope.registration(number).await?.did).await;
+        let before = scope.registration(number).await?;
+        let is_wanted = match wish {
+            Wish::Register if before.is_deleted => return Err(StoreError::NotFound),
+            Wish::Register => true,
+            Wish::Unregister => false,
+            Wish::AsRecorded => before.is_active && !before.is_deleted,
+        };
+        if is_wanted {
+            return self.go(scope, actor, before, Task::Register).await;
+        }
+        // Whoever has the DID by now would lose their calls.
+        if before.is_deleted && self.store.holder(&before.did).await?.is_some() {
+            let detail = "nothing was taken away: the number has a new owner";
+            let (word, state) = (Task::Unregister.word(), ProviderState::Unregistered);
+            return scope.record_registration(actor, word, number, state, detail, None).await;
+        }
+        self.go(scope, actor, before, Task::Unregister).await
     }
 
     async fn go(
@@ -166,19 +199,11 @@ impl Registrar {
         }
     }
 
-    /// One after the other for each number, so that the record says what the provider was told last.
-    async fn turn(&self, number: NumberId) -> MutexGuard<'_, ()> {
+    /// One after the other for each DID, whosever it is, so that the record says what the provider was told last.
+    async fn turn(&self, did: &Did) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
-        number.hash(&mut hasher);
+        did.hash(&mut hasher);
         let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
         self.turns[at].lock().await
     }
-}
-
-/// Goes on when whoever asked has gone: a provider that was asked is heard, and the record says what it said.
-async fn finish(
-    work: impl Future<Output = Result<Registration, StoreError>> + Send + 'static,
-) -> Result<Registration, StoreError> {
-    let done = tokio::spawn(work.in_current_span()).await;
-    done.unwrap_or_else(|fault| Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))))
 }

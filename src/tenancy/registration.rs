@@ -16,6 +16,8 @@ pub struct Registration {
     pub provider_detail: Option<String>,
     /// The provider's own id of the number.
     pub provider_reference: Option<String>,
+    /// The tenant wants its calls.
+    pub is_active: bool,
     /// The tenant has given the number up.
     pub is_deleted: bool,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -89,6 +89,16 @@ impl Month {
 
     pub fn last_day(self) -> NaiveDate {
         self.end().pred_opt().unwrap_or(self.first)
+    }
+
+    /// The first moment after it.
+    pub fn ends_at(self) -> DateTime<Utc> {
+        self.end().and_time(NaiveTime::MIN).and_utc()
+    }
+
+    /// The one before.
+    pub fn before(self) -> Month {
+        Month { first: self.first.checked_sub_months(Months::new(1)).unwrap_or(self.first) }
     }
 
     /// Is nothing added to it any more?

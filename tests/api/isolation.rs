@@ -1,19 +1,25 @@
-//! Every route of the OpenAPI document, walked with another tenant's key and another tenant's ids.
+//! Every operation of the OpenAPI document, walked by a stranger: with another tenant's id in the path, and with the
+//! stranger's own tenant and another's ids behind it, in paths and in queries.
 //!
-//! A route that is new and not provided for here fails the test.
+//! An operation that is new and not provided for here fails the test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use reqwest::Method;
+use chrono::{SecondsFormat, TimeDelta, Utc};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use vca::store::{KeyFilter, Window};
-use vca::tenancy::TenantId;
+use vca::tenancy::Month;
 
-use super::bureau::{Bureau, Client};
+use super::bureau::{Answer, Bureau, Client};
 use super::{calls, on_both};
 
-on_both!(another_tenant_reaches_nothing);
+on_both!(
+    another_tenant_reaches_nothing,
+    another_tenants_ids_lead_nowhere,
+    another_tenants_ids_find_nothing_in_lists,
+);
 
 /// Routes that are the operator's alone: 403 for every key of a tenant's.
 const OPERATORS: &[&str] = &[
@@ -30,66 +36,323 @@ const OPERATORS: &[&str] = &[
 /// Routes that need no key, or one of another kind.
 const OPEN: &[&str] = &["/api/whoami", "/internal/telephony/inbound"];
 
-async fn another_tenant_reaches_nothing(bureau: Bureau) {
-    let (mine, owner) = bureau.tenant("Mine").await;
-    let (_, stranger) = bureau.tenant("Stranger").await;
-    let scope = bureau.store.scope(TenantId(mine));
-    let key = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys").items.remove(0);
-    let call = calls::Line::of(&bureau, mine).await.record(json!({})).await;
+/// What is within a tenant begins so.
+const TENANT: &str = "/api/tenants/{tenant_id}";
+
+/// Parameters of paths that name nothing that is somebody's.
+const PLAIN: &[&str] = &["version", "month"];
+
+/// Answers that never end, or that tell of the moment at which they were asked for.
+const UNSTEADY: &[&str] =
+    &["/api/tenants/{tenant_id}/calls/{call_id}/events", "/api/tenants/{tenant_id}/analytics"];
+
+/// How long an answer may take: a stream that a stranger should not have been given has no end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a tenant's things are called, by the names that paths and queries have for them.
+type Ids = BTreeMap<&'static str, String>;
+
+/// Two tenants with one of everything each.
+struct Two {
+    bureau: Bureau,
+    document: Value,
+    owner: Client,
+    /// The owner's.
+    mine: Ids,
+    stranger: Client,
+    /// The stranger's own.
+    own: Ids,
+}
+
+impl Two {
+    async fn of(bureau: Bureau) -> Two {
+        let document = bureau.nobody().get("/openapi.json").await.expect(200);
+        let (tenant, owner) = bureau.tenant("Mine").await;
+        let mine = things(&bureau, tenant, &owner).await;
+        // The stranger's call rings last: it is the one that a bureau's lines tell of an end.
+        let (tenant, stranger) = bureau.tenant("Stranger").await;
+        let own = things(&bureau, tenant, &stranger).await;
+        Two { bureau, document, owner, mine, stranger, own }
+    }
+}
+
+/// Makes one of everything that a tenant can have.
+async fn things(bureau: &Bureau, tenant: Uuid, owner: &Client) -> Ids {
+    let line = calls::Line::of(bureau, tenant).await;
+    let call = line.record(line.lasted(Utc::now(), 60)).await;
+    line.turn(&call, 1, json!({ "caller_text": "Are you open?" })).await;
+    line.scope.end_call(&call, &[]).await.expect("it is counted");
     bureau.lines.ring(&call);
-    let profile = json!({ "name": "Mine", "system_prompt": "Be kind." });
+    let opinion = json!({ "rating": 4, "comment": "Well done." });
+    let feedback = made(owner, tenant, &format!("calls/{}/feedback", call.id), opinion).await;
+    let key = made(owner, tenant, "keys", json!({ "name": "Spare", "role": "tenant_viewer" })).await;
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
-    let webhook = made(&owner, mine, "webhooks", webhook).await;
-    let ping = format!("/api/tenants/{mine}/webhooks/{webhook}/ping");
-    let delivery = owner.post(&ping, json!({})).await.expect(202)["id"].as_str().expect("an id").to_owned();
-    let ids = BTreeMap::from([
-        ("tenant_id", mine.to_string()),
-        ("call_id", call.id.to_string()),
-        ("month", "2026-11".to_owned()),
-        ("webhook_id", webhook),
-        ("delivery_id", delivery),
-        ("key_id", key.id.to_string()),
-        ("phone_number_id", call.phone_number_id.to_string()),
-        ("ai_profile_id", made(&owner, mine, "ai-profiles", profile).await),
+    let webhook = text(&made(owner, tenant, "webhooks", webhook).await, "id");
+    let ping = format!("/api/tenants/{tenant}/webhooks/{webhook}/ping");
+    let delivery = owner.post(&ping, json!({})).await.expect(202);
+    owner.put(&format!("/api/tenants/{tenant}/retention"), json!({ "audit_days": 365 })).await.expect(200);
+    BTreeMap::from([
+        ("tenant_id", tenant.to_string()),
+        ("phone_number_id", line.number.to_string()),
+        ("ai_profile_id", line.profile.to_string()),
         ("version", "1".to_owned()),
-    ]);
-    let document = bureau.nobody().get("/openapi.json").await.expect(200);
-    let mut walked = 0;
-    for (path, item) in document["paths"].as_object().expect("paths") {
-        for method in item.as_object().expect("methods").keys() {
-            let filled = fill(path, &ids);
-            let method: Method = method.to_uppercase().parse().expect("a method");
-            let body = (method != Method::GET).then(|| Value::to_string(&json!({})));
-            let answer = stranger.send(method.clone(), &filled, body).await;
-            let expected = match path.as_str() {
-                path if OPEN.contains(&path) => continue,
-                path if OPERATORS.contains(&path) => 403,
-                // What only the operator may do with a tenant tells a tenant's key so, whichever tenant it is.
-                "/api/tenants/{tenant_id}" if method == Method::PATCH => 403,
-                path if path.contains("{tenant_id}") => 404,
-                path => panic!("{method} {path} is new: say in this test who may reach it"),
-            };
-            assert_eq!(answer.status.as_u16(), expected, "{method} {path}: {:#}", answer.body);
-            walked += 1;
+        ("call_id", call.id.to_string()),
+        ("feedback_id", text(&feedback, "id")),
+        ("month", Month::of(Utc::now()).to_string()),
+        ("webhook_id", webhook),
+        ("delivery_id", text(&delivery, "id")),
+        ("key_id", text(&key, "id")),
+        // Of queries: where a key's secret begins, what an entry of the audit log is about, where a page begins.
+        ("prefix", text(&key, "prefix")),
+        ("resource_id", line.number.to_string()),
+        ("cursor", call.id.to_string()),
+    ])
+}
+
+/// Something new of a tenant's.
+async fn made(owner: &Client, tenant: Uuid, what: &str, body: Value) -> Value {
+    owner.post(&format!("/api/tenants/{tenant}/{what}"), body).await.expect(201)
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value:#}")).to_owned()
+}
+
+/// An operation of the document.
+struct Operation<'a> {
+    method: Method,
+    path: &'a str,
+    about: &'a Value,
+}
+
+impl<'a> Operation<'a> {
+    /// All of them; those that delete come last, so that the others find what they ask for.
+    fn all(document: &'a Value) -> Vec<Operation<'a>> {
+        let mut all = Vec::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, about) in item.as_object().expect("methods") {
+                let method: Method = method.to_uppercase().parse().expect("a method");
+                all.push(Operation { method, path, about });
+            }
+        }
+        all.sort_by_key(|operation| operation.method == Method::DELETE);
+        all
+    }
+
+    fn is_tenants(&self) -> bool {
+        self.path.starts_with(TENANT)
+    }
+
+    /// The parameters of its path that name a thing within a tenant.
+    fn ids(&self) -> Vec<&'a str> {
+        let names = self.path.split('/').filter_map(parameter);
+        names.filter(|name| *name != "tenant_id" && !PLAIN.contains(name)).collect()
+    }
+
+    /// The parameters of its query that can name a thing.
+    fn filters(&self) -> Vec<&'a str> {
+        let parameters = self.about["parameters"].as_array().into_iter().flatten();
+        let names = parameters.filter(|it| it["in"] == "query").filter_map(|it| it["name"].as_str());
+        names.filter(|name| is_id(name) || ["prefix", "cursor"].contains(name)).collect()
+    }
+
+    /// Asks for it with a complete body, where it takes one.
+    async fn ask(&self, client: &Client, filled: &str) -> Answer {
+        let body = self.about["requestBody"].is_object().then(|| complete_body(self.path).to_string());
+        let answer = tokio::time::timeout(PATIENCE, client.send(self.method.clone(), filled, body)).await;
+        answer.unwrap_or_else(|_| panic!("{} {filled} does not end", self.method))
+    }
+
+    /// How it is answered, without a wait for the end of a stream.
+    async fn status(&self, client: &Client, filled: &str) -> StatusCode {
+        if self.method == Method::GET {
+            client.open(filled, &[]).await.status()
+        } else {
+            self.ask(client, filled).await.status
         }
     }
-    assert!(walked >= 40, "only {walked} operations were walked");
 }
 
-/// The id of something new of a tenant's.
-async fn made(owner: &Client, tenant: Uuid, what: &str, body: Value) -> String {
-    let made = owner.post(&format!("/api/tenants/{tenant}/{what}"), body).await.expect(201);
-    made["id"].as_str().expect("an id").to_owned()
+/// A body that is accepted: what is wrong with a stranger's request is an id in its path, and nothing else.
+fn complete_body(path: &str) -> Value {
+    match path.strip_prefix(TENANT).unwrap_or(path) {
+        "/phone-numbers/{phone_number_id}" => json!({ "is_active": false }),
+        "/ai-profiles/{ai_profile_id}" => json!({
+            "name": "Taken", "role": "sales", "system_prompt": "Be rude.", "is_default": true, "settings": {},
+        }),
+        "/ai-profiles/{ai_profile_id}/rollback" => json!({ "version": 1 }),
+        "/calls/{call_id}/feedback" => json!({ "rating": 1, "comment": "Awful.", "source": "stranger" }),
+        "/webhooks/{webhook_id}" => json!({
+            "url": "https://example.com/taken", "events": ["call.started"], "is_active": true,
+        }),
+        "/keys/{key_id}/rotate" => json!({ "grace_minutes": 0 }),
+        _ => panic!("{path} takes a body that is new: say in this test how a complete one looks"),
+    }
 }
 
-/// The path with another tenant's ids in the place of its parameters.
-fn fill(path: &str, ids: &BTreeMap<&str, String>) -> String {
+fn is_id(name: &str) -> bool {
+    name.ends_with("_id") || name.ends_with("_ids")
+}
+
+/// The name of a parameter, if this part of a path is one.
+fn parameter(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// The path with these ids in the place of its parameters.
+fn fill(path: &str, ids: &Ids) -> String {
     let segments = path.split('/').map(|segment| {
-        let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-            return segment.to_owned();
-        };
+        let Some(name) = parameter(segment) else { return segment.to_owned() };
         let id = ids.get(name);
-        id.unwrap_or_else(|| panic!("{path}: make a {name} of the other tenant's in this test")).clone()
+        id.unwrap_or_else(|| panic!("{path}: make a {name} of each tenant's in this test")).clone()
     });
     segments.collect::<Vec<_>>().join("/")
+}
+
+/// The paths that lead from the stranger's own tenant to another's things: all ids are the other's, or one of them is.
+fn strayed(operation: &Operation<'_>, own: &Ids, foreign: &Ids) -> BTreeSet<String> {
+    let names = operation.ids();
+    let swapped = |names: &[&str]| {
+        let mut ids = own.clone();
+        let foreign = foreign.iter().filter(|(name, _)| names.contains(*name));
+        ids.extend(foreign.map(|(name, id)| (*name, id.clone())));
+        fill(operation.path, &ids)
+    };
+    let mut paths: BTreeSet<String> = names.iter().map(|name| swapped(&[*name])).collect();
+    paths.insert(swapped(&names));
+    paths
+}
+
+/// All that can be seen of the owner's, as the operator sees it: no key of the tenant's is used by that.
+async fn shown(two: &Two) -> BTreeMap<String, Value> {
+    let mut shown = BTreeMap::new();
+    for operation in Operation::all(&two.document) {
+        let is_steady = !UNSTEADY.contains(&operation.path);
+        if operation.is_tenants() && operation.method == Method::GET && is_steady {
+            let path = fill(operation.path, &two.mine);
+            let answer = two.bureau.operator.get(&path).await;
+            assert_eq!(answer.status, 200, "{path}: {:#}", answer.body);
+            shown.insert(path, answer.body);
+        }
+    }
+    shown
+}
+
+async fn another_tenant_reaches_nothing(bureau: Bureau) {
+    let two = Two::of(bureau).await;
+    let before = shown(&two).await;
+    let mut walked = 0;
+    for Operation { method, path, .. } in Operation::all(&two.document) {
+        let filled = fill(path, &two.mine);
+        let body = (method != Method::GET).then(|| json!({}).to_string());
+        let answer = two.stranger.send(method.clone(), &filled, body).await;
+        let expected = match path {
+            path if OPEN.contains(&path) => continue,
+            path if OPERATORS.contains(&path) => 403,
+            // What only the operator may do with a tenant tells a tenant's key so, whichever tenant it is.
+            TENANT if method == Method::PATCH => 403,
+            path if path.starts_with(TENANT) => 404,
+            path => panic!("{method} {path} is new: say in this test who may reach it"),
+        };
+        assert_eq!(answer.status.as_u16(), expected, "{method} {path}: {:#}", answer.body);
+        walked += 1;
+    }
+    assert!(walked >= 40, "only {walked} operations were walked");
+    assert_eq!(shown(&two).await, before);
+}
+
+/// With the right tenant in the path and another's things behind it.
+async fn another_tenants_ids_lead_nowhere(bureau: Bureau) {
+    let two = Two::of(bureau).await;
+    let mut operations = Operation::all(&two.document);
+    operations.retain(|operation| operation.is_tenants() && !operation.ids().is_empty());
+    let before = shown(&two).await;
+    for operation in &operations {
+        for path in strayed(operation, &two.own, &two.mine) {
+            let answer = operation.ask(&two.stranger, &path).await;
+            let place = format!("{} {} as {path}", operation.method, operation.path);
+            assert_eq!(answer.status, 404, "{place}: {:#}", answer.body);
+            assert_eq!(answer.problem(404), "not_found", "{place}");
+        }
+    }
+    assert_eq!(shown(&two).await, before);
+    // The same requests are answered where the ids are the stranger's own: nothing else was wrong with them.
+    for operation in &operations {
+        let path = fill(operation.path, &two.own);
+        let status = operation.status(&two.stranger, &path).await;
+        assert!(status.is_success(), "{} {path}: {status}", operation.method);
+    }
+    assert!(operations.len() >= 28, "only {} operations were walked", operations.len());
+}
+
+/// Another's id is answered like one that is nobody's.
+async fn another_tenants_ids_find_nothing_in_lists(bureau: Bureau) {
+    let two = Two::of(bureau).await;
+    let (period, nobodys) = (around_now(), Uuid::now_v7().to_string());
+    let mut operations = Operation::all(&two.document);
+    operations.retain(Operation::is_tenants);
+    let mut asked = 0;
+    for operation in &operations {
+        for name in operation.filters() {
+            let id = two.mine.get(name);
+            let id = id.unwrap_or_else(|| panic!("{}: make a {name} in this test", operation.path));
+            let [here, there] =
+                [&two.own, &two.mine].map(|ids| format!("{}?{period}&{name}=", fill(operation.path, ids)));
+            let found = told(&two.stranger, &here, id).await;
+            let leaked =
+                two.mine.iter().find(|(name, id)| !PLAIN.contains(*name) && found.contains(id.as_str()));
+            assert_eq!(leaked, None, "{here}{id}: {found}");
+            // Where a page begins is told by any id, whether something has it or not.
+            if name != "cursor" {
+                assert_eq!(found, told(&two.stranger, &here, &nobodys).await, "{here}{id}");
+                let (owners, nothing) =
+                    (told(&two.owner, &there, id).await, told(&two.owner, &there, &nobodys).await);
+                assert_ne!(owners, nothing, "{there}{id} finds nothing for its owner");
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked >= 16, "only {asked} filters were asked for");
+}
+
+/// What a list tells for a value of a filter, but for the value itself.
+async fn told(client: &Client, question: &str, value: &str) -> String {
+    let answer = client.get(&format!("{question}{value}")).await;
+    assert_eq!(answer.status, 200, "{question}{value}: {:#}", answer.body);
+    answer.body.to_string().replace(value, "")
+}
+
+/// A period that the present is in; what takes none does not mind it.
+fn around_now() -> String {
+    let at = |days| (Utc::now() + TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!("from={}&to={}", at(-1), at(1))
+}
+
+/// A body that names things would have to be sent with another tenant's, too.
+#[test]
+fn no_body_names_a_thing() {
+    let document = serde_json::to_value(vca::admin::api::document()).expect("JSON");
+    for operation in Operation::all(&document).iter().filter(|operation| operation.is_tenants()) {
+        let named = named(&document, &operation.about["requestBody"], 0);
+        let (method, path) = (&operation.method, operation.path);
+        assert!(named.is_empty(), "{method} {path} takes {named:?}: send another tenant's in this test");
+    }
+}
+
+/// The fields of a schema that are ids, with those of the schemas that it refers to.
+fn named(document: &Value, schema: &Value, depth: usize) -> Vec<String> {
+    assert!(depth < 100, "a schema refers to itself: {schema:#}");
+    let within = |value: &Value| named(document, value, depth + 1);
+    match schema {
+        Value::Object(fields) => {
+            let ids = fields.keys().filter(|name| is_id(name)).cloned();
+            ids.chain(fields.values().flat_map(within)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(within).collect(),
+        Value::String(text) => match text.strip_prefix("#/components/schemas/") {
+            Some(name) => within(&document["components"]["schemas"][name]),
+            None => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }

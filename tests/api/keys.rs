@@ -12,6 +12,7 @@ use super::on_both;
 on_both!(
     a_key_is_made_used_and_revoked,
     a_key_is_replaced_with_or_without_grace,
+    a_key_is_rotated_once,
     roles_decide_who_makes_which_keys,
     an_expired_key_opens_nothing,
     keys_are_listed_and_found_by_their_beginning,
@@ -81,6 +82,36 @@ async fn a_key_is_replaced_with_or_without_grace(bureau: Bureau) {
     for body in [json!({ "grace_minutes": 10_081 }), json!({ "grace_minutes": -1 }), json!({ "grace": 1 })] {
         third_holder.post(&rotate(&first), body).await.problem(400);
     }
+}
+
+/// Its end is that of its grace from then on: a second successor would live as long, which nobody has asked for.
+async fn a_key_is_rotated_once(bureau: Bureau) {
+    let (id, admin) = bureau.tenant("Bakery").await;
+    let keys = format!("/api/tenants/{id}/keys");
+    let end = Utc::now() + TimeDelta::days(30);
+    let body = json!({ "name": "shop", "role": "tenant_admin", "expires_at": end });
+    let rotate = |key: &Value| format!("{keys}/{}/rotate", text(key, "id"));
+    let grace = json!({ "grace_minutes": 10 });
+    let (first, _) = make(&admin, &keys, body.clone()).await;
+    let (second, _) = make(&admin, &rotate(&first), grace.clone()).await;
+    let path = format!("{keys}/{}", text(&first, "id"));
+    let in_grace = admin.get(&path).await.expect(200);
+    for how in [grace.clone(), json!({}), json!({ "expires_at": end })] {
+        let refused = admin.post(&rotate(&first), how).await.expect(409);
+        let detail = text(&refused, "detail");
+        assert!(detail.contains("rotated already") && detail.contains(text(&second, "id")), "{refused:#}");
+    }
+    assert_eq!(admin.get(&path).await.expect(200), in_grace, "the grace is what it was");
+    let (third, _) = make(&admin, &rotate(&second), grace.clone()).await;
+    let lives_as_long: chrono::DateTime<Utc> = text(&third, "expires_at").parse().expect("a time");
+    assert!((lives_as_long - end).abs() < TimeDelta::minutes(1), "{third:#}");
+
+    let (other, _) = make(&admin, &keys, body).await;
+    let path = rotate(&other);
+    let attempts = (0..8).map(|_| admin.post(&path, grace.clone()));
+    let answers = futures_util::future::join_all(attempts).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(made, 1, "of those who rotate it at once: {answers:?}");
 }
 
 async fn roles_decide_who_makes_which_keys(bureau: Bureau) {

@@ -201,6 +201,28 @@ async fn who_asks_too_often_has_to_wait() {
     assert_eq!(port.get("/healthz", None).await.status(), 200, "what a supervisor asks is not counted");
 }
 
+/// They may come as often as they like, so that nothing but a number may grow.
+#[tokio::test]
+async fn strangers_who_tell_of_calls_are_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counts = recorder.handle();
+    // On this thread, on which all of the test runs.
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut settings = vca::telephony::Settings { fake: true, ..Default::default() };
+    settings.inbound.secret = Some("a-shared-secret-of-the-dialplan".into());
+    settings.inbound.allowed_addresses = vec!["10.0.0.0/8".parse().expect("a network")];
+    super::bureau::on_sqlite(|bureau| async move {
+        let bureau = bureau.with_telephony(&settings, "http://127.0.0.1:9").await;
+        for _ in 0..3 {
+            let answer = bureau.nobody().post("/internal/telephony/inbound", json!({})).await;
+            assert_eq!(answer.problem(403), "address_not_allowed");
+        }
+        let counts = counts.render();
+        assert!(counts.contains("vca_inbound_addresses_refused_total 3"), "{counts}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn metrics_may_need_an_operator() {
     let port = Port::open(|_| {}).await;

@@ -1,11 +1,13 @@
 //! Numbers and their providers: what the record says when all goes well, and when it does not.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use vca::ari;
 use vca::store::{AuditFilter, NewNumber, Scope, Window};
-use vca::telephony::Settings;
+use vca::telephony::{Adapters, Registrar, Settings};
 use vca::tenancy::{Actor, NumberId, ProviderState, ProviderType, Role, TenantId};
 
 use super::bureau::{Bureau, Client};
@@ -19,6 +21,9 @@ on_both!(
     every_failure_is_told_apart_and_can_be_retried,
     what_was_left_pending_is_picked_up,
     a_number_with_a_new_owner_is_left_alone,
+    a_number_that_was_given_up_in_vain_is_given_up_again,
+    two_changes_at_once_end_as_the_record_says,
+    nobody_waits_for_a_provider_for_ever,
     each_step_is_in_the_audit_log,
     viewers_and_strangers_change_nothing,
 );
@@ -206,6 +211,50 @@ async fn a_number_with_a_new_owner_is_left_alone(bureau: Bureau) {
     let answer = old.unregister().await;
     assert_eq!(answer.provider_state, ProviderState::Unregistered);
     assert_eq!(old.carrier.book().twilio[0].to.as_deref(), Some(TRUNK), "the new owner keeps their calls");
+}
+
+async fn a_number_that_was_given_up_in_vain_is_given_up_again(bureau: Bureau) {
+    let desk = desk(&bureau, "twilio").await;
+    desk.carrier.book().twilio = vec![number("PN2", DID, None)];
+    desk.register().await;
+    desk.carrier.book().faults = [Fault::Status(401)].into();
+    desk.admin.delete(&desk.path).await.expect(204);
+    let kept = desk.admin.get(&format!("{}/registration", desk.path)).await.expect(200);
+    assert_eq!((&kept["provider_state"], &kept["is_deleted"]), (&json!("failed"), &json!(true)));
+    assert_eq!(desk.carrier.book().twilio[0].to.as_deref(), Some(TRUNK));
+    let again = desk.admin.post(&format!("{}/unregister", desk.path), json!({})).await.expect(200);
+    assert_eq!(again["provider_state"], "unregistered");
+    assert_eq!(desk.carrier.book().twilio[0].to, None);
+}
+
+async fn two_changes_at_once_end_as_the_record_says(bureau: Bureau) {
+    let desk = desk(&bureau, "twilio").await;
+    desk.carrier.book().twilio = vec![number("PN2", DID, None)];
+    let changes = (0..8).map(|n| desk.admin.patch(&desk.path, json!({ "is_active": n % 2 == 0 })));
+    for answer in futures_util::future::join_all(changes).await {
+        answer.expect(200);
+    }
+    let is_active = desk.admin.get(&desk.path).await.expect(200)["is_active"] == true;
+    assert_eq!(
+        desk.carrier.book().twilio[0].to.is_some(),
+        is_active,
+        "the provider does what the record says"
+    );
+}
+
+async fn nobody_waits_for_a_provider_for_ever(bureau: Bureau) {
+    let desk = desk(&bureau, "twilio").await;
+    desk.carrier.book().twilio = vec![number("PN2", DID, None)];
+    desk.carrier.book().faults = [Fault::Stall].into();
+    let asterisk = ari::Settings { password: "hush".into(), ..Default::default() };
+    let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
+    let adapters = Arc::new(Adapters::new(&desk.carrier.settings(), asterisk, "vca", false));
+    let hasty = Registrar::new(bureau.store.clone(), adapters).with_patience(Duration::from_millis(20));
+    let hasty = Arc::new(hasty);
+    let answer = hasty.register(&desk.scope, &Actor::system(), desk.number).await.expect("a database");
+    assert_ne!(answer.provider_state, ProviderState::Registered, "nobody has answered yet");
+    // It goes on, and the next one waits for its turn.
+    assert_eq!(desk.register().await["provider_state"], "registered");
 }
 
 /// The tenant gives a number up.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 use uuid::Uuid;
@@ -109,11 +110,19 @@ async fn clients_show_certificates_where_that_is_asked() {
 #[tokio::test]
 async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _counted = metrics::set_default_local_recorder(&recorder);
     let (old, new) = (Authority::new(), Authority::new());
     let port = port(&old, None).await;
     ask(&old.client(None), &port).await.expect("an answer");
     fs::write(old.folder.join("certificate.pem"), "-----BEGIN NONSENSE-----").expect("a file");
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let refused = async {
+        while !metrics.render().contains("vca_tls_reloads_total{outcome=\"refused\"}") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), refused).await.expect("it was looked at");
     ask(&old.client(None), &port).await.expect("the old one is still in use");
     new.install();
     for name in ["key.pem", "certificate.pem"] {

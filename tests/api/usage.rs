@@ -4,13 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use vca::billing::{Billing, Prices};
 use vca::store::NewNumber;
 use vca::tenancy::{
     Actor, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, EngineKind, EngineUse, Month,
     ProviderType, Role, TenantId, UsageUnit,
 };
 
-use super::bureau::Bureau;
+use super::bureau::{Bureau, billing};
 use super::on_both;
 
 on_both!(
@@ -172,6 +173,13 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
     let (id, admin) = bureau.tenant("+Bakery, \"Sons\"").await;
     talked(&bureau, id, "2026-10-05T10:00:00Z", 90).await;
     let path = format!("/api/tenants/{id}/statements/2026-10");
+    assert_eq!(admin.get(&path).await.expect(200)["is_final"], false, "a draft until it is issued");
+    let dear =
+        Billing { prices: Prices { call_minute: 9_000_000, ..Prices::default() }, ..Billing::default() };
+    for (billing, issued) in [(billing(), 1), (dear, 0)] {
+        let now = at("2026-11-01T01:00:00Z");
+        assert_eq!(bureau.store.issue_statements(&billing, now).await.expect("an answer"), issued);
+    }
     let statement = admin.get(&path).await.expect(200);
     let engine = |kind: &str, model: &str, unit: &str, quantity: u64, price: Value, per: u64, amount: u64| {
         json!({

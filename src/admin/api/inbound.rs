@@ -27,7 +27,7 @@ use super::auth::{address, bearer};
 use super::extract::Body;
 use super::problem::{Problem, ProblemBody};
 use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
-use crate::tenancy::{CallId, Did, Flaw, TenantId, mask};
+use crate::tenancy::{CallId, Flaw, Numbering, TenantId, mask};
 
 pub const PATH: &str = "/internal/telephony/inbound";
 
@@ -66,7 +66,9 @@ impl Inbound {
         let address = address(parts).map(|address| address.to_canonical());
         let allowed = address.filter(|address| self.allowed.iter().any(|network| network.contains(address)));
         let Some(address) = allowed else {
-            warn!(?address, "a call is told of from an address that may not");
+            // Anybody may come, and as often as they like: a warning each would bury the rest of the log.
+            metrics::counter!("vca_inbound_addresses_refused_total").increment(1);
+            tracing::debug!(?address, "a call is told of from an address that may not");
             return Err(Problem::forbidden("address_not_allowed", "not from this address"));
         };
         if self.limits.len() > KNOWN {
@@ -111,7 +113,7 @@ struct Announcement {
     #[serde(default)]
     #[schema(examples("+15551234567"))]
     caller_number: Option<String>,
-    /// `EXTEN`: the called number in E.164, with or without its plus sign.
+    /// `EXTEN`: the called number in E.164, with or without its plus sign, or as it is dialled within the default region.
     #[schema(examples("+15559876543"))]
     called_number: String,
     /// `UNIQUEID`. Telling of a call again changes nothing.
@@ -130,7 +132,7 @@ enum Epoch {
 }
 
 impl Announcement {
-    fn read(self) -> Result<Incoming, Problem> {
+    fn read(self, numbering: Numbering) -> Result<Incoming, Problem> {
         let mut faults = Vec::new();
         let mut fault = |field: &str, problem: &dyn fmt::Display| {
             faults.push(Flaw { field: field.to_owned(), problem: problem.to_string() });
@@ -142,9 +144,9 @@ impl Announcement {
                 &format_args!("up to {LONGEST_CALLER} characters, without control characters"),
             );
         }
-        let called: Result<Did, _> = self.called_number.parse();
-        if let Err(error) = &called {
-            fault("called_number", error);
+        let called = numbering.called(&self.called_number);
+        if called.is_empty() {
+            fault("called_number", &"this can be no telephone number");
         }
         if self.call_id.is_empty() || !self.call_id.is_ascii() || !is_plain(&self.call_id, LONGEST_CALL_ID) {
             fault("call_id", &format_args!("1 to {LONGEST_CALL_ID} printable ASCII characters"));
@@ -153,10 +155,8 @@ impl Announcement {
         if at.is_none() {
             fault("timestamp", &"seconds since 1970");
         }
-        match (called, at) {
-            (Ok(called), Some(at)) if faults.is_empty() => {
-                Ok(Incoming { caller, called, channel: self.call_id, at })
-            }
+        match at {
+            Some(at) if faults.is_empty() => Ok(Incoming { caller, called, channel: self.call_id, at }),
             _ => Err(Problem::fields(faults)),
         }
     }
@@ -212,8 +212,9 @@ async fn announce(
     Body(announcement): Body<Announcement>,
 ) -> Result<Json<Receipt>, Problem> {
     let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
-    let incoming = announcement.read()?;
-    let (channel, called) = (incoming.channel.clone(), incoming.called.clone());
+    let called = mask(&announcement.called_number);
+    let incoming = announcement.read(desk.numbering)?;
+    let channel = incoming.channel.clone();
     let receipt = match inbound.reception.announce(incoming, Utc::now()).await? {
         Answer::Expected { call, tenant } => {
             info!(%address, %channel, call_id = %call, tenant_id = %tenant, "a call is told of");
@@ -225,7 +226,7 @@ async fn announce(
             }
         }
         Answer::Refused(refusal) => {
-            warn!(%address, %channel, called = %mask(called.digits()), %refusal, "a call is told of that will not be answered");
+            warn!(%address, %channel, %called, %refusal, "a call is told of that will not be answered");
             Receipt {
                 status: Status::Error,
                 call_record_id: None,

@@ -172,7 +172,8 @@ async fn revoke(
 /// Put a new key in the place of one of the tenant's: same name, same role, a new id and a new secret.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/keys/{key_id}/rotate", tag = "keys", request_body = Replacement,
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
-    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody)))]
 async fn rotate(
     Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
@@ -231,7 +232,8 @@ async fn revoke_any(
 /// Put a new key in the place of one, whoever's it is.
 #[utoipa::path(post, path = "/api/keys/{key_id}/rotate", tag = "keys", request_body = Replacement,
     params(("key_id" = KeyId, Path)),
-    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody)))]
 async fn rotate_any(
     State(desk): State<Desk>,
     Operator(actor): Operator,

@@ -73,6 +73,19 @@ pub struct Desk {
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
+impl RequestId {
+    pub fn fresh() -> RequestId {
+        RequestId(Uuid::now_v7().to_string())
+    }
+
+    /// Puts it on the answer.
+    fn name(&self, answer: &mut Response) {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            answer.headers_mut().insert(REQUEST_ID, value);
+        }
+    }
+}
+
 /// The most bytes that a request may bring.
 const LARGEST_BODY: usize = 256 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -129,22 +142,23 @@ pub(super) async fn admit_operator(desk: &Desk, parts: &mut Parts) -> Result<(),
 }
 
 /// The answer to a request that has taken too long.
-pub(super) fn too_slow() -> Response {
+pub(super) fn too_slow(id: &RequestId) -> Response {
     let problem = Problem::unavailable("timed_out", "this took too long: try again");
-    problem.respond(&Uuid::now_v7().to_string())
+    let mut response = problem.respond(&id.0);
+    id.name(&mut response);
+    response
 }
 
-/// Gives a request its id and its place in the log, counts it against its address, and writes problems out.
+/// Gives a request its place in the log, counts it against its address, and writes problems out. It has its id from
+/// the guard already, where there is one.
 async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Response {
-    let id = RequestId(Uuid::now_v7().to_string());
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
     let span = tracing::info_span!("request", request_id = %id.0, method = %request.method(), path = request.uri().path());
     let mut response = serve(&desk, id.clone(), request, next).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.respond(&id.0);
     }
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    id.name(&mut response);
     response
 }
 

@@ -52,7 +52,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<PhoneNumber>), Problem> {
     let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
     let number = scope.create_number(&actor, NewNumber { did, provider_type }).await?;
-    let number = desk.registrar.follow(&scope, &actor, number, true).await?;
+    let number = desk.registrar.follow(&scope, &actor, number).await?;
     Ok((StatusCode::CREATED, Json(number)))
 }
 
@@ -110,10 +110,11 @@ async fn update(
 ) -> Result<Json<PhoneNumber>, Problem> {
     let Some(active) = is_active else { return Ok(Json(scope.number(phone_number_id).await?)) };
     let number = scope.set_number_active(&actor, phone_number_id, active).await?;
-    Ok(Json(desk.registrar.follow(&scope, &actor, number, active).await?))
+    Ok(Json(desk.registrar.follow(&scope, &actor, number).await?))
 }
 
-/// Give a number up. Its calls stay on record; anybody may have it then. Its provider is told.
+/// Give a number up. Its calls stay on record; anybody may have it then. Its provider is told; where that fails, a
+/// webhook hears of it, `registration` shows it, and `unregister` tries again.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
     responses((status = 204), (status = 404, body = ProblemBody)))]
@@ -123,6 +124,6 @@ async fn delete(
     Ids(Number { phone_number_id }): Ids<Number>,
 ) -> Result<StatusCode, Problem> {
     let number = scope.delete_number(&actor, phone_number_id).await?;
-    desk.registrar.follow(&scope, &actor, number, false).await?;
+    desk.registrar.follow(&scope, &actor, number).await?;
     Ok(StatusCode::NO_CONTENT)
 }

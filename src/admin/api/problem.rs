@@ -146,5 +146,6 @@ fn conflict(what: Duplicate) -> &'static str {
         Duplicate::Number => "number_in_use",
         Duplicate::DefaultProfile => "default_profile_exists",
         Duplicate::Key => "conflict",
+        Duplicate::Successor(_) => "already_rotated",
     }
 }

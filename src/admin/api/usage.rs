@@ -155,7 +155,8 @@ enum Format {
 
 /// Show a tenant's statement of a month, as JSON or as CSV (`Accept: text/csv`, or `?format=csv`).
 ///
-/// It is made by the prices and the plan of now; as long as the month lasts it is not final.
+/// An hour after the month's end the daemon issues it: it is final then, and keeps its prices and its plan. Until then
+/// it is a draft, by the prices and the plan of now.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/statements/{month}", tag = "usage",
     params(("tenant_id" = TenantId, Path), ("month" = Month, Path), InFormat),
     responses(
@@ -170,8 +171,7 @@ async fn statement(
 ) -> Result<Response, Problem> {
     let month: Month = month.parse().map_err(|error| Problem::field("month", error))?;
     let tenant = desk.store.tenant(scope.tenant_id()).await?;
-    let usage = scope.usage_of_month(month).await?;
-    let statement = desk.billing.statement(&tenant, month, &usage, Utc::now());
+    let statement = scope.statement(&desk.billing, &tenant, month).await?;
     let vary = (header::VARY, "accept".to_owned());
     if wanted.format.unwrap_or_else(|| accepted(&headers)) == Format::Json {
         return Ok(([vary], Json(statement)).into_response());

@@ -14,11 +14,13 @@ on_both!(
     a_number_is_found_as_it_is_dialled,
     one_profile_is_the_default,
     the_last_of_many_new_defaults_stays,
+    a_default_that_is_deposed_is_told_of,
     a_call_and_its_turns_read_back,
     writing_twice_is_writing_once,
     calls_come_in_pages_newest_first,
     calls_of_a_killed_daemon_are_closed,
     what_breaks_the_rules_is_invalid,
+    a_daemon_that_starts_leaves_the_calls_of_others_alone,
 );
 
 async fn a_number_leads_to_its_tenant_and_default_profile(db: Database) {
@@ -175,6 +177,32 @@ async fn the_last_of_many_new_defaults_stays(db: Database) {
     assert_eq!((profiles.len(), defaults), (9, 1));
 }
 
+async fn a_default_that_is_deposed_is_told_of(db: Database) {
+    let route = db.tenant(1).await;
+    let (scope, first) = (db.store.scope(route.tenant.id), route.profile.expect("the default one"));
+    // Was it the default, and is it, by the audit log, newest first?
+    let told = async |id: ProfileId| {
+        let filter = AuditFilter {
+            resource: Some("ai_profile".to_owned()),
+            resource_id: Some(id.to_string()),
+            action: Some("update".to_owned()),
+            ..AuditFilter::default()
+        };
+        let entries = scope.audit(&filter, Window::first(9)).await.expect("an answer").items;
+        let is_default =
+            |state: Option<serde_json::Value>| state.is_some_and(|state| state["is_default"] == true);
+        let told = entries.into_iter().map(|entry| (is_default(entry.before), is_default(entry.after)));
+        told.collect::<Vec<_>>()
+    };
+    let second =
+        scope.create_profile(&Actor::system(), values::profile("New", true)).await.expect("a default");
+    assert_eq!(told(first.id).await, [(true, false)], "a new one takes over");
+    let changes = ProfileChanges { is_default: Some(true), ..ProfileChanges::default() };
+    scope.update_profile(&Actor::system(), first.id, changes).await.expect("it takes over again");
+    assert_eq!(told(second.id).await, [(true, false)]);
+    assert_eq!(told(first.id).await, [(false, true), (true, false)]);
+}
+
 async fn a_call_and_its_turns_read_back(db: Database) {
     let route = db.tenant(1).await;
     let scope = db.store.scope(route.tenant.id);
@@ -259,6 +287,28 @@ async fn calls_of_a_killed_daemon_are_closed(db: Database) {
     for call in [completed, newer] {
         assert_eq!(scope.call(call.id).await.expect("an answer"), Some((call, vec![])));
     }
+}
+
+async fn a_daemon_that_starts_leaves_the_calls_of_others_alone(db: Database) {
+    let route = db.tenant(1).await;
+    let (first, second) = (db.store.clone().of_daemon("pbx-1/vca"), db.store.clone().of_daemon("pbx-2/vca"));
+    let start = now();
+    let answered = Call {
+        started_at: start - TimeDelta::seconds(30),
+        status: CallStatus::Answered,
+        ..values::call_to(&route)
+    };
+    first.scope(route.tenant.id).begin_call(&answered).await.expect("a call");
+    assert_eq!(second.close_unfinished(start, start).await.expect("an answer"), 0, "it is being talked");
+    // A call goes over to whoever writes of it.
+    second.scope(route.tenant.id).update_call(&answered).await.expect("a record");
+    assert_eq!(first.close_unfinished(start, start).await.expect("an answer"), 0);
+    let later = start + TimeDelta::days(3);
+    assert_eq!(
+        first.close_unfinished(later, later).await.expect("an answer"),
+        1,
+        "the other never came back"
+    );
 }
 
 async fn what_breaks_the_rules_is_invalid(db: Database) {

@@ -1,12 +1,21 @@
 //! Nothing crosses tenants: not through a scope, and not past it.
 
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
 use super::{Database, on_both, values};
+use crate::billing::Billing;
 use crate::store::*;
 use crate::tenancy::*;
 
 on_both!(
     another_tenants_scope_reaches_nothing,
     another_tenants_scope_changes_nothing,
+    another_tenants_things_are_not_found,
+    another_tenants_lists_and_settings_are_its_own,
+    another_tenants_deliveries_are_neither_taken_nor_settled,
+    another_tenants_month_is_neither_seen_nor_billed,
+    an_announced_call_is_its_tenants_alone,
     the_database_refuses_references_across,
 );
 
@@ -26,6 +35,66 @@ async fn two(db: &Database) -> Two {
     scope.begin_call(&call).await.expect("a call");
     scope.add_turn(&turn).await.expect("a turn");
     Two { scope: db.store.scope(theirs.tenant.id), mine, call, turn, theirs }
+}
+
+/// What else a tenant has, besides a call that is over; and the scope of another.
+struct Things {
+    own: Scope,
+    theirs: Scope,
+    number: NumberId,
+    call: CallId,
+    key: KeyId,
+    webhook: WebhookId,
+    secret: SecretString,
+    delivery: DeliveryId,
+}
+
+async fn things(db: &Database) -> Things {
+    let Two { mine, call, scope: theirs, .. } = two(db).await;
+    let (own, actor) = (db.store.scope(mine.tenant.id), Actor::system());
+    own.end_call(&values::completed(&call), &[engine()]).await.expect("it ends");
+    own.create_feedback(&actor, call.id, opinion()).await.expect("feedback");
+    let new = NewKey { name: "Front office".to_owned(), role: Role::TenantAdmin, expires_at: None };
+    let key = own.create_key(&actor, new).await.expect("a key").key.id;
+    let issued = own.create_webhook(&actor, new_webhook()).await.expect("a webhook");
+    let webhook = issued.webhook.id;
+    let delivery = own.ping_webhook(&actor, webhook).await.expect("a delivery").id;
+    let year = Retention { audit_days: Some(365), ..Retention::default() };
+    own.set_retention(&actor, year).await.expect("a setting");
+    let (number, call) = (mine.number.id, call.id);
+    Things { own, theirs, number, call, key, webhook, secret: issued.secret, delivery }
+}
+
+fn new_webhook() -> NewWebhook {
+    NewWebhook { url: "https://example.com/hooks".to_owned(), events: vec![EventType::CallEnded] }
+}
+
+fn opinion() -> NewFeedback {
+    NewFeedback { rating: 4, comment: Some("Well done.".to_owned()), source: "caller".to_owned() }
+}
+
+fn engine() -> EngineUse {
+    EngineUse {
+        kind: EngineKind::Llm,
+        engine: "openai".to_owned(),
+        model: "m".to_owned(),
+        unit: UsageUnit::Requests,
+        quantity: 7,
+    }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a moment")
+}
+
+/// All that a tenant has, as its own scope shows it.
+async fn seen(Things { own, webhook, .. }: &Things) -> String {
+    let all = Window::first(99);
+    let rows = own.export(true).await.expect("a document").tables;
+    let keys = own.keys(&KeyFilter::default(), all).await.expect("keys").items;
+    let log = own.deliveries(*webhook, DeliveryFilter::default(), all).await.expect("a log").items;
+    let audit = own.audit(&AuditFilter::default(), all).await.expect("the audit log").items;
+    format!("{rows:#?}\n{keys:#?}\n{log:#?}\n{audit:#?}")
 }
 
 async fn another_tenants_scope_reaches_nothing(db: Database) {
@@ -83,6 +152,152 @@ async fn another_tenants_scope_changes_nothing(db: Database) {
     let unharmed = db.store.scope(mine.tenant.id).call(call.id).await.expect("an answer");
     assert_eq!(unharmed, Some((call, vec![turn])));
     assert_eq!(db.store.route(&mine.number.did).await.expect("an answer"), Some(mine));
+}
+
+async fn another_tenants_things_are_not_found(db: Database) {
+    let things = things(&db).await;
+    let Things { ref theirs, number, call, key, webhook, delivery, .. } = things;
+    let (before, actor, all) = (seen(&things).await, Actor::system(), Window::first(9));
+    let elsewhere = theirs.create_webhook(&actor, new_webhook()).await.expect("one of its own").webhook.id;
+    let off = WebhookChanges { is_active: Some(false), ..WebhookChanges::default() };
+    let (failed, any) = (ProviderState::Failed, DeliveryFilter::default());
+    let attempts = [
+        ("a key", theirs.key(key).await.map(drop)),
+        ("a key revoked", theirs.revoke_key(&actor, key).await.map(drop)),
+        ("a key rotated", theirs.rotate_key(&actor, key, Rotation::default()).await.map(drop)),
+        ("a webhook", theirs.webhook(webhook).await.map(drop)),
+        ("a webhook switched off", theirs.update_webhook(&actor, webhook, off).await.map(drop)),
+        ("a webhook's new secret", theirs.rotate_webhook_secret(&actor, webhook).await.map(drop)),
+        ("a webhook tested", theirs.ping_webhook(&actor, webhook).await.map(drop)),
+        ("a webhook deleted", theirs.delete_webhook(&actor, webhook).await),
+        ("a webhook's log", theirs.deliveries(webhook, any, all).await.map(drop)),
+        ("a delivery", theirs.delivery(webhook, delivery).await.map(drop)),
+        ("a delivery of its own webhook", theirs.delivery(elsewhere, delivery).await.map(drop)),
+        ("a retry", theirs.retry_delivery(&actor, webhook, delivery).await.map(drop)),
+        ("a retry by its own webhook", theirs.retry_delivery(&actor, elsewhere, delivery).await.map(drop)),
+        ("whether there is a call", theirs.has_call(call).await),
+        ("feedback", theirs.create_feedback(&actor, call, opinion()).await.map(drop)),
+        ("a registration", theirs.registration(number).await.map(drop)),
+        (
+            "a registration recorded",
+            theirs.record_registration(&actor, "register", number, failed, "taken", None).await.map(drop),
+        ),
+    ];
+    for (what, outcome) in attempts {
+        assert!(matches!(outcome, Err(StoreError::NotFound)), "{what}: {outcome:?}");
+    }
+    assert_eq!(seen(&things).await, before);
+}
+
+async fn another_tenants_lists_and_settings_are_its_own(db: Database) {
+    let things = things(&db).await;
+    let Things { ref theirs, call, webhook, .. } = things;
+    let (before, all) = (seen(&things).await, Window::first(99));
+    assert_eq!(theirs.keys(&KeyFilter::default(), all).await.expect("keys").items, []);
+    assert_eq!(theirs.webhooks(all).await.expect("webhooks").items, []);
+    let of_call = FeedbackFilter { call: Some(call), ..FeedbackFilter::default() };
+    for filter in [of_call, FeedbackFilter::default()] {
+        assert_eq!(theirs.feedback(&filter, all).await.expect("feedback").items, []);
+    }
+    let about = AuditFilter { resource_id: Some(webhook.to_string()), ..AuditFilter::default() };
+    assert_eq!(theirs.audit(&about, all).await.expect("the audit log").items, []);
+    let audit = theirs.audit(&AuditFilter::default(), all).await.expect("the audit log").items;
+    let is_its_own = |entry: &AuditEntry| entry.tenant_id == Some(theirs.tenant_id());
+    assert!(!audit.is_empty() && audit.iter().all(is_its_own), "{audit:#?}");
+    let rows = theirs.export(true).await.expect("a document").tables;
+    for table in
+        ["webhooks", "retention", "calls", "call_turns", "call_usage", "call_feedback", "usage_months"]
+    {
+        assert!(rows[table].is_empty(), "{table}: {:?}", rows[table]);
+    }
+    assert_eq!(theirs.retention().await.expect("a setting"), Retention::default());
+    let day = Retention { audit_days: Some(1), ..Retention::default() };
+    theirs.set_retention(&Actor::system(), day).await.expect("its own setting");
+    assert_eq!(seen(&things).await, before);
+}
+
+async fn another_tenants_deliveries_are_neither_taken_nor_settled(db: Database) {
+    let things = things(&db).await;
+    let Things { ref own, ref theirs, webhook, .. } = things;
+    let now = Utc::now() + TimeDelta::seconds(1);
+    let lease = now + TimeDelta::seconds(60);
+    let taken = theirs.claim_deliveries(webhook, now, lease, 9).await;
+    assert!(matches!(taken, Err(StoreError::NotFound)), "{taken:?}");
+    let rotated = theirs.rotate_webhook_secret(&Actor::system(), webhook).await;
+    assert!(matches!(rotated, Err(StoreError::NotFound)), "{rotated:?}");
+    let claimed = own.claim_deliveries(webhook, now, lease, 9).await.expect("its own").remove(0);
+    let secrets: Vec<&str> = claimed.secrets.iter().map(|secret| secret.expose_secret()).collect();
+    assert_eq!(secrets, [things.secret.expose_secret()]);
+    let before = seen(&things).await;
+    let gone = Attempt {
+        at: now,
+        response_status: Some(410),
+        response_ms: Some(1),
+        problem: Some("HTTP 410".to_owned()),
+        outcome: Outcome::Unsubscribed,
+    };
+    let is_switched_off = theirs.settle_delivery(&claimed, &gone, now).await.expect("an answer");
+    assert!(!is_switched_off);
+    assert_eq!(seen(&things).await, before);
+}
+
+async fn another_tenants_month_is_neither_seen_nor_billed(db: Database) {
+    let Two { mine, call, theirs, scope, .. } = two(&db).await;
+    let own = db.store.scope(mine.tenant.id);
+    own.keep_taken(call.id, &[engine()]).await.expect("what it took so far");
+    scope.keep_taken(call.id, &[]).await.expect("another's call is none");
+    let untouched = own.usage_of_call(call.id).await.expect("an answer").expect("the call");
+    assert_eq!(untouched.engines, [engine()]);
+    let begun = Call { started_at: at("2020-11-03T10:00:00Z"), ..values::call_to(&mine) };
+    let past = values::completed(&begun);
+    own.end_call(&past, &[engine()]).await.expect("it ends");
+    for id in [call.id, past.id] {
+        assert_eq!(scope.usage_of_call(id).await.expect("an answer"), None);
+    }
+    let (month, nothing): (Month, _) = ("2020-11".parse().expect("a month"), Usage::default());
+    assert_eq!(scope.usage_of_month(month).await.expect("an answer"), nothing);
+    let (first, last) = (month.first_day(), month.last_day());
+    assert_eq!(scope.usage_of_days(first, last).await.expect("an answer"), nothing);
+    let billing = Billing::default();
+    for is_final in [false, true] {
+        let owners = own.statement(&billing, &mine.tenant, month).await.expect("a statement");
+        assert_eq!((owners.is_final, owners.sums.seconds), (is_final, 60));
+        // The scope counts, whichever tenant is given.
+        for tenant in [&theirs.tenant, &mine.tenant] {
+            let empty = scope.statement(&billing, tenant, month).await.expect("a statement");
+            assert_eq!(empty, billing.statement(tenant, month, &nothing));
+        }
+        db.store.issue_statements(&billing, at("2020-12-05T00:00:00Z")).await.expect("an answer");
+    }
+}
+
+async fn an_announced_call_is_its_tenants_alone(db: Database) {
+    let Two { mine, theirs, scope, .. } = two(&db).await;
+    let own = db.store.scope(mine.tenant.id);
+    let told = |call: CallId, route: &Route, channel: &str| NewAnnouncement {
+        call,
+        number: route.number.id,
+        channel: channel.to_owned(),
+        caller: None,
+        called: route.number.did.clone(),
+        at: Utc::now(),
+    };
+    let (call, other) = (CallId::new(), CallId::new());
+    assert_eq!(own.announce(&told(call, &mine, "1.1")).await.expect("a record"), call);
+    let before = own.call(call).await.expect("an answer");
+    assert!(before.is_some());
+    let same = scope.announce(&told(other, &theirs, "1.1")).await;
+    assert_eq!(same.expect("a record of its own"), other, "the same channel");
+    for (what, attempt) in [
+        ("another's number", told(CallId::new(), &mine, "1.2")),
+        ("another's record", told(call, &theirs, "1.3")),
+    ] {
+        let outcome = scope.announce(&attempt).await;
+        assert!(matches!(outcome, Err(StoreError::Invalid { .. })), "{what}: {outcome:?}");
+    }
+    assert_eq!(scope.call(call).await.expect("an answer"), None);
+    assert_eq!(own.call(call).await.expect("an answer"), before);
+    assert_eq!(own.announce(&told(CallId::new(), &mine, "1.1")).await.expect("it is known"), call);
 }
 
 async fn the_database_refuses_references_across(db: Database) {

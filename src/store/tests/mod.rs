@@ -1,14 +1,17 @@
 //! Each test runs on SQLite, and on PostgreSQL when `VCA_TEST_DATABASE_URL` leads to a server. With
 //! `VCA_TEST_REQUIRE=1` its absence is a failure, so that nothing passes for want of a server.
 
+mod announced;
 mod data;
 mod isolation;
 mod opening;
 mod outage;
 mod security;
+mod statements;
 mod transfer;
 mod usage;
 pub mod values;
+mod webhooks;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

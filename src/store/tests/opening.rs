@@ -5,6 +5,15 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
+const STEPS: [&str; 6] = [
+    "0001_tenants_and_calls",
+    "0002_control_plane",
+    "0003_calls_of_a_period",
+    "0004_statements",
+    "0005_successors_of_keys",
+    "0006_daemons",
+];
+
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);
 
 async fn migrating_twice_does_nothing(db: Database) {
@@ -13,7 +22,7 @@ async fn migrating_twice_does_nothing(db: Database) {
     assert_eq!(db.store.pending_migrations().await.expect("none"), Vec::<String>::new());
     db.drop_all_tables().await;
     let all = db.store.pending_migrations().await.expect("all");
-    assert_eq!(all, ["0001_tenants_and_calls", "0002_control_plane", "0003_calls_of_a_period"]);
+    assert_eq!(all, STEPS);
     let (one, two) = tokio::join!(db.store.migrate(), db.store.pending_migrations());
     assert_eq!(one.expect("all"), all);
     two.expect("an answer while it migrates");
@@ -43,7 +52,7 @@ fn both_kinds_of_database_take_the_same_steps() {
         names
     };
     assert_eq!(steps("sqlite"), steps("postgres"));
-    let named = ["0001_tenants_and_calls.sql", "0002_control_plane.sql", "0003_calls_of_a_period.sql"];
+    let named = STEPS.map(|step| std::ffi::OsString::from(format!("{step}.sql")));
     assert_eq!(steps("sqlite"), named, "each has to be named in migrations.rs");
 }
 

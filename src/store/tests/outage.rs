@@ -17,6 +17,7 @@ on_both!(
     the_ledger_goes_on_after_a_refusal,
     the_ledger_does_not_wait_for_ever_at_the_end,
     routing_goes_on_by_the_last_answers,
+    a_number_as_it_is_dialled_in_the_country_is_routed_by_the_last_answer,
     an_unfinished_write_does_not_hold_up_others,
 );
 
@@ -123,6 +124,26 @@ async fn routing_goes_on_by_the_last_answers(db: Database) {
     let _outage = take_away(&store).await;
     let outcome = routing.resolve(&known).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "a number that is gone is forgotten");
+}
+
+async fn a_number_as_it_is_dialled_in_the_country_is_routed_by_the_last_answer(db: Database) {
+    let tenant = db.tenant(1).await.tenant.id;
+    let did: Did = "+493055500100".parse().expect("a DID");
+    let new = NewNumber { did: did.clone(), provider_type: ProviderType::Generic };
+    db.store.scope(tenant).create_number(&Actor::system(), new).await.expect("a number");
+    let store = db.impatient().await;
+    let german: Numbering =
+        serde_json::from_value(serde_json::json!({ "default_region": "DE" })).expect("settings");
+    let routing = Routing::new(store.clone(), &RoutingSettings::default()).with_numbering(german);
+    for (what, text) in [("at home", "03055500100"), ("abroad", "+493055500100")] {
+        let found = routing.dialled(text).await.expect("an answer").expect("a route");
+        assert_eq!(found.0, did, "{what}");
+    }
+    let _outage = take_away(&store).await;
+    let found = routing.dialled("03055500100").await.expect("its last answer").expect("a route");
+    assert_eq!((found.0, found.1.tenant.id), (did, tenant));
+    let outcome = routing.dialled("03055500101").await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
 }
 
 async fn an_unfinished_write_does_not_hold_up_others(db: Database) {

@@ -18,13 +18,27 @@ on_both!(
     no_column_is_forgotten,
 );
 
+fn engine() -> EngineUse {
+    EngineUse {
+        kind: EngineKind::Tts,
+        engine: "espeak".into(),
+        model: "local".into(),
+        unit: UsageUnit::Characters,
+        quantity: 7,
+    }
+}
+
 /// A tenant with a call, as a document.
 async fn exported(db: &Database) -> (Route, TenantFile) {
     let route = db.tenant(1).await;
     let scope = db.store.scope(route.tenant.id);
     let call = values::completed(&values::call_to(&route));
-    scope.begin_call(&call).await.expect("a call");
-    scope.add_turn(&values::turn(&call, 1)).await.expect("a turn");
+    scope.end_call(&call, &[engine()]).await.expect("a call");
+    let lasting = values::call_to(&route);
+    scope.begin_call(&lasting).await.expect("a call that lasts: it stays behind");
+    for call in [&call, &lasting] {
+        scope.add_turn(&values::turn(call, 1)).await.expect("a turn");
+    }
     let insert = "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at)";
     let at = call.started_at.to_rfc3339();
     let (id, tenant) = (db.literal(uuid::Uuid::now_v7()), db.literal(route.tenant.id.0));
@@ -32,6 +46,7 @@ async fn exported(db: &Database) -> (Route, TenantFile) {
         format!("({id}, {tenant}, 'https://example.org', ',call.ended,', 'whsec_old', TRUE, '{at}')");
     db.reach_all(format!("{insert} VALUES {values}")).await;
     let file = scope.export(true).await.expect("a document");
+    assert_eq!((file.tables["calls"].len(), file.tables["call_turns"].len()), (1, 1));
     (route, file)
 }
 
@@ -95,6 +110,9 @@ async fn a_tenant_stands_beside_itself_with_new_ids(db: Database) {
     assert_ne!(old.id, new.id);
     assert_eq!(new, AiProfile { id: new.id, tenant_id: imported.tenant_id, ..old });
     assert_eq!(scope.numbers().await.expect("numbers"), []);
+    let month = Month::of(file.exported_at);
+    let usage = scope.usage_of_month(month).await.expect("an answer");
+    assert_eq!((usage.sums.calls, usage.engines), (1, vec![engine()]), "what is owed came along");
     // And a second time.
     db.store.import_tenant(&Actor::system(), &file, settings).await.expect("it is in");
 }

@@ -146,9 +146,7 @@ impl Plan {
             Imported { tenant_id: id, tenant_name: file.tenant.name.clone(), ..Imported::default() };
         let mut plan = Plan { imported, insertions: Vec::new(), dids: Vec::new(), ids: HashMap::new() };
         let stays = |table: &Table| {
-            settings.without_numbers
-                && (table.name == "phone_numbers"
-                    || (table.name != "usage_months" && CALLS.iter().any(|it| it.name == table.name)))
+            settings.without_numbers && (table.name == "phone_numbers" || table.is_of_calls())
         };
         for table in OWNED.iter().chain(&CALLS).filter(|table| !stays(table)) {
             let rows = file.tables.get(table.name).map(Vec::as_slice).unwrap_or_default();

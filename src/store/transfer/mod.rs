@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
-use super::pool::run;
+use super::pool::read;
 use super::{Scope, Store, StoreError, now};
 use crate::tenancy::Tenant;
 use cell::read_cells;
@@ -65,17 +65,29 @@ impl TenantFile {
 }
 
 impl Scope {
-    /// The tenant as a document, with or without its calls.
+    /// The tenant as a document, with or without its calls, as it is at one moment. Calls that last stay behind:
+    /// whoever has them will still write of them.
     ///
     /// # Errors
     /// `NotFound` when the tenant is not there.
     pub async fn export(&self, with_calls: bool) -> Result<TenantFile, StoreError> {
         let patient = self.patient();
         let tenant = patient.store.tenant(self.tenant).await?;
-        let mut tables = BTreeMap::new();
-        for table in OWNED.iter().chain(CALLS.iter().filter(|_| with_calls)) {
-            tables.insert(table.name.to_owned(), patient.rows(table).await?);
-        }
+        let wanted: Vec<(&Table, String)> = OWNED
+            .iter()
+            .chain(CALLS.iter().filter(|_| with_calls))
+            .map(|table| (table, table.select()))
+            .collect();
+        let tables = read!(&patient, tx => {
+            let mut tables = BTreeMap::new();
+            for (table, sql) in &wanted {
+                let rows = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.tenant.0).fetch_all(&mut *tx).await?;
+                let rows: Result<Vec<Map<String, Value>>, sqlx::Error> =
+                    rows.iter().map(|row| read_cells!(row, table)).collect();
+                tables.insert(table.name.to_owned(), rows?);
+            }
+            tables
+        })?;
         Ok(TenantFile {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -88,14 +100,6 @@ impl Scope {
 
     fn patient(&self) -> Scope {
         Scope { store: self.store.patient(), tenant: self.tenant }
-    }
-
-    async fn rows(&self, table: &Table) -> Result<Vec<Map<String, Value>>, StoreError> {
-        let sql = table.select();
-        run!(*self, connection => async {
-            let rows = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.tenant.0).fetch_all(connection).await?;
-            rows.iter().map(|row| read_cells!(row, table)).collect::<Result<Vec<_>, sqlx::Error>>()
-        })
     }
 }
 

@@ -100,7 +100,7 @@ pub const OWNED: [Table; 5] = [
 ];
 
 /// Its calls, and what belongs to them.
-pub const CALLS: [Table; 6] = [
+pub const CALLS: [Table; 7] = [
     Table {
         name: "calls",
         columns: &[
@@ -183,6 +183,11 @@ pub const CALLS: [Table; 6] = [
         ],
         order: "month, kind, engine, model, unit",
     },
+    Table {
+        name: "statements",
+        columns: &[("month", Text), ("statement", Json), ("issued_at", Moment)],
+        order: "month",
+    },
 ];
 
 /// Tenant-owned tables that stay behind: secrets, the history of changes, and deliveries under way.
@@ -191,10 +196,11 @@ const LEFT: [&str; 5] = ["api_keys", "audit_log", "announced_calls", "webhook_ev
 
 /// Columns that stay behind: secrets, how deliveries go, and what the database reckons.
 #[cfg(test)]
-const LEFT_COLUMNS: [(&str, &str); 5] = [
+const LEFT_COLUMNS: [(&str, &str); 6] = [
     ("webhooks", "former_secret"),
     ("webhooks", "former_secret_until"),
     ("webhooks", "failing_since"),
+    ("calls", "daemon"),
     ("calls", "duration_ms"),
     ("calls", "started_quarter"),
 ];
@@ -216,7 +222,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 5], [Table; 6]) = (OWNED, CALLS);
+        static ALL: ([Table; 5], [Table; 7]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 
@@ -233,10 +239,27 @@ impl Table {
     pub fn select(&self) -> String {
         let columns: Vec<&str> = self.travelling().map(|(name, _)| name).collect();
         format!(
-            "SELECT {} FROM {} WHERE tenant_id = $1 ORDER BY {}",
+            "SELECT {} FROM {} WHERE tenant_id = $1{} ORDER BY {}",
             columns.join(", "),
             self.name,
+            self.condition(),
             self.order
         )
+    }
+
+    /// Calls, and what belongs to one of them; not what is kept of a month.
+    pub fn is_of_calls(&self) -> bool {
+        self.name == "calls" || self.kind("call_id").is_some()
+    }
+
+    /// Calls that are over, and what belongs to them.
+    fn condition(&self) -> &'static str {
+        match self.name {
+            "calls" => " AND ended_at IS NOT NULL",
+            _ if self.kind("call_id").is_some() => {
+                " AND call_id IN (SELECT id FROM calls WHERE tenant_id = $1 AND ended_at IS NOT NULL)"
+            }
+            _ => "",
+        }
     }
 }
