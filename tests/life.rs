@@ -159,16 +159,19 @@ fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
     assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
 }
 
+/// The dialplan serves new callers as it does when there is no daemon: here, with a cause of its own.
 #[test]
-fn a_daemon_that_is_to_stop_refuses_calls_and_lets_others_end() {
+fn a_daemon_that_is_to_stop_gives_calls_back_and_lets_others_end() {
     let Some((mut house, main)) = house(agent()) else { return };
     house.open();
+    house.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
     let mut call =
         house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
     house.daemon().signal(Signal::TERM);
     let draining = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
     house.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
-    assert_eq!(house.dial(MAIN, vec![]).status, Some(503), "a new call\n{}", house.log());
+    let absent = || house.asterisk.cli("dialplan show vca-absent");
+    assert_eq!(house.dial(MAIN, vec![]).status, Some(486), "a new call\n{}\n{}", absent(), house.log());
     house.satisfied(call);
     let ended = house.daemon().wait_for_end(ms(10_000));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());

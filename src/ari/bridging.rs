@@ -29,6 +29,12 @@ const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
 /// A channel that cannot enter the bridge is on its way in or out of the application: look again after this.
 const JOIN_PAUSE: Duration = Duration::from_millis(50);
 const JOIN_ATTEMPTS: u32 = 4;
+/// The channel that a caller had before is hung up after this: by then another is in its place in the bridge, and
+/// whoever has transferred the call has hung up by themselves.
+const FORMER_PAUSE: Duration = Duration::from_secs(1);
+
+/// The channel variable that tells the dialplan why it is to go on with a caller.
+pub const STATUS_VARIABLE: &str = "VCA_STATUS";
 
 /// Names a request and its answer, within one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +47,9 @@ pub enum Input {
     Admit { external_host: SocketAddr, format: String },
     /// The call has to end. Before the answer this refuses it, and the reason decides the SIP status.
     HangUp { reason: Reason },
+    /// The call has to end here, but the dialplan is to go on with the caller: [`STATUS_VARIABLE`] tells it why. A
+    /// caller who cannot be given back is refused with the reason.
+    GiveBack { status: &'static str, reason: Reason },
     /// Something happened to a channel or bridge; those of other calls are passed over.
     Event(Event),
     /// What became of [`Output::Send`].
@@ -79,7 +88,7 @@ pub enum End {
     CallerLeft {
         cause: Option<u16>,
     },
-    /// [`Input::HangUp`].
+    /// [`Input::HangUp`] or [`Input::GiveBack`].
     HungUp(Reason),
     Failed(Failure),
 }
@@ -113,8 +122,13 @@ pub struct Bridging {
     born: Instant,
     /// Sets the reason that the caller's device is given.
     reason: Reason,
+    /// What the dialplan is told when it gets the caller back. Otherwise the caller is hung up.
+    back: Option<&'static str>,
     phase: Phase,
     caller: Thing,
+    /// The channel that the caller had before, and when it is hung up. Without that it might stay in the
+    /// application, out of the bridge, for ever.
+    former: Option<(Instant, String)>,
     media: Thing,
     bridge: Thing,
     /// Where Asterisk's RTP comes from, once it is known.
@@ -147,6 +161,10 @@ enum Step {
     CreateBridge,
     Join,
     Answer,
+    /// Tells the dialplan why it gets the caller back.
+    Explain,
+    GiveBack,
+    Dismiss,
     Delete(Which),
 }
 
@@ -164,8 +182,10 @@ impl Bridging {
             app: app.to_owned(),
             born: now,
             reason: Reason::Congestion,
+            back: None,
             phase: Phase::SetUp { stage: Stage::Admission, until: now + set_up, join: Join::default() },
             caller: Thing::present(caller.to_owned()),
+            former: None,
             media: Thing::absent(media_id(call_id)),
             bridge: Thing::absent(bridge_id(call_id)),
             peer: None,
@@ -187,12 +207,19 @@ impl Bridging {
                 self.reason = reason;
                 self.end(now, End::HungUp(reason));
             }
+            Input::GiveBack { status, reason } => {
+                (self.back, self.reason) = (Some(status), reason);
+                self.end(now, End::HungUp(reason));
+            }
             Input::Event(event) => self.on_event(now, &event),
             Input::Answer { id, result } => self.on_answer(now, id, result),
             Input::Reconciled(inventory) => self.reconcile(now, &inventory),
             Input::Tick => {}
         }
         self.set_up(now);
+        if self.former.as_ref().is_some_and(|(at, _)| *at <= now) {
+            self.dismiss();
+        }
         self.tear_down(now);
     }
 
@@ -205,7 +232,8 @@ impl Bridging {
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::SetUp { until, join, .. } => Some(join.again.map_or(until, |again| again.min(until))),
-            Phase::Up { .. } | Phase::Done => None,
+            Phase::Up { .. } => self.former.as_ref().map(|(at, _)| *at),
+            Phase::Done => None,
             Phase::Ending { until } => [&self.caller, &self.media, &self.bridge]
                 .into_iter()
                 .filter_map(Thing::deadline)
@@ -227,6 +255,11 @@ impl Bridging {
     }
 
     fn on_event(&mut self, now: Instant, event: &Event) {
+        if let Event::StasisStart { channel, replaces: Some(old), .. } = event
+            && *old == self.caller.id
+        {
+            return self.replace_caller(now, &channel.id);
+        }
         match event.channel_id() {
             Some(id) if id == self.caller.id => self.on_caller(now, event),
             Some(id) if id == self.media.id => self.on_media(now, event),
@@ -235,6 +268,22 @@ impl Bridging {
         if matches!(event, Event::BridgeDestroyed { bridge_id } if *bridge_id == self.bridge.id) {
             self.bridge.gone();
             self.end(now, End::Failed(Failure::BridgeLost));
+        }
+    }
+
+    /// The caller goes on by another channel, which Asterisk puts into the bridge by itself. What was asked of the
+    /// old one says nothing of it.
+    fn replace_caller(&mut self, now: Instant, channel: &str) {
+        let old = std::mem::replace(&mut self.caller, Thing::present(channel.to_owned()));
+        self.pending.retain(|(_, step)| !step.is_about_caller());
+        self.dismiss();
+        self.former = Some((now + FORMER_PAUSE, old.id));
+    }
+
+    /// Hangs up the channel that the caller had before, whether or not it is still there.
+    fn dismiss(&mut self) {
+        if let Some((_, channel)) = self.former.take() {
+            self.send(Step::Dismiss, Request::hang_up(&channel, Reason::NormalClearing));
         }
     }
 
@@ -296,6 +345,9 @@ impl Bridging {
             }
             Step::Join => self.on_joined(now, result.map(drop)),
             Step::Answer => self.on_call_answered(now, result.map(drop)),
+            Step::Explain => self.on_explained(result.map(drop)),
+            Step::GiveBack => self.on_given_back(result.map(drop)),
+            Step::Dismiss => {}
             Step::Delete(which) => self.thing(which).delete_answered(now, &result.map(drop)),
         }
     }
@@ -342,6 +394,29 @@ impl Bridging {
         }
     }
 
+    /// The dialplan knows why, and may go on with a caller who has not left meanwhile.
+    fn on_explained(&mut self, result: Result<(), AriError>) {
+        if result.is_err() {
+            self.refuse_after_all();
+        } else if !self.caller.is_settled() {
+            let request = Request::continue_in_dialplan(&self.caller.id);
+            self.send(Step::GiveBack, request);
+        }
+    }
+
+    fn on_given_back(&mut self, result: Result<(), AriError>) {
+        match result {
+            // 404: it is no more. 409: it is not in the application any more.
+            Ok(()) | Err(AriError::Status { code: 404 | 409, .. }) => self.caller.gone(),
+            Err(_) => self.refuse_after_all(),
+        }
+    }
+
+    fn refuse_after_all(&mut self) {
+        self.back = None;
+        self.caller.spared();
+    }
+
     fn fail_on(&mut self, now: Instant, stage: Stage, result: Result<(), AriError>) {
         if let Err(error) = result {
             self.end(now, End::Failed(Failure::Step { stage, error }));
@@ -378,12 +453,13 @@ impl Bridging {
     /// Deletes what is there, and ends when nothing is left to delete.
     fn tear_down(&mut self, now: Instant) {
         let Phase::Ending { until } = self.phase else { return };
+        self.dismiss();
         for which in [Which::Caller, Which::Media, Which::Bridge] {
             if until <= now {
                 self.thing(which).give_up();
             } else if self.thing(which).take_deletion(now) {
-                let request = self.deletion(which);
-                self.send(Step::Delete(which), request);
+                let (step, request) = self.removal(which);
+                self.send(step, request);
             }
         }
         let things = [&self.caller, &self.media, &self.bridge];
@@ -398,12 +474,16 @@ impl Bridging {
         }
     }
 
-    fn deletion(&self, which: Which) -> Request {
-        match which {
-            Which::Caller => Request::hang_up(&self.caller.id, self.reason),
-            Which::Media => Request::hang_up(&self.media.id, Reason::NormalClearing),
-            Which::Bridge => Request::destroy_bridge(&self.bridge.id),
-        }
+    fn removal(&self, which: Which) -> (Step, Request) {
+        let request = match (which, self.back) {
+            (Which::Caller, Some(status)) => {
+                return (Step::Explain, Request::set_variable(&self.caller.id, STATUS_VARIABLE, status));
+            }
+            (Which::Caller, None) => Request::hang_up(&self.caller.id, self.reason),
+            (Which::Media, _) => Request::hang_up(&self.media.id, Reason::NormalClearing),
+            (Which::Bridge, _) => Request::destroy_bridge(&self.bridge.id),
+        };
+        (Step::Delete(which), request)
     }
 
     fn thing(&mut self, which: Which) -> &mut Thing {
@@ -419,6 +499,17 @@ impl Bridging {
         self.requests += 1;
         self.pending.push((id, step));
         self.outputs.push_back(Output::Send { id, request });
+    }
+}
+
+impl Step {
+    /// Does its outcome depend on the caller's channel?
+    fn is_about_caller(self) -> bool {
+        match self {
+            Step::Join | Step::Answer | Step::Explain | Step::GiveBack => true,
+            Step::Delete(which) => which == Which::Caller,
+            Step::CreateMedia | Step::CreateBridge | Step::Dismiss => false,
+        }
     }
 }
 

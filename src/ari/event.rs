@@ -11,10 +11,12 @@ use serde::Deserialize;
 /// One event of the Stasis application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A channel is in the application's hands.
+    /// A channel is in the application's hands. `replaces` is the id of the channel whose place it takes in a bridge,
+    /// as after an attended transfer.
     StasisStart {
         channel: Box<Channel>,
         args: Vec<String>,
+        replaces: Option<String>,
     },
     /// A channel has left the application. For a channel that came from the dialplan it is the last event.
     StasisEnd {
@@ -41,13 +43,18 @@ pub enum Event {
         digit: String,
         duration_ms: u32,
     },
+    /// The channel's far end has put the call on hold.
+    ChannelHold {
+        channel: Box<Channel>,
+    },
+    ChannelUnhold {
+        channel: Box<Channel>,
+    },
     BridgeDestroyed {
         bridge_id: String,
     },
     /// Another connection took the application's name; this one gets no more events.
-    ApplicationReplaced {
-        application: String,
-    },
+    ApplicationReplaced,
     /// An event that is not read here.
     Unknown {
         kind: String,
@@ -112,13 +119,15 @@ pub enum DecodeError {
 
 impl Event {
     /// The kinds that [`Event::decode`] tells apart: what Asterisk's event filter has to let through.
-    pub const KINDS: [&'static str; 8] = [
+    pub const KINDS: [&'static str; 10] = [
         "StasisStart",
         "StasisEnd",
         "ChannelDestroyed",
         "ChannelHangupRequest",
         "ChannelStateChange",
         "ChannelDtmfReceived",
+        "ChannelHold",
+        "ChannelUnhold",
         "BridgeDestroyed",
         "ApplicationReplaced",
     ];
@@ -127,9 +136,11 @@ impl Event {
     pub fn decode(text: &str) -> Result<Event, DecodeError> {
         let raw: Raw = serde_json::from_str(text)?;
         Ok(match raw.kind.as_str() {
-            "StasisStart" => {
-                Event::StasisStart { channel: named(raw.channel, "StasisStart")?, args: raw.args }
-            }
+            "StasisStart" => Event::StasisStart {
+                channel: named(raw.channel, "StasisStart")?,
+                args: raw.args,
+                replaces: raw.replace_channel.map(|channel| channel.id).filter(|id| !id.is_empty()),
+            },
             "StasisEnd" => Event::StasisEnd { channel: named(raw.channel, "StasisEnd")? },
             "ChannelDestroyed" => Event::ChannelDestroyed {
                 channel: named(raw.channel, "ChannelDestroyed")?,
@@ -149,11 +160,13 @@ impl Event {
                 digit: raw.digit,
                 duration_ms: raw.duration_ms,
             },
+            "ChannelHold" => Event::ChannelHold { channel: named(raw.channel, "ChannelHold")? },
+            "ChannelUnhold" => Event::ChannelUnhold { channel: named(raw.channel, "ChannelUnhold")? },
             "BridgeDestroyed" => match raw.bridge {
                 Some(bridge) if !bridge.id.is_empty() => Event::BridgeDestroyed { bridge_id: bridge.id },
                 _ => return Err(DecodeError::Missing { kind: "BridgeDestroyed", field: "bridge.id" }),
             },
-            "ApplicationReplaced" => Event::ApplicationReplaced { application: raw.application },
+            "ApplicationReplaced" => Event::ApplicationReplaced,
             _ => Event::Unknown { kind: raw.kind },
         })
     }
@@ -166,8 +179,10 @@ impl Event {
             | Event::ChannelDestroyed { channel, .. }
             | Event::ChannelHangupRequest { channel, .. }
             | Event::ChannelStateChange { channel }
-            | Event::ChannelDtmfReceived { channel, .. } => Some(channel),
-            Event::BridgeDestroyed { .. } | Event::ApplicationReplaced { .. } | Event::Unknown { .. } => None,
+            | Event::ChannelDtmfReceived { channel, .. }
+            | Event::ChannelHold { channel }
+            | Event::ChannelUnhold { channel } => Some(channel),
+            Event::BridgeDestroyed { .. } | Event::ApplicationReplaced | Event::Unknown { .. } => None,
         }
     }
 
@@ -184,8 +199,10 @@ impl Event {
             Event::ChannelHangupRequest { .. } => "ChannelHangupRequest",
             Event::ChannelStateChange { .. } => "ChannelStateChange",
             Event::ChannelDtmfReceived { .. } => "ChannelDtmfReceived",
+            Event::ChannelHold { .. } => "ChannelHold",
+            Event::ChannelUnhold { .. } => "ChannelUnhold",
             Event::BridgeDestroyed { .. } => "BridgeDestroyed",
-            Event::ApplicationReplaced { .. } => "ApplicationReplaced",
+            Event::ApplicationReplaced => "ApplicationReplaced",
             Event::Unknown { .. } => "unknown",
         }
     }
@@ -225,6 +242,8 @@ struct Raw {
     #[serde(default)]
     channel: Option<Box<Channel>>,
     #[serde(default)]
+    replace_channel: Option<Box<Channel>>,
+    #[serde(default)]
     bridge: Option<RawBridge>,
     #[serde(default)]
     args: Vec<String>,
@@ -238,8 +257,6 @@ struct Raw {
     digit: String,
     #[serde(default)]
     duration_ms: u32,
-    #[serde(default)]
-    application: String,
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 //! After each connect the event filter is set and the application's channels and bridges are asked for; what
 //! happens meanwhile is held back and follows [`Signal::Connected`] in order. One task reads, and it waits for
 //! no call: Asterisk drops a reader that lags (`websocket_write_timeout`, 100 ms). It knows nothing of what the
-//! events mean.
+//! events mean. Where another program has taken the application's name, that one is left alone until it is gone.
 
 mod backoff;
 mod session;
@@ -13,14 +13,19 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::answer::Inventory;
 use super::client::Client;
 use super::event::Event;
+use super::request::Request;
 use super::settings::Settings;
 use backoff::Backoff;
 use session::{Lost, Session};
+
+/// First pause before a look at whether another program still has the application's name; it doubles. Long, so that
+/// two programs of one name do not take it from each other in turns.
+const LOOK_PAUSE: Duration = Duration::from_secs(3);
 
 /// What the event WebSocket has to say.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,12 +64,32 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
         if began.elapsed() > longest {
             backoff.reset();
         }
-        let pause = backoff.next(rand::random());
         counter!("vca_ari_disconnects_total", "why" => lost.word()).increment(1);
+        if let Lost::Replaced = lost {
+            error!(app = %settings.app, why = %lost, remedy = lost.remedy(), "no calls come here until it is gone");
+            tokio::select! {
+                () = name_is_free(&client, &settings) => continue,
+                () = stop.cancelled() => return,
+            }
+        }
+        let pause = backoff.next(rand::random());
         warn!(why = %lost, remedy = lost.remedy(), again_in_ms = pause.as_millis() as u64, "no ARI events");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Waits until nobody has the application's name: then Asterisk knows no such application. It knows one, too, while
+/// calls of a program that is gone are left in it; they end in time.
+async fn name_is_free(client: &Client, settings: &Settings) {
+    let mut backoff = Backoff::new(LOOK_PAUSE, Duration::from_millis(settings.reconnect_max_ms));
+    loop {
+        tokio::time::sleep(backoff.next(rand::random())).await;
+        let looked = client.send(Request::application(&settings.app)).await;
+        if looked.is_err_and(|error| error.is_gone()) {
+            return;
         }
     }
 }

@@ -17,8 +17,8 @@ use super::record::{Log, state_of};
 use super::voice::Voice;
 use super::wire::{Fact, Wire};
 use super::{Admitted, Agent, House, Mail, Ring};
-use crate::ari::Reason;
 use crate::ari::bridging::{End, Input as Wired};
+use crate::ari::{Event, Reason};
 use crate::engine::EngineError;
 use crate::engine::usage::Meter;
 use crate::llm::{Delta, Deltas, Message, Prompt, Role};
@@ -30,14 +30,18 @@ use crate::turn::{Ending, Input, Line, Output, Record, Speaker, SpeechId, Turn, 
 /// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// Refuses a call, with a record where there is a tenant.
+/// Refuses a call, or gives it back to the dialplan, with a record where there is a tenant.
 pub async fn refuse(mut ring: Ring, house: Arc<House>, refusal: Refusal, called: Option<(Arc<Route>, Did)>) {
     let feed = std::mem::take(&mut ring.feed);
     let log =
         called.map(|(route, did)| Log::begin(new_call(&ring, &route, did, None), house.ledger.clone(), feed));
     let mut task = Task::new(ring, house, log);
     task.refusal = Some(refusal);
-    task.tell_asterisk(Wired::HangUp { reason: refusal.reason() });
+    let reason = refusal.reason();
+    task.tell_asterisk(match refusal.given_back() {
+        Some(status) => Wired::GiveBack { status, reason },
+        None => Wired::HangUp { reason },
+    });
     task.run().await;
 }
 
@@ -210,7 +214,10 @@ impl Task {
 
     fn read(&mut self, mail: Mail) {
         match mail {
-            Mail::Event(event) => self.tell_asterisk(Wired::Event(event)),
+            Mail::Event(event) => {
+                note(&event);
+                self.tell_asterisk(Wired::Event(event));
+            }
             Mail::Reconciled(inventory) => self.tell_asterisk(Wired::Reconciled(inventory)),
             Mail::End => match &mut self.talk {
                 Some(talk) => talk.turn.handle(Instant::now(), Input::EndRequested),
@@ -457,6 +464,18 @@ impl Task {
         talk.ears.forget_old();
         let state = state_of(talk.turn.history());
         self.progress.send_replace((record.turn.0, state));
+    }
+}
+
+/// What a person who reads the log would wonder about: the caller is another, or does not listen.
+fn note(event: &Event) {
+    match event {
+        Event::StasisStart { channel, replaces: Some(old), .. } => {
+            info!(channel = %channel.id, %old, "the caller was transferred: the call goes on with another channel");
+        }
+        Event::ChannelHold { .. } => info!("the caller has put the call on hold"),
+        Event::ChannelUnhold { .. } => info!("the caller has taken the call back from hold"),
+        _ => {}
     }
 }
 

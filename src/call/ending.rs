@@ -42,6 +42,12 @@ impl Refusal {
         }
     }
 
+    /// What the dialplan is told where it is to go on with the caller, as it does when there is no daemon; the
+    /// network is told the reason only if that fails.
+    pub fn given_back(self) -> Option<&'static str> {
+        (self == Refusal::Draining).then_some("draining")
+    }
+
     /// The word of the call record, the counter and the log.
     pub fn word(self) -> &'static str {
         match self {
@@ -125,6 +131,15 @@ mod tests {
         let verdict = verdict(&End::HungUp(refusal.reason()), None, Some(refusal));
         assert_eq!(verdict.status, CallStatus::Refused);
         assert_eq!((verdict.disposition, verdict.cause), ("refused_tenant_suspended", 21));
+    }
+
+    #[test]
+    fn only_a_daemon_about_to_stop_gives_its_callers_back() {
+        assert_eq!(Refusal::Draining.given_back(), Some("draining"));
+        assert_eq!(Refusal::Draining.word(), "refused_draining", "it is on record all the same");
+        for refusal in [Refusal::UnknownNumber, Refusal::TenantBusy, Refusal::Full, Refusal::NoDatabase] {
+            assert_eq!(refusal.given_back(), None, "{refusal:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub struct Live {
 
 struct Entry {
     mailbox: mpsc::Sender<Mail>,
+    /// The caller's.
     channel: String,
     tenant: Option<TenantId>,
     view: Option<View>,
@@ -62,19 +63,31 @@ impl Live {
         view.call().is_some_and(|call| call.tenant_id == tenant).then_some(view)
     }
 
-    /// The call is over.
-    pub fn end(&mut self, id: CallId) {
-        let Some(entry) = self.calls.remove(&id) else { return };
+    /// The caller of a call goes on by the channel `new`. False when `old` is no call's caller.
+    pub fn replace(&mut self, old: &str, new: &str) -> bool {
+        let Some(id) = self.ids.get(old).copied() else { return false };
+        let Some(entry) = self.calls.get_mut(&id).filter(|entry| entry.channel == old) else { return false };
+        entry.channel = new.to_owned();
+        self.ids.remove(old);
+        self.ids.insert(new.to_owned(), id);
+        true
+    }
+
+    /// The call is over. The channel that its caller had, if it was not over before.
+    pub fn end(&mut self, id: CallId) -> Option<String> {
+        let entry = self.calls.remove(&id)?;
         for asterisk_id in asterisk_ids(id, &entry.channel) {
             self.ids.remove(&asterisk_id);
         }
-        let Some(tenant) = entry.tenant else { return };
-        if let Some(count) = self.tenants.get_mut(&tenant) {
+        if let Some(tenant) = entry.tenant
+            && let Some(count) = self.tenants.get_mut(&tenant)
+        {
             *count -= 1;
             if *count == 0 {
                 self.tenants.remove(&tenant);
             }
         }
+        Some(entry.channel)
     }
 
     /// How things stand for a call of `tenant`. Only calls that were let in count: a flood of refused ones takes
@@ -161,6 +174,24 @@ mod tests {
         live.end(id);
         assert!(!live.knows("1.1"));
         assert!(live.ids.is_empty());
+    }
+
+    #[test]
+    fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
+        let (mut live, tenant, id) = (Live::default(), TenantId::new(), CallId::new());
+        let mut letters = live.begin(id, "1.1").unwrap();
+        live.assign(id, tenant);
+        assert!(live.replace("1.1", "1.7"));
+        assert!(live.deliver("1.7", Mail::End));
+        assert!(letters.try_recv().is_ok());
+        assert!(!live.knows("1.1"), "what happens to the old channel is nobody's");
+        assert!(!live.replace("1.1", "1.8"), "it is no caller any more");
+        assert!(!live.replace(&media_id(&id.to_string()), "1.8"), "our own end is no caller");
+        let month = Month::of(chrono::DateTime::UNIX_EPOCH);
+        assert_eq!(live.standing(Some(tenant), month).tenant_calls, 1, "it is still its tenant's");
+        assert_eq!(live.end(id), Some("1.7".into()));
+        assert!(live.ids.is_empty());
+        assert_eq!(live.end(id), None);
     }
 
     #[test]

@@ -166,21 +166,23 @@ impl Sink for Switchboard {
 
 impl Switchboard {
     fn route(&self, event: Event) {
-        if let Event::StasisStart { channel, .. } = &event
-            && !self.0.live().knows(&channel.id)
+        if let Event::StasisStart { channel, replaces, .. } = &event
+            && !self.is_of_a_call(&channel.id, replaces.as_deref())
         {
             return self.welcome(channel, Found::Entering);
-        }
-        if let Event::ApplicationReplaced { application } = &event {
-            error!(%application, "another program has taken the Stasis application's name: this one gets no calls");
-            self.0.connected.store(false, Relaxed);
-            return;
         }
         let id = match &event {
             Event::BridgeDestroyed { bridge_id } => bridge_id.clone(),
             other => other.channel_id().unwrap_or_default().to_owned(),
         };
         self.0.live().deliver(&id, Mail::Event(event));
+    }
+
+    /// Does a channel that enters the application belong to a call under way? So does one that takes the place of the
+    /// call's caller, as after an attended transfer: nobody is asked again, and the call stays its tenant's.
+    fn is_of_a_call(&self, channel: &str, replaces: Option<&str>) -> bool {
+        let mut live = self.0.live();
+        live.knows(channel) || replaces.is_some_and(|old| live.replace(old, channel))
     }
 
     /// A channel that nobody knows has entered the application.
@@ -229,7 +231,7 @@ impl Switchboard {
     }
 
     async fn attend(self, ring: Ring, called: String) {
-        let presence = Presence { switchboard: self.clone(), id: ring.id, channel: ring.channel.clone() };
+        let presence = Presence { switchboard: self.clone(), id: ring.id };
         gauge!("vca_calls_live").set(self.live_calls() as f64);
         let house = self.0.house.clone();
         match self.admit(&ring, &called).await {
@@ -336,17 +338,18 @@ enum Found {
 struct Presence {
     switchboard: Switchboard,
     id: CallId,
-    channel: String,
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.switchboard.0.live().end(self.id);
+        let channel = self.switchboard.0.live().end(self.id);
         gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
         if std::thread::panicking() {
             let id = self.id.to_string();
             error!(call_id = %id, "the call's task has panicked: the call is cleared away");
-            self.switchboard.ask_of_asterisk(Request::hang_up(&self.channel, Reason::Congestion));
+            if let Some(channel) = channel {
+                self.switchboard.ask_of_asterisk(Request::hang_up(&channel, Reason::Congestion));
+            }
             self.switchboard.ask_of_asterisk(Request::hang_up(&media_id(&id), Reason::NormalClearing));
             self.switchboard.ask_of_asterisk(Request::destroy_bridge(&bridge_id(&id)));
         }

@@ -1,12 +1,17 @@
 //! Asterisk refuses or does not answer: the call fails in an orderly way, nothing of it stays, the next one works.
 
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+
+use serde_json::Value;
 use vca::sim::Step;
 use vca::tenancy::{Call, CallStatus, TenantId};
 
 use super::{MAIN, agent, exchange, house, listen, ms, understood};
 use crate::support::house::House;
 use crate::support::relay::{Fault, Relay};
-use crate::support::wait;
+use crate::support::sipp::Side;
+use crate::support::{http, wait};
 
 /// A house whose daemon reaches Asterisk by a wire.
 fn wired_house() -> Option<(House, TenantId, Relay)> {
@@ -43,6 +48,20 @@ fn works_again(house: &House, main: TenantId, wire: &Relay) {
     let (record, turns) = house.last_call(main);
     assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
     assert_eq!(leaks(house), 0.0);
+}
+
+/// Another program with the name of the daemon's application, until it is dropped.
+fn other_program(house: &House) -> TcpStream {
+    let asterisk = &house.asterisk;
+    let address = asterisk.ari_url().trim_start_matches("http://").to_owned();
+    let (user, password) = (asterisk.ari_user(), asterisk.ari_password());
+    let mut stream = TcpStream::connect(address).expect("Asterisk's HTTP server");
+    let request = format!(
+        "GET /ari/events?app=vca&api_key={user}:{password} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("a request");
+    stream
 }
 
 fn leaks(house: &House) -> f64 {
@@ -92,4 +111,125 @@ fn a_call_goes_on_while_events_are_lost() {
     let (record, turns) = house.last_call(main);
     assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"), "{record:?}");
     assert_eq!(understood(&turns), 1, "{turns:?}");
+}
+
+#[test]
+fn a_name_that_another_program_took_is_taken_back_when_that_is_gone() {
+    let Some((mut house, main)) = house(agent()) else { return };
+    house.open();
+    let is_connected = |house: &House| house.metric("vca_ari_connected", &[]) == Some(1.0);
+    let other = other_program(&house);
+    assert!(wait::until_true(ms(5_000), || !is_connected(&house)), "{}", house.log());
+    assert_eq!(house.metric("vca_ari_disconnects_total", &["why=\"replaced\""]), Some(1.0));
+    assert_eq!(house.page("/readyz").map(|(status, _)| status), Some(503));
+    let fights = wait::until_true(ms(7_000), || is_connected(&house));
+    assert!(!fights, "the other program keeps the name while it is there\n{}", house.log());
+    drop(other);
+    assert!(wait::until_true(ms(20_000), || is_connected(&house)), "{}", house.log());
+    house.satisfied(house.place(MAIN, exchange()));
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
+}
+
+/// A phone that takes a call over, as at the end of an attended transfer: an INVITE with Replaces (RFC 3891). It says
+/// nothing, and listens to nothing.
+struct Heir {
+    socket: UdpSocket,
+    asterisk: String,
+    /// Asterisk's end of the dialog, with its tag.
+    to: String,
+}
+
+impl Heir {
+    /// Takes over the only call of a phone that there is.
+    fn of(house: &House) -> Heir {
+        let dialog = |part: &str| of_the_dialog(house, part);
+        let (call, ours, theirs) = (dialog("call-id"), dialog("local_tag"), dialog("remote_tag"));
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.set_read_timeout(Some(ms(5_000))).expect("a socket");
+        let asterisk = format!("127.0.0.1:{}", house.asterisk.sip_port());
+        let mut heir = Heir { socket, to: format!("<sip:{MAIN}@{asterisk}>"), asterisk };
+        let replaces = format!("Replaces: {call};to-tag={ours};from-tag={theirs}\r\n");
+        heir.send("INVITE", 1, &replaces, &heir.offer());
+        heir.to = heir.answered_by();
+        heir.send("ACK", 1, "", "");
+        heir
+    }
+
+    fn hang_up(&self) {
+        self.send("BYE", 2, "", "");
+    }
+
+    fn offer(&self) -> String {
+        let port = self.port();
+        format!(
+            "v=0\r\no=heir 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        )
+    }
+
+    fn send(&self, method: &str, number: u32, more: &str, body: &str) {
+        let (Heir { asterisk, to, .. }, port, length) = (self, self.port(), body.len());
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let message = format!(
+            "{method} sip:{MAIN}@{asterisk} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{method}{port}\r\n\
+             From: <sip:4930999@127.0.0.1:{port}>;tag=heir\r\nTo: {to}\r\nCall-ID: heir-{port}\r\n\
+             CSeq: {number} {method}\r\nContact: <sip:4930999@127.0.0.1:{port}>\r\nMax-Forwards: 70\r\n\
+             {more}{kind}Content-Length: {length}\r\n\r\n{body}"
+        );
+        self.socket.send_to(message.as_bytes(), asterisk).expect("a datagram");
+    }
+
+    /// Waits for the 200 to the INVITE; whom it is from.
+    fn answered_by(&self) -> String {
+        let mut buffer = [0; 4_096];
+        loop {
+            let length = self.socket.recv(&mut buffer).expect("an answer to the INVITE with Replaces");
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            assert!(text.starts_with("SIP/2.0 1") || text.starts_with("SIP/2.0 200"), "{text}");
+            let to = text.lines().find_map(|line| line.strip_prefix("To: "));
+            if let Some(to) = to.filter(|_| text.starts_with("SIP/2.0 200")) {
+                return to.to_owned();
+            }
+        }
+    }
+
+    fn port(&self) -> u16 {
+        self.socket.local_addr().expect("a bound socket").port()
+    }
+}
+
+/// What Asterisk knows of the SIP dialog of the only phone that there is.
+fn of_the_dialog(house: &House, part: &str) -> String {
+    let asterisk = &house.asterisk;
+    let channels = asterisk.ari("channels").expect("a list of channels");
+    let mut channels = channels.as_array().into_iter().flatten();
+    let is_phone = |channel: &&Value| channel["name"].as_str().is_some_and(|name| name.starts_with("PJSIP/"));
+    let id = channels.find(is_phone).and_then(|channel| channel["id"].as_str()).expect("a phone").to_owned();
+    let port = asterisk.ari_url().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let (user, password) = (asterisk.ari_user(), asterisk.ari_password());
+    let variable = format!("variable=CHANNEL%28pjsip%2C{part}%29");
+    let path = format!("/ari/channels/{id}/variable?{variable}&api_key={user}:{password}");
+    let (_, body) = http::get(port, &path).expect("an answer");
+    let answer: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}"));
+    answer["value"].as_str().unwrap_or_else(|| panic!("no {part}: {body}")).to_owned()
+}
+
+#[test]
+fn a_call_that_is_transferred_goes_on_with_its_new_caller() {
+    let Some((mut house, main)) = house(agent()) else { return };
+    house.open();
+    house.asterisk.cli("module load res_pjsip_refer.so");
+    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    house.turns(&mut call, main, 1);
+    let heir = Heir::of(&house);
+    let report = call.finish();
+    assert_eq!(report.ended_by, Some(Side::Agent), "the first caller is let go\n{}", house.log());
+    assert_eq!(house.metric("vca_calls_live", &[]), Some(1.0), "the call goes on\n{}", house.log());
+    assert!(house.log().contains("the caller was transferred"), "{}", house.log());
+    heir.hang_up();
+    let (record, _) = house.last_call(main);
+    assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"), "{}", house.log());
+    assert_eq!(house.office.calls(main).len(), 1, "nobody was asked to let it in again\n{}", house.log());
 }

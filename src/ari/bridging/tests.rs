@@ -93,7 +93,15 @@ fn channel(id: &str) -> Box<Channel> {
 }
 
 fn start(id: &str) -> Input {
-    Input::Event(Event::StasisStart { channel: channel(id), args: vec![] })
+    Input::Event(Event::StasisStart { channel: channel(id), args: vec![], replaces: None })
+}
+
+fn takes_the_place(id: &str, old: &str) -> Input {
+    Input::Event(Event::StasisStart { channel: channel(id), args: vec![], replaces: Some(old.into()) })
+}
+
+fn give_back() -> Input {
+    Input::GiveBack { status: "draining", reason: Reason::Congestion }
 }
 
 fn end(id: &str) -> Input {
@@ -142,6 +150,75 @@ fn a_call_is_refused() {
     let said = bench.tell(Input::HangUp { reason: Reason::UnallocatedNumber });
     assert_eq!(said, ["ended HungUp(UnallocatedNumber)", "0 Delete /channels/17.0?reason_code=1"]);
     assert_eq!(bench.answer(0, Ok(Value::Null)), ["done"]);
+}
+
+#[test]
+fn a_caller_is_given_back_to_the_dialplan() {
+    let told = "0 Post /channels/17.0/variable?variable=VCA_STATUS&value=draining";
+    let asked = || {
+        let mut bench = Bench::new();
+        assert_eq!(bench.tell(give_back()), ["ended HungUp(Congestion)", told]);
+        bench
+    };
+    let mut bench = asked();
+    assert_eq!(bench.answer(0, Ok(Value::Null)), ["1 Post /channels/17.0/continue"]);
+    assert_eq!(bench.answer(1, Ok(Value::Null)), ["done"]);
+    let mut bench = asked();
+    bench.answer(0, Ok(Value::Null));
+    assert_eq!(bench.tell(end("17.0")), ["done"], "the event comes before the answer");
+    let mut bench = asked();
+    assert_eq!(bench.tell(end("17.0")), ["done"], "the caller has given up");
+    let mut bench = asked();
+    bench.answer(0, Ok(Value::Null));
+    assert_eq!(bench.answer(1, status(409)), ["done"], "it has left the application");
+}
+
+#[test]
+fn a_caller_who_cannot_be_given_back_is_refused() {
+    let mut bench = Bench::new();
+    bench.tell(give_back());
+    assert_eq!(bench.answer(0, status(500)), ["1 Delete /channels/17.0?reason_code=42"]);
+    assert_eq!(bench.answer(1, Ok(Value::Null)), ["done"]);
+    for failure in [status(412), Err(AriError::Timeout(SET_UP))] {
+        let mut bench = Bench::new();
+        bench.tell(give_back());
+        bench.answer(0, Ok(Value::Null));
+        assert_eq!(bench.answer(1, failure), ["2 Delete /channels/17.0?reason_code=42"]);
+        assert_eq!(bench.answer(2, Ok(Value::Null)), ["done"]);
+    }
+}
+
+#[test]
+fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.tell(takes_the_place("18.0", "17.0")), [""; 0]);
+    assert_eq!(bench.wait(), ["4 Delete /channels/17.0?reason_code=16"], "nobody talks to it any more");
+    assert_eq!(bench.machine.deadline(), None);
+    assert_eq!(bench.answer(4, status(404)), [""; 0]);
+    assert_eq!(bench.tell(end("17.0")), [""; 0]);
+    let gone = Event::ChannelDestroyed { channel: channel("17.0"), cause: 16, cause_txt: String::new() };
+    assert_eq!(bench.tell(Input::Event(gone)), [""; 0]);
+    let later = bench.now + Duration::from_secs(1);
+    assert_eq!(bench.tell(inventory(later, &["18.0", "vca-media-7"], &["vca-bridge-7"])), [""; 0]);
+    assert_eq!(bench.tell(takes_the_place("19.0", "vca-media-7")), [""; 0], "only a caller is replaced");
+    let said = bench.tell(Input::HangUp { reason: Reason::NormalClearing });
+    assert_eq!(said[1], "5 Delete /channels/18.0?reason_code=16");
+    let mut bench = Bench::up();
+    bench.tell(takes_the_place("18.0", "17.0"));
+    assert_eq!(bench.tell(end("18.0"))[0], "ended CallerLeft { cause: None }", "the new caller hangs up");
+}
+
+#[test]
+fn a_channel_that_replaces_a_caller_who_is_hung_up_goes_too() {
+    let mut bench = Bench::up();
+    let said = bench.tell(Input::HangUp { reason: Reason::NormalClearing });
+    assert_eq!(said[1], "4 Delete /channels/17.0?reason_code=16");
+    let said = bench.tell(takes_the_place("18.0", "17.0"));
+    assert_eq!(said, ["7 Delete /channels/17.0?reason_code=16", "8 Delete /channels/18.0?reason_code=16"]);
+    for id in [4, 5, 6, 7] {
+        assert_eq!(bench.answer(id, Ok(Value::Null)), [""; 0]);
+    }
+    assert_eq!(bench.answer(8, Ok(Value::Null)), ["done"]);
 }
 
 #[test]

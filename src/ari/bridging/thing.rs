@@ -117,6 +117,13 @@ impl Thing {
         };
     }
 
+    /// What was to take it away did not: it is there as before.
+    pub fn spared(&mut self) {
+        if self.state == State::Deleting {
+            self.state = State::Present;
+        }
+    }
+
     /// Whatever is still open about it stays open.
     pub fn give_up(&mut self) {
         if !self.is_settled() {

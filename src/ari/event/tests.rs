@@ -13,14 +13,30 @@ const DESTROYED: &str = r#"{"type":"ChannelDestroyed","timestamp":"2026-01-22T13
 const BRIDGE: &str = r#"{"type":"BridgeDestroyed","timestamp":"2026-01-22T13:35:40.937+0000","bridge":{"id":"vca-bridge-1","technology":"simple_bridge","bridge_type":"mixing","bridge_class":"stasis","creator":"Stasis","name":"","channels":[],"creationtime":"2026-01-22T13:35:38.620+0000","video_mode":"talker"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
 const VARSET: &str = r#"{"variable":"STASISSTATUS","value":"","type":"ChannelVarset","timestamp":"2026-01-22T13:35:38.619+0000","channel":{"id":"vca-media-1"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
 const DTMF: &str = r##"{"type":"ChannelDtmfReceived","timestamp":"2026-01-22T13:35:39.100+0000","digit":"#","duration_ms":120,"channel":{"id":"1795354538.0","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"##;
+const TRANSFERRED: &str = r#"{"type":"StasisStart","timestamp":"2026-01-22T13:36:02.200+0000","args":[],"channel":{"id":"1795354560.7","name":"Local/_attended@transfer-00000001;1","state":"Up"},"replace_channel":{"id":"1795354538.0","name":"PJSIP/sipp-00000000","state":"Up","caller":{"name":"sipp","number":"15550100"}},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const HOLD: &str = r#"{"musicclass":"default","type":"ChannelHold","timestamp":"2026-01-22T13:35:45.100+0000","channel":{"id":"1795354538.0","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
+const UNHOLD: &str = r#"{"type":"ChannelUnhold","timestamp":"2026-01-22T13:35:55.100+0000","channel":{"id":"1795354538.0","state":"Up"},"asterisk_id":"02:fc:00:00:00:01","application":"vca"}"#;
 const REPLACED: &str =
     r#"{"type":"ApplicationReplaced","timestamp":"2026-01-22T13:35:39.100+0000","application":"vca"}"#;
-const REAL: [&str; 10] =
-    [START, MEDIA_START, CALLER_HANGUP, OUR_HANGUP, END, DESTROYED, BRIDGE, VARSET, DTMF, REPLACED];
+const REAL: [&str; 13] = [
+    START,
+    MEDIA_START,
+    CALLER_HANGUP,
+    OUR_HANGUP,
+    END,
+    DESTROYED,
+    BRIDGE,
+    VARSET,
+    DTMF,
+    REPLACED,
+    TRANSFERRED,
+    HOLD,
+    UNHOLD,
+];
 
 #[test]
 fn a_call_comes_in() {
-    let Ok(Event::StasisStart { channel, args }) = Event::decode(START) else { panic!("{START}") };
+    let Ok(Event::StasisStart { channel, args, replaces }) = Event::decode(START) else { panic!("{START}") };
     assert_eq!(channel.id, "1795354538.0");
     assert_eq!(channel.state, ChannelState::Ring);
     assert_eq!(channel.caller.number, "15550100");
@@ -31,6 +47,28 @@ fn a_call_comes_in() {
     assert_eq!((channel.language.as_str(), channel.protocol_id.as_str()), ("en", "1-25656@127.0.0.1"));
     assert!(!channel.is_external_media());
     assert_eq!(args, ["a", "b"]);
+    assert_eq!(replaces, None);
+}
+
+#[test]
+fn a_channel_takes_anothers_place() {
+    let event = Event::decode(TRANSFERRED).unwrap();
+    assert_eq!(event.channel_id(), Some("1795354560.7"));
+    assert!(
+        matches!(&event, Event::StasisStart { replaces: Some(old), .. } if old == "1795354538.0"),
+        "{event:?}"
+    );
+    let nobodys = r#"{"type":"StasisStart","channel":{"id":"7"},"replace_channel":{}}"#;
+    assert!(matches!(Event::decode(nobodys).unwrap(), Event::StasisStart { replaces: None, .. }));
+}
+
+#[test]
+fn a_call_is_put_on_hold_and_taken_back() {
+    for (text, kind) in [(HOLD, "ChannelHold"), (UNHOLD, "ChannelUnhold")] {
+        let event = Event::decode(text).unwrap();
+        assert_eq!((event.kind(), event.channel_id()), (kind, Some("1795354538.0")));
+        assert!(Event::KINDS.contains(&kind), "Asterisk is asked for it");
+    }
 }
 
 #[test]
@@ -54,7 +92,10 @@ fn each_kind_is_told_apart() {
             "BridgeDestroyed",
             "unknown",
             "ChannelDtmfReceived",
-            "ApplicationReplaced"
+            "ApplicationReplaced",
+            "StasisStart",
+            "ChannelHold",
+            "ChannelUnhold"
         ]
     );
     assert!(matches!(seen[2], Event::ChannelHangupRequest { cause: None, soft: false, .. }));
@@ -71,7 +112,7 @@ fn each_kind_is_told_apart() {
 fn what_is_left_out_is_empty() {
     let event = Event::decode(r#"{"type":"StasisStart","channel":{"id":"7","state":"Pre-ring"}}"#).unwrap();
     let expected = Box::new(Channel { id: "7".into(), ..Channel::default() });
-    assert_eq!(event, Event::StasisStart { channel: expected, args: vec![] });
+    assert_eq!(event, Event::StasisStart { channel: expected, args: vec![], replaces: None });
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::{Signal, Sink};
 use crate::ari::answer::{Application, AriError, Inventory};
@@ -52,6 +52,8 @@ pub(super) enum Lost {
     Closed,
     #[error("the WebSocket protocol was violated")]
     Protocol,
+    #[error("another program took the Stasis application")]
+    Replaced,
     #[error("stopped")]
     Stopped,
 }
@@ -115,7 +117,7 @@ impl Session {
                 message = self.socket.next() => {
                     heard = Instant::now();
                     match decode(message) {
-                        Ok(Some(event)) => self.deliver(event, sink),
+                        Ok(Some(event)) => sink.deliver(Signal::Event(event)),
                         Ok(None) => {}
                         Err(lost) => return lost,
                     }
@@ -132,17 +134,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    fn deliver(&self, event: Event, sink: &impl Sink) {
-        if let Event::ApplicationReplaced { .. } = event {
-            error!(
-                app = %self.app,
-                remedy = "let only one program use this application name, or give this one another (ari.app)",
-                "another program took the Stasis application: no more calls come here"
-            );
-        }
-        sink.deliver(Signal::Event(event));
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Lost> {
@@ -167,6 +158,7 @@ impl Lost {
             Lost::TooLarge => "too_large",
             Lost::Closed => "closed",
             Lost::Protocol => "protocol",
+            Lost::Replaced => "replaced",
             Lost::Stopped => "stopped",
         }
     }
@@ -186,6 +178,7 @@ impl Lost {
             }
             Lost::Resync(AriError::Status { code: 404, .. }) => "Asterisk needs res_ari_applications loaded",
             Lost::TooLarge => "raise ari.max_event_bytes if Asterisk really sends such events",
+            Lost::Replaced => "stop the other program, or give one of the two another name (ari.app)",
             _ => "none, unless it comes again and again",
         }
     }
@@ -207,7 +200,8 @@ impl From<Error> for Lost {
     }
 }
 
-/// One frame. What cannot be read is counted and passed over; only the connection's end is an error.
+/// One frame. What cannot be read is counted and passed over; only the connection's end is an error, and the loss of
+/// the application's name, after which nothing comes any more.
 fn decode(message: Option<Result<Message, Error>>) -> Result<Option<Event>, Lost> {
     let text = match message {
         None | Some(Ok(Message::Close(_))) => return Err(Lost::Closed),
@@ -218,8 +212,10 @@ fn decode(message: Option<Result<Message, Error>>) -> Result<Option<Event>, Lost
     match Event::decode(&text) {
         Ok(event) => {
             counter!("vca_ari_events_total", "kind" => event.kind()).increment(1);
-            if let Event::Unknown { kind } = &event {
-                debug!(?kind, "an event that is not read");
+            match &event {
+                Event::ApplicationReplaced => return Err(Lost::Replaced),
+                Event::Unknown { kind } => debug!(?kind, "an event that is not read"),
+                _ => {}
             }
             Ok(Some(event))
         }

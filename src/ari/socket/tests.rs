@@ -140,6 +140,31 @@ async fn a_huge_event_costs_the_connection_and_no_more() {
     assert_eq!([listener.next().await, listener.next().await], ["disconnected", "connected "]);
 }
 
+/// Another program takes the application's name, keeps it for a look, and goes.
+#[tokio::test]
+async fn a_name_that_was_taken_is_left_alone_until_it_is_free() {
+    let mut questions = 0;
+    let mut fake = FakeAri::start(move |line| {
+        questions += usize::from(line.starts_with("GET /ari/applications"));
+        match healthy(line, &["1.0"]) {
+            Reply::Json(..) if questions == 3 && line.starts_with("GET") => Reply::Json(404, Value::Null),
+            reply => reply,
+        }
+    })
+    .await;
+    let mut listener = Listener::start(fake.settings());
+    let mut ws = socket(&mut fake).await;
+    assert_eq!(listener.next().await, "connected 1.0");
+    tell(&mut ws, "ApplicationReplaced", "").await;
+    assert_eq!([listener.next().await, listener.next().await], ["disconnected", "connected 1.0"]);
+    let heads = fake.heads.lock().unwrap().clone();
+    let kinds: Vec<_> =
+        heads.iter().map(|head| head.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ")).collect();
+    let (open, filter) = ("GET /ari/events", "PUT /ari/applications/vca/eventFilter");
+    let look = "GET /ari/applications/vca";
+    assert_eq!(kinds, [open, filter, look, look, look, open, filter, look]);
+}
+
 /// A half-open socket: the server's end is open and reads nothing, so no pong comes.
 #[tokio::test]
 async fn silence_counts_as_a_loss() {

@@ -24,6 +24,8 @@ pub(super) struct Script {
     event_delay_ms: u64,
     admit_at_ms: Option<u64>,
     hang_up_at_ms: Option<u64>,
+    /// Its caller is not hung up then, but given back to the dialplan.
+    gives_back: bool,
     caller_leaves_at_ms: Option<u64>,
     /// From when to when events are lost; at the end comes an inventory.
     deaf_ms: Option<(u64, u64)>,
@@ -43,14 +45,20 @@ pub(super) fn script() -> impl Strategy<Value = Script> {
     ];
     let moment = || prop::option::of(prop_oneof![0..200_u64, 0..7_000_u64]);
     let deaf = prop::option::of((0..300_u64, 1..3_000_u64).prop_map(|(from, long)| (from, from + long)));
-    (prop::collection::vec(fate, 0..24), 0..30_u64, moment(), moment(), moment(), deaf).prop_map(
-        |(fates, event_delay_ms, admit_at_ms, hang_up_at_ms, caller_leaves_at_ms, deaf_ms)| Script {
-            fates,
-            event_delay_ms,
-            admit_at_ms,
-            hang_up_at_ms,
-            caller_leaves_at_ms,
-            deaf_ms,
+    let fates = prop::collection::vec(fate, 0..24);
+    let moments = (moment(), moment(), moment());
+    (fates, 0..30_u64, moments, any::<bool>(), deaf).prop_map(
+        |(fates, event_delay_ms, moments, gives_back, deaf_ms)| {
+            let (admit_at_ms, hang_up_at_ms, caller_leaves_at_ms) = moments;
+            Script {
+                fates,
+                event_delay_ms,
+                admit_at_ms,
+                hang_up_at_ms,
+                gives_back,
+                caller_leaves_at_ms,
+                deaf_ms,
+            }
         },
     )
 }
@@ -66,6 +74,8 @@ pub(super) fn any_input() -> impl Strategy<Value = (Input, Duration)> {
     let input = prop_oneof![
         1 => Just(Input::Admit { external_host: "127.0.0.1:4000".parse().unwrap(), format: "ulaw".into() }),
         1 => Just(Input::HangUp { reason: Reason::Busy }),
+        1 => Just(give_back()),
+        1 => id.clone().prop_map(|old| takes_the_place("other", old)),
         2 => id.clone().prop_map(start),
         1 => id.clone().prop_map(end),
         1 => id.prop_map(|id| Input::Event(Event::ChannelDestroyed { channel: channel(id), cause: 16, cause_txt: String::new() })),
@@ -124,10 +134,9 @@ impl<'a> World<'a> {
         if let Some(at) = script.admit_at_ms {
             world.plan(at, Act::Tell(admit));
         }
-        world.plan(
-            script.hang_up_at_ms.unwrap_or(LAST_MS),
-            Act::Tell(Input::HangUp { reason: Reason::NormalClearing }),
-        );
+        let hang_up = Input::HangUp { reason: Reason::NormalClearing };
+        let last = if script.gives_back { give_back() } else { hang_up };
+        world.plan(script.hang_up_at_ms.unwrap_or(LAST_MS), Act::Tell(last));
         if let Some(at) = script.caller_leaves_at_ms {
             world.plan(at, Act::Carry(Request::hang_up("17.0", Reason::NormalClearing)));
         }
@@ -202,7 +211,11 @@ impl<'a> World<'a> {
     fn take(&mut self, now: u64, id: RequestId, request: Request) {
         let fate = match self.script.fates.get(self.sent).copied().unwrap_or(Fate::Fine(2)) {
             // An Asterisk that calls a caller gone who is there is not modelled.
-            Fate::Status(404 | 409, ms) if request.operation == "channels.answer" => Fate::Status(500, ms),
+            Fate::Status(404 | 409, ms)
+                if matches!(request.operation, "channels.answer" | "channels.continue") =>
+            {
+                Fate::Status(500, ms)
+            }
             fate => fate,
         };
         self.sent += 1;
@@ -230,7 +243,7 @@ impl<'a> World<'a> {
         let there = subject(request).is_none_or(|id| self.there.contains(&id));
         match request.method {
             Method::Delete if !there => status(404),
-            Method::Post if request.operation == "channels.answer" && !there => status(404),
+            Method::Post if request.operation.starts_with("channels.") && !there => status(404),
             Method::Post if request.operation == "bridges.addChannel" && self.there.len() < 3 => status(400),
             _ => Ok(media()),
         }
@@ -247,7 +260,7 @@ impl<'a> World<'a> {
             "bridges.create" => {
                 self.there.insert("vca-bridge-7".into());
             }
-            "channels.hangup" | "bridges.destroy" => {
+            "channels.hangup" | "channels.continue" | "bridges.destroy" => {
                 let Some(id) = subject(request) else { return };
                 if self.there.remove(&id) {
                     let event = match id.as_str() {
