@@ -10,6 +10,10 @@ use super::outbox::Outbox;
 use super::transcript::heard;
 use super::{Ending, Latency, Output, Phrase, Record, Say, SpeechId, TurnId};
 
+/// A caller who speaks up within this time after the commit has merely paused. Later they are waiting, and a reply
+/// that is nearly there is not given up for their "Hello?". A filler may be off or late: this does not hang on it.
+const GOING_ON: Duration = Duration::from_millis(1_500);
+
 /// What the caller said, to which an answer is given.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -139,7 +143,7 @@ impl Answer {
 
     /// An agent that hangs up without a word says goodbye all the same.
     pub fn bid_farewell(&mut self, out: &mut Outbox) {
-        if self.hangs_up && self.speeches.iter().all(Speech::is_filler) {
+        if self.hangs_up && self.speeches.is_empty() {
             self.say(Say::Phrase(Phrase::Goodbye), out);
         }
     }
@@ -155,9 +159,8 @@ impl Answer {
 
     pub fn started(&mut self, speech: SpeechId, now: Instant) {
         let Some(speech) = self.find(speech) else { return };
-        let bridges = speech.is_filler();
         speech.progress = Progress::Playing;
-        if !bridges && self.first_audio.is_none() {
+        if self.first_audio.is_none() {
             self.first_audio = Some(now);
             self.latency.audio = Some(now.saturating_duration_since(self.since));
         }
@@ -204,17 +207,25 @@ impl Answer {
         self.committed && self.complete && !self.is_pending()
     }
 
-    /// Some sound of this turn has left, be it the filler.
-    pub fn has_sounded(&self) -> bool {
-        self.speeches.iter().any(|speech| speech.progress == Progress::Playing) || self.first_audio.is_some()
+    /// The caller has asked and heard none of it so far.
+    pub fn is_awaited(&self) -> bool {
+        self.question.is_some() && self.first_audio.is_none()
     }
 
-    /// A caller who began to speak at `at` had not heard any of it: they went on with their question.
+    /// A caller who began to speak at `at` had asked and not heard any of it.
     pub fn was_unheard(&self, at: Instant) -> bool {
-        let bridging =
-            self.speeches.iter().any(|speech| speech.is_filler() && speech.progress == Progress::Playing);
-        let question = self.question.as_ref();
-        !bridging && question.is_some() && self.first_audio.is_none_or(|audio| at < audio)
+        self.question.is_some() && self.first_audio.is_none_or(|audio| at < audio)
+    }
+
+    /// A caller who began to speak at `at` went on with the question.
+    pub fn was_hasty(&self, at: Instant) -> bool {
+        let committed = self.since + self.latency.commit.unwrap_or_default();
+        self.was_unheard(at) && at < committed + GOING_ON
+    }
+
+    /// The question took so long that nothing may be added to it.
+    pub fn is_due(&self, longest: Duration) -> bool {
+        self.question.as_ref().is_some_and(|question| question.to - question.from >= longest)
     }
 
     /// Some of the reply's own words were heard.
@@ -225,26 +236,21 @@ impl Answer {
         })
     }
 
-    /// The answer closes with a question, and most of that was heard: "yes" is an answer to it.
-    pub fn has_asked(&self) -> bool {
+    /// The answer closes with a question, and most of that was heard: "yes" is an answer to it. `wording` knows
+    /// what the phrases say.
+    pub fn has_asked(&self, wording: &HashMap<Phrase, String>) -> bool {
         let pending = self.speeches.iter().filter(|speech| speech.progress != Progress::Ended).count();
         self.complete
             && pending <= 1
-            && self.speeches.last().is_some_and(|last| match &last.what {
-                Say::Text(text) => {
-                    text.ends_with(['?', '？', '؟']) && last.heard(text).len() * 2 >= text.len()
-                }
-                Say::Phrase(_) => false,
+            && self.speeches.last().is_some_and(|last| {
+                let text = last.text(wording).trim_end();
+                text.ends_with(['?', '？', '؟']) && last.heard(text).len() * 2 >= text.len()
             })
     }
 
     /// How the turn went. `wording` knows what the phrases say.
     pub fn record(&self, wording: &HashMap<Phrase, String>, interrupted: bool) -> Record {
-        let said = self.speeches.iter().filter(|speech| !speech.is_filler());
-        let heard = said.filter_map(|speech| match &speech.what {
-            Say::Text(text) => Some(speech.heard(text)),
-            Say::Phrase(phrase) => wording.get(phrase).map(|text| speech.heard(text)),
-        });
+        let heard = self.speeches.iter().map(|speech| speech.heard(speech.text(wording)));
         Record {
             turn: self.turn,
             caller: self.question.as_ref().map_or_else(String::new, |question| question.text.clone()),
@@ -260,8 +266,12 @@ impl Answer {
 }
 
 impl Speech {
-    fn is_filler(&self) -> bool {
-        self.what == Say::Phrase(Phrase::Filler)
+    /// What it says; empty for a phrase whose words are not known.
+    fn text<'a>(&'a self, wording: &'a HashMap<Phrase, String>) -> &'a str {
+        match &self.what {
+            Say::Text(text) => text,
+            Say::Phrase(phrase) => wording.get(phrase).map_or("", String::as_str),
+        }
     }
 
     fn heard<'a>(&self, text: &'a str) -> &'a str {

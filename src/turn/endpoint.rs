@@ -52,6 +52,20 @@ const BACKCHANNELS: &[&str] = &[
     "oui", "ouais", "d", "accord", "bien", "euh",
 ];
 
+/// With the backchannels, what makes up "Hello?" and "Are you still there?": a caller who is tired of waiting.
+const NUDGES: &[&str] = &[
+    "hello", "hi", "hey", "are", "you", "is", "anybody", "anyone", "someone", "still", "there", "can",
+    "hear", "me", //
+    "hallo", "sind", "sie", "bist", "du", "ist", "jemand", "noch", "da", "dran", "hören", "hörst",
+    "mich", //
+    "hola", "está", "sigue", "usted", "hay", "alguien", "ahí", "oye", //
+    "allô", "allo", "êtes", "vous", "es", "tu", "toujours", "là", "m", "entendez", "il", "y", "a", "quelqu",
+    "un",
+];
+
+/// More words than this are more than a nudge, whatever they are.
+const LONGEST_NUDGE: usize = 6;
+
 /// More words than this are meant, whatever they are.
 const LONGEST_BACKCHANNEL: usize = 4;
 
@@ -77,6 +91,13 @@ pub(super) fn completeness(text: &str) -> Completeness {
 pub(super) fn is_backchannel(text: &str) -> bool {
     let words = words(text);
     words.len() <= LONGEST_BACKCHANNEL && words.iter().all(|word| BACKCHANNELS.contains(&word.as_str()))
+}
+
+/// Whether `text`, said while nothing is heard of the agent, adds nothing to what the caller has asked.
+pub(super) fn is_nudge(text: &str) -> bool {
+    let words = words(text);
+    let adds = |word: &String| !BACKCHANNELS.contains(&word.as_str()) && !NUDGES.contains(&word.as_str());
+    words.len() <= LONGEST_NUDGE && !words.iter().any(adds)
 }
 
 /// The words of `text` in lower case, without punctuation.
@@ -171,11 +192,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_nudge_adds_nothing() {
+        for text in [
+            "Hello?",
+            "Okay.",
+            "Hello? Are you there?",
+            "Hey, can you hear me?",
+            "Hallo, sind Sie noch dran?",
+            "¿Hola? ¿Sigue usted ahí?",
+            "Allô, vous êtes là ?",
+            "Il y a quelqu'un ?",
+        ] {
+            assert!(is_nudge(text), "{text}");
+        }
+        for text in
+            ["no", "On Monday.", "Hello, for four people.", "hello hello hello hello hello hello hello"]
+        {
+            assert!(!is_nudge(text), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_words_can_be_judged(text in "\\PC{0,60}") {
             completeness(&text);
             is_backchannel(&text);
+            is_nudge(&text);
         }
     }
 }

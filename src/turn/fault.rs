@@ -21,6 +21,7 @@ impl Settings {
     pub fn faults(&self) -> Vec<Fault> {
         let mut found = self.zeros();
         found.extend(self.disorders());
+        found.extend(self.hasty_cut());
         let endless = self.times().into_iter().filter(|(_, time)| *time > LONGEST);
         found.extend(endless.map(|(key, time)| Fault {
             key,
@@ -51,6 +52,20 @@ impl Settings {
         .collect()
     }
 
+    /// A caller who is cut sooner than a pause may last is cut again and again, and each time engines are asked.
+    fn hasty_cut(&self) -> Option<Fault> {
+        let (longest, pause) = (self.max_speech_ms, self.commit_trailing_ms);
+        (longest < pause).then(|| Fault {
+            key: "max_speech_ms",
+            problem: format!(
+                "{} is less than turn.commit_trailing_ms, which is {}",
+                longest.as_millis(),
+                pause.as_millis()
+            ),
+            remedy: "raise it, or lower turn.commit_trailing_ms".into(),
+        })
+    }
+
     /// Pairs whose first is greater than its second.
     fn disorders(&self) -> Vec<Fault> {
         let pairs = [
@@ -70,5 +85,28 @@ impl Settings {
                 remedy: format!("lower it, or raise turn.{other}"),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(change: impl FnOnce(&mut Settings)) -> Vec<&'static str> {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.faults().iter().map(|fault| fault.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_work() {
+        assert!(keys(|_| {}).is_empty());
+    }
+
+    #[test]
+    fn speech_is_not_cut_sooner_than_a_pause_may_last() {
+        assert_eq!(keys(|settings| settings.max_speech_ms = Duration::ZERO), ["max_speech_ms"]);
+        assert_eq!(keys(|settings| settings.max_speech_ms = Duration::from_millis(1_199)), ["max_speech_ms"]);
+        assert!(keys(|settings| settings.max_speech_ms = Duration::from_millis(1_200)).is_empty());
     }
 }

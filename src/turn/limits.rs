@@ -87,7 +87,7 @@ impl Turn {
                 return;
             }
             Floor::Agent(answer, challenge) => {
-                if answer.is_pending() || challenge.is_some() {
+                if answer.is_pending() || challenge.is_some() || self.filler.is_some() {
                     self.out.push(Output::Flush);
                 }
                 let listening = challenge.and_then(|challenge| challenge.listening());

@@ -47,6 +47,8 @@ pub struct Turn {
     /// The caller is speaking, and since when, whoever holds the floor.
     voice: Option<Instant>,
     timers: Timers,
+    /// The filler that was said last, until it has been played.
+    filler: Option<SpeechId>,
     out: Outbox,
     transcript: Transcript,
     /// The caller's turns so far.
@@ -70,6 +72,7 @@ impl Turn {
             floor: Floor::Unanswered,
             voice: None,
             timers: Timers::default(),
+            filler: None,
             out: Outbox::default(),
             transcript: Transcript::default(),
             turns: 0,
@@ -149,7 +152,7 @@ impl Turn {
                 Timer::BargeIn => self.pause_playback(),
                 Timer::BargeInCertain => self.interrupt(),
                 Timer::BargeInWords => self.resume_playback(),
-                Timer::Filler => self.bridge(),
+                Timer::Filler => self.bridge(now),
                 Timer::Monologue => self.cut_monologue(now),
                 Timer::Silence => self.prompt_silent_caller(now),
                 Timer::Warning => self.warn(now),

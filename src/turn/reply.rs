@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::floor::Floor;
+use super::floor::{Challenge, Floor};
 use super::timer::Timer;
 use super::{Ending, Output, Phrase, Say, Speaker, SpeechId, Turn, TurnId};
+
+/// How long after a filler another one is heard, if the caller still waits.
+const FILLER_AGAIN: Duration = Duration::from_secs(5);
 
 impl Turn {
     pub(super) fn reply_text(&mut self, now: Instant, turn: TurnId, text: &str) {
@@ -67,6 +70,9 @@ impl Turn {
     }
 
     pub(super) fn playback_ended(&mut self, now: Instant, speech: SpeechId) {
+        if self.filler.take_if(|filler| *filler == speech).is_some() {
+            self.timers.start(Timer::Filler, now, FILLER_AGAIN);
+        }
         if let Some(answer) = self.audible(speech) {
             answer.ended(speech);
             self.finish_if_over(now);
@@ -81,14 +87,19 @@ impl Turn {
         self.finish_if_over(now);
     }
 
-    /// The reply is late: something has to be heard.
-    pub(super) fn bridge(&mut self) {
-        self.bridge_words();
-        if let Floor::Agent(answer, _) = &self.floor
-            && !answer.has_sounded()
-        {
-            self.say(Say::Phrase(Phrase::Filler));
+    /// The words or the reply are late: something has to be heard, but not on top of the caller.
+    pub(super) fn bridge(&mut self, now: Instant) {
+        let turn = match &self.floor {
+            Floor::Caller(utterance) if utterance.overdue => utterance.turn,
+            Floor::Agent(answer, _) if answer.is_awaited() => answer.turn,
+            _ => return,
+        };
+        if self.voice.is_some() || self.floor.is_paused() {
+            return self.timers.start(Timer::Filler, now, FILLER_AGAIN);
         }
+        let speech = self.out.new_speech();
+        self.filler = Some(speech);
+        self.out.push(Output::Say { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });
     }
 
     pub(super) fn say(&mut self, what: Say) {
@@ -110,22 +121,31 @@ impl Turn {
         }
     }
 
+    /// Gives the floor up if everything was said, and once it is known whether the caller meant something by what
+    /// they said meanwhile.
     pub(super) fn finish_if_over(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.floor, Floor::Nobody) {
-            Floor::Agent(answer, challenge) if answer.is_over() => {
-                self.stop_answering();
-                self.conclude(&answer, false);
-                // A caller who speaks over the agent's last words has more to say.
-                let hangs_up = answer.hangs_up && challenge.is_none() && self.voice.is_none();
-                match answer.farewell.or(hangs_up.then_some(Ending::AgentHungUp)) {
-                    Some(ending) => self.hang_up(ending),
-                    None => {
-                        let spoken_over = challenge.map(|challenge| self.outlast(challenge));
-                        self.settle(now, spoken_over);
-                    }
-                }
+        let Floor::Agent(answer, challenge) = &self.floor else { return };
+        let waits = self.voice.is_none() && challenge.as_ref().is_some_and(Challenge::is_late);
+        if answer.is_over() && !waits {
+            self.finish(now);
+        }
+    }
+
+    /// The agent is done.
+    pub(super) fn finish(&mut self, now: Instant) {
+        let Floor::Agent(answer, challenge) = std::mem::replace(&mut self.floor, Floor::Nobody) else {
+            return;
+        };
+        self.stop_answering();
+        self.conclude(&answer, false);
+        // A caller who speaks over the agent's last words has more to say.
+        let hangs_up = answer.hangs_up && challenge.is_none() && self.voice.is_none();
+        match answer.farewell.or(hangs_up.then_some(Ending::AgentHungUp)) {
+            Some(ending) => self.hang_up(ending),
+            None => {
+                let spoken_over = challenge.map(|challenge| self.outlast(challenge));
+                self.settle(now, spoken_over);
             }
-            other => self.floor = other,
         }
     }
 

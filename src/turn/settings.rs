@@ -81,9 +81,10 @@ settings! {
     barge_in_certain_ms: ms = 1_000,
     /// How long a pause may wait for words before playback goes on.
     barge_in_words_ms: ms = 600,
-    /// A reply later than this after the commit is bridged by a filler; 0 turns it off.
+    /// A reply later than this after the commit is bridged by a filler, and by more of them while it lasts; 0 turns
+    /// them off.
     filler_ms: ms = 1_500,
-    /// Speech without a pause after which the caller is answered all the same: music, a television.
+    /// Speech without an end after which the caller is answered all the same: music, a television.
     max_speech_ms: ms = 30_000,
     /// Caller silence, after the agent, that prompts "Are you still there?".
     silence_ms: ms = 7_000,

@@ -22,10 +22,12 @@ pub(super) struct Utterance {
     /// The end of the latest speech; still speaking if `None`.
     pub to: Option<Instant>,
     pub words: Words,
+    /// Words that were understood before those that are asked for.
+    before: String,
     /// The wait for more speech is over and only the words are missing.
-    overdue: bool,
-    /// Late words were bridged by a filler.
-    bridged: bool,
+    pub overdue: bool,
+    /// It has gone on for too long: what is said from now on is no part of it.
+    cut: bool,
     latency: Latency,
     /// The reply begun at a soft end.
     pub early: Option<Answer>,
@@ -47,8 +49,9 @@ impl Utterance {
             from,
             to: None,
             words: Words::Unasked,
+            before: String::new(),
             overdue: false,
-            bridged: false,
+            cut: false,
             latency: Latency::default(),
             early: None,
         }
@@ -57,6 +60,14 @@ impl Utterance {
     /// The caller spoke between two moments, and was asked about already.
     pub fn asked(turn: TurnId, listen: ListenId, from: Instant, to: Instant) -> Utterance {
         Utterance { to: Some(to), words: Words::Asked(listen), ..Utterance::new(turn, from) }
+    }
+
+    /// The words before these are known; what is still to be asked about has them in it.
+    pub fn following(mut self, words: String) -> Utterance {
+        if self.words != Words::Unasked {
+            self.before = words;
+        }
+        self
     }
 
     /// What the caller was understood to say, if they leave now.
@@ -84,45 +95,53 @@ impl Turn {
         self.timers.stop(Timer::Silence);
         match utterance.to {
             Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
-            None => self.timers.start(Timer::Monologue, utterance.from, self.settings.max_speech_ms),
+            None => self.limit_speech(utterance.from),
         }
         self.floor = Floor::Caller(utterance);
     }
 
+    /// The caller speaks, and has from `from` on, with pauses: not for ever.
+    fn limit_speech(&mut self, from: Instant) {
+        self.timers.start(Timer::Monologue, from, self.settings.max_speech_ms);
+    }
+
     /// The caller goes on before the commit: what was asked about the first half is void.
     pub(super) fn join(&mut self) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.cut {
+            return;
+        }
         self.timers.stop(Timer::Commit);
         self.timers.stop(Timer::Filler);
-        let Floor::Caller(utterance) = &mut self.floor else { return };
+        self.filler = None;
         if utterance.words != Words::Unasked {
             self.out.push(Output::Cancel { turn: utterance.turn });
             utterance.turn = self.out.new_turn();
         }
-        *utterance = Utterance::new(utterance.turn, utterance.from);
+        let from = utterance.from;
+        *utterance = Utterance::new(utterance.turn, from);
+        self.limit_speech(from);
     }
 
     /// The caller, or what is taken for one, goes on and on: what was said so far is answered.
     pub(super) fn cut_monologue(&mut self, now: Instant) {
-        if self.voice.is_some() && matches!(self.floor, Floor::Caller(_)) {
-            self.soft_end(now);
-            self.commit(now);
+        self.soft_end(now);
+        self.timers.stop(Timer::Commit);
+        if let Floor::Caller(utterance) = &mut self.floor {
+            utterance.cut = true;
         }
-    }
-
-    /// The words are late: something has to be heard.
-    pub(super) fn bridge_words(&mut self) {
-        let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.overdue && !std::mem::replace(&mut utterance.bridged, true) {
-            let (speech, turn) = (self.out.new_speech(), utterance.turn);
-            self.out.push(Output::Say { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });
-        }
+        self.commit(now);
     }
 
     /// The soft end.
     pub(super) fn soft_end(&mut self, at: Instant) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.cut {
+            return;
+        }
         let to = at.max(utterance.from);
         utterance.to = Some(to);
+        self.timers.stop(Timer::Monologue);
         self.timers.start(Timer::Commit, to, self.settings.commit_ms);
         if self.settings.early_reply {
             self.ask_for_words();
@@ -141,6 +160,8 @@ impl Turn {
     pub(super) fn utterance_words(&mut self, now: Instant, listen: ListenId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to.filter(|_| utterance.words == Words::Asked(listen)) else { return };
+        let text = format!("{} {text}", utterance.before);
+        let text = text.trim();
         utterance.words = Words::Known(text.to_owned());
         utterance.latency.transcript = Some(now.saturating_duration_since(to));
         if utterance.overdue {
@@ -184,11 +205,11 @@ impl Turn {
             Words::Unasked => {
                 utterance.overdue = true;
                 self.ask_for_words();
-                self.await_words(now);
+                self.await_answer(now);
             }
             Words::Asked(_) => {
                 utterance.overdue = true;
-                self.await_words(now);
+                self.await_answer(now);
             }
             Words::Known(text) if text.is_empty() && to.duration_since(utterance.from) < COUGH => {
                 self.settle(now, None);
@@ -200,7 +221,8 @@ impl Turn {
         }
     }
 
-    fn await_words(&mut self, now: Instant) {
+    /// From now on the caller waits.
+    fn await_answer(&mut self, now: Instant) {
         if !self.settings.filler_ms.is_zero() {
             self.timers.start(Timer::Filler, now, self.settings.filler_ms);
         }
@@ -210,7 +232,6 @@ impl Turn {
     fn hand_over(&mut self, now: Instant, to: Instant) {
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Nobody) else { return };
         self.timers.stop(Timer::Commit);
-        self.timers.stop(Timer::Filler);
         self.turns += 1;
         self.prompts = 0;
         match &utterance.words {
@@ -219,6 +240,7 @@ impl Turn {
                 self.answer(now, utterance, to, &text);
             }
             words => {
+                self.timers.stop(Timer::Filler);
                 let failed = *words == Words::Failed;
                 let mut answer = Answer::to(utterance.turn, utterance.question(to, ""), utterance.latency);
                 answer.commit(now);
@@ -236,7 +258,7 @@ impl Turn {
     /// The reply may be heard: the one that was begun early, or a new one.
     fn answer(&mut self, now: Instant, utterance: Utterance, to: Instant, text: &str) {
         let question = utterance.question(to, text);
-        let bridged = utterance.bridged;
+        let waiting = utterance.overdue;
         let mut answer = match utterance.early {
             Some(early) => {
                 self.out.push(Output::Release { turn: early.turn });
@@ -255,8 +277,8 @@ impl Turn {
         if unanswered {
             self.fail(now, Phrase::Difficulty);
         } else {
-            if !bridged && !self.settings.filler_ms.is_zero() {
-                self.timers.start(Timer::Filler, now, self.settings.filler_ms);
+            if !waiting {
+                self.await_answer(now);
             }
             // Everything said early may have failed to be synthesised by now.
             self.finish_if_over(now);

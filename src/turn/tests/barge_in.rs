@@ -66,7 +66,7 @@ fn a_backchannel_resumes() {
 }
 
 #[test]
-fn a_pause_without_words_resumes_and_late_words_are_ignored() {
+fn a_pause_without_words_resumes_and_late_words_interrupt_all_the_same() {
     plays_out(
         |_| {},
         r#"
@@ -77,12 +77,18 @@ fn a_pause_without_words_resumes_and_late_words_are_ignored() {
             1190 pause playback
         +600 pause
             1650 transcribe #0 turn 1 990..1530
-            2130 cancel turn 1
             2130 resume playback
-        +700 words "Stop!"
-        +1000 ends #0
-            3350 finished turn 0 A: Hello, how can I help? audio=50
-        +0 tick
+        +650 played #0 1200 2000
+        +50 words "Stop!"
+            2350 flush
+            2350 cancel turn 0
+            2350 finished turn 0 A: Hello, how (interrupted) audio=50
+            2350 ask turn 1 A: Hello, how C: Stop!
+            2350 release turn 1
+        +10 words #0 "Stop!"
+        +500 left
+            2860 finished turn 1 C: Stop! words=820 commit=820
+            2860 hang up: CallerLeft
         "#,
     );
 }
@@ -286,7 +292,7 @@ fn without_barge_in_speech_counts_from_the_end_of_the_agents() {
 }
 
 #[test]
-fn an_interruption_after_a_filler_leaves_an_unanswered_line() {
+fn what_is_added_after_a_filler_is_joined_to_the_question() {
     plays_out(
         |_| {},
         r#"
@@ -309,11 +315,10 @@ fn an_interruption_after_a_filler_leaves_an_unanswered_line() {
         +100 words "On Monday."
             6780 flush
             6780 cancel turn 1
-            6780 finished turn 1 C: What are your hours? (interrupted) words=200 commit=300
-            6780 ask turn 2 A: Hello, how can I help? C: What are your hours? C: On Monday.
+            6780 ask turn 2 A: Hello, how can I help? C: What are your hours? On Monday.
             6860 release turn 2
         +500 left
-            7280 finished turn 2 C: On Monday. words=220 commit=300
+            7280 finished turn 2 C: What are your hours? On Monday. words=220 commit=300
             7280 hang up: CallerLeft
         "#,
     );
@@ -385,6 +390,46 @@ fn yes_is_an_answer_once_the_question_was_asked() {
         +400 left
             7500 finished turn 3 C: Yes. words=220 commit=300
             7500 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn yes_is_an_answer_to_the_question_of_a_phrase_too() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +50 starts #0
+        +1400 speech
+            1590 pause playback
+        +200 played #0 1600 2000
+        +200 pause
+            1850 transcribe #0 turn 1 1390..1730
+        +100 words "Yes."
+            1950 flush
+            1950 cancel turn 0
+            1950 finished turn 0 A: Hello, how can I (interrupted) audio=50
+            1950 ask turn 1 A: Hello, how can I C: Yes.
+            2030 release turn 1
+        +500 reply "Good."
+        +0 done
+            2450 say #1 turn 1 "Good."
+        +500 ends #1
+            2950 finished turn 1 C: Yes. A: Good. words=220 reply=720 commit=300
+            9950 say #2 turn 2 StillThere
+        +7050 starts #2
+        +400 speech
+            10540 pause playback
+        +200 played #2 600 800
+        +200 pause
+            10800 transcribe #1 turn 3 10340..10680
+        +100 words "Yeah."
+            10900 flush
+            10900 cancel turn 2
+            10900 finished turn 2 A: Are you (interrupted) audio=50
+            10900 ask turn 3 A: Hello, how can I C: Yes. A: Good. A: Are you C: Yeah.
         "#,
     );
 }

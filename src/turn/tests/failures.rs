@@ -375,3 +375,65 @@ fn speech_without_end_is_answered_all_the_same() {
         "#,
     );
 }
+
+#[test]
+fn a_long_wait_is_bridged_again_and_again() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+            5880 say #1 turn 1 Filler
+        +1900 starts #1
+        +1000 ends #1
+        +4000 words "Hello?"
+            10900 ask turn 1 A: Hello, how can I help? C: Hello?
+            11900 say #2 turn 1 Filler
+        +1010 starts #2
+        +990 ends #2
+        +4000 reply "Yes."
+        +10 done
+            16910 say #3 turn 1 "Yes."
+            17900 say #4 turn 1 Filler
+        +1000 starts #4
+        +1000 ends #4
+        +4000 starts #3
+        +6000 ends #3
+            28910 finished turn 1 C: Hello? A: Yes. words=7020 reply=13020 commit=7020 audio=19030
+        "#,
+    );
+}
+
+#[test]
+fn a_filler_that_plays_while_the_words_come_is_not_followed_by_another_at_once() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+            5880 say #1 turn 1 Filler
+        +1900 starts #1
+        +100 words "Hello?"
+            6000 ask turn 1 A: Hello, how can I help? C: Hello?
+        +900 ends #1
+            11900 say #2 turn 1 Filler
+        +5500 mute
+            12400 say #3 turn 1 Difficulty
+        +500 ends #2
+        +10 starts #3
+        +6000 left
+            18910 finished turn 1 C: Hello? words=2120 commit=2120 audio=9030
+            18910 hang up: CallerLeft
+        "#,
+    );
+}

@@ -38,7 +38,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     let switches = (any::<bool>(), any::<bool>());
     let counts = (0u32..3, 0u32..6, 0u32..4);
     let times = prop::sample::select(vec![0u64, 1, 200, 1_500, 60_000, u64::MAX]);
-    (switches, counts, prop::collection::vec(times, 11), any::<bool>()).prop_map(
+    (switches, counts, prop::collection::vec(times, 12), any::<bool>()).prop_map(
         |((early_reply, barge_in), (silence_prompts, max_turns, max_failures), times, odd)| {
             let usual = Settings {
                 early_reply,
@@ -63,6 +63,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 silence_ms: at(7),
                 max_duration_ms: at(8),
                 warn_before_ms: at(9),
+                max_speech_ms: at(10),
                 ..Overrides::default()
             })
         },
@@ -97,7 +98,9 @@ impl Watch {
 
     fn see(&mut self, output: Output) {
         match output {
-            Output::Say { speech, turn, .. } => {
+            Output::Say { speech, turn, what, .. } => {
+                let filler = what == Say::Phrase(Phrase::Filler);
+                assert!(!filler || !self.paused, "a filler on top of the caller");
                 assert_eq!(speech.0, self.speeches, "utterances are numbered in order");
                 assert!(
                     !self.cancelled.contains(&turn) && !self.finished.contains(&turn),

@@ -321,3 +321,93 @@ fn a_caller_who_leaves_after_their_last_words_is_quoted_too() {
         "#,
     );
 }
+
+#[test]
+fn the_limit_of_speech_that_passes_in_a_pause_counts_when_the_caller_goes_on() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +29900 pause
+            32900 transcribe #0 turn 1 2940..32780
+        +300 speech
+            33200 cancel turn 1
+            33200 transcribe #1 turn 2 2940..33200
+        +300 pause
+        +100 speech
+        +400 pause
+        +100 words "Now the weather. Rain in the north and"
+            34100 ask turn 2 A: Hello, how can I help? C: Now the weather. Rain in the north and
+        +100 speech
+        +500 reply "Pardon me?"
+        +10 done
+            34710 say #1 turn 2 "Pardon me?"
+        +50 starts #1
+        "#,
+    );
+}
+
+#[test]
+fn what_was_said_over_the_agent_is_limited_too() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +50 starts #0
+        +1000 speech
+            1190 pause playback
+        +700 pause
+            1750 transcribe #0 turn 1 990..1630
+        +100 words "One, two and"
+            1850 flush
+            1850 cancel turn 0
+            1850 finished turn 0 (interrupted) audio=50
+            1850 ask turn 1 C: One, two and
+        +200 speech
+            2050 cancel turn 1
+            30990 transcribe #1 turn 2 990..30990
+        +29000 tick
+        "#,
+    );
+}
+
+#[test]
+fn the_limit_of_an_utterance_is_not_that_of_the_next() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "What are your hours?"
+            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        +50 reply "We are open all day,"
+        +0 done
+            4130 say #1 turn 1 held "We are open all day,"
+            4180 release turn 1
+        +100 starts #1
+        +25770 speech
+            30140 pause playback
+        +700 pause
+            30700 transcribe #1 turn 2 29940..30580
+        +100 words "Wait and"
+            30800 flush
+            30800 cancel turn 1
+            30800 finished turn 1 C: What are your hours? (interrupted) words=200 reply=250 commit=300 audio=350
+            30800 ask turn 2 A: Hello, how can I help? C: What are your hours? C: Wait and
+        +200 speech
+            31000 cancel turn 2
+        +5000 pause
+            36000 transcribe #2 turn 3 29940..35880
+        "#,
+    );
+}

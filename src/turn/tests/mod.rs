@@ -6,6 +6,8 @@ mod barge_in;
 mod endpointing;
 mod failures;
 mod invariants;
+mod late_words;
 mod leaving;
 mod limits;
 mod script;
+mod waiting;

@@ -1,0 +1,243 @@
+//! The caller speaks while an answer is under way and nothing of it is heard.
+
+use super::script::plays_out;
+
+#[test]
+fn hello_does_not_restart_a_slow_reply() {
+    for word in [r#"words "Hello? Are you there?""#, r#"words "Okay.""#, r#"words """#, "deaf"] {
+        let script = r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "What are your hours?"
+            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1610 starts #1
+        +1000 ends #1
+        +2300 speech
+            9130 pause playback
+        +1600 pause
+            10590 transcribe #1 turn 2 8930..10470
+        +10 reply "Nine to five."
+        +0 done
+            10600 say #2 turn 1 "Nine to five."
+        +300 LATE
+            10900 resume playback
+        +10 starts #2
+        +900 ends #2
+            11810 finished turn 1 C: What are your hours? A: Nine to five. words=200 reply=6720 commit=300 audio=7030
+        "#;
+        plays_out(|_| {}, &script.replace("LATE", word));
+    }
+}
+
+#[test]
+fn words_that_add_something_are_joined_to_the_question() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "A table for two."
+            4080 ask turn 1 A: Hello, how can I help? C: A table for two.
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1610 starts #1
+        +1000 ends #1
+        +2300 speech
+            9130 pause playback
+        +600 pause
+            9590 transcribe #1 turn 2 8930..9470
+        +300 words "On Monday."
+            9890 flush
+            9890 cancel turn 1
+            9890 ask turn 2 A: Hello, how can I help? C: A table for two. On Monday.
+            9890 release turn 2
+        +10 reply #1 "When?"
+        +500 reply #2 "At what time?"
+        +0 done
+            10400 say #2 turn 2 "At what time?"
+        +50 starts #2
+        +900 ends #2
+            11350 finished turn 2 C: A table for two. On Monday. A: At what time? words=420 reply=930 commit=420 audio=980
+        "#,
+    );
+}
+
+#[test]
+fn who_goes_on_shortly_after_the_commit_had_not_finished_and_later_is_overheard() {
+    let script = |end: &str| {
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "A table for two."
+            4080 ask turn 1 A: Hello, how can I help? C: A table for two.
+            4180 release turn 1
+        "#
+        .to_owned()
+            + end
+    };
+    let quiet = |settings: &mut crate::turn::Settings| settings.filler_ms = std::time::Duration::ZERO;
+    plays_out(
+        quiet,
+        &script(
+            r#"
+        +1650 speech
+            5730 flush
+            5730 cancel turn 1
+        +400 pause
+            6130 transcribe #1 turn 2 2940..6010
+            "#,
+        ),
+    );
+    plays_out(
+        quiet,
+        &script(
+            r#"
+        +1660 speech
+            5880 pause playback
+        +400 pause
+            6140 transcribe #1 turn 2 5680..6020
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn late_words_interrupt_an_answer_that_has_begun_meanwhile() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "A table for two."
+            4080 ask turn 1 A: Hello, how can I help? C: A table for two.
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1610 starts #1
+        +1000 ends #1
+        +2300 speech
+            9130 pause playback
+        +600 pause
+            9590 transcribe #1 turn 2 8930..9470
+        +10 reply "We are full today."
+        +0 done
+            9600 say #2 turn 1 "We are full today."
+            10070 resume playback
+        +500 starts #2
+        +500 played #2 500 1000
+        +100 words "On Monday."
+            10700 flush
+            10700 cancel turn 1
+            10700 finished turn 1 C: A table for two. A: We are (interrupted) words=200 reply=5720 commit=300 audio=6220
+            10700 ask turn 2 A: Hello, how can I help? C: A table for two. A: We are C: On Monday.
+            10700 release turn 2
+        "#,
+    );
+}
+
+#[test]
+fn without_barge_in_the_question_can_be_added_to_but_the_answer_not_be_interrupted() {
+    let script = |end: &str| {
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "A table for two."
+            4080 ask turn 1 A: Hello, how can I help? C: A table for two.
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1700 starts #1
+        +900 ends #1
+        +320 speech
+            7140 pause playback
+        +600 pause
+            7600 transcribe #1 turn 2 6940..7480
+            8080 resume playback
+        "#
+        .to_owned()
+            + end
+    };
+    plays_out(
+        |settings| settings.barge_in = false,
+        &script(
+            r#"
+        +1000 words "On Monday."
+            8600 flush
+            8600 cancel turn 1
+            8600 ask turn 2 A: Hello, how can I help? C: A table for two. On Monday.
+            8600 release turn 2
+            "#,
+        ),
+    );
+    plays_out(
+        |settings| settings.barge_in = false,
+        &script(
+            r#"
+        +600 reply "We are full today."
+        +0 done
+            8200 say #2 turn 1 "We are full today."
+        +50 starts #2
+        +200 speech
+        +100 words "On Monday."
+        +500 pause
+        +500 ends #2
+            9550 finished turn 1 C: A table for two. A: We are full today. words=200 reply=4320 commit=300 audio=4370
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn no_filler_is_said_on_top_of_the_caller() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "What are your hours?"
+            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+            4180 release turn 1
+            5680 say #1 turn 1 Filler
+        +1610 starts #1
+        +1000 ends #1
+        +4900 speech
+            11730 pause playback
+        +900 pause
+            12490 transcribe #1 turn 2 11530..12370
+        +100 words "Hello?"
+            12590 resume playback
+            16690 say #2 turn 1 Filler
+        +5000 tick
+        "#,
+    );
+}
