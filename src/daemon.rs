@@ -146,7 +146,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 /// Who this daemon is among those that share the database.
 fn name(config: &Config) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let own = config.database.daemon.clone();
+    let own = config.database.daemon.clone().filter(|own| !own.is_empty());
     own.unwrap_or_else(|| format!("{}/{}", host().trim(), config.ari.app))
 }
 
