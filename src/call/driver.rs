@@ -136,6 +136,8 @@ struct Talk {
     port: Port,
     ears: Ears,
     voice: Voice,
+    /// The media thread hears a voice, whether or not the conversation listens.
+    voiced: bool,
     ending: Option<Ending>,
 }
 
@@ -216,6 +218,7 @@ impl Task {
         match mail {
             Mail::Event(event) => {
                 note(&event);
+                self.hold(&event);
                 self.tell_asterisk(Wired::Event(event));
             }
             Mail::Reconciled(inventory) => self.tell_asterisk(Wired::Reconciled(inventory)),
@@ -257,6 +260,25 @@ impl Task {
         talk.turn.handle(now, input);
     }
 
+    /// The caller puts the call on hold, or takes it back. Who comes by a transfer takes it back as well: it was the
+    /// other channel that held, and nothing more is told of that one.
+    fn hold(&mut self, event: &Event) {
+        let input = match event {
+            Event::ChannelHold { .. } => Input::Held,
+            Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => Input::Resumed,
+            _ => return,
+        };
+        // The voice that was heard until now comes first.
+        self.listen();
+        let now = Instant::now();
+        let Some(talk) = &mut self.talk else { return };
+        let speaks = talk.voiced && input == Input::Resumed;
+        talk.turn.handle(now, input);
+        if speaks {
+            talk.turn.handle(now, Input::SpeechStarted { at: now });
+        }
+    }
+
     /// Takes what the media thread tells.
     fn listen(&mut self) {
         let now = Instant::now();
@@ -270,10 +292,12 @@ impl Task {
             };
             let input = match event {
                 Heard::SpeechStarted { at, position } => {
+                    talk.voiced = true;
                     talk.ears.mark(at, position);
                     Input::SpeechStarted { at }
                 }
                 Heard::SpeechPaused { at, position } => {
+                    talk.voiced = false;
                     talk.ears.mark(at, position);
                     Input::SpeechPaused { at }
                 }
@@ -358,7 +382,8 @@ impl Task {
         let mut turn = turn.closed(closed);
         turn.handle(Instant::now(), Input::Answered);
         let voice = Voice::new(agent.clone(), self.house.spoken.clone(), self.meter.clone(), format.rate());
-        self.talk = Some(Talk { turn, agent, port, ears: Ears::new(format.rate()), voice, ending: None });
+        let ears = Ears::new(format.rate());
+        self.talk = Some(Talk { turn, agent, port, ears, voice, voiced: false, ending: None });
     }
 
     /// The call is over in Asterisk: the conversation ends, and the record is closed.

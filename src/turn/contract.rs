@@ -75,6 +75,11 @@ pub enum Input {
     SynthesisFailed {
         speech: SpeechId,
     },
+    /// The caller has put the call on hold: they do not listen, and what sounds is not their voice.
+    Held,
+    /// The caller has taken the call back from hold. If a voice is heard at that moment, [`Input::SpeechStarted`]
+    /// follows: what was told while the call was on hold was not listened to.
+    Resumed,
     /// The caller hung up, or the channel is gone.
     CallerLeft,
     /// Someone other than the caller or the agent wants the call to end politely.

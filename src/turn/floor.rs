@@ -85,7 +85,7 @@ impl Overheard {
 
 impl Turn {
     pub(super) fn speech_started(&mut self, at: Instant) {
-        if self.voice.is_some() {
+        if self.voice.is_some() || self.on_hold {
             return;
         }
         self.voice = Some(at);
@@ -218,7 +218,7 @@ impl Turn {
             *held = None;
             self.timers.stop(Timer::BargeInWords);
             if paused {
-                self.out.push(Output::Resume);
+                self.unpause();
             }
             self.finish_if_over(now);
         }
@@ -229,7 +229,7 @@ impl Turn {
         let Floor::Agent(_, Some(challenge)) = &mut self.floor else { return };
         challenge.paused = false;
         challenge.voiced = Duration::ZERO;
-        self.out.push(Output::Resume);
+        self.unpause();
     }
 
     /// The caller's words are meant: the floor is theirs.
@@ -249,7 +249,7 @@ impl Turn {
         match std::mem::replace(&mut self.floor, Floor::Nobody) {
             Floor::Agent(answer, Some(challenge)) => {
                 self.stop_answering();
-                self.out.push(Output::Flush);
+                self.flush();
                 self.out.push(Output::Cancel { turn: answer.turn });
                 self.conclude(&answer, true);
                 let utterance = self.take_up(challenge);
@@ -262,7 +262,7 @@ impl Turn {
     /// The agent is done while the caller speaks over it: the caller's words count from their beginning.
     pub(super) fn outlast(&mut self, challenge: Challenge) -> Utterance {
         if challenge.paused {
-            self.out.push(Output::Resume);
+            self.unpause();
         }
         self.take_up(challenge)
     }
@@ -289,7 +289,7 @@ impl Turn {
             return;
         };
         self.stop_answering();
-        self.out.push(Output::Flush);
+        self.flush();
         self.out.push(Output::Cancel { turn: answer.turn });
         let Some(question) = answer.question else { return };
         self.transcript.take_back(&question.text);

@@ -46,7 +46,7 @@ impl Turn {
             self.hear(Utterance::new(turn, now));
         } else if self.warning_due {
             self.warn(now);
-        } else {
+        } else if !self.on_hold {
             self.timers.start(Timer::Silence, now, self.settings.silence_ms);
         }
     }
@@ -88,7 +88,7 @@ impl Turn {
             }
             Floor::Agent(answer, challenge) => {
                 if answer.is_pending() || challenge.is_some() || self.filler.is_some() {
-                    self.out.push(Output::Flush);
+                    self.flush();
                 }
                 let listening = challenge.and_then(|challenge| challenge.listening());
                 for turn in [Some(answer.turn), listening].into_iter().flatten() {

@@ -13,6 +13,7 @@ mod contract;
 mod endpoint;
 mod fault;
 mod floor;
+mod hold;
 mod limits;
 mod outbox;
 mod reply;
@@ -46,6 +47,8 @@ pub struct Turn {
     floor: Floor,
     /// The caller is speaking, and since when, whoever holds the floor.
     voice: Option<Instant>,
+    /// The caller has put the call on hold.
+    on_hold: bool,
     timers: Timers,
     /// The filler that was said last, until it has been played.
     filler: Option<SpeechId>,
@@ -71,6 +74,7 @@ impl Turn {
             now: None,
             floor: Floor::Unanswered,
             voice: None,
+            on_hold: false,
             timers: Timers::default(),
             filler: None,
             out: Outbox::default(),
@@ -139,6 +143,8 @@ impl Turn {
             Input::Played { speech, position, total } => self.played(now, speech, position, total),
             Input::PlaybackEnded { speech } => self.playback_ended(now, speech),
             Input::SynthesisFailed { speech } => self.synthesis_failed(now, speech),
+            Input::Held => self.held(now),
+            Input::Resumed => self.resumed(now),
             Input::CallerLeft => self.caller_left(),
             Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
             Input::Tick => {}

@@ -94,7 +94,7 @@ impl Turn {
             Floor::Agent(answer, _) if answer.is_awaited() => answer.turn,
             _ => return,
         };
-        if self.voice.is_some() || self.floor.is_paused() {
+        if self.voice.is_some() || self.floor.is_paused() || self.on_hold {
             return self.timers.start(Timer::Filler, now, FILLER_AGAIN);
         }
         let speech = self.out.new_speech();

@@ -121,7 +121,8 @@ fn a_name_that_another_program_took_is_taken_back_when_that_is_gone() {
     let other = other_program(&house);
     assert!(wait::until_true(ms(5_000), || !is_connected(&house)), "{}", house.log());
     assert_eq!(house.metric("vca_ari_disconnects_total", &["why=\"replaced\""]), Some(1.0));
-    assert_eq!(house.page("/readyz").map(|(status, _)| status), Some(503));
+    let is_unready = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
+    assert!(wait::until_true(ms(5_000), is_unready), "{}", house.log());
     let fights = wait::until_true(ms(7_000), || is_connected(&house));
     assert!(!fights, "the other program keeps the name while it is there\n{}", house.log());
     drop(other);

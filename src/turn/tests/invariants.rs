@@ -18,7 +18,7 @@ struct Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..18];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..21];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -78,6 +78,7 @@ struct Watch {
     speeches: u32,
     listen: u32,
     paused: bool,
+    on_hold: bool,
     over: bool,
     asked: Vec<TurnId>,
     cancelled: Vec<TurnId>,
@@ -92,6 +93,7 @@ impl Watch {
             self.see(output);
             outputs += 1;
         }
+        assert!(!self.on_hold || self.paused || self.over, "the agent speaks into the hold");
         assert!(outputs <= 24, "{outputs} outputs at once");
         assert!(!self.over || turn.deadline().is_none(), "a deadline after the end");
     }
@@ -101,6 +103,8 @@ impl Watch {
             Output::Say { speech, turn, what, .. } => {
                 let filler = what == Say::Phrase(Phrase::Filler);
                 assert!(!filler || !self.paused, "a filler on top of the caller");
+                let hurries = [Phrase::StillThere, Phrase::SilenceGoodbye].map(Say::Phrase).contains(&what);
+                assert!(!hurries || !self.on_hold, "a caller who has put the call on hold may be silent");
                 assert_eq!(speech.0, self.speeches, "utterances are numbered in order");
                 assert!(
                     !self.cancelled.contains(&turn) && !self.finished.contains(&turn),
@@ -157,6 +161,8 @@ impl Watch {
             14 => Input::ReplyFailed { turn },
             15 => Input::SynthesisFailed { speech },
             17 => Input::ReplyHangsUp { turn },
+            18 => Input::Held,
+            19 | 20 => Input::Resumed,
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }
@@ -179,6 +185,11 @@ fn check(settings: Settings, events: &[Event]) -> Watch {
         }
         now = target;
         let input = watch.input(event, now);
+        match input {
+            Input::Held => watch.on_hold = true,
+            Input::Resumed => watch.on_hold = false,
+            _ => {}
+        }
         turn.handle(now, input);
         assert!(turn.deadline().is_none_or(|next| next > now), "a deadline in the past");
         watch.drain(&mut turn);

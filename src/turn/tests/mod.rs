@@ -5,6 +5,7 @@
 mod barge_in;
 mod endpointing;
 mod failures;
+mod hold;
 mod invariants;
 mod late_words;
 mod leaving;

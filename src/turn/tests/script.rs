@@ -120,6 +120,8 @@ impl Stage {
             },
             "ends" => Input::PlaybackEnded { speech: speech() },
             "broken" => Input::SynthesisFailed { speech: speech() },
+            "hold" => Input::Held,
+            "unhold" => Input::Resumed,
             "left" => Input::CallerLeft,
             "end" => Input::EndRequested,
             "tick" => Input::Tick,
