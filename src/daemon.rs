@@ -94,7 +94,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let all_written = CancellationToken::new();
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(store.clone(), ledger.clone()));
-    let mut clerk = tokio::spawn(clerk::issue_statements(store.clone(), config.billing()));
+    let mut clerk = tokio::spawn(clerk::keep_books(store.clone(), config.billing()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -102,13 +102,17 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     info!(database = ?store.backend(), app = %config.ari.app, "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
-    tokio::select! {
-        signal = wait_for_signal() => signal?,
+    let fault = tokio::select! {
+        signal = wait_for_signal() => signal.map(|()| None)?,
         _ = &mut events => bail!("nobody reads Asterisk's events any more: see the log"),
         _ = &mut admin => bail!("the admin port is closed: see the log"),
-        _ = &mut deliverer => bail!("nobody sends webhooks any more: see the log"),
-        _ = &mut missing => bail!("nobody waits for announced calls any more: see the log"),
-        _ = &mut clerk => bail!("nobody issues statements any more: see the log"),
+        // Calls do not need these: they are seen to their end before the daemon starts anew.
+        _ = &mut deliverer => Some("nobody sends webhooks any more"),
+        _ = &mut missing => Some("nobody waits for announced calls any more"),
+        _ = &mut clerk => Some("nobody keeps the books any more"),
+    };
+    if let Some(fault) = fault {
+        error!("{fault}: the daemon stops as soon as its calls are over");
     }
     tell_systemd(&[NotifyState::Stopping]);
     tokio::select! {
@@ -132,12 +136,15 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let lost = ledger.close(LAST_RECORDS).await;
     // The last calls' ends are in the outbox only now.
     all_written.cancel();
-    if tokio::time::timeout(Duration::from_secs(5), deliverer).await.is_err() {
+    if !deliverer.is_finished() && tokio::time::timeout(Duration::from_secs(5), deliverer).await.is_err() {
         warn!("webhooks did not stop in time: what was under way is sent again at the next start");
     }
     store.close().await;
     if lost > 0 {
         bail!("{lost} records could not be written: the database did not come back");
+    }
+    if let Some(fault) = fault {
+        bail!("{fault}: see the log");
     }
     info!("vca is down");
     Ok(())
@@ -145,9 +152,11 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
 /// Who this daemon is among those that share the database.
 fn name(config: &Config) -> String {
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let own = config.database.daemon.clone().filter(|own| !own.is_empty());
-    own.unwrap_or_else(|| format!("{}/{}", host().trim(), config.ari.app))
+    own.unwrap_or_else(|| {
+        let system = rustix::system::uname();
+        format!("{}/{}", system.nodename().to_string_lossy(), config.ari.app)
+    })
 }
 
 /// What the handlers of the API share.

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::call_events::emit_call;
-use super::calls::ABANDONED;
 use super::pool::{Everywhere, execute, run, transact};
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, NumberId, TenantId};
@@ -154,7 +153,7 @@ impl Store {
         let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
             .bind(limit)
             .bind(&*self.daemon)
-            .bind(kept(Utc::now() - ABANDONED))
+            .bind(kept(self.not_mine_until(Utc::now())))
             .fetch_all(connection))?;
         rows.into_iter().map(Outstanding::try_from).collect()
     }

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::call_events::{STANDING, Standing, emit_call};
 use super::pool::{Everywhere, execute, run, transact};
 use super::usage::{CALL_ENGINES, Ended, EngineRow, LAST_TURN, count};
-use super::{Scope, Store, StoreError, kept};
+use super::{Backend, Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
 /// No call lasts so long: the daemon that had it will not come back.
-pub(super) const ABANDONED: TimeDelta = TimeDelta::days(2);
+pub const ABANDONED: TimeDelta = TimeDelta::days(2);
 
 macro_rules! columns {
     () => {
@@ -43,7 +43,7 @@ macro_rules! insert {
 
 impl Store {
     /// Closes the books on calls of this daemon's that began before `before` and that nobody ended: it was killed.
-    /// Another daemon's are its own to close, until they are days old. Calls whose channel may yet come are left to
+    /// Another daemon's are its own to close, until they are [`ABANDONED`]; an SQLite file has no other. Calls whose channel may yet come are left to
     /// [`super::Announcements`]. They become `failed`, with `interrupted` as their disposition and `now` as their
     /// end. The answer is how many there were.
     pub async fn close_unfinished(
@@ -63,7 +63,7 @@ impl Store {
                 .bind(kept(before))
                 .bind(kept(now))
                 .bind(&*self.daemon)
-                .bind(kept(now - ABANDONED))
+                .bind(kept(self.not_mine_until(now)))
                 .fetch_all(&mut *tx)
                 .await?;
             let (closed, mut deliveries) = (rows.len(), 0);
@@ -90,6 +90,16 @@ impl Store {
         })?;
         self.ring(deliveries);
         Ok(closed)
+    }
+}
+
+impl Store {
+    /// Until when calls that began earlier are closed whoever has them. An SQLite file is nobody else's.
+    pub(super) fn not_mine_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self.backend() {
+            Backend::Sqlite => now + ABANDONED,
+            Backend::Postgres => now - ABANDONED,
+        }
     }
 }
 

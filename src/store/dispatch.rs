@@ -217,11 +217,10 @@ impl Scope {
             _ => at,
         };
         transact!(*self, tx => {
-            // A failure may switch the webhook off, by what it is now. Its row comes before its deliveries, as in a
-            // change by its owner, so that the two do not wait for each other.
-            if attempt.outcome != Outcome::Delivered {
-                sqlx::query(HOLD).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
-            }
+            // The webhook's row comes before its deliveries, as in a change by its owner, so that the two do not wait
+            // for each other. A failure may switch it off, by what it is then.
+            let first = if attempt.outcome == Outcome::Delivered { WELL } else { HOLD };
+            sqlx::query(first).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
             let written = sqlx::query(SETTLE)
                 .bind(tenant.0)
                 .bind(claimed.id.0)
@@ -235,10 +234,7 @@ impl Scope {
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
-            if written == 0 {
-                false
-            } else if attempt.outcome == Outcome::Delivered {
-                sqlx::query(WELL).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
+            if written == 0 || attempt.outcome == Outcome::Delivered {
                 false
             } else {
                 sqlx::query(ILL).bind(tenant.0).bind(webhook.0).bind(at).execute(&mut *tx).await?;

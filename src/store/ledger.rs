@@ -1,8 +1,8 @@
 //! What running calls write into the database, without ever waiting for it.
 //!
 //! One task writes in the order in which things were recorded. While the database is away entries wait in
-//! a bounded queue; when that is full, turns and their use of engines give way first, for a call record without
-//! one of its turns says more than a turn without its call.
+//! a bounded queue; when that is full, what calls have taken of engines so far gives way first, then turns: a call
+//! record without one of its turns says more than a turn without its call.
 //!
 //! It does not know what the entries mean.
 
@@ -43,8 +43,12 @@ impl Entry {
         }
     }
 
-    fn may_give_way(&self) -> bool {
-        matches!(self, Entry::Turn(_) | Entry::Taken(..))
+    fn is_taken(&self) -> bool {
+        matches!(self, Entry::Taken(..))
+    }
+
+    fn is_turn(&self) -> bool {
+        matches!(self, Entry::Turn(_))
     }
 }
 
@@ -166,23 +170,29 @@ impl Shared {
 impl Queue {
     /// Takes an entry in; what had to give way for it, or it itself, comes back.
     fn push(&mut self, entry: Entry, capacity: usize) -> Option<Entry> {
-        let mut dropped = None;
-        if self.closing {
-            dropped = Some(entry);
+        if entry.is_taken() && !self.closing {
+            // What a call has taken since holds what it had taken before.
+            self.entries.retain(|it| !(it.is_taken() && it.call() == entry.call()));
+        }
+        let dropped = if self.closing {
+            Some(entry)
         } else if self.entries.len() < capacity {
             self.entries.push_back(entry);
+            None
         } else {
-            dropped = match self.entries.iter().position(Entry::may_give_way) {
-                Some(oldest) => {
-                    let gone = self.entries.remove(oldest);
-                    self.entries.push_back(entry);
-                    gone
-                }
-                None => Some(entry),
-            };
-        }
+            self.give_way(entry)
+        };
         self.dropped += u64::from(dropped.is_some());
         dropped
+    }
+
+    fn give_way(&mut self, entry: Entry) -> Option<Entry> {
+        let oldest = |kind: fn(&Entry) -> bool| self.entries.iter().position(kind);
+        let oldest = oldest(Entry::is_taken).or_else(|| oldest(Entry::is_turn).filter(|_| !entry.is_taken()));
+        let Some(oldest) = oldest else { return Some(entry) };
+        let gone = self.entries.remove(oldest);
+        self.entries.push_back(entry);
+        gone
     }
 
     fn pending(&self) -> usize {
@@ -233,5 +243,20 @@ mod tests {
         assert_eq!(queue.push(Entry::Update(call.clone()), 3), Some(turn(3)));
         assert_eq!(queue.push(turn(4), 3), Some(turn(4)), "calls do not give way to turns");
         assert_eq!((queue.pending(), queue.dropped), (3, 4));
+    }
+
+    #[test]
+    fn the_use_of_engines_gives_way_to_what_was_said() {
+        let call = values::call();
+        let turn = |n| Entry::Turn(values::turn(&call, n));
+        let taken = |call| Entry::Taken(TenantId::new(), call, Vec::new());
+        let (first, second, another) = (taken(call.id), taken(call.id), taken(CallId::new()));
+        let mut queue = Queue::default();
+        for entry in [turn(1), first, turn(2), second.clone()] {
+            assert_eq!(queue.push(entry, 3), None);
+        }
+        assert_eq!(queue.entries, [turn(1), turn(2), second.clone()], "the latest is enough");
+        assert_eq!(queue.push(turn(3), 3), Some(second));
+        assert_eq!(queue.push(another.clone(), 3), Some(another), "no words are lost for it");
     }
 }

@@ -47,6 +47,7 @@ pub use announced::NewAnnouncement;
 pub use announcements::{Announcements, NEVER_ARRIVED};
 pub use audit::{AuditEntry, AuditFilter};
 pub use call_lists::CallFilter;
+pub use calls::ABANDONED;
 pub use deliveries::DeliveryFilter;
 pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};

@@ -10,8 +10,6 @@ use crate::tenancy::{Month, Tenant};
 
 /// How long after a month statements are issued: by then its last calls are on record, even after an outage.
 const AFTER: TimeDelta = TimeDelta::hours(1);
-/// How many months back are looked through: a daemon may have been off at a month's end.
-const BACK: usize = 12;
 /// Statements of one transaction.
 const AT_ONCE: i64 = 100;
 
@@ -38,29 +36,26 @@ impl Scope {
 }
 
 impl Store {
-    /// Issues what is due at `now`: to each tenant a statement of every month that is over. The answer is how many.
+    /// Issues what is due at `now`: to each tenant a statement of the month that is over. The answer is how many.
     /// What was issued stays as it is; several daemons may be at it at once.
     pub async fn issue_statements(&self, billing: &Billing, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let months = std::iter::successors(Some(Month::of(now).before()), |month| Some(month.before()));
-        let mut issued = 0;
-        for month in months.take(BACK).filter(|month| month.ends_at() + AFTER <= now) {
-            loop {
-                let statements = self.owed(billing, month).await?;
-                if statements.is_empty() {
-                    break;
-                }
-                issued += self.issue(&statements, now).await?;
+        let (month, mut issued) = (Month::of(now).before(), 0);
+        while month.ends_at() + AFTER <= now {
+            let statements = self.owed(billing, month).await?;
+            if statements.is_empty() {
+                break;
             }
+            issued += self.issue(&statements, now).await?;
         }
         Ok(issued)
     }
 
-    /// Some of the statements of a month that are not issued yet. Who came later, or had gone before, gets none.
+    /// Some of the statements of a month that are not issued yet. Who came later gets none, nor who had gone before.
     async fn owed(&self, billing: &Billing, month: Month) -> Result<Vec<Statement>, StoreError> {
         const TENANTS: &str = "SELECT t.id, t.name, t.status, t.plan, t.max_concurrent_calls, t.created_at, \
             COALESCE(m.calls, 0) AS calls, COALESCE(m.seconds, 0) AS seconds, COALESCE(m.turns, 0) AS turns \
             FROM tenants t LEFT JOIN usage_months m ON m.tenant_id = t.id AND m.month = $1 \
-            WHERE (m.calls IS NOT NULL OR (t.created_at < $2 AND t.status <> 'deleted')) AND NOT EXISTS \
+            WHERE t.created_at < $2 AND (m.calls IS NOT NULL OR t.status <> 'deleted') AND NOT EXISTS \
             (SELECT 1 FROM statements s WHERE s.tenant_id = t.id AND s.month = $1) ORDER BY t.id LIMIT $3";
         const ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
             FROM usage_month_engines WHERE month = $1 AND tenant_id >= $2 AND tenant_id <= $3";

@@ -18,7 +18,7 @@ use crate::tenancy::{
 pub(super) struct Ended {
     pub tenant: TenantId,
     pub call: CallId,
-    /// In which it ended.
+    /// In which it ended; the present one, where the statement of that is issued already.
     pub month: Month,
     pub is_answered: bool,
     pub seconds: u64,
@@ -56,6 +56,9 @@ pub(super) const FORGET_CALL_ENGINES: &str = "DELETE FROM call_usage WHERE tenan
 pub(super) const CALL_ENGINE: &str = "INSERT INTO call_usage \
     (tenant_id, call_id, kind, engine, model, unit, quantity) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
+/// Is the month's statement issued?
+pub(super) const IS_ISSUED: &str = "SELECT 1 FROM statements WHERE tenant_id = $1 AND month = $2";
+
 pub(super) const MONTH_ENGINE: &str = "INSERT INTO usage_month_engines \
     (tenant_id, month, kind, engine, model, unit, quantity) VALUES ($1, $2, $3, $4, $5, $6, $7) \
     ON CONFLICT (tenant_id, month, kind, engine, model, unit) \
@@ -79,7 +82,7 @@ macro_rules! count {
         use $crate::store::usage::{self, Ended};
         let (store, ended): (&$crate::store::Store, Option<Ended>) = ($store, $ended);
         let mut deliveries = 0;
-        if let Some(ended) = ended {
+        if let Some(mut ended) = ended {
             let marked = sqlx::query_scalar::<_, i64>(usage::MARK)
                 .bind(ended.tenant.0)
                 .bind(ended.call.0)
@@ -87,6 +90,14 @@ macro_rules! count {
                 .fetch_optional(&mut *$tx)
                 .await?;
             if let Some(turns) = marked {
+                let issued = sqlx::query(usage::IS_ISSUED)
+                    .bind(ended.tenant.0)
+                    .bind(ended.month.to_string())
+                    .fetch_optional(&mut *$tx)
+                    .await?;
+                if issued.is_some() {
+                    ended.month = $crate::tenancy::Month::of(chrono::Utc::now());
+                }
                 let engines: &[$crate::tenancy::EngineUse] = $engines;
                 usage::keep!($tx, ended.tenant, ended.call, engines);
                 for taken in engines {

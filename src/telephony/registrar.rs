@@ -131,7 +131,10 @@ impl Registrar {
         match timeout(self.patience, tokio::spawn(work.in_current_span())).await {
             Ok(Ok(done)) => done,
             Ok(Err(fault)) => Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))),
-            Err(_) => scope.registration(number).await,
+            Err(_) => {
+                let so_far = scope.registration(number).await?;
+                Ok(Registration { provider_state: ProviderState::Pending, ..so_far })
+            }
         }
     }
 
@@ -199,7 +202,8 @@ impl Registrar {
         }
     }
 
-    /// One after the other for each DID, whosever it is, so that the record says what the provider was told last.
+    /// One after the other for each DID, whosever it is, so that the record says what the provider was told last. That
+    /// holds within this process: a command beside a daemon may come between.
     async fn turn(&self, did: &Did) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         did.hash(&mut hasher);

@@ -174,6 +174,8 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
     talked(&bureau, id, "2026-10-05T10:00:00Z", 90).await;
     let path = format!("/api/tenants/{id}/statements/2026-10");
     assert_eq!(admin.get(&path).await.expect(200)["is_final"], false, "a draft until it is issued");
+    let begun = "UPDATE tenants SET created_at = '2026-10-01T00:00:00+00:00' WHERE id = ";
+    bureau.raw(format!("{begun}{}", bureau.literal(id))).await;
     let dear =
         Billing { prices: Prices { call_minute: 9_000_000, ..Prices::default() }, ..Billing::default() };
     for (billing, issued) in [(billing(), 1), (dear, 0)] {

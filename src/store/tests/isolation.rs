@@ -244,6 +244,7 @@ async fn another_tenants_deliveries_are_neither_taken_nor_settled(db: Database) 
 async fn another_tenants_month_is_neither_seen_nor_billed(db: Database) {
     let Two { mine, call, theirs, scope, .. } = two(&db).await;
     let own = db.store.scope(mine.tenant.id);
+    db.began(mine.tenant.id, "2020-11-01T00:00:00+00:00").await;
     own.keep_taken(call.id, &[engine()]).await.expect("what it took so far");
     scope.keep_taken(call.id, &[]).await.expect("another's call is none");
     let untouched = own.usage_of_call(call.id).await.expect("an answer").expect("the call");

@@ -73,6 +73,14 @@ impl Database {
         self.raw(statement).await.expect("a webhook");
     }
 
+    /// Moves a tenant's beginning.
+    pub async fn began(&self, tenant: TenantId, moment: &str) {
+        let id = self.literal(tenant.0);
+        self.raw(format!("UPDATE tenants SET created_at = '{moment}' WHERE id = {id}"))
+            .await
+            .expect("a tenant");
+    }
+
     /// Runs a statement that the store would never send, with every tenant in reach: statements that are sent
     /// together are one transaction.
     pub async fn raw(&self, sql: String) -> Result<(), sqlx::Error> {

@@ -10,6 +10,7 @@ use crate::tenancy::*;
 on_both!(
     a_statement_is_issued_an_hour_after_the_month_and_does_not_change,
     only_tenants_of_the_month_get_a_statement,
+    what_is_recorded_late_counts_in_the_present_month,
 );
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -23,6 +24,7 @@ fn prices(call_minute: u64) -> Billing {
 /// A tenant that talked a minute in October.
 async fn talked(db: &Database, n: u32) -> Tenant {
     let route = db.tenant(n).await;
+    db.began(route.tenant.id, "2026-10-01T00:00:00+00:00").await;
     let answered_at = at("2026-10-05T10:00:00Z");
     let call = Call {
         started_at: answered_at,
@@ -66,17 +68,8 @@ async fn a_statement_is_issued_an_hour_after_the_month_and_does_not_change(db: D
 async fn only_tenants_of_the_month_get_a_statement(db: Database) {
     let (here, gone) = (db.tenant(1).await.tenant, talked(&db, 2).await);
     let late = db.tenant(3).await.tenant;
-    let set = async |tenant: &Tenant, moment: &str| {
-        let moment = match db.store.backend() {
-            Backend::Sqlite => format!("'{}'", at(moment).to_rfc3339()),
-            Backend::Postgres => format!("'{moment}'"),
-        };
-        let id = db.literal(tenant.id.0);
-        db.raw(format!("UPDATE tenants SET created_at = {moment} WHERE id = {id}")).await.expect("a tenant");
-    };
-    set(&here, "2026-10-31T23:00:00Z").await;
-    set(&gone, "2026-10-01T00:00:00Z").await;
-    set(&late, "2026-11-01T00:00:00Z").await;
+    db.began(here.id, "2026-10-31T23:00:00+00:00").await;
+    db.began(late.id, "2026-11-01T00:00:00+00:00").await;
     let deleted = TenantChanges { status: Some(TenantStatus::Deleted), ..TenantChanges::default() };
     for tenant in [&gone, &late] {
         db.store.update_tenant(&Actor::system(), tenant.id, deleted.clone()).await.expect("it is gone");
@@ -89,4 +82,25 @@ async fn only_tenants_of_the_month_get_a_statement(db: Database) {
         db.store.issue_statements(&prices(1), at("2026-12-01T05:00:00Z")).await.expect("an answer"),
         1
     );
+}
+
+async fn what_is_recorded_late_counts_in_the_present_month(db: Database) {
+    let tenant = talked(&db, 1).await;
+    let scope = db.store.scope(tenant.id);
+    let (october, present) = ("2026-10".parse().expect("a month"), Month::of(Utc::now()));
+    db.store.issue_statements(&prices(1), at("2026-11-01T01:00:00Z")).await.expect("an answer");
+    let number = scope.numbers().await.expect("numbers").remove(0);
+    let late = Call {
+        phone_number_id: number.id,
+        tenant_id: tenant.id,
+        started_at: at("2026-10-31T23:00:00Z"),
+        answered_at: Some(at("2026-10-31T23:00:00Z")),
+        ended_at: Some(at("2026-10-31T23:02:00Z")),
+        ai_profile_id: None,
+        ai_profile_version: None,
+        ..values::completed(&values::call())
+    };
+    scope.end_call(&late, &[]).await.expect("it ends");
+    let seconds = async |month| scope.usage_of_month(month).await.expect("an answer").sums.seconds;
+    assert_eq!((seconds(october).await, seconds(present).await), (60, 120));
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use serde::Serialize;
@@ -77,6 +78,8 @@ impl Store {
         let (tenant, imported) = (&file.tenant, &plan.imported);
         const TENANT: &str = "INSERT INTO tenants (id, name, status, plan, max_concurrent_calls, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
+        // A copy is a new tenant: what was before it is the other's.
+        let created_at = if settings.new_ids { Utc::now() } else { tenant.created_at };
         let mut went_all_the_way = false;
         let done: Result<(), StoreError> = transact!(Everywhere(&patient), tx => {
             sqlx::query(TENANT)
@@ -85,7 +88,7 @@ impl Store {
                 .bind(tenant.status.word())
                 .bind(tenant.plan.word())
                 .bind(tenant.max_concurrent_calls.map(i64::from))
-                .bind(kept(tenant.created_at))
+                .bind(kept(created_at))
                 .execute(&mut *tx)
                 .await?;
             for Insertion { sql, cells } in &plan.insertions {
@@ -146,7 +149,8 @@ impl Plan {
             Imported { tenant_id: id, tenant_name: file.tenant.name.clone(), ..Imported::default() };
         let mut plan = Plan { imported, insertions: Vec::new(), dids: Vec::new(), ids: HashMap::new() };
         let stays = |table: &Table| {
-            settings.without_numbers && (table.name == "phone_numbers" || table.is_of_calls())
+            (settings.without_numbers && (table.name == "phone_numbers" || table.is_of_calls()))
+                || (settings.new_ids && table.name == "statements")
         };
         for table in OWNED.iter().chain(&CALLS).filter(|table| !stays(table)) {
             let rows = file.tables.get(table.name).map(Vec::as_slice).unwrap_or_default();

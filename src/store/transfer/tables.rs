@@ -28,8 +28,9 @@ pub enum Kind {
 
 use Kind::{Count, Flag, Id, Json, Moment, Secret, Text};
 
-/// What a tenant has set up, in an order in which rows refer to rows before them.
-pub const OWNED: [Table; 5] = [
+/// What a tenant has set up, in an order in which rows refer to rows before them; and its statements, so that what was
+/// issued elsewhere is not issued once more.
+pub const OWNED: [Table; 6] = [
     Table {
         name: "phone_numbers",
         columns: &[
@@ -97,10 +98,15 @@ pub const OWNED: [Table; 5] = [
         ],
         order: "updated_at",
     },
+    Table {
+        name: "statements",
+        columns: &[("month", Text), ("statement", Json), ("issued_at", Moment)],
+        order: "month",
+    },
 ];
 
 /// Its calls, and what belongs to them.
-pub const CALLS: [Table; 7] = [
+pub const CALLS: [Table; 6] = [
     Table {
         name: "calls",
         columns: &[
@@ -183,11 +189,6 @@ pub const CALLS: [Table; 7] = [
         ],
         order: "month, kind, engine, model, unit",
     },
-    Table {
-        name: "statements",
-        columns: &[("month", Text), ("statement", Json), ("issued_at", Moment)],
-        order: "month",
-    },
 ];
 
 /// Tenant-owned tables that stay behind: secrets, the history of changes, and deliveries under way.
@@ -222,7 +223,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 5], [Table; 7]) = (OWNED, CALLS);
+        static ALL: ([Table; 6], [Table; 6]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 
