@@ -11,6 +11,7 @@ use super::output::Output;
 use super::span::span;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
+use super::trial::Trial;
 use crate::store::{KeyFilter, Minted, NewKey, Rotation, Store, Window};
 use crate::tenancy::{ApiKey, KeyId, Role};
 
@@ -25,9 +26,17 @@ pub enum Command {
         tenant: Option<String>,
     },
     /// Revoke a key: the next request with it is refused.
-    Revoke(Which),
+    Revoke(Revoke),
     /// Put a new key in the place of one: same name, same role, a new secret.
     Rotate(Rotate),
+}
+
+#[derive(Debug, Args)]
+pub struct Revoke {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    trial: Trial,
 }
 
 #[derive(Debug, Args)]
@@ -88,8 +97,12 @@ impl Command {
         match self {
             Command::Create(command) => print_made(&command.run(store).await?, output),
             Command::List { tenant } => list(store, tenant.as_deref(), output).await,
-            Command::Revoke(which) => {
-                let key = store.revoke_key(&actor(), which.find(store).await?.id).await?;
+            Command::Revoke(Revoke { which, trial }) => {
+                let key = which.find(store).await?;
+                if trial.dry_run {
+                    return output.print(&key, || format!("{}\n\nwould be revoked for good", sheet(&key)));
+                }
+                let key = store.revoke_key(&actor(), key.id).await?;
                 output.print(&key, || sheet(&key).to_string())
             }
             Command::Rotate(Rotate { which, grace, expires }) => {

@@ -23,6 +23,7 @@ mod span;
 mod table;
 mod tenant;
 mod transfer;
+mod trial;
 mod usage;
 mod webhook;
 

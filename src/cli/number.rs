@@ -7,6 +7,7 @@ use super::actor;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
+use super::trial::Trial;
 use super::{registration, tenant};
 use crate::config::Config;
 use crate::store::{NewNumber, NumberFilter, Store, Window};
@@ -27,7 +28,7 @@ pub enum Command {
     /// Have its provider bring them no longer.
     Unregister(Which),
     /// Give a number up. Its calls stay on record; anybody may have it then.
-    Delete(Which),
+    Delete(Delete),
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +63,14 @@ pub struct Which {
     /// Look among this tenant's numbers only. Id or name.
     #[arg(long)]
     tenant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    trial: Trial,
 }
 
 #[derive(Debug, Args)]
@@ -114,8 +123,12 @@ impl Command {
                 let number = registration::follow(store, config, number).await?;
                 Owned { number, tenant_name }
             }
-            Command::Delete(which) => {
-                let Owned { number, tenant_name } = which.find(store, numbering).await?;
+            Command::Delete(Delete { which, trial }) => {
+                let owned = which.find(store, numbering).await?;
+                if trial.dry_run {
+                    return output.print(&owned, || would_go(&owned));
+                }
+                let Owned { number, tenant_name } = owned;
                 let number = store.scope(number.tenant_id).delete_number(&actor(), number.id).await?;
                 let number = registration::follow(store, config, number).await?;
                 let owned = Owned { number, tenant_name };
@@ -202,6 +215,13 @@ fn sheet(Owned { number, tenant_name }: &Owned) -> String {
         .line("provider detail", or_dash(number.provider_detail.as_deref()))
         .line("created", number.created_at.format("%F %T UTC"))
         .to_string()
+}
+
+fn would_go(Owned { number, tenant_name }: &Owned) -> String {
+    let PhoneNumber { did, provider_type, .. } = number;
+    format!(
+        "{did} would be nobody's: {tenant_name:?} has it, its provider ({provider_type}) would be told, and its calls stay on record"
+    )
 }
 
 fn gone(number: &PhoneNumber) -> String {

@@ -158,6 +158,9 @@ async fn a_webhook_shows_its_secret_once() {
     let delivery = log[0]["id"].as_str().expect("an id");
     assert_eq!(desk.json(&["webhook", "retry", id, delivery]).await["status"], "pending");
     assert_eq!(desk.json(&["webhook", "update", id, "--active", "false"]).await["is_active"], false);
+    let trial = desk.text(&["webhook", "delete", id, "--dry-run"]).await;
+    assert!(trial.contains("would be deleted"), "{trial}");
+    desk.json(&["webhook", "show", id]).await;
     desk.text(&["webhook", "delete", id]).await;
     assert_eq!(desk.code(&["webhook", "show", id]).await, 66);
 }
@@ -187,6 +190,8 @@ async fn numbers_are_filtered_and_given_up() {
     assert_eq!(desk.json(&["number", "list", "--active", "false"]).await, serde_json::json!([]));
     assert_eq!(desk.code(&["number", "delete", "030 55500100"]).await, 66, "no region, no national number");
     desk.config.numbers.default_region = "DE".to_owned().try_into().ok();
+    let trial = desk.text(&["number", "delete", "030 55500100", "--dry-run"]).await;
+    assert!(trial.contains("+493055500100 would be nobody's"), "{trial}");
     desk.text(&["number", "delete", "030 55500100"]).await;
     assert_eq!(desk.code(&["number", "show", "+493055500100"]).await, 66);
     desk.text(&["number", "create", "--tenant", "Acme", "--did", "030 55500100"]).await;
@@ -477,7 +482,9 @@ async fn a_key_is_made_listed_replaced_and_revoked() {
     let prefix = made["prefix"].as_str().expect("a prefix");
     let replaced = desk.json(&["key", "rotate", prefix, "--grace", "30m"]).await;
     assert_eq!((&replaced["name"], &replaced["role"]), (&"laptop".into(), &"operator".into()));
-    let revoked = desk.json(&["key", "revoke", made["id"].as_str().expect("an id")]).await;
+    let id = made["id"].as_str().expect("an id");
+    assert!(desk.json(&["key", "revoke", id, "--dry-run"]).await["revoked_at"].is_null());
+    let revoked = desk.json(&["key", "revoke", id]).await;
     assert!(revoked["revoked_at"].is_string());
     assert_eq!(desk.code(&["key", "rotate", prefix]).await, 73, "it opens nothing any more");
     assert_eq!(desk.code(&["key", "revoke", "vca_nothere0"]).await, 66);

@@ -13,6 +13,7 @@ use super::number::yes_or_no;
 use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
+use super::trial::Trial;
 use crate::config::Config;
 use crate::store::{DeliveryFilter, Issued, NewWebhook, Store, WebhookChanges, Window};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, Tenant, TenantId, Webhook, WebhookId};
@@ -33,7 +34,11 @@ pub enum Command {
     /// Change a webhook, or switch it on or off.
     Update(Update),
     /// Delete a webhook. What was on its way is given up.
-    Delete { webhook: WebhookId },
+    Delete {
+        webhook: WebhookId,
+        #[command(flatten)]
+        trial: Trial,
+    },
     /// Give a webhook a new secret; for 24 hours requests are signed with the former one, too.
     RotateSecret { webhook: WebhookId },
     /// Send a test event through the daemon, and tell how that went.
@@ -121,8 +126,16 @@ impl Command {
                 let delivery = scope.retry_delivery(&actor(), webhook, delivery).await?;
                 return output.print(&delivery, || sheet_of(&delivery));
             }
-            Command::Delete { webhook } => {
+            Command::Delete { webhook, trial } => {
                 let (tenant, found) = find(store, webhook).await?;
+                if trial.dry_run {
+                    return output.print(&found, || {
+                        format!(
+                            "{webhook} of {:?} would be deleted, and what is on its way to it given up",
+                            tenant.name
+                        )
+                    });
+                }
                 store.scope(tenant.id).delete_webhook(&actor(), webhook).await?;
                 return output.print(&found, || format!("deleted {webhook}"));
             }
