@@ -4,7 +4,8 @@
 //! a call on its way in waits for nothing; filled from the database when the daemon starts. A call whose channel
 //! does not come within a minute is closed.
 //!
-//! A channel joins only a record of the number that it calls, so that no call ends up with another tenant's record.
+//! A channel joins only a record of the number that it calls, as that is written, so that no call ends up with another
+//! tenant's record: what is dialled within a country may be several numbers, and the same writing leads to the same one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +38,7 @@ struct Book {
 
 struct Entry {
     call: CallId,
-    /// The numbers that it may be: one that was told of is one, one that was dialled may be written in several ways.
-    called: Vec<Did>,
+    called: Did,
     at: DateTime<Utc>,
     /// Whose record waits for the channel; nobody's once the channel is there.
     waits: Option<TenantId>,
@@ -50,7 +50,7 @@ struct Missing {
     tenant: TenantId,
     call: CallId,
     channel: String,
-    called: Vec<Did>,
+    called: Did,
     at: DateTime<Utc>,
 }
 
@@ -64,27 +64,25 @@ impl Announcements {
     pub fn expect(&self, channel: &str, called: &Did, tenant: TenantId, now: DateTime<Utc>) -> CallId {
         let mut book = self.book();
         match book.entries.get(channel) {
-            Some(entry) if entry.called.contains(called) => entry.call,
+            Some(entry) if entry.called == *called => entry.call,
             Some(_) => CallId::new(),
-            None => book.note(channel, vec![called.clone()], Some(tenant), now),
+            None => book.note(channel, called, Some(tenant), now),
         }
     }
 
-    /// A channel has come that calls one of these numbers: the id of its call. One that comes again is another call.
-    pub fn arrive(&self, channel: &str, called: Vec<Did>, now: DateTime<Utc>) -> CallId {
-        if called.is_empty() {
-            return CallId::new();
-        }
+    /// A channel has come: the id of its call. One that comes again is another call.
+    pub fn arrive(&self, channel: &str, called: &str, now: DateTime<Utc>) -> CallId {
+        let Ok(called) = called.parse() else { return CallId::new() };
         let mut book = self.book();
         if let Some(entry) = book.entries.get_mut(channel) {
-            if !entry.called.iter().any(|did| called.contains(did)) {
+            if entry.called != called {
                 return CallId::new();
             }
             if entry.waits.take().is_some() {
                 return entry.call;
             }
         }
-        book.note(channel, called, None, now)
+        book.note(channel, &called, None, now)
     }
 
     /// The database says which record it is: it may know more than memory does.
@@ -111,8 +109,7 @@ impl Announcements {
         let outstanding = store.outstanding(capacity).await?;
         let mut book = self.book();
         for it in &outstanding {
-            let called = vec![it.called.clone()];
-            let entry = Entry { call: it.call, called, at: it.at, waits: Some(it.tenant) };
+            let entry = Entry { call: it.call, called: it.called.clone(), at: it.at, waits: Some(it.tenant) };
             book.entries.insert(it.channel.clone(), entry);
         }
         Ok(outstanding.len())
@@ -168,13 +165,7 @@ fn closed(call: Call, now: DateTime<Utc>) -> Call {
 
 impl Book {
     /// A new call, remembered if there is room.
-    fn note(
-        &mut self,
-        channel: &str,
-        called: Vec<Did>,
-        waits: Option<TenantId>,
-        now: DateTime<Utc>,
-    ) -> CallId {
+    fn note(&mut self, channel: &str, called: &Did, waits: Option<TenantId>, now: DateTime<Utc>) -> CallId {
         let call = CallId::new();
         let is_full =
             |book: &Book| book.entries.len() >= book.capacity && !book.entries.contains_key(channel);
@@ -185,7 +176,7 @@ impl Book {
             metrics::counter!("vca_announcements_dropped_total").increment(1);
             return call;
         }
-        self.entries.insert(channel.to_owned(), Entry { call, called, at: now, waits });
+        self.entries.insert(channel.to_owned(), Entry { call, called: called.clone(), at: now, waits });
         call
     }
 
@@ -221,27 +212,18 @@ mod tests {
         let (book, tenant) = (Announcements::new(10), TenantId::new());
         let told = book.expect("1.1", &did(1), tenant, at(0));
         assert_eq!(book.expect("1.1", &did(1), tenant, at(1)), told, "told twice");
-        assert_eq!(book.arrive("1.1", vec![did(1)], at(2)), told);
-        let arrived = book.arrive("1.2", vec![did(1)], at(0));
+        assert_eq!(book.arrive("1.1", "4930 5550101", at(2)), told, "written in another way");
+        let arrived = book.arrive("1.2", "+49305550101", at(0));
         assert_eq!(book.expect("1.2", &did(1), tenant, at(1)), arrived, "told too late");
         assert!(book.book().overdue(at(100)).is_empty(), "both have come");
-    }
-
-    #[test]
-    fn what_was_dialled_may_be_one_of_several_numbers() {
-        let (book, tenant) = (Announcements::new(10), TenantId::new());
-        let told = book.expect("1.1", &did(2), tenant, at(0));
-        assert_eq!(book.arrive("1.1", vec![did(1), did(2)], at(1)), told);
-        let arrived = book.arrive("1.2", vec![did(1), did(2)], at(0));
-        assert_eq!(book.expect("1.2", &did(2), tenant, at(1)), arrived);
     }
 
     #[test]
     fn a_channel_joins_no_other_numbers_record() {
         let (book, tenant) = (Announcements::new(10), TenantId::new());
         let told = book.expect("1.1", &did(1), tenant, at(0));
-        assert_ne!(book.arrive("1.1", vec![did(2)], at(1)), told);
-        assert_ne!(book.arrive("1.1", Vec::new(), at(1)), told);
+        assert_ne!(book.arrive("1.1", "+49305550102", at(1)), told);
+        assert_ne!(book.arrive("1.1", "s", at(1)), told);
         assert_eq!(book.book().overdue(at(60)).len(), 1, "it is still missing");
     }
 
@@ -250,11 +232,11 @@ mod tests {
         let (book, tenant, older) = (Announcements::new(10), TenantId::new(), CallId::new());
         book.expect("1.1", &did(1), tenant, at(0));
         book.settle("1.1", older);
-        assert_eq!(book.arrive("1.1", vec![did(1)], at(1)), older);
+        assert_eq!(book.arrive("1.1", "+49305550101", at(1)), older);
         book.settle("1.1", CallId::new());
         book.withdraw("1.1");
         assert_eq!(book.expect("1.1", &did(1), tenant, at(2)), older, "told again");
-        assert_ne!(book.arrive("1.1", vec![did(1)], at(2)), older, "the channel comes again: another call");
+        assert_ne!(book.arrive("1.1", "+49305550101", at(2)), older, "the channel comes again: another call");
         book.expect("1.2", &did(1), tenant, at(0));
         book.withdraw("1.2");
         assert!(book.book().overdue(at(60)).is_empty());
@@ -264,15 +246,15 @@ mod tests {
     fn a_minute_is_waited_and_the_book_is_bounded() {
         let (book, tenant) = (Announcements::new(2), TenantId::new());
         let first = book.expect("1.1", &did(1), tenant, at(0));
-        book.arrive("1.2", vec![did(1)], at(0));
+        book.arrive("1.2", "+49305550101", at(0));
         let third = book.expect("1.3", &did(1), tenant, at(1));
-        assert_ne!(third, book.arrive("1.3", vec![did(1)], at(1)), "the book is full");
+        assert_ne!(third, book.arrive("1.3", "+49305550101", at(1)), "the book is full");
         assert!(book.book().overdue(at(59)).is_empty());
-        book.arrive("1.4", vec![did(1)], at(61));
+        book.arrive("1.4", "+49305550101", at(61));
         assert_eq!(book.book().entries.len(), 2, "what has come makes room");
         let missing = book.book().overdue(at(60));
         assert_eq!(missing.iter().map(|it| it.call).collect::<Vec<_>>(), [first]);
         book.book().put_back(missing[0].clone());
-        assert_eq!(book.arrive("1.1", vec![did(1)], at(62)), first);
+        assert_eq!(book.arrive("1.1", "+49305550101", at(62)), first);
     }
 }

@@ -59,11 +59,6 @@ impl Routing {
         Routing { numbering, ..self }
     }
 
-    /// The numbers that what was dialled may be, the likeliest first.
-    pub fn candidates(&self, text: &str) -> Vec<Did> {
-        self.numbering.called(text)
-    }
-
     /// Where what was dialled leads, and as which number; `None` when it is nobody's, or no number. While the database
     /// is away, one whose answer is kept will do: nobody's number is kept by nobody.
     ///
@@ -71,7 +66,7 @@ impl Routing {
     /// As of [`Routing::resolve`], when none of the numbers that it may be leads anywhere.
     pub async fn dialled(&self, text: &str) -> Result<Option<(Did, Arc<Route>)>, StoreError> {
         let mut away = None;
-        for did in self.candidates(text) {
+        for did in self.numbering.called(text) {
             match self.resolve(&did).await {
                 Ok(Some(route)) => return Ok(Some((did, route))),
                 Ok(None) => {}

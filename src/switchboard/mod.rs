@@ -224,8 +224,7 @@ impl Switchboard {
         if live.knows(&channel.id) {
             return None;
         }
-        let called = self.0.routing.candidates(&channel.dialplan.exten);
-        let id = self.0.announcements.arrive(&channel.id, called, chrono::Utc::now());
+        let id = self.0.announcements.arrive(&channel.id, &channel.dialplan.exten, chrono::Utc::now());
         let mailbox = live.begin(id, &channel.id)?;
         Some((id, mailbox))
     }

@@ -83,10 +83,12 @@ impl Reception {
         if let Err(refusal) = self.ask_provider(&route, &incoming).await {
             return Ok(Answer::Refused(refusal));
         }
-        let Incoming { caller, channel, .. } = incoming;
+        let Incoming { caller, called: written, channel, .. } = incoming;
         let called = route.number.did.clone();
         let tenant = route.tenant.id;
-        let call = self.announcements.expect(&channel, &called, tenant, now);
+        // The channel joins by the number as it is written there: the first of those that it may be.
+        let written = written.first().unwrap_or(&called);
+        let call = self.announcements.expect(&channel, written, tenant, now);
         let number = route.number.id;
         let new = NewAnnouncement { call, number, channel: channel.clone(), caller, called, at: now };
         match self.store.scope(tenant).announce(&new).await {

@@ -11,7 +11,7 @@ use vca::store::{
 };
 use vca::telephony::Settings;
 use vca::tenancy::{
-    Actor, AgentRole, Call, CallId, CallStatus, Did, EndedBy, ProviderType, TenantId, TenantStatus,
+    Actor, AgentRole, Call, CallId, CallStatus, EndedBy, ProviderType, TenantId, TenantStatus,
 };
 
 use super::bureau::{Answer, Bureau};
@@ -60,10 +60,6 @@ async fn tenant(bureau: &Bureau, name: &str, did: &str) -> Scope {
     };
     scope.create_profile(&actor, profile).await.expect("a profile");
     scope
-}
-
-fn dids(text: &str) -> Vec<Did> {
-    vec![text.parse().expect("a DID")]
 }
 
 fn call(channel: &str) -> Value {
@@ -274,7 +270,7 @@ async fn no_body_makes_it_fail(bureau: Bureau) {
 async fn a_channel_joins_the_record(bureau: Bureau) {
     let (bureau, scope) = open(&bureau).await;
     let told = record_id(&tell(&bureau, &call("5.1")).await.expect(200));
-    assert_eq!(bureau.announcements.arrive("5.1", dids(DID), Utc::now()), told);
+    assert_eq!(bureau.announcements.arrive("5.1", "15559876543", Utc::now()), told);
     // What the call's own task writes then: begun once more, and how it stands.
     let record = calls(&scope).await.remove(0);
     scope.begin_call(&record).await.expect("a record");
@@ -283,7 +279,7 @@ async fn a_channel_joins_the_record(bureau: Bureau) {
     let [record] = &calls(&scope).await[..] else { panic!("not one record") };
     assert_eq!((record.id, record.status), (told, CallStatus::Answered));
     // The channel was there before it was told of.
-    let arrived = bureau.announcements.arrive("5.2", dids(DID), Utc::now());
+    let arrived = bureau.announcements.arrive("5.2", DID, Utc::now());
     assert_eq!(record_id(&tell(&bureau, &call("5.2")).await.expect(200)), arrived);
     scope.begin_call(&Call { id: arrived, ..calls(&scope).await.remove(0) }).await.expect("it is there");
     assert_eq!(calls(&scope).await.len(), 2);
@@ -297,7 +293,7 @@ async fn a_call_that_never_comes_is_closed(bureau: Bureau) {
     let (bureau, scope) = open(&bureau).await;
     let told = record_id(&tell(&bureau, &call("6.1")).await.expect(200));
     let came = record_id(&tell(&bureau, &call("6.2")).await.expect(200));
-    bureau.announcements.arrive("6.2", dids(DID), Utc::now());
+    bureau.announcements.arrive("6.2", DID, Utc::now());
     let ledger = Ledger::new(bureau.store.clone(), 100);
     let now = Utc::now();
     bureau.announcements.close_missing(&bureau.store, &ledger, now + TimeDelta::seconds(50)).await;
@@ -313,7 +309,7 @@ async fn a_call_that_never_comes_is_closed(bureau: Bureau) {
         "what is closed stays closed: a channel that comes after all gets a record of its own"
     );
     assert_eq!(record_id(&tell(&bureau, &call("6.1")).await.expect(200)), again);
-    assert_eq!(bureau.announcements.arrive("6.1", dids(DID), Utc::now()), again);
+    assert_eq!(bureau.announcements.arrive("6.1", DID, Utc::now()), again);
     let (open, _) = scope.call(came).await.expect("calls").expect("a record");
     assert_eq!(open.status, CallStatus::Ringing);
 }
@@ -330,7 +326,7 @@ async fn a_restart_forgets_nothing(bureau: Bureau) {
     );
     let again = Announcements::new(100);
     assert_eq!(again.refill(&bureau.store).await.expect("a database"), 2);
-    assert_eq!(again.arrive("7.1", dids(DID), now), waited_for);
+    assert_eq!(again.arrive("7.1", DID, now), waited_for);
     let ledger = Ledger::new(bureau.store.clone(), 100);
     again.close_missing(&bureau.store, &ledger, now + TimeDelta::seconds(70)).await;
     assert_eq!(ledger.close(std::time::Duration::from_secs(5)).await, 0);

@@ -27,7 +27,7 @@ use super::auth::{address, bearer};
 use super::extract::Body;
 use super::problem::{Problem, ProblemBody};
 use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
-use crate::tenancy::{CallId, Flaw, Numbering, TenantId, mask};
+use crate::tenancy::{CallId, Flaw, Numbering, TenantId};
 
 pub const PATH: &str = "/internal/telephony/inbound";
 
@@ -212,9 +212,8 @@ async fn announce(
     Body(announcement): Body<Announcement>,
 ) -> Result<Json<Receipt>, Problem> {
     let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
-    let called = mask(&announcement.called_number);
     let incoming = announcement.read(desk.numbering)?;
-    let channel = incoming.channel.clone();
+    let (channel, called) = (incoming.channel.clone(), incoming.called.clone());
     let receipt = match inbound.reception.announce(incoming, Utc::now()).await? {
         Answer::Expected { call, tenant } => {
             info!(%address, %channel, call_id = %call, tenant_id = %tenant, "a call is told of");
@@ -226,7 +225,7 @@ async fn announce(
             }
         }
         Answer::Refused(refusal) => {
-            warn!(%address, %channel, %called, %refusal, "a call is told of that will not be answered");
+            warn!(%address, %channel, ?called, %refusal, "a call is told of that will not be answered");
             Receipt {
                 status: Status::Error,
                 call_record_id: None,
