@@ -10,7 +10,7 @@ use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
 use super::{registration, tenant};
 use crate::config::Config;
-use crate::store::{NewNumber, NumberFilter, Store, Window};
+use crate::store::{NewNumber, NumberFilter, Store, StoreError, Window};
 use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, Tenant, TenantId};
 
 #[derive(Debug, Subcommand)]
@@ -153,9 +153,7 @@ impl Which {
         let named = &self.number;
         Err(Failure::not_found(format!("there is no number {named:?}: `vca number list` shows them all")))
     }
-}
 
-impl Which {
     /// Numbers that were given up are found by their ids.
     async fn find_even_if_gone(
         &self,
@@ -168,8 +166,10 @@ impl Which {
         };
         let Ok(id) = self.number.parse::<NumberId>() else { return Err(failure) };
         for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
-            if store.scope(tenant.id).registration(id).await.is_ok() {
-                return Ok((tenant.id, id));
+            match store.scope(tenant.id).registration(id).await {
+                Ok(_) => return Ok((tenant.id, id)),
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(failure)

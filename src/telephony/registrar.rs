@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
@@ -128,10 +129,11 @@ impl Registrar {
             let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
             async move { this.in_turn(&scope, &actor, number, wish).await }
         };
-        match timeout(self.patience, tokio::spawn(work.in_current_span())).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(fault)) => Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))),
+        let mut asked = tokio::spawn(work.in_current_span());
+        match timeout(self.patience, &mut asked).await {
+            Ok(done) => settled(done),
             Err(_) => {
+                tokio::spawn(tell_of_failure(asked).in_current_span());
                 let so_far = scope.registration(number).await?;
                 Ok(Registration { provider_state: ProviderState::Pending, ..so_far })
             }
@@ -209,5 +211,17 @@ impl Registrar {
         did.hash(&mut hasher);
         let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
         self.turns[at].lock().await
+    }
+}
+
+fn settled(done: Result<Result<Registration, StoreError>, JoinError>) -> Result<Registration, StoreError> {
+    done.unwrap_or_else(|fault| Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))))
+}
+
+/// Nobody waits any more for what was asked: what keeps it off the record is at least in the log. The number stays
+/// `pending`, to be asked for again.
+async fn tell_of_failure(asked: JoinHandle<Result<Registration, StoreError>>) {
+    if let Err(error) = settled(asked.await) {
+        warn!(%error, "what became of asking a provider is not on record");
     }
 }
