@@ -176,6 +176,14 @@ async fn a_document_that_cannot_be_is_refused(db: Database) {
             other => panic!("{pointer}: {other:?}"),
         }
     }
+    // A copy leaves statements behind.
+    let statements = json!([{ "month": "2026-10", "statement": {}, "issued_at": "2026-11-01T01:00:00Z" }]);
+    let file = TenantFile::parse(&change("/tables/statements", statements)).expect("a document");
+    let refused = db.store.import_tenant(&Actor::system(), &file, ImportSettings::default()).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Invalid { what }) if what.contains("statements[0].statement")),
+        "{refused:?}"
+    );
     assert_eq!(db.store.tenants().await.expect("tenants").len(), 1);
 }
 

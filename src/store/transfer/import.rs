@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::TenantFile;
 use super::cell::{Cell, bind_cells};
 use super::tables::{CALLS, Kind, OWNED, Table};
+use crate::billing::Statement;
 use crate::store::audit::{Change, audit};
 use crate::store::pool::{Everywhere, transact};
 use crate::store::{Store, StoreError, kept};
@@ -234,6 +235,9 @@ fn check(table: &Table, column: &str, value: &Value) -> Result<(), String> {
             serde_json::from_value::<ProfileSettings>(value.clone())
                 .map(drop)
                 .map_err(|error| error.to_string())
+        }
+        ("statements", "statement") => {
+            serde_json::from_value::<Statement>(value.clone()).map(drop).map_err(|error| error.to_string())
         }
         ("phone_numbers", "did") => {
             number(table, column, value).map(drop).ok_or_else(|| "this is no number".to_owned())
