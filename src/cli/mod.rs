@@ -50,7 +50,7 @@ Exit codes:
   65  a value is not acceptable
   66  not found
   69  the database or another server is not available, or `vca migrate` has yet to run
-  73  it exists already
+  73  it exists already, or was done before
 
 The configuration comes from --config, otherwise from /etc/vca/vca.toml, and from the environment;
 `vca config check` shows what takes effect.";

@@ -43,9 +43,9 @@ macro_rules! insert {
 
 impl Store {
     /// Closes the books on calls of this daemon's that began before `before` and that nobody ended: it was killed.
-    /// Another daemon's are its own to close, until they are [`ABANDONED`]; an SQLite file has no other. Calls whose channel may yet come are left to
-    /// [`super::Announcements`]. They become `failed`, with `interrupted` as their disposition and `now` as their
-    /// end. The answer is how many there were.
+    /// Another daemon's are its own to close, until they are [`ABANDONED`]; an SQLite file has no other. Calls whose
+    /// channel may yet come are left to [`super::Announcements`]. They become `failed`, with `interrupted` as their
+    /// disposition and `now` as their end. The answer is how many there were.
     pub async fn close_unfinished(
         &self,
         before: DateTime<Utc>,
@@ -91,9 +91,7 @@ impl Store {
         self.ring(deliveries);
         Ok(closed)
     }
-}
 
-impl Store {
     /// Until when calls that began earlier are closed whoever has them. An SQLite file is nobody else's.
     pub(super) fn not_mine_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self.backend() {

@@ -132,7 +132,8 @@ impl Store {
     /// Puts a new key in the place of one, whoever's it is.
     ///
     /// # Errors
-    /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more or was rotated before.
+    /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more,
+    /// `Conflict` when it was rotated before.
     pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
         rotate(&Everywhere(self), None, actor, id, how).await
     }
@@ -211,7 +212,8 @@ impl Scope {
     /// Puts a new key in the place of one: same role, same name.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such key, `Invalid` when it opens nothing any more or was rotated before.
+    /// `NotFound` when the tenant has no such key, `Invalid` when it opens nothing any more,
+    /// `Conflict` when it was rotated before.
     pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
         rotate(self, Some(self.tenant), actor, id, how).await
     }

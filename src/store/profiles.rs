@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::audit::{Change, audit};
 use super::calls::narrow;
 use super::pool::{Listing, run, transact};
+use super::tenants::QUEUE;
 use super::versions::{self, record_version};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
@@ -61,9 +62,6 @@ macro_rules! columns {
     };
 }
 
-/// Changes of one tenant's profiles wait for each other at the tenant's row: without that, two new defaults
-/// that both saw the old one would collide, and two new versions would be the same. New webhooks do, too.
-pub(super) const QUEUE: &str = "UPDATE tenants SET name = name WHERE id = $1";
 const DEPOSE: &str = concat!(
     "UPDATE ai_profiles SET is_default = FALSE WHERE tenant_id = $1 AND is_default AND id <> $2 RETURNING ",
     columns!()

@@ -282,7 +282,8 @@ impl Scope {
         })
     }
 
-    /// What a call has taken; of one that lasts, what its engines took until its last turn. `None` when the tenant has no such call.
+    /// What a call has taken; of one that lasts, what its engines took until its last turn. `None` when the tenant has
+    /// no such call.
     pub async fn usage_of_call(&self, id: CallId) -> Result<Option<Usage>, StoreError> {
         const SUMS: &str = "SELECT CAST(CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS BIGINT) AS calls, \
             COALESCE(billed_seconds, 0) AS seconds, COALESCE(billed_turns, 0) AS turns \

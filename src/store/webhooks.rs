@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::audit::{Change, audit};
 use super::outbox::post;
 use super::pool::{run, transact};
-use super::profiles::QUEUE;
+use super::tenants::QUEUE;
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, EventId, EventType, TenantId, Webhook, WebhookId};
 
