@@ -459,7 +459,7 @@ async fn usage_is_shown_with_a_bar_and_a_statement_is_made_out() {
     let shown = desk.text(&days).await;
     assert!(shown.contains("2026-10-05 to 2026-10-06") && shown.contains("talked  3:33 min\n"), "{shown}");
     let id = call.id.to_string();
-    let shown = desk.text(&["usage", "call", "--tenant", "Acme", &id]).await;
+    let shown = desk.text(&["usage", "call", &id]).await;
     assert!(shown.contains("talked  3:33 min") && shown.contains("tts espeak local  40 "), "{shown}");
     let now = desk.text(&["usage", "show", "Acme"]).await;
     assert!(now.contains("(so far)") && now.contains("[----------] 0 % of 5 min"), "{now}");

@@ -3,13 +3,14 @@
 use chrono::{NaiveDate, Utc};
 use clap::{Args, Subcommand};
 
+use super::call::tenant_of;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::billing::{Bill, Billing, Line, Quota, UsageReport, decimal};
 use crate::config::Config;
-use crate::store::{Store, Window};
+use crate::store::{Store, StoreError, Window};
 use crate::tenancy::{CallId, CallSums, Month};
 
 #[derive(Debug, Subcommand)]
@@ -17,11 +18,7 @@ pub enum Command {
     /// Show what a tenant has taken in a month, and where its quota stands; or what it has taken in some days.
     Show(OfTime),
     /// Show what a call has taken, by the price list.
-    Call {
-        #[arg(long, value_name = "TENANT")]
-        tenant: String,
-        call: CallId,
-    },
+    Call { call: CallId },
     /// Make out a tenant's statement of a month.
     Statement(OfStatement),
     /// List what every tenant has taken in a month.
@@ -81,7 +78,7 @@ impl Command {
         let billing = config.billing();
         match self {
             Command::Show(of) => show(of, store, &billing, output).await,
-            Command::Call { tenant, call } => of_call(&tenant, call, store, &billing, output).await,
+            Command::Call { call } => of_call(call, store, &billing, output).await,
             Command::Statement(of) => statement(of, store, &billing, output).await,
             Command::List { time } => list(time.month(), store, &billing, output).await,
         }
@@ -119,15 +116,13 @@ async fn show(
 }
 
 async fn of_call(
-    tenant: &str,
     call: CallId,
     store: &Store,
     billing: &Billing,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let tenant = tenant::find(store, tenant).await?;
-    let usage = store.scope(tenant.id).usage_of_call(call).await?;
-    let usage = usage.ok_or_else(|| Failure::not_found(format!("{:?} has no call {call}", tenant.name)))?;
+    let usage = store.scope(tenant_of(store, call).await?).usage_of_call(call).await?;
+    let usage = usage.ok_or(StoreError::NotFound)?;
     let bill = Bill::new(&billing.prices, None, &usage);
     output.print(&bill, || {
         format!("talked  {}\n\n{}\ntotal  {}", minutes(usage.sums), lines(&bill), amount(&bill))

@@ -6,7 +6,7 @@ mod records;
 
 use clap::Subcommand;
 
-pub use records::find_number;
+pub use records::{find_number, tenant_of};
 
 use super::failure::Failure;
 use super::output::Output;
