@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::pool::{Everywhere, Listing, run};
+use super::statement::sql;
+use super::tx::Tx;
 use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, KeyId, TenantId};
 
@@ -93,6 +95,26 @@ macro_rules! audit {
 }
 
 pub(super) use audit;
+
+impl Tx {
+    /// Writes an entry within the transaction of its change.
+    pub async fn audit(&mut self, change: Change) -> Result<(), StoreError> {
+        let entry = sql(INSERT)
+            .bind(change.id)
+            .bind(change.tenant.map(|tenant| tenant.0))
+            .bind(change.at)
+            .bind(change.actor.name)
+            .bind(change.actor.key.map(|key| key.0))
+            .bind(change.actor.address.map(|address| address.to_string()))
+            .bind(change.actor.request)
+            .bind(change.action)
+            .bind(change.resource)
+            .bind(change.resource_id)
+            .bind(change.before)
+            .bind(change.after);
+        self.execute(entry).await.map(drop)
+    }
+}
 
 /// A change that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -5,9 +5,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
-use super::Store;
-use crate::tenancy::EventType;
+use super::statement::sql;
+use super::tx::Tx;
+use super::{Store, StoreError, now};
+use crate::tenancy::{DeliveryId, EventId, EventType, TenantId};
 
 /// The tenant's webhooks that are to hear of a type of event.
 pub(super) const SUBSCRIBERS: &str = "SELECT id FROM webhooks \
@@ -78,6 +81,59 @@ macro_rules! post {
 }
 
 pub(super) use {emit, post};
+
+impl Tx {
+    /// The tenant's webhooks that subscribe to a type of event.
+    pub async fn subscribers(&mut self, tenant: TenantId, kind: EventType) -> Result<Vec<Uuid>, StoreError> {
+        let rows = self.all::<(Uuid,)>(sql(SUBSCRIBERS).bind(tenant.0).bind(subscribed(kind))).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Writes an event for the tenant's webhooks, within the transaction of its change. An event whose id is there
+    /// already is not written again. The answer is how many deliveries it has: give it to [`Store::ring`] after the
+    /// commit, so that they leave at once rather than with the next round.
+    pub async fn emit<T: Serialize + Sync>(
+        &mut self,
+        tenant: TenantId,
+        kind: EventType,
+        id: EventId,
+        data: &T,
+    ) -> Result<u64, StoreError> {
+        let subscribers = self.subscribers(tenant, kind).await?;
+        if subscribers.is_empty() {
+            return Ok(0);
+        }
+        self.post(tenant, kind, id, data, &subscribers).await
+    }
+
+    /// Writes an event and its deliveries to these webhooks, unless the event is there already.
+    pub async fn post<T: Serialize + Sync>(
+        &mut self,
+        tenant: TenantId,
+        kind: EventType,
+        id: EventId,
+        data: &T,
+        webhooks: &[Uuid],
+    ) -> Result<u64, StoreError> {
+        let at = now();
+        let payload = payload(kind, at, data)?;
+        let event = sql(INSERT_EVENT).bind(id.0).bind(tenant.0).bind(kind.word()).bind(payload).bind(at);
+        if self.execute(event).await? == 0 {
+            return Ok(0);
+        }
+        let mut deliveries = 0;
+        for webhook in webhooks {
+            let delivery = sql(INSERT_DELIVERY)
+                .bind(DeliveryId::new().0)
+                .bind(tenant.0)
+                .bind(*webhook)
+                .bind(id.0)
+                .bind(at);
+            deliveries += self.execute(delivery).await?;
+        }
+        Ok(deliveries)
+    }
+}
 
 impl Store {
     /// Wakes whoever delivers, when there is anything to deliver.

@@ -236,6 +236,9 @@ async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, Store
     Ok(SqlitePoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        // After a full disk or an I/O error SQLite rolls back by itself, and sqlx still counts a transaction: such a
+        // connection refuses every further BEGIN, so it is closed.
+        .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_lazy_with(options))
 }
 

@@ -1,7 +1,8 @@
 //! For how long a tenant's things are to be kept. It keeps the setting; it deletes nothing.
 
-use super::audit::{Change, audit};
-use super::pool::{run, transact};
+use super::audit::Change;
+use super::statement::sql;
+use super::tx::{Access, RowScope};
 use super::{Scope, StoreError, now};
 use crate::tenancy::{Actor, Retention};
 
@@ -11,9 +12,7 @@ const ONE: &str =
 impl Scope {
     /// For ever, where nothing was said.
     pub async fn retention(&self) -> Result<Retention, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .fetch_optional(connection))?;
+        let row = self.optional::<Row>(sql(ONE).bind(self.tenant.0)).await?;
         row.unwrap_or_default().try_into()
     }
 
@@ -29,21 +28,22 @@ impl Scope {
         if let Some((field, problem)) = retention.faults().first() {
             return Err(StoreError::invalid(format_args!("{field}: {problem}")));
         }
-        transact!(*self, tx => {
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).fetch_optional(&mut *tx).await?.unwrap_or_default();
-            sqlx::query(SQL)
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.optional::<Row>(sql(ONE).bind(self.tenant.0)).await?.unwrap_or_default();
+        let days = |days: Option<u32>| days.map(i64::from);
+        tx.execute(
+            sql(SQL)
                 .bind(self.tenant.0)
-                .bind(retention.call_days.map(i64::from))
-                .bind(retention.transcript_days.map(i64::from))
-                .bind(retention.recording_days.map(i64::from))
-                .bind(retention.audit_days.map(i64::from))
-                .bind(now())
-                .execute(&mut *tx)
-                .await?;
-            let change = Change::new(actor, self.tenant, "update", "retention", self.tenant);
-            audit!(tx, change.before(&before).after(&retention));
-        })?;
+                .bind(days(retention.call_days))
+                .bind(days(retention.transcript_days))
+                .bind(days(retention.recording_days))
+                .bind(days(retention.audit_days))
+                .bind(now()),
+        )
+        .await?;
+        let change = Change::new(actor, self.tenant, "update", "retention", self.tenant);
+        tx.audit(change.before(&before).after(&retention)).await?;
+        tx.commit().await?;
         Ok(retention)
     }
 }

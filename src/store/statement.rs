@@ -1,0 +1,165 @@
+//! Statements and the values of their placeholders, the same for both databases.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sqlx::{Arguments, AssertSqlSafe, Database, Encode, SqlSafeStr, SqlStr, Type};
+use uuid::Uuid;
+
+/// A value of a placeholder. An absent one keeps its type, which PostgreSQL needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Id(Option<Uuid>),
+    Text(Option<String>),
+    Integer(Option<i64>),
+    Flag(Option<bool>),
+    Time(Option<DateTime<Utc>>),
+    Bytes(Option<Vec<u8>>),
+}
+
+/// SQL and the values of `$1`, `$2` and so on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Statement {
+    text: Text,
+    values: Vec<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Text {
+    Fixed(&'static str),
+    Composed(String),
+}
+
+/// A statement whose text is fixed.
+pub(super) fn sql(text: &'static str) -> Statement {
+    Statement { text: Text::Fixed(text), values: Vec::new() }
+}
+
+/// A statement whose text the program composes of its own parts. Nothing from outside belongs into it: bind that.
+pub(super) fn composed(text: String) -> Statement {
+    Statement { text: Text::Composed(text), values: Vec::new() }
+}
+
+impl Statement {
+    /// Gives the next placeholder its value.
+    pub fn bind(mut self, value: impl Into<Value>) -> Statement {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Gives the next placeholders their values, in order.
+    pub fn bind_all(mut self, values: impl IntoIterator<Item = Value>) -> Statement {
+        self.values.extend(values);
+        self
+    }
+
+    /// The text and the values, as a driver takes them.
+    pub(super) fn arguments<DB: Database>(self) -> Result<(SqlStr, DB::Arguments), sqlx::Error>
+    where
+        Option<Uuid>: for<'q> Encode<'q, DB> + Type<DB>,
+        Option<String>: for<'q> Encode<'q, DB> + Type<DB>,
+        Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
+        Option<bool>: for<'q> Encode<'q, DB> + Type<DB>,
+        Option<DateTime<Utc>>: for<'q> Encode<'q, DB> + Type<DB>,
+        Option<Vec<u8>>: for<'q> Encode<'q, DB> + Type<DB>,
+    {
+        let text = match self.text {
+            Text::Fixed(text) => text.into_sql_str(),
+            Text::Composed(text) => AssertSqlSafe(text).into_sql_str(),
+        };
+        let mut arguments = DB::Arguments::default();
+        let added = self.values.into_iter().try_for_each(|value| match value {
+            Value::Id(id) => arguments.add(id),
+            Value::Text(text) => arguments.add(text),
+            Value::Integer(number) => arguments.add(number),
+            Value::Flag(flag) => arguments.add(flag),
+            Value::Time(time) => arguments.add(time),
+            Value::Bytes(bytes) => arguments.add(bytes),
+        });
+        added.map_err(sqlx::Error::Encode)?;
+        Ok((text, arguments))
+    }
+}
+
+impl From<Uuid> for Value {
+    fn from(id: Uuid) -> Value {
+        Value::Id(Some(id))
+    }
+}
+
+impl From<Option<Uuid>> for Value {
+    fn from(id: Option<Uuid>) -> Value {
+        Value::Id(id)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(Some(text))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Value {
+        Value::Text(text.map(str::to_owned))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Value {
+        Value::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Integer(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Value {
+        Value::Integer(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Value {
+        Value::Flag(Some(flag))
+    }
+}
+
+impl From<Option<bool>> for Value {
+    fn from(flag: Option<bool>) -> Value {
+        Value::Flag(flag)
+    }
+}
+
+impl From<DateTime<Utc>> for Value {
+    fn from(time: DateTime<Utc>) -> Value {
+        Value::from(Some(time))
+    }
+}
+
+/// Cut to microseconds, as precisely as PostgreSQL keeps a time, so that both databases return the same value.
+impl From<Option<DateTime<Utc>>> for Value {
+    fn from(time: Option<DateTime<Utc>>) -> Value {
+        Value::Time(time.map(|time| time.trunc_subsecs(6)))
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Value {
+        Value::Bytes(Some(bytes.to_owned()))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(bytes: Option<Vec<u8>>) -> Value {
+        Value::Bytes(bytes)
+    }
+}

@@ -1,0 +1,287 @@
+//! Transactions on either database.
+//!
+//! ```text
+//! let mut tx = scope.begin(Access::Write).await?;     // BEGIN, with row scope and time limit
+//! tx.execute(sql("UPDATE …").bind(id)).await?;
+//! tx.commit().await?;                                  // dropped without it: rolled back
+//! ```
+//!
+//! A transaction has one deadline for everything from waiting for a connection to its commit. PostgreSQL enforces it for
+//! each statement too (`statement_timeout`), so that a statement whose caller has gone does not hold its connection.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{ColumnIndex, Decode, FromRow, Postgres, Sqlite, Transaction, Type};
+use tokio::time::Instant;
+
+use super::pool::{LISTING, Pool};
+use super::statement::Statement;
+use super::{Scope, Store, StoreError};
+
+/// How a transaction reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    /// Reads lists or sums: PostgreSQL plans for the values at hand ([`LISTING`]).
+    List,
+    /// Reads with several statements as of one moment.
+    Snapshot,
+    /// Takes SQLite's write lock at once: a transaction that reads before it writes would otherwise fail with
+    /// `SQLITE_BUSY` as soon as another writer commits in between.
+    Write,
+}
+
+/// The rows that a transaction may see. PostgreSQL holds it to them by row-level security; SQLite has no such thing.
+pub(super) trait RowScope: Sync {
+    fn store(&self) -> &Store;
+
+    /// The setting that row-level security reads, as a statement; empty for tables that belong to no tenant.
+    fn row_scope(&self) -> String;
+
+    /// Begins a transaction on the scope's rows.
+    fn begin(&self, access: Access) -> impl Future<Output = Result<Tx, StoreError>> + Send {
+        Tx::begin(self.store(), self.row_scope(), access)
+    }
+
+    /// Runs one statement in a transaction of its own and returns how many rows it wrote.
+    fn execute(&self, statement: Statement) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        async move {
+            let mut tx = self.begin(Access::Write).await?;
+            let written = tx.execute(statement).await?;
+            tx.commit().await?;
+            Ok(written)
+        }
+    }
+
+    /// Reads all rows of one statement.
+    fn all<R: Row>(&self, statement: Statement) -> impl Future<Output = Result<Vec<R>, StoreError>> + Send {
+        async move {
+            let mut tx = self.begin(Access::List).await?;
+            let rows = tx.all(statement).await?;
+            tx.commit().await?;
+            Ok(rows)
+        }
+    }
+
+    /// Reads the row of one statement, if there is one.
+    fn optional<R: Row>(
+        &self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<Option<R>, StoreError>> + Send {
+        async move {
+            let mut tx = self.begin(Access::Read).await?;
+            let row = tx.optional(statement).await?;
+            tx.commit().await?;
+            Ok(row)
+        }
+    }
+
+    /// Reads the row of one statement; `NotFound` when there is none.
+    fn one<R: Row>(&self, statement: Statement) -> impl Future<Output = Result<R, StoreError>> + Send {
+        async move { self.optional(statement).await?.ok_or(StoreError::NotFound) }
+    }
+}
+
+/// Tables that belong to no tenant.
+impl RowScope for Store {
+    fn store(&self) -> &Store {
+        self
+    }
+
+    fn row_scope(&self) -> String {
+        String::new()
+    }
+}
+
+/// One tenant's rows.
+impl RowScope for Scope {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn row_scope(&self) -> String {
+        // A UUID is written with hexadecimal digits and dashes only.
+        format!("SET LOCAL vca.tenant = '{}'", self.tenant.0)
+    }
+}
+
+/// Every tenant's rows: for a called number, an API key, the outbox and the operator's lists.
+pub(super) struct AllTenants<'a>(pub &'a Store);
+
+impl RowScope for AllTenants<'_> {
+    fn store(&self) -> &Store {
+        self.0
+    }
+
+    fn row_scope(&self) -> String {
+        "SET LOCAL vca.reach = 'all'".to_owned()
+    }
+}
+
+/// A row that either database can return.
+pub(super) trait Row:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// A row whose columns are known at run time only.
+pub(super) enum AnyRow {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl AnyRow {
+    /// The value of a column.
+    pub fn get<T>(&self, column: usize) -> Result<T, StoreError>
+    where
+        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+        usize: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        Ok(match self {
+            AnyRow::Sqlite(row) => sqlx::Row::try_get(row, column)?,
+            AnyRow::Postgres(row) => sqlx::Row::try_get(row, column)?,
+        })
+    }
+}
+
+/// A transaction under way. Dropping it rolls it back.
+pub(super) struct Tx {
+    connection: Connection,
+    deadline: Instant,
+    limit: Duration,
+}
+
+enum Connection {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Tx {
+    async fn begin(store: &Store, row_scope: String, access: Access) -> Result<Tx, StoreError> {
+        let limit = store.timeout;
+        let deadline = Instant::now() + limit;
+        let connection = within(deadline, limit, async {
+            Ok(match &store.pool {
+                Pool::Sqlite(pool) => Connection::Sqlite(pool.begin_with(begin_sqlite(access)).await?),
+                Pool::Postgres(pool) => {
+                    let begin = begin_postgres(access, limit, &row_scope);
+                    Connection::Postgres(pool.begin_with(sqlx::AssertSqlSafe(begin)).await?)
+                }
+            })
+        });
+        Ok(Tx { connection: connection.await?, deadline, limit })
+    }
+
+    /// Runs a statement and returns how many rows it wrote.
+    pub async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        within(self.deadline, self.limit, async {
+            Ok(match &mut self.connection {
+                Connection::Sqlite(tx) => {
+                    let (text, arguments) = statement.arguments::<Sqlite>()?;
+                    sqlx::query_with(text, arguments).execute(&mut **tx).await?.rows_affected()
+                }
+                Connection::Postgres(tx) => {
+                    let (text, arguments) = statement.arguments::<Postgres>()?;
+                    sqlx::query_with(text, arguments).execute(&mut **tx).await?.rows_affected()
+                }
+            })
+        })
+        .await
+    }
+
+    /// All rows of a statement.
+    pub async fn all<R: Row>(&mut self, statement: Statement) -> Result<Vec<R>, StoreError> {
+        within(self.deadline, self.limit, async {
+            match &mut self.connection {
+                Connection::Sqlite(tx) => {
+                    let (text, arguments) = statement.arguments::<Sqlite>()?;
+                    sqlx::query_as_with::<Sqlite, R, _>(text, arguments).fetch_all(&mut **tx).await
+                }
+                Connection::Postgres(tx) => {
+                    let (text, arguments) = statement.arguments::<Postgres>()?;
+                    sqlx::query_as_with::<Postgres, R, _>(text, arguments).fetch_all(&mut **tx).await
+                }
+            }
+        })
+        .await
+    }
+
+    /// The row of a statement, if there is one.
+    pub async fn optional<R: Row>(&mut self, statement: Statement) -> Result<Option<R>, StoreError> {
+        Ok(self.all(statement).await?.into_iter().next())
+    }
+
+    /// The row of a statement; `NotFound` when there is none.
+    pub async fn one<R: Row>(&mut self, statement: Statement) -> Result<R, StoreError> {
+        self.optional(statement).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// All rows of a statement whose columns are known at run time only.
+    pub async fn any(&mut self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
+        within(self.deadline, self.limit, async {
+            Ok(match &mut self.connection {
+                Connection::Sqlite(tx) => {
+                    let (text, arguments) = statement.arguments::<Sqlite>()?;
+                    let rows = sqlx::query_with(text, arguments).fetch_all(&mut **tx).await?;
+                    rows.into_iter().map(AnyRow::Sqlite).collect()
+                }
+                Connection::Postgres(tx) => {
+                    let (text, arguments) = statement.arguments::<Postgres>()?;
+                    let rows = sqlx::query_with(text, arguments).fetch_all(&mut **tx).await?;
+                    rows.into_iter().map(AnyRow::Postgres).collect()
+                }
+            })
+        })
+        .await
+    }
+
+    /// Makes the changes last.
+    ///
+    /// # Errors
+    /// `Unavailable` when the answer does not arrive: the changes may or may not have been made.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        within(self.deadline, self.limit, async {
+            match self.connection {
+                Connection::Sqlite(tx) => tx.commit().await,
+                Connection::Postgres(tx) => tx.commit().await,
+            }
+        })
+        .await
+    }
+}
+
+async fn within<T>(
+    deadline: Instant,
+    limit: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout_at(deadline, work).await {
+        Ok(done) => done.map_err(StoreError::from),
+        Err(_) => Err(StoreError::slow(limit)),
+    }
+}
+
+fn begin_sqlite(access: Access) -> &'static str {
+    match access {
+        Access::Read | Access::List | Access::Snapshot => "BEGIN",
+        Access::Write => "BEGIN IMMEDIATE",
+    }
+}
+
+fn begin_postgres(access: Access, limit: Duration, row_scope: &str) -> String {
+    let begin = match access {
+        Access::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        Access::Read | Access::List | Access::Write => "BEGIN",
+    };
+    let plan = if access == Access::List { LISTING } else { "" };
+    let limit = limit.as_millis();
+    [begin, &format!("SET LOCAL statement_timeout = {limit}"), row_scope, plan]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
