@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::pool::{LISTING, Pool};
 use super::statement::Statement;
-use super::{Scope, Store, StoreError};
+use super::{Backend, Scope, Store, StoreError};
 
 /// How a transaction reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +161,13 @@ enum Connection {
 }
 
 impl Tx {
+    pub fn backend(&self) -> Backend {
+        match &self.connection {
+            Connection::Sqlite(_) => Backend::Sqlite,
+            Connection::Postgres(_) => Backend::Postgres,
+        }
+    }
+
     async fn begin(store: &Store, row_scope: String, access: Access) -> Result<Tx, StoreError> {
         let limit = store.timeout;
         let deadline = Instant::now() + limit;

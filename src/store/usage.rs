@@ -7,8 +7,10 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::pool::{Everywhere, run, transact};
-use super::{Page, Scope, Store, StoreError, Window, kept, tenants};
+use super::pool::{Everywhere, run};
+use super::statement::{Statement, Value, sql};
+use super::tx::{Access, RowScope, Tx};
+use super::{Backend, Page, Scope, Store, StoreError, Window, kept, tenants};
 use crate::billing::{AtLimit, Plans};
 use crate::tenancy::{
     Call, CallId, CallSums, EngineUse, EventId, EventType, Month, Plan, Tenant, TenantId, Usage,
@@ -167,6 +169,108 @@ macro_rules! tell_of_quota {
 
 pub(super) use {add, count, keep, tell_of_quota};
 
+impl Tx {
+    /// Counts a call that has ended, unless it was counted before, within the transaction of its end: its engines and
+    /// its seconds are added to its month, or to the present one when the statement of its month is issued already.
+    /// Returns how many webhook deliveries it wrote (its month may have reached a threshold of the tenant's quota):
+    /// give that to [`Store::ring`] after the commit.
+    pub async fn count_call(
+        &mut self,
+        plans: &Plans,
+        ended: Option<Ended>,
+        engines: &[EngineUse],
+    ) -> Result<u64, StoreError> {
+        let Some(mut ended) = ended else { return Ok(0) };
+        let mark = sql(MARK).bind(ended.tenant.0).bind(ended.call.0).bind(kept_count(ended.seconds));
+        let Some((turns,)) = self.optional::<(i64,)>(mark).await? else { return Ok(0) };
+        ended.month = self.open_month(ended.tenant, ended.month).await?;
+        self.keep_engines(ended.tenant, ended.call, engines).await?;
+        for taken in engines {
+            self.execute(use_of(MONTH_ENGINE, ended.tenant, ended.month.to_string(), taken)).await?;
+        }
+        if !ended.is_answered {
+            return Ok(0);
+        }
+        let month = sql(MONTH)
+            .bind(ended.tenant.0)
+            .bind(ended.month.to_string())
+            .bind(kept_count(ended.seconds))
+            .bind(turns);
+        let (seconds,) = self.one::<(i64,)>(month).await?;
+        self.report_quota(plans, &ended, seconds).await
+    }
+
+    /// The month that a call counts in: its own, or the present one when its own is issued. Until the transaction ends
+    /// no statement of that month is issued.
+    async fn open_month(&mut self, tenant: TenantId, month: Month) -> Result<Month, StoreError> {
+        self.lock_month(month, MonthLock::Count).await?;
+        let issued = self.optional::<(i32,)>(sql(IS_ISSUED).bind(tenant.0).bind(month.to_string())).await?;
+        Ok(if issued.is_some() { Month::of(Utc::now()) } else { month })
+    }
+
+    /// Replaces what a call has taken of its engines.
+    pub async fn keep_engines(
+        &mut self,
+        tenant: TenantId,
+        call: CallId,
+        engines: &[EngineUse],
+    ) -> Result<(), StoreError> {
+        self.execute(sql(FORGET_CALL_ENGINES).bind(tenant.0).bind(call.0)).await?;
+        for taken in engines {
+            self.execute(use_of(CALL_ENGINE, tenant, call.0, taken)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an event for each threshold of the quota that a month has reached with this call.
+    async fn report_quota(&mut self, plans: &Plans, ended: &Ended, seconds: i64) -> Result<u64, StoreError> {
+        if !plans.have_quotas() {
+            return Ok(0);
+        }
+        let (plan,) = self.one::<(String,)>(sql(PLAN).bind(ended.tenant.0)).await?;
+        let mut deliveries = 0;
+        for reached in reached(plans, &plan, ended, seconds) {
+            deliveries += self.emit(ended.tenant, EventType::QuotaReached, reached.event(), &reached).await?;
+        }
+        Ok(deliveries)
+    }
+
+    /// Keeps calls from being counted in a month while its statements are issued, and the other way round, until the
+    /// transaction ends. SQLite has one writer at a time and needs no lock.
+    pub async fn lock_month(&mut self, month: Month, lock: MonthLock) -> Result<(), StoreError> {
+        if self.backend() == Backend::Sqlite {
+            return Ok(());
+        }
+        // The first number stands for this kind of lock among all advisory locks of the database.
+        let statement = match lock {
+            MonthLock::Count => "SELECT pg_advisory_xact_lock_shared(1987, $1::int)",
+            MonthLock::Issue => "SELECT pg_advisory_xact_lock(1987, $1::int)",
+        };
+        self.execute(sql(statement).bind(i64::from(month.number()))).await.map(drop)
+    }
+}
+
+/// Why a month is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MonthLock {
+    /// Calls are counted in it: any number of transactions at once.
+    Count,
+    /// Its statements are issued: one transaction, and no call is counted meanwhile.
+    Issue,
+}
+
+/// Adds what was taken of an engine to a call or to a month.
+fn use_of(text: &'static str, tenant: TenantId, to: impl Into<Value>, taken: &EngineUse) -> Statement {
+    sql(text)
+        .bind(tenant.0)
+        .bind(to)
+        .bind(taken.kind.word())
+        .bind(taken.engine.as_str())
+        .bind(taken.model.as_str())
+        .bind(taken.unit.word())
+        .bind(kept_count(taken.quantity))
+}
+
 /// `data` of `quota.reached`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Reached {
@@ -270,16 +374,12 @@ impl Scope {
     /// Keeps what a call has taken so far, for the case that its daemon does not live to see its end. A call that
     /// was counted already, or that is not on record, stays as it is.
     pub async fn keep_taken(&self, call: CallId, engines: &[EngineUse]) -> Result<(), StoreError> {
-        transact!(*self, tx => {
-            let counted = sqlx::query_scalar::<_, bool>(CALL_IS_COUNTED)
-                .bind(self.tenant.0)
-                .bind(call.0)
-                .fetch_optional(&mut *tx)
-                .await?;
-            if counted == Some(false) {
-                keep!(tx, self.tenant, call, engines);
-            }
-        })
+        let mut tx = self.begin(Access::Write).await?;
+        let counted = sql(CALL_IS_COUNTED).bind(self.tenant.0).bind(call.0);
+        if tx.optional::<(bool,)>(counted).await? == Some((false,)) {
+            tx.keep_engines(self.tenant, call, engines).await?;
+        }
+        tx.commit().await
     }
 
     /// What a call has taken; of one that lasts, what its engines took until its last turn. `None` when the tenant has

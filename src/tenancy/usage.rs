@@ -91,9 +91,24 @@ impl Month {
         self.end().pred_opt().unwrap_or(self.first)
     }
 
+    /// Its first moment.
+    pub fn starts_at(self) -> DateTime<Utc> {
+        self.first.and_time(NaiveTime::MIN).and_utc()
+    }
+
     /// The first moment after it.
     pub fn ends_at(self) -> DateTime<Utc> {
         self.end().and_time(NaiveTime::MIN).and_utc()
+    }
+
+    /// Months since the beginning of the calendar.
+    pub fn number(self) -> i32 {
+        self.first.year() * 12 + self.first.month0() as i32
+    }
+
+    /// The one after.
+    pub fn after(self) -> Month {
+        Month { first: self.end() }
     }
 
     /// The one before.
