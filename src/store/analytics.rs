@@ -4,9 +4,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::conditions::{Conditions, Value, fetch};
-use super::pool::Everywhere;
-use super::{Scope, Store, StoreError, kept};
+use super::conditions::Conditions;
+use super::statement::Statement;
+use super::tx::{AllTenants, RowScope};
+use super::{Scope, Store, StoreError};
 use crate::tenancy::{EndedBy, NumberId, ProfileId, TenantId};
 
 /// The calls that began in a period, or those of them to a number or with a profile.
@@ -78,28 +79,24 @@ pub struct TenantCounts {
     pub counts: CallCounts,
 }
 
-macro_rules! counts {
-    () => {
-        "COUNT(*) AS calls, COUNT(c.answered_at) AS answered, \
-         COUNT(*) FILTER (WHERE c.status = 'refused') AS refused, \
-         COUNT(*) FILTER (WHERE c.status = 'failed') AS failed, \
-         CAST(COALESCE(SUM(c.duration_ms), 0) AS BIGINT) AS duration_ms"
-    };
-}
+/// The columns of [`CallCounts`], over calls that the statement names `c`.
+const COUNTS: &str = "COUNT(*) AS calls, COUNT(c.answered_at) AS answered, \
+    COUNT(*) FILTER (WHERE c.status = 'refused') AS refused, \
+    COUNT(*) FILTER (WHERE c.status = 'failed') AS failed, \
+    CAST(COALESCE(SUM(c.duration_ms), 0) AS BIGINT) AS duration_ms";
 
 impl Scope {
     /// The period's calls by the quarter of an hour in which they began.
     pub async fn calls_by_quarter(&self, of: &OfPeriod) -> Result<Vec<Quarter>, StoreError> {
-        const SQL: &str = concat!("SELECT c.started_quarter AS quarter, ", counts!(), " FROM calls c ");
-        let query = self.of(SQL, of, "GROUP BY c.started_quarter ORDER BY 1");
-        fetch!(*self, Quarter, query)
+        let select = format!("SELECT c.started_quarter AS quarter, {COUNTS} FROM calls c ");
+        self.all(self.of(&select, of, "GROUP BY c.started_quarter ORDER BY 1")).await
     }
 
     /// How the period's calls ended.
     pub async fn call_outcomes(&self, of: &OfPeriod) -> Result<Vec<Ending>, StoreError> {
         const SQL: &str = "SELECT c.disposition, c.ended_by, COUNT(*) AS calls FROM calls c ";
         let query = self.of(SQL, of, "GROUP BY c.disposition, c.ended_by ORDER BY 1, 2");
-        let rows = fetch!(*self, OutcomeRow, query)?;
+        let rows = self.all::<OutcomeRow>(query).await?;
         rows.into_iter().map(Ending::try_from).collect()
     }
 
@@ -107,7 +104,7 @@ impl Scope {
     pub async fn call_durations(&self, of: &OfPeriod) -> Result<Vec<Counted>, StoreError> {
         const SQL: &str = "SELECT c.duration_ms / 1000 AS value, COUNT(*) AS times FROM calls c ";
         let query = self.of(SQL, of, "AND c.duration_ms IS NOT NULL GROUP BY 1 ORDER BY 1");
-        fetch!(*self, Counted, query)
+        self.all(query).await
     }
 
     /// How long each step took in the turns of the period's calls, in milliseconds. A greeting answers nobody and
@@ -119,7 +116,7 @@ impl Scope {
             FROM calls c JOIN call_turns t ON t.tenant_id = c.tenant_id AND t.call_id = c.id AND t.turn > 0 \
             CROSS JOIN (SELECT CAST(0 AS BIGINT) AS stage UNION ALL SELECT 1 UNION ALL SELECT 2) s ";
         let query = self.of(SQL, of, "GROUP BY 1, 2 ORDER BY 1, 2");
-        let rows = fetch!(*self, StageRow, query)?;
+        let rows = self.all::<StageRow>(query).await?;
         let counted = rows.into_iter().filter_map(|row| {
             let stage = match row.stage {
                 0 => Stage::Transcript,
@@ -136,20 +133,19 @@ impl Scope {
         const SQL: &str = "SELECT COUNT(*) FILTER (WHERE t.turn > 0) AS turns, \
             COUNT(*) FILTER (WHERE t.interrupted) AS interruptions \
             FROM calls c JOIN call_turns t ON t.tenant_id = c.tenant_id AND t.call_id = c.id ";
-        let query = self.of(SQL, of, "");
-        let rows: Vec<TalkCounts> = fetch!(*self, TalkCounts, query)?;
+        let rows = self.all::<TalkCounts>(self.of(SQL, of, "")).await?;
         Ok(rows.first().copied().unwrap_or_default())
     }
 
     /// A statement over the period's calls, which it names `c`.
-    fn of(&self, select: &str, of: &OfPeriod, rest: &'static str) -> Conditions {
-        let mut query = Conditions::new(format!("{select}WHERE c.tenant_id ="), Value::Id(self.tenant.0));
-        query.and("c.started_at >=", Value::Moment(kept(of.from)));
-        query.and("c.started_at <", Value::Moment(kept(of.to)));
-        query.and_if("c.phone_number_id =", of.phone_number_id.map(|id| Value::Id(id.0)));
-        query.and_if("c.ai_profile_id =", of.ai_profile_id.map(|id| Value::Id(id.0)));
+    fn of(&self, select: &str, of: &OfPeriod, rest: &'static str) -> Statement {
+        let mut query = Conditions::new(format!("{select}WHERE c.tenant_id ="), self.tenant.0);
+        query.and("c.started_at >=", of.from);
+        query.and("c.started_at <", of.to);
+        query.and_if("c.phone_number_id =", of.phone_number_id.map(|id| id.0));
+        query.and_if("c.ai_profile_id =", of.ai_profile_id.map(|id| id.0));
         query.then(rest);
-        query
+        query.statement()
     }
 }
 
@@ -160,15 +156,14 @@ impl Store {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<TenantCounts>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT t.id AS tenant_id, t.name AS name, ",
-            counts!(),
-            " FROM calls c JOIN tenants t ON t.id = c.tenant_id WHERE c.started_at >="
+        let select = format!(
+            "SELECT t.id AS tenant_id, t.name AS name, {COUNTS} \
+             FROM calls c JOIN tenants t ON t.id = c.tenant_id WHERE c.started_at >="
         );
-        let mut query = Conditions::new(SQL, Value::Moment(kept(from)));
-        query.and("c.started_at <", Value::Moment(kept(to)));
+        let mut query = Conditions::new(select, from);
+        query.and("c.started_at <", to);
         query.then("GROUP BY t.id, t.name ORDER BY calls DESC, t.id");
-        let rows = fetch!(Everywhere(self), TenantRow, query)?;
+        let rows = AllTenants(self).all::<TenantRow>(query.statement()).await?;
         let counts = |row: TenantRow| TenantCounts {
             tenant_id: TenantId(row.tenant_id),
             name: row.name,

@@ -1,27 +1,27 @@
-//! Calls that were told of before their channel came: one record for one UNIQUEID, however often it is told of.
+//! Calls that were announced before their channel arrived: one record per UNIQUEID, however often it is announced.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::call_events::emit_call;
-use super::pool::{Everywhere, execute, run, transact};
-use super::{Scope, Store, StoreError, kept};
+use super::statement::sql;
+use super::tx::{Access, AllTenants, RowScope, Tx};
+use super::{Scope, Store, StoreError};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, NumberId, TenantId};
 
 /// A call that is going to ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAnnouncement {
-    /// The id that the call's record has if this is the first that is heard of it.
+    /// The id of the call's record, unless the call has one already.
     pub call: CallId,
     pub number: NumberId,
-    /// Asterisk's UNIQUEID of the channel to be.
+    /// The UNIQUEID that the channel will have.
     pub channel: String,
     pub caller: Option<String>,
     pub called: Did,
     pub at: DateTime<Utc>,
 }
 
-/// A call that was told of and does not ring yet.
+/// A call that was announced and has no channel yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outstanding {
     pub tenant: TenantId,
@@ -31,8 +31,8 @@ pub(super) struct Outstanding {
     pub at: DateTime<Utc>,
 }
 
-/// Told of already; or never told of, but its channel came. A record that was closed because nothing came is closed
-/// for good: a channel that is told of once more gets another.
+/// The record of a channel: announced before, or made when the channel arrived unannounced. A record that was closed
+/// because no channel arrived stays closed: the same UNIQUEID announced again gets a new one.
 const KNOWN: &str = "SELECT COALESCE(\
     (SELECT a.call_id FROM announced_calls a JOIN calls c ON c.tenant_id = a.tenant_id AND c.id = a.call_id \
      WHERE a.tenant_id = $1 AND a.asterisk_channel_id = $2 AND COALESCE(c.disposition, '') <> 'never_arrived'), \
@@ -50,75 +50,58 @@ const ANNOUNCE: &str = "INSERT INTO announced_calls (tenant_id, asterisk_channel
     AND c.disposition = 'never_arrived')";
 
 impl Scope {
-    /// Puts a call on record that is going to ring, unless it is there. The answer is the id of its record.
+    /// Records a call that is about to ring, unless it is recorded, and returns the id of its record.
     ///
     /// # Errors
     /// `Invalid` when the number is another tenant's.
     pub async fn announce(&self, new: &NewAnnouncement) -> Result<CallId, StoreError> {
-        let call = new.record(self.tenant);
-        let (id, deliveries) = transact!(*self, tx => {
-            let mut deliveries = 0;
-            let known: Option<Uuid> = sqlx::query_scalar(KNOWN)
-                .bind(self.tenant.0)
-                .bind(new.channel.as_str())
-                .fetch_one(&mut *tx)
-                .await?;
-            let known = match known {
-                Some(known) => known,
-                None => {
-                    let begun = sqlx::query(BEGIN)
-                        .bind(call.id.0)
-                        .bind(self.tenant.0)
-                        .bind(call.phone_number_id.0)
-                        .bind(call.asterisk_channel_id.as_str())
-                        .bind(call.direction.word())
-                        .bind(call.caller_number.as_deref())
-                        .bind(call.called_number.digits())
-                        .bind(call.status.word())
-                        .bind(kept(call.started_at))
-                        .bind(&*self.store.daemon)
-                        .execute(&mut *tx)
-                        .await?
-                        .rows_affected();
-                    let first = sqlx::query(ANNOUNCE)
-                        .bind(self.tenant.0)
-                        .bind(new.channel.as_str())
-                        .bind(new.call.0)
-                        .bind(kept(new.at))
-                        .execute(&mut *tx)
-                        .await?
-                        .rows_affected();
-                    if first == 0 {
-                        // Somebody told of it in the meantime: theirs is the record.
-                        if begun > 0 {
-                            sqlx::query("DELETE FROM calls WHERE tenant_id = $1 AND id = $2")
-                                .bind(self.tenant.0)
-                                .bind(new.call.0)
-                                .execute(&mut *tx)
-                                .await?;
-                        }
-                        sqlx::query_scalar(KNOWN)
-                            .bind(self.tenant.0)
-                            .bind(new.channel.as_str())
-                            .fetch_one(&mut *tx)
-                            .await?
-                    } else {
-                        if begun > 0 {
-                            deliveries += emit_call!(tx, None, &call);
-                        }
-                        new.call.0
-                    }
-                }
-            };
-            (known, deliveries)
-        })?;
+        let mut tx = self.begin(Access::Write).await?;
+        let (id, deliveries) = match self.record_of(&mut tx, &new.channel).await? {
+            Some(known) => (known, 0),
+            None => self.begin_announced(&mut tx, new).await?,
+        };
+        tx.commit().await?;
         self.store.ring(deliveries);
         Ok(CallId(id))
+    }
+
+    async fn record_of(&self, tx: &mut Tx, channel: &str) -> Result<Option<Uuid>, StoreError> {
+        let (known,) = tx.one::<(Option<Uuid>,)>(sql(KNOWN).bind(self.tenant.0).bind(channel)).await?;
+        Ok(known)
+    }
+
+    async fn begin_announced(&self, tx: &mut Tx, new: &NewAnnouncement) -> Result<(Uuid, u64), StoreError> {
+        let call = new.record(self.tenant);
+        let begin = sql(BEGIN)
+            .bind(call.id.0)
+            .bind(self.tenant.0)
+            .bind(call.phone_number_id.0)
+            .bind(call.asterisk_channel_id.as_str())
+            .bind(call.direction.word())
+            .bind(call.caller_number.as_deref())
+            .bind(call.called_number.digits())
+            .bind(call.status.word())
+            .bind(call.started_at)
+            .bind(&*self.store.daemon);
+        let begun = tx.execute(begin).await? > 0;
+        let announce =
+            sql(ANNOUNCE).bind(self.tenant.0).bind(new.channel.as_str()).bind(new.call.0).bind(new.at);
+        if tx.execute(announce).await? > 0 {
+            let deliveries = if begun { tx.emit_call(None, &call).await? } else { 0 };
+            return Ok((new.call.0, deliveries));
+        }
+        // It was announced by another request in the meantime: that one's record stays.
+        if begun {
+            let delete = sql("DELETE FROM calls WHERE tenant_id = $1 AND id = $2");
+            tx.execute(delete.bind(self.tenant.0).bind(new.call.0)).await?;
+        }
+        let known = self.record_of(tx, &new.channel).await?;
+        Ok((known.ok_or(StoreError::NotFound)?, 0))
     }
 }
 
 impl NewAnnouncement {
-    /// The call as it is put on record.
+    /// The call as it is recorded.
     fn record(&self, tenant: TenantId) -> Call {
         Call {
             id: self.call,
@@ -144,25 +127,22 @@ impl NewAnnouncement {
 }
 
 impl Store {
-    /// The calls that this daemon was told of and that do not ring yet, newest first.
+    /// The calls that were announced to this daemon and have no channel yet, newest first.
     pub(super) async fn outstanding(&self, limit: usize) -> Result<Vec<Outstanding>, StoreError> {
         const SQL: &str = "SELECT a.tenant_id, a.asterisk_channel_id, a.call_id, a.at, c.called_number \
             FROM announced_calls a JOIN calls c ON c.tenant_id = a.tenant_id AND c.id = a.call_id \
             WHERE c.status = 'ringing' AND (c.daemon = $2 OR c.daemon IS NULL OR a.at < $3) ORDER BY a.at DESC LIMIT $1";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(limit)
-            .bind(&*self.daemon)
-            .bind(kept(self.not_mine_until(Utc::now())))
-            .fetch_all(connection))?;
+        let select = sql(SQL).bind(limit).bind(&*self.daemon).bind(self.not_mine_until(Utc::now()));
+        let rows = AllTenants(self).all::<Row>(select).await?;
         rows.into_iter().map(Outstanding::try_from).collect()
     }
 
-    /// Forgets what was told before a moment: nobody tells of those calls again.
+    /// Deletes the announcements before `before`: they are too old to be repeated.
     pub(super) async fn forget_announcements(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         const SQL: &str = "DELETE FROM announced_calls WHERE at < $1 AND NOT EXISTS \
             (SELECT 1 FROM calls c WHERE c.id = announced_calls.call_id AND c.status = 'ringing')";
-        execute!(Everywhere(self), sqlx::query(SQL).bind(kept(before)))
+        AllTenants(self).execute(sql(SQL).bind(before)).await
     }
 }
 

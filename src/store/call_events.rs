@@ -3,8 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::StoreError;
+use super::statement::sql;
+use super::tx::Tx;
 use crate::tenancy::{
-    Call, CallId, CallStatus, Direction, EndedBy, EventType, NumberId, ProfileId, TenantId,
+    Call, CallId, CallStatus, Direction, EndedBy, EventId, EventType, NumberId, ProfileId, TenantId,
 };
 
 /// How a call stood on record before a change: whether it was answered, and whether it was over.
@@ -50,6 +53,28 @@ macro_rules! emit_call {
 }
 
 pub(super) use emit_call;
+
+impl Tx {
+    /// Writes the webhook events of a change of a call from `before` to `call`, and returns how many deliveries they have.
+    pub async fn emit_call(&mut self, before: Option<Standing>, call: &Call) -> Result<u64, StoreError> {
+        let tenant = call.tenant_id;
+        let mut deliveries = 0;
+        for kind in news(before, call) {
+            let webhooks = self.subscribers(tenant, kind).await?;
+            if webhooks.is_empty() {
+                continue;
+            }
+            let id = EventId::of(call.id.0, kind);
+            deliveries += if kind == EventType::TranscriptReady {
+                let turns = self.all::<Spoken>(sql(SPOKEN).bind(tenant.0).bind(call.id.0)).await?;
+                self.post(tenant, kind, id, &Transcript::of(call, turns), &webhooks).await?
+            } else {
+                self.post(tenant, kind, id, &Told::of(call), &webhooks).await?
+            };
+        }
+        Ok(deliveries)
+    }
+}
 
 /// What has happened to a call; `before` is absent for one that was not on record.
 pub(super) fn news(before: Option<Standing>, call: &Call) -> impl Iterator<Item = EventType> + use<> {

@@ -1,16 +1,17 @@
-//! Lists of calls: a tenant's, or everybody's for the operator.
+//! Lists of calls: a tenant's, or all tenants' for the operator.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
+use super::audit::Change;
 use super::calls::{COLUMNS, Row};
-use super::conditions::{Conditions, Value, fetch};
-use super::pool::{Everywhere, run, transact};
-use super::{Page, Scope, Store, StoreError, Window, kept};
+use super::conditions::Conditions;
+use super::statement::{Value, sql};
+use super::tx::{Access, AllTenants, RowScope};
+use super::{Page, Scope, Store, StoreError, Window};
 use crate::tenancy::{Actor, Call, CallId, CallStatus, NumberId, ProfileId, TenantId};
 
-/// Which calls are wanted; what is absent does not matter.
+/// The conditions of a list of calls; an absent one is met by all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallFilter {
     pub status: Option<CallStatus>,
@@ -37,55 +38,52 @@ impl Scope {
     pub async fn calls(&self, filter: &CallFilter, window: Window) -> Result<Page<Call>, StoreError> {
         let select =
             format!("SELECT {COLUMNS} FROM calls WHERE id IN (SELECT id FROM calls WHERE tenant_id =");
-        let mut query = Conditions::new(select, Value::Id(self.tenant.0));
-        query.and("id <", Value::Id(window.below()));
+        let mut query = Conditions::new(select, self.tenant.0);
+        query.and("id <", window.below());
         filter.narrow(&mut query, window);
         query.then(") ORDER BY id DESC");
-        page(fetch!(*self, Row, query)?, window)
+        page(self.all(query.statement()).await?, window)
     }
 
-    /// Notes in the audit log that somebody has ended a call that was under way.
+    /// Writes into the audit log that `actor` has hung up a live call.
     pub async fn note_hang_up(&self, actor: &Actor, call: CallId) -> Result<(), StoreError> {
-        transact!(*self, tx => {
-            audit!(tx, Change::new(actor, self.tenant, "hang_up", "call", call));
-        })
+        let mut tx = self.begin(Access::Write).await?;
+        tx.audit(Change::new(actor, self.tenant, "hang_up", "call", call)).await?;
+        tx.commit().await
     }
 }
 
 impl Store {
-    /// Everybody's calls, newest first: the operator's view.
+    /// All tenants' calls, newest first.
     pub async fn calls(&self, filter: &CallFilter, window: Window) -> Result<Page<Call>, StoreError> {
-        let mut query =
-            Conditions::new(format!("SELECT {COLUMNS} FROM calls WHERE id <"), Value::Id(window.below()));
+        let mut query = Conditions::new(format!("SELECT {COLUMNS} FROM calls WHERE id <"), window.below());
         filter.narrow(&mut query, window);
-        page(fetch!(Everywhere(self), Row, query)?, window)
+        page(AllTenants(self).all(query.statement()).await?, window)
     }
 
-    /// Whose a call is.
+    /// The tenant that has a call.
     ///
     /// # Errors
     /// `NotFound` when there is no such call.
     pub async fn tenant_of_call(&self, id: CallId) -> Result<TenantId, StoreError> {
         const SQL: &str = "SELECT tenant_id FROM calls WHERE id = $1";
-        let tenant = run!(Everywhere(self), connection => sqlx::query_scalar::<_, Uuid>(SQL)
-            .bind(id.0)
-            .fetch_one(connection))?;
+        let (tenant,) = AllTenants(self).one::<(Uuid,)>(sql(SQL).bind(id.0)).await?;
         Ok(TenantId(tenant))
     }
 }
 
 impl CallFilter {
     fn narrow(&self, query: &mut Conditions, window: Window) {
-        let millis = |seconds: u32| Value::Number(i64::from(seconds) * 1_000);
-        query.and_if("status =", self.status.map(|status| Value::Text(status.word().to_owned())));
-        query.and_if("disposition =", self.disposition.clone().map(Value::Text));
-        query.and_if("phone_number_id =", self.phone_number_id.map(|id| Value::Id(id.0)));
-        query.and_if("ai_profile_id =", self.ai_profile_id.map(|id| Value::Id(id.0)));
+        let millis = |seconds: u32| i64::from(seconds) * 1_000;
+        query.and_if("status =", self.status.map(CallStatus::word));
+        query.and_if("disposition =", self.disposition.as_deref());
+        query.and_if("phone_number_id =", self.phone_number_id.map(|id| id.0));
+        query.and_if("ai_profile_id =", self.ai_profile_id.map(|id| id.0));
         if let Some(number) = &self.caller_number {
-            query.and_either("caller_number", spellings(number).map(Value::Text));
+            query.and_either("caller_number", spellings(number).map(Value::from));
         }
-        query.and_if("started_at >=", self.from.map(|at| Value::Moment(kept(at))));
-        query.and_if("started_at <", self.to.map(|at| Value::Moment(kept(at))));
+        query.and_if("started_at >=", self.from);
+        query.and_if("started_at <", self.to);
         query.and_if("duration_ms >=", self.min_duration_s.map(millis));
         query.and_if("duration_ms <=", self.max_duration_s.map(millis));
         query.then("ORDER BY id DESC");
@@ -93,7 +91,7 @@ impl CallFilter {
     }
 }
 
-/// A caller's number as trunks give it: with a plus sign and without. What is no number stays as it is.
+/// A caller's number as trunks write it: with a plus sign and without. Text that is not a number stays as it is.
 fn spellings(number: &str) -> [String; 2] {
     let trimmed = number.trim();
     let bare: String = trimmed.chars().filter(|c| !matches!(c, '+' | ' ' | '.' | '-' | '(' | ')')).collect();

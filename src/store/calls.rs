@@ -5,7 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::call_events::{STANDING, Standing, emit_call};
-use super::pool::{Everywhere, execute, run, transact};
+use super::pool::{Everywhere, transact};
+use super::statement::composed;
+use super::tx::RowScope;
 use super::usage::{CALL_ENGINES, Ended, EngineRow, LAST_TURN, count};
 use super::{Backend, Scope, Store, StoreError, kept};
 use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
@@ -23,12 +25,13 @@ macro_rules! columns {
 
 pub(super) const COLUMNS: &str = columns!();
 
-macro_rules! turn_columns {
-    () => {
-        "tenant_id, call_id, turn, caller_text, agent_text, interrupted, transcript_ms, reply_ms, \
-         commit_ms, audio_ms, at"
-    };
-}
+const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, transcript_ms, reply_ms, \
+    commit_ms, audio_ms, at";
+
+const TURN_CHANGE: &str = "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (call_id, turn) DO UPDATE SET \
+    caller_text = excluded.caller_text, agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
+    transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, commit_ms = excluded.commit_ms, \
+    audio_ms = excluded.audio_ms, at = excluded.at WHERE call_turns.tenant_id = excluded.tenant_id";
 
 macro_rules! insert {
     () => {
@@ -141,52 +144,33 @@ impl Scope {
     /// # Errors
     /// `Invalid` when its call is not on record, or is another tenant's.
     pub async fn add_turn(&self, turn: &CallTurn) -> Result<(), StoreError> {
-        const SQL: &str = concat!(
-            "INSERT INTO call_turns (",
-            turn_columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ",
-            "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
-             agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
-             transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, \
-             commit_ms = excluded.commit_ms, audio_ms = excluded.audio_ms, at = excluded.at \
-             WHERE call_turns.tenant_id = excluded.tenant_id"
-        );
         self.own(turn.tenant_id, "turn")?;
-        let written = execute!(
-            *self,
-            sqlx::query(SQL)
-                .bind(turn.tenant_id.0)
-                .bind(turn.call_id.0)
-                .bind(i64::from(turn.turn))
-                .bind(without_nul(&turn.caller_text))
-                .bind(without_nul(&turn.agent_text))
-                .bind(turn.interrupted)
-                .bind(turn.transcript_ms.map(i64::from))
-                .bind(turn.reply_ms.map(i64::from))
-                .bind(turn.commit_ms.map(i64::from))
-                .bind(turn.audio_ms.map(i64::from))
-                .bind(kept(turn.at))
-        )?;
+        let insert = format!("INSERT INTO call_turns ({TURN_COLUMNS}) VALUES {TURN_CHANGE}");
+        let insert = composed(insert)
+            .bind(turn.tenant_id.0)
+            .bind(turn.call_id.0)
+            .bind(i64::from(turn.turn))
+            .bind(without_nul(&turn.caller_text))
+            .bind(without_nul(&turn.agent_text))
+            .bind(turn.interrupted)
+            .bind(turn.transcript_ms.map(i64::from))
+            .bind(turn.reply_ms.map(i64::from))
+            .bind(turn.commit_ms.map(i64::from))
+            .bind(turn.audio_ms.map(i64::from))
+            .bind(turn.at);
+        let written = self.execute(insert).await?;
         if written == 0 { Err(foreign("turn")) } else { Ok(()) }
     }
 
     /// One call with its turns in order; `None` when the tenant has no such call.
     pub async fn call(&self, id: CallId) -> Result<Option<(Call, Vec<CallTurn>)>, StoreError> {
-        const CALL: &str = concat!("SELECT ", columns!(), " FROM calls WHERE tenant_id = $1 AND id = $2");
-        const TURNS: &str = concat!(
-            "SELECT ",
-            turn_columns!(),
-            " FROM call_turns WHERE tenant_id = $1 AND call_id = $2 ORDER BY turn"
-        );
-        let call = run!(*self, connection => sqlx::query_as::<_, Row>(CALL)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_optional(connection))?;
+        let select = format!("SELECT {COLUMNS} FROM calls WHERE tenant_id = $1 AND id = $2");
+        let call = self.optional::<Row>(composed(select).bind(self.tenant.0).bind(id.0)).await?;
         let Some(call) = call else { return Ok(None) };
-        let turns = run!(*self, connection => sqlx::query_as::<_, TurnRow>(TURNS)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_all(connection))?;
+        let select = format!(
+            "SELECT {TURN_COLUMNS} FROM call_turns WHERE tenant_id = $1 AND call_id = $2 ORDER BY turn"
+        );
+        let turns = self.all::<TurnRow>(composed(select).bind(self.tenant.0).bind(id.0)).await?;
         let turns: Result<Vec<CallTurn>, StoreError> = turns.into_iter().map(CallTurn::try_from).collect();
         Ok(Some((call.try_into()?, turns?)))
     }

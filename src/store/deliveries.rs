@@ -1,11 +1,12 @@
-//! The delivery log: what is on its way to a tenant's webhooks, and how it went.
+//! The delivery log: deliveries to a tenant's webhooks and their results.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::pool::{Listing, run, transact};
+use super::audit::Change;
+use super::statement::{Statement, composed, sql};
+use super::tx::{Access, RowScope};
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, DeliveryId, DeliveryStatus, EventId, EventType, WebhookId};
 
@@ -16,17 +17,12 @@ pub struct DeliveryFilter {
     pub event_type: Option<EventType>,
 }
 
-macro_rules! select {
-    () => {
-        "SELECT d.id, d.webhook_id, d.event_id, e.type AS event_type, d.status, d.attempts, \
-         d.next_attempt_at, d.last_attempt_at, d.response_status, d.response_ms, d.problem, d.created_at \
-         FROM webhook_deliveries d \
-         JOIN webhook_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id \
-         WHERE d.tenant_id = $1 AND d.webhook_id = $2 "
-    };
-}
-
-const ONE: &str = concat!(select!(), "AND d.id = $3");
+/// Of the tenant `$1` and its webhook `$2`.
+const SELECT: &str = "SELECT d.id, d.webhook_id, d.event_id, e.type AS event_type, d.status, d.attempts, \
+    d.next_attempt_at, d.last_attempt_at, d.response_status, d.response_ms, d.problem, d.created_at \
+    FROM webhook_deliveries d \
+    JOIN webhook_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id \
+    WHERE d.tenant_id = $1 AND d.webhook_id = $2 AND";
 
 impl Scope {
     /// A webhook's deliveries, newest first.
@@ -39,20 +35,19 @@ impl Scope {
         filter: DeliveryFilter,
         window: Window,
     ) -> Result<Page<Delivery>, StoreError> {
-        const SQL: &str = concat!(
-            select!(),
-            "AND d.id < $3 AND (d.status = $4 OR $4 IS NULL) AND (e.type = $5 OR $5 IS NULL) \
+        self.webhook(webhook).await?;
+        let select = format!(
+            "{SELECT} d.id < $3 AND (d.status = $4 OR $4 IS NULL) AND (e.type = $5 OR $5 IS NULL) \
              ORDER BY d.id DESC LIMIT $6"
         );
-        self.webhook(webhook).await?;
-        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
+        let select = composed(select)
             .bind(self.tenant.0)
             .bind(webhook.0)
             .bind(window.below())
             .bind(filter.status.map(DeliveryStatus::word))
             .bind(filter.event_type.map(EventType::word))
-            .bind(window.rows())
-            .fetch_all(connection))?;
+            .bind(window.rows());
+        let rows = self.all::<Row>(select).await?;
         let deliveries: Result<Vec<Delivery>, StoreError> =
             rows.into_iter().map(Delivery::try_from).collect();
         Ok(window.page(deliveries?, |delivery| delivery.id.0))
@@ -61,16 +56,10 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant's webhook has no such delivery.
     pub async fn delivery(&self, webhook: WebhookId, id: DeliveryId) -> Result<Delivery, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .bind(webhook.0)
-            .bind(id.0)
-            .fetch_one(connection))?;
-        row.try_into()
+        self.one::<Row>(self.one_delivery(webhook, "d.id", id.0)).await?.try_into()
     }
 
-    /// Sends an event once more, at once, whether it was delivered or given up. When that fails, it goes on from
-    /// where its attempts had come to.
+    /// Sends an event again at once, whether it was delivered or given up. A failure continues the series of attempts.
     ///
     /// # Errors
     /// `NotFound` when the tenant's webhook has no such delivery, `Invalid` when the webhook is switched off.
@@ -85,30 +74,13 @@ impl Scope {
         if !self.webhook(webhook).await?.is_active {
             return Err(StoreError::invalid("the webhook is switched off: switch it on first"));
         }
-        let row = transact!(*self, tx => {
-            let before = sqlx::query_as::<_, Row>(ONE)
-                .bind(self.tenant.0)
-                .bind(webhook.0)
-                .bind(id.0)
-                .fetch_one(&mut *tx)
-                .await?;
-            sqlx::query(SQL)
-                .bind(self.tenant.0)
-                .bind(webhook.0)
-                .bind(id.0)
-                .bind(now())
-                .execute(&mut *tx)
-                .await?;
-            let after = sqlx::query_as::<_, Row>(ONE)
-                .bind(self.tenant.0)
-                .bind(webhook.0)
-                .bind(id.0)
-                .fetch_one(&mut *tx)
-                .await?;
-            let change = Change::new(actor, self.tenant, "retry", "webhook_delivery", id);
-            audit!(tx, change.before(&before).after(&after));
-            after
-        })?;
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.one::<Row>(self.one_delivery(webhook, "d.id", id.0)).await?;
+        tx.execute(sql(SQL).bind(self.tenant.0).bind(webhook.0).bind(id.0).bind(now())).await?;
+        let row = tx.one::<Row>(self.one_delivery(webhook, "d.id", id.0)).await?;
+        let change = Change::new(actor, self.tenant, "retry", "webhook_delivery", id);
+        tx.audit(change.before(&before).after(&row)).await?;
+        tx.commit().await?;
         self.store.ring(1);
         row.try_into()
     }
@@ -118,13 +90,11 @@ impl Scope {
         webhook: WebhookId,
         event: EventId,
     ) -> Result<Delivery, StoreError> {
-        const SQL: &str = concat!(select!(), "AND d.event_id = $3");
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(self.tenant.0)
-            .bind(webhook.0)
-            .bind(event.0)
-            .fetch_one(connection))?;
-        row.try_into()
+        self.one::<Row>(self.one_delivery(webhook, "d.event_id", event.0)).await?.try_into()
+    }
+
+    fn one_delivery(&self, webhook: WebhookId, column: &'static str, id: Uuid) -> Statement {
+        composed(format!("{SELECT} {column} = $3")).bind(self.tenant.0).bind(webhook.0).bind(id)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people thought of calls.
+//! Feedback on calls.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -6,11 +6,11 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::conditions::{Conditions, Value, fetch};
-use super::outbox::emit;
-use super::pool::{run, transact};
-use super::{Page, Scope, StoreError, Window, kept, now};
+use super::audit::Change;
+use super::conditions::Conditions;
+use super::statement::sql;
+use super::tx::{Access, RowScope};
+use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, CallId, EventId, EventType, Feedback, FeedbackId, TenantId};
 
 /// An opinion to be.
@@ -64,23 +64,22 @@ impl Scope {
             source: new.source,
             created_at: now(),
         };
-        let deliveries = transact!(*self, tx => {
-            sqlx::query(SQL)
-                .bind(feedback.id.0)
-                .bind(feedback.tenant_id.0)
-                .bind(feedback.call_id.0)
-                .bind(i64::from(feedback.rating))
-                .bind(feedback.comment.as_deref())
-                .bind(feedback.source.as_str())
-                .bind(feedback.created_at)
-                .execute(&mut *tx)
-                .await?;
-            // The comment may tell of the caller, and the audit log is kept longer.
-            let told = json!({ "call_id": call, "rating": feedback.rating, "source": feedback.source });
-            audit!(tx, Change::new(actor, self.tenant, "create", "feedback", feedback.id).after(&told));
-            let event = EventId::of(feedback.id.0, EventType::FeedbackReceived);
-            emit!(tx, self.tenant, EventType::FeedbackReceived, event, feedback)
-        })?;
+        let mut tx = self.begin(Access::Write).await?;
+        let insert = sql(SQL)
+            .bind(feedback.id.0)
+            .bind(feedback.tenant_id.0)
+            .bind(feedback.call_id.0)
+            .bind(i64::from(feedback.rating))
+            .bind(feedback.comment.as_deref())
+            .bind(feedback.source.as_str())
+            .bind(feedback.created_at);
+        tx.execute(insert).await?;
+        // Without the comment: it may hold the caller's personal data, and the audit log is kept longer.
+        let kept = json!({ "call_id": call, "rating": feedback.rating, "source": feedback.source });
+        tx.audit(Change::new(actor, self.tenant, "create", "feedback", feedback.id).after(&kept)).await?;
+        let event = EventId::of(feedback.id.0, EventType::FeedbackReceived);
+        let deliveries = tx.emit(self.tenant, EventType::FeedbackReceived, event, &feedback).await?;
+        tx.commit().await?;
         self.store.ring(deliveries);
         Ok(feedback)
     }
@@ -91,19 +90,17 @@ impl Scope {
         filter: &FeedbackFilter,
         window: Window,
     ) -> Result<Page<Feedback>, StoreError> {
-        let mut query = Conditions::new(
-            format!("SELECT {COLUMNS} FROM call_feedback WHERE tenant_id ="),
-            Value::Id(self.tenant.0),
-        );
-        query.and("id <", Value::Id(window.below()));
-        query.and_if("call_id =", filter.call.map(|id| Value::Id(id.0)));
-        query.and_if("rating =", filter.rating.map(|rating| Value::Number(rating.into())));
-        query.and_if("source =", filter.source.clone().map(Value::Text));
-        query.and_if("created_at >=", filter.from.map(|at| Value::Moment(kept(at))));
-        query.and_if("created_at <", filter.to.map(|at| Value::Moment(kept(at))));
+        let select = format!("SELECT {COLUMNS} FROM call_feedback WHERE tenant_id =");
+        let mut query = Conditions::new(select, self.tenant.0);
+        query.and("id <", window.below());
+        query.and_if("call_id =", filter.call.map(|id| id.0));
+        query.and_if("rating =", filter.rating.map(i64::from));
+        query.and_if("source =", filter.source.as_deref());
+        query.and_if("created_at >=", filter.from);
+        query.and_if("created_at <", filter.to);
         query.then("ORDER BY id DESC");
         query.limit(window.rows());
-        let rows = fetch!(*self, Row, query)?;
+        let rows = self.all::<Row>(query.statement()).await?;
         let feedback: Result<Vec<Feedback>, StoreError> = rows.into_iter().map(Feedback::try_from).collect();
         Ok(window.page(feedback?, |feedback| feedback.id.0))
     }
@@ -112,11 +109,7 @@ impl Scope {
     /// `NotFound` when the tenant has no such call.
     pub async fn has_call(&self, id: CallId) -> Result<(), StoreError> {
         const SQL: &str = "SELECT id FROM calls WHERE tenant_id = $1 AND id = $2";
-        run!(*self, connection => sqlx::query_scalar::<_, Uuid>(SQL)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_one(connection))
-        .map(drop)
+        self.one::<(Uuid,)>(sql(SQL).bind(self.tenant.0).bind(id.0)).await.map(drop)
     }
 }
 

@@ -8,43 +8,51 @@ use std::sync::LazyLock;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
 
-use super::pool::{Pool, run};
+use super::pool::Pool;
+use super::statement::sql;
+use super::tx::RowScope;
 use super::{Store, StoreError};
 
 const TABLE: &str = "_sqlx_migrations";
 
-macro_rules! steps {
-    ($folder:literal) => {
-        LazyLock::new(|| {
-            migrator(&[
-                (
-                    "0001_tenants_and_calls",
-                    include_str!(concat!("../../migrations/", $folder, "/0001_tenants_and_calls.sql")),
-                ),
-                (
-                    "0002_control_plane",
-                    include_str!(concat!("../../migrations/", $folder, "/0002_control_plane.sql")),
-                ),
-                (
-                    "0003_calls_of_a_period",
-                    include_str!(concat!("../../migrations/", $folder, "/0003_calls_of_a_period.sql")),
-                ),
-                (
-                    "0004_statements",
-                    include_str!(concat!("../../migrations/", $folder, "/0004_statements.sql")),
-                ),
-                (
-                    "0005_successors_of_keys",
-                    include_str!(concat!("../../migrations/", $folder, "/0005_successors_of_keys.sql")),
-                ),
-                ("0006_daemons", include_str!(concat!("../../migrations/", $folder, "/0006_daemons.sql"))),
-            ])
-        })
-    };
-}
+/// Name, SQL for SQLite, SQL for PostgreSQL.
+type Step = (&'static str, &'static str, &'static str);
 
-static SQLITE: LazyLock<Migrator> = steps!("sqlite");
-static POSTGRES: LazyLock<Migrator> = steps!("postgres");
+const STEPS: &[Step] = &[
+    (
+        "0001_tenants_and_calls",
+        include_str!("../../migrations/sqlite/0001_tenants_and_calls.sql"),
+        include_str!("../../migrations/postgres/0001_tenants_and_calls.sql"),
+    ),
+    (
+        "0002_control_plane",
+        include_str!("../../migrations/sqlite/0002_control_plane.sql"),
+        include_str!("../../migrations/postgres/0002_control_plane.sql"),
+    ),
+    (
+        "0003_calls_of_a_period",
+        include_str!("../../migrations/sqlite/0003_calls_of_a_period.sql"),
+        include_str!("../../migrations/postgres/0003_calls_of_a_period.sql"),
+    ),
+    (
+        "0004_statements",
+        include_str!("../../migrations/sqlite/0004_statements.sql"),
+        include_str!("../../migrations/postgres/0004_statements.sql"),
+    ),
+    (
+        "0005_successors_of_keys",
+        include_str!("../../migrations/sqlite/0005_successors_of_keys.sql"),
+        include_str!("../../migrations/postgres/0005_successors_of_keys.sql"),
+    ),
+    (
+        "0006_daemons",
+        include_str!("../../migrations/sqlite/0006_daemons.sql"),
+        include_str!("../../migrations/postgres/0006_daemons.sql"),
+    ),
+];
+
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, _, postgres)| (name, postgres)));
 
 impl Store {
     /// Brings the tables up to date and names the steps that were taken.
@@ -69,8 +77,7 @@ impl Store {
             Pool::Sqlite(_) => (&*SQLITE, "SELECT count(*) FROM sqlite_master WHERE name = $1"),
             Pool::Postgres(_) => (&*POSTGRES, "SELECT count(to_regclass($1))"),
         };
-        let tables: i64 =
-            run!(*self, connection => sqlx::query_scalar(exists).bind(TABLE).fetch_one(connection))?;
+        let (tables,) = self.one::<(i64,)>(sql(exists).bind(TABLE)).await?;
         let applied = if tables == 0 {
             Vec::new()
         } else {
@@ -83,8 +90,8 @@ impl Store {
     }
 }
 
-fn migrator(steps: &[(&'static str, &'static str)]) -> Migrator {
-    let migrations = steps.iter().map(|&(name, sql)| {
+fn migrator(pick: impl Fn(&Step) -> (&'static str, &'static str)) -> Migrator {
+    let migrations = STEPS.iter().map(pick).map(|(name, sql)| {
         let (version, _) = name.split_once('_').expect("a step's name begins with its version");
         let version = version.parse().expect("a step's version is a number");
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

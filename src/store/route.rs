@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::pool::{Everywhere, run};
+use super::statement::sql;
+use super::tx::{AllTenants, RowScope};
 use super::{Store, StoreError, now, numbers, profiles, tenants};
 use crate::tenancy::{Did, Month, MonthUse, Route};
 
@@ -26,10 +27,8 @@ impl Store {
             LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
             WHERE n.did = $1 AND n.deleted_at IS NULL";
         let month = Month::of(now());
-        let row = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(did.digits())
-            .bind(month.to_string())
-            .fetch_optional(connection))?;
+        let select = sql(SQL).bind(did.digits()).bind(month.to_string());
+        let row = AllTenants(self).optional::<Row>(select).await?;
         row.map(|row| row.route(month)).transpose()
     }
 }
