@@ -7,6 +7,7 @@ pub mod audio;
 pub mod billing;
 pub mod rtp;
 pub mod tenancy;
+pub mod transport;
 pub mod turn;
 
 pub mod analytics;

@@ -6,8 +6,9 @@
 use std::io::{IsTerminal, stdout};
 use std::panic;
 
-use tracing::{Subscriber, error};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{Event, Subscriber, error};
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -24,7 +25,7 @@ pub fn start(settings: &Log) {
     };
     // The filter was examined with the configuration; what is wrong in it is left out.
     let filter = EnvFilter::new(with_words_guarded(&settings.filter));
-    let lines = if pretty { text(stdout, stdout().is_terminal()) } else { json(stdout) };
+    let lines = if pretty { text(stdout, stdout().is_terminal()) } else { json(stdout, &settings.service) };
     if registry().with(lines.with_filter(filter)).try_init().is_ok() {
         log_panics();
     }
@@ -36,18 +37,45 @@ fn with_words_guarded(filter: &str) -> String {
     if filter.contains(WORDS) { filter.to_owned() } else { format!("{filter},{WORDS}=off") }
 }
 
-fn json<S, W>(writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn json<S, W>(writer: W, service: &str) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let lines = fmt::format().json().flatten_event(true).with_current_span(false).with_span_list(true);
+    let service = serde_json::Value::from(service).to_string();
     fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(true)
+        .fmt_fields(JsonFields::new())
+        .event_format(Labelled { lines, service })
         .with_writer(writer)
         .boxed()
+}
+
+/// Lines of JSON that begin with the name of the installation, so that logs of several can be collected in one place.
+struct Labelled {
+    lines: Format<Json>,
+    /// As JSON.
+    service: String,
+}
+
+impl<S, N> FormatEvent<S, N> for Labelled
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let mut line = String::new();
+        self.lines.format_event(context, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(rest) => write!(writer, "{{\"service\":{},{rest}", self.service),
+            None => writer.write_str(&line),
+        }
+    }
 }
 
 fn text<S, W>(writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
@@ -106,10 +134,11 @@ mod tests {
     fn a_line_of_json_names_call_and_tenant() {
         let paper = Paper::default();
         let writer = paper.clone();
-        let lines = json(move || writer.clone());
+        let lines = json(move || writer.clone(), "the \"first\"");
         tracing::subscriber::with_default(registry().with(lines), say_something);
         let line: serde_json::Value = serde_json::from_str(&paper.text()).expect("one object");
         assert_eq!(line["message"], "heard");
+        assert_eq!(line["service"], "the \"first\"");
         assert_eq!(line["words"], 3);
         assert_eq!(line["spans"][0]["call"], "c1");
         assert_eq!(line["spans"][0]["tenant"], "t1");

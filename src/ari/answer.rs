@@ -17,6 +17,9 @@ pub enum AriError {
     /// No connection: nothing was asked.
     #[error("no connection to Asterisk")]
     Refused,
+    /// TLS failed: one side does not accept the other's certificate, or it is not TLS. Nothing was asked.
+    #[error("no TLS connection to Asterisk: {0}")]
+    Tls(String),
     /// The connection broke before the answer was whole. What was asked may have been done.
     #[error("the connection to Asterisk broke before its answer was whole")]
     Broken,
@@ -38,7 +41,7 @@ impl AriError {
     pub fn leaves_doubt(&self) -> bool {
         match self {
             AriError::Timeout(_) | AriError::Broken | AriError::Decode(_) => true,
-            AriError::Refused => false,
+            AriError::Refused | AriError::Tls(_) => false,
             AriError::Status { code, .. } => *code >= 500,
         }
     }
@@ -48,6 +51,7 @@ impl AriError {
         match self {
             AriError::Timeout(_) => "timeout",
             AriError::Refused => "refused",
+            AriError::Tls(_) => "tls",
             AriError::Broken => "broken",
             AriError::Status { code: 500.., .. } => "server_error",
             AriError::Status { .. } => "client_error",

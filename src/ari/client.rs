@@ -3,9 +3,10 @@
 //! It repeats nothing by itself: whether a request may be repeated is known to whoever made it. The password
 //! is in one header that no log, URL or `Debug` shows.
 
-use std::fmt;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use metrics::{counter, histogram};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -56,7 +57,8 @@ impl Client {
     /// A client that has not connected yet.
     pub fn new(settings: &Settings) -> Result<Client, BadUrl> {
         let base = base(&settings.url)?;
-        let tls = tls::config(base.scheme() == "https").map_err(|error| BadUrl::Tls(error.to_string()))?;
+        let tls = tls::config(settings, base.scheme() == "https")
+            .map_err(|error| BadUrl::Tls(error.to_string()))?;
         let builder = || reqwest::Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls));
         let authorization = authorization(&builder().build().map_err(unusable)?, &base, settings)?;
         let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())]);
@@ -166,7 +168,26 @@ fn unusable(error: reqwest::Error) -> BadUrl {
 }
 
 fn broken(error: reqwest::Error) -> AriError {
-    if error.is_connect() { AriError::Refused } else { AriError::Broken }
+    match tls_error(&error) {
+        Some(error) => AriError::Tls(error.to_string()),
+        None if error.is_connect() => AriError::Refused,
+        None => AriError::Broken,
+    }
+}
+
+/// The failure of TLS that a failed request is due to, if it is: an untrusted certificate, a name that is not the
+/// certificate's, or a server that wants a certificate of ours.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(found) = error.downcast_ref::<rustls::Error>().or(wrapped) {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, AriError> {

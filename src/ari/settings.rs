@@ -3,6 +3,8 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::transport::TlsFiles;
+
 /// The connection to one Asterisk.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -14,6 +16,10 @@ pub struct Settings {
     pub username: String,
     /// That user's password. Default empty.
     pub password: SecretString,
+    /// May the password cross a network unencrypted, because something else encrypts? Default false.
+    pub allow_plaintext: bool,
+    /// Files for an `https` URL. Default: none.
+    pub tls: TlsFiles,
     /// The Stasis application's name, as the dialplan has it. Default `vca`.
     pub app: String,
     /// Limit of one request in ms, connecting and waiting for a free place included. Default 2000.
@@ -40,6 +46,8 @@ impl Default for Settings {
             url: "http://127.0.0.1:8088".into(),
             username: "vca".into(),
             password: SecretString::default(),
+            allow_plaintext: false,
+            tls: TlsFiles::default(),
             app: "vca".into(),
             request_timeout_ms: 2_000,
             max_requests: 64,

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::Table;
-use crate::config::{Loaded, REFERENCE};
+use crate::config::{Loaded, REFERENCE, Warnings};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -15,17 +15,19 @@ pub enum Command {
     Reference,
 }
 
-impl Command {
-    pub fn run(self, loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
-        match self {
-            Command::Check => output.print(&loaded.effective, || {
-                let mut table = Table::new(["key", "value", "from"]);
-                for row in &loaded.effective {
-                    table.row([row.key.clone(), row.value.clone(), row.source.clone()]);
-                }
-                format!("{table}\nconfiguration is valid")
-            }),
-            Command::Reference => output.print(REFERENCE, || REFERENCE.to_owned()),
+/// Prints the effective values, and the warnings on standard error.
+pub fn check(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
+    eprint!("{}", Warnings(&loaded.warnings));
+    output.print(&loaded.effective, || {
+        let mut table = Table::new(["key", "value", "from"]);
+        for row in &loaded.effective {
+            table.row([row.key.clone(), row.value.clone(), row.source.clone()]);
         }
-    }
+        format!("{table}\nconfiguration is valid")
+    })
+}
+
+/// Prints the reference.
+pub fn reference(output: &mut Output<'_>) -> Result<(), Failure> {
+    output.print(REFERENCE, || REFERENCE.to_owned())
 }

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Loaded, Need, examine};
+use crate::config::{Config, Loaded, Need, Paths, examine};
 use crate::store::Store;
 use crate::tenancy::Actor;
 use failure::Failure;
@@ -62,6 +62,10 @@ pub struct Cli {
     /// The configuration file. Default: /etc/vca/vca.toml, if it is there.
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
+    /// A file of environment variables, NAME=value a line; those that are set go before it. Default: .env of the working
+    /// folder, if it is there and APP_ENV=development is set.
+    #[arg(long, global = true, value_name = "PATH", env = "VCA_ENV_FILE")]
+    env_file: Option<PathBuf>,
     /// Print JSON, for programs.
     #[arg(long, global = true)]
     json: bool,
@@ -131,12 +135,14 @@ impl Cli {
     }
 
     async fn dispatch(self, output: &mut Output<'_>) -> Result<(), Failure> {
-        let read = |need| examine(self.config.as_deref(), need).map_err(Failure::from);
+        let paths = Paths { config: self.config.as_deref(), env_file: self.env_file.as_deref() };
+        let read = |need| examine(&paths, need).map_err(Failure::from);
         match self.command {
-            Command::Serve => serve::run(read(Need::All)?.config).await,
+            Command::Serve => serve::run(read(Need::All)?).await,
             Command::Migrate => migrate(&read(Need::Database)?.config, output).await,
-            Command::Config(command) => command.run(&read(Need::All)?, output),
-            Command::Doctor => doctor::run(&read(Need::All)?.config, output).await,
+            Command::Config(configuration::Command::Check) => configuration::check(&read(Need::All)?, output),
+            Command::Config(configuration::Command::Reference) => configuration::reference(output),
+            Command::Doctor => doctor::run(&read(Need::All)?, output).await,
             Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Webhook(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
@@ -147,7 +153,7 @@ impl Cli {
                 command.run(&store, &config, output).await
             }
             Command::Call(call::Command::Live(command)) => {
-                command.run(&read(Need::Database)?.config, output).await
+                command.run(&read(Need::Daemon)?.config, output).await
             }
             Command::Call(call::Command::Recorded(command)) => {
                 command.run(&prepared(read(Need::Database)?).await?.0, output).await

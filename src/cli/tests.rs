@@ -7,6 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
+use crate::config::Environment;
 use crate::tenancy::*;
 
 /// A database and the command line before it.
@@ -19,7 +20,7 @@ struct Desk {
 impl Desk {
     async fn new() -> Desk {
         let folder = std::env::temp_dir().join(format!("vca-cli-{}", Uuid::now_v7()));
-        let mut config = Config::default();
+        let mut config = Config { environment: Environment::Development, ..Config::default() };
         config.database.url = SecretString::from(format!("sqlite:{}", folder.join("vca.db").display()));
         let store = Store::open(&config.database).await.expect("a database");
         store.migrate().await.expect("tables");
@@ -556,7 +557,7 @@ async fn tables_that_are_not_there_are_unavailable() {
     let folder = std::env::temp_dir().join(format!("vca-cli-{}", Uuid::now_v7()));
     let mut config = Config::default();
     config.database.url = SecretString::from(format!("sqlite:{}", folder.join("vca.db").display()));
-    let loaded = Loaded { config, file: None, effective: Vec::new() };
+    let loaded = Loaded { config, file: None, effective: Vec::new(), warnings: Vec::new() };
     let failure = prepared(loaded).await.expect_err("no tables");
     assert!(failure.code == 69 && failure.text.contains("vca migrate"), "{failure:?}");
     let _ = std::fs::remove_dir_all(&folder);

@@ -1,15 +1,18 @@
 //! What values mean: those that can be read, but cannot work.
 
+mod plaintext;
 mod telephony;
 
+use figment::Figment;
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
 use super::extract::Sources;
 use super::fault::Fault;
-use super::{Config, Log, Need};
+use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
+use crate::transport::{TlsFileError, TlsFiles};
 use crate::{admin, ari, media, state, store, switchboard, turn as conversation, webhooks};
 
 /// A value that cannot work, wherever it came from.
@@ -32,9 +35,14 @@ impl Complaint {
 }
 
 pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
+    if need == Need::Daemon {
+        return Vec::new();
+    }
     let mut found = database(&config.database);
     found.extend(log(&config.log));
     found.extend(billing(config));
+    found.extend(plaintext::faults(config, need));
+    found.extend(files("database", &config.database.tls));
     if need == Need::All {
         found.extend(ari(&config.ari));
         found.extend(media(&config.media, &config.calls));
@@ -52,6 +60,44 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
         found.extend(admin(&config.admin));
     }
     found
+}
+
+/// Values that work, but weaken something.
+pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
+    plaintext::warnings(config)
+}
+
+/// In production a database in the working folder is a mistake: each folder would have one of its own.
+pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) -> Option<Complaint> {
+    let is_named = given.find_value("database.url").is_ok();
+    let is_wanted = need != Need::Daemon && config.environment == Environment::Production;
+    (is_wanted && !is_named).then(|| {
+        Complaint::new(
+            "database.url",
+            "it is not set, and production has no default",
+            "set database.url (DATABASE_URL), as in sqlite:/var/lib/vca/vca.db; for development set APP_ENV=development",
+        )
+    })
+}
+
+/// Complains of files that TLS to a server cannot use.
+fn files(section: &str, files: &TlsFiles) -> Option<Complaint> {
+    let TlsFileError { key, problem } = files.check().err()?;
+    let remedy =
+        "name PEM files that this user can read: a CA's certificates, a certificate with its chain, its key";
+    Some(Complaint::new(format!("{section}.tls.{key}"), problem, remedy))
+}
+
+/// Complains of files for a connection that does not use TLS.
+fn unused(section: &str, files: &TlsFiles, uses_tls: bool, scheme: &str) -> Option<Complaint> {
+    let key = [("ca", &files.ca), ("certificate", &files.certificate), ("key", &files.key)];
+    let (key, _) = key.into_iter().find(|(_, file)| file.is_some()).filter(|_| !uses_tls)?;
+    let problem = "the URL of this section does not use TLS";
+    Some(Complaint::new(
+        format!("{section}.tls.{key}"),
+        problem,
+        format!("use a URL with {scheme}, or remove it"),
+    ))
 }
 
 fn turn(settings: &conversation::Settings) -> Vec<Complaint> {
@@ -85,6 +131,8 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
         ),
     ]));
     found.extend(ari_url(&settings.url));
+    found.extend(files("ari", &settings.tls));
+    found.extend(unused("ari", &settings.tls, settings.url.starts_with("https:"), "https://"));
     if settings.password.expose_secret().is_empty() {
         found.push(Complaint::new(
             "ari.password",
@@ -177,7 +225,11 @@ fn state(settings: &state::Settings) -> Vec<Complaint> {
         ("state.timeout_ms", settings.timeout_ms == 0),
         ("state.capacity", settings.capacity == 0),
     ]);
-    let scheme = settings.redis_url.as_ref().map(|url| url.expose_secret().split_once("://"));
+    found.extend(files("state", &settings.tls));
+    let url = settings.redis_url.as_ref().map(|url| url.expose_secret());
+    let uses_tls = url.is_some_and(|url| url.starts_with("rediss") || url.starts_with("valkeys"));
+    found.extend(unused("state", &settings.tls, uses_tls, "rediss://"));
+    let scheme = url.map(|url| url.split_once("://"));
     let fits = |scheme: &str| scheme.starts_with("redis") || scheme.starts_with("valkey");
     if scheme.is_some_and(|split| !split.is_some_and(|(scheme, _)| fits(scheme))) {
         found.push(Complaint::new(

@@ -59,6 +59,15 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Warnings as one text, a block each; empty without any.
+pub struct Warnings<'a>(pub &'a [Fault]);
+
+impl fmt::Display for Warnings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|fault| writeln!(f, "warning: {fault}"))
+    }
+}
+
 /// All faults as one text, a block each.
 pub struct Faults<'a>(pub &'a [Fault]);
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
-use figment::{Metadata, Profile, Provider};
+use figment::{Metadata, Profile, Provider, Source};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,6 +14,16 @@ use super::fault::Fault;
 pub(super) struct Layer {
     pub metadata: Metadata,
     pub values: Dict,
+}
+
+impl Layer {
+    /// The variable that it is from; `None` for the file's.
+    pub fn variable(&self) -> Option<&str> {
+        match self.metadata.source.as_ref()? {
+            Source::Custom(variable) => Some(variable),
+            _ => None,
+        }
+    }
 }
 
 impl Provider for Layer {

@@ -2,21 +2,24 @@
 //! every fault reported at once.
 //!
 //! It composes the settings that the rooms define and knows what is possible, not what is there: it opens
-//! no connection and reads no file but its own.
+//! no connection, and of files it reads its own, those of secrets and certificates, and one of variables.
 
 mod check;
+mod env_file;
 mod environment;
 mod extract;
 mod fault;
 mod file;
 mod reference;
+mod secret_file;
+mod secrets;
 mod sections;
 
 #[cfg(test)]
 mod tests;
 
 pub use check::Complaint;
-pub use fault::{EXIT_CODE, Fault, Faults};
+pub use fault::{EXIT_CODE, Fault, Faults, Warnings};
 pub(crate) use reference::lenient;
 pub use reference::{Effective, REFERENCE};
 pub use sections::{Environment, Log, LogFormat};
@@ -32,8 +35,10 @@ use crate::{
     admin, ari, billing, engine, engines, media, state, store, switchboard, telephony, tenancy, turn,
     webhooks,
 };
+use env_file::EnvFile;
 use environment::Variables;
-use file::File;
+use file::{File, Layer};
+use secrets::SecretFiles;
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_FILE: &str = "/etc/vca/vca.toml";
@@ -42,7 +47,7 @@ pub const DEFAULT_FILE: &str = "/etc/vca/vca.toml";
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What the machine is for. Default: development.
+    /// What the machine is for. Default: production.
     pub environment: Environment,
     pub ari: ari::Settings,
     pub media: media::Settings,
@@ -98,6 +103,29 @@ pub enum Need {
     All,
     /// The database and what is logged: a command for the operator's tables.
     Database,
+    /// None: a command that asks the running daemon.
+    Daemon,
+}
+
+impl Need {
+    /// Is a missing value of `key` a fault?
+    fn includes(self, key: &str) -> bool {
+        match self {
+            Need::All => true,
+            Need::Database => key.starts_with("database."),
+            Need::Daemon => false,
+        }
+    }
+}
+
+/// Files that are named on the command line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Paths<'a> {
+    /// The configuration; it has to exist. Otherwise [`DEFAULT_FILE`] if it exists, or else none.
+    pub config: Option<&'a Path>,
+    /// Environment variables; it has to exist. Otherwise `.env` of the working folder if it exists and the process has
+    /// `APP_ENV=development`, or else none.
+    pub env_file: Option<&'a Path>,
 }
 
 /// A configuration and where each of its values came from.
@@ -108,30 +136,23 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// Every key with its value, in the order of the reference.
     pub effective: Vec<Effective>,
+    /// Settings that work, but should be otherwise.
+    pub warnings: Vec<Fault>,
 }
 
-/// Reads the configuration: defaults, then the file, then the environment.
-///
-/// The file is `path`, which has to exist, or else [`DEFAULT_FILE`] if it exists, or else none.
-///
-/// # Errors
-/// All faults, sorted by key.
-pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
-    examine(path, Need::All).map(|loaded| loaded.config)
-}
-
-/// Like [`load`], and tells where each value came from.
+/// Reads the configuration: defaults, then the file, then systemd's credentials, then the environment.
 ///
 /// For [`Need::All`] the engines and the port's TLS are built, too, and thrown away: that reads the files which they
 /// name and asks nobody anything. A TLS provider has to be installed before.
 ///
 /// # Errors
 /// All faults, sorted by key; of those in a value's meaning only the ones that matter for `need`.
-pub fn examine(path: Option<&Path>, need: Need) -> Result<Loaded, Vec<Fault>> {
+pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<Fault>> {
     let default = Path::new(DEFAULT_FILE);
-    let path = path.or_else(|| default.exists().then_some(default));
+    let path = paths.config.or_else(|| default.exists().then_some(default));
     let file = path.map_or_else(|| Ok(File::none()), |path| File::read(path).map_err(|fault| vec![fault]))?;
-    let (loaded, mut faults) = compose(file, &Variables::of_process(), need);
+    let variables = variables(paths.env_file)?;
+    let (loaded, mut faults) = compose(file, &variables, need);
     if need == Need::All && !faults.iter().any(Fault::is_about_engines) {
         let unfit = Engines::build(&loaded.config.engines()).err().unwrap_or_default();
         faults.extend(unfit.into_iter().map(|fault| Fault::of_engine(fault, &loaded.effective)));
@@ -143,22 +164,65 @@ pub fn examine(path: Option<&Path>, need: Need) -> Result<Loaded, Vec<Fault>> {
     if faults.is_empty() { Ok(loaded) } else { Err(fault::sorted(faults)) }
 }
 
+/// The process's variables, with those of a file beneath them.
+fn variables(env_file: Option<&Path>) -> Result<Variables, Vec<Fault>> {
+    const DEVELOPERS: &str = ".env";
+    let variables = Variables::of_process();
+    let is_development = variables.get("APP_ENV") == Some("development");
+    let developers = Path::new(DEVELOPERS);
+    let path = env_file.or_else(|| (is_development && developers.exists()).then_some(developers));
+    match path {
+        Some(path) => Ok(variables.with_file(EnvFile::read(path)?)),
+        None => Ok(variables),
+    }
+}
+
 /// Puts the layers on top of each other and examines the result. What is at fault stands at its default.
 fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Fault>) {
     let mut faults = file.faults();
-    let (layers, misread) = environment::layers(variables);
+    let (from_variables, misread) = environment::layers(variables);
     faults.extend(misread);
-    let mut figment = Figment::new().merge(file.layer());
-    for layer in layers {
-        figment = figment.merge(layer);
-    }
+    let mut layers = vec![file.layer()];
+    let public_file = public_file(&file, &layers[0]);
+    layers.extend(environment::credentials(variables));
+    layers.extend(from_variables);
+    let files = SecretFiles::take_from(&mut layers, &file);
+    faults.extend(files.faults.iter().cloned());
+    let (from_files, unreadable) = files.read();
+    let (unreadable, irrelevant): (Vec<_>, Vec<_>) =
+        unreadable.into_iter().partition(|fault| need.includes(&fault.key));
+    let mut figment = layers.into_iter().chain(from_files).fold(Figment::new(), Figment::merge);
     if let Some(place) = environment::database(variables) {
         figment = figment.join(place);
     }
     let sources = extract::Sources { figment: &figment, file: &file };
     let (config, values, unfit) = extract::config(&sources);
     faults.extend(unfit);
-    faults.extend(check::config(&config, need).into_iter().map(|complaint| complaint.at(&sources)));
-    let effective = reference::effective(&values, &sources);
-    (Loaded { config, file: file.path().map(Path::to_owned), effective }, fault::sorted(faults))
+    let mut complaints = check::config(&config, need);
+    complaints.extend(check::database_is_named(&config, &figment, need));
+    // A secret whose file cannot be read is not missing.
+    complaints.retain(|complaint| !is_about(&unreadable, &complaint.key));
+    faults.extend(complaints.into_iter().map(|complaint| complaint.at(&sources)));
+    faults.extend(unreadable);
+    let mut warnings: Vec<Fault> = check::warnings(&config).into_iter().map(|it| it.at(&sources)).collect();
+    warnings.extend(irrelevant);
+    warnings.extend(files.warnings());
+    warnings.extend(public_file);
+    let mut effective = reference::effective(&values, &sources);
+    reference::show_files(&mut effective, &files);
+    let file = file.path().map(Path::to_owned);
+    (Loaded { config, file, effective, warnings: fault::sorted(warnings) }, fault::sorted(faults))
+}
+
+/// A warning when the configuration file holds a secret and every user of the machine can read it.
+fn public_file(file: &File, layer: &Layer) -> Option<Fault> {
+    let path = file.path().filter(|path| secret_file::is_public(path))?;
+    let key = secrets::first_in(&layer.values)?;
+    let segments: Vec<String> = key.split('.').map(str::to_owned).collect();
+    Some(secrets::public_file(key.to_owned(), file.place(&segments), path))
+}
+
+/// Is one of the faults about the file of the secret `key`?
+fn is_about(faults: &[Fault], key: &str) -> bool {
+    faults.iter().any(|fault| fault.key == secrets::file_key(key))
 }

@@ -6,13 +6,15 @@ use figment::value::{Dict, Value};
 
 use super::extract::Sources;
 use super::file;
+use super::secrets::SecretFiles;
 
 /// The reference: every key with its default, commented out. A line that begins with `#` and goes on
 /// without a space is a setting.
 pub const REFERENCE: &str = include_str!("../../config/vca.toml");
 
-/// Keys whose values are never shown.
-const SECRETS: &[&str] = &[
+/// Keys whose values are never shown. Each has a neighbour with `_file` behind its name, which names a file that holds
+/// it.
+pub(super) const SECRETS: &[&str] = &[
     "ari.password",
     "database.url",
     "openai.key",
@@ -88,6 +90,16 @@ pub(super) fn effective(values: &Dict, sources: &Sources<'_>) -> Vec<Effective> 
         Effective { key: key.clone(), value, source }
     });
     rows.collect()
+}
+
+/// Shows the `…_file` keys, which are resolved before values are read.
+pub(super) fn show_files(effective: &mut [Effective], files: &SecretFiles) {
+    for (key, path, source) in files.rows() {
+        if let Some(row) = effective.iter_mut().find(|row| row.key == key) {
+            row.value = toml(&Value::from(path.display().to_string()));
+            row.source = source.to_owned();
+        }
+    }
 }
 
 fn toml(value: &Value) -> String {

@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// What a machine is for.
+/// What a machine is for. Production is the default because it allows the least.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
-    #[default]
     Development,
     Staging,
+    #[default]
     Production,
 }
 
@@ -33,11 +33,13 @@ pub struct Log {
     pub filter: String,
     /// Default `auto`.
     pub format: LogFormat,
+    /// The name of this installation in lines of JSON, `service`. Default `vca`.
+    pub service: String,
 }
 
 impl Default for Log {
     fn default() -> Log {
-        Log { filter: "info".into(), format: LogFormat::Auto }
+        Log { filter: "info".into(), format: LogFormat::Auto, service: "vca".into() }
     }
 }
 

@@ -4,10 +4,15 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::admin::MetricsAccess;
 
-const PASSWORD: (&str, &str) = ("ARI_PASSWORD", "hunter2");
+mod secrets;
 
+const PASSWORD: (&str, &str) = ("ARI_PASSWORD", "hunter2");
+const DEVELOPMENT: (&str, &str) = ("APP_ENV", "development");
+
+/// As on a developer's machine, unless `variables` name another environment.
 fn composed(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
-    result(compose(File::of_text(text), &Variables::of(variables), Need::All))
+    let variables = [&[DEVELOPMENT], variables].concat();
+    result(compose(File::of_text(text), &Variables::of(&variables), Need::All))
 }
 
 fn result((loaded, faults): (Loaded, Vec<Fault>)) -> Result<Loaded, Vec<Fault>> {
@@ -42,8 +47,10 @@ fn without_anything_only_the_password_is_missing() {
 
 #[test]
 fn the_reference_says_exactly_what_the_defaults_are() {
-    let written = loaded(&reference::uncommented(), &[]).config;
-    let built_in = config("", &[]);
+    let database = ("DATABASE_URL", "sqlite:vca.db");
+    let written = loaded(&reference::uncommented(), &[("APP_ENV", ""), database]).config;
+    let built_in = config("", &[("APP_ENV", ""), database]);
+    assert_eq!(built_in.environment, Environment::Production);
     assert_eq!(written.turn_settings(), built_in.turn_settings());
     assert_eq!(written.database.url.expose_secret(), built_in.database.url.expose_secret());
     let debug = |config: &Config| format!("{:#?}", Config { turn: Default::default(), ..config.clone() });
@@ -69,12 +76,12 @@ fn the_reference_has_every_key() {
 
 #[test]
 fn the_file_goes_before_the_defaults_and_the_environment_before_the_file() {
-    let file = "[ari]\nurl = \"http://file:8088\"\n[turn]\nmax_turns = 7\n";
-    let loaded = loaded(file, &[("ARI_URL", "http://named:1"), ("MAX_CONVERSATION_DURATION_SECONDS", "90")]);
-    assert_eq!(loaded.config.ari.url, "http://named:1");
+    let file = "[ari]\nurl = \"https://file:8088\"\n[turn]\nmax_turns = 7\n";
+    let loaded = loaded(file, &[("ARI_URL", "https://named:1"), ("MAX_CONVERSATION_DURATION_SECONDS", "90")]);
+    assert_eq!(loaded.config.ari.url, "https://named:1");
     assert_eq!(loaded.config.turn_settings().max_turns, 7);
     assert_eq!(loaded.config.turn.max_duration_ms, Some(90_000));
-    assert_eq!(effective(&loaded, "ari.url"), ("\"http://named:1\"", "ARI_URL"));
+    assert_eq!(effective(&loaded, "ari.url"), ("\"https://named:1\"", "ARI_URL"));
     assert_eq!(effective(&loaded, "turn.max_turns"), ("7", "vca.toml:4"));
     assert_eq!(effective(&loaded, "turn.max_duration_ms"), ("90000", "MAX_CONVERSATION_DURATION_SECONDS"));
     assert_eq!(effective(&loaded, "calls.max_calls"), ("200", "default"));
@@ -82,8 +89,8 @@ fn the_file_goes_before_the_defaults_and_the_environment_before_the_file() {
 
 #[test]
 fn a_prefixed_variable_goes_before_a_named_one() {
-    let both = [("ARI_URL", "http://named:1"), ("VCA__ARI__URL", "http://prefixed:1")];
-    assert_eq!(config("", &both).ari.url, "http://prefixed:1");
+    let both = [("ARI_URL", "https://named:1"), ("VCA__ARI__URL", "https://prefixed:1")];
+    assert_eq!(config("", &both).ari.url, "https://prefixed:1");
 }
 
 #[test]
@@ -103,6 +110,7 @@ fn the_named_variables_are_understood() {
             ("ARI_USERNAME", "asterisk"),
             ("MAX_CONVERSATION_TURNS", "5"),
             ("APP_ENV", "production"),
+            ("APP_NAME", "frontdesk"),
             ("DEBUG", "true"),
             ("OPENAI_API_KEY", "sk-1"),
             ("OPENAI_BASE_URL", "http://localhost:9000/v1"),
@@ -123,7 +131,7 @@ fn the_named_variables_are_understood() {
     assert_eq!(config.ari.password.expose_secret(), "hunter2");
     assert_eq!(config.turn.max_turns, Some(5));
     assert_eq!(config.environment, Environment::Production);
-    assert_eq!(config.log.filter, "debug");
+    assert_eq!((&*config.log.service, &*config.log.filter), ("frontdesk", "debug"));
 }
 
 #[test]
@@ -150,8 +158,8 @@ fn a_variable_is_read_as_its_key_wants_it() {
 #[test]
 fn an_empty_variable_is_not_set() {
     let empty = [("ARI_URL", ""), ("VCA__NO__SUCH", ""), ("DEBUG", ""), ("REDIS_URL", "")];
-    let config = config("[ari]\nurl = \"http://file:8088\"\n[state]\nredis_url = \"\"", &empty);
-    assert_eq!(config.ari.url, "http://file:8088");
+    let config = config("[ari]\nurl = \"https://file:8088\"\n[state]\nredis_url = \"\"", &empty);
+    assert_eq!(config.ari.url, "https://file:8088");
     assert!(config.state.redis_url.is_none());
 }
 
@@ -223,17 +231,112 @@ fn what_is_not_toml_is_told_with_its_line_and_the_rest_is_examined() {
 }
 
 #[test]
-fn a_file_that_is_named_has_to_be_there() {
-    let faults = load(Some(Path::new("/no/such/vca.toml"))).expect_err("no file");
-    assert!(faults[0].problem.contains("cannot be read"), "{faults:?}");
+fn files_that_are_named_have_to_be_there() {
+    let missing = Some(Path::new("/no/such/file"));
+    for paths in [Paths { config: missing, env_file: None }, Paths { config: None, env_file: missing }] {
+        let faults = examine(&paths, Need::All).expect_err("no file");
+        assert!(faults[0].problem.contains("cannot be read"), "{faults:?}");
+    }
+}
+
+#[test]
+fn production_has_no_default_database_and_is_the_default() {
+    for environment in ["production", ""] {
+        assert_eq!(faults("", &[("APP_ENV", environment)]), ["database.url @ default"]);
+        for place in [("DATABASE_URL", "sqlite:x.db"), ("STATE_DIRECTORY", "/var/lib/vca")] {
+            assert_eq!(faults("", &[("APP_ENV", environment), place]), [""; 0]);
+        }
+    }
+    let compose = |need| result(compose(File::none(), &Variables::default(), need));
+    let faults = compose(Need::Database).expect_err("no database");
+    assert!(
+        faults[0].remedy.contains("DATABASE_URL") && faults[0].remedy.contains("APP_ENV=development"),
+        "{faults:?}"
+    );
+    assert!(compose(Need::Daemon).is_ok());
+}
+
+#[test]
+fn plaintext_to_another_machine_has_to_be_allowed() {
+    let whole = [
+        ("TWILIO_AUTH_TOKEN", "x"),
+        ("TWILIO_ACCOUNT_SID", "AC1"),
+        ("VCA__TELEPHONY__TWILIO__TRUNK_SID", "TK1"),
+    ];
+    for (file, key, section) in [
+        ("[ari]\nurl = \"http://10.0.0.5:8088\"\n", "ari.url", "ari"),
+        ("[ari]\nurl = \"http://asterisk:8088\"\n", "ari.url", "ari"),
+        ("[database]\nurl = \"postgres://u:p@db/vca?sslmode=prefer\"\n", "database.url", "database"),
+        ("[state]\nredis_url = \"redis://:p@redis:6379\"\n", "state.redis_url", "state"),
+        ("[openai]\nbase_url = \"http://198.51.100.7/v1\"\n", "openai.base_url", "openai"),
+        ("[telephony.twilio]\nbase_url = \"http://10.1.1.1\"\n", "telephony.twilio.base_url", "telephony"),
+    ] {
+        assert_eq!(faults(file, &whole), [format!("{key} @ vca.toml:2")], "{file}");
+        let allowed = format!("VCA__{}__ALLOW_PLAINTEXT", section.to_uppercase());
+        assert_eq!(faults(file, &[&whole[..], &[(&allowed, "true")]].concat()), [""; 0], "{file}");
+    }
+    let near = [
+        ("ARI_URL", "http://localhost:8088"),
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1/vca?sslmode=disable"),
+        ("REDIS_URL", "redis://[::1]:6379"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:9000/v1"),
+        ("VCA__TELEPHONY__TWILIO__BASE_URL", "http://127.0.0.1:1"),
+    ];
+    assert_eq!(faults("", &[&near[..], &whole].concat()), [""; 0]);
+    let unused = "[telephony.telnyx]\nbase_url = \"http://10.1.1.1\"\n";
+    assert_eq!(faults(unused, &[]), [""; 0], "a provider without credentials is sent none");
+}
+
+#[test]
+fn an_encrypted_way_to_another_machine_is_taken() {
+    let far = [
+        ("ARI_URL", "https://asterisk:8089"),
+        ("DATABASE_URL", "postgres://u:p@db/vca"),
+        ("REDIS_URL", "rediss://:p@redis:6379"),
+        ("OPENAI_BASE_URL", "https://llm.example.com/v1"),
+    ];
+    let loaded = loaded("", &far);
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn weak_settings_are_warned_about() {
+    let weak = [
+        ("OPENAI_BASE_URL", "http://10.0.0.9:8000/v1"),
+        ("DATABASE_URL", "postgres://u:p@db/vca?sslmode=require"),
+    ];
+    let warnings = loaded("", &weak).warnings;
+    let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(keys, ["database.url", "openai.base_url"]);
+}
+
+#[test]
+fn files_for_tls_are_checked_with_the_configuration() {
+    let named = |section: &str| format!("[{section}.tls]\nca = \"/no/such/file\"\n");
+    let far =
+        [("ARI_URL", "https://a:1"), ("REDIS_URL", "rediss://r"), ("DATABASE_URL", "postgres://u:p@db/vca")];
+    for section in ["ari", "database", "state"] {
+        assert_eq!(faults(&named(section), &far), [format!("{section}.tls.ca @ vca.toml:2")]);
+    }
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let not_pem = format!("[ari.tls]\nca = {certificate:?}\n");
+    assert_eq!(faults(&not_pem, &far), ["ari.tls.ca @ vca.toml:2"]);
+    for section in ["ari", "state"] {
+        let found = faults(&named(section), &[]);
+        assert_eq!(found.len(), 2, "missing, and of no use without TLS: {found:?}");
+    }
 }
 
 #[test]
 fn a_command_for_the_tables_needs_no_asterisk() {
-    let compose = |text| result(compose(File::of_text(text), &Variables::default(), Need::Database));
-    assert!(compose("[turn]\nmax_turns = 0").is_ok());
+    let compose = |text: &str| result(compose(File::of_text(text), &Variables::default(), Need::Database));
+    let database = "[database]\nurl = \"sqlite:vca.db\"\n";
+    assert!(compose(&format!("{database}[turn]\nmax_turns = 0")).is_ok());
     assert!(compose("[database]\nurl = \"x\"").is_err());
-    assert!(compose("[trun]\nmax_turns = 0").is_err(), "an unknown key is one for every command");
+    assert!(
+        compose(&format!("{database}[trun]\nmax_turns = 0")).is_err(),
+        "an unknown key is one for every command"
+    );
 }
 
 #[test]
@@ -275,9 +378,10 @@ fn no_secret_is_shown() {
         let variable = format!("VCA__{}", key.replace('.', "__").to_uppercase());
         let marker = match key {
             "database.url" => "sqlite:marker",
-            "state.redis_url" => "redis://marker",
-            "ari.url" => "http://marker",
-            key if key.ends_with("_url") => "http://marker",
+            "state.redis_url" => "rediss://marker",
+            "ari.url" => "https://marker",
+            "openai.base_url" => "https://marker",
+            key if key.ends_with("_url") => "https://marker",
             "telephony.inbound.secret" => "a marker of some length",
             _ => "marker",
         };
@@ -324,9 +428,11 @@ proptest! {
 #[test]
 fn providers_are_set_whole_or_not_at_all() {
     assert_eq!(
-        faults("[telephony]\nfake = true\n", &[("APP_ENV", "production")]),
+        faults("[telephony]\nfake = true\n", &[("APP_ENV", "production"), ("DATABASE_URL", "sqlite:x.db")]),
         ["telephony.fake @ vca.toml:2"]
     );
+    let unset = [("APP_ENV", ""), ("DATABASE_URL", "sqlite:x.db")];
+    assert_eq!(faults("[telephony]\nfake = true\n", &unset), ["telephony.fake @ vca.toml:2"]);
     assert_eq!(faults("[telephony]\nfake = true\n", &[]), [""; 0]);
     assert_eq!(
         faults("", &[("TWILIO_AUTH_TOKEN", "x")]),

@@ -27,13 +27,21 @@ pub struct Settings {
     /// The API key; none by default, for servers of one's own.
     #[serde(deserialize_with = "secret")]
     pub key: Option<SecretString>,
+    /// May key and callers' words cross the Internet unencrypted, because something else encrypts? A server on a private
+    /// network needs no such permission. False by default.
+    pub allow_plaintext: bool,
     /// Milliseconds until a connection must stand, TLS included. 3000 by default.
     pub connect_timeout_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { base_url: "https://api.openai.com/v1".into(), key: None, connect_timeout_ms: 3_000 }
+        Settings {
+            base_url: "https://api.openai.com/v1".into(),
+            key: None,
+            allow_plaintext: false,
+            connect_timeout_ms: 3_000,
+        }
     }
 }
 

@@ -13,12 +13,13 @@ use std::time::Duration;
 use chrono::DateTime;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, KeysInterface};
-use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::config::{Config, ReconnectPolicy, TlsConnector, UnresponsiveConfig};
 use fred::types::{Builder, Expiration};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Conversation, Settings, StateError};
 use crate::tenancy::CallId;
+use crate::transport::{Place, client_config, place};
 
 const NEVER_GIVE_UP: u32 = 0;
 
@@ -35,12 +36,12 @@ impl Redis {
             let example = "redis://localhost:6379/0";
             StateError::Invalid(format!("the Redis URL cannot be used ({what}); write it as in {example}"))
         };
-        // The client takes any scheme for Redis, even http.
-        let scheme = url.expose_secret().split_once("://").map_or("", |(scheme, _)| scheme);
-        if !scheme.starts_with("redis") && !scheme.starts_with("valkey") {
-            return Err(invalid("it does not begin with redis://"));
+        let (mut config, security) = parse(url).map_err(|problem| invalid(&problem))?;
+        if security == Security::Tls {
+            let tls = client_config(&settings.tls);
+            let tls = tls.map_err(|error| StateError::Invalid(format!("state.{error}")))?;
+            config.tls = Some(TlsConnector::from(tls).into());
         }
-        let mut config = Config::from_url(url.expose_secret()).map_err(|error| invalid(error.details()))?;
         // Without fail_fast=false and the unresponsive check, a connection that broke is not made again.
         config.fail_fast = false;
         let timeout = Duration::from_millis(settings.timeout_ms);
@@ -126,6 +127,35 @@ impl Redis {
     }
 }
 
+/// Whether a URL asks for TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    Plaintext,
+    Tls,
+}
+
+/// The servers and credentials of a URL. The client would set TLS up by itself, with the authorities that the system
+/// trusts and none other, so it reads the URL as one without TLS.
+fn parse(url: &SecretString) -> Result<(Config, Security), String> {
+    let (scheme, rest) = url.expose_secret().split_once("://").unwrap_or_default();
+    let (security, scheme) = match scheme.strip_prefix("rediss").or_else(|| scheme.strip_prefix("valkeys")) {
+        Some(kind) => (Security::Tls, format!("redis{kind}")),
+        None => (Security::Plaintext, scheme.to_owned()),
+    };
+    // The client takes any scheme for Redis, even http.
+    if !scheme.starts_with("redis") && !scheme.starts_with("valkey") {
+        return Err("it does not begin with redis:// or rediss://".to_owned());
+    }
+    let config = Config::from_url(&format!("{scheme}://{rest}"));
+    config.map(|config| (config, security)).map_err(|error| error.details().to_owned())
+}
+
+/// Does a URL lead to another machine without TLS? One that cannot be read does not.
+pub(super) fn is_plaintext_remote(url: &SecretString) -> bool {
+    let Ok((config, Security::Plaintext)) = parse(url) else { return false };
+    config.server.hosts().iter().any(|server| place(&server.host) != Place::ThisMachine)
+}
+
 /// In the order in which values are written and read.
 fn keys(call: CallId) -> [String; 3] {
     ["state", "turns", "started_at"].map(|part| format!("call:{call}:{part}"))
@@ -152,6 +182,25 @@ mod tests {
         fn whatever_is_in_redis_is_read_without_a_panic(values: Vec<Option<String>>, number: i64) {
             read(&values);
             read(&[Some("{}".into()), Some(number.to_string()), Some(number.to_string())]);
+        }
+    }
+
+    #[test]
+    fn plaintext_to_another_machine_is_known() {
+        let remote = |url: &str| is_plaintext_remote(&SecretString::from(url));
+        for url in [
+            "redis://:pw@10.0.0.5:6379/0",
+            "redis://redis",
+            "valkey://cache.example.com:6379",
+            "redis-cluster://127.0.0.1:7000?node=10.0.0.6:7001",
+            "redis-sentinel://127.0.0.1:26379/0?sentinelServiceName=main&node=10.0.0.6:26379",
+        ] {
+            assert!(remote(url), "{url}");
+        }
+        for url in
+            ["redis://localhost", "redis://[::1]:6379/1", "rediss://10.0.0.5", "rediss-cluster://h:1", "x"]
+        {
+            assert!(!remote(url), "{url}");
         }
     }
 

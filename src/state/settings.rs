@@ -3,12 +3,20 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::redis;
+use crate::transport::TlsFiles;
+
 /// The settings of conversation state.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `redis://[USER:PASSWORD@]HOST:PORT/DATABASE`, or `rediss://` for TLS. Default: none, in memory only.
     pub redis_url: Option<SecretString>,
+    /// May Redis's password and callers' words cross a network unencrypted, because something else encrypts?
+    /// Default: false.
+    pub allow_plaintext: bool,
+    /// Files for a `rediss` URL. Default: none.
+    pub tls: TlsFiles,
     /// How long a state is kept after it was last saved, in seconds. Default: 3600.
     pub ttl_s: u32,
     /// How long a call may wait for Redis, in milliseconds. Default: 200.
@@ -20,6 +28,20 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { redis_url: None, ttl_s: 3_600, timeout_ms: 200, capacity: 10_000 }
+        Settings {
+            redis_url: None,
+            allow_plaintext: false,
+            tls: TlsFiles::default(),
+            ttl_s: 3_600,
+            timeout_ms: 200,
+            capacity: 10_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Would words and passwords cross a network unencrypted, although that is not allowed?
+    pub fn is_exposed(&self) -> bool {
+        !self.allow_plaintext && self.redis_url.as_ref().is_some_and(redis::is_plaintext_remote)
     }
 }

@@ -1,6 +1,5 @@
 //! The connections to one database of either kind.
 
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
 
+use super::connect::{create_sqlite_file, postgres_options};
 use super::{Scope, Settings, Store, StoreError};
 
 /// The kind of database.
@@ -194,7 +194,7 @@ impl Pool {
         let url = settings.url.expose_secret();
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => open_sqlite(url, settings).await.map(Pool::Sqlite),
-            Some("postgres" | "postgresql") => open_postgres(url, settings).await.map(Pool::Postgres),
+            Some("postgres" | "postgresql") => open_postgres(settings).await.map(Pool::Postgres),
             _ => Err(StoreError::invalid(
                 "the database URL has to begin with `sqlite:` or `postgres:`, \
                  as in sqlite:/var/lib/vca/vca.db or postgres://vca:PASSWORD@localhost/vca",
@@ -224,8 +224,8 @@ async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, Store
         .foreign_keys(true)
         .busy_timeout(Duration::from_millis(settings.busy_timeout_ms));
     let path = options.get_filename().to_owned();
-    if !url.contains("mode=ro") {
-        make_folder(&path).await?;
+    if creates_file(url) && !path.as_os_str().is_empty() {
+        create_sqlite_file(&path).await?;
     }
     let connected = options.connect().await;
     let connected = connected.map_err(|error| StoreError::Unavailable {
@@ -242,23 +242,13 @@ async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, Store
         .connect_lazy_with(options))
 }
 
-async fn make_folder(database: &Path) -> Result<(), StoreError> {
-    let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    tokio::fs::create_dir_all(folder).await.map_err(|error| StoreError::Unavailable {
-        what: format!("cannot create {} ({error}); create it, writable for this user", folder.display()),
-    })
+/// May the file of this URL be created? One in memory has none.
+fn creates_file(url: &str) -> bool {
+    !url.contains(":memory:") && (!url.contains("mode=") || url.contains("mode=rwc"))
 }
 
-async fn open_postgres(url: &str, settings: &Settings) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(url).map_err(|_| {
-        StoreError::invalid(
-            "the PostgreSQL URL cannot be understood; write postgres://USER:PASSWORD@HOST:PORT/NAME, \
-             with special characters of the password percent-encoded",
-        )
-    })?;
-    let options = options.application_name("vca");
+async fn open_postgres(settings: &Settings) -> Result<PgPool, StoreError> {
+    let options = postgres_options(settings)?;
     // The pool would hide a refusal behind a timeout, so one connection is tried by hand.
     let limit = Duration::from_millis(settings.acquire_timeout_ms);
     let connected = match tokio::time::timeout(limit, options.connect()).await {
@@ -279,6 +269,10 @@ fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> Stor
     let remedy = match &*code {
         "28P01" | "28000" => "check the user and password of the database URL, and the server's pg_hba.conf",
         "3D000" => "create the database, for example with createdb",
+        _ if matches!(error, sqlx::Error::Tls(_)) => {
+            "the server has to offer TLS, with a certificate for this host from an authority that database.tls.ca \
+             names, or database.allow_plaintext = true has to allow none"
+        }
         _ => "is the server running, and are host and port right?",
     };
     StoreError::Unavailable { what: format!("{user}@{host}:{port}/{name}: {error}; {remedy}") }

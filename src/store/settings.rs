@@ -3,12 +3,20 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::transport::TlsFiles;
+
 /// The settings of the store.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`. Default: `sqlite:vca.db`.
     pub url: SecretString,
+    /// PostgreSQL only: may the password cross a network unencrypted, because something else encrypts? Then a URL
+    /// without `sslmode` means `prefer` instead of `verify-full`. Default: false.
+    pub allow_plaintext: bool,
+    /// PostgreSQL only: files for TLS, instead of `sslrootcert`, `sslcert` and `sslkey` in the URL. An authority is
+    /// trusted beside the public ones. Default: none.
+    pub tls: TlsFiles,
     /// How many connections may be open at once. Default: 8.
     pub max_connections: u32,
     /// How long to wait for a connection, in milliseconds. Default: 3000.
@@ -27,6 +35,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             url: SecretString::from("sqlite:vca.db"),
+            allow_plaintext: false,
+            tls: TlsFiles::default(),
             max_connections: 8,
             acquire_timeout_ms: 3_000,
             query_timeout_ms: 5_000,

@@ -70,9 +70,11 @@ impl From<AriError> for TelephonyError {
             AriError::Status { code: 401 | 403, .. } => TelephonyError::Credentials { provider, reason },
             AriError::Status { code: 400..=499, .. } => TelephonyError::Refused { provider, reason },
             AriError::Decode(_) => TelephonyError::Unreadable { provider, reason },
-            AriError::Timeout(_) | AriError::Refused | AriError::Broken | AriError::Status { .. } => {
-                TelephonyError::Unavailable { provider, reason }
-            }
+            AriError::Timeout(_)
+            | AriError::Refused
+            | AriError::Tls(_)
+            | AriError::Broken
+            | AriError::Status { .. } => TelephonyError::Unavailable { provider, reason },
         }
     }
 }

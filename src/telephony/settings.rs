@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer};
 pub struct Settings {
     /// Is there a provider `fake`, for development, which says yes to everything? Never in production. Default false.
     pub fake: bool,
+    /// May a provider's API be asked over plain HTTP on another machine, because something else encrypts? The account's
+    /// credentials go with each request. Default false.
+    pub allow_plaintext: bool,
     pub requests: Requests,
     pub tata: Tata,
     pub twilio: Twilio,

@@ -172,7 +172,9 @@ impl Lost {
             Lost::Http(401 | 403) => "ari.username and ari.password have to be a user's in ari.conf",
             Lost::Http(404) => "ari.conf needs enabled=yes, and res_ari_events and res_http_websocket loaded",
             Lost::Http(400) => "ari.url has to be Asterisk's HTTP server; ari.app must not be empty",
-            Lost::Tls => "ari.url is https: its certificate has to be one that this machine trusts",
+            Lost::Tls => {
+                "Asterisk's certificate has to be for the host of ari.url, and trusted by this machine or ari.tls.ca"
+            }
             Lost::Resync(AriError::Status { code: 401 | 403, .. }) => {
                 "the user in ari.conf needs read_only=no"
             }

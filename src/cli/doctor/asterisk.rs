@@ -135,6 +135,10 @@ pub(super) fn remedy(error: &AriError, settings: &Settings) -> String {
             "is {url} (ari.url, ARI_URL) Asterisk's HTTP server, with its prefix, and enabled=yes in ari.conf?"
         ),
         AriError::Status { .. } => "see Asterisk's log".into(),
+        AriError::Tls(_) => format!(
+            "the certificate of {url} (ari.url, ARI_URL) has to be for that name, and from an authority that this machine \
+             or ari.tls.ca trusts; where the server asks for a certificate, set ari.tls.certificate and ari.tls.key"
+        ),
         AriError::Refused | AriError::Timeout(_) | AriError::Broken => format!(
             "is Asterisk running, with enabled=yes in http.conf and ari.conf, and reachable at {url} (ari.url, ARI_URL)?"
         ),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::printable;
-use crate::config::Config;
+use crate::config::{Config, Fault, Loaded};
 
 /// How long one examination may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,11 +61,16 @@ impl Finding {
 }
 
 /// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
-pub async fn run(config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
-    let findings = examine(config).await;
+pub async fn run(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut findings: Vec<Finding> = loaded.warnings.iter().map(weakness).collect();
+    findings.extend(examine(&loaded.config).await);
     output.print(&findings, || text(&findings))?;
     let failed = findings.iter().any(Finding::is_fail);
     if failed { Err(Failure::said()) } else { Ok(()) }
+}
+
+fn weakness(warning: &Fault) -> Finding {
+    Finding::warn("configuration", format!("{}: {}", warning.key, warning.problem), &warning.remedy)
 }
 
 /// All findings. What stands on something that is missing is not looked at.

@@ -1,0 +1,131 @@
+//! Which file each secret is read from: a `…_file` key beside the secret's own, or a credential of systemd.
+//!
+//! The strongest source wins, whichever of the two keys it sets. Only a file that wins is read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Value};
+
+use super::fault::Fault;
+use super::file::{File, Layer};
+use super::{environment, reference, secret_file};
+
+/// A secret's file, and the key, variable or credential that names it.
+struct Named {
+    path: PathBuf,
+    source: String,
+}
+
+/// The secrets that stand in files.
+#[derive(Default)]
+pub(super) struct SecretFiles {
+    /// By the secret's key.
+    named: BTreeMap<&'static str, Named>,
+    pub faults: Vec<Fault>,
+}
+
+/// The key that names the file of the secret `key`.
+pub(super) fn file_key(key: &str) -> String {
+    format!("{key}_file")
+}
+
+impl SecretFiles {
+    /// Takes the `…_file` keys out of `layers`, which are in order of strength, the weakest first.
+    pub fn take_from(layers: &mut [Layer], file: &File) -> SecretFiles {
+        let mut found = SecretFiles::default();
+        for layer in layers {
+            for key in reference::SECRETS {
+                found.take(key, layer, file);
+            }
+        }
+        found
+    }
+
+    fn take(&mut self, key: &'static str, layer: &mut Layer, file: &File) {
+        let file_key = file_key(key);
+        let segments: Vec<String> = file_key.split('.').map(str::to_owned).collect();
+        let source = layer.variable().map_or_else(|| file.place(&segments), str::to_owned);
+        let is_inline = find(&layer.values, key).is_some();
+        let named = remove(&mut layer.values, &file_key);
+        match named.as_ref().map(Value::as_str) {
+            None if is_inline => drop(self.named.remove(key)),
+            None => {}
+            Some(_) if is_inline => self.faults.push(Fault {
+                source,
+                problem: format!("{key} is set beside it"),
+                remedy: "leave one of the two".into(),
+                key: file_key,
+            }),
+            Some(None) => self.faults.push(Fault {
+                source,
+                problem: "this is not a path".into(),
+                remedy: "write the path of a file in quotes".into(),
+                key: file_key,
+            }),
+            Some(Some(path)) => drop(self.named.insert(key, Named { path: path.into(), source })),
+        }
+    }
+
+    /// One layer for each file that can be read, and a fault for each other.
+    pub fn read(&self) -> (Vec<Layer>, Vec<Fault>) {
+        let mut layers = Vec::new();
+        let mut faults = Vec::new();
+        for (key, Named { path, source }) in &self.named {
+            match secret_file::read(path) {
+                Ok(secret) => layers.push(environment::layer(source, key, Value::from(secret))),
+                Err(problem) => faults.push(Fault {
+                    key: file_key(key),
+                    source: source.clone(),
+                    problem,
+                    remedy: format!("name a file that holds {key} on one line and that this user can read"),
+                }),
+            }
+        }
+        (layers, faults)
+    }
+
+    /// A warning for each file that every user of the machine can read.
+    pub fn warnings(&self) -> Vec<Fault> {
+        let public = self.named.iter().filter(|(_, named)| secret_file::is_public(&named.path));
+        public.map(|(key, named)| public_file(file_key(key), named.source.clone(), &named.path)).collect()
+    }
+
+    /// The `…_file` keys, each with its path and source.
+    pub fn rows(&self) -> impl Iterator<Item = (String, &Path, &str)> {
+        self.named.iter().map(|(key, named)| (file_key(key), named.path.as_path(), named.source.as_str()))
+    }
+}
+
+/// A warning about a file with secrets that every user of the machine can read.
+pub(super) fn public_file(key: String, source: String, path: &Path) -> Fault {
+    let shown = path.display();
+    Fault {
+        key,
+        source,
+        problem: format!("{shown} holds a secret, and every user of this machine can read it"),
+        remedy: format!("chmod 600 {shown}, or 640 with a group that only vca is in"),
+    }
+}
+
+/// The first secret that `values` hold, if any.
+pub(super) fn first_in(values: &Dict) -> Option<&'static str> {
+    reference::SECRETS.iter().copied().find(|key| find(values, key).is_some())
+}
+
+fn find<'a>(values: &'a Dict, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        None => values.get(key),
+        Some((first, rest)) => find(values.get(first)?.as_dict()?, rest),
+    }
+}
+
+fn remove(values: &mut Dict, key: &str) -> Option<Value> {
+    match key.split_once('.') {
+        None => values.remove(key),
+        Some((first, rest)) => match values.get_mut(first)? {
+            Value::Dict(_, inner) => remove(inner, rest),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,133 @@
+//! Where a host is, as far as its name says.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How far packets to a host travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Packets do not leave this machine.
+    ThisMachine,
+    /// An address, or a name, that is not reachable from the Internet.
+    PrivateNetwork,
+    Internet,
+}
+
+/// The place of a URL's host: a name, an IPv4 address, or an IPv6 address with or without brackets.
+///
+/// Names are not resolved: an answer of DNS can change between the check and the connection, and a check of the
+/// configuration would depend on the network. So of all names only `localhost` is on this machine, and a name that
+/// does not resolve is on another.
+pub fn place(host: &str) -> Place {
+    let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => v4(address),
+        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().map_or_else(|| v6(address), v4),
+        Err(_) => name(&host.trim_end_matches('.').to_ascii_lowercase()),
+    }
+}
+
+fn v4(address: Ipv4Addr) -> Place {
+    let [first, second, ..] = address.octets();
+    // RFC 6598: carriers' networks.
+    let shared = first == 100 && (64..128).contains(&second);
+    if address.is_loopback() {
+        Place::ThisMachine
+    } else if address.is_private() || address.is_link_local() || shared {
+        Place::PrivateNetwork
+    } else {
+        Place::Internet
+    }
+}
+
+fn v6(address: Ipv6Addr) -> Place {
+    if address.is_loopback() {
+        Place::ThisMachine
+    } else if address.is_unique_local() || address.is_unicast_link_local() {
+        Place::PrivateNetwork
+    } else {
+        Place::Internet
+    }
+}
+
+/// Names without a dot belong to a local network, as do those of RFC 6762, RFC 8375 and ICANN's `.internal`.
+fn name(host: &str) -> Place {
+    const PRIVATE: [&str; 5] = [".local", ".internal", ".home.arpa", ".lan", ".localhost"];
+    if host == "localhost" {
+        Place::ThisMachine
+    } else if !host.contains('.') || PRIVATE.iter().any(|suffix| host.ends_with(suffix)) {
+        Place::PrivateNetwork
+    } else {
+        Place::Internet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn loopback_and_localhost_are_on_this_machine() {
+        for host in ["localhost", "LocalHost.", "127.0.0.1", "127.8.9.10", "::1", "[::1]", "::ffff:127.0.0.1"]
+        {
+            assert_eq!(place(host), Place::ThisMachine, "{host}");
+        }
+    }
+
+    #[test]
+    fn private_addresses_and_local_names_are_on_a_private_network() {
+        let hosts = [
+            "10.0.0.5",
+            "172.16.0.1",
+            "192.168.1.2",
+            "169.254.1.1",
+            "100.64.0.1",
+            "fd00::1",
+            "[fe80::1]",
+            "redis",
+            "db.internal",
+            "pbx.local",
+            "nas.home.arpa",
+            "x.localhost",
+            "::ffff:10.0.0.1",
+            "",
+        ];
+        for host in hosts {
+            assert_eq!(place(host), Place::PrivateNetwork, "{host}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_on_the_internet() {
+        let hosts = [
+            "192.0.2.1",
+            "100.128.0.1",
+            "172.32.0.1",
+            "2001:db8::1",
+            "example.com",
+            "localhost.example.com",
+            "127.1.example.com",
+            "0.0.0.0",
+            "::",
+        ];
+        for host in hosts {
+            assert_eq!(place(host), Place::Internet, "{host}");
+        }
+    }
+
+    proptest! {
+        /// A name of any kind but `localhost`, whatever it resolves to, is another machine's.
+        #[test]
+        fn no_other_name_is_on_this_machine(host in "[a-z0-9.-]{0,20}") {
+            let expected = host.trim_end_matches('.') == "localhost"
+                || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            prop_assert_eq!(place(&host) == Place::ThisMachine, expected);
+        }
+
+        #[test]
+        fn any_text_has_a_place(host: String) {
+            place(&host);
+        }
+    }
+}
