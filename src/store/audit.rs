@@ -6,9 +6,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::pool::{Everywhere, Listing, run};
-use super::statement::sql;
-use super::tx::Tx;
+use super::statement::{Statement, composed};
+use super::tx::{AllTenants, RowScope, Tx};
 use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, KeyId, TenantId};
 
@@ -60,17 +59,11 @@ impl Change {
     }
 }
 
-macro_rules! columns {
-    () => {
-        "id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after"
-    };
-}
+const COLUMNS: &str = "id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after";
 
-pub(super) const INSERT: &str = concat!(
-    "INSERT INTO audit_log (",
-    columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-);
+pub(super) const INSERT: &str = "INSERT INTO audit_log \
+    (id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// Writes an entry within the transaction of the change.
 macro_rules! audit {
@@ -99,7 +92,7 @@ pub(super) use audit;
 impl Tx {
     /// Writes an entry within the transaction of its change.
     pub async fn audit(&mut self, change: Change) -> Result<(), StoreError> {
-        let entry = sql(INSERT)
+        let entry = super::statement::sql(INSERT)
             .bind(change.id)
             .bind(change.tenant.map(|tenant| tenant.0))
             .bind(change.at)
@@ -159,50 +152,41 @@ impl AuditFilter {
     }
 }
 
-/// The conditions of a filter, whose values are bound as $1 to $6, and the page's as $7 and $8.
-macro_rules! filtered {
-    ($($more:literal)?) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM audit_log WHERE (resource = $1 OR $1 IS NULL) AND (resource_id = $2 OR $2 IS NULL) ",
-            "AND (action = $3 OR $3 IS NULL) AND (LOWER(actor) LIKE $4 ESCAPE '!' OR $4 IS NULL) ",
-            "AND (at >= $5 OR $5 IS NULL) AND (at < $6 OR $6 IS NULL) AND id < $7 ",
-            $($more,)?
-            "ORDER BY id DESC LIMIT $8"
-        )
-    };
-}
-
-macro_rules! bound {
-    ($sql:expr, $filter:expr, $window:expr) => {
-        sqlx::query_as::<_, Row>($sql)
-            .bind($filter.resource.as_deref())
-            .bind($filter.resource_id.as_deref())
-            .bind($filter.action.as_deref())
-            .bind($filter.actor_pattern())
-            .bind($filter.from)
-            .bind($filter.to)
-            .bind($window.below())
-            .bind($window.rows())
-    };
+/// A page of the entries that a filter lets through; with a tenant, of its entries only.
+fn select(tenant: Option<TenantId>, filter: &AuditFilter, window: Window) -> Statement {
+    let owned = if tenant.is_some() { "tenant_id = $9 AND" } else { "" };
+    let select = composed(format!(
+        "SELECT {COLUMNS} FROM audit_log WHERE {owned} \
+         (resource = $1 OR $1 IS NULL) AND (resource_id = $2 OR $2 IS NULL) \
+         AND (action = $3 OR $3 IS NULL) AND (LOWER(actor) LIKE $4 ESCAPE '!' OR $4 IS NULL) \
+         AND (at >= $5 OR $5 IS NULL) AND (at < $6 OR $6 IS NULL) AND id < $7 ORDER BY id DESC LIMIT $8"
+    ));
+    let select = select
+        .bind(filter.resource.as_deref())
+        .bind(filter.resource_id.as_deref())
+        .bind(filter.action.as_deref())
+        .bind(filter.actor_pattern())
+        .bind(filter.from)
+        .bind(filter.to)
+        .bind(window.below())
+        .bind(window.rows());
+    match tenant {
+        Some(tenant) => select.bind(tenant.0),
+        None => select,
+    }
 }
 
 impl Scope {
     /// The tenant's changes, newest first.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
-        const SQL: &str = filtered!("AND tenant_id = $9 ");
-        let rows = run!(Listing(self), connection => bound!(SQL, filter, window).bind(self.tenant.0).fetch_all(connection))?;
-        entries(rows, window)
+        entries(self.all(select(Some(self.tenant), filter, window)).await?, window)
     }
 }
 
 impl Store {
-    /// Everybody's changes, newest first: the operator's view.
+    /// The changes of all tenants and of the operator's own resources, newest first.
     pub async fn audit(&self, filter: &AuditFilter, window: Window) -> Result<Page<AuditEntry>, StoreError> {
-        const SQL: &str = filtered!();
-        let rows = run!(Listing(&Everywhere(self)), connection => bound!(SQL, filter, window).fetch_all(connection))?;
-        entries(rows, window)
+        entries(AllTenants(self).all(select(None, filter, window)).await?, window)
     }
 }
 

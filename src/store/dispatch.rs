@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use uuid::{Builder, Uuid};
 
-use super::audit::{Change, audit};
-use super::pool::{Everywhere, execute, run, transact};
-use super::webhooks::{ABANDON, HOLD, ONE, Row as WebhookRow};
+use super::audit::Change;
+use super::statement::sql;
+use super::tx::{Access, AllTenants, RowScope, Tx};
+use super::webhooks::Row as WebhookRow;
 use super::{Scope, Store, StoreError, kept};
 use crate::tenancy::{Actor, DeliveryId, DeliveryStatus, EventId, TenantId, WebhookId};
 
@@ -98,15 +99,13 @@ impl Store {
             FROM waiting JOIN webhooks w ON w.id = waiting.webhook_id \
             WHERE EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = waiting.webhook_id \
                 AND d.status = 'pending' AND d.next_attempt_at <= $1)";
-        run!(Everywhere(self), connection => sqlx::query_as::<_, Waiting>(SQL)
-            .bind(kept(now))
-            .fetch_all(connection))
+        AllTenants(self).all(sql(SQL).bind(kept(now))).await
     }
 
     /// How many deliveries are still to be made.
     pub async fn deliveries_pending(&self) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM webhook_deliveries WHERE status = 'pending'";
-        let count: i64 = run!(Everywhere(self), connection => sqlx::query_scalar(SQL).fetch_one(connection))?;
+        let (count,) = AllTenants(self).one::<(i64,)>(sql(SQL)).await?;
         Ok(count.unsigned_abs())
     }
 
@@ -122,8 +121,8 @@ impl Store {
              ORDER BY e.created_at LIMIT 1000)";
         let millis = before.timestamp_millis().max(0).unsigned_abs();
         let oldest = Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
-        let deliveries = execute!(Everywhere(self), sqlx::query(DELIVERIES).bind(oldest))?;
-        let events = execute!(Everywhere(self), sqlx::query(EVENTS).bind(kept(before)))?;
+        let deliveries = AllTenants(self).execute(sql(DELIVERIES).bind(oldest)).await?;
+        let events = AllTenants(self).execute(sql(EVENTS).bind(kept(before))).await?;
         Ok(deliveries + events)
     }
 }
@@ -148,41 +147,20 @@ impl Scope {
             RETURNING id, event_id, attempts";
         const PAYLOAD: &str = "SELECT payload FROM webhook_events WHERE tenant_id = $1 AND id = $2";
         let (tenant, lease) = (self.tenant, kept(lease));
-        let taken = transact!(*self, tx => {
-            let target = sqlx::query_as::<_, Target>(TARGET)
-                .bind(tenant.0)
-                .bind(webhook.0)
-                .fetch_one(&mut *tx)
-                .await?;
-            let mut taken = Vec::new();
-            if target.is_active {
-                let rows = sqlx::query_as::<_, (Uuid, Uuid, i64)>(CLAIM)
-                    .bind(tenant.0)
-                    .bind(webhook.0)
-                    .bind(kept(now))
-                    .bind(lease)
-                    .bind(i64::from(limit))
-                    .fetch_all(&mut *tx)
-                    .await?;
-                for (id, event, attempts) in rows {
-                    let payload: String = sqlx::query_scalar(PAYLOAD)
-                        .bind(tenant.0)
-                        .bind(event)
-                        .fetch_one(&mut *tx)
-                        .await?;
-                    taken.push((id, event, attempts, payload));
-                }
-            } else {
-                sqlx::query(ABANDON)
-                    .bind(tenant.0)
-                    .bind(webhook.0)
-                    .bind("the webhook is switched off")
-                    .execute(&mut *tx)
-                    .await?;
+        let mut tx = self.begin(Access::Write).await?;
+        let target = tx.one::<Target>(sql(TARGET).bind(tenant.0).bind(webhook.0)).await?;
+        let mut rows = Vec::new();
+        if target.is_active {
+            let claim =
+                sql(CLAIM).bind(tenant.0).bind(webhook.0).bind(kept(now)).bind(lease).bind(i64::from(limit));
+            for (id, event, attempts) in tx.all::<(Uuid, Uuid, i64)>(claim).await? {
+                let (payload,) = tx.one::<(String,)>(sql(PAYLOAD).bind(tenant.0).bind(event)).await?;
+                rows.push((id, event, attempts, payload));
             }
-            (target, taken)
-        })?;
-        let (target, rows) = taken;
+        } else {
+            tx.abandon_deliveries(tenant, webhook, "the webhook is switched off").await?;
+        }
+        tx.commit().await?;
         let secrets = target.secrets(now);
         let claimed = |(id, event, attempts, payload)| Claimed {
             id: DeliveryId(id),
@@ -216,31 +194,54 @@ impl Scope {
             Outcome::Again(next) => kept(next),
             _ => at,
         };
-        transact!(*self, tx => {
-            // The webhook's row comes before its deliveries, as in a change by its owner, so that the two do not wait
-            // for each other. A failure may switch it off, by what it is then.
-            let first = if attempt.outcome == Outcome::Delivered { WELL } else { HOLD };
-            sqlx::query(first).bind(tenant.0).bind(webhook.0).execute(&mut *tx).await?;
-            let written = sqlx::query(SETTLE)
-                .bind(tenant.0)
-                .bind(claimed.id.0)
-                .bind(claimed.leased_until)
-                .bind(attempt.outcome.status().word())
-                .bind(next)
-                .bind(at)
-                .bind(attempt.response_status.map(i64::from))
-                .bind(attempt.response_ms.map(i64::from))
-                .bind(attempt.problem.as_deref())
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            if written == 0 || attempt.outcome == Outcome::Delivered {
-                false
-            } else {
-                sqlx::query(ILL).bind(tenant.0).bind(webhook.0).bind(at).execute(&mut *tx).await?;
-                switch_off_if_hopeless!(tx, tenant, webhook, attempt.outcome, patience)
+        let mut tx = self.begin(Access::Write).await?;
+        // The webhook's row is locked before its deliveries, as in a change by its owner, so that the two cannot
+        // deadlock. A failure may switch the webhook off, by its state at that moment.
+        let held = match attempt.outcome {
+            Outcome::Delivered => {
+                tx.execute(sql(WELL).bind(tenant.0).bind(webhook.0)).await?;
+                None
             }
-        })
+            _ => tx.lock_webhook(tenant, webhook).await?,
+        };
+        let settle = sql(SETTLE)
+            .bind(tenant.0)
+            .bind(claimed.id.0)
+            .bind(claimed.leased_until)
+            .bind(attempt.outcome.status().word())
+            .bind(next)
+            .bind(at)
+            .bind(attempt.response_status.map(i64::from))
+            .bind(attempt.response_ms.map(i64::from))
+            .bind(attempt.problem.as_deref());
+        let is_switched_off = match (tx.execute(settle).await?, held) {
+            (0, _) | (_, None) => false,
+            (_, Some(held)) => tx.note_failure(held, attempt, patience).await?,
+        };
+        tx.commit().await?;
+        Ok(is_switched_off)
+    }
+}
+
+impl Tx {
+    /// Records that a delivery to a webhook failed at `attempt.at`, and switches the webhook off when nothing could be
+    /// delivered since `patience` or the receiver has unsubscribed. Returns whether it was switched off.
+    async fn note_failure(
+        &mut self,
+        mut webhook: WebhookRow,
+        attempt: &Attempt,
+        patience: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let (tenant, id, at) = (TenantId(webhook.tenant_id), WebhookId(webhook.id), kept(attempt.at));
+        self.execute(sql(ILL).bind(tenant.0).bind(id.0).bind(at)).await?;
+        webhook.failing_since.get_or_insert(at);
+        let Some(why) = hopeless(&webhook, attempt.outcome, patience) else { return Ok(false) };
+        self.execute(sql(SWITCH_OFF).bind(tenant.0).bind(id.0)).await?;
+        self.abandon_deliveries(tenant, id, &format!("the webhook was switched off: {why}")).await?;
+        let change = Change::new(&Actor::system(), tenant, "disable", "webhook", id);
+        let after = serde_json::json!({ "is_active": false, "reason": why });
+        self.audit(change.before(&webhook).after(&after)).await?;
+        Ok(true)
     }
 }
 
@@ -248,38 +249,7 @@ const WELL: &str = "UPDATE webhooks SET failing_since = NULL \
     WHERE tenant_id = $1 AND id = $2 AND failing_since IS NOT NULL";
 const ILL: &str = "UPDATE webhooks SET failing_since = $3 \
     WHERE tenant_id = $1 AND id = $2 AND failing_since IS NULL";
-const SWITCH_OFF: &str = "UPDATE webhooks SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
-
-/// The value is whether it was switched off.
-macro_rules! switch_off_if_hopeless {
-    ($tx:ident, $tenant:ident, $webhook:ident, $outcome:expr, $patience:expr) => {{
-        let before = sqlx::query_as::<_, WebhookRow>(ONE)
-            .bind($tenant.0)
-            .bind($webhook.0)
-            .fetch_optional(&mut *$tx)
-            .await?;
-        let why = before.as_ref().and_then(|row| hopeless(row, $outcome, $patience));
-        if let Some(why) = why {
-            sqlx::query(SWITCH_OFF)
-                .bind($tenant.0)
-                .bind($webhook.0)
-                .bind(false)
-                .execute(&mut *$tx)
-                .await?;
-            sqlx::query(ABANDON)
-                .bind($tenant.0)
-                .bind($webhook.0)
-                .bind(format!("the webhook was switched off: {why}"))
-                .execute(&mut *$tx)
-                .await?;
-            let change = Change::new(&Actor::system(), $tenant, "disable", "webhook", $webhook);
-            let after = serde_json::json!({ "is_active": false, "reason": why });
-            audit!($tx, change.before(&before).after(&after));
-        }
-        why.is_some()
-    }};
-}
-use switch_off_if_hopeless;
+const SWITCH_OFF: &str = "UPDATE webhooks SET is_active = FALSE WHERE tenant_id = $1 AND id = $2";
 
 /// Why a webhook is to be switched off, if it is.
 fn hopeless(webhook: &WebhookRow, outcome: Outcome, patience: DateTime<Utc>) -> Option<&'static str> {

@@ -13,8 +13,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::pool::{Everywhere, Listing, Reach, execute, run, transact};
+use super::audit::Change;
+use super::statement::{Statement, composed, sql};
+use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::{Duplicate, Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, ApiKey, KeyId, Role, Tenant, TenantId};
 
@@ -57,32 +58,9 @@ pub struct Presented {
     pub tenant: Option<Tenant>,
 }
 
-macro_rules! columns {
-    () => {
-        "id, tenant_id, role, name, prefix, created_by, created_at, expires_at, last_used_at, revoked_at, \
-         successor_id"
-    };
-}
+const COLUMNS: &str = "id, tenant_id, role, name, prefix, created_by, created_at, expires_at, last_used_at, \
+    revoked_at, successor_id";
 
-/// Keeps a key and its hash within a transaction.
-macro_rules! insert {
-    ($tx:ident, $actor:expr, $key:expr, $hash:expr) => {{
-        let key: &ApiKey = &$key;
-        sqlx::query(INSERT)
-            .bind(key.id.0)
-            .bind(key.tenant_id.map(|tenant| tenant.0))
-            .bind(key.role.word())
-            .bind(key.name.as_str())
-            .bind(key.prefix.as_str())
-            .bind(&$hash[..])
-            .bind(key.created_by.as_str())
-            .bind(key.created_at)
-            .bind(key.expires_at)
-            .execute(&mut *$tx)
-            .await?;
-        audit!($tx, Change::new($actor, key.tenant_id, "create", "api_key", key.id).after(key));
-    }};
-}
 /// How precisely the last use is kept: a key that works hard makes one write a minute.
 const USE_IS_KEPT: TimeDelta = TimeDelta::minutes(1);
 
@@ -95,30 +73,28 @@ impl Store {
         if new.role != Role::Operator {
             return Err(StoreError::invalid("an operator's key has the role operator"));
         }
-        insert(self, actor, None, new).await
+        create(self, actor, None, new).await
     }
 
     /// Everybody's keys, oldest first: the operator's view.
     pub async fn keys(&self, filter: &KeyFilter, window: Window) -> Result<Page<ApiKey>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM api_keys WHERE id > $1 AND (role = $2 OR $2 IS NULL) AND (prefix = $3 OR $3 IS NULL) ",
-            "ORDER BY id LIMIT $4"
-        );
-        let rows = run!(Listing(&Everywhere(self)), connection => sqlx::query_as::<_, Row>(SQL)
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM api_keys WHERE id > $1 AND (role = $2 OR $2 IS NULL) \
+             AND (prefix = $3 OR $3 IS NULL) ORDER BY id LIMIT $4"
+        ));
+        let select = select
             .bind(window.above())
             .bind(filter.role.map(Role::word))
             .bind(filter.prefix.as_deref())
-            .bind(window.rows())
-            .fetch_all(connection))?;
+            .bind(window.rows());
+        let rows = AllTenants(self).all(select).await?;
         keys(rows, window)
     }
 
     /// # Errors
     /// `NotFound` when there is no such key.
     pub async fn key(&self, id: KeyId) -> Result<ApiKey, StoreError> {
-        one(&Everywhere(self), None, id).await
+        one(&AllTenants(self), None, id).await
     }
 
     /// From here on the key opens nothing, whoever's it is. One that was revoked before stays as it is.
@@ -126,7 +102,7 @@ impl Store {
     /// # Errors
     /// `NotFound` when there is no such key.
     pub async fn revoke_key(&self, actor: &Actor, id: KeyId) -> Result<ApiKey, StoreError> {
-        revoke(&Everywhere(self), None, actor, id).await
+        revoke(&AllTenants(self), None, actor, id).await
     }
 
     /// Puts a new key in the place of one, whoever's it is.
@@ -135,16 +111,13 @@ impl Store {
     /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more,
     /// `Conflict` when it was rotated before.
     pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
-        rotate(&Everywhere(self), None, actor, id, how).await
+        rotate(&AllTenants(self), None, actor, id, how).await
     }
 
     /// The key that a secret belongs to, whatever its state; `None` for a secret that nobody was given.
     pub async fn present(&self, secret: &str) -> Result<Option<Presented>, StoreError> {
-        const SQL: &str = concat!("SELECT ", columns!(), " FROM api_keys WHERE hash = $1");
-        let hash = hash(secret);
-        let row = run!(Everywhere(self), connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(&hash[..])
-            .fetch_optional(connection))?;
+        let select = composed(format!("SELECT {COLUMNS} FROM api_keys WHERE hash = $1"));
+        let row = AllTenants(self).optional::<Row>(select.bind(&hash(secret)[..])).await?;
         let Some(key) = row.map(ApiKey::try_from).transpose()? else { return Ok(None) };
         let tenant = match key.tenant_id {
             Some(tenant) => Some(self.tenant(tenant).await?),
@@ -160,7 +133,7 @@ impl Store {
             return Ok(());
         }
         const SQL: &str = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1";
-        execute!(Everywhere(self), sqlx::query(SQL).bind(key.id.0).bind(at)).map(drop)
+        AllTenants(self).execute(sql(SQL).bind(key.id.0).bind(at)).await.map(drop)
     }
 }
 
@@ -173,25 +146,22 @@ impl Scope {
         if new.role == Role::Operator {
             return Err(StoreError::invalid("a tenant's key has the role tenant_admin or tenant_viewer"));
         }
-        self.store.tenant(self.tenant).await?;
-        insert(&self.store, actor, Some(self.tenant), new).await
+        create(self, actor, Some(self.tenant), new).await
     }
 
     /// The tenant's keys, oldest first.
     pub async fn keys(&self, filter: &KeyFilter, window: Window) -> Result<Page<ApiKey>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM api_keys WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) ",
-            "AND (prefix = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
-        );
-        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM api_keys WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) \
+             AND (prefix = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
+        ));
+        let select = select
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.role.map(Role::word))
             .bind(filter.prefix.as_deref())
-            .bind(window.rows())
-            .fetch_all(connection))?;
+            .bind(window.rows());
+        let rows = self.all(select).await?;
         keys(rows, window)
     }
 
@@ -220,117 +190,104 @@ impl Scope {
 }
 
 /// A key; with a tenant, only if it is that tenant's.
-const ONE: &str =
-    concat!("SELECT ", columns!(), " FROM api_keys WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL)");
-
-async fn one(reach: &impl Reach, owner: Option<TenantId>, id: KeyId) -> Result<ApiKey, StoreError> {
-    row(reach, owner, id).await?.try_into()
-}
-
-async fn row(reach: &impl Reach, owner: Option<TenantId>, id: KeyId) -> Result<Row, StoreError> {
-    run!(*reach, connection => sqlx::query_as::<_, Row>(ONE)
+fn select(owner: Option<TenantId>, id: KeyId) -> Statement {
+    composed(format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL)"))
         .bind(id.0)
         .bind(owner.map(|tenant| tenant.0))
-        .fetch_one(connection))
 }
 
-async fn revoke(
-    reach: &impl Reach,
-    owner: Option<TenantId>,
-    actor: &Actor,
-    id: KeyId,
-) -> Result<ApiKey, StoreError> {
-    const SQL: &str = concat!(
-        "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ",
-        columns!()
-    );
-    let row = transact!(*reach, tx => {
-        let before = sqlx::query_as::<_, Row>(ONE)
-            .bind(id.0)
-            .bind(owner.map(|tenant| tenant.0))
-            .fetch_one(&mut *tx)
-            .await?;
-        match sqlx::query_as::<_, Row>(SQL).bind(id.0).bind(now()).fetch_optional(&mut *tx).await? {
-            Some(after) => {
-                let tenant = after.tenant_id.map(TenantId);
-                audit!(tx, Change::new(actor, tenant, "revoke", "api_key", id).before(&before).after(&after));
-                after
-            }
-            None => before,
-        }
-    });
-    row?.try_into()
+async fn one(scope: &impl RowScope, owner: Option<TenantId>, id: KeyId) -> Result<ApiKey, StoreError> {
+    scope.one::<Row>(select(owner, id)).await?.try_into()
 }
 
-/// The successor is a key of its own, so that each secret's last use can be seen: whoever still comes with the
-/// old one is found before its grace is over. A key has one successor: its end is from then on that of its grace,
-/// which says nothing of how long the next one is to live.
-async fn rotate(
-    reach: &impl Reach,
-    owner: Option<TenantId>,
-    actor: &Actor,
-    id: KeyId,
-    how: Rotation,
-) -> Result<Minted, StoreError> {
-    // Of many who rotate a key at once, one does. Ends change by this statement alone, so that when it writes, the end
-    // that was read before is still the key's.
-    const RETIRE: &str = concat!(
-        "UPDATE api_keys SET expires_at = $2, revoked_at = $3, successor_id = $4 WHERE id = $1 \
-         AND revoked_at IS NULL AND successor_id IS NULL AND (expires_at > $5 OR expires_at IS NULL) RETURNING ",
-        columns!()
-    );
-    let at = now();
-    let old = row(reach, owner, id).await?;
-    let lifetime = old.expires_at.map(|end| end - old.created_at);
-    let new = NewKey {
-        name: old.name.clone(),
-        role: old.role.parse().map_err(StoreError::corrupt)?,
-        expires_at: how.expires_at.or(lifetime.and_then(|lifetime| at.checked_add_signed(lifetime))),
-    };
-    let until = at.checked_add_signed(how.grace).unwrap_or(at);
-    let until = super::kept(old.expires_at.map_or(until, |end| end.min(until)));
-    let (revoked, expires) =
-        if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), old.expires_at) };
-    let minted = Minted::new(actor, old.tenant_id.map(TenantId), new)?;
-    let hash = minted.hash();
-    let is_retired = transact!(*reach, tx => {
-        let after = sqlx::query_as::<_, Row>(RETIRE)
-            .bind(id.0)
-            .bind(expires)
-            .bind(revoked)
-            .bind(minted.key.id.0)
-            .bind(at)
-            .fetch_optional(&mut *tx)
-            .await?;
-        if let Some(after) = &after {
-            let change = Change::new(actor, minted.key.tenant_id, "rotate", "api_key", id);
-            audit!(tx, change.before(&old).after(after));
-            insert!(tx, actor, minted.key, hash);
-        }
-        after.is_some()
-    })?;
-    if is_retired { Ok(minted) } else { Err(row(reach, owner, id).await?.refusal()) }
-}
-
-fn keys(rows: Vec<Row>, window: Window) -> Result<Page<ApiKey>, StoreError> {
-    let keys: Result<Vec<ApiKey>, StoreError> = rows.into_iter().map(ApiKey::try_from).collect();
-    Ok(window.page(keys?, |key| key.id.0))
-}
-
-const INSERT: &str = "INSERT INTO api_keys \
-    (id, tenant_id, role, name, prefix, hash, created_by, created_at, expires_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-
-async fn insert(
-    store: &Store,
+async fn create(
+    scope: &impl RowScope,
     actor: &Actor,
     tenant: Option<TenantId>,
     new: NewKey,
 ) -> Result<Minted, StoreError> {
     let minted = Minted::new(actor, tenant, new)?;
-    let hash = minted.hash();
-    transact!(Everywhere(store), tx => { insert!(tx, actor, minted.key, hash) })?;
+    let mut tx = scope.begin(Access::Write).await?;
+    if let Some(tenant) = tenant {
+        tx.lock_tenant(tenant).await?;
+    }
+    tx.insert_key(actor, &minted).await?;
+    tx.commit().await?;
     Ok(minted)
+}
+
+async fn revoke(
+    scope: &impl RowScope,
+    owner: Option<TenantId>,
+    actor: &Actor,
+    id: KeyId,
+) -> Result<ApiKey, StoreError> {
+    let revoke = format!(
+        "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}"
+    );
+    let mut tx = scope.begin(Access::Write).await?;
+    let before = tx.one::<Row>(select(owner, id)).await?;
+    let revoked = tx.optional::<Row>(composed(revoke).bind(id.0).bind(now())).await?;
+    let Some(after) = revoked else { return before.try_into() };
+    let tenant = after.tenant_id.map(TenantId);
+    tx.audit(Change::new(actor, tenant, "revoke", "api_key", id).before(&before).after(&after)).await?;
+    tx.commit().await?;
+    after.try_into()
+}
+
+/// The successor is a key of its own, so that each secret's last use is recorded and a client that still uses the old
+/// one is found before the grace period ends. A key has one successor. Its expiry is then the end of the grace period,
+/// which does not limit the successor's lifetime.
+async fn rotate(
+    scope: &impl RowScope,
+    owner: Option<TenantId>,
+    actor: &Actor,
+    id: KeyId,
+    how: Rotation,
+) -> Result<Minted, StoreError> {
+    let at = now();
+    let mut tx = scope.begin(Access::Write).await?;
+    let old = tx.one::<Row>(select(owner, id)).await?;
+    if let Some(tenant) = old.tenant_id {
+        tx.lock_tenant(TenantId(tenant)).await?;
+    }
+    let minted = Minted::new(actor, old.tenant_id.map(TenantId), old.successor(how, at)?)?;
+    let Some(after) = tx.optional::<Row>(old.retire(how, &minted, at)).await? else {
+        // It is read again: of several rotations at once, one has made the successor.
+        return Err(tx.one::<Row>(select(owner, id)).await?.refusal());
+    };
+    let change = Change::new(actor, minted.key.tenant_id, "rotate", "api_key", id);
+    tx.audit(change.before(&old).after(&after)).await?;
+    tx.insert_key(actor, &minted).await?;
+    tx.commit().await?;
+    Ok(minted)
+}
+
+impl Tx {
+    /// Writes a key and its hash.
+    async fn insert_key(&mut self, actor: &Actor, minted: &Minted) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO api_keys \
+            (id, tenant_id, role, name, prefix, hash, created_by, created_at, expires_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let key = &minted.key;
+        let insert = sql(SQL)
+            .bind(key.id.0)
+            .bind(key.tenant_id.map(|tenant| tenant.0))
+            .bind(key.role.word())
+            .bind(key.name.as_str())
+            .bind(key.prefix.as_str())
+            .bind(&minted.hash()[..])
+            .bind(key.created_by.as_str())
+            .bind(key.created_at)
+            .bind(key.expires_at);
+        self.execute(insert).await?;
+        self.audit(Change::new(actor, key.tenant_id, "create", "api_key", key.id).after(key)).await
+    }
+}
+
+fn keys(rows: Vec<Row>, window: Window) -> Result<Page<ApiKey>, StoreError> {
+    let keys: Result<Vec<ApiKey>, StoreError> = rows.into_iter().map(ApiKey::try_from).collect();
+    Ok(window.page(keys?, |key| key.id.0))
 }
 
 impl Minted {
@@ -390,6 +347,33 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// The key that replaces this one: same role and name, and the same lifetime unless the rotation names another.
+    fn successor(&self, how: Rotation, at: DateTime<Utc>) -> Result<NewKey, StoreError> {
+        let lifetime = self.expires_at.map(|end| end - self.created_at);
+        let expires_at = how.expires_at.or(lifetime.and_then(|lifetime| at.checked_add_signed(lifetime)));
+        let role = self.role.parse().map_err(StoreError::corrupt)?;
+        Ok(NewKey { name: self.name.clone(), role, expires_at })
+    }
+
+    /// Ends this key with the grace period, unless it has ended or was rotated before: of several rotations at once,
+    /// one does.
+    fn retire(&self, how: Rotation, successor: &Minted, at: DateTime<Utc>) -> Statement {
+        let until = at.checked_add_signed(how.grace).unwrap_or(at);
+        let until = super::kept(self.expires_at.map_or(until, |end| end.min(until)));
+        let (revoked, expires) =
+            if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), self.expires_at) };
+        composed(format!(
+            "UPDATE api_keys SET expires_at = $2, revoked_at = $3, successor_id = $4 WHERE id = $1 \
+             AND revoked_at IS NULL AND successor_id IS NULL AND (expires_at > $5 OR expires_at IS NULL) \
+             RETURNING {COLUMNS}"
+        ))
+        .bind(self.id)
+        .bind(expires)
+        .bind(revoked)
+        .bind(successor.key.id.0)
+        .bind(at)
+    }
+
     /// Why the key gets no successor.
     fn refusal(&self) -> StoreError {
         match self.successor_id {

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
+use super::audit::Change;
 use super::calls::narrow;
-use super::pool::{Listing, run, transact};
-use super::tenants::QUEUE;
-use super::versions::{self, record_version};
+use super::statement::{Statement, composed, sql};
+use super::tx::{Access, RowScope, Tx};
+use super::versions;
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
 
@@ -56,58 +56,51 @@ pub struct ProfileFilter {
     pub is_default: Option<bool>,
 }
 
-macro_rules! columns {
-    () => {
-        "id, tenant_id, name, role, system_prompt, is_default, settings, version, created_at"
-    };
-}
+const COLUMNS: &str = "id, tenant_id, name, role, system_prompt, is_default, settings, version, created_at";
 
-const DEPOSE: &str = concat!(
-    "UPDATE ai_profiles SET is_default = FALSE WHERE tenant_id = $1 AND is_default AND id <> $2 RETURNING ",
-    columns!()
-);
-const CHANGE: &str = "UPDATE ai_profiles SET name = $3, role = $4, system_prompt = $5, is_default = $6, \
-    settings = $7, version = $8 WHERE tenant_id = $1 AND id = $2";
+impl Tx {
+    /// Takes the place of the tenant's default profile, if another has it.
+    async fn replace_default(&mut self, actor: &Actor, successor: &Row) -> Result<(), StoreError> {
+        let replace = composed(format!(
+            "UPDATE ai_profiles SET is_default = FALSE \
+             WHERE tenant_id = $1 AND is_default AND id <> $2 RETURNING {COLUMNS}"
+        ));
+        let replaced = self.optional::<Row>(replace.bind(successor.tenant_id).bind(successor.id)).await?;
+        let Some(after) = replaced else { return Ok(()) };
+        let before = Row { is_default: true, ..after.clone() };
+        let change = Change::new(actor, TenantId(after.tenant_id), "update", "ai_profile", after.id);
+        self.audit(change.before(&before).after(&after)).await
+    }
 
-/// Takes the default's place from the profile that has it, if another does, and tells the audit log of that.
-macro_rules! depose {
-    ($tx:ident, $actor:expr, $heir:ident) => {{
-        let deposed = sqlx::query_as::<_, Row>(DEPOSE)
-            .bind($heir.tenant_id)
-            .bind($heir.id)
-            .fetch_optional(&mut *$tx)
-            .await?;
-        if let Some(after) = deposed {
-            let before = Row { is_default: true, ..after.clone() };
-            let change = Change::new($actor, TenantId(after.tenant_id), "update", "ai_profile", after.id);
-            audit!($tx, change.before(&before).after(&after));
+    /// Writes a changed profile: its row, its version if that is new, and the audit log.
+    async fn change_profile(
+        &mut self,
+        actor: &Actor,
+        action: &'static str,
+        before: &Row,
+        after: &Row,
+    ) -> Result<(), StoreError> {
+        if after.is_default && !before.is_default {
+            self.replace_default(actor, after).await?;
         }
-    }};
-}
+        self.execute(after.update()).await?;
+        if after.version != before.version {
+            self.record_version(actor, after).await?;
+        }
+        let change = Change::new(actor, TenantId(after.tenant_id), action, "ai_profile", after.id);
+        self.audit(change.before(before).after(after)).await
+    }
 
-/// Writes what a profile has become: its row, its version if that is new, and the audit log.
-macro_rules! write_change {
-    ($tx:ident, $actor:expr, $action:literal, $before:ident, $after:ident) => {{
-        if $after.is_default && !$before.is_default {
-            depose!($tx, $actor, $after);
+    async fn create_profile(&mut self, actor: &Actor, row: &Row) -> Result<(), StoreError> {
+        let tenant = TenantId(row.tenant_id);
+        self.lock_tenant(tenant).await?;
+        if row.is_default {
+            self.replace_default(actor, row).await?;
         }
-        sqlx::query(CHANGE)
-            .bind($after.tenant_id)
-            .bind($after.id)
-            .bind($after.name.as_str())
-            .bind($after.role.as_str())
-            .bind($after.system_prompt.as_str())
-            .bind($after.is_default)
-            .bind($after.settings.as_str())
-            .bind($after.version)
-            .execute(&mut *$tx)
-            .await?;
-        if $after.version != $before.version {
-            record_version!($tx, $actor, $after);
-        }
-        let change = Change::new($actor, TenantId($after.tenant_id), $action, "ai_profile", $after.id);
-        audit!($tx, change.before(&$before).after(&$after));
-    }};
+        self.execute(row.insert()).await?;
+        self.record_version(actor, row).await?;
+        self.audit(Change::new(actor, tenant, "create", "ai_profile", row.id).after(row)).await
+    }
 }
 
 impl Scope {
@@ -127,30 +120,10 @@ impl Scope {
             version: 1,
             created_at: now(),
         };
-        self.store.tenant(self.tenant).await?;
-        const SQL: &str =
-            concat!("INSERT INTO ai_profiles (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
-        let written: Result<(), StoreError> = transact!(*self, tx => {
-            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
-            if row.is_default {
-                depose!(tx, actor, row);
-            }
-            sqlx::query(SQL)
-                .bind(row.id)
-                .bind(row.tenant_id)
-                .bind(row.name.as_str())
-                .bind(row.role.as_str())
-                .bind(row.system_prompt.as_str())
-                .bind(row.is_default)
-                .bind(row.settings.as_str())
-                .bind(row.version)
-                .bind(row.created_at)
-                .execute(&mut *tx)
-                .await?;
-            record_version!(tx, actor, row);
-            audit!(tx, Change::new(actor, self.tenant, "create", "ai_profile", row.id).after(&row));
-        });
+        let mut tx = self.begin(Access::Write).await?;
+        let written = tx.create_profile(actor, &row).await;
         written.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
+        tx.commit().await?;
         row.try_into()
     }
 
@@ -166,19 +139,17 @@ impl Scope {
         filter: ProfileFilter,
         window: Window,
     ) -> Result<Page<AiProfile>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM ai_profiles WHERE tenant_id = $1 AND id > $2 AND (role = $3 OR $3 IS NULL) ",
-            "AND (is_default = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
-        );
-        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM ai_profiles WHERE tenant_id = $1 AND id > $2 \
+             AND (role = $3 OR $3 IS NULL) AND (is_default = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
+        ));
+        let select = select
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.role.map(AgentRole::word))
             .bind(filter.is_default)
-            .bind(window.rows())
-            .fetch_all(connection))?;
+            .bind(window.rows());
+        let rows = self.all::<Row>(select).await?;
         let profiles: Result<Vec<AiProfile>, StoreError> =
             rows.into_iter().map(AiProfile::try_from).collect();
         Ok(window.page(profiles?, |profile| profile.id.0))
@@ -187,11 +158,7 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such profile.
     pub async fn profile(&self, id: ProfileId) -> Result<AiProfile, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_one(connection))?;
-        row.try_into()
+        self.one::<Row>(one(self.tenant, id)).await?.try_into()
     }
 
     /// The profile that answers this tenant's calls.
@@ -211,15 +178,14 @@ impl Scope {
         changes: ProfileChanges,
     ) -> Result<AiProfile, StoreError> {
         let settings = changes.settings.as_ref().map(text).transpose()?;
-        let row = transact!(*self, tx => {
-            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            let after = before.changed(&changes, settings.as_deref());
-            write_change!(tx, actor, "update", before, after);
-            after
-        });
-        row.map_err(|error: StoreError| error.duplicate(Duplicate::DefaultProfile))?.try_into()
+        let mut tx = self.begin(Access::Write).await?;
+        tx.lock_tenant(self.tenant).await?;
+        let before = tx.one::<Row>(one(self.tenant, id)).await?;
+        let after = before.changed(&changes, settings.as_deref());
+        let changed = tx.change_profile(actor, "update", &before, &after).await;
+        changed.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
+        tx.commit().await?;
+        after.try_into()
     }
 
     /// Makes a profile what it was at a version: a new version with the old content, unless it is that already.
@@ -232,25 +198,22 @@ impl Scope {
         id: ProfileId,
         version: u32,
     ) -> Result<AiProfile, StoreError> {
-        let row = transact!(*self, tx => {
-            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            let former = sqlx::query_as::<_, versions::Row>(versions::ONE)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(i64::from(version))
-                .fetch_one(&mut *tx)
-                .await?;
-            let after = before.as_it_was(former);
-            write_change!(tx, actor, "rollback", before, after);
-            after
-        });
-        row?.try_into()
+        let mut tx = self.begin(Access::Write).await?;
+        tx.lock_tenant(self.tenant).await?;
+        let before = tx.one::<Row>(one(self.tenant, id)).await?;
+        let former = tx.one::<versions::Row>(versions::one(self.tenant, id, version)).await?;
+        let after = before.as_it_was(former);
+        tx.change_profile(actor, "rollback", &before, &after).await?;
+        tx.commit().await?;
+        after.try_into()
     }
 }
 
-const ONE: &str = concat!("SELECT ", columns!(), " FROM ai_profiles WHERE tenant_id = $1 AND id = $2");
+fn one(tenant: TenantId, id: ProfileId) -> Statement {
+    composed(format!("SELECT {COLUMNS} FROM ai_profiles WHERE tenant_id = $1 AND id = $2"))
+        .bind(tenant.0)
+        .bind(id.0)
+}
 
 /// Serialised for the audit log, where it reads like the profile it is.
 #[derive(Clone, sqlx::FromRow, Serialize)]
@@ -268,6 +231,33 @@ pub(super) struct Row {
 }
 
 impl Row {
+    fn insert(&self) -> Statement {
+        composed(format!("INSERT INTO ai_profiles ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"))
+            .bind(self.id)
+            .bind(self.tenant_id)
+            .bind(self.name.as_str())
+            .bind(self.role.as_str())
+            .bind(self.system_prompt.as_str())
+            .bind(self.is_default)
+            .bind(self.settings.as_str())
+            .bind(self.version)
+            .bind(self.created_at)
+    }
+
+    fn update(&self) -> Statement {
+        const SQL: &str = "UPDATE ai_profiles SET name = $3, role = $4, system_prompt = $5, \
+            is_default = $6, settings = $7, version = $8 WHERE tenant_id = $1 AND id = $2";
+        sql(SQL)
+            .bind(self.tenant_id)
+            .bind(self.id)
+            .bind(self.name.as_str())
+            .bind(self.role.as_str())
+            .bind(self.system_prompt.as_str())
+            .bind(self.is_default)
+            .bind(self.settings.as_str())
+            .bind(self.version)
+    }
+
     fn changed(&self, changes: &ProfileChanges, settings: Option<&str>) -> Row {
         let or = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
         self.becoming(Row {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::pool::{Everywhere, Listing, run, transact};
+use super::audit::Change;
+use super::statement::{Statement, composed, sql};
+use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::{Page, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus};
 
@@ -33,14 +34,18 @@ pub struct TenantChanges {
     pub max_concurrent_calls: Option<Option<u32>>,
 }
 
-/// What must not happen at once to one tenant waits at its row: without that, two new default profiles that both saw
-/// the old one would collide, two new versions would be the same, and a last webhook would be one too many.
-pub(super) const QUEUE: &str = "UPDATE tenants SET name = name WHERE id = $1";
+const COLUMNS: &str = "id, name, status, plan, max_concurrent_calls, created_at";
 
-macro_rules! columns {
-    () => {
-        "id, name, status, plan, max_concurrent_calls, created_at"
-    };
+impl Tx {
+    /// Locks a tenant's row until the commit, so that changes of one tenant follow each other: two transactions that both
+    /// counted its webhooks, or both read its default profile, would otherwise both write.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such tenant.
+    pub async fn lock_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
+        let lock = sql("UPDATE tenants SET name = name WHERE id = $1").bind(id.0);
+        if self.execute(lock).await? == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+    }
 }
 
 /// Which tenants are wanted; what is absent does not matter.
@@ -62,26 +67,26 @@ impl Store {
             max_concurrent_calls: new.max_concurrent_calls,
             created_at: now(),
         };
-        const SQL: &str = concat!("INSERT INTO tenants (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6)");
-        transact!(Everywhere(self), tx => {
-            sqlx::query(SQL)
+        let mut tx = AllTenants(self).begin(Access::Write).await?;
+        let insert = composed(format!("INSERT INTO tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)"));
+        tx.execute(
+            insert
                 .bind(tenant.id.0)
                 .bind(tenant.name.as_str())
                 .bind(tenant.status.word())
                 .bind(tenant.plan.word())
                 .bind(tenant.max_concurrent_calls.map(i64::from))
-                .bind(tenant.created_at)
-                .execute(&mut *tx)
-                .await?;
-            audit!(tx, Change::new(actor, tenant.id, "create", "tenant", tenant.id).after(&tenant));
-        })?;
+                .bind(tenant.created_at),
+        )
+        .await?;
+        tx.audit(Change::new(actor, tenant.id, "create", "tenant", tenant.id).after(&tenant)).await?;
+        tx.commit().await?;
         Ok(tenant)
     }
 
     /// All tenants, oldest first; the deleted ones too.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        const SQL: &str = concat!("SELECT ", columns!(), " FROM tenants ORDER BY id");
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL).fetch_all(connection))?;
+        let rows = self.all::<Row>(composed(format!("SELECT {COLUMNS} FROM tenants ORDER BY id"))).await?;
         rows.into_iter().map(Tenant::try_from).collect()
     }
 
@@ -91,18 +96,16 @@ impl Store {
         filter: TenantFilter,
         window: Window,
     ) -> Result<Page<Tenant>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM tenants WHERE id > $1 AND (status = $2 OR $2 IS NULL) AND (plan = $3 OR $3 IS NULL) ",
-            "ORDER BY id LIMIT $4"
-        );
-        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM tenants WHERE id > $1 AND (status = $2 OR $2 IS NULL) \
+             AND (plan = $3 OR $3 IS NULL) ORDER BY id LIMIT $4"
+        ));
+        let select = select
             .bind(window.above())
             .bind(filter.status.map(TenantStatus::word))
             .bind(filter.plan.map(Plan::word))
-            .bind(window.rows())
-            .fetch_all(connection))?;
+            .bind(window.rows());
+        let rows = self.all::<Row>(select).await?;
         let tenants: Result<Vec<Tenant>, StoreError> = rows.into_iter().map(Tenant::try_from).collect();
         Ok(window.page(tenants?, |tenant| tenant.id.0))
     }
@@ -110,7 +113,7 @@ impl Store {
     /// # Errors
     /// `NotFound` when there is no such tenant.
     pub async fn tenant(&self, id: TenantId) -> Result<Tenant, StoreError> {
-        run!(*self, connection => sqlx::query_as::<_, Row>(ONE).bind(id.0).fetch_one(connection))?.try_into()
+        self.one::<Row>(one(id)).await?.try_into()
     }
 
     /// # Errors
@@ -121,33 +124,37 @@ impl Store {
         id: TenantId,
         changes: TenantChanges,
     ) -> Result<Tenant, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE tenants SET name = COALESCE($2, name), status = COALESCE($3, status), ",
-            "plan = COALESCE($4, plan), ",
-            "max_concurrent_calls = CASE WHEN $5 THEN $6 ELSE max_concurrent_calls END ",
-            "WHERE id = $1 RETURNING ",
-            columns!()
-        );
-        let limit = changes.max_concurrent_calls;
-        let after = transact!(Everywhere(self), tx => {
-            let before = sqlx::query_as::<_, Row>(ONE).bind(id.0).fetch_one(&mut *tx).await?;
-            let after = sqlx::query_as::<_, Row>(SQL)
-                .bind(id.0)
-                .bind(changes.name.as_deref())
-                .bind(changes.status.map(TenantStatus::word))
-                .bind(changes.plan.map(Plan::word))
-                .bind(limit.is_some())
-                .bind(limit.flatten().map(i64::from))
-                .fetch_one(&mut *tx)
-                .await?;
-            audit!(tx, Change::new(actor, id, "update", "tenant", id).before(&before).after(&after));
-            after
-        });
-        after?.try_into()
+        let mut tx = AllTenants(self).begin(Access::Write).await?;
+        tx.lock_tenant(id).await?;
+        let before = tx.one::<Row>(one(id)).await?;
+        let after = tx.one::<Row>(changes.update(id)).await?;
+        tx.audit(Change::new(actor, id, "update", "tenant", id).before(&before).after(&after)).await?;
+        tx.commit().await?;
+        after.try_into()
     }
 }
 
-const ONE: &str = concat!("SELECT ", columns!(), " FROM tenants WHERE id = $1");
+impl TenantChanges {
+    fn update(&self, id: TenantId) -> Statement {
+        let limit = self.max_concurrent_calls;
+        composed(format!(
+            "UPDATE tenants SET name = COALESCE($2, name), status = COALESCE($3, status), \
+             plan = COALESCE($4, plan), \
+             max_concurrent_calls = CASE WHEN $5 THEN $6 ELSE max_concurrent_calls END \
+             WHERE id = $1 RETURNING {COLUMNS}"
+        ))
+        .bind(id.0)
+        .bind(self.name.as_deref())
+        .bind(self.status.map(TenantStatus::word))
+        .bind(self.plan.map(Plan::word))
+        .bind(limit.is_some())
+        .bind(limit.flatten().map(i64::from))
+    }
+}
+
+fn one(id: TenantId) -> Statement {
+    composed(format!("SELECT {COLUMNS} FROM tenants WHERE id = $1")).bind(id.0)
+}
 
 /// Serialised for the audit log, where it reads like the tenant it is.
 #[derive(sqlx::FromRow, Serialize)]

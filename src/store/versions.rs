@@ -4,43 +4,45 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::calls::narrow;
-use super::pool::run;
-use super::{Page, Scope, StoreError, Window};
-use crate::tenancy::{ProfileId, ProfileVersion};
+use super::statement::{Statement, composed};
+use super::tx::{RowScope, Tx};
+use super::{Page, Scope, StoreError, Window, now, profiles};
+use crate::tenancy::{Actor, ProfileId, ProfileVersion, TenantId};
 
-macro_rules! columns {
-    () => {
-        "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at"
-    };
+const COLUMNS: &str =
+    "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at";
+
+pub(super) fn one(tenant: TenantId, profile: ProfileId, version: u32) -> Statement {
+    let select = format!(
+        "SELECT {COLUMNS} FROM ai_profile_versions \
+         WHERE tenant_id = $1 AND ai_profile_id = $2 AND version = $3"
+    );
+    composed(select).bind(tenant.0).bind(profile.0).bind(i64::from(version))
 }
 
-pub(super) const INSERT: &str =
-    concat!("INSERT INTO ai_profile_versions (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
-pub(super) const ONE: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM ai_profile_versions WHERE tenant_id = $1 AND ai_profile_id = $2 AND version = $3"
-);
-
-/// Writes the version that a profile's row has come to, within the transaction of the change.
-macro_rules! record_version {
-    ($tx:ident, $actor:expr, $row:ident) => {{
-        sqlx::query($crate::store::versions::INSERT)
-            .bind($row.tenant_id)
-            .bind($row.id)
-            .bind($row.version)
-            .bind($row.name.as_str())
-            .bind($row.role.as_str())
-            .bind($row.system_prompt.as_str())
-            .bind($row.settings.as_str())
-            .bind($actor.name.as_str())
-            .bind($crate::store::now())
-            .execute(&mut *$tx)
-            .await?;
-    }};
+impl Tx {
+    /// Writes the present version of a profile, within the transaction of its change.
+    pub(super) async fn record_version(
+        &mut self,
+        actor: &Actor,
+        row: &profiles::Row,
+    ) -> Result<(), StoreError> {
+        let insert = format!(
+            "INSERT INTO ai_profile_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        );
+        let insert = composed(insert)
+            .bind(row.tenant_id)
+            .bind(row.id)
+            .bind(row.version)
+            .bind(row.name.as_str())
+            .bind(row.role.as_str())
+            .bind(row.system_prompt.as_str())
+            .bind(row.settings.as_str())
+            .bind(actor.name.as_str())
+            .bind(now());
+        self.execute(insert).await.map(drop)
+    }
 }
-
-pub(super) use record_version;
 
 impl Scope {
     /// A page of a profile's versions, newest first. (A cursor is an id; a version's number stands in for one.)
@@ -52,21 +54,15 @@ impl Scope {
         id: ProfileId,
         window: Window,
     ) -> Result<Page<ProfileVersion>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM ai_profile_versions WHERE tenant_id = $1 AND ai_profile_id = $2 AND version < $3 ",
-            "ORDER BY version DESC LIMIT $4"
-        );
         self.profile(id).await?;
         let before =
             window.after.map_or(i64::MAX, |cursor| i64::try_from(cursor.as_u128()).unwrap_or(i64::MAX));
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .bind(before)
-            .bind(window.rows())
-            .fetch_all(connection))?;
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM ai_profile_versions \
+             WHERE tenant_id = $1 AND ai_profile_id = $2 AND version < $3 ORDER BY version DESC LIMIT $4"
+        ));
+        let select = select.bind(self.tenant.0).bind(id.0).bind(before).bind(window.rows());
+        let rows = self.all::<Row>(select).await?;
         let versions: Result<Vec<ProfileVersion>, StoreError> =
             rows.into_iter().map(ProfileVersion::try_from).collect();
         Ok(window.page(versions?, |version| Uuid::from_u128(version.version.into())))
@@ -75,12 +71,7 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such profile, or the profile no such version.
     pub async fn profile_version(&self, id: ProfileId, version: u32) -> Result<ProfileVersion, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .bind(i64::from(version))
-            .fetch_one(connection))?;
-        row.try_into()
+        self.one::<Row>(one(self.tenant, id, version)).await?.try_into()
     }
 }
 

@@ -12,10 +12,9 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::outbox::post;
-use super::pool::{run, transact};
-use super::tenants::QUEUE;
+use super::audit::Change;
+use super::statement::{Statement, composed, sql};
+use super::tx::{Access, RowScope, Tx};
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, EventId, EventType, TenantId, Webhook, WebhookId};
 
@@ -52,33 +51,39 @@ const MOST: i64 = 20;
 /// For how long requests bear the former secret's signature, too.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
-macro_rules! columns {
-    () => {
-        "id, tenant_id, url, events, is_active, failing_since, created_at"
-    };
+const COLUMNS: &str = "id, tenant_id, url, events, is_active, failing_since, created_at";
+
+impl Tx {
+    /// Locks a webhook's row until the commit and reads it. A change of one field then overwrites no concurrent change of
+    /// another, whether by the owner or by the deliverer. `None` when there is no such webhook.
+    pub(super) async fn lock_webhook(
+        &mut self,
+        tenant: TenantId,
+        id: WebhookId,
+    ) -> Result<Option<Row>, StoreError> {
+        let lock = "UPDATE webhooks SET url = url WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+        let lock = format!("{lock} RETURNING {COLUMNS}");
+        self.optional(composed(lock).bind(tenant.0).bind(id.0)).await
+    }
+
+    /// Gives up a webhook's pending deliveries.
+    pub(super) async fn abandon_deliveries(
+        &mut self,
+        tenant: TenantId,
+        id: WebhookId,
+        problem: &str,
+    ) -> Result<u64, StoreError> {
+        const SQL: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = $3 \
+            WHERE tenant_id = $1 AND webhook_id = $2 AND status = 'pending'";
+        self.execute(sql(SQL).bind(tenant.0).bind(id.0).bind(problem)).await
+    }
 }
-
-pub(super) const ONE: &str =
-    concat!("SELECT ", columns!(), " FROM webhooks WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL");
-
-/// Whoever changes a webhook holds its row before reading what it was. Nobody else, the deliverer included, comes
-/// between the two then, and a change of one thing undoes no change of another.
-pub(super) const HOLD: &str =
-    "UPDATE webhooks SET url = url WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
-
-/// Gives up what is still to be delivered.
-pub(super) const ABANDON: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = $3 \
-    WHERE tenant_id = $1 AND webhook_id = $2 AND status = 'pending'";
 
 impl Scope {
     /// # Errors
     /// `Invalid` for no events, for one that cannot be subscribed to, and for one webhook too many; `NotFound`
     /// when the scope's tenant is not there.
     pub async fn create_webhook(&self, actor: &Actor, new: NewWebhook) -> Result<Issued, StoreError> {
-        const COUNT: &str = "SELECT COUNT(*) FROM webhooks WHERE tenant_id = $1 AND deleted_at IS NULL";
-        const SQL: &str = "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        self.store.tenant(self.tenant).await?;
         let webhook = Webhook {
             id: WebhookId::new(),
             tenant_id: self.tenant,
@@ -89,44 +94,25 @@ impl Scope {
             created_at: now(),
         };
         let secret = mint()?;
-        let written = transact!(*self, tx => {
-            // Two new ones that both counted the same would be one too many.
-            sqlx::query(QUEUE).bind(self.tenant.0).execute(&mut *tx).await?;
-            let count: i64 = sqlx::query_scalar(COUNT).bind(self.tenant.0).fetch_one(&mut *tx).await?;
-            if count < MOST {
-                sqlx::query(SQL)
-                    .bind(webhook.id.0)
-                    .bind(self.tenant.0)
-                    .bind(webhook.url.as_str())
-                    .bind(text(&webhook.events))
-                    .bind(secret.expose_secret())
-                    .bind(true)
-                    .bind(webhook.created_at)
-                    .execute(&mut *tx)
-                    .await?;
-                let change = Change::new(actor, self.tenant, "create", "webhook", webhook.id);
-                audit!(tx, change.after(&webhook));
-            }
-            count < MOST
-        })?;
-        if !written {
+        let mut tx = self.begin(Access::Write).await?;
+        tx.lock_tenant(self.tenant).await?;
+        if tx.one::<(i64,)>(sql(COUNT).bind(self.tenant.0)).await?.0 >= MOST {
             return Err(StoreError::invalid(format_args!("a tenant has {MOST} webhooks at most")));
         }
+        tx.execute(insert(&webhook, &secret)).await?;
+        tx.audit(Change::new(actor, self.tenant, "create", "webhook", webhook.id).after(&webhook)).await?;
+        tx.commit().await?;
         Ok(Issued { webhook, secret })
     }
 
     /// The tenant's webhooks, oldest first.
     pub async fn webhooks(&self, window: Window) -> Result<Page<Webhook>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM webhooks WHERE tenant_id = $1 AND deleted_at IS NULL AND id > $2 ORDER BY id LIMIT $3"
-        );
-        let rows = run!(*self, connection => sqlx::query_as::<_, Row>(SQL)
-            .bind(self.tenant.0)
-            .bind(window.above())
-            .bind(window.rows())
-            .fetch_all(connection))?;
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM webhooks \
+             WHERE tenant_id = $1 AND deleted_at IS NULL AND id > $2 ORDER BY id LIMIT $3"
+        ));
+        let rows =
+            self.all::<Row>(select.bind(self.tenant.0).bind(window.above()).bind(window.rows())).await?;
         let webhooks: Result<Vec<Webhook>, StoreError> = rows.into_iter().map(Webhook::try_from).collect();
         Ok(window.page(webhooks?, |webhook| webhook.id.0))
     }
@@ -134,11 +120,9 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such webhook.
     pub async fn webhook(&self, id: WebhookId) -> Result<Webhook, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_one(connection))?;
-        row.try_into()
+        let select =
+            format!("SELECT {COLUMNS} FROM webhooks WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL");
+        self.one::<Row>(composed(select).bind(self.tenant.0).bind(id.0)).await?.try_into()
     }
 
     /// # Errors
@@ -149,40 +133,17 @@ impl Scope {
         id: WebhookId,
         changes: WebhookChanges,
     ) -> Result<Webhook, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE webhooks SET url = $3, events = $4, is_active = $5, failing_since = $6 \
-             WHERE tenant_id = $1 AND id = $2 RETURNING ",
-            columns!()
-        );
-        let events = changes.events.map(sorted).transpose()?.map(|events| text(&events));
-        let row = transact!(*self, tx => {
-            sqlx::query(HOLD).bind(self.tenant.0).bind(id.0).execute(&mut *tx).await?;
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            let is_active = changes.is_active.unwrap_or(before.is_active);
-            let restarted = is_active && !before.is_active;
-            let after = sqlx::query_as::<_, Row>(SQL)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(changes.url.as_deref().unwrap_or(&before.url))
-                .bind(events.as_deref().unwrap_or(&before.events))
-                .bind(is_active)
-                .bind(before.failing_since.filter(|_| !restarted))
-                .fetch_one(&mut *tx)
-                .await?;
-            if !is_active {
-                sqlx::query(ABANDON)
-                    .bind(self.tenant.0)
-                    .bind(id.0)
-                    .bind("the webhook was switched off")
-                    .execute(&mut *tx)
-                    .await?;
-            }
-            let change = Change::new(actor, self.tenant, "update", "webhook", id);
-            audit!(tx, change.before(&before).after(&after));
-            after
-        });
-        row?.try_into()
+        let events = changes.events.clone().map(sorted).transpose()?.map(|events| text(&events));
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.lock_webhook(self.tenant, id).await?.ok_or(StoreError::NotFound)?;
+        let after = tx.one::<Row>(before.update(&changes, events.as_deref())).await?;
+        if !after.is_active {
+            tx.abandon_deliveries(self.tenant, id, "the webhook was switched off").await?;
+        }
+        let change = Change::new(actor, self.tenant, "update", "webhook", id);
+        tx.audit(change.before(&before).after(&after)).await?;
+        tx.commit().await?;
+        after.try_into()
     }
 
     /// Deletes a webhook, and its secrets with it. What is still to be delivered is given up.
@@ -190,27 +151,14 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such webhook.
     pub async fn delete_webhook(&self, actor: &Actor, id: WebhookId) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE webhooks SET deleted_at = $3, is_active = $4, secret = '', \
+        const SQL: &str = "UPDATE webhooks SET deleted_at = $3, is_active = FALSE, secret = '', \
             former_secret = NULL, former_secret_until = NULL WHERE tenant_id = $1 AND id = $2";
-        transact!(*self, tx => {
-            sqlx::query(HOLD).bind(self.tenant.0).bind(id.0).execute(&mut *tx).await?;
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            sqlx::query(SQL)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(now())
-                .bind(false)
-                .execute(&mut *tx)
-                .await?;
-            sqlx::query(ABANDON)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind("the webhook was deleted")
-                .execute(&mut *tx)
-                .await?;
-            audit!(tx, Change::new(actor, self.tenant, "delete", "webhook", id).before(&before));
-        })
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.lock_webhook(self.tenant, id).await?.ok_or(StoreError::NotFound)?;
+        tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(now())).await?;
+        tx.abandon_deliveries(self.tenant, id, "the webhook was deleted").await?;
+        tx.audit(Change::new(actor, self.tenant, "delete", "webhook", id).before(&before)).await?;
+        tx.commit().await
     }
 
     /// Gives a webhook a new secret. For a day requests are signed with the former one, too.
@@ -218,24 +166,17 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such webhook.
     pub async fn rotate_webhook_secret(&self, actor: &Actor, id: WebhookId) -> Result<Issued, StoreError> {
-        const SQL: &str = concat!(
+        let update = composed(format!(
             "UPDATE webhooks SET former_secret = secret, former_secret_until = $3, secret = $4 \
-             WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
-            columns!()
-        );
+             WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING {COLUMNS}"
+        ));
         let secret = mint()?;
-        let row = transact!(*self, tx => {
-            let row = sqlx::query_as::<_, Row>(SQL)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(now() + OVERLAP)
-                .bind(secret.expose_secret())
-                .fetch_one(&mut *tx)
-                .await?;
-            audit!(tx, Change::new(actor, self.tenant, "rotate_secret", "webhook", id));
-            row
-        });
-        Ok(Issued { webhook: row?.try_into()?, secret })
+        let update = update.bind(self.tenant.0).bind(id.0).bind(now() + OVERLAP).bind(secret.expose_secret());
+        let mut tx = self.begin(Access::Write).await?;
+        let row = tx.one::<Row>(update).await?;
+        tx.audit(Change::new(actor, self.tenant, "rotate_secret", "webhook", id)).await?;
+        tx.commit().await?;
+        Ok(Issued { webhook: row.try_into()?, secret })
     }
 
     /// Sends a webhook a test event, whatever it subscribes to. The delivery log tells how that went.
@@ -247,15 +188,29 @@ impl Scope {
             return Err(StoreError::invalid("the webhook is switched off: switch it on first"));
         }
         let event = EventId::new();
-        let deliveries = transact!(*self, tx => {
-            let data = json!({ "webhook_id": id });
-            let deliveries = post!(tx, self.tenant, EventType::Ping, event, data, [id.0]);
-            audit!(tx, Change::new(actor, self.tenant, "ping", "webhook", id));
-            deliveries
-        })?;
+        let mut tx = self.begin(Access::Write).await?;
+        let data = json!({ "webhook_id": id });
+        let deliveries = tx.post(self.tenant, EventType::Ping, event, &data, &[id.0]).await?;
+        tx.audit(Change::new(actor, self.tenant, "ping", "webhook", id)).await?;
+        tx.commit().await?;
         self.store.ring(deliveries);
         self.delivery_of(id, event).await
     }
+}
+
+const COUNT: &str = "SELECT COUNT(*) FROM webhooks WHERE tenant_id = $1 AND deleted_at IS NULL";
+
+fn insert(webhook: &Webhook, secret: &SecretString) -> Statement {
+    const SQL: &str = "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    sql(SQL)
+        .bind(webhook.id.0)
+        .bind(webhook.tenant_id.0)
+        .bind(webhook.url.as_str())
+        .bind(text(&webhook.events))
+        .bind(secret.expose_secret())
+        .bind(webhook.is_active)
+        .bind(webhook.created_at)
 }
 
 /// What a webhook subscribes to, each once, in the order of the list of all.
@@ -286,13 +241,30 @@ fn mint() -> Result<SecretString, StoreError> {
 #[derive(sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
-    tenant_id: Uuid,
+    pub tenant_id: Uuid,
     url: String,
     #[serde(serialize_with = "listed")]
     events: String,
     pub is_active: bool,
     pub failing_since: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn update(&self, changes: &WebhookChanges, events: Option<&str>) -> Statement {
+        let is_active = changes.is_active.unwrap_or(self.is_active);
+        let is_restarted = is_active && !self.is_active;
+        composed(format!(
+            "UPDATE webhooks SET url = $3, events = $4, is_active = $5, failing_since = $6 \
+             WHERE tenant_id = $1 AND id = $2 RETURNING {COLUMNS}"
+        ))
+        .bind(self.tenant_id)
+        .bind(self.id)
+        .bind(changes.url.as_deref().unwrap_or(&self.url))
+        .bind(events.unwrap_or(&self.events))
+        .bind(is_active)
+        .bind(self.failing_since.filter(|_| !is_restarted))
+    }
 }
 
 fn listed<S: Serializer>(events: &str, to: S) -> Result<S::Ok, S::Error> {
