@@ -26,8 +26,7 @@ use crate::state;
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
 use crate::telephony::{Adapters, Reception, Registrar};
-use crate::tenancy::{AiProfile, Known, TenantStatus};
-use crate::turn;
+use crate::tenancy::{AiProfile, Permitted, TenantStatus};
 use crate::webhooks::{Deliverer, Guard};
 use lines::Lines;
 use vitals::Vitals;
@@ -68,7 +67,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         spoken: spoken.clone(),
     });
     let routing = Routing::new(store.clone(), &config.routing).with_numbering(config.numbers);
-    let known = Arc::new(cast.known());
+    let permitted = Arc::new(cast.permitted.clone());
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
     let announcements = Announcements::new(ANNOUNCED);
@@ -83,7 +82,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
-    let desk = desk(&config, &store, &asterisk, &announcements, live, known);
+    let desk = desk(&config, &store, &asterisk, &announcements, live, permitted);
     let health = Arc::new(Vitals::new(switchboard.clone(), store.clone(), state, ledger.clone()));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
@@ -166,7 +165,7 @@ fn desk(
     asterisk: &Arc<ari::Client>,
     announcements: &Announcements,
     live: Arc<Lines>,
-    known: Arc<Known>,
+    permitted: Arc<Permitted>,
 ) -> Desk {
     let production = config.environment == Environment::Production;
     let adapters = Adapters::new(&config.telephony, asterisk.clone(), &config.ari.app, production);
@@ -184,7 +183,7 @@ fn desk(
         billing: Arc::new(config.billing()),
         live,
         numbering: config.numbers,
-        known,
+        permitted,
     }
 }
 
@@ -244,7 +243,7 @@ async fn active_agents(store: &Store, cast: &Cast) -> Result<Vec<Agent>, StoreEr
 /// Profiles to agents, by the engines that there are.
 struct Cast {
     engines: engines::Engines,
-    manners: turn::Settings,
+    permitted: Permitted,
 }
 
 impl Cast {
@@ -253,21 +252,18 @@ impl Cast {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
-        Ok(Cast { engines, manners: config.turn_settings() })
+        let permitted = config.permitted(engines.catalogue());
+        Ok(Cast { engines, permitted })
     }
 
-    /// What a profile can ask for.
-    fn known(&self) -> Known {
-        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        Known {
-            stt: owned(self.engines.stt_names()),
-            llm: owned(self.engines.llm_names()),
-            tts: owned(self.engines.tts_names()),
-            manners: self.manners.clone(),
-        }
-    }
-
+    /// `None` if the profile names an engine that was not built. Settings that are not permitted, of a profile that was
+    /// saved under other rules or imported, give way to the daemon's.
     fn agent(&self, profile: &AiProfile) -> Option<Agent> {
+        let (settings, refused) = self.permitted.effective(&profile.settings);
+        for flaw in &refused {
+            warn!(profile = %profile.id, field = %flaw.field, problem = %flaw.problem, "profile setting not used");
+        }
+        let profile = &AiProfile { settings, ..profile.clone() };
         let wanted = &profile.settings;
         let missing = |kind: &str, name: &Option<String>| {
             warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile asks for an engine that there is not");
@@ -277,7 +273,7 @@ impl Cast {
         let tts = self.engines.tts(wanted.tts.as_deref());
         match (stt, llm, tts) {
             (Some(stt), Some(llm), Some(tts)) => {
-                Some(Agent::new(profile, Engines { stt, llm, tts }, self.manners.clone()))
+                Some(Agent::new(profile, Engines { stt, llm, tts }, self.permitted.manners.clone()))
             }
             (None, _, _) => {
                 missing("stt", &wanted.stt);

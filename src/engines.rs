@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::engine::openai::Endpoint;
 use crate::engine::{openai, retry};
 use crate::llm::{self, Llm};
+use crate::names::{EngineNames, Names};
 use crate::stt::{self, Stt};
 use crate::tts::{self, Tts};
 
@@ -77,10 +78,45 @@ pub struct TtsSettings {
     pub flite: tts::flite::Settings,
 }
 
-/// The names of the engines that this program has, whether or not its settings allow them.
-pub const STT_NAMES: [&str; 2] = ["openai", "pocketsphinx"];
-pub const LLM_NAMES: [&str; 2] = ["openai", "scripted"];
-pub const TTS_NAMES: [&str; 3] = ["openai", "espeak", "flite"];
+/// The engines of this program, and the models and voices that profiles may choose of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalogue {
+    pub stt: Vec<EngineNames>,
+    pub llm: Vec<EngineNames>,
+    pub tts: Vec<EngineNames>,
+}
+
+impl Settings {
+    /// Every engine of this program, built or not. `openai` is first unless the settings name another default: its key
+    /// may be in the environment of the daemon alone.
+    pub fn catalogue(&self) -> Catalogue {
+        let engine = |name, models| EngineNames::new(name, models, Names::None);
+        let speaker = |name, voices| EngineNames::new(name, Names::None, voices);
+        let stt =
+            vec![engine("openai", self.stt.openai.allowed_models()), engine("pocketsphinx", Names::None)];
+        let llm = vec![engine("openai", self.llm.openai.allowed_models()), engine("scripted", Names::None)];
+        let tts = vec![
+            EngineNames::new("openai", self.tts.openai.allowed_models(), tts::openai::voices()),
+            speaker("espeak", tts::espeak::voices()),
+            speaker("flite", tts::flite::voices()),
+        ];
+        Catalogue {
+            stt: default_first(stt, self.stt.default.as_deref()),
+            llm: default_first(llm, self.llm.default.as_deref()),
+            tts: default_first(tts, self.tts.default.as_deref()),
+        }
+    }
+}
+
+fn default_first(mut engines: Vec<EngineNames>, default: Option<&str>) -> Vec<EngineNames> {
+    engines.sort_by_key(|it| default != Some(it.engine.as_str()));
+    engines
+}
+
+/// The entries of the engines that were built, in their order.
+fn built(names: &[&str], all: &[EngineNames]) -> Vec<EngineNames> {
+    names.iter().filter_map(|name| all.iter().find(|it| it.engine == *name).cloned()).collect()
+}
 
 /// What is wrong with the settings, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +140,7 @@ pub struct Engines {
     stt: Shelf<dyn Stt>,
     llm: Shelf<dyn Llm>,
     tts: Shelf<dyn Tts>,
+    all: Arc<Catalogue>,
 }
 
 impl Engines {
@@ -144,6 +181,7 @@ impl Engines {
                     Arc::new(tts::Resilient::new(engine, settings.tts.retry.clone(), fallback))
                 },
             ),
+            all: Arc::new(settings.catalogue()),
         };
         faults.extend(engines.stt.faults("stt.default", "stt.fallback", &settings.stt.fallback));
         faults.extend(engines.llm.faults("llm.default", "llm.fallback", &settings.llm.fallback));
@@ -175,6 +213,15 @@ impl Engines {
 
     pub fn tts_names(&self) -> Vec<&str> {
         self.tts.names()
+    }
+
+    /// The engines that were built, the default one of each kind first, and the names that profiles may choose.
+    pub fn catalogue(&self) -> Catalogue {
+        Catalogue {
+            stt: built(&self.stt.names(), &self.all.stt),
+            llm: built(&self.llm.names(), &self.all.llm),
+            tts: built(&self.tts.names(), &self.all.tts),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod audio;
 pub mod billing;
+pub mod names;
 pub mod rtp;
 pub mod tenancy;
 pub mod transport;

@@ -61,7 +61,7 @@ async fn desk() -> Desk {
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: None,
         numbering: Default::default(),
-        known: Arc::default(),
+        permitted: Arc::default(),
         store,
         limits: Arc::new(Limits::new(&LimitSettings::default())),
         billing: Arc::default(),

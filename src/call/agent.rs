@@ -29,6 +29,8 @@ pub struct Agent {
     pub system_prompt: Arc<str>,
     /// The model that replies; the engine's own choice when absent.
     pub model: Option<Arc<str>>,
+    /// The longest reply, in tokens; the engine's default when absent.
+    pub max_reply_tokens: Option<u32>,
     /// May it end the call?
     pub may_hang_up: bool,
     /// When it is there; always when absent.
@@ -55,6 +57,7 @@ impl Agent {
             voice: Voice { name: given(&settings.voice), language, model: given(&settings.tts_model) },
             system_prompt: profile.system_prompt.as_str().into(),
             model: given(&settings.llm_model),
+            max_reply_tokens: settings.max_reply_tokens,
             may_hang_up: settings.may(Tool::HangUp),
             hours: schedule(profile),
             manners: manners.with(&settings.turn),

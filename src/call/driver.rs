@@ -444,6 +444,7 @@ impl Task {
                     system: talk.agent.system_prompt.clone(),
                     messages: messages(&history),
                     model: talk.agent.model.clone(),
+                    max_tokens: talk.agent.max_reply_tokens,
                     may_hang_up: talk.agent.may_hang_up,
                 };
                 let (llm, meter) = (talk.agent.engines.llm.clone(), self.meter.clone());

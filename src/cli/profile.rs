@@ -13,10 +13,9 @@ use super::settings::SettingArgs;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::config::Config;
-use crate::engines;
 use crate::store::{NewProfile, ProfileChanges, Store, Window};
 use crate::tenancy::{
-    AgentRole, AiProfile, Draft, Known, ProfileId, ProfileSettings, ProfileVersion, Tenant, check_profile,
+    AgentRole, AiProfile, Draft, ProfileId, ProfileSettings, ProfileVersion, Tenant, check_profile,
 };
 
 #[derive(Debug, Subcommand)]
@@ -186,17 +185,11 @@ impl Rollback {
     }
 }
 
-/// Tells all that is wrong at once. Any engine of this program may be named: its key may be in the daemon's
-/// environment and not in this shell's.
+/// Names all flaws at once. Any engine of this program may be named: its key may be in the daemon's environment and
+/// not in this shell's.
 fn check(draft: Draft<'_>, config: &Config) -> Result<(), Failure> {
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let known = Known {
-        stt: owned(&engines::STT_NAMES),
-        llm: owned(&engines::LLM_NAMES),
-        tts: owned(&engines::TTS_NAMES),
-        manners: config.turn_settings(),
-    };
-    let flaws = check_profile(draft, &known);
+    let permitted = config.permitted(config.engines().catalogue());
+    let flaws = check_profile(draft, &permitted);
     let lines: Vec<String> = flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
     if lines.is_empty() { Ok(()) } else { Err(Failure::unacceptable(lines.join("\n     "))) }
 }
@@ -323,6 +316,9 @@ fn with_settings(sheet: Sheet, settings: &ProfileSettings) -> Sheet {
         ("tts model", &settings.tts_model),
     ] {
         sheet = model.iter().fold(sheet, |sheet, model| sheet.line(name, model));
+    }
+    if let Some(tokens) = settings.max_reply_tokens {
+        sheet = sheet.line("max reply tokens", tokens);
     }
     for (name, words) in &settings.phrases {
         sheet = sheet.line(&format!("phrases.{name}"), words);

@@ -36,6 +36,9 @@ pub struct SettingArgs {
     /// The same for speech.
     #[arg(long, value_name = "MODEL")]
     tts_model: Option<String>,
+    /// The longest reply, in tokens; 0 goes back to the daemon's default.
+    #[arg(long, value_name = "TOKENS")]
+    max_reply_tokens: Option<u32>,
     /// What the agent may do besides talking: hang_up. An empty text takes it away.
     #[arg(long, value_name = "TOOL,…", value_delimiter = ',')]
     tools: Option<Vec<String>>,
@@ -59,6 +62,7 @@ impl SettingArgs {
     pub fn is_empty(&self) -> bool {
         let named = self.named();
         let any = named.iter().any(|(_, value)| value.is_some());
+        let any = any || self.max_reply_tokens.is_some();
         !any && self.tools.is_none() && self.single.is_empty() && self.whole.is_none() && self.file.is_none()
     }
 
@@ -84,6 +88,11 @@ impl SettingArgs {
         if let Some(tools) = &self.tools {
             let named = tools.iter().filter(|tool| !tool.is_empty());
             put(map, "tools", named.cloned().collect::<Vec<_>>().into());
+        }
+        match self.max_reply_tokens {
+            Some(0) => drop(map.remove("max_reply_tokens")),
+            Some(tokens) => drop(map.insert("max_reply_tokens".to_owned(), tokens.into())),
+            None => {}
         }
         for setting in &self.single {
             let (key, value) = setting.split_once('=').ok_or_else(|| {

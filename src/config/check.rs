@@ -12,8 +12,9 @@ use super::extract::Sources;
 use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
+use crate::names::{ANY, Names};
 use crate::transport::{TlsFileError, TlsFiles};
-use crate::{admin, ari, media, state, store, switchboard, turn as conversation, webhooks};
+use crate::{admin, ari, media, state, store, switchboard, tts, turn as conversation, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,12 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
         ]));
         found.extend(turn(&config.turn_settings()));
         found.extend(engines(config));
+        found.extend(names(config));
+        found.extend(zeros(&[
+            ("profiles.max_turns", config.profiles.max_turns == 0),
+            ("profiles.max_duration_ms", config.profiles.max_duration_ms == 0),
+            ("profiles.max_reply_tokens", config.profiles.max_reply_tokens == 0),
+        ]));
         found.extend(webhooks(&config.webhooks));
         found.extend(telephony::check(&config.telephony, config.environment));
         found.extend(admin(&config.admin));
@@ -261,6 +268,29 @@ fn engines(config: &Config) -> Vec<Complaint> {
         found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
     }
     found
+}
+
+/// Voices and models that their engines would refuse.
+fn names(config: &Config) -> Vec<Complaint> {
+    let (stt, llm, tts) = (&config.stt.openai, &config.llm.openai, &config.tts.openai);
+    let models = [
+        ("stt.openai.model", "stt.openai.models", &stt.model, &stt.models),
+        ("llm.openai.model", "llm.openai.models", &llm.model, &llm.models),
+        ("tts.openai.model", "tts.openai.models", &tts.model, &tts.models),
+    ];
+    let models = models.into_iter().flat_map(|(key, more_key, model, more)| {
+        let more =
+            more.iter().filter(|model| *model != ANY).map(move |model| (more_key, model, Names::ModelId));
+        std::iter::once((key, model, Names::ModelId)).chain(more)
+    });
+    let voices = [
+        ("tts.openai.voice", &tts.voice, tts::openai::voices()),
+        ("tts.espeak.voice", &config.tts.espeak.voice, tts::espeak::voices()),
+        ("tts.flite.voice", &config.tts.flite.voice, tts::flite::voices()),
+    ];
+    let refused =
+        models.chain(voices).filter_map(|(key, name, rule)| Some((key, rule.check(name).err()?, rule)));
+    refused.map(|(key, error, rule)| Complaint::new(key, error.to_string(), rule.to_string())).collect()
 }
 
 fn webhooks(settings: &webhooks::Settings) -> Vec<Complaint> {

@@ -63,6 +63,8 @@ pub struct Config {
     pub stt: engines::SttSettings,
     pub llm: engines::LlmSettings,
     pub tts: engines::TtsSettings,
+    /// The most that profiles may ask for. See [`Config::permitted`].
+    pub profiles: tenancy::Ceilings,
     pub calls: switchboard::Settings,
     pub webhooks: webhooks::Settings,
     /// This and the next make up the billing. See [`Config::billing`].
@@ -82,6 +84,18 @@ impl Config {
     /// What things cost, and what each plan has.
     pub fn billing(&self) -> Billing {
         Billing { prices: self.prices.clone(), plans: self.plans.clone() }
+    }
+
+    /// The settings that profiles may have, where these are the engines.
+    pub fn permitted(&self, engines: engines::Catalogue) -> tenancy::Permitted {
+        tenancy::Permitted {
+            stt: engines.stt,
+            llm: engines.llm,
+            tts: engines.tts,
+            manners: self.turn_settings(),
+            reply_tokens: self.llm.openai.max_tokens,
+            ceilings: self.profiles.clone(),
+        }
     }
 
     /// What the registry of engines is built from.

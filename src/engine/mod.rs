@@ -35,6 +35,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// A voice or model that the engine does not accept.
+    pub fn name(kind: &str, error: &dyn std::fmt::Display) -> EngineError {
+        EngineError::Permanent(format!("the {kind} {error}"))
+    }
+
     pub fn worth_retrying(&self) -> bool {
         !matches!(self, EngineError::Permanent(_) | EngineError::Missing { .. })
     }

@@ -59,14 +59,47 @@ fn a_key_makes_openai_the_default_but_only_the_default() {
     assert_eq!(engines.stt(None).expect("stt").name(), "openai");
     assert_eq!(engines.llm(None).expect("llm").name(), "openai");
     assert_eq!(engines.tts_names(), ["flite", "espeak", "openai"]);
-    let sorted = |names: &[&str]| {
-        let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(sorted(&engines.stt_names()), sorted(&STT_NAMES));
-    assert_eq!(sorted(&engines.llm_names()), sorted(&LLM_NAMES));
-    assert_eq!(sorted(&engines.tts_names()), sorted(&TTS_NAMES));
+    assert_eq!(engines.stt_names(), ["openai", "pocketsphinx"]);
+    assert_eq!(engines.llm_names(), ["openai", "scripted"]);
+}
+
+#[test]
+fn the_catalogue_lists_the_built_engines_with_their_names() {
+    let local = engines("tts.default = \"flite\"").catalogue();
+    let names = |engines: &[EngineNames]| engines.iter().map(|it| it.engine.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&local.tts), ["flite", "espeak"]);
+    assert!(local.tts[0].voices.check("slt").is_ok() && local.tts[0].voices.check("en-us").is_err());
+    let cloud = engines("openai.key = \"k\"\nllm.openai = { model = \"a\", models = [\"b\"] }").catalogue();
+    assert_eq!(cloud.llm[0], EngineNames::new("openai", Names::listed(&["a", "b"]), Names::None));
+    let every = settings("tts.default = \"espeak\"").catalogue();
+    assert_eq!(names(&every.tts), ["espeak", "openai", "flite"]);
+}
+
+/// flite takes a URL for a voice and fetches it; espeak-ng takes a path and opens it.
+#[tokio::test]
+async fn a_voice_that_is_a_url_or_a_path_reaches_no_program() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a listener");
+    let url = format!("http://{}/x\r\nFLUSHALL\r\n", listener.local_addr().expect("an address"));
+    let engines = engines("tts.fallback = \"espeak\"");
+    for name in ["flite", "espeak"] {
+        let engine = engines.tts(Some(name)).expect(name);
+        for voice in [&url[..], url.trim_end(), "/etc/passwd", "../../../../etc/passwd", "-h"] {
+            let voice = Voice { name: Some(voice.into()), ..Voice::default() };
+            let spoken = engine.speak("Hello.".into(), voice.clone(), Meter::default()).await;
+            let Err(error) = spoken else {
+                // The fallback speaks with its own voice.
+                assert_eq!(name, "flite", "{voice:?} is spoken");
+                continue;
+            };
+            assert!(!error.worth_retrying() && error.to_string().contains("is not accepted"), "{error}");
+        }
+    }
+    let language = Voice { language: Some("../../../../etc/passwd".into()), ..Voice::default() };
+    let espeak = engines.tts(Some("espeak")).expect("espeak");
+    assert!(espeak.speak("Hello.".into(), language, Meter::default()).await.is_err());
+    let visitor = listener.accept();
+    assert!(visitor.is_err(), "a program connected: {visitor:?}");
 }
 
 #[test]

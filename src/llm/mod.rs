@@ -38,6 +38,8 @@ pub struct Prompt {
     pub messages: Vec<Message>,
     /// The engine's own name for a model; its default when absent.
     pub model: Option<Arc<str>>,
+    /// The longest reply, in tokens; the engine's default when absent.
+    pub max_tokens: Option<u32>,
     /// May the agent end the call?
     pub may_hang_up: bool,
 }

@@ -18,6 +18,7 @@ use crate::engine::EngineError;
 use crate::engine::openai::{Endpoint, message};
 use crate::engine::retry::Kind;
 use crate::engine::usage::{Charge, Meter, Unit, characters, estimated_tokens};
+use crate::names::Names;
 
 /// The most bytes that a reply may have: far beyond what is said in a call, and an end to a server
 /// that never ends a line.
@@ -26,9 +27,11 @@ const LONGEST: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// `gpt-4` by default.
+    /// Default `gpt-4`.
     pub model: String,
-    /// The longest reply, in tokens. 150 by default: on the telephone, short is kind.
+    /// More models that profiles may choose; `*` allows every one. Default: none but `model`.
+    pub models: Vec<String>,
+    /// The longest reply of profiles that set none, in tokens. Default 150: callers prefer short replies.
     pub max_tokens: u32,
     /// 0.0 to 2.0; the vendor's own when absent, as it is by default.
     pub temperature: Option<f32>,
@@ -39,7 +42,20 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { model: "gpt-4".into(), max_tokens: 150, temperature: None, include_usage: true }
+        Settings {
+            model: "gpt-4".into(),
+            models: Vec::new(),
+            max_tokens: 150,
+            temperature: None,
+            include_usage: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The models that profiles may choose.
+    pub fn allowed_models(&self) -> Names {
+        Names::models(&self.model, &self.models)
     }
 }
 
@@ -48,14 +64,17 @@ const NAME: &str = "openai";
 pub struct OpenAi {
     endpoint: Endpoint,
     settings: Settings,
+    models: Names,
 }
 
 impl OpenAi {
     pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
-        OpenAi { endpoint, settings }
+        let models = settings.allowed_models();
+        OpenAi { endpoint, settings, models }
     }
 
     async fn ask(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
+        self.models.check(self.model(&prompt)).map_err(|error| EngineError::name("model", &error))?;
         let request = self.endpoint.post("/chat/completions").json(&self.question(&prompt));
         let mut charge = meter.charge(Kind::Llm, NAME, self.model(&prompt));
         charge.set(Unit::InputTokens, estimated_tokens(length(&prompt)));
@@ -81,7 +100,7 @@ impl OpenAi {
         });
         Question {
             model: self.model(prompt),
-            max_tokens: self.settings.max_tokens,
+            max_tokens: prompt.max_tokens.unwrap_or(self.settings.max_tokens),
             temperature: self.settings.temperature,
             stream: true,
             stream_options: self.settings.include_usage.then_some(StreamOptions { include_usage: true }),
@@ -423,14 +442,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
-        let prompt = Prompt { model: Some("gpt-4o".into()), may_hang_up: true, ..prompt() };
+        let prompt =
+            Prompt { model: Some("gpt-4o".into()), max_tokens: Some(40), may_hang_up: true, ..prompt() };
         let call = "data: {\"choices\":[{\"delta\":{\"content\":\"Bye.\"}}]}\n\n\
             data: {\"choices\":[{\"delta\":{\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\
             \"type\":\"function\",\"function\":{\"name\":\"hang_up\",\"arguments\":\"\"}}]}}]}\n\n\
             data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]}}]}\n\n\
             data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
         let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
-        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let settings = Settings { models: vec!["gpt-4o".into()], ..Settings::default() };
+        let engine = OpenAi::new(vendor.endpoint(), settings);
         let meter = Meter::default();
         let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
         assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
@@ -438,9 +459,19 @@ mod tests {
         let body = vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body").to_owned();
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(
-            (&body["model"], &body["tools"][0]["function"]["name"]),
-            (&"gpt-4o".into(), &"hang_up".into())
+            (&body["model"], &body["max_tokens"], &body["tools"][0]["function"]["name"]),
+            (&"gpt-4o".into(), &40.into(), &"hang_up".into())
         );
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_not_allowed_is_not_asked() {
+        let vendor = Vendor::start(vec![]).await;
+        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let prompt = Prompt { model: Some("gpt-5-pro".into()), ..prompt() };
+        let Err(error) = engine.reply(prompt, Meter::default()).await else { panic!("it is asked") };
+        assert!(!error.worth_retrying() && error.to_string().contains("use one of gpt-4"), "{error}");
+        assert_eq!(vendor.requests().len(), 0);
     }
 
     #[tokio::test]

@@ -13,17 +13,27 @@ use crate::engine::openai::Endpoint;
 use crate::engine::retry::Kind;
 use crate::engine::usage::{Meter, Unit};
 use crate::engine::{EngineError, wav};
+use crate::names::{self, Names};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// `whisper-1` by default.
+    /// Default `whisper-1`.
     pub model: String,
+    /// More models that profiles may choose; `*` allows every one. Default: none but `model`.
+    pub models: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { model: "whisper-1".into() }
+        Settings { model: "whisper-1".into(), models: Vec::new() }
+    }
+}
+
+impl Settings {
+    /// The models that profiles may choose.
+    pub fn allowed_models(&self) -> Names {
+        Names::models(&self.model, &self.models)
     }
 }
 
@@ -32,11 +42,13 @@ const NAME: &str = "openai";
 pub struct OpenAi {
     endpoint: Endpoint,
     settings: Settings,
+    models: Names,
 }
 
 impl OpenAi {
     pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
-        OpenAi { endpoint, settings }
+        let models = settings.allowed_models();
+        OpenAi { endpoint, settings, models }
     }
 
     async fn ask(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
@@ -52,10 +64,11 @@ impl OpenAi {
             .mime_str("audio/wav")
             .map_err(|e| self.endpoint.broken(e))?;
         let model = hints.model.as_deref().unwrap_or(&self.settings.model);
+        self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
         let mut form =
             Form::new().part("file", file).text("model", model.to_owned()).text("response_format", "json");
         if let Some(language) = &hints.language {
-            form = form.text("language", iso_639(language));
+            form = form.text("language", iso_639(language)?);
         }
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
         let mut charge = meter.charge(Kind::Stt, NAME, model);
@@ -86,8 +99,12 @@ impl Stt for OpenAi {
 }
 
 /// The language alone, as the API wants it: `de` of `de-DE`.
-fn iso_639(tag: &str) -> String {
-    tag.split(['-', '_']).next().unwrap_or_default().to_lowercase()
+///
+/// Permanent: it is not a language tag.
+fn iso_639(tag: &str) -> Result<String, EngineError> {
+    let language = tag.split(['-', '_']).next().unwrap_or_default().to_lowercase();
+    names::check_language(&language).map_err(|error| EngineError::name("language", &error))?;
+    Ok(language)
 }
 
 #[cfg(test)]
@@ -104,9 +121,13 @@ mod tests {
         Clip::new(8_000, [1_000; 160])
     }
 
+    fn settings() -> Settings {
+        Settings { models: vec!["whisper-2".into()], ..Settings::default() }
+    }
+
     async fn transcribed(answers: Vec<Vec<Step>>) -> (Result<String, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
-        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let engine = OpenAi::new(vendor.endpoint(), settings());
         let patience = retry::Settings {
             timeout_ms: 500,
             retries: 2,
@@ -168,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_heard_is_counted() {
         let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
-        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let engine = OpenAi::new(vendor.endpoint(), settings());
         let meter = Meter::default();
         let hints = Hints { model: Some("whisper-2".into()), ..Hints::default() };
         engine.transcribe(speech(), hints, meter.clone()).await.expect("words");
@@ -182,9 +203,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn names_that_are_not_accepted_are_not_sent() {
+        let vendor = Vendor::start(vec![]).await;
+        let engine = OpenAi::new(vendor.endpoint(), settings());
+        for (model, language) in [("whisper-9", "de"), ("whisper-2", "../x"), ("whisper-2", "d\r\ne")] {
+            let hints = Hints { model: Some(model.into()), language: Some(language.into()) };
+            let error = engine.transcribe(speech(), hints, Meter::default()).await.expect_err("a refusal");
+            assert!(!error.worth_retrying(), "{error}");
+        }
+        assert_eq!(vendor.requests().len(), 0);
+    }
+
+    #[tokio::test]
     async fn silence_needs_no_vendor() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let engine = OpenAi::new(vendor.endpoint(), settings());
         assert_eq!(
             engine.transcribe(Clip::new(8_000, []), Hints::default(), Meter::default()).await.as_deref(),
             Ok("")

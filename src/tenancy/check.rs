@@ -1,10 +1,10 @@
-//! Is a profile in order? Everything that is wrong with it is named at once.
+//! Checks a profile before it is saved. All flaws are named at once.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ProfileSettings, Tool};
-use crate::turn::{self, Phrase};
+use super::{Permitted, ProfileSettings, Tool};
+use crate::turn::Phrase;
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -25,21 +25,9 @@ impl Flaw {
     }
 }
 
-/// What a profile can ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
-    /// The engines of each kind, by name.
-    pub stt: Vec<String>,
-    pub llm: Vec<String>,
-    pub tts: Vec<String>,
-    /// The manners that a profile's own go on top of.
-    pub manners: turn::Settings,
-}
-
 const LONGEST_NAME: usize = 200;
 const LONGEST_PROMPT: usize = 50_000;
 const LONGEST_PHRASE: usize = 1_000;
-const LONGEST_WORD: usize = 200;
 
 /// What is to be written of a profile; what is absent stays as it is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,67 +37,51 @@ pub struct Draft<'a> {
     pub settings: Option<&'a ProfileSettings>,
 }
 
-/// All that is wrong with what is to be written.
-pub fn check_profile(draft: Draft<'_>, known: &Known) -> Vec<Flaw> {
+/// All flaws of a draft.
+pub fn check_profile(draft: Draft<'_>, permitted: &Permitted) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    flaws.extend(draft.name.and_then(|name| text("name", name, LONGEST_NAME)));
-    flaws.extend(draft.system_prompt.and_then(|prompt| text("system_prompt", prompt, LONGEST_PROMPT)));
-    let settings = draft.settings.map(|settings| settings_flaws(settings, known)).unwrap_or_default();
+    flaws.extend(draft.name.and_then(|name| required("name", name, LONGEST_NAME, Form::Line)));
+    let prompt = draft.system_prompt;
+    flaws.extend(prompt.and_then(|text| required("system_prompt", text, LONGEST_PROMPT, Form::Lines)));
+    let settings = draft.settings.map(|settings| settings_flaws(settings, permitted)).unwrap_or_default();
     flaws.extend(settings.into_iter().map(|flaw| flaw.below("settings")));
     flaws
 }
 
-fn settings_flaws(settings: &ProfileSettings, known: &Known) -> Vec<Flaw> {
+fn settings_flaws(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    flaws.extend(settings.greeting.as_deref().and_then(|it| too_long("greeting", it, LONGEST_PHRASE)));
-    flaws.extend(settings.language.as_deref().and_then(language));
-    flaws.extend(engines(settings, known));
-    flaws.extend(settings.voice.as_deref().and_then(|voice| text("voice", voice, LONGEST_WORD)));
+    flaws.extend(
+        settings.greeting.as_deref().and_then(|it| text("greeting", it, LONGEST_PHRASE, Form::Lines)),
+    );
+    flaws.extend(permitted.name_flaws(settings));
+    flaws.extend(engines(settings, permitted));
     flaws.extend(phrases(settings));
-    let manners = known.manners.clone().with(&settings.turn);
+    let manners = permitted.manners.clone().with(&settings.turn);
     flaws.extend(manners.faults().into_iter().map(|fault| {
         let problem = format!("{}; {}", fault.problem, fault.remedy);
         Flaw::new(fault.key, problem).below("turn")
     }));
+    flaws.extend(permitted.ceiling_flaws(settings));
+    let no_tokens = settings.max_reply_tokens == Some(0);
+    flaws.extend(no_tokens.then(|| Flaw::new("max_reply_tokens", "0 is too few; set it to 1 or more")));
     let hours = settings.hours.as_ref().and_then(|hours| hours.schedule().err()).unwrap_or_default();
     flaws.extend(hours.into_iter().map(|flaw| flaw.below("hours")));
     flaws.extend(tools(settings));
     flaws
 }
 
-/// The form of a BCP 47 tag (RFC 5646, 2.1), without looking its parts up.
-fn language(tag: &str) -> Option<Flaw> {
-    let mut parts = tag.split('-');
-    let first = parts.next().unwrap_or_default();
-    let well_formed = (2..=8).contains(&first.len())
-        && first.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
-        && tag.len() <= 35;
-    let problem = || format!("{tag:?} is no language tag: write one of BCP 47, such as en or de-DE");
-    (!well_formed).then(|| Flaw::new("language", problem()))
-}
-
-fn engines(settings: &ProfileSettings, known: &Known) -> Vec<Flaw> {
-    let mut flaws = Vec::new();
-    for (kind, named, model, engines) in [
-        ("stt", &settings.stt, &settings.stt_model, &known.stt),
-        ("llm", &settings.llm, &settings.llm_model, &known.llm),
-        ("tts", &settings.tts, &settings.tts_model, &known.tts),
-    ] {
-        let unknown = named.as_ref().filter(|name| !engines.contains(name));
-        flaws.extend(unknown.map(|name| {
-            Flaw::new(kind, format!("there is no engine {name:?}: choose one of {}", engines.join(", ")))
-        }));
-        let Some(model) = model else { continue };
-        let field = format!("{kind}_model");
-        match named.as_deref() {
-            Some(other) if other != "openai" => {
-                flaws.push(Flaw::new(field, format!("the engine {other} has no models: only openai has")));
-            }
-            _ => flaws.extend(text(&field, model, LONGEST_WORD)),
-        }
-    }
-    flaws
+fn engines(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Flaw> {
+    let chosen = [
+        ("stt", &settings.stt, &permitted.stt),
+        ("llm", &settings.llm, &permitted.llm),
+        ("tts", &settings.tts, &permitted.tts),
+    ];
+    let unknown = chosen.into_iter().filter_map(|(kind, named, engines)| {
+        let name = named.as_ref().filter(|name| engines.iter().all(|it| it.engine != **name))?;
+        let known: Vec<&str> = engines.iter().map(|it| it.engine.as_str()).collect();
+        Some(Flaw::new(kind, format!("there is no engine {name:?}: choose one of {}", known.join(", "))))
+    });
+    unknown.collect()
 }
 
 fn phrases(settings: &ProfileSettings) -> Vec<Flaw> {
@@ -117,7 +89,7 @@ fn phrases(settings: &ProfileSettings) -> Vec<Flaw> {
     for (name, words) in &settings.phrases {
         let field = format!("phrases.{name}");
         if Phrase::NAMES.iter().any(|(_, known)| known == name) {
-            flaws.extend(too_long(&field, words, LONGEST_PHRASE));
+            flaws.extend(text(&field, words, LONGEST_PHRASE, Form::Lines));
         } else {
             let known: Vec<&str> = Phrase::NAMES.iter().map(|(_, known)| *known).collect();
             flaws.push(Flaw::new(field, format!("there is no such phrase: use one of {}", known.join(", "))));
@@ -132,32 +104,53 @@ fn tools(settings: &ProfileSettings) -> Vec<Flaw> {
     unknown.map(|(at, error)| Flaw::new(format!("tools.{at}"), error.to_string())).collect()
 }
 
-fn text(field: &str, text: &str, longest: usize) -> Option<Flaw> {
-    let empty = text.trim().is_empty();
-    empty.then(|| Flaw::new(field, "it must not be empty")).or_else(|| too_long(field, text, longest))
+/// The control characters that a text may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// None.
+    Line,
+    /// Line breaks and tabs.
+    Lines,
 }
 
-fn too_long(field: &str, text: &str, longest: usize) -> Option<Flaw> {
-    let problem = || format!("it is too long: {longest} characters at most");
-    // PostgreSQL keeps no NUL in a text, and nobody can say one.
-    if text.contains('\0') {
-        return Some(Flaw::new(field, "it must not hold a NUL character"));
+fn required(field: &str, content: &str, longest: usize, form: Form) -> Option<Flaw> {
+    let empty = content.trim().is_empty();
+    empty.then(|| Flaw::new(field, "it must not be empty")).or_else(|| text(field, content, longest, form))
+}
+
+fn text(field: &str, content: &str, longest: usize, form: Form) -> Option<Flaw> {
+    let is_refused = |c: char| c.is_control() && !(form == Form::Lines && matches!(c, '\n' | '\r' | '\t'));
+    if let Some(control) = content.chars().find(|c| is_refused(*c)) {
+        let code = u32::from(control);
+        return Some(Flaw::new(field, format!("it holds the control character U+{code:04X}: remove it")));
     }
-    (text.chars().count() > longest).then(|| Flaw::new(field, problem()))
+    let too_long = content.chars().count() > longest;
+    too_long.then(|| Flaw::new(field, format!("it is too long: {longest} characters at most")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    fn known() -> Known {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Known { stt: names(&["openai"]), llm: names(&["openai", "scripted"]), ..Known::default() }
+    use super::*;
+    use crate::names::{EngineNames, Names};
+
+    fn permitted() -> Permitted {
+        let openai = |models: &[&str], voices| EngineNames::new("openai", Names::listed(models), voices);
+        Permitted {
+            stt: vec![openai(&["whisper-1"], Names::None)],
+            llm: vec![
+                openai(&["gpt-4", "gpt-4o"], Names::None),
+                EngineNames::new("scripted", Names::None, Names::None),
+            ],
+            tts: vec![openai(&["tts-1"], Names::Token)],
+            ..Permitted::default()
+        }
     }
 
     fn flaws(settings: serde_json::Value) -> Vec<String> {
         let settings: ProfileSettings = serde_json::from_value(settings).expect("settings");
-        let flaws = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &known());
+        let flaws = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &permitted());
         flaws.into_iter().map(|flaw| flaw.field).collect()
     }
 
@@ -184,9 +177,9 @@ mod tests {
             "settings.greeting",
             "settings.language",
             "settings.llm_model",
-            "settings.tts",
             "settings.tts_model",
             "settings.voice",
+            "settings.tts",
             "settings.phrases.hello",
             "settings.turn.max_turns",
             "settings.turn.commit_ms",
@@ -195,7 +188,7 @@ mod tests {
         ];
         assert_eq!(flaws(settings), expected);
         let flaws =
-            check_profile(Draft { name: Some(" "), system_prompt: Some(""), settings: None }, &known());
+            check_profile(Draft { name: Some(" "), system_prompt: Some(""), settings: None }, &permitted());
         assert_eq!(
             flaws.iter().map(|flaw| flaw.field.as_str()).collect::<Vec<_>>(),
             ["name", "system_prompt"]
@@ -203,12 +196,58 @@ mod tests {
     }
 
     #[test]
-    fn a_language_tag_has_a_form() {
-        for tag in ["en", "de-DE", "zh-Hant-TW", "sr-Latn"] {
-            assert_eq!(language(tag), None, "{tag}");
-        }
-        for tag in ["", "e", "de_DE", "de-", "1a", "de DE", "ü"] {
-            assert!(language(tag).is_some(), "{tag:?}");
+    fn names_that_an_engine_does_not_accept_are_flaws() {
+        let settings = serde_json::json!({
+            "voice": "http://127.0.0.1:6379/x\r\nFLUSHALL\r\n", "llm_model": "gpt-5-pro", "stt_model": "../x",
+            "tts_model": "tts-1\n", "language": "../../etc/passwd",
+        });
+        let expected = ["language", "stt_model", "llm_model", "tts_model", "voice"];
+        assert_eq!(flaws(settings), expected.map(|field| format!("settings.{field}")));
+    }
+
+    #[test]
+    fn limits_above_the_operators_are_flaws_that_name_them() {
+        let settings = serde_json::json!({
+            "max_reply_tokens": 501, "turn": { "max_turns": 101, "max_duration_ms": 3_600_001 },
+        });
+        let settings: ProfileSettings = serde_json::from_value(settings).expect("settings");
+        let found = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &permitted());
+        let found: Vec<_> = found.iter().map(|flaw| (flaw.field.as_str(), flaw.problem.as_str())).collect();
+        let problem = |wanted: u32, key: &str, most: u32| {
+            format!("{wanted} is above the operator's limit, profiles.{key}: set it to {most} or less")
+        };
+        let expected = [
+            ("settings.turn.max_turns", problem(101, "max_turns", 100)),
+            ("settings.turn.max_duration_ms", problem(3_600_001, "max_duration_ms", 3_600_000)),
+            ("settings.max_reply_tokens", problem(501, "max_reply_tokens", 500)),
+        ];
+        assert_eq!(found, expected.each_ref().map(|(field, problem)| (*field, problem.as_str())));
+        assert_eq!(flaws(serde_json::json!({ "max_reply_tokens": 0 })), ["settings.max_reply_tokens"]);
+    }
+
+    #[test]
+    fn only_texts_may_have_line_breaks() {
+        let texts =
+            serde_json::json!({ "greeting": "Hello.\r\n\tWelcome.", "phrases": { "closed": "a\nb" } });
+        assert_eq!(flaws(texts), [] as [&str; 0]);
+        let escapes = serde_json::json!({ "greeting": "\u{1b}[2J", "phrases": { "closed": "a\u{85}b" } });
+        assert_eq!(flaws(escapes), ["settings.greeting", "settings.phrases.closed"]);
+        let draft = Draft { name: Some("a\nb"), system_prompt: Some("a\n\tb"), settings: None };
+        let found = check_profile(draft, &permitted());
+        assert_eq!(found, [Flaw::new("name", "it holds the control character U+000A: remove it")]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_with_a_control_character_is_a_flaw(before in "[a-z]{0,5}", control in "[\\x00-\\x1f\\x7f]",
+                                                     after in "[a-z]{0,5}") {
+            let name = format!("{before}{control}{after}");
+            let settings: ProfileSettings = serde_json::from_value(serde_json::json!({
+                "voice": name, "stt_model": name, "llm_model": name, "tts_model": name, "language": name,
+                "stt": name, "llm": name, "tts": name, "tools": [name],
+            })).expect("settings");
+            let draft = Draft { name: Some(&name), system_prompt: None, settings: Some(&settings) };
+            prop_assert_eq!(check_profile(draft, &permitted()).len(), 10);
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct ProfileVersion {
     pub created_at: DateTime<Utc>,
 }
 
-/// What an agent says and how it behaves. Whatever is absent takes the daemon's default.
+/// An agent's words, engines and behaviour. Absent settings take the daemon's defaults.
 ///
 /// Texts that have to be one of a set stay texts here, so that [`super::check_profile`] can name all that
 /// are not, and so that a profile whose engine is gone can still be read.
@@ -76,11 +76,14 @@ pub struct ProfileSettings {
     pub stt: Option<String>,
     pub llm: Option<String>,
     pub tts: Option<String>,
-    /// The model that the engine `openai` is asked for.
+    /// The models that the engine `openai` is asked for: those that the operator allows.
     pub stt_model: Option<String>,
     pub llm_model: Option<String>,
     pub tts_model: Option<String>,
-    /// The TTS engine's own name for a voice.
+    /// The longest reply, in tokens; the operator sets a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_reply_tokens: Option<u32>,
+    /// The TTS engine's own name for a voice, such as `slt` (flite), `en-us` (espeak) or `alloy` (openai).
     pub voice: Option<String>,
     /// Phrases that replace the built-in ones, by name (see `turn::Phrase`).
     pub phrases: BTreeMap<String, String>,

@@ -13,11 +13,17 @@ use crate::engine::EngineError;
 use crate::engine::process::Program;
 use crate::engine::retry::Kind;
 use crate::engine::usage::{LOCAL, Meter, Unit, characters};
+use crate::names::Names;
+
+/// The voices that settings and profiles may name. The program takes a path in place of a name.
+pub fn voices() -> Names {
+    Names::Espeak
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The voice of those who ask for none and name no language. `en-us` by default.
+    /// The voice of profiles that name neither voice nor language. Default `en-us`.
     pub voice: String,
     /// Words a minute, 80 to 450. 165 by default.
     pub speed: u16,
@@ -49,8 +55,9 @@ impl Espeak {
             (None, Some(language)) => voice_for(&language),
             (None, None) => self.settings.voice.clone(),
         };
+        voices().check(&name).map_err(|error| EngineError::name("voice", &error))?;
         let speed = self.settings.speed.clamp(80, 450).to_string();
-        // -b 1: the text is UTF-8, whatever the locale says.
+        // -b 1: the text is UTF-8 in every locale.
         let args = ["--stdout", "--stdin", "-b", "1", "-s", &speed, "-v", &name].map(OsString::from);
         let words = text::cut(&words, self.settings.max_chars);
         meter.charge(Kind::Tts, self.name(), LOCAL).set(Unit::Characters, characters(words));

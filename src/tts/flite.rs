@@ -16,11 +16,21 @@ use crate::engine::EngineError;
 use crate::engine::process::Program;
 use crate::engine::retry::Kind;
 use crate::engine::usage::{LOCAL, Meter, Unit, characters};
+use crate::names::Names;
+
+/// The voices that are built into the program. It would take the path or URL of a voice file as well, read or fetch it,
+/// and run it through a parser that trusts it.
+const VOICES: [&str; 5] = ["slt", "rms", "awb", "kal16", "kal"];
+
+/// The voices that settings and profiles may name.
+pub fn voices() -> Names {
+    Names::listed(&VOICES)
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The voice of those who ask for none: `slt`, `rms`, `awb`, `kal16` or `kal` (8 kHz). `slt` by default.
+    /// The voice of profiles that name none: `slt`, `rms`, `awb`, `kal16` or `kal` (8 kHz). Default `slt`.
     pub voice: String,
     /// How much of a text is spoken, in characters; the rest is cut off. 2000 by default.
     pub max_chars: usize,
@@ -37,15 +47,18 @@ impl Default for Settings {
 pub struct Flite {
     program: Program,
     settings: Settings,
+    voices: Names,
 }
 
 impl Flite {
     pub fn new(settings: Settings) -> Flite {
-        Flite { program: Program::new("flite", "flite", settings.max_processes), settings }
+        let program = Program::new("flite", "flite", settings.max_processes);
+        Flite { program, settings, voices: voices() }
     }
 
     async fn say(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
         let name = voice.name.as_deref().unwrap_or(&self.settings.voice);
+        self.voices.check(name).map_err(|error| EngineError::name("voice", &error))?;
         let args = ["-voice", name, "/dev/stdin", "/dev/stdout"].map(OsString::from);
         let words = text::cut(&words, self.settings.max_chars);
         meter.charge(Kind::Tts, self.name(), LOCAL).set(Unit::Characters, characters(words));

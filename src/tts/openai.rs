@@ -14,6 +14,7 @@ use crate::engine::EngineError;
 use crate::engine::openai::Endpoint;
 use crate::engine::retry::Kind;
 use crate::engine::usage::{Meter, Unit, characters};
+use crate::names::Names;
 
 const NAME: &str = "openai";
 const RATE: u32 = 24_000;
@@ -21,9 +22,11 @@ const RATE: u32 = 24_000;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// `tts-1` by default.
+    /// Default `tts-1`.
     pub model: String,
-    /// The voice of those who ask for none. `alloy` by default.
+    /// More models that profiles may choose; `*` allows every one. Default: none but `model`.
+    pub models: Vec<String>,
+    /// The voice of profiles that name none. Default `alloy`.
     pub voice: String,
     /// How much of a text is spoken, in characters; the rest is cut off. 500 by default.
     pub max_chars: usize,
@@ -31,13 +34,26 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { model: "tts-1".into(), voice: "alloy".into(), max_chars: 500 }
+        Settings { model: "tts-1".into(), models: Vec::new(), voice: "alloy".into(), max_chars: 500 }
     }
+}
+
+impl Settings {
+    /// The models that profiles may choose.
+    pub fn allowed_models(&self) -> Names {
+        Names::models(&self.model, &self.models)
+    }
+}
+
+/// The voices that settings and profiles may name.
+pub fn voices() -> Names {
+    Names::Token
 }
 
 pub struct OpenAi {
     endpoint: Endpoint,
     settings: Settings,
+    models: Names,
 }
 
 #[derive(Serialize)]
@@ -50,7 +66,8 @@ struct Order<'a> {
 
 impl OpenAi {
     pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
-        OpenAi { endpoint, settings }
+        let models = settings.allowed_models();
+        OpenAi { endpoint, settings, models }
     }
 
     async fn order(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -60,6 +77,8 @@ impl OpenAi {
             input: text::cut(words.trim(), self.settings.max_chars),
             response_format: "pcm",
         };
+        self.models.check(order.model).map_err(|error| EngineError::name("model", &error))?;
+        voices().check(order.voice).map_err(|error| EngineError::name("voice", &error))?;
         let mut charge = meter.charge(Kind::Tts, NAME, order.model);
         charge.set(Unit::Characters, characters(order.input));
         let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await;
@@ -103,6 +122,10 @@ mod tests {
         metered(answers, words, &Meter::default()).await
     }
 
+    fn settings() -> Settings {
+        Settings { models: vec!["tts-1-hd".into()], ..Settings::default() }
+    }
+
     async fn metered(
         answers: Vec<Vec<Step>>,
         words: &str,
@@ -116,8 +139,7 @@ mod tests {
             backoff_ms: 1,
             max_backoff_ms: 1,
         };
-        let engine =
-            Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), Settings::default())), patience, None);
+        let engine = Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), settings())), patience, None);
         let voice = Voice { model: Some("tts-1-hd".into()), ..Voice::default() };
         let sound = match engine.speak(words.into(), voice, meter.clone()).await {
             Ok(pieces) => Ok(pieces.collect().await),
@@ -168,6 +190,24 @@ mod tests {
             let [Ok(_), Err(error)] = sound.as_slice() else { panic!("{sound:?}") };
             assert_eq!(error.outcome(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn names_that_are_not_accepted_are_not_sent() {
+        let vendor = Vendor::start(vec![]).await;
+        let engine = OpenAi::new(vendor.endpoint(), settings());
+        let named = |model: &str, voice: &str| Voice {
+            model: Some(model.into()),
+            name: Some(voice.into()),
+            ..Voice::default()
+        };
+        for voice in [named("tts-9", "alloy"), named("tts-1-hd", "../../voices/x"), named("", "alloy")] {
+            let Err(error) = engine.speak("Hello.".into(), voice.clone(), Meter::default()).await else {
+                panic!("{voice:?} is spoken")
+            };
+            assert!(!error.worth_retrying(), "{error}");
+        }
+        assert_eq!(vendor.requests().len(), 0);
     }
 
     #[tokio::test]

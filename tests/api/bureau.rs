@@ -16,10 +16,11 @@ use vca::admin::{LiveCalls, Unwatched};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, View};
+use vca::names::{EngineNames, Names};
 use vca::store::{Announcements, Backend, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, Reception, Registrar};
 use vca::tenancy::{
-    Actor, Call, CallId, EngineKind, Happening, Known, LiveEvent, Numbering, Role, TenantId, UsageUnit,
+    Actor, Call, CallId, EngineKind, Happening, LiveEvent, Numbering, Permitted, Role, TenantId, UsageUnit,
 };
 use vca::webhooks::Guard;
 
@@ -158,18 +159,19 @@ pub fn desk(
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
         numbering: Numbering::default(),
-        known: Arc::new(known()),
+        permitted: Arc::new(permitted()),
     }
 }
 
 /// The engines that profiles may ask for.
-fn known() -> Known {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Known {
-        stt: names(&["pocketsphinx", "openai"]),
-        llm: names(&["scripted", "openai"]),
-        tts: names(&["espeak", "openai"]),
-        ..Known::default()
+fn permitted() -> Permitted {
+    let local = |name, voices| EngineNames::new(name, Names::None, voices);
+    let openai = |models: &[&str], voices| EngineNames::new("openai", Names::listed(models), voices);
+    Permitted {
+        stt: vec![local("pocketsphinx", Names::None), openai(&["whisper-1"], Names::None)],
+        llm: vec![local("scripted", Names::None), openai(&["gpt-4", "gpt-4o"], Names::None)],
+        tts: vec![local("espeak", Names::Espeak), openai(&["tts-1-hd"], Names::Token)],
+        ..Permitted::default()
     }
 }
 

@@ -10,6 +10,7 @@ use super::on_both;
 on_both!(
     a_tenant_has_profiles,
     every_flaw_is_named_at_once,
+    names_and_limits_that_are_not_permitted_are_refused,
     a_new_default_unsets_the_old_one,
     many_become_the_default_and_one_stays,
     every_change_makes_a_version,
@@ -137,6 +138,38 @@ async fn every_flaw_is_named_at_once(bureau: Bureau) {
         admin.patch(&at, body).await.problem(400);
     }
     assert_eq!(admin.get(&at).await.expect(200)["version"], 1, "nothing has changed");
+}
+
+/// A voice becomes an argument of a program: neither a URL, a path, an option nor a second line may be one.
+async fn names_and_limits_that_are_not_permitted_are_refused(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    for (settings, field, problem) in [
+        (json!({ "voice": "http://127.0.0.1:6379/x\r\nFLUSHALL\r\n" }), "settings.voice", "is not accepted"),
+        (json!({ "voice": "../../../etc/passwd" }), "settings.voice", "a voice of espeak-ng"),
+        (json!({ "tts": "openai", "voice": "a b" }), "settings.voice", "is not accepted"),
+        (
+            json!({ "llm": "openai", "llm_model": "gpt-5-pro" }),
+            "settings.llm_model",
+            "use one of gpt-4, gpt-4o",
+        ),
+        (json!({ "stt": "pocketsphinx", "stt_model": "x" }), "settings.stt_model", "the engine has none"),
+        (json!({ "greeting": "\u{1b}[31m" }), "settings.greeting", "U+001B"),
+        (
+            json!({ "turn": { "max_turns": 101 } }),
+            "settings.turn.max_turns",
+            "profiles.max_turns: set it to 100",
+        ),
+        (json!({ "max_reply_tokens": 501 }), "settings.max_reply_tokens", "set it to 500 or less"),
+    ] {
+        let answer = admin.patch(&at, json!({ "settings": settings })).await.expect(400);
+        assert_eq!(answer["errors"][0]["field"], field, "{answer}");
+        assert!(answer["errors"][0]["problem"].as_str().is_some_and(|it| it.contains(problem)), "{answer}");
+    }
+    assert_eq!(admin.get(&at).await.expect(200)["version"], 1, "nothing has changed");
+    let settings = json!({ "tts": "openai", "voice": "nova", "max_reply_tokens": 500 });
+    let changed = admin.patch(&at, json!({ "settings": settings })).await.expect(200);
+    assert_eq!(changed["settings"]["max_reply_tokens"], 500);
 }
 
 async fn a_new_default_unsets_the_old_one(bureau: Bureau) {

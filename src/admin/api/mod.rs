@@ -48,7 +48,7 @@ use crate::admin::LiveCalls;
 use crate::billing::Billing;
 use crate::store::Store;
 use crate::telephony::Registrar;
-use crate::tenancy::{Known, Numbering};
+use crate::tenancy::{Numbering, Permitted};
 use crate::webhooks::Guard;
 
 /// What the handlers share.
@@ -65,8 +65,8 @@ pub struct Desk {
     pub inbound: Option<Arc<Inbound>>,
     /// How numbers are written.
     pub numbering: Numbering,
-    /// What a profile can ask for.
-    pub known: Arc<Known>,
+    /// The engines, names and limits that a profile can ask for.
+    pub permitted: Arc<Permitted>,
 }
 
 /// Names a request, in its answer and in the log.

@@ -153,7 +153,7 @@ async fn roll_back(
 
 impl Desk {
     fn check(&self, draft: Draft<'_>) -> Result<(), Problem> {
-        let flaws = check_profile(draft, &self.known);
+        let flaws = check_profile(draft, &self.permitted);
         if flaws.is_empty() { Ok(()) } else { Err(Problem::fields(flaws)) }
     }
 }

@@ -1,0 +1,207 @@
+//! The settings that the operator permits profiles: engines with their names, and ceilings.
+//!
+//! A profile may hold more than is permitted: it was saved under other rules, or imported. A call then takes the
+//! daemon's default, or the ceiling, in place of that setting.
+
+use serde::Deserialize;
+
+use super::{Flaw, ProfileSettings};
+use crate::names::{self, EngineNames, Names};
+use crate::turn;
+
+/// The most that a profile may ask for. The daemon's own defaults are always permitted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ceilings {
+    /// Turns of the caller in a call. Default 100.
+    pub max_turns: u32,
+    /// Length of a call, in milliseconds. Default 3,600,000.
+    pub max_duration_ms: u64,
+    /// Length of a reply, in tokens. Default 500.
+    pub max_reply_tokens: u32,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Ceilings { max_turns: 100, max_duration_ms: 3_600_000, max_reply_tokens: 500 }
+    }
+}
+
+/// The engines, names and limits that a profile can ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permitted {
+    /// The engines of each kind, the default one first.
+    pub stt: Vec<EngineNames>,
+    pub llm: Vec<EngineNames>,
+    pub tts: Vec<EngineNames>,
+    /// The daemon's settings of a conversation, which a profile's override.
+    pub manners: turn::Settings,
+    /// The daemon's longest reply, in tokens, for profiles that set none.
+    pub reply_tokens: u32,
+    pub ceilings: Ceilings,
+}
+
+impl Permitted {
+    /// The settings as a call uses them, and each one that is replaced, with the reason.
+    pub fn effective(&self, settings: &ProfileSettings) -> (ProfileSettings, Vec<Flaw>) {
+        let mut effective = settings.clone();
+        let mut refused: Vec<Flaw> = self.name_flaws(settings);
+        for flaw in &refused {
+            match flaw.field.as_str() {
+                "stt_model" => effective.stt_model = None,
+                "llm_model" => effective.llm_model = None,
+                "tts_model" => effective.tts_model = None,
+                "voice" => effective.voice = None,
+                _ => effective.language = None,
+            }
+        }
+        refused.extend(self.ceiling_flaws(settings));
+        let (turns, duration, tokens) = self.limits();
+        let turn = &mut effective.turn;
+        turn.max_turns = turn.max_turns.map(|wanted| wanted.min(turns));
+        turn.max_duration_ms = turn.max_duration_ms.map(|wanted| wanted.min(duration));
+        effective.max_reply_tokens = settings.max_reply_tokens.map(|wanted| wanted.clamp(1, tokens));
+        (effective, refused)
+    }
+
+    /// Names of voices, models and languages that the chosen engines do not accept.
+    pub(super) fn name_flaws(&self, settings: &ProfileSettings) -> Vec<Flaw> {
+        let malformed = settings.language.as_deref().and_then(|tag| names::check_language(tag).err());
+        let mut flaws = Vec::from_iter(malformed.map(|error| Flaw::new("language", error.to_string())));
+        let models: fn(&EngineNames) -> &Names = |engine| &engine.models;
+        let voices: fn(&EngineNames) -> &Names = |engine| &engine.voices;
+        let chosen = [
+            ("stt_model", &settings.stt_model, &self.stt, &settings.stt, models),
+            ("llm_model", &settings.llm_model, &self.llm, &settings.llm, models),
+            ("tts_model", &settings.tts_model, &self.tts, &settings.tts, models),
+            ("voice", &settings.voice, &self.tts, &settings.tts, voices),
+        ];
+        for (field, name, engines, engine, rule) in chosen {
+            let Some(name) = name else { continue };
+            let refusal = rule_of(engines, engine.as_deref(), rule).check(name).err();
+            flaws.extend(refusal.map(|error| Flaw::new(field, error.to_string())));
+        }
+        flaws
+    }
+
+    /// Limits that are above the operator's.
+    pub(super) fn ceiling_flaws(&self, settings: &ProfileSettings) -> Vec<Flaw> {
+        let (turns, duration, tokens) = self.limits();
+        let wanted = [
+            ("turn.max_turns", "max_turns", settings.turn.max_turns.map(u64::from), turns.into()),
+            ("turn.max_duration_ms", "max_duration_ms", settings.turn.max_duration_ms, duration),
+            ("max_reply_tokens", "max_reply_tokens", settings.max_reply_tokens.map(u64::from), tokens.into()),
+        ];
+        let above = wanted.into_iter().filter_map(|(field, key, wanted, most)| {
+            let wanted = wanted.filter(|wanted| *wanted > most)?;
+            let problem =
+                format!("{wanted} is above the operator's limit, profiles.{key}: set it to {most} or less");
+            Some(Flaw::new(field, problem))
+        });
+        above.collect()
+    }
+
+    /// Turns, milliseconds and tokens: the ceilings, or the daemon's defaults where those are higher.
+    fn limits(&self) -> (u32, u64, u32) {
+        let duration = u64::try_from(self.manners.max_duration_ms.as_millis()).unwrap_or(u64::MAX);
+        let Ceilings { max_turns, max_duration_ms, max_reply_tokens } = self.ceilings;
+        (
+            max_turns.max(self.manners.max_turns),
+            max_duration_ms.max(duration),
+            max_reply_tokens.max(self.reply_tokens).max(1),
+        )
+    }
+}
+
+/// The rule of the engine that is named. Where none is named it is the default one's; if that has no such names, the
+/// rule of the first engine that has.
+fn rule_of<'a>(
+    engines: &'a [EngineNames],
+    named: Option<&str>,
+    rule: fn(&EngineNames) -> &Names,
+) -> &'a Names {
+    let mut fitting = engines.iter().filter(|it| match named {
+        Some(name) => it.engine == name,
+        None => *rule(it) != Names::None,
+    });
+    fitting.next().map_or(&Names::None, rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn permitted() -> Permitted {
+        let flite = EngineNames::new("flite", Names::None, Names::listed(&["slt", "kal"]));
+        let cloud = EngineNames::new("openai", Names::listed(&["tts-1"]), Names::Token);
+        let llm = EngineNames::new("openai", Names::listed(&["gpt-4", "gpt-4o"]), Names::None);
+        Permitted { llm: vec![llm], tts: vec![flite, cloud], reply_tokens: 150, ..Permitted::default() }
+    }
+
+    fn effective(settings: serde_json::Value) -> (ProfileSettings, Vec<String>) {
+        let settings = serde_json::from_value(settings).expect("settings");
+        let (effective, refused) = permitted().effective(&settings);
+        (effective, refused.into_iter().map(|flaw| flaw.field).collect())
+    }
+
+    #[test]
+    fn permitted_settings_stay() {
+        let settings = serde_json::json!({
+            "voice": "kal", "llm_model": "gpt-4o", "language": "de-DE", "max_reply_tokens": 500,
+            "turn": { "max_turns": 100, "max_duration_ms": 3_600_000, "commit_ms": 700 },
+        });
+        let (kept, refused) = effective(settings.clone());
+        assert_eq!(refused, [] as [&str; 0]);
+        assert_eq!(kept, serde_json::from_value(settings).expect("settings"));
+    }
+
+    #[test]
+    fn names_give_way_to_the_default_and_limits_to_the_ceiling() {
+        let (kept, refused) = effective(serde_json::json!({
+            "voice": "http://127.0.0.1/x", "llm_model": "gpt-5-pro", "tts": "openai", "tts_model": "x\n",
+            "language": "../etc", "max_reply_tokens": 501,
+            "turn": { "max_turns": 4_000_000_000u32, "max_duration_ms": 86_400_000 },
+        }));
+        assert_eq!((kept.voice, kept.llm_model, kept.tts_model, kept.language), (None, None, None, None));
+        assert_eq!((kept.turn.max_turns, kept.turn.max_duration_ms), (Some(100), Some(3_600_000)));
+        assert_eq!(kept.max_reply_tokens, Some(500));
+        let expected = [
+            "language",
+            "llm_model",
+            "tts_model",
+            "voice",
+            "turn.max_turns",
+            "turn.max_duration_ms",
+            "max_reply_tokens",
+        ];
+        assert_eq!(refused, expected);
+    }
+
+    #[test]
+    fn the_daemons_own_defaults_are_always_permitted() {
+        let mut permitted = permitted();
+        permitted.manners.max_turns = 300;
+        permitted.ceilings.max_turns = 5;
+        let wanted =
+            |turns: u32| serde_json::from_value(serde_json::json!({ "turn": { "max_turns": turns } }));
+        let turns = |wanted| permitted.effective(&wanted).0.turn.max_turns;
+        assert_eq!(turns(wanted(300).expect("settings")), Some(300));
+        assert_eq!(turns(wanted(301).expect("settings")), Some(300));
+    }
+
+    proptest! {
+        /// Settings of a call are accepted when they are checked again.
+        #[test]
+        fn effective_settings_have_no_flaws(voice: String, model: String, tts in "flite|openai|other", turns: u32,
+                                            ms: u64, tokens: u32, language: String) {
+            let settings = serde_json::from_value(serde_json::json!({
+                "voice": voice, "llm_model": model, "tts": tts, "language": language, "max_reply_tokens": tokens,
+                "turn": { "max_turns": turns, "max_duration_ms": ms },
+            })).expect("settings");
+            let (effective, _) = permitted().effective(&settings);
+            prop_assert_eq!(permitted().effective(&effective), (effective.clone(), Vec::new()));
+        }
+    }
+}
