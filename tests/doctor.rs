@@ -93,6 +93,25 @@ fn programs_read_the_report_as_json() {
     }
 }
 
+/// Asterisk's default of `identify_by` believes the From header.
+#[test]
+fn an_endpoint_that_lets_strangers_in_is_found() {
+    let Some(practice) = Practice::open() else { return };
+    let (code, report) = examine(&practice.vca);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("each of 5 is known by its address or a password"), "{report}");
+    practice.asterisk.edit("pjsip_twilio", "identify_by=ip", ";identify_by=ip");
+    practice.asterisk.cli("module reload res_pjsip.so");
+    let mut seen = (None, String::new());
+    let found = wait::until_true(Duration::from_secs(5), || {
+        seen = examine(&practice.vca);
+        seen.0 == Some(1)
+    });
+    assert!(found, "{}", seen.1);
+    assert!(seen.1.contains("sip endpoints: twilio-trunk"), "{}", seen.1);
+    assert!(seen.1.contains("set identify_by=ip in [twilio-trunk]"), "{}", seen.1);
+}
+
 #[test]
 fn an_asterisk_that_refuses_or_is_gone_is_told_with_the_remedy() {
     let Some(mut practice) = Practice::open() else { return };

@@ -11,3 +11,4 @@ mod life;
 mod support;
 mod tidy;
 mod tools;
+mod trunks;

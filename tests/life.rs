@@ -2,6 +2,7 @@
 
 mod asterisk;
 mod engines;
+mod permitted;
 mod servers;
 mod webhooks;
 

@@ -1,5 +1,7 @@
 //! The tests' own tools, proven against plain Asterisk: numbers whose calls end in its dialplan.
 
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use vca::sim::conversation::percentile;
@@ -8,10 +10,11 @@ use vca::sim::{Codec, Step};
 
 use crate::support;
 use crate::support::asterisk::{Asterisk, Options};
+use crate::support::house::House;
 use crate::support::phone::{self, Call, Plan};
 use crate::support::redis::Redis;
-use crate::support::sipp::Side;
-use crate::support::{clips, wait};
+use crate::support::sipp::{Dial, Side, SipCall};
+use crate::support::{clips, ports, wait};
 
 const ECHO: &str = "9000";
 const RECORDING: &str = "9001";
@@ -98,6 +101,69 @@ fn two_run_side_by_side_and_one_comes_back_from_the_dead() {
     assert!(other.ari("asterisk/info").is_some());
 }
 
+/// Ports that are taken although they were free a moment ago: on another loopback address, and for one protocol.
+fn taken() -> (Vec<u16>, impl Sized) {
+    let udp: Vec<_> = (0..2).map(|_| UdpSocket::bind("127.0.0.7:0").expect("a port")).collect();
+    let tcp = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let mut ports: Vec<u16> = udp.iter().map(|it| it.local_addr().expect("an address").port()).collect();
+    ports.push(tcp.local_addr().expect("an address").port());
+    (ports, (udp, tcp))
+}
+
+/// These ports first, then free ones.
+fn first(ports: &[u16]) -> impl FnMut() -> u16 {
+    let mut ports = ports.to_vec().into_iter();
+    move || ports.next().unwrap_or_else(ports::free)
+}
+
+#[test]
+fn a_port_that_is_taken_is_not_free_and_none_is_chosen_twice() {
+    let (taken, _held) = taken();
+    assert!(taken.iter().all(|port| !ports::is_free(*port)), "{taken:?}");
+    let mut chosen: Vec<u16> = (0..200).map(|_| ports::free()).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    assert_eq!(chosen.len(), 200);
+}
+
+#[test]
+fn what_finds_its_port_taken_starts_on_another_one() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let (taken, _held) = taken();
+    let tcp = taken[2];
+    // Asterisk: first its SIP port is taken, then the one of its HTTP server.
+    let (sip, http) = (tcp, tcp);
+    let asterisk =
+        Asterisk::start_from(&sandbox, Options::default(), first(&[sip, ports::free(), ports::free(), http]));
+    assert!(asterisk.sip_port() != sip && asterisk.ari("asterisk/info").is_some());
+    // sipp: first its control port is taken, on another address, then the one of its SIP socket.
+    let dial = Dial {
+        from_address: asterisk.options().trunk,
+        from: "4930123456".into(),
+        to: BUSY.into(),
+        codec: Codec::Ulaw,
+        media: (Ipv4Addr::LOCALHOST, 9).into(),
+    };
+    let held = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let own = held.local_addr().expect("an address").port();
+    let call = SipCall::place_from(&asterisk, &dial, first(&[ports::free(), taken[0], own, ports::free()]));
+    let answer = call.wait_for_answer(ms(10_000)).unwrap_or_else(|| panic!("{}", call.log()));
+    assert_eq!(answer.status.map(|status| status.0), Some(486), "{}", call.log());
+    let redis = Redis::start_from(&sandbox, first(&[tcp]));
+    assert!(!redis.url().ends_with(&format!(":{tcp}")));
+}
+
+#[test]
+fn a_daemon_that_finds_its_port_taken_starts_on_another_one() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let (taken, _held) = taken();
+    house.vca.set_admin_port(taken[2]);
+    house.open();
+    assert_ne!(house.vca.admin_port(), taken[2]);
+    assert_eq!(house.page("/readyz").map(|(status, _)| status), Some(200));
+}
+
 #[test]
 fn prompts_come_with_their_words() {
     let Some(sandbox) = support::sandbox() else { return };
@@ -162,7 +228,7 @@ fn the_trunks_of_all_providers_are_known_by_their_addresses() {
     let asterisk = Asterisk::start(&sandbox, Options::default());
     let identifies = asterisk.cli("pjsip show identifies");
     for (trunk, address) in
-        [("tata-trunk", "127.0.0.1"), ("twilio-trunk", "54.172.60.0"), ("telnyx-trunk", "192.76.120.10")]
+        [("tata-trunk", "127.0.0.1"), ("twilio-trunk", "54.244.51.0"), ("telnyx-trunk", "64.16.250.10")]
     {
         assert!(identifies.contains(trunk) && identifies.contains(address), "{trunk}\n{identifies}");
         let state = asterisk.ari(&format!("endpoints/PJSIP/{trunk}")).expect("an endpoint");

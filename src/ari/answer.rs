@@ -88,12 +88,22 @@ pub struct Inventory {
     pub bridges: HashSet<String>,
 }
 
-/// The answer to `Request::endpoint`.
+/// The answer to `Request::endpoint`, and one of the answers to `Request::endpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Endpoint {
+    /// Its name, such as `tata-trunk`.
+    #[serde(default)]
+    pub resource: String,
     /// `online`, `offline` or `unknown`; absent where the channel driver does not say.
     #[serde(default)]
     pub state: Option<String>,
+}
+
+/// One of the answers to `Request::pjsip_endpoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Setting {
+    pub attribute: String,
+    pub value: String,
 }
 
 /// The answer to `Request::info`.

@@ -179,6 +179,17 @@ impl Request {
         Request::new(Method::Get, "applications.get", &["applications", app], &[])
     }
 
+    /// The devices and trunks of a technology, such as `PJSIP`. Answer: a list of `Endpoint`.
+    pub fn endpoints(technology: &str) -> Request {
+        Request::new(Method::Get, "endpoints.list", &["endpoints", technology], &[])
+    }
+
+    /// The settings of an endpoint of pjsip.conf, defaults included. Answer: a list of `Setting`.
+    pub fn pjsip_endpoint(name: &str) -> Request {
+        let path = ["asterisk", "config", "dynamic", "res_pjsip", "endpoint", name];
+        Request::new(Method::Get, "asterisk.config", &path, &[])
+    }
+
     /// What Asterisk knows of a device or trunk, such as `PJSIP` and `tata-trunk`. Answer: `Endpoint`.
     pub fn endpoint(technology: &str, resource: &str) -> Request {
         Request::new(Method::Get, "endpoints.get", &["endpoints", technology, resource], &[])
@@ -261,6 +272,8 @@ mod tests {
             (Request::destroy_bridge("b"), "Delete /bridges/b"),
             (Request::application("vca"), "Get /applications/vca"),
             (Request::endpoint("PJSIP", "tata-trunk"), "Get /endpoints/PJSIP/tata-trunk"),
+            (Request::endpoints("PJSIP"), "Get /endpoints/PJSIP"),
+            (Request::pjsip_endpoint("a/b"), "Get /asterisk/config/dynamic/res_pjsip/endpoint/a%2Fb"),
             (
                 Request::variable("1.0", "CHANNEL(audioreadformat)"),
                 "Get /channels/1.0/variable?variable=CHANNEL%28audioreadformat%29",

@@ -28,6 +28,10 @@ pub struct Options {
     pub trunk: Ipv4Addr,
     /// Calls from here come over a trunk that carries opus, slin16 and g722 as well.
     pub wideband_trunk: Ipv4Addr,
+    /// Calls from here come over `twilio-trunk`.
+    pub twilio: Ipv4Addr,
+    /// Calls from here come over `telnyx-trunk`.
+    pub telnyx: Ipv4Addr,
     /// The name of a softphone's account. Its password is made at the start.
     pub phone: String,
 }
@@ -39,7 +43,26 @@ impl Default for Options {
             sip_port: None,
             trunk: Ipv4Addr::LOCALHOST,
             wideband_trunk: Ipv4Addr::new(127, 0, 0, 2),
+            twilio: Ipv4Addr::new(127, 0, 0, 3),
+            telnyx: Ipv4Addr::new(127, 0, 0, 4),
             phone: "phone".to_owned(),
+        }
+    }
+}
+
+/// Why it did not start.
+#[derive(Debug)]
+enum Failed {
+    PortTaken,
+    /// With the end of its log.
+    NotReady(String),
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failed::PortTaken => f.write_str("a port is taken"),
+            Failed::NotReady(log) => f.write_str(log),
         }
     }
 }
@@ -64,19 +87,34 @@ impl Asterisk {
     /// # Panics
     /// When it is not ready within 30 seconds; with the end of its log.
     pub fn start(sandbox: &Sandbox, options: Options) -> Asterisk {
-        let mut asterisk = Asterisk {
-            program: None,
-            folder: sandbox.run_folder("asterisk"),
-            sandbox: sandbox.clone(),
-            sip_port: options.sip_port.unwrap_or_else(ports::free),
-            http_port: ports::free(),
-            ari_password: secret(),
-            phone_password: secret(),
-            options,
-        };
-        asterisk.configure();
-        asterisk.launch();
-        asterisk
+        Asterisk::start_from(sandbox, options, ports::free)
+    }
+
+    /// Takes its ports from `port`, and further ones while one of them is taken.
+    ///
+    /// # Panics
+    /// When it is not ready within 30 seconds; with the end of its log.
+    pub fn start_from(sandbox: &Sandbox, options: Options, mut port: impl FnMut() -> u16) -> Asterisk {
+        let attempts = if options.sip_port.is_some() { 1 } else { ports::TRIES };
+        let mut started = Err(Failed::PortTaken);
+        for _ in 0..attempts {
+            let mut asterisk = Asterisk {
+                program: None,
+                folder: sandbox.run_folder("asterisk"),
+                sandbox: sandbox.clone(),
+                sip_port: options.sip_port.unwrap_or_else(&mut port),
+                http_port: port(),
+                ari_password: secret(),
+                phone_password: secret(),
+                options: options.clone(),
+            };
+            asterisk.configure();
+            started = asterisk.launch().map(|()| asterisk);
+            if !matches!(started, Err(Failed::PortTaken)) {
+                break;
+            }
+        }
+        started.unwrap_or_else(|failed| panic!("Asterisk did not start: {failed}"))
     }
 
     /// The base that ARI clients are given, such as `http://127.0.0.1:8088`.
@@ -163,6 +201,22 @@ impl Asterisk {
         self.folder.read("log/full")
     }
 
+    /// Changes one of its files; it takes effect at the next reload of the module concerned.
+    ///
+    /// # Panics
+    /// When the file has no such text.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let path = format!("etc/{name}.conf");
+        let text = self.folder.read(&path);
+        assert!(text.contains(from), "{path} has no {from:?}");
+        self.folder.write(&path, &text.replace(from, to));
+    }
+
+    /// The log of security events so far.
+    pub fn security_log(&self) -> String {
+        self.folder.read("log/security")
+    }
+
     /// Ends it as a crash would: its calls are gone and nobody is told.
     pub fn kill(&mut self) {
         if let Some(mut program) = self.program.take() {
@@ -173,7 +227,7 @@ impl Asterisk {
     /// Starts it again with the same ports and passwords, after [`kill`](Self::kill) or without.
     pub fn restart(&mut self) {
         self.kill();
-        self.launch();
+        self.launch().unwrap_or_else(|failed| panic!("Asterisk did not start again: {failed}"));
     }
 
     fn list(&self, resource: &str, key: &str) -> Vec<String> {
@@ -186,15 +240,25 @@ impl Asterisk {
         self.program.as_mut().is_some_and(Program::is_running)
     }
 
-    fn launch(&mut self) {
+    fn launch(&mut self) -> Result<(), Failed> {
         let config = format!("{}/etc/asterisk.conf", self.folder.inside);
         self.program = Some(self.sandbox.start(&self.folder, "asterisk", &["-f", "-n", "-C", &config]));
         // ARI answers before the channel drivers are there: the trunk's endpoint is what says "ready".
         let ready = wait::until_true(START_PATIENCE, || {
-            !self.is_running() || self.ari("endpoints/PJSIP/tata-trunk").is_some()
+            !self.is_running() || self.lacks_a_port() || self.ari("endpoints/PJSIP/tata-trunk").is_some()
         });
+        if self.lacks_a_port() {
+            self.kill();
+            return Err(Failed::PortTaken);
+        }
         let booted = ready && self.cli("core waitfullybooted").contains("fully booted");
-        assert!(booted, "Asterisk did not start:\n{}\n{}", self.folder.read("output"), tail(&self.log(), 30));
+        let log = || format!("{}\n{}", self.folder.read("output"), tail(&self.log(), 30));
+        if booted { Ok(()) } else { Err(Failed::NotReady(log())) }
+    }
+
+    /// Asterisk goes on without a port that is taken, and only says so.
+    fn lacks_a_port(&self) -> bool {
+        self.log().contains("Address already in use")
     }
 
     fn configure(&self) {
@@ -235,6 +299,9 @@ impl Asterisk {
                 (";#include pjsip_twilio.conf", "#include pjsip_twilio.conf".to_owned()),
                 (";#include pjsip_telnyx.conf", "#include pjsip_telnyx.conf".to_owned()),
             ],
+            // Networks of the providers' own, in which no caller of a test can be.
+            "pjsip_twilio" => vec![("match=54.172.60.0/30", format!("match={}", self.options.twilio))],
+            "pjsip_telnyx" => vec![("match=192.76.120.10", format!("match={}", self.options.telnyx))],
             "http" => vec![("bindport=8088", format!("bindport={}", self.http_port))],
             "rtp" => vec![
                 ("rtpstart=10000", format!("rtpstart={first}")),

@@ -54,9 +54,15 @@ impl House {
 
     /// Gives the scripted engine another script than the built-in one.
     pub fn set_script(&mut self, script: &str) {
-        let path = self.folder.0.join("script.toml");
-        std::fs::write(&path, script).expect("the house's folder can be written");
-        self.set("VCA__LLM__SCRIPTED__SCRIPT", &path.display().to_string());
+        let path = self.write("script.toml", script);
+        self.set("VCA__LLM__SCRIPTED__SCRIPT", &path);
+    }
+
+    /// Writes a file that lasts as long as this does. Its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.folder.0.join(name);
+        std::fs::write(&path, text).expect("the folder can be written");
+        path.display().to_string()
     }
 
     /// Starts the daemon, again if need be, and waits until it takes calls.

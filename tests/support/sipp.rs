@@ -72,12 +72,25 @@ pub struct SipCall {
 
 impl SipCall {
     pub fn place(asterisk: &Asterisk, dial: &Dial) -> SipCall {
+        SipCall::place_from(asterisk, dial, ports::free)
+    }
+
+    /// Takes its ports from `port`, and further ones while one of them is taken.
+    ///
+    /// # Panics
+    /// When that leads to nothing.
+    pub fn place_from(asterisk: &Asterisk, dial: &Dial, mut port: impl FnMut() -> u16) -> SipCall {
+        let mut attempts = (0..ports::TRIES).map(|_| SipCall::start(asterisk, dial, port(), port()));
+        let bound = attempts.find_map(|mut call| if call.lacks_a_port() { None } else { Some(call) });
+        bound.expect("sipp found every port taken")
+    }
+
+    fn start(asterisk: &Asterisk, dial: &Dial, port: u16, control: u16) -> SipCall {
         let sandbox = asterisk.sandbox();
         let folder = sandbox.run_folder("sipp");
         folder.write("call.xml", &scenario(dial));
         let target = format!("{}:{}", asterisk.sip_address(), asterisk.sip_port());
-        let (own, port) = (dial.from_address.to_string(), ports::free().to_string());
-        let control = ports::free().to_string();
+        let (own, port, control) = (dial.from_address.to_string(), port.to_string(), control.to_string());
         let args = [
             &[
                 &target, "-sf", "call.xml", "-s", &dial.to, "-i", &own, "-p", &port, "-cp", &control, "-m",
@@ -88,6 +101,14 @@ impl SipCall {
         .concat();
         let program = sandbox.start(&folder, "sipp", &args);
         SipCall { program, folder }
+    }
+
+    /// Whether sipp ended because a port is taken; known once it did, or sent its INVITE.
+    fn lacks_a_port(&mut self) -> bool {
+        wait::until_true(Duration::from_secs(10), || {
+            !self.program.is_running() || self.progress().invited.is_some()
+        });
+        !self.program.is_running() && self.folder.read("errors.log").contains("Address already in use")
     }
 
     /// What has happened so far.

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -16,21 +18,21 @@ use super::{http, ports, wait};
 #[derive(Debug, Clone)]
 pub struct Vca {
     program: PathBuf,
-    admin_port: u16,
+    /// Another one once the daemon has found it taken.
+    admin_port: Arc<AtomicU16>,
     environment: Vec<(String, String)>,
 }
 
 impl Vca {
     /// `folder` is where its SQLite database lies, unless `DATABASE_URL` is set by [`Vca::with`].
     pub fn new(program: &Path, folder: &Path, asterisk: &Asterisk) -> Vca {
-        let admin_port = ports::free();
+        let admin_port = Arc::new(AtomicU16::new(ports::free()));
         let database = format!("sqlite://{}", folder.join("vca.db").display());
         let vca = Vca { program: program.to_owned(), admin_port, environment: Vec::new() };
         vca.with("ARI_URL", &asterisk.ari_url())
             .with("ARI_USERNAME", asterisk.ari_user())
             .with("ARI_PASSWORD", asterisk.ari_password())
             .with("DATABASE_URL", &database)
-            .with("VCA__ADMIN__BIND", &format!("127.0.0.1:{admin_port}"))
             .with("VCA__LOG__FORMAT", "json")
     }
 
@@ -81,8 +83,19 @@ impl Vca {
         Ok(id.to_owned())
     }
 
-    /// Starts the daemon and waits until it is ready to take calls.
+    /// Starts the daemon and waits until it is ready to take calls. Another admin port is chosen while it is taken.
     pub fn serve(&self) -> Result<Daemon, String> {
+        let mut attempts = 0..ports::TRIES;
+        loop {
+            let started = self.start();
+            if started.is_ok() || ports::is_free(self.admin_port()) || attempts.next().is_none() {
+                return started;
+            }
+            self.set_admin_port(ports::free());
+        }
+    }
+
+    fn start(&self) -> Result<Daemon, String> {
         let mut command = self.command();
         command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
@@ -91,7 +104,7 @@ impl Vca {
         let mut ended = None;
         let ready = wait::until_true(Duration::from_secs(30), || {
             ended = daemon.child.try_wait().ok().flatten();
-            ended.is_some() || http::status(self.admin_port, "/readyz") == Some(200)
+            ended.is_some() || http::status(self.admin_port(), "/readyz") == Some(200)
         });
         match ended {
             Some(status) => Err(format!("vca serve ended at once: {status}")),
@@ -101,15 +114,21 @@ impl Vca {
     }
 
     pub fn admin_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.admin_port)
+        format!("http://127.0.0.1:{}", self.admin_port())
     }
 
     pub fn admin_port(&self) -> u16 {
-        self.admin_port
+        self.admin_port.load(Relaxed)
+    }
+
+    /// Where the daemon is to listen at its next start.
+    pub fn set_admin_port(&self, port: u16) {
+        self.admin_port.store(port, Relaxed);
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        command.env("VCA__ADMIN__BIND", format!("127.0.0.1:{}", self.admin_port()));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

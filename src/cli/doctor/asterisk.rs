@@ -1,6 +1,6 @@
 //! Asterisk: is it there, does it let us in, and can it do what a call takes?
 
-use super::Finding;
+use super::{Finding, endpoints};
 use crate::ari::answer::{Application, Info, Module};
 use crate::ari::{AriError, Client, Request, Settings};
 
@@ -56,6 +56,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     });
     let application: Result<Application, AriError> = client.ask(Request::application(&settings.app)).await;
     findings.push(registered(application, settings));
+    findings.extend(endpoints::examine(&client).await);
     findings
 }
 

@@ -2,7 +2,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::*;
-use crate::ari::answer::Module;
+use crate::ari::answer::{Module, Setting};
 use crate::store::{NewTenant, Store};
 use crate::tenancy::{Actor, Plan};
 
@@ -96,4 +96,18 @@ fn each_finding_is_a_line_and_each_fault_has_its_remedy() {
     let json = serde_json::to_value(&findings).expect("JSON");
     assert_eq!(json[0]["verdict"], "ok");
     assert_eq!(json[1]["remedy"], "is it running?");
+}
+
+#[test]
+fn an_endpoint_that_believes_a_name_is_open() {
+    let settings = |identify_by: &str, auth: &str| {
+        let setting =
+            |attribute: &str, value: &str| Setting { attribute: attribute.into(), value: value.into() };
+        vec![setting("context", "x"), setting("identify_by", identify_by), setting("auth", auth)]
+    };
+    assert!(endpoints::is_open(&settings("username,ip", "")), "Asterisk's default");
+    assert!(endpoints::is_open(&settings("ip, username", "")));
+    assert!(!endpoints::is_open(&settings("ip", "")));
+    assert!(!endpoints::is_open(&settings("username,ip", "phone")));
+    assert!(!endpoints::is_open(&[]));
 }
