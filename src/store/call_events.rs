@@ -1,82 +1,102 @@
-//! What webhooks are told of calls.
+//! Webhook events of calls.
+
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
-use super::StoreError;
-use super::statement::sql;
+use super::outbox::{NewEvent, payload};
+use super::statement::{Value, any_of};
 use super::tx::Tx;
+use super::{StoreError, now};
 use crate::tenancy::{
     Call, CallId, CallStatus, Direction, EndedBy, EventId, EventType, NumberId, ProfileId, TenantId,
 };
 
-/// How a call stood on record before a change: whether it was answered, and whether it was over.
+/// A recorded call before a change: whether it was answered, and whether it had ended.
 pub(super) type Standing = (bool, bool);
 
-pub(super) const STANDING: &str =
-    "SELECT answered_at IS NOT NULL, ended_at IS NOT NULL FROM calls WHERE tenant_id = $1 AND id = $2";
-
-pub(super) const SPOKEN: &str = "SELECT turn, caller_text, agent_text, interrupted, at FROM call_turns \
-    WHERE tenant_id = $1 AND call_id = $2 ORDER BY turn";
-
-/// Tells of a call that a change has brought from `before` to what it is now. The value is that of `emit!`.
-macro_rules! emit_call {
-    ($tx:ident, $before:expr, $call:expr) => {{
-        let call: &$crate::tenancy::Call = $call;
-        let mut deliveries = 0;
-        for kind in $crate::store::call_events::news($before, call) {
-            let id = $crate::tenancy::EventId::of(call.id.0, kind);
-            let tenant = call.tenant_id;
-            deliveries += if kind == $crate::tenancy::EventType::TranscriptReady {
-                $crate::store::outbox::emit!($tx, tenant, kind, id, {
-                    let turns = sqlx::query_as::<_, $crate::store::call_events::Spoken>(
-                        $crate::store::call_events::SPOKEN,
-                    )
-                    .bind(tenant.0)
-                    .bind(call.id.0)
-                    .fetch_all(&mut *$tx)
-                    .await?;
-                    $crate::store::call_events::Transcript::of(call, turns)
-                })
-            } else {
-                $crate::store::outbox::emit!(
-                    $tx,
-                    tenant,
-                    kind,
-                    id,
-                    $crate::store::call_events::Told::of(call)
-                )
-            };
-        }
-        deliveries
-    }};
-}
-
-pub(super) use emit_call;
-
 impl Tx {
-    /// Writes the webhook events of a change of a call from `before` to `call`, and returns how many deliveries they have.
+    /// Writes the events of a change of a call from `before` to `call`, as [`Tx::emit_calls`] does.
     pub async fn emit_call(&mut self, before: Option<Standing>, call: &Call) -> Result<u64, StoreError> {
-        let tenant = call.tenant_id;
-        let mut deliveries = 0;
-        for kind in news(before, call) {
-            let webhooks = self.subscribers(tenant, kind).await?;
-            if webhooks.is_empty() {
-                continue;
-            }
-            let id = EventId::of(call.id.0, kind);
-            deliveries += if kind == EventType::TranscriptReady {
-                let turns = self.all::<Spoken>(sql(SPOKEN).bind(tenant.0).bind(call.id.0)).await?;
-                self.post(tenant, kind, id, &Transcript::of(call, turns), &webhooks).await?
-            } else {
-                self.post(tenant, kind, id, &Told::of(call), &webhooks).await?
+        let events: Vec<_> = news(before, call).map(|kind| CallEvent { kind, call }).collect();
+        self.emit_calls(&events).await
+    }
+
+    /// Writes events of calls for the webhooks that subscribe to them, and returns how many deliveries they have: give
+    /// that to [`super::Store::ring`] after the commit. An event that is written already is not written again.
+    pub async fn emit_calls(&mut self, events: &[CallEvent<'_>]) -> Result<u64, StoreError> {
+        let webhooks = self.webhooks_of(events).await?;
+        let subscribers = |event: &CallEvent<'_>| -> Vec<Uuid> {
+            let subscribes = |it: &&Subscriber| it.hears(event.call.tenant_id, event.kind);
+            webhooks.iter().filter(subscribes).map(|it| it.id).collect()
+        };
+        let wanted: Vec<_> =
+            events.iter().map(|event| (event, subscribers(event))).filter(|(_, to)| !to.is_empty()).collect();
+        let mut turns = self.spoken(wanted.iter().map(|(event, _)| *event)).await?;
+        let mut payloads = Vec::new();
+        for (event, webhooks) in wanted {
+            let (id, kind) = (EventId::of(event.call.id.0, event.kind), event.kind);
+            let payload = match kind {
+                EventType::TranscriptReady => {
+                    let turns = turns.remove(&event.call.id.0).unwrap_or_default();
+                    payload(kind, now(), &Transcript::of(event.call, turns))?
+                }
+                _ => payload(kind, now(), &Told::of(event.call))?,
             };
+            payloads.push(NewEvent { id, tenant: event.call.tenant_id, kind, payload, webhooks });
         }
-        Ok(deliveries)
+        self.post_all(payloads).await
+    }
+
+    async fn webhooks_of(&mut self, events: &[CallEvent<'_>]) -> Result<Vec<Subscriber>, StoreError> {
+        const SELECT: &str = "SELECT id, tenant_id, events FROM webhooks \
+            WHERE is_active AND deleted_at IS NULL AND tenant_id IN";
+        let tenants: BTreeSet<Uuid> = events.iter().map(|event| event.call.tenant_id.0).collect();
+        self.all_of(any_of(SELECT, tenants.into_iter().map(Value::from).collect(), "")).await
+    }
+
+    /// The turns of the calls whose transcripts are ready.
+    async fn spoken<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a CallEvent<'a>>,
+    ) -> Result<HashMap<Uuid, Vec<Spoken>>, StoreError> {
+        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, at FROM call_turns \
+            WHERE call_id IN";
+        let ready = events.filter(|event| event.kind == EventType::TranscriptReady);
+        let calls = ready.map(|event| event.call.id.0.into()).collect();
+        let rows = self.all_of::<SpokenRow>(any_of(SELECT, calls, "ORDER BY call_id, turn")).await?;
+        let mut turns: HashMap<Uuid, Vec<Spoken>> = HashMap::new();
+        for row in rows {
+            turns.entry(row.call_id).or_default().push(row.spoken);
+        }
+        Ok(turns)
     }
 }
 
-/// What has happened to a call; `before` is absent for one that was not on record.
+/// An event of a call in the state that it had then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallEvent<'a> {
+    pub kind: EventType,
+    pub call: &'a Call,
+}
+
+/// A webhook that is switched on.
+#[derive(sqlx::FromRow)]
+struct Subscriber {
+    id: Uuid,
+    tenant_id: Uuid,
+    events: String,
+}
+
+impl Subscriber {
+    fn hears(&self, tenant: TenantId, kind: EventType) -> bool {
+        self.tenant_id == tenant.0 && self.events.split(',').any(|word| word == kind.word())
+    }
+}
+
+/// The events of a change of a call; `before` is absent for a call that was not recorded.
 pub(super) fn news(before: Option<Standing>, call: &Call) -> impl Iterator<Item = EventType> + use<> {
     let (answered, ended) = before.unwrap_or_default();
     let ends = !ended && call.ended_at.is_some();
@@ -91,7 +111,7 @@ pub(super) fn news(before: Option<Standing>, call: &Call) -> impl Iterator<Item 
 
 /// `data` of `call.started`, `call.answered` and `call.ended`.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+struct Told<'a> {
     call_id: CallId,
     tenant_id: TenantId,
     phone_number_id: NumberId,
@@ -113,7 +133,7 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    pub(super) fn of(call: &Call) -> Told<'_> {
+    fn of(call: &Call) -> Told<'_> {
         let until_end = |from: DateTime<Utc>| call.ended_at.map(|end| (end - from).num_milliseconds());
         Told {
             call_id: call.id,
@@ -138,20 +158,27 @@ impl Told<'_> {
 
 /// `data` of `transcript.ready`.
 #[derive(Serialize)]
-pub(super) struct Transcript<'a> {
+struct Transcript<'a> {
     #[serde(flatten)]
     call: Told<'a>,
     turns: Vec<Spoken>,
 }
 
 impl Transcript<'_> {
-    pub(super) fn of(call: &Call, turns: Vec<Spoken>) -> Transcript<'_> {
+    fn of(call: &Call, turns: Vec<Spoken>) -> Transcript<'_> {
         Transcript { call: Told::of(call), turns }
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct SpokenRow {
+    call_id: Uuid,
+    #[sqlx(flatten)]
+    spoken: Spoken,
+}
+
 #[derive(Serialize, sqlx::FromRow)]
-pub(super) struct Spoken {
+struct Spoken {
     turn: i64,
     caller_text: String,
     agent_text: String,

@@ -1,101 +1,140 @@
-//! Call records and their turns. Writing is idempotent by id, so that whoever is unsure whether a write
-//! happened may repeat it.
+//! Call records and their turns. Writing is idempotent by id: a write whose outcome is unknown may be repeated.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::call_events::{STANDING, Standing, emit_call};
-use super::pool::{Everywhere, transact};
-use super::statement::composed;
-use super::tx::RowScope;
-use super::usage::{CALL_ENGINES, Ended, EngineRow, LAST_TURN, count};
-use super::{Backend, Scope, Store, StoreError, kept};
+use super::counting::Ended;
+use super::ledger::Entry;
+use super::statement::{Value, composed, sql};
+use super::tx::{Access, AllTenants, RowScope, Tx};
+use super::usage::{CALL_ENGINES, EngineRow, LAST_TURN};
+use super::{Backend, Scope, Store, StoreError};
 use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
-/// No call lasts so long: the daemon that had it will not come back.
+/// No call lasts so long: its daemon will not return.
 pub const ABANDONED: TimeDelta = TimeDelta::days(2);
 
-macro_rules! columns {
-    () => {
-        "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, asterisk_channel_id, direction, caller_number, \
-         called_number, status, ended_by, disposition, hangup_cause, started_at, answered_at, ended_at, \
-         codec, media"
-    };
-}
+/// How many unfinished calls are closed in one transaction.
+const CLOSED_AT_ONCE: i64 = 200;
 
-pub(super) const COLUMNS: &str = columns!();
+pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
+    asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
+    started_at, answered_at, ended_at, codec, media";
 
-const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, transcript_ms, reply_ms, \
-    commit_ms, audio_ms, at";
+/// Puts a newer state of a call in place of the recorded one.
+pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
+    ai_profile_version = excluded.ai_profile_version, status = excluded.status, ended_by = excluded.ended_by, \
+    disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, answered_at = excluded.answered_at, \
+    ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
+    WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
-const TURN_CHANGE: &str = "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (call_id, turn) DO UPDATE SET \
-    caller_text = excluded.caller_text, agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
+pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
+    transcript_ms, reply_ms, commit_ms, audio_ms, at";
+
+/// Puts a turn in place of the recorded one.
+pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
+    agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
     transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, commit_ms = excluded.commit_ms, \
     audio_ms = excluded.audio_ms, at = excluded.at WHERE call_turns.tenant_id = excluded.tenant_id";
 
-macro_rules! insert {
-    () => {
-        concat!(
-            "INSERT INTO calls (",
-            columns!(),
-            ", daemon) VALUES \
-             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) "
-        )
-    };
+/// The values of [`COLUMNS`] and of `daemon`.
+pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
+    vec![
+        call.id.0.into(),
+        call.tenant_id.0.into(),
+        call.phone_number_id.0.into(),
+        call.ai_profile_id.map(|id| id.0).into(),
+        call.ai_profile_version.map(i64::from).into(),
+        call.asterisk_channel_id.as_str().into(),
+        call.direction.word().into(),
+        call.caller_number.as_deref().into(),
+        call.called_number.digits().into(),
+        call.status.word().into(),
+        call.ended_by.map(|by| by.word()).into(),
+        call.disposition.as_deref().into(),
+        call.hangup_cause.map(i64::from).into(),
+        call.started_at.into(),
+        call.answered_at.into(),
+        call.ended_at.into(),
+        call.codec.as_deref().into(),
+        call.media.as_ref().map(serde_json::Value::to_string).into(),
+        daemon.into(),
+    ]
+}
+
+/// The values of [`TURN_COLUMNS`].
+pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
+    vec![
+        turn.tenant_id.0.into(),
+        turn.call_id.0.into(),
+        i64::from(turn.turn).into(),
+        without_nul(&turn.caller_text).into(),
+        without_nul(&turn.agent_text).into(),
+        turn.interrupted.into(),
+        turn.transcript_ms.map(i64::from).into(),
+        turn.reply_ms.map(i64::from).into(),
+        turn.commit_ms.map(i64::from).into(),
+        turn.audio_ms.map(i64::from).into(),
+        turn.at.into(),
+    ]
 }
 
 impl Store {
-    /// Closes the books on calls of this daemon's that began before `before` and that nobody ended: it was killed.
-    /// Another daemon's are its own to close, until they are [`ABANDONED`]; an SQLite file has no other. Calls whose
-    /// channel may yet come are left to [`super::Announcements`]. They become `failed`, with `interrupted` as their
-    /// disposition and `now` as their end. The answer is how many there were.
+    /// Closes this daemon's calls that began before `before` and have no end: the daemon was killed. Another daemon's
+    /// calls are its own to close, until they are [`ABANDONED`]; an SQLite file has no other daemon. Announced calls
+    /// whose channel may still arrive are left to [`super::Announcements`]. The calls become `failed`, with
+    /// `interrupted` as their disposition and `now` as their end. Returns how many there were.
     pub async fn close_unfinished(
         &self,
         before: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE calls SET status = 'failed', ended_by = 'system', disposition = 'interrupted', \
-             ended_at = $2 WHERE status IN ('ringing', 'answered') AND started_at < $1 \
-             AND (daemon = $3 OR daemon IS NULL OR started_at < $4) AND NOT (status = 'ringing' AND EXISTS \
-             (SELECT 1 FROM announced_calls a WHERE a.call_id = calls.id)) RETURNING ",
-            columns!()
-        );
-        let (closed, deliveries) = transact!(Everywhere(self), tx => {
-            let rows = sqlx::query_as::<_, Row>(SQL)
-                .bind(kept(before))
-                .bind(kept(now))
-                .bind(&*self.daemon)
-                .bind(kept(self.not_mine_until(now)))
-                .fetch_all(&mut *tx)
-                .await?;
-            let (closed, mut deliveries) = (rows.len(), 0);
-            // A row that cannot be read is closed all the same, and nobody is told of it.
-            for call in rows.into_iter().filter_map(|row| Call::try_from(row).ok()) {
-                let answered = call.answered_at.is_some();
-                deliveries += emit_call!(tx, Some((answered, false)), &call);
-                // Of talk and of engines, what is known is until the last turn.
-                let heard = sqlx::query_scalar::<_, DateTime<Utc>>(LAST_TURN)
-                    .bind(call.tenant_id.0)
-                    .bind(call.id.0)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-                let ended = Ended::of(&call, heard.or(call.answered_at));
-                let taken = sqlx::query_as::<_, EngineRow>(CALL_ENGINES)
-                    .bind(call.tenant_id.0)
-                    .bind(call.id.0)
-                    .fetch_all(&mut *tx)
-                    .await?;
-                let taken: Vec<_> = taken.into_iter().filter_map(|row| row.try_into().ok()).collect();
-                deliveries += count!(self, tx, ended, &taken);
+        let mut closed = 0;
+        loop {
+            let some = self.close_some_unfinished(before, now).await?;
+            closed += some;
+            if some < CLOSED_AT_ONCE.unsigned_abs() {
+                return Ok(closed);
             }
-            (closed as u64, deliveries)
-        })?;
+        }
+    }
+
+    async fn close_some_unfinished(
+        &self,
+        before: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let close = format!(
+            "UPDATE calls SET status = 'failed', ended_by = 'system', disposition = 'interrupted', ended_at = $2 \
+             WHERE id IN (SELECT id FROM calls WHERE status IN ('ringing', 'answered') AND started_at < $1 \
+             AND (daemon = $3 OR daemon IS NULL OR started_at < $4) AND NOT (status = 'ringing' AND EXISTS \
+             (SELECT 1 FROM announced_calls a WHERE a.call_id = calls.id)) ORDER BY id LIMIT $5) \
+             RETURNING {COLUMNS}"
+        );
+        let close = composed(close)
+            .bind(before)
+            .bind(now)
+            .bind(&*self.daemon)
+            .bind(self.not_mine_until(now))
+            .bind(CLOSED_AT_ONCE);
+        let mut tx = AllTenants(self).begin(Access::Write).await?;
+        let rows = tx.all::<Row>(close).await?;
+        let closed = rows.len() as u64;
+        // A row that cannot be read is closed as well, without an event.
+        let calls: Vec<Call> = rows.into_iter().filter_map(|row| row.try_into().ok()).collect();
+        let mut deliveries = 0;
+        let mut ended = Vec::new();
+        for call in &calls {
+            deliveries += tx.emit_call(Some((call.answered_at.is_some(), false)), call).await?;
+            ended.extend(tx.interrupted(call).await?);
+        }
+        deliveries += tx.count_calls(&self.plans, ended).await?;
+        tx.commit().await?;
         self.ring(deliveries);
         Ok(closed)
     }
 
-    /// Until when calls that began earlier are closed whoever has them. An SQLite file is nobody else's.
+    /// Calls that began before this moment are closed whichever daemon has them. An SQLite file has one daemon.
     pub(super) fn not_mine_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self.backend() {
             Backend::Sqlite => now + ABANDONED,
@@ -104,62 +143,58 @@ impl Store {
     }
 }
 
+impl Tx {
+    /// An interrupted call as it is counted: its conversation and its engines until its last turn.
+    async fn interrupted(&mut self, call: &Call) -> Result<Option<Ended>, StoreError> {
+        let of_call = |text| sql(text).bind(call.tenant_id.0).bind(call.id.0);
+        let last = self.optional::<(DateTime<Utc>,)>(of_call(LAST_TURN)).await?;
+        let engines = self.all::<EngineRow>(of_call(CALL_ENGINES)).await?;
+        let engines: Vec<EngineUse> = engines.into_iter().filter_map(|row| row.try_into().ok()).collect();
+        Ok(Ended::of(call, last.map(|(at,)| at).or(call.answered_at), &engines))
+    }
+}
+
 impl Scope {
-    /// Puts a call on record. When it is there already, it stays as it is: what came later is not undone.
+    /// Records a call. A call that is recorded already stays as it is.
     ///
     /// # Errors
     /// `Invalid` when the call, its number or its profile is another tenant's.
     pub async fn begin_call(&self, call: &Call) -> Result<(), StoreError> {
-        const SQL: &str = concat!(insert!(), "ON CONFLICT (id) DO NOTHING");
-        self.write_call(SQL, call, &[]).await.map(drop)
+        self.own(call.tenant_id, "call")?;
+        self.store.write(&[Entry::Begin(call.clone())]).await
     }
 
-    /// Records how a call stands, and puts it on record when it is not.
+    /// Records the present state of a call. A call that has ended stays ended.
     ///
     /// # Errors
     /// `Invalid` when the call, its number or its profile is another tenant's.
     pub async fn update_call(&self, call: &Call) -> Result<(), StoreError> {
-        self.end_call(call, &[]).await
+        self.own(call.tenant_id, "call")?;
+        self.store.write(&[Entry::Update(call.clone())]).await
     }
 
-    /// The same for a call that is over, with what it took of engines. It counts once, however often it is told.
+    /// Records a call that has ended, and what it took of its engines. It is counted once, however often it is written.
     ///
     /// # Errors
     /// `Invalid` when the call, its number or its profile is another tenant's.
     pub async fn end_call(&self, call: &Call, engines: &[EngineUse]) -> Result<(), StoreError> {
-        const SQL: &str = concat!(
-            insert!(),
-            "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
-             ai_profile_version = excluded.ai_profile_version, \
-             status = excluded.status, ended_by = excluded.ended_by, disposition = excluded.disposition, \
-             hangup_cause = excluded.hangup_cause, answered_at = excluded.answered_at, \
-             ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
-             WHERE calls.tenant_id = excluded.tenant_id"
-        );
-        if self.write_call(SQL, call, engines).await? == 0 { Err(foreign("call")) } else { Ok(()) }
+        self.own(call.tenant_id, "call")?;
+        self.store.write(&[Entry::End(call.clone(), engines.to_vec())]).await
     }
 
-    /// Records a turn, in place of what was recorded of it before.
+    /// Records a turn, in place of an earlier record of it.
     ///
     /// # Errors
-    /// `Invalid` when its call is not on record, or is another tenant's.
+    /// `Invalid` when its call is not recorded, or is another tenant's.
     pub async fn add_turn(&self, turn: &CallTurn) -> Result<(), StoreError> {
         self.own(turn.tenant_id, "turn")?;
-        let insert = format!("INSERT INTO call_turns ({TURN_COLUMNS}) VALUES {TURN_CHANGE}");
-        let insert = composed(insert)
-            .bind(turn.tenant_id.0)
-            .bind(turn.call_id.0)
-            .bind(i64::from(turn.turn))
-            .bind(without_nul(&turn.caller_text))
-            .bind(without_nul(&turn.agent_text))
-            .bind(turn.interrupted)
-            .bind(turn.transcript_ms.map(i64::from))
-            .bind(turn.reply_ms.map(i64::from))
-            .bind(turn.commit_ms.map(i64::from))
-            .bind(turn.audio_ms.map(i64::from))
-            .bind(turn.at);
-        let written = self.execute(insert).await?;
-        if written == 0 { Err(foreign("turn")) } else { Ok(()) }
+        self.store.write(&[Entry::Turn(turn.clone())]).await
+    }
+
+    /// Records what a live call has taken so far, in case its daemon does not record its end. A call that was counted
+    /// already, or that is not recorded, stays as it is.
+    pub async fn keep_taken(&self, call: CallId, engines: &[EngineUse]) -> Result<(), StoreError> {
+        self.store.write(&[Entry::Taken(self.tenant, call, engines.to_vec())]).await
     }
 
     /// One call with its turns in order; `None` when the tenant has no such call.
@@ -175,63 +210,16 @@ impl Scope {
         Ok(Some((call.try_into()?, turns?)))
     }
 
-    async fn write_call(
-        &self,
-        sql: &'static str,
-        call: &Call,
-        engines: &[EngineUse],
-    ) -> Result<u64, StoreError> {
-        self.own(call.tenant_id, "call")?;
-        let media = call.media.as_ref().map(serde_json::Value::to_string);
-        let (written, deliveries) = transact!(*self, tx => {
-            let before = sqlx::query_as::<_, Standing>(STANDING)
-                .bind(call.tenant_id.0)
-                .bind(call.id.0)
-                .fetch_optional(&mut *tx)
-                .await?;
-            let written = sqlx::query(sql)
-                .bind(call.id.0)
-                .bind(call.tenant_id.0)
-                .bind(call.phone_number_id.0)
-                .bind(call.ai_profile_id.map(|id| id.0))
-                .bind(call.ai_profile_version.map(i64::from))
-                .bind(call.asterisk_channel_id.as_str())
-                .bind(call.direction.word())
-                .bind(call.caller_number.as_deref())
-                .bind(call.called_number.digits())
-                .bind(call.status.word())
-                .bind(call.ended_by.map(|by| by.word()))
-                .bind(call.disposition.as_deref())
-                .bind(call.hangup_cause.map(i64::from))
-                .bind(kept(call.started_at))
-                .bind(call.answered_at.map(kept))
-                .bind(call.ended_at.map(kept))
-                .bind(call.codec.as_deref())
-                .bind(media.as_deref())
-                .bind(&*self.store.daemon)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            let mut deliveries = if written > 0 { emit_call!(tx, before, call) } else { 0 };
-            if written > 0 {
-                deliveries += count!(&self.store, tx, Ended::of(call, None), engines);
-            }
-            (written, deliveries)
-        })?;
-        self.store.ring(deliveries);
-        Ok(written)
-    }
-
     fn own(&self, tenant: TenantId, what: &str) -> Result<(), StoreError> {
         if tenant == self.tenant { Ok(()) } else { Err(foreign(what)) }
     }
 }
 
-fn foreign(what: &str) -> StoreError {
+pub(super) fn foreign(what: &str) -> StoreError {
     StoreError::invalid(format_args!("this {what} is another tenant's"))
 }
 
-/// PostgreSQL keeps no NUL in a text. What an engine made of a voice should not cost the turn its record.
+/// PostgreSQL keeps no NUL in a text, and one in a transcript is no reason to refuse the turn.
 fn without_nul(text: &str) -> String {
     text.replace('\0', "")
 }

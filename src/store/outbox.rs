@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::statement::sql;
+use super::statement::{Value, rows, sql};
 use super::tx::Tx;
 use super::{Store, StoreError, now};
 use crate::tenancy::{DeliveryId, EventId, EventType, TenantId};
@@ -132,6 +132,58 @@ impl Tx {
             deliveries += self.execute(delivery).await?;
         }
         Ok(deliveries)
+    }
+}
+
+/// An event for some of a tenant's webhooks.
+pub(super) struct NewEvent {
+    pub id: EventId,
+    pub tenant: TenantId,
+    pub kind: EventType,
+    pub payload: String,
+    pub webhooks: Vec<Uuid>,
+}
+
+impl Tx {
+    /// Writes events and their deliveries, except events that are there already, and returns how many deliveries there
+    /// are.
+    pub async fn post_all(&mut self, events: Vec<NewEvent>) -> Result<u64, StoreError> {
+        let at = now();
+        let row = |event: &NewEvent| {
+            let (kind, payload) = (event.kind.word().into(), event.payload.as_str().into());
+            vec![event.id.0.into(), event.tenant.0.into(), kind, payload, at.into()]
+        };
+        let insert = rows(
+            "INSERT INTO webhook_events (id, tenant_id, type, payload, created_at) VALUES",
+            events.iter().map(row).collect(),
+            "ON CONFLICT (id) DO NOTHING RETURNING id",
+        );
+        let written = self.all_of::<(Uuid,)>(insert).await?;
+        let is_written = |event: &&NewEvent| written.contains(&(event.id.0,));
+        let deliveries = events.iter().filter(is_written).flat_map(|event| {
+            let (id, tenant) = (event.id.0, event.tenant.0);
+            let delivery = move |webhook: &Uuid| -> Vec<Value> {
+                let (first, none) = (Value::from("pending"), Value::from(0));
+                vec![
+                    DeliveryId::new().0.into(),
+                    tenant.into(),
+                    (*webhook).into(),
+                    id.into(),
+                    first,
+                    none,
+                    at.into(),
+                    at.into(),
+                ]
+            };
+            event.webhooks.iter().map(delivery)
+        });
+        let insert = rows(
+            "INSERT INTO webhook_deliveries \
+             (id, tenant_id, webhook_id, event_id, status, attempts, next_attempt_at, created_at) VALUES",
+            deliveries.collect(),
+            "ON CONFLICT (webhook_id, event_id) DO NOTHING",
+        );
+        self.execute_all(insert).await
     }
 }
 

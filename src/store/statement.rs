@@ -38,6 +38,43 @@ pub(super) fn composed(text: String) -> Statement {
     Statement { text: Text::Composed(text), values: Vec::new() }
 }
 
+/// The most placeholders of one statement. SQLite takes 32,766 and PostgreSQL 65,535; a statement of this size is parsed
+/// quickly and its values are spread over several statements without a noticeable cost.
+const MOST_PLACEHOLDERS: usize = 900;
+
+/// Statements that write rows: `before ($1, $2), ($3, $4) after`. All rows have the same length.
+pub(super) fn rows(before: &str, rows: Vec<Vec<Value>>, after: &str) -> Vec<Statement> {
+    let width = rows.first().map_or(1, Vec::len).max(1);
+    in_chunks(rows, MOST_PLACEHOLDERS / width, |rows| {
+        let mut numbers = 1..;
+        let row = |row: &Vec<Value>| format!("({})", placeholders(numbers.by_ref().take(row.len())));
+        let list = rows.iter().map(row).collect::<Vec<_>>().join(", ");
+        composed(format!("{before} {list} {after}")).bind_all(rows.into_iter().flatten())
+    })
+}
+
+/// Statements about any of several values: `before ($1, $2) after`.
+pub(super) fn any_of(before: &str, values: Vec<Value>, after: &str) -> Vec<Statement> {
+    in_chunks(values, MOST_PLACEHOLDERS, |values| {
+        let list = placeholders(1..=values.len());
+        composed(format!("{before} ({list}) {after}")).bind_all(values)
+    })
+}
+
+fn in_chunks<T>(mut items: Vec<T>, size: usize, statement: impl Fn(Vec<T>) -> Statement) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    while !items.is_empty() {
+        let rest = items.split_off(size.min(items.len()));
+        statements.push(statement(items));
+        items = rest;
+    }
+    statements
+}
+
+fn placeholders(numbers: impl Iterator<Item = usize>) -> String {
+    numbers.map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
 impl Statement {
     /// Gives the next placeholder its value.
     pub fn bind(mut self, value: impl Into<Value>) -> Statement {
@@ -161,5 +198,24 @@ impl From<&[u8]> for Value {
 impl From<Option<Vec<u8>>> for Value {
     fn from(bytes: Option<Vec<u8>>) -> Value {
         Value::Bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_numbered_through_and_split_by_their_placeholders() {
+        let row = |n: i64| vec![Value::from(n), Value::from("x")];
+        let two = composed("INSERT INTO t VALUES ($1, $2), ($3, $4) RETURNING a".to_owned());
+        let two = two.bind_all([row(1), row(2)].concat());
+        assert_eq!(rows("INSERT INTO t VALUES", vec![row(1), row(2)], "RETURNING a"), [two]);
+        let many = rows("INSERT INTO t VALUES", (0..1_000).map(row).collect(), "");
+        assert_eq!(many.iter().map(|it| it.values.len()).collect::<Vec<_>>(), [900, 900, 200]);
+        assert_eq!(rows("INSERT INTO t VALUES", Vec::new(), ""), []);
+        let any = any_of("DELETE FROM t WHERE a IN", vec![1.into(), 2.into()], "AND b");
+        let one = composed("DELETE FROM t WHERE a IN ($1, $2) AND b".to_owned());
+        assert_eq!(any, [one.bind_all([1.into(), 2.into()])]);
     }
 }

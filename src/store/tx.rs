@@ -217,6 +217,24 @@ impl Tx {
         .await
     }
 
+    /// Runs statements and returns how many rows they wrote.
+    pub async fn execute_all(&mut self, statements: Vec<Statement>) -> Result<u64, StoreError> {
+        let mut written = 0;
+        for statement in statements {
+            written += self.execute(statement).await?;
+        }
+        Ok(written)
+    }
+
+    /// All rows of several statements.
+    pub async fn all_of<R: Row>(&mut self, statements: Vec<Statement>) -> Result<Vec<R>, StoreError> {
+        let mut rows = Vec::new();
+        for statement in statements {
+            rows.extend(self.all(statement).await?);
+        }
+        Ok(rows)
+    }
+
     /// The row of a statement, if there is one.
     pub async fn optional<R: Row>(&mut self, statement: Statement) -> Result<Option<R>, StoreError> {
         Ok(self.all(statement).await?.into_iter().next())
