@@ -46,7 +46,9 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 /// What keeps it from starting: the database, the engines' settings, an address that is taken.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let store = open_store(&config).await?.with_plans(config.plans.clone()).of_daemon(&name(&config));
-    let ledger = Ledger::new(store.clone(), LEDGER);
+    // The way of a call to the database is its own.
+    let calls = store.for_calls(&config.database);
+    let ledger = Ledger::new(calls.clone(), LEDGER);
     let state = state::connect(&config.state).await?;
     let cast = Arc::new(Cast::new(&config)?);
     let spoken = Arc::new(Spoken::default());
@@ -66,7 +68,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         state: state.clone(),
         spoken: spoken.clone(),
     });
-    let routing = Routing::new(store.clone(), &config.routing).with_numbering(config.numbers);
+    let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
     let permitted = Arc::new(cast.permitted.clone());
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
@@ -82,17 +84,17 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
-    let desk = desk(&config, &store, &asterisk, &announcements, live, permitted);
-    let health = Arc::new(Vitals::new(switchboard.clone(), store.clone(), state, ledger.clone()));
+    let desk = desk(&config, &store, &calls, &asterisk, &announcements, live, permitted);
+    let health = Arc::new(Vitals::new(switchboard.clone(), calls.clone(), state, ledger.clone()));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
-    announcements.refill(&store).await.context("calls that were told of cannot be looked up")?;
+    announcements.refill(&calls).await.context("calls that were told of cannot be looked up")?;
     let deliverer =
         Deliverer::new(store.clone(), config.webhooks.clone()).context("webhooks cannot be sent")?;
     let all_written = CancellationToken::new();
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
-    let mut missing = tokio::spawn(announcements.watch(store.clone(), ledger.clone()));
+    let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
     let mut clerk = tokio::spawn(clerk::keep_books(store.clone(), config.billing()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
@@ -138,6 +140,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     if !deliverer.is_finished() && tokio::time::timeout(Duration::from_secs(5), deliverer).await.is_err() {
         warn!("webhooks did not stop in time: what was under way is sent again at the next start");
     }
+    calls.close().await;
     store.close().await;
     if lost > 0 {
         bail!("{lost} records could not be written: the database did not come back");
@@ -162,6 +165,7 @@ fn name(config: &Config) -> String {
 fn desk(
     config: &Config,
     store: &Store,
+    calls: &Store,
     asterisk: &Arc<ari::Client>,
     announcements: &Announcements,
     live: Arc<Lines>,
@@ -173,7 +177,7 @@ fn desk(
     // Who asks the API gets an answer before the API's own patience ends.
     let patience = Duration::from_millis(config.admin.request_timeout_ms * 2 / 3);
     let registrar = Registrar::new(store.clone(), adapters.clone()).with_patience(patience);
-    let reception = Reception::new(store.clone(), adapters.clone(), announcements.clone());
+    let reception = Reception::new(calls.clone(), adapters.clone(), announcements.clone());
     Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&config.admin.limits)),

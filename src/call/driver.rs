@@ -89,6 +89,8 @@ fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> C
         ended_by: None,
         disposition: None,
         hangup_cause: None,
+        sip_status: None,
+        provider_call_id: None,
         started_at: since_epoch(ring.since),
         answered_at: None,
         ended_at: None,

@@ -75,7 +75,9 @@ fn code(error: &StoreError) -> u8 {
         StoreError::NotFound => NOT_FOUND,
         StoreError::Conflict { .. } => CONFLICT,
         StoreError::Invalid { .. } => UNACCEPTABLE,
-        StoreError::Unavailable { .. } | StoreError::Schema { .. } => UNAVAILABLE,
+        StoreError::Unavailable { .. } | StoreError::TooSlow { .. } | StoreError::Schema { .. } => {
+            UNAVAILABLE
+        }
         StoreError::Other(_) => FAILED,
     }
 }

@@ -10,6 +10,7 @@ mod database;
 mod doctor;
 mod failure;
 mod key;
+mod ledger;
 mod line;
 mod manual;
 mod number;
@@ -105,6 +106,9 @@ enum Command {
     /// For how long a tenant's things are kept.
     #[command(subcommand)]
     Retention(retention::Command),
+    /// Records of calls that the database refused.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// API keys. `vca key create --operator` makes the first one.
     #[command(subcommand)]
     Key(key::Command),
@@ -164,6 +168,7 @@ impl Cli {
             Command::Retention(command) => {
                 command.run(&prepared(read(Need::Database)?).await?.0, output).await
             }
+            Command::Ledger(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Openapi => manual::openapi(output),
             Command::Completions { shell } => manual::completions(shell, output),
             Command::Man { folder } => manual::pages(folder.as_deref(), output),

@@ -311,6 +311,8 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         ended_by: Some(EndedBy::Caller),
         disposition: Some("completed".into()),
         hangup_cause: Some(16),
+        sip_status: None,
+        provider_call_id: None,
         started_at,
         answered_at: Some(started_at),
         ended_at: Some(started_at + TimeDelta::seconds(75)),

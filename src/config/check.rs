@@ -206,6 +206,7 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Compl
 fn database(settings: &store::Settings) -> Vec<Complaint> {
     let mut found = zeros(&[
         ("database.max_connections", settings.max_connections == 0),
+        ("database.call_connections", settings.call_connections == 0),
         ("database.acquire_timeout_ms", settings.acquire_timeout_ms == 0),
         ("database.query_timeout_ms", settings.query_timeout_ms == 0),
     ]);

@@ -52,7 +52,9 @@ impl Vitals {
 impl Health for Vitals {
     fn check(&self) -> BoxFuture<'_, Vec<Part>> {
         Box::pin(async {
-            let (database, state) = tokio::join!(self.store.ping(), self.state.ping());
+            let (database, letters, state) =
+                tokio::join!(self.store.ping(), self.store.count_dead_letters(), self.state.ping());
+            let refused = letters.ok().filter(|letters| *letters > 0);
             let part =
                 |name, needed, problem: Option<String>| Part { name, ok: problem.is_none(), needed, problem };
             let away = |ok: bool, problem: &str| (!ok).then(|| problem.to_owned());
@@ -66,6 +68,13 @@ impl Health for Vitals {
                 part("media", true, self.hanging()),
                 // Calls are routed by the last answers and recorded later.
                 part("database", false, self.told("database", database)),
+                part(
+                    "ledger",
+                    false,
+                    refused.map(|_| {
+                        "records of calls were refused by the database: see `vca ledger list`".to_owned()
+                    }),
+                ),
                 part("state", false, self.told("state", state)),
             ]
         })

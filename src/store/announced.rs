@@ -117,6 +117,8 @@ impl NewAnnouncement {
             ended_by: None,
             disposition: None,
             hangup_cause: None,
+            sip_status: None,
+            provider_call_id: None,
             started_at: self.at,
             answered_at: None,
             ended_at: None,

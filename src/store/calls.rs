@@ -19,13 +19,14 @@ const CLOSED_AT_ONCE: i64 = 200;
 
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
-    started_at, answered_at, ended_at, codec, media";
+    sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
     ai_profile_version = excluded.ai_profile_version, status = excluded.status, ended_by = excluded.ended_by, \
-    disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, answered_at = excluded.answered_at, \
-    ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
+    disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, \
+    sip_status = excluded.sip_status, provider_call_id = excluded.provider_call_id, \
+    answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -53,6 +54,8 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         call.ended_by.map(|by| by.word()).into(),
         call.disposition.as_deref().into(),
         call.hangup_cause.map(i64::from).into(),
+        call.sip_status.map(i64::from).into(),
+        call.provider_call_id.as_deref().into(),
         call.started_at.into(),
         call.answered_at.into(),
         call.ended_at.into(),
@@ -239,6 +242,8 @@ pub(super) struct Row {
     ended_by: Option<String>,
     disposition: Option<String>,
     hangup_cause: Option<i64>,
+    sip_status: Option<i64>,
+    provider_call_id: Option<String>,
     started_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
@@ -268,6 +273,8 @@ impl TryFrom<Row> for Call {
             ended_by: row.ended_by.map(|by| by.parse()).transpose().map_err(StoreError::corrupt)?,
             disposition: row.disposition,
             hangup_cause: narrow(row.hangup_cause)?,
+            sip_status: narrow(row.sip_status)?,
+            provider_call_id: row.provider_call_id,
             started_at: row.started_at,
             answered_at: row.answered_at,
             ended_at: row.ended_at,

@@ -1,6 +1,8 @@
-//! How the database can fail, sorted by what a caller does about it.
+//! How the database can fail, by what a caller can do about it.
 //!
-//! Sorted by codes alone: SQLSTATE for PostgreSQL (<https://www.postgresql.org/docs/current/errcodes-appendix.html>),
+//! A failure is either the fault of the data that a statement writes, or it has nothing to do with them: the database is
+//! away, refuses the login, lacks a table, is being restored. Only the first is worth no retry.
+//! Decided by codes alone: SQLSTATE for PostgreSQL (<https://www.postgresql.org/docs/current/errcodes-appendix.html>),
 //! result codes for SQLite (<https://www.sqlite.org/rescode.html>), never by the text of a message.
 
 use std::fmt;
@@ -21,9 +23,12 @@ pub enum StoreError {
     /// The value breaks a rule of the data or of the settings.
     #[error("{what}")]
     Invalid { what: String },
-    /// The database does not answer, or not now: worth a retry.
+    /// The database does not answer, or cannot serve any statement of this kind now: worth a retry.
     #[error("the database is unavailable: {what}")]
     Unavailable { what: String },
+    /// The database was at work for longer than a statement may take.
+    #[error("the database needs more than {} ms for this", limit.as_millis())]
+    TooSlow { limit: Duration },
     /// The tables and this program do not fit each other.
     #[error("{what}")]
     Schema { what: String },
@@ -57,11 +62,15 @@ impl fmt::Display for Duplicate {
 }
 
 impl StoreError {
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, StoreError::Unavailable { .. })
+    /// Is it a state of the database, whatever it is asked?
+    pub fn is_away(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Unavailable { .. } | StoreError::TooSlow { .. } | StoreError::Schema { .. }
+        )
     }
 
-    pub(super) fn slow(limit: Duration) -> StoreError {
+    pub(super) fn no_answer(limit: Duration) -> StoreError {
         StoreError::Unavailable { what: format!("no answer within {} ms", limit.as_millis()) }
     }
 
@@ -107,46 +116,56 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
         ErrorKind::CheckViolation | ErrorKind::NotNullViolation => {
             StoreError::invalid(format_args!("the data's rules forbid it: {}", error.message()))
         }
-        _ if is_bad_value(error) => StoreError::invalid("the database cannot keep such a value"),
-        _ if is_passing(error) => StoreError::Unavailable { what: error.to_string() },
-        _ => StoreError::Other(error.to_string()),
+        _ => match class(error) {
+            Class::BadValue => StoreError::invalid("the database cannot keep such a value"),
+            Class::Slow => StoreError::TooSlow { limit: Duration::ZERO },
+            Class::Away => StoreError::Unavailable { what: error.to_string() },
+        },
     }
 }
 
-/// Is it a state of the database that will pass, rather than a fault of what it was asked?
-fn is_passing(error: &dyn DatabaseError) -> bool {
+/// A failure that is no violated constraint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// The fault of the data: a NUL in a text, a year beyond the calendar, a value that is too big.
+    BadValue,
+    /// The statement was cancelled because it took too long.
+    Slow,
+    /// Anything else, unknown codes included.
+    Away,
+}
+
+fn class(error: &dyn DatabaseError) -> Class {
     let code = error.code().unwrap_or_default();
     if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-        sqlite_passes(&code)
+        sqlite_class(&code)
     } else {
-        postgres_passes(&code)
+        postgres_class(&code)
     }
 }
 
-/// PostgreSQL's class 22, data exception: a NUL in a text, a year beyond its calendar.
-fn is_bad_value(error: &dyn DatabaseError) -> bool {
-    error
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .is_some_and(|error| error.code().starts_with("22"))
-}
-
-fn sqlite_passes(code: &str) -> bool {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const READONLY: u32 = 8;
-    const IOERR: u32 = 10;
-    const FULL: u32 = 13;
-    const CANTOPEN: u32 = 14;
+fn sqlite_class(code: &str) -> Class {
+    const INTERRUPT: u32 = 9;
+    const TOOBIG: u32 = 18;
+    const CONSTRAINT: u32 = 19;
+    const MISMATCH: u32 = 20;
+    const RANGE: u32 = 25;
     // The low byte of an extended code is the primary one.
-    let primary = code.parse::<u32>().map(|code| code & 0xff);
-    matches!(primary, Ok(BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN))
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(TOOBIG | CONSTRAINT | MISMATCH | RANGE) => Class::BadValue,
+        Ok(INTERRUPT) => Class::Slow,
+        _ => Class::Away,
+    }
 }
 
-fn postgres_passes(code: &str) -> bool {
-    // Connection, rolled back by a conflict, resources, operator intervention (shutdown, start-up),
-    // system error; 25006: a server that was demoted to a replica; 55P03: lock not available.
-    let class = code.get(..2).unwrap_or_default();
-    matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "25006" | "55P03")
+fn postgres_class(code: &str) -> Class {
+    const QUERY_CANCELED: &str = "57014";
+    match code.get(..2) {
+        // Data exception, integrity constraint violation.
+        Some("22" | "23") => Class::BadValue,
+        _ if code == QUERY_CANCELED => Class::Slow,
+        _ => Class::Away,
+    }
 }
 
 #[cfg(test)]
@@ -154,18 +173,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_passing_states_are_worth_a_retry() {
-        for code in ["5", "517", "6", "10", "522", "13", "14"] {
-            assert!(sqlite_passes(code), "SQLite {code}");
+    fn only_the_data_of_a_statement_are_its_own_fault() {
+        for code in ["18", "19", "3091", "20", "25"] {
+            assert_eq!(sqlite_class(code), Class::BadValue, "SQLite {code}");
         }
-        for code in ["1", "787", "2067", "11", "", "x"] {
-            assert!(!sqlite_passes(code), "SQLite {code}");
+        for code in ["1", "3", "5", "517", "6", "8", "10", "522", "11", "13", "14", "23", "26", "", "x"] {
+            assert_eq!(sqlite_class(code), Class::Away, "SQLite {code}");
         }
-        for code in ["08006", "57P01", "57P03", "40P01", "53300", "25006"] {
-            assert!(postgres_passes(code), "PostgreSQL {code}");
+        for code in ["22021", "22P02", "23514", "23P01"] {
+            assert_eq!(postgres_class(code), Class::BadValue, "PostgreSQL {code}");
         }
-        for code in ["23505", "42P01", "28P01", "", "0"] {
-            assert!(!postgres_passes(code), "PostgreSQL {code}");
+        for class in
+            ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX", "P0", "ZZ"]
+        {
+            assert_eq!(postgres_class(&format!("{class}000")), Class::Away, "PostgreSQL {class}");
         }
+        for code in ["57P01", "42501", "42P01", "28P01", "25006", "", "0"] {
+            assert_eq!(postgres_class(code), Class::Away, "PostgreSQL {code}");
+        }
+        assert_eq!((sqlite_class("9"), postgres_class("57014")), (Class::Slow, Class::Slow));
     }
 }

@@ -1,15 +1,15 @@
-//! What running calls write into the database, without ever waiting for it.
+//! Records of calls on their way to the database, which a call never waits for.
 //!
-//! One task writes in the order in which things were recorded. While the database is away entries wait in
-//! a bounded queue; when that is full, what calls have taken of engines so far gives way first, then turns: a call
-//! record without one of its turns says more than a turn without its call.
-//!
-//! It does not know what the entries mean.
+//! One task writes the entries in the order in which they were recorded, as many as are waiting in one transaction.
+//! While the database cannot be asked, for whatever reason, entries wait in a bounded queue; when it is full, engine use
+//! gives way first, then turns: a call without one of its turns says more than a turn without its call. An entry that
+//! the database refuses for its own data is set aside as a dead letter.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -19,27 +19,49 @@ use crate::tenancy::{Call, CallId, CallTurn, EngineUse, TenantId};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// The most entries of one transaction: it is written within a fraction of a second.
+const BATCH: usize = 500;
 
-/// One thing to be written.
-#[derive(Debug, Clone, PartialEq)]
+/// A record to be written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// A call is there.
+    /// A call has begun.
     Begin(Call),
-    /// How it stands now.
+    /// The call's present state.
     Update(Call),
-    /// It is over, and took this of engines.
+    /// The call has ended, and took this of its engines.
     End(Call, Vec<EngineUse>),
     Turn(CallTurn),
-    /// What it has taken of engines so far.
+    /// The call has taken this of its engines so far.
     Taken(TenantId, CallId, Vec<EngineUse>),
 }
 
 impl Entry {
-    fn call(&self) -> CallId {
+    pub(super) fn call(&self) -> CallId {
         match self {
             Entry::Begin(call) | Entry::Update(call) | Entry::End(call, _) => call.id,
             Entry::Turn(turn) => turn.call_id,
             Entry::Taken(_, call, _) => *call,
+        }
+    }
+
+    pub(super) fn tenant(&self) -> TenantId {
+        match self {
+            Entry::Begin(call) | Entry::Update(call) | Entry::End(call, _) => call.tenant_id,
+            Entry::Turn(turn) => turn.tenant_id,
+            Entry::Taken(tenant, ..) => *tenant,
+        }
+    }
+
+    /// The kind of entry, in snake case.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Entry::Begin(_) => "begin",
+            Entry::Update(_) => "update",
+            Entry::End(..) => "end",
+            Entry::Turn(_) => "turn",
+            Entry::Taken(..) => "taken",
         }
     }
 
@@ -52,7 +74,7 @@ impl Entry {
     }
 }
 
-/// The way from running calls to the database. Cloning it is cheap; all clones feed one queue.
+/// Takes records of calls and writes them to the database. Cloning it is cheap; all clones feed one queue.
 #[derive(Clone)]
 pub struct Ledger {
     shared: Arc<Shared>,
@@ -62,6 +84,7 @@ pub struct Ledger {
 struct Shared {
     store: Store,
     capacity: usize,
+    batch: usize,
     queue: Mutex<Queue>,
     changed: Notify,
 }
@@ -69,16 +92,25 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     entries: VecDeque<Entry>,
-    /// One entry is out of the queue but not in the database yet.
-    writing: bool,
+    /// Entries that were taken out of the queue and are not in the database yet.
+    writing: usize,
     closing: bool,
     dropped: u64,
+    dead_letters: u64,
 }
 
 impl Ledger {
     /// Starts the writer on the current runtime. At most `capacity` entries wait at once.
     pub fn new(store: Store, capacity: usize) -> Ledger {
-        let shared = Arc::new(Shared { store, capacity, queue: Mutex::default(), changed: Notify::new() });
+        Ledger::with_batches(store, capacity, BATCH)
+    }
+
+    /// The same with at most `batch` entries in a transaction.
+    pub fn with_batches(store: Store, capacity: usize, batch: usize) -> Ledger {
+        metrics::counter!("vca_ledger_dropped_total").increment(0);
+        metrics::counter!("vca_ledger_dead_letters_total").increment(0);
+        let (queue, changed) = (Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { store, capacity, batch: batch.max(1), queue, changed });
         let writer = tokio::spawn(write_all(Arc::clone(&shared)));
         Ledger { shared, writer: Arc::new(Mutex::new(Some(writer))) }
     }
@@ -88,7 +120,7 @@ impl Ledger {
         let dropped = self.shared.queue().push(entry, self.shared.capacity);
         if let Some(entry) = dropped {
             metrics::counter!("vca_ledger_dropped_total").increment(1);
-            error!(call_id = %entry.call(), "no room to keep a record until the database is back: dropped");
+            error!(call_id = %entry.call(), entry = entry.kind(), "ledger full: record of a call dropped");
         }
         self.shared.changed.notify_one();
     }
@@ -98,13 +130,18 @@ impl Ledger {
         self.shared.queue().pending()
     }
 
-    /// How many entries were dropped since the start, for want of room or because the database refused them.
+    /// How many entries were dropped since the start because there was no room for them.
     pub fn dropped(&self) -> u64 {
         self.shared.queue().dropped
     }
 
-    /// Writes what is left, but for no longer than `deadline`; what is recorded from now on is dropped.
-    /// The answer is how many entries could not be written.
+    /// How many entries the database has refused since the start: they are dead letters.
+    pub fn dead_letters(&self) -> u64 {
+        self.shared.queue().dead_letters
+    }
+
+    /// Writes the entries that are left, for `deadline` at most; entries that are recorded from now on are dropped.
+    /// Returns how many could not be written.
     pub async fn close(&self, deadline: Duration) -> usize {
         self.shared.queue().closing = true;
         self.shared.changed.notify_one();
@@ -116,7 +153,7 @@ impl Ledger {
         }
         let left = self.pending();
         if left > 0 {
-            error!(entries = left, "the database did not come back in time: call records are lost");
+            error!(entries = left, "the database did not return in time: records of calls are lost");
         }
         left
     }
@@ -127,14 +164,15 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next entry to write; `None` when all is written and no more will come.
-    async fn next(&self) -> Option<Entry> {
+    /// The next entries to write; `None` when the ledger is closed and all are written.
+    async fn next(&self) -> Option<Vec<Entry>> {
         loop {
             {
                 let mut queue = self.queue();
-                if let Some(entry) = queue.entries.pop_front() {
-                    queue.writing = true;
-                    return Some(entry);
+                if !queue.entries.is_empty() {
+                    let size = self.batch.min(queue.entries.len());
+                    queue.writing = size;
+                    return Some(queue.entries.drain(..size).collect());
                 }
                 if queue.closing {
                     return None;
@@ -144,21 +182,59 @@ impl Shared {
         }
     }
 
-    /// Tries until the database has said yes or no.
-    async fn write(&self, entry: &Entry) -> Result<(), StoreError> {
+    /// Writes entries, in as many transactions as it takes to set aside those that the database refuses.
+    async fn write(&self, entries: Vec<Entry>) {
+        let mut parts = vec![entries];
+        while let Some(mut part) = parts.pop() {
+            match self.until_answered(Attempt::Write(&part)).await {
+                Ok(()) => self.queue().writing -= part.len(),
+                Err(_) if part.len() > 1 => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
+                Err(refusal) => {
+                    self.set_aside(&part[0], &refusal).await;
+                    self.queue().writing -= 1;
+                }
+            }
+        }
+    }
+
+    async fn set_aside(&self, entry: &Entry, refusal: &StoreError) {
+        let (call_id, kind, problem) = (entry.call(), entry.kind(), refusal.to_string());
+        match self.until_answered(Attempt::SetAside(entry, &problem)).await {
+            Ok(()) => {
+                self.queue().dead_letters += 1;
+                metrics::counter!("vca_ledger_dead_letters_total").increment(1);
+                error!(%call_id, entry = kind, %refusal, "record of a call refused by the database: see `vca ledger list`");
+            }
+            Err(error) => {
+                self.queue().dropped += 1;
+                metrics::counter!("vca_ledger_dropped_total").increment(1);
+                error!(%call_id, entry = kind, %refusal, %error, "record of a call refused by the database and dropped");
+            }
+        }
+    }
+
+    /// Tries until the database accepts or refuses. Several entries that take too long are better written apart, so
+    /// that is an answer, too.
+    async fn until_answered(&self, attempt: Attempt<'_>) -> Result<(), StoreError> {
         let mut delay = FIRST_DELAY;
         loop {
-            match self.store.keep(entry).await {
-                Err(StoreError::Unavailable { what }) => {
+            match attempt.make(&self.store).await {
+                Err(StoreError::TooSlow { limit }) if attempt.can_be_split() => {
+                    return Err(StoreError::TooSlow { limit });
+                }
+                Err(error) if error.is_away() => {
                     if delay == FIRST_DELAY {
-                        warn!(%what, "the database is away: call records are kept and written later");
+                        warn!(%error, "database unavailable: records of calls wait");
                     }
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(LONGEST_DELAY);
                 }
                 answer => {
                     if delay > FIRST_DELAY {
-                        info!(pending = self.queue().pending(), "the database is back");
+                        info!(pending = self.queue().pending(), "database available again");
                     }
                     return answer;
                 }
@@ -167,11 +243,31 @@ impl Shared {
     }
 }
 
+/// A write that is repeated while the database is away.
+#[derive(Clone, Copy)]
+enum Attempt<'a> {
+    Write(&'a [Entry]),
+    SetAside(&'a Entry, &'a str),
+}
+
+impl Attempt<'_> {
+    async fn make(self, store: &Store) -> Result<(), StoreError> {
+        match self {
+            Attempt::Write(entries) => store.write(entries).await,
+            Attempt::SetAside(entry, problem) => store.add_dead_letter(entry, problem).await,
+        }
+    }
+
+    fn can_be_split(self) -> bool {
+        matches!(self, Attempt::Write([_, _, ..]))
+    }
+}
+
 impl Queue {
-    /// Takes an entry in; what had to give way for it, or it itself, comes back.
+    /// Adds an entry. Returns the entry that gave way for it, or itself when there is no room for it.
     fn push(&mut self, entry: Entry, capacity: usize) -> Option<Entry> {
         if entry.is_taken() && !self.closing {
-            // What a call has taken since holds what it had taken before.
+            // What a call has taken includes what it had taken before.
             self.entries.retain(|it| !(it.is_taken() && it.call() == entry.call()));
         }
         let dropped = if self.closing {
@@ -196,32 +292,13 @@ impl Queue {
     }
 
     fn pending(&self) -> usize {
-        self.entries.len() + usize::from(self.writing)
-    }
-}
-
-impl Store {
-    async fn keep(&self, entry: &Entry) -> Result<(), StoreError> {
-        match entry {
-            Entry::Begin(call) => self.scope(call.tenant_id).begin_call(call).await,
-            Entry::Update(call) => self.scope(call.tenant_id).update_call(call).await,
-            Entry::End(call, usage) => self.scope(call.tenant_id).end_call(call, usage).await,
-            Entry::Turn(turn) => self.scope(turn.tenant_id).add_turn(turn).await,
-            Entry::Taken(tenant, call, engines) => self.scope(*tenant).keep_taken(*call, engines).await,
-        }
+        self.entries.len() + self.writing
     }
 }
 
 async fn write_all(shared: Arc<Shared>) {
-    while let Some(entry) = shared.next().await {
-        let outcome = shared.write(&entry).await;
-        let mut queue = shared.queue();
-        queue.writing = false;
-        if let Err(refusal) = outcome {
-            queue.dropped += 1;
-            metrics::counter!("vca_ledger_dropped_total").increment(1);
-            error!(call_id = %entry.call(), %refusal, "the database refused a call record: dropped");
-        }
+    while let Some(entries) = shared.next().await {
+        shared.write(entries).await;
     }
 }
 

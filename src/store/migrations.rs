@@ -49,6 +49,11 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/sqlite/0006_daemons.sql"),
         include_str!("../../migrations/postgres/0006_daemons.sql"),
     ),
+    (
+        "0011_dead_letters",
+        include_str!("../../migrations/sqlite/0011_dead_letters.sql"),
+        include_str!("../../migrations/postgres/0011_dead_letters.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -17,6 +17,7 @@ mod calls;
 mod conditions;
 mod connect;
 mod counting;
+mod dead_letters;
 mod deliveries;
 mod dispatch;
 mod error;
@@ -54,6 +55,7 @@ pub use audit::{AuditEntry, AuditFilter};
 pub use call_lists::CallFilter;
 pub use calls::ABANDONED;
 pub use connect::Protection;
+pub use dead_letters::DeadLetter;
 pub use deliveries::DeliveryFilter;
 pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};
@@ -86,7 +88,7 @@ use pool::{Pool, execute};
 pub struct Store {
     pool: Pool,
     timeout: Duration,
-    /// Rings when there is something in the outbox.
+    /// Notified when there is something in the outbox.
     bell: Arc<Notify>,
     /// Their quotas are watched.
     plans: Arc<Plans>,
@@ -112,6 +114,13 @@ impl Store {
         let pool = Pool::open(settings).await?;
         let timeout = Duration::from_millis(settings.query_timeout_ms);
         Ok(Store { pool, timeout, bell: Arc::default(), plans: Arc::default(), daemon: Arc::from("") })
+    }
+
+    /// The same store with connections of its own, for calls and their records: requests to the API, however many and
+    /// however slow, never make a caller wait.
+    #[must_use]
+    pub fn for_calls(&self, settings: &Settings) -> Store {
+        Store { pool: self.pool.sized(settings, settings.call_connections), ..self.clone() }
     }
 
     /// The store, as one of the daemons that share the database has it.
@@ -146,7 +155,7 @@ impl Store {
     async fn within<T>(&self, query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
         match tokio::time::timeout(self.timeout, query).await {
             Ok(answer) => answer.map_err(StoreError::from),
-            Err(_) => Err(StoreError::slow(self.timeout)),
+            Err(_) => Err(StoreError::TooSlow { limit: self.timeout }),
         }
     }
 }

@@ -202,6 +202,18 @@ impl Pool {
         }
     }
 
+    /// Another pool to the same database.
+    pub(super) fn sized(&self, settings: &Settings, connections: u32) -> Pool {
+        match self {
+            Pool::Sqlite(pool) => {
+                Pool::Sqlite(sqlite_pool((*pool.connect_options()).clone(), settings, connections))
+            }
+            Pool::Postgres(pool) => {
+                Pool::Postgres(postgres_pool((*pool.connect_options()).clone(), settings, connections))
+            }
+        }
+    }
+
     pub(super) fn backend(&self) -> Backend {
         match self {
             Pool::Sqlite(_) => Backend::Sqlite,
@@ -233,13 +245,29 @@ async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, Store
     })?;
     // A failure to say goodbye changes nothing: the database has answered.
     let _ = connected.close().await;
-    Ok(SqlitePoolOptions::new()
-        .max_connections(settings.max_connections)
+    Ok(sqlite_pool(options, settings, settings.max_connections))
+}
+
+fn sqlite_pool(options: SqliteConnectOptions, settings: &Settings, connections: u32) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
         .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
         // After a full disk or an I/O error SQLite rolls back by itself, and sqlx still counts a transaction: such a
         // connection refuses every further BEGIN, so it is closed.
-        .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_lazy_with(options))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.lock_handle().await?.remove_progress_handler();
+                Ok(!connection.is_in_transaction())
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+fn postgres_pool(options: PgConnectOptions, settings: &Settings, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .connect_lazy_with(options)
 }
 
 /// May the file of this URL be created? One in memory has none.
@@ -253,13 +281,10 @@ async fn open_postgres(settings: &Settings) -> Result<PgPool, StoreError> {
     let limit = Duration::from_millis(settings.acquire_timeout_ms);
     let connected = match tokio::time::timeout(limit, options.connect()).await {
         Ok(connected) => connected.map_err(|error| unreachable_postgres(&options, &error))?,
-        Err(_) => return Err(StoreError::slow(limit)),
+        Err(_) => return Err(StoreError::no_answer(limit)),
     };
     let _ = connected.close().await;
-    Ok(PgPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(limit)
-        .connect_lazy_with(options))
+    Ok(postgres_pool(options, settings, settings.max_connections))
 }
 
 fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {

@@ -1,7 +1,7 @@
 //! Routing that survives the loss of the database: its last good answer for each number is kept.
 //!
-//! The database is always asked first, so a tenant that was suspended a moment ago is suspended; the kept
-//! answers speak only while it cannot be asked.
+//! The database is always asked first, so a tenant that was suspended a moment ago is suspended; a kept answer is used
+//! only when asking fails, whatever the reason.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,25 +65,24 @@ impl Routing {
     /// # Errors
     /// As of [`Routing::resolve`], when none of the numbers that it may be leads anywhere.
     pub async fn dialled(&self, text: &str) -> Result<Option<(Did, Arc<Route>)>, StoreError> {
-        let mut away = None;
+        let mut failed = None;
         for did in self.numbering.called(text) {
             match self.resolve(&did).await {
                 Ok(Some(route)) => return Ok(Some((did, route))),
                 Ok(None) => {}
-                Err(error @ StoreError::Unavailable { .. }) => away = away.or(Some(error)),
-                Err(error) => return Err(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        away.map_or(Ok(None), Err)
+        failed.map_or(Ok(None), Err)
     }
 
     /// Where a called number leads; `None` when nobody has it.
     ///
     /// # Errors
-    /// `Unavailable` when the database does not answer in time and no answer of it is kept.
+    /// The database's, when it cannot say in time, for whatever reason, and no earlier answer is kept.
     pub async fn resolve(&self, did: &Did) -> Result<Option<Arc<Route>>, StoreError> {
         let asked = tokio::time::timeout(self.timeout, self.store.route(did)).await;
-        match asked.unwrap_or_else(|_| Err(StoreError::slow(self.timeout))) {
+        match asked.unwrap_or_else(|_| Err(StoreError::no_answer(self.timeout))) {
             Ok(Some(route)) => {
                 let route = Arc::new(route);
                 self.cache().put(did.clone(), Arc::clone(&route), Instant::now());
@@ -93,14 +92,12 @@ impl Routing {
                 self.cache().routes.remove(did);
                 Ok(None)
             }
-            Err(StoreError::Unavailable { what }) => {
-                let kept = self.cache().fresh(did, Instant::now());
-                let kept = kept.ok_or(StoreError::Unavailable { what: what.clone() })?;
+            Err(error) => {
+                let Some(kept) = self.cache().fresh(did, Instant::now()) else { return Err(error) };
                 metrics::counter!("vca_routing_from_cache_total").increment(1);
-                warn!(?did, %what, "the database is away: routed by its last answer");
+                warn!(?did, %error, "the database cannot be asked: call routed by its last answer");
                 Ok(Some(kept))
             }
-            Err(fault) => Err(fault),
         }
     }
 

@@ -17,11 +17,13 @@ pub struct Settings {
     /// PostgreSQL only: files for TLS, instead of `sslrootcert`, `sslcert` and `sslkey` in the URL. An authority is
     /// trusted beside the public ones. Default: none.
     pub tls: TlsFiles,
-    /// How many connections may be open at once. Default: 8.
+    /// How many connections the API and the jobs of the daemon may have open at once. Default: 8.
     pub max_connections: u32,
+    /// How many connections calls and their records may have open, beside those: 2 at least. Default: 3.
+    pub call_connections: u32,
     /// How long to wait for a connection, in milliseconds. Default: 3000.
     pub acquire_timeout_ms: u64,
-    /// How long one question may take in all, in milliseconds. Default: 5000.
+    /// How long a transaction, and each of its statements, may take, in milliseconds. Default: 5000.
     pub query_timeout_ms: u64,
     /// SQLite only: how long to wait for another writer, in milliseconds. Shorter than
     /// `query_timeout_ms`, so that the wait ends in an orderly way. Default: 3000.
@@ -38,6 +40,7 @@ impl Default for Settings {
             allow_plaintext: false,
             tls: TlsFiles::default(),
             max_connections: 8,
+            call_connections: 3,
             acquire_timeout_ms: 3_000,
             query_timeout_ms: 5_000,
             busy_timeout_ms: 3_000,

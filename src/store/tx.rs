@@ -6,8 +6,9 @@
 //! tx.commit().await?;                                  // dropped without it: rolled back
 //! ```
 //!
-//! A transaction has one deadline for everything from waiting for a connection to its commit. PostgreSQL enforces it for
-//! each statement too (`statement_timeout`), so that a statement whose caller has gone does not hold its connection.
+//! A transaction has one deadline for everything from waiting for a connection to its commit. The
+//! database enforces it for each statement too (PostgreSQL by `statement_timeout`, SQLite by a progress handler), so that
+//! a statement whose caller has gone does not hold its connection.
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use tokio::time::Instant;
 use super::pool::{LISTING, Pool};
 use super::statement::Statement;
 use super::{Backend, Scope, Store, StoreError};
+
+/// SQLite looks at the clock once in so many steps of its virtual machine: some tens of microseconds.
+const STEPS_BETWEEN_LOOKS: i32 = 2_000;
 
 /// How a transaction reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +184,31 @@ impl Tx {
                 }
             })
         });
-        Ok(Tx { connection: connection.await?, deadline, limit })
+        // Nothing was at work yet: it is the answer that is missing.
+        let connection = connection.await.map_err(|error| match error {
+            StoreError::TooSlow { limit } => StoreError::no_answer(limit),
+            error => error,
+        })?;
+        let mut tx = Tx { connection, deadline, limit };
+        tx.limit_sqlite().await?;
+        Ok(tx)
+    }
+
+    /// Has SQLite end a statement at the deadline: it runs on a thread of its own, and would go on for nothing when the
+    /// task that waits for it has gone. It is ended once, so that the rollback is not.
+    async fn limit_sqlite(&mut self) -> Result<(), StoreError> {
+        let (deadline, limit) = (self.deadline, self.limit);
+        let Connection::Sqlite(tx) = &mut self.connection else { return Ok(()) };
+        within(deadline, limit, async {
+            let mut is_ended = false;
+            tx.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, move || {
+                let ends = !is_ended && std::time::Instant::now() >= deadline.into_std();
+                is_ended |= ends;
+                !ends
+            });
+            Ok(())
+        })
+        .await
     }
 
     /// Runs a statement and returns how many rows it wrote.
@@ -285,8 +313,11 @@ async fn within<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
     match tokio::time::timeout_at(deadline, work).await {
-        Ok(done) => done.map_err(StoreError::from),
-        Err(_) => Err(StoreError::slow(limit)),
+        Ok(done) => done.map_err(|error| match StoreError::from(error) {
+            StoreError::TooSlow { .. } => StoreError::TooSlow { limit },
+            error => error,
+        }),
+        Err(_) => Err(StoreError::TooSlow { limit }),
     }
 }
 

@@ -115,6 +115,12 @@ pub struct Call {
     pub disposition: Option<String>,
     /// ITU-T Q.850 cause value.
     pub hangup_cause: Option<u16>,
+    /// The SIP status with which the call ended, as Asterisk 20 and later report it; absent for other channels.
+    #[serde(default)]
+    pub sip_status: Option<u16>,
+    /// The trunk's id of the call: its own header where it sends one, otherwise the SIP Call-ID.
+    #[serde(default)]
+    pub provider_call_id: Option<String>,
     pub started_at: DateTime<Utc>,
     pub answered_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,

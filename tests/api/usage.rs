@@ -48,6 +48,8 @@ pub async fn call_of(bureau: &Bureau, tenant: Uuid) -> Call {
         ended_by: None,
         disposition: None,
         hangup_cause: None,
+        sip_status: None,
+        provider_call_id: None,
         started_at: at("2026-10-05T10:00:00Z"),
         answered_at: None,
         ended_at: None,

@@ -123,6 +123,8 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         ended_by: None,
         disposition: None,
         hangup_cause: None,
+        sip_status: None,
+        provider_call_id: None,
         started_at: Utc::now(),
         answered_at: None,
         ended_at: None,

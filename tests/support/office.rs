@@ -120,6 +120,8 @@ impl Office {
                 ended_by: Some(EndedBy::Caller),
                 disposition: Some("caller_hung_up".into()),
                 hangup_cause: Some(16),
+                sip_status: None,
+                provider_call_id: None,
                 started_at: answered_at,
                 answered_at: Some(answered_at),
                 ended_at: Some(ended_at),

@@ -136,6 +136,13 @@ impl From<StoreError> for Problem {
                 tracing::warn!(%what, "a request found no database");
                 Problem::unavailable("database_unavailable", "the database does not answer: try again")
             }
+            slow @ StoreError::TooSlow { .. } => {
+                tracing::warn!(%slow, "a request asked for too much");
+                Problem::unavailable(
+                    "too_slow",
+                    "the database takes too long for this: ask for less, such as a shorter period",
+                )
+            }
             fault @ (StoreError::Schema { .. } | StoreError::Other(_)) => Problem::internal(fault),
         }
     }

@@ -40,6 +40,7 @@ pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
             let seen = format!("{kind} answers; {} active tenants", patients.len());
             let mut findings = vec![Finding::ok(CHECK, seen)];
             findings.extend(isolation(&store).await);
+            findings.push(dead_letters(&store).await);
             (findings, patients)
         }
         Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
@@ -58,6 +59,20 @@ async fn isolation(store: &Store) -> Option<Finding> {
         }
         Err(error) => Finding::fail(CHECK, error, "see the database's own log"),
     })
+}
+
+/// Has the database refused records of calls?
+async fn dead_letters(store: &Store) -> Finding {
+    const CHECK: &str = "records of calls";
+    match store.count_dead_letters().await {
+        Ok(0) => Finding::ok(CHECK, "none was refused by the database"),
+        Ok(refused) => Finding::warn(
+            CHECK,
+            format!("the database has refused {refused}"),
+            "`vca ledger list` says why; repair the cause, then run `vca ledger retry`",
+        ),
+        Err(error) => Finding::fail(CHECK, error, "see the database's own log"),
+    }
 }
 
 async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {

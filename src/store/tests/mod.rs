@@ -2,11 +2,14 @@
 //! `VCA_TEST_REQUIRE=1` its absence is a failure, so that nothing passes for want of a server.
 
 mod announced;
+mod batches;
 mod data;
 mod isolation;
 mod opening;
 mod outage;
+mod refusal;
 mod security;
+mod slow;
 mod statements;
 mod transfer;
 mod usage;
@@ -154,7 +157,7 @@ pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnO
 }
 
 /// The URL of a server to test with.
-fn server(variable: &str) -> Option<String> {
+pub fn server(variable: &str) -> Option<String> {
     let url = std::env::var(variable).ok();
     let required = std::env::var("VCA_TEST_REQUIRE").is_ok_and(|value| value == "1");
     assert!(url.is_some() || !required, "VCA_TEST_REQUIRE=1, but {variable} is not set");

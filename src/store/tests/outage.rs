@@ -23,12 +23,12 @@ on_both!(
 
 /// While it lives, the store's one connection is taken, and whoever wants it waits in vain.
 #[expect(dead_code, reason = "what it holds is its whole use")]
-enum Outage {
+pub enum Outage {
     Sqlite(sqlx::pool::PoolConnection<sqlx::Sqlite>),
     Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
 }
 
-async fn take_away(store: &Store) -> Outage {
+pub async fn take_away(store: &Store) -> Outage {
     loop {
         let taken = match &store.pool {
             Pool::Sqlite(pool) => pool.acquire().await.map(Outage::Sqlite),
@@ -40,7 +40,7 @@ async fn take_away(store: &Store) -> Outage {
     }
 }
 
-async fn written(ledger: &Ledger) {
+pub async fn written(ledger: &Ledger) {
     let all = async {
         while ledger.pending() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -50,7 +50,7 @@ async fn written(ledger: &Ledger) {
 }
 
 /// A call from ring to end.
-fn record_all(ledger: &Ledger, ringing: &Call) -> (Call, Vec<CallTurn>) {
+pub fn record_all(ledger: &Ledger, ringing: &Call) -> (Call, Vec<CallTurn>) {
     let completed = values::completed(ringing);
     let turns: Vec<CallTurn> = (0..5).map(|n| values::turn(ringing, n)).collect();
     ledger.record(Entry::Begin(ringing.clone()));

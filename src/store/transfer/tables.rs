@@ -122,6 +122,8 @@ pub const CALLS: [Table; 6] = [
             ("ended_by", Text),
             ("disposition", Text),
             ("hangup_cause", Count),
+            ("sip_status", Count),
+            ("provider_call_id", Text),
             ("started_at", Moment),
             ("answered_at", Moment),
             ("ended_at", Moment),
@@ -193,7 +195,14 @@ pub const CALLS: [Table; 6] = [
 
 /// Tenant-owned tables that stay behind: secrets, the history of changes, and deliveries under way.
 #[cfg(test)]
-const LEFT: [&str; 5] = ["api_keys", "audit_log", "announced_calls", "webhook_events", "webhook_deliveries"];
+const LEFT: [&str; 6] = [
+    "api_keys",
+    "audit_log",
+    "announced_calls",
+    "ledger_dead_letters",
+    "webhook_events",
+    "webhook_deliveries",
+];
 
 /// Columns that stay behind: secrets, how deliveries go, and what the database reckons.
 #[cfg(test)]

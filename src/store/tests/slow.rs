@@ -1,0 +1,85 @@
+//! The database itself ends a statement that takes too long, and what SQLite has rolled back holds nothing up.
+
+use std::time::{Duration, Instant};
+
+use super::{Database, on_both, on_sqlite, values};
+use crate::store::statement::sql;
+use crate::store::tx::{AllTenants, RowScope};
+use crate::store::*;
+use crate::tenancy::*;
+
+on_both!(
+    a_statement_that_takes_too_long_is_ended_by_the_database,
+    a_statement_whose_caller_has_gone_is_ended_by_the_database,
+    slow_readers_do_not_hold_up_calls,
+);
+
+/// A count without an end.
+const ENDLESS: &str = "WITH RECURSIVE s(n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM s) \
+    SELECT COUNT(*) FROM s";
+
+async fn a_statement_that_takes_too_long_is_ended_by_the_database(db: Database) {
+    let store = db.impatient().await;
+    for _ in 0..3 {
+        let outcome = AllTenants(&store).all::<(i64,)>(sql(ENDLESS)).await;
+        assert!(matches!(outcome, Err(StoreError::TooSlow { .. })), "{outcome:?}");
+        // The one connection there is.
+        answers(&store).await;
+    }
+}
+
+async fn a_statement_whose_caller_has_gone_is_ended_by_the_database(db: Database) {
+    let store = db.impatient().await;
+    let count = store.clone();
+    let task = tokio::spawn(async move { AllTenants(&count).all::<(i64,)>(sql(ENDLESS)).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    task.abort();
+    answers(&store).await;
+}
+
+async fn answers(store: &Store) {
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while let Err(error) = store.ping().await {
+        assert!(Instant::now() < deadline, "the connection is not free: {error}");
+    }
+}
+
+async fn slow_readers_do_not_hold_up_calls(db: Database) {
+    let route = db.tenant(1).await;
+    let calls = db.store.for_calls(&db.settings);
+    let routing = Routing::new(calls.clone(), &RoutingSettings::default());
+    let readers: Vec<_> = (0..24)
+        .map(|_| {
+            let store = db.store.clone();
+            tokio::spawn(async move { AllTenants(&store).all::<(i64,)>(sql(ENDLESS)).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Not cached: the database has to say.
+    let found = routing.resolve(&values::did(1)).await.expect("an answer").expect("a route");
+    assert_eq!(found.tenant.id, route.tenant.id);
+    let scope = calls.scope(route.tenant.id);
+    scope.begin_call(&values::call_to(&route)).await.expect("it is recorded");
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_spoils_no_connection() {
+    on_sqlite(async |db: Database| {
+        let route = db.tenant(1).await;
+        let store = db.impatient().await;
+        let scope = store.scope(route.tenant.id);
+        let call = values::call_to(&route);
+        scope.begin_call(&call).await.expect("there is room");
+        let pages = |limit: &str| format!("PRAGMA max_page_count = {limit}");
+        // It is a setting of the connection, of which this store has one.
+        let full = Database { settings: db.settings.clone(), store: store.clone() };
+        full.raw(pages("1")).await.expect("no more pages");
+        let long = CallTurn { caller_text: "a".repeat(1_000_000), ..values::turn(&call, 1) };
+        let refused = scope.add_turn(&long).await.expect_err("there is no room");
+        assert!(refused.is_away(), "{refused:?}");
+        // The connection was closed: the next one has no such limit, and no transaction that is half open.
+        scope.add_turn(&long).await.expect("there is room again");
+    })
+    .await;
+}
