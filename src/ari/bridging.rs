@@ -84,9 +84,11 @@ pub enum Output {
 /// Why a call is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// The caller hung up, or the channel left the application. `cause` is a Q.850 code, where Asterisk says it.
+    /// The caller hung up, or the channel left the application. `cause` is a Q.850 code and `sip_status` that of the
+    /// SIP call, where Asterisk reports them.
     CallerLeft {
         cause: Option<u16>,
+        sip_status: Option<u16>,
     },
     /// [`Input::HangUp`] or [`Input::GiveBack`].
     HungUp(Reason),
@@ -288,14 +290,14 @@ impl Bridging {
     }
 
     fn on_caller(&mut self, now: Instant, event: &Event) {
-        let cause = match event {
-            Event::StasisEnd { .. } => None,
-            Event::ChannelDestroyed { cause, .. } => Some(*cause),
-            Event::ChannelHangupRequest { cause, .. } => *cause,
+        let (cause, sip_status) = match event {
+            Event::StasisEnd { .. } => (None, None),
+            Event::ChannelDestroyed { cause, tech_cause, .. } => (Some(*cause), *tech_cause),
+            Event::ChannelHangupRequest { cause, tech_cause, .. } => (*cause, *tech_cause),
             _ => return,
         };
         self.caller.gone();
-        self.end(now, End::CallerLeft { cause });
+        self.end(now, End::CallerLeft { cause, sip_status });
     }
 
     fn on_media(&mut self, now: Instant, event: &Event) {
@@ -317,7 +319,7 @@ impl Bridging {
     fn reconcile(&mut self, now: Instant, inventory: &Inventory) {
         if self.born < inventory.asked_at && !inventory.channels.contains(&self.caller.id) {
             self.caller.gone();
-            self.end(now, End::CallerLeft { cause: None });
+            self.end(now, End::CallerLeft { cause: None, sip_status: None });
         }
         let up = matches!(self.phase, Phase::Up { since } if since < inventory.asked_at);
         if inventory.channels.contains(&self.media.id) {
@@ -388,7 +390,7 @@ impl Bridging {
             // 404: it is no more. 409: it is not in the application any more.
             (Err(AriError::Status { code: 404 | 409, .. }), _) => {
                 self.caller.gone();
-                self.end(now, End::CallerLeft { cause: None });
+                self.end(now, End::CallerLeft { cause: None, sip_status: None });
             }
             (result, _) => self.fail_on(now, Stage::Answering, result),
         }

@@ -22,16 +22,19 @@ pub enum Event {
     StasisEnd {
         channel: Box<Channel>,
     },
-    /// `cause` is a Q.850 code.
+    /// `cause` is a Q.850 code. `tech_cause` is the code of the channel's technology, for PJSIP the SIP status; Asterisk
+    /// reports it (since 20.17 and 22.7) only for calls that ended otherwise than by an ordinary hang-up.
     ChannelDestroyed {
         channel: Box<Channel>,
         cause: u16,
         cause_txt: String,
+        tech_cause: Option<u16>,
     },
     /// Someone asked for the end of a channel. Asterisk names no `cause` when the far end hung up.
     ChannelHangupRequest {
         channel: Box<Channel>,
         cause: Option<u16>,
+        tech_cause: Option<u16>,
         soft: bool,
     },
     ChannelStateChange {
@@ -146,10 +149,12 @@ impl Event {
                 channel: named(raw.channel, "ChannelDestroyed")?,
                 cause: raw.cause.unwrap_or_default(),
                 cause_txt: raw.cause_txt,
+                tech_cause: raw.tech_cause,
             },
             "ChannelHangupRequest" => Event::ChannelHangupRequest {
                 channel: named(raw.channel, "ChannelHangupRequest")?,
                 cause: raw.cause,
+                tech_cause: raw.tech_cause,
                 soft: raw.soft,
             },
             "ChannelStateChange" => {
@@ -208,7 +213,19 @@ impl Event {
     }
 }
 
+/// The most characters of a provider's id of a call that are kept.
+const LONGEST_CALL_ID: usize = 255;
+
 impl Channel {
+    /// The provider's id of the call: the argument `provider_call_id=…` with which the dialplan called `Stasis`, where the
+    /// trunk has a header for it; otherwise the far end's name for the call, which is the SIP `Call-ID`.
+    pub fn provider_call_id(&self, args: &[String]) -> Option<String> {
+        let is_id =
+            |id: &&str| !id.is_empty() && id.len() <= LONGEST_CALL_ID && !id.chars().any(char::is_control);
+        let named = args.iter().find_map(|arg| arg.strip_prefix("provider_call_id=")).map(str::trim);
+        named.filter(is_id).or(Some(&*self.protocol_id).filter(is_id)).map(str::to_owned)
+    }
+
     /// Is it Asterisk's end of an external-media socket, not a caller?
     pub fn is_external_media(&self) -> bool {
         self.name.starts_with("UnicastRTP/")
@@ -251,6 +268,8 @@ struct Raw {
     cause: Option<u16>,
     #[serde(default)]
     cause_txt: String,
+    #[serde(default)]
+    tech_cause: Option<u16>,
     #[serde(default)]
     soft: bool,
     #[serde(default)]

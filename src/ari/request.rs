@@ -56,6 +56,18 @@ impl Reason {
             Reason::Congestion => 42,
         }
     }
+
+    /// The status with which Asterisk refuses a SIP call for this reason, before its answer (`hangup_cause2sip` of
+    /// `chan_pjsip`); `None` where it depends on the version.
+    pub fn sip_status(self) -> Option<u16> {
+        match self {
+            Reason::UnallocatedNumber => Some(404),
+            Reason::NormalClearing => None,
+            Reason::Busy => Some(486),
+            Reason::Rejected => Some(403),
+            Reason::NoCircuit | Reason::Congestion => Some(503),
+        }
+    }
 }
 
 /// What `Request::external_media` takes.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use super::ears::Ears;
-use super::ending::{Refusal, verdict};
+use super::ending::{Refusal, Verdict, verdict};
 use super::hands::{Hands, Work};
 use super::record::{Log, state_of};
 use super::voice::Voice;
@@ -33,8 +33,9 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Refuses a call, or gives it back to the dialplan, with a record where there is a tenant.
 pub async fn refuse(mut ring: Ring, house: Arc<House>, refusal: Refusal, called: Option<(Arc<Route>, Did)>) {
     let feed = std::mem::take(&mut ring.feed);
-    let log =
-        called.map(|(route, did)| Log::begin(new_call(&ring, &route, did, None), house.ledger.clone(), feed));
+    let log = called.map(|(route, did)| {
+        Log::begin(new_call(&ring, &route, did, None), ring.since, house.ledger.clone(), feed)
+    });
     let mut task = Task::new(ring, house, log);
     task.refusal = Some(refusal);
     let reason = refusal.reason();
@@ -51,7 +52,7 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
     let call =
         Call { codec: Some(format.name().to_owned()), ..new_call(&ring, &route, called, Some(&agent)) };
     let started_at = call.started_at;
-    let log = Log::begin(call, house.ledger.clone(), std::mem::take(&mut ring.feed));
+    let log = Log::begin(call, ring.since, house.ledger.clone(), std::mem::take(&mut ring.feed));
     let mut task = Task::new(ring, house, Some(log));
     task.house.state.begin(task.id, started_at).await;
     let (states, id, progress) = (task.house.state.clone(), task.id, task.progress.subscribe());
@@ -90,7 +91,7 @@ fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> C
         disposition: None,
         hangup_cause: None,
         sip_status: None,
-        provider_call_id: None,
+        provider_call_id: ring.provider_call_id.clone(),
         started_at: since_epoch(ring.since),
         answered_at: None,
         ended_at: None,
@@ -113,6 +114,7 @@ struct Task {
     wire: Wire,
     log: Option<Log>,
     refusal: Option<Refusal>,
+    is_sip: bool,
     /// What the conversation will need, until Asterisk has answered.
     prospect: Option<Prospect>,
     talk: Option<Talk>,
@@ -164,6 +166,7 @@ impl Task {
             wire,
             log,
             refusal: None,
+            is_sip: ring.is_sip,
             prospect: None,
             talk: None,
             meter: Meter::default(),
@@ -316,7 +319,7 @@ impl Task {
             };
             talk.turn.handle(now, input);
             if let (Some(turn), Some(log)) = (begins, &mut self.log) {
-                log.answering(turn.0, talk.turn.history(), Utc::now());
+                log.answering(turn.0, talk.turn.history(), Instant::now());
             }
         }
     }
@@ -376,7 +379,7 @@ impl Task {
         };
         info!(codec = format.name(), "call answered");
         if let Some(log) = &mut self.log {
-            log.answered(Utc::now());
+            log.answered(Instant::now());
         }
         let wording = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
         let closed = agent.hours.as_ref().is_some_and(|hours| !hours.is_open(Utc::now()));
@@ -390,7 +393,7 @@ impl Task {
 
     /// The call is over in Asterisk: the conversation ends, and the record is closed.
     fn end(&mut self, end: &End) {
-        let now = Utc::now();
+        let now = Instant::now();
         let mut media = None;
         let mut ending = None;
         if let Some(talk) = &mut self.talk {
@@ -408,6 +411,7 @@ impl Task {
         self.talk = None;
         self.hang_up = None;
         let verdict = verdict(end, ending, self.refusal);
+        let verdict = Verdict { sip_status: verdict.sip_status.filter(|_| self.is_sip), ..verdict };
         counter!("vca_calls_total", "disposition" => verdict.disposition).increment(1);
         info!(
             disposition = verdict.disposition,
@@ -511,7 +515,7 @@ fn note(event: &Event) {
 /// asked for, to the transcript's own log.
 fn write_turn(log: Option<&Log>, record: &Record, meter: &Meter) {
     if let Some(log) = log {
-        log.turn(record, meter, Utc::now());
+        log.turn(record, meter, Instant::now());
     }
     let latency = &record.latency;
     for (stage, time) in [

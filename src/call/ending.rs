@@ -72,27 +72,37 @@ pub struct Verdict {
     pub ended_by: EndedBy,
     pub disposition: &'static str,
     pub cause: u16,
+    /// The final status of the SIP call; `None` where it is not known.
+    pub sip_status: Option<u16>,
 }
+
+/// The INVITE was answered: its final response.
+const OK: u16 = 200;
 
 /// The verdict on a call: how it ended in Asterisk, and how the conversation did, if it had begun.
 pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>) -> Verdict {
     let answered = conversation.is_some();
+    let ok = answered.then_some(OK);
     match (end, refusal) {
         (End::HungUp(reason), Some(refusal)) => Verdict {
             status: CallStatus::Refused,
             ended_by: EndedBy::System,
             disposition: refusal.word(),
             cause: reason.code().into(),
+            // The dialplan decides about a caller whom it gets back.
+            sip_status: reason.sip_status().filter(|_| refusal.given_back().is_none()),
         },
-        (End::CallerLeft { cause }, _) => Verdict {
+        (End::CallerLeft { cause, sip_status }, _) => Verdict {
             status: if answered { CallStatus::Completed } else { CallStatus::Failed },
             ended_by: EndedBy::Caller,
             disposition: if answered { "caller_hung_up" } else { "caller_gave_up" },
             cause: cause.unwrap_or(16),
+            sip_status: sip_status.or(ok),
         },
         (End::HungUp(reason), None) => {
             let (status, ended_by, disposition) = of_conversation(conversation);
-            Verdict { status, ended_by, disposition, cause: reason.code().into() }
+            let sip_status = ok.or_else(|| reason.sip_status());
+            Verdict { status, ended_by, disposition, cause: reason.code().into(), sip_status }
         }
         (End::Failed(failure), _) => Verdict {
             status: CallStatus::Failed,
@@ -103,6 +113,7 @@ pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>
                 Failure::MediaLost | Failure::BridgeLost => "failed_media_lost",
             },
             cause: 41,
+            sip_status: ok,
         },
     }
 }
@@ -131,6 +142,7 @@ mod tests {
         let verdict = verdict(&End::HungUp(refusal.reason()), None, Some(refusal));
         assert_eq!(verdict.status, CallStatus::Refused);
         assert_eq!((verdict.disposition, verdict.cause), ("refused_tenant_suspended", 21));
+        assert_eq!(verdict.sip_status, Some(403));
     }
 
     #[test]
@@ -144,8 +156,16 @@ mod tests {
 
     #[test]
     fn a_caller_who_leaves_before_the_answer_gave_up() {
-        let end = End::CallerLeft { cause: Some(16) };
+        let end = End::CallerLeft { cause: Some(16), sip_status: None };
         assert_eq!(verdict(&end, None, None).disposition, "caller_gave_up");
         assert_eq!(verdict(&end, Some(Ending::CallerLeft), None).disposition, "caller_hung_up");
+        let cancelled = End::CallerLeft { cause: Some(127), sip_status: Some(487) };
+        let statuses = [
+            verdict(&cancelled, None, None).sip_status,
+            verdict(&end, None, None).sip_status,
+            verdict(&end, Some(Ending::CallerLeft), None).sip_status,
+            verdict(&End::HungUp(Reason::Congestion), None, Some(Refusal::Draining)).sip_status,
+        ];
+        assert_eq!(statuses, [Some(487), None, Some(200), None]);
     }
 }

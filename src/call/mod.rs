@@ -67,6 +67,10 @@ pub struct Ring {
     /// The caller's channel: Asterisk's UNIQUEID.
     pub channel: String,
     pub caller: Option<String>,
+    /// Is it a SIP call?
+    pub is_sip: bool,
+    /// The trunk's id of the call.
+    pub provider_call_id: Option<String>,
     pub bridging: Bridging,
     pub mailbox: mpsc::Receiver<Mail>,
     /// For whoever watches it.

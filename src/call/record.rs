@@ -1,5 +1,7 @@
 //! What is written of a call while it lasts and when it ends, and told to whoever watches it.
 
+use std::time::Instant;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
@@ -12,9 +14,29 @@ use crate::store::{Entry, Ledger};
 use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, Happening, UsageUnit};
 use crate::turn::{Line, Record, Speaker};
 
-/// The record of one call. Every change goes to the ledger at once.
+/// A call's own clock: the wall clock's time at its first ring, and from there on a clock that is never set. So the length
+/// of a call, by which it is billed, does not depend on what becomes of the wall clock meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct CallClock {
+    started_at: DateTime<Utc>,
+    since: Instant,
+}
+
+impl CallClock {
+    /// `since` is the moment of the first ring, which the wall clock called `started_at`.
+    pub fn new(started_at: DateTime<Utc>, since: Instant) -> CallClock {
+        CallClock { started_at, since }
+    }
+
+    pub fn at(&self, moment: Instant) -> DateTime<Utc> {
+        self.started_at + moment.saturating_duration_since(self.since)
+    }
+}
+
+/// The record of one call. Every change goes to the ledger at once. Moments are times of the call's own clock.
 pub struct Log {
     call: Call,
+    clock: CallClock,
     ledger: Ledger,
     feed: Feed,
     /// The caller's words that were told last: their turn, and how many lines the conversation had with them.
@@ -22,14 +44,17 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn begin(call: Call, ledger: Ledger, feed: Feed) -> Log {
+    /// The first ring was at `since`.
+    pub fn begin(call: Call, since: Instant, ledger: Ledger, feed: Feed) -> Log {
         ledger.record(Entry::Begin(call.clone()));
         feed.set(&call);
         feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
-        Log { call, ledger, feed, told: None }
+        let clock = CallClock::new(call.started_at, since);
+        Log { call, clock, ledger, feed, told: None }
     }
 
-    pub fn answered(&mut self, at: DateTime<Utc>) {
+    pub fn answered(&mut self, at: Instant) {
+        let at = self.clock.at(at);
         self.call.status = CallStatus::Answered;
         self.call.answered_at = Some(at);
         self.ledger.record(Entry::Update(self.call.clone()));
@@ -38,16 +63,17 @@ impl Log {
     }
 
     /// The answer to what the caller said begins: their words are told before the turn is over.
-    pub fn answering(&mut self, turn: u32, history: &[Line], at: DateTime<Utc>) {
+    pub fn answering(&mut self, turn: u32, history: &[Line], at: Instant) {
         let Some(Line { speaker: Speaker::Caller, text }) = history.last() else { return };
         if self.told.is_none_or(|(_, lines)| lines != history.len()) {
             self.told = Some((turn, history.len()));
-            self.feed.tell(at, Happening::CallerTurn { turn, text: text.clone() });
+            self.feed.tell(self.clock.at(at), Happening::CallerTurn { turn, text: text.clone() });
         }
     }
 
     /// A turn is over; what the call has taken of engines until then is kept before it.
-    pub fn turn(&self, record: &Record, meter: &Meter, at: DateTime<Utc>) {
+    pub fn turn(&self, record: &Record, meter: &Meter, at: Instant) {
+        let at = self.clock.at(at);
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
         self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
@@ -80,12 +106,14 @@ impl Log {
         }
     }
 
-    pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, meter: &Meter, at: DateTime<Utc>) {
+    pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, meter: &Meter, at: Instant) {
+        let at = self.clock.at(at);
         let call = &mut self.call;
         call.status = verdict.status;
         call.ended_by = Some(verdict.ended_by);
         call.disposition = Some(verdict.disposition.to_owned());
         call.hangup_cause = Some(verdict.cause);
+        call.sip_status = verdict.sip_status;
         call.ended_at = Some(at);
         call.media = media.and_then(|report| serde_json::to_value(report).ok());
         self.ledger.record(Entry::End(call.clone(), engine_use(meter)));
@@ -93,8 +121,8 @@ impl Log {
     }
 
     /// How long the call has lasted, from its first ring.
-    pub fn lasted(&self, now: DateTime<Utc>) -> TimeDelta {
-        now - self.call.started_at
+    pub fn lasted(&self, now: Instant) -> TimeDelta {
+        self.clock.at(now) - self.call.started_at
     }
 }
 
@@ -130,4 +158,23 @@ pub fn state_of(history: &[Line]) -> serde_json::Value {
         json!({ "speaker": speaker, "text": line.text })
     };
     json!({ "history": history.iter().map(line).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_set_does_not_change_a_calls_length() {
+        let ringing = Instant::now();
+        let seconds = |n| ringing + Duration::from_secs(n);
+        // The wall clock was an hour behind when the call came in, and is right when it ends: nothing asks it.
+        let started_at: DateTime<Utc> = "2026-11-30T22:59:00Z".parse().expect("a moment");
+        let clock = CallClock::new(started_at, ringing);
+        let (answered_at, ended_at) = (clock.at(seconds(2)), clock.at(seconds(62)));
+        assert_eq!((clock.at(ringing), ended_at - answered_at), (started_at, TimeDelta::seconds(60)));
+        assert_eq!(clock.at(ringing - Duration::from_secs(1)), started_at, "not before it began");
+    }
 }

@@ -81,7 +81,9 @@ use tokio::sync::Notify;
 
 use crate::billing::Plans;
 use crate::tenancy::TenantId;
-use pool::{Pool, execute};
+use pool::Pool;
+use statement::sql;
+use tx::RowScope;
 
 /// An open database. Cloning it is cheap and shares the connections.
 #[derive(Clone, Debug)]
@@ -133,9 +135,9 @@ impl Store {
         self.pool.backend()
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for an answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        execute!(*self, sqlx::query("SELECT 1")).map(drop)
+        self.one::<(i32,)>(sql("SELECT 1")).await.map(drop)
     }
 
     /// A tenant's own rows. Whether the tenant exists is not asked: if not, there are none.

@@ -166,10 +166,10 @@ impl Sink for Switchboard {
 
 impl Switchboard {
     fn route(&self, event: Event) {
-        if let Event::StasisStart { channel, replaces, .. } = &event
+        if let Event::StasisStart { channel, replaces, args } = &event
             && !self.is_of_a_call(&channel.id, replaces.as_deref())
         {
-            return self.welcome(channel, Found::Entering);
+            return self.welcome(channel, args, Found::Entering);
         }
         let id = match &event {
             Event::BridgeDestroyed { bridge_id } => bridge_id.clone(),
@@ -186,7 +186,7 @@ impl Switchboard {
     }
 
     /// A channel that nobody knows has entered the application.
-    fn welcome(&self, channel: &Channel, found: Found) {
+    fn welcome(&self, channel: &Channel, args: &[String], found: Found) {
         if channel.is_external_media() {
             // Its call is over: it came into being after all was thought to be gone.
             return self.ask_of_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
@@ -212,7 +212,19 @@ impl Switchboard {
         });
         let house = &self.0.house;
         let bridging = Bridging::new(since, &id.to_string(), &channel.id, &house.app, house.set_up);
-        let ring = Ring { id, channel: channel.id.clone(), caller, bridging, mailbox, feed, since };
+        let provider_call_id = channel.provider_call_id(args);
+        let is_sip = channel.name.starts_with("PJSIP/");
+        let ring = Ring {
+            id,
+            channel: channel.id.clone(),
+            caller,
+            is_sip,
+            provider_call_id,
+            bridging,
+            mailbox,
+            feed,
+            since,
+        };
         let (switchboard, called) = (self.clone(), channel.dialplan.exten.clone());
         self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
     }
@@ -302,7 +314,7 @@ impl Switchboard {
                 let asked = switchboard.0.house.asterisk.ask::<Channel>(Request::channel(&channel)).await;
                 match asked {
                     Ok(channel) if !switchboard.0.live().knows(&channel.id) => {
-                        switchboard.welcome(&channel, Found::There)
+                        switchboard.welcome(&channel, &[], Found::There)
                     }
                     Ok(_) => {}
                     Err(error) => warn!(%channel, %error, "a channel that nobody knows cannot be looked at"),

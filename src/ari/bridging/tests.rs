@@ -124,7 +124,7 @@ fn the_caller_hangs_up() {
     assert_eq!(
         bench.tell(end("17.0")),
         [
-            "ended CallerLeft { cause: None }",
+            "ended CallerLeft { cause: None, sip_status: None }",
             "4 Delete /channels/vca-media-7?reason_code=16",
             "5 Delete /bridges/vca-bridge-7"
         ]
@@ -196,7 +196,12 @@ fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
     assert_eq!(bench.machine.deadline(), None);
     assert_eq!(bench.answer(4, status(404)), [""; 0]);
     assert_eq!(bench.tell(end("17.0")), [""; 0]);
-    let gone = Event::ChannelDestroyed { channel: channel("17.0"), cause: 16, cause_txt: String::new() };
+    let gone = Event::ChannelDestroyed {
+        channel: channel("17.0"),
+        cause: 16,
+        cause_txt: String::new(),
+        tech_cause: None,
+    };
     assert_eq!(bench.tell(Input::Event(gone)), [""; 0]);
     let later = bench.now + Duration::from_secs(1);
     assert_eq!(bench.tell(inventory(later, &["18.0", "vca-media-7"], &["vca-bridge-7"])), [""; 0]);
@@ -205,7 +210,11 @@ fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
     assert_eq!(said[1], "5 Delete /channels/18.0?reason_code=16");
     let mut bench = Bench::up();
     bench.tell(takes_the_place("18.0", "17.0"));
-    assert_eq!(bench.tell(end("18.0"))[0], "ended CallerLeft { cause: None }", "the new caller hangs up");
+    assert_eq!(
+        bench.tell(end("18.0"))[0],
+        "ended CallerLeft { cause: None, sip_status: None }",
+        "the new caller hangs up"
+    );
 }
 
 #[test]
@@ -251,7 +260,7 @@ fn the_entry_was_missed_while_the_socket_was_lost() {
 #[test]
 fn what_is_created_late_is_deleted_then() {
     let mut bench = Bench::admitted();
-    assert_eq!(bench.tell(end("17.0")), ["ended CallerLeft { cause: None }"]);
+    assert_eq!(bench.tell(end("17.0")), ["ended CallerLeft { cause: None, sip_status: None }"]);
     assert_eq!(bench.answer(1, Ok(json!({}))), ["2 Delete /bridges/vca-bridge-7"]);
     assert_eq!(bench.answer(2, Ok(Value::Null)), [""; 0]);
     assert_eq!(bench.answer(0, Ok(media())), ["3 Delete /channels/vca-media-7?reason_code=16"]);
@@ -280,7 +289,10 @@ fn a_join_that_comes_too_early_is_tried_again() {
     assert_eq!(bench.wait().len(), 1);
     assert_eq!(bench.answer(3, status(400)), [""; 0]);
     let said = bench.tell(end("17.0"));
-    assert_eq!(said[0], "ended CallerLeft { cause: None }", "the caller's going explains the refusal");
+    assert_eq!(
+        said[0], "ended CallerLeft { cause: None, sip_status: None }",
+        "the caller's going explains the refusal"
+    );
 }
 
 #[test]
@@ -308,8 +320,12 @@ fn set_up_ends_in_time() {
 #[test]
 fn media_or_bridge_are_taken_away() {
     let mut bench = Bench::up();
-    let gone =
-        Event::ChannelDestroyed { channel: channel("vca-media-7"), cause: 16, cause_txt: String::new() };
+    let gone = Event::ChannelDestroyed {
+        channel: channel("vca-media-7"),
+        cause: 16,
+        cause_txt: String::new(),
+        tech_cause: None,
+    };
     let said = bench.tell(Input::Event(gone));
     assert_eq!(
         said,
@@ -331,7 +347,7 @@ fn after_a_reconnect_only_what_was_there_before_can_be_missed() {
     let later = asked_at + Duration::from_secs(1);
     assert_eq!(bench.tell(inventory(later, &["17.0", "vca-media-7"], &["vca-bridge-7"])), [""; 0]);
     let said = bench.tell(inventory(later, &["vca-media-7"], &["vca-bridge-7"]));
-    assert_eq!(said[0], "ended CallerLeft { cause: None }");
+    assert_eq!(said[0], "ended CallerLeft { cause: None, sip_status: None }");
     assert_eq!(said.len(), 3, "{said:?}");
 }
 

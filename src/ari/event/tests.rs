@@ -45,6 +45,16 @@ fn a_call_comes_in() {
         ("from-trunk", "15551234")
     );
     assert_eq!((channel.language.as_str(), channel.protocol_id.as_str()), ("en", "1-25656@127.0.0.1"));
+    let id = |arg: &str| channel.provider_call_id(&["vip".to_owned(), arg.to_owned()]);
+    assert_eq!(id("provider_call_id=CA42").as_deref(), Some("CA42"));
+    for arg in [
+        "provider_call_id=",
+        "provider_call_id= ",
+        "provider_call_id=a\u{1b}b",
+        &"provider_call_id=".repeat(20),
+    ] {
+        assert_eq!(id(arg).as_deref(), Some("1-25656@127.0.0.1"), "the Call-ID");
+    }
     assert!(!channel.is_external_media());
     assert_eq!(args, ["a", "b"]);
     assert_eq!(replaces, None);
