@@ -1,0 +1,43 @@
+//! English.
+
+use super::{Language, Prompts};
+
+pub(super) static ENGLISH: Language = Language {
+    tag: "en",
+    trailing: &[
+        "um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if",
+    ],
+    often_trailing: &[
+        "so", "that", "like", "to", "for", "with", "at", "of", "a", "an", "is", "then",
+    ],
+    digits: &[
+        "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double", "triple",
+    ],
+    backchannels: &[
+        "uh", "huh", "uhhuh", "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "mmhmm", "um", "ok", "okay",
+        "yeah", "yep", "yup", "yes", "right", "sure", "alright",
+    ],
+    presence_checks: &[
+        "hello", "hi", "hey", "are", "you", "is", "anybody", "anyone", "someone", "still", "there", "can", "hear", "me",
+    ],
+    abbreviations: &[
+        "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd", "jr", "sr",
+        "etc",
+    ],
+    prompts: PROMPTS,
+};
+
+pub(super) const PROMPTS: Prompts = Prompts {
+    greeting: "Hello, how can I help you?",
+    did_not_catch: "I didn't catch that, please repeat.",
+    difficulty: "Technical difficulty, trying again.",
+    audio_issues: "Audio issues, please hold.",
+    filler: "One moment, please.",
+    still_there: "Are you still there?",
+    silence_goodbye: "I can't hear you any more. Goodbye!",
+    turn_limit_goodbye: "Thank you for calling. Goodbye!",
+    time_warning: "We have half a minute left.",
+    time_limit_goodbye: "Maximum call time reached. Thank you!",
+    goodbye: "Thank you for calling. Goodbye!",
+    closed: "Hello. We are closed at the moment. Goodbye!",
+};

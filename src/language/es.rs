@@ -1,0 +1,34 @@
+//! Spanish.
+
+use super::{Language, Prompts};
+
+pub(super) static SPANISH: Language = Language {
+    tag: "es",
+    trailing: &[
+        "eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi",
+    ],
+    often_trailing: &["con", "para", "de", "a", "un", "una", "es", "entonces"],
+    digits: &[
+        "cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve",
+    ],
+    backchannels: &[
+        "ah", "aha", "ajá", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "sí", "si", "vale", "claro", "ya",
+        "bueno", "eh",
+    ],
+    presence_checks: &["hola", "oye", "está", "sigue", "usted", "hay", "alguien", "ahí", "me"],
+    abbreviations: &["dr", "dra", "sr", "sra", "srta", "ud", "uds", "av", "núm", "tel", "aprox", "etc"],
+    prompts: Prompts {
+        greeting: "Hola, ¿en qué puedo ayudarle?",
+        did_not_catch: "No le he entendido. ¿Puede repetirlo, por favor?",
+        difficulty: "Hay un problema técnico. Lo intento de nuevo.",
+        audio_issues: "Hay un problema de audio. Un momento, por favor.",
+        filler: "Un momento, por favor.",
+        still_there: "¿Sigue usted ahí?",
+        silence_goodbye: "Ya no le oigo. ¡Adiós!",
+        turn_limit_goodbye: "Gracias por su llamada. ¡Adiós!",
+        time_warning: "Nos queda medio minuto.",
+        time_limit_goodbye: "Se ha acabado el tiempo de la llamada. ¡Gracias!",
+        goodbye: "Gracias por su llamada. ¡Adiós!",
+        closed: "Hola. En este momento estamos cerrados. ¡Adiós!",
+    },
+};

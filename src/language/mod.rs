@@ -1,0 +1,100 @@
+//! Languages: the words that turn-taking and prompts depend on, one file a language.
+//!
+//! Pure tables and look-ups. A list holds words of its own language only: English "die" and German "die" are different
+//! words, and only one of them ends a sentence.
+
+mod de;
+mod en;
+mod es;
+mod fr;
+mod other;
+
+/// One language.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Language {
+    /// Primary subtag (BCP 47, RFC 5646), such as `en`.
+    pub tag: &'static str,
+    /// Last words after which more follows, even before a full stop of the recogniser's: hesitations, conjunctions,
+    /// articles.
+    pub trailing: &'static [&'static str],
+    /// Last words after which more follows unless a full stop does: "so", but not "I think so."
+    pub often_trailing: &'static [&'static str],
+    /// Words that read out a digit, or several alike ("double").
+    pub digits: &'static [&'static str],
+    /// Words of a listener who does not want the turn.
+    pub backchannels: &'static [&'static str],
+    /// With the backchannels, the words of a caller who checks that the line is alive: "Hello? Are you still there?"
+    pub presence_checks: &'static [&'static str],
+    /// Words that a full stop abbreviates rather than ends a sentence.
+    pub abbreviations: &'static [&'static str],
+    pub prompts: Prompts,
+}
+
+/// The agent's fixed prompts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Prompts {
+    pub greeting: &'static str,
+    pub did_not_catch: &'static str,
+    pub difficulty: &'static str,
+    pub audio_issues: &'static str,
+    pub filler: &'static str,
+    pub still_there: &'static str,
+    pub silence_goodbye: &'static str,
+    pub turn_limit_goodbye: &'static str,
+    pub time_warning: &'static str,
+    pub time_limit_goodbye: &'static str,
+    pub goodbye: &'static str,
+    pub closed: &'static str,
+}
+
+static LANGUAGES: [&Language; 4] = [&en::ENGLISH, &de::GERMAN, &es::SPANISH, &fr::FRENCH];
+
+impl Language {
+    /// The language of a tag such as `de`, `de-AT` or `fr_CA`. English when there is no tag; a language without a file
+    /// of its own has the sounds that all languages share, and English prompts.
+    pub fn of(tag: Option<&str>) -> &'static Language {
+        let Some(tag) = tag else { return &en::ENGLISH };
+        let primary = tag.split(['-', '_']).next().unwrap_or_default();
+        let known = LANGUAGES.iter().find(|language| language.tag.eq_ignore_ascii_case(primary));
+        known.copied().unwrap_or(&other::OTHER)
+    }
+}
+
+impl Default for &'static Language {
+    fn default() -> &'static Language {
+        &en::ENGLISH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_does_not_matter() {
+        for (tag, expected) in [("de", "de"), ("de-AT", "de"), ("fr_CA", "fr"), ("EN-us", "en"), ("xx", "und")] {
+            assert_eq!(Language::of(Some(tag)).tag, expected, "{tag}");
+        }
+        assert_eq!(Language::of(None).tag, "en");
+    }
+
+    #[test]
+    fn every_word_is_in_lower_case_and_listed_once() {
+        for language in LANGUAGES.iter().chain([&&other::OTHER]) {
+            let lists = [
+                language.trailing,
+                language.often_trailing,
+                language.digits,
+                language.backchannels,
+                language.presence_checks,
+                language.abbreviations,
+            ];
+            for list in lists {
+                for (at, word) in list.iter().enumerate() {
+                    assert_eq!(*word, word.to_lowercase(), "{}", language.tag);
+                    assert!(!list[..at].contains(word), "{}: {word} twice", language.tag);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Any language without a file of its own: the hesitations and backchannels that most languages share.
+
+use super::{Language, en};
+
+pub(super) static OTHER: Language = Language {
+    tag: "und",
+    trailing: &["um", "uhm", "uh", "eh", "ehm", "hm", "euh", "äh", "ähm"],
+    often_trailing: &[],
+    digits: &[],
+    backchannels: &["ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "uh", "huh", "ok", "okay"],
+    presence_checks: &["hello", "hallo", "hola", "allo"],
+    abbreviations: &["dr", "st", "etc"],
+    prompts: en::PROMPTS,
+};
