@@ -5,11 +5,12 @@
 
 pub mod audio;
 pub mod billing;
+pub mod conversation;
+pub mod language;
 pub mod names;
 pub mod rtp;
 pub mod tenancy;
 pub mod transport;
-pub mod turn;
 
 pub mod analytics;
 pub mod ari;

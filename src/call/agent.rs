@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::phrases::wording;
 use super::spoken::Spoken;
+use crate::conversation::{self, Phrase};
+use crate::language::Language;
 use crate::llm::Llm;
 use crate::stt::{Hints, Stt};
 use crate::tenancy::{AiProfile, ProfileId, Schedule, Tool};
 use crate::tts::{Tts, Voice};
-use crate::turn::{self, Phrase};
 
 /// The engines of one profile.
 #[derive(Clone)]
@@ -35,13 +36,14 @@ pub struct Agent {
     pub may_hang_up: bool,
     /// When it is there; always when absent.
     pub hours: Option<Schedule>,
-    pub manners: turn::Settings,
+    pub language: &'static Language,
+    pub manners: conversation::Settings,
     pub wording: HashMap<Phrase, Arc<str>>,
 }
 
 impl Agent {
     /// `manners` are the daemon's defaults.
-    pub fn new(profile: &AiProfile, engines: Engines, manners: turn::Settings) -> Agent {
+    pub fn new(profile: &AiProfile, engines: Engines, manners: conversation::Settings) -> Agent {
         let settings = &profile.settings;
         let language: Option<Arc<str>> = settings.language.as_deref().map(Arc::from);
         let mut wording = wording(language.as_deref(), &settings.phrases);
@@ -60,6 +62,7 @@ impl Agent {
             max_reply_tokens: settings.max_reply_tokens,
             may_hang_up: settings.may(Tool::HangUp),
             hours: schedule(profile),
+            language: Language::of(settings.language.as_deref()),
             manners: manners.with(&settings.turn),
             wording,
         }

@@ -10,6 +10,7 @@ use metrics::{counter, histogram};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
+use super::clock::Clock;
 use super::ears::Ears;
 use super::ending::{Refusal, Verdict, verdict};
 use super::hands::{Hands, Work};
@@ -19,13 +20,14 @@ use super::wire::{Fact, Wire};
 use super::{Admitted, Agent, House, Mail, Ring};
 use crate::ari::bridging::{End, Input as Wired};
 use crate::ari::{Event, Reason};
+use crate::audio::Clip;
+use crate::conversation::{At, Conversation, Ending, Input, Line, Output, Record, Speaker, SpeechId, TurnId};
 use crate::engine::EngineError;
 use crate::engine::usage::Meter;
 use crate::llm::{Delta, Deltas, Message, Prompt, Role};
 use crate::media::{Event as Heard, Line as UdpLine, Port};
 use crate::state::ConversationState;
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
-use crate::turn::{Ending, Input, Line, Output, Record, Speaker, SpeechId, Turn, TurnId};
 
 /// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -135,7 +137,8 @@ struct Prospect {
 
 /// A conversation under way.
 struct Talk {
-    turn: Turn,
+    conversation: Conversation,
+    clock: Clock,
     agent: Arc<Agent>,
     port: Port,
     ears: Ears,
@@ -143,6 +146,23 @@ struct Talk {
     /// The media thread hears a voice, whether or not the conversation listens.
     voiced: bool,
     ending: Option<Ending>,
+}
+
+impl Talk {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.conversation.handle(self.clock.at(now), input);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let (at, _) = self.conversation.deadline()?;
+        self.clock.instant(at)
+    }
+
+    /// The caller's audio between two moments.
+    fn clip(&self, from: At, to: At) -> Clip {
+        let instant = |at| self.clock.instant(at).unwrap_or_else(Instant::now);
+        self.ears.between(instant(from), instant(to))
+    }
 }
 
 /// Whatever wakes the task.
@@ -194,7 +214,7 @@ impl Task {
     async fn wait(&mut self) -> Waking {
         let deadlines = [
             self.wire.deadline(),
-            self.talk.as_ref().and_then(|talk| talk.turn.deadline()),
+            self.talk.as_ref().and_then(Talk::deadline),
             self.hang_up.map(|(at, _)| at),
         ];
         let deadline = deadlines.into_iter().flatten().min();
@@ -228,7 +248,7 @@ impl Task {
             }
             Mail::Reconciled(inventory) => self.tell_asterisk(Wired::Reconciled(inventory)),
             Mail::End => match &mut self.talk {
-                Some(talk) => talk.turn.handle(Instant::now(), Input::EndRequested),
+                Some(talk) => talk.handle(Instant::now(), Input::EndRequested),
                 None => self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion }),
             },
             Mail::Cut => self.tell_asterisk(Wired::HangUp { reason: Reason::NormalClearing }),
@@ -248,13 +268,13 @@ impl Task {
                 warn!(%error, engine = talk.agent.engines.stt.name(), "no transcript");
                 Input::TranscriptFailed { listen }
             }
-            Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ReplyText { turn, text },
-            Work::Reply { turn, delta: Some(Ok(Delta::HangUp)) } => Input::ReplyHangsUp { turn },
+            Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ResponseText { turn, text },
+            Work::Reply { turn, delta: Some(Ok(Delta::HangUp)) } => Input::ResponseHangsUp { turn },
             Work::Reply { turn, delta: Some(Err(error)) } => {
                 warn!(%error, engine = talk.agent.engines.llm.name(), "no reply");
-                Input::ReplyFailed { turn }
+                Input::ResponseFailed { turn }
             }
-            Work::Reply { turn, delta: None } => Input::ReplyEnded { turn },
+            Work::Reply { turn, delta: None } => Input::ResponseEnded { turn },
             Work::Sound { speech, sound } => {
                 if !talk.voice.take(speech, sound, &mut self.hands) {
                     return;
@@ -262,7 +282,7 @@ impl Task {
                 Input::SynthesisFailed { speech }
             }
         };
-        talk.turn.handle(now, input);
+        talk.handle(now, input);
     }
 
     /// The caller puts the call on hold, or takes it back. Who comes by a transfer takes it back as well: it was the
@@ -278,9 +298,9 @@ impl Task {
         let now = Instant::now();
         let Some(talk) = &mut self.talk else { return };
         let speaks = talk.voiced && input == Input::Resumed;
-        talk.turn.handle(now, input);
+        talk.handle(now, input);
         if speaks {
-            talk.turn.handle(now, Input::SpeechStarted { at: now });
+            talk.handle(now, Input::SpeechStarted { at: talk.clock.at(now) });
         }
     }
 
@@ -299,12 +319,12 @@ impl Task {
                 Heard::SpeechStarted { at, position } => {
                     talk.voiced = true;
                     talk.ears.mark(at, position);
-                    Input::SpeechStarted { at }
+                    Input::SpeechStarted { at: talk.clock.at(at) }
                 }
                 Heard::SpeechPaused { at, position } => {
                     talk.voiced = false;
                     talk.ears.mark(at, position);
-                    Input::SpeechPaused { at }
+                    Input::SpeechPaused { at: talk.clock.at(at) }
                 }
                 Heard::PlaybackStarted { speech } => Input::PlaybackStarted { speech: id(speech) },
                 Heard::Played { speech, position } => {
@@ -312,14 +332,14 @@ impl Task {
                 }
                 Heard::PlaybackEnded { speech, position } => {
                     let (speech, total) = (id(speech), Some(position));
-                    talk.turn.handle(now, Input::Played { speech, position, total });
+                    talk.handle(now, Input::Played { speech, position, total });
                     talk.voice.heard(speech);
                     Input::PlaybackEnded { speech }
                 }
             };
-            talk.turn.handle(now, input);
+            talk.handle(now, input);
             if let (Some(turn), Some(log)) = (begins, &mut self.log) {
-                log.answering(turn.0, talk.turn.history(), Instant::now());
+                log.answering(turn.0, talk.conversation.history(), Instant::now());
             }
         }
     }
@@ -328,7 +348,7 @@ impl Task {
         let now = Instant::now();
         self.wire.tell(now, Wired::Tick);
         if let Some(talk) = &mut self.talk {
-            talk.turn.handle(now, Input::Tick);
+            talk.handle(now, Input::Tick);
         }
         if let Some((_, reason)) = self.hang_up.take_if(|(at, _)| *at <= now) {
             self.tell_asterisk(Wired::HangUp { reason });
@@ -344,7 +364,7 @@ impl Task {
         loop {
             if let Some(fact) = self.wire.next_fact(&mut self.hands) {
                 self.learn(fact);
-            } else if let Some(output) = self.talk.as_mut().and_then(|talk| talk.turn.poll()) {
+            } else if let Some(output) = self.talk.as_mut().and_then(|talk| talk.conversation.poll()) {
                 self.obey(output).await;
             } else {
                 break;
@@ -381,14 +401,19 @@ impl Task {
         if let Some(log) = &mut self.log {
             log.answered(Instant::now());
         }
-        let wording = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
+        let texts = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
         let closed = agent.hours.as_ref().is_some_and(|hours| !hours.is_open(Utc::now()));
-        let turn = Turn::new(agent.manners.clone()).with_wording(wording.collect::<Vec<_>>());
-        let mut turn = turn.closed(closed);
-        turn.handle(Instant::now(), Input::Answered);
+        let conversation = Conversation::new(agent.manners.clone())
+            .with_texts(texts.collect::<Vec<_>>())
+            .with_language(agent.language)
+            .closed(closed);
         let voice = Voice::new(agent.clone(), self.house.spoken.clone(), self.meter.clone(), format.rate());
         let ears = Ears::new(format.rate());
-        self.talk = Some(Talk { turn, agent, port, ears, voice, voiced: false, ending: None });
+        let now = Instant::now();
+        let clock = Clock::starting(now);
+        let mut talk = Talk { conversation, clock, agent, port, ears, voice, voiced: false, ending: None };
+        talk.handle(now, Input::Connected);
+        self.talk = Some(talk);
     }
 
     /// The call is over in Asterisk: the conversation ends, and the record is closed.
@@ -397,10 +422,10 @@ impl Task {
         let mut media = None;
         let mut ending = None;
         if let Some(talk) = &mut self.talk {
-            talk.turn.handle(Instant::now(), Input::CallerLeft);
-            while let Some(output) = talk.turn.poll() {
+            talk.handle(Instant::now(), Input::CallerLeft);
+            while let Some(output) = talk.conversation.poll() {
                 match output {
-                    Output::Finished(record) => write_turn(self.log.as_ref(), &record, &self.meter),
+                    Output::TurnFinished(record) => write_turn(self.log.as_ref(), &record, &self.meter),
                     Output::HangUp { ending } => talk.ending = talk.ending.or(Some(ending)),
                     _ => {}
                 }
@@ -437,7 +462,7 @@ impl Task {
         match output {
             Output::Transcribe { listen, turn, from, to } => {
                 talk.ears.fetch(&mut talk.port);
-                let clip = talk.ears.between(from, to);
+                let clip = talk.clip(from, to);
                 let (stt, hints) = (talk.agent.engines.stt.clone(), talk.agent.hints.clone());
                 let meter = self.meter.clone();
                 self.hands.start_for(turn, |reports| async move {
@@ -445,7 +470,7 @@ impl Task {
                     drop(reports.send(Work::Words { listen, result }).await);
                 });
             }
-            Output::Ask { turn, history } => {
+            Output::Respond { turn, history } => {
                 let prompt = Prompt {
                     system: talk.agent.system_prompt.clone(),
                     messages: messages(&history),
@@ -465,9 +490,9 @@ impl Task {
                     talk.port.flush();
                 }
             }
-            Output::Say { speech, turn, what, held } => {
+            Output::Speak { speech, turn, what, held } => {
                 if !talk.voice.say(speech, turn, &what, held, &mut self.hands) {
-                    talk.turn.handle(Instant::now(), Input::PlaybackEnded { speech });
+                    talk.handle(Instant::now(), Input::PlaybackEnded { speech });
                 }
             }
             Output::Release { turn } => talk.voice.release(turn),
@@ -477,7 +502,7 @@ impl Task {
                 talk.voice.drop_all();
                 talk.port.flush();
             }
-            Output::Finished(record) => self.finish_turn(&record),
+            Output::TurnFinished(record) => self.finish_turn(&record),
             Output::HangUp { ending } => {
                 talk.ending = Some(ending);
                 let reason = match ending {
@@ -494,7 +519,7 @@ impl Task {
         write_turn(self.log.as_ref(), record, &self.meter);
         let Some(talk) = &mut self.talk else { return };
         talk.ears.forget_old();
-        let state = state_of(talk.turn.history());
+        let state = state_of(talk.conversation.history());
         self.progress.send_replace((record.turn.0, state));
     }
 }

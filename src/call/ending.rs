@@ -2,8 +2,8 @@
 
 use crate::ari::bridging::{End, Failure};
 use crate::ari::request::Reason;
+use crate::conversation::Ending;
 use crate::tenancy::{CallStatus, EndedBy};
-use crate::turn::Ending;
 
 /// Why a call was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,9 +11,9 @@ use tracing::Instrument;
 
 use crate::ari::answer::AriError;
 use crate::ari::bridging::RequestId;
+use crate::conversation::{ListenId, SpeechId, TurnId};
 use crate::engine::EngineError;
 use crate::llm::Delta;
-use crate::turn::{ListenId, SpeechId, TurnId};
 
 /// What a task has to report.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! One call: a task of its own that joins Asterisk, the media thread, the engines and the conversation.
 //!
-//! The task decides nothing about the talk (`turn` does) nor about Asterisk (`ari::bridging` does); it
+//! The task decides nothing about the talk (`conversation` does) nor about Asterisk (`ari::bridging` does); it
 //! tells both what happened and does what they say. It never blocks: whatever takes time is a task of
 //! `Hands`, and everything ends with the call.
 
 mod agent;
+mod clock;
 mod driver;
 mod ears;
 mod ending;

@@ -1,83 +1,38 @@
-//! What the agent can always say: built-in phrases by language; and how what was said is fitted to a leg.
+//! The agent's fixed prompts, and synthesised audio at the leg's rate.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::audio::resample::Stream;
 use crate::audio::{Clip, first_sound};
-use crate::turn::Phrase;
+use crate::conversation::Phrase;
+use crate::language::{Language, Prompts};
 
-/// The wording of every phrase for a language (BCP 47; English where the language has none), with a
-/// profile's own words on top.
+/// The text of every prompt in a language (BCP 47; English for one without texts of its own), with a profile's own
+/// texts in their place.
 pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMap<Phrase, Arc<str>> {
-    let texts = built_in(language.unwrap_or("en"));
-    let named = Phrase::NAMES.iter().zip(texts);
-    named
-        .map(|((phrase, name), text)| {
-            (*phrase, own.get(*name).map_or_else(|| text.into(), |t| t.as_str().into()))
-        })
-        .collect()
+    let prompts = &Language::of(language).prompts;
+    let text = |phrase: &Phrase, name: &str| match own.get(name) {
+        Some(text) => text.as_str().into(),
+        None => built_in(prompts, *phrase).into(),
+    };
+    Phrase::NAMES.iter().map(|(phrase, name)| (*phrase, text(phrase, name))).collect()
 }
 
-/// In the order of [`Phrase::NAMES`].
-fn built_in(language: &str) -> [&'static str; 12] {
-    match language.split(['-', '_']).next().unwrap_or_default() {
-        "de" => [
-            "Hallo, wie kann ich Ihnen helfen?",
-            "Das habe ich nicht verstanden. Bitte wiederholen Sie es.",
-            "Es gibt eine technische Störung. Ich versuche es noch einmal.",
-            "Es gibt ein Problem mit dem Ton. Bitte bleiben Sie dran.",
-            "Einen Moment, bitte.",
-            "Sind Sie noch da?",
-            "Ich höre nichts mehr von Ihnen. Auf Wiederhören!",
-            "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
-            "Wir haben noch eine halbe Minute.",
-            "Die Gesprächszeit ist zu Ende. Vielen Dank!",
-            "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
-            "Guten Tag. Sie rufen außerhalb unserer Geschäftszeiten an. Auf Wiederhören!",
-        ],
-        "es" => [
-            "Hola, ¿en qué puedo ayudarle?",
-            "No le he entendido. ¿Puede repetirlo, por favor?",
-            "Hay un problema técnico. Lo intento de nuevo.",
-            "Hay un problema de audio. Un momento, por favor.",
-            "Un momento, por favor.",
-            "¿Sigue usted ahí?",
-            "Ya no le oigo. ¡Adiós!",
-            "Gracias por su llamada. ¡Adiós!",
-            "Nos queda medio minuto.",
-            "Se ha acabado el tiempo de la llamada. ¡Gracias!",
-            "Gracias por su llamada. ¡Adiós!",
-            "Hola. En este momento estamos cerrados. ¡Adiós!",
-        ],
-        "fr" => [
-            "Bonjour, que puis-je faire pour vous ?",
-            "Je n'ai pas compris. Pouvez-vous répéter, s'il vous plaît ?",
-            "Il y a un problème technique. J'essaie encore.",
-            "Il y a un problème de son. Ne quittez pas, s'il vous plaît.",
-            "Un instant, s'il vous plaît.",
-            "Êtes-vous toujours là ?",
-            "Je ne vous entends plus. Au revoir !",
-            "Merci de votre appel. Au revoir !",
-            "Il nous reste une demi-minute.",
-            "Le temps de l'appel est écoulé. Merci !",
-            "Merci de votre appel. Au revoir !",
-            "Bonjour. Nous sommes fermés en ce moment. Au revoir !",
-        ],
-        _ => [
-            "Hello, how can I help you?",
-            "I didn't catch that, please repeat.",
-            "Technical difficulty, trying again.",
-            "Audio issues, please hold.",
-            "One moment, please.",
-            "Are you still there?",
-            "I can't hear you any more. Goodbye!",
-            "Thank you for calling. Goodbye!",
-            "We have half a minute left.",
-            "Maximum call time reached. Thank you!",
-            "Thank you for calling. Goodbye!",
-            "Hello. We are closed at the moment. Goodbye!",
-        ],
+fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
+    match phrase {
+        Phrase::Greeting => prompts.greeting,
+        Phrase::DidNotCatch => prompts.did_not_catch,
+        Phrase::Difficulty => prompts.difficulty,
+        Phrase::AudioIssues => prompts.audio_issues,
+        Phrase::Filler => prompts.filler,
+        Phrase::StillThere => prompts.still_there,
+        Phrase::SilenceGoodbye => prompts.silence_goodbye,
+        Phrase::TurnLimitGoodbye => prompts.turn_limit_goodbye,
+        Phrase::TimeWarning => prompts.time_warning,
+        Phrase::TimeLimitGoodbye => prompts.time_limit_goodbye,
+        Phrase::Goodbye => prompts.goodbye,
+        Phrase::Closed => prompts.closed,
     }
 }
 

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::ending::Verdict;
 use super::feed::Feed;
+use crate::conversation::{Line, Record, Speaker};
 use crate::engine::retry::Kind;
 use crate::engine::usage::{Meter, Unit};
 use crate::media::Report;
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, Happening, UsageUnit};
-use crate::turn::{Line, Record, Speaker};
 
 /// A call's own clock: the wall clock's time at its first ring, and from there on a clock that is never set. So the length
 /// of a call, by which it is billed, does not depend on what becomes of the wall clock meanwhile.

@@ -11,11 +11,11 @@ use super::agent::Agent;
 use super::hands::{Hands, Sound, Work};
 use super::phrases::Fitting;
 use super::spoken::Spoken;
+use crate::conversation::{Phrase, Say, SpeechId, TurnId};
 use crate::engine::EngineError;
 use crate::engine::usage::Meter;
 use crate::media::{Port, SpeechTag};
 use crate::tts::Pieces;
-use crate::turn::{Phrase, Say, SpeechId, TurnId};
 
 /// Utterances that are synthesised at once: the one that is due, and the next.
 const AHEAD: usize = 2;

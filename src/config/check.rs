@@ -14,7 +14,7 @@ use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::names::{ANY, Names};
 use crate::transport::{TlsFileError, TlsFiles};
-use crate::{admin, ari, media, state, store, switchboard, tts, turn as conversation, webhooks};
+use crate::{admin, ari, conversation, media, state, store, switchboard, tts, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -32,7 +32,7 @@ use serde::Deserialize;
 use crate::billing::Billing;
 use crate::engines::Engines;
 use crate::{
-    admin, ari, billing, engine, engines, media, state, store, switchboard, telephony, tenancy, turn,
+    admin, ari, billing, conversation, engine, engines, media, state, store, switchboard, telephony, tenancy,
     webhooks,
 };
 use env_file::EnvFile;
@@ -57,7 +57,7 @@ pub struct Config {
     pub numbers: tenancy::Numbering,
     pub state: state::Settings,
     /// The daemon-wide defaults of a conversation; a profile's come on top. See [`Config::turn_settings`].
-    pub turn: turn::Overrides,
+    pub turn: conversation::Overrides,
     /// This and the three that follow make up the engines. See [`Config::engines`].
     pub openai: engine::openai::Settings,
     pub stt: engines::SttSettings,
@@ -77,8 +77,8 @@ pub struct Config {
 
 impl Config {
     /// The defaults of a conversation, before a profile changes them.
-    pub fn turn_settings(&self) -> turn::Settings {
-        turn::Settings::default().with(&self.turn)
+    pub fn turn_settings(&self) -> conversation::Settings {
+        conversation::Settings::default().with(&self.turn)
     }
 
     /// What things cost, and what each plan has.

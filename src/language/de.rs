@@ -5,23 +5,22 @@ use super::{Language, Prompts};
 pub(super) static GERMAN: Language = Language {
     tag: "de",
     trailing: &[
-        "äh", "ähm", "öh", "öhm", "hm", "und", "oder", "aber", "weil", "dass", "wenn", "der", "die", "das", "mein",
-        "meine",
+        "äh", "ähm", "öh", "öhm", "hm", "und", "oder", "aber", "weil", "dass", "wenn", "der", "die", "das",
+        "mein", "meine",
     ],
     often_trailing: &["so", "also", "mit", "für", "zu", "ein", "eine", "ich", "ist", "dann", "an"],
-    digits: &[
-        "null", "eins", "zwei", "zwo", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun",
-    ],
+    digits: &["null", "eins", "zwei", "zwo", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
     backchannels: &[
-        "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "ja", "jo", "genau", "klar", "gut", "ach",
-        "achso", "so", "äh", "ähm", "richtig",
+        "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "ja", "jo", "genau", "klar", "gut",
+        "ach", "achso", "so", "äh", "ähm", "richtig",
     ],
     presence_checks: &[
-        "hallo", "hey", "sind", "sie", "bist", "du", "ist", "jemand", "noch", "da", "dran", "hören", "hörst", "mich",
+        "hallo", "hey", "sind", "sie", "bist", "du", "ist", "jemand", "noch", "da", "dran", "hören", "hörst",
+        "mich",
     ],
     abbreviations: &[
-        "dr", "prof", "hr", "fr", "st", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl", "bspw",
-        "etc",
+        "dr", "prof", "hr", "fr", "st", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl",
+        "bspw", "etc",
     ],
     prompts: Prompts {
         greeting: "Hallo, wie kann ich Ihnen helfen?",

@@ -4,25 +4,23 @@ use super::{Language, Prompts};
 
 pub(super) static ENGLISH: Language = Language {
     tag: "en",
-    trailing: &[
-        "um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if",
-    ],
-    often_trailing: &[
-        "so", "that", "like", "to", "for", "with", "at", "of", "a", "an", "is", "then",
-    ],
+    trailing: &["um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if"],
+    often_trailing: &["so", "that", "like", "to", "for", "with", "at", "of", "a", "an", "is", "then"],
     digits: &[
-        "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double", "triple",
+        "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double",
+        "triple",
     ],
     backchannels: &[
-        "uh", "huh", "uhhuh", "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "mmhmm", "um", "ok", "okay",
-        "yeah", "yep", "yup", "yes", "right", "sure", "alright",
+        "uh", "huh", "uhhuh", "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "mmhmm", "um",
+        "ok", "okay", "yeah", "yep", "yup", "yes", "right", "sure", "alright",
     ],
     presence_checks: &[
-        "hello", "hi", "hey", "are", "you", "is", "anybody", "anyone", "someone", "still", "there", "can", "hear", "me",
+        "hello", "hi", "hey", "are", "you", "is", "anybody", "anyone", "someone", "still", "there", "can",
+        "hear", "me",
     ],
     abbreviations: &[
-        "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd", "jr", "sr",
-        "etc",
+        "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd",
+        "jr", "sr", "etc",
     ],
     prompts: PROMPTS,
 };

@@ -4,16 +4,12 @@ use super::{Language, Prompts};
 
 pub(super) static SPANISH: Language = Language {
     tag: "es",
-    trailing: &[
-        "eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi",
-    ],
+    trailing: &["eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi"],
     often_trailing: &["con", "para", "de", "a", "un", "una", "es", "entonces"],
-    digits: &[
-        "cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve",
-    ],
+    digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
     backchannels: &[
-        "ah", "aha", "ajá", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "sí", "si", "vale", "claro", "ya",
-        "bueno", "eh",
+        "ah", "aha", "ajá", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "sí", "si", "vale", "claro",
+        "ya", "bueno", "eh",
     ],
     presence_checks: &["hola", "oye", "está", "sigue", "usted", "hay", "alguien", "ahí", "me"],
     abbreviations: &["dr", "dra", "sr", "sra", "srta", "ud", "uds", "av", "núm", "tel", "aprox", "etc"],

@@ -6,16 +6,15 @@ pub(super) static FRENCH: Language = Language {
     tag: "fr",
     trailing: &["euh", "heu", "hm", "et", "ou", "mais", "parce", "que", "le", "la", "les", "mon", "ma"],
     often_trailing: &["avec", "pour", "à", "de", "un", "une", "est", "alors", "donc"],
-    digits: &[
-        "zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double",
-    ],
+    digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],
     // "D'accord" is two words to a reader of letters.
     backchannels: &[
-        "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "oui", "ouais", "d", "accord", "bien", "euh",
+        "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "oui", "ouais", "d", "accord",
+        "bien", "euh",
     ],
     presence_checks: &[
-        "allô", "allo", "bonjour", "êtes", "vous", "es", "tu", "toujours", "là", "m", "entendez", "il", "y", "a",
-        "quelqu", "un",
+        "allô", "allo", "bonjour", "êtes", "vous", "es", "tu", "toujours", "là", "m", "entendez", "il", "y",
+        "a", "quelqu", "un",
     ],
     abbreviations: &["dr", "m", "mme", "mlle", "mgr", "pr", "st", "av", "env", "tél", "etc"],
     prompts: Prompts {

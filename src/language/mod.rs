@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_region_does_not_matter() {
-        for (tag, expected) in [("de", "de"), ("de-AT", "de"), ("fr_CA", "fr"), ("EN-us", "en"), ("xx", "und")] {
+        for (tag, expected) in
+            [("de", "de"), ("de-AT", "de"), ("fr_CA", "fr"), ("EN-us", "en"), ("xx", "und")]
+        {
             assert_eq!(Language::of(Some(tag)).tag, expected, "{tag}");
         }
         assert_eq!(Language::of(None).tag, "en");

@@ -6,8 +6,8 @@
 use serde::Deserialize;
 
 use super::{Flaw, ProfileSettings};
+use crate::conversation;
 use crate::names::{self, EngineNames, Names};
-use crate::turn;
 
 /// The most that a profile may ask for. The daemon's own defaults are always permitted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Permitted {
     pub llm: Vec<EngineNames>,
     pub tts: Vec<EngineNames>,
     /// The daemon's settings of a conversation, which a profile's override.
-    pub manners: turn::Settings,
+    pub manners: conversation::Settings,
     /// The daemon's longest reply, in tokens, for profiles that set none.
     pub reply_tokens: u32,
     pub ceilings: Ceilings,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::kinds::{id, words};
 use super::{Hours, TenantId};
-use crate::turn;
+use crate::conversation;
 
 id!(ProfileId);
 
@@ -85,9 +85,9 @@ pub struct ProfileSettings {
     pub max_reply_tokens: Option<u32>,
     /// The TTS engine's own name for a voice, such as `slt` (flite), `en-us` (espeak) or `alloy` (openai).
     pub voice: Option<String>,
-    /// Phrases that replace the built-in ones, by name (see `turn::Phrase`).
+    /// Phrases that replace the built-in ones, by name (see `conversation::Phrase`).
     pub phrases: BTreeMap<String, String>,
-    pub turn: turn::Overrides,
+    pub turn: conversation::Overrides,
     /// When somebody is there; always when absent.
     pub hours: Option<Hours>,
     /// What the agent may do besides talking: `hang_up`. Nothing by default.

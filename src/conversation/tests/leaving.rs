@@ -1,9 +1,7 @@
 //! The agent ends the call, or there is nobody to talk to.
 
-use std::time::Instant;
-
 use super::script::{play, plays_out};
-use crate::turn::*;
+use crate::conversation::*;
 
 #[test]
 fn the_agent_hangs_up_when_its_last_words_are_said() {
@@ -89,7 +87,7 @@ fn a_caller_who_has_more_to_say_is_heard() {
 #[test]
 fn outside_of_business_hours_the_caller_is_told_so_and_that_is_all() {
     play(
-        Turn::new(Settings::default()).closed(true),
+        Conversation::new(Settings::default()).closed(true),
         r#"
         +0 answer
             0 say #0 turn 0 Closed
@@ -107,10 +105,10 @@ fn outside_of_business_hours_the_caller_is_told_so_and_that_is_all() {
 fn an_announcement_that_never_ends_ends_with_the_longest_call() {
     let settings = Settings::default();
     let limit = settings.max_duration_ms;
-    let mut turn = Turn::new(settings).closed(true);
-    let now = Instant::now();
-    turn.handle(now, Input::Answered);
-    turn.handle(now + limit, Input::Tick);
+    let mut turn = Conversation::new(settings).closed(true);
+    let now = At::default();
+    turn.handle(now, Input::Connected);
+    turn.handle(now.saturating_add(limit), Input::Tick);
     let outputs: Vec<Output> = std::iter::from_fn(|| turn.poll()).collect();
     assert_eq!(outputs.last(), Some(&Output::HangUp { ending: Ending::Closed }), "{outputs:?}");
 }
@@ -118,7 +116,7 @@ fn an_announcement_that_never_ends_ends_with_the_longest_call() {
 #[test]
 fn an_announcement_that_cannot_be_spoken_is_the_end() {
     play(
-        Turn::new(Settings::default()).closed(true),
+        Conversation::new(Settings::default()).closed(true),
         r#"
         +0 answer
             0 say #0 turn 0 Closed

@@ -12,7 +12,7 @@ fn failing_stt_is_a_pardon_and_the_third_time_the_end() {
         +1000 speech
         +1000 pause
             4000 transcribe #0 turn 1 2940..3880
-        +50 deaf
+        +50 stt_fails
             4380 say #1 turn 1 DidNotCatch
         +400 starts #1
         +600 ends #1
@@ -20,14 +20,14 @@ fn failing_stt_is_a_pardon_and_the_third_time_the_end() {
         +1000 speech
         +1000 pause
             7050 transcribe #1 turn 2 5990..6930
-        +500 deaf
+        +500 stt_fails
             7550 say #2 turn 2 DidNotCatch
         +600 ends #2
             8150 finished turn 2 A: Pardon? commit=620
         +1000 speech
         +1000 pause
             10150 transcribe #2 turn 3 9090..10030
-        +500 deaf
+        +500 stt_fails
             10650 cancel turn 3
             10650 finished turn 3 commit=620
             10650 say #3 turn 4 Goodbye
@@ -52,7 +52,7 @@ fn a_failing_reply_is_a_difficulty_and_success_forgives() {
             4000 transcribe #0 turn 1 2940..3880
         +80 words "Hello there"
             4080 ask turn 1 A: Hello, how can I help? C: Hello there
-        +50 mute
+        +50 llm_fails
             4380 release turn 1
             4380 say #1 turn 1 Difficulty
         +500 starts #1
@@ -115,7 +115,7 @@ fn a_reply_that_fails_midway_stands() {
             4180 release turn 1
         +300 reply "Good morning. How may I"
             4380 say #1 turn 1 "Good morning."
-        +10 mute
+        +10 llm_fails
         +50 starts #1
         +500 ends #1
             4940 finished turn 1 C: Hello? A: Good morning. words=200 reply=500 commit=300 audio=560
@@ -290,7 +290,7 @@ fn an_early_reply_that_is_taken_back_fails_nothing() {
             4000 transcribe #0 turn 1 2940..3880
         +80 words "what are"
             4080 ask turn 1 A: Hello, how can I help? C: what are
-        +50 mute
+        +50 llm_fails
         +100 speech
             4230 cancel turn 1
         +1000 pause
@@ -329,7 +329,7 @@ fn a_failing_difficulty_in_a_paused_bridge_waits_for_its_end() {
             6520 pause playback
         +300 pause
             6680 transcribe #1 turn 2 6320..6560
-        +50 mute
+        +50 llm_fails
             6730 say #2 turn 1 Difficulty
         +50 words "Okay."
             6780 resume playback
@@ -353,7 +353,7 @@ fn late_words_are_bridged_by_a_filler() {
         +1000 pause
             4000 transcribe #0 turn 1 2940..3880
             5880 say #1 turn 1 Filler
-        +2500 deaf
+        +2500 stt_fails
             6500 say #2 turn 1 DidNotCatch
         "#,
     );
@@ -370,7 +370,7 @@ fn speech_without_end_is_answered_all_the_same() {
             2000 finished turn 0 A: Hello, how can I help?
         +1000 speech
             32940 transcribe #0 turn 1 2940..32940
-        +31000 deaf
+        +31000 stt_fails
             34000 say #1 turn 1 DidNotCatch
         "#,
     );
@@ -427,7 +427,7 @@ fn a_filler_that_plays_while_the_words_come_is_not_followed_by_another_at_once()
             6000 ask turn 1 A: Hello, how can I help? C: Hello?
         +900 ends #1
             11900 say #2 turn 1 Filler
-        +5500 mute
+        +5500 llm_fails
             12400 say #3 turn 1 Difficulty
         +500 ends #2
         +10 starts #3

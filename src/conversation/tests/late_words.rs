@@ -4,7 +4,7 @@ use super::script::plays_out;
 
 #[test]
 fn late_words_without_a_meaning_change_nothing() {
-    for word in [r#"words "Uh-huh.""#, r#"words """#, "deaf"] {
+    for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         let script = r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -51,7 +51,7 @@ fn late_words_that_are_meant_are_a_turn_after_the_answer() {
 
 #[test]
 fn late_words_without_a_meaning_are_no_turn_after_the_answer_either() {
-    for word in [r#"words "Uh-huh.""#, r#"words """#, "deaf"] {
+    for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         let script = r#"
         +0 answer
             0 say #0 turn 0 Greeting

@@ -1,67 +1,88 @@
-//! A conversation in text: what happens, and below it what the machine does about it.
+//! Conversations as text: inputs, and below each the outputs that follow.
 //!
-//! A line that begins with `+` waits that many milliseconds, in which due deadlines tick, and then tells
-//! the machine something. Any other line is an output, with its moment. [`plays_out`] runs the inputs
-//! and compares the whole text.
+//! A line that begins with `+` waits that many milliseconds, in which due deadlines tick, and then gives an input.
+//! Any other line is an output with its moment. [`plays_out`] runs the inputs and compares the whole text, twice: once
+//! in one piece, and once with the conversation stored and resumed after every input.
 //!
-//! `speech` and `pause` are told 60 and 120 ms late, as a detector does, unless a number says otherwise.
-//! `words`, `deaf`, `reply`, `hangup`, `done` and `mute` speak of what was asked for last, or of the id after `#`.
-//! `history` shows what both sides have said and heard.
+//! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
+//! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
+//! `history` shows the transcript so far.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::turn::*;
+use crate::conversation::*;
 
 /// Checks that with `change`d default settings the conversation goes as written.
 #[track_caller]
 pub fn plays_out(change: impl FnOnce(&mut Settings), expected: &str) {
     let mut settings = Settings::default();
     change(&mut settings);
-    play(Turn::new(settings), expected);
+    play(Conversation::new(settings), expected);
 }
 
-/// The same with a conversation that was made otherwise.
+/// The same with a given conversation.
 #[track_caller]
-pub fn play(turn: Turn, expected: &str) {
+pub fn play(conversation: Conversation, expected: &str) {
     let expected: String = expected
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .fold(String::new(), |text, line| text + line + "\n");
-    let mut stage = Stage::new(turn);
-    for line in expected.lines().filter(|line| line.starts_with('+')) {
-        stage.perform(line);
+    for storage in [Storage::None, Storage::AfterEveryInput] {
+        let mut stage = Stage::new(conversation.clone(), storage);
+        for line in expected.lines().filter(|line| line.starts_with('+')) {
+            stage.perform(line);
+        }
+        let log = stage.log;
+        assert!(
+            log == expected,
+            "--- {storage:?}, what happened:\n{log}\n--- what was expected:\n{expected}"
+        );
     }
-    assert!(stage.log == expected, "--- what happened:\n{}\n--- what was expected:\n{expected}", stage.log);
+}
+
+/// How the conversation spends the time between two inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    None,
+    /// As JSON: it is stored after each input and resumed before the next.
+    AfterEveryInput,
 }
 
 struct Stage {
-    turn: Turn,
-    start: Instant,
-    now: Instant,
+    conversation: Conversation,
+    settings: Settings,
+    storage: Storage,
+    start: At,
+    now: At,
     log: String,
     listen: u32,
     asked: u32,
 }
 
 impl Stage {
-    fn new(turn: Turn) -> Stage {
-        let wording = [
-            (Phrase::Greeting, "Hello, how can I help?"),
-            (Phrase::DidNotCatch, "Pardon?"),
-            (Phrase::Difficulty, "Trying again."),
-            (Phrase::StillThere, "Are you there?"),
-        ];
-        let wording = wording.map(|(phrase, text)| (phrase, text.to_owned()));
-        let start = Instant::now() + Duration::from_secs(3_600);
-        Stage { turn: turn.with_wording(wording), start, now: start, log: String::new(), listen: 0, asked: 0 }
+    fn new(conversation: Conversation, storage: Storage) -> Stage {
+        let settings = conversation.settings.clone();
+        let start = At(Duration::from_secs(3_600));
+        Stage {
+            conversation: conversation.with_texts(texts()),
+            settings,
+            storage,
+            start,
+            now: start,
+            log: String::new(),
+            listen: 0,
+            asked: 0,
+        }
     }
 
     fn perform(&mut self, line: &str) {
         let (wait, what) = line[1..].split_once(' ').expect("an input after the wait");
-        let until = self.now + Duration::from_millis(wait.parse().expect("milliseconds"));
-        while let Some(deadline) = self.turn.deadline().filter(|deadline| *deadline < until) {
+        let wait = Duration::from_millis(wait.parse().expect("milliseconds"));
+        let until = self.now.saturating_add(wait);
+        while let Some((deadline, _)) = self.conversation.deadline().filter(|(deadline, _)| *deadline < until)
+        {
             assert!(deadline > self.now || self.now == self.start, "a deadline in the past");
             self.now = deadline;
             self.tell(Input::Tick);
@@ -69,7 +90,7 @@ impl Stage {
         self.now = until;
         writeln!(self.log, "{line}").unwrap();
         if what == "history" {
-            let history = described(self.turn.history());
+            let history = described(self.conversation.history());
             return writeln!(self.log, "{} history{history}", self.ms(self.now)).unwrap();
         }
         let input = self.input(what);
@@ -77,16 +98,26 @@ impl Stage {
     }
 
     fn tell(&mut self, input: Input) {
-        self.turn.handle(self.now, input);
-        while let Some(output) = self.turn.poll() {
+        self.conversation.handle(self.now, input);
+        while let Some(output) = self.conversation.poll() {
             match output {
                 Output::Transcribe { listen, .. } => self.listen = listen.0,
-                Output::Ask { turn, .. } => self.asked = turn.0,
+                Output::Respond { turn, .. } => self.asked = turn.0,
                 _ => {}
             }
             let at = self.ms(self.now);
             writeln!(self.log, "{at} {}", self.describe(&output)).unwrap();
         }
+        if self.storage == Storage::AfterEveryInput {
+            self.store_and_resume();
+        }
+    }
+
+    fn store_and_resume(&mut self) {
+        let stored = serde_json::to_string(&self.conversation.snapshot()).expect("a conversation is JSON");
+        let snapshot: Snapshot = serde_json::from_str(&stored).expect("and read back");
+        let language = self.conversation.language;
+        self.conversation = Conversation::resume(snapshot, self.settings.clone(), texts(), language);
     }
 
     fn input(&self, what: &str) -> Input {
@@ -98,20 +129,20 @@ impl Stage {
         let arguments: Vec<&str> = words.collect();
         let id = arguments.iter().find_map(|word| word.strip_prefix('#')?.parse::<u32>().ok());
         let numbers: Vec<u64> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
-        let ago = |default| self.now - Duration::from_millis(*numbers.first().unwrap_or(&default));
+        let ago = |default| At(self.now.0 - Duration::from_millis(*numbers.first().unwrap_or(&default)));
         let listen = ListenId(id.unwrap_or(self.listen));
         let turn = TurnId(id.unwrap_or(self.asked));
         let speech = || SpeechId(id.expect("an utterance's id"));
         match verb {
-            "answer" => Input::Answered,
+            "answer" => Input::Connected,
             "speech" => Input::SpeechStarted { at: ago(60) },
             "pause" => Input::SpeechPaused { at: ago(120) },
             "words" => Input::Transcript { listen, text },
-            "deaf" => Input::TranscriptFailed { listen },
-            "reply" => Input::ReplyText { turn, text },
-            "hangup" => Input::ReplyHangsUp { turn },
-            "done" => Input::ReplyEnded { turn },
-            "mute" => Input::ReplyFailed { turn },
+            "stt_fails" => Input::TranscriptFailed { listen },
+            "reply" => Input::ResponseText { turn, text },
+            "hangup" => Input::ResponseHangsUp { turn },
+            "done" => Input::ResponseEnded { turn },
+            "llm_fails" => Input::ResponseFailed { turn },
             "starts" => Input::PlaybackStarted { speech: speech() },
             "played" => Input::Played {
                 speech: speech(),
@@ -134,11 +165,11 @@ impl Stage {
             Output::Transcribe { listen, turn, from, to } => {
                 format!("transcribe #{} turn {} {}..{}", listen.0, turn.0, self.ms(*from), self.ms(*to))
             }
-            Output::Ask { turn, history } => {
+            Output::Respond { turn, history } => {
                 format!("ask turn {}{}", turn.0, described(history))
             }
             Output::Cancel { turn } => format!("cancel turn {}", turn.0),
-            Output::Say { speech, turn, what, held } => {
+            Output::Speak { speech, turn, what, held } => {
                 let what = match what {
                     Say::Text(text) => format!("{text:?}"),
                     Say::Phrase(phrase) => format!("{phrase:?}"),
@@ -149,14 +180,24 @@ impl Stage {
             Output::Pause => "pause playback".to_owned(),
             Output::Resume => "resume playback".to_owned(),
             Output::Flush => "flush".to_owned(),
-            Output::Finished(record) => finished(record),
+            Output::TurnFinished(record) => finished(record),
             Output::HangUp { ending } => format!("hang up: {ending:?}"),
         }
     }
 
-    fn ms(&self, at: Instant) -> u128 {
-        at.duration_since(self.start).as_millis()
+    fn ms(&self, at: At) -> u128 {
+        at.since(self.start).as_millis()
     }
+}
+
+fn texts() -> [(Phrase, String); 4] {
+    [
+        (Phrase::Greeting, "Hello, how can I help?"),
+        (Phrase::DidNotCatch, "Pardon?"),
+        (Phrase::Difficulty, "Trying again."),
+        (Phrase::StillThere, "Are you there?"),
+    ]
+    .map(|(phrase, text)| (phrase, text.to_owned()))
 }
 
 fn described(history: &[Line]) -> String {

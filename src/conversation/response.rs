@@ -1,54 +1,55 @@
-//! What the agent says in one turn: its utterances and how far each of them was played.
-//!
-//! It does not know who holds the floor: it is told to say, and asked what was heard.
+//! The agent's response in one turn: its speeches, and how far each was played.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::clauses::Clauses;
 use super::outbox::Outbox;
 use super::transcript::heard;
-use super::{Ending, Latency, Output, Phrase, Record, Say, SpeechId, TurnId};
+use super::{At, Ending, Latency, Output, Phrase, Record, Say, SpeechId, TurnId};
+use crate::language::Language;
 
-/// A caller who speaks up within this time after the commit has merely paused. Later they are waiting, and a reply
-/// that is nearly there is not given up for their "Hello?". A filler may be off or late: this does not hang on it.
+/// Speech within this time after the commit continues the utterance. Later the caller is waiting, and "Hello?" does not
+/// discard a response that is nearly there. Independent of the filler, which may be off.
 const GOING_ON: Duration = Duration::from_millis(1_500);
 
-/// What the caller said, to which an answer is given.
-#[derive(Debug)]
+/// The utterance that a response answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Question {
     /// When the caller began to speak.
-    pub from: Instant,
+    pub from: At,
     /// When they stopped.
-    pub to: Instant,
-    /// Their words; empty if they could not be made out.
+    pub to: At,
+    /// The transcript; empty without words.
     pub text: String,
 }
 
 /// The agent's side of one turn.
-#[derive(Debug)]
-pub(super) struct Answer {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Response {
     pub turn: TurnId,
-    /// `None` when the agent speaks of its own accord.
+    /// `None` for a prompt that answers no utterance.
     pub question: Option<Question>,
-    /// The call ends when this was said.
-    pub farewell: Option<Ending>,
-    /// The caller may hear it.
+    /// The call ends when this was played.
+    pub goodbye: Option<Ending>,
+    /// It may be played.
     pub committed: bool,
-    /// Nothing more will be added.
+    /// It gets no more text.
     pub complete: bool,
-    /// An engine's failure left the question without an answer, and that was counted.
+    /// An engine's failure left the question without a response, and was counted.
     pub failed: bool,
-    /// The agent wants the call to end after it.
+    /// The agent ends the call after it.
     pub hangs_up: bool,
     pub latency: Latency,
-    since: Instant,
+    since: At,
     clauses: Clauses,
     speeches: Vec<Speech>,
-    first_audio: Option<Instant>,
+    first_audio: Option<At>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Speech {
     id: SpeechId,
     what: Say,
@@ -58,36 +59,36 @@ struct Speech {
     broken: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Progress {
     Waiting,
     Playing,
     Ended,
 }
 
-impl Answer {
-    /// An answer that may still be taken back, unheard.
-    pub fn to(turn: TurnId, question: Question, latency: Latency) -> Answer {
+impl Response {
+    /// A response that may still be discarded, unheard.
+    pub fn to(turn: TurnId, question: Question, latency: Latency) -> Response {
         let since = question.to;
-        Answer {
+        Response {
             question: Some(question),
             latency,
             committed: false,
             complete: false,
-            ..Answer::new(turn, since)
+            ..Response::new(turn, since)
         }
     }
 
-    /// Something that the agent says of its own accord.
-    pub fn prompt(turn: TurnId, now: Instant, farewell: Option<Ending>) -> Answer {
-        Answer { farewell, ..Answer::new(turn, now) }
+    /// A prompt that answers no utterance.
+    pub fn prompt(turn: TurnId, now: At, goodbye: Option<Ending>) -> Response {
+        Response { goodbye, ..Response::new(turn, now) }
     }
 
-    fn new(turn: TurnId, since: Instant) -> Answer {
-        Answer {
+    fn new(turn: TurnId, since: At) -> Response {
+        Response {
             turn,
             question: None,
-            farewell: None,
+            goodbye: None,
             committed: true,
             complete: true,
             failed: false,
@@ -100,14 +101,14 @@ impl Answer {
         }
     }
 
-    pub fn commit(&mut self, now: Instant) {
+    pub fn commit(&mut self, now: At) {
         self.committed = true;
-        self.latency.commit = Some(now.saturating_duration_since(self.since));
+        self.latency.commit = Some(now.since(self.since));
     }
 
     pub fn say(&mut self, what: Say, out: &mut Outbox) {
         let id = out.new_speech();
-        out.push(Output::Say { speech: id, turn: self.turn, what: what.clone(), held: !self.committed });
+        out.push(Output::Speak { speech: id, turn: self.turn, what: what.clone(), held: !self.committed });
         let speech = Speech {
             id,
             what,
@@ -119,30 +120,30 @@ impl Answer {
         self.speeches.push(speech);
     }
 
-    /// The next piece of the reply: says what of it can be said.
-    pub fn add(&mut self, now: Instant, text: &str, out: &mut Outbox) {
+    /// Adds the next piece of text, and speaks the clauses that it completes.
+    pub fn add(&mut self, now: At, text: &str, language: &Language, out: &mut Outbox) {
         if self.complete || text.is_empty() {
             return;
         }
-        self.latency.reply.get_or_insert(now.saturating_duration_since(self.since));
-        for clause in self.clauses.push(text) {
+        self.latency.reply.get_or_insert(now.since(self.since));
+        for clause in self.clauses.push(text, language) {
             self.say(Say::Text(clause), out);
         }
     }
 
-    /// The reply is complete: says the rest of it.
-    pub fn end(&mut self, out: &mut Outbox) {
+    /// The text is complete: speaks the rest of it.
+    pub fn end(&mut self, language: &Language, out: &mut Outbox) {
         if !self.complete {
-            for clause in self.clauses.end() {
+            for clause in self.clauses.end(language) {
                 self.say(Say::Text(clause), out);
             }
-            self.bid_farewell(out);
+            self.add_goodbye(out);
             self.complete = true;
         }
     }
 
-    /// An agent that hangs up without a word says goodbye all the same.
-    pub fn bid_farewell(&mut self, out: &mut Outbox) {
+    /// Adds a goodbye for an agent that hangs up without words of its own.
+    pub fn add_goodbye(&mut self, out: &mut Outbox) {
         if self.hangs_up && self.speeches.is_empty() {
             self.say(Say::Phrase(Phrase::Goodbye), out);
         }
@@ -152,21 +153,21 @@ impl Answer {
         self.speeches.iter().any(|said| said.id == speech)
     }
 
-    /// Nothing of the reply was said, heard or not, and nothing is to be done about it but to regret it.
+    /// The response has no text, and the agent does not hang up either: it failed.
     pub fn is_wordless(&self) -> bool {
         !self.hangs_up && !self.speeches.iter().any(|speech| matches!(speech.what, Say::Text(_)))
     }
 
-    pub fn started(&mut self, speech: SpeechId, now: Instant) {
+    pub fn started(&mut self, speech: SpeechId, now: At) {
         let Some(speech) = self.find(speech) else { return };
         speech.progress = Progress::Playing;
         if self.first_audio.is_none() {
             self.first_audio = Some(now);
-            self.latency.audio = Some(now.saturating_duration_since(self.since));
+            self.latency.audio = Some(now.since(self.since));
         }
     }
 
-    pub fn played(&mut self, speech: SpeechId, now: Instant, position: Duration, total: Option<Duration>) {
+    pub fn played(&mut self, speech: SpeechId, now: At, position: Duration, total: Option<Duration>) {
         if self.find(speech).is_some_and(|speech| speech.progress == Progress::Waiting) {
             self.started(speech, now);
         }
@@ -186,7 +187,7 @@ impl Answer {
         let first = !self.speeches.iter().any(|speech| speech.broken);
         let Some(speech) = self.find(speech) else { return false };
         speech.broken = true;
-        // If there is something to be played all the same, that will be told and undoes this.
+        // Audio that is played all the same is reported, which undoes this.
         if speech.progress == Progress::Waiting {
             speech.progress = Progress::Ended;
         }
@@ -197,38 +198,38 @@ impl Answer {
         self.speeches.iter().any(|speech| speech.broken)
     }
 
-    /// Something that was said has not been played to its end.
+    /// A speech has not been played to its end.
     pub fn is_pending(&self) -> bool {
         self.speeches.iter().any(|speech| speech.progress != Progress::Ended)
     }
 
-    /// Everything has been said and heard.
+    /// Everything has been played.
     pub fn is_over(&self) -> bool {
         self.committed && self.complete && !self.is_pending()
     }
 
-    /// The caller has asked and heard none of it so far.
+    /// The caller has asked and heard none of it yet.
     pub fn is_awaited(&self) -> bool {
         self.question.is_some() && self.first_audio.is_none()
     }
 
-    /// A caller who began to speak at `at` had asked and not heard any of it.
-    pub fn was_unheard(&self, at: Instant) -> bool {
+    /// A caller who began to speak at `at` had heard none of it.
+    pub fn was_unheard(&self, at: At) -> bool {
         self.question.is_some() && self.first_audio.is_none_or(|audio| at < audio)
     }
 
-    /// A caller who began to speak at `at` went on with the question.
-    pub fn was_hasty(&self, at: Instant) -> bool {
-        let committed = self.since + self.latency.commit.unwrap_or_default();
-        self.was_unheard(at) && at < committed + GOING_ON
+    /// A caller who began to speak at `at` continued the utterance.
+    pub fn was_hasty(&self, at: At) -> bool {
+        let committed = self.since.saturating_add(self.latency.commit.unwrap_or_default());
+        self.was_unheard(at) && at < committed.saturating_add(GOING_ON)
     }
 
-    /// The question took so long that nothing may be added to it.
+    /// The utterance was so long that it may not be continued.
     pub fn is_due(&self, longest: Duration) -> bool {
-        self.question.as_ref().is_some_and(|question| question.to - question.from >= longest)
+        self.question.as_ref().is_some_and(|question| question.to.since(question.from) >= longest)
     }
 
-    /// Some of the reply's own words were heard.
+    /// Some of the response's own words were heard.
     pub fn was_heard(&self) -> bool {
         self.speeches.iter().any(|speech| match &speech.what {
             Say::Text(text) => !speech.heard(text).is_empty(),
@@ -236,21 +237,20 @@ impl Answer {
         })
     }
 
-    /// The answer closes with a question, and most of that was heard: "yes" is an answer to it. `wording` knows
-    /// what the phrases say.
-    pub fn has_asked(&self, wording: &HashMap<Phrase, String>) -> bool {
+    /// The response ends with a question, most of which was heard: "yes" answers it. `texts` are those of the prompts.
+    pub fn has_asked(&self, texts: &HashMap<Phrase, String>) -> bool {
         let pending = self.speeches.iter().filter(|speech| speech.progress != Progress::Ended).count();
         self.complete
             && pending <= 1
             && self.speeches.last().is_some_and(|last| {
-                let text = last.text(wording).trim_end();
+                let text = last.text(texts).trim_end();
                 text.ends_with(['?', '？', '؟']) && last.heard(text).len() * 2 >= text.len()
             })
     }
 
-    /// How the turn went. `wording` knows what the phrases say.
-    pub fn record(&self, wording: &HashMap<Phrase, String>, interrupted: bool) -> Record {
-        let heard = self.speeches.iter().map(|speech| speech.heard(speech.text(wording)));
+    /// The turn's record. `texts` are those of the prompts.
+    pub fn record(&self, texts: &HashMap<Phrase, String>, interrupted: bool) -> Record {
+        let heard = self.speeches.iter().map(|speech| speech.heard(speech.text(texts)));
         Record {
             turn: self.turn,
             caller: self.question.as_ref().map_or_else(String::new, |question| question.text.clone()),
@@ -266,11 +266,11 @@ impl Answer {
 }
 
 impl Speech {
-    /// What it says; empty for a phrase whose words are not known.
-    fn text<'a>(&'a self, wording: &'a HashMap<Phrase, String>) -> &'a str {
+    /// Its text; empty for a prompt whose text is not known.
+    fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
         match &self.what {
             Say::Text(text) => text,
-            Say::Phrase(phrase) => wording.get(phrase).map_or("", String::as_str),
+            Say::Phrase(phrase) => texts.get(phrase).map_or("", String::as_str),
         }
     }
 

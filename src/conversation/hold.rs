@@ -1,16 +1,14 @@
-//! The caller puts the call on hold and takes it back. In between nothing of them is heard, and nothing is said.
+//! Hold: while the caller has put the call on hold, the conversation neither listens nor speaks.
 //!
-//! A hold pauses the playback whether or not anything is played: an answer that comes meanwhile waits for the caller.
-
-use std::time::Instant;
+//! A hold pauses playback whether or not anything plays: a response that becomes ready meanwhile waits.
 
 use super::floor::Floor;
 use super::timer::Timer;
-use super::{Output, Turn};
+use super::{At, Conversation, Output};
 
-impl Turn {
-    /// What the caller has said so far counts, and is answered; what sounds from now on is not theirs.
-    pub(super) fn held(&mut self, now: Instant) {
+impl Conversation {
+    /// The utterance so far counts and is answered; later sound is not the caller's.
+    pub(super) fn held(&mut self, now: At) {
         if self.on_hold {
             return;
         }
@@ -22,8 +20,8 @@ impl Turn {
         self.timers.stop(Timer::Silence);
     }
 
-    /// The caller listens again, and is plainly there: how silent they were before does not count any more.
-    pub(super) fn resumed(&mut self, now: Instant) {
+    /// Taking the call off hold is a sign of life: earlier silence no longer counts.
+    pub(super) fn resumed(&mut self, now: At) {
         if !self.on_hold {
             return;
         }
@@ -32,19 +30,19 @@ impl Turn {
         if !self.floor.is_paused() {
             self.out.push(Output::Resume);
         }
-        if matches!(self.floor, Floor::Nobody) {
+        if matches!(self.floor, Floor::Free) {
             self.settle(now, None);
         }
     }
 
-    /// Nobody speaks over the agent any more: it goes on, unless the call is on hold.
+    /// The caller no longer speaks over the agent: playback continues, unless the call is on hold.
     pub(super) fn unpause(&mut self) {
         if !self.on_hold {
             self.out.push(Output::Resume);
         }
     }
 
-    /// Drops what was not heard yet. What is said instead waits as well while the call is on hold.
+    /// Drops speech that was not played yet. Speech in its place waits too while the call is on hold.
     pub(super) fn flush(&mut self) {
         self.out.push(Output::Flush);
         if self.on_hold {

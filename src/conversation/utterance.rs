@@ -1,39 +1,41 @@
-//! The caller holds the floor: what they say, until it is clear that they have finished.
+//! The caller's turn and endpointing.
 //!
-//! A pause is a soft end: words are asked for and a reply is begun, unheard. The commit comes when
-//! the pause has lasted; speech before it takes all of that back and joins the two halves.
+//! A pause is a soft end: the utterance is transcribed and a response is prepared, unheard. The turn is committed when
+//! the pause has lasted; speech before the commit discards that work and joins the two parts.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::answer::{Answer, Question};
+use serde::{Deserialize, Serialize};
+
 use super::endpoint::{Completeness, completeness};
 use super::floor::Floor;
+use super::response::{Question, Response};
 use super::timer::Timer;
-use super::{Ending, Latency, ListenId, Output, Phrase, Record, Say, Speaker, Turn, TurnId};
+use super::{At, Conversation, Ending, Latency, ListenId, Output, Phrase, Record, Say, Speaker, TurnId};
 
-/// Wordless sound shorter than this is a cough or a knock, not speech that was not understood.
+/// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
 
-/// What the caller is saying.
-#[derive(Debug)]
+/// The caller's utterance.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Utterance {
     pub turn: TurnId,
-    pub from: Instant,
-    /// The end of the latest speech; still speaking if `None`.
-    pub to: Option<Instant>,
+    pub from: At,
+    /// The end of the latest speech; `None` while the caller speaks.
+    pub to: Option<At>,
     pub words: Words,
-    /// Words that were understood before those that are asked for.
+    /// Words before those that are being transcribed.
     before: String,
-    /// The wait for more speech is over and only the words are missing.
+    /// The wait for more speech is over and only the transcript is missing.
     pub overdue: bool,
-    /// It has gone on for too long: what is said from now on is no part of it.
+    /// It was too long: later speech is no part of it.
     cut: bool,
     latency: Latency,
-    /// The reply begun at a soft end.
-    pub early: Option<Answer>,
+    /// The response that is prepared at a soft end.
+    pub early: Option<Response>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Words {
     Unasked,
     Asked(ListenId),
@@ -42,8 +44,8 @@ pub(super) enum Words {
 }
 
 impl Utterance {
-    /// The caller began to speak at `from` and goes on.
-    pub fn new(turn: TurnId, from: Instant) -> Utterance {
+    /// Speech that began at `from` and continues.
+    pub fn new(turn: TurnId, from: At) -> Utterance {
         Utterance {
             turn,
             from,
@@ -57,12 +59,13 @@ impl Utterance {
         }
     }
 
-    /// The caller spoke between two moments, and was asked about already.
-    pub fn asked(turn: TurnId, listen: ListenId, from: Instant, to: Instant) -> Utterance {
+    /// Speech between two moments that is being transcribed.
+    pub fn asked(turn: TurnId, listen: ListenId, from: At, to: At) -> Utterance {
         Utterance { to: Some(to), words: Words::Asked(listen), ..Utterance::new(turn, from) }
     }
 
-    /// The words before these are known; what is still to be asked about has them in it.
+    /// Puts known words before those that are being transcribed; an utterance that is not transcribed yet will contain
+    /// them.
     pub fn following(mut self, words: String) -> Utterance {
         if self.words != Words::Unasked {
             self.before = words;
@@ -70,7 +73,7 @@ impl Utterance {
         self
     }
 
-    /// What the caller was understood to say, if they leave now.
+    /// The record of a caller who leaves now.
     pub fn record(&self) -> Option<Record> {
         match &self.words {
             Words::Known(text) if !text.is_empty() => Some(Record {
@@ -84,13 +87,13 @@ impl Utterance {
         }
     }
 
-    fn question(&self, to: Instant, text: &str) -> Question {
+    fn question(&self, to: At, text: &str) -> Question {
         Question { from: self.from, to, text: text.to_owned() }
     }
 }
 
-impl Turn {
-    /// The floor goes to the caller, who speaks or has just paused.
+impl Conversation {
+    /// Gives the floor to the caller, who speaks or has just paused.
     pub(super) fn hear(&mut self, utterance: Utterance) {
         self.timers.stop(Timer::Silence);
         match utterance.to {
@@ -100,12 +103,12 @@ impl Turn {
         self.floor = Floor::Caller(utterance);
     }
 
-    /// The caller speaks, and has from `from` on, with pauses: not for ever.
-    fn limit_speech(&mut self, from: Instant) {
+    /// Limits an utterance, pauses included, to `max_speech_ms`.
+    fn limit_speech(&mut self, from: At) {
         self.timers.start(Timer::Monologue, from, self.settings.max_speech_ms);
     }
 
-    /// The caller goes on before the commit: what was asked about the first half is void.
+    /// The caller continues before the commit: work on the first part is discarded.
     pub(super) fn join(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.cut {
@@ -123,8 +126,8 @@ impl Turn {
         self.limit_speech(from);
     }
 
-    /// The caller, or what is taken for one, goes on and on: what was said so far is answered.
-    pub(super) fn cut_monologue(&mut self, now: Instant) {
+    /// The caller, or a television, does not stop: the utterance so far gets a response.
+    pub(super) fn cut_monologue(&mut self, now: At) {
         self.soft_end(now);
         self.timers.stop(Timer::Commit);
         if let Floor::Caller(utterance) = &mut self.floor {
@@ -134,7 +137,7 @@ impl Turn {
     }
 
     /// The soft end.
-    pub(super) fn soft_end(&mut self, at: Instant) {
+    pub(super) fn soft_end(&mut self, at: At) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.cut {
             return;
@@ -156,14 +159,14 @@ impl Turn {
         self.out.push(Output::Transcribe { listen, turn: utterance.turn, from: utterance.from, to });
     }
 
-    /// The words of the caller's utterance, if `listen` is still of interest.
-    pub(super) fn utterance_words(&mut self, now: Instant, listen: ListenId, text: &str) {
+    /// The transcript of the utterance, unless `listen` is outdated.
+    pub(super) fn utterance_words(&mut self, now: At, listen: ListenId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to.filter(|_| utterance.words == Words::Asked(listen)) else { return };
         let text = format!("{} {text}", utterance.before);
         let text = text.trim();
         utterance.words = Words::Known(text.to_owned());
-        utterance.latency.transcript = Some(now.saturating_duration_since(to));
+        utterance.latency.transcript = Some(now.since(to));
         if utterance.overdue {
             self.commit(now);
         } else if !text.is_empty() {
@@ -171,23 +174,24 @@ impl Turn {
         }
     }
 
-    /// The words tell more about whether the caller has finished, and a reply can be begun.
-    fn reconsider(&mut self, to: Instant, text: &str) {
-        let patience = match completeness(text) {
+    /// Adjusts the commit to the words, and prepares a response.
+    fn reconsider(&mut self, to: At, text: &str) {
+        let wait = match completeness(text, self.language) {
             Completeness::Finished => self.settings.commit_finished_ms,
             Completeness::Unclear => self.settings.commit_ms,
             Completeness::Trailing => self.settings.commit_trailing_ms,
         };
-        self.timers.start(Timer::Commit, to, patience);
+        self.timers.start(Timer::Commit, to, wait);
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if self.settings.early_reply && self.turns < self.settings.max_turns {
             let question = utterance.question(to, text);
-            utterance.early = Some(Answer::to(utterance.turn, question, utterance.latency));
-            self.out.push(Output::Ask { turn: utterance.turn, history: self.transcript.followed_by(text) });
+            utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
+            self.out
+                .push(Output::Respond { turn: utterance.turn, history: self.transcript.followed_by(text) });
         }
     }
 
-    pub(super) fn utterance_failed(&mut self, now: Instant, listen: ListenId) {
+    pub(super) fn utterance_failed(&mut self, now: At, listen: ListenId) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.words == Words::Asked(listen) {
             utterance.words = Words::Failed;
@@ -197,21 +201,21 @@ impl Turn {
         }
     }
 
-    /// The wait for more speech is over: the turn is the agent's, as soon as there are words.
-    pub(super) fn commit(&mut self, now: Instant) {
+    /// The wait for more speech is over: the floor goes to the agent as soon as the transcript is there.
+    pub(super) fn commit(&mut self, now: At) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to else { return };
         match &utterance.words {
             Words::Unasked => {
                 utterance.overdue = true;
                 self.ask_for_words();
-                self.await_answer(now);
+                self.await_response(now);
             }
             Words::Asked(_) => {
                 utterance.overdue = true;
-                self.await_answer(now);
+                self.await_response(now);
             }
-            Words::Known(text) if text.is_empty() && to.duration_since(utterance.from) < COUGH => {
+            Words::Known(text) if text.is_empty() && to.since(utterance.from) < COUGH => {
                 self.settle(now, None);
             }
             Words::Known(_) | Words::Failed if self.turns >= self.settings.max_turns => {
@@ -221,31 +225,32 @@ impl Turn {
         }
     }
 
-    /// From now on the caller waits.
-    fn await_answer(&mut self, now: Instant) {
+    /// The caller waits from now on.
+    fn await_response(&mut self, now: At) {
         if !self.settings.filler_ms.is_zero() {
             self.timers.start(Timer::Filler, now, self.settings.filler_ms);
         }
     }
 
-    /// The floor goes to the agent.
-    fn hand_over(&mut self, now: Instant, to: Instant) {
-        let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Nobody) else { return };
+    /// Gives the floor to the agent.
+    fn hand_over(&mut self, now: At, to: At) {
+        let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
         self.turns += 1;
         self.prompts = 0;
         match &utterance.words {
             Words::Known(text) if !text.is_empty() => {
                 let text = text.clone();
-                self.answer(now, utterance, to, &text);
+                self.respond(now, utterance, to, &text);
             }
             words => {
                 self.timers.stop(Timer::Filler);
                 let failed = *words == Words::Failed;
-                let mut answer = Answer::to(utterance.turn, utterance.question(to, ""), utterance.latency);
-                answer.commit(now);
-                answer.complete = true;
-                self.floor = Floor::Agent(answer, None);
+                let mut response =
+                    Response::to(utterance.turn, utterance.question(to, ""), utterance.latency);
+                response.commit(now);
+                response.complete = true;
+                self.floor = Floor::Agent(response, None);
                 if failed {
                     self.fail(now, Phrase::DidNotCatch);
                 } else {
@@ -255,32 +260,32 @@ impl Turn {
         }
     }
 
-    /// The reply may be heard: the one that was begun early, or a new one.
-    fn answer(&mut self, now: Instant, utterance: Utterance, to: Instant, text: &str) {
+    /// Releases the prepared response, or asks for one.
+    fn respond(&mut self, now: At, utterance: Utterance, to: At, text: &str) {
         let question = utterance.question(to, text);
         let waiting = utterance.overdue;
-        let mut answer = match utterance.early {
+        let mut response = match utterance.early {
             Some(early) => {
                 self.out.push(Output::Release { turn: early.turn });
                 early
             }
             None => {
                 let history = self.transcript.followed_by(text);
-                self.out.push(Output::Ask { turn: utterance.turn, history });
-                Answer::to(utterance.turn, question, utterance.latency)
+                self.out.push(Output::Respond { turn: utterance.turn, history });
+                Response::to(utterance.turn, question, utterance.latency)
             }
         };
         self.transcript.add(Speaker::Caller, text);
-        answer.commit(now);
-        let unanswered = answer.complete && answer.is_wordless();
-        self.floor = Floor::Agent(answer, None);
+        response.commit(now);
+        let unanswered = response.complete && response.is_wordless();
+        self.floor = Floor::Agent(response, None);
         if unanswered {
             self.fail(now, Phrase::Difficulty);
         } else {
             if !waiting {
-                self.await_answer(now);
+                self.await_response(now);
             }
-            // Everything said early may have failed to be synthesised by now.
+            // Synthesis of the prepared response may have failed by now.
             self.finish_if_over(now);
         }
     }

@@ -1,18 +1,17 @@
-//! What each side truly heard.
-//!
-//! The caller's words count once their turn is committed, the agent's as far as they were played.
-//! It knows nothing of who may speak when.
+//! The transcript as far as it was heard: the caller's words once their turn is committed, the agent's as far as they
+//! were played.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Line, Speaker};
 
-/// Speaking rate assumed while the length of an utterance is unknown, in characters a second: a
-/// brisk 150 to 180 words a minute.
+/// Speaking rate while the length of a speech is unknown, in characters a second: a brisk 150 to 180 words a minute.
 const CHARS_PER_SECOND: u128 = 15;
 
 /// The lines of the conversation so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Transcript {
     lines: Vec<Line>,
 }
@@ -22,19 +21,19 @@ impl Transcript {
         &self.lines
     }
 
-    /// Adds a line; an empty one leaves no trace.
+    /// Adds a line, unless it is empty.
     pub fn add(&mut self, speaker: Speaker, text: &str) {
         if !text.is_empty() {
             self.lines.push(Line { speaker, text: text.to_owned() });
         }
     }
 
-    /// Takes the caller's last line back, if that was `text`: they had not finished.
+    /// Removes the last line if it is the caller's `text`: the utterance had not ended.
     pub fn take_back(&mut self, text: &str) {
         self.lines.pop_if(|last| last.speaker == Speaker::Caller && last.text == text);
     }
 
-    /// The lines so far and what the caller may just have said.
+    /// The lines so far and an utterance that is not committed yet.
     pub fn followed_by(&self, caller: &str) -> Vec<Line> {
         let question = Line { speaker: Speaker::Caller, text: caller.to_owned() };
         self.lines.iter().cloned().chain([question]).collect()
@@ -67,7 +66,7 @@ fn whole_words(text: &str, limit: usize) -> &str {
     text[..end].trim_end()
 }
 
-/// Chinese, Japanese and their like put no spaces between words: any character may be the last.
+/// Chinese, Japanese, Thai and others put no spaces between words: any character may be the last.
 fn written_without_spaces(character: char) -> bool {
     matches!(character, '\u{0E00}'..='\u{0EFF}' | '\u{2E80}'..='\u{9FFF}' | '\u{FF00}'..='\u{FFEF}')
 }

@@ -4,7 +4,7 @@ use super::script::plays_out;
 
 #[test]
 fn hello_does_not_restart_a_slow_reply() {
-    for word in [r#"words "Hello? Are you there?""#, r#"words "Okay.""#, r#"words """#, "deaf"] {
+    for word in [r#"words "Hello? Are you there?""#, r#"words "Okay.""#, r#"words """#, "stt_fails"] {
         let script = r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -92,7 +92,7 @@ fn who_goes_on_shortly_after_the_commit_had_not_finished_and_later_is_overheard(
         .to_owned()
             + end
     };
-    let quiet = |settings: &mut crate::turn::Settings| settings.filler_ms = std::time::Duration::ZERO;
+    let quiet = |settings: &mut crate::conversation::Settings| settings.filler_ms = std::time::Duration::ZERO;
     plays_out(
         quiet,
         &script(

@@ -105,7 +105,7 @@ fn failing_stt_resumes() {
             1190 pause playback
         +600 pause
             1650 transcribe #0 turn 1 990..1530
-        +100 deaf
+        +100 stt_fails
             1750 resume playback
         +1000 ends #0
             2750 finished turn 0 A: Hello, how can I help? audio=50

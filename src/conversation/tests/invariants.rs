@@ -1,10 +1,10 @@
 //! Whatever is told, in whatever order and at whatever time, some things always hold.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::turn::*;
+use crate::conversation::*;
 
 /// An input, and how many milliseconds after the one before it; time may run slightly backwards.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn drain(&mut self, turn: &mut Turn) {
+    fn drain(&mut self, turn: &mut Conversation) {
         let mut outputs = 0;
         while let Some(output) = turn.poll() {
             assert!(!self.over, "{output:?} after the end");
@@ -100,7 +100,7 @@ impl Watch {
 
     fn see(&mut self, output: Output) {
         match output {
-            Output::Say { speech, turn, what, .. } => {
+            Output::Speak { speech, turn, what, .. } => {
                 let filler = what == Say::Phrase(Phrase::Filler);
                 assert!(!filler || !self.paused, "a filler on top of the caller");
                 let hurries = [Phrase::StillThere, Phrase::SilenceGoodbye].map(Say::Phrase).contains(&what);
@@ -118,7 +118,7 @@ impl Watch {
                 assert!(!self.cancelled.contains(&turn), "{turn:?} is dead");
                 self.listen = listen.0;
             }
-            Output::Ask { turn, history } => {
+            Output::Respond { turn, history } => {
                 assert_eq!(history.last().map(|line| line.speaker), Some(Speaker::Caller));
                 assert!(!self.asked.contains(&turn), "{turn:?} was asked before");
                 self.asked.push(turn);
@@ -131,7 +131,7 @@ impl Watch {
             Output::Flush => self.paused = false,
             Output::Cancel { turn } => self.cancelled.push(turn),
             Output::Release { turn } => assert!(!self.cancelled.contains(&turn), "{turn:?} is dead"),
-            Output::Finished(record) => {
+            Output::TurnFinished(record) => {
                 assert!(!self.finished.contains(&record.turn), "{record:?} finished twice");
                 self.finished.push(record.turn);
             }
@@ -139,28 +139,29 @@ impl Watch {
         }
     }
 
-    fn input(&self, event: &Event, now: Instant) -> Input {
+    fn input(&self, event: &Event, now: At) -> Input {
         let listen = ListenId(self.listen.saturating_sub(event.back));
         let turn = TurnId(self.turn.saturating_sub(event.back));
         let speech = SpeechId(self.speech.saturating_sub(event.back));
-        let at = now + Duration::from_millis(100) - Duration::from_millis(150 + 200 * u64::from(event.back));
+        let late = Duration::from_millis(150 + 200 * u64::from(event.back));
+        let at = At((now.0 + Duration::from_millis(100)).saturating_sub(late));
         let text = event.text.to_owned();
         match event.kind {
             0 | 10 => Input::SpeechStarted { at },
             1 | 11 => Input::SpeechPaused { at },
             2 => Input::Transcript { listen, text },
-            3 => Input::ReplyText { turn, text },
-            4 => Input::ReplyEnded { turn },
+            3 => Input::ResponseText { turn, text },
+            4 => Input::ResponseEnded { turn },
             5 => Input::PlaybackStarted { speech },
             6 => Input::PlaybackEnded { speech },
             7 => Input::Tick,
-            8 => Input::Answered,
+            8 => Input::Connected,
             9 => Input::Transcript { listen, text: "What are your hours?".to_owned() },
             12 => Input::Played { speech, position: Duration::from_millis(300), total: None },
             13 => Input::TranscriptFailed { listen },
-            14 => Input::ReplyFailed { turn },
+            14 => Input::ResponseFailed { turn },
             15 => Input::SynthesisFailed { speech },
-            17 => Input::ReplyHangsUp { turn },
+            17 => Input::ResponseHangsUp { turn },
             18 => Input::Held,
             19 | 20 => Input::Resumed,
             _ if event.wait % 2 == 0 => Input::EndRequested,
@@ -170,17 +171,19 @@ impl Watch {
 }
 
 fn check(settings: Settings, events: &[Event]) -> Watch {
-    let mut turn = Turn::new(settings).with_wording([(Phrase::Greeting, "Hello there.".to_owned())]);
+    let mut turn = Conversation::new(settings).with_texts([(Phrase::Greeting, "Hello there.".to_owned())]);
     let mut watch = Watch::default();
-    let mut now = Instant::now() + Duration::from_secs(3_600);
+    let mut now = At(Duration::from_secs(3_600));
     for event in events {
         let wait = Duration::from_millis(event.wait.unsigned_abs());
-        let target = if event.wait < 0 { now - wait } else { now + wait };
+        let target = if event.wait < 0 { At(now.0.saturating_sub(wait)) } else { now.saturating_add(wait) };
         for ticks in 0.. {
-            let Some(deadline) = turn.deadline().filter(|deadline| *deadline <= target) else { break };
+            let Some((deadline, _)) = turn.deadline().filter(|(deadline, _)| *deadline <= target) else {
+                break;
+            };
             assert!(ticks < 200, "busy ticking");
             turn.handle(deadline, Input::Tick);
-            assert!(turn.deadline().is_none_or(|next| next > deadline), "a deadline that does not pass");
+            assert!(turn.deadline().is_none_or(|(next, _)| next > deadline), "a deadline that does not pass");
             watch.drain(&mut turn);
         }
         now = target;
@@ -191,7 +194,7 @@ fn check(settings: Settings, events: &[Event]) -> Watch {
             _ => {}
         }
         turn.handle(now, input);
-        assert!(turn.deadline().is_none_or(|next| next > now), "a deadline in the past");
+        assert!(turn.deadline().is_none_or(|(next, _)| next > now), "a deadline in the past");
         watch.drain(&mut turn);
     }
     watch

@@ -1,11 +1,13 @@
-//! What is to be done, in order, and the ids that are given out with it.
+//! The outputs in order, and the ids that they introduce.
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ListenId, Output, SpeechId, TurnId};
 
-/// The outputs that were not polled yet.
-#[derive(Debug, Default)]
+/// The outputs that the driver has not polled yet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Outbox {
     outputs: VecDeque<Output>,
     turns: u32,

@@ -1,49 +1,42 @@
-//! Cuts a reply into what can be spoken while the rest is still being written: a first clause as soon as
-//! it can stand alone, then sentence by sentence.
-//!
-//! It knows nothing of voices or turns.
+//! Splits a streamed response for synthesis: a first clause as soon as it can stand alone, then sentence by sentence.
+
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::{CLOSERS, TERMINALS};
+use crate::language::Language;
 
 /// No clause is longer, in characters: an engine must not wait for a sentence that never ends.
 const LONGEST: usize = 200;
 
-/// A first clause that ends at a comma has at least this many characters, lest it sound chopped off ...
+/// The fewest characters of a first clause that ends at a comma: a shorter one sounds chopped off …
 const SHORTEST_FIRST: usize = 15;
 
-/// ... or this many, in scripts that write a word in one or two characters.
+/// … and in scripts that write a word in one or two characters.
 const SHORTEST_FIRST_DENSE: usize = 6;
 
-/// Words whose full stop ends no sentence: English, German, Spanish, French.
-const ABBREVIATIONS: &[&str] = &[
-    "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd", "jr",
-    "sr", //
-    "hr", "fr", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl", "bspw", //
-    "sra", "srta", "ud", "uds", "av", "núm", "mme", "mlle", "mgr", "env", "no", "etc",
-];
-
-/// The part of a reply that has been written but not cut yet.
-#[derive(Debug, Default)]
+/// The part of a response that is not split yet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Clauses {
     pending: String,
     begun: bool,
 }
 
 impl Clauses {
-    /// Takes the next piece of the reply and returns the clauses that it completes.
-    pub fn push(&mut self, text: &str) -> Vec<String> {
-        // Markdown's emphasis and code marks are not for the ear.
+    /// Adds the next piece of text and returns the clauses that it completes.
+    pub fn push(&mut self, text: &str, language: &Language) -> Vec<String> {
+        // Markdown's emphasis and code marks are not spoken.
         self.pending.extend(text.chars().filter(|c| !matches!(c, '*' | '`')));
         let mut clauses = Vec::new();
-        while let Some(end) = boundary(&self.pending, !self.begun).or_else(|| forced(&self.pending)) {
+        while let Some(end) = boundary(&self.pending, !self.begun, language).or_else(|| forced(&self.pending))
+        {
             self.cut(end, &mut clauses);
         }
         clauses
     }
 
-    /// The reply is complete: returns what is left of it.
-    pub fn end(&mut self) -> Vec<String> {
-        let mut clauses = self.push("\n");
+    /// The text is complete: returns the rest of it.
+    pub fn end(&mut self, language: &Language) -> Vec<String> {
+        let mut clauses = self.push("\n", language);
         self.cut(self.pending.len(), &mut clauses);
         clauses
     }
@@ -58,15 +51,15 @@ impl Clauses {
     }
 }
 
-/// Where the first clause or sentence of `text` ends, if it is certain that it does.
-fn boundary(text: &str, first: bool) -> Option<usize> {
+/// The end of the first clause or sentence of `text`, if it is certain.
+fn boundary(text: &str, first: bool, language: &Language) -> Option<usize> {
     text.char_indices().take(LONGEST).find_map(|(at, mark)| {
         let head = &text[..at];
         let end = at + mark.len_utf8();
         let spoken = head.contains(char::is_alphanumeric);
         match mark {
             '\n' => Some(end),
-            '.' => full_stop(head, &text[end..]).map(|closers| end + closers),
+            '.' => full_stop(head, &text[end..], language).map(|closers| end + closers),
             _ if TERMINALS.contains(&mark) || mark == '…' => {
                 closed(&text[end..], mark).map(|closers| end + closers)
             }
@@ -83,7 +76,7 @@ fn boundary(text: &str, first: bool) -> Option<usize> {
 
 /// Whether the full stop between `head` and `tail` ends a sentence, and how many bytes of quotes and
 /// brackets go with it. Undecided until the next word has begun.
-fn full_stop(head: &str, tail: &str) -> Option<usize> {
+fn full_stop(head: &str, tail: &str, language: &Language) -> Option<usize> {
     let rest = tail.trim_start_matches(CLOSERS);
     let next = rest.trim_start().chars().next();
     if !followed_by_space(rest) || !(next.is_some() || rest.contains('\n')) {
@@ -91,16 +84,16 @@ fn full_stop(head: &str, tail: &str) -> Option<usize> {
     }
     let word =
         head.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“' | '«')).next().unwrap_or("");
-    let ends = !next.is_some_and(char::is_lowercase) && (next.is_none() || !is_abbreviation(word));
+    let ends = !next.is_some_and(char::is_lowercase) && (next.is_none() || !is_abbreviation(word, language));
     ends.then_some(tail.len() - rest.len())
 }
 
 /// "Dr", "e.g", "J" and "3" (an ordinal, or the number of a list item) before a full stop.
-fn is_abbreviation(word: &str) -> bool {
+fn is_abbreviation(word: &str, language: &Language) -> bool {
     let word = word.to_lowercase();
     let letters = word.chars().count();
     let time_of_day = matches!(word.as_str(), "a.m" | "p.m");
-    ABBREVIATIONS.contains(&word.as_str())
+    language.abbreviations.contains(&word.as_str())
         || (letters == 1 && word != "i")
         || (word.contains('.') && !time_of_day && word.chars().any(char::is_alphabetic))
         || (letters <= 2 && word.chars().all(char::is_numeric))
@@ -136,13 +129,17 @@ mod tests {
 
     /// Streams `text` in pieces of `size` characters; `|` marks the cuts.
     fn cut(text: &str, size: usize) -> String {
+        cut_in(Language::of(None), text, size)
+    }
+
+    fn cut_in(language: &Language, text: &str, size: usize) -> String {
         let mut clauses = Clauses::default();
         let letters: Vec<char> = text.chars().collect();
         let mut all = Vec::new();
         for piece in letters.chunks(size) {
-            all.extend(clauses.push(&piece.iter().collect::<String>()));
+            all.extend(clauses.push(&piece.iter().collect::<String>(), language));
         }
-        all.extend(clauses.end());
+        all.extend(clauses.end(language));
         all.join("|")
     }
 
@@ -152,6 +149,14 @@ mod tests {
         for size in [1, 3, 7, 1_000] {
             assert_eq!(cut(&text, size), expected, "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn a_full_stop_abbreviates_in_its_own_language_only() {
+        let cut = |tag, text| cut_in(Language::of(Some(tag)), text, 3);
+        assert_eq!(cut("en", "No. We are closed."), "No.|We are closed.");
+        assert_eq!(cut("de", "Zimmer Nr. Zwei ist frei."), "Zimmer Nr. Zwei ist frei.");
+        assert_eq!(cut("en", "The Nr. Two"), "The Nr.|Two");
     }
 
     #[test]

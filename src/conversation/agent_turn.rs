@@ -1,0 +1,165 @@
+//! The agent's turn: its response arrives, is played, or fails.
+
+use std::time::Duration;
+
+use super::floor::{Floor, Interruption};
+use super::response::Response;
+use super::timer::Timer;
+use super::{At, Conversation, Ending, Output, Phrase, Say, Speaker, SpeechId, TurnId};
+
+/// How long after a filler the next one plays, if the caller still waits.
+const FILLER_AGAIN: Duration = Duration::from_secs(5);
+
+impl Conversation {
+    pub(super) fn response_text(&mut self, now: At, turn: TurnId, text: &str) {
+        let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) else {
+            return;
+        };
+        response.add(now, text, self.language, &mut self.out);
+    }
+
+    pub(super) fn response_ended(&mut self, now: At, turn: TurnId) {
+        let Some(response) = self.floor.response_mut() else { return };
+        if response.turn == turn && !response.complete {
+            response.end(self.language, &mut self.out);
+            self.response_completed(now);
+        }
+    }
+
+    pub(super) fn response_hangs_up(&mut self, turn: TurnId) {
+        let Some(response) = self.floor.response_mut() else { return };
+        if response.turn == turn && !response.complete {
+            response.hangs_up = true;
+        }
+    }
+
+    /// Sentences that are complete are played; the unfinished one is dropped.
+    pub(super) fn response_failed(&mut self, now: At, turn: TurnId) {
+        let Some(response) = self.floor.response_mut() else { return };
+        if response.turn == turn && !response.complete {
+            response.add_goodbye(&mut self.out);
+            response.complete = true;
+            self.response_completed(now);
+        }
+    }
+
+    fn response_completed(&mut self, now: At) {
+        match &self.floor {
+            // For a prepared response that failed, the prompt follows at the commit.
+            Floor::Agent(response, _) if response.is_wordless() => self.fail(now, Phrase::Difficulty),
+            _ => self.finish_if_over(now),
+        }
+    }
+
+    pub(super) fn playback_started(&mut self, now: At, speech: SpeechId) {
+        if let Some(response) = self.audible(speech) {
+            response.started(speech, now);
+            self.timers.stop(Timer::Filler);
+        }
+    }
+
+    pub(super) fn played(&mut self, now: At, speech: SpeechId, position: Duration, total: Option<Duration>) {
+        if let Some(response) = self.audible(speech) {
+            response.played(speech, now, position, total);
+            self.timers.stop(Timer::Filler);
+        }
+    }
+
+    pub(super) fn playback_ended(&mut self, now: At, speech: SpeechId) {
+        if self.filler.take_if(|filler| *filler == speech).is_some() {
+            self.timers.start(Timer::Filler, now, FILLER_AGAIN);
+        }
+        if let Some(response) = self.audible(speech) {
+            response.ended(speech);
+            self.finish_if_over(now);
+        }
+    }
+
+    pub(super) fn synthesis_failed(&mut self, now: At, speech: SpeechId) {
+        let Some(response) = self.floor.response_mut().filter(|response| response.contains(speech)) else {
+            return;
+        };
+        if response.broke(speech) && response.goodbye.is_none() {
+            response.say(Say::Phrase(Phrase::AudioIssues), &mut self.out);
+        }
+        self.finish_if_over(now);
+    }
+
+    /// The transcript or the response is late: plays a filler, but not while the caller speaks.
+    pub(super) fn play_filler(&mut self, now: At) {
+        let turn = match &self.floor {
+            Floor::Caller(utterance) if utterance.overdue => utterance.turn,
+            Floor::Agent(response, _) if response.is_awaited() => response.turn,
+            _ => return,
+        };
+        if self.voice.is_some() || self.floor.is_paused() || self.on_hold {
+            return self.timers.start(Timer::Filler, now, FILLER_AGAIN);
+        }
+        let speech = self.out.new_speech();
+        self.filler = Some(speech);
+        self.out.push(Output::Speak { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });
+    }
+
+    pub(super) fn say(&mut self, what: Say) {
+        if let Floor::Agent(response, _) = &mut self.floor {
+            response.say(what, &mut self.out);
+        }
+    }
+
+    /// An engine's failure leaves the caller without a response: plays a prompt that says so, or ends the call.
+    pub(super) fn fail(&mut self, now: At, phrase: Phrase) {
+        let Floor::Agent(response, _) = &mut self.floor else { return };
+        response.failed = true;
+        self.failures += 1;
+        self.timers.stop(Timer::Filler);
+        if self.failures >= self.settings.max_failures {
+            self.say_goodbye(now, Phrase::Goodbye, Ending::EngineFailure);
+        } else {
+            self.say(Say::Phrase(phrase));
+        }
+    }
+
+    /// Ends the turn when everything was played and speech over it has been judged.
+    pub(super) fn finish_if_over(&mut self, now: At) {
+        let Floor::Agent(response, interruption) = &self.floor else { return };
+        let waits = self.voice.is_none() && interruption.as_ref().is_some_and(Interruption::is_late);
+        if response.is_over() && !waits {
+            self.finish(now);
+        }
+    }
+
+    /// Ends the agent's turn.
+    pub(super) fn finish(&mut self, now: At) {
+        let Floor::Agent(response, interruption) = std::mem::replace(&mut self.floor, Floor::Free) else {
+            return;
+        };
+        self.stop_responding();
+        self.conclude(&response, false);
+        // A caller who speaks over the last words has more to say.
+        let hangs_up = response.hangs_up && interruption.is_none() && self.voice.is_none();
+        match response.goodbye.or(hangs_up.then_some(Ending::AgentHungUp)) {
+            Some(ending) => self.hang_up(ending),
+            None => {
+                let spoken_over = interruption.map(|interruption| self.outlasted_by(interruption));
+                self.settle(now, spoken_over);
+            }
+        }
+    }
+
+    /// Records the turn, and counts it when an engine failed in it.
+    pub(super) fn conclude(&mut self, response: &Response, interrupted: bool) {
+        if response.was_heard() {
+            self.failures = 0;
+        } else if response.question.is_some() && response.is_broken() && !response.failed {
+            self.failures += 1;
+        }
+        let record = response.record(&self.texts, interrupted);
+        self.transcript.add(Speaker::Agent, &record.agent);
+        self.out.push(Output::TurnFinished(record));
+    }
+
+    /// The response that `speech` belongs to, if it may be played.
+    fn audible(&mut self, speech: SpeechId) -> Option<&mut Response> {
+        self.floor.response_mut().filter(|response| response.committed && response.contains(speech))
+    }
+}

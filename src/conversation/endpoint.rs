@@ -1,0 +1,207 @@
+//! Endpointing by words: does an utterance sound finished, and does it want the turn? The times that follow from it are
+//! settings.
+
+use crate::language::Language;
+
+/// How complete a caller's words sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Completeness {
+    /// A whole sentence.
+    Finished,
+    Unclear,
+    /// "and", "um", digits being read out: more follows.
+    Trailing,
+}
+
+/// Marks that end a sentence, beyond those of English: Chinese and Japanese, Hindi, Arabic and Urdu.
+pub(super) const TERMINALS: &[char] = &['.', '?', '!', '。', '？', '！', '।', '؟', '۔'];
+
+/// Quotes and brackets that may follow the end of a sentence.
+pub(super) const CLOSERS: &[char] = &['"', '\'', '”', '’', '»', '“', ')', ']', '」', '』', '）'];
+
+/// More words than this are more than a presence check, whatever they are.
+const LONGEST_PRESENCE_CHECK: usize = 6;
+
+/// More words than this are more than a backchannel, whatever they are.
+const LONGEST_BACKCHANNEL: usize = 4;
+
+/// How complete `text` sounds.
+pub(super) fn completeness(text: &str, language: &Language) -> Completeness {
+    let text = text.trim_end().trim_end_matches(CLOSERS);
+    let stopped = text.ends_with(TERMINALS) && !text.ends_with("..");
+    let asked = stopped && !text.ends_with(['.', '。', '।', '۔']);
+    let words = words(text);
+    let last = words.last().map_or("", String::as_str);
+    let leads_on = language.trailing.contains(&last) || (!stopped && language.often_trailing.contains(&last));
+    let open = text.ends_with(['…', ',', '-', '–', '—', ':', '、', '،']) || text.ends_with("..");
+    if open || (!asked && (leads_on || reads_out_digits(text, language))) {
+        Completeness::Trailing
+    } else if stopped {
+        Completeness::Finished
+    } else {
+        Completeness::Unclear
+    }
+}
+
+/// Does `text`, said while the agent speaks, leave the turn with the agent? No words, or a backchannel.
+pub(super) fn is_backchannel(text: &str, language: &Language) -> bool {
+    let words = words(text);
+    words.len() <= LONGEST_BACKCHANNEL
+        && words.iter().all(|word| language.backchannels.contains(&word.as_str()))
+}
+
+/// Does `text`, said while the response is awaited, only check that the line is alive?
+pub(super) fn is_presence_check(text: &str, language: &Language) -> bool {
+    let words = words(text);
+    let adds = |word: &String| {
+        !language.backchannels.contains(&word.as_str()) && !language.presence_checks.contains(&word.as_str())
+    };
+    words.len() <= LONGEST_PRESENCE_CHECK && !words.iter().any(adds)
+}
+
+/// The words of `text` in lower case, without punctuation.
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
+/// "0 1 7 1", "five five five", "555-01": a number in the making, unlike "at 9:30" or "in 2026".
+fn reads_out_digits(text: &str, language: &Language) -> bool {
+    let groups = text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '/'));
+    let groups = groups.map(|group| group.trim_matches(['.', ','])).filter(|group| !group.is_empty());
+    let mut run = groups.rev().map(|group| digits(group, language)).take_while(|digits| *digits > 0);
+    let last = run.next().unwrap_or(0);
+    let (groups, total) = run.fold((1, last), |(groups, total), digits| (groups + 1, total + digits));
+    last >= 5 || (groups >= 2 && (total >= 3 || total == groups))
+}
+
+/// How many digits a group of letters or digits stands for.
+fn digits(group: &str, language: &Language) -> usize {
+    if group.chars().all(|c| c.is_numeric()) {
+        group.chars().count()
+    } else {
+        usize::from(language.digits.contains(&group.to_lowercase().as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn language(tag: &str) -> &'static Language {
+        Language::of(Some(tag))
+    }
+
+    #[track_caller]
+    fn sounds(expected: Completeness, tag: &str, texts: &[&str]) {
+        for text in texts {
+            assert_eq!(completeness(text, language(tag)), expected, "{tag}: {text}");
+        }
+    }
+
+    #[test]
+    fn sentences_are_finished() {
+        let finished = |tag, texts| sounds(Completeness::Finished, tag, texts);
+        finished(
+            "en",
+            &[
+                "What are your hours?",
+                "I want to book a table.",
+                "“Yes.”",
+                "I think so.",
+                "At 9:30.",
+                "It was in 2026.",
+                "A table for 2.",
+                "It costs 3.50.",
+            ],
+        );
+        finished("de", &["Danke!"]);
+        finished("ja", &["営業時間は何時ですか。"]);
+        finished("ar", &["ما هي ساعات العمل؟"]);
+    }
+
+    #[test]
+    fn words_without_an_end_are_unclear() {
+        sounds(Completeness::Unclear, "en", &["what are your hours", "hello", "at 9:30", "room 12", ""]);
+        sounds(Completeness::Unclear, "de", &["ich möchte einen Tisch"]);
+    }
+
+    #[test]
+    fn words_that_lead_on_are_trailing() {
+        let trailing = |tag, texts| sounds(Completeness::Trailing, tag, texts);
+        trailing(
+            "en",
+            &[
+                "I want to book and",
+                "I want to book and.",
+                "Um...",
+                "well, um",
+                "I think so",
+                "on Monday,",
+                "my number is five five five",
+                "0 1 7 1",
+                "It's 555-01.",
+                "01715",
+            ],
+        );
+        trailing("de", &["ich möchte einen Tisch, aber", "Ähm.", "eins zwei"]);
+        trailing("es", &["quiero una mesa para"]);
+        trailing("fr", &["je voudrais, euh"]);
+    }
+
+    #[test]
+    fn a_word_counts_in_its_own_language_only() {
+        sounds(Completeness::Trailing, "de", &["die", "das ist für die."]);
+        sounds(Completeness::Finished, "en", &["All my plants die."]);
+        sounds(Completeness::Unclear, "en", &["all my plants die"]);
+        assert!(
+            is_backchannel("Ja, genau.", language("de")) && !is_backchannel("Ja, genau.", language("en"))
+        );
+        assert!(is_backchannel("Mhm, okay.", language("it")), "sounds that languages share");
+    }
+
+    #[test]
+    fn a_backchannel_leaves_the_turn() {
+        let backchannels = [
+            ("en", vec!["", "...", "Uh-huh.", "mm-hmm", "Okay, yeah.", "right", "Mhm"]),
+            ("de", vec!["Ja, genau."]),
+            ("es", vec!["Sí."]),
+            ("fr", vec!["D'accord"]),
+        ];
+        for (tag, texts) in backchannels {
+            assert!(texts.iter().all(|text| is_backchannel(text, language(tag))), "{texts:?}");
+        }
+        for text in ["wait", "Okay, but when?", "no", "yes yes yes yes yes", "はい待って"] {
+            assert!(!is_backchannel(text, language("en")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_presence_check_adds_nothing() {
+        let checks = [
+            ("en", vec!["Hello?", "Okay.", "Hello? Are you there?", "Hey, can you hear me?"]),
+            ("de", vec!["Hallo, sind Sie noch dran?"]),
+            ("es", vec!["¿Hola? ¿Sigue usted ahí?"]),
+            ("fr", vec!["Allô, vous êtes là ?", "Il y a quelqu'un ?"]),
+        ];
+        for (tag, texts) in checks {
+            assert!(texts.iter().all(|text| is_presence_check(text, language(tag))), "{texts:?}");
+        }
+        for text in
+            ["no", "On Monday.", "Hello, for four people.", "hello hello hello hello hello hello hello"]
+        {
+            assert!(!is_presence_check(text, language("en")), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_judged(text in "\\PC{0,60}", tag in "(en|de|es|fr|xx)") {
+            completeness(&text, language(&tag));
+            is_backchannel(&text, language(&tag));
+            is_presence_check(&text, language(&tag));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The conversation as a state machine.
+//!
+//! [`Conversation`] takes events with their time and yields actions. It never sees a sample, reads a clock, waits or
+//! spawns: ten minutes of talk run in a test in milliseconds, a recorded call replays to the same decisions, and a
+//! conversation that is stored in one process resumes in another.
+//!
+//! # The contract
+//! After every [`Conversation::handle`], and whenever [`Conversation::deadline`] has passed (then with [`Input::Tick`]),
+//! the driver drains [`Conversation::poll`] fully and does what it says, in order.
+//!
+//! # Who holds the floor
+//!
+//! | from | event | to |
+//! |---|---|---|
+//! | not connected | `Connected` | agent (greeting, or the closed prompt) |
+//! | free | `SpeechStarted` | caller |
+//! | free | timer `Silence` | agent (prompt, or goodbye) |
+//! | caller | timer `Commit`, words known | agent (response; "didn't catch that" without words) |
+//! | caller | timer `Commit`, a cough without words | free |
+//! | agent, not heard yet | `SpeechStarted` soon after the commit | caller (the utterance continues) |
+//! | agent | interruption by meaningful or long speech | caller (a new utterance) |
+//! | agent | everything played | free; caller, if they speak over the end; ended, after a goodbye |
+//! | any | timer `Limit`, `EndRequested`, turn limit | agent (goodbye) |
+//! | any | `CallerLeft`, goodbye played or overdue | ended |
+
+mod agent_turn;
+mod at;
+mod clauses;
+mod contract;
+mod endpoint;
+mod fault;
+mod floor;
+mod hold;
+mod limits;
+mod outbox;
+mod response;
+mod settings;
+mod snapshot;
+mod timer;
+mod transcript;
+mod utterance;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use at::At;
+pub use contract::*;
+pub use fault::Fault;
+pub use settings::{Overrides, Settings};
+pub use snapshot::Snapshot;
+pub use timer::Timer;
+
+use crate::language::Language;
+use floor::Floor;
+use outbox::Outbox;
+use timer::Timers;
+use transcript::Transcript;
+
+/// One conversation, from the answer to the hang-up.
+///
+/// Settings, prompt texts and language are not part of its stored state: they are given again when it resumes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Conversation {
+    #[serde(skip)]
+    settings: Settings,
+    #[serde(skip)]
+    texts: HashMap<Phrase, String>,
+    #[serde(skip)]
+    language: &'static Language,
+    /// The latest moment of an event: time never runs backwards in here.
+    now: Option<At>,
+    floor: Floor,
+    /// Since when the caller speaks, whoever holds the floor.
+    voice: Option<At>,
+    on_hold: bool,
+    timers: Timers,
+    /// The latest filler, until it has been played.
+    filler: Option<SpeechId>,
+    out: Outbox,
+    transcript: Transcript,
+    /// The caller's turns so far.
+    turns: u32,
+    /// Turns in a row that failing engines left without a response.
+    failures: u32,
+    /// How often a silent caller was prompted.
+    prompts: u32,
+    /// The time limit is near and the caller has not been warned yet.
+    warning_due: bool,
+    /// Outside of business hours: the caller hears the closed prompt and nothing else.
+    closed: bool,
+}
+
+impl Conversation {
+    pub fn new(settings: Settings) -> Conversation {
+        Conversation {
+            settings,
+            texts: HashMap::new(),
+            language: Language::of(None),
+            now: None,
+            floor: Floor::NotConnected,
+            voice: None,
+            on_hold: false,
+            timers: Timers::default(),
+            filler: None,
+            out: Outbox::default(),
+            transcript: Transcript::default(),
+            turns: 0,
+            failures: 0,
+            prompts: 0,
+            warning_due: false,
+            closed: false,
+        }
+    }
+
+    /// Sets the texts of the prompts, for history and records. A prompt without a text is spoken all the same but
+    /// leaves no line.
+    pub fn with_texts(mut self, texts: impl IntoIterator<Item = (Phrase, String)>) -> Conversation {
+        self.texts = texts.into_iter().collect();
+        self
+    }
+
+    /// Sets the language by whose words utterances are judged; English otherwise.
+    pub fn with_language(mut self, language: &'static Language) -> Conversation {
+        self.language = language;
+        self
+    }
+
+    /// Outside of business hours: in place of the greeting the caller hears [`Phrase::Closed`], and the call
+    /// ends.
+    pub fn closed(mut self, closed: bool) -> Conversation {
+        self.closed = closed;
+        self
+    }
+
+    /// Handles `input`, and every deadline that has passed by `now`. A `now` before that of an earlier event counts as
+    /// that one.
+    pub fn handle(&mut self, now: At, input: Input) {
+        let now = self.now.map_or(now, |latest| latest.max(now));
+        self.now = Some(now);
+        self.expire(now);
+        if !matches!(self.floor, Floor::Ended) {
+            self.dispatch(now, input);
+        }
+        self.expire(now);
+    }
+
+    /// The next action, if any.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    /// When [`Input::Tick`] is due unless another event precedes it, and why. Always after the latest event.
+    pub fn deadline(&self) -> Option<(At, Timer)> {
+        self.timers.next()
+    }
+
+    /// The transcript as far as it was heard, oldest line first.
+    pub fn history(&self) -> &[Line] {
+        self.transcript.lines()
+    }
+
+    fn dispatch(&mut self, now: At, input: Input) {
+        match input {
+            Input::Connected => self.connected(now),
+            Input::SpeechStarted { at } => self.speech_started(at.min(now)),
+            Input::SpeechPaused { at } => self.speech_paused(at.min(now)),
+            Input::Transcript { listen, text } => self.words(now, listen, text.trim()),
+            Input::TranscriptFailed { listen } => self.words_failed(now, listen),
+            Input::ResponseText { turn, text } => self.response_text(now, turn, &text),
+            Input::ResponseHangsUp { turn } => self.response_hangs_up(turn),
+            Input::ResponseEnded { turn } => self.response_ended(now, turn),
+            Input::ResponseFailed { turn } => self.response_failed(now, turn),
+            Input::PlaybackStarted { speech } => self.playback_started(now, speech),
+            Input::Played { speech, position, total } => self.played(now, speech, position, total),
+            Input::PlaybackEnded { speech } => self.playback_ended(now, speech),
+            Input::SynthesisFailed { speech } => self.synthesis_failed(now, speech),
+            Input::Held => self.held(now),
+            Input::Resumed => self.resumed(now),
+            Input::CallerLeft => self.caller_left(),
+            Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
+            Input::Tick => {}
+        }
+    }
+
+    fn expire(&mut self, now: At) {
+        while let Some(timer) = self.timers.expire(now) {
+            match timer {
+                Timer::Commit => self.commit(now),
+                Timer::BargeIn => self.pause_playback(),
+                Timer::BargeInCertain => self.interrupt(),
+                Timer::BargeInWords => self.resume_playback(),
+                Timer::Filler => self.play_filler(now),
+                Timer::Monologue => self.cut_monologue(now),
+                Timer::Silence => self.prompt_silent_caller(now),
+                Timer::Warning => self.warn(now),
+                Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
+                Timer::Goodbye => self.cut_goodbye_short(),
+            }
+        }
+    }
+}
