@@ -45,7 +45,12 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 /// # Errors
 /// What keeps it from starting: the database, the engines' settings, an address that is taken.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let store = open_store(&config).await?.with_plans(config.plans.clone()).of_daemon(&name(&config));
+    let store = open_store(&config)
+        .await?
+        .with_plans(config.plans.clone())
+        .with_numbering(config.numbers)
+        .of_daemon(&name(&config));
+    warn_of_ambiguous_numbers(&store).await;
     // The way of a call to the database is its own.
     let calls = store.for_calls(&config.database);
     let ledger = Ledger::new(calls.clone(), LEDGER);
@@ -176,7 +181,7 @@ fn desk(
     let adapters = Arc::new(adapters);
     // Who asks the API gets an answer before the API's own patience ends.
     let patience = Duration::from_millis(config.admin.request_timeout_ms * 2 / 3);
-    let registrar = Registrar::new(store.clone(), adapters.clone()).with_patience(patience);
+    let registrar = Registrar::new(store.clone(), adapters.clone()).with_timeout(patience);
     let reception = Reception::new(calls.clone(), adapters.clone(), announcements.clone());
     Desk {
         store: store.clone(),
@@ -217,6 +222,18 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         warn!("row-level security protects nothing: {weakness}");
     }
     Ok(store)
+}
+
+/// Numbers that callers cannot tell apart were created under another `numbers.default_region`.
+async fn warn_of_ambiguous_numbers(store: &Store) {
+    match store.ambiguous_numbers().await {
+        Ok(ambiguous) => {
+            for it in ambiguous {
+                warn!(number = %it.number, other = %it.other, "ambiguous number: {it}; `vca doctor` says what to do");
+            }
+        }
+        Err(error) => warn!(%error, "numbers cannot be checked for ambiguities"),
+    }
 }
 
 /// Speaks every active tenant's phrases ahead, so that a first caller is greeted as fast as any other.

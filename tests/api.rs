@@ -8,6 +8,7 @@ mod carrier;
 mod documents;
 mod feedback;
 mod inbound;
+mod inventory;
 mod isolation;
 mod keys;
 mod live;

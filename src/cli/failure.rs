@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::config::{EXIT_CODE, Fault, Faults};
-use crate::store::StoreError;
+use crate::store::{NumberRefusal, StoreError};
 
 /// The codes of sysexits.h, as far as they are used.
 const FAILED: u8 = 1;
@@ -22,6 +22,10 @@ pub struct Failure {
 }
 
 impl Failure {
+    pub fn failed(text: impl Into<String>) -> Failure {
+        Failure { code: FAILED, text: text.into() }
+    }
+
     pub fn not_found(text: impl Into<String>) -> Failure {
         Failure { code: NOT_FOUND, text: text.into() }
     }
@@ -74,7 +78,8 @@ fn code(error: &StoreError) -> u8 {
     match error {
         StoreError::NotFound => NOT_FOUND,
         StoreError::Conflict { .. } => CONFLICT,
-        StoreError::Invalid { .. } => UNACCEPTABLE,
+        StoreError::Number(NumberRefusal::NotAssigned) | StoreError::Invalid { .. } => UNACCEPTABLE,
+        StoreError::Number(_) => CONFLICT,
         StoreError::Unavailable { .. } | StoreError::TooSlow { .. } | StoreError::Schema { .. } => {
             UNAVAILABLE
         }

@@ -9,6 +9,7 @@ mod configuration;
 mod database;
 mod doctor;
 mod failure;
+mod inventory;
 mod key;
 mod ledger;
 mod line;
@@ -86,9 +87,12 @@ enum Command {
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Phone numbers.
+    /// Tenants' phone numbers.
     #[command(subcommand)]
     Number(number::Command),
+    /// The numbers that the operator has, and which tenant may take which.
+    #[command(subcommand)]
+    Inventory(inventory::Command),
     /// AI profiles: who answers, and how.
     #[command(subcommand)]
     Profile(Box<profile::Command>),
@@ -178,6 +182,10 @@ impl Cli {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
             }
+            Command::Inventory(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
+            }
             Command::Profile(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
@@ -194,7 +202,7 @@ fn actor() -> Actor {
 
 /// The database, whose tables have to be there.
 async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
-    let store = database::open(&loaded.config.database).await?;
+    let store = database::open(&loaded.config.database).await?.with_numbering(loaded.config.numbers);
     let pending = store.pending_migrations().await?;
     if pending.is_empty() {
         return Ok((store, loaded.config));

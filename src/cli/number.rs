@@ -1,7 +1,6 @@
 //! `vca number`
 
 use clap::{ArgAction, Args, Subcommand};
-use serde::Serialize;
 
 use super::actor;
 use super::failure::Failure;
@@ -10,12 +9,12 @@ use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
 use super::{registration, tenant};
 use crate::config::Config;
-use crate::store::{NewNumber, NumberFilter, Store, StoreError, Window};
-use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, Tenant, TenantId};
+use crate::store::{NewNumber, NumberFilter, NumberQuery, OwnedNumber, Store, StoreError};
+use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, TenantId};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Give a tenant a number; it is active at once.
+    /// Give a tenant a number, which assigns it in the inventory. It is active at once.
     Create(Create),
     /// List numbers.
     List(List),
@@ -23,11 +22,11 @@ pub enum Command {
     Show(Which),
     /// Switch a number on or off. Calls to a number that is off are refused.
     Update(Update),
-    /// Have its provider bring its calls here, again or for the first time.
+    /// Have its provider send its calls here, again or for the first time.
     Register(Which),
-    /// Have its provider bring them no longer.
+    /// Have its provider no longer send its calls here, where VCA had arranged it.
     Unregister(Which),
-    /// Give a number up. Its calls stay on record; anybody may have it then.
+    /// Release a number. Its call records stay, and it remains assigned to the tenant (`vca inventory assign`).
     Delete(Delete),
 }
 
@@ -81,20 +80,6 @@ pub struct Update {
     active: bool,
 }
 
-/// A number, and whose it is.
-#[derive(Debug, Serialize)]
-struct Owned {
-    #[serde(flatten)]
-    number: PhoneNumber,
-    tenant_name: String,
-}
-
-impl Owned {
-    fn new(number: PhoneNumber, tenant: &Tenant) -> Owned {
-        Owned { number, tenant_name: tenant.name.clone() }
-    }
-}
-
 impl Command {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let numbering = &config.numbers;
@@ -104,7 +89,7 @@ impl Command {
                 return registration::register(store, config, &number, output).await;
             }
             Command::Unregister(which) => {
-                let (tenant, number) = which.find_even_if_gone(store, numbering).await?;
+                let (tenant, number) = which.find_even_if_released(store, numbering).await?;
                 return registration::unregister(store, config, tenant, number, output).await;
             }
             Command::List(list) => return list.run(store, output).await,
@@ -113,25 +98,26 @@ impl Command {
                 let did = numbering.read(&did).map_err(Failure::unacceptable)?;
                 let new = NewNumber { did, provider_type };
                 let number = store.scope(tenant.id).create_number(&actor(), new).await?;
-                Owned::new(registration::follow(store, config, number).await?, &tenant)
+                let number = registration::follow(store, config, number).await?;
+                return confirm(OwnedNumber { number, tenant_name: tenant.name }, output);
             }
             Command::Show(which) => which.find(store, numbering).await?,
             Command::Update(Update { which, active }) => {
-                let Owned { number, tenant_name } = which.find(store, numbering).await?;
+                let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
                 let number =
                     store.scope(number.tenant_id).set_number_active(&actor(), number.id, active).await?;
                 let number = registration::follow(store, config, number).await?;
-                Owned { number, tenant_name }
+                return confirm(OwnedNumber { number, tenant_name }, output);
             }
             Command::Delete(Delete { which, trial }) => {
                 let owned = which.find(store, numbering).await?;
                 if trial.dry_run {
                     return output.print(&owned, || would_go(&owned));
                 }
-                let Owned { number, tenant_name } = owned;
+                let OwnedNumber { number, tenant_name } = owned;
                 let number = store.scope(number.tenant_id).delete_number(&actor(), number.id).await?;
                 let number = registration::follow(store, config, number).await?;
-                let owned = Owned { number, tenant_name };
+                let owned = OwnedNumber { number, tenant_name };
                 return output.print(&owned, || gone(&owned.number));
             }
         };
@@ -139,71 +125,86 @@ impl Command {
     }
 }
 
+/// Prints a number that was changed. That its provider did not do its part is a failure of the command.
+fn confirm(owned: OwnedNumber, output: &mut Output<'_>) -> Result<(), Failure> {
+    output.print(&owned, || sheet(&owned))?;
+    let PhoneNumber { id, did, provider_state, provider_detail, .. } = &owned.number;
+    if *provider_state != ProviderState::Failed {
+        return Ok(());
+    }
+    let detail = provider_detail.as_deref().unwrap_or("no reason was given");
+    Err(Failure::failed(format!(
+        "the change of {did} is recorded, but its provider did not follow: {detail}. `vca number register {id}` tries again"
+    )))
+}
+
 impl Which {
-    async fn find(&self, store: &Store, numbering: &Numbering) -> Result<Owned, Failure> {
-        let id: Option<NumberId> = self.number.parse().ok();
-        let dids = numbering.called(&self.number);
-        for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
-            let numbers = store.scope(tenant.id).numbers().await?;
-            let found = numbers.into_iter().find(|it| Some(it.id) == id || dids.contains(&it.did));
-            if let Some(number) = found {
-                return Ok(Owned::new(number, &tenant));
-            }
-        }
-        let named = &self.number;
-        Err(Failure::not_found(format!("there is no number {named:?}: `vca number list` shows them all")))
+    async fn find(&self, store: &Store, numbering: &Numbering) -> Result<OwnedNumber, Failure> {
+        let query = match self.number.parse() {
+            Ok(id) => NumberQuery::Id(id),
+            Err(_) => NumberQuery::Called(numbering.called(&self.number)),
+        };
+        self.ask(store, &query).await
     }
 
-    /// Numbers that were given up are found by their ids.
-    async fn find_even_if_gone(
+    /// Released numbers are found by their ids.
+    async fn find_even_if_released(
         &self,
         store: &Store,
         numbering: &Numbering,
     ) -> Result<(TenantId, NumberId), Failure> {
-        let failure = match self.find(store, numbering).await {
-            Ok(Owned { number, .. }) => return Ok((number.tenant_id, number.id)),
-            Err(failure) => failure,
+        let query = match self.number.parse() {
+            Ok(id) => NumberQuery::IdEvenIfReleased(id),
+            Err(_) => NumberQuery::Called(numbering.called(&self.number)),
         };
-        let Ok(id) = self.number.parse::<NumberId>() else { return Err(failure) };
-        for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
-            match store.scope(tenant.id).registration(id).await {
-                Ok(_) => return Ok((tenant.id, id)),
-                Err(StoreError::NotFound) => {}
-                Err(error) => return Err(error.into()),
+        let number = self.ask(store, &query).await?.number;
+        Ok((number.tenant_id, number.id))
+    }
+
+    async fn ask(&self, store: &Store, query: &NumberQuery) -> Result<OwnedNumber, Failure> {
+        let tenant = match &self.tenant {
+            Some(named) => Some(tenant::find(store, named).await?.id),
+            None => None,
+        };
+        store.find_number(query, tenant).await.map_err(|error| match error {
+            StoreError::NotFound => {
+                let named = &self.number;
+                Failure::not_found(format!("there is no number {named:?}: `vca number list` shows them all"))
             }
-        }
-        Err(failure)
+            other => other.into(),
+        })
     }
 }
 
 impl List {
     async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let filter = NumberFilter { is_active: self.active, provider_type: self.provider_type };
-        let mut all = Vec::new();
-        for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
-            let page = store.scope(tenant.id).numbers_page(filter, Window::first(u32::MAX)).await?;
-            all.extend(page.items.into_iter().map(|number| Owned::new(number, &tenant)));
-        }
+        let tenant = match &self.tenant {
+            Some(named) => Some(tenant::find(store, named).await?.id),
+            None => None,
+        };
+        let all = store.numbers_of(tenant, filter).await?;
         output.print(&all, || table(&all))
     }
 }
 
-fn table(all: &[Owned]) -> String {
-    let mut table = Table::new(["number", "active", "tenant", "provider", "state", "id"]);
-    for Owned { number, tenant_name } in all {
+fn table(all: &[OwnedNumber]) -> String {
+    let mut table = Table::new(["number", "active", "tenant", "provider", "state", "calls", "id"]);
+    for OwnedNumber { number, tenant_name } in all {
         table.row([
             number.did.to_string(),
             yes_or_no(number.is_active).into(),
             tenant_name.clone(),
             number.provider_type.to_string(),
             number.provider_state.to_string(),
+            number.call_delivery.to_string(),
             number.id.to_string(),
         ]);
     }
     table.to_string()
 }
 
-fn sheet(Owned { number, tenant_name }: &Owned) -> String {
+fn sheet(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {
     Sheet::new()
         .line("id", number.id)
         .line("number", &number.did)
@@ -212,15 +213,17 @@ fn sheet(Owned { number, tenant_name }: &Owned) -> String {
         .line("tenant id", number.tenant_id)
         .line("provider", number.provider_type)
         .line("provider state", number.provider_state)
+        .line("calls", number.call_delivery)
         .line("provider detail", or_dash(number.provider_detail.as_deref()))
         .line("created", number.created_at.format("%F %T UTC"))
         .to_string()
 }
 
-fn would_go(Owned { number, tenant_name }: &Owned) -> String {
+fn would_go(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {
     let PhoneNumber { did, provider_type, .. } = number;
     format!(
-        "{did} would be nobody's: {tenant_name:?} has it, its provider ({provider_type}) would be told, and its calls stay on record"
+        "{did} of {tenant_name:?} would be released, its provider ({provider_type}) asked to unregister it, and its calls \
+         would stay on record"
     )
 }
 
@@ -228,10 +231,10 @@ fn gone(number: &PhoneNumber) -> String {
     let PhoneNumber { id, did, provider_detail, .. } = number;
     match number.provider_state {
         ProviderState::Failed | ProviderState::Pending => format!(
-            "{did} is nobody's now, but its provider may still have it ({}): `vca number unregister {id}` asks again",
+            "Released {did}, but its provider may still send its calls here ({}): `vca number unregister {id}` asks again",
             or_dash(provider_detail.as_deref())
         ),
-        _ => format!("{did} is nobody's now"),
+        _ => format!("Released {did}."),
     }
 }
 

@@ -34,20 +34,24 @@ pub async fn unregister(
     tell(&answer, output)
 }
 
-/// After a number was made, switched or given up: its provider is told.
+/// After a number was created, switched or released: its provider is asked to follow.
 pub async fn follow(store: &Store, config: &Config, number: PhoneNumber) -> Result<PhoneNumber, Failure> {
     let scope = store.scope(number.tenant_id);
     Ok(registrar(store, config)?.follow(&scope, &actor(), number).await?)
 }
 
 fn registrar(store: &Store, config: &Config) -> Result<Arc<Registrar>, Failure> {
-    let asterisk = ari::Client::new(&config.ari).map_err(Failure::unacceptable)?;
-    let production = config.environment == Environment::Production;
-    let adapters = Adapters::new(&config.telephony, Arc::new(asterisk), &config.ari.app, production);
-    Ok(Arc::new(Registrar::new(store.clone(), Arc::new(adapters))))
+    Ok(Arc::new(Registrar::new(store.clone(), Arc::new(adapters(config)?))))
 }
 
-/// What the provider said; that it did not do it is a failure of the command.
+/// The providers that are configured.
+pub fn adapters(config: &Config) -> Result<Adapters, Failure> {
+    let asterisk = ari::Client::new(&config.ari).map_err(Failure::unacceptable)?;
+    let production = config.environment == Environment::Production;
+    Ok(Adapters::new(&config.telephony, Arc::new(asterisk), &config.ari.app, production))
+}
+
+/// Prints the provider's answer. A refusal is a failure of the command.
 fn tell(answer: &Registration, output: &mut Output<'_>) -> Result<(), Failure> {
     output.print(answer, || {
         Sheet::new()

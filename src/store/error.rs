@@ -11,6 +11,8 @@ use std::time::Duration;
 use sqlx::error::{DatabaseError, ErrorKind};
 use uuid::Uuid;
 
+use super::number_rules::NumberRefusal;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -20,6 +22,8 @@ pub enum StoreError {
     /// It would be the second of something that can be there once.
     #[error("{what}")]
     Conflict { what: Duplicate },
+    #[error(transparent)]
+    Number(#[from] NumberRefusal),
     /// The value breaks a rule of the data or of the settings.
     #[error("{what}")]
     Invalid { what: String },
@@ -46,6 +50,8 @@ pub enum Duplicate {
     DefaultProfile,
     /// The key is taken.
     Key,
+    /// The number is in the inventory already.
+    InventoryNumber,
     /// The API key has this one as its successor already.
     Successor(Uuid),
 }
@@ -55,6 +61,7 @@ impl fmt::Display for Duplicate {
         match self {
             Duplicate::Number => f.write_str("this number is in use already"),
             Duplicate::DefaultProfile => f.write_str("the tenant has a default profile already"),
+            Duplicate::InventoryNumber => f.write_str("this number is in the inventory already"),
             Duplicate::Key => f.write_str("there is such a row already"),
             Duplicate::Successor(key) => write!(f, "this key was rotated already: its successor is {key}"),
         }

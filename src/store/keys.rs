@@ -73,7 +73,7 @@ impl Store {
         if new.role != Role::Operator {
             return Err(StoreError::invalid("an operator's key has the role operator"));
         }
-        create(self, actor, None, new).await
+        create(&AllTenants(self), actor, None, new).await
     }
 
     /// Everybody's keys, oldest first: the operator's view.

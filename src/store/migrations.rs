@@ -50,6 +50,11 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/postgres/0006_daemons.sql"),
     ),
     (
+        "0007_number_inventory",
+        include_str!("../../migrations/sqlite/0007_number_inventory.sql"),
+        include_str!("../../migrations/postgres/0007_number_inventory.sql"),
+    ),
+    (
         "0011_dead_letters",
         include_str!("../../migrations/sqlite/0011_dead_letters.sql"),
         include_str!("../../migrations/postgres/0011_dead_letters.sql"),

@@ -22,9 +22,12 @@ mod deliveries;
 mod dispatch;
 mod error;
 mod feedback;
+mod inventory;
 mod keys;
 mod ledger;
 mod migrations;
+mod number_rules;
+mod number_search;
 mod numbers;
 mod outbox;
 mod page;
@@ -60,12 +63,16 @@ pub use deliveries::DeliveryFilter;
 pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};
 pub use feedback::{FeedbackFilter, NewFeedback};
+pub use inventory::{InventoryChanges, InventoryFilter, NewInventoryNumber, Put};
 pub use keys::{KeyFilter, Minted, NewKey, Presented, Rotation};
 pub use ledger::{Entry, Ledger};
+pub use number_rules::{Ambiguity, NumberRefusal};
+pub use number_search::{NumberQuery, OwnedNumber};
 pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
 pub use pool::{Backend, LISTING};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
+pub use registrations::{Credit, RegistrationStep};
 pub use routing::{Routing, RoutingSettings};
 pub use security::{Bypass, Isolation};
 pub use settings::Settings;
@@ -80,7 +87,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 
 use crate::billing::Plans;
-use crate::tenancy::TenantId;
+use crate::tenancy::{Numbering, TenantId};
 use pool::Pool;
 use statement::sql;
 use tx::RowScope;
@@ -92,6 +99,8 @@ pub struct Store {
     timeout: Duration,
     /// Notified when there is something in the outbox.
     bell: Arc<Notify>,
+    /// The rule by which numbers are told apart.
+    numbering: Numbering,
     /// Their quotas are watched.
     plans: Arc<Plans>,
     /// Whose calls are put on record.
@@ -115,7 +124,14 @@ impl Store {
     pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
         let pool = Pool::open(settings).await?;
         let timeout = Duration::from_millis(settings.query_timeout_ms);
-        Ok(Store { pool, timeout, bell: Arc::default(), plans: Arc::default(), daemon: Arc::from("") })
+        Ok(Store {
+            pool,
+            timeout,
+            bell: Arc::default(),
+            numbering: Numbering::default(),
+            plans: Arc::default(),
+            daemon: Arc::from(""),
+        })
     }
 
     /// The same store with connections of its own, for calls and their records: requests to the API, however many and

@@ -1,74 +1,83 @@
-//! Phone numbers: each leads to one tenant. One that is given up stays on record for its calls.
+//! Phone numbers: each leads to one tenant. A released number stays on record for its calls.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::pool::{Listing, run, transact};
-use super::{Duplicate, Page, Scope, StoreError, Window, now};
-use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderType, TenantId};
+use super::audit::Change;
+use super::number_rules::Authority;
+use super::statement::{Statement, composed, sql};
+use super::tx::{Access, AllTenants, RowScope};
+use super::{Duplicate, Page, Scope, Store, StoreError, Window, now};
+use crate::tenancy::{Actor, CallDelivery, Did, NumberId, Numbering, PhoneNumber, ProviderType, TenantId};
 
-/// A number to be. It starts out active.
+/// A number to create. It starts out active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNumber {
     pub did: Did,
     pub provider_type: ProviderType,
 }
 
-/// Which numbers are wanted; what is absent does not matter.
+/// Which numbers to list. A field that is absent does not filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NumberFilter {
     pub is_active: Option<bool>,
     pub provider_type: Option<ProviderType>,
 }
 
-macro_rules! columns {
-    () => {
-        "id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, provider_reference, \
-         created_at"
-    };
-}
+const COLUMNS: &str = "id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
+    provider_reference, created_at";
+
+const ONE: &str = "SELECT id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
+    provider_reference, created_at FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+
+/// The row as it is, locked until the transaction ends: PostgreSQL would otherwise let another change come in between.
+const LOCKED: &str = "UPDATE phone_numbers SET is_active = is_active \
+    WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL \
+    RETURNING id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
+    provider_reference, created_at";
 
 impl Scope {
+    /// Gives the tenant a number, by the operator's authority: it is assigned to the tenant in the inventory.
+    ///
     /// # Errors
-    /// `Conflict` when the number is in use, by whichever tenant; `NotFound` when the scope's tenant is not
-    /// there.
+    /// `Conflict` when a tenant has the number already, `Number` when it collides with another number
+    /// ([`Numbering::collide`]), `NotFound` when there is no such tenant.
     pub async fn create_number(&self, actor: &Actor, new: NewNumber) -> Result<PhoneNumber, StoreError> {
-        let number = PhoneNumber {
-            id: NumberId::new(),
-            tenant_id: self.tenant,
-            did: new.did,
-            provider_type: new.provider_type,
-            is_active: true,
-            provider_state: new.provider_type.first_state(),
-            provider_detail: None,
-            provider_reference: None,
-            created_at: now(),
-        };
+        self.add_number(actor, new, Authority::Operator).await
+    }
+
+    /// Takes a number by the tenant's own authority: it has to be assigned to the tenant in the inventory.
+    ///
+    /// # Errors
+    /// `Number` when it is not assigned to the tenant, whether it is in use elsewhere, free or unknown; otherwise as of
+    /// [`Scope::create_number`].
+    pub async fn claim_number(&self, actor: &Actor, new: NewNumber) -> Result<PhoneNumber, StoreError> {
+        self.add_number(actor, new, Authority::Tenant).await
+    }
+
+    async fn add_number(
+        &self,
+        actor: &Actor,
+        new: NewNumber,
+        authority: Authority,
+    ) -> Result<PhoneNumber, StoreError> {
+        let number = new.number(self.tenant);
         self.store.tenant(self.tenant).await?;
-        const SQL: &str = concat!(
-            "INSERT INTO phone_numbers (",
-            columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-        );
-        let written: Result<(), StoreError> = transact!(*self, tx => {
-            sqlx::query(SQL)
-                .bind(number.id.0)
-                .bind(number.tenant_id.0)
-                .bind(number.did.digits())
-                .bind(number.provider_type.word())
-                .bind(number.is_active)
-                .bind(number.provider_state.word())
-                .bind(number.provider_detail.as_deref())
-                .bind(number.provider_reference.as_deref())
-                .bind(number.created_at)
-                .execute(&mut *tx)
-                .await?;
-            let change = Change::new(actor, self.tenant, "create", "phone_number", number.id);
-            audit!(tx, change.after(&number));
-        });
+        let mut tx = AllTenants(&self.store).begin(Access::Write).await?;
+        tx.lock_numbers().await?;
+        if authority == Authority::Tenant {
+            tx.check_assigned(&number.did, self.tenant).await?;
+        }
+        tx.check_collisions(&self.store.numbering, &number.did, authority).await?;
+        let written = tx.execute(insert(&number)).await;
         written.map_err(|error| error.duplicate(Duplicate::Number))?;
+        if authority == Authority::Operator {
+            tx.assign(actor, &number.did, self.tenant).await?;
+        }
+        let change = Change::new(actor, self.tenant, "create", "phone_number", number.id);
+        tx.audit(change.after(&number)).await?;
+        tx.commit().await?;
         Ok(number)
     }
 
@@ -84,97 +93,109 @@ impl Scope {
         filter: NumberFilter,
         window: Window,
     ) -> Result<Page<PhoneNumber>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM phone_numbers WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL ",
-            "AND (is_active = $3 OR $3 IS NULL) AND (provider_type = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
-        );
-        let rows = run!(Listing(self), connection => sqlx::query_as::<_, Row>(SQL)
+        let list = composed(format!(
+            "SELECT {COLUMNS} FROM phone_numbers WHERE tenant_id = $1 AND id > $2 AND deleted_at IS NULL \
+             AND (is_active = $3 OR $3 IS NULL) AND (provider_type = $4 OR $4 IS NULL) ORDER BY id LIMIT $5"
+        ));
+        let list = list
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.is_active)
             .bind(filter.provider_type.map(ProviderType::word))
-            .bind(window.rows())
-            .fetch_all(connection))?;
+            .bind(window.rows());
+        let rows = self.all::<Row>(list).await?;
         let numbers: Result<Vec<PhoneNumber>, StoreError> =
             rows.into_iter().map(PhoneNumber::try_from).collect();
         Ok(window.page(numbers?, |number| number.id.0))
     }
 
     /// # Errors
-    /// `NotFound` when the tenant has no such number, or has it no more.
+    /// `NotFound` when the tenant does not have the number, or has released it.
     pub async fn number(&self, id: NumberId) -> Result<PhoneNumber, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_one(connection))?;
-        row.try_into()
+        self.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?.try_into()
     }
 
     /// An inactive number stays the tenant's, but calls to it are refused.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such number.
+    /// `NotFound` when the tenant does not have the number.
     pub async fn set_number_active(
         &self,
         actor: &Actor,
         id: NumberId,
         active: bool,
     ) -> Result<PhoneNumber, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE phone_numbers SET is_active = $3 WHERE tenant_id = $1 AND id = $2 ",
-            "AND deleted_at IS NULL RETURNING ",
-            columns!()
-        );
-        let row = transact!(*self, tx => {
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            let after = sqlx::query_as::<_, Row>(SQL)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(active)
-                .fetch_one(&mut *tx)
-                .await?;
-            let change = Change::new(actor, self.tenant, "update", "phone_number", id);
-            audit!(tx, change.before(&before).after(&after));
-            after
-        });
-        row?.try_into()
+        const SQL: &str = "UPDATE phone_numbers SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(active)).await?;
+        let after = tx.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?;
+        let change = Change::new(actor, self.tenant, "update", "phone_number", id);
+        tx.audit(change.before(&before).after(&after)).await?;
+        tx.commit().await?;
+        after.try_into()
     }
 
-    /// Gives a number up: it leads nowhere, and anybody may have it. Its calls keep their reference. The answer
-    /// is what it was.
+    /// Releases a number: it leads nowhere and its calls keep their reference to it. It stays assigned to the tenant in
+    /// the inventory. Returns the number as it was.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such number.
+    /// `NotFound` when the tenant does not have the number.
     pub async fn delete_number(&self, actor: &Actor, id: NumberId) -> Result<PhoneNumber, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE phone_numbers SET deleted_at = $3, is_active = FALSE ",
-            "WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL"
-        );
-        let row = transact!(*self, tx => {
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            let deleted = sqlx::query(SQL).bind(self.tenant.0).bind(id.0).bind(now()).execute(&mut *tx).await?;
-            // Somebody else was faster.
-            if deleted.rows_affected() == 0 {
-                Err(sqlx::Error::RowNotFound)?;
-            }
-            audit!(tx, Change::new(actor, self.tenant, "delete", "phone_number", id).before(&before));
-            before
-        });
-        row?.try_into()
+        const SQL: &str = "UPDATE phone_numbers SET deleted_at = $3, is_active = FALSE \
+            WHERE tenant_id = $1 AND id = $2";
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(now())).await?;
+        tx.audit(Change::new(actor, self.tenant, "delete", "phone_number", id).before(&before)).await?;
+        tx.commit().await?;
+        before.try_into()
     }
 }
 
-const ONE: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL"
-);
+impl Store {
+    /// The store, with the rule by which numbers are told apart.
+    #[must_use]
+    pub fn with_numbering(self, numbering: Numbering) -> Store {
+        Store { numbering, ..self }
+    }
+}
 
-/// Serialised for the audit log, where it reads like the number it is.
+impl NewNumber {
+    fn number(self, tenant: TenantId) -> PhoneNumber {
+        let state = self.provider_type.first_state();
+        PhoneNumber {
+            id: NumberId::new(),
+            tenant_id: tenant,
+            did: self.did,
+            provider_type: self.provider_type,
+            is_active: true,
+            provider_state: state,
+            provider_detail: None,
+            provider_reference: None,
+            call_delivery: CallDelivery::of(true, state),
+            created_at: now(),
+        }
+    }
+}
+
+fn insert(number: &PhoneNumber) -> Statement {
+    let values = composed(format!(
+        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    ));
+    values
+        .bind(number.id.0)
+        .bind(number.tenant_id.0)
+        .bind(number.did.digits())
+        .bind(number.provider_type.word())
+        .bind(number.is_active)
+        .bind(number.provider_state.word())
+        .bind(number.provider_detail.as_deref())
+        .bind(number.provider_reference.as_deref())
+        .bind(number.created_at)
+}
+
+/// Serialised for the audit log with the API's field names.
 #[derive(sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
@@ -193,15 +214,17 @@ impl TryFrom<Row> for PhoneNumber {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<PhoneNumber, StoreError> {
+        let state = row.provider_state.parse().map_err(StoreError::corrupt)?;
         Ok(PhoneNumber {
             id: NumberId(row.id),
             tenant_id: TenantId(row.tenant_id),
-            did: row.did.parse().map_err(|_| StoreError::corrupt("phone_numbers.did is no number"))?,
+            did: row.did.parse().map_err(|_| StoreError::corrupt("phone_numbers.did is not a number"))?,
             provider_type: row.provider_type.parse().map_err(StoreError::corrupt)?,
             is_active: row.is_active,
-            provider_state: row.provider_state.parse().map_err(StoreError::corrupt)?,
+            provider_state: state,
             provider_detail: row.provider_detail,
             provider_reference: row.provider_reference,
+            call_delivery: CallDelivery::of(row.is_active, state),
             created_at: row.created_at,
         })
     }

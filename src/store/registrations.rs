@@ -1,85 +1,123 @@
-//! How numbers stand with their providers.
+//! Numbers' registrations with their providers.
 
 use uuid::Uuid;
 
-use super::audit::{Change, audit};
-use super::outbox::emit;
-use super::pool::{Everywhere, run, transact};
+use super::audit::Change;
+use super::statement::sql;
+use super::tx::{Access, AllTenants, RowScope};
 use super::{Scope, Store, StoreError};
-use crate::tenancy::{Actor, Did, EventId, EventType, NumberId, ProviderState, Registration, TenantId};
+use crate::tenancy::{
+    Actor, CallDelivery, Did, EventId, EventType, NumberId, ProviderState, Registration, TenantId,
+};
 
 /// The most characters of a provider's explanation that are kept.
 const LONGEST_DETAIL: usize = 1_000;
 
 const ONE: &str = "SELECT id, did, provider_type, provider_state, provider_detail, provider_reference, \
-    is_active, deleted_at IS NOT NULL AS is_deleted FROM phone_numbers WHERE tenant_id = $1 AND id = $2";
+    registered_by, is_active, deleted_at IS NOT NULL AS is_deleted FROM phone_numbers \
+    WHERE tenant_id = $1 AND id = $2";
+
+/// A step of a registration, to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationStep<'a> {
+    /// `register` or `unregister`, for the audit log.
+    pub action: &'static str,
+    pub state: ProviderState,
+    pub detail: &'a str,
+    pub reference: Option<&'a str>,
+    pub credit: Credit,
+}
+
+/// Whether VCA pointed the number at this Asterisk, and so may undo it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credit {
+    /// As recorded before.
+    Keep,
+    /// By the actor of this step, unless recorded before.
+    Take,
+    /// VCA did not, or has undone it.
+    Drop,
+}
 
 impl Scope {
-    /// How a number stands with its provider, even after it was given up.
+    /// A number's registration, even after the number was released.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such number.
+    /// `NotFound` when the tenant never had the number.
     pub async fn registration(&self, id: NumberId) -> Result<Registration, StoreError> {
-        let row = run!(*self, connection => sqlx::query_as::<_, Row>(ONE)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_one(connection))?;
-        row.try_into()
+        self.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?.try_into()
     }
 
-    /// Records how a number stands with its provider, and tells the tenant's webhooks of a failure. `action` is the
-    /// word for the audit log.
+    /// Records a step, and sends the tenant's webhooks an event when it failed.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such number.
+    /// `NotFound` when the tenant never had the number.
     pub async fn record_registration(
         &self,
         actor: &Actor,
-        action: &'static str,
         id: NumberId,
-        state: ProviderState,
-        detail: &str,
-        reference: Option<&str>,
+        step: &RegistrationStep<'_>,
     ) -> Result<Registration, StoreError> {
         const SQL: &str = "UPDATE phone_numbers SET provider_state = $3, provider_detail = $4, \
-            provider_reference = $5 WHERE tenant_id = $1 AND id = $2";
-        let detail: String = detail.chars().filter(|c| *c != '\0').take(LONGEST_DETAIL).collect();
-        let (row, deliveries) = transact!(*self, tx => {
-            let before =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            sqlx::query(SQL)
-                .bind(self.tenant.0)
-                .bind(id.0)
-                .bind(state.word())
-                .bind(detail.as_str())
-                .bind(reference)
-                .execute(&mut *tx)
-                .await?;
-            let after =
-                sqlx::query_as::<_, Row>(ONE).bind(self.tenant.0).bind(id.0).fetch_one(&mut *tx).await?;
-            let change = Change::new(actor, self.tenant, action, "phone_number", id);
-            audit!(tx, change.before(&before).after(&after));
-            let deliveries = if state == ProviderState::Failed {
-                let told = Failure::of(self.tenant, action, &after);
-                emit!(tx, self.tenant, EventType::NumberRegistrationFailed, EventId::new(), told)
-            } else {
-                0
-            };
-            (after, deliveries)
-        })?;
+            provider_reference = $5, registered_by = $6 WHERE tenant_id = $1 AND id = $2";
+        let detail: String = step.detail.chars().filter(|c| *c != '\0').take(LONGEST_DETAIL).collect();
+        let one = || sql(ONE).bind(self.tenant.0).bind(id.0);
+        let mut tx = self.begin(Access::Write).await?;
+        let before = tx.one::<Row>(one()).await?;
+        let update = sql(SQL)
+            .bind(self.tenant.0)
+            .bind(id.0)
+            .bind(step.state.word())
+            .bind(detail)
+            .bind(step.reference)
+            .bind(step.credit.registered_by(before.registered_by.as_deref(), actor));
+        tx.execute(update).await?;
+        let after = tx.one::<Row>(one()).await?;
+        let change = Change::new(actor, self.tenant, step.action, "phone_number", id);
+        tx.audit(change.before(&before).after(&after)).await?;
+        let mut deliveries = 0;
+        if step.state == ProviderState::Failed {
+            let failure = Failure::of(self.tenant, step.action, &after);
+            let kind = EventType::NumberRegistrationFailed;
+            deliveries = tx.emit(self.tenant, kind, EventId::new(), &failure).await?;
+        }
+        tx.commit().await?;
         self.store.ring(deliveries);
-        row.try_into()
+        after.try_into()
     }
 }
 
 impl Store {
-    /// The number that has this DID now, whosever it is.
+    /// The number that has this DID now, of whichever tenant.
     pub async fn holder(&self, did: &Did) -> Result<Option<NumberId>, StoreError> {
         const SQL: &str = "SELECT id FROM phone_numbers WHERE did = $1 AND deleted_at IS NULL";
-        let id = run!(Everywhere(self), connection => sqlx::query_scalar::<_, Uuid>(SQL)
-            .bind(did.digits())
-            .fetch_optional(connection))?;
-        Ok(id.map(NumberId))
+        let found = AllTenants(self).optional::<(Uuid,)>(sql(SQL).bind(did.digits())).await?;
+        Ok(found.map(|(id,)| NumberId(id)))
+    }
+
+    /// Whether VCA pointed this DID at this Asterisk, for whichever tenant had it: a provider keeps one setting a DID.
+    pub async fn is_registered_by_vca(&self, did: &Did, provider: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT id FROM phone_numbers \
+            WHERE did = $1 AND provider_type = $2 AND registered_by IS NOT NULL LIMIT 1";
+        let asked = sql(SQL).bind(did.digits()).bind(provider);
+        Ok(AllTenants(self).optional::<(Uuid,)>(asked).await?.is_some())
+    }
+
+    /// Forgets who pointed a DID at this Asterisk, once a provider has undone it, for whichever tenant had it.
+    pub async fn drop_credit(&self, did: &Did, provider: &str) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE phone_numbers SET registered_by = NULL \
+            WHERE did = $1 AND provider_type = $2 AND registered_by IS NOT NULL";
+        AllTenants(self).execute(sql(SQL).bind(did.digits()).bind(provider)).await.map(drop)
+    }
+}
+
+impl Credit {
+    fn registered_by(self, before: Option<&str>, actor: &Actor) -> Option<String> {
+        match self {
+            Credit::Keep => before.map(str::to_owned),
+            Credit::Take => Some(before.unwrap_or(&actor.name).to_owned()),
+            Credit::Drop => None,
+        }
     }
 }
 
@@ -92,6 +130,7 @@ struct Row {
     provider_state: String,
     provider_detail: Option<String>,
     provider_reference: Option<String>,
+    registered_by: Option<String>,
     is_active: bool,
     is_deleted: bool,
 }
@@ -125,15 +164,19 @@ impl TryFrom<Row> for Registration {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Registration, StoreError> {
+        let state = row.provider_state.parse().map_err(StoreError::corrupt)?;
+        let is_wanted = row.is_active && !row.is_deleted;
         Ok(Registration {
             phone_number_id: NumberId(row.id),
-            did: row.did.parse().map_err(|_| StoreError::corrupt("phone_numbers.did is no number"))?,
+            did: row.did.parse().map_err(|_| StoreError::corrupt("phone_numbers.did is not a number"))?,
             provider_type: row.provider_type,
-            provider_state: row.provider_state.parse().map_err(StoreError::corrupt)?,
+            provider_state: state,
             provider_detail: row.provider_detail,
             provider_reference: row.provider_reference,
+            registered_by: row.registered_by,
             is_active: row.is_active,
             is_deleted: row.is_deleted,
+            call_delivery: CallDelivery::of(is_wanted, state),
         })
     }
 }

@@ -9,9 +9,14 @@ use super::{Store, StoreError, now, numbers, profiles, tenants};
 use crate::tenancy::{Did, Month, MonthUse, Route};
 
 impl Store {
-    /// Where a called number leads, whatever the state of number and tenant: whether the call is let in is
-    /// for the switchboard to say. `None` for a number that nobody has.
+    /// Where a called number leads, whatever the state of number and tenant: the switchboard decides whether the call is
+    /// admitted. `None` for a number that no tenant has.
     pub async fn route(&self, did: &Did) -> Result<Option<Route>, StoreError> {
+        self.first_route(std::slice::from_ref(did)).await
+    }
+
+    /// Where the first of one or two numbers leads that a tenant has.
+    pub async fn first_route(&self, dids: &[Did]) -> Result<Option<Route>, StoreError> {
         const SQL: &str = "SELECT \
             n.id AS number_id, n.tenant_id, n.did, n.provider_type, n.is_active, \
             n.provider_state, n.provider_detail, n.provider_reference, \
@@ -25,10 +30,13 @@ impl Store {
             JOIN tenants t ON t.id = n.tenant_id \
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND p.is_default \
             LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
-            WHERE n.did = $1 AND n.deleted_at IS NULL";
+            WHERE n.did IN ($1, $3) AND n.deleted_at IS NULL \
+            ORDER BY CASE WHEN n.did = $1 THEN 0 ELSE 1 END LIMIT 1";
+        debug_assert!(dids.len() <= 2, "a text means two numbers at most");
+        let (Some(first), Some(last)) = (dids.first(), dids.last()) else { return Ok(None) };
         let month = Month::of(now());
-        let select = sql(SQL).bind(did.digits()).bind(month.to_string());
-        let row = AllTenants(self).optional::<Row>(select).await?;
+        let asked = sql(SQL).bind(first.digits()).bind(month.to_string()).bind(last.digits());
+        let row = AllTenants(self).optional::<Row>(asked).await?;
         row.map(|row| row.route(month)).transpose()
     }
 }

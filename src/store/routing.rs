@@ -59,44 +59,40 @@ impl Routing {
         Routing { numbering, ..self }
     }
 
-    /// Where what was dialled leads, and as which number; `None` when it is nobody's, or no number. While the database
-    /// is away, one whose answer is kept will do: nobody's number is kept by nobody.
+    /// Where a dialled text leads, and as which number; `None` when no tenant has it, or when it is not a number.
     ///
     /// # Errors
-    /// As of [`Routing::resolve`], when none of the numbers that it may be leads anywhere.
+    /// As of [`Routing::resolve`].
     pub async fn dialled(&self, text: &str) -> Result<Option<(Did, Arc<Route>)>, StoreError> {
-        let mut failed = None;
-        for did in self.numbering.called(text) {
-            match self.resolve(&did).await {
-                Ok(Some(route)) => return Ok(Some((did, route))),
-                Ok(None) => {}
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(None), Err)
+        let route = self.lookup(&self.numbering.called(text)).await?;
+        Ok(route.map(|route| (route.number.did.clone(), route)))
     }
 
-    /// Where a called number leads; `None` when nobody has it.
+    /// Where a called number leads; `None` when no tenant has it.
     ///
     /// # Errors
-    /// The database's, when it cannot say in time, for whatever reason, and no earlier answer is kept.
+    /// The database's, when it cannot answer in time, for whatever reason, and its last answer is not cached.
     pub async fn resolve(&self, did: &Did) -> Result<Option<Arc<Route>>, StoreError> {
-        let asked = tokio::time::timeout(self.timeout, self.store.route(did)).await;
+        self.lookup(std::slice::from_ref(did)).await
+    }
+
+    /// Looks up the numbers that a text may mean with one query.
+    async fn lookup(&self, dids: &[Did]) -> Result<Option<Arc<Route>>, StoreError> {
+        if dids.is_empty() {
+            return Ok(None);
+        }
+        let asked = tokio::time::timeout(self.timeout, self.store.first_route(dids)).await;
         match asked.unwrap_or_else(|_| Err(StoreError::no_answer(self.timeout))) {
-            Ok(Some(route)) => {
-                let route = Arc::new(route);
-                self.cache().put(did.clone(), Arc::clone(&route), Instant::now());
-                Ok(Some(route))
-            }
-            Ok(None) => {
-                self.cache().routes.remove(did);
-                Ok(None)
+            Ok(route) => {
+                let route = route.map(Arc::new);
+                self.cache().learn(dids, route.as_ref(), Instant::now());
+                Ok(route)
             }
             Err(error) => {
-                let Some(kept) = self.cache().fresh(did, Instant::now()) else { return Err(error) };
+                let Some(route) = self.cache().first_fresh(dids, Instant::now()) else { return Err(error) };
                 metrics::counter!("vca_routing_from_cache_total").increment(1);
-                warn!(?did, %error, "the database cannot be asked: call routed by its last answer");
-                Ok(Some(kept))
+                warn!(did = %route.number.did, %error, "the database cannot be asked: call routed by its last answer");
+                Ok(Some(route))
             }
         }
     }
@@ -113,6 +109,23 @@ struct Cache {
 }
 
 impl Cache {
+    /// Keeps the database's answer for these numbers: one leads to the route, and no tenant has those before it.
+    fn learn(&mut self, dids: &[Did], route: Option<&Arc<Route>>, now: Instant) {
+        for did in dids {
+            match route {
+                Some(route) if route.number.did == *did => {
+                    return self.put(did.clone(), Arc::clone(route), now);
+                }
+                _ => self.routes.remove(did),
+            };
+        }
+    }
+
+    /// The first of these numbers whose route is cached.
+    fn first_fresh(&self, dids: &[Did], now: Instant) -> Option<Arc<Route>> {
+        dids.iter().find_map(|did| self.fresh(did, now))
+    }
+
     fn put(&mut self, did: Did, route: Arc<Route>, now: Instant) {
         if self.routes.len() >= self.capacity && !self.routes.contains_key(&did) {
             // Rare and short: only for a number that is called for the first time, when the map is full.

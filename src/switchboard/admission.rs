@@ -97,8 +97,8 @@ mod tests {
     use super::*;
     use crate::billing::{AtLimit, Terms};
     use crate::tenancy::{
-        AgentRole, AiProfile, MonthUse, NumberId, PhoneNumber, Plan, ProfileId, ProfileSettings,
-        ProviderState, ProviderType, Tenant, TenantId,
+        AgentRole, AiProfile, CallDelivery, MonthUse, NumberId, PhoneNumber, Plan, ProfileId,
+        ProfileSettings, ProviderState, ProviderType, Tenant, TenantId,
     };
 
     fn route() -> Route {
@@ -114,6 +114,7 @@ mod tests {
                 provider_state: ProviderState::Registered,
                 provider_detail: None,
                 provider_reference: None,
+                call_delivery: CallDelivery::Delivered,
                 created_at,
             },
             tenant: Tenant {

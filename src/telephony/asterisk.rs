@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::{Line, Provisioned, TelephonyAdapter, TelephonyError};
+use super::{Provisioned, TelephonyAdapter, TelephonyError, TenantNumber};
 use crate::ari::answer::Application;
 use crate::ari::{Client, Request};
 use crate::tenancy::ProviderState;
@@ -41,12 +41,18 @@ impl Asterisk {
 }
 
 impl TelephonyAdapter for Asterisk {
-    fn register_number<'a>(&'a self, _: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+    fn register_number<'a>(
+        &'a self,
+        _: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
         self.check().boxed()
     }
 
     /// The dialplan sends every number to us, and a number that is nobody's is refused there.
-    fn unregister_number<'a>(&'a self, _: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+    fn unregister_number<'a>(
+        &'a self,
+        _: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
         let done = "nothing to take away: calls to it are refused from now on";
         async move { Ok(Provisioned::new(ProviderState::Unregistered, done)) }.boxed()
     }

@@ -1,4 +1,4 @@
-//! Why a provider did not do what it was asked, sorted by what somebody does about it.
+//! Why a provider did not do what it was asked, sorted by remedy.
 
 use super::PROVIDERS;
 use crate::ari::AriError;
@@ -13,31 +13,36 @@ pub enum TelephonyError {
     /// The settings do not allow it, for a reason.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The provider was not asked.
+    #[error(
+        "{provider} was not asked: the number is not assigned to this tenant; the operator assigns numbers"
+    )]
+    NotOwned { provider: &'static str },
     #[error("{provider} does not have this number: buy it or port it to the account first")]
     NotFound { provider: &'static str },
     #[error("{provider} refuses our credentials: {reason}")]
     Credentials { provider: &'static str, reason: String },
-    /// The number is there, and serves something else.
+    /// The account has the number, and it serves something else.
     #[error("{provider} has this number in use elsewhere: {by}")]
     InUse { provider: &'static str, by: String },
-    /// Worth another try.
+    /// It did not answer, or asked to try later.
     #[error("{provider} cannot be asked now: {reason}")]
     Unavailable { provider: &'static str, reason: String },
-    /// It understood, and will not.
+    /// It understood the request and refused it.
     #[error("{provider} refuses: {reason}")]
     Refused { provider: &'static str, reason: String },
-    /// It said yes, but not in the words of its published API.
+    /// The answer is not what its published API promises.
     #[error("{provider} answers with something that cannot be understood: {reason}")]
     Unreadable { provider: &'static str, reason: String },
 }
 
 impl TelephonyError {
-    /// May the same question have a better answer in a while?
+    /// Whether the same request may succeed later.
     pub fn is_passing(&self) -> bool {
         matches!(self, TelephonyError::Unavailable { .. })
     }
 
-    /// Says what is not there, where it is not the number: settings that name nothing.
+    /// Replaces `NotFound`, where what is missing is not the number but an object that the settings name.
     pub(super) fn nothing_there(self, reason: &str) -> TelephonyError {
         match self {
             TelephonyError::NotFound { provider } => {
@@ -47,12 +52,13 @@ impl TelephonyError {
         }
     }
 
-    /// A word for the log and the metrics.
+    /// The label in the log and the metrics.
     pub fn word(&self) -> &'static str {
         match self {
             TelephonyError::Unknown { .. } => "unknown_provider",
             TelephonyError::NotConfigured { .. } => "not_configured",
             TelephonyError::Forbidden(_) => "forbidden",
+            TelephonyError::NotOwned { .. } => "not_owned",
             TelephonyError::NotFound { .. } => "not_found",
             TelephonyError::Credentials { .. } => "credentials_refused",
             TelephonyError::InUse { .. } => "in_use",

@@ -1,8 +1,10 @@
-//! `fake`: says yes to everything and does nothing. For development; in production there is none.
+//! `fake`: confirms every request and does nothing. For development; refused in production.
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::{CallEvent, CallMetadata, EventKind, Line, Provisioned, TelephonyAdapter, TelephonyError};
+use super::{
+    CallEvent, CallMetadata, EventKind, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber,
+};
 use crate::tenancy::ProviderState;
 
 #[derive(Debug)]
@@ -12,7 +14,7 @@ const DONE: &str = "nothing was done: this provider is for development";
 
 impl Fake {
     /// # Errors
-    /// `Forbidden` in production, whatever else is said; `NotConfigured` where nobody asked for it.
+    /// `Forbidden` in production, whatever the settings say; `NotConfigured` where it is not enabled.
     pub fn new(wanted: bool, production: bool) -> Result<Fake, TelephonyError> {
         match (production, wanted) {
             (true, _) => Err(TelephonyError::Forbidden(
@@ -28,12 +30,18 @@ impl Fake {
 }
 
 impl TelephonyAdapter for Fake {
-    fn register_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        let reference = format!("fake-{}", line.phone_number_id);
+    fn register_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        let reference = format!("fake-{}", number.phone_number_id);
         async move { Ok(Provisioned::new(ProviderState::Registered, DONE).with_reference(reference)) }.boxed()
     }
 
-    fn unregister_number<'a>(&'a self, _: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+    fn unregister_number<'a>(
+        &'a self,
+        _: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
         async move { Ok(Provisioned::new(ProviderState::Unregistered, DONE)) }.boxed()
     }
 

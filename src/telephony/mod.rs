@@ -1,7 +1,9 @@
-//! Providers of numbers: whoever brings a number's calls to our Asterisk, each behind the same three methods.
+//! Providers of phone numbers, each behind the same three methods.
 //!
-//! [`Registrar`] points numbers at us and takes them away again, and leaves on record how that went; [`Reception`]
-//! hears of calls before their channel comes. It knows neither HTTP's side of ours nor a call's life.
+//! [`Registrar`] points numbers at this Asterisk and away from it, and records the outcome; [`Reception`] takes
+//! announcements of calls from a dialplan. Providers' accounts are the operator's: an adapter that uses one first checks
+//! that the number belongs to the tenant ([`TenantNumber::check_owner`]), leaves alone what serves something else, and
+//! undoes only what VCA did.
 
 mod asterisk;
 mod error;
@@ -27,48 +29,83 @@ pub use registrar::Registrar;
 pub use settings::{InboundSettings, Settings};
 
 use crate::ari;
-use crate::tenancy::{Did, Direction, NumberId, ProviderState, TenantId};
+use crate::tenancy::{Did, Direction, NumberId, NumberSource, ProviderState, TenantId};
 use asterisk::Asterisk;
 use fake::Fake;
 use tata::Tata;
 use telnyx::Telnyx;
 use twilio::Twilio;
 
-/// What can be done about a number with whoever provides it.
+/// A provider of phone numbers.
 pub trait TelephonyAdapter: Send + Sync {
-    /// Has the number's calls brought to our Asterisk. Asking twice changes nothing more.
-    fn register_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>>;
+    /// Has the provider send the number's calls to this Asterisk. Asking twice changes nothing more.
+    ///
+    /// # Errors
+    /// `NotOwned` for a number that is not the tenant's, before the provider is asked.
+    fn register_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>>;
 
-    /// Has them brought no longer. A number that the provider does not have is none of ours already.
-    fn unregister_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>>;
+    /// Undoes [`TelephonyAdapter::register_number`], and nothing that VCA did not do. A number that the provider does not
+    /// have counts as unregistered.
+    fn unregister_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>>;
 
-    /// A call is about to come in; the event says what becomes of it.
+    /// A dialplan announces a call. The event decides whether the call is admitted.
     fn on_inbound_call(&self, call: CallMetadata) -> BoxFuture<'_, CallEvent> {
         async { CallEvent::new(EventKind::Ringing, call, None) }.boxed()
     }
 }
 
-/// A tenant's number.
+/// A number and the tenant for which its provider is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct TenantNumber {
     pub tenant_id: TenantId,
     pub phone_number_id: NumberId,
     pub did: Did,
+    /// Whether the operator's inventory assigns it to this tenant.
+    pub is_assigned: bool,
+    /// Whether VCA pointed it at this Asterisk.
+    pub is_registered_by_vca: bool,
 }
 
-/// How a number stands once its provider was asked.
+impl TenantNumber {
+    /// # Errors
+    /// `NotOwned` when the number is not assigned to the tenant.
+    pub fn check_owner(&self, provider: &'static str) -> Result<(), TelephonyError> {
+        if self.is_assigned { Ok(()) } else { Err(TelephonyError::NotOwned { provider }) }
+    }
+}
+
+/// A provider's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provisioned {
     pub state: ProviderState,
-    /// For people.
+    /// Explains the state to an administrator.
     pub detail: String,
     /// The provider's own id of the number.
     pub reference: Option<String>,
+    pub effect: Effect,
+}
+
+/// Whether a request changed a number at its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The number was in this state already, or the provider has no such setting.
+    AsFound,
+    Changed,
 }
 
 impl Provisioned {
     fn new(state: ProviderState, detail: impl Into<String>) -> Provisioned {
-        Provisioned { state, detail: detail.into(), reference: None }
+        Provisioned { state, detail: detail.into(), reference: None, effect: Effect::AsFound }
+    }
+
+    fn with_effect(self, effect: Effect) -> Provisioned {
+        Provisioned { effect, ..self }
     }
 
     fn with_reference(self, reference: impl Into<String>) -> Provisioned {
@@ -76,7 +113,7 @@ impl Provisioned {
     }
 }
 
-/// A call, in nobody's terms in particular.
+/// A call, independent of its provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallMetadata {
     pub tenant_id: TenantId,
@@ -86,11 +123,11 @@ pub struct CallMetadata {
     pub called_number: Did,
     pub direction: Direction,
     pub timestamp: DateTime<Utc>,
-    /// The telephone system's own id of the call: Asterisk's UNIQUEID.
+    /// Asterisk's UNIQUEID.
     pub call_id: Option<String>,
 }
 
-/// What has become of a call.
+/// A change of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallEvent {
     pub event_type: EventKind,
@@ -110,13 +147,13 @@ pub enum EventKind {
 }
 
 impl CallEvent {
-    /// Something that happens now.
+    /// An event at the present time.
     pub fn new(event_type: EventKind, call_metadata: CallMetadata, detail: Option<&str>) -> CallEvent {
         let details = detail.map(|text| json!({ "message": text }));
         CallEvent { event_type, call_metadata, timestamp: Utc::now(), details }
     }
 
-    /// What the details say to people.
+    /// The details' text, if there is one.
     pub fn message(&self) -> Option<&str> {
         self.details.as_ref()?.get("message")?.as_str()
     }
@@ -135,7 +172,7 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// `app` is our Stasis application. What is not configured is an error only for whoever asks for it.
+    /// `app` is VCA's Stasis application. A provider that is not configured is an error once it is asked for.
     pub fn new(settings: &Settings, asterisk: Arc<ari::Client>, app: &str, production: bool) -> Adapters {
         Adapters {
             asterisk: Asterisk::new(asterisk.clone(), app),
@@ -156,6 +193,20 @@ impl Adapters {
             "telnyx" => self.telnyx.as_ref().map(|it| it as _).map_err(Clone::clone),
             "fake" => self.fake.as_ref().map(|it| it as _).map_err(Clone::clone),
             other => Err(TelephonyError::Unknown { provider: other.chars().take(40).collect() }),
+        }
+    }
+
+    /// The numbers of the operator's account with a provider.
+    ///
+    /// # Errors
+    /// `Forbidden` for a source that is not a provider; otherwise as of [`Adapters::find`], and those of the provider.
+    pub async fn account_numbers(&self, source: NumberSource) -> Result<Vec<Did>, TelephonyError> {
+        match source {
+            NumberSource::Operator => {
+                Err(TelephonyError::Forbidden("only the accounts of twilio and telnyx can be listed"))
+            }
+            NumberSource::Twilio => self.twilio.as_ref().map_err(Clone::clone)?.account_numbers().await,
+            NumberSource::Telnyx => self.telnyx.as_ref().map_err(Clone::clone)?.account_numbers().await,
         }
     }
 }

@@ -16,8 +16,10 @@ use crate::tenancy::{CallId, Did, Direction, Route, TenantId, TenantStatus};
 pub struct Incoming {
     /// Absent when withheld.
     pub caller: Option<String>,
-    /// The numbers that the called one may be, the likeliest first.
+    /// The numbers that the called one may mean, in order of precedence.
     pub called: Vec<Did>,
+    /// The called number as it is written, by which the channel joins.
+    pub written: Option<Did>,
     /// Asterisk's UNIQUEID.
     pub channel: String,
     pub at: DateTime<Utc>,
@@ -76,19 +78,17 @@ impl Reception {
     /// # Errors
     /// Those of the database.
     pub async fn announce(&self, incoming: Incoming, now: DateTime<Utc>) -> Result<Answer, StoreError> {
-        let route = match admitted(self.route(&incoming.called).await?) {
+        let route = match admitted(self.store.first_route(&incoming.called).await?) {
             Ok(route) => route,
             Err(refusal) => return Ok(Answer::Refused(refusal)),
         };
         if let Err(refusal) = self.ask_provider(&route, &incoming).await {
             return Ok(Answer::Refused(refusal));
         }
-        let Incoming { caller, called: written, channel, .. } = incoming;
+        let Incoming { caller, written, channel, .. } = incoming;
         let called = route.number.did.clone();
         let tenant = route.tenant.id;
-        // The channel joins by the number as it is written there: the first of those that it may be.
-        let written = written.first().unwrap_or(&called);
-        let call = self.announcements.expect(&channel, written, tenant, now);
+        let call = self.announcements.expect(&channel, written.as_ref().unwrap_or(&called), tenant, now);
         let number = route.number.id;
         let new = NewAnnouncement { call, number, channel: channel.clone(), caller, called, at: now };
         match self.store.scope(tenant).announce(&new).await {
@@ -101,16 +101,6 @@ impl Reception {
                 Err(error)
             }
         }
-    }
-
-    /// The same choice as for the channel that is going to come.
-    async fn route(&self, called: &[Did]) -> Result<Option<Route>, StoreError> {
-        for did in called {
-            if let Some(route) = self.store.route(did).await? {
-                return Ok(Some(route));
-            }
-        }
-        Ok(None)
     }
 
     async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {

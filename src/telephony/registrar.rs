@@ -1,5 +1,7 @@
-//! Points numbers at us and takes them away again. The record says `pending` before a provider is asked and how it
-//! went after: a daemon that dies in between leaves `pending`, and whoever asks again picks that up.
+//! Registers numbers with their providers and unregisters them.
+//!
+//! `pending` is recorded before a provider is asked, and the outcome after it: a daemon that dies in between leaves
+//! `pending`, and registering again picks that up.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -10,34 +12,34 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
-use super::{Adapters, Line, Provisioned, TelephonyError};
-use crate::store::{Scope, Store, StoreError};
+use super::{Adapters, Effect, Provisioned, TelephonyError, TenantNumber};
+use crate::store::{Credit, RegistrationStep, Scope, Store, StoreError};
 use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
 
-/// Numbers whose turns are kept apart; two that share one wait for each other.
-const TURNS: usize = 64;
-/// How long somebody waits for a provider, where nothing else is said.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Locks by which DIDs take turns; two DIDs that share one wait for each other.
+const LOCKS: usize = 64;
+/// How long a request waits for a provider by default.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks providers, and keeps what came of it.
+/// Asks providers and records their answers.
 pub struct Registrar {
     store: Store,
     adapters: Arc<Adapters>,
-    turns: [Mutex<()>; TURNS],
-    patience: Duration,
+    locks: [Mutex<()>; LOCKS],
+    timeout: Duration,
 }
 
-/// What somebody wants of a number.
+/// The wanted state of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Register,
     Unregister,
-    /// What its record says by the time that it is its turn: of two changes at once the last counts, whoever comes
-    /// to the provider last.
+    /// As its record says once the DID's lock is held: of two concurrent changes the last one recorded counts, in
+    /// whichever order they reach the provider.
     AsRecorded,
 }
 
-/// What is asked of a provider.
+/// A request to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
     Register,
@@ -52,25 +54,45 @@ impl Task {
             Task::Unregister => "unregister",
         }
     }
+
+    /// Who is credited while the provider is asked: a daemon that dies may have changed the number.
+    fn credit_while_pending(self) -> Credit {
+        match self {
+            Task::Register => Credit::Take,
+            Task::Unregister => Credit::Keep,
+        }
+    }
+
+    /// Who is credited after the provider's answer. `was_ours`: VCA had pointed the number here before.
+    fn credit(self, answer: &Result<Provisioned, TelephonyError>, was_ours: bool) -> Credit {
+        match (self, answer) {
+            (Task::Register, Ok(Provisioned { effect: Effect::Changed, .. })) => Credit::Take,
+            // The request may have reached the provider.
+            (Task::Register, Err(error)) if error.is_passing() => Credit::Take,
+            (Task::Register, _) if was_ours => Credit::Take,
+            (Task::Register, _) | (Task::Unregister, Ok(_)) => Credit::Drop,
+            (Task::Unregister, Err(_)) => Credit::Keep,
+        }
+    }
 }
 
 impl Registrar {
     pub fn new(store: Store, adapters: Arc<Adapters>) -> Registrar {
-        let turns = std::array::from_fn(|_| Mutex::new(()));
-        Registrar { store, adapters, turns, patience: PATIENCE }
+        let locks = std::array::from_fn(|_| Mutex::new(()));
+        Registrar { store, adapters, locks, timeout: TIMEOUT }
     }
 
-    /// Who asks waits no longer than that for a provider: after it the answer is `pending`, and the record says later
-    /// what came of it.
+    /// A request waits no longer than that for a provider. Its answer is `pending` then, and the record has the outcome
+    /// later.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Registrar {
-        Registrar { patience, ..self }
+    pub fn with_timeout(self, timeout: Duration) -> Registrar {
+        Registrar { timeout, ..self }
     }
 
-    /// Has a number's calls brought to us. What a provider says to that is in the answer, not an error.
+    /// Has a number's calls sent here. A provider's refusal is in the answer, not an error.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such number, or has given it up; those of the database.
+    /// `NotFound` when the tenant does not have the number, or has released it; those of the database.
     pub async fn register(
         self: &Arc<Self>,
         scope: &Scope,
@@ -80,10 +102,10 @@ impl Registrar {
         self.fulfil(scope, actor, number, Wish::Register).await
     }
 
-    /// Has them brought no longer. A number that was given up can be asked for, too.
+    /// Undoes that, also for a number that was released.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such number; those of the database.
+    /// `NotFound` when the tenant never had the number; those of the database.
     pub async fn unregister(
         self: &Arc<Self>,
         scope: &Scope,
@@ -93,11 +115,11 @@ impl Registrar {
         self.fulfil(scope, actor, number, Wish::Unregister).await
     }
 
-    /// After a number was made, switched or given up: its calls are to come to us, or no longer. A `generic` one's
-    /// come without anybody's doing, so nobody is asked. Answers with the number as it is then.
+    /// Has the provider follow a number that was created, switched or released, and returns the number as it is then.
+    /// Calls of a `generic` one arrive without a provider's help.
     ///
     /// # Errors
-    /// Those of the database. What the provider says is in the number.
+    /// Those of the database. The provider's answer is in the number.
     pub async fn follow(
         self: &Arc<Self>,
         scope: &Scope,
@@ -107,17 +129,11 @@ impl Registrar {
         if number.provider_type == ProviderType::Generic {
             return Ok(number);
         }
-        let answer = self.fulfil(scope, actor, number.id, Wish::AsRecorded).await?;
-        Ok(PhoneNumber {
-            provider_state: answer.provider_state,
-            provider_detail: answer.provider_detail,
-            provider_reference: answer.provider_reference,
-            ..number
-        })
+        let registration = self.fulfil(scope, actor, number.id, Wish::AsRecorded).await?;
+        Ok(number.with_registration(registration))
     }
 
-    /// Goes on when whoever asked has gone, or has waited long enough: a provider that was asked is heard, and the
-    /// record says what it said.
+    /// Continues after the requester has gone or has waited long enough, so that the provider's answer is recorded.
     async fn fulfil(
         self: &Arc<Self>,
         scope: &Scope,
@@ -130,10 +146,10 @@ impl Registrar {
             async move { this.in_turn(&scope, &actor, number, wish).await }
         };
         let mut asked = tokio::spawn(work.in_current_span());
-        match timeout(self.patience, &mut asked).await {
+        match timeout(self.timeout, &mut asked).await {
             Ok(done) => settled(done),
             Err(_) => {
-                tokio::spawn(tell_of_failure(asked).in_current_span());
+                tokio::spawn(log_failure(asked).in_current_span());
                 let so_far = scope.registration(number).await?;
                 Ok(Registration { provider_state: ProviderState::Pending, ..so_far })
             }
@@ -147,7 +163,7 @@ impl Registrar {
         number: NumberId,
         wish: Wish,
     ) -> Result<Registration, StoreError> {
-        let _turn = self.turn(&scope.registration(number).await?.did).await;
+        let _turn = self.lock(&scope.registration(number).await?.did).await;
         let before = scope.registration(number).await?;
         let is_wanted = match wish {
             Wish::Register if before.is_deleted => return Err(StoreError::NotFound),
@@ -156,72 +172,116 @@ impl Registrar {
             Wish::AsRecorded => before.is_active && !before.is_deleted,
         };
         if is_wanted {
-            return self.go(scope, actor, before, Task::Register).await;
+            return self.ask(scope, actor, before, Task::Register).await;
         }
-        // Whoever has the DID by now would lose their calls.
+        // The tenant that has the DID now would lose its calls.
         if before.is_deleted && self.store.holder(&before.did).await?.is_some() {
-            let detail = "nothing was taken away: the number has a new owner";
-            let (word, state) = (Task::Unregister.word(), ProviderState::Unregistered);
-            return scope.record_registration(actor, word, number, state, detail, None).await;
+            let step = RegistrationStep {
+                action: Task::Unregister.word(),
+                state: ProviderState::Unregistered,
+                detail: "left as it is: another number of this DID is in use",
+                reference: None,
+                credit: Credit::Drop,
+            };
+            return scope.record_registration(actor, number, &step).await;
         }
-        self.go(scope, actor, before, Task::Unregister).await
+        self.ask(scope, actor, before, Task::Unregister).await
     }
 
-    async fn go(
+    async fn ask(
         &self,
         scope: &Scope,
         actor: &Actor,
         before: Registration,
         task: Task,
     ) -> Result<Registration, StoreError> {
-        let (number, word) = (before.phone_number_id, task.word());
+        let number = self.tenant_number(scope, &before).await?;
         let reference = before.provider_reference.as_deref();
-        let detail = format!("{word} was asked for; if this stays, ask again");
-        scope.record_registration(actor, word, number, ProviderState::Pending, &detail, reference).await?;
-        let line = Line { tenant_id: scope.tenant_id(), phone_number_id: number, did: before.did.clone() };
-        let (provider, tenant) = (before.provider_type.as_str(), scope.tenant_id());
-        match self.ask(provider, &line, task).await {
-            Ok(Provisioned { state, detail, reference }) => {
-                info!(provider, tenant_id = %tenant, did = ?line.did, %state, "a number's provider was asked to {word} it");
-                scope.record_registration(actor, word, number, state, &detail, reference.as_deref()).await
-            }
-            Err(error) => {
-                warn!(provider, tenant_id = %tenant, did = ?line.did, %error, "a number's provider did not {word} it");
-                metrics::counter!("vca_registrations_failed_total", "reason" => error.word()).increment(1);
-                let detail = error.to_string();
-                scope
-                    .record_registration(actor, word, number, ProviderState::Failed, &detail, reference)
-                    .await
-            }
+        let pending = RegistrationStep {
+            action: task.word(),
+            state: ProviderState::Pending,
+            detail: &format!("{} was requested; if this stays, request it again", task.word()),
+            reference,
+            credit: task.credit_while_pending(),
+        };
+        scope.record_registration(actor, number.phone_number_id, &pending).await?;
+        let answer = self.request(&before.provider_type, &number, task).await;
+        log_answer(&before.provider_type, &number, task, &answer);
+        let (action, credit) = (task.word(), task.credit(&answer, number.is_registered_by_vca));
+        let (state, detail, reference) = match answer {
+            Ok(Provisioned { state, detail, reference, .. }) => (state, detail, reference),
+            Err(error) => (ProviderState::Failed, error.to_string(), before.provider_reference),
+        };
+        if (task, state) == (Task::Unregister, ProviderState::Unregistered) {
+            self.store.drop_credit(&number.did, &before.provider_type).await?;
         }
+        let step =
+            RegistrationStep { action, state, detail: &detail, reference: reference.as_deref(), credit };
+        scope.record_registration(actor, number.phone_number_id, &step).await
     }
 
-    async fn ask(&self, provider: &str, line: &Line, task: Task) -> Result<Provisioned, TelephonyError> {
+    /// The number with the facts that adapters check before they ask a provider.
+    async fn tenant_number(&self, scope: &Scope, number: &Registration) -> Result<TenantNumber, StoreError> {
+        let (did, provider) = (&number.did, number.provider_type.as_str());
+        Ok(TenantNumber {
+            tenant_id: scope.tenant_id(),
+            phone_number_id: number.phone_number_id,
+            is_assigned: scope.is_assigned(did).await?,
+            is_registered_by_vca: self.store.is_registered_by_vca(did, provider).await?,
+            did: did.clone(),
+        })
+    }
+
+    async fn request(
+        &self,
+        provider: &str,
+        number: &TenantNumber,
+        task: Task,
+    ) -> Result<Provisioned, TelephonyError> {
         let adapter = self.adapters.find(provider)?;
         match task {
-            Task::Register => adapter.register_number(line).await,
-            Task::Unregister => adapter.unregister_number(line).await,
+            Task::Register => adapter.register_number(number).await,
+            Task::Unregister => adapter.unregister_number(number).await,
         }
     }
 
-    /// One after the other for each DID, whosever it is, so that the record says what the provider was told last. That
-    /// holds within this process: a command beside a daemon may come between.
-    async fn turn(&self, did: &Did) -> MutexGuard<'_, ()> {
+    /// Requests for one DID take turns, whichever tenant's they are, so that the record has what the provider was asked
+    /// last. That holds within this process: a command beside a daemon may interfere.
+    async fn lock(&self, did: &Did) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         did.hash(&mut hasher);
-        let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
-        self.turns[at].lock().await
+        let at = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default();
+        self.locks[at].lock().await
+    }
+}
+
+fn log_answer(
+    provider: &str,
+    number: &TenantNumber,
+    task: Task,
+    answer: &Result<Provisioned, TelephonyError>,
+) {
+    let (task, tenant, did) = (task.word(), number.tenant_id, &number.did);
+    match answer {
+        Ok(Provisioned { state, .. }) => {
+            info!(provider, tenant_id = %tenant, %did, %state, "number provider asked to {task}");
+        }
+        Err(error) => {
+            metrics::counter!("vca_registrations_failed_total", "reason" => error.word()).increment(1);
+            warn!(provider, tenant_id = %tenant, %did, %error, "number provider did not {task}");
+        }
     }
 }
 
 fn settled(done: Result<Result<Registration, StoreError>, JoinError>) -> Result<Registration, StoreError> {
-    done.unwrap_or_else(|fault| Err(StoreError::Other(format!("asking a provider has ended early: {fault}"))))
+    done.unwrap_or_else(|error| {
+        Err(StoreError::Other(format!("asking a number's provider ended early: {error}")))
+    })
 }
 
-/// Nobody waits any more for what was asked: what keeps it off the record is at least in the log. The number stays
-/// `pending`, to be asked for again.
-async fn tell_of_failure(asked: JoinHandle<Result<Registration, StoreError>>) {
+/// The requester does not wait any more: an outcome that cannot be recorded is logged. The number stays `pending`.
+async fn log_failure(asked: JoinHandle<Result<Registration, StoreError>>) {
     if let Err(error) = settled(asked.await) {
-        warn!(%error, "what became of asking a provider is not on record");
+        warn!(%error, "a number provider's answer is not recorded");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::{Line, Provisioned, TelephonyAdapter, TelephonyError};
+use super::{Provisioned, TelephonyAdapter, TelephonyError, TenantNumber};
 use crate::ari::answer::Endpoint;
 use crate::ari::{AriError, Client, Request};
 use crate::tenancy::ProviderState;
@@ -47,10 +47,13 @@ impl Tata {
 }
 
 impl TelephonyAdapter for Tata {
-    fn register_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+    fn register_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
         async move {
             let trunk = self.trunk().await?;
-            let (did, name) = (&line.did, &self.endpoint);
+            let (did, name) = (&number.did, &self.endpoint);
             let detail = format!(
                 "{trunk}Left to do by hand: have Tata route {did} to the SIP trunk that Asterisk knows as {name}, sent \
                  in E.164; then call {did} once, and look at `vca call list`."
@@ -60,8 +63,11 @@ impl TelephonyAdapter for Tata {
         .boxed()
     }
 
-    fn unregister_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        let did = &line.did;
+    fn unregister_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        let did = &number.did;
         let detail = format!(
             "Calls to {did} are refused from now on. Left to do by hand: have Tata take {did} off the SIP trunk."
         );

@@ -1,7 +1,9 @@
-//! `telnyx`: numbers of a Telnyx account, assigned to a SIP connection that leads to our Asterisk.
+//! `telnyx`: numbers of a Telnyx account, assigned to a SIP connection that leads to this Asterisk.
 //!
-//! The number's own `connection_id` is what decides
-//! (<https://developers.telnyx.com/api-reference/phone-number-configurations/update-a-phone-number>).
+//! A number's calls go to its `connection_id`
+//! (<https://developers.telnyx.com/api-reference/phone-number-configurations/update-a-phone-number>), unless its voice
+//! settings forward them
+//! (<https://developers.telnyx.com/api-reference/phone-number-configurations/retrieve-a-phone-number-with-voice-settings>).
 
 use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::{Method, Url};
@@ -10,7 +12,7 @@ use serde_json::json;
 
 use super::provider::{Credentials, Provider, url};
 use super::settings::{Requests, Telnyx as Settings};
-use super::{Line, Provisioned, TelephonyAdapter, TelephonyError};
+use super::{Effect, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber};
 use crate::tenancy::{Did, ProviderState};
 
 #[derive(Debug)]
@@ -21,10 +23,49 @@ pub struct Telnyx {
 }
 
 const NAME: &str = "telnyx";
+/// Numbers a page when the account is listed, and the most pages that are read.
+const PAGE_SIZE: &str = "250";
+const MOST_PAGES: u32 = 500;
 
 #[derive(Deserialize)]
 struct Answer<T> {
     data: T,
+    #[serde(default)]
+    meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+struct Meta {
+    #[serde(default)]
+    total_pages: u32,
+}
+
+/// A number's voice settings.
+#[derive(Deserialize)]
+struct Voice {
+    #[serde(default)]
+    call_forwarding: Option<Forwarding>,
+}
+
+#[derive(Deserialize)]
+struct Forwarding {
+    #[serde(default)]
+    call_forwarding_enabled: bool,
+    #[serde(default)]
+    forwards_to: Option<String>,
+    /// `always` or `on-failure`.
+    #[serde(default)]
+    forwarding_type: Option<String>,
+}
+
+impl Voice {
+    /// Whether its calls never reach the connection.
+    fn forwards_always(&self) -> bool {
+        self.call_forwarding.as_ref().is_some_and(|it| {
+            let has_target = it.forwards_to.as_deref().is_some_and(|to| !to.is_empty());
+            it.call_forwarding_enabled && has_target && it.forwarding_type.as_deref() == Some("always")
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -73,12 +114,37 @@ impl Telnyx {
         number.ok_or(TelephonyError::NotFound { provider: NAME })
     }
 
-    /// Assigns the number, to nothing if `connection` is empty, and sees whether it is so.
-    async fn assign(&self, number: &Number, connection: &str) -> Result<(), TelephonyError> {
+    /// All numbers of the account.
+    pub async fn account_numbers(&self) -> Result<Vec<Did>, TelephonyError> {
+        let mut dids = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let at = page.to_string();
+            let query = [("page[number]", at.as_str()), ("page[size]", PAGE_SIZE)];
+            let found: Answer<Vec<Number>> =
+                self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&query)).await?;
+            dids.extend(found.data.iter().filter_map(|it| it.phone_number.parse::<Did>().ok()));
+            if page >= found.meta.total_pages {
+                return Ok(dids);
+            }
+        }
+        Err(TelephonyError::Unreadable {
+            provider: NAME,
+            reason: format!("more than {MOST_PAGES} pages of numbers"),
+        })
+    }
+
+    /// The URL of a number, or of a part of it.
+    fn place(&self, number: &Number, part: &[&str]) -> Url {
         let mut place = self.numbers.clone();
         if let Ok(mut path) = place.path_segments_mut() {
-            path.push(&number.id);
+            path.push(&number.id).extend(part);
         }
+        place
+    }
+
+    /// Assigns the number to a connection, or to none if `connection` is empty, and checks that it is so.
+    async fn assign(&self, number: &Number, connection: &str) -> Result<(), TelephonyError> {
+        let place = self.place(number, &[]);
         let body = json!({ "connection_id": connection });
         let answer: Answer<Number> = self.api.ask(Method::PATCH, place, |it| it.json(&body)).await?;
         match answer.data.connection().unwrap_or_default() {
@@ -86,49 +152,76 @@ impl Telnyx {
             _ => Err(TelephonyError::Refused {
                 provider: NAME,
                 reason:
-                    "it took the change and did not make it; change the number's connection in its portal"
+                    "it accepted the change and did not make it; change the number's connection in its portal"
                         .into(),
             }),
         }
     }
 
-    async fn register(&self, did: &Did) -> Result<Provisioned, TelephonyError> {
-        let number = self.find(did).await?;
-        match number.connection() {
-            Some(connection) if connection == self.connection => {}
+    async fn register(&self, number: &TenantNumber) -> Result<Provisioned, TelephonyError> {
+        number.check_owner(NAME)?;
+        let found = self.find(&number.did).await?;
+        let in_use = |by: String| Err(TelephonyError::InUse { provider: NAME, by });
+        let effect = match found.connection() {
+            Some(connection) if connection == self.connection => Effect::AsFound,
             Some(other) => {
-                let by = format!("it is assigned to the connection {other}; take it off there first");
-                return Err(TelephonyError::InUse { provider: NAME, by });
+                return in_use(format!(
+                    "it is assigned to the connection {other}; remove it from that connection, then register it again"
+                ));
             }
-            None => self.assign(&number, &self.connection).await?,
-        }
+            None if self.voice(&found).await?.forwards_always() => {
+                return in_use(
+                    "its calls are forwarded; switch call forwarding off, then register it again".into(),
+                );
+            }
+            None => {
+                self.assign(&found, &self.connection).await?;
+                Effect::Changed
+            }
+        };
         let detail = format!("Telnyx sends its calls to the connection {}", self.connection);
-        Ok(Provisioned::new(ProviderState::Registered, detail).with_reference(number.id))
+        let done = Provisioned::new(ProviderState::Registered, detail);
+        Ok(done.with_reference(found.id).with_effect(effect))
     }
 
-    async fn unregister(&self, did: &Did) -> Result<Provisioned, TelephonyError> {
+    async fn voice(&self, number: &Number) -> Result<Voice, TelephonyError> {
+        let answer: Answer<Voice> =
+            self.api.ask(Method::GET, self.place(number, &["voice"]), |it| it).await?;
+        Ok(answer.data)
+    }
+
+    async fn unregister(&self, number: &TenantNumber) -> Result<Provisioned, TelephonyError> {
         let gone = |detail: &str| Ok(Provisioned::new(ProviderState::Unregistered, detail));
-        let number = match self.find(did).await {
+        if !number.is_registered_by_vca {
+            return gone("left as it is at Telnyx: VCA did not assign it to the connection");
+        }
+        let number = match self.find(&number.did).await {
             Ok(number) => number,
             Err(TelephonyError::NotFound { .. }) => {
-                return gone("Telnyx does not have this number in our account");
+                return gone("the Telnyx account does not have this number");
             }
             Err(error) => return Err(error),
         };
         if number.connection() != Some(&*self.connection) {
-            return gone("it was not assigned to our connection");
+            return gone("it was not assigned to the connection any more");
         }
         self.assign(&number, "").await?;
-        gone("Telnyx has taken it off the connection")
+        gone("Telnyx has removed it from the connection")
     }
 }
 
 impl TelephonyAdapter for Telnyx {
-    fn register_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        self.register(&line.did).boxed()
+    fn register_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        self.register(number).boxed()
     }
 
-    fn unregister_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        self.unregister(&line.did).boxed()
+    fn unregister_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        self.unregister(number).boxed()
     }
 }

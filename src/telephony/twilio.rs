@@ -1,7 +1,8 @@
-//! `twilio`: numbers of a Twilio account, put on an Elastic SIP trunk whose origination leads to our Asterisk.
+//! `twilio`: numbers of a Twilio account, put on an Elastic SIP trunk whose origination leads to this Asterisk.
 //!
 //! A number is looked up among the account's (<https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>)
-//! and associated with the trunk (<https://www.twilio.com/docs/sip-trunking/api/phonenumber-resource>).
+//! and associated with the trunk (<https://www.twilio.com/docs/sip-trunking/api/phonenumber-resource>). On a trunk,
+//! Twilio ignores the number's voice URLs and deletes its voice application, so a number with either is left alone.
 
 use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::{Method, Url};
@@ -9,7 +10,7 @@ use serde::Deserialize;
 
 use super::provider::{Credentials, Provider, url};
 use super::settings::{Requests, Twilio as Settings};
-use super::{Line, Provisioned, TelephonyAdapter, TelephonyError};
+use super::{Effect, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber};
 use crate::tenancy::{Did, ProviderState};
 
 #[derive(Debug)]
@@ -23,11 +24,19 @@ pub struct Twilio {
 }
 
 const NAME: &str = "twilio";
+/// The host of the voice URL that Twilio gives to a new number: a demonstration.
+const DEMONSTRATION: &str = "demo.twilio.com";
+/// Numbers a page when the account is listed, and the most pages that are read.
+const PAGE_SIZE: &str = "200";
+const MOST_PAGES: usize = 500;
 
 /// A page of the account's numbers.
 #[derive(Deserialize)]
 struct Numbers {
     incoming_phone_numbers: Vec<Number>,
+    /// The path of the next page.
+    #[serde(default)]
+    next_page_uri: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +47,54 @@ struct Number {
     trunk_sid: Option<String>,
     #[serde(default)]
     voice_application_sid: Option<String>,
+    #[serde(default)]
+    voice_url: Option<String>,
+    /// `voice` or `fax`.
+    #[serde(default)]
+    voice_receive_mode: Option<String>,
+}
+
+/// Where a number's calls go.
+enum Use {
+    Free,
+    OurTrunk,
+    /// Somewhere else, and the remedy.
+    Other(String),
+}
+
+impl Number {
+    fn usage(&self, trunk: &str) -> Use {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        if let Some(on) = given(&self.trunk_sid) {
+            let elsewhere = || {
+                Use::Other(format!(
+                    "it is on the trunk {on}; remove it from that trunk, then register it again"
+                ))
+            };
+            return if on == trunk { Use::OurTrunk } else { elsewhere() };
+        }
+        if let Some(application) = given(&self.voice_application_sid) {
+            return Use::Other(format!(
+                "the application {application} answers it; remove the application from the number, then register it again"
+            ));
+        }
+        if given(&self.voice_url).is_some_and(|url| !is_demonstration(&url)) {
+            return Use::Other(
+                "a voice URL of its own answers it; clear the number's voice URL in Twilio's console, then register it again"
+                    .into(),
+            );
+        }
+        if self.voice_receive_mode.as_deref() == Some("fax") {
+            return Use::Other(
+                "it receives faxes; set it to receive voice calls, then register it again".into(),
+            );
+        }
+        Use::Free
+    }
+}
+
+fn is_demonstration(voice_url: &str) -> bool {
+    Url::parse(voice_url).is_ok_and(|url| url.host_str() == Some(DEMONSTRATION))
 }
 
 impl Twilio {
@@ -78,62 +135,135 @@ impl Twilio {
         number.ok_or(TelephonyError::NotFound { provider: NAME })
     }
 
-    async fn register(&self, did: &Did) -> Result<Provisioned, TelephonyError> {
-        let number = self.find(did).await?;
-        let in_use = |by: String| TelephonyError::InUse { provider: NAME, by };
-        let given = |sid: &Option<String>| sid.clone().filter(|sid| !sid.is_empty());
-        match (given(&number.trunk_sid), given(&number.voice_application_sid)) {
-            (Some(trunk), _) if trunk == self.trunk => {}
-            (Some(trunk), _) => {
-                return Err(in_use(format!("it is on the trunk {trunk}; take it off there first")));
-            }
-            // To join a trunk would silently detach it from its application.
-            (None, Some(app)) => {
-                return Err(in_use(format!("the application {app} answers it; detach it there first")));
-            }
-            (None, None) => {
-                let sid = number.sid.as_str();
-                self.api
-                    .send(Method::POST, self.members.clone(), |it| it.form(&[("PhoneNumberSid", sid)]))
-                    .await
-                    .map_err(|error| {
-                        error.nothing_there("it has no such trunk: see telephony.twilio.trunk_sid")
-                    })?;
+    /// All numbers of the account.
+    pub async fn account_numbers(&self) -> Result<Vec<Did>, TelephonyError> {
+        let mut page = self.numbers.clone();
+        page.query_pairs_mut().append_pair("PageSize", PAGE_SIZE);
+        let mut dids = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let found: Numbers = self.api.ask(Method::GET, page.clone(), |it| it).await?;
+            dids.extend(
+                found.incoming_phone_numbers.iter().filter_map(|it| it.phone_number.parse::<Did>().ok()),
+            );
+            match found.next_page_uri.filter(|path| !path.is_empty()) {
+                Some(path) => page = self.page_at(&path)?,
+                None => return Ok(dids),
             }
         }
-        let detail = format!("Twilio sends its calls to the trunk {}", self.trunk);
-        Ok(Provisioned::new(ProviderState::Registered, detail).with_reference(number.sid))
+        Err(TelephonyError::Unreadable {
+            provider: NAME,
+            reason: format!("more than {MOST_PAGES} pages of numbers"),
+        })
     }
 
-    async fn unregister(&self, did: &Did) -> Result<Provisioned, TelephonyError> {
+    /// The URL of a page, which has to be where the account is: the credentials are sent there.
+    fn page_at(&self, path: &str) -> Result<Url, TelephonyError> {
+        let page = self.numbers.join(path).ok().filter(|page| page.origin() == self.numbers.origin());
+        let reason = "next_page_uri leads to another server".to_owned();
+        page.ok_or(TelephonyError::Unreadable { provider: NAME, reason })
+    }
+
+    async fn register(&self, number: &TenantNumber) -> Result<Provisioned, TelephonyError> {
+        number.check_owner(NAME)?;
+        let found = self.find(&number.did).await?;
+        let effect = match found.usage(&self.trunk) {
+            Use::Other(by) => return Err(TelephonyError::InUse { provider: NAME, by }),
+            Use::OurTrunk => Effect::AsFound,
+            Use::Free => {
+                self.join(&found.sid).await?;
+                Effect::Changed
+            }
+        };
+        let detail = format!("Twilio sends its calls to the trunk {}", self.trunk);
+        let done = Provisioned::new(ProviderState::Registered, detail);
+        Ok(done.with_reference(found.sid).with_effect(effect))
+    }
+
+    /// Associates a number with the trunk.
+    async fn join(&self, sid: &str) -> Result<(), TelephonyError> {
+        let join =
+            self.api.send(Method::POST, self.members.clone(), |it| it.form(&[("PhoneNumberSid", sid)]));
+        let no_trunk = "it has no such trunk: see telephony.twilio.trunk_sid";
+        join.await.map(drop).map_err(|error| error.nothing_there(no_trunk))
+    }
+
+    async fn unregister(&self, number: &TenantNumber) -> Result<Provisioned, TelephonyError> {
         let gone = |detail: &str| Ok(Provisioned::new(ProviderState::Unregistered, detail));
-        let number = match self.find(did).await {
+        if !number.is_registered_by_vca {
+            return gone("left as it is at Twilio: VCA did not put it on the trunk");
+        }
+        let number = match self.find(&number.did).await {
             Ok(number) => number,
             Err(TelephonyError::NotFound { .. }) => {
-                return gone("Twilio does not have this number in our account");
+                return gone("the Twilio account does not have this number");
             }
             Err(error) => return Err(error),
         };
         if number.trunk_sid.as_deref() != Some(&*self.trunk) {
-            return gone("it was not on our trunk");
+            return gone("it was not on the trunk any more");
         }
         let mut member = self.members.clone();
         if let Ok(mut path) = member.path_segments_mut() {
             path.push(&number.sid);
         }
         match self.api.send(Method::DELETE, member, |it| it).await {
-            Ok(_) | Err(TelephonyError::NotFound { .. }) => gone("Twilio has taken it off the trunk"),
+            Ok(_) | Err(TelephonyError::NotFound { .. }) => gone("Twilio has removed it from the trunk"),
             Err(error) => Err(error),
         }
     }
 }
 
 impl TelephonyAdapter for Twilio {
-    fn register_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        self.register(&line.did).boxed()
+    fn register_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        self.register(number).boxed()
     }
 
-    fn unregister_number<'a>(&'a self, line: &'a Line) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        self.unregister(&line.did).boxed()
+    fn unregister_number<'a>(
+        &'a self,
+        number: &'a TenantNumber,
+    ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
+        self.unregister(number).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(change: impl FnOnce(&mut Number)) -> Number {
+        let mut number = Number {
+            sid: "PN1".into(),
+            phone_number: "+493055500100".into(),
+            trunk_sid: None,
+            voice_application_sid: None,
+            voice_url: None,
+            voice_receive_mode: None,
+        };
+        change(&mut number);
+        number
+    }
+
+    #[test]
+    fn only_an_unused_number_is_free() {
+        let usage = |change: fn(&mut Number)| number(change).usage("TK1");
+        assert!(matches!(usage(|_| {}), Use::Free));
+        assert!(matches!(usage(|it| it.voice_url = Some(String::new())), Use::Free));
+        assert!(matches!(usage(|it| it.voice_receive_mode = Some("voice".into())), Use::Free));
+        for url in ["https://demo.twilio.com/welcome/voice/", "http://demo.twilio.com/docs/voice.xml"] {
+            assert!(matches!(number(|it| it.voice_url = Some(url.into())).usage("TK1"), Use::Free), "{url}");
+        }
+        assert!(matches!(usage(|it| it.trunk_sid = Some("TK1".into())), Use::OurTrunk));
+        assert!(matches!(usage(|it| it.trunk_sid = Some("TK2".into())), Use::Other(_)));
+        assert!(matches!(usage(|it| it.voice_application_sid = Some("AP1".into())), Use::Other(_)));
+        assert!(matches!(usage(|it| it.voice_receive_mode = Some("fax".into())), Use::Other(_)));
+        for url in ["https://ivr.example/voice", "https://demo.twilio.com.evil.example/", "not a URL"] {
+            assert!(
+                matches!(number(|it| it.voice_url = Some(url.into())).usage("TK1"), Use::Other(_)),
+                "{url}"
+            );
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Called numbers, and how a log shows them.
+//! Called numbers. A log shows them in full, and callers' numbers masked.
 
 use std::fmt;
 use std::str::FromStr;
@@ -61,11 +61,11 @@ impl fmt::Display for Did {
 
 impl fmt::Debug for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Did({})", mask(&self.0))
+        write!(f, "Did(+{})", self.0)
     }
 }
 
-/// A phone number as a log may show it: the last two digits, the rest as dots.
+/// A caller's number as a log may show it: the last two digits, the rest as dots.
 pub fn mask(number: &str) -> String {
     let shown = number.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
     let hidden = number[..shown].chars().count();

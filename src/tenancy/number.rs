@@ -1,22 +1,22 @@
-//! Phone numbers as a tenant has them, and who carries their calls.
+//! A tenant's phone numbers, and the providers that bring their calls.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::kinds::{id, words};
-use super::{Did, TenantId};
+use super::{Did, Registration, TenantId};
 
 id!(NumberId);
 
 words!(
-    /// Whose number it is, and so how it comes to this Asterisk.
+    /// The provider that brings a number's calls to this Asterisk.
     #[derive(Default)]
     ProviderType {
-        /// Calls come in already: nothing is to be done.
+        /// Its calls arrive already: nothing is set up.
         #[default]
         Generic = "generic",
-        /// The dialplan of this Asterisk routes it.
+        /// This Asterisk's dialplan routes it.
         Asterisk = "asterisk",
         Tata = "tata",
         Twilio = "twilio",
@@ -26,23 +26,36 @@ words!(
     }
 );
 words!(
-    /// How a number stands with its provider.
+    /// A number's registration with its provider.
     ProviderState {
-        /// The provider is being asked, or was when the daemon died: ask again.
+        /// The provider is being asked, or was when the daemon died: register again.
         Pending = "pending",
-        /// Its calls come to us.
+        /// The provider sends its calls here.
         Registered = "registered",
-        /// What is left to do, a person does: the detail says what.
+        /// A person has to finish it: the detail says what is left to do.
         Manual = "manual",
-        /// The provider did not do it: the detail says why. Ask again.
+        /// The provider refused or did not answer: the detail says why. Register again.
         Failed = "failed",
-        /// Its calls no longer come to us.
+        /// The provider does not send its calls here.
         Unregistered = "unregistered",
+    }
+);
+words!(
+    /// What callers of a number get.
+    CallDelivery {
+        /// The provider sends the number's calls here, and they are answered.
+        Delivered = "delivered",
+        /// A call that arrives is answered. Whether the provider sends it is not confirmed.
+        Unconfirmed = "unconfirmed",
+        /// The provider does not send the number's calls here. A call that arrives another way is answered.
+        NotDelivered = "not_delivered",
+        /// The number is inactive: its calls are refused.
+        Refused = "refused",
     }
 );
 
 impl ProviderType {
-    /// How a new number of this provider's begins.
+    /// The state of a new number of this provider.
     pub fn first_state(self) -> ProviderState {
         match self {
             ProviderType::Generic => ProviderState::Registered,
@@ -51,7 +64,19 @@ impl ProviderType {
     }
 }
 
-/// A number that leads to a tenant.
+impl CallDelivery {
+    /// What callers get of a number that is active or not, in this state.
+    pub fn of(is_active: bool, state: ProviderState) -> CallDelivery {
+        match state {
+            _ if !is_active => CallDelivery::Refused,
+            ProviderState::Registered => CallDelivery::Delivered,
+            ProviderState::Pending | ProviderState::Manual => CallDelivery::Unconfirmed,
+            ProviderState::Failed | ProviderState::Unregistered => CallDelivery::NotDelivered,
+        }
+    }
+}
+
+/// A tenant's number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhoneNumber {
     pub id: NumberId,
@@ -60,12 +85,28 @@ pub struct PhoneNumber {
     #[serde(rename = "did_number")]
     pub did: Did,
     pub provider_type: ProviderType,
-    /// Calls to an inactive number are refused.
+    /// Whether calls that arrive are answered: the tenant's wish. `call_delivery` says what callers get.
     pub is_active: bool,
     pub provider_state: ProviderState,
-    /// What the provider said, or what is left to be done.
+    /// The provider's answer, or what is left to do.
     pub provider_detail: Option<String>,
-    /// The provider's own name for the number.
+    /// The provider's own id of the number.
     pub provider_reference: Option<String>,
+    /// What callers get, by `is_active` and `provider_state`.
+    pub call_delivery: CallDelivery,
     pub created_at: DateTime<Utc>,
+}
+
+impl PhoneNumber {
+    /// The number with its registration as it is now.
+    #[must_use]
+    pub fn with_registration(self, registration: Registration) -> PhoneNumber {
+        PhoneNumber {
+            call_delivery: CallDelivery::of(self.is_active, registration.provider_state),
+            provider_state: registration.provider_state,
+            provider_detail: registration.provider_detail,
+            provider_reference: registration.provider_reference,
+            ..self
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! How a number stands with its provider: whoever brings its calls to our Asterisk.
+//! A number's registration with the provider that brings its calls to this Asterisk.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Did, NumberId, ProviderState};
+use super::{CallDelivery, Did, NumberId, ProviderState};
 
 /// A number as its provider has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,12 +12,16 @@ pub struct Registration {
     pub did: Did,
     pub provider_type: String,
     pub provider_state: ProviderState,
-    /// For people: why, or what is left to do.
+    /// The provider's answer, or what is left to do.
     pub provider_detail: Option<String>,
     /// The provider's own id of the number.
     pub provider_reference: Option<String>,
-    /// The tenant wants its calls.
+    /// Who had VCA point the number here at its provider. Absent where VCA did not: then it does not undo it either.
+    pub registered_by: Option<String>,
+    /// Whether the tenant wants its calls answered.
     pub is_active: bool,
-    /// The tenant has given the number up.
+    /// Whether the tenant has released the number.
     pub is_deleted: bool,
+    /// What callers get.
+    pub call_delivery: CallDelivery,
 }

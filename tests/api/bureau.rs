@@ -116,6 +116,12 @@ impl Bureau {
         }
     }
 
+    /// Assigns a number to a tenant, so that its administrator may take it.
+    pub async fn assign(&self, tenant: Uuid, did: &str) {
+        let body = json!({ "did_number": did, "tenant_id": tenant });
+        self.operator.post("/api/number-inventory", body).await.expect(201);
+    }
+
     /// A tenant and its administrator.
     pub async fn tenant(&self, name: &str) -> (Uuid, Client) {
         let created = self.operator.post("/api/tenants", json!({ "name": name, "plan": "growth" })).await;

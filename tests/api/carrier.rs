@@ -20,6 +20,9 @@ pub const TRUNK: &str = "TK0123456789abcdef0123456789abcdef";
 pub const KEY: &str = "KEY-telnyx-77aa";
 pub const CONNECTION: &str = "1293384261075731499";
 
+/// Numbers of a page, far fewer than are asked for.
+pub const PAGE: usize = 3;
+
 /// What happens to a request in the place of an answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
@@ -40,8 +43,11 @@ pub struct Number {
     pub number: String,
     /// A trunk or a connection.
     pub to: Option<String>,
-    /// Twilio's other way to use a number.
+    /// Twilio's other ways to use a number.
     pub application: Option<String>,
+    pub voice_url: Option<String>,
+    /// Where Telnyx forwards its calls.
+    pub forwards_to: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +61,8 @@ pub struct Book {
     pub application: bool,
     /// The state of the endpoint `tata-trunk`; there is none without.
     pub trunk: Option<&'static str>,
+    /// Where Twilio says that its next page is.
+    pub next_page: Option<String>,
 }
 
 #[derive(Clone)]
@@ -74,6 +82,7 @@ impl Carrier {
             .route("/v1/Trunks/{trunk}/PhoneNumbers/{sid}", delete(twilio_leaves))
             .route("/v2/phone_numbers", get(telnyx_numbers))
             .route("/v2/phone_numbers/{id}", patch(telnyx_assigns))
+            .route("/v2/phone_numbers/{id}/voice", get(telnyx_voice))
             .route("/ari/applications/vca", get(application))
             .route("/ari/endpoints/PJSIP/tata-trunk", get(trunk))
             .layer(from_fn_with_state(carrier.clone(), attend))
@@ -164,13 +173,23 @@ async fn twilio_numbers(
     let wanted = query.get("PhoneNumber").cloned().unwrap_or_default();
     let listed =
         carrier.book().twilio.iter().filter(|it| it.number.contains(&wanted)).map(twilio).collect::<Vec<_>>();
-    Ok(Json(json!({ "incoming_phone_numbers": listed, "page": 0, "page_size": 50, "next_page_uri": null })))
+    let page = query.get("Page").and_then(|page| page.parse().ok()).unwrap_or(0_usize);
+    let rest = listed.len().saturating_sub((page + 1) * PAGE);
+    let next = (rest > 0).then(|| {
+        let path = format!("/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json");
+        carrier.book().next_page.clone().unwrap_or(format!("{path}?PageSize={PAGE}&Page={}", page + 1))
+    });
+    let listed: Vec<_> = listed.into_iter().skip(page * PAGE).take(PAGE).collect();
+    Ok(Json(
+        json!({ "incoming_phone_numbers": listed, "page": page, "page_size": PAGE, "next_page_uri": next }),
+    ))
 }
 
 fn twilio(number: &Number) -> Value {
     json!({
         "sid": number.id, "account_sid": ACCOUNT, "phone_number": number.number,
         "trunk_sid": number.to, "voice_application_sid": number.application.clone().unwrap_or_default(),
+        "voice_url": number.voice_url, "voice_receive_mode": "voice",
     })
 }
 
@@ -185,6 +204,10 @@ async fn twilio_joins(
     let sid = body.strip_prefix("PhoneNumberSid=").unwrap_or_default();
     let mut book = carrier.book();
     let number = book.twilio.iter_mut().find(|it| it.id == sid && trunk == TRUNK).ok_or_else(missing)?;
+    // Twilio would silently take it from whatever it serves.
+    let is_free = number.to.is_none() && number.application.is_none();
+    let answers = number.voice_url.as_deref().filter(|url| !url.starts_with("https://demo.twilio.com/"));
+    assert!(is_free && answers.is_none(), "{number:?} serves something else");
     number.to = Some(trunk);
     Ok((StatusCode::CREATED, Json(twilio(number))))
 }
@@ -211,7 +234,28 @@ async fn telnyx_numbers(
     let wanted = query.get("filter[phone_number]").cloned().unwrap_or_default();
     let fits = |it: &&Number| wanted.bytes().all(|b| b.is_ascii_digit()) && it.number.contains(&wanted);
     let listed = carrier.book().telnyx.iter().filter(fits).map(telnyx).collect::<Vec<_>>();
-    Ok(Json(json!({ "data": listed, "meta": { "page_number": 1, "total_pages": 1 } })))
+    let page = query.get("page[number]").and_then(|page| page.parse().ok()).unwrap_or(1_usize);
+    let pages = listed.len().div_ceil(PAGE);
+    let listed: Vec<_> = listed.into_iter().skip((page - 1) * PAGE).take(PAGE).collect();
+    Ok(Json(
+        json!({ "data": listed, "meta": { "page_number": page, "page_size": PAGE, "total_pages": pages } }),
+    ))
+}
+
+async fn telnyx_voice(
+    State(carrier): State<Carrier>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    authorized(&headers)?;
+    let book = carrier.book();
+    let number = book.telnyx.iter().find(|it| it.id == id).ok_or_else(missing)?;
+    let kind = number.forwards_to.as_ref().map(|_| "always");
+    let forwarding = json!({
+        "call_forwarding_enabled": true, "forwards_to": number.forwards_to.clone().unwrap_or_default(),
+        "forwarding_type": kind,
+    });
+    Ok(Json(json!({ "data": { "id": id, "record_type": "voice_settings", "call_forwarding": forwarding } })))
 }
 
 fn telnyx(number: &Number) -> Value {
@@ -233,6 +277,8 @@ async fn telnyx_assigns(
     let to = body["connection_id"].as_str().expect("a connection").to_owned();
     let mut book = carrier.book();
     let number = book.telnyx.iter_mut().find(|it| it.id == id).ok_or_else(missing)?;
+    let is_ours = number.to.as_deref().is_none_or(|to| to == CONNECTION);
+    assert!(is_ours && number.forwards_to.is_none(), "{number:?} serves something else");
     number.to = Some(to).filter(|to| !to.is_empty());
     Ok(Json(json!({ "data": telnyx(number) })))
 }

@@ -31,6 +31,8 @@ const OPERATORS: &[&str] = &[
     "/api/usage",
     "/api/calls/live",
     "/api/analytics",
+    "/api/number-inventory",
+    "/api/number-inventory/{inventory_number_id}",
 ];
 
 /// Routes that need no key, or one of another kind.
@@ -91,8 +93,12 @@ async fn things(bureau: &Bureau, tenant: Uuid, owner: &Client) -> Ids {
     let ping = format!("/api/tenants/{tenant}/webhooks/{webhook}/ping");
     let delivery = owner.post(&ping, json!({})).await.expect(202);
     owner.put(&format!("/api/tenants/{tenant}/retention"), json!({ "audit_days": 365 })).await.expect(200);
+    // The operator's own, of the tenant's number.
+    let inventory =
+        bureau.operator.get(&format!("/api/number-inventory?tenant_id={tenant}")).await.expect(200);
     BTreeMap::from([
         ("tenant_id", tenant.to_string()),
+        ("inventory_number_id", text(&inventory["items"][0], "id")),
         ("phone_number_id", line.number.to_string()),
         ("ai_profile_id", line.profile.to_string()),
         ("version", "1".to_owned()),

@@ -12,7 +12,7 @@ on_both!(
     what_is_no_number_is_refused,
     a_number_is_one_tenants_alone,
     many_ask_for_one_number_and_one_gets_it,
-    a_number_that_is_given_up_is_free_again,
+    a_released_number_stays_assigned,
     numbers_are_filtered_and_paged,
     another_tenants_numbers_are_not_there,
     a_viewer_looks_and_changes_nothing,
@@ -30,11 +30,13 @@ fn id(body: &Value) -> &str {
 
 async fn a_tenant_has_numbers(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Bakery").await;
+    bureau.assign(tenant, DID).await;
     let body = json!({ "did_number": "49 (30) 555-00100", "provider_type": "generic" });
     let made = admin.post(&path(tenant), body).await.expect(201);
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "did_number": DID, "provider_type": "generic", "is_active": true,
         "provider_state": "registered", "provider_detail": null, "provider_reference": null,
+        "call_delivery": "delivered",
         "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
@@ -43,6 +45,8 @@ async fn a_tenant_has_numbers(bureau: Bureau) {
     for active in [false, false, true] {
         let changed = admin.patch(&one, json!({ "is_active": active })).await.expect(200);
         assert_eq!((&changed["is_active"], &changed["did_number"]), (&json!(active), &json!(DID)));
+        let delivery = if active { "delivered" } else { "refused" };
+        assert_eq!(changed["call_delivery"], delivery, "{changed:#}");
         assert_eq!(admin.get(&one).await.expect(200), changed);
     }
     assert_eq!(admin.patch(&one, json!({})).await.expect(200), made);
@@ -52,6 +56,8 @@ async fn a_tenant_has_numbers(bureau: Bureau) {
     let other = bureau.operator.post(&path(tenant), other).await.expect(201);
     assert_eq!(other["provider_state"], "failed", "there is no account with the provider here");
     assert!(other["provider_detail"].is_string(), "{other:#}");
+    // Control-plane finding 31: it is wanted, and its calls do not arrive.
+    assert_eq!((&other["is_active"], &other["call_delivery"]), (&json!(true), &json!("not_delivered")));
 }
 
 async fn what_is_no_number_is_refused(bureau: Bureau) {
@@ -81,7 +87,7 @@ async fn what_is_no_number_is_refused(bureau: Bureau) {
     for body in ["", "[]", "{", "null", "{\"did_number\":\"+493055500100\"} x"] {
         admin.send(reqwest::Method::POST, &at, Some(body.to_owned())).await.problem(400);
     }
-    let made = admin.post(&at, json!({ "did_number": DID })).await.expect(201);
+    let made = bureau.operator.post(&at, json!({ "did_number": DID })).await.expect(201);
     let one = format!("{at}/{}", id(&made));
     for body in [json!({ "is_active": "no" }), json!({ "did_number": "+493055500101" }), json!("off")] {
         admin.patch(&one, body).await.problem(400);
@@ -101,12 +107,13 @@ async fn what_is_no_number_is_refused(bureau: Bureau) {
 async fn a_number_is_one_tenants_alone(bureau: Bureau) {
     let (one, bakery) = bureau.tenant("Bakery").await;
     let (two, brewery) = bureau.tenant("Brewery").await;
+    bureau.assign(one, DID).await;
     bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
-    for (tenant, client) in [(one, &bakery), (two, &brewery)] {
-        for text in [DID, "493055500100", "+49 30 555 00100"] {
-            let answer = client.post(&path(tenant), json!({ "did_number": text })).await;
-            assert_eq!(answer.problem(409), "number_in_use");
-        }
+    for text in [DID, "493055500100", "+49 30 555 00100"] {
+        let body = json!({ "did_number": text });
+        assert_eq!(bakery.post(&path(one), body.clone()).await.problem(409), "number_in_use");
+        assert_eq!(bureau.operator.post(&path(two), body.clone()).await.problem(409), "number_in_use");
+        assert_eq!(brewery.post(&path(two), body).await.problem(403), "number_not_assigned");
     }
 }
 
@@ -116,7 +123,7 @@ async fn many_ask_for_one_number_and_one_gets_it(bureau: Bureau) {
         clients.push(bureau.tenant(&format!("Tenant {n}")).await);
     }
     let attempts = (0..16).map(|n| {
-        let (tenant, client) = clients[n % clients.len()].clone();
+        let (tenant, client) = (clients[n % clients.len()].0, bureau.operator.clone());
         tokio::spawn(
             async move { client.post(&path(tenant), json!({ "did_number": DID })).await.status.as_u16() },
         )
@@ -129,9 +136,10 @@ async fn many_ask_for_one_number_and_one_gets_it(bureau: Bureau) {
     assert_eq!(answers, [&[201][..], &[409; 15]].concat());
 }
 
-async fn a_number_that_is_given_up_is_free_again(bureau: Bureau) {
+async fn a_released_number_stays_assigned(bureau: Bureau) {
     let (one, bakery) = bureau.tenant("Bakery").await;
     let (two, brewery) = bureau.tenant("Brewery").await;
+    bureau.assign(one, DID).await;
     let made = bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
     let at = format!("{}/{}", path(one), id(&made));
     let did = DID.parse().expect("a DID");
@@ -146,10 +154,20 @@ async fn a_number_that_is_given_up_is_free_again(bureau: Bureau) {
     ] {
         assert_eq!(answer.problem(404), "not_found");
     }
-    let again = brewery.post(&path(two), json!({ "did_number": DID })).await.expect(201);
+    assert_eq!(
+        brewery.post(&path(two), json!({ "did_number": DID })).await.problem(403),
+        "number_not_assigned"
+    );
+    let again = bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
+    bakery.delete(&format!("{}/{}", path(one), id(&again))).await.expect(204);
+    // The operator says otherwise.
+    let again = bureau.operator.post(&path(two), json!({ "did_number": DID })).await.expect(201);
     let route = bureau.store.route(&did).await.expect("an answer").expect("a route");
     assert_eq!(route.number.id.to_string(), id(&again));
-    assert_eq!(bakery.post(&path(one), json!({ "did_number": DID })).await.problem(409), "number_in_use");
+    assert_eq!(
+        bakery.post(&path(one), json!({ "did_number": DID })).await.problem(403),
+        "number_not_assigned"
+    );
 }
 
 async fn numbers_are_filtered_and_paged(bureau: Bureau) {
@@ -157,7 +175,7 @@ async fn numbers_are_filtered_and_paged(bureau: Bureau) {
     for n in 0..5 {
         let kind = if n == 4 { "telnyx" } else { "generic" };
         let body = json!({ "did_number": format!("+49305550010{n}"), "provider_type": kind });
-        let made = admin.post(&path(tenant), body).await.expect(201);
+        let made = bureau.operator.post(&path(tenant), body).await.expect(201);
         if n % 2 == 1 {
             let one = format!("{}/{}", path(tenant), id(&made));
             admin.patch(&one, json!({ "is_active": false })).await.expect(200);
@@ -190,7 +208,7 @@ async fn numbers_are_filtered_and_paged(bureau: Bureau) {
 async fn another_tenants_numbers_are_not_there(bureau: Bureau) {
     let (mine, me) = bureau.tenant("Mine").await;
     let (theirs, them) = bureau.tenant("Theirs").await;
-    let made = me.post(&path(mine), json!({ "did_number": DID })).await.expect(201);
+    let made = bureau.operator.post(&path(mine), json!({ "did_number": DID })).await.expect(201);
     // My number below their own tenant, and below mine.
     for at in [format!("{}/{}", path(theirs), id(&made)), format!("{}/{}", path(mine), id(&made))] {
         for answer in [
@@ -208,6 +226,7 @@ async fn another_tenants_numbers_are_not_there(bureau: Bureau) {
 async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+    bureau.assign(tenant, DID).await;
     let made = admin.post(&path(tenant), json!({ "did_number": DID })).await.expect(201);
     let one = format!("{}/{}", path(tenant), id(&made));
     assert_eq!(viewer.get(&one).await.expect(200), made);

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use vca::ari;
-use vca::store::{AuditFilter, NewNumber, Scope, Window};
+use vca::store::{AuditFilter, Credit, InventoryChanges, NewNumber, RegistrationStep, Scope, Window};
 use vca::telephony::{Adapters, Registrar, Settings};
-use vca::tenancy::{Actor, NumberId, ProviderState, ProviderType, Role, TenantId};
+use vca::tenancy::{Actor, NumberId, NumberSource, ProviderState, ProviderType, Role, TenantId};
 
 use super::bureau::{Bureau, Client};
 use super::carrier::{CONNECTION, Carrier, Fault, KEY, Number, TOKEN, TRUNK};
@@ -25,6 +25,10 @@ on_both!(
     two_changes_at_once_end_as_the_record_says,
     nobody_waits_for_a_provider_for_ever,
     each_step_is_in_the_audit_log,
+    a_provider_is_not_asked_for_a_number_that_is_not_the_tenants,
+    a_number_that_serves_something_else_is_left_alone,
+    only_what_vca_did_is_undone,
+    the_accounts_numbers_are_listed,
     viewers_and_strangers_change_nothing,
 );
 
@@ -67,7 +71,8 @@ impl Desk {
 }
 
 fn number(id: &'static str, number: &str, to: Option<&str>) -> Number {
-    Number { id, number: number.into(), to: to.map(str::to_owned), application: None }
+    let to = to.map(str::to_owned);
+    Number { id, number: number.into(), to, application: None, voice_url: None, forwards_to: None }
 }
 
 async fn a_twilio_number_joins_the_trunk_and_leaves_it(bureau: Bureau) {
@@ -153,6 +158,7 @@ async fn every_failure_is_told_apart_and_can_be_retried(bureau: Bureau) {
     failed(&desk.register().await, "TKother");
     desk.carrier.book().twilio[0] = Number { application: Some("AP1".into()), ..number("PN2", DID, None) };
     failed(&desk.register().await, "AP1");
+    assert_eq!(desk.admin.get(&desk.path).await.expect(200)["call_delivery"], "not_delivered");
     desk.carrier.book().twilio[0] = number("PN2", DID, None);
     let three = |fault: Fault| vec![fault.clone(), fault.clone(), fault];
     for (faults, word, asked) in [
@@ -188,7 +194,9 @@ async fn what_was_left_pending_is_picked_up(bureau: Bureau) {
     let desk = desk(&bureau, "fake").await;
     // As a daemon leaves it that is killed while it waits for the provider.
     let (actor, state) = (Actor::system(), ProviderState::Pending);
-    desk.scope.record_registration(&actor, "register", desk.number, state, "", None).await.expect("a number");
+    let step =
+        RegistrationStep { action: "register", state, detail: "", reference: None, credit: Credit::Take };
+    desk.scope.record_registration(&actor, desk.number, &step).await.expect("a number");
     let path = format!("{}/registration", desk.path);
     assert_eq!(desk.admin.get(&path).await.expect(200)["provider_state"], "pending");
     let path = format!("{}/register", desk.path);
@@ -249,7 +257,7 @@ async fn nobody_waits_for_a_provider_for_ever(bureau: Bureau) {
     let asterisk = ari::Settings { password: "hush".into(), ..Default::default() };
     let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
     let adapters = Arc::new(Adapters::new(&desk.carrier.settings(), asterisk, "vca", false));
-    let hasty = Registrar::new(bureau.store.clone(), adapters).with_patience(Duration::from_millis(20));
+    let hasty = Registrar::new(bureau.store.clone(), adapters).with_timeout(Duration::from_millis(20));
     let hasty = Arc::new(hasty);
     let answer = hasty.register(&desk.scope, &Actor::system(), desk.number).await.expect("a database");
     assert_eq!(answer.provider_state, ProviderState::Pending, "nobody has answered yet");
@@ -294,6 +302,121 @@ async fn each_step_is_in_the_audit_log(bureau: Bureau) {
     assert!(page.items.iter().all(|entry| entry.actor.starts_with("key ")), "{:?}", page.items);
     let text = serde_json::to_string(&page.items).expect("JSON");
     assert!(!text.contains(KEY) && text.contains("[secret]"), "{text}");
+}
+
+/// The seed's "Adapters MUST validate tenant ownership before operations".
+async fn a_provider_is_not_asked_for_a_number_that_is_not_the_tenants(bureau: Bureau) {
+    for provider in ["twilio", "telnyx"] {
+        let desk = desk(&bureau, provider).await;
+        let (other, _) = bureau.tenant("Florist").await;
+        desk.carrier.book().twilio = vec![number("PN2", DID, None)];
+        desk.carrier.book().telnyx = vec![number("2", DID, None)];
+        // As a row that was stored before numbers were assigned.
+        for tenant in ["NULL".to_owned(), bureau.literal(other)] {
+            bureau.raw(format!("UPDATE number_inventory SET tenant_id = {tenant}")).await;
+            let answer = desk.register().await;
+            assert_eq!(answer["provider_state"], "failed", "{answer:#}");
+            let detail = answer["provider_detail"].as_str().expect("a detail");
+            assert!(detail.contains("not assigned to this tenant"), "{detail}");
+            assert_eq!(desk.carrier.requests(), [] as [String; 0], "{provider} was asked");
+        }
+        let entry = bureau.store.inventory_number_of(&DID.parse().expect("a DID")).await.expect("an entry");
+        let mine = InventoryChanges { tenant: Some(Some(desk.scope.tenant_id())), note: None };
+        bureau.store.update_inventory_number(&Actor::system(), entry.id, mine).await.expect("assigned");
+        assert_eq!(desk.register().await["provider_state"], "registered");
+        desk.admin.delete(&desk.path).await.expect(204);
+    }
+}
+
+/// Control-plane finding 5 c: Twilio ignores the voice URL of a number on a trunk, so an IVR went silent.
+async fn a_number_that_serves_something_else_is_left_alone(bureau: Bureau) {
+    let twilio = desk(&bureau, "twilio").await;
+    let refused = |answer: &Value, remedy: &str| {
+        assert_eq!(answer["provider_state"], "failed", "{answer:#}");
+        let detail = answer["provider_detail"].as_str().expect("a detail");
+        assert!(detail.contains("in use elsewhere") && detail.contains(remedy), "{detail}");
+    };
+    let ivr = Some("https://ivr.example/voice?key=secret".to_owned());
+    twilio.carrier.book().twilio = vec![Number { voice_url: ivr.clone(), ..number("PN2", DID, None) }];
+    let answer = twilio.register().await;
+    refused(&answer, "clear the number's voice URL");
+    assert!(!answer.to_string().contains("ivr.example"), "another use's URL is not for a tenant: {answer:#}");
+    assert_eq!(twilio.unregister().await.provider_state, ProviderState::Unregistered);
+    twilio.carrier.book().twilio[0].voice_url = Some("https://demo.twilio.com/welcome/voice/".into());
+    assert_eq!(twilio.register().await["provider_state"], "registered", "a demonstration is no use");
+    twilio.admin.delete(&twilio.path).await.expect(204);
+
+    let telnyx = desk(&bureau, "telnyx").await;
+    let forwarding = Some("+493055509999".to_owned());
+    telnyx.carrier.book().telnyx = vec![Number { forwards_to: forwarding, ..number("2", DID, None) }];
+    refused(&telnyx.register().await, "switch call forwarding off");
+    telnyx.carrier.book().telnyx[0].forwards_to = None;
+    assert_eq!(telnyx.register().await["provider_state"], "registered");
+}
+
+async fn only_what_vca_did_is_undone(bureau: Bureau) {
+    for (provider, ours) in [("twilio", TRUNK), ("telnyx", CONNECTION)] {
+        let desk = desk(&bureau, provider).await;
+        let (first, second) = (number("PN2", DID, Some(ours)), number("2", DID, Some(ours)));
+        (desk.carrier.book().twilio, desk.carrier.book().telnyx) = (vec![first], vec![second]);
+        let place = || match provider {
+            "twilio" => desk.carrier.book().twilio[0].to.clone(),
+            _ => desk.carrier.book().telnyx[0].to.clone(),
+        };
+        let answer = desk.register().await;
+        assert_eq!(
+            (&answer["provider_state"], &answer["registered_by"]),
+            (&json!("registered"), &Value::Null)
+        );
+        let left = desk.unregister().await;
+        assert_eq!(left.provider_state, ProviderState::Unregistered);
+        assert!(left.provider_detail.is_some_and(|detail| detail.contains("left as it is")));
+        assert_eq!(place().as_deref(), Some(ours), "somebody else put it there");
+        // Put there by VCA, it is taken away again, also by a tenant that found it there.
+        desk.carrier.book().twilio[0].to = None;
+        desk.carrier.book().telnyx[0].to = None;
+        let by = desk.register().await["registered_by"].clone();
+        assert!(by.as_str().is_some_and(|by| by.starts_with("key ")), "{by}");
+        assert_eq!(desk.register().await["registered_by"], by, "asked twice");
+        give_up(&bureau, &desk).await;
+        let (next, _) = bureau.tenant("Florist").await;
+        let scope = bureau.store.scope(TenantId(next));
+        let new =
+            NewNumber { did: DID.parse().expect("a DID"), provider_type: provider.parse().expect("one") };
+        let number = scope.create_number(&Actor::system(), new).await.expect("moved").id;
+        let found =
+            desk.bureau.registrar.register(&scope, &Actor::system(), number).await.expect("a database");
+        assert_eq!(found.registered_by.as_deref(), Some("system"));
+        let gone =
+            desk.bureau.registrar.unregister(&scope, &Actor::system(), number).await.expect("a database");
+        assert_eq!((gone.registered_by, place()), (None, None));
+        scope.delete_number(&Actor::system(), number).await.expect("released");
+    }
+}
+
+async fn the_accounts_numbers_are_listed(bureau: Bureau) {
+    let carrier = Carrier::open().await;
+    let settings = carrier.settings();
+    let asterisk = ari::Settings { password: "hush".into(), ..Default::default() };
+    let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
+    let adapters = Adapters::new(&settings, asterisk, "vca", false);
+    let all: Vec<String> = (0..7).map(|n| format!("+49305550010{n}")).collect();
+    let twilio = all.iter().map(|did| number("PN1", did, None));
+    carrier.book().twilio = twilio.collect();
+    carrier.book().telnyx = all.iter().map(|did| number("1", did, None)).collect();
+    for source in [NumberSource::Twilio, NumberSource::Telnyx] {
+        let listed = adapters.account_numbers(source).await.expect("a list");
+        let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+        assert_eq!(listed, all, "{source}: all pages");
+    }
+    // The credentials go nowhere else.
+    for elsewhere in ["http://127.0.0.1:9/steal", "//127.0.0.1:9/steal"] {
+        carrier.book().next_page = Some(elsewhere.to_owned());
+        let refused = adapters.account_numbers(NumberSource::Twilio).await.expect_err("another server");
+        assert!(refused.to_string().contains("another server"), "{refused}");
+    }
+    assert!(adapters.account_numbers(NumberSource::Operator).await.is_err());
+    drop(bureau);
 }
 
 async fn viewers_and_strangers_change_nothing(bureau: Bureau) {

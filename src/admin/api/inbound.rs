@@ -145,6 +145,7 @@ impl Announcement {
             );
         }
         let called = numbering.called(&self.called_number);
+        let written = self.called_number.parse().ok();
         if called.is_empty() {
             fault("called_number", &"this can be no telephone number");
         }
@@ -156,7 +157,9 @@ impl Announcement {
             fault("timestamp", &"seconds since 1970");
         }
         match at {
-            Some(at) if faults.is_empty() => Ok(Incoming { caller, called, channel: self.call_id, at }),
+            Some(at) if faults.is_empty() => {
+                Ok(Incoming { caller, called, written, channel: self.call_id, at })
+            }
             _ => Err(Problem::fields(faults)),
         }
     }

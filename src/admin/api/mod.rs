@@ -12,6 +12,7 @@ mod document;
 mod extract;
 mod feedback;
 mod inbound;
+mod inventory;
 mod keys;
 mod limits;
 mod live;
@@ -116,6 +117,7 @@ fn described() -> (Router<Desk>, OpenApi) {
     let routes = OpenApiRouter::with_openapi(document::begun())
         .merge(tenants::router())
         .merge(numbers::router())
+        .merge(inventory::router())
         .merge(profiles::router())
         .merge(registrations::router())
         .merge(inbound::router())

@@ -1,4 +1,4 @@
-//! Phone numbers: which a tenant has, and whether calls to them are taken.
+//! A tenant's phone numbers, and those that it may take.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,14 +9,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::{Administrator, Reader};
+use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::problem::{Problem, ProblemBody};
 use crate::store::{NewNumber, NumberFilter};
-use crate::tenancy::{NumberId, PhoneNumber, ProviderType, TenantId};
+use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, update, delete))
+        .routes(routes!(available))
 }
 
 /// The number of a path.
@@ -25,50 +28,65 @@ struct Number {
     phone_number_id: NumberId,
 }
 
-/// A number to be.
+/// A phone number to assign to a tenant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct New {
-    /// With its country code; in the daemon's default region that may be left out.
+struct CreateNumberRequest {
+    /// In E.164, `+` and 3 to 15 digits. Spaces, dots, dashes and brackets are ignored. A number of the daemon's default
+    /// region can be written as it is dialled there.
     #[serde(default)]
-    #[schema(required, examples("+493055500100"))]
+    #[schema(required, min_length = 3, max_length = 40, examples("+493055500100"))]
     did_number: String,
+    /// The provider that routes its calls here. Default: `generic`.
     #[serde(default)]
     provider_type: ProviderType,
 }
 
-/// Give the tenant a number. It is active at once. Every number is one tenant's, or nobody's.
+/// Assign a phone number to the tenant. It is active at once. A number belongs to one tenant at a time.
 ///
-/// Its provider is asked to bring its calls here; what came of that is in `provider_state`, and
-/// `POST …/register` asks again.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers", tag = "phone numbers", request_body = New,
+/// An operator gives a tenant any number. A tenant's administrator takes one of `available-numbers`; every other is answered
+/// with 403 `number_not_assigned`, whether it is in use, free or unknown.
+///
+/// Its provider is asked to route its calls here. `provider_state` has the result; `POST …/register` repeats the request.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers", operation_id = "createPhoneNumber",
+    tag = "phone numbers", request_body = CreateNumberRequest,
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 201, body = PhoneNumber), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody), (status = 409, description = "The number is in use", body = ProblemBody)))]
+    responses((status = 201, description = "The number was assigned to the tenant.", body = PhoneNumber),
+        (status = 403, description = "The number is not assigned to the tenant: `number_not_assigned`; or the key may \
+            not create numbers.", body = ProblemBody),
+        (status = 409, description = "The number is in use: `number_in_use`; or callers could not tell it from another \
+            number: `number_ambiguous`.", body = ProblemBody)))]
 async fn create(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
-    Body(New { did_number, provider_type }): Body<New>,
+    caller: Caller,
+    Body(CreateNumberRequest { did_number, provider_type }): Body<CreateNumberRequest>,
 ) -> Result<(StatusCode, Json<PhoneNumber>), Problem> {
     let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
-    let number = scope.create_number(&actor, NewNumber { did, provider_type }).await?;
+    let new = NewNumber { did, provider_type };
+    let number = match caller.presented.key.role {
+        Role::Operator => scope.create_number(&actor, new).await?,
+        Role::TenantAdmin | Role::TenantViewer => scope.claim_number(&actor, new).await?,
+    };
     let number = desk.registrar.follow(&scope, &actor, number).await?;
     Ok((StatusCode::CREATED, Json(number)))
 }
 
-/// Which numbers.
+/// Conditions of a list of phone numbers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only numbers that are active, or that are not.
     is_active: Option<bool>,
+    /// Only numbers of this provider.
     provider_type: Option<ProviderType>,
 }
 
-/// List the tenant's numbers, oldest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers", tag = "phone numbers",
+/// List the tenant's phone numbers, oldest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers", operation_id = "listPhoneNumbers",
+    tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<PhoneNumber>), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of phone numbers.", body = Listed<PhoneNumber>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(Filter { is_active, provider_type }): Asked<Filter>,
@@ -78,10 +96,11 @@ async fn list(
     Ok(scope.numbers_page(filter, paging.window()?).await?.into())
 }
 
-/// Show a number.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}", tag = "phone numbers",
+/// Show a phone number.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}",
+    operation_id = "getPhoneNumber", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
-    responses((status = 200, body = PhoneNumber), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The phone number.", body = PhoneNumber)))]
 async fn show(
     Reader { scope }: Reader,
     Ids(Number { phone_number_id }): Ids<Number>,
@@ -89,35 +108,39 @@ async fn show(
     Ok(Json(scope.number(phone_number_id).await?))
 }
 
-/// What may change about a number.
+/// Changes of a phone number. An absent field stays as it is.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-struct Changes {
-    /// Calls to an inactive number are refused; it stays the tenant's.
+#[serde(deny_unknown_fields)]
+struct UpdateNumberRequest {
+    /// Calls to an inactive number are refused; it still belongs to the tenant.
+    #[schema(nullable = false)]
     is_active: Option<bool>,
 }
 
-/// Activate or deactivate a number. Its provider is told.
-#[utoipa::path(patch, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}", tag = "phone numbers",
-    request_body = Changes, params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
-    responses((status = 200, body = PhoneNumber), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+/// Activate or deactivate a phone number. Its provider is notified.
+#[utoipa::path(patch, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}",
+    operation_id = "updatePhoneNumber", tag = "phone numbers", request_body = UpdateNumberRequest,
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
+    responses((status = 200, description = "The phone number after the change.", body = PhoneNumber)))]
 async fn update(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id }): Ids<Number>,
-    Body(Changes { is_active }): Body<Changes>,
+    Body(UpdateNumberRequest { is_active }): Body<UpdateNumberRequest>,
 ) -> Result<Json<PhoneNumber>, Problem> {
     let Some(active) = is_active else { return Ok(Json(scope.number(phone_number_id).await?)) };
     let number = scope.set_number_active(&actor, phone_number_id, active).await?;
     Ok(Json(desk.registrar.follow(&scope, &actor, number).await?))
 }
 
-/// Give a number up. Its calls stay on record; anybody may have it then. Its provider is told; where that fails, a
-/// webhook hears of it, `registration` shows it, and `unregister` tries again.
-#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}", tag = "phone numbers",
+/// Release a phone number. Its call records stay. It remains assigned to the tenant, which can take it again.
+///
+/// Its provider is notified. If that fails, the event `number.registration_failed` is sent, `registration` shows the
+/// reason, and `unregister` repeats the request.
+#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}",
+    operation_id = "deletePhoneNumber", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
-    responses((status = 204), (status = 404, body = ProblemBody)))]
+    responses((status = 204, description = "The number was released.")))]
 async fn delete(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
@@ -126,4 +149,16 @@ async fn delete(
     let number = scope.delete_number(&actor, phone_number_id).await?;
     desk.registrar.follow(&scope, &actor, number).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the numbers that the operator has assigned to the tenant and that it has not taken, oldest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/available-numbers", operation_id = "listAvailableNumbers",
+    tag = "phone numbers",
+    params(("tenant_id" = TenantId, Path), Paging),
+    responses((status = 200, description = "A page of available numbers.", body = Listed<AvailableNumber>)))]
+async fn available(
+    Reader { scope }: Reader,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<AvailableNumber>>, Problem> {
+    Ok(scope.available_numbers(paging.window()?).await?.into())
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::{Duplicate, StoreError};
+use crate::store::{Duplicate, NumberRefusal, StoreError};
 use crate::tenancy::Flaw;
 
 /// Why a request was not served. It becomes a [`ProblemBody`] once the request's id is put to it.
@@ -131,6 +131,7 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { what } => {
                 Problem::new(StatusCode::CONFLICT, conflict(what), what.to_string())
             }
+            StoreError::Number(refusal) => number_refused(&refusal),
             StoreError::Invalid { what } => Problem::new(StatusCode::BAD_REQUEST, "invalid_value", what),
             StoreError::Unavailable { what } => {
                 tracing::warn!(%what, "a request found no database");
@@ -152,7 +153,17 @@ fn conflict(what: Duplicate) -> &'static str {
     match what {
         Duplicate::Number => "number_in_use",
         Duplicate::DefaultProfile => "default_profile_exists",
+        Duplicate::InventoryNumber => "number_in_inventory",
         Duplicate::Key => "conflict",
         Duplicate::Successor(_) => "already_rotated",
     }
+}
+
+fn number_refused(refusal: &NumberRefusal) -> Problem {
+    let (status, code) = match refusal {
+        NumberRefusal::NotAssigned => (StatusCode::FORBIDDEN, "number_not_assigned"),
+        NumberRefusal::Collides { .. } => (StatusCode::CONFLICT, "number_ambiguous"),
+        NumberRefusal::HeldByAnother(_) | NumberRefusal::Held(_) => (StatusCode::CONFLICT, "number_in_use"),
+    };
+    Problem::new(status, code, refusal.to_string())
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::extract::Ids;
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::tenancy::{NumberId, Registration, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
@@ -21,13 +21,14 @@ struct Path {
     phone_number_id: NumberId,
 }
 
-/// Have a number's provider bring its calls here, again or for the first time.
+/// Ask a number's provider to route its calls here, again or for the first time.
 ///
-/// What the provider says to that is in `provider_state` and `provider_detail`; a number that is `failed` can be
-/// asked for again. One that is `pending` when the answer comes is still being asked: see `registration` later.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/register", tag = "phone numbers",
+/// `provider_state` and `provider_detail` have the result; repeat the request while the state is `failed`. In the state
+/// `pending` the request is in progress: see `registration` later.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/register",
+    operation_id = "registerPhoneNumber", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
-    responses((status = 200, body = Registration), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The registration after the attempt.", body = Registration)))]
 async fn register(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
@@ -36,13 +37,14 @@ async fn register(
     Ok(Json(desk.registrar.register(&scope, &actor, phone_number_id).await?))
 }
 
-/// Have a number's provider bring its calls here no longer.
+/// Ask a number's provider to stop routing its calls here.
 ///
-/// For a number that was given up, too: where its provider could not be told then, it is told now. A number that has a
-/// new owner is left alone.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/unregister", tag = "phone numbers",
+/// It works for a deleted number, too, when its provider could not be notified before. A number that was assigned again
+/// is left alone.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/unregister",
+    operation_id = "unregisterPhoneNumber", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
-    responses((status = 200, body = Registration), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The registration after the attempt.", body = Registration)))]
 async fn unregister(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
@@ -51,10 +53,11 @@ async fn unregister(
     Ok(Json(desk.registrar.unregister(&scope, &actor, phone_number_id).await?))
 }
 
-/// Show how a number stands with its provider.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/registration", tag = "phone numbers",
+/// Show the state of a number at its provider.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/registration",
+    operation_id = "getPhoneNumberRegistration", tag = "phone numbers",
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
-    responses((status = 200, body = Registration), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The registration.", body = Registration)))]
 async fn show(
     Reader { scope }: Reader,
     Ids(Path { phone_number_id }): Ids<Path>,

@@ -4,7 +4,7 @@ use super::{Finding, patiently};
 use crate::cli::database::open;
 use crate::state;
 use crate::store::{Backend, Isolation, Settings, Store, StoreError};
-use crate::tenancy::{AiProfile, PhoneNumber, Tenant, TenantStatus};
+use crate::tenancy::{AiProfile, Numbering, PhoneNumber, Tenant, TenantStatus};
 
 /// An active tenant and what answers its calls.
 #[derive(Debug, Clone)]
@@ -14,11 +14,11 @@ pub struct Patient {
     pub numbers: Vec<PhoneNumber>,
 }
 
-/// Is the database there, and are its tables? With them, who is in it.
-pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
+/// Whether the database answers and has its tables; with them, its active tenants.
+pub async fn database(settings: &Settings, numbering: Numbering) -> (Vec<Finding>, Vec<Patient>) {
     const CHECK: &str = "database";
     let store = match open(settings).await {
-        Ok(store) => store,
+        Ok(store) => store.with_numbering(numbering),
         Err(error) => {
             return (vec![Finding::fail(CHECK, error, "see database.url (DATABASE_URL)")], Vec::new());
         }
@@ -41,6 +41,7 @@ pub async fn database(settings: &Settings) -> (Vec<Finding>, Vec<Patient>) {
             let mut findings = vec![Finding::ok(CHECK, seen)];
             findings.extend(isolation(&store).await);
             findings.push(dead_letters(&store).await);
+            findings.extend(ambiguities(&store).await);
             (findings, patients)
         }
         Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
@@ -72,6 +73,17 @@ async fn dead_letters(store: &Store) -> Finding {
             "`vca ledger list` says why; repair the cause, then run `vca ledger retry`",
         ),
         Err(error) => Finding::fail(CHECK, error, "see the database's own log"),
+    }
+}
+
+/// Numbers that callers cannot tell apart with the default region that is set.
+async fn ambiguities(store: &Store) -> Vec<Finding> {
+    const CHECK: &str = "numbers";
+    let remedy = "have the trunk send numbers in E.164 with their plus sign and unset numbers.default_region, or \
+        release one of them";
+    match store.ambiguous_numbers().await {
+        Ok(ambiguous) => ambiguous.iter().map(|it| Finding::warn(CHECK, it, remedy)).collect(),
+        Err(error) => vec![Finding::fail(CHECK, error, "see the database's own log")],
     }
 }
 

@@ -40,7 +40,7 @@ impl Drop for Place {
 #[tokio::test]
 async fn a_database_that_is_not_there_is_not_made() {
     let place = Place::new();
-    let (findings, _) = keeping::database(&place.settings()).await;
+    let (findings, _) = keeping::database(&place.settings(), Default::default()).await;
     assert!(fails(by_name(&findings, "database")), "{findings:#?}");
     assert!(!place.0.join("vca.db").exists());
 }
@@ -49,12 +49,12 @@ async fn a_database_that_is_not_there_is_not_made() {
 async fn pending_migrations_and_a_tenant_without_agent_are_found() {
     let place = Place::new();
     let store = Store::open(&place.settings()).await.expect("a database");
-    let (findings, _) = keeping::database(&place.settings()).await;
+    let (findings, _) = keeping::database(&place.settings(), Default::default()).await;
     assert!(fails(by_name(&findings, "database")), "{findings:#?}");
     store.migrate().await.expect("tables");
     let new = NewTenant { name: "Acme".into(), plan: Plan::Starter, max_concurrent_calls: None };
     store.create_tenant(&Actor::system(), new).await.expect("a tenant");
-    let (findings, patients) = keeping::database(&place.settings()).await;
+    let (findings, patients) = keeping::database(&place.settings(), Default::default()).await;
     assert!(!fails(by_name(&findings, "database")), "{findings:#?}");
     assert!(fails(by_name(&keeping::tenants(&patients), "tenant Acme")));
     store.close().await;

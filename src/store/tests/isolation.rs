@@ -160,7 +160,14 @@ async fn another_tenants_things_are_not_found(db: Database) {
     let (before, actor, all) = (seen(&things).await, Actor::system(), Window::first(9));
     let elsewhere = theirs.create_webhook(&actor, new_webhook()).await.expect("one of its own").webhook.id;
     let off = WebhookChanges { is_active: Some(false), ..WebhookChanges::default() };
-    let (failed, any) = (ProviderState::Failed, DeliveryFilter::default());
+    let any = DeliveryFilter::default();
+    let taken = RegistrationStep {
+        action: "register",
+        state: ProviderState::Failed,
+        detail: "taken",
+        reference: None,
+        credit: Credit::Take,
+    };
     let attempts = [
         ("a key", theirs.key(key).await.map(drop)),
         ("a key revoked", theirs.revoke_key(&actor, key).await.map(drop)),
@@ -178,10 +185,7 @@ async fn another_tenants_things_are_not_found(db: Database) {
         ("whether there is a call", theirs.has_call(call).await),
         ("feedback", theirs.create_feedback(&actor, call, opinion()).await.map(drop)),
         ("a registration", theirs.registration(number).await.map(drop)),
-        (
-            "a registration recorded",
-            theirs.record_registration(&actor, "register", number, failed, "taken", None).await.map(drop),
-        ),
+        ("a registration recorded", theirs.record_registration(&actor, number, &taken).await.map(drop)),
     ];
     for (what, outcome) in attempts {
         assert!(matches!(outcome, Err(StoreError::NotFound)), "{what}: {outcome:?}");

@@ -4,6 +4,7 @@
 mod announced;
 mod batches;
 mod data;
+mod inventory;
 mod isolation;
 mod opening;
 mod outage;

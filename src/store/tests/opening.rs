@@ -5,13 +5,14 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
     "0004_statements",
     "0005_successors_of_keys",
     "0006_daemons",
+    "0007_number_inventory",
     "0011_dead_letters",
 ];
 

@@ -33,6 +33,7 @@ pub fn route() -> Route {
         provider_state: ProviderState::Registered,
         provider_detail: None,
         provider_reference: None,
+        call_delivery: CallDelivery::Delivered,
         created_at,
     };
     let tenant = Tenant {

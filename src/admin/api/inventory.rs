@@ -1,0 +1,175 @@
+//! The operator's number inventory: which tenant may take which number.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Deserializer};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::auth::Operator;
+use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::problem::{Problem, ProblemBody};
+use crate::store::{InventoryChanges, InventoryFilter, NewInventoryNumber, StoreError};
+use crate::tenancy::{InventoryNumber, InventoryNumberId, NumberSource, TenantId};
+
+/// The most characters of a note.
+const LONGEST_NOTE: usize = 200;
+
+pub fn router() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, update, delete))
+}
+
+/// The entry of a path.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    inventory_number_id: InventoryNumberId,
+}
+
+/// A number to enter into the inventory.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateInventoryNumberRequest {
+    /// In E.164, `+` and 3 to 15 digits. Spaces, dots, dashes and brackets are ignored. A number of the daemon's default
+    /// region can be written as it is dialled there.
+    #[serde(default)]
+    #[schema(required, min_length = 3, max_length = 40, examples("+493055500100"))]
+    did_number: String,
+    /// The tenant that may take it. Default: none.
+    tenant_id: Option<TenantId>,
+    /// Default: `operator`.
+    #[serde(default)]
+    source: NumberSource,
+    /// The operator's own remark.
+    #[schema(max_length = 200)]
+    note: Option<String>,
+}
+
+/// Enter a number into the inventory. A number that a tenant has already is assigned to that tenant.
+#[utoipa::path(post, path = "/api/number-inventory", operation_id = "createInventoryNumber", tag = "phone numbers",
+    request_body = CreateInventoryNumberRequest,
+    responses((status = 201, description = "The number was entered.", body = InventoryNumber),
+        (status = 409, description = "The number is in the inventory already: `number_in_inventory`; or another tenant \
+            has it: `number_in_use`.", body = ProblemBody)))]
+async fn create(
+    State(desk): State<Desk>,
+    Operator(actor): Operator,
+    Body(request): Body<CreateInventoryNumberRequest>,
+) -> Result<(StatusCode, Json<InventoryNumber>), Problem> {
+    let CreateInventoryNumberRequest { did_number, tenant_id, source, note } = request;
+    let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
+    check_note(note.as_deref())?;
+    let new = NewInventoryNumber { did, tenant: tenant_id, source, note };
+    let entered = desk.store.add_inventory_number(&actor, new).await;
+    Ok((StatusCode::CREATED, Json(entered.map_err(no_such_tenant)?)))
+}
+
+/// Conditions of a list of the inventory.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only numbers that are assigned to this tenant.
+    tenant_id: Option<TenantId>,
+    /// Only numbers that are assigned to a tenant, or that are not.
+    is_assigned: Option<bool>,
+    /// Only numbers from this source.
+    source: Option<NumberSource>,
+}
+
+/// List the inventory, oldest first.
+#[utoipa::path(get, path = "/api/number-inventory", operation_id = "listInventoryNumbers", tag = "phone numbers",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of the inventory.", body = Listed<InventoryNumber>)))]
+async fn list(
+    State(desk): State<Desk>,
+    _: Operator,
+    Asked(Filter { tenant_id, is_assigned, source }): Asked<Filter>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<InventoryNumber>>, Problem> {
+    let filter = InventoryFilter { tenant: tenant_id, is_assigned, source };
+    Ok(desk.store.inventory(filter, paging.window()?).await?.into())
+}
+
+/// Show an entry of the inventory.
+#[utoipa::path(get, path = "/api/number-inventory/{inventory_number_id}", operation_id = "getInventoryNumber",
+    tag = "phone numbers", params(("inventory_number_id" = InventoryNumberId, Path, description = "The entry.")),
+    responses((status = 200, description = "The entry.", body = InventoryNumber),
+        (status = 404, description = "There is no such entry: `not_found`.", body = ProblemBody)))]
+async fn show(
+    State(desk): State<Desk>,
+    _: Operator,
+    Ids(Entry { inventory_number_id }): Ids<Entry>,
+) -> Result<Json<InventoryNumber>, Problem> {
+    Ok(Json(desk.store.inventory_number(inventory_number_id).await?))
+}
+
+/// Changes of an entry of the inventory. An absent field stays as it is, `null` clears it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct UpdateInventoryNumberRequest {
+    /// The tenant that may take it.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<TenantId>)]
+    tenant_id: Option<Option<TenantId>>,
+    /// The operator's own remark.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    note: Option<Option<String>>,
+}
+
+/// Tells `null` from a field that is absent.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
+}
+
+/// Assign an entry of the inventory to another tenant or to none, or change its note.
+#[utoipa::path(patch, path = "/api/number-inventory/{inventory_number_id}", operation_id = "updateInventoryNumber",
+    tag = "phone numbers", request_body = UpdateInventoryNumberRequest,
+    params(("inventory_number_id" = InventoryNumberId, Path, description = "The entry.")),
+    responses((status = 200, description = "The entry after the change.", body = InventoryNumber),
+        (status = 404, description = "There is no such entry: `not_found`.", body = ProblemBody),
+        (status = 409, description = "Another tenant has the number: `number_in_use`.", body = ProblemBody)))]
+async fn update(
+    State(desk): State<Desk>,
+    Operator(actor): Operator,
+    Ids(Entry { inventory_number_id }): Ids<Entry>,
+    Body(UpdateInventoryNumberRequest { tenant_id, note }): Body<UpdateInventoryNumberRequest>,
+) -> Result<Json<InventoryNumber>, Problem> {
+    check_note(note.as_ref().and_then(Option::as_deref))?;
+    desk.store.inventory_number(inventory_number_id).await?;
+    let changes = InventoryChanges { tenant: tenant_id, note };
+    let changed = desk.store.update_inventory_number(&actor, inventory_number_id, changes).await;
+    Ok(Json(changed.map_err(no_such_tenant)?))
+}
+
+/// Remove a number from the inventory, unless a tenant has it.
+#[utoipa::path(delete, path = "/api/number-inventory/{inventory_number_id}", operation_id = "deleteInventoryNumber",
+    tag = "phone numbers", params(("inventory_number_id" = InventoryNumberId, Path, description = "The entry.")),
+    responses((status = 204, description = "The entry was removed."),
+        (status = 404, description = "There is no such entry: `not_found`.", body = ProblemBody),
+        (status = 409, description = "A tenant has the number: `number_in_use`.", body = ProblemBody)))]
+async fn delete(
+    State(desk): State<Desk>,
+    Operator(actor): Operator,
+    Ids(Entry { inventory_number_id }): Ids<Entry>,
+) -> Result<StatusCode, Problem> {
+    desk.store.remove_inventory_number(&actor, inventory_number_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn check_note(note: Option<&str>) -> Result<(), Problem> {
+    match note.map_or(0, |note| note.chars().count()) {
+        0..=LONGEST_NOTE => Ok(()),
+        _ => Err(Problem::field("note", format_args!("{LONGEST_NOTE} characters at most"))),
+    }
+}
+
+/// The tenant that a request names is the only thing that can be missing.
+fn no_such_tenant(error: StoreError) -> Problem {
+    match error {
+        StoreError::NotFound => Problem::field("tenant_id", "there is no such tenant"),
+        other => other.into(),
+    }
+}
