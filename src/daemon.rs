@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::admin::api::{Desk, Inbound, Limits};
 use crate::ari;
-use crate::call::{Agent, Engines, House, Spoken};
+use crate::call::{Agent, Engines, House, Spoken, TenantMetrics};
 use crate::config::{Config, Environment};
 use crate::engines;
 use crate::media;
@@ -72,6 +72,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         ledger: ledger.clone(),
         state: state.clone(),
         spoken: spoken.clone(),
+        tenant_metrics: TenantMetrics::default(),
     });
     let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
     let permitted = Arc::new(cast.permitted.clone());
@@ -90,7 +91,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
     let desk = desk(&config, &store, &calls, &asterisk, &announcements, live, permitted);
-    let health = Arc::new(Vitals::new(switchboard.clone(), calls.clone(), state, ledger.clone()));
+    let health =
+        Arc::new(Vitals::new(switchboard.clone(), calls.clone(), store.clone(), state, ledger.clone()));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;

@@ -453,6 +453,8 @@ impl Task {
         }
         if let Some(log) = &mut self.log {
             log.ended(verdict, media, &self.meter, now);
+            let call = log.call();
+            self.house.tenant_metrics.ended(call.tenant_id, call.status, log.talked());
         }
     }
 

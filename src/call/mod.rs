@@ -14,6 +14,7 @@ mod hands;
 mod phrases;
 mod record;
 mod spoken;
+mod tenant_metrics;
 mod voice;
 mod wire;
 
@@ -34,6 +35,7 @@ pub use driver::{answer, refuse};
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, View};
 pub use spoken::Spoken;
+pub use tenant_metrics::TenantMetrics;
 
 /// What a call is told from outside.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ pub struct House {
     pub ledger: Ledger,
     pub state: Arc<dyn ConversationState>,
     pub spoken: Arc<Spoken>,
+    pub tenant_metrics: TenantMetrics,
 }
 
 /// A call that rings and waits for what becomes of it.

@@ -120,6 +120,15 @@ impl Log {
         self.feed.tell(at, Happening::Ended { call: Box::new(call.clone()) });
     }
 
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// How long the caller and the agent talked, once the call has ended.
+    pub fn talked(&self) -> Option<TimeDelta> {
+        Some(self.call.ended_at? - self.call.answered_at?)
+    }
+
     /// How long the call has lasted, from its first ring.
     pub fn lasted(&self, now: Instant) -> TimeDelta {
         self.clock.at(now) - self.call.started_at

@@ -17,7 +17,9 @@ use crate::switchboard::Switchboard;
 /// What `/readyz` and `/metrics` ask for.
 pub struct Vitals {
     switchboard: Switchboard,
+    /// The calls' connections, and the API's.
     store: Store,
+    api: Store,
     state: Arc<dyn ConversationState>,
     ledger: Ledger,
     pulse: Mutex<Pulse>,
@@ -28,10 +30,11 @@ impl Vitals {
     pub fn new(
         switchboard: Switchboard,
         store: Store,
+        api: Store,
         state: Arc<dyn ConversationState>,
         ledger: Ledger,
     ) -> Vitals {
-        Vitals { switchboard, store, state, ledger, pulse: Mutex::default(), reasons: Mutex::default() }
+        Vitals { switchboard, store, api, state, ledger, pulse: Mutex::default(), reasons: Mutex::default() }
     }
 
     /// The media threads that hang, in words.
@@ -83,6 +86,14 @@ impl Health for Vitals {
     fn measure(&self) {
         gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
         gauge!("vca_ledger_pending").set(self.ledger.pending() as f64);
+        for (pool, store) in [("calls", &self.store), ("api", &self.api)] {
+            let connections = store.connections();
+            gauge!("vca_database_connections", "pool" => pool, "state" => "in_use")
+                .set(f64::from(connections.in_use));
+            gauge!("vca_database_connections", "pool" => pool, "state" => "idle")
+                .set(f64::from(connections.idle));
+            gauge!("vca_database_connections_max", "pool" => pool).set(f64::from(connections.max));
+        }
         for (bound_us, frames) in self.switchboard.frame_lateness() {
             let bound =
                 if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };

@@ -70,7 +70,7 @@ pub use number_rules::{Ambiguity, NumberRefusal};
 pub use number_search::{NumberQuery, OwnedNumber};
 pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
-pub use pool::{Backend, LISTING};
+pub use pool::{Backend, Connections, LISTING};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
 pub use registrations::{Credit, RegistrationStep};
 pub use routing::{Routing, RoutingSettings};
@@ -145,6 +145,11 @@ impl Store {
     #[must_use]
     pub fn of_daemon(self, name: &str) -> Store {
         Store { daemon: name.into(), ..self }
+    }
+
+    /// The connections of this store's pool.
+    pub fn connections(&self) -> Connections {
+        self.pool.connections()
     }
 
     pub fn backend(&self) -> Backend {

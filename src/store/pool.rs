@@ -18,6 +18,14 @@ pub enum Backend {
     Postgres,
 }
 
+/// How many connections a pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    pub in_use: u32,
+    pub idle: u32,
+    pub max: u32,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
@@ -212,6 +220,15 @@ impl Pool {
                 Pool::Postgres(postgres_pool((*pool.connect_options()).clone(), settings, connections))
             }
         }
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        let (size, idle, max) = match self {
+            Pool::Sqlite(pool) => (pool.size(), pool.num_idle(), pool.options().get_max_connections()),
+            Pool::Postgres(pool) => (pool.size(), pool.num_idle(), pool.options().get_max_connections()),
+        };
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        Connections { in_use: size.saturating_sub(idle), idle, max }
     }
 
     pub(super) fn backend(&self) -> Backend {
