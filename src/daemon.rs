@@ -47,6 +47,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let store = open_store(&config)
         .await?
+        .with_sealing(config.keyring()?)
         .with_plans(config.plans.clone())
         .with_numbering(config.numbers)
         .of_daemon(&name(&config));

@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod language;
 pub mod names;
 pub mod rtp;
+pub mod sealing;
 pub mod tenancy;
 pub mod transport;
 

@@ -6,9 +6,11 @@ mod allocations;
 mod api;
 mod calls;
 mod doctor;
+mod environment;
 mod life;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tidy;
 mod tools;
+mod transport;
 mod trunks;

@@ -19,6 +19,7 @@ mod output;
 mod profile;
 mod registration;
 mod retention;
+mod secrets;
 mod serve;
 mod settings;
 mod span;
@@ -113,6 +114,9 @@ enum Command {
     /// Records of calls that the database refused.
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Secrets that the database keeps.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// API keys. `vca key create --operator` makes the first one.
     #[command(subcommand)]
     Key(key::Command),
@@ -173,6 +177,7 @@ impl Cli {
                 command.run(&prepared(read(Need::Database)?).await?.0, output).await
             }
             Command::Ledger(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Secrets(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Openapi => manual::openapi(output),
             Command::Completions { shell } => manual::completions(shell, output),
             Command::Man { folder } => manual::pages(folder.as_deref(), output),
@@ -202,7 +207,9 @@ fn actor() -> Actor {
 
 /// The database, whose tables have to be there.
 async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
-    let store = database::open(&loaded.config.database).await?.with_numbering(loaded.config.numbers);
+    let (keyring, numbering) = (loaded.config.keyring()?, loaded.config.numbers);
+    let store = database::open(&loaded.config.database).await?;
+    let store = store.with_sealing(keyring).with_numbering(numbering);
     let pending = store.pending_migrations().await?;
     if pending.is_empty() {
         return Ok((store, loaded.config));

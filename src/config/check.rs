@@ -14,7 +14,7 @@ use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::names::{ANY, Names};
 use crate::transport::{TlsFileError, TlsFiles};
-use crate::{admin, ari, conversation, media, state, store, switchboard, tts, webhooks};
+use crate::{admin, ari, conversation, media, sealing, state, store, switchboard, tts, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
     found.extend(billing(config));
     found.extend(plaintext::faults(config, need));
     found.extend(files("database", &config.database.tls));
+    found.extend(seal(&config.seal));
     if need == Need::All {
         found.extend(ari(&config.ari));
         found.extend(media(&config.media, &config.calls));
@@ -71,7 +72,20 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
 
 /// Values that work, but weaken something.
 pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
-    plaintext::warnings(config)
+    let mut found = plaintext::warnings(config);
+    if config.seal.key.is_none() && config.environment != Environment::Development {
+        found.push(Complaint::new(
+            "seal.key",
+            "without it the signing secrets of webhooks are kept in clear in the database",
+            "set seal.key (VCA_SEAL_KEY) to the output of `openssl rand -base64 32`, then run `vca secrets reseal`",
+        ));
+    }
+    found
+}
+
+fn seal(settings: &sealing::Settings) -> Option<Complaint> {
+    let (key, error) = settings.keyring().err()?;
+    Some(Complaint::new(format!("seal.{key}"), error.to_string(), "make one with `openssl rand -base64 32`"))
 }
 
 /// In production a database in the working folder is a mistake: each folder would have one of its own.

@@ -39,6 +39,8 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     ("TTS_VOICE", "tts.openai.voice"),
     ("TWILIO_ACCOUNT_SID", "telephony.twilio.account_sid"),
     ("TWILIO_AUTH_TOKEN", "telephony.twilio.auth_token"),
+    ("VCA_SEAL_FORMER_KEYS", "seal.former_keys"),
+    ("VCA_SEAL_KEY", "seal.key"),
 ];
 
 /// The variables of a process, and those of a file where the process has none of the name.

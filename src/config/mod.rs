@@ -31,6 +31,7 @@ use serde::Deserialize;
 
 use crate::billing::Billing;
 use crate::engines::Engines;
+use crate::sealing::{self, Keyring};
 use crate::{
     admin, ari, billing, conversation, engine, engines, media, state, store, switchboard, telephony, tenancy,
     webhooks,
@@ -53,6 +54,8 @@ pub struct Config {
     pub media: media::Settings,
     pub database: store::Settings,
     pub routing: store::RoutingSettings,
+    /// Keys for the secrets in the database. See [`Config::keyring`].
+    pub seal: sealing::Settings,
     /// How numbers are written.
     pub numbers: tenancy::Numbering,
     pub state: state::Settings,
@@ -98,6 +101,14 @@ impl Config {
         }
     }
 
+    /// The keys that seal and open the secrets in the database.
+    ///
+    /// # Errors
+    /// A text that is no key; [`examine`] reports it as a fault.
+    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+        self.seal.keyring().map_err(|(key, error)| anyhow::anyhow!("seal.{key}: {error}"))
+    }
+
     /// What the registry of engines is built from.
     pub fn engines(&self) -> engines::Settings {
         engines::Settings {
@@ -126,7 +137,7 @@ impl Need {
     fn includes(self, key: &str) -> bool {
         match self {
             Need::All => true,
-            Need::Database => key.starts_with("database."),
+            Need::Database => key.starts_with("database.") || key.starts_with("seal."),
             Need::Daemon => false,
         }
     }

@@ -18,6 +18,8 @@ pub(super) const SECRETS: &[&str] = &[
     "ari.password",
     "database.url",
     "openai.key",
+    "seal.former_keys",
+    "seal.key",
     "state.redis_url",
     "telephony.inbound.secret",
     "telephony.telnyx.api_key",

@@ -300,6 +300,21 @@ fn an_encrypted_way_to_another_machine_is_taken() {
 }
 
 #[test]
+fn a_missing_seal_key_is_warned_about_and_a_broken_one_refused() {
+    let production = [("APP_ENV", "production"), ("DATABASE_URL", "sqlite:x.db")];
+    let keys = |variables: &[_]| {
+        let warnings = loaded("", &[&production[..], variables].concat()).warnings;
+        warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&[]), ["seal.key"]);
+    let good = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    assert_eq!(keys(&[("VCA_SEAL_KEY", good)]), [""; 0]);
+    assert_eq!(faults("", &[("VCA_SEAL_KEY", "hunter4")]), ["seal.key @ VCA_SEAL_KEY"]);
+    let former = format!("{good} hunter4");
+    assert_eq!(faults("", &[("VCA_SEAL_FORMER_KEYS", &former)]), ["seal.former_keys @ VCA_SEAL_FORMER_KEYS"]);
+}
+
+#[test]
 fn weak_settings_are_warned_about() {
     let weak = [
         ("OPENAI_BASE_URL", "http://10.0.0.9:8000/v1"),
@@ -383,6 +398,7 @@ fn no_secret_is_shown() {
             "openai.base_url" => "https://marker",
             key if key.ends_with("_url") => "https://marker",
             "telephony.inbound.secret" => "a marker of some length",
+            "seal.key" | "seal.former_keys" => "markerAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
             _ => "marker",
         };
         match composed("", &[given.as_slice(), &[(&variable, marker)]].concat()) {

@@ -12,6 +12,7 @@ use super::statement::sql;
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::webhooks::Row as WebhookRow;
 use super::{Scope, Store, StoreError, kept};
+use crate::sealing::{Keyring, Owner, SealError};
 use crate::tenancy::{Actor, DeliveryId, DeliveryStatus, EventId, TenantId, WebhookId};
 
 /// A webhook that something is due for.
@@ -46,8 +47,8 @@ pub struct Claimed {
     pub attempts: u32,
     pub leased_until: DateTime<Utc>,
     pub url: String,
-    /// The present one and, for a while after a rotation, the former one.
-    pub secrets: Vec<SecretString>,
+    /// The present one and, for a while after a rotation, the former one; or why the present one cannot be opened.
+    pub secrets: Result<Vec<SecretString>, SealError>,
     /// The whole body.
     pub payload: String,
 }
@@ -161,7 +162,7 @@ impl Scope {
             tx.abandon_deliveries(tenant, webhook, "the webhook is switched off").await?;
         }
         tx.commit().await?;
-        let secrets = target.secrets(now);
+        let secrets = target.secrets(&self.store.sealing, &Owner::webhook(tenant.0, webhook.0), now);
         let claimed = |(id, event, attempts, payload)| Claimed {
             id: DeliveryId(id),
             tenant,
@@ -275,9 +276,17 @@ struct Target {
 }
 
 impl Target {
-    fn secrets(&self, now: DateTime<Utc>) -> Vec<SecretString> {
-        let former = self.former_secret_until.is_some_and(|until| now < until);
-        let former = self.former_secret.as_deref().filter(|_| former);
-        [Some(&*self.secret), former].into_iter().flatten().map(SecretString::from).collect()
+    /// A former secret that cannot be opened is left out: the receiver knows the present one.
+    fn secrets(
+        &self,
+        sealing: &Keyring,
+        owner: &Owner,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SecretString>, SealError> {
+        let present = sealing.open(&self.secret, owner)?;
+        let is_in_use = self.former_secret_until.is_some_and(|until| now < until);
+        let former = self.former_secret.as_deref().filter(|_| is_in_use);
+        let former = former.and_then(|stored| sealing.open(stored, owner).ok());
+        Ok([Some(present), former].into_iter().flatten().collect())
     }
 }

@@ -37,6 +37,7 @@ mod registrations;
 mod retention;
 mod route;
 mod routing;
+mod secrets;
 mod security;
 mod settings;
 mod statement;
@@ -74,6 +75,7 @@ pub use pool::{Backend, Connections, LISTING};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
 pub use registrations::{Credit, RegistrationStep};
 pub use routing::{Routing, RoutingSettings};
+pub use secrets::{Resealing, Unopened};
 pub use security::{Bypass, Isolation};
 pub use settings::Settings;
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
@@ -87,6 +89,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 
 use crate::billing::Plans;
+use crate::sealing::Keyring;
 use crate::tenancy::{Numbering, TenantId};
 use pool::Pool;
 use statement::sql;
@@ -105,6 +108,8 @@ pub struct Store {
     plans: Arc<Plans>,
     /// Whose calls are put on record.
     daemon: Arc<str>,
+    /// Seals and opens the secrets that are kept.
+    sealing: Keyring,
 }
 
 /// One tenant's part of the database: the only way to the rows that a tenant owns.
@@ -131,6 +136,7 @@ impl Store {
             numbering: Numbering::default(),
             plans: Arc::default(),
             daemon: Arc::from(""),
+            sealing: Keyring::default(),
         })
     }
 

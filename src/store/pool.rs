@@ -311,11 +311,20 @@ fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> Stor
     let remedy = match &*code {
         "28P01" | "28000" => "check the user and password of the database URL, and the server's pg_hba.conf",
         "3D000" => "create the database, for example with createdb",
-        _ if matches!(error, sqlx::Error::Tls(_)) => {
+        _ if is_about_tls(error) => {
             "the server has to offer TLS, with a certificate for this host from an authority that database.tls.ca \
-             names, or database.allow_plaintext = true has to allow none"
+             names; where it asks for one, set database.tls.certificate and database.tls.key"
         }
         _ => "is the server running, and are host and port right?",
     };
     StoreError::Unavailable { what: format!("{user}@{host}:{port}/{name}: {error}; {remedy}") }
+}
+
+/// A failed handshake is an error of TLS, or of input and output with invalid data.
+fn is_about_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    }
 }

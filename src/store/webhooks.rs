@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -99,7 +99,8 @@ impl Scope {
         if tx.one::<(i64,)>(sql(COUNT).bind(self.tenant.0)).await?.0 >= MOST {
             return Err(StoreError::invalid(format_args!("a tenant has {MOST} webhooks at most")));
         }
-        tx.execute(insert(&webhook, &secret)).await?;
+        let sealed = self.store.seal_webhook_secret(self.tenant.0, webhook.id.0, &secret)?;
+        tx.execute(insert(&webhook, &sealed)).await?;
         tx.audit(Change::new(actor, self.tenant, "create", "webhook", webhook.id).after(&webhook)).await?;
         tx.commit().await?;
         Ok(Issued { webhook, secret })
@@ -171,7 +172,8 @@ impl Scope {
              WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING {COLUMNS}"
         ));
         let secret = mint()?;
-        let update = update.bind(self.tenant.0).bind(id.0).bind(now() + OVERLAP).bind(secret.expose_secret());
+        let sealed = self.store.seal_webhook_secret(self.tenant.0, id.0, &secret)?;
+        let update = update.bind(self.tenant.0).bind(id.0).bind(now() + OVERLAP).bind(sealed);
         let mut tx = self.begin(Access::Write).await?;
         let row = tx.one::<Row>(update).await?;
         tx.audit(Change::new(actor, self.tenant, "rotate_secret", "webhook", id)).await?;
@@ -200,7 +202,7 @@ impl Scope {
 
 const COUNT: &str = "SELECT COUNT(*) FROM webhooks WHERE tenant_id = $1 AND deleted_at IS NULL";
 
-fn insert(webhook: &Webhook, secret: &SecretString) -> Statement {
+fn insert(webhook: &Webhook, sealed: &str) -> Statement {
     const SQL: &str = "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     sql(SQL)
@@ -208,7 +210,7 @@ fn insert(webhook: &Webhook, secret: &SecretString) -> Statement {
         .bind(webhook.tenant_id.0)
         .bind(webhook.url.as_str())
         .bind(text(&webhook.events))
-        .bind(secret.expose_secret())
+        .bind(sealed)
         .bind(webhook.is_active)
         .bind(webhook.created_at)
 }

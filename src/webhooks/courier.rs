@@ -7,6 +7,7 @@ use chrono::Utc;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use super::guard::{Guard, Refused};
 use super::{Settings, signature};
@@ -72,7 +73,14 @@ impl Courier {
     async fn send(&self, claimed: &Claimed) -> Result<Response, String> {
         let url = self.guard.check(&claimed.url).map_err(|refused| refused.to_string())?;
         let (id, timestamp) = (claimed.event.to_string(), Utc::now().timestamp());
-        let signature = signature::sign(&claimed.secrets, &id, timestamp, &claimed.payload);
+        let secrets = claimed.secrets.as_ref().map_err(|error| {
+            let (webhook_id, tenant_id) = (claimed.webhook, claimed.tenant);
+            let remedy =
+                "set seal.key or seal.former_keys, or rotate the secret: `vca secrets reseal --dry-run`";
+            warn!(%webhook_id, %tenant_id, %error, remedy, "a webhook's secret cannot be opened");
+            "the webhook's secret cannot be opened: ask the operator, or rotate it"
+        })?;
+        let signature = signature::sign(secrets, &id, timestamp, &claimed.payload);
         let signature = signature.ok_or("the webhook's secret cannot be read: rotate it")?;
         let request = self
             .http

@@ -1,78 +1,35 @@
 //! TLS on the port: certificates of both sides, and a new one without a restart.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Client, Identity};
-use uuid::Uuid;
+use vca::ari::{self, AriError};
 
 use super::port::Port;
+use crate::support::authority::{Authority, Issued};
 
-/// An authority and the folder in which its certificates lie.
-struct Authority {
-    folder: PathBuf,
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
+const HOST: &str = "127.0.0.1";
 
-impl Authority {
-    fn new() -> Authority {
-        let folder = std::env::temp_dir().join(format!("vca-tls-{}", Uuid::now_v7()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let mut params = CertificateParams::new(vec![]).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        fs::write(folder.join("ca.pem"), &pem).expect("a file");
-        Authority { folder, pem, issuer: Issuer::new(params, key) }
-    }
-
-    /// A certificate for this machine, and its key.
-    fn issue(&self) -> (String, String) {
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    /// Puts a new certificate and its key where the port finds them.
-    fn install(&self) {
-        let (certificate, key) = self.issue();
-        fs::write(self.folder.join("key.pem"), key).expect("a file");
-        fs::write(self.folder.join("certificate.pem"), certificate).expect("a file");
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        Some(self.folder.join(name))
-    }
-
-    /// A client that trusts this authority alone.
-    fn client(&self, identity: Option<(String, String)>) -> Client {
-        let trusted = Certificate::from_pem(self.pem.as_bytes()).expect("a certificate");
-        let builder = Client::builder().tls_certs_only([trusted]).no_proxy().pool_max_idle_per_host(0);
-        let builder = match identity {
-            Some((certificate, key)) => builder
-                .identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).expect("an identity")),
-            None => builder,
-        };
-        builder.build().expect("a client")
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+/// A client that trusts this authority alone.
+fn client(authority: &Authority, identity: Option<Issued>) -> Client {
+    let trusted = Certificate::from_pem(authority.pem.as_bytes()).expect("a certificate");
+    let builder = Client::builder().tls_certs_only([trusted]).no_proxy().pool_max_idle_per_host(0);
+    let builder = match identity {
+        Some(Issued { certificate, key }) => builder
+            .identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).expect("an identity")),
+        None => builder,
+    };
+    builder.build().expect("a client")
 }
 
 async fn port(authority: &Authority, client_ca: Option<&Path>) -> Port {
-    authority.install();
+    let (certificate, key) = authority.install(HOST);
     Port::open(|settings| {
-        settings.tls.certificate = authority.path("certificate.pem");
-        settings.tls.key = authority.path("key.pem");
+        settings.tls.certificate = Some(certificate);
+        settings.tls.key = Some(key);
         settings.tls.client_ca = client_ca.map(Path::to_owned);
     })
     .await
@@ -87,10 +44,10 @@ async fn the_port_speaks_tls_and_nothing_else() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let authority = Authority::new();
     let port = port(&authority, None).await;
-    let answer = ask(&authority.client(None), &port).await.expect("an answer");
+    let answer = ask(&client(&authority, None), &port).await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("strict-transport-security"));
-    assert!(ask(&Authority::new().client(None), &port).await.is_err(), "another authority is not trusted");
+    assert!(ask(&client(&Authority::new(), None), &port).await.is_err(), "another authority is not trusted");
     let plain = Client::new().get(format!("http://{}/healthz", port.address)).send().await;
     assert!(plain.is_err(), "{plain:?}");
 }
@@ -99,11 +56,11 @@ async fn the_port_speaks_tls_and_nothing_else() {
 async fn clients_show_certificates_where_that_is_asked() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
-    let port = port(&authority, clients.path("ca.pem").as_deref()).await;
-    let known = authority.client(Some(clients.issue()));
+    let port = port(&authority, Some(&clients.ca())).await;
+    let known = client(&authority, Some(clients.issue(HOST)));
     assert_eq!(ask(&known, &port).await.expect("an answer").status(), 200);
-    assert!(ask(&authority.client(None), &port).await.is_err(), "without a certificate");
-    let stranger = authority.client(Some(strangers.issue()));
+    assert!(ask(&client(&authority, None), &port).await.is_err(), "without a certificate");
+    let stranger = client(&authority, Some(strangers.issue(HOST)));
     assert!(ask(&stranger, &port).await.is_err(), "another authority's");
 }
 
@@ -115,7 +72,7 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     let _counted = metrics::set_default_local_recorder(&recorder);
     let (old, new) = (Authority::new(), Authority::new());
     let port = port(&old, None).await;
-    ask(&old.client(None), &port).await.expect("an answer");
+    ask(&client(&old, None), &port).await.expect("an answer");
     fs::write(old.folder.join("certificate.pem"), "-----BEGIN NONSENSE-----").expect("a file");
     let refused = async {
         while !metrics.render().contains("vca_tls_reloads_total{outcome=\"refused\"}") {
@@ -123,15 +80,34 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), refused).await.expect("it was looked at");
-    ask(&old.client(None), &port).await.expect("the old one is still in use");
-    new.install();
+    ask(&client(&old, None), &port).await.expect("the old one is still in use");
+    new.install(HOST);
     for name in ["key.pem", "certificate.pem"] {
         fs::copy(new.folder.join(name), old.folder.join(name)).expect("a file");
     }
     let taken_up = async {
-        while ask(&new.client(None), &port).await.is_err() {
+        while ask(&client(&new, None), &port).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), taken_up).await.expect("the new one");
+}
+
+/// Asterisk asks for no certificates; a proxy in front of it may.
+#[tokio::test]
+async fn the_ari_client_shows_its_certificate() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let port = port(&authority, Some(&clients.ca())).await;
+    let (certificate, key) = clients.install(HOST);
+    let mut settings = ari::Settings { url: format!("https://{}", port.address), ..ari::Settings::default() };
+    settings.tls.ca = Some(authority.ca());
+    let ask = |settings: ari::Settings| async move {
+        ari::Client::new(&settings).expect("usable files").send(ari::Request::info()).await
+    };
+    let refused = ask(settings.clone()).await.expect_err("without a certificate");
+    assert!(!matches!(refused, AriError::Status { .. }), "{refused:?}");
+    settings.tls.certificate = Some(certificate);
+    settings.tls.key = Some(key);
+    let answer = ask(settings).await;
+    assert!(matches!(answer, Err(AriError::Status { code: 404, .. })), "the port is no Asterisk: {answer:?}");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::authority::Issued;
 use super::sandbox::{Program, RunFolder, Sandbox};
 use super::{http, ports, wait};
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub telnyx: Ipv4Addr,
     /// The name of a softphone's account. Its password is made at the start.
     pub phone: String,
+    /// The certificate of an HTTPS server beside the HTTP one; none when absent.
+    pub certificate: Option<Issued>,
 }
 
 impl Default for Options {
@@ -46,6 +49,7 @@ impl Default for Options {
             twilio: Ipv4Addr::new(127, 0, 0, 3),
             telnyx: Ipv4Addr::new(127, 0, 0, 4),
             phone: "phone".to_owned(),
+            certificate: None,
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct Asterisk {
     options: Options,
     sip_port: u16,
     http_port: u16,
+    https_port: u16,
     ari_password: String,
     phone_password: String,
 }
@@ -104,6 +109,7 @@ impl Asterisk {
                 sandbox: sandbox.clone(),
                 sip_port: options.sip_port.unwrap_or_else(&mut port),
                 http_port: port(),
+                https_port: port(),
                 ari_password: secret(),
                 phone_password: secret(),
                 options: options.clone(),
@@ -120,6 +126,11 @@ impl Asterisk {
     /// The base that ARI clients are given, such as `http://127.0.0.1:8088`.
     pub fn ari_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    /// Where the HTTPS server is, if there is one.
+    pub fn https_port(&self) -> u16 {
+        self.https_port
     }
 
     pub fn ari_user(&self) -> &'static str {
@@ -265,6 +276,10 @@ impl Asterisk {
         for name in ["etc", "lib/keys", "spool", "run", "log"] {
             fs::create_dir_all(self.folder.path(name)).expect("the run folder can be written");
         }
+        if let Some(Issued { certificate, key }) = &self.options.certificate {
+            self.folder.write("etc/certificate.pem", certificate);
+            self.folder.write("etc/key.pem", key);
+        }
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let site = repository.join("asterisk");
         let overlay = repository.join("tests/support/asterisk");
@@ -302,13 +317,27 @@ impl Asterisk {
             // Networks of the providers' own, in which no caller of a test can be.
             "pjsip_twilio" => vec![("match=54.172.60.0/30", format!("match={}", self.options.twilio))],
             "pjsip_telnyx" => vec![("match=192.76.120.10", format!("match={}", self.options.telnyx))],
-            "http" => vec![("bindport=8088", format!("bindport={}", self.http_port))],
+            "http" => self.moved_http(),
             "rtp" => vec![
                 ("rtpstart=10000", format!("rtpstart={first}")),
                 ("rtpend=20000", format!("rtpend={}", first + RTP_PORTS)),
             ],
             _ => Vec::new(),
         }
+    }
+
+    fn moved_http(&self) -> Vec<(&'static str, String)> {
+        let mut moved = vec![("bindport=8088", format!("bindport={}", self.http_port))];
+        if self.options.certificate.is_some() {
+            let file = |name: &str| format!("{}/etc/{name}", self.folder.inside);
+            moved.extend([
+                (";tlsenable=yes", "tlsenable=yes".to_owned()),
+                (";tlsbindaddr=0.0.0.0:8089", format!("tlsbindaddr=127.0.0.1:{}", self.https_port)),
+                (";tlscertfile=@@TLS_CERTIFICATE@@", format!("tlscertfile={}", file("certificate.pem"))),
+                (";tlsprivatekey=@@TLS_KEY@@", format!("tlsprivatekey={}", file("key.pem"))),
+            ]);
+        }
+        moved
     }
 
     fn write_config(&self, name: &str, text: &str) {

@@ -4,12 +4,14 @@
 //! Only `vca` knows the daemon.
 
 pub mod asterisk;
+pub mod authority;
 pub mod clips;
 pub mod house;
 pub mod http;
 pub mod office;
 pub mod phone;
 pub mod ports;
+pub mod postgres;
 pub mod receiver;
 pub mod redis;
 pub mod relay;

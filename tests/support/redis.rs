@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::authority::Issued;
 use super::sandbox::{Program, RunFolder, Sandbox};
 use super::{ports, wait};
 
@@ -28,10 +29,36 @@ impl Redis {
         let folder = sandbox.run_folder("redis");
         let mut attempts = (0..ports::TRIES).map(|_| {
             let port = port();
-            Some((launch(sandbox, &folder, port)?, port))
+            Some((launch(sandbox, &folder, &plain(port))?, port))
         });
         let (program, port) = attempts.find_map(|started| started).expect("Redis found every port taken");
         Redis { program, folder, sandbox: sandbox.clone(), port }
+    }
+
+    /// Starts one that takes TLS connections alone, with `client_ca` only those of clients that show a certificate of it.
+    pub fn start_tls(sandbox: &Sandbox, certificate: &Issued, client_ca: Option<&str>) -> Redis {
+        let folder = sandbox.run_folder("redis");
+        folder.write("certificate.pem", &certificate.certificate);
+        folder.write("key.pem", &certificate.key);
+        folder.write("ca.pem", client_ca.unwrap_or(&certificate.certificate));
+        let file = |name: &str| format!("{}/{name}", folder.inside);
+        let mut attempts = (0..ports::TRIES).map(|_| {
+            let port = ports::free();
+            let mut args =
+                vec!["--port".to_owned(), "0".to_owned(), "--tls-port".to_owned(), port.to_string()];
+            args.extend(["--tls-cert-file".to_owned(), file("certificate.pem")]);
+            args.extend(["--tls-key-file".to_owned(), file("key.pem")]);
+            args.extend(["--tls-ca-cert-file".to_owned(), file("ca.pem")]);
+            let clients = if client_ca.is_some() { "yes" } else { "no" };
+            args.extend(["--tls-auth-clients".to_owned(), clients.to_owned()]);
+            Some((launch(sandbox, &folder, &args)?, port))
+        });
+        let (program, port) = attempts.find_map(|started| started).expect("Redis found every port taken");
+        Redis { program, folder, sandbox: sandbox.clone(), port }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {
@@ -46,14 +73,19 @@ impl Redis {
     /// Starts it again, empty, on the same port.
     pub fn restart(&mut self) {
         self.kill();
-        self.program = launch(&self.sandbox, &self.folder, self.port).expect("its port is still free");
+        self.program =
+            launch(&self.sandbox, &self.folder, &plain(self.port)).expect("its port is still free");
     }
 }
 
+fn plain(port: u16) -> Vec<String> {
+    vec!["--port".to_owned(), port.to_string()]
+}
+
 /// `None` when the port is taken.
-fn launch(sandbox: &Sandbox, folder: &RunFolder, port: u16) -> Option<Program> {
-    let port_text = port.to_string();
-    let args = ["--bind", "127.0.0.1", "--port", &port_text, "--save", "", "--appendonly", "no"];
+fn launch(sandbox: &Sandbox, folder: &RunFolder, ports: &[String]) -> Option<Program> {
+    let mut args = vec!["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    args.extend(ports.iter().map(String::as_str));
     let mut program = sandbox.start(folder, "redis-server", &args);
     let output = || folder.read("output");
     // Another server on the port would answer, too: only the output says who listens.

@@ -40,16 +40,39 @@ impl Sandbox {
         command
     }
 
+    /// Like [`Sandbox::command`], as a user of the sandbox where root runs the tests: some programs refuse to be root's.
+    pub fn command_as(&self, user: &str, command: &[&str]) -> Command {
+        let mut program = self.chroot_as(Some(user));
+        program.args(command).current_dir("/");
+        program
+    }
+
+    /// The number of a user of the sandbox.
+    pub fn user_id(&self, name: &str) -> u32 {
+        let users = fs::read_to_string(self.outside("/etc/passwd")).expect("the sandbox has users");
+        let user =
+            users.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":x:")?.split(':').next());
+        user.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("the sandbox has no user {name}"))
+    }
+
     /// Starts a program in a run folder and returns once its process id is known.
     ///
     /// Standard output and error go to `output` in the folder.
     pub fn start(&self, folder: &RunFolder, program: &str, args: &[&str]) -> Program {
+        self.launch(self.chroot(), folder, program, args)
+    }
+
+    /// Like [`Sandbox::start`], as a user of the sandbox where root runs the tests. The folder has to be that user's.
+    pub fn start_as(&self, user: &str, folder: &RunFolder, program: &str, args: &[&str]) -> Program {
+        self.launch(self.chroot_as(Some(user)), folder, program, args)
+    }
+
+    fn launch(&self, mut command: Command, folder: &RunFolder, program: &str, args: &[&str]) -> Program {
         let pid_file = folder.outside.join("pid");
         let _ = fs::remove_file(&pid_file);
         let output = fs::File::create(folder.outside.join("output")).expect("the run folder can be written");
         // The shell's process becomes the program's, so its id is known whatever `sudo` puts in front.
         let script = format!("cd {} && echo $$ > pid.new && mv pid.new pid && exec \"$@\"", folder.inside);
-        let mut command = self.chroot();
         command.args(["/bin/sh", "-c", &script, "sh", program]).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("a file can be shared")).stderr(output);
         let child = command.spawn().expect("chroot can be started");
@@ -63,9 +86,13 @@ impl Sandbox {
 
     /// As root plainly; as anybody else through `sudo`, which keeps the program that user's own.
     fn chroot(&self) -> Command {
+        self.chroot_as(None)
+    }
+
+    fn chroot_as(&self, user: Option<&str>) -> Command {
         if geteuid().is_root() {
             let mut command = Command::new("chroot");
-            command.arg(&self.root);
+            command.args(user.map(|user| format!("--userspec={user}:"))).arg(&self.root);
             return command;
         }
         let mut command = Command::new("sudo");

@@ -2,8 +2,9 @@
 
 use super::{Finding, patiently};
 use crate::cli::database::open;
+use crate::config::Config;
 use crate::state;
-use crate::store::{Backend, Isolation, Settings, Store, StoreError};
+use crate::store::{Backend, Isolation, Resealing, Settings, Store, StoreError};
 use crate::tenancy::{AiProfile, Numbering, PhoneNumber, Tenant, TenantStatus};
 
 /// An active tenant and what answers its calls.
@@ -85,6 +86,37 @@ async fn ambiguities(store: &Store) -> Vec<Finding> {
         Ok(ambiguous) => ambiguous.iter().map(|it| Finding::warn(CHECK, it, remedy)).collect(),
         Err(error) => vec![Finding::fail(CHECK, error, "see the database's own log")],
     }
+}
+
+/// Do the secrets in the database open, and are they sealed with the current key? Nothing where there are none, or where
+/// the database does not answer, which [`database`] reports.
+pub async fn secrets(config: &Config) -> Option<Finding> {
+    const CHECK: &str = "webhook secrets";
+    let keyring = config.keyring().ok()?;
+    let seals = keyring.seals();
+    let store = open(&config.database).await.ok()?.with_sealing(keyring);
+    let Resealing { secrets, resealed, unopened } = store.reseal(true).await.ok()?;
+    if secrets == 0 {
+        return None;
+    }
+    Some(if !unopened.is_empty() {
+        let problem = format!("{} of {secrets} cannot be opened: their deliveries fail", unopened.len());
+        Finding::warn(CHECK, problem, "`vca secrets reseal --dry-run` lists them, and the remedies")
+    } else if !seals {
+        Finding::warn(
+            CHECK,
+            format!("{secrets} are kept in clear"),
+            "set seal.key, then run `vca secrets reseal`",
+        )
+    } else if resealed > 0 {
+        Finding::warn(
+            CHECK,
+            format!("{resealed} of {secrets} are not sealed with seal.key"),
+            "vca secrets reseal",
+        )
+    } else {
+        Finding::ok(CHECK, format!("{secrets} are sealed with seal.key"))
+    })
 }
 
 async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {

@@ -77,6 +77,7 @@ fn weakness(warning: &Fault) -> Finding {
 /// All findings. What stands on something that is missing is not looked at.
 async fn examine(config: &Config) -> Vec<Finding> {
     let (mut findings, practice) = keeping::database(&config.database, config.numbers).await;
+    findings.extend(keeping::secrets(config).await);
     findings.push(keeping::state(&config.state).await);
     let asterisk = asterisk::examine(&config.ari).await;
     let is_sound = asterisk.iter().all(|finding| !finding.is_fail());

@@ -53,6 +53,8 @@ fn revealed(config: &Config) -> Vec<&str> {
     let telephony = &config.telephony;
     let optional = [
         &config.openai.key,
+        &config.seal.key,
+        &config.seal.former_keys,
         &config.state.redis_url,
         &telephony.inbound.secret,
         &telephony.telnyx.api_key,
@@ -76,6 +78,7 @@ fn every_secret_can_be_a_file() {
         let value = match *key {
             "database.url" => "sqlite:in-a-file",
             "state.redis_url" => "redis://localhost/1",
+            "seal.key" | "seal.former_keys" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
             _ => "a secret in a file",
         };
         let (name, path) = (variable(key), secrets.write(key, format!("{value}\n")));

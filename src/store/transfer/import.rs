@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
@@ -16,6 +17,7 @@ use super::TenantFile;
 use super::cell::{Cell, bind_cells};
 use super::tables::{CALLS, Kind, OWNED, Table};
 use crate::billing::Statement;
+use crate::sealing::{Keyring, Owner};
 use crate::store::audit::{Change, audit};
 use crate::store::pool::{Everywhere, transact};
 use crate::store::{Store, StoreError, kept};
@@ -70,7 +72,7 @@ impl Store {
         file: &TenantFile,
         settings: ImportSettings,
     ) -> Result<Imported, StoreError> {
-        let mut plan = Plan::new(file, settings)?;
+        let mut plan = Plan::new(file, settings, self.sealing.clone())?;
         let patient = self.patient();
         plan.imported.conflicts = patient.in_the_way(&plan).await?;
         if !plan.imported.conflicts.is_empty() {
@@ -138,17 +140,20 @@ struct Plan {
     dids: Vec<Did>,
     /// New ids by old ones; empty when ids stay.
     ids: HashMap<Uuid, Uuid>,
+    /// Seals the new secrets of webhooks.
+    sealing: Keyring,
 }
 
 impl Plan {
-    fn new(file: &TenantFile, settings: ImportSettings) -> Result<Plan, StoreError> {
+    fn new(file: &TenantFile, settings: ImportSettings, sealing: Keyring) -> Result<Plan, StoreError> {
         if let Some(name) = file.tables.keys().find(|name| Table::named(name).is_none()) {
             return Err(StoreError::invalid(format_args!("tables.{name}: there is no such table")));
         }
         let id = if settings.new_ids { TenantId::new() } else { file.tenant.id };
         let imported =
             Imported { tenant_id: id, tenant_name: file.tenant.name.clone(), ..Imported::default() };
-        let mut plan = Plan { imported, insertions: Vec::new(), dids: Vec::new(), ids: HashMap::new() };
+        let mut plan =
+            Plan { imported, insertions: Vec::new(), dids: Vec::new(), ids: HashMap::new(), sealing };
         let stays = |table: &Table| {
             (settings.without_numbers && (table.name == "phone_numbers" || table.is_of_calls()))
                 || (settings.new_ids && table.name == "statements")
@@ -213,7 +218,8 @@ impl Plan {
         }
     }
 
-    /// A webhook's new secret, as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes.
+    /// A webhook's new secret, as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes. Returns the text
+    /// to store.
     fn new_secret(&mut self, cells: &[Cell], columns: &[&str]) -> Result<String, String> {
         let mut random = [0; 32];
         OsRng.try_fill_bytes(&mut random).map_err(|error| format!("secret: no randomness: {error}"))?;
@@ -222,9 +228,12 @@ impl Plan {
             |name: &str| columns.iter().position(|column| *column == name).and_then(|at| cells.get(at));
         if let (Some(Cell::Id(Some(webhook_id))), Some(Cell::Text(Some(url)))) = (cell("id"), cell("url")) {
             let (webhook_id, url) = (*webhook_id, url.clone());
-            self.imported.webhooks.push(WebhookSecret { webhook_id, url, secret: secret.clone() });
+            let owner = Owner::webhook(self.imported.tenant_id.0, webhook_id);
+            let sealed = self.sealing.seal(&SecretString::from(secret.as_str()), &owner);
+            self.imported.webhooks.push(WebhookSecret { webhook_id, url, secret });
+            return sealed.map_err(|error| format!("secret: {error}"));
         }
-        Ok(secret)
+        Err("id and url: a webhook has both".to_owned())
     }
 }
 

@@ -1,0 +1,139 @@
+//! The secrets that the database keeps: how they are sealed, and sealing them anew when keys change.
+
+use secrecy::SecretString;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::statement::{Statement, sql};
+use super::tx::{Access, AllTenants, RowScope};
+use super::{Store, StoreError};
+use crate::sealing::{Keyring, Owner, SealError, Sealed};
+
+/// Webhooks whose secrets are sealed in one transaction: SQLite has no other writer meanwhile.
+const BATCH: i64 = 50;
+
+/// The secrets that were found, and what became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Resealing {
+    /// All secrets, former ones of webhooks included.
+    pub secrets: u64,
+    /// Those that were in clear or sealed with another key than the current one, and are now sealed with it.
+    pub resealed: u64,
+    /// Those that no key opens. They stay as they are.
+    pub unopened: Vec<Unopened>,
+}
+
+/// A secret that no key opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unopened {
+    pub tenant_id: Uuid,
+    pub webhook_id: Uuid,
+    pub problem: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    tenant_id: Uuid,
+    id: Uuid,
+    secret: String,
+    former_secret: Option<String>,
+}
+
+impl Store {
+    /// The same store with keys for the secrets that it keeps.
+    pub fn with_sealing(self, sealing: Keyring) -> Store {
+        Store { sealing, ..self }
+    }
+
+    /// The text to store for a webhook's secret.
+    pub(super) fn seal_webhook_secret(
+        &self,
+        tenant: Uuid,
+        webhook: Uuid,
+        secret: &SecretString,
+    ) -> Result<String, StoreError> {
+        let sealed = self.sealing.seal(secret, &Owner::webhook(tenant, webhook));
+        sealed.map_err(|error| StoreError::Other(format!("a secret cannot be sealed: {error}")))
+    }
+
+    /// Seals every secret with the current key, a few webhooks at a time, and counts. A dry run only counts.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no key that seals, unless it is a dry run.
+    pub async fn reseal(&self, dry_run: bool) -> Result<Resealing, StoreError> {
+        if !dry_run && !self.sealing.seals() {
+            return Err(StoreError::invalid(
+                "there is no key to seal with: set seal.key (VCA_SEAL_KEY), for example to the output of \
+                 `openssl rand -base64 32`",
+            ));
+        }
+        let mut found = Resealing::default();
+        let mut after = Some(Uuid::nil());
+        while let Some(last) = after {
+            after = self.reseal_batch(last, dry_run, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    /// Seals the secrets of the webhooks behind `after`. Returns the last webhook, or `None` when there was none.
+    async fn reseal_batch(
+        &self,
+        after: Uuid,
+        dry_run: bool,
+        found: &mut Resealing,
+    ) -> Result<Option<Uuid>, StoreError> {
+        const SELECT: &str = "SELECT tenant_id, id, secret, former_secret FROM webhooks \
+            WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2";
+        let access = if dry_run { Access::Read } else { Access::Write };
+        let mut tx = AllTenants(self).begin(access).await?;
+        let rows = tx.all::<Row>(sql(SELECT).bind(after).bind(BATCH)).await?;
+        for row in &rows {
+            if let Some(update) = self.reseal_row(row, found)
+                && !dry_run
+            {
+                tx.execute(update).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(rows.last().map(|row| row.id))
+    }
+
+    /// The statement that stores a webhook's secrets sealed anew; `None` when they are sealed with the current key. A
+    /// rotation in between makes it write nothing: the new secret is sealed already.
+    fn reseal_row(&self, row: &Row, found: &mut Resealing) -> Option<Statement> {
+        const UPDATE: &str = "UPDATE webhooks SET secret = $3, former_secret = $4 WHERE tenant_id = $1 AND id = $2 \
+            AND secret = $5 AND COALESCE(former_secret, '') = $6";
+        let mut reseal = |stored: &str| self.reseal_text(row, stored, found);
+        let secret = reseal(&row.secret);
+        let former = row.former_secret.as_deref().and_then(&mut reseal);
+        if secret.is_none() && former.is_none() {
+            return None;
+        }
+        let update = sql(UPDATE).bind(row.tenant_id).bind(row.id);
+        let update = update.bind(secret.unwrap_or_else(|| row.secret.clone()));
+        let update = update.bind(former.or_else(|| row.former_secret.clone()));
+        Some(update.bind(row.secret.as_str()).bind(row.former_secret.as_deref().unwrap_or_default()))
+    }
+
+    /// The text sealed with the current key; `None` when it is already, or cannot be.
+    fn reseal_text(&self, row: &Row, stored: &str, found: &mut Resealing) -> Option<String> {
+        found.secrets += 1;
+        let owner = Owner::webhook(row.tenant_id, row.id);
+        let opened = self.sealing.open(stored, &owner);
+        let sealed: Result<Option<String>, SealError> = opened.and_then(|secret| {
+            let is_kept = self.sealing.examine(stored) == Sealed::ByCurrentKey || !self.sealing.seals();
+            if is_kept { Ok(None) } else { self.sealing.seal(&secret, &owner).map(Some) }
+        });
+        match sealed {
+            Ok(sealed) => {
+                found.resealed += u64::from(sealed.is_some());
+                sealed
+            }
+            Err(error) => {
+                let (tenant_id, webhook_id) = (row.tenant_id, row.id);
+                found.unopened.push(Unopened { tenant_id, webhook_id, problem: error.to_string() });
+                None
+            }
+        }
+    }
+}

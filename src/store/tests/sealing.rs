@@ -1,0 +1,188 @@
+//! Webhook secrets sealed in the database: none is in a dump, each opens for its own webhook, and keys rotate.
+
+use chrono::{TimeDelta, Utc};
+use secrecy::ExposeSecret;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Database, on_both};
+use crate::sealing::{Keyring, SealError};
+use crate::store::pool::Pool;
+use crate::store::*;
+use crate::tenancy::*;
+
+on_both!(
+    a_dump_shows_no_secret_and_deliveries_are_signed,
+    secrets_in_clear_are_sealed_later,
+    keys_rotate_without_an_interruption,
+    a_secret_that_no_key_opens_stops_its_webhook_alone,
+    a_secret_opens_for_its_own_webhook_alone,
+    an_imported_webhook_is_sealed,
+    resealing_goes_through_all_webhooks_and_needs_a_key,
+);
+
+const OLD: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const NEW: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+
+fn ring(key: &str) -> Keyring {
+    Keyring::new(key).expect("a key")
+}
+
+fn new(n: usize) -> NewWebhook {
+    NewWebhook { url: format!("https://example.com/{n}"), events: vec![EventType::CallEnded] }
+}
+
+async fn webhook(store: &Store, tenant: TenantId) -> Issued {
+    store.scope(tenant).create_webhook(&Actor::system(), new(0)).await.expect("a webhook")
+}
+
+/// The secrets that a request to the webhook would be signed with.
+async fn signing(store: &Store, tenant: TenantId, webhook: WebhookId) -> Result<Vec<String>, SealError> {
+    let scope = store.scope(tenant);
+    scope.ping_webhook(&Actor::system(), webhook).await.expect("a delivery");
+    let now = Utc::now();
+    let claimed =
+        scope.claim_deliveries(webhook, now, now + TimeDelta::seconds(20), 1).await.expect("a claim");
+    let secrets = claimed.into_iter().next().expect("it was due").secrets;
+    secrets.map(|secrets| secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect())
+}
+
+fn exposed(issued: &Issued) -> String {
+    issued.secret.expose_secret().to_owned()
+}
+
+/// Every value of every table as text, as a dump has them.
+async fn dump(db: &Database) -> String {
+    match &db.store.pool {
+        Pool::Sqlite(pool) => {
+            const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table'";
+            let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(pool).await.expect("tables");
+            let mut text = String::new();
+            for table in tables {
+                let columns =
+                    sqlx::query(AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')")));
+                let columns = columns.fetch_all(pool).await.expect("columns");
+                for column in columns.iter().map(|row| row.get::<String, _>(0)) {
+                    let values = format!("SELECT group_concat(CAST(\"{column}\" AS TEXT)) FROM {table}");
+                    let values = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(values));
+                    text += &values.fetch_one(pool).await.expect("values").unwrap_or_default();
+                }
+            }
+            text
+        }
+        Pool::Postgres(pool) => {
+            const TABLES: &str = "SELECT table_name::text FROM information_schema.tables \
+                WHERE table_schema = current_schema()";
+            let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(pool).await.expect("tables");
+            let mut tx = pool.begin_with("BEGIN; SET LOCAL vca.reach = 'all'").await.expect("a transaction");
+            let mut text = String::new();
+            for table in tables {
+                let rows = AssertSqlSafe(format!("SELECT string_agg(t::text, ' ') FROM {table} t"));
+                let rows = sqlx::query_scalar::<_, Option<String>>(rows).fetch_one(&mut *tx).await;
+                text += &rows.expect("rows").unwrap_or_default();
+            }
+            text
+        }
+    }
+}
+
+async fn a_dump_shows_no_secret_and_deliveries_are_signed(db: Database) {
+    let tenant = db.tenant(1).await.tenant.id;
+    let store = db.store.clone().with_sealing(ring(OLD));
+    let first = webhook(&store, tenant).await;
+    let id = first.webhook.id;
+    assert_eq!(signing(&store, tenant, id).await, Ok(vec![exposed(&first)]));
+    let second = store.scope(tenant).rotate_webhook_secret(&Actor::system(), id).await.expect("a new secret");
+    assert_eq!(signing(&store, tenant, id).await, Ok(vec![exposed(&second), exposed(&first)]));
+    let dump = dump(&db).await;
+    assert!(dump.contains("sealed:v1:") && dump.contains("https://example.com/0"), "{dump}");
+    assert!(!dump.contains("whsec_"), "{dump}");
+}
+
+async fn secrets_in_clear_are_sealed_later(db: Database) {
+    let tenant = db.tenant(1).await.tenant.id;
+    let issued = webhook(&db.store, tenant).await;
+    assert!(dump(&db).await.contains("whsec_"), "without a key it is as before");
+    let store = db.store.clone().with_sealing(ring(OLD));
+    assert_eq!(signing(&store, tenant, issued.webhook.id).await, Ok(vec![exposed(&issued)]));
+    let expected = Resealing { secrets: 1, resealed: 1, unopened: Vec::new() };
+    assert_eq!(store.reseal(true).await.expect("a count"), expected);
+    assert!(dump(&db).await.contains("whsec_"), "a dry run changes nothing");
+    assert_eq!(store.reseal(false).await.expect("sealed"), expected);
+    assert!(!dump(&db).await.contains("whsec_"));
+    assert_eq!(store.reseal(false).await.expect("sealed").resealed, 0);
+    assert_eq!(signing(&store, tenant, issued.webhook.id).await, Ok(vec![exposed(&issued)]));
+}
+
+async fn keys_rotate_without_an_interruption(db: Database) {
+    let tenant = db.tenant(1).await.tenant.id;
+    let old = db.store.clone().with_sealing(ring(OLD));
+    let first = webhook(&old, tenant).await;
+    let id = first.webhook.id;
+    let both = db.store.clone().with_sealing(ring(NEW).with_former(OLD).expect("a key"));
+    assert_eq!(signing(&both, tenant, id).await, Ok(vec![exposed(&first)]));
+    let second = both.scope(tenant).rotate_webhook_secret(&Actor::system(), id).await.expect("a new secret");
+    let done = both.reseal(false).await.expect("sealed");
+    assert_eq!(done, Resealing { secrets: 2, resealed: 1, unopened: Vec::new() }, "the former secret");
+    let new = db.store.clone().with_sealing(ring(NEW));
+    assert_eq!(signing(&new, tenant, id).await, Ok(vec![exposed(&second), exposed(&first)]));
+}
+
+async fn a_secret_that_no_key_opens_stops_its_webhook_alone(db: Database) {
+    let tenant = db.tenant(1).await.tenant.id;
+    let sealed = webhook(&db.store.clone().with_sealing(ring(OLD)), tenant).await.webhook.id;
+    let clear = webhook(&db.store, tenant).await;
+    for store in [db.store.clone(), db.store.clone().with_sealing(ring(NEW))] {
+        let problem = signing(&store, tenant, sealed).await.expect_err("no key opens it");
+        assert!(matches!(problem, SealError::UnknownKey(_)), "{problem}");
+        assert_eq!(signing(&store, tenant, clear.webhook.id).await, Ok(vec![exposed(&clear)]));
+        let count = store.reseal(true).await.expect("a count");
+        let unopened: Vec<_> = count.unopened.iter().map(|it| (it.tenant_id, it.webhook_id)).collect();
+        assert_eq!(unopened, [(tenant.0, sealed.0)]);
+    }
+    // A former secret that does not open is left out: the receiver knows the present one.
+    let store = db.store.clone().with_sealing(ring(NEW));
+    let renewed =
+        store.scope(tenant).rotate_webhook_secret(&Actor::system(), sealed).await.expect("a new secret");
+    assert_eq!(signing(&store, tenant, sealed).await, Ok(vec![exposed(&renewed)]));
+}
+
+async fn a_secret_opens_for_its_own_webhook_alone(db: Database) {
+    let (mine, theirs) = (db.tenant(1).await.tenant.id, db.tenant(2).await.tenant.id);
+    let store = db.store.clone().with_sealing(ring(OLD));
+    let (one, other) = (webhook(&store, mine).await.webhook.id, webhook(&store, theirs).await.webhook.id);
+    let (from, to) = (db.literal(other.0), db.literal(one.0));
+    let copied = format!(
+        "UPDATE webhooks SET secret = (SELECT secret FROM webhooks WHERE id = {from}) WHERE id = {to}"
+    );
+    db.raw(copied).await.expect("a copied secret");
+    assert_eq!(signing(&store, mine, one).await, Err(SealError::Forged));
+    assert!(signing(&store, theirs, other).await.is_ok());
+}
+
+async fn an_imported_webhook_is_sealed(db: Database) {
+    let tenant = db.tenant(1).await.tenant.id;
+    webhook(&db.store.clone().with_sealing(ring(OLD)), tenant).await;
+    let file = db.store.scope(tenant).export(false).await.expect("a document");
+    let store = db.store.clone().with_sealing(ring(OLD));
+    let settings = ImportSettings { new_ids: true, without_numbers: true, ..ImportSettings::default() };
+    let imported = store.import_tenant(&Actor::system(), &file, settings).await.expect("imported");
+    assert!(!dump(&db).await.contains("whsec_"));
+    let WebhookSecret { webhook_id, secret, .. } = &imported.webhooks[0];
+    let signing = signing(&store, imported.tenant_id, WebhookId(*webhook_id)).await;
+    assert_eq!(signing, Ok(vec![secret.clone()]));
+}
+
+async fn resealing_goes_through_all_webhooks_and_needs_a_key(db: Database) {
+    for n in 1..=4 {
+        let tenant = db.tenant(n).await.tenant.id;
+        for _ in 0..19 {
+            webhook(&db.store, tenant).await;
+        }
+    }
+    let problem = db.store.reseal(false).await.expect_err("no key").to_string();
+    assert!(problem.contains("VCA_SEAL_KEY"), "{problem}");
+    assert_eq!(db.store.reseal(true).await.expect("a count").secrets, 76);
+    let store = db.store.clone().with_sealing(ring(OLD));
+    assert_eq!(store.reseal(false).await.expect("sealed").resealed, 76, "more than one batch");
+    assert!(!dump(&db).await.contains("whsec_"));
+}
