@@ -119,6 +119,17 @@ fn warnings_leave_the_report_for_programs_as_it_is() {
         complaint(&checked)
     );
     assert!(!complaint(&checked).contains("hunter2"));
+    folder.write("service.env", "\nVCA__ARI__PASSWORD=hunter3\n");
+    let service = folder.0.join("service.env");
+    for (mode, is_public) in [(0o644, true), (0o640, false)] {
+        std::fs::set_permissions(&service, std::fs::Permissions::from_mode(mode)).expect("our file");
+        let checked =
+            folder.vca(&["config", "check", "--env-file", "service.env"], &[("APP_ENV", "development")]);
+        let text = complaint(&checked);
+        assert!(checked.status.success(), "{text}");
+        assert_eq!(text.contains("ari.password: service.env holds a secret"), is_public, "{mode:o}: {text}");
+        assert_eq!(text.contains("service.env:2"), is_public, "{mode:o}: {text}");
+    }
 }
 
 #[test]

@@ -133,12 +133,20 @@ fn prefixed(variables: &Variables) -> impl Iterator<Item = Result<Layer, Fault>>
     })
 }
 
+/// The key of the secret that a variable sets, if it sets one.
+pub(super) fn secret_of(name: &str) -> Option<&'static str> {
+    let named = NAMED.iter().find(|(variable, key)| *variable == name && reference::is_secret(key));
+    let prefixed = || reference::SECRETS.iter().copied().find(|key| prefixed_name(key) == name);
+    named.map(|(_, key)| *key).or_else(prefixed)
+}
+
+fn prefixed_name(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
 /// A fault for each secret that one variable sets and another one names the file of.
 fn set_twice(variables: &Variables) -> Vec<Fault> {
-    let prefixed = reference::SECRETS.iter().map(|key| {
-        let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
-        (name, *key)
-    });
+    let prefixed = reference::SECRETS.iter().map(|key| (prefixed_name(key), *key));
     let named = NAMED.iter().filter(|(_, key)| reference::is_secret(key));
     let names = named.map(|(name, key)| ((*name).to_owned(), *key)).chain(prefixed);
     let twice = names.filter(|(name, _)| {

@@ -36,7 +36,7 @@ use crate::{
     admin, ari, billing, conversation, engine, engines, media, state, store, switchboard, telephony, tenancy,
     webhooks,
 };
-use env_file::EnvFile;
+use env_file::{Entry, EnvFile};
 use environment::Variables;
 use file::{File, Layer};
 use secrets::SecretFiles;
@@ -176,8 +176,9 @@ pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<Fault>> {
     let default = Path::new(DEFAULT_FILE);
     let path = paths.config.or_else(|| default.exists().then_some(default));
     let file = path.map_or_else(|| Ok(File::none()), |path| File::read(path).map_err(|fault| vec![fault]))?;
-    let variables = variables(paths.env_file)?;
-    let (loaded, mut faults) = compose(file, &variables, need);
+    let (variables, public_variables) = variables(paths.env_file)?;
+    let (mut loaded, mut faults) = compose(file, &variables, need);
+    loaded.warnings.extend(public_variables);
     if need == Need::All && !faults.iter().any(Fault::is_about_engines) {
         let unfit = Engines::build(&loaded.config.engines()).err().unwrap_or_default();
         faults.extend(unfit.into_iter().map(|fault| Fault::of_engine(fault, &loaded.effective)));
@@ -189,17 +190,29 @@ pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<Fault>> {
     if faults.is_empty() { Ok(loaded) } else { Err(fault::sorted(faults)) }
 }
 
-/// The process's variables, with those of a file beneath them.
-fn variables(env_file: Option<&Path>) -> Result<Variables, Vec<Fault>> {
+/// The process's variables, with those of a file beneath them, and a warning when every user of the machine can read a
+/// secret in that file.
+fn variables(env_file: Option<&Path>) -> Result<(Variables, Option<Fault>), Vec<Fault>> {
     const DEVELOPERS: &str = ".env";
     let variables = Variables::of_process();
     let is_development = variables.get("APP_ENV") == Some("development");
     let developers = Path::new(DEVELOPERS);
     let path = env_file.or_else(|| (is_development && developers.exists()).then_some(developers));
     match path {
-        Some(path) => Ok(variables.with_file(EnvFile::read(path)?)),
-        None => Ok(variables),
+        Some(path) => {
+            let file = EnvFile::read(path)?;
+            let warning = public_variables(&file);
+            Ok((variables.with_file(file), warning))
+        }
+        None => Ok((variables, None)),
     }
+}
+
+fn public_variables(file: &EnvFile) -> Option<Fault> {
+    let secret = |entry: &Entry| Some((environment::secret_of(&entry.name)?, entry.line));
+    let (key, line) = file.entries.iter().find_map(secret)?;
+    let source = format!("{}:{line}", file.path.display());
+    secret_file::is_public(&file.path).then(|| secrets::public_file(key.to_owned(), source, &file.path))
 }
 
 /// Puts the layers on top of each other and examines the result. What is at fault stands at its default.

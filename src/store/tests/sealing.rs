@@ -62,7 +62,9 @@ async fn dump(db: &Database) -> String {
                     sqlx::query(AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')")));
                 let columns = columns.fetch_all(pool).await.expect("columns");
                 for column in columns.iter().map(|row| row.get::<String, _>(0)) {
-                    let values = format!("SELECT group_concat(CAST(\"{column}\" AS TEXT)) FROM {table}");
+                    let values = format!(
+                        "SELECT group_concat(\"{column}\") FROM {table} WHERE typeof(\"{column}\") = 'text'"
+                    );
                     let values = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(values));
                     text += &values.fetch_one(pool).await.expect("values").unwrap_or_default();
                 }
