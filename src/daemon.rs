@@ -2,6 +2,7 @@
 
 mod clerk;
 mod lines;
+mod rollups;
 mod vitals;
 
 use std::sync::Arc;
@@ -104,6 +105,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
     let mut clerk = tokio::spawn(clerk::keep_books(store.clone(), config.billing()));
+    let sums = tokio::spawn(rollups::add_calls(store.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -136,6 +138,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     watchdog.abort();
     missing.abort();
     clerk.abort();
+    sums.abort();
     rehearsal.abort();
     for task in [events, admin] {
         if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {

@@ -87,6 +87,7 @@ fn a_call_is_greeted_understood_and_answered_over_each_codec() {
         assert_eq!(report.conversation.lost, 0, "{codec:?}");
         let (call, turns) = house.last_call(house.main);
         assert_eq!((call.status, call.ended_by), (CallStatus::Completed, Some(EndedBy::Caller)), "{codec:?}");
+        assert_eq!(call.sip_status, Some(200), "{codec:?}");
         assert_eq!(call.codec.as_deref(), Some(carried), "{codec:?}: the format follows the call");
         let words: Vec<_> = turns.iter().map(|turn| turn.caller_text.as_str()).collect();
         assert!(words.contains(&"what are your opening hours"), "{codec:?}: heard {words:?}");
@@ -131,6 +132,9 @@ fn a_refused_call_of_a_known_tenant_is_on_record() {
     assert_eq!(call.status, CallStatus::Refused);
     assert_eq!(call.disposition.as_deref(), Some("refused_tenant_suspended"));
     assert_eq!((call.hangup_cause, call.answered_at, turns.len()), (Some(21), None, 0));
+    assert_eq!(call.sip_status, Some(403), "as the trunk got it");
+    let call_id = call.provider_call_id.expect("the SIP Call-ID");
+    assert!(call_id.contains("@127.0.0."), "{call_id}");
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! How fast the API reads from a PostgreSQL that is full: 10,000 tenants, 50,000 numbers, 1,000,000 calls.
+//! How fast the API reads from a PostgreSQL that is full (10,000 tenants, 50,000 numbers, 1,000,000 calls), how fast the
+//! ledger writes to it, and what a tenant with a million calls of its own does to others.
+//!
+//! Arguments choose among `ledger`, `heavy` and `latency`; without any, all are measured.
 //!
 //! `./dev bench store` starts the server, fills it, asks the API over HTTP and prints the latencies as ratios to
 //! an answer that needs no database, in the same run; then the plans of the queries that were used most. It fails
@@ -10,7 +13,9 @@
 #[path = "../../tests/api/bureau.rs"]
 mod bureau;
 mod crowd;
+mod heavy;
 mod latency;
+mod ledger;
 mod plans;
 
 use bureau::Bureau;
@@ -28,10 +33,21 @@ fn main() {
             return false;
         };
         let bureau = Bureau::open(url.clone()).await;
-        let crowd = Crowd::settle(&url).await;
-        plans::forget(&mut connection).await;
-        latency::measure(&bureau, &crowd).await;
-        plans::judge(&mut connection, &url, &crowd).await
+        let mut ok = !wants("ledger") || ledger::measure(&bureau).await;
+        if wants("latency") {
+            let crowd = Crowd::settle(&url).await;
+            plans::forget(&mut connection).await;
+            latency::measure(&bureau, &crowd).await;
+            ok &= plans::judge(&mut connection, &url, &crowd).await;
+        }
+        ok &= !wants("heavy") || heavy::measure(&bureau).await;
+        ok
     });
     std::process::exit(i32::from(!ok));
+}
+
+/// Is a part to be measured?
+fn wants(part: &str) -> bool {
+    let mut parts = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    parts.peek().is_none() || parts.any(|arg| arg == part)
 }

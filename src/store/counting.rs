@@ -1,5 +1,5 @@
-//! Counting calls that have ended: once each, in the transaction that records their end, into the call's own rows and
-//! into the sums of its month, which admission and statements read.
+//! Counting calls that have ended: once each, in the transaction that records their end, into the call's own rows, into the
+//! sums of its month, which admission and statements read, and into those of its day, which analytics read.
 //!
 //! All calls of a transaction are counted together, with the same few statements however many they are. Rows that other
 //! daemons add to as well are written in the order of their keys, so that two transactions do not wait for each other.
@@ -68,6 +68,7 @@ impl Tx {
         let engines: Vec<_> = ended.iter().map(|it| (it.tenant, it.call, it.engines.as_slice())).collect();
         self.replace_engines(&engines).await?;
         self.add_engines_to_months(&ended).await?;
+        self.roll_up(ended.iter().map(|it| it.call.0).collect()).await?;
         self.add_to_months(plans, &ended, &turns).await
     }
 

@@ -59,6 +59,11 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/sqlite/0011_dead_letters.sql"),
         include_str!("../../migrations/postgres/0011_dead_letters.sql"),
     ),
+    (
+        "0012_rollups",
+        include_str!("../../migrations/sqlite/0012_rollups.sql"),
+        include_str!("../../migrations/postgres/0012_rollups.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

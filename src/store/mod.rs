@@ -35,6 +35,7 @@ mod pool;
 mod profiles;
 mod registrations;
 mod retention;
+mod rollups;
 mod route;
 mod routing;
 mod secrets;

@@ -1,5 +1,6 @@
 //! The connections to one database of either kind.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -141,15 +142,6 @@ macro_rules! run {
     }};
 }
 
-/// Runs one statement that answers with nothing but how many rows it wrote.
-macro_rules! execute {
-    ($reach:expr, $statement:expr) => {
-        $crate::store::pool::run!($reach, connection => async {
-            $statement.execute(connection).await.map(|done| done.rows_affected())
-        })
-    };
-}
-
 /// Runs several statements as one transaction. On SQLite it takes the write lock at once: one that reads
 /// before it writes would otherwise fail with `SQLITE_BUSY` as soon as another writer comes between.
 macro_rules! transact {
@@ -195,7 +187,7 @@ macro_rules! read {
     }};
 }
 
-pub(super) use {execute, read, run, transact};
+pub(super) use {read, run, transact};
 
 impl Pool {
     pub(super) async fn open(settings: &Settings) -> Result<Pool, StoreError> {
@@ -210,15 +202,20 @@ impl Pool {
         }
     }
 
-    /// Another pool to the same database.
+    /// Another pool to the same database, whose connections are opened ahead and stay open: on a busy machine opening one
+    /// takes longer than a call may wait.
     pub(super) fn sized(&self, settings: &Settings, connections: u32) -> Pool {
         match self {
-            Pool::Sqlite(pool) => {
-                Pool::Sqlite(sqlite_pool((*pool.connect_options()).clone(), settings, connections))
-            }
-            Pool::Postgres(pool) => {
-                Pool::Postgres(postgres_pool((*pool.connect_options()).clone(), settings, connections))
-            }
+            Pool::Sqlite(pool) => Pool::Sqlite(sqlite_pool(
+                (*pool.connect_options()).clone(),
+                settings,
+                connections..=connections,
+            )),
+            Pool::Postgres(pool) => Pool::Postgres(postgres_pool(
+                (*pool.connect_options()).clone(),
+                settings,
+                connections..=connections,
+            )),
         }
     }
 
@@ -262,12 +259,17 @@ async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, Store
     })?;
     // A failure to say goodbye changes nothing: the database has answered.
     let _ = connected.close().await;
-    Ok(sqlite_pool(options, settings, settings.max_connections))
+    Ok(sqlite_pool(options, settings, 0..=settings.max_connections))
 }
 
-fn sqlite_pool(options: SqliteConnectOptions, settings: &Settings, connections: u32) -> SqlitePool {
+fn sqlite_pool(
+    options: SqliteConnectOptions,
+    settings: &Settings,
+    connections: RangeInclusive<u32>,
+) -> SqlitePool {
     SqlitePoolOptions::new()
-        .max_connections(connections)
+        .min_connections(*connections.start())
+        .max_connections(*connections.end())
         .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
         // After a full disk or an I/O error SQLite rolls back by itself, and sqlx still counts a transaction: such a
         // connection refuses every further BEGIN, so it is closed.
@@ -280,9 +282,10 @@ fn sqlite_pool(options: SqliteConnectOptions, settings: &Settings, connections: 
         .connect_lazy_with(options)
 }
 
-fn postgres_pool(options: PgConnectOptions, settings: &Settings, connections: u32) -> PgPool {
+fn postgres_pool(options: PgConnectOptions, settings: &Settings, connections: RangeInclusive<u32>) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(connections)
+        .min_connections(*connections.start())
+        .max_connections(*connections.end())
         .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
         .connect_lazy_with(options)
 }
@@ -301,7 +304,7 @@ async fn open_postgres(settings: &Settings) -> Result<PgPool, StoreError> {
         Err(_) => return Err(StoreError::no_answer(limit)),
     };
     let _ = connected.close().await;
-    Ok(postgres_pool(options, settings, settings.max_connections))
+    Ok(postgres_pool(options, settings, 0..=settings.max_connections))
 }
 
 fn unreachable_postgres(options: &PgConnectOptions, error: &sqlx::Error) -> StoreError {

@@ -9,6 +9,7 @@ mod isolation;
 mod opening;
 mod outage;
 mod refusal;
+mod rollups;
 mod sealing;
 mod security;
 mod slow;

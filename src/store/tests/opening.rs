@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -14,6 +14,7 @@ const STEPS: [&str; 8] = [
     "0006_daemons",
     "0007_number_inventory",
     "0011_dead_letters",
+    "0012_rollups",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

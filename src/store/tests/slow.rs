@@ -47,6 +47,7 @@ async fn answers(store: &Store) {
 async fn slow_readers_do_not_hold_up_calls(db: Database) {
     let route = db.tenant(1).await;
     let calls = db.store.for_calls(&db.settings);
+    calls.ping().await.expect("its connections are open");
     let routing = Routing::new(calls.clone(), &RoutingSettings::default());
     let readers: Vec<_> = (0..24)
         .map(|_| {
