@@ -5,28 +5,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
-use metrics::{counter, histogram};
+use metrics::counter;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::clock::Clock;
 use super::ears::Ears;
 use super::ending::{Refusal, Verdict, verdict};
 use super::hands::{Hands, Work};
+use super::progress::{save_progress, write_turn};
 use super::record::{Log, state_of};
+use super::talk::Talk;
 use super::voice::Voice;
 use super::wire::{Fact, Wire};
 use super::{Admitted, Agent, House, Mail, Ring};
 use crate::ari::bridging::{End, Input as Wired};
 use crate::ari::{Event, Reason};
-use crate::audio::Clip;
-use crate::conversation::{At, Conversation, Ending, Input, Line, Output, Record, Speaker, SpeechId, TurnId};
-use crate::engine::EngineError;
+use crate::conversation::{Conversation, Ending, Input, Output, Record, SpeechId};
 use crate::engine::usage::Meter;
-use crate::llm::{Delta, Deltas, Message, Prompt, Role};
-use crate::media::{Event as Heard, Line as UdpLine, Port};
-use crate::state::ConversationState;
+use crate::llm::Delta;
+use crate::media::{Event as Heard, Line as UdpLine};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
 
 /// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
@@ -133,36 +131,6 @@ struct Prospect {
     line: UdpLine,
     agent: Arc<Agent>,
     format: crate::audio::codec::Format,
-}
-
-/// A conversation under way.
-struct Talk {
-    conversation: Conversation,
-    clock: Clock,
-    agent: Arc<Agent>,
-    port: Port,
-    ears: Ears,
-    voice: Voice,
-    /// The media thread hears a voice, whether or not the conversation listens.
-    voiced: bool,
-    ending: Option<Ending>,
-}
-
-impl Talk {
-    fn handle(&mut self, now: Instant, input: Input) {
-        self.conversation.handle(self.clock.at(now), input);
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let (at, _) = self.conversation.deadline()?;
-        self.clock.instant(at)
-    }
-
-    /// The caller's audio between two moments.
-    fn clip(&self, from: At, to: At) -> Clip {
-        let instant = |at| self.clock.instant(at).unwrap_or_else(Instant::now);
-        self.ears.between(instant(from), instant(to))
-    }
 }
 
 /// Whatever wakes the task.
@@ -463,29 +431,9 @@ impl Task {
         let Some(talk) = &mut self.talk else { return };
         match output {
             Output::Transcribe { listen, turn, from, to } => {
-                talk.ears.fetch(&mut talk.port);
-                let clip = talk.clip(from, to);
-                let (stt, hints) = (talk.agent.engines.stt.clone(), talk.agent.hints.clone());
-                let meter = self.meter.clone();
-                self.hands.start_for(turn, |reports| async move {
-                    let result = stt.transcribe(clip, hints, meter).await;
-                    drop(reports.send(Work::Words { listen, result }).await);
-                });
+                talk.transcribe(listen, turn, from..to, &self.meter, &mut self.hands);
             }
-            Output::Respond { turn, history } => {
-                let prompt = Prompt {
-                    system: talk.agent.system_prompt.clone(),
-                    messages: messages(&history),
-                    model: talk.agent.model.clone(),
-                    max_tokens: talk.agent.max_reply_tokens,
-                    may_hang_up: talk.agent.may_hang_up,
-                };
-                let (llm, meter) = (talk.agent.engines.llm.clone(), self.meter.clone());
-                self.hands.start_for(turn, |reports| async move {
-                    let deltas = llm.reply(prompt, meter).await;
-                    pass_on(deltas, turn, reports).await;
-                });
-            }
+            Output::Respond { turn, history } => talk.respond(turn, &history, &self.meter, &mut self.hands),
             Output::Cancel { turn } => {
                 self.hands.cancel(turn);
                 if talk.voice.cancel(turn) {
@@ -536,76 +484,4 @@ fn note(event: &Event) {
         Event::ChannelUnhold { .. } => info!("the caller has taken the call back from hold"),
         _ => {}
     }
-}
-
-/// A turn goes to the record, the metrics and the log; its words only to the record and, where that is
-/// asked for, to the transcript's own log.
-fn write_turn(log: Option<&Log>, record: &Record, meter: &Meter) {
-    if let Some(log) = log {
-        log.turn(record, meter, Instant::now());
-    }
-    let latency = &record.latency;
-    for (stage, time) in [
-        ("transcript", latency.transcript),
-        ("reply", latency.reply),
-        ("commit", latency.commit),
-        ("audio", latency.audio),
-    ] {
-        if let Some(time) = time {
-            histogram!("vca_turn_seconds", "stage" => stage).record(time.as_secs_f64());
-        }
-    }
-    let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
-    info!(
-        turn = record.turn.0,
-        interrupted = record.interrupted,
-        transcript_ms = millis(latency.transcript),
-        reply_ms = millis(latency.reply),
-        commit_ms = millis(latency.commit),
-        audio_ms = millis(latency.audio),
-        "turn finished"
-    );
-    debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, agent = record.agent);
-}
-
-/// Saves the state of a conversation whenever it has gone on; a slow server skips what is outdated.
-async fn save_progress(
-    states: Arc<dyn ConversationState>,
-    id: CallId,
-    mut progress: watch::Receiver<(u32, serde_json::Value)>,
-) {
-    while progress.changed().await.is_ok() {
-        let (turns, state) = progress.borrow_and_update().clone();
-        states.save(id, turns, &state).await;
-    }
-}
-
-fn messages(history: &[Line]) -> Vec<Message> {
-    let message = |line: &Line| Message {
-        role: match line.speaker {
-            Speaker::Caller => Role::Caller,
-            Speaker::Agent => Role::Agent,
-        },
-        text: line.text.clone(),
-    };
-    history.iter().map(message).collect()
-}
-
-/// Reports a reply as it comes.
-async fn pass_on(deltas: Result<Deltas, EngineError>, turn: TurnId, reports: mpsc::Sender<Work>) {
-    let report = async |delta| reports.send(Work::Reply { turn, delta }).await.is_ok();
-    let mut deltas = match deltas {
-        Ok(deltas) => deltas,
-        Err(error) => {
-            report(Some(Err(error))).await;
-            return;
-        }
-    };
-    while let Some(delta) = deltas.next().await {
-        let failed = delta.is_err();
-        if !report(Some(delta)).await || failed {
-            return;
-        }
-    }
-    report(None).await;
 }

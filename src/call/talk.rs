@@ -1,0 +1,115 @@
+//! A conversation under way: the state machine with its audio, its clock and the engines it asks.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::Agent;
+use super::clock::Clock;
+use super::ears::Ears;
+use super::hands::{Hands, Work};
+use super::voice::Voice;
+use crate::audio::Clip;
+use crate::conversation::{At, Conversation, Ending, Input, Line, ListenId, Speaker, TurnId};
+use crate::engine::EngineError;
+use crate::engine::usage::Meter;
+use crate::llm::{Deltas, Message, Prompt, Role};
+use crate::media::Port;
+
+/// A conversation under way.
+pub struct Talk {
+    pub conversation: Conversation,
+    pub clock: Clock,
+    pub agent: Arc<Agent>,
+    pub port: Port,
+    pub ears: Ears,
+    pub voice: Voice,
+    /// The media thread hears a voice, whether or not the conversation listens.
+    pub voiced: bool,
+    pub ending: Option<Ending>,
+}
+
+impl Talk {
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.conversation.handle(self.clock.at(now), input);
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let (at, _) = self.conversation.deadline()?;
+        self.clock.instant(at)
+    }
+
+    /// The caller's audio between two moments.
+    fn clip(&self, from: At, to: At) -> Clip {
+        let instant = |at| self.clock.instant(at).unwrap_or_else(Instant::now);
+        self.ears.between(instant(from), instant(to))
+    }
+
+    /// Starts the transcription of the caller's audio between two moments.
+    pub fn transcribe(
+        &mut self,
+        listen: ListenId,
+        turn: TurnId,
+        span: Range<At>,
+        meter: &Meter,
+        hands: &mut Hands,
+    ) {
+        self.ears.fetch(&mut self.port);
+        let clip = self.clip(span.start, span.end);
+        let (stt, hints) = (self.agent.engines.stt.clone(), self.agent.hints.clone());
+        let meter = meter.clone();
+        hands.start_for(turn, |reports| async move {
+            let result = stt.transcribe(clip, hints, meter).await;
+            drop(reports.send(Work::Words { listen, result }).await);
+        });
+    }
+
+    /// Starts the model's response to a history.
+    pub fn respond(&self, turn: TurnId, history: &[Line], meter: &Meter, hands: &mut Hands) {
+        let prompt = Prompt {
+            system: self.agent.system_prompt.clone(),
+            messages: messages(history),
+            model: self.agent.model.clone(),
+            max_tokens: self.agent.max_reply_tokens,
+            may_hang_up: self.agent.may_hang_up,
+        };
+        let (llm, meter) = (self.agent.engines.llm.clone(), meter.clone());
+        hands.start_for(turn, |reports| async move {
+            let deltas = llm.reply(prompt, meter).await;
+            pass_on(deltas, turn, reports).await;
+        });
+    }
+}
+
+fn messages(history: &[Line]) -> Vec<Message> {
+    let message = |line: &Line| Message {
+        role: match line.speaker {
+            Speaker::Caller => Role::Caller,
+            Speaker::Agent => Role::Agent,
+        },
+        text: line.text.clone(),
+    };
+    history.iter().map(message).collect()
+}
+
+/// Reports a response piece by piece.
+async fn pass_on(deltas: Result<Deltas, EngineError>, turn: TurnId, reports: mpsc::Sender<Work>) {
+    let report = async |delta| reports.send(Work::Reply { turn, delta }).await.is_ok();
+    let mut deltas = match deltas {
+        Ok(deltas) => deltas,
+        Err(error) => {
+            report(Some(Err(error))).await;
+            return;
+        }
+    };
+    while let Some(delta) = deltas.next().await {
+        let failed = delta.is_err();
+        if !report(Some(delta)).await || failed {
+            return;
+        }
+    }
+    report(None).await;
+}
