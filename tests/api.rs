@@ -1,11 +1,12 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
-mod access;
 mod analytics;
 mod audit;
 mod bureau;
 mod calls;
 mod carrier;
+mod clients;
+mod documented;
 mod documents;
 mod feedback;
 mod inbound;
@@ -13,14 +14,11 @@ mod inventory;
 mod isolation;
 mod keys;
 mod live;
-mod load;
 mod numbers;
 mod port;
 mod profiles;
-mod proxies;
 mod registrations;
 mod robust;
-mod slow_readers;
 mod tenants;
 mod tls;
 mod usage;

@@ -13,6 +13,9 @@
 #[path = "../../tests/api/bureau.rs"]
 mod bureau;
 mod crowd;
+#[allow(dead_code, reason = "each program uses its part")]
+#[path = "../../tests/api/documented.rs"]
+mod documented;
 mod heavy;
 mod latency;
 mod ledger;

@@ -30,6 +30,7 @@ const USUAL: TimeDelta = TimeDelta::days(30);
 /// The steps of a series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = AnalyticsInterval)]
 pub enum Interval {
     Hour,
     #[default]

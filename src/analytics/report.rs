@@ -25,6 +25,7 @@ pub struct Counted {
 
 /// What a tenant's calls of a period were like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TenantAnalytics)]
 pub struct Report {
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
@@ -56,6 +57,7 @@ pub struct Report {
 
 /// How many calls there were, and how they went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CallTotals)]
 pub struct Totals {
     pub calls: i64,
     pub answered: i64,
@@ -67,6 +69,7 @@ pub struct Totals {
 
 /// From answer to end.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CallDurations)]
 pub struct Durations {
     pub total_s: f64,
     pub average_s: Option<f64>,
@@ -77,6 +80,7 @@ pub struct Durations {
 
 /// Calls by whose doing their end was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CallsByEndingParty)]
 pub struct Ended {
     pub caller: i64,
     pub agent: i64,
@@ -85,6 +89,7 @@ pub struct Ended {
 
 /// From the end of the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TurnLatencies)]
 pub struct Latencies {
     /// Until the words were known.
     pub transcript: Latency,
@@ -96,6 +101,7 @@ pub struct Latencies {
 
 /// Milliseconds that so many percent of the turns did not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LatencyPercentiles)]
 pub struct Latency {
     /// Turns of which it is known.
     pub turns: i64,
@@ -106,6 +112,7 @@ pub struct Latency {
 
 /// An hour of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BusyHour)]
 pub struct Busy {
     /// 0 for Monday.
     pub weekday: usize,
@@ -115,6 +122,7 @@ pub struct Busy {
 
 /// One interval of the series.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AnalyticsPoint)]
 pub struct Point {
     /// Its beginning.
     pub at: DateTime<Utc>,
@@ -128,6 +136,7 @@ pub struct Point {
 
 /// Everybody's calls of a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AnalyticsOverview)]
 pub struct Overview {
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
@@ -142,6 +151,7 @@ pub struct Overview {
 
 /// One tenant's calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TenantCallTotals)]
 pub struct OfTenant {
     pub tenant_id: TenantId,
     pub name: String,

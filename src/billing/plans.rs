@@ -33,6 +33,7 @@ pub struct Terms {
 /// What becomes of calls that come in when a month's minutes are used up. A call under way is never cut.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = QuotaAction)]
 pub enum AtLimit {
     #[default]
     Refuse,
@@ -42,6 +43,7 @@ pub enum AtLimit {
 
 /// Where a month's minutes stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = QuotaUsage)]
 pub struct Quota {
     pub minutes_per_month: u32,
     pub used_seconds: u64,

@@ -56,6 +56,7 @@ pub struct Bill {
 
 /// What one thing costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BillLine)]
 pub struct Line {
     pub item: LineItem,
     /// Of an engine.
@@ -78,6 +79,7 @@ pub struct Line {
 /// What a line is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = BillItem)]
 pub enum LineItem {
     PlanFee,
     CallTime,

@@ -14,7 +14,20 @@ pub struct Fault {
 }
 
 /// No conversation, and nothing in one, lasts longer than a day.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Settings that must not be 0.
+pub(super) const NON_ZERO: [&str; 9] = [
+    "max_turns",
+    "max_duration_ms",
+    "max_failures",
+    "commit_ms",
+    "commit_finished_ms",
+    "commit_trailing_ms",
+    "silence_ms",
+    "barge_in_ms",
+    "barge_in_words_ms",
+];
 
 impl Settings {
     /// All that cannot work.
@@ -32,24 +45,18 @@ impl Settings {
     }
 
     fn zeros(&self) -> Vec<Fault> {
-        let keys = [
-            ("max_turns", self.max_turns == 0),
-            ("max_duration_ms", self.max_duration_ms.is_zero()),
-            ("max_failures", self.max_failures == 0),
-            ("commit_ms", self.commit_ms.is_zero()),
-            ("commit_finished_ms", self.commit_finished_ms.is_zero()),
-            ("commit_trailing_ms", self.commit_trailing_ms.is_zero()),
-            ("silence_ms", self.silence_ms.is_zero()),
-            ("barge_in_ms", self.barge_in_ms.is_zero()),
-            ("barge_in_words_ms", self.barge_in_words_ms.is_zero()),
-        ];
-        let zero = keys.into_iter().filter(|(_, is_zero)| *is_zero);
-        zero.map(|(key, _)| Fault {
-            key,
-            problem: "0 makes no sense here".into(),
-            remedy: "set it to 1 or more".into(),
-        })
-        .collect()
+        let counts = [("max_turns", self.max_turns), ("max_failures", self.max_failures)];
+        let zero_counts = counts.into_iter().filter(|(_, count)| *count == 0).map(|(key, _)| key);
+        let zero_times = self.times().into_iter().filter(|(_, time)| time.is_zero()).map(|(key, _)| key);
+        let zeros: Vec<&str> = zero_counts.chain(zero_times).collect();
+        let forbidden = NON_ZERO.into_iter().filter(|key| zeros.contains(key));
+        forbidden
+            .map(|key| Fault {
+                key,
+                problem: "0 makes no sense here".into(),
+                remedy: "set it to 1 or more".into(),
+            })
+            .collect()
     }
 
     /// A caller who is cut sooner than a pause may last is cut again and again, and each time engines are asked.

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{KnownFormat, SchemaFormat};
+
+use super::fault::{LONGEST, NON_ZERO};
 
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $kind:tt = $default:expr),+ $(,)?) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $kind:tt = $default:expr),+ $(,)?) => {
         /// The settings of one conversation.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Settings {
-            $($(#[$doc])* pub $name: settings!(@type $kind)),+
+            $($(#[doc = $doc])* pub $name: settings!(@type $kind)),+
         }
 
         impl Default for Settings {
@@ -22,21 +26,27 @@ macro_rules! settings {
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Overrides {
-            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<settings!(@raw $kind)>),+
+            $($(#[doc = $doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<settings!(@raw $kind)>),+
         }
 
         impl utoipa::PartialSchema for Overrides {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                let object = utoipa::openapi::ObjectBuilder::new();
+                let object = utoipa::openapi::ObjectBuilder::new()
+                    .description(Some("Timing and limits of a conversation. An absent or `null` field takes the daemon's default."))
+                    .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(false)));
                 $(let object = object.property(
                     stringify!($name),
-                    <Option<settings!(@raw $kind)> as utoipa::PartialSchema>::schema(),
+                    property(stringify!($name), concat!($($doc, "\n"),*), &serde_json::json!($default)),
                 );)+
                 object.into()
             }
         }
 
-        impl utoipa::ToSchema for Overrides {}
+        impl utoipa::ToSchema for Overrides {
+            fn name() -> std::borrow::Cow<'static, str> {
+                "ConversationSettings".into()
+            }
+        }
 
         impl Settings {
             /// These settings with a profile's changes on top.
@@ -98,4 +108,22 @@ settings! {
     warn_before_ms: ms = 30_000,
     /// Turns in a row without an answer, by failing engines, before the call is given up.
     max_failures: count = 3,
+}
+
+/// The schema of one setting of a profile. The type of the default is the setting's.
+fn property(name: &str, about: &str, default: &serde_json::Value) -> ObjectBuilder {
+    let (kind, most) = match default {
+        serde_json::Value::Bool(_) => (Type::Boolean, None),
+        _ if name.ends_with("_ms") => (Type::Integer, u64::try_from(LONGEST.as_millis()).ok()),
+        _ => (Type::Integer, Some(u64::from(u32::MAX))),
+    };
+    let least = most.map(|_| u64::from(NON_ZERO.contains(&name)));
+    let lines: Vec<&str> = about.lines().map(str::trim).collect();
+    let about = format!("{} Built-in default: {default}.", lines.join(" "));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Array(vec![kind, Type::Null]))
+        .format(most.map(|_| SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(least)
+        .maximum(most)
+        .description(Some(about))
 }

@@ -109,21 +109,26 @@ impl Tx {
     }
 }
 
-/// A change that was made.
+/// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AuditEntry {
     pub id: Uuid,
     pub tenant_id: Option<TenantId>,
     pub at: DateTime<Utc>,
+    /// Who made the change, such as `cli root` or `key front-office (vca_1a2b3c4d)`.
     pub actor: String,
     pub actor_key_id: Option<KeyId>,
-    /// Where the request came from; absent for the CLI and the daemon itself.
+    /// Address of the client; `null` for the CLI and for the daemon itself.
     pub address: Option<String>,
     pub request_id: Option<String>,
+    /// Such as `create`, `update` or `revoke`.
     pub action: String,
+    /// Type of the resource, such as `phone_number`.
     pub resource: String,
     pub resource_id: String,
+    /// The resource before the change.
     pub before: Option<Value>,
+    /// The resource after the change.
     pub after: Option<Value>,
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::outbox::{NewEvent, payload};
@@ -110,25 +111,30 @@ pub(super) fn news(before: Option<Standing>, call: &Call) -> impl Iterator<Item 
 }
 
 /// `data` of `call.started`, `call.answered` and `call.ended`.
-#[derive(Serialize)]
-struct Told<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallEventData)]
+pub struct Told<'a> {
     call_id: CallId,
     tenant_id: TenantId,
     phone_number_id: NumberId,
     ai_profile_id: Option<ProfileId>,
     direction: Direction,
+    /// As received from the trunk; `null` when withheld.
     caller_number: Option<&'a str>,
+    /// In E.164.
     called_number: String,
     status: CallStatus,
+    /// Why the call ended; `null` while it lasts.
     disposition: Option<&'a str>,
     ended_by: Option<EndedBy>,
+    /// ITU-T Q.850 cause value.
     hangup_cause: Option<u16>,
     sip_status: Option<u16>,
     provider_call_id: Option<&'a str>,
     started_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
-    /// From its first ring to its end.
+    /// From its start to its end.
     duration_ms: Option<i64>,
     /// From its answer to its end.
     talk_ms: Option<i64>,
@@ -161,10 +167,12 @@ impl Told<'_> {
 }
 
 /// `data` of `transcript.ready`.
-#[derive(Serialize)]
-struct Transcript<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TranscriptEventData)]
+pub struct Transcript<'a> {
     #[serde(flatten)]
     call: Told<'a>,
+    /// In order. Turn 0 is the greeting.
     turns: Vec<Spoken>,
 }
 
@@ -181,8 +189,10 @@ struct SpokenRow {
     spoken: Spoken,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
-struct Spoken {
+/// A turn of `transcript.ready`.
+#[derive(Serialize, sqlx::FromRow, ToSchema)]
+#[schema(as = TranscriptEventTurn)]
+pub struct Spoken {
     turn: i64,
     caller_text: String,
     agent_text: String,

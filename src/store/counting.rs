@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -222,8 +223,9 @@ fn engine_columns(taken: &EngineUse) -> [Value; 4] {
 }
 
 /// `data` of `quota.reached`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Reached {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = QuotaEventData)]
+pub struct Reached {
     tenant_id: TenantId,
     month: Month,
     /// 80 or 100.

@@ -121,7 +121,8 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
             StoreError::invalid("it refers to something that is not there, or not this tenant's")
         }
         ErrorKind::CheckViolation | ErrorKind::NotNullViolation => {
-            StoreError::invalid(format_args!("the data's rules forbid it: {}", error.message()))
+            tracing::info!(message = error.message(), "a value breaks a rule of the database");
+            StoreError::invalid("a value breaks a rule of the data: it is empty, too long or out of range")
         }
         _ => match class(error) {
             Class::BadValue => StoreError::invalid("the database cannot keep such a value"),

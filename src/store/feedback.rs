@@ -13,17 +13,21 @@ use super::tx::{Access, RowScope};
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, CallId, EventId, EventType, Feedback, FeedbackId, TenantId};
 
-/// An opinion to be.
+/// New feedback.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateFeedbackRequest)]
 pub struct NewFeedback {
-    /// 1, the worst, to 5.
+    /// From 1, the worst, to 5.
     #[schema(minimum = 1, maximum = 5)]
     pub rating: u8,
+    /// Up to 4,000 characters.
     #[serde(default)]
+    #[schema(max_length = 4000, pattern = r"^[^\x00]*$")]
     pub comment: Option<String>,
-    /// Whose opinion it is, such as `caller` or `review`.
+    /// Who gave it, such as `caller` or `review`.
     #[serde(default = "unnamed")]
+    #[schema(max_length = 100, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$")]
     pub source: String,
 }
 

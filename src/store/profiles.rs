@@ -15,35 +15,45 @@ use super::versions;
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
 
-/// A profile to be.
+/// A new profile.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateAiProfileRequest)]
 pub struct NewProfile {
-    /// Non-empty.
+    /// 1 to 200 characters, not only blanks.
     #[serde(default)]
-    #[schema(required)]
+    #[schema(
+        required,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$",
+        examples("Front desk")
+    )]
     pub name: String,
     #[serde(default)]
     pub role: AgentRole,
-    /// Non-empty.
+    /// Instructions to the language model. 1 to 50,000 characters, not only blanks.
     #[serde(default)]
-    #[schema(required)]
+    #[schema(
+        required,
+        max_length = 50000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*([^\s\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        examples("You answer the phone of the bakery Huber. Be brief and friendly.")
+    )]
     pub system_prompt: String,
-    /// `true` takes the place of the default there was.
+    /// `true` replaces the tenant's present default.
     #[serde(default)]
     pub is_default: bool,
     #[serde(default)]
     pub settings: ProfileSettings,
 }
 
-/// What changes about a profile; what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+/// Changes of a profile. An absent field stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProfileChanges {
     pub name: Option<String>,
     pub role: Option<AgentRole>,
     pub system_prompt: Option<String>,
-    /// `true` takes the place of the default there was; `false` leaves the tenant without one.
+    /// `true` replaces the tenant's present default; `false` leaves the tenant without one.
     pub is_default: Option<bool>,
     /// Replaces the settings as a whole.
     pub settings: Option<ProfileSettings>,
@@ -177,15 +187,29 @@ impl Scope {
         id: ProfileId,
         changes: ProfileChanges,
     ) -> Result<AiProfile, StoreError> {
-        let settings = changes.settings.as_ref().map(text).transpose()?;
+        self.update_profile_if(actor, id, |_| Ok(changes)).await
+    }
+
+    /// The changes are decided by what is there, within the transaction that makes them.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such profile; whatever `decide` refuses.
+    pub async fn update_profile_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: ProfileId,
+        decide: impl FnOnce(&AiProfile) -> Result<ProfileChanges, E>,
+    ) -> Result<AiProfile, E> {
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant(self.tenant).await?;
         let before = tx.one::<Row>(one(self.tenant, id)).await?;
+        let changes = decide(&before.clone().try_into()?)?;
+        let settings = changes.settings.as_ref().map(text).transpose()?;
         let after = before.changed(&changes, settings.as_deref());
         let changed = tx.change_profile(actor, "update", &before, &after).await;
         changed.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
         tx.commit().await?;
-        after.try_into()
+        Ok(after.try_into()?)
     }
 
     /// Makes a profile what it was at a version: a new version with the old content, unless it is that already.

@@ -136,12 +136,15 @@ struct Row {
 }
 
 /// `data` of `number.registration_failed`. Every failed attempt is an event of its own.
-#[derive(serde::Serialize)]
-struct Failure<'a> {
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[schema(as = RegistrationFailedEventData)]
+pub struct Failure<'a> {
     tenant_id: TenantId,
     phone_number_id: NumberId,
+    /// In E.164.
     did: String,
     provider_type: &'a str,
+    /// The provider's message.
     provider_detail: Option<&'a str>,
     /// `register` or `unregister`.
     action: &'static str,

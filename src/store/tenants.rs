@@ -11,19 +11,23 @@ use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::{Page, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus};
 
-/// A tenant to be. It starts out active.
+/// A new tenant. It starts as `active`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateTenantRequest)]
 pub struct NewTenant {
+    /// 1 to 200 characters, not only blanks.
+    #[schema(max_length = 200, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$", examples("Bakery Huber"))]
     pub name: String,
     pub plan: Plan,
-    /// How many calls it may have at once; the daemon's default when absent.
+    /// Highest number of concurrent calls. Default: the plan's limit, or the daemon's.
     #[serde(default)]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     pub max_concurrent_calls: Option<u32>,
 }
 
 /// What changes about a tenant; what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantChanges {
     pub name: Option<String>,
@@ -124,13 +128,27 @@ impl Store {
         id: TenantId,
         changes: TenantChanges,
     ) -> Result<Tenant, StoreError> {
+        self.update_tenant_if(actor, id, |_| Ok(changes)).await
+    }
+
+    /// The changes are decided by what is there, within the transaction that makes them.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such tenant; whatever `decide` refuses.
+    pub async fn update_tenant_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: TenantId,
+        decide: impl FnOnce(&Tenant) -> Result<TenantChanges, E>,
+    ) -> Result<Tenant, E> {
         let mut tx = AllTenants(self).begin(Access::Write).await?;
         tx.lock_tenant(id).await?;
         let before = tx.one::<Row>(one(id)).await?;
+        let changes = decide(&before.clone().try_into()?)?;
         let after = tx.one::<Row>(changes.update(id)).await?;
         tx.audit(Change::new(actor, id, "update", "tenant", id).before(&before).after(&after)).await?;
         tx.commit().await?;
-        after.try_into()
+        Ok(after.try_into()?)
     }
 }
 
@@ -157,7 +175,7 @@ fn one(id: TenantId) -> Statement {
 }
 
 /// Serialised for the audit log, where it reads like the tenant it is.
-#[derive(sqlx::FromRow, Serialize)]
+#[derive(Clone, sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub name: String,

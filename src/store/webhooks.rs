@@ -8,33 +8,45 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::json;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 use uuid::Uuid;
 
 use super::audit::Change;
 use super::statement::{Statement, composed, sql};
 use super::tx::{Access, RowScope, Tx};
 use super::{Page, Scope, StoreError, Window, now};
-use crate::tenancy::{Actor, Delivery, EventId, EventType, TenantId, Webhook, WebhookId};
+use crate::tenancy::{Actor, Delivery, EventId, EventType, TenantId, Webhook, WebhookId, given};
 
-/// A webhook to be. It starts out active.
+/// A new webhook. It starts as active.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateWebhookRequest)]
 pub struct NewWebhook {
-    /// Checked by whoever takes it in: what may be reached is not the database's to know.
-    #[schema(examples("https://example.com/hooks/vca"))]
+    /// An `https` URL on a public address, without user and password.
+    #[schema(max_length = 2000, pattern = "^https?://", examples("https://example.com/hooks/vca"))]
     pub url: String,
+    /// One or more event types. `ping` cannot be subscribed to.
+    #[schema(schema_with = subscribable)]
     pub events: Vec<EventType>,
 }
 
-/// What is to change; what is absent stays.
+/// Changes of a webhook. An absent field stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UpdateWebhookRequest)]
 pub struct WebhookChanges {
+    /// An `https` URL on a public address, without user and password.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_length = 2000, pattern = "^https?://")]
     pub url: Option<String>,
+    /// One or more event types. `ping` cannot be subscribed to.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = subscribable, required = false)]
     pub events: Option<Vec<EventType>>,
-    /// Off: what is still to be delivered is given up. On: it counts as well again.
+    /// `false`: pending deliveries are given up. `true`: the count of failures starts again.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     pub is_active: Option<bool>,
 }
 
@@ -44,6 +56,24 @@ pub struct Issued {
     pub webhook: Webhook,
     /// `whsec_` and base64, as libraries for Standard Webhooks take it.
     pub secret: SecretString,
+}
+
+/// `data` of `ping`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PingEventData)]
+pub struct Pinged {
+    webhook_id: WebhookId,
+}
+
+/// The types of events that a webhook can subscribe to.
+fn subscribable() -> Array {
+    let words = EventType::ALL.iter().filter(|kind| **kind != EventType::Ping).map(|kind| kind.word());
+    ArrayBuilder::new()
+        .items(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)))
+        .min_items(Some(1))
+        .max_items(Some(100))
+        .description(Some("One or more event types. `ping` cannot be subscribed to."))
+        .build()
 }
 
 /// How many a tenant may have.
@@ -134,9 +164,23 @@ impl Scope {
         id: WebhookId,
         changes: WebhookChanges,
     ) -> Result<Webhook, StoreError> {
-        let events = changes.events.clone().map(sorted).transpose()?.map(|events| text(&events));
+        self.update_webhook_if(actor, id, |_| Ok(changes)).await
+    }
+
+    /// The changes are decided by what is there, within the transaction that makes them.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such webhook; whatever `decide` refuses.
+    pub async fn update_webhook_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: WebhookId,
+        decide: impl FnOnce(&Webhook) -> Result<WebhookChanges, E>,
+    ) -> Result<Webhook, E> {
         let mut tx = self.begin(Access::Write).await?;
         let before = tx.lock_webhook(self.tenant, id).await?.ok_or(StoreError::NotFound)?;
+        let changes = decide(&before.clone().try_into()?)?;
+        let events = changes.events.clone().map(sorted).transpose()?.map(|events| text(&events));
         let after = tx.one::<Row>(before.update(&changes, events.as_deref())).await?;
         if !after.is_active {
             tx.abandon_deliveries(self.tenant, id, "the webhook was switched off").await?;
@@ -144,7 +188,7 @@ impl Scope {
         let change = Change::new(actor, self.tenant, "update", "webhook", id);
         tx.audit(change.before(&before).after(&after)).await?;
         tx.commit().await?;
-        after.try_into()
+        Ok(after.try_into()?)
     }
 
     /// Deletes a webhook, and its secrets with it. What is still to be delivered is given up.
@@ -152,14 +196,28 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such webhook.
     pub async fn delete_webhook(&self, actor: &Actor, id: WebhookId) -> Result<(), StoreError> {
+        self.delete_webhook_if(actor, id, |_| Ok(())).await
+    }
+
+    /// Deletes a webhook that `decide` does not refuse.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such webhook; whatever `decide` refuses.
+    pub async fn delete_webhook_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: WebhookId,
+        decide: impl FnOnce(&Webhook) -> Result<(), E>,
+    ) -> Result<(), E> {
         const SQL: &str = "UPDATE webhooks SET deleted_at = $3, is_active = FALSE, secret = '', \
             former_secret = NULL, former_secret_until = NULL WHERE tenant_id = $1 AND id = $2";
         let mut tx = self.begin(Access::Write).await?;
         let before = tx.lock_webhook(self.tenant, id).await?.ok_or(StoreError::NotFound)?;
+        decide(&before.clone().try_into()?)?;
         tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(now())).await?;
         tx.abandon_deliveries(self.tenant, id, "the webhook was deleted").await?;
         tx.audit(Change::new(actor, self.tenant, "delete", "webhook", id).before(&before)).await?;
-        tx.commit().await
+        Ok(tx.commit().await?)
     }
 
     /// Gives a webhook a new secret. For a day requests are signed with the former one, too.
@@ -191,7 +249,7 @@ impl Scope {
         }
         let event = EventId::new();
         let mut tx = self.begin(Access::Write).await?;
-        let data = json!({ "webhook_id": id });
+        let data = Pinged { webhook_id: id };
         let deliveries = tx.post(self.tenant, EventType::Ping, event, &data, &[id.0]).await?;
         tx.audit(Change::new(actor, self.tenant, "ping", "webhook", id)).await?;
         tx.commit().await?;
@@ -240,7 +298,7 @@ fn mint() -> Result<SecretString, StoreError> {
 }
 
 /// Serialised for the audit log: it holds no secret.
-#[derive(sqlx::FromRow, Serialize)]
+#[derive(Clone, sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub tenant_id: Uuid,

@@ -16,7 +16,8 @@ id!(
 );
 
 words!(
-    /// What a key may do.
+    /// `operator`: everything, for every tenant. `tenant_admin`: everything within one tenant except its status, its plan
+    /// and its limits. `tenant_viewer`: reads within one tenant.
     Role {
         /// Everything, for every tenant.
         Operator = "operator",
@@ -61,20 +62,22 @@ impl fmt::Display for Actor {
     }
 }
 
-/// A key to the API, as far as it may be shown: the secret itself is kept nowhere.
+/// An API key without its secret, of which only a hash is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApiKey {
     pub id: KeyId,
-    /// Absent for an operator's key.
+    /// `null` for an operator's key.
     pub tenant_id: Option<TenantId>,
     pub role: Role,
     pub name: String,
-    /// How the secret begins, by which people tell keys apart.
+    /// The first characters of the secret, to tell keys apart.
     pub prefix: String,
+    /// Who created it, such as `cli root` or `key front-office (vca_1a2b3c4d)`.
     pub created_by: String,
     pub created_at: DateTime<Utc>,
+    /// `null`: it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// To the minute.
+    /// Accurate to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
 }

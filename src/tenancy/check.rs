@@ -8,10 +8,11 @@ use crate::conversation::Phrase;
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = FieldError)]
 pub struct Flaw {
-    /// The path to it, such as `settings.turn.max_turns`.
+    /// Path of the field, such as `settings.turn.max_turns`.
     pub field: String,
-    /// With its remedy.
+    /// What is wrong with it, and what is expected.
     pub problem: String,
 }
 
@@ -27,7 +28,7 @@ impl Flaw {
 
 const LONGEST_NAME: usize = 200;
 const LONGEST_PROMPT: usize = 50_000;
-const LONGEST_PHRASE: usize = 1_000;
+pub(super) const LONGEST_PHRASE: usize = 1_000;
 
 /// What is to be written of a profile; what is absent stays as it is.
 #[derive(Debug, Clone, Copy, Default)]

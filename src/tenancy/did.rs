@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A called number in E.164 without the plus sign: 3 to 15 digits.
+/// A called number in E.164: `+` and 3 to 15 digits. In memory it has no plus sign.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, examples("+493055500100"))]
+#[schema(value_type = String, pattern = r"^\+[0-9]{3,15}$", examples("+493055500100"))]
 pub struct Did(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

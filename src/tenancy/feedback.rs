@@ -1,4 +1,4 @@
-//! What somebody thought of a call.
+//! Feedback on calls.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,21 @@ use super::kinds::id;
 use super::{CallId, TenantId};
 
 id!(
-    /// One opinion of a call.
+    /// Feedback on a call.
     FeedbackId
 );
 
+/// A rating of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Feedback {
     pub id: FeedbackId,
     pub tenant_id: TenantId,
     pub call_id: CallId,
-    /// 1, the worst, to 5.
+    /// From 1, the worst, to 5.
+    #[schema(minimum = 1, maximum = 5)]
     pub rating: u8,
     pub comment: Option<String>,
-    /// Whose opinion it is, such as `caller` or `review`.
+    /// Who gave it, such as `caller` or `review`.
     pub source: String,
     pub created_at: DateTime<Utc>,
 }

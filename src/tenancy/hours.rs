@@ -9,29 +9,34 @@ use utoipa::ToSchema;
 
 use super::Flaw;
 
-/// Business hours as they are written down. [`Hours::schedule`] is what can be asked.
+/// Business hours as they are stored. [`Hours::schedule`] evaluates them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BusinessHours, description = "When the tenant is open.")]
 pub struct Hours {
-    /// A name of the IANA time zone database.
+    /// Time zone by its IANA name.
     #[schema(examples("Europe/Berlin"))]
     pub timezone: String,
-    /// By day, `monday` to `sunday`; a day that is absent is closed.
+    /// Opening hours by day, `monday` to `sunday`. A day that is absent is closed.
     #[serde(default)]
+    #[schema(schema_with = super::schemas::week)]
     pub weekly: BTreeMap<String, Vec<Opening>>,
-    /// Dates, such as `2026-12-25`, on which nobody is there whatever the day.
+    /// Dates, such as `2026-12-25`, that are closed whatever the day of the week.
     #[serde(default)]
+    #[schema(schema_with = super::schemas::dates)]
     pub closed_on: Vec<String>,
 }
 
-/// Somebody is there from one time until another, which is the next day's if it is earlier.
+/// Open from one time until another. An end before its beginning is on the next day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OpeningHours)]
 pub struct Opening {
-    #[schema(examples("09:00"))]
+    /// `00:00` to `23:59`.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", examples("09:00"))]
     pub from: String,
-    /// Up to `24:00`.
-    #[schema(examples("17:30"))]
+    /// `00:00` to `24:00`.
+    #[schema(pattern = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", examples("17:30"))]
     pub to: String,
 }
 
@@ -46,8 +51,8 @@ pub struct Schedule {
 
 const DAY: u32 = 24 * 60;
 /// Far more than anybody has.
-const MOST_OPENINGS: usize = 24;
-const MOST_DATES: usize = 1_000;
+pub(super) const MOST_OPENINGS: usize = 24;
+pub(super) const MOST_DATES: usize = 1_000;
 
 impl Hours {
     /// # Errors
@@ -109,7 +114,8 @@ impl Hours {
     }
 }
 
-const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+pub(super) const DAYS: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl Opening {
     fn minutes(&self, path: &str, flaws: &mut Vec<Flaw>) -> Option<(u32, u32)> {

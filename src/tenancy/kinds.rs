@@ -39,8 +39,11 @@ macro_rules! id {
 }
 
 /// A closed set of words, as the database, the API and the CLI know them.
+///
+/// The words are `tt`, not `literal`: a derive macro cannot look into a `literal` fragment, so the schemas would show
+/// the variants' names in place of the words.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:tt),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum,
@@ -75,6 +78,15 @@ macro_rules! words {
             }
         }
     };
+}
+
+/// For the optional field of a change: `null` is refused, so that it is not taken for an absent field.
+pub fn given<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(from).map(Some)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Call, CallId};
 
-/// Something that happened on a call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// An event of a call in progress.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveEvent {
-    /// Counts a call's events from 1.
+    /// Number of the event within the call, from 1.
     pub sequence: u64,
     pub call_id: CallId,
     pub at: DateTime<Utc>,
@@ -17,7 +19,7 @@ pub struct LiveEvent {
     pub what: Happening,
 }
 
-/// What it was.
+/// The event's type and its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Happening {
@@ -25,15 +27,15 @@ pub enum Happening {
     Ringing { call: Box<Call> },
     /// The agent took the call.
     Answered,
-    /// The caller has finished, and the answer begins.
+    /// The caller has finished speaking.
     CallerTurn { turn: u32, text: String },
-    /// What of the agent's answer was heard, once that is over.
+    /// The agent has finished speaking: the text that was played.
     AgentTurn { turn: u32, text: String },
-    /// The caller cut the agent's answer short.
+    /// The caller interrupted the agent.
     Interrupted { turn: u32 },
-    /// The call is over. It is the last event.
+    /// The call has ended. This is the last event.
     Ended { call: Box<Call> },
-    /// You read too slowly: so many events are lost.
+    /// The reader is too slow: this many events were dropped.
     Lagged { missed: u64 },
 }
 
@@ -56,6 +58,48 @@ impl LiveEvent {
     /// The end of a call, as its record tells it.
     pub fn ended(sequence: u64, call: Call, at: DateTime<Utc>) -> LiveEvent {
         LiveEvent { sequence, call_id: call.id, at, what: Happening::Ended { call: Box::new(call) } }
+    }
+}
+
+/// Written by hand, since generators of clients cannot merge an enum with the fields beside it: one object for each type.
+impl PartialSchema for LiveEvent {
+    fn schema() -> RefOr<Schema> {
+        let RefOr::T(Schema::OneOf(mut types)) = Happening::schema() else { return Happening::schema() };
+        for item in &mut types.items {
+            if let RefOr::T(Schema::Object(object)) = item {
+                complete(object);
+            }
+        }
+        types.description = Some("An event of a call in progress.".to_owned());
+        Schema::OneOf(types).into()
+    }
+}
+
+impl ToSchema for LiveEvent {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((CallId::name().into_owned(), CallId::schema()));
+        Happening::schemas(schemas);
+    }
+}
+
+/// Adds the fields that events of all types have.
+fn complete(object: &mut Object) {
+    let sequence = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(1))
+        .description(Some("Number of the event within the call, from 1."));
+    let at = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let common: [(&str, RefOr<Schema>); 3] = [
+        ("sequence", sequence.into()),
+        ("call_id", Ref::from_schema_name(CallId::name()).into()),
+        ("at", at.into()),
+    ];
+    for (name, schema) in common {
+        object.properties.insert(name.to_owned(), schema);
+        object.required.push(name.to_owned());
     }
 }
 

@@ -16,6 +16,7 @@ mod permitted;
 mod profile;
 mod registration;
 mod retention;
+mod schemas;
 mod transcript;
 mod usage;
 mod webhooks;
@@ -26,7 +27,7 @@ pub use did::{BadDid, Did, mask};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
 pub use inventory::{AvailableNumber, InventoryNumber, InventoryNumberId, NumberSource};
-pub use kinds::UnknownWord;
+pub use kinds::{UnknownWord, given};
 pub use live::{Happening, LiveEvent};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
 pub use numbering::{NumberError, Numbering, Region};
@@ -53,11 +54,21 @@ id!(
     CallId
 );
 
-words!(TenantStatus { Active = "active", Suspended = "suspended", Deleted = "deleted" });
-words!(Plan { Starter = "starter", Growth = "growth", Custom = "custom" });
-words!(Direction { Inbound = "inbound", Outbound = "outbound" });
 words!(
-    /// Where a call stands. `Ringing` and `Answered` are calls in progress.
+    /// `suspended`: its calls are refused and its keys can only read. `deleted`: its keys no longer work.
+    TenantStatus { Active = "active", Suspended = "suspended", Deleted = "deleted" }
+);
+words!(
+    /// The plan by which a tenant is billed.
+    Plan { Starter = "starter", Growth = "growth", Custom = "custom" }
+);
+words!(
+    /// Who placed the call: a caller (`inbound`) or the agent (`outbound`).
+    Direction { Inbound = "inbound", Outbound = "outbound" }
+);
+words!(
+    /// State of a call. `ringing` and `answered`: in progress. `completed`: it was answered and has ended. `refused`:
+    /// it was rejected before it was answered. `failed`: an error of VCA or of Asterisk ended it.
     CallStatus {
         Ringing = "ringing",
         Answered = "answered",
@@ -70,17 +81,18 @@ words!(
     }
 );
 words!(
-    /// Whose doing the end of a call was.
+    /// The party that ended the call.
     EndedBy { Caller = "caller", Agent = "agent", System = "system" }
 );
 
+/// A tenant: one customer of the operator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Tenant {
     pub id: TenantId,
     pub name: String,
     pub status: TenantStatus,
     pub plan: Plan,
-    /// How many calls it may have at once; the daemon's default when absent.
+    /// Highest number of concurrent calls; `null`: the plan's limit, or the daemon's.
     pub max_concurrent_calls: Option<u32>,
     pub created_at: DateTime<Utc>,
 }
@@ -103,17 +115,17 @@ pub struct Call {
     pub tenant_id: TenantId,
     pub phone_number_id: NumberId,
     pub ai_profile_id: Option<ProfileId>,
-    /// The version of the profile that it was held with.
+    /// The profile's version that the call uses.
     pub ai_profile_version: Option<u32>,
     /// The caller's channel: Asterisk's UNIQUEID.
     pub asterisk_channel_id: String,
     pub direction: Direction,
-    /// As the trunk gave it; absent when withheld. It may be forged: nothing is decided by it.
+    /// As received from the trunk; `null` when withheld. It can be forged, so nothing is decided by it.
     pub caller_number: Option<String>,
     pub called_number: Did,
     pub status: CallStatus,
     pub ended_by: Option<EndedBy>,
-    /// Why it ended: an open word in snake case, such as `completed` or `refused_tenant_suspended`.
+    /// Why it ended, such as `completed` or `refused_tenant_suspended`. New values can be added.
     pub disposition: Option<String>,
     /// ITU-T Q.850 cause value.
     pub hangup_cause: Option<u16>,
@@ -126,14 +138,15 @@ pub struct Call {
     pub started_at: DateTime<Utc>,
     pub answered_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
-    /// As Asterisk names it, such as `ulaw`.
+    /// The caller's codec by Asterisk's name, such as `ulaw`.
     pub codec: Option<String>,
-    /// How well it was heard: loss, jitter, estimated MOS.
+    /// Quality of the received audio: loss, jitter, estimated MOS.
+    #[schema(value_type = Option<Object>)]
     pub media: Option<serde_json::Value>,
 }
 
-/// One turn of a call as it was truly heard. Latencies count from the end of the caller's speech, in
-/// milliseconds; for the greeting, which is turn 0, from the answer.
+/// One turn of a call: the agent's text as far as it was played. Latencies are milliseconds from the end of the
+/// caller's speech; for the greeting, which is turn 0, from the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallTurn {
     pub call_id: CallId,
@@ -141,15 +154,15 @@ pub struct CallTurn {
     pub turn: u32,
     pub caller_text: String,
     pub agent_text: String,
-    /// The caller cut the answer short.
+    /// The caller interrupted the agent.
     pub interrupted: bool,
-    /// The words were known.
+    /// Until the transcript was complete.
     pub transcript_ms: Option<u32>,
-    /// The first piece of the reply had come.
+    /// Until the first part of the reply arrived.
     pub reply_ms: Option<u32>,
-    /// The wait for more speech was over.
+    /// Until the turn was committed.
     pub commit_ms: Option<u32>,
-    /// The first sample of the answer left.
+    /// Until the first audio of the reply was sent.
     pub audio_ms: Option<u32>,
     pub at: DateTime<Utc>,
 }

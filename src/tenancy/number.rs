@@ -7,10 +7,14 @@ use utoipa::ToSchema;
 use super::kinds::{id, words};
 use super::{Did, Registration, TenantId};
 
-id!(NumberId);
+id!(
+    /// A phone number of a tenant.
+    NumberId
+);
 
 words!(
-    /// The provider that brings a number's calls to this Asterisk.
+    /// The provider of a number. `generic`: its calls arrive already, nothing has to be set up. `asterisk`: the dialplan of
+    /// this Asterisk routes it. `fake`: for development.
     #[derive(Default)]
     ProviderType {
         /// Its calls arrive already: nothing is set up.
@@ -26,7 +30,9 @@ words!(
     }
 );
 words!(
-    /// A number's registration with its provider.
+    /// State of a number at its provider. `pending`: the request is in progress. `registered`: its calls arrive here.
+    /// `manual`: a person has to do the rest, see `provider_detail`. `failed`: see `provider_detail`, then register again.
+    /// `unregistered`: its calls no longer arrive here.
     ProviderState {
         /// The provider is being asked, or was when the daemon died: register again.
         Pending = "pending",
@@ -76,7 +82,7 @@ impl CallDelivery {
     }
 }
 
-/// A tenant's number.
+/// A phone number of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhoneNumber {
     pub id: NumberId,

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
 use super::kinds::{id, words};
-use super::{Hours, TenantId};
+use super::{Hours, TenantId, schemas};
 use crate::conversation;
 
-id!(ProfileId);
+id!(
+    /// A profile.
+    ProfileId
+);
 
 words!(
+    /// The agent's role. It is informative: the system prompt decides what the agent does.
     #[derive(Default)]
     AgentRole {
         #[default]
@@ -24,30 +29,30 @@ words!(
     }
 );
 words!(
-    /// What an agent may do besides talking.
+    /// Actions that an agent can take. `hang_up`: end the call.
     Tool {
         /// End the call.
         HangUp = "hang_up",
     }
 );
 
+/// An agent: its prompt, voice, engines and behaviour.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AiProfile {
     pub id: ProfileId,
     pub tenant_id: TenantId,
     pub name: String,
     pub role: AgentRole,
-    /// Non-empty.
     pub system_prompt: String,
-    /// It answers the tenant's calls.
+    /// This profile answers the tenant's calls.
     pub is_default: bool,
     pub settings: ProfileSettings,
-    /// Counts the changes of what it says and does, from 1.
+    /// Version of name, role, prompt and settings, from 1.
     pub version: u32,
     pub created_at: DateTime<Utc>,
 }
 
-/// What a profile was at one time. It never changes.
+/// A profile at one version. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProfileVersion {
     pub ai_profile_id: ProfileId,
@@ -56,45 +61,67 @@ pub struct ProfileVersion {
     pub role: AgentRole,
     pub system_prompt: String,
     pub settings: ProfileSettings,
-    /// Who made it.
+    /// Who created the version.
     pub created_by: String,
     pub created_at: DateTime<Utc>,
 }
 
-/// An agent's words, engines and behaviour. Absent settings take the daemon's defaults.
-///
-/// Texts that have to be one of a set stay texts here, so that [`super::check_profile`] can name all that
-/// are not, and so that a profile whose engine is gone can still be read.
+/// How an agent speaks and behaves. An absent or `null` field takes the daemon's default.
+//
+// Texts that have to be one of a set are stored as texts, so that `check_profile` can name all that are not, and so that
+// a profile whose engine is gone can still be read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileSettings {
-    /// Spoken when the call is answered; the built-in phrase of the language when absent.
+    /// Spoken when the call is answered. Default: the built-in greeting of the language.
+    #[schema(max_length = 1000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub greeting: Option<String>,
-    /// BCP 47 tag, such as `en` or `de-DE`.
+    /// BCP 47 language tag of the conversation, such as `en` or `de-DE`.
+    #[schema(max_length = 35, pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     pub language: Option<String>,
-    /// Engine names, such as `openai`, `espeak`, `flite`, `pocketsphinx`, `scripted`.
+    /// Speech-to-text engine, one of those that the daemon is configured with, such as `openai` or `pocketsphinx`.
+    #[schema(examples("openai"))]
     pub stt: Option<String>,
+    /// Language model engine, one of those that the daemon is configured with, such as `openai` or `scripted`.
+    #[schema(examples("openai"))]
     pub llm: Option<String>,
+    /// Text-to-speech engine, one of those that the daemon is configured with, such as `openai`, `espeak` or `flite`.
+    #[schema(examples("openai"))]
     pub tts: Option<String>,
-    /// The models that the engine `openai` is asked for: those that the operator allows.
+    /// Model of the speech-to-text engine. One that the operator allows.
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub stt_model: Option<String>,
+    /// Model of the language model engine. One that the operator allows.
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub llm_model: Option<String>,
+    /// Model of the text-to-speech engine. One that the operator allows.
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub tts_model: Option<String>,
     /// The longest reply, in tokens; the operator sets a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 4294967295_i64)]
     pub max_reply_tokens: Option<u32>,
-    /// The TTS engine's own name for a voice, such as `slt` (flite), `en-us` (espeak) or `alloy` (openai).
+    /// The text-to-speech engine's name of the voice, such as `slt` (flite), `en-us` (espeak) or `alloy` (openai).
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub voice: Option<String>,
-    /// Phrases that replace the built-in ones, by name (see `conversation::Phrase`).
+    /// Phrases that replace the built-in ones, by name.
+    #[schema(schema_with = super::schemas::phrases)]
     pub phrases: BTreeMap<String, String>,
+    /// Timing and limits of the conversation.
     pub turn: conversation::Overrides,
-    /// When somebody is there; always when absent.
+    /// Business hours. Default: always open.
     pub hours: Option<Hours>,
-    /// What the agent may do besides talking: `hang_up`. Nothing by default.
+    /// Actions that the agent can take. Default: none.
+    #[schema(schema_with = super::schemas::tools)]
     pub tools: Vec<String>,
 }
 
 impl ProfileSettings {
+    /// The schema of a merge patch of settings (RFC 7396).
+    pub fn patch_schema() -> Schema {
+        schemas::patch_of_settings()
+    }
+
     pub fn may(&self, tool: Tool) -> bool {
         self.tools.iter().any(|named| named == tool.word())
     }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{CallDelivery, Did, NumberId, ProviderState};
 
-/// A number as its provider has it.
+/// State of a number at its provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Registration {
     pub phone_number_id: NumberId,
@@ -14,7 +14,7 @@ pub struct Registration {
     pub provider_state: ProviderState,
     /// The provider's answer, or what is left to do.
     pub provider_detail: Option<String>,
-    /// The provider's own id of the number.
+    /// The provider's id of the number.
     pub provider_reference: Option<String>,
     /// Who had VCA point the number here at its provider. Absent where VCA did not: then it does not undo it either.
     pub registered_by: Option<String>,

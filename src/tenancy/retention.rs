@@ -1,19 +1,23 @@
-//! For how long a tenant's things are kept.
+//! Retention: how long a tenant's records are kept.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Days; `null` means for ever.
+/// Retention periods in days; `null`: without limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// The records of calls.
+    /// Call records.
+    #[schema(minimum = 1, maximum = 36500)]
     pub call_days: Option<u32>,
-    /// What was said in them. Not longer than the calls themselves.
+    /// Transcripts. At most `call_days`.
+    #[schema(minimum = 1, maximum = 36500)]
     pub transcript_days: Option<u32>,
-    /// How it sounded. Not longer than the calls themselves.
+    /// Recordings. At most `call_days`.
+    #[schema(minimum = 1, maximum = 36500)]
     pub recording_days: Option<u32>,
-    /// The audit log.
+    /// Audit log entries.
+    #[schema(minimum = 1, maximum = 36500)]
     pub audit_days: Option<u32>,
 }
 

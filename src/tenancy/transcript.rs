@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{Call, CallId, CallTurn, Did};
 
-/// What was said in a call, and how long each step of it took.
+/// The transcript of a call, with the latencies of each turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Transcript {
     pub call_id: CallId,

@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 use super::kinds::words;
 
 words!(
-    /// What an engine is for.
+    /// Kind of engine: speech-to-text, language model, text-to-speech.
     EngineKind { Stt = "stt", Llm = "llm", Tts = "tts" }
 );
 words!(
-    /// What is counted of an engine.
+    /// Unit in which an engine's use is counted. `audio_ms`: milliseconds of audio. `characters`: characters of text.
     UsageUnit {
         Requests = "requests",
         /// Milliseconds of speech that were heard.
@@ -26,13 +26,13 @@ words!(
     }
 );
 
-/// So much of one engine, in one unit.
+/// Use of one engine, in one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineUse {
     pub kind: EngineKind,
     /// Such as `openai` or `espeak`.
     pub engine: String,
-    /// The vendor's name for it; `local` for a program of the machine.
+    /// The vendor's name of the model; `local` for a program on this machine.
     pub model: String,
     pub unit: UsageUnit,
     pub quantity: u64,
@@ -42,9 +42,9 @@ pub struct EngineUse {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallSums {
     pub calls: u64,
-    /// From answer to end, each call's begun second in full.
+    /// From answer to end, rounded up to a second for each call.
     pub seconds: u64,
-    /// In which the caller said something.
+    /// Turns in which the caller spoke.
     pub turns: u64,
 }
 
@@ -164,7 +164,8 @@ impl<'de> Deserialize<'de> for Month {
 impl utoipa::PartialSchema for Month {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
         let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String);
-        text.pattern(Some("^[0-9]{4}-[0-9]{2}$")).examples(["2026-11"]).into()
+        let text = text.pattern(Some("^[0-9]{4}-(0[1-9]|1[0-2])$"));
+        text.description(Some("A month of the calendar (UTC).")).examples(["2026-11"]).into()
     }
 }
 

@@ -8,18 +8,21 @@ use uuid::Uuid;
 use super::TenantId;
 use super::kinds::{id, words};
 
-id!(WebhookId);
 id!(
-    /// Something that happened. It is the `webhook-id` that receivers know duplicates by.
+    /// A webhook.
+    WebhookId
+);
+id!(
+    /// An event. It is the `webhook-id` by which receivers recognise duplicates.
     EventId
 );
 id!(
-    /// One event on its way to one webhook.
+    /// The delivery of one event to one webhook.
     DeliveryId
 );
 
 words!(
-    /// What a webhook can be told of.
+    /// Type of an event. See the webhooks section for each type's payload. `ping` is sent on request only.
     EventType {
         /// A call has come in.
         CallStarted = "call.started",
@@ -39,13 +42,15 @@ words!(
     }
 );
 
-words!(DeliveryStatus {
-    /// To be sent, now or again later.
+words!(
+    /// State of a delivery. `pending`: the next attempt is due at `next_attempt_at`. `failed`: no further attempts.
+    DeliveryStatus {
     Pending = "pending",
     Delivered = "delivered",
     /// Given up.
     Failed = "failed",
-});
+    }
+);
 
 impl EventId {
     /// The event of a type that befell `subject`: always the same, so that what is written twice happens once
@@ -55,7 +60,7 @@ impl EventId {
     }
 }
 
-/// A URL of the tenant's that is told of events, by the rules of Standard Webhooks
+/// A URL of the tenant that receives events, as Standard Webhooks specifies
 /// (<https://www.standardwebhooks.com>).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Webhook {
@@ -63,16 +68,16 @@ pub struct Webhook {
     pub tenant_id: TenantId,
     #[schema(examples("https://example.com/hooks/vca"))]
     pub url: String,
-    /// What it subscribes to.
+    /// The event types it subscribes to.
     pub events: Vec<EventType>,
-    /// Switched off by its owner, or after days of nothing but failures, or because its receiver answered 410.
+    /// False when it was switched off by a user, after days without a successful delivery, or after the answer 410.
     pub is_active: bool,
-    /// Since then no delivery has succeeded; absent when the last one did.
+    /// Every delivery since then has failed; `null` when the last one succeeded.
     pub failing_since: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
 }
 
-/// One line of the delivery log.
+/// An entry of the delivery log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
     pub id: DeliveryId,
@@ -82,12 +87,12 @@ pub struct Delivery {
     pub event_type: EventType,
     pub status: DeliveryStatus,
     pub attempts: u32,
-    /// Absent once it is over.
+    /// `null` when no attempt is left.
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub last_attempt_at: Option<DateTime<Utc>>,
-    /// The HTTP status of the last answer; absent when there was none.
+    /// HTTP status of the last response; `null` when there was none.
     pub response_status: Option<u16>,
-    /// How long the last answer took, in milliseconds.
+    /// Time until the last response, in milliseconds.
     pub response_ms: Option<u32>,
     /// Why the last attempt failed.
     pub problem: Option<String>,

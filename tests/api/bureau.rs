@@ -11,7 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
-use vca::admin::api::{self, Desk, Inbound, LastUse, LimitSettings, Limits};
+
+use super::documented;
+use vca::admin::api::{self, Desk, Inbound, LimitSettings, Limits};
 use vca::admin::{LiveCalls, Unwatched};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
@@ -85,22 +87,6 @@ impl Bureau {
         Bureau { address, operator, announcements, registrar, ..self.clone() }
     }
 
-    /// The same database and keys behind an API with other state.
-    pub async fn served(&self, desk: Desk) -> Bureau {
-        let address = serve(desk).await;
-        Bureau { address, operator: Client { address, ..self.operator.clone() }, ..self.clone() }
-    }
-
-    /// The same database and keys behind an API with these limits.
-    pub async fn with_limits(&self, limits: &LimitSettings) -> Bureau {
-        self.served(Desk { limits: Arc::new(Limits::new(limits)), ..plain_desk(&self.store) }).await
-    }
-
-    /// The holder of the same key, as a client of this API.
-    pub fn holder_of(&self, client: &Client) -> Client {
-        Client { address: self.address, ..client.clone() }
-    }
-
     /// Somebody without a key.
     pub fn nobody(&self) -> Client {
         Client { key: None, ..self.operator.clone() }
@@ -167,13 +153,7 @@ pub fn desk(
     asterisk: &str,
 ) -> Desk {
     let many = 1_000_000.try_into().expect("more than none");
-    let limits = LimitSettings {
-        per_key: many,
-        per_address: many,
-        concurrent_per_tenant: many,
-        heavy_per_tenant: many,
-        heavy: many,
-    };
+    let limits = LimitSettings { per_key: many, per_address: many };
     let asterisk = ari::Settings { url: asterisk.to_owned(), password: "hush".into(), ..Default::default() };
     let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
     let adapters = Arc::new(Adapters::new(settings, asterisk, "vca", false));
@@ -181,7 +161,6 @@ pub fn desk(
     Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
-        last_use: Arc::new(LastUse::start(store.clone())),
         billing: Arc::new(billing()),
         live: Arc::new(Lines::default()),
         receivers: Guard::new(&receivers()),
@@ -291,6 +270,10 @@ async fn serve(desk: Desk) -> SocketAddr {
 }
 
 impl Client {
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     pub fn with_key(&self, key: &str) -> Client {
         Client { key: Some(key.to_owned()), ..self.clone() }
     }
@@ -308,8 +291,26 @@ impl Client {
         self.send(Method::POST, path, Some(body.to_string())).await
     }
 
+    /// A POST of another media type than JSON's.
+    pub async fn post_as(&self, kind: &'static str, path: &str, body: &str) -> Answer {
+        let headers = vec![("content-type", kind.to_owned())];
+        self.send_with(Method::POST, path, headers, Some(body.to_owned())).await
+    }
+
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
         self.send(Method::PATCH, path, Some(body.to_string())).await
+    }
+
+    /// A PATCH of a resource that has this entity tag.
+    pub async fn patch_if(&self, tag: &str, path: &str, body: Value) -> Answer {
+        let headers =
+            vec![("content-type", "application/merge-patch+json".to_owned()), ("if-match", tag.to_owned())];
+        self.send_with(Method::PATCH, path, headers, Some(body.to_string())).await
+    }
+
+    /// A DELETE of a resource that has this entity tag.
+    pub async fn delete_if(&self, tag: &str, path: &str) -> Answer {
+        self.send_with(Method::DELETE, path, vec![("if-match", tag.to_owned())], None).await
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Answer {
@@ -332,20 +333,38 @@ impl Client {
 
     /// With whatever bytes for a body.
     pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Answer {
-        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
+        let json = body.is_some().then(|| ("content-type", "application/json".to_owned()));
+        self.send_with(method, path, json.into_iter().collect(), body).await
+    }
+
+    /// With these headers besides the key.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: Vec<(&'static str, String)>,
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("http://{}{path}", self.address));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
         if let Some(kind) = self.accept {
             request = request.header("accept", kind);
         }
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
+            request = request.body(body);
         }
         let response = request.send().await.expect("the API answers");
+        // Without the dots that a client resolves.
+        let path = response.url().path().to_owned();
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("a whole answer");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        documented::check_answer(&method, &path, status, &headers, &body);
         Answer { status, headers, body }
     }
 }

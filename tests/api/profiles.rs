@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::tenancy::Role;
 
-use super::bureau::{Bureau, Client};
+use super::bureau::{Answer, Bureau, Client};
 use super::on_both;
 
 on_both!(
@@ -19,6 +19,10 @@ on_both!(
     profiles_are_filtered_and_paged,
     another_tenants_profiles_are_not_there,
     a_viewer_looks_and_changes_nothing,
+    a_change_of_settings_leaves_the_others,
+    settings_are_replaced_as_a_whole,
+    a_change_of_what_has_changed_meanwhile_is_refused,
+    of_changes_at_once_with_one_etag_one_is_made,
 );
 
 fn path(tenant: Uuid) -> String {
@@ -72,7 +76,7 @@ async fn a_tenant_has_profiles(bureau: Bureau) {
     assert_eq!((&changed["name"], &changed["system_prompt"]), (&json!("Night"), &json!("Be brief.")));
     assert_eq!(
         (&changed["settings"]["language"], &changed["settings"]["voice"]),
-        (&json!("de"), &Value::Null)
+        (&json!("de"), &json!("nova"))
     );
     assert_eq!(
         admin.get(&path(tenant)).await.expect(200),
@@ -352,4 +356,121 @@ async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
         assert_eq!(answer.problem(403), "read_only_key");
     }
     assert_eq!(bureau.nobody().get(&at).await.problem(401), "unauthorized");
+}
+
+/// JSON merge patch (RFC 7396), at every depth; what is merged is checked as a whole.
+async fn a_change_of_settings_leaves_the_others(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let mut body = profile("Front desk", true);
+    body["settings"] = json!({
+        "greeting": "Hello!", "tools": ["hang_up"], "turn": { "max_turns": 9, "silence_ms": 5_000 },
+        "phrases": { "closed": "We are closed.", "goodbye": "Bye." },
+        "hours": { "timezone": "Europe/Berlin", "weekly": {
+            "monday": [{ "from": "09:00", "to": "17:00" }], "friday": [{ "from": "09:00", "to": "12:00" }] } },
+    });
+    let at = made(&admin, tenant, body).await;
+    let patch = json!({ "settings": {
+        "voice": "nova", "greeting": null, "turn": { "max_turns": 12, "silence_ms": null },
+        "phrases": { "goodbye": null, "filler": "One moment." }, "hours": { "weekly": { "friday": null } },
+    } });
+    let settings = admin.patch(&at, patch).await.expect(200)["settings"].clone();
+    let expected = json!({
+        "voice": "nova", "greeting": null, "tools": ["hang_up"], "turn": { "max_turns": 12 },
+        "phrases": { "closed": "We are closed.", "filler": "One moment." },
+        "hours": { "timezone": "Europe/Berlin", "weekly": { "monday": [{ "from": "09:00", "to": "17:00" }] },
+            "closed_on": [] },
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&settings[name], value, "{name}");
+    }
+    for (patch, field) in [
+        (json!({ "settings": { "hours": { "timezone": null } } }), "settings.hours.timezone"),
+        (json!({ "settings": { "turn": { "max_turns": "many" } } }), "settings.turn.max_turns"),
+        (json!({ "settings": { "turn": [] } }), "settings.turn"),
+        (json!({ "settings": { "turn": { "patience": 1 } } }), "settings.turn.patience"),
+        (json!({ "settings": "none" }), "settings"),
+        (json!({ "name": null }), "name"),
+        (json!({ "role": null }), "role"),
+        (json!({ "is_default": null }), "is_default"),
+    ] {
+        let refused = admin.patch(&at, patch.clone()).await.expect(400);
+        assert_eq!(refused["errors"][0]["field"], field, "{patch}: {refused:#}");
+    }
+    let unchanged = admin.get(&at).await.expect(200);
+    assert_eq!((&unchanged["settings"], &unchanged["version"]), (&settings, &json!(2)));
+    let cleared = admin.patch(&at, json!({ "settings": null })).await.expect(200);
+    assert_eq!((&cleared["settings"]["voice"], &cleared["settings"]["tools"]), (&Value::Null, &json!([])));
+}
+
+async fn settings_are_replaced_as_a_whole(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let mut body = profile("Front desk", true);
+    body["settings"] = json!({ "greeting": "Hello!", "voice": "nova" });
+    let at = made(&admin, tenant, body).await;
+    let replaced = admin.put(&format!("{at}/settings"), json!({ "greeting": "Hi!" })).await.expect(200);
+    assert_eq!(
+        (&replaced["settings"]["greeting"], &replaced["settings"]["voice"]),
+        (&json!("Hi!"), &Value::Null)
+    );
+    let refused = admin.put(&format!("{at}/settings"), json!({ "stt": "crystal-ball" })).await.expect(400);
+    assert_eq!(refused["errors"][0]["field"], "settings.stt");
+}
+
+fn etag(answer: &Answer) -> String {
+    answer.headers["etag"].to_str().expect("text").to_owned()
+}
+
+async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
+    let webhook = admin.post(&format!("/api/tenants/{tenant}/webhooks"), webhook).await.expect(201);
+    for (at, client, change, other) in [
+        (
+            made(&admin, tenant, profile("Front desk", true)).await,
+            &admin,
+            json!({ "is_default": false }),
+            json!({ "name": "Night" }),
+        ),
+        (
+            format!("/api/tenants/{tenant}/webhooks/{}", webhook["id"].as_str().expect("an id")),
+            &admin,
+            json!({ "is_active": false }),
+            json!({ "is_active": true }),
+        ),
+        (
+            format!("/api/tenants/{tenant}"),
+            &bureau.operator,
+            json!({ "plan": "custom" }),
+            json!({ "plan": "starter" }),
+        ),
+    ] {
+        let read = etag(&client.get(&at).await);
+        let changed = client.patch_if(&read, &at, change).await;
+        assert_eq!(changed.status, 200, "{at}");
+        assert_ne!(etag(&changed), read, "{at}");
+        assert_eq!(etag(&client.get(&at).await), etag(&changed), "{at}");
+        assert_eq!(
+            client.patch_if(&read, &at, other.clone()).await.problem(412),
+            "changed_meanwhile",
+            "{at}"
+        );
+        assert_eq!(client.get(&at).await.expect(200), changed.body, "{at}");
+        client.patch_if("*", &at, other).await.expect(200);
+    }
+    let at = format!("/api/tenants/{tenant}/webhooks/{}", webhook["id"].as_str().expect("an id"));
+    assert_eq!(admin.delete_if("\"other\"", &at).await.problem(412), "changed_meanwhile");
+    let read = etag(&admin.get(&at).await);
+    assert_eq!(admin.delete_if(&read, &at).await.status, 204);
+}
+
+/// The tag is compared within the transaction of the change: compared before it, several would pass.
+async fn of_changes_at_once_with_one_etag_one_is_made(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    let read = etag(&admin.get(&at).await);
+    let changes = (0..8).map(|n| admin.patch_if(&read, &at, json!({ "name": format!("Desk {n}") })));
+    let answers = futures_util::future::join_all(changes).await;
+    let made = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(made, 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| [200, 412].contains(&answer.status.as_u16())), "{answers:?}");
 }

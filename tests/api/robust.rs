@@ -14,7 +14,14 @@ use vca::tenancy::TenantId;
 use super::bureau::Bureau;
 use super::on_both;
 
-on_both!(no_body_makes_a_fault, no_query_makes_a_fault, no_path_makes_a_fault, wrong_methods_are_told);
+on_both!(
+    no_body_makes_a_fault,
+    no_query_makes_a_fault,
+    no_path_makes_a_fault,
+    wrong_methods_are_told,
+    unknown_parameters_are_refused,
+    a_body_that_is_not_json_is_refused,
+);
 
 /// Bodies for each operation, and queries.
 const CASES: usize = 40;
@@ -205,5 +212,32 @@ async fn wrong_methods_are_told(bureau: Bureau) {
                 assert_eq!(answer.problem(405), "method_not_allowed", "{path}");
             }
         }
+    }
+}
+
+/// A parameter that is written wrongly would be a filter that filters nothing.
+async fn unknown_parameters_are_refused(bureau: Bureau) {
+    let field = Field::new(bureau).await;
+    for (method, path, operation) in field.operations() {
+        let answer = field.bureau.operator.send(method, &format!("{path}?statsu=active"), None).await;
+        let body = answer.expect(400);
+        assert_eq!(body["errors"][0]["field"], "statsu", "{body:#}");
+        let known = operation["parameters"].as_array().into_iter().flatten();
+        for name in known.filter(|parameter| parameter["in"] == "query").filter_map(|it| it["name"].as_str())
+        {
+            assert!(body["detail"].as_str().expect("a detail").contains(name), "{body:#}");
+        }
+    }
+}
+
+async fn a_body_that_is_not_json_is_refused(bureau: Bureau) {
+    let operator = &bureau.operator;
+    for (kind, status) in [
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/json; charset=utf-8", 201),
+    ] {
+        let sent = operator.post_as(kind, "/api/tenants", r#"{"name":"Bakery","plan":"starter"}"#).await;
+        assert_eq!(sent.status, status, "{kind}: {:#}", sent.body);
     }
 }

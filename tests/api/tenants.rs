@@ -21,6 +21,7 @@ async fn the_operator_runs_tenants(bureau: Bureau) {
     for (body, code) in [
         (json!({ "name": "Other" }), "invalid_value"),
         (json!({ "status": "asleep" }), "invalid_value"),
+        (json!({ "status": null }), "invalid_value"),
         (json!("active"), "invalid_body"),
     ] {
         assert_eq!(operator.patch(&path, body).await.problem(400), code);

@@ -25,7 +25,7 @@ fn client(authority: &Authority, identity: Option<Issued>) -> Client {
     builder.build().expect("a client")
 }
 
-pub async fn port(authority: &Authority, client_ca: Option<&Path>) -> Port {
+async fn port(authority: &Authority, client_ca: Option<&Path>) -> Port {
     let (certificate, key) = authority.install(HOST);
     Port::open(|settings| {
         settings.tls.certificate = Some(certificate);

@@ -12,7 +12,7 @@ use vca::tenancy::*;
 use vca::webhooks::Deliverer;
 
 use super::bureau::{Bureau, Client, receivers};
-use super::on_both;
+use super::{documented, on_both};
 use crate::support::receiver::{Answer, Receiver, Request};
 
 on_both!(
@@ -34,6 +34,13 @@ on_both!(
 
 fn deliverer(bureau: &Bureau) -> Deliverer {
     Deliverer::new(bureau.store.clone(), receivers()).expect("a deliverer")
+}
+
+/// A request's payload, which is as the document describes it.
+fn payload(request: &Request) -> Value {
+    let payload = request.json();
+    documented::check_event(&payload);
+    payload
 }
 
 /// A tenant with a webhook.
@@ -211,7 +218,7 @@ async fn what_cannot_be_a_webhook_is_refused(bureau: Bureau) {
     ] {
         assert_eq!(admin.post(&path, body).await.problem(400), "invalid_value");
     }
-    assert_eq!(admin.post(&path, json!({ "url": good })).await.problem(400), "invalid_body");
+    assert_eq!(admin.post(&path, json!({ "url": good })).await.problem(400), "invalid_value");
     for n in 0..20 {
         let body = json!({ "url": format!("{good}{n}"), "events": ["call.ended"] });
         admin.post(&path, body).await.expect(201);
@@ -239,7 +246,7 @@ async fn what_befalls_a_call_is_told_once(bureau: Bureau) {
     assert!(all.iter().all(|request| request.is_signed_with(&hook.secret)));
     assert!(!all.iter().any(|request| request.is_signed_with(&other.secret)));
 
-    let body = |kind: &str| all.iter().map(Request::json).find(|body| body["type"] == kind).expect(kind);
+    let body = |kind: &str| all.iter().map(payload).find(|body| body["type"] == kind).expect(kind);
     let ended = body("call.ended");
     assert!(moment(&ended["timestamp"]) > call.started_at);
     let data = &ended["data"];
@@ -289,7 +296,7 @@ async fn opinions_and_failed_registrations_are_told_of(bureau: Bureau) {
     let failed = "number.registration_failed";
     assert_eq!(types(&told), ["feedback.received", failed, failed], "each failed attempt is told of");
     assert_eq!(receiver.requests_to("/other").len(), 0, "another tenant hears nothing");
-    let body = |kind: &str| told.iter().map(Request::json).find(|body| body["type"] == kind).expect(kind);
+    let body = |kind: &str| told.iter().map(payload).find(|body| body["type"] == kind).expect(kind);
     assert_eq!(body("feedback.received")["data"], given);
     let data = &body(failed)["data"];
     assert_eq!((&data["phone_number_id"], &data["tenant_id"]), (&json!(number), &json!(hook.id)));

@@ -12,9 +12,9 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Operator, Reader};
 use super::extract::Asked;
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::analytics::{self, BadPeriod, Interval, Overview, Period, Question, Report};
-use crate::store::{OfPeriod, StoreError};
+use crate::store::OfPeriod;
 use crate::tenancy::{NumberId, ProfileId, TenantId};
 
 /// The most tenants that are named.
@@ -27,26 +27,27 @@ pub fn router() -> OpenApiRouter<Desk> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
-    /// The calls that began at this moment or later (RFC 3339). Default: thirty days before `to`.
+    /// Calls that began at this time or later (RFC 3339). Default: 30 days before `to`.
     from: Option<DateTime<Utc>>,
-    /// And before this one: 400 days later at most, 62 by the hour. Default: now.
+    /// Calls that began before this time: at most 400 days after `from`, 62 by the hour. Default: now.
     to: Option<DateTime<Utc>>,
-    #[param(value_type = Option<String>)]
+    /// Only calls to this number.
     phone_number_id: Option<NumberId>,
-    #[param(value_type = Option<String>)]
+    /// Only calls with this profile.
     ai_profile_id: Option<ProfileId>,
-    /// The steps of the series. Default: `day`.
+    /// The interval of the series. Default: `day`.
     #[serde(default)]
     #[param(inline)]
     interval: Interval,
-    /// IANA name of the time zone whose hours and days are meant, such as `Europe/Berlin`. Default: `UTC`.
+    /// Time zone of the hours and days, by its IANA name, such as `Europe/Berlin`. Default: `UTC`.
     timezone: Option<String>,
 }
 
-/// Show what the tenant's calls of a period were like.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/analytics", tag = "analytics",
+/// Show figures on the tenant's calls of a period.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/analytics", operation_id = "getTenantAnalytics",
+    tag = "analytics",
     params(("tenant_id" = TenantId, Path), Wanted),
-    responses((status = 200, body = Report), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The figures of the period.", body = Report)))]
 async fn of_tenant(Reader { scope }: Reader, Asked(wanted): Asked<Wanted>) -> Result<Json<Report>, Problem> {
     let zone = wanted.timezone.as_deref().unwrap_or("UTC");
     let timezone: Tz =
@@ -58,23 +59,25 @@ async fn of_tenant(Reader { scope }: Reader, Asked(wanted): Asked<Wanted>) -> Re
         ai_profile_id: wanted.ai_profile_id,
         ..question.calls
     };
-    Ok(Json(analytics::of_tenant(&scope, &question).await.map_err(too_large)?))
+    Ok(Json(analytics::of_tenant(&scope, &question).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct WantedOfAll {
-    /// The calls that began at this moment or later (RFC 3339). Default: thirty days before `to`.
+    /// Calls that began at this time or later (RFC 3339). Default: 30 days before `to`.
     from: Option<DateTime<Utc>>,
-    /// And before this one, 400 days later at most. Default: now.
+    /// Calls that began before this time: at most 400 days after `from`. Default: now.
     to: Option<DateTime<Utc>>,
-    /// How many tenants are named, those with the most calls: 1 to 1,000. Default 20.
+    /// Number of tenants to list, those with the most calls.
+    #[param(minimum = 1, maximum = 1000, default = 20)]
     top: Option<usize>,
 }
 
-/// Show whose calls there were in a period: all together, and the tenants with the most.
-#[utoipa::path(get, path = "/api/analytics", tag = "analytics", params(WantedOfAll),
-    responses((status = 200, body = Overview), (status = 400, body = ProblemBody)))]
+/// Show figures on all calls of a period, and on the tenants with the most calls.
+#[utoipa::path(get, path = "/api/analytics", operation_id = "getAnalyticsOverview", tag = "analytics",
+    params(WantedOfAll),
+    responses((status = 200, description = "The figures of the period.", body = Overview)))]
 async fn of_all(
     State(desk): State<Desk>,
     _: Operator,
@@ -85,18 +88,7 @@ async fn of_all(
         return Err(Problem::field("top", format_args!("1 to {MOST}")));
     }
     let period = Period::new(wanted.from, wanted.to, Utc::now())?;
-    Ok(Json(analytics::of_all(&desk.store, period, top).await.map_err(too_large)?))
-}
-
-/// A period with too many calls is no fault of the database's.
-fn too_large(error: StoreError) -> Problem {
-    match error {
-        StoreError::TooSlow { .. } => {
-            let detail = "this period has more calls than can be read in time: ask for a shorter period";
-            Problem { detail: detail.to_owned(), ..Problem::from(error) }
-        }
-        other => Problem::from(other),
-    }
+    Ok(Json(analytics::of_all(&desk.store, period, top).await?))
 }
 
 impl From<BadPeriod> for Problem {

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Operator, Reader};
 use super::extract::{Asked, Listed, Paging};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::store::{AuditEntry, AuditFilter};
 use crate::tenancy::TenantId;
 
@@ -19,19 +19,21 @@ pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(list_all))
 }
 
-/// Which entries; all conditions hold together.
+/// Conditions of a list of audit entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// The kind of thing, such as `phone_number`.
+    /// Type of the resource, such as `phone_number`.
     resource: Option<String>,
+    /// Id of the resource.
     resource_id: Option<String>,
     /// Such as `create`, `update` or `revoke`.
     action: Option<String>,
-    /// A part of the name of who did it, such as `cli root` or `vca_1a2b3c4d`.
+    /// Part of the name of who made the change, such as `cli root` or `vca_1a2b3c4d`.
     actor: Option<String>,
+    /// Only entries of this time or later (RFC 3339).
     from: Option<DateTime<Utc>>,
-    /// Exclusive.
+    /// Only entries before this time (RFC 3339).
     to: Option<DateTime<Utc>>,
 }
 
@@ -41,11 +43,10 @@ impl From<Filter> for AuditFilter {
     }
 }
 
-/// List the changes to what is the tenant's, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/audit", tag = "audit",
+/// List the changes within the tenant, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/audit", operation_id = "listTenantAuditEntries", tag = "audit",
     params(("tenant_id" = TenantId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<AuditEntry>), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of audit entries.", body = Listed<AuditEntry>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(filter): Asked<Filter>,
@@ -54,9 +55,10 @@ async fn list(
     Ok(scope.audit(&filter.into(), paging.window()?).await?.into())
 }
 
-/// List everybody's changes, newest first.
-#[utoipa::path(get, path = "/api/audit", tag = "audit", params(Filter, Paging),
-    responses((status = 200, body = Listed<AuditEntry>), (status = 400, body = ProblemBody)))]
+/// List all changes, newest first.
+#[utoipa::path(get, path = "/api/audit", operation_id = "listAuditEntries", tag = "audit",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of audit entries.", body = Listed<AuditEntry>)))]
 async fn list_all(
     State(desk): State<Desk>,
     _: Operator,

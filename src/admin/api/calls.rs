@@ -11,9 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::{Caller, Reader};
+use super::auth::Reader;
 use super::extract::{Asked, Ids, Listed, Paging};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::store::CallFilter;
 use crate::tenancy::{Call, CallId, CallStatus, NumberId, ProfileId, TenantId, Transcript};
 
@@ -27,33 +27,36 @@ pub struct OfCall {
     pub call_id: CallId,
 }
 
-/// Which calls.
+/// Conditions of a list of calls.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only calls in this state.
     status: Option<CallStatus>,
-    /// Why it ended, such as `caller_hung_up`.
+    /// Only calls that ended for this reason, such as `caller_hung_up`.
     disposition: Option<String>,
-    #[param(value_type = Option<String>)]
+    /// Only calls to this number.
     phone_number_id: Option<NumberId>,
-    #[param(value_type = Option<String>)]
+    /// Only calls with this profile.
     ai_profile_id: Option<ProfileId>,
-    /// With or without a plus sign.
+    /// Only calls from this number, with or without its plus sign.
     caller_number: Option<String>,
-    /// Begun at this moment or later (RFC 3339).
+    /// Only calls that began at this time or later (RFC 3339).
     from: Option<DateTime<Utc>>,
-    /// Begun before this moment (RFC 3339).
+    /// Only calls that began before this time (RFC 3339).
     to: Option<DateTime<Utc>>,
-    /// Answered for so many seconds at least.
+    /// Shortest time from answer to end, in seconds.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     min_duration_s: Option<u32>,
-    /// Answered for so many seconds at most.
+    /// Longest time from answer to end, in seconds.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     max_duration_s: Option<u32>,
 }
 
 /// List calls, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls", tag = "calls",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls", operation_id = "listCalls", tag = "calls",
     params(("tenant_id" = TenantId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<Call>), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of calls.", body = Listed<Call>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(filter): Asked<Filter>,
@@ -73,10 +76,10 @@ async fn list(
     Ok(scope.calls(&filter, paging.window()?).await?.into())
 }
 
-/// Show a call, with how well it was heard.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}", tag = "calls",
+/// Show a call, with the quality of its audio.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}", operation_id = "getCall", tag = "calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
-    responses((status = 200, body = Call), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The call.", body = Call)))]
 async fn show(Reader { scope }: Reader, Ids(path): Ids<OfCall>) -> Result<Json<Call>, Problem> {
     let (call, _) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
     Ok(Json(call))
@@ -93,27 +96,26 @@ enum Format {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Written {
-    /// What `Accept` says when absent, and JSON when that says nothing.
+    /// Default: the first of the two that `Accept` names, otherwise JSON.
     #[param(inline)]
     format: Option<Format>,
 }
 
-/// Show what was said in a call, and how long each step of it took.
+/// Show the transcript of a call, with the latencies of each turn.
 ///
-/// As JSON for programs; as `text/plain` for people, by `Accept: text/plain` or `?format=text`.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/transcript", tag = "calls",
+/// As JSON, or as text for people by `?format=text` or `Accept: text/plain`.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/transcript",
+    operation_id = "getCallTranscript", tag = "calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path), Written),
-    responses((status = 200, content((Transcript = "application/json"), (String = "text/plain"))),
-        (status = 404, body = ProblemBody)))]
+    responses(
+        (status = 200, description = "The transcript.", content((Transcript = "application/json"), (String = "text/plain")))))]
 async fn transcript(
     Reader { scope }: Reader,
-    Caller { actor, .. }: Caller,
     Ids(path): Ids<OfCall>,
     Asked(written): Asked<Written>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (call, turns) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
-    scope.note_access(&actor, "read_transcript", call.id).await?;
     let transcript = Transcript::of(call, turns);
     Ok(match written.format.unwrap_or_else(|| accepted(&headers)) {
         Format::Json => Json(transcript).into_response(),

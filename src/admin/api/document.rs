@@ -1,49 +1,68 @@
-//! The API's description: what the routes do not say of themselves, and the pages on which people read it.
+//! The OpenAPI document: its frame, and the rules that complete what the routes say of themselves. Also the pages on
+//! which people read it.
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::Response;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+    ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref,
+    RefOr, Schema,
 };
-use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::ProblemBody;
-use crate::tenancy::Flaw;
+use super::{events, responses};
+use crate::tenancy::{Flaw, Opening};
 
 const ABOUT: &str = "\
 The control plane of VCA, a voice agent for Asterisk.
 
-Every request carries an API key, `Authorization: Bearer vca_…`; `vca key create --operator` makes the first one. \
-What belongs to another tenant is not there: 404. Errors are problem details (RFC 9457) with a stable `code`. Lists \
-come in pages: give `next_cursor` of one as `cursor` of the next. A key and an address may ask so often a minute; \
-beyond that the answer is 429 with `Retry-After`.";
+Every request carries an API key, `Authorization: Bearer vca_…`. `vca key create --operator` creates the first one. \
+A resource of another tenant is answered like one that does not exist: 404. Errors are problem details (RFC 9457) \
+with a stable `code`. Lists are paged: pass `next_cursor` of one page as `cursor` of the next. Unknown fields and \
+unknown query parameters are refused. A key and an address have a limit of requests a minute; beyond it the answer is \
+429 with `Retry-After`. A method that a path does not have is answered with 405.";
 
 const TAGS: [(&str, &str); 13] = [
-    ("tenants", "Who uses the machine. The operator makes, suspends and deletes them."),
-    ("phone numbers", "Numbers, each of which leads to one tenant."),
-    ("AI profiles", "Who answers: with which words, voice and engines."),
-    ("calls", "The record of calls."),
-    ("live calls", "Calls under way: watched, and ended."),
-    ("analytics", "Calls, durations and latencies in numbers."),
-    ("usage", "What is billed, and quotas."),
+    ("tenants", "The customers of this machine. The operator creates, suspends and deletes them."),
+    ("phone numbers", "Phone numbers. Each belongs to one tenant."),
+    ("AI profiles", "Agents: their prompts, voices, engines and behaviour."),
+    ("calls", "Call records and transcripts."),
+    ("live calls", "Calls in progress: watch them, end them."),
+    ("analytics", "Calls, durations and latencies of a period."),
+    ("usage", "Usage, costs, quotas and statements."),
     ("webhooks", "Events that are sent to a tenant's own server."),
-    ("feedback", "What people thought of a call."),
-    ("retention", "For how long things are kept."),
+    ("feedback", "Ratings of calls."),
+    ("retention", "How long records are kept."),
     ("keys", "API keys. A secret is shown once."),
     ("audit", "Who changed what, and when."),
-    ("telephony", "What Asterisk's dialplan tells beforehand."),
+    ("telephony", "Calls announced by Asterisk's dialplan."),
 ];
 
-/// The one way to say who one is.
-const SCHEME: &str = "api_key";
+/// Descriptions of path parameters.
+const PATH_PARAMETERS: [(&str, &str); 9] = [
+    ("month", "The month (UTC)."),
+    ("tenant_id", "The tenant."),
+    ("phone_number_id", "The phone number."),
+    ("ai_profile_id", "The profile."),
+    ("version", "The version of the profile, from 1."),
+    ("call_id", "The call."),
+    ("webhook_id", "The webhook."),
+    ("delivery_id", "The delivery."),
+    ("key_id", "The API key."),
+];
+
+/// The security scheme of all operations but one.
+const API_KEY: &str = "api_key";
 
 /// The document before any route has described itself.
 pub fn begun() -> OpenApi {
@@ -55,81 +74,145 @@ pub fn begun() -> OpenApi {
         .contact(Some(ContactBuilder::new().name(Some("The operator of this machine")).build()))
         .license(Some(license))
         .build();
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("vca_…")
-        .description(Some("An API key."))
-        .build();
     let components = ComponentsBuilder::new()
-        .security_scheme(SCHEME, SecurityScheme::Http(bearer))
+        .security_scheme(API_KEY, bearer("vca_…", "An API key."))
+        .security_scheme(super::inbound::SCHEME, secret_header())
+        .security_scheme(
+            super::inbound::BEARER_SCHEME,
+            bearer("secret", "The secret of `telephony.inbound`."),
+        )
         .schema(ProblemBody::name(), ProblemBody::schema())
         .schema(Flaw::name(), Flaw::schema())
-        .build();
+        // Referred to by a schema that is written by hand.
+        .schema(Opening::name(), Opening::schema());
+    let components = responses::components()
+        .fold(components, |components, (name, response)| components.response(name, response));
     let here = ServerBuilder::new().url("/").description(Some("This machine")).build();
     OpenApiBuilder::new()
         .info(info)
         .servers(Some([here]))
-        .components(Some(components))
-        .security(Some([SecurityRequirement::new::<_, [String; 0], String>(SCHEME, [])]))
+        .components(Some(components.build()))
+        .security(Some([SecurityRequirement::new::<_, [String; 0], String>(API_KEY, [])]))
         .build()
 }
 
-/// Adds to each route what holds for all of them, and the tags that are in use.
+fn bearer(format: &str, about: &str) -> SecurityScheme {
+    let scheme =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format).description(Some(about));
+    SecurityScheme::Http(scheme.build())
+}
+
+fn secret_header() -> SecurityScheme {
+    let about = "The secret of `telephony.inbound`.";
+    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(super::inbound::SECRET, about)))
+}
+
+/// Adds to each operation what holds for all of them, the tags that are in use, and the section of webhooks.
 pub fn completed(mut document: OpenApi) -> OpenApi {
     let mut used = Vec::new();
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+        let is_tagged = operations(item).any(|operation| responses::has_if_match(operation));
+        for operation in operations(item) {
             used.extend(operation.tags.iter().flatten().cloned());
-            complete(operation);
+            operation.parameters.iter_mut().flatten().for_each(complete_parameter);
+            responses::complete(operation);
+            if is_tagged {
+                responses::add_etag(operation);
+            }
+            rename_pages_of(operation);
         }
     }
     let tags = TAGS.iter().filter(|(name, _)| used.iter().any(|tag| tag == name));
     let tag = |(name, about): &(&str, &str)| TagBuilder::new().name(*name).description(Some(*about)).build();
     document.tags = Some(tags.map(tag).collect());
+    let (webhooks, schemas) = events::described();
+    document.webhooks = Some(webhooks);
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(schemas);
+    let named = std::mem::take(&mut components.schemas).into_iter();
+    let named = named.map(|(name, schema)| (page_name(&name).unwrap_or(name), without_defaults(schema)));
+    components.schemas = named.collect();
     document
 }
 
-/// What any request may meet, where the route does not say it itself.
-fn complete(operation: &mut Operation) {
-    let common = [
-        ("401", "No key, or one that opens nothing."),
-        ("403", "The key may not do this."),
-        ("429", "Too often: `Retry-After` says when to come again."),
-        ("500", "A fault of the daemon's, told in its log under the request's id."),
-        ("503", "The database does not answer: try again."),
-    ];
-    let is_open = operation.security.as_ref().is_some_and(Vec::is_empty);
-    for (status, about) in common {
-        if !(is_open && matches!(status, "401" | "403")) {
-            let problem =
-                ResponseBuilder::new().description(about).content("application/problem+json", problem());
-            operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem.build().into());
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+    all.into_iter().flatten()
+}
+
+/// An optional parameter is absent, never `null`, which its Rust type cannot say.
+fn complete_parameter(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else { return };
+    let about = PATH_PARAMETERS.iter().find(|(name, _)| *name == parameter.name);
+    if let Some((_, about)) = about
+        && parameter.description.is_none()
+    {
+        parameter.description = Some((*about).to_owned());
+    }
+    parameter.schema = parameter.schema.take().map(without_null);
+}
+
+fn without_null(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            if let SchemaType::Array(types) = &object.schema_type
+                && let Some(kind) = types.iter().find(|kind| **kind != Type::Null)
+            {
+                object.schema_type = SchemaType::Type(kind.clone());
+            }
+            Schema::Object(object).into()
+        }
+        RefOr::T(Schema::OneOf(one_of)) => {
+            let is_null = |item: &RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
+            let mut others = one_of.items.iter().filter(|item| !is_null(item));
+            match (others.next(), others.next()) {
+                (Some(only), None) => only.clone(),
+                _ => Schema::OneOf(one_of).into(),
+            }
+        }
+        other => other,
+    }
+}
+
+/// `Listed_Call`, as the derive names a page, is `CallPage` in the document.
+fn page_name(name: &str) -> Option<String> {
+    Some(format!("{}Page", name.strip_prefix("Listed_")?))
+}
+
+/// Generators of clients take a field with a default for one that is always there, in requests, too. Descriptions name
+/// defaults.
+fn without_defaults(mut schema: RefOr<Schema>) -> RefOr<Schema> {
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        for field in object.properties.values_mut() {
+            match field {
+                RefOr::T(Schema::Object(object)) => object.default = None,
+                RefOr::T(Schema::Array(array)) => array.default = None,
+                RefOr::T(Schema::OneOf(one_of)) => one_of.default = None,
+                RefOr::Ref(reference) => reference.default = None,
+                RefOr::T(_) => {}
+            }
         }
     }
-    for response in operation.responses.responses.values_mut() {
-        // Routes name the type of the body alone, and problems have a media type of their own.
-        if let RefOr::T(response) = response
-            && let Some(content) = response.content.get("application/json")
-            && is_problem(content)
-            && let Some(content) = response.content.shift_remove("application/json")
+    schema
+}
+
+fn rename_pages_of(operation: &mut Operation) {
+    let responses = operation.responses.responses.values_mut();
+    let contents = responses.filter_map(|response| match response {
+        RefOr::T(response) => Some(response.content.values_mut()),
+        RefOr::Ref(_) => None,
+    });
+    for content in contents.flatten() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::Ref(reference)) = &mut content.schema
+            && let Some(name) = reference.ref_location.rsplit('/').next().and_then(page_name)
         {
-            response.content.insert("application/problem+json".to_owned(), content);
+            *reference = Ref::from_schema_name(name);
         }
     }
 }
 
-fn problem() -> Content {
-    ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build()
-}
-
-fn is_problem(content: &RefOr<Content>) -> bool {
-    let named = Ref::from_schema_name(ProblemBody::name()).ref_location;
-    let RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. }) = content else { return false };
-    schema.ref_location == named
-}
-
-/// The interactive pages at `/docs`. All that they consist of is in this program.
+/// The interactive pages at `/docs`, with all of their files in this program.
 pub fn pages<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let config = Config::new(["/openapi.json"])
         .validator_url("none")

@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::expected::Operation;
+use super::inbound;
 use super::problem::Problem;
 use crate::store::{Page, Window};
 
@@ -26,26 +32,78 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+        check_media_type(&request)?;
+        let operation = Operation::of(request.method(), request.extensions());
         let bytes = bytes(request, state).await?;
-        // A list would pass for an object whose fields it fills in their order, or leaves out.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            let problem = "the body has to be a JSON object";
-            return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "invalid_body", problem));
-        }
-        let mut source = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
-            let field = error.path().to_string();
-            let problem = error.into_inner().to_string();
-            match field.as_str() {
-                "." | "?" => Problem::new(StatusCode::BAD_REQUEST, "invalid_body", problem),
-                _ => Problem::field(field, problem),
-            }
-        })?;
-        source
-            .end()
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", error.to_string()))?;
-        Ok(Body(value))
+        read(&bytes, operation).map(Body)
     }
+}
+
+/// Reads a JSON object.
+fn read<T: DeserializeOwned>(bytes: &[u8], operation: Operation) -> Result<T, Problem> {
+    let invalid = |problem: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", problem);
+    // A list would pass for an object whose fields it fills in their order, or leaves out.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(invalid("the body has to be a JSON object"));
+    }
+    let mut source = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut source);
+    let body: Result<Value, _> = serde_json::from_slice(bytes);
+    let read = match (read, &body) {
+        (Err(error), Ok(body)) if is_worth_a_second_reading(error.inner()) => read_again(body.clone()),
+        (read, _) => read,
+    };
+    let value = read.map_err(|error| operation.refuse_body(error.path(), error.inner()))?;
+    let body = body.map_err(|_| invalid("the body has to be one JSON object and nothing else"))?;
+    operation.check_objects(&body)?;
+    Ok(value)
+}
+
+/// For JSON Schema `4.0` is an integer, for serde it is none; and `null` in place of a word is an error of syntax for
+/// serde.
+fn is_worth_a_second_reading(error: &serde_json::Error) -> bool {
+    error.is_syntax() || error.to_string().starts_with("invalid type: floating point")
+}
+
+/// Reads a body that is valid JSON, with whole numbers as integers.
+fn read_again<T: DeserializeOwned>(
+    mut body: Value,
+) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+    make_integers(&mut body);
+    serde_path_to_error::deserialize(body)
+}
+
+fn make_integers(value: &mut Value) {
+    /// Up to here each integer is a number of its own in 64-bit floating point.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(make_integers),
+        Value::Object(fields) => fields.values_mut().for_each(make_integers),
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= LARGEST);
+            if let Some(whole) = whole.filter(|_| number.is_f64()) {
+                *value = Value::from(whole as i64);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The body has to be JSON. A request without a `Content-Type` is taken to be; so is every announcement of a call, since
+/// Asterisk's `CURL` sends them as a form.
+fn check_media_type(request: &Request) -> Result<(), Problem> {
+    let named = request.headers().get(CONTENT_TYPE).filter(|_| request.uri().path() != inbound::PATH);
+    let Some(named) = named else { return Ok(()) };
+    let essence = named.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "the body has to be JSON: send Content-Type: application/json",
+    ))
 }
 
 /// The whole body, unless it is too large or too slow.
@@ -53,12 +111,16 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
     let patience = request.extensions().get::<BodyPatience>().map_or(Duration::MAX, |patience| patience.0);
     let read = tokio::time::timeout(patience, Bytes::from_request(request, state)).await;
     let read = read.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time")
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time")
     })?;
     read.map_err(|rejection| {
         let status = rejection.status();
         let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "invalid_body" };
-        Problem::new(status, code, rejection.body_text())
+        let problem = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is too large: 256 KiB at most",
+            _ => "the body cannot be read",
+        };
+        Problem::new(status, code, problem)
     })
 }
 
@@ -68,11 +130,22 @@ pub struct Asked<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked<T>, Problem> {
-        let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(value)| Asked(value)).map_err(|rejection| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text())
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asked<T>, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let source = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(source).map(Asked).map_err(|error| {
+            let operation = Operation::of(&parts.method, &parts.extensions);
+            operation.refuse_query(error.path(), &error.inner().to_string())
         })
+    }
+}
+
+/// Refuses a request with a query parameter that its operation does not know.
+pub async fn refuse_unknown_parameters(request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    match Operation::of(request.method(), request.extensions()).check_query(query) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     }
 }
 
@@ -92,11 +165,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> 
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
-    /// How many at most: 1 to 500. Default 50.
-    #[param(minimum = 1, maximum = 500)]
+    /// Highest number of items.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    #[param(value_type = Option<String>)]
+    /// `next_cursor` of the previous page.
     pub cursor: Option<Uuid>,
 }
 
@@ -115,8 +187,9 @@ impl Paging {
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Listed<T> {
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Give it as `cursor` for the next page; `null` on the last.
+    /// The `cursor` of the next page; `null` on the last one.
     pub next_cursor: Option<Uuid>,
 }
 

@@ -12,7 +12,7 @@ use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::calls::OfCall;
 use super::extract::{Asked, Body, Ids, Listed, Paging};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::store::{FeedbackFilter, NewFeedback};
 use crate::tenancy::{CallId, Feedback, Flaw, TenantId};
 
@@ -25,10 +25,11 @@ pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(create, list_of_call)).routes(routes!(list))
 }
 
-/// Give feedback on a call.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/feedback", tag = "feedback",
-    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)), request_body = NewFeedback,
-    responses((status = 201, body = Feedback), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+/// Rate a call.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/feedback",
+    operation_id = "createCallFeedback", tag = "feedback", request_body = NewFeedback,
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses((status = 201, description = "The feedback was recorded.", body = Feedback)))]
 async fn create(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,
@@ -39,9 +40,10 @@ async fn create(
 }
 
 /// List a call's feedback, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/feedback", tag = "feedback",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/feedback", operation_id = "listCallFeedback",
+    tag = "feedback",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path), Paging),
-    responses((status = 200, body = Listed<Feedback>), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of feedback.", body = Listed<Feedback>)))]
 async fn list_of_call(
     Reader { scope }: Reader,
     Ids(path): Ids<OfCall>,
@@ -52,22 +54,25 @@ async fn list_of_call(
     Ok(scope.feedback(&filter, paging.window()?).await?.into())
 }
 
-/// Which feedback.
+/// Conditions of a list of feedback.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only feedback with this rating.
+    #[param(minimum = 0, maximum = 255)]
     rating: Option<u8>,
+    /// Only feedback from this source.
     source: Option<String>,
-    /// Given at this moment or later (RFC 3339).
+    /// Only feedback given at this time or later (RFC 3339).
     from: Option<DateTime<Utc>>,
-    /// Given before this moment (RFC 3339).
+    /// Only feedback given before this time (RFC 3339).
     to: Option<DateTime<Utc>>,
 }
 
 /// List the feedback on all of the tenant's calls, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/feedback", tag = "feedback",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/feedback", operation_id = "listFeedback", tag = "feedback",
     params(("tenant_id" = TenantId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<Feedback>), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of feedback.", body = Listed<Feedback>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(Filter { rating, source, from, to }): Asked<Filter>,

@@ -8,8 +8,11 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -20,21 +23,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::{bearer, client, count_failure};
+use super::auth::{address, bearer};
 use super::extract::Body;
-use super::limits::{Limits, Rates};
 use super::problem::{Problem, ProblemBody};
-use crate::admin::client::Client;
 use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
 use crate::tenancy::{CallId, Flaw, Numbering, TenantId};
 
 pub const PATH: &str = "/internal/telephony/inbound";
 
 /// The header that carries the secret; `Authorization: Bearer` does as well.
-const SECRET: &str = "x-vca-secret";
+pub const SECRET: &str = "x-vca-secret";
+/// Names of the two ways to present the secret, in the OpenAPI document.
+pub const SCHEME: &str = "inbound_secret";
+pub const BEARER_SCHEME: &str = "inbound_bearer";
 /// Asterisk's UNIQUEID has at most 149 characters, a SIP user that calls has seldom more than a number's.
 const LONGEST_CALL_ID: usize = 149;
 const LONGEST_CALLER: usize = 80;
+/// Addresses beyond this many are forgotten when they have not asked for a while.
+const KNOWN: usize = 10_000;
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(announce))
@@ -45,7 +51,7 @@ pub struct Inbound {
     reception: Reception,
     secret: SecretString,
     allowed: Vec<IpNet>,
-    limits: Rates<IpAddr>,
+    limits: DefaultKeyedRateLimiter<IpAddr>,
 }
 
 impl Inbound {
@@ -55,34 +61,33 @@ impl Inbound {
             reception,
             secret: settings.secret.clone()?,
             allowed: settings.allowed_addresses.clone(),
-            limits: Rates::new(settings.per_minute),
+            limits: RateLimiter::keyed(Quota::per_minute(settings.per_minute)),
         })
     }
 
-    fn admit(&self, parts: &Parts, limits: &Limits) -> Result<IpAddr, Problem> {
-        let client = client(parts).ok_or_else(|| Problem::internal("a request without an address"))?;
-        let address = self.allowed(client).ok_or_else(|| {
+    fn admit(&self, parts: &Parts) -> Result<IpAddr, Problem> {
+        let address = address(parts).map(|address| address.to_canonical());
+        let allowed = address.filter(|address| self.allowed.iter().any(|network| network.contains(address)));
+        let Some(address) = allowed else {
+            // Anybody may come, and as often as they like: a warning each would bury the rest of the log.
             metrics::counter!("vca_inbound_addresses_refused_total").increment(1);
-            if limits.warns_of(client) {
-                let doubt = client.doubt().unwrap_or("it is not in telephony.inbound.allowed_addresses");
-                warn!(client = %client.address(), "announcement of a call refused for its address: {doubt}");
-            }
-            Problem::forbidden("address_not_allowed", "not from this address")
+            tracing::debug!(?address, "a call is told of from an address that may not");
+            return Err(Problem::forbidden("address_not_allowed", "not from this address"));
+        };
+        if self.limits.len() > KNOWN {
+            self.limits.retain_recent();
+        }
+        self.limits.check_key(&address).map_err(|until| {
+            let seconds = until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+            let detail = format!("too many requests: try again in {seconds} s");
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+            Problem { retry_after_s: Some(seconds), ..problem }
         })?;
-        self.limits.admit(&address)?;
         if !self.knows(parts) {
-            count_failure("inbound_secret");
-            if limits.warns_of(client) {
-                warn!(client = %address, "announcement of a call refused: wrong secret, or none");
-            }
+            warn!(%address, "a call is told of with a wrong secret, or without one");
             return Err(Problem::unauthorized("the secret of telephony.inbound is needed, in X-VCA-Secret"));
         }
         Ok(address)
-    }
-
-    /// The client's address, if it is known for sure and may announce calls.
-    fn allowed(&self, client: Client) -> Option<IpAddr> {
-        client.proven().filter(|address| self.allowed.iter().any(|network| network.contains(address)))
     }
 
     /// In a time that does not depend on how much of the secret is right.
@@ -100,26 +105,26 @@ impl FromRequestParts<Desk> for Dialplan {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Dialplan, Problem> {
-        let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
-        inbound.admit(parts, &desk.limits).map(Dialplan)
+        desk.inbound.as_ref().ok_or_else(Problem::not_found)?.admit(parts).map(Dialplan)
     }
 }
 
 /// A call, as the dialplan knows it. Further fields are ignored.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = AnnounceCallRequest)]
 struct Announcement {
     /// `CALLERID(num)`; empty or absent when withheld.
     #[serde(default)]
-    #[schema(examples("+15551234567"))]
+    #[schema(max_length = 80, examples("+15551234567"))]
     caller_number: Option<String>,
     /// `EXTEN`: the called number in E.164, with or without its plus sign, or as it is dialled within the default region.
     #[schema(examples("+15559876543"))]
     called_number: String,
     /// `UNIQUEID`. Telling of a call again changes nothing.
-    #[schema(examples("1706556789.123"))]
+    #[schema(min_length = 1, max_length = 149, pattern = "^[ -~]*$", examples("1706556789.123"))]
     call_id: String,
     /// `EPOCH`: seconds since 1970, as a text or a number.
-    #[schema(value_type = String, examples("1706556789"))]
+    #[schema(value_type = String, pattern = "^[0-9]{1,12}$", examples("1706556789"))]
     timestamp: Epoch,
 }
 
@@ -178,8 +183,10 @@ fn is_plain(text: &str, longest: usize) -> bool {
     text.chars().count() <= longest && !text.chars().any(char::is_control)
 }
 
+/// `success`: the call is on record. `error`: it will not be answered, `message` says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = AnnounceCallStatus)]
 enum Status {
     Success,
     /// The call will not be answered; the message says why.
@@ -188,6 +195,7 @@ enum Status {
 
 /// What becomes of the call.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AnnounceCallResponse)]
 struct Receipt {
     status: Status,
     /// Absent for a call that will not be answered.
@@ -196,18 +204,20 @@ struct Receipt {
     message: String,
 }
 
-/// Tell of a call that is about to come in.
+/// Announce a call that is about to arrive.
 ///
 /// For the dialplan, before `Stasis()`. The call is put on record, and the channel with this UNIQUEID joins that
-/// record. A call whose channel does not come within a minute is closed as `failed`, `never_arrived`.
+/// record. A call whose channel does not arrive within a minute is closed as `failed`, `never_arrived`.
 ///
-/// It takes the secret of `telephony.inbound` in `X-VCA-Secret`, or as a bearer token, and no API key; without a
-/// secret in the configuration it is not there (404).
-#[utoipa::path(post, path = "/internal/telephony/inbound", tag = "telephony", request_body = Announcement,
-    params(("X-VCA-Secret" = Option<String>, Header, description = "The shared secret.")),
-    responses((status = 200, body = Receipt, description = "The call is on record, or `error`: it will not be answered."),
-        (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
-        (status = 404, body = ProblemBody), (status = 429, body = ProblemBody)))]
+/// It takes the secret of `telephony.inbound` in `X-VCA-Secret`, or as a bearer token, and no API key. Without a secret
+/// in the configuration this endpoint does not exist (404).
+#[utoipa::path(post, path = "/internal/telephony/inbound", operation_id = "announceCall", tag = "telephony",
+    request_body = Announcement, security(("inbound_secret" = []), ("inbound_bearer" = [])),
+    responses(
+        (status = 200, body = Receipt, description = "The call is on record, or `error`: it will not be answered."),
+        (status = 401, body = ProblemBody, description = "The secret is missing or wrong: `unauthorized`."),
+        (status = 403, body = ProblemBody, description = "Announcements are not accepted from this address: `address_not_allowed`."),
+        (status = 404, body = ProblemBody, description = "No secret is configured, so announcements are switched off: `not_found`.")))]
 async fn announce(
     State(desk): State<Desk>,
     Dialplan(address): Dialplan,

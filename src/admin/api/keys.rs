@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -28,65 +29,80 @@ pub fn router() -> OpenApiRouter<Desk> {
         .routes(routes!(rotate_any))
 }
 
-/// Whose key it is that asks.
+/// The API key of the request, and its tenant.
 #[derive(Debug, Serialize, ToSchema)]
 struct Identity {
     key: ApiKey,
-    /// Absent for an operator.
+    /// `null` for an operator's key.
     tenant: Option<Tenant>,
 }
 
-/// A key that was just made.
+/// A new API key with its secret. The secret is not shown again.
 #[derive(Serialize, ToSchema)]
-struct Made {
+struct CreatedKey {
     #[serde(flatten)]
     key: ApiKey,
-    /// The key itself. It is kept nowhere and cannot be shown again.
+    /// The secret, for `Authorization: Bearer`. Only its hash is stored.
+    #[schema(examples("vca_1a2b3c4d_EXAMPLE"))]
     secret: String,
 }
 
-impl From<Minted> for Made {
-    fn from(minted: Minted) -> Made {
-        Made { key: minted.key, secret: minted.secret.expose_secret().to_owned() }
+impl From<Minted> for CreatedKey {
+    fn from(minted: Minted) -> CreatedKey {
+        CreatedKey { key: minted.key, secret: minted.secret.expose_secret().to_owned() }
     }
 }
 
-/// A tenant's key to be.
+/// A new API key of a tenant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewTenantKey {
+struct CreateTenantKeyRequest {
+    /// Its purpose, in 1 to 100 characters.
+    #[schema(max_length = 100, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$", examples("front office"))]
     name: String,
-    /// `tenant_admin` or `tenant_viewer`.
+    #[schema(schema_with = tenant_role)]
     role: Role,
-    /// Absent: it never expires.
+    /// At most 100 years from now. Default: it does not expire.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// An operator's key to be.
+/// A new API key of an operator.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewOperatorKey {
+struct CreateOperatorKeyRequest {
+    /// Its purpose, in 1 to 100 characters.
+    #[schema(max_length = 100, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$", examples("deployment"))]
     name: String,
-    /// Absent: it never expires.
+    /// At most 100 years from now. Default: it does not expire.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// How a key is replaced. All of it may be absent: `{}`.
+/// How a key is rotated. Every field can be absent: `{}`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Replacement {
-    /// For how many minutes the old secret still works: 0 to 10,080, which is a week. Default 0.
+struct RotateKeyRequest {
+    /// Minutes for which the old secret still works, at most a week. Default: 0.
     #[schema(minimum = 0, maximum = 10080)]
     grace_minutes: u32,
-    /// When the new key expires. Default: it lives as long as the old one did.
+    /// When the new key expires, at most 100 years from now. Default: when the old one did.
     expires_at: Option<DateTime<Utc>>,
+}
+
+/// The roles of tenants' keys.
+fn tenant_role() -> Object {
+    let roles = Role::ALL.iter().filter(|role| **role != Role::Operator).map(|role| role.word());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(roles))
+        .description(Some("`tenant_admin`: everything within the tenant. `tenant_viewer`: reads."))
+        .build()
 }
 
 const LONGEST_GRACE: u32 = 7 * 24 * 60;
 
-impl Replacement {
+impl RotateKeyRequest {
     fn rotation(self) -> Result<Rotation, Problem> {
         if self.grace_minutes > LONGEST_GRACE {
             return Err(Problem::field("grace_minutes", format_args!("0 to {LONGEST_GRACE}")));
@@ -96,12 +112,13 @@ impl Replacement {
     }
 }
 
-/// Which keys.
+/// Conditions of a list of keys.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only keys with this role.
     role: Option<Role>,
-    /// How the secret begins, such as `vca_1a2b3c4d`.
+    /// Only keys whose secret begins like this, such as `vca_1a2b3c4d`.
     prefix: Option<String>,
 }
 
@@ -111,26 +128,29 @@ impl From<Filter> for KeyFilter {
     }
 }
 
-/// The ids of a path that names a tenant's key.
+/// The key of a path.
 #[derive(Debug, Deserialize)]
 struct Place {
     key_id: KeyId,
 }
 
-/// Say whose key this is.
-#[utoipa::path(get, path = "/api/whoami", tag = "keys", responses((status = 200, body = Identity)))]
+/// Show the API key of the request, and its tenant.
+#[utoipa::path(get, path = "/api/whoami", operation_id = "getIdentity", tag = "keys",
+    responses((status = 200, description = "The key and its tenant.", body = Identity)))]
 async fn whoami(Caller { presented, .. }: Caller) -> Json<Identity> {
     Json(Identity { key: presented.key, tenant: presented.tenant })
 }
 
-/// Make a key of the tenant's. Its secret is in this answer and nowhere else.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/keys", tag = "keys", request_body = NewTenantKey,
+/// Create an API key of the tenant. The response has its secret, which is not shown again.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/keys", operation_id = "createTenantKey", tag = "keys",
+    request_body = CreateTenantKeyRequest,
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses(
+        (status = 201, description = "The key was created. Store the secret: it is not shown again.", body = CreatedKey)))]
 async fn create(
     Administrator { scope, actor }: Administrator,
-    Body(new): Body<NewTenantKey>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+    Body(new): Body<CreateTenantKeyRequest>,
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     if new.role == Role::Operator {
         return Err(Problem::field("role", "a tenant's key is tenant_admin or tenant_viewer"));
     }
@@ -139,9 +159,9 @@ async fn create(
 }
 
 /// List the tenant's keys, oldest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys", tag = "keys",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys", operation_id = "listTenantKeys", tag = "keys",
     params(("tenant_id" = TenantId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<ApiKey>), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of keys.", body = Listed<ApiKey>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(filter): Asked<Filter>,
@@ -151,17 +171,18 @@ async fn list(
 }
 
 /// Show one of the tenant's keys.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys/{key_id}", tag = "keys",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys/{key_id}", operation_id = "getTenantKey", tag = "keys",
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
-    responses((status = 200, body = ApiKey), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The key.", body = ApiKey)))]
 async fn show(Reader { scope }: Reader, Ids(place): Ids<Place>) -> Result<Json<ApiKey>, Problem> {
     Ok(Json(scope.key(place.key_id).await?))
 }
 
 /// Revoke one of the tenant's keys. The next request with it is refused.
-#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/keys/{key_id}", tag = "keys",
+#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/keys/{key_id}", operation_id = "revokeTenantKey",
+    tag = "keys",
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
-    responses((status = 200, body = ApiKey), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The revoked key.", body = ApiKey)))]
 async fn revoke(
     Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
@@ -169,35 +190,40 @@ async fn revoke(
     Ok(Json(scope.revoke_key(&actor, place.key_id).await?))
 }
 
-/// Put a new key in the place of one of the tenant's: same name, same role, a new id and a new secret.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/keys/{key_id}/rotate", tag = "keys", request_body = Replacement,
+/// Rotate one of the tenant's keys: the new key has the same name and role, a new id and a new secret.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/keys/{key_id}/rotate", operation_id = "rotateTenantKey",
+    tag = "keys", request_body = RotateKeyRequest,
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
-    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody)))]
+    responses(
+        (status = 201, description = "The new key. Store the secret: it is not shown again.", body = CreatedKey),
+        (status = 409, description = "The key was rotated before: `already_rotated`.", body = ProblemBody)))]
 async fn rotate(
     Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
-    Body(how): Body<Replacement>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+    Body(how): Body<RotateKeyRequest>,
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     let minted = scope.rotate_key(&actor, place.key_id, how.rotation()?).await?;
     Ok((StatusCode::CREATED, Json(minted.into())))
 }
 
-/// Make an operator's key. Its secret is in this answer and nowhere else.
-#[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = NewOperatorKey,
-    responses((status = 201, body = Made), (status = 400, body = ProblemBody)))]
+/// Create an API key of an operator. The response has its secret, which is not shown again.
+#[utoipa::path(post, path = "/api/keys", operation_id = "createOperatorKey", tag = "keys",
+    request_body = CreateOperatorKeyRequest,
+    responses(
+        (status = 201, description = "The key was created. Store the secret: it is not shown again.", body = CreatedKey)))]
 async fn create_operators(
     State(desk): State<Desk>,
     Operator(actor): Operator,
-    Body(new): Body<NewOperatorKey>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+    Body(new): Body<CreateOperatorKeyRequest>,
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     let new = checked(new.name, Role::Operator, new.expires_at)?;
     Ok((StatusCode::CREATED, Json(desk.store.create_operator_key(&actor, new).await?.into())))
 }
 
-/// List everybody's keys, oldest first.
-#[utoipa::path(get, path = "/api/keys", tag = "keys", params(Filter, Paging),
-    responses((status = 200, body = Listed<ApiKey>)))]
+/// List all keys, oldest first.
+#[utoipa::path(get, path = "/api/keys", operation_id = "listKeys", tag = "keys",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of keys.", body = Listed<ApiKey>)))]
 async fn list_all(
     State(desk): State<Desk>,
     _: Operator,
@@ -207,9 +233,10 @@ async fn list_all(
     Ok(desk.store.keys(&filter.into(), paging.window()?).await?.into())
 }
 
-/// Show a key, whoever's it is.
-#[utoipa::path(get, path = "/api/keys/{key_id}", tag = "keys", params(("key_id" = KeyId, Path)),
-    responses((status = 200, body = ApiKey), (status = 404, body = ProblemBody)))]
+/// Show a key of any tenant or operator.
+#[utoipa::path(get, path = "/api/keys/{key_id}", operation_id = "getKey", tag = "keys",
+    params(("key_id" = KeyId, Path)),
+    responses((status = 200, description = "The key.", body = ApiKey)))]
 async fn show_any(
     State(desk): State<Desk>,
     _: Operator,
@@ -218,9 +245,10 @@ async fn show_any(
     Ok(Json(desk.store.key(place.key_id).await?))
 }
 
-/// Revoke a key, whoever's it is. The next request with it is refused.
-#[utoipa::path(delete, path = "/api/keys/{key_id}", tag = "keys", params(("key_id" = KeyId, Path)),
-    responses((status = 200, body = ApiKey), (status = 404, body = ProblemBody)))]
+/// Revoke a key of any tenant or operator. The next request with it is refused.
+#[utoipa::path(delete, path = "/api/keys/{key_id}", operation_id = "revokeKey", tag = "keys",
+    params(("key_id" = KeyId, Path)),
+    responses((status = 200, description = "The revoked key.", body = ApiKey)))]
 async fn revoke_any(
     State(desk): State<Desk>,
     Operator(actor): Operator,
@@ -229,17 +257,19 @@ async fn revoke_any(
     Ok(Json(desk.store.revoke_key(&actor, place.key_id).await?))
 }
 
-/// Put a new key in the place of one, whoever's it is.
-#[utoipa::path(post, path = "/api/keys/{key_id}/rotate", tag = "keys", request_body = Replacement,
+/// Rotate a key of any tenant or operator.
+#[utoipa::path(post, path = "/api/keys/{key_id}/rotate", operation_id = "rotateKey", tag = "keys",
+    request_body = RotateKeyRequest,
     params(("key_id" = KeyId, Path)),
-    responses((status = 201, body = Made), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody)))]
+    responses(
+        (status = 201, description = "The new key. Store the secret: it is not shown again.", body = CreatedKey),
+        (status = 409, description = "The key was rotated before: `already_rotated`.", body = ProblemBody)))]
 async fn rotate_any(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Ids(place): Ids<Place>,
-    Body(how): Body<Replacement>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+    Body(how): Body<RotateKeyRequest>,
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     let minted = desk.store.rotate_key(&actor, place.key_id, how.rotation()?).await?;
     Ok((StatusCode::CREATED, Json(minted.into())))
 }

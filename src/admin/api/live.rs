@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::{Administrator, Caller, Operator, Reader};
+use super::auth::{Administrator, Operator, Reader};
 use super::calls::OfCall;
 use super::extract::Ids;
 use super::problem::{Problem, ProblemBody};
@@ -40,64 +40,65 @@ pub fn router() -> OpenApiRouter<Desk> {
         .routes(routes!(events))
 }
 
-/// Calls under way: never more than the daemon takes at once, so they come without pages.
+/// Calls in progress. The daemon limits their number, so they are not paged.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LiveCallList)]
 struct Live {
     items: Vec<Call>,
 }
 
-/// List the tenant's calls that are under way, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/live", tag = "live calls",
+/// List the tenant's calls in progress, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/live", operation_id = "listLiveCalls", tag = "live calls",
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 200, body = Live), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The calls in progress.", body = Live)))]
 async fn list(State(desk): State<Desk>, Reader { scope }: Reader) -> Json<Live> {
     Json(Live { items: desk.live.calls(Some(scope.tenant_id())) })
 }
 
-/// List everybody's calls that are under way, newest first.
-#[utoipa::path(get, path = "/api/calls/live", tag = "live calls", responses((status = 200, body = Live)))]
+/// List all tenants' calls in progress, newest first.
+#[utoipa::path(get, path = "/api/calls/live", operation_id = "listAllLiveCalls", tag = "live calls",
+    responses((status = 200, description = "The calls in progress.", body = Live)))]
 async fn list_all(State(desk): State<Desk>, _: Operator) -> Json<Live> {
     Json(Live { items: desk.live.calls(None) })
 }
 
-/// End a call that is under way: the agent says goodbye and hangs up.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/hang-up", tag = "live calls",
+/// End a call in progress: the agent says goodbye and hangs up.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/hang-up", operation_id = "hangUpCall",
+    tag = "live calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
-    responses((status = 202, description = "It is being ended."), (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "It is not under way.")))]
+    responses((status = 202, description = "The call is being ended."),
+        (status = 409, body = ProblemBody, description = "The call is not in progress: `call_not_live`.")))]
 async fn hang_up(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,
 ) -> Result<StatusCode, Problem> {
     let call = path.call_id;
-    let tenant = scope.tenant_id();
-    if desk.live.calls(Some(tenant)).iter().any(|live| live.id == call) {
-        // Before the act, so that none is without its entry. A call that ends by itself meanwhile has one, too.
-        scope.note_access(&actor, "hang_up", call).await?;
-        if desk.live.hang_up(tenant, call) {
-            return Ok(StatusCode::ACCEPTED);
-        }
+    if desk.live.hang_up(scope.tenant_id(), call) {
+        scope.note_hang_up(&actor, call).await?;
+        return Ok(StatusCode::ACCEPTED);
     }
     scope.has_call(call).await?;
     Err(Problem::new(StatusCode::CONFLICT, "call_not_live", "the call is not under way"))
 }
 
-/// Watch a call: server-sent events of what happens on it, from its first ring to its end.
+/// Watch a call: a stream of server-sent events from its start to its end.
 ///
-/// Each event's data is a `LiveEvent`, its name that event's `type`. What has happened before comes first;
-/// `Last-Event-ID` goes on after that event. The last event is `ended`; a call that is over answers with that one
-/// alone, and with 204 to who has seen it. A reader who is too slow gets a `lagged` event in place of those lost.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/events", tag = "live calls",
+/// The data of each event is a `LiveEvent`; the event's name is its `type`. Past events are sent first;
+/// `Last-Event-ID` continues after that event. The last event is `ended`; a call that has ended is answered with this
+/// event alone, or with 204 if `Last-Event-ID` was it. A reader that is too slow gets a `lagged` event in place of those
+/// that were dropped.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/events", operation_id = "watchCall",
+    tag = "live calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read.")),
-    responses((status = 200, content_type = "text/event-stream", body = LiveEvent),
-        (status = 204, description = "The end was told."), (status = 404, body = ProblemBody),
-        (status = 503, body = ProblemBody, description = "Too many watch this call.")))]
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read: a number, or `end`.")),
+    responses(
+        (status = 200, description = "The stream of events.", content_type = "text/event-stream", body = LiveEvent),
+        (status = 204, description = "The call has ended and `Last-Event-ID` was its last event."),
+        (status = 503, body = ProblemBody, description = "The call has too many readers (`too_many_readers`), or the database does not answer.")))]
 async fn events(
     State(desk): State<Desk>,
     Reader { scope }: Reader,
-    Caller { actor, .. }: Caller,
     Ids(path): Ids<OfCall>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -105,10 +106,7 @@ async fn events(
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let after = last.and_then(|id| id.parse().ok()).unwrap_or(0);
     let events = match desk.live.events(scope.tenant_id(), call, after) {
-        Ok(events) => {
-            scope.note_access(&actor, "watch", call).await?;
-            events
-        }
+        Ok(events) => events,
         Err(Unwatched::NotLive) => {
             let ended = ended(&scope, call).await?;
             if last == Some(END) {

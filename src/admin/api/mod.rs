@@ -1,38 +1,41 @@
 //! The HTTP API of the operator and of the tenants' administrators.
 //!
-//! One file a resource, each with its own `router()`; the scope of a handler is an argument from `auth`. The OpenAPI
-//! document is made from the same routes.
+//! One file a resource, each with its own `router()`; what a handler may reach comes to it as an argument from
+//! `auth`. The OpenAPI document is made from these very routes. It holds no SQL and decides nothing that a room
+//! decides.
 
 mod analytics;
 mod audit;
 mod auth;
 mod calls;
 mod document;
+mod events;
+mod expected;
 mod extract;
 mod feedback;
 mod inbound;
 mod inventory;
 mod keys;
-mod last_use;
 mod limits;
 mod live;
-mod lookups;
 mod numbers;
+mod patch;
+mod preconditions;
 mod problem;
 mod profiles;
 mod registrations;
+mod responses;
 mod retention;
-mod shares;
 mod tenants;
 mod usage;
 mod webhooks;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -41,14 +44,11 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-pub(super) use auth::client;
-use auth::{Operator, Place};
+use auth::Operator;
 pub use extract::BodyPatience;
 pub use inbound::Inbound;
-pub use last_use::LastUse;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
-pub use shares::HEAVY;
 
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
@@ -57,12 +57,11 @@ use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted};
 use crate::webhooks::Guard;
 
-/// The state that handlers share.
+/// What the handlers share.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
-    pub last_use: Arc<LastUse>,
     /// Where webhooks may lead.
     pub receivers: Guard,
     pub billing: Arc<Billing>,
@@ -76,7 +75,7 @@ pub struct Desk {
     pub permitted: Arc<Permitted>,
 }
 
-/// The id of a request, in its response and in the log.
+/// Names a request, in its answer and in the log.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
@@ -85,10 +84,10 @@ impl RequestId {
         RequestId(Uuid::now_v7().to_string())
     }
 
-    /// Puts it into the response's headers.
-    fn name(&self, response: &mut Response) {
+    /// Puts it on the answer.
+    fn name(&self, answer: &mut Response) {
         if let Ok(value) = HeaderValue::from_str(&self.0) {
-            response.headers_mut().insert(REQUEST_ID, value);
+            answer.headers_mut().insert(REQUEST_ID, value);
         }
     }
 }
@@ -137,35 +136,29 @@ fn described() -> (Router<Desk>, OpenApi) {
         .merge(keys::router())
         .merge(audit::router());
     let (router, document) = routes.split_for_parts();
+    let router = router.route_layer(from_fn(extract::refuse_unknown_parameters));
     (router, document::completed(document))
 }
 
-/// Checks for an operator's key, outside the API's own routes.
+/// Lets an operator pass; anybody else gets the answer that they would get everywhere.
 pub(super) async fn admit_operator(desk: &Desk, parts: &mut Parts) -> Result<(), Response> {
-    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
-    let admitted = Operator::from_request_parts(parts, desk).await;
-    admitted.map(drop).map_err(|problem| named(problem, &id))
+    let admitted = match auth::address(parts).map(|address| desk.limits.admit_address(address)) {
+        Some(Err(problem)) => Err(problem),
+        _ => Operator::from_request_parts(parts, desk).await.map(drop),
+    };
+    admitted.map_err(|problem| problem.respond(&Uuid::now_v7().to_string()))
 }
 
-/// The response to a request that has taken too long.
+/// The answer to a request that has taken too long.
 pub(super) fn too_slow(id: &RequestId) -> Response {
-    named(Problem::unavailable("timed_out", "this took too long: try again"), id)
-}
-
-/// The response to a request whose headers name two clients.
-pub(super) fn conflicting_headers(id: &RequestId) -> Response {
-    let detail = "Forwarded and X-Forwarded-For name different clients: have the proxy remove the one that it does \
-        not write itself";
-    named(Problem::new(StatusCode::BAD_REQUEST, "conflicting_headers", detail), id)
-}
-
-fn named(problem: Problem, id: &RequestId) -> Response {
+    let problem = Problem::unavailable("timed_out", "this took too long: try again");
     let mut response = problem.respond(&id.0);
     id.name(&mut response);
     response
 }
 
-/// Gives a request its span in the log and writes problems out. The id is the guard's, where there is one.
+/// Gives a request its place in the log, counts it against its address, and writes problems out. It has its id from
+/// the guard already, where there is one.
 async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
     let span = tracing::info_span!("request", request_id = %id.0, method = %request.method(), path = request.uri().path());
@@ -179,24 +172,13 @@ async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Respo
 
 async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    if !counts_itself(&parts)
-        && let Some(client) = auth::client(&parts)
-        && let Err(problem) = desk.limits.admit_address(client.address())
+    parts.extensions.insert(id);
+    // The dialplan tells of every call from one address, and has a limit of its own.
+    if parts.uri.path() != inbound::PATH
+        && let Some(address) = auth::address(&parts)
+        && let Err(problem) = desk.limits.admit_address(address)
     {
         return problem.into_response();
     }
-    // The place is kept until here, where the response has begun, and not by the handler's parts of the request.
-    let place = Place::default();
-    parts.extensions.insert(id);
-    parts.extensions.insert(place.clone());
-    let response = next.run(Request::from_parts(parts, body)).await;
-    drop(place);
-    response
-}
-
-/// Operations count a request once they know whether it carries a valid key; the dialplan's has a limit of its own.
-/// Everything else (documentation, paths that lead nowhere) needs no key and counts with the client's address.
-fn counts_itself(parts: &Parts) -> bool {
-    let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    path.is_some_and(|path| path.starts_with("/api/") || path == inbound::PATH)
+    next.run(Request::from_parts(parts, body)).await
 }

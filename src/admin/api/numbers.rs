@@ -13,7 +13,7 @@ use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::problem::{Problem, ProblemBody};
 use crate::store::{NewNumber, NumberFilter};
-use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId};
+use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId, given};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
@@ -113,6 +113,7 @@ async fn show(
 #[serde(deny_unknown_fields)]
 struct UpdateNumberRequest {
     /// Calls to an inactive number are refused; it still belongs to the tenant.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     is_active: Option<bool>,
 }

@@ -25,19 +25,27 @@ pub struct Problem {
 
 /// `application/problem+json`
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Always `about:blank`: the code says which problem it is.
+    /// Always `about:blank`: `code` identifies the problem.
+    #[schema(examples("about:blank"))]
     pub r#type: &'static str,
+    /// The status in words.
+    #[schema(examples("Bad Request"))]
     pub title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, examples(400))]
     pub status: u16,
-    /// Stable: programs may rely on it.
+    /// Stable: programs can rely on it.
+    #[schema(examples("invalid_value"))]
     pub code: &'static str,
-    /// For people.
+    /// The problem in a sentence, for people.
+    #[schema(examples("plan: one of starter, growth, custom"))]
     pub detail: String,
-    /// The fields at fault.
+    /// The fields that are not acceptable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Flaw>,
-    /// Under this id the log tells more.
+    /// The id of the request in the daemon's log.
     pub request_id: String,
 }
 
@@ -48,7 +56,7 @@ impl Problem {
 
     /// 404: it is not there, or it is not the caller's. The two are not told apart.
     pub fn not_found() -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such resource")
     }
 
     /// 400: the value of a field is not acceptable.
@@ -81,7 +89,7 @@ impl Problem {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "something is wrong here; the log knows what",
+            "internal error; see the log under this request id",
         )
     }
 

@@ -4,21 +4,27 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
 use super::auth::{Administrator, Reader};
+use super::expected::Operation;
 use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
+use super::{Desk, patch};
 use crate::store::{NewProfile, ProfileChanges, ProfileFilter};
-use crate::tenancy::{AgentRole, AiProfile, Draft, ProfileId, ProfileVersion, TenantId, check_profile};
+use crate::tenancy::{
+    AgentRole, AiProfile, Draft, ProfileId, ProfileSettings, ProfileVersion, TenantId, check_profile, given,
+};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, update))
+        .routes(routes!(replace_settings))
         .routes(routes!(versions))
         .routes(routes!(version))
         .routes(routes!(roll_back))
@@ -37,34 +43,36 @@ struct Version {
     version: u32,
 }
 
-/// Create a profile. The first calls with it are those that come in after it became the default.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/ai-profiles", tag = "AI profiles", request_body = NewProfile,
+/// Create a profile. It answers calls that arrive after it became the tenant's default.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/ai-profiles", operation_id = "createAiProfile",
+    tag = "AI profiles", request_body = NewProfile,
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 201, body = AiProfile), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 201, description = "The profile was created.", body = AiProfile)))]
 async fn create(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewProfile>,
-) -> Result<(StatusCode, Json<AiProfile>), Problem> {
+) -> Result<(StatusCode, Tagged<AiProfile>), Problem> {
     let NewProfile { name, system_prompt, settings, .. } = &new;
     desk.check(Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) })?;
-    Ok((StatusCode::CREATED, Json(scope.create_profile(&actor, new).await?)))
+    Ok((StatusCode::CREATED, Tagged(scope.create_profile(&actor, new).await?)))
 }
 
-/// Which profiles.
+/// Conditions of a list of profiles.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only profiles with this role.
     role: Option<AgentRole>,
+    /// Only the default profile, or only the others.
     is_default: Option<bool>,
 }
 
 /// List the tenant's profiles, oldest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles", tag = "AI profiles",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles", operation_id = "listAiProfiles",
+    tag = "AI profiles",
     params(("tenant_id" = TenantId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<AiProfile>), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of profiles.", body = Listed<AiProfile>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(Filter { role, is_default }): Asked<Filter>,
@@ -74,39 +82,99 @@ async fn list(
 }
 
 /// Show a profile.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}", tag = "AI profiles",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}", operation_id = "getAiProfile",
+    tag = "AI profiles",
     params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path)),
-    responses((status = 200, body = AiProfile), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The profile.", body = AiProfile)))]
 async fn show(
     Reader { scope }: Reader,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
-) -> Result<Json<AiProfile>, Problem> {
-    Ok(Json(scope.profile(id).await?))
+) -> Result<Tagged<AiProfile>, Problem> {
+    Ok(Tagged(scope.profile(id).await?))
 }
 
-/// Change a profile. What changes of what it says and does makes a new version, which the next call has; calls
-/// under way keep theirs.
-#[utoipa::path(patch, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}", tag = "AI profiles",
-    request_body = ProfileChanges, params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path)),
-    responses((status = 200, body = AiProfile), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+/// Changes of a profile. An absent field stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct UpdateAiProfileRequest {
+    /// 1 to 200 characters, not only blanks.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(
+        nullable = false,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$"
+    )]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    role: Option<AgentRole>,
+    /// Instructions to the language model. 1 to 50,000 characters, not only blanks.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(
+        nullable = false,
+        max_length = 50000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*([^\s\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+    )]
+    system_prompt: Option<String>,
+    /// `true` replaces the tenant's present default; `false` leaves the tenant without one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    is_default: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = ProfileSettings::patch_schema, required = false)]
+    settings: Option<Value>,
+}
+
+/// Change a profile (JSON merge patch, RFC 7396).
+///
+/// `settings` are merged, too: a field that is absent stays, `null` returns it to its default. A change of name, role,
+/// prompt or settings makes a new version, which the next call uses; calls in progress keep theirs.
+#[utoipa::path(patch, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}",
+    operation_id = "updateAiProfile", tag = "AI profiles", request_body = UpdateAiProfileRequest,
+    params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses((status = 200, description = "The profile after the change.", body = AiProfile)))]
 async fn update(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
-    Body(changes): Body<ProfileChanges>,
-) -> Result<Json<AiProfile>, Problem> {
-    let ProfileChanges { name, system_prompt, settings, .. } = &changes;
-    let (name, system_prompt) = (name.as_deref(), system_prompt.as_deref());
-    desk.check(Draft { name, system_prompt, settings: settings.as_ref() })?;
-    Ok(Json(scope.update_profile(&actor, id, changes).await?))
+    precondition: Precondition,
+    operation: Operation,
+    Body(request): Body<UpdateAiProfileRequest>,
+) -> Result<Tagged<AiProfile>, Problem> {
+    let decide = |current: &AiProfile| -> Result<ProfileChanges, Problem> {
+        precondition.check(current)?;
+        desk.changes(current, request, operation)
+    };
+    Ok(Tagged(scope.update_profile_if(&actor, id, decide).await?))
 }
 
-/// List what a profile was and is, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/versions", tag = "AI profiles",
+/// Replace the settings of a profile as a whole. An absent field takes its default.
+#[utoipa::path(put, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/settings",
+    operation_id = "replaceAiProfileSettings", tag = "AI profiles", request_body = ProfileSettings,
+    params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses((status = 200, description = "The profile after the change.", body = AiProfile)))]
+async fn replace_settings(
+    State(desk): State<Desk>,
+    Administrator { scope, actor }: Administrator,
+    Ids(Profile { ai_profile_id: id }): Ids<Profile>,
+    precondition: Precondition,
+    Body(settings): Body<ProfileSettings>,
+) -> Result<Tagged<AiProfile>, Problem> {
+    let decide = |current: &AiProfile| -> Result<ProfileChanges, Problem> {
+        precondition.check(current)?;
+        desk.check(Draft { settings: Some(&settings), ..Draft::default() })?;
+        Ok(ProfileChanges { settings: Some(settings), ..ProfileChanges::default() })
+    };
+    Ok(Tagged(scope.update_profile_if(&actor, id, decide).await?))
+}
+
+/// List the versions of a profile, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/versions",
+    operation_id = "listAiProfileVersions", tag = "AI profiles",
     params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path), Paging),
-    responses((status = 200, body = Listed<ProfileVersion>), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of versions.", body = Listed<ProfileVersion>)))]
 async fn versions(
     Reader { scope }: Reader,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
@@ -115,11 +183,12 @@ async fn versions(
     Ok(scope.profile_versions(id, paging.window()?).await?.into())
 }
 
-/// Show what a profile was at a version.
+/// Show a version of a profile.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/versions/{version}",
-    tag = "AI profiles",
-    params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path), ("version" = u32, Path)),
-    responses((status = 200, body = ProfileVersion), (status = 404, body = ProblemBody)))]
+    operation_id = "getAiProfileVersion", tag = "AI profiles",
+    params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path),
+        ("version" = i64, Path, minimum = 0, maximum = 4294967295_i64)),
+    responses((status = 200, description = "The version.", body = ProfileVersion)))]
 async fn version(
     Reader { scope }: Reader,
     Ids(Version { ai_profile_id: id, version }): Ids<Version>,
@@ -127,28 +196,30 @@ async fn version(
     Ok(Json(scope.profile_version(id, version).await?))
 }
 
-/// Where to go back to.
+/// The version to return to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Rollback {
+struct RollBackRequest {
+    /// A version of this profile.
+    #[schema(value_type = i64, minimum = 0, maximum = 4294967295_i64)]
     version: u32,
 }
 
-/// Make a profile what it was at a version. That is a new version with the old content.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/rollback", tag = "AI profiles",
-    request_body = Rollback, params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path)),
-    responses((status = 200, body = AiProfile),
-        (status = 400, description = "What worked then does not work now", body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+/// Return a profile to an earlier version. That makes a new version with the old content.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/rollback",
+    operation_id = "rollBackAiProfile", tag = "AI profiles", request_body = RollBackRequest,
+    params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path)),
+    responses((status = 200, description = "The profile after the rollback.", body = AiProfile),
+        (status = 400, description = "The version does not work any more, such as when its engine is gone: `invalid_value`.", body = ProblemBody)))]
 async fn roll_back(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
-    Body(Rollback { version }): Body<Rollback>,
-) -> Result<Json<AiProfile>, Problem> {
+    Body(RollBackRequest { version }): Body<RollBackRequest>,
+) -> Result<Tagged<AiProfile>, Problem> {
     let former = scope.profile_version(id, version).await?;
     desk.check(Draft { settings: Some(&former.settings), ..Draft::default() })?;
-    Ok(Json(scope.roll_back_profile(&actor, id, version).await?))
+    Ok(Tagged(scope.roll_back_profile(&actor, id, version).await?))
 }
 
 impl Desk {
@@ -156,4 +227,29 @@ impl Desk {
         let flaws = check_profile(draft, &self.permitted);
         if flaws.is_empty() { Ok(()) } else { Err(Problem::fields(flaws)) }
     }
+
+    /// The changes that a request makes of a profile as it is.
+    fn changes(
+        &self,
+        current: &AiProfile,
+        request: UpdateAiProfileRequest,
+        operation: Operation,
+    ) -> Result<ProfileChanges, Problem> {
+        let UpdateAiProfileRequest { name, role, system_prompt, is_default, settings } = request;
+        let settings = settings.map(|patch| merged(&current.settings, patch, operation)).transpose()?;
+        let (new_name, new_prompt) = (name.as_deref(), system_prompt.as_deref());
+        self.check(Draft { name: new_name, system_prompt: new_prompt, settings: settings.as_ref() })?;
+        Ok(ProfileChanges { name, role, system_prompt, is_default, settings })
+    }
+}
+
+/// Settings with a patch applied.
+fn merged(current: &ProfileSettings, patch: Value, operation: Operation) -> Result<ProfileSettings, Problem> {
+    let mut settings = serde_json::to_value(current).map_err(Problem::internal)?;
+    patch::merge(&mut settings, patch);
+    if settings.is_null() {
+        return Ok(ProfileSettings::default());
+    }
+    let read = serde_path_to_error::deserialize(settings);
+    read.map_err(|error| operation.refuse_field("settings", error.path(), error.inner()))
 }

@@ -1,6 +1,4 @@
-//! For how long a tenant's things are to be kept.
-//!
-//! It is a setting so far: the daemon does not delete anything by it yet.
+//! Retention periods of a tenant. They are stored; the daemon does not delete anything by them yet.
 
 use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,27 +7,28 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::extract::Body;
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::tenancy::{Flaw, Retention, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(show, replace))
 }
 
-/// Show for how many days things are kept.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/retention", tag = "retention",
+/// Show the retention periods.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/retention", operation_id = "getRetention", tag = "retention",
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 200, body = Retention), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The retention periods.", body = Retention)))]
 async fn show(Reader { scope }: Reader) -> Result<Json<Retention>, Problem> {
     Ok(Json(scope.retention().await?))
 }
 
-/// Say for how many days things are kept. What is absent is kept for ever.
+/// Replace the retention periods. An absent field means no limit.
 ///
-/// This version keeps the setting and does not delete anything by it yet.
-#[utoipa::path(put, path = "/api/tenants/{tenant_id}/retention", tag = "retention",
-    params(("tenant_id" = TenantId, Path)), request_body = Retention,
-    responses((status = 200, body = Retention), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+/// This version stores the periods and does not delete anything by them yet.
+#[utoipa::path(put, path = "/api/tenants/{tenant_id}/retention", operation_id = "replaceRetention",
+    tag = "retention", request_body = Retention,
+    params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, description = "The retention periods after the change.", body = Retention)))]
 async fn replace(
     Administrator { scope, actor }: Administrator,
     Body(retention): Body<Retention>,

@@ -11,37 +11,41 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
-use super::problem::{Problem, ProblemBody};
+use super::preconditions::{IF_MATCH, Precondition, Tagged};
+use super::problem::Problem;
 use crate::store::{NewTenant, TenantChanges, TenantFilter};
-use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
+use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus, given};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, update))
 }
 
-/// Create a tenant. It starts out active.
-#[utoipa::path(post, path = "/api/tenants", tag = "tenants", request_body = NewTenant,
-    responses((status = 201, body = Tenant), (status = 400, body = ProblemBody)))]
+/// Create a tenant. It starts as active.
+#[utoipa::path(post, path = "/api/tenants", operation_id = "createTenant", tag = "tenants", request_body = NewTenant,
+    responses((status = 201, description = "The tenant was created.", body = Tenant)))]
 async fn create(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Body(new): Body<NewTenant>,
-) -> Result<(StatusCode, Json<Tenant>), Problem> {
+) -> Result<(StatusCode, Tagged<Tenant>), Problem> {
     check_name(&new.name)?;
-    Ok((StatusCode::CREATED, Json(desk.store.create_tenant(&actor, new).await?)))
+    Ok((StatusCode::CREATED, Tagged(desk.store.create_tenant(&actor, new).await?)))
 }
 
-/// Which tenants.
+/// Conditions of a list of tenants.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only tenants with this status.
     status: Option<TenantStatus>,
+    /// Only tenants on this plan.
     plan: Option<Plan>,
 }
 
 /// List tenants, oldest first.
-#[utoipa::path(get, path = "/api/tenants", tag = "tenants", params(Filter, Paging),
-    responses((status = 200, body = Listed<Tenant>)))]
+#[utoipa::path(get, path = "/api/tenants", operation_id = "listTenants", tag = "tenants",
+    params(Filter, Paging),
+    responses((status = 200, description = "A page of tenants.", body = Listed<Tenant>)))]
 async fn list(
     State(desk): State<Desk>,
     _: Operator,
@@ -53,32 +57,42 @@ async fn list(
 }
 
 /// Show a tenant.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}", tag = "tenants", params(("tenant_id" = TenantId, Path)),
-    responses((status = 200, body = Tenant), (status = 404, body = ProblemBody)))]
-async fn show(State(desk): State<Desk>, Reader { scope }: Reader) -> Result<Json<Tenant>, Problem> {
-    Ok(Json(desk.store.tenant(scope.tenant_id()).await?))
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}", operation_id = "getTenant", tag = "tenants",
+    params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, description = "The tenant.", body = Tenant)))]
+async fn show(State(desk): State<Desk>, Reader { scope }: Reader) -> Result<Tagged<Tenant>, Problem> {
+    Ok(Tagged(desk.store.tenant(scope.tenant_id()).await?))
 }
 
-/// What may change about a tenant over HTTP: `status` and `plan`, nothing else.
+/// Changes of a tenant. An absent field stays as it is.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
-struct Changes {
+#[serde(deny_unknown_fields)]
+struct UpdateTenantRequest {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     status: Option<TenantStatus>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     plan: Option<Plan>,
 }
 
 /// Change a tenant's status or plan.
-#[utoipa::path(patch, path = "/api/tenants/{tenant_id}", tag = "tenants", request_body = Changes,
-    params(("tenant_id" = TenantId, Path)),
-    responses((status = 200, body = Tenant), (status = 404, body = ProblemBody)))]
+#[utoipa::path(patch, path = "/api/tenants/{tenant_id}", operation_id = "updateTenant", tag = "tenants",
+    request_body = UpdateTenantRequest,
+    params(("tenant_id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses((status = 200, description = "The tenant after the change.", body = Tenant)))]
 async fn update(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
-    Body(Changes { status, plan }): Body<Changes>,
-) -> Result<Json<Tenant>, Problem> {
-    let changes = TenantChanges { status, plan, ..TenantChanges::default() };
-    Ok(Json(desk.store.update_tenant(&actor, id, changes).await?))
+    precondition: Precondition,
+    Body(UpdateTenantRequest { status, plan }): Body<UpdateTenantRequest>,
+) -> Result<Tagged<Tenant>, Problem> {
+    let decide = |current: &Tenant| -> Result<TenantChanges, Problem> {
+        precondition.check(current)?;
+        Ok(TenantChanges { status, plan, ..TenantChanges::default() })
+    };
+    Ok(Tagged(desk.store.update_tenant_if(&actor, id, decide).await?))
 }
 
 /// The database would refuse it, too, but could not say which field it was.

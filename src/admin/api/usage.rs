@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Operator, Reader};
 use super::extract::{Asked, Ids, Listed, Paging};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
 use crate::billing::{Bill, Statement, UsageReport};
 use crate::store::Page;
 use crate::tenancy::{CallId, CallSums, Month, TenantId};
@@ -29,18 +29,18 @@ pub fn router() -> OpenApiRouter<Desk> {
 /// The longest time that is asked for day by day.
 const MOST_DAYS: u64 = 92;
 
-/// Which time: a month, or from one day to another. The present month when nothing is said.
+/// A month, or a range of days. Default: the present month.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Time {
     /// A month (UTC), such as `2026-11`.
-    #[param(value_type = Option<String>, example = "2026-11")]
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2026-11")]
     month: Option<String>,
     /// The first day (UTC), such as `2026-11-01`. With `to`, in place of `month`.
-    #[param(value_type = Option<String>)]
+    #[param(format = Date)]
     from: Option<String>,
-    /// The last day. At most 92 days are asked for at once.
-    #[param(value_type = Option<String>)]
+    /// The last day (UTC). The range has at most 92 days.
+    #[param(format = Date)]
     to: Option<String>,
 }
 
@@ -82,11 +82,12 @@ fn day(field: &'static str, text: &str) -> Result<NaiveDate, Problem> {
     parsed.ok_or_else(|| Problem::field(field, "this is no day: write it as 2026-11-01"))
 }
 
-/// Show what a tenant has taken: calls, seconds, turns and engines, their cost, and where its quota stands.
+/// Show a tenant's usage: calls, seconds, turns and engines, their costs, and its quota.
 ///
-/// Cost of a month is by the tenant's plan, as on its statement; that of days is by the price list alone.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/usage", tag = "usage", params(("tenant_id" = TenantId, Path), Time),
-    responses((status = 200, body = UsageReport), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+/// The costs of a month are by the tenant's plan, as on its statement; those of days are by the price list alone.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/usage", operation_id = "getTenantUsage", tag = "usage",
+    params(("tenant_id" = TenantId, Path), Time),
+    responses((status = 200, description = "The usage of the period.", body = UsageReport)))]
 async fn of_tenant(
     State(desk): State<Desk>,
     Reader { scope }: Reader,
@@ -103,7 +104,7 @@ async fn of_tenant(
     }))
 }
 
-/// What a call has taken.
+/// The usage of a call.
 #[derive(Debug, Serialize, ToSchema)]
 struct CallUsage {
     call_id: CallId,
@@ -118,10 +119,11 @@ struct CallPath {
     call_id: CallId,
 }
 
-/// Show what a call has taken, by the price list. It is known once the call has ended.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/usage", tag = "usage",
+/// Show the usage of a call, with its costs by the price list. It is known when the call has ended.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/usage", operation_id = "getCallUsage",
+    tag = "usage",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
-    responses((status = 200, body = CallUsage), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "The usage of the call.", body = CallUsage)))]
 async fn of_call(
     State(desk): State<Desk>,
     Reader { scope }: Reader,
@@ -141,7 +143,7 @@ struct StatementPath {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct InFormat {
-    /// Goes before the header `Accept`. Default: JSON.
+    /// Default: the first of the two that `Accept` names, otherwise JSON.
     #[param(inline)]
     format: Option<Format>,
 }
@@ -155,13 +157,13 @@ enum Format {
 
 /// Show a tenant's statement of a month, as JSON or as CSV (`Accept: text/csv`, or `?format=csv`).
 ///
-/// An hour after the month's end the daemon issues it: it is final then, and keeps its prices and its plan. Until then
-/// it is a draft, by the prices and the plan of now.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/statements/{month}", tag = "usage",
+/// The daemon issues it an hour after the month's end. From then on it is final and keeps its prices and its plan; until
+/// then it is a draft by the present prices and plan.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/statements/{month}", operation_id = "getStatement",
+    tag = "usage",
     params(("tenant_id" = TenantId, Path), ("month" = Month, Path), InFormat),
     responses(
-        (status = 200, content((Statement = "application/json"), (String = "text/csv"))),
-        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+        (status = 200, description = "The statement.", content((Statement = "application/json"), (String = "text/csv")))))]
 async fn statement(
     State(desk): State<Desk>,
     Reader { scope }: Reader,
@@ -193,14 +195,15 @@ fn accepted(headers: &HeaderMap) -> Format {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OfAll {
-    /// A month (UTC), such as `2026-11`; the present one when nothing is said.
-    #[param(value_type = Option<String>, example = "2026-11")]
+    /// A month (UTC), such as `2026-11`. Default: the present month.
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2026-11")]
     month: Option<String>,
 }
 
-/// List what every tenant has taken in a month, oldest tenant first.
-#[utoipa::path(get, path = "/api/usage", tag = "usage", params(OfAll, Paging),
-    responses((status = 200, body = Listed<UsageReport>), (status = 400, body = ProblemBody)))]
+/// List every tenant's usage of a month, oldest tenant first.
+#[utoipa::path(get, path = "/api/usage", operation_id = "listUsage", tag = "usage",
+    params(OfAll, Paging),
+    responses((status = 200, description = "A page of tenants with their usage.", body = Listed<UsageReport>)))]
 async fn of_all(
     State(desk): State<Desk>,
     _: Operator,

@@ -12,9 +12,13 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
-use super::problem::{Problem, ProblemBody};
+use super::preconditions::{IF_MATCH, Precondition, Tagged};
+use super::problem::Problem;
 use crate::store::{DeliveryFilter, Issued, NewWebhook, WebhookChanges};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, TenantId, Webhook, WebhookId};
+
+/// Event types in one request; there are far fewer.
+const MOST_EVENTS: usize = 100;
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
@@ -37,12 +41,12 @@ struct OfDelivery {
     delivery_id: DeliveryId,
 }
 
-/// A webhook with its secret, which is not shown again.
+/// A webhook with its secret. The secret is not shown again.
 #[derive(Serialize, ToSchema)]
 struct IssuedWebhook {
     #[serde(flatten)]
     webhook: Webhook,
-    /// Requests are signed with it, as Standard Webhooks has it: `whsec_` and base64.
+    /// The key of the requests' signatures, as Standard Webhooks specifies: `whsec_` and base64.
     #[schema(examples("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"))]
     secret: String,
 }
@@ -54,24 +58,26 @@ impl From<Issued> for Json<IssuedWebhook> {
     }
 }
 
-/// Create a webhook. It starts out active; its secret is in the answer, and nowhere else.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks", tag = "webhooks", request_body = NewWebhook,
+/// Create a webhook. It starts as active. The response has its secret, which is not shown again.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks", operation_id = "createWebhook", tag = "webhooks",
+    request_body = NewWebhook,
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 201, body = IssuedWebhook), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses(
+        (status = 201, description = "The webhook was created. Store the secret: it is not shown again.", body = IssuedWebhook)))]
 async fn create(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Json<IssuedWebhook>), Problem> {
     check_url(&desk, &new.url)?;
+    check_events(&new.events)?;
     Ok((StatusCode::CREATED, scope.create_webhook(&actor, new).await?.into()))
 }
 
 /// List webhooks, oldest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks", tag = "webhooks",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks", operation_id = "listWebhooks", tag = "webhooks",
     params(("tenant_id" = TenantId, Path), Paging),
-    responses((status = 200, body = Listed<Webhook>), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of webhooks.", body = Listed<Webhook>)))]
 async fn list(
     Reader { scope }: Reader,
     Asked(paging): Asked<Paging>,
@@ -80,47 +86,59 @@ async fn list(
 }
 
 /// Show a webhook.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}", tag = "webhooks",
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}", operation_id = "getWebhook",
+    tag = "webhooks",
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
-    responses((status = 200, body = Webhook), (status = 404, body = ProblemBody)))]
-async fn show(Reader { scope }: Reader, Ids(path): Ids<OfWebhook>) -> Result<Json<Webhook>, Problem> {
-    Ok(Json(scope.webhook(path.webhook_id).await?))
+    responses((status = 200, description = "The webhook.", body = Webhook)))]
+async fn show(Reader { scope }: Reader, Ids(path): Ids<OfWebhook>) -> Result<Tagged<Webhook>, Problem> {
+    Ok(Tagged(scope.webhook(path.webhook_id).await?))
 }
 
-/// Change a webhook. Switched off, it is told nothing, and what was on its way is given up.
-#[utoipa::path(patch, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}", tag = "webhooks",
-    request_body = WebhookChanges,
-    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
-    responses((status = 200, body = Webhook), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+/// Change a webhook. An inactive webhook receives nothing, and its pending deliveries are given up.
+#[utoipa::path(patch, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}", operation_id = "updateWebhook",
+    tag = "webhooks", request_body = WebhookChanges,
+    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses((status = 200, description = "The webhook after the change.", body = Webhook)))]
 async fn update(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
+    precondition: Precondition,
     Body(changes): Body<WebhookChanges>,
-) -> Result<Json<Webhook>, Problem> {
+) -> Result<Tagged<Webhook>, Problem> {
     if let Some(url) = &changes.url {
         check_url(&desk, url)?;
     }
-    Ok(Json(scope.update_webhook(&actor, path.webhook_id, changes).await?))
+    check_events(changes.events.as_deref().unwrap_or_default())?;
+    let decide = |current: &Webhook| -> Result<WebhookChanges, Problem> {
+        precondition.check(current)?;
+        Ok(changes)
+    };
+    Ok(Tagged(scope.update_webhook_if(&actor, path.webhook_id, decide).await?))
 }
 
-/// Delete a webhook. What was on its way is given up.
-#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}", tag = "webhooks",
-    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
-    responses((status = 204), (status = 404, body = ProblemBody)))]
+/// Delete a webhook. Its pending deliveries are given up.
+#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}", operation_id = "deleteWebhook",
+    tag = "webhooks",
+    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses((status = 204, description = "The webhook was deleted.")))]
 async fn delete(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
+    precondition: Precondition,
 ) -> Result<StatusCode, Problem> {
-    scope.delete_webhook(&actor, path.webhook_id).await?;
+    scope.delete_webhook_if(&actor, path.webhook_id, |current| precondition.check(current)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Give a webhook a new secret. For 24 hours requests are signed with the former one, too.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/rotate-secret", tag = "webhooks",
+/// Replace a webhook's secret. For 24 hours requests are signed with the former one, too.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/rotate-secret",
+    operation_id = "rotateWebhookSecret", tag = "webhooks",
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
-    responses((status = 200, body = IssuedWebhook), (status = 404, body = ProblemBody)))]
+    responses(
+        (status = 200, description = "The webhook with its new secret. Store the secret: it is not shown again.", body = IssuedWebhook)))]
 async fn rotate_secret(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
@@ -128,11 +146,11 @@ async fn rotate_secret(
     Ok(scope.rotate_webhook_secret(&actor, path.webhook_id).await?.into())
 }
 
-/// Send a webhook a test event, whatever it subscribes to. The delivery tells how that goes.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/ping", tag = "webhooks",
+/// Send a test event to a webhook, whatever it subscribes to. The delivery log has the result.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/ping", operation_id = "pingWebhook",
+    tag = "webhooks",
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
-    responses((status = 202, body = Delivery), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    responses((status = 202, description = "The delivery of the test event was queued.", body = Delivery)))]
 async fn ping(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
@@ -140,18 +158,21 @@ async fn ping(
     Ok((StatusCode::ACCEPTED, Json(scope.ping_webhook(&actor, path.webhook_id).await?)))
 }
 
-/// Which deliveries.
+/// Conditions of a list of deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only deliveries in this state.
     status: Option<DeliveryStatus>,
+    /// Only deliveries of this type of event.
     event_type: Option<EventType>,
 }
 
-/// Show a webhook's delivery log, newest first.
-#[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/deliveries", tag = "webhooks",
+/// List a webhook's deliveries, newest first.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/deliveries",
+    operation_id = "listWebhookDeliveries", tag = "webhooks",
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path), Filter, Paging),
-    responses((status = 200, body = Listed<Delivery>), (status = 404, body = ProblemBody)))]
+    responses((status = 200, description = "A page of deliveries.", body = Listed<Delivery>)))]
 async fn deliveries(
     Reader { scope }: Reader,
     Ids(path): Ids<OfWebhook>,
@@ -164,18 +185,29 @@ async fn deliveries(
         .into())
 }
 
-/// Send an event once more, at once, whether it was delivered or given up.
+/// Repeat a delivery now, whether it succeeded or was given up.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
-    tag = "webhooks",
-    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path),
-        ("delivery_id" = DeliveryId, Path)),
-    responses((status = 202, body = Delivery), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody)))]
+    operation_id = "retryWebhookDelivery", tag = "webhooks",
+    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path), ("delivery_id" = DeliveryId, Path)),
+    responses((status = 202, description = "The delivery was queued again.", body = Delivery)))]
 async fn retry(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfDelivery>,
 ) -> Result<(StatusCode, Json<Delivery>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(scope.retry_delivery(&actor, path.webhook_id, path.delivery_id).await?)))
+}
+
+fn check_events(events: &[EventType]) -> Result<(), Problem> {
+    if events.contains(&EventType::Ping) {
+        return Err(Problem::field(
+            "events",
+            "ping cannot be subscribed to: it is sent to the webhook that is tested",
+        ));
+    }
+    if events.len() > MOST_EVENTS {
+        return Err(Problem::field("events", format_args!("{MOST_EVENTS} at most")));
+    }
+    Ok(())
 }
 
 fn check_url(desk: &Desk, url: &str) -> Result<(), Problem> {

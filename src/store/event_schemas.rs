@@ -1,0 +1,36 @@
+//! JSON schemas of the `data` of webhook events. They derive from the types that the outbox serialises.
+
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use super::call_events::{Told, Transcript};
+use super::counting::Reached;
+use super::registrations::Failure;
+use super::webhooks::Pinged;
+use crate::tenancy::{EventType, Feedback};
+
+/// The schema of an event's `data`.
+pub struct EventData {
+    /// The schema's name.
+    pub name: String,
+    /// The schema and those that it refers to, by name.
+    pub schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+/// The schema of the `data` of events of a type.
+pub fn event_data(kind: EventType) -> EventData {
+    match kind {
+        EventType::CallStarted | EventType::CallAnswered | EventType::CallEnded => of::<Told<'_>>(),
+        EventType::TranscriptReady => of::<Transcript<'_>>(),
+        EventType::QuotaReached => of::<Reached>(),
+        EventType::FeedbackReceived => of::<Feedback>(),
+        EventType::NumberRegistrationFailed => of::<Failure<'_>>(),
+        EventType::Ping => of::<Pinged>(),
+    }
+}
+
+fn of<T: ToSchema>() -> EventData {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    EventData { name: T::name().into_owned(), schemas }
+}

@@ -1,0 +1,118 @@
+//! JSON schemas of profile fields whose keys or values are one of a set, while the stored type is a plain text.
+
+use utoipa::PartialSchema;
+use utoipa::openapi::schema::{
+    AdditionalProperties, Array, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type,
+};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
+
+use super::check::LONGEST_PHRASE;
+use super::hours::{DAYS, MOST_DATES, MOST_OPENINGS};
+use super::{Hours, ProfileSettings, Tool};
+use crate::conversation::{self, Phrase};
+
+/// Texts by the name of the phrase that they replace.
+pub(super) fn phrases() -> Object {
+    let text = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(LONGEST_PHRASE))
+            .pattern(Some(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"))
+    };
+    let names = Phrase::NAMES.iter().map(|(_, name)| *name);
+    closed(names.map(|name| (name, text().into())))
+        .description(Some("Phrases that replace the built-in ones, by name."))
+        .build()
+}
+
+/// Names of tools.
+pub(super) fn tools() -> Array {
+    let names = Tool::ALL.iter().map(|tool| tool.word());
+    let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    ArrayBuilder::new()
+        .items(name)
+        .max_items(Some(100))
+        .description(Some("Actions that the agent can take. Default: none."))
+        .build()
+}
+
+/// Opening hours by day of the week.
+pub(super) fn week() -> Object {
+    let day = || {
+        let openings = Ref::from_schema_name("OpeningHours");
+        ArrayBuilder::new().items(openings).max_items(Some(MOST_OPENINGS)).build()
+    };
+    closed(DAYS.iter().map(|name| (*name, Schema::Array(day()).into())))
+        .description(Some("Opening hours by day, `monday` to `sunday`. A day that is absent is closed."))
+        .build()
+}
+
+/// Dates of the calendar.
+pub(super) fn dates() -> Array {
+    let date = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+        .examples(["2026-12-25"]);
+    ArrayBuilder::new()
+        .items(date)
+        .max_items(Some(MOST_DATES))
+        .description(Some("Dates that are closed whatever the day of the week."))
+        .build()
+}
+
+/// A merge patch of settings: each field, at any depth, can be absent, and can be `null`.
+pub(super) fn patch_of_settings() -> Schema {
+    let about = "Merged into the settings: an absent field stays as it is, `null` returns it to its default.";
+    match optional(ProfileSettings::schema()) {
+        RefOr::T(Schema::Object(mut object)) => {
+            object.description = Some(about.to_owned());
+            Schema::Object(object)
+        }
+        other => other.into(),
+    }
+}
+
+/// The schema with `null`, and without required fields. Lists are replaced as a whole, so theirs stays.
+fn optional(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            object.required.clear();
+            object.default = None;
+            object.schema_type = with_null(object.schema_type);
+            let fields = std::mem::take(&mut object.properties);
+            object.properties = fields.into_iter().map(|(name, field)| (name, optional(field))).collect();
+            Schema::Object(object).into()
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            array.default = None;
+            array.schema_type = with_null(array.schema_type);
+            Schema::Array(array).into()
+        }
+        // `Option<T>`: the schema of T, or null.
+        RefOr::T(Schema::OneOf(one_of)) => {
+            let reference = one_of.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
+            reference.map_or(Schema::OneOf(one_of).into(), optional)
+        }
+        RefOr::Ref(reference) if reference.ref_location.ends_with("/BusinessHours") => {
+            optional(Hours::schema())
+        }
+        RefOr::Ref(reference) if reference.ref_location.ends_with("/ConversationSettings") => {
+            optional(conversation::Overrides::schema())
+        }
+        other => other,
+    }
+}
+
+fn with_null(kind: SchemaType) -> SchemaType {
+    match kind {
+        SchemaType::Type(kind) => SchemaType::Array(vec![kind, Type::Null]),
+        other => other,
+    }
+}
+
+/// An object with these optional properties and no others.
+fn closed<'a>(properties: impl Iterator<Item = (&'a str, RefOr<Schema>)>) -> ObjectBuilder {
+    let object =
+        properties.fold(ObjectBuilder::new(), |object, (name, schema)| object.property(name, schema));
+    object.additional_properties(Some(AdditionalProperties::FreeForm(false)))
+}
