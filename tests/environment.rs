@@ -137,3 +137,44 @@ fn the_reference_needs_no_configuration() {
     let folder = Folder::new();
     assert!(folder.vca(&["config", "reference"], &[]).status.success());
 }
+
+#[test]
+fn a_key_of_the_environment_seals_webhook_secrets_and_rotates() {
+    const OLD: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+    const NEW: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+    let folder = Folder::new();
+    folder.write("key", &format!("{OLD}\n"));
+    let vca = |args: &[&str], seal: &[(&str, &str)]| {
+        folder.vca(args, &[&[("DATABASE_URL", "sqlite:vca.db")], seal].concat())
+    };
+    let old = [("VCA_SEAL_KEY_FILE", "key")];
+    let create =
+        ["webhook", "create", "--tenant", "Acme", "--url", "https://example.com/", "--event", "call.ended"];
+    for command in [&["migrate"][..], &["tenant", "create", "--name", "Acme"], &create] {
+        let done = vca(command, &old);
+        assert!(done.status.success(), "{command:?}: {}", complaint(&done));
+    }
+    // Until a checkpoint the newest pages are in the write-ahead log.
+    let log = std::fs::read(folder.0.join("vca.db-wal")).unwrap_or_default();
+    let stored = [std::fs::read(folder.0.join("vca.db")).expect("the database"), log].concat();
+    let holds = |text: &str| stored.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(holds("sealed:v1:") && !holds("whsec_"));
+
+    let reseal = |dry_run: bool, seal: &[(&str, &str)]| {
+        let args: &[&str] =
+            if dry_run { &["secrets", "reseal", "--dry-run"] } else { &["secrets", "reseal"] };
+        let done = vca(args, seal);
+        (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned() + &complaint(&done))
+    };
+    let (code, text) = reseal(true, &[]);
+    assert!(code == Some(1) && text.contains("1 cannot be opened"), "{text}");
+    let (code, text) = reseal(false, &[]);
+    assert!(code == Some(65) && text.contains("VCA_SEAL_KEY"), "{text}");
+    let both = [("VCA_SEAL_KEY", NEW), ("VCA_SEAL_FORMER_KEYS", OLD)];
+    for (dry_run, verb) in [(true, "would be"), (false, "were")] {
+        let (code, text) = reseal(dry_run, &both);
+        assert!(code == Some(0) && text.contains(&format!("1 {verb} sealed")), "{text}");
+    }
+    let (code, text) = reseal(true, &[("VCA_SEAL_KEY", NEW)]);
+    assert!(code == Some(0) && text.contains("0 would be sealed"), "{text}");
+}

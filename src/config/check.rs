@@ -1,5 +1,6 @@
 //! What values mean: those that can be read, but cannot work.
 
+mod keys;
 mod plaintext;
 mod telephony;
 
@@ -13,8 +14,7 @@ use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::names::{ANY, Names};
-use crate::transport::{TlsFileError, TlsFiles};
-use crate::{admin, ari, conversation, media, sealing, state, store, switchboard, tts, webhooks};
+use crate::{admin, ari, conversation, media, state, store, switchboard, tts, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
     found.extend(log(&config.log));
     found.extend(billing(config));
     found.extend(plaintext::faults(config, need));
-    found.extend(files("database", &config.database.tls));
-    found.extend(seal(&config.seal));
+    found.extend(keys::files("database", &config.database.tls));
+    found.extend(keys::seal(&config.seal));
     if need == Need::All {
         found.extend(ari(&config.ari));
         found.extend(media(&config.media, &config.calls));
@@ -83,11 +83,6 @@ pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
     found
 }
 
-fn seal(settings: &sealing::Settings) -> Option<Complaint> {
-    let (key, error) = settings.keyring().err()?;
-    Some(Complaint::new(format!("seal.{key}"), error.to_string(), "make one with `openssl rand -base64 32`"))
-}
-
 /// In production a database in the working folder is a mistake: each folder would have one of its own.
 pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) -> Option<Complaint> {
     let is_named = given.find_value("database.url").is_ok();
@@ -99,26 +94,6 @@ pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) ->
             "set database.url (DATABASE_URL), as in sqlite:/var/lib/vca/vca.db; for development set APP_ENV=development",
         )
     })
-}
-
-/// Complains of files that TLS to a server cannot use.
-fn files(section: &str, files: &TlsFiles) -> Option<Complaint> {
-    let TlsFileError { key, problem } = files.check().err()?;
-    let remedy =
-        "name PEM files that this user can read: a CA's certificates, a certificate with its chain, its key";
-    Some(Complaint::new(format!("{section}.tls.{key}"), problem, remedy))
-}
-
-/// Complains of files for a connection that does not use TLS.
-fn unused(section: &str, files: &TlsFiles, uses_tls: bool, scheme: &str) -> Option<Complaint> {
-    let key = [("ca", &files.ca), ("certificate", &files.certificate), ("key", &files.key)];
-    let (key, _) = key.into_iter().find(|(_, file)| file.is_some()).filter(|_| !uses_tls)?;
-    let problem = "the URL of this section does not use TLS";
-    Some(Complaint::new(
-        format!("{section}.tls.{key}"),
-        problem,
-        format!("use a URL with {scheme}, or remove it"),
-    ))
 }
 
 fn turn(settings: &conversation::Settings) -> Vec<Complaint> {
@@ -152,8 +127,8 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
         ),
     ]));
     found.extend(ari_url(&settings.url));
-    found.extend(files("ari", &settings.tls));
-    found.extend(unused("ari", &settings.tls, settings.url.starts_with("https:"), "https://"));
+    found.extend(keys::files("ari", &settings.tls));
+    found.extend(keys::unused("ari", &settings.tls, settings.url.starts_with("https:"), "https://"));
     if settings.password.expose_secret().is_empty() {
         found.push(Complaint::new(
             "ari.password",
@@ -247,10 +222,10 @@ fn state(settings: &state::Settings) -> Vec<Complaint> {
         ("state.timeout_ms", settings.timeout_ms == 0),
         ("state.capacity", settings.capacity == 0),
     ]);
-    found.extend(files("state", &settings.tls));
+    found.extend(keys::files("state", &settings.tls));
     let url = settings.redis_url.as_ref().map(|url| url.expose_secret());
     let uses_tls = url.is_some_and(|url| url.starts_with("rediss") || url.starts_with("valkeys"));
-    found.extend(unused("state", &settings.tls, uses_tls, "rediss://"));
+    found.extend(keys::unused("state", &settings.tls, uses_tls, "rediss://"));
     let scheme = url.map(|url| url.split_once("://"));
     let fits = |scheme: &str| scheme.starts_with("redis") || scheme.starts_with("valkey");
     if scheme.is_some_and(|split| !split.is_some_and(|(scheme, _)| fits(scheme))) {

@@ -123,3 +123,32 @@ fn described(error: &reqwest::Error) -> String {
         format!("{step}: {cause}").chars().take(200).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealing::SealError;
+    use crate::tenancy::{DeliveryId, EventId, TenantId, WebhookId};
+
+    /// The deliverer records it as it records a receiver that does not answer, and goes on with other webhooks.
+    #[tokio::test]
+    async fn a_secret_that_does_not_open_is_a_failed_delivery() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let courier = Courier::new(&Settings::default()).expect("TLS can be set up");
+        let claimed = Claimed {
+            id: DeliveryId::new(),
+            tenant: TenantId::new(),
+            webhook: WebhookId::new(),
+            event: EventId::new(),
+            attempts: 0,
+            leased_until: Utc::now(),
+            url: "https://example.com/".to_owned(),
+            secrets: Err(SealError::UnknownKey("0badcafe".to_owned())),
+            payload: "{}".to_owned(),
+        };
+        let Answer { status, problem, .. } = courier.deliver(&claimed).await;
+        let problem = problem.expect("nothing is sent without a signature");
+        assert_eq!(status, None);
+        assert!(problem.contains("cannot be opened") && !problem.contains("0badcafe"), "{problem}");
+    }
+}
