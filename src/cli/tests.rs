@@ -592,6 +592,10 @@ async fn a_tenant_is_taken_out_and_put_in() {
     assert_eq!((&imported["written"], &imported["rows"]["ai_profiles"]), (&true.into(), &1.into()));
     let id = imported["tenant_id"].as_str().expect("an id");
     assert_eq!(desk.json(&["tenant", "show", id]).await["name"], "Acme");
+    let elsewhere = Desk::new().await;
+    elsewhere.text(&["tenant", "import", file]).await;
+    let assigned = elsewhere.json(&["inventory", "list", "--tenant", "Acme"]).await;
+    assert_eq!(assigned[0]["did_number"], "+15550100", "its numbers are assigned to it: {assigned:#}");
     std::fs::write(&path, "{}").expect("a file");
     assert_eq!(desk.code(&["tenant", "import", file]).await, 65);
     assert_eq!(desk.code(&["tenant", "import", "/no/such/file"]).await, 1);

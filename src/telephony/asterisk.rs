@@ -1,4 +1,4 @@
-//! `asterisk` and `generic`: our own dialplan routes the number already, so there is nothing to provision.
+//! `asterisk` and `generic`: the dialplan routes the number already, so there is nothing to provision.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Asterisk {
         Asterisk { client, app: app.to_owned() }
     }
 
-    /// Whatever the dialplan sends to our application arrives, if it is registered.
+    /// Calls that the dialplan sends to the Stasis application arrive, if it is registered.
     async fn check(&self) -> Result<Provisioned, TelephonyError> {
         let app = &self.app;
         match self.client.ask::<Application>(Request::application(app)).await {
@@ -32,7 +32,7 @@ impl Asterisk {
             Err(error) if error.is_gone() => Err(TelephonyError::Unavailable {
                 provider: "Asterisk",
                 reason: format!(
-                    "it runs, but nobody has registered the Stasis application {app:?}: is `vca serve` up?"
+                    "it runs, but the Stasis application {app:?} is not registered: is `vca serve` up?"
                 ),
             }),
             Err(error) => Err(error.into()),
@@ -48,12 +48,12 @@ impl TelephonyAdapter for Asterisk {
         self.check().boxed()
     }
 
-    /// The dialplan sends every number to us, and a number that is nobody's is refused there.
+    /// The dialplan sends every number to VCA, which refuses calls to numbers that no tenant has.
     fn unregister_number<'a>(
         &'a self,
         _: &'a TenantNumber,
     ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>> {
-        let done = "nothing to take away: calls to it are refused from now on";
+        let done = "nothing to undo: calls to it are refused from now on";
         async move { Ok(Provisioned::new(ProviderState::Unregistered, done)) }.boxed()
     }
 }

@@ -166,7 +166,7 @@ impl Provider {
         Failure { error, after }
     }
 
-    /// A failure on the way: nobody there, or an answer that breaks off.
+    /// A failure of the connection: none was made, or the answer broke off.
     fn broken(&self, error: reqwest::Error) -> Failure {
         let reason = if error.is_connect() { "no connection" } else { "the connection broke" };
         Failure { error: self.unavailable(reason.to_owned()), after: None }

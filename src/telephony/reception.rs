@@ -1,6 +1,6 @@
-//! Hears of a call before its channel comes, and puts it on record.
+//! Records a call that a dialplan announces before its channel arrives.
 //!
-//! It judges what the called number alone decides; limits are judged when the channel is there.
+//! It checks the conditions that the called number alone decides; limits are checked when the channel arrives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Adapters, CallMetadata, EventKind, TelephonyError};
 use crate::store::{Announcements, NewAnnouncement, Store, StoreError};
 use crate::tenancy::{CallId, Did, Direction, Route, TenantId, TenantStatus};
 
-/// A call that is told of.
+/// An announced call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
     /// Absent when withheld.
@@ -25,7 +25,7 @@ pub struct Incoming {
     pub at: DateTime<Utc>,
 }
 
-/// What becomes of it.
+/// The outcome of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It has a record, which its channel joins.
@@ -52,7 +52,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::UnknownNumber => "the called number is nobody's",
+            Refusal::UnknownNumber => "no tenant has the called number",
             Refusal::NumberInactive => "the called number is not active",
             Refusal::TenantSuspended => "the called number's tenant is suspended",
             Refusal::TenantDeleted => "the called number's tenant was deleted",
@@ -107,7 +107,7 @@ impl Reception {
         let adapter = match self.adapters.find(route.number.provider_type.word()) {
             Ok(adapter) => adapter,
             Err(TelephonyError::Forbidden(reason)) => return Err(Refusal::Provider(reason.to_owned())),
-            // Its API is not ours to use; that its calls come to us is somebody else's doing.
+            // Its API cannot be used, and need not be: its calls arrive by other means.
             Err(_) => return Ok(()),
         };
         let call = CallMetadata {

@@ -105,7 +105,7 @@ impl Default for Telnyx {
     }
 }
 
-/// `[telephony.inbound]`: `POST /internal/telephony/inbound`, by which a dialplan tells of a call.
+/// `[telephony.inbound]`: `POST /internal/telephony/inbound`, by which a dialplan announces a call.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InboundSettings {

@@ -1,5 +1,5 @@
-//! `tata`: Tata's SIP trunks have no public API for provisioning. So Asterisk is asked how the trunk is, and a person
-//! is told what is left to do.
+//! `tata`: Tata's SIP trunks have no public API for provisioning. Asterisk is asked for the state of the trunk, and the
+//! detail of the number lists the steps that an administrator has to take.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl Tata {
         Tata { client, endpoint: endpoint.to_owned() }
     }
 
-    /// What Asterisk says of the trunk, and what follows from it.
+    /// The state of the trunk in Asterisk, and the remedy.
     async fn trunk(&self) -> Result<String, TelephonyError> {
         let name = &self.endpoint;
         let asked = self.client.ask::<Endpoint>(Request::endpoint("PJSIP", name)).await;

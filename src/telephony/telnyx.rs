@@ -102,7 +102,7 @@ impl Telnyx {
         Ok(Telnyx { api, connection: connection_id.clone(), numbers })
     }
 
-    /// The filter takes digits, of which three are enough: what comes back is looked at.
+    /// The account's number. The filter matches three digits or more, so the results are compared.
     async fn find(&self, did: &Did) -> Result<Number, TelephonyError> {
         let query = [("filter[phone_number]", did.digits())];
         let asked = self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&query));

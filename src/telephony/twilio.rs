@@ -122,7 +122,7 @@ impl Twilio {
         Ok(Twilio { api, trunk: trunk_sid.clone(), numbers, members })
     }
 
-    /// The account's number; the filter is one for parts of numbers, so what comes back is looked at.
+    /// The account's number. The filter also matches parts of numbers, so the results are compared.
     async fn find(&self, did: &Did) -> Result<Number, TelephonyError> {
         let wanted = did.to_string();
         let asked =

@@ -148,7 +148,7 @@ async fn a_call_that_will_not_be_answered_is_an_error_of_status_200(bureau: Bure
         assert!(answer["message"].as_str().is_some_and(|text| text.contains(word)), "{word}: {answer:#}");
     };
     let unknown = json!({ "called_number": "+15550000000", "call_id": "1.1", "timestamp": "1" });
-    assert_eq!(tell(&bureau, &unknown).await.expect(200)["message"], "the called number is nobody's");
+    assert_eq!(tell(&bureau, &unknown).await.expect(200)["message"], "no tenant has the called number");
     let (actor, tenant) = (Actor::system(), scope.tenant_id());
     let number = scope.numbers().await.expect("numbers")[0].id;
     scope.set_number_active(&actor, number, false).await.expect("a number");

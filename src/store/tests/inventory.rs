@@ -15,6 +15,7 @@ on_both!(
     numbers_of_all_tenants_are_found_at_once,
     a_change_is_audited_from_the_state_that_it_changed,
     who_registered_a_number_is_kept_with_it,
+    the_migration_assigns_numbers_in_use,
 );
 
 fn new(did: &Did) -> NewNumber {
@@ -257,4 +258,24 @@ async fn who_registered_a_number_is_kept_with_it(db: Database) {
     assert!(!db.store.is_registered_by_vca(&route.number.did, "twilio").await.expect("an answer"));
     db.store.drop_credit(&route.number.did, "generic").await.expect("dropped");
     assert_eq!(scope.registration(id).await.expect("a number").registered_by, None);
+}
+
+/// Rows of an earlier version: a number in use is assigned to its tenant, and a provider's number counts as VCA's doing.
+async fn the_migration_assigns_numbers_in_use(db: Database) {
+    let (used, released) = (db.tenant(1).await, db.tenant(2).await);
+    db.store
+        .scope(released.tenant.id)
+        .delete_number(&Actor::system(), released.number.id)
+        .await
+        .expect("released");
+    let earlier = "DROP TABLE number_inventory; ALTER TABLE phone_numbers DROP COLUMN registered_by; \
+        UPDATE phone_numbers SET provider_type = 'twilio'; DELETE FROM _sqlx_migrations WHERE version = 7";
+    db.raw(earlier.to_owned()).await.expect("an earlier version's tables");
+    assert_eq!(db.store.migrate().await.expect("a step"), ["0007_number_inventory"]);
+    let scope = db.store.scope(used.tenant.id);
+    assert!(scope.is_assigned(&used.number.did).await.expect("an answer"));
+    let registration = scope.registration(used.number.id).await.expect("a number");
+    assert_eq!(registration.registered_by.as_deref(), Some("migration"));
+    let former = db.store.scope(released.tenant.id);
+    assert!(!former.is_assigned(&released.number.did).await.expect("an answer"));
 }
