@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use vca::sim::conversation::percentile;
@@ -151,6 +152,31 @@ fn what_finds_its_port_taken_starts_on_another_one() {
     assert_eq!(answer.status.map(|status| status.0), Some(486), "{}", call.log());
     let redis = Redis::start_from(&sandbox, first(&[tcp]));
     assert!(!redis.url().ends_with(&format!(":{tcp}")));
+}
+
+/// `./dev` starts Redis and PostgreSQL in the same way.
+#[test]
+fn the_dev_script_tries_another_port_when_one_is_taken() {
+    if support::sandbox().is_none() {
+        return;
+    }
+    let held = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = held.local_addr().expect("an address").port();
+    let script = format!(
+        r#"source ./dev
+        eval "$(declare -f free_port | sed '1s/free_port/random_port/')"
+        free_port() {{ if ((attempt == 1)); then echo {port}; else random_port; fi; }}
+        trap stop_servers EXIT
+        start_redis
+        echo "$redis_url""#
+    );
+    let mut command = Command::new("bash");
+    let output = command.args(["-c", &script]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let output = output.expect("bash can be run");
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && printed.starts_with("redis://"), "{printed}{said}");
+    assert!(said.contains(&format!("port {port} is taken: trying another one")), "{said}");
+    assert!(!printed.contains(&format!(":{port}")), "{printed}");
 }
 
 #[test]
