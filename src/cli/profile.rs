@@ -179,7 +179,8 @@ impl Rollback {
         let Owned { profile, tenant_name } = self.which.find(store).await?;
         let scope = store.scope(profile.tenant_id);
         let former = scope.profile_version(profile.id, self.version).await?;
-        check(Draft { settings: Some(&former.settings), ..Draft::default() }, config)?;
+        let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
+        check(Draft { name, system_prompt, settings: Some(&former.settings) }, config)?;
         let profile = scope.roll_back_profile(&actor(), profile.id, self.version).await?;
         Ok(Owned { profile, tenant_name })
     }

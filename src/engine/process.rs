@@ -27,6 +27,10 @@ const COMPLAINT: usize = 300;
 /// The most that is read of a program's output at once.
 const PIECE: usize = 16 * 1024;
 
+/// The variables that a program gets: none of the daemon's secrets.
+const PASSED_ON: [&str; 7] =
+    ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "ESPEAK_DATA_PATH"];
+
 /// A program, and how many of it may run at once.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -90,6 +94,8 @@ impl Program {
         let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let mut child = Command::new(&self.path)
             .args(args)
+            .env_clear()
+            .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(Stdio::piped())
@@ -225,6 +231,17 @@ mod tests {
         let input = Bytes::from(vec![7; 1 << 20]);
         let output = sh(1).run(&shell("cat"), input.clone()).await.unwrap();
         assert!(output == input);
+    }
+
+    #[tokio::test]
+    async fn a_program_does_not_get_the_daemons_environment() {
+        assert!(std::env::vars_os().any(|(name, _)| name == "CARGO_MANIFEST_DIR"), "the test runner sets it");
+        let output = sh(1).run(&shell("/usr/bin/env"), Bytes::new()).await.unwrap();
+        let output = String::from_utf8(output).unwrap();
+        let names: Vec<&str> = output.lines().filter_map(|line| line.split('=').next()).collect();
+        // The shell sets the last three.
+        let known = |name: &&str| PASSED_ON.contains(name) || ["PWD", "SHLVL", "_"].contains(name);
+        assert!(names.contains(&"PATH") && names.iter().all(known), "{names:?}");
     }
 
     #[tokio::test]

@@ -218,7 +218,8 @@ async fn roll_back(
     Body(RollBackRequest { version }): Body<RollBackRequest>,
 ) -> Result<Tagged<AiProfile>, Problem> {
     let former = scope.profile_version(id, version).await?;
-    desk.check(Draft { settings: Some(&former.settings), ..Draft::default() })?;
+    let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
+    desk.check(Draft { name, system_prompt, settings: Some(&former.settings) })?;
     Ok(Tagged(scope.roll_back_profile(&actor, id, version).await?))
 }
 

@@ -5,7 +5,7 @@ use crate::cli::database::open;
 use crate::config::Config;
 use crate::state;
 use crate::store::{Backend, Isolation, Resealing, Settings, Store, StoreError};
-use crate::tenancy::{AiProfile, Numbering, PhoneNumber, Tenant, TenantStatus};
+use crate::tenancy::{AiProfile, Numbering, Permitted, PhoneNumber, Tenant, TenantStatus};
 
 /// An active tenant and what answers its calls.
 #[derive(Debug, Clone)]
@@ -145,8 +145,26 @@ pub async fn state(settings: &state::Settings) -> Finding {
 }
 
 /// Can each active tenant be called, and does someone answer?
-pub fn tenants(patients: &[Patient]) -> Vec<Finding> {
-    patients.iter().map(tenant).collect()
+pub fn tenants(patients: &[Patient], permitted: &Permitted) -> Vec<Finding> {
+    patients.iter().map(tenant).chain(patients.iter().filter_map(|it| replaced(it, permitted))).collect()
+}
+
+/// Settings of a default profile that calls do not use: saved before they were refused, or imported.
+fn replaced(Patient { tenant, profile, .. }: &Patient, permitted: &Permitted) -> Option<Finding> {
+    let profile = profile.as_ref()?;
+    let (_, refused) = permitted.effective(&profile.settings);
+    let listed: Vec<String> =
+        refused.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
+    (!listed.is_empty()).then(|| {
+        Finding::warn(
+            format!("profile of {}", tenant.name),
+            format!("{:?} has settings that its calls do not use: {}", profile.name, listed.join("; ")),
+            format!(
+                "vca profile update {} with permitted ones, or permit them in the configuration",
+                profile.id
+            ),
+        )
+    })
 }
 
 fn tenant(Patient { tenant, profile, numbers }: &Patient) -> Finding {

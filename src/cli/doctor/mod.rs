@@ -87,7 +87,8 @@ async fn examine(config: &Config) -> Vec<Finding> {
         findings.push(loopback::examine(&config.ari, &config.media).await);
     }
     findings.extend(engines::examine(&config.engines(), &practice).await);
-    findings.extend(keeping::tenants(&practice));
+    let permitted = config.permitted(config.engines().catalogue());
+    findings.extend(keeping::tenants(&practice, &permitted));
     findings
 }
 

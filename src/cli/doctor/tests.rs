@@ -3,8 +3,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ari::answer::{Module, Setting};
-use crate::store::{NewTenant, Store};
-use crate::tenancy::{Actor, Plan};
+use crate::store::{NewProfile, NewTenant, Store};
+use crate::tenancy::{Actor, AgentRole, Permitted, Plan, ProfileSettings};
 
 fn by_name<'a>(findings: &'a [Finding], check: &str) -> &'a Verdict {
     let found = findings.iter().find(|finding| finding.check == check);
@@ -53,10 +53,25 @@ async fn pending_migrations_and_a_tenant_without_agent_are_found() {
     assert!(fails(by_name(&findings, "database")), "{findings:#?}");
     store.migrate().await.expect("tables");
     let new = NewTenant { name: "Acme".into(), plan: Plan::Starter, max_concurrent_calls: None };
-    store.create_tenant(&Actor::system(), new).await.expect("a tenant");
+    let tenant = store.create_tenant(&Actor::system(), new).await.expect("a tenant").id;
     let (findings, patients) = keeping::database(&place.settings(), Default::default()).await;
     assert!(!fails(by_name(&findings, "database")), "{findings:#?}");
-    assert!(fails(by_name(&keeping::tenants(&patients), "tenant Acme")));
+    assert!(fails(by_name(&keeping::tenants(&patients, &Permitted::default()), "tenant Acme")));
+    // Saved before voices were checked.
+    let new = NewProfile {
+        name: "Front desk".into(),
+        role: AgentRole::Receptionist,
+        system_prompt: "Be kind.".into(),
+        is_default: true,
+        settings: ProfileSettings { voice: Some("http://127.0.0.1/x".into()), ..Default::default() },
+    };
+    store.scope(tenant).create_profile(&Actor::system(), new).await.expect("a profile");
+    let (_, patients) = keeping::database(&place.settings(), Default::default()).await;
+    let findings = keeping::tenants(&patients, &Permitted::default());
+    let Verdict::Warn { problem, .. } = by_name(&findings, "profile of Acme") else {
+        panic!("{findings:#?}")
+    };
+    assert!(problem.contains("voice"), "{problem}");
     store.close().await;
 }
 
