@@ -104,7 +104,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let all_written = CancellationToken::new();
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
-    let mut clerk = tokio::spawn(clerk::keep_books(store.clone(), config.billing()));
+    let mut clerk = tokio::spawn(clerk::run_billing(store.clone(), config.billing()));
     let sums = tokio::spawn(rollups::add_calls(store.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
@@ -120,7 +120,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         // Calls do not need these: they are seen to their end before the daemon starts anew.
         _ = &mut deliverer => Some("nobody sends webhooks any more"),
         _ = &mut missing => Some("nobody waits for announced calls any more"),
-        _ = &mut clerk => Some("nobody keeps the books any more"),
+        _ = &mut clerk => Some("the billing job has stopped"),
     };
     if let Some(fault) = fault {
         error!("{fault}: the daemon stops as soon as its calls are over");

@@ -4,6 +4,7 @@
 
 mod allocations;
 mod api;
+mod backup;
 mod calls;
 mod doctor;
 mod environment;

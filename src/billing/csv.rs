@@ -3,7 +3,7 @@
 use super::decimal;
 use super::statement::{Line, Statement};
 
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 16] = [
     "tenant_id",
     "tenant",
     "month",
@@ -19,6 +19,7 @@ const HEAD: [&str; 15] = [
     "amount",
     "currency",
     "calls",
+    "unpriced",
 ];
 
 pub fn of(statement: &Statement) -> String {
@@ -47,6 +48,7 @@ fn cells(statement: &Statement, line: &Line) -> [String; HEAD.len()] {
         decimal(line.amount_micros),
         safe(&statement.bill.currency),
         String::new(),
+        line.unpriced.to_string(),
     ]
 }
 
@@ -60,6 +62,7 @@ fn total(statement: &Statement) -> [String; HEAD.len()] {
     cells[12] = decimal(statement.bill.total_micros);
     cells[13] = safe(&statement.bill.currency);
     cells[14] = statement.sums.calls.to_string();
+    cells[15] = statement.bill.lines.iter().any(|line| line.unpriced).to_string();
     cells
 }
 

@@ -1,7 +1,7 @@
-//! What tenants owe: plans and their quotas, the price list, and the statement that follows from what was taken.
+//! Billing: plans and their quotas, the price list, and statements made of usage by them.
 //!
-//! Pure arithmetic. Money is whole millionths of the currency's unit, never a float; sums stop at the greatest
-//! number instead of beginning anew. It knows neither the database nor the time: both are arguments.
+//! Pure arithmetic. Money is whole millionths of the currency's unit, never a float; sums saturate instead of wrapping.
+//! It knows neither the database nor the time: both are arguments. `docs/billing.md` describes the rules.
 
 mod csv;
 mod plans;
@@ -12,63 +12,55 @@ pub use plans::{AtLimit, Plans, Quota, Terms};
 pub use prices::{Price, Prices};
 pub use statement::{Bill, Line, LineItem, Statement, UsageReport};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 
-use crate::tenancy::{Month, Tenant, Usage};
+use crate::tenancy::{Month, Plan, Tenant, TenantId, Usage};
 
-/// The operator's terms: what things cost, and what each plan has.
+/// The operator's prices and plans.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Billing {
     pub prices: Prices,
     pub plans: Plans,
 }
 
+/// A tenant as the statement of a month shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub tenant_id: TenantId,
+    pub tenant_name: String,
+    /// The plan at the month's last moment; for a month that is not over, the present one.
+    pub plan: Plan,
+    /// The tenant was active or suspended at some moment of the month: the plan's fee is due in full. Otherwise it was
+    /// deleted before, and usage that was recorded late is billed by the price list alone.
+    pub is_present: bool,
+}
+
 impl Billing {
-    /// What a tenant owes for a month by the prices and its plan of now: a draft, until it is issued.
-    pub fn statement(&self, tenant: &Tenant, month: Month, usage: &Usage) -> Statement {
+    /// The statement of a month by these prices and plans: a draft until it is issued.
+    pub fn draft(&self, account: &Account, month: Month, usage: &Usage) -> Statement {
+        let terms = Some(self.plans.of(account.plan)).filter(|_| account.is_present);
         Statement {
-            tenant_id: tenant.id,
-            tenant_name: tenant.name.clone(),
-            plan: tenant.plan,
+            tenant_id: account.tenant_id,
+            tenant_name: account.tenant_name.clone(),
+            plan: account.plan,
             month,
             is_final: false,
             sums: usage.sums,
-            bill: Bill::new(&self.prices, Some(self.plans.of(tenant.plan)), usage),
+            bill: Bill::new(&self.prices, terms, usage),
+            quota: terms.and_then(|terms| terms.quota(usage.sums.seconds)),
         }
     }
 
-    /// What a tenant has taken in a month, what that costs by its plan, and where its quota stands.
-    pub fn month(&self, tenant: &Tenant, month: Month, usage: &Usage, now: DateTime<Utc>) -> UsageReport {
-        let terms = self.plans.of(tenant.plan);
-        UsageReport {
-            tenant_id: tenant.id,
-            tenant_name: tenant.name.clone(),
-            plan: tenant.plan,
-            from: month.first_day(),
-            to: month.last_day(),
-            is_final: month.is_over(now),
-            sums: usage.sums,
-            bill: Bill::new(&self.prices, Some(terms), usage),
-            quota: terms.quota(usage.sums.seconds),
-        }
-    }
-
-    /// What a tenant has taken from one day to another, both included, by the price list alone: a fee and what it
-    /// includes are a month's.
-    pub fn days(
-        &self,
-        tenant: &Tenant,
-        (from, to): (NaiveDate, NaiveDate),
-        usage: &Usage,
-        now: DateTime<Utc>,
-    ) -> UsageReport {
+    /// The usage of a range of days, both included, with its costs by the price list alone: fees and included minutes
+    /// belong to months.
+    pub fn days(&self, tenant: &Tenant, (from, to): (NaiveDate, NaiveDate), usage: &Usage) -> UsageReport {
         UsageReport {
             tenant_id: tenant.id,
             tenant_name: tenant.name.clone(),
             plan: tenant.plan,
             from,
             to,
-            is_final: now.date_naive() > to,
+            is_final: false,
             sums: usage.sums,
             bill: Bill::new(&self.prices, None, usage),
             quota: None,

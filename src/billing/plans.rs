@@ -42,7 +42,7 @@ pub enum AtLimit {
 }
 
 /// Where a month's minutes stand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = QuotaUsage)]
 pub struct Quota {
     pub minutes_per_month: u32,

@@ -39,6 +39,13 @@ pub struct Price {
     pub per: u64,
 }
 
+/// The model of engines that are programs of the machine.
+const LOCAL: &str = "local";
+
+fn is_tokens(unit: UsageUnit) -> bool {
+    matches!(unit, UsageUnit::InputTokens | UsageUnit::OutputTokens)
+}
+
 fn any() -> String {
     "*".to_owned()
 }
@@ -55,6 +62,35 @@ impl Prices {
         };
         let priced = |model: &str| self.engines.iter().filter(fits).find(|price| price.model == model);
         priced(&taken.model).or_else(|| priced("*"))
+    }
+
+    /// Whether what was taken is billed: its unit has a price, or its model is billed by another unit (speech by the
+    /// minute and not by the request). Input and output tokens do not stand for each other. Programs of the machine
+    /// itself cost nothing unless the list says otherwise, and an empty list bills no engines at all. A price of 0 says
+    /// that something is free.
+    pub fn covers(&self, taken: &EngineUse) -> bool {
+        let stands_for = |unit: UsageUnit| unit == taken.unit || !(is_tokens(unit) && is_tokens(taken.unit));
+        let mut units = UsageUnit::ALL.iter().filter(|unit| stands_for(**unit));
+        self.engines.is_empty()
+            || taken.model == LOCAL
+            || units.any(|unit| self.of(&EngineUse { unit: *unit, ..taken.clone() }).is_some())
+    }
+
+    /// The units of a model that would be taken and not billed.
+    pub fn missing(&self, kind: EngineKind, engine: &str, model: &str) -> Vec<UsageUnit> {
+        let units: &[UsageUnit] = match kind {
+            EngineKind::Stt => &[UsageUnit::AudioMs],
+            EngineKind::Llm => &[UsageUnit::InputTokens, UsageUnit::OutputTokens],
+            EngineKind::Tts => &[UsageUnit::Characters],
+        };
+        let taken = |unit: &&UsageUnit| EngineUse {
+            kind,
+            engine: engine.to_owned(),
+            model: model.to_owned(),
+            unit: **unit,
+            quantity: 1,
+        };
+        units.iter().filter(|unit| !self.covers(&taken(unit))).copied().collect()
     }
 
     /// A price that stands in the list twice.
@@ -111,6 +147,37 @@ mod tests {
         assert_eq!(prices.doubled(), None);
         let twice = Prices { engines: vec![price("a", 1), price("b", 1), price("a", 3)], ..prices };
         assert_eq!(twice.doubled().map(|price| price.price), Some(3));
+    }
+
+    #[test]
+    fn use_without_a_price_is_known() {
+        let taken = |kind, model: &str, unit| EngineUse {
+            kind,
+            engine: "openai".into(),
+            model: model.into(),
+            unit,
+            quantity: 1,
+        };
+        let by_the_minute = Price { kind: EngineKind::Stt, unit: UsageUnit::AudioMs, ..price("*", 1) };
+        let prices = Prices { engines: vec![price("gpt-4", 2), by_the_minute], ..Prices::default() };
+        for (kind, model, unit, is_covered) in [
+            (EngineKind::Llm, "gpt-4", UsageUnit::InputTokens, true),
+            (EngineKind::Llm, "gpt-4", UsageUnit::Requests, true),
+            (EngineKind::Llm, "gpt-4", UsageUnit::OutputTokens, false),
+            (EngineKind::Llm, "gpt-5-pro", UsageUnit::InputTokens, false),
+            (EngineKind::Llm, "gpt-5-pro", UsageUnit::Requests, false),
+            (EngineKind::Stt, "whisper-1", UsageUnit::Requests, true),
+            (EngineKind::Tts, "tts-1", UsageUnit::Characters, false),
+            (EngineKind::Tts, LOCAL, UsageUnit::Characters, true),
+        ] {
+            assert_eq!(prices.covers(&taken(kind, model, unit)), is_covered, "{kind} {model} {unit}");
+            assert!(Prices::default().covers(&taken(kind, model, unit)), "engines are not billed at all");
+        }
+        assert_eq!(prices.missing(EngineKind::Llm, "openai", "gpt-4"), [UsageUnit::OutputTokens]);
+        assert_eq!(prices.missing(EngineKind::Stt, "openai", "whisper-1"), []);
+        let free = Price { kind: EngineKind::Tts, unit: UsageUnit::Characters, ..price("tts-1", 0) };
+        let prices = Prices { engines: vec![free], ..Prices::default() };
+        assert_eq!(prices.missing(EngineKind::Tts, "openai", "tts-1"), [], "0 is a price");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From what was taken to what is owed, line by line.
+//! Statements: usage and what it costs, line by line.
 
 use std::borrow::Cow;
 
@@ -24,6 +24,9 @@ pub struct Statement {
     pub sums: CallSums,
     #[serde(flatten)]
     pub bill: Bill,
+    /// Where the month's minutes stood; absent where the plan has no limit.
+    #[serde(default)]
+    pub quota: Option<Quota>,
 }
 
 /// What a tenant has taken in a time.
@@ -36,7 +39,8 @@ pub struct UsageReport {
     pub from: NaiveDate,
     /// The last day.
     pub to: NaiveDate,
-    /// False while that time lasts: there is more to come.
+    /// The statement of this month is issued, and the figures are its own. Otherwise they are by the present prices and
+    /// may change.
     pub is_final: bool,
     #[serde(flatten)]
     pub sums: CallSums,
@@ -70,10 +74,13 @@ pub struct Line {
     pub unit: Cow<'static, str>,
     /// Of call time, what the plan does not include.
     pub quantity: u64,
-    /// For each `per` units; absent where there is no price: it costs nothing.
+    /// For each `per` units; absent where the price list has none.
     pub price_micros: Option<u64>,
     pub per: u64,
     pub amount_micros: u64,
+    /// It is billed by no price at all: the amount is 0 because a price is missing, not because it is free.
+    #[serde(default)]
+    pub unpriced: bool,
 }
 
 /// What a line is for.
@@ -101,6 +108,21 @@ impl Statement {
     pub fn csv(&self) -> String {
         csv::of(self)
     }
+
+    /// The month's usage: the figures of the statement.
+    pub fn into_report(self) -> UsageReport {
+        UsageReport {
+            tenant_id: self.tenant_id,
+            tenant_name: self.tenant_name,
+            plan: self.plan,
+            from: self.month.first_day(),
+            to: self.month.last_day(),
+            is_final: self.is_final,
+            sums: self.sums,
+            bill: self.bill,
+            quota: self.quota,
+        }
+    }
 }
 
 impl Bill {
@@ -112,6 +134,24 @@ impl Bill {
         lines.extend(usage.engines.iter().map(|taken| engine(prices, taken)));
         let total_micros = lines.iter().fold(0, |sum: u64, line| sum.saturating_add(line.amount_micros));
         Bill { currency: prices.currency.clone(), lines, total_micros }
+    }
+
+    /// The engines' models whose use has no price, each once.
+    pub fn unpriced(&self) -> Vec<String> {
+        let mut models: Vec<String> =
+            self.lines.iter().filter(|line| line.unpriced).map(Line::name).collect();
+        models.dedup();
+        models
+    }
+}
+
+impl Line {
+    /// Such as `plan fee`, or `llm openai gpt-4`.
+    pub fn name(&self) -> String {
+        match (self.kind, &self.engine, &self.model) {
+            (Some(kind), Some(engine), Some(model)) => format!("{kind} {engine} {model}"),
+            _ => self.item.word().replace('_', " "),
+        }
     }
 }
 
@@ -131,14 +171,25 @@ fn engine(prices: &Prices, taken: &EngineUse) -> Line {
         kind: Some(taken.kind),
         engine: Some(taken.engine.clone()),
         model: Some(taken.model.clone()),
+        unpriced: !prices.covers(taken),
         ..line(LineItem::Engine, taken.unit.word(), taken.quantity, price.map(|price| price.price), per)
     }
 }
 
 fn line(item: LineItem, unit: &'static str, quantity: u64, price: Option<u64>, per: u64) -> Line {
     let amount_micros = price.map_or(0, |price| cost(quantity, price, per));
-    let (kind, engine, model) = (None, None, None);
-    Line { item, kind, engine, model, unit: unit.into(), quantity, price_micros: price, per, amount_micros }
+    Line {
+        item,
+        kind: None,
+        engine: None,
+        model: None,
+        unit: unit.into(),
+        quantity,
+        price_micros: price,
+        per,
+        amount_micros,
+        unpriced: false,
+    }
 }
 
 #[cfg(test)]
@@ -180,8 +231,36 @@ mod tests {
         ];
         assert_eq!(amounts, expected);
         assert_eq!((bill.total_micros, bill.lines[2].price_micros), (9_135_000, None));
+        assert_eq!(bill.unpriced(), Vec::<String>::new(), "a request has no price, its tokens have");
         let bare = Bill::new(&prices(60_000, 0), None, &usage(690, 0));
         assert_eq!((bare.lines.len(), bare.total_micros), (3, 690_000), "nothing is included without a plan");
+    }
+
+    #[test]
+    fn a_model_without_a_price_is_named_once() {
+        let model = |model: &str, unit| EngineUse { model: model.into(), ..taken(unit, 5_000_000) };
+        let mut prices = prices(0, 1);
+        prices.engines[0].model = "gpt-4".into();
+        let engines = vec![
+            model("gpt-4", UsageUnit::InputTokens),
+            model("gpt-5-pro", UsageUnit::InputTokens),
+            model("gpt-5-pro", UsageUnit::OutputTokens),
+        ];
+        let bill = Bill::new(&prices, None, &Usage { engines, ..Usage::default() });
+        assert_eq!(bill.unpriced(), ["llm openai gpt-5-pro"]);
+        assert_eq!(
+            bill.lines.iter().map(|line| line.unpriced).collect::<Vec<_>>(),
+            [false, false, true, true]
+        );
+    }
+
+    #[test]
+    fn a_statement_of_an_older_program_can_be_read() {
+        let text = r#"{"tenant_id":"0197a000-0000-7000-8000-000000000001","tenant_name":"A","plan":"growth",
+            "month":"2026-10","is_final":true,"calls":0,"seconds":0,"turns":0,"currency":"EUR","total_micros":0,
+            "lines":[{"item":"call_time","unit":"seconds","quantity":0,"price_micros":0,"per":60,"amount_micros":0}]}"#;
+        let statement: Statement = serde_json::from_str(text).expect("a statement");
+        assert_eq!((statement.quota, statement.bill.lines[0].unpriced), (None, false));
     }
 
     proptest! {

@@ -17,8 +17,15 @@ pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
     Ok(store)
 }
 
+/// The database as messages name it: an SQLite file by its whole path, so that it shows which one it is.
+pub fn name(settings: &Settings) -> String {
+    let path =
+        file(settings.url.expose_secret()).map(|path| std::path::absolute(path).unwrap_or(path.into()));
+    path.map_or_else(|| "the database".to_owned(), |path| path.display().to_string())
+}
+
 /// The file of an SQLite URL; nothing where the URL would have to be decoded to know it.
-fn file(url: &str) -> Option<&str> {
+pub fn file(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("sqlite:")?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let path = path.split_once('?').map_or(path, |(path, _)| path);

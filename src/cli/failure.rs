@@ -42,6 +42,11 @@ impl Failure {
         Failure { code: CONFLICT, text: text.into() }
     }
 
+    /// Something in the database is wrong.
+    pub fn broken(text: impl Into<String>) -> Failure {
+        Failure { code: FAILED, text: text.into() }
+    }
+
     /// The output has said what is wrong.
     pub fn said() -> Failure {
         Failure { code: FAILED, text: String::new() }

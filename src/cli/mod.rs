@@ -4,6 +4,7 @@
 
 mod analytics;
 mod audit;
+mod backup;
 mod call;
 mod configuration;
 mod database;
@@ -15,6 +16,7 @@ mod ledger;
 mod line;
 mod manual;
 mod number;
+mod operator;
 mod output;
 mod profile;
 mod registration;
@@ -40,8 +42,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Need, Paths, examine};
 use crate::store::Store;
-use crate::tenancy::Actor;
 use failure::Failure;
+use operator::actor;
 use output::Output;
 
 const EXIT_CODES: &str = "\
@@ -82,6 +84,10 @@ enum Command {
     Serve,
     /// Bring the database's tables up to date.
     Migrate,
+    /// Copy an SQLite database into a file, beside a running daemon; or examine a copy, or the database itself.
+    Backup(backup::Backup),
+    /// Put a copy of an SQLite database in the place of the configured one, which is kept under another name.
+    Restore(backup::Restore),
     /// The configuration.
     #[command(subcommand)]
     Config(configuration::Command),
@@ -152,6 +158,8 @@ impl Cli {
         match self.command {
             Command::Serve => serve::run(read(Need::All)?).await,
             Command::Migrate => migrate(&read(Need::Database)?.config, output).await,
+            Command::Backup(command) => command.run(&read(Need::Database)?.config, output).await,
+            Command::Restore(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Config(configuration::Command::Check) => configuration::check(&read(Need::All)?, output),
             Command::Config(configuration::Command::Reference) => configuration::reference(output),
             Command::Doctor => doctor::run(&read(Need::All)?, output).await,
@@ -199,12 +207,6 @@ impl Cli {
     }
 }
 
-/// Whoever runs the command, as the audit log names them.
-fn actor() -> Actor {
-    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    Actor::cli(user.as_deref().unwrap_or("unknown"))
-}
-
 /// The database, whose tables have to be there.
 async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
     let (keyring, numbering) = (loaded.config.keyring()?, loaded.config.numbers);
@@ -227,8 +229,9 @@ async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
 async fn migrate(config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
     let store = Store::open(&config.database).await?;
     let taken = store.migrate().await?;
+    let database = database::name(&config.database);
     output.print(&taken, || match taken.as_slice() {
-        [] => "the database is up to date".to_owned(),
-        steps => format!("the database is up to date now; it took {}", steps.join(", ")),
+        [] => format!("{database} is up to date"),
+        steps => format!("{database} is up to date now; it took {}", steps.join(", ")),
     })
 }

@@ -16,8 +16,9 @@ use crate::store::{ImportSettings, Imported, Store, TenantFile};
 pub struct Export {
     /// Id, or name if only one has it.
     tenant: String,
-    /// With its calls: what was said, how long they were, what they cost.
-    #[arg(long)]
+    /// With its history: calls, transcripts, feedback and usage. A tenant that moves to another database needs it, for
+    /// what it used this month is billed by it. The audit log records the export.
+    #[arg(long, visible_alias = "history")]
     calls: bool,
 }
 
@@ -25,7 +26,7 @@ pub struct Export {
 pub struct Import {
     /// What `vca tenant export` printed; `-` for standard input.
     file: PathBuf,
-    /// Say what would happen, and leave everything as it is.
+    /// Show what would be imported, and change nothing.
     #[arg(long)]
     dry_run: bool,
     /// Give everything a new id, so that it can stand beside the tenant that it was taken from.
@@ -39,7 +40,7 @@ pub struct Import {
 impl Export {
     pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let id = tenant::find(store, &self.tenant).await?.id;
-        let file = store.scope(id).export(self.calls).await?;
+        let file = store.scope(id).export(&actor(), self.calls).await?;
         let text = serde_json::to_string_pretty(&file).map_err(anyhow::Error::from)?;
         output.print(&file, || text)
     }
@@ -58,7 +59,7 @@ impl Import {
         if imported.written {
             store.assign_numbers_of(&actor(), imported.tenant_id).await?;
         }
-        output.print(&imported, || told(&imported))
+        output.print(&imported, || summary(&imported))
     }
 
     fn text(&self) -> Result<String, Failure> {
@@ -73,7 +74,7 @@ impl Import {
     }
 }
 
-fn told(imported: &Imported) -> String {
+fn summary(imported: &Imported) -> String {
     let mut sheet = Sheet::new().line("tenant", &imported.tenant_name).line("id", imported.tenant_id);
     for (table, rows) in &imported.rows {
         sheet = sheet.line(&table.replace('_', " "), rows);
@@ -83,7 +84,10 @@ fn told(imported: &Imported) -> String {
             sheet = sheet.line("new secret", format_args!("{} for {}", webhook.secret, webhook.url));
         }
     }
-    let end =
-        if imported.written { "It is in." } else { "A dry run: all of it would be put in, and nothing was." };
+    let end = if imported.written {
+        "Imported."
+    } else {
+        "A dry run: all of it can be imported, and nothing was changed."
+    };
     format!("{sheet}{end}")
 }

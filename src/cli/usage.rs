@@ -7,10 +7,10 @@ use super::call::tenant_of;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
-use super::tenant;
+use super::{actor, tenant};
 use crate::billing::{Bill, Billing, Line, Quota, UsageReport, decimal};
 use crate::config::Config;
-use crate::store::{Store, StoreError, Window};
+use crate::store::{IssueOutcome, IssueRequest, Store, StoreError, UnreadableTenant, Window};
 use crate::tenancy::{CallId, CallSums, Month};
 
 #[derive(Debug, Subcommand)]
@@ -21,11 +21,30 @@ pub enum Command {
     Call { call: CallId },
     /// Make out a tenant's statement of a month.
     Statement(OfStatement),
-    /// List what every tenant has taken in a month.
+    /// List every tenant's usage of a month.
     List {
         #[command(flatten)]
         time: Time,
     },
+    /// Issue the statements that are due. The daemon does this by itself, and holds back statements with use that has no
+    /// price; this command shows them, and can issue them all the same.
+    Issue(Issue),
+}
+
+#[derive(Debug, Args)]
+pub struct Issue {
+    /// Only this tenant's: id, or name if only one has it.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only this month's, such as 2026-11; otherwise every month that is due.
+    #[arg(long, value_name = "MONTH")]
+    month: Option<Month>,
+    /// Issue statements with use that has no price, too; they bill nothing for it, and are final.
+    #[arg(long)]
+    accept_unpriced: bool,
+    /// Show what would be issued and what held back, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +100,7 @@ impl Command {
             Command::Call { call } => of_call(call, store, &billing, output).await,
             Command::Statement(of) => statement(of, store, &billing, output).await,
             Command::List { time } => list(time.month(), store, &billing, output).await,
+            Command::Issue(wanted) => issue(wanted, store, &billing, output).await,
         }
     }
 }
@@ -91,12 +111,12 @@ async fn show(
     billing: &Billing,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let (tenant, month, now) = (tenant::find(store, &of.tenant).await?, of.time.month(), Utc::now());
+    let (tenant, month) = (tenant::find(store, &of.tenant).await?, of.time.month());
     let scope = store.scope(tenant.id);
     let report = match from.zip(to) {
         Some((from, to)) if to < from => return Err(Failure::unacceptable("--to lies before --from")),
-        Some((from, to)) => billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?, now),
-        None => billing.month(&tenant, month, &scope.usage_of_month(month).await?, now),
+        Some((from, to)) => billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?),
+        None => scope.statement(billing, month).await?.into_report(),
     };
     let time = from
         .zip(to)
@@ -136,7 +156,7 @@ async fn statement(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let (tenant, month) = (tenant::find(store, &of.tenant).await?, of.time.month());
-    let statement = store.scope(tenant.id).statement(billing, &tenant, month).await?;
+    let statement = store.scope(tenant.id).statement(billing, month).await?;
     output.print(&statement, || {
         if csv {
             return statement.csv();
@@ -153,11 +173,12 @@ async fn list(
     billing: &Billing,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let (mut reports, mut window, now) = (Vec::new(), Window::first(PAGE), Utc::now());
+    let (mut reports, mut unreadable, mut window) = (Vec::new(), Vec::new(), Window::first(PAGE));
     loop {
-        let page = store.usages(month, window).await?;
-        reports.extend(page.items.iter().map(|(tenant, usage)| billing.month(tenant, month, usage, now)));
-        match page.next {
+        let read = store.month_reports(billing, month, window).await?;
+        reports.extend(read.page.items);
+        unreadable.extend(read.unreadable);
+        match read.page.next {
             Some(next) => window.after = Some(next),
             None => break,
         }
@@ -168,7 +189,58 @@ async fn list(
             table.row(row(report));
         }
         table.to_string()
-    })
+    })?;
+    if unreadable.is_empty() { Ok(()) } else { Err(missing(&unreadable)) }
+}
+
+fn missing(unreadable: &[UnreadableTenant]) -> Failure {
+    let of_tenant = |tenant: &UnreadableTenant| {
+        format!("{} ({}): {}", tenant.tenant_name, tenant.tenant_id, tenant.problem)
+    };
+    let listed: Vec<String> = unreadable.iter().map(of_tenant).collect();
+    Failure::broken(format!("the list lacks tenants whose usage cannot be read:\n  {}", listed.join("\n  ")))
+}
+
+async fn issue(
+    Issue { tenant, month, accept_unpriced, dry_run }: Issue,
+    store: &Store,
+    billing: &Billing,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let tenant = match tenant {
+        Some(named) => Some(tenant::find(store, &named).await?.id),
+        None => None,
+    };
+    let request = IssueRequest { month, tenant, accept_unpriced, dry_run };
+    let outcome = store.issue_statements(billing, &request, &actor(), Utc::now()).await?;
+    output.print(&outcome, || issued(&outcome, dry_run))
+}
+
+fn issued(outcome: &IssueOutcome, dry_run: bool) -> String {
+    let mut table =
+        Table::new(["month", "tenant", "statement", "total", "without a price or unreadable", "id"]);
+    for statement in &outcome.issued {
+        table.row([
+            statement.month.to_string(),
+            statement.tenant_name.clone(),
+            if dry_run { "to be issued" } else { "issued" }.to_owned(),
+            format!("{} {}", decimal(statement.total_micros), statement.currency),
+            statement.unpriced.join(", "),
+            statement.tenant_id.to_string(),
+        ]);
+    }
+    for statement in &outcome.held {
+        table.row([
+            statement.month.to_string(),
+            statement.tenant_name.clone(),
+            "held back".to_owned(),
+            "-".to_owned(),
+            statement.detail.clone(),
+            statement.tenant_id.to_string(),
+        ]);
+    }
+    let end = if dry_run { "A dry run: nothing was changed." } else { "" };
+    format!("{table}{end}")
 }
 
 fn row(report: &UsageReport) -> [String; 8] {
@@ -187,20 +259,18 @@ fn row(report: &UsageReport) -> [String; 8] {
 fn lines(bill: &Bill) -> String {
     let mut table = Table::new(["item", "quantity", "unit", "price", "amount"]);
     for line in &bill.lines {
-        let price = line.price_micros.map(|price| match line.per {
-            1 => decimal(price),
-            per => format!("{} / {per}", decimal(price)),
-        });
         let (quantity, amount) = (line.quantity.to_string(), decimal(line.amount_micros));
-        table.row([name(line), quantity, line.unit.to_string(), or_dash(price), amount]);
+        table.row([line.name(), quantity, line.unit.to_string(), price(line), amount]);
     }
     table.to_string()
 }
 
-fn name(line: &Line) -> String {
-    match (line.kind, &line.engine, &line.model) {
-        (Some(kind), Some(engine), Some(model)) => format!("{kind} {engine} {model}"),
-        _ => line.item.word().replace('_', " "),
+fn price(line: &Line) -> String {
+    match (line.price_micros, line.per) {
+        (None, _) if line.unpriced => "no price".to_owned(),
+        (None, _) => "-".to_owned(),
+        (Some(price), 1) => decimal(price),
+        (Some(price), per) => format!("{} / {per}", decimal(price)),
     }
 }
 
@@ -209,7 +279,9 @@ fn month_text(month: Month, is_final: bool) -> String {
 }
 
 fn amount(bill: &Bill) -> String {
-    format!("{} {}", decimal(bill.total_micros), bill.currency)
+    let unpriced = bill.unpriced();
+    let total = format!("{} {}", decimal(bill.total_micros), bill.currency);
+    if unpriced.is_empty() { total } else { format!("{total}, without {} (no price)", unpriced.join(", ")) }
 }
 
 fn minutes(sums: CallSums) -> String {

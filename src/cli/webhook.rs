@@ -15,7 +15,7 @@ use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use super::trial::Trial;
 use crate::config::Config;
-use crate::store::{DeliveryFilter, Issued, NewWebhook, Store, WebhookChanges, Window};
+use crate::store::{DeliveryFilter, Issued, NewWebhook, Store, StoreError, WebhookChanges, Window};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, Tenant, TenantId, Webhook, WebhookId};
 use crate::webhooks::Guard;
 
@@ -171,14 +171,16 @@ impl Command {
 
 /// A webhook, and the tenant whose it is.
 async fn find(store: &Store, id: WebhookId) -> Result<(Tenant, Webhook), Failure> {
-    for tenant in store.tenants().await? {
-        match store.scope(tenant.id).webhook(id).await {
-            Ok(webhook) => return Ok((tenant, webhook)),
-            Err(crate::store::StoreError::NotFound) => {}
-            Err(error) => return Err(error.into()),
+    let found = async {
+        let tenant = store.tenant_of_webhook(id).await?;
+        Ok((store.tenant(tenant).await?, store.scope(tenant).webhook(id).await?))
+    };
+    found.await.map_err(|error| match error {
+        StoreError::NotFound => {
+            Failure::not_found(format!("there is no webhook {id}: `vca webhook list` shows them all"))
         }
-    }
-    Err(Failure::not_found(format!("there is no webhook {id}: `vca webhook list` shows them all")))
+        error => error.into(),
+    })
 }
 
 async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 mod keys;
 mod plaintext;
+mod prices;
 mod telephony;
 
 use figment::Figment;
@@ -73,6 +74,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
 /// Values that work, but weaken something.
 pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
     let mut found = plaintext::warnings(config);
+    found.extend(prices::warnings(config));
     if config.seal.key.is_none() && config.environment != Environment::Development {
         found.push(Complaint::new(
             "seal.key",

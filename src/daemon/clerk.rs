@@ -1,35 +1,67 @@
-//! Keeps the books: issues statements when a month is over, and closes calls of daemons that never came back.
+//! The billing job: issues statements when a month is over, and closes calls of daemons that did not return.
 
 use std::time::Duration;
 
 use chrono::Utc;
+use metrics::gauge;
 use tracing::{info, warn};
 
 use crate::billing::Billing;
-use crate::store::{ABANDONED, Store, StoreError};
+use crate::store::{ABANDONED, HoldReason, IssueRequest, Store, StoreError};
+use crate::tenancy::Actor;
 
 const EVERY: Duration = Duration::from_secs(900);
+/// Tenants that a log line names.
+const NAMED: usize = 5;
 
-/// Looks for what is due until it is dropped. Nothing is lost when that is in the middle: the next look goes on.
-pub async fn keep_books(store: Store, billing: Billing) {
+/// Looks for what is due until it is dropped. Dropping it at any moment loses nothing: the next look goes on.
+pub async fn run_billing(store: Store, billing: Billing) {
+    gauge!("vca_statements_held").set(0.0);
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = look(&store, &billing).await {
-            warn!(%error, "statements and abandoned calls have to wait");
+        if let Err(error) = close_abandoned(&store).await {
+            warn!(%error, "abandoned calls cannot be closed now: tried again later");
+        }
+        if let Err(error) = issue_statements(&store, &billing).await {
+            warn!(%error, "statements cannot be issued now: tried again later");
         }
     }
 }
 
-async fn look(store: &Store, billing: &Billing) -> Result<(), StoreError> {
+async fn close_abandoned(store: &Store) -> Result<(), StoreError> {
     let now = Utc::now();
     let calls = store.close_unfinished(now - ABANDONED, now).await?;
     if calls > 0 {
-        warn!(calls, "calls of a daemon that never came back: recorded as interrupted");
+        warn!(calls, "calls of a daemon that did not return: recorded as interrupted");
     }
-    let statements = store.issue_statements(billing, now).await?;
-    if statements > 0 {
-        info!(statements, "statements of the last month are issued");
+    Ok(())
+}
+
+async fn issue_statements(store: &Store, billing: &Billing) -> Result<(), StoreError> {
+    let due = IssueRequest { month: None, tenant: None, accept_unpriced: false, dry_run: false };
+    let outcome = store.issue_statements(billing, &due, &Actor::system(), Utc::now()).await?;
+    gauge!("vca_statements_held").set(outcome.held.len() as f64);
+    if !outcome.issued.is_empty() {
+        info!(statements = outcome.issued.len(), "statements issued");
+    }
+    for reason in [HoldReason::Unpriced, HoldReason::Unreadable] {
+        let held = outcome.held.iter().filter(|statement| statement.reason == reason);
+        let named: Vec<String> = held
+            .clone()
+            .take(NAMED)
+            .map(|held| format!("{} {}: {}", held.tenant_id, held.month, held.detail))
+            .collect();
+        if !named.is_empty() {
+            let (statements, examples) = (held.count(), named.join("; "));
+            let remedy = match reason {
+                HoldReason::Unpriced => {
+                    "add their prices to [prices], or `vca usage issue --accept-unpriced`"
+                }
+                HoldReason::Unreadable => "repair the rows that are named; the others are issued",
+            };
+            warn!(statements, ?reason, %examples, %remedy, "statements are held back");
+        }
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 
 use std::sync::LazyLock;
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr, SqliteConnection};
 
 use super::pool::Pool;
 use super::statement::sql;
@@ -64,6 +64,16 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/sqlite/0012_rollups.sql"),
         include_str!("../../migrations/postgres/0012_rollups.sql"),
     ),
+    (
+        "0013_billing",
+        include_str!("../../migrations/sqlite/0013_billing.sql"),
+        include_str!("../../migrations/postgres/0013_billing.sql"),
+    ),
+    (
+        "0014_row_checks",
+        include_str!("../../migrations/sqlite/0014_row_checks.sql"),
+        include_str!("../../migrations/postgres/0014_row_checks.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));
@@ -103,6 +113,14 @@ impl Store {
         };
         compare(migrator, &applied)
     }
+}
+
+/// Names the steps that a copy of an SQLite database has yet to take.
+///
+/// # Errors
+/// `Schema` when the copy is newer than this program.
+pub(super) async fn steps_of(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    compare(&SQLITE, &connection.list_applied_migrations(TABLE).await?)
 }
 
 fn migrator(pick: impl Fn(&Step) -> (&'static str, &'static str)) -> Migrator {

@@ -10,6 +10,7 @@ mod analytics;
 mod announced;
 mod announcements;
 mod audit;
+mod backup;
 mod batch;
 mod call_events;
 mod call_lists;
@@ -58,6 +59,7 @@ pub use analytics::{CallCounts, Counted, Ending, OfPeriod, Quarter, Stage, TalkC
 pub use announced::NewAnnouncement;
 pub use announcements::{Announcements, NEVER_ARRIVED};
 pub use audit::{AuditEntry, AuditFilter};
+pub use backup::{TableSum, examine_copy, is_in_use};
 pub use call_lists::CallFilter;
 pub use calls::ABANDONED;
 pub use connect::Protection;
@@ -81,6 +83,9 @@ pub use routing::{Routing, RoutingSettings};
 pub use secrets::{Resealing, Unopened};
 pub use security::{Bypass, Isolation};
 pub use settings::Settings;
+pub use statements::{
+    HeldStatement, HoldReason, IssueOutcome, IssueRequest, IssuedStatement, MonthReports, UnreadableTenant,
+};
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
 pub use transfer::{ImportSettings, Imported, TenantFile, WebhookSecret};
 pub use webhooks::{Issued, NewWebhook, WebhookChanges};

@@ -9,8 +9,8 @@ use super::{Store, StoreError};
 pub enum Isolation {
     /// SQLite has no such thing: this program's own scopes have to do.
     ProgramOnly,
-    /// Row-level security, forced for this role.
-    Enforced,
+    /// Row-level security, forced for this role. One that owns the tables could switch it off.
+    Enforced { role: String, owns_tables: bool },
     /// Row-level security that this role is above.
     Bypassed { role: String, why: Bypass },
 }
@@ -40,12 +40,14 @@ impl Isolation {
 impl Store {
     pub async fn isolation(&self) -> Result<Isolation, StoreError> {
         let Pool::Postgres(pool) = &self.pool else { return Ok(Isolation::ProgramOnly) };
-        const SQL: &str = "SELECT rolname::text, rolsuper, rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user";
-        let row: (String, bool, bool) = self.within(sqlx::query_as(SQL).fetch_one(pool)).await?;
+        const SQL: &str = "SELECT r.rolname::text, r.rolsuper, r.rolbypassrls, \
+            COALESCE((SELECT pg_has_role(current_user, c.relowner, 'USAGE') FROM pg_catalog.pg_class c \
+            WHERE c.oid = to_regclass('calls')), FALSE) FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+        let row: (String, bool, bool, bool) = self.within(sqlx::query_as(SQL).fetch_one(pool)).await?;
         Ok(match row {
-            (role, true, _) => Isolation::Bypassed { role, why: Bypass::Superuser },
-            (role, false, true) => Isolation::Bypassed { role, why: Bypass::Attribute },
-            (_, false, false) => Isolation::Enforced,
+            (role, true, ..) => Isolation::Bypassed { role, why: Bypass::Superuser },
+            (role, false, true, _) => Isolation::Bypassed { role, why: Bypass::Attribute },
+            (role, false, false, owns_tables) => Isolation::Enforced { role, owns_tables },
         })
     }
 }

@@ -6,12 +6,11 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
-use super::pool::{Everywhere, run};
-use super::statement::sql;
-use super::tx::Tx;
-use super::{Backend, Page, Scope, Store, StoreError, Window, kept, tenants};
+use super::statement::{composed, sql};
+use super::tx::{Access, RowScope, Tx};
+use super::{Backend, Scope, Store, StoreError, kept};
 use crate::billing::Plans;
-use crate::tenancy::{CallId, CallSums, EngineUse, Month, Tenant, Usage};
+use crate::tenancy::{CallId, CallSums, EngineUse, Month, Usage};
 
 /// What a call has taken, as far as it is kept.
 pub(super) const CALL_ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
@@ -53,77 +52,58 @@ pub(super) fn kept_count(count: u64) -> i64 {
 
 /// Calls of `$1` that ended from `$2` until before `$3`. Few begin a day before they end, so that the index by their
 /// begin from `$4` finds them.
-macro_rules! ended_within {
-    () => {
-        "c.tenant_id = $1 AND c.started_at >= $4 AND c.started_at < $3 AND c.ended_at >= $2 AND c.ended_at < $3"
-    };
-}
+const ENDED_WITHIN: &str =
+    "c.tenant_id = $1 AND c.started_at >= $4 AND c.started_at < $3 AND c.ended_at >= $2 AND c.ended_at < $3";
 
 impl Scope {
-    /// What the tenant has taken in a month (UTC).
+    /// The tenant's usage of a month (UTC).
     pub async fn usage_of_month(&self, month: Month) -> Result<Usage, StoreError> {
         const SUMS: &str =
             "SELECT calls, seconds, turns FROM usage_months WHERE tenant_id = $1 AND month = $2";
         const ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
             FROM usage_month_engines WHERE tenant_id = $1 AND month = $2";
-        let sums = run!(*self, connection => sqlx::query_as::<_, SumsRow>(SUMS)
-            .bind(self.tenant.0)
-            .bind(month.to_string())
-            .fetch_optional(connection))?;
-        let engines = run!(*self, connection => sqlx::query_as::<_, EngineRow>(ENGINES)
-            .bind(self.tenant.0)
-            .bind(month.to_string())
-            .fetch_all(connection))?;
+        let of_month = |text| sql(text).bind(self.tenant.0).bind(month.to_string());
+        let mut tx = self.begin(Access::Snapshot).await?;
+        let sums = tx.optional::<SumsRow>(of_month(SUMS)).await?;
+        let engines = tx.all::<EngineRow>(of_month(ENGINES)).await?;
+        tx.commit().await?;
         usage(sums.unwrap_or_default(), engines)
     }
 
-    /// What the tenant has taken in calls that ended from one day to another (UTC), both included.
+    /// The tenant's usage in calls that ended from one day to another (UTC), both included.
     pub async fn usage_of_days(&self, from: NaiveDate, to: NaiveDate) -> Result<Usage, StoreError> {
-        const SUMS: &str = concat!(
+        let sums = format!(
             "SELECT COUNT(*) AS calls, CAST(COALESCE(SUM(c.billed_seconds), 0) AS BIGINT) AS seconds, \
-             CAST(COALESCE(SUM(c.billed_turns), 0) AS BIGINT) AS turns FROM calls c WHERE ",
-            ended_within!(),
-            " AND c.answered_at IS NOT NULL"
+             CAST(COALESCE(SUM(c.billed_turns), 0) AS BIGINT) AS turns FROM calls c WHERE {ENDED_WITHIN} \
+             AND c.answered_at IS NOT NULL"
         );
-        const ENGINES: &str = concat!(
+        let engines = format!(
             "SELECT c.tenant_id, u.kind, u.engine, u.model, u.unit, CAST(SUM(u.quantity) AS BIGINT) AS quantity \
-             FROM calls c JOIN call_usage u ON u.tenant_id = c.tenant_id AND u.call_id = c.id WHERE ",
-            ended_within!(),
-            " GROUP BY c.tenant_id, u.kind, u.engine, u.model, u.unit"
+             FROM calls c JOIN call_usage u ON u.tenant_id = c.tenant_id AND u.call_id = c.id WHERE {ENDED_WITHIN} \
+             GROUP BY c.tenant_id, u.kind, u.engine, u.model, u.unit"
         );
         let (begin, end) = (midnight(Some(from)), midnight(to.checked_add_days(Days::new(1))));
         let earliest = midnight(from.checked_sub_days(Days::new(1)));
-        let sums = run!(*self, connection => sqlx::query_as::<_, SumsRow>(SUMS)
-            .bind(self.tenant.0)
-            .bind(begin)
-            .bind(end)
-            .bind(earliest)
-            .fetch_one(connection))?;
-        let engines = run!(*self, connection => sqlx::query_as::<_, EngineRow>(ENGINES)
-            .bind(self.tenant.0)
-            .bind(begin)
-            .bind(end)
-            .bind(earliest)
-            .fetch_all(connection))?;
+        let of_days = |text| composed(text).bind(self.tenant.0).bind(begin).bind(end).bind(earliest);
+        let mut tx = self.begin(Access::List).await?;
+        let sums = tx.one::<SumsRow>(of_days(sums)).await?;
+        let engines = tx.all::<EngineRow>(of_days(engines)).await?;
+        tx.commit().await?;
         usage(sums, engines)
     }
 
-    /// What a call has taken; of one that lasts, what its engines took until its last turn. `None` when the tenant has
-    /// no such call.
+    /// The usage of a call; of one that lasts, of its engines until its last turn. `None` when the tenant has no such
+    /// call.
     pub async fn usage_of_call(&self, id: CallId) -> Result<Option<Usage>, StoreError> {
         const SUMS: &str = "SELECT CAST(CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS BIGINT) AS calls, \
             COALESCE(billed_seconds, 0) AS seconds, COALESCE(billed_turns, 0) AS turns \
             FROM calls WHERE tenant_id = $1 AND id = $2";
-        let sums = run!(*self, connection => sqlx::query_as::<_, SumsRow>(SUMS)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_optional(connection))?;
-        let Some(sums) = sums else { return Ok(None) };
-        let engines = run!(*self, connection => sqlx::query_as::<_, EngineRow>(CALL_ENGINES)
-            .bind(self.tenant.0)
-            .bind(id.0)
-            .fetch_all(connection))?;
-        usage(sums, engines).map(Some)
+        let of_call = |text| sql(text).bind(self.tenant.0).bind(id.0);
+        let mut tx = self.begin(Access::Snapshot).await?;
+        let sums = tx.optional::<SumsRow>(of_call(SUMS)).await?;
+        let engines = tx.all::<EngineRow>(of_call(CALL_ENGINES)).await?;
+        tx.commit().await?;
+        sums.map(|sums| usage(sums, engines)).transpose()
     }
 }
 
@@ -132,33 +112,6 @@ impl Store {
     #[must_use]
     pub fn with_plans(self, plans: Plans) -> Store {
         Store { plans: plans.into(), ..self }
-    }
-
-    /// What every tenant has taken in a month: a page of tenants, oldest first.
-    pub async fn usages(&self, month: Month, window: Window) -> Result<Page<(Tenant, Usage)>, StoreError> {
-        const SUMS: &str = "SELECT t.id, t.name, t.status, t.plan, t.max_concurrent_calls, t.created_at, \
-            COALESCE(m.calls, 0) AS calls, COALESCE(m.seconds, 0) AS seconds, COALESCE(m.turns, 0) AS turns \
-            FROM tenants t LEFT JOIN usage_months m ON m.tenant_id = t.id AND m.month = $2 \
-            WHERE t.id > $1 ORDER BY t.id LIMIT $3";
-        const ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
-            FROM usage_month_engines WHERE month = $1 AND tenant_id > $2 AND tenant_id <= $3";
-        let rows = run!(Everywhere(self), connection => sqlx::query_as::<_, TenantRow>(SUMS)
-            .bind(window.above())
-            .bind(month.to_string())
-            .bind(window.rows())
-            .fetch_all(connection))?;
-        let page = window.page(rows, |row| row.tenant.id);
-        let last = page.items.last().map_or(Uuid::nil(), |row| row.tenant.id);
-        let engines = run!(Everywhere(self), connection => sqlx::query_as::<_, EngineRow>(ENGINES)
-            .bind(month.to_string())
-            .bind(window.above())
-            .bind(last)
-            .fetch_all(connection))?;
-        let items = page.items.into_iter().map(|row| {
-            let own = engines.iter().filter(|taken| taken.tenant_id == row.tenant.id).cloned().collect();
-            Ok((row.tenant.try_into()?, usage(row.sums, own)?))
-        });
-        Ok(Page { items: items.collect::<Result<_, StoreError>>()?, next: page.next })
     }
 }
 
@@ -182,19 +135,11 @@ pub(super) fn usage(sums: SumsRow, engines: Vec<EngineRow>) -> Result<Usage, Sto
     Ok(Usage { sums, engines })
 }
 
-#[derive(Debug, Default, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, Default, sqlx::FromRow)]
 pub(super) struct SumsRow {
     calls: i64,
     seconds: i64,
     turns: i64,
-}
-
-#[derive(sqlx::FromRow)]
-pub(super) struct TenantRow {
-    #[sqlx(flatten)]
-    pub tenant: tenants::Row,
-    #[sqlx(flatten)]
-    pub sums: SumsRow,
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::audit::Change;
 use super::statement::{Statement, composed, sql};
-use super::tx::{Access, RowScope, Tx};
-use super::{Page, Scope, StoreError, Window, now};
+use super::tx::{Access, AllTenants, RowScope, Tx};
+use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, EventId, EventType, TenantId, Webhook, WebhookId, given};
 
 /// A new webhook. It starts as active.
@@ -106,6 +106,18 @@ impl Tx {
         const SQL: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = $3 \
             WHERE tenant_id = $1 AND webhook_id = $2 AND status = 'pending'";
         self.execute(sql(SQL).bind(tenant.0).bind(id.0).bind(problem)).await
+    }
+}
+
+impl Store {
+    /// The tenant of a webhook.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such webhook.
+    pub async fn tenant_of_webhook(&self, id: WebhookId) -> Result<TenantId, StoreError> {
+        const SQL: &str = "SELECT tenant_id FROM webhooks WHERE id = $1 AND deleted_at IS NULL";
+        let (tenant,) = AllTenants(self).one::<(Uuid,)>(sql(SQL).bind(id.0)).await?;
+        Ok(TenantId(tenant))
     }
 }
 

@@ -31,7 +31,7 @@ words!(
 /// Who makes a change. It goes into the audit log beside the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// Such as `key front-office (vca_1a2b3c4d)`, `cli root` or `system`.
+    /// Such as `key front-office (vca_1a2b3c4d)`, `cli root (uid 0, login ann)` or `system`.
     pub name: String,
     pub key: Option<KeyId>,
     /// Where the request came from.

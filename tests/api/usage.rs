@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::billing::{Billing, Prices};
-use vca::store::NewNumber;
+use vca::store::{IssueRequest, NewNumber};
 use vca::tenancy::{
     Actor, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, EngineKind, EngineUse, Month,
     ProviderType, Role, TenantId, UsageUnit,
@@ -20,6 +20,7 @@ on_both!(
     a_statement_is_json_or_csv,
     a_call_tells_what_it_took,
     the_operator_sees_every_tenants_month,
+    use_without_a_price_is_marked,
 );
 
 /// A call of a tenant's that rings.
@@ -156,7 +157,7 @@ async fn days_are_told_by_the_price_list(bureau: Bureau) {
     let path = format!("/api/tenants/{id}/usage");
     let days = async |from: &str, to: &str| {
         let report = admin.get(&format!("{path}?from={from}&to={to}")).await.expect(200);
-        assert_eq!((&report["is_final"], &report["quota"]), (&json!(true), &Value::Null));
+        assert_eq!((&report["is_final"], &report["quota"]), (&json!(false), &Value::Null));
         (report["calls"].as_u64(), report["seconds"].as_u64(), report["total_micros"].as_u64())
     };
     let engines = 9_000 + 2_500 + 500;
@@ -181,20 +182,22 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
     let dear =
         Billing { prices: Prices { call_minute: 9_000_000, ..Prices::default() }, ..Billing::default() };
     for (billing, issued) in [(billing(), 1), (dear, 0)] {
+        let due = IssueRequest { month: None, tenant: None, accept_unpriced: false, dry_run: false };
         let now = at("2026-11-01T01:00:00Z");
-        assert_eq!(bureau.store.issue_statements(&billing, now).await.expect("an answer"), issued);
+        let outcome = bureau.store.issue_statements(&billing, &due, &Actor::system(), now).await;
+        assert_eq!(outcome.expect("an answer").issued.len(), issued);
     }
     let statement = admin.get(&path).await.expect(200);
     let engine = |kind: &str, model: &str, unit: &str, quantity: u64, price: Value, per: u64, amount: u64| {
         json!({
             "item": "engine", "kind": kind, "engine": "openai", "model": model, "unit": unit,
-            "quantity": quantity, "price_micros": price, "per": per, "amount_micros": amount,
+            "quantity": quantity, "price_micros": price, "per": per, "amount_micros": amount, "unpriced": false,
         })
     };
     let plain = |item: &str, unit: &str, quantity: u64, price: u64, per: u64, amount: u64| {
         json!({
             "item": item, "unit": unit, "quantity": quantity, "price_micros": price, "per": per,
-            "amount_micros": amount,
+            "amount_micros": amount, "unpriced": false,
         })
     };
     let expected = json!({
@@ -209,20 +212,23 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
             engine("llm", "=gpt", "output_tokens", 50, json!(10_000_000), 1_000_000, 500),
         ],
         "total_micros": 29_027_000,
+        "quota": {
+            "minutes_per_month": 10, "used_seconds": 90, "percent": 15, "is_reached": false, "at_limit": "refuse",
+        },
     });
     assert_eq!(statement, expected, "{statement:#}");
 
     let name = "\"'+Bakery, \"\"Sons\"\"\"";
     let begin = format!("{id},{name},2026-10,true");
     let csv = format!(
-        "tenant_id,tenant,month,is_final,item,kind,engine,model,unit,quantity,price,per,amount,currency,calls\r\n\
-         {begin},plan_fee,,,,months,1,29.000000,1,29.000000,EUR,\r\n\
-         {begin},call_time,,,,seconds,30,0.030000,60,0.015000,EUR,\r\n\
-         {begin},engine,stt,openai,whisper-1,requests,2,,1,0.000000,EUR,\r\n\
-         {begin},engine,stt,openai,whisper-1,audio_ms,90000,0.006000,60000,0.009000,EUR,\r\n\
-         {begin},engine,llm,openai,'=gpt,input_tokens,1000,2.500000,1000000,0.002500,EUR,\r\n\
-         {begin},engine,llm,openai,'=gpt,output_tokens,50,10.000000,1000000,0.000500,EUR,\r\n\
-         {begin},total,,,,,,,,29.027000,EUR,1\r\n"
+        "tenant_id,tenant,month,is_final,item,kind,engine,model,unit,quantity,price,per,amount,currency,calls,unpriced\r\n\
+         {begin},plan_fee,,,,months,1,29.000000,1,29.000000,EUR,,false\r\n\
+         {begin},call_time,,,,seconds,30,0.030000,60,0.015000,EUR,,false\r\n\
+         {begin},engine,stt,openai,whisper-1,requests,2,,1,0.000000,EUR,,false\r\n\
+         {begin},engine,stt,openai,whisper-1,audio_ms,90000,0.006000,60000,0.009000,EUR,,false\r\n\
+         {begin},engine,llm,openai,'=gpt,input_tokens,1000,2.500000,1000000,0.002500,EUR,,false\r\n\
+         {begin},engine,llm,openai,'=gpt,output_tokens,50,10.000000,1000000,0.000500,EUR,,false\r\n\
+         {begin},total,,,,,,,,29.027000,EUR,1,false\r\n"
     );
     let asked = admin.get(&format!("{path}?format=csv")).await;
     let kind = asked.headers["content-type"].to_str().expect("text").to_owned();
@@ -232,6 +238,13 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
     assert_eq!(accepting.expect(200), Value::from(csv));
     let both = admin.accepting("text/csv").get(&format!("{path}?format=json")).await;
     assert_eq!(both.expect(200), expected);
+
+    // The usage of an issued month is what its statement says, whatever prices and plans become.
+    let report = admin.get(&format!("/api/tenants/{id}/usage?month=2026-10")).await.expect(200);
+    assert_eq!((&report["is_final"], &report["total_micros"]), (&json!(true), &json!(29_027_000)));
+    assert_eq!(report["lines"], expected["lines"]);
+    let list = bureau.operator.get("/api/usage?month=2026-10").await.expect(200);
+    assert_eq!((&list["items"], &list["unreadable"]), (&json!([report]), &json!([])));
 
     let present = format!("/api/tenants/{id}/statements/{}", Month::of(Utc::now()));
     assert_eq!(admin.get(&present).await.expect(200)["is_final"], false);
@@ -250,6 +263,34 @@ async fn a_call_tells_what_it_took(bureau: Bureau) {
     assert_eq!(admin.get(&path).await.expect(200)["calls"], 0);
     let missing = format!("/api/tenants/{id}/calls/{}/usage", Uuid::now_v7());
     assert_eq!(admin.get(&missing).await.problem(404), "not_found");
+}
+
+async fn use_without_a_price_is_marked(bureau: Bureau) {
+    let (id, admin) = bureau.tenant("Bakery").await;
+    let ringing = call_of(&bureau, id).await;
+    let ended = Call {
+        status: CallStatus::Completed,
+        answered_at: Some(ringing.started_at),
+        ended_at: Some(ringing.started_at),
+        ..ringing
+    };
+    let speech = EngineUse {
+        kind: EngineKind::Tts,
+        engine: "openai".into(),
+        model: "tts-1-hd".into(),
+        unit: UsageUnit::Characters,
+        quantity: 5_000_000,
+    };
+    bureau.store.scope(TenantId(id)).end_call(&ended, &[speech]).await.expect("its end");
+    for path in
+        ["usage?month=2026-10".to_owned(), "statements/2026-10".into(), format!("calls/{}/usage", ended.id)]
+    {
+        let bill = admin.get(&format!("/api/tenants/{id}/{path}")).await.expect(200);
+        let lines = bill["lines"].as_array().expect("lines");
+        let unpriced: Vec<_> = lines.iter().filter(|line| line["unpriced"] == true).collect();
+        assert_eq!(unpriced.len(), 1, "{path}: {bill:#}");
+        assert_eq!((&unpriced[0]["model"], &unpriced[0]["price_micros"]), (&json!("tts-1-hd"), &Value::Null));
+    }
 }
 
 async fn the_operator_sees_every_tenants_month(bureau: Bureau) {

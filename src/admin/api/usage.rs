@@ -6,16 +6,18 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{Days, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::Desk;
 use super::auth::{Operator, Reader};
-use super::extract::{Asked, Ids, Listed, Paging};
+use super::extract::{Asked, Ids, Paging};
 use super::problem::Problem;
 use crate::billing::{Bill, Statement, UsageReport};
-use crate::store::Page;
+use crate::store::MonthReports;
 use crate::tenancy::{CallId, CallSums, Month, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
@@ -84,7 +86,8 @@ fn day(field: &'static str, text: &str) -> Result<NaiveDate, Problem> {
 
 /// Show a tenant's usage: calls, seconds, turns and engines, their costs, and its quota.
 ///
-/// The costs of a month are by the tenant's plan, as on its statement; those of days are by the price list alone.
+/// A month shows what its statement shows: when it is issued, its figures; until then a draft. The cost of days is by the
+/// price list alone.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/usage", operation_id = "getTenantUsage", tag = "usage",
     params(("tenant_id" = TenantId, Path), Time),
     responses((status = 200, description = "The usage of the period.", body = UsageReport)))]
@@ -93,13 +96,11 @@ async fn of_tenant(
     Reader { scope }: Reader,
     Asked(time): Asked<Time>,
 ) -> Result<Json<UsageReport>, Problem> {
-    let period = time.period()?;
-    let tenant = desk.store.tenant(scope.tenant_id()).await?;
-    let now = Utc::now();
-    Ok(Json(match period {
-        Period::Month(month) => desk.billing.month(&tenant, month, &scope.usage_of_month(month).await?, now),
+    Ok(Json(match time.period()? {
+        Period::Month(month) => scope.statement(&desk.billing, month).await?.into_report(),
         Period::Days(from, to) => {
-            desk.billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?, now)
+            let tenant = desk.store.tenant(scope.tenant_id()).await?;
+            desk.billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?)
         }
     }))
 }
@@ -157,8 +158,9 @@ enum Format {
 
 /// Show a tenant's statement of a month, as JSON or as CSV (`Accept: text/csv`, or `?format=csv`).
 ///
-/// The daemon issues it an hour after the month's end. From then on it is final and keeps its prices and its plan; until
-/// then it is a draft by the present prices and plan.
+/// The daemon issues it an hour after the month's end, with the plan that was in force at that end. From then on it is
+/// final and keeps its prices; until then it is a draft by the present prices. While use of a model has no price, the
+/// statement is held back; such lines are `unpriced`.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/statements/{month}", operation_id = "getStatement",
     tag = "usage",
     params(("tenant_id" = TenantId, Path), ("month" = Month, Path), InFormat),
@@ -172,8 +174,7 @@ async fn statement(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let month: Month = month.parse().map_err(|error| Problem::field("month", error))?;
-    let tenant = desk.store.tenant(scope.tenant_id()).await?;
-    let statement = scope.statement(&desk.billing, &tenant, month).await?;
+    let statement = scope.statement(&desk.billing, month).await?;
     let vary = (header::VARY, "accept".to_owned());
     if wanted.format.unwrap_or_else(|| accepted(&headers)) == Format::Json {
         return Ok(([vary], Json(statement)).into_response());
@@ -191,6 +192,16 @@ fn accepted(headers: &HeaderMap) -> Format {
     if first == Some("text/csv") { Format::Csv } else { Format::Json }
 }
 
+/// A page of tenants with their usage of a month.
+#[derive(Debug, Serialize, ToSchema)]
+struct UsageList {
+    items: Vec<UsageReport>,
+    /// Give it as `cursor` for the next page; `null` on the last.
+    next_cursor: Option<Uuid>,
+    /// Tenants of this page whose usage cannot be read, and that are not among the items; the log has the reason.
+    unreadable: Vec<TenantId>,
+}
+
 /// Which month of all tenants.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -203,16 +214,19 @@ struct OfAll {
 /// List every tenant's usage of a month, oldest tenant first.
 #[utoipa::path(get, path = "/api/usage", operation_id = "listUsage", tag = "usage",
     params(OfAll, Paging),
-    responses((status = 200, description = "A page of tenants with their usage.", body = Listed<UsageReport>)))]
+    responses((status = 200, description = "A page of tenants with their usage.", body = UsageList)))]
 async fn of_all(
     State(desk): State<Desk>,
     _: Operator,
     Asked(OfAll { month }): Asked<OfAll>,
     Asked(paging): Asked<Paging>,
-) -> Result<Json<Listed<UsageReport>>, Problem> {
+) -> Result<Json<UsageList>, Problem> {
     let month = month_or_present(month)?;
-    let page = desk.store.usages(month, paging.window()?).await?;
-    let now = Utc::now();
-    let reports = page.items.iter().map(|(tenant, usage)| desk.billing.month(tenant, month, usage, now));
-    Ok(Page { items: reports.collect(), next: page.next }.into())
+    let MonthReports { page, unreadable } =
+        desk.store.month_reports(&desk.billing, month, paging.window()?).await?;
+    for tenant in &unreadable {
+        warn!(tenant_id = %tenant.tenant_id, problem = %tenant.problem, "usage cannot be read");
+    }
+    let unreadable = unreadable.into_iter().map(|tenant| tenant.tenant_id).collect();
+    Ok(Json(UsageList { items: page.items, next_cursor: page.next, unreadable }))
 }

@@ -5,7 +5,7 @@ use crate::cli::database::open;
 use crate::config::Config;
 use crate::state;
 use crate::store::{Backend, Isolation, Resealing, Settings, Store, StoreError};
-use crate::tenancy::{AiProfile, Numbering, Permitted, PhoneNumber, Tenant, TenantStatus};
+use crate::tenancy::{AiProfile, Numbering, Permitted, PhoneNumber, ProfileSettings, Tenant, TenantStatus};
 
 /// An active tenant and what answers its calls.
 #[derive(Debug, Clone)]
@@ -54,7 +54,17 @@ async fn isolation(store: &Store) -> Option<Finding> {
     const CHECK: &str = "tenant isolation";
     Some(match store.isolation().await {
         Ok(Isolation::ProgramOnly) => return None,
-        Ok(Isolation::Enforced) => Finding::ok(CHECK, "row-level security holds the daemon's role"),
+        Ok(Isolation::Enforced { role, owns_tables: false }) => Finding::ok(
+            CHECK,
+            format!("row-level security holds the role {role}, which cannot switch it off"),
+        ),
+        Ok(Isolation::Enforced { role, owns_tables: true }) => Finding::ok(
+            CHECK,
+            format!(
+                "row-level security holds the role {role}; it owns the tables and could switch it off: \
+                 docs/operations.md has a role for the daemon alone"
+            ),
+        ),
         Ok(bypassed @ Isolation::Bypassed { .. }) => {
             let remedy = bypassed.weakness().unwrap_or_default();
             Finding::warn(CHECK, "row-level security protects nothing from this role", remedy)
@@ -142,6 +152,24 @@ pub async fn state(settings: &state::Settings) -> Finding {
         Ok(Err(error)) => Finding::warn(CHECK, error, remedy),
         Err(slow) => Finding::warn(CHECK, slow, remedy),
     }
+}
+
+/// The models that profiles choose themselves and that have no price. Those of the configuration are among its warnings.
+pub fn prices(config: &Config, patients: &[Patient]) -> Vec<Finding> {
+    let configured = config.unpriced(&ProfileSettings::default());
+    let profiles = patients.iter().filter_map(|patient| Some((&patient.tenant, patient.profile.as_ref()?)));
+    let unpriced = profiles.flat_map(|(tenant, profile)| {
+        let models = config.unpriced(&profile.settings).into_iter();
+        models.filter(|model| !configured.contains(model)).map(move |model| (tenant, profile, model))
+    });
+    let finding = |(tenant, profile, model): (&Tenant, &AiProfile, String)| {
+        Finding::warn(
+            format!("prices of {}", tenant.name),
+            format!("{:?} uses {model}, which has no price: its statements are held back", profile.name),
+            "add a price to [prices] (0 where it is free), or choose another model",
+        )
+    };
+    unpriced.map(finding).collect()
 }
 
 /// Can each active tenant be called, and does someone answer?

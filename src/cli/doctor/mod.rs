@@ -89,6 +89,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(engines::examine(&config.engines(), &practice).await);
     let permitted = config.permitted(config.engines().catalogue());
     findings.extend(keeping::tenants(&practice, &permitted));
+    findings.extend(keeping::prices(config, &practice));
     findings
 }
 

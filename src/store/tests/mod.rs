@@ -2,10 +2,12 @@
 //! `VCA_TEST_REQUIRE=1` its absence is a failure, so that nothing passes for want of a server.
 
 mod announced;
+mod backup;
 mod batches;
 mod data;
 mod inventory;
 mod isolation;
+mod mutation;
 mod opening;
 mod outage;
 mod refusal;

@@ -26,9 +26,19 @@ async fn owned(pool: &PgPool) -> Vec<String> {
 }
 
 async fn count(pool: &PgPool, opening: &str, table: &str) -> i64 {
+    try_count(pool, opening, table).await.expect("a count")
+}
+
+async fn try_count(pool: &PgPool, opening: &str, table: &str) -> Result<i64, sqlx::Error> {
     let mut transaction = pool.begin_with(AssertSqlSafe(opening.to_owned())).await.expect("a transaction");
     let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-    sqlx::query_scalar(sql).fetch_one(&mut *transaction).await.expect("a count")
+    sqlx::query_scalar(sql).fetch_one(&mut *transaction).await
+}
+
+/// A statement without a row scope is refused as soon as there is a row that it would not see.
+fn is_refused(outcome: &Result<i64, sqlx::Error>) -> bool {
+    let code = |error: &sqlx::Error| error.as_database_error()?.code().map(|code| code.to_string());
+    outcome.as_ref().err().and_then(code).as_deref() == Some("42501")
 }
 
 fn scoped(tenant: TenantId) -> String {
@@ -47,15 +57,18 @@ async fn a_query_without_scope_gets_nothing() {
         let tables = owned(&pool).await;
         assert!(tables.len() >= 15, "{tables:?}");
         for table in &tables {
-            assert_eq!(count(&pool, "BEGIN", table).await, 0, "{table} is seen without a scope");
-            let garbled = count(&pool, "BEGIN; SET LOCAL vca.reach = 'ALL'", table).await;
-            assert_eq!(garbled, 0, "{table} is seen by a word that is nearly the right one");
+            for opening in ["BEGIN", "BEGIN; SET LOCAL vca.reach = 'ALL'", "BEGIN; SET LOCAL vca.tenant = ''"]
+            {
+                let found = try_count(&pool, opening, table).await;
+                assert!(is_refused(&found) || matches!(found, Ok(0)), "{opening}: {table}: {found:?}");
+            }
         }
         for table in ["phone_numbers", "ai_profiles", "calls", "call_turns", "audit_log"] {
             let own = count(&pool, &scoped(mine.tenant.id), table).await;
             let other = count(&pool, &scoped(theirs.tenant.id), table).await;
             let all = count(&pool, "BEGIN; SET LOCAL vca.reach = 'all'", table).await;
             assert!(own > 0 && own + other == all, "{table}: {own} and {other} of {all}");
+            assert!(is_refused(&try_count(&pool, "BEGIN", table).await), "{table}: hidden without an error");
         }
     })
     .await;
@@ -116,14 +129,12 @@ async fn a_scope_ends_with_its_statement() {
         let store = db.impatient().await;
         let Pool::Postgres(pool) = &store.pool else { panic!("PostgreSQL") };
         assert_eq!(store.scope(mine.tenant.id).numbers().await.expect("numbers").len(), 1);
-        let left: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM phone_numbers").fetch_one(pool).await.expect("a count");
-        assert_eq!(left, 0, "the only connection there is was another tenant's before");
+        let left = try_count(pool, "BEGIN", "phone_numbers").await;
+        assert!(is_refused(&left), "the only connection there is was another tenant's before: {left:?}");
         let failed = store.scope(mine.tenant.id).number(NumberId::new()).await;
         assert!(matches!(failed, Err(StoreError::NotFound)), "{failed:?}");
-        let left: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM phone_numbers").fetch_one(pool).await.expect("a count");
-        assert_eq!(left, 0, "nor after a failure");
+        let left = try_count(pool, "BEGIN", "phone_numbers").await;
+        assert!(is_refused(&left), "nor after a failure: {left:?}");
     })
     .await;
 }
@@ -138,7 +149,59 @@ async fn a_role_above_it_is_told() {
     let memory = Store::open(&memory).await.expect("a database");
     assert_eq!(memory.isolation().await.expect("an answer"), Isolation::ProgramOnly);
     on_postgres(async |db: Database| {
-        assert_eq!(db.store.isolation().await.expect("an answer"), Isolation::Enforced);
+        let isolation = db.store.isolation().await.expect("an answer");
+        assert!(matches!(isolation, Isolation::Enforced { owns_tables: true, .. }), "{isolation:?}");
+        assert_eq!(isolation.weakness(), None);
+    })
+    .await;
+}
+
+/// The daemon's role has rights to rows alone: it reads and writes them by its scopes, and cannot switch them off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_without_the_tables_cannot_switch_it_off() {
+    on_postgres(async |db: Database| {
+        let (pool, role) = (bare(&db), format!("vca_daemon_{}", uuid::Uuid::now_v7().simple()));
+        let grants = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'daemon'; DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %1$I TO {role}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %1$I TO {role}', current_schema()); END $$"
+        );
+        sqlx::raw_sql(AssertSqlSafe(grants)).execute(&pool).await.expect("a role with rights to rows");
+        let url = super::url(&db.settings);
+        let (scheme, rest) = url.split_once("://").expect("a URL");
+        let (_, server) = rest.split_once('@').expect("a URL with a user");
+        let url = format!("{scheme}://{role}:daemon@{server}");
+        let settings = Settings { url: SecretString::from(url), ..db.settings.clone() };
+        let daemon = Store::open(&settings).await.expect("the role may log in");
+        assert_eq!(daemon.pending_migrations().await.expect("it can see them"), Vec::<String>::new());
+        let expected = Isolation::Enforced { role: role.clone(), owns_tables: false };
+        assert_eq!(daemon.isolation().await.expect("an answer"), expected);
+
+        let as_daemon = Database { settings, store: daemon };
+        let route = as_daemon.tenant(1).await;
+        let scope = as_daemon.store.scope(route.tenant.id);
+        let call = values::completed(&values::call_to(&route));
+        scope.end_call(&call, &[]).await.expect("a call is written and counted");
+        assert_eq!(scope.numbers().await.expect("numbers"), [route.number]);
+
+        let daemons = bare(&as_daemon);
+        for statement in [
+            "ALTER TABLE calls DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE calls NO FORCE ROW LEVEL SECURITY",
+            "DROP POLICY one_tenant ON calls",
+            "CREATE POLICY all_of_them ON calls USING (TRUE)",
+            "DROP TABLE call_turns",
+            "TRUNCATE call_turns",
+            "CREATE OR REPLACE FUNCTION vca_sees_all_tenants() RETURNS boolean LANGUAGE sql AS 'SELECT TRUE'",
+        ] {
+            let refused = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&daemons).await;
+            let code = refused.err().and_then(|error| Some(error.as_database_error()?.code()?.to_string()));
+            assert_eq!(code.as_deref(), Some("42501"), "{statement}");
+        }
+        let unscoped = try_count(&daemons, "BEGIN", "calls").await;
+        assert!(is_refused(&unscoped), "{unscoped:?}");
+        as_daemon.store.close().await;
+        let gone = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+        sqlx::raw_sql(AssertSqlSafe(gone)).execute(&pool).await.expect("the role goes");
     })
     .await;
 }

@@ -19,6 +19,8 @@ on_both!(
     a_dry_run_leaves_everything_as_it_is,
     a_document_that_cannot_be_is_refused,
     no_column_is_forgotten,
+    an_export_is_in_the_audit_log,
+    a_value_that_could_not_be_read_is_refused_with_its_place,
 );
 
 fn engine() -> EngineUse {
@@ -48,7 +50,7 @@ async fn exported(db: &Database) -> (Route, TenantFile) {
     let values =
         format!("({id}, {tenant}, 'https://example.org', ',call.ended,', 'whsec_old', TRUE, '{at}')");
     db.reach_all(format!("{insert} VALUES {values}")).await;
-    let file = scope.export(true).await.expect("a document");
+    let file = scope.export(&Actor::system(), true).await.expect("a document");
     assert_eq!((file.tables["calls"].len(), file.tables["call_turns"].len()), (1, 1));
     (route, file)
 }
@@ -92,7 +94,7 @@ async fn a_tenant_stands_again_where_it_was(db: Database) {
     let imported = db.store.import_tenant(&Actor::system(), &read, settings).await.expect("it is in");
     assert!(imported.written && imported.conflicts.is_empty(), "{imported:?}");
     assert!(imported.webhooks[0].secret.starts_with("whsec_"), "{imported:?}");
-    let again = db.store.scope(route.tenant.id).export(true).await.expect("a document");
+    let again = db.store.scope(route.tenant.id).export(&Actor::system(), true).await.expect("a document");
     assert_eq!(comparable(&again), comparable(&file));
     let found = db.store.route(&route.number.did).await.expect("an answer").expect("a route");
     // What was talked meanwhile travelled, too.
@@ -188,6 +190,60 @@ async fn a_document_that_cannot_be_is_refused(db: Database) {
         "{refused:?}"
     );
     assert_eq!(db.store.tenants().await.expect("tenants").len(), 1);
+}
+
+async fn an_export_is_in_the_audit_log(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    scope.export(&Actor::cli("ann"), true).await.expect("a document");
+    let filter = AuditFilter { action: Some("export".into()), ..AuditFilter::default() };
+    let entries = scope.audit(&filter, Window::first(9)).await.expect("entries").items;
+    assert_eq!((entries.len(), entries[0].actor.as_str()), (1, "cli ann"));
+    assert_eq!(entries[0].after, Some(json!({ "with_calls": true })));
+}
+
+/// Each of these could be written by the database, and not be read by the program.
+async fn a_value_that_could_not_be_read_is_refused_with_its_place(db: Database) {
+    let (_, file) = exported(&db).await;
+    let whole = serde_json::to_value(&file).expect("JSON");
+    let settings = ImportSettings { new_ids: true, without_numbers: false, dry_run: true };
+    for (table, column, value) in [
+        ("phone_numbers", "provider_type", json!("pigeon")),
+        ("phone_numbers", "provider_state", json!("lost")),
+        ("phone_numbers", "created_at", json!("12000-01-01T00:00:00Z")),
+        ("ai_profiles", "version", json!(1_i64 << 40)),
+        ("ai_profiles", "name", json!("a\u{0}b")),
+        ("webhooks", "events", json!("call.ended")),
+        ("webhooks", "events", json!(",call.vanished,")),
+        ("webhooks", "url", json!("nowhere")),
+        ("calls", "status", json!("asleep")),
+        ("calls", "hangup_cause", json!(70_000)),
+        ("calls", "called_number", json!("anywhere")),
+        ("calls", "ended_at", Value::Null),
+        ("call_turns", "turn", json!(-1)),
+        ("call_turns", "audio_ms", json!(1_i64 << 40)),
+        ("call_usage", "unit", json!("images")),
+        ("call_usage", "quantity", json!(i64::MAX)),
+        ("usage_months", "month", json!("2026-13")),
+        ("usage_months", "seconds", json!(-1)),
+        ("usage_months", "seconds", json!(i64::MAX)),
+        ("usage_month_engines", "unit", json!("images")),
+        ("usage_month_engines", "kind", json!("video")),
+        ("tenant_terms", "plan", json!("gold")),
+    ] {
+        let mut changed = whole.clone();
+        let place = changed.pointer_mut(&format!("/tables/{table}/0")).expect("a row");
+        place.as_object_mut().expect("an object").insert(column.to_owned(), value.clone());
+        let file = TenantFile::parse(&changed.to_string()).expect("a document");
+        // A copy leaves the history of the plan behind.
+        let settings = ImportSettings { new_ids: settings.new_ids && table != "tenant_terms", ..settings };
+        let outcome = db.store.import_tenant(&Actor::system(), &file, settings).await;
+        let expected = format!("tables.{table}[0].{column}: ");
+        assert!(
+            matches!(&outcome, Err(StoreError::Invalid { what }) if what.starts_with(&expected)),
+            "{table}.{column} = {value}: {outcome:?}"
+        );
+    }
 }
 
 /// Each column of each tenant-owned table goes along or stays behind knowingly.

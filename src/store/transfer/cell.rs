@@ -1,98 +1,90 @@
 //! One value of a row, between the database and JSON.
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use chrono::{DateTime, Datelike, Utc};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::tables::Kind;
+use crate::store::StoreError;
+use crate::store::statement::Value;
+use crate::store::tx::AnyRow;
 
-/// A value to be written, or the absence of one of that kind.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
-    Id(Option<Uuid>),
-    Text(Option<String>),
-    Count(Option<i64>),
-    Flag(Option<bool>),
-    Moment(Option<DateTime<Utc>>),
-}
+/// The largest count that is read. Sums of some thousands of them stay within 64 bits.
+const MOST: i64 = 1_000_000_000_000_000;
 
-impl Cell {
-    /// Reads a value of a document; `None` when it is not of that kind.
-    pub fn of_json(kind: Kind, value: &Value) -> Option<Cell> {
-        let absent = value.is_null();
-        let given = |read: bool| read || absent;
-        Some(match kind {
-            Kind::Id => {
-                let id = value.as_str().and_then(|text| text.parse().ok());
-                given(id.is_some()).then_some(Cell::Id(id))?
-            }
-            Kind::Text | Kind::Secret => {
-                given(value.is_string()).then(|| Cell::Text(value.as_str().map(str::to_owned)))?
-            }
-            Kind::Json => Cell::Text((!absent).then(|| value.to_string())),
-            Kind::Count => given(value.is_i64()).then(|| Cell::Count(value.as_i64()))?,
-            Kind::Flag => given(value.is_boolean()).then(|| Cell::Flag(value.as_bool()))?,
-            Kind::Moment => {
-                let moment = value.as_str().and_then(|text| text.parse().ok());
-                given(moment.is_some()).then_some(Cell::Moment(moment))?
-            }
-        })
+/// Reads a value of a document. What it accepts can be read by the program later.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn from_json(kind: Kind, json: &Json) -> Result<Value, String> {
+    if json.is_null() {
+        return Ok(absent(kind));
+    }
+    match kind {
+        Kind::Id => {
+            let id = json.as_str().and_then(|text| text.parse::<Uuid>().ok());
+            id.map(Value::from).ok_or_else(|| "this is not a UUID".to_owned())
+        }
+        Kind::Text | Kind::Secret => text(json).map(Value::from),
+        Kind::Word(check) => {
+            let text = text(json)?;
+            check(text)?;
+            Ok(Value::from(text))
+        }
+        Kind::Json(check) => {
+            check(json)?;
+            Ok(Value::from(json.to_string()))
+        }
+        Kind::Count => count(json, MOST).map(Value::from),
+        Kind::UpTo(most) => count(json, most).map(Value::from),
+        Kind::Flag => {
+            json.as_bool().map(Value::from).ok_or_else(|| "this is neither true nor false".to_owned())
+        }
+        Kind::Moment => moment(json).map(Value::from),
     }
 }
 
-/// A row of either database as a JSON object.
-macro_rules! read_cells {
-    ($row:expr, $table:expr) => {{
-        let mut object = serde_json::Map::new();
-        for (at, (name, kind)) in $table.travelling().enumerate() {
-            let value = match kind {
-                $crate::store::transfer::tables::Kind::Id => {
-                    serde_json::json!(sqlx::Row::try_get::<Option<uuid::Uuid>, usize>($row, at)?)
-                }
-                $crate::store::transfer::tables::Kind::Text
-                | $crate::store::transfer::tables::Kind::Secret => {
-                    serde_json::json!(sqlx::Row::try_get::<Option<String>, usize>($row, at)?)
-                }
-                $crate::store::transfer::tables::Kind::Json => {
-                    let text = sqlx::Row::try_get::<Option<String>, usize>($row, at)?;
-                    let read = |text: String| {
-                        serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))
-                    };
-                    text.map(read).transpose()?.unwrap_or(serde_json::Value::Null)
-                }
-                $crate::store::transfer::tables::Kind::Count => {
-                    serde_json::json!(sqlx::Row::try_get::<Option<i64>, usize>($row, at)?)
-                }
-                $crate::store::transfer::tables::Kind::Flag => {
-                    serde_json::json!(sqlx::Row::try_get::<Option<bool>, usize>($row, at)?)
-                }
-                $crate::store::transfer::tables::Kind::Moment => {
-                    serde_json::json!(sqlx::Row::try_get::<Option<chrono::DateTime<chrono::Utc>>, usize>(
-                        $row, at
-                    )?)
-                }
-            };
-            object.insert(name.to_owned(), value);
+/// The value of a column as JSON.
+pub fn to_json(kind: Kind, row: &AnyRow, column: usize) -> Result<Json, StoreError> {
+    Ok(match kind {
+        Kind::Id => json!(row.get::<Option<Uuid>>(column)?),
+        Kind::Text | Kind::Secret | Kind::Word(_) => json!(row.get::<Option<String>>(column)?),
+        Kind::Json(_) => {
+            let text = row.get::<Option<String>>(column)?;
+            let json = text.map(|text| serde_json::from_str(&text)).transpose();
+            json.map_err(StoreError::corrupt)?.unwrap_or(Json::Null)
         }
-        Ok(object)
-    }};
+        Kind::Count | Kind::UpTo(_) => json!(row.get::<Option<i64>>(column)?),
+        Kind::Flag => json!(row.get::<Option<bool>>(column)?),
+        Kind::Moment => json!(row.get::<Option<DateTime<Utc>>>(column)?),
+    })
 }
 
-/// Binds a row's cells to a statement of either database.
-macro_rules! bind_cells {
-    ($query:expr, $cells:expr) => {{
-        let mut query = $query;
-        for cell in $cells {
-            query = match cell {
-                $crate::store::transfer::cell::Cell::Id(value) => query.bind(*value),
-                $crate::store::transfer::cell::Cell::Text(value) => query.bind(value.as_deref()),
-                $crate::store::transfer::cell::Cell::Count(value) => query.bind(*value),
-                $crate::store::transfer::cell::Cell::Flag(value) => query.bind(*value),
-                $crate::store::transfer::cell::Cell::Moment(value) => query.bind(*value),
-            };
-        }
-        query
-    }};
+/// No value, of the type that PostgreSQL needs to know.
+fn absent(kind: Kind) -> Value {
+    match kind {
+        Kind::Id => Value::Id(None),
+        Kind::Text | Kind::Secret | Kind::Word(_) | Kind::Json(_) => Value::Text(None),
+        Kind::Count | Kind::UpTo(_) => Value::Integer(None),
+        Kind::Flag => Value::Flag(None),
+        Kind::Moment => Value::Time(None),
+    }
 }
 
-pub(super) use {bind_cells, read_cells};
+/// PostgreSQL keeps no NUL in a text.
+fn text(json: &Json) -> Result<&str, String> {
+    let text = json.as_str().ok_or("this is not a text")?;
+    if text.contains('\0') { Err("a NUL character cannot be kept".to_owned()) } else { Ok(text) }
+}
+
+fn count(json: &Json, most: i64) -> Result<i64, String> {
+    let count = json.as_i64().filter(|count| (0..=most).contains(count));
+    count.ok_or_else(|| format!("this is not a whole number from 0 to {most}"))
+}
+
+/// Both databases keep and order the years that are written with four digits.
+fn moment(json: &Json) -> Result<DateTime<Utc>, String> {
+    let moment = json.as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    let moment = moment.filter(|moment| (1970..=9999).contains(&moment.year()));
+    moment.ok_or_else(|| "this is not a time from 1970 to 9999, such as 2026-11-01T09:00:00Z".to_owned())
+}

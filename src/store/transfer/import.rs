@@ -1,4 +1,7 @@
-//! Putting a tenant's document into a database: all of it or nothing.
+//! Importing a tenant's document into a database: all of it or nothing.
+//!
+//! Every value is read into the type that reads it later, so that a document with values which the program could not
+//! read is refused with their place.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,32 +12,30 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use secrecy::SecretString;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use sqlx::AssertSqlSafe;
+use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::TenantFile;
-use super::cell::{Cell, bind_cells};
 use super::tables::{CALLS, Kind, OWNED, Table};
-use crate::billing::Statement;
+use super::{TIMEOUT, TenantFile, cell};
 use crate::sealing::{Keyring, Owner};
-use crate::store::audit::{Change, audit};
-use crate::store::pool::{Everywhere, transact};
-use crate::store::{Store, StoreError, kept};
-use crate::tenancy::{Actor, Did, ProfileSettings, TenantId};
+use crate::store::audit::Change;
+use crate::store::statement::{Statement, Value, composed, sql};
+use crate::store::tx::{Access, AllTenants, RowScope, Tx};
+use crate::store::{Store, StoreError};
+use crate::tenancy::{Actor, Did, Tenant, TenantId};
 
-/// How a document is put in.
+/// How a document is imported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportSettings {
     /// Everything gets a new id, so that it can stand beside the tenant that it was taken from.
     pub new_ids: bool,
-    /// Numbers stay behind, and with them the calls, which refer to them: a number can be one tenant's only.
+    /// Leave numbers out, and with them the calls, which refer to them: a number belongs to one tenant only.
     pub without_numbers: bool,
-    /// Go all the way, and then undo it.
+    /// Write everything, and roll it back.
     pub dry_run: bool,
 }
 
-/// What was put in, or would be; or what is in the way, and then nothing was.
+/// What was imported, or would be; or what is in the way, and then nothing was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Imported {
     pub tenant_id: TenantId,
@@ -55,17 +56,19 @@ pub struct WebhookSecret {
     pub secret: String,
 }
 
-/// A statement and the cells of one row.
+/// The row of a document, ready to be written.
 struct Insertion {
-    sql: String,
-    cells: Vec<Cell>,
+    /// Where it is in the document.
+    place: String,
+    statement: Statement,
 }
 
 impl Store {
-    /// Puts a tenant in, in one transaction.
+    /// Imports a tenant in one transaction.
     ///
     /// # Errors
-    /// `Invalid` when the document breaks a rule of the data; `Conflict` when somebody else came between.
+    /// `Invalid`, with the place, when a value cannot be read or breaks a rule of the data; `Conflict` when another
+    /// import of the same came first.
     pub async fn import_tenant(
         &self,
         actor: &Actor,
@@ -73,47 +76,34 @@ impl Store {
         settings: ImportSettings,
     ) -> Result<Imported, StoreError> {
         let mut plan = Plan::new(file, settings, self.sealing.clone())?;
-        let patient = self.patient();
-        plan.imported.conflicts = patient.in_the_way(&plan).await?;
+        let store = self.with_timeout(TIMEOUT);
+        plan.imported.conflicts = store.conflicts(&plan).await?;
         if !plan.imported.conflicts.is_empty() {
             return Ok(plan.imported);
         }
-        let (tenant, imported) = (&file.tenant, &plan.imported);
-        const TENANT: &str = "INSERT INTO tenants (id, name, status, plan, max_concurrent_calls, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6)";
-        // A copy is a new tenant: what was before it is the other's.
-        let created_at = if settings.new_ids { Utc::now() } else { tenant.created_at };
-        let mut went_all_the_way = false;
-        let done: Result<(), StoreError> = transact!(Everywhere(&patient), tx => {
-            sqlx::query(TENANT)
-                .bind(imported.tenant_id.0)
-                .bind(tenant.name.as_str())
-                .bind(tenant.status.word())
-                .bind(tenant.plan.word())
-                .bind(tenant.max_concurrent_calls.map(i64::from))
-                .bind(kept(created_at))
-                .execute(&mut *tx)
-                .await?;
-            for Insertion { sql, cells } in &plan.insertions {
-                let query = sqlx::query(AssertSqlSafe(sql.as_str()));
-                bind_cells!(query, cells).execute(&mut *tx).await?;
-            }
-            let change = Change::new(actor, imported.tenant_id, "import", "tenant", imported.tenant_id);
-            audit!(tx, change.after(&imported.rows));
-            if settings.dry_run {
-                went_all_the_way = true;
-                // Whatever fails here undoes the transaction.
-                Err(sqlx::Error::RowNotFound)?;
-            }
-        });
-        if !went_all_the_way {
-            done?;
+        let Plan { imported, insertions, has_terms, .. } = plan;
+        let mut tx = AllTenants(&store).begin(Access::Write).await?;
+        tx.import_tenant(&file.tenant, imported.tenant_id, settings.new_ids).await?;
+        if has_terms {
+            // The database has begun a history of its own with the row.
+            let begun = sql("DELETE FROM tenant_terms WHERE tenant_id = $1").bind(imported.tenant_id.0);
+            tx.execute(begun).await?;
         }
-        Ok(Imported { written: !settings.dry_run, ..plan.imported })
+        for Insertion { place, statement } in insertions {
+            tx.execute(statement).await.map_err(|error| placed(error, &place))?;
+        }
+        let change = Change::new(actor, imported.tenant_id, "import", "tenant", imported.tenant_id);
+        tx.audit(change.after(&imported.rows)).await?;
+        if settings.dry_run {
+            // Dropping the transaction rolls it back.
+            return Ok(imported);
+        }
+        tx.commit().await?;
+        Ok(Imported { written: true, ..imported })
     }
 
-    /// What is there already that can be there once.
-    async fn in_the_way(&self, plan: &Plan) -> Result<Vec<String>, StoreError> {
+    /// What is there already and can be there only once.
+    async fn conflicts(&self, plan: &Plan) -> Result<Vec<String>, StoreError> {
         let mut found = Vec::new();
         match self.tenant(plan.imported.tenant_id).await {
             Ok(tenant) => found.push(format!(
@@ -125,14 +115,51 @@ impl Store {
         }
         for did in &plan.dids {
             if let Some(route) = self.route(did).await? {
-                found.push(format!("the number {did} is {:?}'s", route.tenant.name));
+                found.push(format!("the number {did} belongs to {:?}", route.tenant.name));
             }
         }
         Ok(found)
     }
 }
 
-/// All that is going to be written, examined as far as that goes without the database.
+impl Tx {
+    async fn import_tenant(
+        &mut self,
+        tenant: &Tenant,
+        id: TenantId,
+        is_copy: bool,
+    ) -> Result<(), StoreError> {
+        const TENANT: &str = "INSERT INTO tenants (id, name, status, plan, max_concurrent_calls, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6)";
+        let problem = |problem| StoreError::invalid(format_args!("tenant.{problem}"));
+        let name = cell::from_json(Kind::Text, &json!(tenant.name))
+            .map_err(|error| problem(format!("name: {error}")))?;
+        let created_at = cell::from_json(Kind::Moment, &json!(tenant.created_at))
+            .map_err(|error| problem(format!("created_at: {error}")))?;
+        let insert = sql(TENANT)
+            .bind(id.0)
+            .bind(name)
+            .bind(tenant.status.word())
+            .bind(tenant.plan.word())
+            .bind(tenant.max_concurrent_calls.map(i64::from))
+            // A copy is a new tenant: the months before it belong to the other one.
+            .bind(if is_copy { Value::from(Utc::now()) } else { created_at });
+        self.execute(insert).await.map(drop).map_err(|error| placed(error, "tenant"))
+    }
+}
+
+/// Says where in the document the value is that the database refuses.
+fn placed(error: StoreError, place: &str) -> StoreError {
+    match error {
+        StoreError::Invalid { what } => StoreError::invalid(format_args!("{place}: {what}")),
+        StoreError::Conflict { .. } => {
+            StoreError::invalid(format_args!("{place}: there is such a row already"))
+        }
+        other => other,
+    }
+}
+
+/// All that is going to be written, examined as far as possible without the database.
 struct Plan {
     imported: Imported,
     insertions: Vec<Insertion>,
@@ -140,6 +167,8 @@ struct Plan {
     dids: Vec<Did>,
     /// New ids by old ones; empty when ids stay.
     ids: HashMap<Uuid, Uuid>,
+    /// The document has the history of the tenant's plan.
+    has_terms: bool,
     /// Seals the new secrets of webhooks.
     sealing: Keyring,
 }
@@ -152,110 +181,119 @@ impl Plan {
         let id = if settings.new_ids { TenantId::new() } else { file.tenant.id };
         let imported =
             Imported { tenant_id: id, tenant_name: file.tenant.name.clone(), ..Imported::default() };
-        let mut plan =
-            Plan { imported, insertions: Vec::new(), dids: Vec::new(), ids: HashMap::new(), sealing };
+        let mut plan = Plan {
+            imported,
+            insertions: Vec::new(),
+            dids: Vec::new(),
+            ids: HashMap::new(),
+            has_terms: false,
+            sealing,
+        };
         let stays = |table: &Table| {
             (settings.without_numbers && (table.name == "phone_numbers" || table.is_of_calls()))
-                || (settings.new_ids && table.name == "statements")
+                || (settings.new_ids && table.is_of_billing())
         };
         for table in OWNED.iter().chain(&CALLS).filter(|table| !stays(table)) {
             let rows = file.tables.get(table.name).map(Vec::as_slice).unwrap_or_default();
-            if settings.new_ids {
-                plan.rename(rows);
-            }
-            for (at, row) in rows.iter().enumerate() {
-                let place = |problem: String| {
-                    StoreError::invalid(format_args!("tables.{}[{at}].{problem}", table.name))
-                };
-                plan.add(table, row).map_err(place)?;
-            }
-            if !rows.is_empty() {
-                plan.imported.rows.insert(table.name, rows.len());
-            }
+            plan.add_rows(table, rows, settings.new_ids)?;
         }
         Ok(plan)
     }
 
+    fn add_rows(
+        &mut self,
+        table: &Table,
+        rows: &[Map<String, Json>],
+        new_ids: bool,
+    ) -> Result<(), StoreError> {
+        if new_ids {
+            self.rename(rows);
+        }
+        for (at, row) in rows.iter().enumerate() {
+            let place = format!("tables.{}[{at}]", table.name);
+            let fault = |problem: String| StoreError::invalid(format_args!("{place}.{problem}"));
+            let statement = self.insertion(table, row).map_err(fault)?;
+            self.insertions.push(Insertion { place, statement });
+        }
+        if !rows.is_empty() {
+            self.imported.rows.insert(table.name, rows.len());
+            self.has_terms |= table.name == "tenant_terms";
+        }
+        Ok(())
+    }
+
     /// Finds a new id for each row that has one.
-    fn rename(&mut self, rows: &[Map<String, Value>]) {
+    fn rename(&mut self, rows: &[Map<String, Json>]) {
         let ids = rows.iter().filter_map(|row| row.get("id")?.as_str()?.parse::<Uuid>().ok());
         self.ids.extend(ids.map(|id| (id, Uuid::now_v7())));
     }
 
-    fn add(&mut self, table: &Table, row: &Map<String, Value>) -> Result<(), String> {
-        let mut columns = vec!["tenant_id"];
-        let mut cells = vec![Cell::Id(Some(self.imported.tenant_id.0))];
-        for (column, value) in row {
-            let kind = table.kind(column).filter(|kind| *kind != Kind::Secret);
-            let kind = kind.ok_or_else(|| format!("{column}: there is no such column"))?;
-            check(table, column, value).map_err(|problem| format!("{column}: {problem}"))?;
-            let cell = Cell::of_json(kind, value).ok_or_else(|| format!("{column}: this does not fit"))?;
-            columns.push(column);
-            cells.push(match number(table, column, value) {
-                Some(did) => Cell::Text(Some(did.digits().to_owned())),
-                None => self.renamed(cell),
-            });
+    fn insertion(&mut self, table: &Table, row: &Map<String, Json>) -> Result<Statement, String> {
+        table.check(row)?;
+        let mut cells = vec![("tenant_id", Value::from(self.imported.tenant_id.0))];
+        for (column, json) in row {
+            let (name, kind) =
+                table.column(column).ok_or_else(|| format!("{column}: there is no such column"))?;
+            let value = cell::from_json(kind, json).map_err(|problem| format!("{column}: {problem}"))?;
+            cells.push((name, self.renamed(value)));
         }
-        if row.get("deleted_at").is_none_or(Value::is_null) {
-            self.dids.extend(row.get("did").and_then(|value| number(table, "did", value)));
+        if table.name == "phone_numbers" {
+            self.note_number(row, &mut cells);
         }
-        if table.kind("secret") == Some(Kind::Secret) {
-            columns.push("secret");
-            cells.push(Cell::Text(Some(self.new_secret(&cells, &columns)?)));
+        if table.has_secret() {
+            let sealed = self.new_secret(&cells)?;
+            cells.push(("secret", Value::from(sealed)));
         }
-        let places: Vec<String> = (1..=columns.len()).map(|at| format!("${at}")).collect();
-        // The names are those of the lists in `tables`: a document's own were compared with them.
-        let sql =
-            format!("INSERT INTO {} ({}) VALUES ({})", table.name, columns.join(", "), places.join(", "));
-        self.insertions.push(Insertion { sql, cells });
-        Ok(())
+        Ok(insert(table, cells))
     }
 
-    fn renamed(&self, cell: Cell) -> Cell {
-        match cell {
-            Cell::Id(Some(id)) => Cell::Id(Some(self.ids.get(&id).copied().unwrap_or(id))),
+    fn renamed(&self, value: Value) -> Value {
+        match value {
+            Value::Id(Some(id)) => Value::from(self.ids.get(&id).copied().unwrap_or(id)),
             other => other,
         }
     }
 
-    /// A webhook's new secret, as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes. Returns the text
-    /// to store.
-    fn new_secret(&mut self, cells: &[Cell], columns: &[&str]) -> Result<String, String> {
-        let mut random = [0; 32];
-        OsRng.try_fill_bytes(&mut random).map_err(|error| format!("secret: no randomness: {error}"))?;
-        let secret = format!("whsec_{}", STANDARD.encode(random));
-        let cell =
-            |name: &str| columns.iter().position(|column| *column == name).and_then(|at| cells.get(at));
-        if let (Some(Cell::Id(Some(webhook_id))), Some(Cell::Text(Some(url)))) = (cell("id"), cell("url")) {
-            let (webhook_id, url) = (*webhook_id, url.clone());
-            let owner = Owner::webhook(self.imported.tenant_id.0, webhook_id);
-            let sealed = self.sealing.seal(&SecretString::from(secret.as_str()), &owner);
-            self.imported.webhooks.push(WebhookSecret { webhook_id, url, secret });
-            return sealed.map_err(|error| format!("secret: {error}"));
+    /// A number is kept as digits, in whichever way the document writes it. One that is in use must not be another
+    /// tenant's.
+    fn note_number(&mut self, row: &Map<String, Json>, cells: &mut [(&str, Value)]) {
+        let did = row.get("did").and_then(|did| did.as_str()?.parse::<Did>().ok());
+        let (Some(did), Some((_, cell))) = (did, cells.iter_mut().find(|(name, _)| *name == "did")) else {
+            return;
+        };
+        *cell = Value::from(did.digits());
+        if row.get("deleted_at").is_none_or(Json::is_null) {
+            self.dids.push(did);
         }
-        Err("id and url: a webhook has both".to_owned())
+    }
+
+    /// A new secret for a webhook, which is shown once. Returns the text to store.
+    fn new_secret(&mut self, cells: &[(&str, Value)]) -> Result<String, String> {
+        let cell = |name: &str| cells.iter().find(|(column, _)| *column == name).map(|(_, value)| value);
+        let (Some(Value::Id(Some(webhook_id))), Some(Value::Text(Some(url)))) = (cell("id"), cell("url"))
+        else {
+            return Err("id and url: a webhook has both".to_owned());
+        };
+        let (webhook_id, url, secret) = (*webhook_id, url.clone(), new_secret()?);
+        let owner = Owner::webhook(self.imported.tenant_id.0, webhook_id);
+        let sealed = self.sealing.seal(&SecretString::from(secret.as_str()), &owner);
+        self.imported.webhooks.push(WebhookSecret { webhook_id, url, secret });
+        sealed.map_err(|error| format!("secret: {error}"))
     }
 }
 
-/// What the database would take, and this program could not read.
-fn check(table: &Table, column: &str, value: &Value) -> Result<(), String> {
-    match (table.name, column) {
-        ("ai_profiles" | "ai_profile_versions", "settings") => {
-            serde_json::from_value::<ProfileSettings>(value.clone())
-                .map(drop)
-                .map_err(|error| error.to_string())
-        }
-        ("statements", "statement") => {
-            serde_json::from_value::<Statement>(value.clone()).map(drop).map_err(|error| error.to_string())
-        }
-        ("phone_numbers", "did") => {
-            number(table, column, value).map(drop).ok_or_else(|| "this is no number".to_owned())
-        }
-        _ => Ok(()),
-    }
+/// The names of columns are those of the lists in `tables`: a document's own were compared with them.
+fn insert(table: &Table, cells: Vec<(&str, Value)>) -> Statement {
+    let columns: Vec<&str> = cells.iter().map(|(name, _)| *name).collect();
+    let places: Vec<String> = (1..=cells.len()).map(|at| format!("${at}")).collect();
+    let (columns, places) = (columns.join(", "), places.join(", "));
+    composed(format!("INSERT INTO {} ({columns}) VALUES ({places})", table.name))
+        .bind_all(cells.into_iter().map(|(_, value)| value))
 }
 
-/// The number of a row, in whichever way it is written.
-fn number(table: &Table, column: &str, value: &Value) -> Option<Did> {
-    (table.name == "phone_numbers" && column == "did").then(|| value.as_str()?.parse().ok()).flatten()
+/// As Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes.
+fn new_secret() -> Result<String, String> {
+    let mut random = [0; 32];
+    OsRng.try_fill_bytes(&mut random).map_err(|error| format!("secret: no randomness: {error}"))?;
+    Ok(format!("whsec_{}", STANDARD.encode(random)))
 }

@@ -1,7 +1,7 @@
-//! A tenant as one document: taken out of one database, put into another or into the same.
+//! A tenant as one document: exported from one database, imported into another or the same.
 //!
-//! Rows travel as they are, by the lists in `tables`; a document of an older program lacks columns, and those take
-//! the database's defaults. Secrets stay behind: keys are not taken along, and webhooks get new ones.
+//! Rows travel as they are, by the lists in `tables`; columns that a document of an older program lacks take the
+//! database's defaults. Secrets stay behind: API keys are not exported, and webhooks get new secrets.
 
 mod cell;
 mod import;
@@ -13,12 +13,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::AssertSqlSafe;
 
-use super::pool::read;
+use super::audit::Change;
+use super::statement::composed;
+use super::tx::{Access, AnyRow, RowScope};
 use super::{Scope, Store, StoreError, now};
-use crate::tenancy::Tenant;
-use cell::read_cells;
+use crate::tenancy::{Actor, Tenant};
 pub use import::{ImportSettings, Imported, WebhookSecret};
 use tables::{CALLS, OWNED, Table};
 #[cfg(test)]
@@ -26,18 +26,18 @@ pub use tables::{is_known, lists};
 
 const FORMAT: &str = "vca-tenant";
 const VERSION: u32 = 1;
-/// A tenant with years of calls takes its time.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// The time limit of an export or import: a tenant may have years of calls.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A tenant and what is its own.
+/// A tenant and its rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantFile {
     /// Always `vca-tenant`.
     pub format: String,
-    /// It goes up when a document can no longer be read by an older program.
+    /// Goes up when an older program can no longer read the document.
     pub version: u32,
-    /// Which program made it.
+    /// The program that wrote it.
     pub program: String,
     pub exported_at: DateTime<Utc>,
     pub tenant: Tenant,
@@ -47,7 +47,7 @@ pub struct TenantFile {
 
 impl TenantFile {
     /// # Errors
-    /// `Invalid`, with the place, for what is no such document or one of a newer program.
+    /// `Invalid`, with the place, for a text that is no such document or one of a newer program.
     pub fn parse(text: &str) -> Result<TenantFile, StoreError> {
         let document: Value = serde_json::from_str(text)
             .map_err(|error| StoreError::invalid(format_args!("this is no JSON: {error}")))?;
@@ -65,29 +65,26 @@ impl TenantFile {
 }
 
 impl Scope {
-    /// The tenant as a document, with or without its calls, as it is at one moment. Calls that last stay behind:
-    /// whoever has them will still write of them.
+    /// The tenant as a document, with or without its calls, as of one moment. Calls that are under way stay behind: their
+    /// daemon will still write their records. The audit log says who exported it, before anything is read.
     ///
     /// # Errors
     /// `NotFound` when the tenant is not there.
-    pub async fn export(&self, with_calls: bool) -> Result<TenantFile, StoreError> {
-        let patient = self.patient();
-        let tenant = patient.store.tenant(self.tenant).await?;
-        let wanted: Vec<(&Table, String)> = OWNED
-            .iter()
-            .chain(CALLS.iter().filter(|_| with_calls))
-            .map(|table| (table, table.select()))
-            .collect();
-        let tables = read!(&patient, tx => {
-            let mut tables = BTreeMap::new();
-            for (table, sql) in &wanted {
-                let rows = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.tenant.0).fetch_all(&mut *tx).await?;
-                let rows: Result<Vec<Map<String, Value>>, sqlx::Error> =
-                    rows.iter().map(|row| read_cells!(row, table)).collect();
-                tables.insert(table.name.to_owned(), rows?);
-            }
-            tables
-        })?;
+    pub async fn export(&self, actor: &Actor, with_calls: bool) -> Result<TenantFile, StoreError> {
+        let scope = Scope { store: self.store.with_timeout(TIMEOUT), tenant: self.tenant };
+        let tenant = scope.store.tenant(self.tenant).await?;
+        let mut tx = scope.begin(Access::Write).await?;
+        let change = Change::new(actor, self.tenant, "export", "tenant", self.tenant);
+        tx.audit(change.after(&serde_json::json!({ "with_calls": with_calls }))).await?;
+        tx.commit().await?;
+        let mut tx = scope.begin(Access::Snapshot).await?;
+        let mut tables = BTreeMap::new();
+        for table in OWNED.iter().chain(CALLS.iter().filter(|_| with_calls)) {
+            let rows = tx.any(composed(table.select()).bind(self.tenant.0)).await?;
+            let rows: Result<Vec<_>, StoreError> = rows.iter().map(|row| object(table, row)).collect();
+            tables.insert(table.name.to_owned(), rows?);
+        }
+        tx.commit().await?;
         Ok(TenantFile {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -97,14 +94,17 @@ impl Scope {
             tables,
         })
     }
+}
 
-    fn patient(&self) -> Scope {
-        Scope { store: self.store.patient(), tenant: self.tenant }
-    }
+/// A row as a JSON object.
+fn object(table: &Table, row: &AnyRow) -> Result<Map<String, Value>, StoreError> {
+    let columns = table.travelling().enumerate();
+    columns.map(|(at, (name, kind))| Ok((name.to_owned(), cell::to_json(kind, row, at)?))).collect()
 }
 
 impl Store {
-    fn patient(&self) -> Store {
-        Store { timeout: PATIENCE.max(self.timeout), ..self.clone() }
+    /// The store with a time limit of at least so much.
+    pub(super) fn with_timeout(&self, timeout: Duration) -> Store {
+        Store { timeout: timeout.max(self.timeout), ..self.clone() }
     }
 }

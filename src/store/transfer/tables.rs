@@ -1,5 +1,17 @@
-//! Which tables and columns make up a tenant. A test holds the lists against the database, so that a new column
-//! is either taken along or left behind knowingly.
+//! The tables and columns that make up a tenant, and the types that read their values. A test compares the lists with
+//! the database, so that a new column either travels or stays behind knowingly.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+
+use crate::billing::Statement;
+use crate::tenancy::{
+    AgentRole, CallStatus, Did, Direction, EndedBy, EngineKind, EventType, Month, Plan, ProfileSettings,
+    ProviderState, ProviderType, Retention, TenantStatus, UsageUnit,
+};
 
 /// A tenant-owned table.
 #[derive(Debug)]
@@ -12,35 +24,74 @@ pub struct Table {
 }
 
 /// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// The row's own id, or one of a row that it refers to.
     Id,
+    /// Free text.
     Text,
-    /// JSON, kept as text.
-    Json,
+    /// A text that a type of the program reads.
+    Word(fn(&str) -> Result<(), String>),
+    /// JSON that a type of the program reads, kept as text.
+    Json(fn(&Json) -> Result<(), String>),
+    /// A count in 64 bits.
     Count,
+    /// A count of at most so much.
+    UpTo(i64),
     Flag,
     Moment,
     /// A secret: it stays behind, and a new one is made.
     Secret,
 }
 
-use Kind::{Count, Flag, Id, Json, Moment, Secret, Text};
+use Kind::{Count, Flag, Id, Json as Document, Moment, Secret, Text, UpTo, Word};
 
-/// What a tenant has set up, in an order in which rows refer to rows before them; and its statements, so that what was
-/// issued elsewhere is not issued once more.
-pub const OWNED: [Table; 6] = [
+/// What the program reads as `u32`.
+const U32: i64 = u32::MAX as i64;
+
+/// Reads a text of a closed set or of a form.
+fn word<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
+    text.parse::<T>().map(drop).map_err(|error| error.to_string())
+}
+
+fn did(text: &str) -> Result<(), String> {
+    text.parse::<Did>().map(drop).map_err(|_| "this is not a phone number".to_owned())
+}
+
+fn document<T: DeserializeOwned>(json: &Json) -> Result<(), String> {
+    T::deserialize(json).map(drop).map_err(|error| error.to_string())
+}
+
+/// `webhooks.events`: words with commas around each.
+fn events(text: &str) -> Result<(), String> {
+    let listed = text.strip_prefix(',').and_then(|text| text.strip_suffix(','));
+    let listed = listed.ok_or_else(|| format!("{text:?} has to be like \",call.started,call.ended,\""))?;
+    listed.split(',').try_for_each(word::<EventType>)
+}
+
+fn url(text: &str) -> Result<(), String> {
+    let is_url = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme))
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    if is_url { Ok(()) } else { Err("this is not a URL with https:// or http://".to_owned()) }
+}
+
+fn hold_reason(text: &str) -> Result<(), String> {
+    if matches!(text, "unpriced" | "unreadable") { Ok(()) } else { Err(format!("{text:?} is no reason")) }
+}
+
+/// What a tenant has set up, in an order in which rows refer to rows before them; and its statements with the history of
+/// its plan, so that months that were billed elsewhere are not billed again.
+pub const OWNED: [Table; 8] = [
     Table {
         name: "phone_numbers",
         columns: &[
             ("id", Id),
-            ("did", Text),
-            ("provider_type", Text),
+            ("did", Word(did)),
+            ("provider_type", Word(word::<ProviderType>)),
             ("is_active", Flag),
             ("created_at", Moment),
             ("deleted_at", Moment),
-            ("provider_state", Text),
+            ("provider_state", Word(word::<ProviderState>)),
             ("provider_detail", Text),
             ("provider_reference", Text),
             ("registered_by", Text),
@@ -52,12 +103,12 @@ pub const OWNED: [Table; 6] = [
         columns: &[
             ("id", Id),
             ("name", Text),
-            ("role", Text),
+            ("role", Word(word::<AgentRole>)),
             ("system_prompt", Text),
             ("is_default", Flag),
-            ("settings", Json),
+            ("settings", Document(document::<ProfileSettings>)),
             ("created_at", Moment),
-            ("version", Count),
+            ("version", UpTo(U32)),
         ],
         order: "id",
     },
@@ -65,11 +116,11 @@ pub const OWNED: [Table; 6] = [
         name: "ai_profile_versions",
         columns: &[
             ("ai_profile_id", Id),
-            ("version", Count),
+            ("version", UpTo(U32)),
             ("name", Text),
-            ("role", Text),
+            ("role", Word(word::<AgentRole>)),
             ("system_prompt", Text),
-            ("settings", Json),
+            ("settings", Document(document::<ProfileSettings>)),
             ("created_by", Text),
             ("created_at", Moment),
         ],
@@ -79,8 +130,8 @@ pub const OWNED: [Table; 6] = [
         name: "webhooks",
         columns: &[
             ("id", Id),
-            ("url", Text),
-            ("events", Text),
+            ("url", Word(url)),
+            ("events", Word(events)),
             ("secret", Secret),
             ("is_active", Flag),
             ("created_at", Moment),
@@ -91,17 +142,36 @@ pub const OWNED: [Table; 6] = [
     Table {
         name: "retention",
         columns: &[
-            ("call_days", Count),
-            ("transcript_days", Count),
-            ("recording_days", Count),
-            ("audit_days", Count),
+            ("call_days", UpTo(U32)),
+            ("transcript_days", UpTo(U32)),
+            ("recording_days", UpTo(U32)),
+            ("audit_days", UpTo(U32)),
             ("updated_at", Moment),
         ],
         order: "updated_at",
     },
     Table {
         name: "statements",
-        columns: &[("month", Text), ("statement", Json), ("issued_at", Moment)],
+        columns: &[
+            ("month", Word(word::<Month>)),
+            ("statement", Document(document::<Statement>)),
+            ("issued_at", Moment),
+        ],
+        order: "month",
+    },
+    Table {
+        name: "tenant_terms",
+        columns: &[("at", Moment), ("plan", Word(word::<Plan>)), ("status", Word(word::<TenantStatus>))],
+        order: "seq",
+    },
+    Table {
+        name: "statement_holds",
+        columns: &[
+            ("month", Word(word::<Month>)),
+            ("reason", Word(hold_reason)),
+            ("detail", Text),
+            ("since", Moment),
+        ],
         order: "month",
     },
 ];
@@ -114,22 +184,22 @@ pub const CALLS: [Table; 6] = [
             ("id", Id),
             ("phone_number_id", Id),
             ("ai_profile_id", Id),
-            ("ai_profile_version", Count),
+            ("ai_profile_version", UpTo(U32)),
             ("asterisk_channel_id", Text),
-            ("direction", Text),
+            ("direction", Word(word::<Direction>)),
             ("caller_number", Text),
-            ("called_number", Text),
-            ("status", Text),
-            ("ended_by", Text),
+            ("called_number", Word(did)),
+            ("status", Word(word::<CallStatus>)),
+            ("ended_by", Word(word::<EndedBy>)),
             ("disposition", Text),
-            ("hangup_cause", Count),
-            ("sip_status", Count),
+            ("hangup_cause", UpTo(u16::MAX as i64)),
+            ("sip_status", UpTo(999)),
             ("provider_call_id", Text),
             ("started_at", Moment),
             ("answered_at", Moment),
             ("ended_at", Moment),
             ("codec", Text),
-            ("media", Json),
+            ("media", Document(document::<Json>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),
         ],
@@ -139,14 +209,14 @@ pub const CALLS: [Table; 6] = [
         name: "call_turns",
         columns: &[
             ("call_id", Id),
-            ("turn", Count),
+            ("turn", UpTo(U32)),
             ("caller_text", Text),
             ("agent_text", Text),
             ("interrupted", Flag),
-            ("transcript_ms", Count),
-            ("reply_ms", Count),
-            ("commit_ms", Count),
-            ("audio_ms", Count),
+            ("transcript_ms", UpTo(U32)),
+            ("reply_ms", UpTo(U32)),
+            ("commit_ms", UpTo(U32)),
+            ("audio_ms", UpTo(U32)),
             ("at", Moment),
         ],
         order: "call_id, turn",
@@ -155,10 +225,10 @@ pub const CALLS: [Table; 6] = [
         name: "call_usage",
         columns: &[
             ("call_id", Id),
-            ("kind", Text),
+            ("kind", Word(word::<EngineKind>)),
             ("engine", Text),
             ("model", Text),
-            ("unit", Text),
+            ("unit", Word(word::<UsageUnit>)),
             ("quantity", Count),
         ],
         order: "call_id, kind, engine, model, unit",
@@ -168,7 +238,7 @@ pub const CALLS: [Table; 6] = [
         columns: &[
             ("id", Id),
             ("call_id", Id),
-            ("rating", Count),
+            ("rating", UpTo(5)),
             ("comment", Text),
             ("source", Text),
             ("created_at", Moment),
@@ -177,17 +247,17 @@ pub const CALLS: [Table; 6] = [
     },
     Table {
         name: "usage_months",
-        columns: &[("month", Text), ("calls", Count), ("seconds", Count), ("turns", Count)],
+        columns: &[("month", Word(word::<Month>)), ("calls", Count), ("seconds", Count), ("turns", Count)],
         order: "month",
     },
     Table {
         name: "usage_month_engines",
         columns: &[
-            ("month", Text),
-            ("kind", Text),
+            ("month", Word(word::<Month>)),
+            ("kind", Word(word::<EngineKind>)),
             ("engine", Text),
             ("model", Text),
-            ("unit", Text),
+            ("unit", Word(word::<UsageUnit>)),
             ("quantity", Count),
         ],
         order: "month, kind, engine, model, unit",
@@ -212,20 +282,22 @@ const LEFT: [&str; 10] = [
 
 /// Columns that stay behind: secrets, how deliveries go, and what the database reckons.
 #[cfg(test)]
-const LEFT_COLUMNS: [(&str, &str); 7] = [
+const LEFT_COLUMNS: [(&str, &str); 8] = [
     ("webhooks", "former_secret"),
     ("webhooks", "former_secret_until"),
     ("webhooks", "failing_since"),
     ("calls", "daemon"),
     ("calls", "is_rolled_up"),
+    ("tenant_terms", "seq"),
     ("calls", "duration_ms"),
     ("calls", "started_quarter"),
 ];
 
-/// Is it said what becomes of a column?
+/// Whether a column travels or is known to stay behind.
 #[cfg(test)]
 pub fn is_known(table: &str, column: &str) -> bool {
-    let is_listed = |table: &Table| column == "tenant_id" || table.kind(column).is_some();
+    let is_listed =
+        |table: &Table| column == "tenant_id" || table.column(column).is_some() || column == "secret";
     LEFT.contains(&table)
         || LEFT_COLUMNS.contains(&(table, column))
         || Table::named(table).is_some_and(is_listed)
@@ -239,17 +311,40 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 6], [Table; 6]) = (OWNED, CALLS);
+        static ALL: ([Table; 8], [Table; 6]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 
-    pub fn kind(&self, column: &str) -> Option<Kind> {
-        self.columns.iter().find(|(name, _)| *name == column).map(|(_, kind)| *kind)
+    /// A column that travels.
+    pub fn column(&self, column: &str) -> Option<(&'static str, Kind)> {
+        self.travelling().find(|(name, _)| *name == column)
     }
 
-    /// Columns that travel.
+    /// The columns that travel.
     pub fn travelling(&self) -> impl Iterator<Item = (&'static str, Kind)> {
-        self.columns.iter().copied().filter(|(_, kind)| *kind != Secret)
+        self.columns.iter().copied().filter(|(_, kind)| !matches!(kind, Secret))
+    }
+
+    /// Whether each row has a secret, which stays behind.
+    pub fn has_secret(&self) -> bool {
+        self.columns.iter().any(|(_, kind)| matches!(kind, Secret))
+    }
+
+    /// Checks what the columns of a row say together.
+    ///
+    /// # Errors
+    /// The column, and what is wrong.
+    pub fn check(&self, row: &Map<String, Json>) -> Result<(), String> {
+        match self.name {
+            "retention" => check_retention(row),
+            "statements" if row.get("statement").and_then(|it| it.get("month")) != row.get("month") => {
+                Err("month: the statement is of another month".to_owned())
+            }
+            "calls" if row.get("ended_at").is_none_or(Json::is_null) => {
+                Err("ended_at: only calls that have ended can be imported".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the rows of one tenant.
@@ -264,19 +359,39 @@ impl Table {
         )
     }
 
-    /// Calls, and what belongs to one of them; not what is kept of a month.
+    /// Calls, and what belongs to one of them; not the sums of months.
     pub fn is_of_calls(&self) -> bool {
-        self.name == "calls" || self.kind("call_id").is_some()
+        self.name == "calls" || self.column("call_id").is_some()
+    }
+
+    /// What was billed, and by which plan.
+    pub fn is_of_billing(&self) -> bool {
+        matches!(self.name, "statements" | "tenant_terms" | "statement_holds")
     }
 
     /// Calls that are over, and what belongs to them.
     fn condition(&self) -> &'static str {
         match self.name {
             "calls" => " AND ended_at IS NOT NULL",
-            _ if self.kind("call_id").is_some() => {
+            _ if self.column("call_id").is_some() => {
                 " AND call_id IN (SELECT id FROM calls WHERE tenant_id = $1 AND ended_at IS NOT NULL)"
             }
             _ => "",
         }
+    }
+}
+
+fn check_retention(row: &Map<String, Json>) -> Result<(), String> {
+    let days =
+        |column: &str| row.get(column).and_then(Json::as_u64).and_then(|days| u32::try_from(days).ok());
+    let retention = Retention {
+        call_days: days("call_days"),
+        transcript_days: days("transcript_days"),
+        recording_days: days("recording_days"),
+        audit_days: days("audit_days"),
+    };
+    match retention.faults().first() {
+        Some((column, problem)) => Err(format!("{column}: {problem}")),
+        None => Ok(()),
     }
 }
