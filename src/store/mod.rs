@@ -155,6 +155,12 @@ impl Store {
         Store { pool: self.pool.sized(settings, settings.call_connections), ..self.clone() }
     }
 
+    /// The same store, whose transactions may take no longer than `limit`.
+    #[must_use]
+    fn limited_to(self, limit: Duration) -> Store {
+        Store { timeout: self.timeout.min(limit), ..self }
+    }
+
     /// The store, as one of the daemons that share the database has it.
     #[must_use]
     pub fn of_daemon(self, name: &str) -> Store {

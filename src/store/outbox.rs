@@ -23,65 +23,6 @@ pub(super) const INSERT_DELIVERY: &str = "INSERT INTO webhook_deliveries \
     (id, tenant_id, webhook_id, event_id, status, attempts, next_attempt_at, created_at) \
     VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5) ON CONFLICT (webhook_id, event_id) DO NOTHING";
 
-/// Tells a tenant's webhooks of an event, within the transaction of the change:
-/// `emit!(tx, tenant_id, EventType::QuotaReached, EventId::of(subject, EventType::QuotaReached), data)`.
-///
-/// `data` becomes the payload's `data`. It is made only when there is a webhook that subscribes to the type, and
-/// may await. An event that is there already is not told again. The value is how many deliveries there are to
-/// make: give it to [`Store::ring`] after the transaction, so that they leave at once rather than with the next
-/// round.
-macro_rules! emit {
-    ($tx:ident, $tenant:expr, $kind:expr, $id:expr, $data:expr) => {{
-        let tenant: $crate::tenancy::TenantId = $tenant;
-        let kind: $crate::tenancy::EventType = $kind;
-        let subscribers = sqlx::query_scalar::<_, uuid::Uuid>($crate::store::outbox::SUBSCRIBERS)
-            .bind(tenant.0)
-            .bind($crate::store::outbox::subscribed(kind))
-            .fetch_all(&mut *$tx)
-            .await?;
-        if subscribers.is_empty() {
-            0
-        } else {
-            $crate::store::outbox::post!($tx, tenant, kind, $id, $data, subscribers)
-        }
-    }};
-}
-
-/// Puts an event and its deliveries to these webhooks into the outbox, unless the event is there already.
-macro_rules! post {
-    ($tx:ident, $tenant:expr, $kind:expr, $id:expr, $data:expr, $webhooks:expr) => {{
-        let id: $crate::tenancy::EventId = $id;
-        let at = $crate::store::now();
-        let payload = $crate::store::outbox::payload($kind, at, &$data)?;
-        let written = sqlx::query($crate::store::outbox::INSERT_EVENT)
-            .bind(id.0)
-            .bind($tenant.0)
-            .bind($kind.word())
-            .bind(payload)
-            .bind(at)
-            .execute(&mut *$tx)
-            .await?
-            .rows_affected();
-        let mut deliveries = 0_u64;
-        if written > 0 {
-            for webhook in $webhooks {
-                deliveries += sqlx::query($crate::store::outbox::INSERT_DELIVERY)
-                    .bind($crate::tenancy::DeliveryId::new().0)
-                    .bind($tenant.0)
-                    .bind(webhook)
-                    .bind(id.0)
-                    .bind(at)
-                    .execute(&mut *$tx)
-                    .await?
-                    .rows_affected();
-            }
-        }
-        deliveries
-    }};
-}
-
-pub(super) use {emit, post};
-
 impl Tx {
     /// The tenant's webhooks that subscribe to a type of event.
     pub async fn subscribers(&mut self, tenant: TenantId, kind: EventType) -> Result<Vec<Uuid>, StoreError> {

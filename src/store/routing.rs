@@ -42,9 +42,11 @@ pub struct Routing {
 
 impl Routing {
     pub fn new(store: Store, settings: &RoutingSettings) -> Routing {
+        let timeout = Duration::from_millis(settings.timeout_ms);
         Routing {
-            store,
-            timeout: Duration::from_millis(settings.timeout_ms),
+            // A look-up that nothing waits for any more frees its connection.
+            store: store.limited_to(timeout),
+            timeout,
             numbering: Numbering::default(),
             cache: Mutex::new(Cache {
                 max_age: Duration::from_secs(settings.max_age_s),

@@ -1,10 +1,10 @@
 //! Calls that are told of before their channel comes.
 
 use chrono::Utc;
-use sqlx::Row;
 
 use super::{Database, on_both, values};
-use crate::store::pool::{Everywhere, run};
+use crate::store::statement::sql;
+use crate::store::tx::{AllTenants, RowScope};
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -36,10 +36,7 @@ async fn an_announced_call_is_told_of_as_started_once(db: Database) {
 }
 
 async fn events(db: &Database) -> Vec<String> {
-    let store = &db.store;
-    run!(Everywhere(store), connection => async {
-        let rows = sqlx::query("SELECT type FROM webhook_events ORDER BY type").fetch_all(connection).await?;
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()
-    })
-    .expect("the outbox")
+    let select = sql("SELECT type FROM webhook_events ORDER BY type");
+    let rows = AllTenants(&db.store).all::<(String,)>(select).await.expect("the outbox");
+    rows.into_iter().map(|(kind,)| kind).collect()
 }
