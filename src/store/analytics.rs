@@ -213,7 +213,7 @@ impl Scope {
         const SELECT: &str = "SELECT s.value AS value, CAST(SUM(s.times) AS BIGINT) AS times";
         const CALLS: &str = "SELECT c.duration_ms / 1000 AS value, COUNT(*) AS times FROM calls c";
         let sum = PeriodSum::new(SELECT, Some(self.tenant), of)
-            .days_from("SELECT value, times FROM rollup_values", "day", 1, " AND measure = 3")
+            .days_from("SELECT value, times FROM rollup_values", "day", 1, " AND measure = 3 AND times > 0")
             .calls_from(CALLS, " AND c.duration_ms IS NOT NULL GROUP BY 1");
         self.all(sum.statement("GROUP BY s.value ORDER BY 1")).await
     }
@@ -230,7 +230,7 @@ impl Scope {
             CROSS JOIN (SELECT CAST(0 AS BIGINT) AS stage UNION ALL SELECT 1 UNION ALL SELECT 2) s";
         let days = "SELECT measure AS stage, value, times FROM rollup_values";
         let sum = PeriodSum::new(SELECT, Some(self.tenant), of)
-            .days_from(days, "day", 1, " AND measure IN (0, 1, 2)")
+            .days_from(days, "day", 1, " AND measure IN (0, 1, 2) AND times > 0")
             .calls_from(CALLS, " GROUP BY 1, 2");
         let rows = self.all::<StageRow>(sum.statement("GROUP BY s.stage, s.value ORDER BY 1, 2")).await?;
         let counted = rows.into_iter().filter_map(|row| {
@@ -254,7 +254,7 @@ impl Scope {
             COUNT(*) FILTER (WHERE t.interrupted) AS interruptions \
             FROM calls c JOIN call_turns t ON t.tenant_id = c.tenant_id AND t.call_id = c.id";
         let sum = PeriodSum::new(SELECT, Some(self.tenant), of)
-            .days_from(DAYS, "day", 1, " AND measure IN (4, 5)")
+            .days_from(DAYS, "day", 1, " AND measure IN (4, 5) AND times > 0")
             .calls_from(CALLS, "");
         let rows = self.all::<TalkCounts>(sum.statement("")).await?;
         Ok(rows.first().copied().unwrap_or_default())

@@ -123,10 +123,12 @@ impl<'a> Batch<'a> {
         }
         let turns: Vec<_> = self.turns.values().map(|turn| turn_row(turn)).collect();
         let wanted = turns.len() as u64;
+        let late = tx.take_out_of_sums(self.counted_with_turns(&recorded)).await?;
         let insert = format!("INSERT INTO call_turns ({TURN_COLUMNS}) VALUES");
         if tx.execute_all(rows(&insert, turns, TURN_CHANGE)).await? < wanted {
             return Err(foreign("turn"));
         }
+        tx.roll_up(late).await?;
         tx.replace_engines(&changes.taken).await?;
         let deliveries = tx.emit_calls(&changes.events).await?;
         Ok(deliveries + tx.count_calls(&store.plans, changes.ended).await?)
@@ -154,6 +156,12 @@ impl<'a> Batch<'a> {
             entries.add_to(&mut changes, CallId(*id), recorded);
         }
         Ok(changes)
+    }
+
+    /// Calls that were counted before and get turns now.
+    fn counted_with_turns(&self, recorded: &HashMap<Uuid, Recorded>) -> Vec<Uuid> {
+        let counted = recorded.values().filter(|it| it.counted && self.has_turns(it.id));
+        counted.map(|it| it.id).collect()
     }
 
     fn has_turns(&self, call: Uuid) -> bool {

@@ -2,8 +2,8 @@
 //! and turn.
 //!
 //! A call is added once, in the transaction that counts it, or later by [`Store::roll_up_calls`] when it was imported or
-//! is older than the sums. Counts by value are kept as they are, so percentiles stay exact. A turn that is recorded after
-//! its call was added is not in the sums.
+//! is older than the sums. Counts by value are kept as they are, so percentiles stay exact. Before a late turn of a call is
+//! recorded, the call is taken out of the sums, and added again with it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -77,7 +77,8 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, call: &CallRow, turns: &[TurnRow]) {
+    /// Adds a call `times` times: 1 puts it in, -1 takes it out.
+    fn add(&mut self, call: &CallRow, turns: &[TurnRow], times: i64) {
         let line = (call.tenant_id, call.phone_number_id, call.ai_profile_id.unwrap_or_default());
         let day = call.started_quarter.div_euclid(QUARTERS);
         let one = |is: bool| i64::from(is);
@@ -89,13 +90,13 @@ impl Sums {
             one(call.status == "failed"),
             call.duration_ms.unwrap_or_default(),
         ];
-        counts.iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
+        counts.iter_mut().zip(added).for_each(|(sum, added)| *sum += added * times);
         let outcome =
             (call.disposition.clone().unwrap_or_default(), call.ended_by.clone().unwrap_or_default());
-        *self.outcomes.entry((line, day, outcome.0, outcome.1)).or_default() += 1;
+        *self.outcomes.entry((line, day, outcome.0, outcome.1)).or_default() += times;
         let mut value = |measure, value: Option<i64>| {
             if let Some(value) = value {
-                *self.values.entry((line, measure, day, value)).or_default() += 1;
+                *self.values.entry((line, measure, day, value)).or_default() += times;
             }
         };
         value(Measure::Duration, call.duration_ms.map(|ms| ms / 1_000));
@@ -159,12 +160,28 @@ impl Tx {
     pub async fn roll_up(&mut self, calls: Vec<Uuid>) -> Result<u64, StoreError> {
         const MARK: &str = "UPDATE calls SET is_rolled_up = TRUE \
             WHERE NOT is_rolled_up AND ended_at IS NOT NULL AND id IN";
+        Ok(self.add_marked(MARK, calls, 1).await?.len() as u64)
+    }
+
+    /// Takes calls out of the sums, and returns those that were in them.
+    pub async fn take_out_of_sums(&mut self, calls: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        const MARK: &str = "UPDATE calls SET is_rolled_up = FALSE WHERE is_rolled_up AND id IN";
+        self.add_marked(MARK, calls, -1).await
+    }
+
+    /// Adds the calls that `mark` changes, `times` times.
+    async fn add_marked(
+        &mut self,
+        mark: &'static str,
+        calls: Vec<Uuid>,
+        times: i64,
+    ) -> Result<Vec<Uuid>, StoreError> {
         const CALL: &str = "RETURNING id, tenant_id, phone_number_id, ai_profile_id, status, disposition, ended_by, \
             answered_at IS NOT NULL AS answered, duration_ms, started_quarter";
         const TURNS: &str = "SELECT call_id, turn, interrupted, transcript_ms, reply_ms, audio_ms FROM call_turns \
             WHERE call_id IN";
         let ids = calls.into_iter().map(Value::from).collect();
-        let calls = self.all_of::<CallRow>(any_of(MARK, ids, CALL)).await?;
+        let calls = self.all_of::<CallRow>(any_of(mark, ids, CALL)).await?;
         let ids = calls.iter().map(|call| call.id.into()).collect();
         let mut turns: HashMap<Uuid, Vec<TurnRow>> = HashMap::new();
         for turn in self.all_of::<TurnRow>(any_of(TURNS, ids, "")).await? {
@@ -172,10 +189,10 @@ impl Tx {
         }
         let mut sums = Sums::default();
         for call in &calls {
-            sums.add(call, turns.get(&call.id).map_or(&[], Vec::as_slice));
+            sums.add(call, turns.get(&call.id).map_or(&[], Vec::as_slice), times);
         }
         sums.write(self).await?;
-        Ok(calls.len() as u64)
+        Ok(calls.iter().map(|call| call.id).collect())
     }
 }
 

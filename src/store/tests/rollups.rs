@@ -104,6 +104,25 @@ async fn a_call_is_summed_once(db: Database) {
     assert_eq!(quarters.iter().map(|it| it.counts.calls).sum::<i64>(), 1);
 }
 
+async fn a_late_turn_is_in_the_sums(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let started_at = at("2026-11-03T12:00:00Z");
+    let call = values::completed(&Call { started_at, ..values::call_to(&route) });
+    scope.add_turn(&values::turn(&call, 1)).await.expect_err("its call is not recorded");
+    scope.end_call(&call, &[]).await.expect("its end");
+    for _ in 0..2 {
+        scope.add_turn(&values::turn(&call, 1)).await.expect("a turn");
+        scope.add_turn(&values::turn(&call, 2)).await.expect("another");
+    }
+    let (from, to) = (at("2026-11-03T00:00:00Z"), at("2026-11-04T00:00:00Z"));
+    let of = OfPeriod { from, to, phone_number_id: None, ai_profile_id: None };
+    let talk = scope.talk_counts(&of).await.expect("an answer");
+    assert_eq!(talk, TalkCounts { turns: 2, interruptions: 1 });
+    let durations = scope.call_durations(&of).await.expect("an answer");
+    assert_eq!(durations, [Counted { value: 60, times: 1 }]);
+}
+
 async fn sums_are_their_tenants_alone(db: Database) {
     let (mine, theirs) = (db.tenant(1).await, db.tenant(2).await);
     calls(&db, &mine).await;
