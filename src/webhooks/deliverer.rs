@@ -2,7 +2,6 @@
 //!
 //! Nothing is lost with it: what it had claimed comes up again when the lease ends.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +16,8 @@ use tracing::{debug, info, warn};
 use super::Settings;
 use super::courier::{Answer, Courier};
 use super::schedule::outcome;
-use crate::store::{Attempt, Claimed, Outcome, Store, StoreError};
-use crate::tenancy::WebhookId;
+use super::slots::Slots;
+use crate::store::{Attempt, Claimed, Outcome, Store, StoreError, Waiting};
 
 /// How much longer than a request may take it is ours.
 const SLACK: Duration = Duration::from_secs(5);
@@ -34,7 +33,7 @@ pub struct Deliverer {
     settings: Settings,
     courier: Arc<Courier>,
     under_way: JoinSet<(Claimed, Answer)>,
-    whose: HashMap<Id, WebhookId>,
+    slots: Slots,
     cleared: Option<Instant>,
     /// The database did not answer.
     away: bool,
@@ -45,8 +44,8 @@ impl Deliverer {
     /// When TLS cannot be set up.
     pub fn new(store: Store, settings: Settings) -> Result<Deliverer, reqwest::Error> {
         let courier = Arc::new(Courier::new(&settings)?);
-        let (under_way, whose) = (JoinSet::new(), HashMap::new());
-        Ok(Deliverer { store, settings, courier, under_way, whose, cleared: None, away: false })
+        let (under_way, slots) = (JoinSet::new(), Slots::new(settings.max_concurrent));
+        Ok(Deliverer { store, settings, courier, under_way, slots, cleared: None, away: false })
     }
 
     /// Delivers until `stop`; then what is in the outbox goes out once more, within some seconds.
@@ -86,18 +85,22 @@ impl Deliverer {
 
     /// Claims what is due, as far as there is room, and sends it off.
     async fn fill(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        if self.room() == 0 {
+        if self.slots.free() == 0 {
             return Ok(());
         }
         let mut waiting = self.store.webhooks_waiting(now).await?;
-        // Nobody is first for ever.
+        // Webhooks of one tenant, and tenants whose receivers have taken no time, take turns at random.
         waiting.shuffle(&mut rand::rng());
+        let moment = Instant::now();
+        waiting.sort_by(|one, other| {
+            let taken = |waiting: &Waiting| self.slots.taken(waiting.tenant(), moment);
+            taken(one).total_cmp(&taken(other))
+        });
         let lease = now + Duration::from_millis(self.settings.timeout_ms) + SLACK;
         for webhook in waiting {
-            let at_once = if webhook.is_failing { 1 } else { self.settings.max_concurrent_per_webhook };
-            let busy = self.whose.values().filter(|busy| **busy == webhook.webhook()).count();
-            let room = at_once.saturating_sub(busy).min(self.room());
-            let Some(limit) = u32::try_from(room).ok().filter(|room| *room > 0) else { continue };
+            let Some(limit) = u32::try_from(self.room(&webhook)).ok().filter(|room| *room > 0) else {
+                continue;
+            };
             let scope = self.store.scope(webhook.tenant());
             for claimed in scope.claim_deliveries(webhook.webhook(), now, lease, limit).await? {
                 self.send_off(claimed);
@@ -106,17 +109,20 @@ impl Deliverer {
         Ok(())
     }
 
-    fn room(&self) -> usize {
-        self.settings.max_concurrent.saturating_sub(self.under_way.len())
+    /// How many requests to a webhook may start now.
+    fn room(&self, webhook: &Waiting) -> usize {
+        let at_once = if webhook.is_failing { 1 } else { self.settings.max_concurrent_per_webhook };
+        let held = self.slots.held_by_webhook(webhook.webhook());
+        at_once.saturating_sub(held).min(self.slots.share(webhook.tenant()))
     }
 
     fn send_off(&mut self, claimed: Claimed) {
-        let (courier, webhook) = (Arc::clone(&self.courier), claimed.webhook);
+        let (courier, tenant, webhook) = (Arc::clone(&self.courier), claimed.tenant, claimed.webhook);
         let task = self.under_way.spawn(async move {
             let answer = courier.deliver(&claimed).await;
             (claimed, answer)
         });
-        self.whose.insert(task.id(), webhook);
+        self.slots.take(task.id(), tenant, webhook, Instant::now());
     }
 
     /// Records how a request went. When that cannot be done it comes up again with the end of its lease: the
@@ -124,11 +130,11 @@ impl Deliverer {
     async fn settle(&mut self, done: Result<(Id, (Claimed, Answer)), JoinError>, now: DateTime<Utc>) {
         let (claimed, answer) = match done {
             Ok((id, done)) => {
-                self.whose.remove(&id);
+                self.slots.give_back(id, Instant::now());
                 done
             }
             Err(failure) => {
-                self.whose.remove(&failure.id());
+                self.slots.give_back(failure.id(), Instant::now());
                 return warn!(%failure, "a webhook's request broke off");
             }
         };
@@ -156,6 +162,7 @@ impl Deliverer {
     }
 
     async fn keep_up(&mut self) {
+        self.slots.forget_old(Instant::now());
         if let Ok(pending) = self.store.deliveries_pending().await {
             gauge!("vca_webhook_deliveries_pending").set(pending as f64);
         }

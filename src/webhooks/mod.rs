@@ -9,6 +9,7 @@ mod deliverer;
 mod guard;
 mod schedule;
 mod signature;
+mod slots;
 
 pub use deliverer::Deliverer;
 pub use guard::{Guard, Refused};

@@ -26,6 +26,7 @@ on_both!(
     two_daemons_send_everything_once,
     a_lease_that_ends_brings_an_event_up_again,
     a_slow_receiver_holds_nobody_up,
+    slow_receivers_of_two_tenants_do_not_delay_a_third,
     after_a_rotation_both_secrets_sign,
     an_event_is_sent_once_more,
     what_is_over_is_forgotten_in_time,
@@ -441,6 +442,45 @@ async fn a_slow_receiver_holds_nobody_up(bureau: Bureau) {
     assert!(slow.requests().len() <= 8, "{} requests at once", slow.requests().len());
     stop.cancel();
     running.await.expect("it stops");
+}
+
+/// Two tenants with more to deliver than there are slots, to receivers that answer after 14 seconds.
+async fn slow_receivers_of_two_tenants_do_not_delay_a_third(bureau: Bureau) {
+    let (slow, quick) = (Receiver::start(), Receiver::start());
+    slow.answers(Answer::Late(Duration::from_secs(14)));
+    for _ in 0..2 {
+        let hook = Subscriber::new(&bureau, &slow.url("/"), &["call.ended"]).await;
+        for _ in 0..20 {
+            hook.ping().await;
+        }
+    }
+    let settings = vca::webhooks::Settings {
+        timeout_ms: 15_000,
+        max_concurrent: 12,
+        max_concurrent_per_webhook: 12,
+        ..receivers()
+    };
+    let stop = CancellationToken::new();
+    let deliverer = Deliverer::new(bureau.store.clone(), settings).expect("a deliverer");
+    let running = tokio::spawn(deliverer.run(stop.clone()));
+    until(|| slow.requests().len() >= 8).await;
+    let third = Subscriber::new(&bureau, &quick.url("/"), &["call.ended"]).await;
+    let asked = std::time::Instant::now();
+    third.ping().await;
+    until(|| quick.requests().len() == 1).await;
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_millis(1_500), "{waited:?} beside {} slow ones", slow.requests().len());
+    stop.cancel();
+    running.await.expect("it stops");
+}
+
+/// Waits for a condition, at most ten seconds.
+async fn until(condition: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "it did not happen within 10 s");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn after_a_rotation_both_secrets_sign(bureau: Bureau) {
