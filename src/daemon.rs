@@ -21,9 +21,10 @@ use crate::admin::api::{Desk, Inbound, Limits};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken, TenantMetrics};
 use crate::config::{Config, Environment};
+use crate::control;
 use crate::engines;
 use crate::media;
-use crate::state;
+use crate::state::{self, ConversationState};
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError};
 use crate::switchboard::{Casting, Switchboard};
 use crate::telephony::{Adapters, Reception, Registrar};
@@ -51,6 +52,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         .with_sealing(config.keyring()?)
         .with_plans(config.plans.clone())
         .with_numbering(config.numbers)
+        .with_limits(config.limits)
         .of_daemon(&name(&config));
     warn_of_ambiguous_numbers(&store).await;
     // The way of a call to the database is its own.
@@ -92,9 +94,12 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
-    let desk = desk(&config, &store, &calls, &asterisk, &announcements, live, permitted);
-    let health =
-        Arc::new(Vitals::new(switchboard.clone(), calls.clone(), store.clone(), state, ledger.clone()));
+    let configuration = vitals::configuration(&config, &store, &permitted);
+    let desk = desk(&config, [&store, &calls], &asterisk, &announcements, live, state.clone(), permitted);
+    let registrar = desk.registrar.clone();
+    let (for_calls, for_api) = (calls.clone(), store.clone());
+    let health = Vitals::new(switchboard.clone(), for_calls, for_api, state, ledger.clone(), configuration);
+    let health = Arc::new(health);
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
@@ -105,6 +110,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
     let mut clerk = tokio::spawn(clerk::run_billing(store.clone(), config.billing()));
+    let mut upkeep = tokio::spawn(control::keep_up(store.clone(), registrar));
     let sums = tokio::spawn(rollups::add_calls(store.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
@@ -121,6 +127,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         _ = &mut deliverer => Some("nobody sends webhooks any more"),
         _ = &mut missing => Some("nobody waits for announced calls any more"),
         _ = &mut clerk => Some("the billing job has stopped"),
+        _ = &mut upkeep => Some("retention job stopped"),
     };
     if let Some(fault) = fault {
         error!("{fault}: the daemon stops as soon as its calls are over");
@@ -139,6 +146,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     missing.abort();
     clerk.abort();
     sums.abort();
+    upkeep.abort();
     rehearsal.abort();
     for task in [events, admin] {
         if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
@@ -175,11 +183,11 @@ fn name(config: &Config) -> String {
 /// What the handlers of the API share.
 fn desk(
     config: &Config,
-    store: &Store,
-    calls: &Store,
+    [store, calls]: [&Store; 2],
     asterisk: &Arc<ari::Client>,
     announcements: &Announcements,
     live: Arc<Lines>,
+    state: Arc<dyn ConversationState>,
     permitted: Arc<Permitted>,
 ) -> Desk {
     let production = config.environment == Environment::Production;
@@ -197,6 +205,7 @@ fn desk(
         receivers: Guard::new(&config.webhooks),
         billing: Arc::new(config.billing()),
         live,
+        state,
         numbering: config.numbers,
         permitted,
     }

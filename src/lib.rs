@@ -48,6 +48,9 @@ pub mod webhooks;
 #[allow(clippy::disallowed_methods, reason = "asks providers and waits, and says when a call was told of")]
 pub mod telephony;
 
+#[allow(clippy::disallowed_methods, reason = "asks providers on a task, and deletes by the clock")]
+pub mod control;
+
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -6,6 +6,7 @@ mod bureau;
 mod calls;
 mod carrier;
 mod clients;
+mod deletion;
 mod documented;
 mod documents;
 mod feedback;

@@ -47,7 +47,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy"]),
     ("telephony", &["ari", "store", "tenancy"]),
-    ("admin", &["analytics", "billing", "store", "telephony", "tenancy", "webhooks"]),
+    ("control", &["state", "store", "telephony", "tenancy"]),
+    ("admin", &["analytics", "billing", "control", "state", "store", "telephony", "tenancy", "webhooks"]),
     (
         "config",
         &[
@@ -79,6 +80,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "billing",
             "call",
             "config",
+            "control",
             "engines",
             "media",
             "state",
@@ -100,6 +102,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "billing",
             "call",
             "config",
+            "control",
             "daemon",
             "engine",
             "engines",

@@ -66,6 +66,7 @@ async fn desk() -> Desk {
         limits: Arc::new(Limits::new(&LimitSettings::default())),
         billing: Arc::default(),
         live: Arc::new(Quiet),
+        state: Arc::new(crate::state::Memory::new(&crate::state::Settings::default())),
         receivers: Guard::new(&crate::webhooks::Settings::default()),
     }
 }

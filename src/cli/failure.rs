@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::config::{EXIT_CODE, Fault, Faults};
+use crate::control::ControlError;
 use crate::store::{NumberRefusal, StoreError};
 
 /// The codes of sysexits.h, as far as they are used.
@@ -72,6 +73,15 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Failure {
+        match error {
+            ControlError::Store(error) => error.into(),
+            invalid @ ControlError::Invalid(_) => Failure::unacceptable(invalid),
+        }
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
         let code = error.downcast_ref().map_or(FAILED, code);
@@ -82,7 +92,7 @@ impl From<anyhow::Error> for Failure {
 fn code(error: &StoreError) -> u8 {
     match error {
         StoreError::NotFound => NOT_FOUND,
-        StoreError::Conflict { .. } => CONFLICT,
+        StoreError::Conflict { .. } | StoreError::LimitReached(_) | StoreError::Refused { .. } => CONFLICT,
         StoreError::Number(NumberRefusal::NotAssigned) | StoreError::Invalid { .. } => UNACCEPTABLE,
         StoreError::Number(_) => CONFLICT,
         StoreError::Unavailable { .. } | StoreError::TooSlow { .. } | StoreError::Schema { .. } => {

@@ -12,6 +12,7 @@ use super::span::span;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use super::trial::Trial;
+use crate::control::{ControlError, check_key_name};
 use crate::store::{KeyFilter, Minted, NewKey, Rotation, Store, Window};
 use crate::tenancy::{ApiKey, KeyId, Role};
 
@@ -118,6 +119,9 @@ impl Command {
 impl Create {
     async fn run(self, store: &Store) -> Result<Minted, Failure> {
         let name = self.name.unwrap_or_else(|| actor().name);
+        if let Some(flaw) = check_key_name(&name) {
+            return Err(ControlError::Invalid(vec![flaw]).into());
+        }
         let expires_at = self.expires.map(from_now);
         let Some(tenant) = self.tenant else {
             let new = NewKey { name, role: Role::Operator, expires_at };

@@ -114,7 +114,7 @@ enum Command {
     Usage(usage::Command),
     /// What calls were like: counts, durations, latencies, busiest hours.
     Analytics(Box<analytics::Command>),
-    /// For how long a tenant's things are kept.
+    /// For how long a tenant's records are kept.
     #[command(subcommand)]
     Retention(retention::Command),
     /// Records of calls that the database refused.
@@ -163,7 +163,10 @@ impl Cli {
             Command::Config(configuration::Command::Check) => configuration::check(&read(Need::All)?, output),
             Command::Config(configuration::Command::Reference) => configuration::reference(output),
             Command::Doctor => doctor::run(&read(Need::All)?, output).await,
-            Command::Tenant(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
+            Command::Tenant(command) => {
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
+            }
             Command::Webhook(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
@@ -176,7 +179,8 @@ impl Cli {
                 command.run(&read(Need::Daemon)?.config, output).await
             }
             Command::Call(call::Command::Recorded(command)) => {
-                command.run(&prepared(read(Need::Database)?).await?.0, output).await
+                let (store, config) = prepared(read(Need::Database)?).await?;
+                command.run(&store, &config, output).await
             }
             Command::Analytics(command) => {
                 command.run(&prepared(read(Need::Database)?).await?.0, output).await
@@ -211,7 +215,7 @@ impl Cli {
 async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
     let (keyring, numbering) = (loaded.config.keyring()?, loaded.config.numbers);
     let store = database::open(&loaded.config.database).await?;
-    let store = store.with_sealing(keyring).with_numbering(numbering);
+    let store = store.with_sealing(keyring).with_numbering(numbering).with_limits(loaded.config.limits);
     let pending = store.pending_migrations().await?;
     if pending.is_empty() {
         return Ok((store, loaded.config));

@@ -40,7 +40,7 @@ pub async fn follow(store: &Store, config: &Config, number: PhoneNumber) -> Resu
     Ok(registrar(store, config)?.follow(&scope, &actor(), number).await?)
 }
 
-fn registrar(store: &Store, config: &Config) -> Result<Arc<Registrar>, Failure> {
+pub fn registrar(store: &Store, config: &Config) -> Result<Arc<Registrar>, Failure> {
     Ok(Arc::new(Registrar::new(store.clone(), Arc::new(adapters(config)?))))
 }
 

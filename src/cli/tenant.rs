@@ -5,9 +5,13 @@ use clap::{Args, Subcommand};
 use super::actor;
 use super::failure::Failure;
 use super::output::Output;
+use super::registration;
 use super::table::{Sheet, Table};
 use super::transfer::{Export, Import};
-use crate::store::{NewTenant, Store, TenantChanges};
+use super::trial::Consent;
+use crate::config::Config;
+use crate::control;
+use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, Store, TenantChanges};
 use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +27,11 @@ pub enum Command {
     },
     /// Change a tenant.
     Update(Update),
+    /// Delete a tenant for good: its numbers are released, its keys revoked, its webhooks deleted. Its records stay until
+    /// it is purged.
+    Delete(Delete),
+    /// Erase the records of a deleted tenant.
+    Purge(Purge),
     /// Print a tenant as one JSON document: its numbers, profiles with their versions, webhooks and retention. API
     /// keys and webhooks' secrets stay behind.
     Export(Export),
@@ -48,14 +57,46 @@ pub struct Update {
     tenant: String,
     #[arg(long)]
     name: Option<String>,
-    /// Calls are taken for active tenants only.
-    #[arg(long)]
+    /// `active` or `suspended`; calls are taken for active tenants only. `vca tenant delete` deletes a tenant.
+    #[arg(long, value_parser = settable_status)]
     status: Option<TenantStatus>,
     #[arg(long)]
     plan: Option<Plan>,
     /// Calls at once; `default` goes back to the daemon's default.
     #[arg(long, value_name = "N|default", value_parser = limit)]
     max_calls: Option<Limit>,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Id, or name if only one has it.
+    tenant: String,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Args)]
+pub struct Purge {
+    /// Id, or name if only one has it.
+    tenant: String,
+    /// Erase statements, sums of usage and the tenant's own row as well, which accounting may have to keep.
+    #[arg(long)]
+    with_statements: bool,
+    /// Purge although a provider has not confirmed that it released a number.
+    #[arg(long)]
+    leave_registrations: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+fn settable_status(text: &str) -> Result<TenantStatus, String> {
+    match text.parse() {
+        Ok(TenantStatus::Deleted) => {
+            Err("deletion is final: `vca tenant delete TENANT --dry-run` shows what it does".to_owned())
+        }
+        Ok(status) => Ok(status),
+        Err(_) => Err("active or suspended".to_owned()),
+    }
 }
 
 /// A limit of one's own, or none.
@@ -67,27 +108,80 @@ fn limit(text: &str) -> Result<Limit, std::num::ParseIntError> {
 }
 
 impl Command {
-    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let tenant = match self {
+            Command::Delete(command) => return command.run(store, config, output).await,
+            Command::Purge(command) => return command.run(store, output).await,
             Command::List => return list(store, output).await,
             Command::Export(command) => return command.run(store, output).await,
             Command::Import(command) => return command.run(store, output).await,
             Command::Create(Create { name, plan, max_calls }) => {
-                store
-                    .create_tenant(&actor(), NewTenant { name, plan, max_concurrent_calls: max_calls })
-                    .await?
+                let new = NewTenant { name, plan, max_concurrent_calls: max_calls };
+                control::create_tenant(store, &actor(), new).await?
             }
             Command::Show { tenant } => find(store, &tenant).await?,
             Command::Update(Update { tenant, name, status, plan, max_calls }) => {
                 let id = find(store, &tenant).await?.id;
                 let max_concurrent_calls = max_calls.map(|limit| limit.0);
-                store
-                    .update_tenant(&actor(), id, TenantChanges { name, status, plan, max_concurrent_calls })
-                    .await?
+                let changes = TenantChanges { name, status, plan, max_concurrent_calls };
+                control::change_tenant(store, &actor(), id, changes).await?
             }
         };
         output.print(&tenant, || sheet(&tenant))
     }
+}
+
+impl Delete {
+    async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let dry_run = self.consent.is_dry_run();
+        let id = find(store, &self.tenant).await?.id;
+        let registrar = registration::registrar(store, config)?;
+        let (deleted, asked) = control::delete_tenant(store, &registrar, &actor(), id, dry_run).await?;
+        let failures = asked.failures().await;
+        output.print(&deleted, || deletion(&deleted, failures))
+    }
+}
+
+fn deletion(deleted: &Deleted, failures: u64) -> String {
+    let Deleted { tenant, numbers, keys, webhooks, deliveries, dry_run, .. } = deleted;
+    let head = if *dry_run { "Would delete" } else { "Deleted" };
+    let mut text = format!(
+        "{head} tenant {:?}: {numbers} numbers released, {keys} keys revoked, {webhooks} webhooks deleted, \
+         {deliveries} pending deliveries given up.",
+        tenant.name
+    );
+    if failures > 0 {
+        text += &format!(
+            "\n{failures} numbers may still be registered: the daemon asks their providers every hour."
+        );
+    }
+    if !dry_run {
+        text += &format!("\nIts records stay until `vca tenant purge {}`.", tenant.id);
+    }
+    text
+}
+
+impl Purge {
+    async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let settings = PurgeSettings {
+            dry_run: self.consent.is_dry_run(),
+            with_statements: self.with_statements,
+            leave_registrations: self.leave_registrations,
+        };
+        let id = find(store, &self.tenant).await?.id;
+        let purged = control::purge_tenant(store, &actor(), id, settings).await?;
+        output.print(&purged, || purge(&purged))
+    }
+}
+
+fn purge(purged: &Purged) -> String {
+    let mut table = Table::new(["table", "rows", if purged.dry_run { "would be" } else { "is" }]);
+    for (rows, fate) in [(&purged.rows, "erased"), (&purged.kept, "kept")] {
+        for (name, count) in rows.iter().filter(|(_, count)| **count > 0) {
+            table.row([name.clone(), count.to_string(), fate.to_owned()]);
+        }
+    }
+    table.to_string()
 }
 
 /// The tenant of that id or name.

@@ -33,8 +33,10 @@ impl Desk {
         let mut printed = Vec::new();
         let mut output = Output::to(cli.json, &mut printed);
         match cli.command {
-            Command::Tenant(command) => command.run(&self.store, &mut output).await?,
-            Command::Call(call::Command::Recorded(command)) => command.run(&self.store, &mut output).await?,
+            Command::Tenant(command) => command.run(&self.store, &self.config, &mut output).await?,
+            Command::Call(call::Command::Recorded(command)) => {
+                command.run(&self.store, &self.config, &mut output).await?
+            }
             Command::Analytics(command) => command.run(&self.store, &mut output).await?,
             Command::Retention(command) => command.run(&self.store, &mut output).await?,
             Command::Key(command) => command.run(&self.store, &mut output).await?,
@@ -713,4 +715,83 @@ async fn statements_without_prices_are_shown_and_issued_on_request() {
     assert!(failure.code == 65 && failure.text.contains("not over"), "{failure:?}");
     let nothing = desk.json(&["usage", "issue", "--dry-run"]).await;
     assert_eq!((&nothing["held"], &nothing["issued"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+}
+
+/// Commands that destroy something, by the last word of their names.
+const DESTRUCTIVE: &[&str] = &["delete", "purge", "erase", "revoke", "remove", "discard", "reseal"];
+
+/// The commands without subcommands of their own, with the words that lead to them.
+fn leaves<'a>(command: &'a clap::Command, path: &str) -> Vec<(String, &'a clap::Command)> {
+    let path = format!("{path} {}", command.get_name());
+    if !command.has_subcommands() {
+        return vec![(path, command)];
+    }
+    command.get_subcommands().flat_map(|command| leaves(command, &path)).collect()
+}
+
+#[test]
+fn whatever_destroys_can_be_tried_first() {
+    let cli = Cli::command();
+    let mut found = 0;
+    for (path, command) in leaves(&cli, "") {
+        let destroys = DESTRUCTIVE.contains(&command.get_name()) || path.ends_with("retention run");
+        if destroys {
+            found += 1;
+            assert!(
+                command.get_arguments().any(|it| it.get_long() == Some("dry-run")),
+                "{path} lacks --dry-run"
+            );
+        }
+    }
+    assert!(found >= 7, "{found} commands");
+}
+
+#[tokio::test]
+async fn a_tenant_is_deleted_and_purged_only_when_that_is_said() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let update = Cli::try_parse_from(["vca", "tenant", "update", "Acme", "--status", "deleted"]);
+    let refused = update.expect_err("deletion is a command of its own").to_string();
+    assert!(refused.contains("vca tenant delete"), "{refused}");
+    for command in ["delete", "purge"] {
+        Cli::try_parse_from(["vca", "tenant", command, "Acme"]).expect_err("--dry-run or --yes is needed");
+    }
+    let trial = desk.text(&["tenant", "delete", "Acme", "--dry-run"]).await;
+    assert!(trial.starts_with("Would delete tenant \"Acme\": 1 numbers released"), "{trial}");
+    assert_eq!(desk.json(&["tenant", "show", "Acme"]).await["status"], "active");
+    assert_eq!(desk.code(&["tenant", "purge", "Acme", "--yes"]).await, 73, "it is not deleted");
+    let deleted = desk.text(&["tenant", "delete", "Acme", "--yes"]).await;
+    assert!(deleted.contains("vca tenant purge"), "{deleted}");
+    assert_eq!(desk.json(&["tenant", "show", "Acme"]).await["status"], "deleted");
+    assert_eq!(desk.code(&["tenant", "update", "Acme", "--status", "active"]).await, 73);
+    let trial = desk.json(&["tenant", "purge", "Acme", "--dry-run"]).await;
+    assert_eq!((&trial["dry_run"], &trial["rows"]["phone_numbers"]), (&true.into(), &1.into()));
+    desk.text(&["tenant", "purge", "Acme", "--yes"]).await;
+    desk.text(&["tenant", "purge", "Acme", "--with-statements", "--yes"]).await;
+    assert_eq!(desk.code(&["tenant", "show", "Acme"]).await, 66);
+}
+
+#[tokio::test]
+async fn names_are_held_to_the_same_rules_as_over_http() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let long = "x".repeat(300);
+    assert_eq!(desk.code(&["tenant", "create", "--name", &long]).await, 65);
+    assert_eq!(desk.code(&["tenant", "update", "Acme", "--name", " "]).await, 65);
+    assert_eq!(desk.code(&["key", "create", "--tenant", "Acme", "--name", &long]).await, 65);
+}
+
+#[tokio::test]
+async fn nothing_expires_without_a_retention_and_nobody_is_erased_twice() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    for args in [&["retention", "run", "--dry-run"][..], &["retention", "run", "--tenant", "Acme"]] {
+        assert_eq!(desk.text(args).await.trim(), "Nothing has expired.");
+    }
+    Cli::try_parse_from(["vca", "call", "erase", "--yes"]).expect_err("--call or --caller is needed");
+    Cli::try_parse_from(["vca", "call", "erase", "--caller", "+15550123"]).expect_err("--dry-run or --yes");
+    let nothing = desk.text(&["call", "erase", "--caller", "+15550123", "--dry-run"]).await;
+    assert_eq!(nothing.trim(), "No calls: nothing to erase.");
+    assert_eq!(desk.code(&["call", "erase", "--caller", "Ada", "--yes"]).await, 65);
+    assert_eq!(desk.code(&["call", "erase", "--call", &Uuid::now_v7().to_string(), "--yes"]).await, 66);
 }

@@ -73,6 +73,8 @@ pub struct Config {
     /// This and the next make up the billing. See [`Config::billing`].
     pub plans: billing::Plans,
     pub prices: billing::Prices,
+    /// How much one tenant may store.
+    pub limits: tenancy::Limits,
     pub admin: admin::Settings,
     pub telephony: telephony::Settings,
     pub log: Log,

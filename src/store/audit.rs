@@ -1,12 +1,14 @@
 //! The audit log: who changed what, from what to what. A change and its entry are one transaction.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::statement::{Statement, composed};
+use super::page::first_id_at;
+use super::statement::{Statement, composed, sql};
 use super::tx::{AllTenants, RowScope, Tx};
 use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, KeyId, TenantId};
@@ -20,8 +22,8 @@ pub(super) struct Change {
     pub action: &'static str,
     pub resource: &'static str,
     pub resource_id: String,
-    pub before: Option<String>,
-    pub after: Option<String>,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
 }
 
 impl Change {
@@ -48,13 +50,13 @@ impl Change {
 
     /// What it was. Never give it a secret.
     pub fn before<T: Serialize>(mut self, value: &T) -> Change {
-        self.before = serde_json::to_string(value).ok();
+        self.before = serde_json::to_value(value).ok();
         self
     }
 
     /// What it became. Never give it a secret.
     pub fn after<T: Serialize>(mut self, value: &T) -> Change {
-        self.after = serde_json::to_string(value).ok();
+        self.after = serde_json::to_value(value).ok();
         self
     }
 }
@@ -65,10 +67,30 @@ pub(super) const INSERT: &str = "INSERT INTO audit_log \
     (id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
+impl Change {
+    pub(super) fn insert(self) -> Statement {
+        let (before, after) = recorded(self.before, self.after);
+        sql(INSERT)
+            .bind(self.id)
+            .bind(self.tenant.map(|tenant| tenant.0))
+            .bind(self.at)
+            .bind(self.actor.name)
+            .bind(self.actor.key.map(|key| key.0))
+            .bind(self.actor.address.map(|address| address.to_string()))
+            .bind(self.actor.request)
+            .bind(self.action)
+            .bind(self.resource)
+            .bind(self.resource_id)
+            .bind(before)
+            .bind(after)
+    }
+}
+
 /// Writes an entry within the transaction of the change.
 macro_rules! audit {
     ($tx:ident, $change:expr) => {{
         let change: $crate::store::audit::Change = $change;
+        let (before, after) = $crate::store::audit::recorded(change.before, change.after);
         sqlx::query($crate::store::audit::INSERT)
             .bind(change.id)
             .bind(change.tenant.map(|tenant| tenant.0))
@@ -80,8 +102,8 @@ macro_rules! audit {
             .bind(change.action)
             .bind(change.resource)
             .bind(change.resource_id)
-            .bind(change.before)
-            .bind(change.after)
+            .bind(before)
+            .bind(after)
             .execute(&mut *$tx)
             .await?;
     }};
@@ -91,22 +113,82 @@ pub(super) use audit;
 
 impl Tx {
     /// Writes an entry within the transaction of its change.
+    ///
+    /// # Errors
+    /// `LimitReached` when the tenant's own keys have made as many changes within a day as they may.
     pub async fn audit(&mut self, change: Change) -> Result<(), StoreError> {
-        let entry = super::statement::sql(INSERT)
-            .bind(change.id)
-            .bind(change.tenant.map(|tenant| tenant.0))
-            .bind(change.at)
-            .bind(change.actor.name)
-            .bind(change.actor.key.map(|key| key.0))
-            .bind(change.actor.address.map(|address| address.to_string()))
-            .bind(change.actor.request)
-            .bind(change.action)
-            .bind(change.resource)
-            .bind(change.resource_id)
-            .bind(change.before)
-            .bind(change.after);
-        self.execute(entry).await.map(drop)
+        if let Some(tenant) = change.actor.tenant {
+            self.admit("changes_per_day", self.limits.changes_per_day.into(), changes_of_a_day(tenant))
+                .await?;
+        }
+        self.execute(change.insert()).await.map(drop)
     }
+}
+
+/// Counts the entries that a tenant's own keys have made within 24 hours.
+fn changes_of_a_day(tenant: TenantId) -> Statement {
+    const SQL: &str = "SELECT COUNT(*) FROM audit_log \
+        WHERE tenant_id = $1 AND id > $2 AND actor_key_id IS NOT NULL";
+    sql(SQL).bind(tenant.0).bind(first_id_at(now() - TimeDelta::hours(24)))
+}
+
+/// A text that is longer is recorded by its length and hash. Bytes.
+const LONGEST_TEXT: usize = 2_048;
+/// Before and after are each recorded by length and hash when they are longer than this together. Bytes.
+const LONGEST_VALUE: usize = 16 * 1_024;
+
+/// Before and after as they are recorded: of a changed object only the fields that differ, and long texts by their length
+/// and hash, so that an entry stays small however large the resource is.
+pub(super) fn recorded(before: Option<Value>, after: Option<Value>) -> (Option<String>, Option<String>) {
+    let (before, after) = match (before, after) {
+        (Some(mut before), Some(mut after)) => {
+            drop_equal(&mut before, &mut after);
+            (Some(before), Some(after))
+        }
+        one => one,
+    };
+    (before.map(recorded_value), after.map(recorded_value))
+}
+
+/// Takes out of both objects the fields that they have in common.
+fn drop_equal(before: &mut Value, after: &mut Value) {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return };
+    let equal: Vec<String> = before
+        .iter()
+        .filter(|(name, value)| after.get(*name) == Some(value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in equal {
+        before.remove(&name);
+        after.remove(&name);
+    }
+    for (name, value) in before {
+        if let Some(other) = after.get_mut(name) {
+            drop_equal(value, other);
+        }
+    }
+}
+
+fn recorded_value(mut value: Value) -> String {
+    shorten(&mut value);
+    let text = value.to_string();
+    if text.len() <= LONGEST_VALUE { text } else { digest(&text).to_string() }
+}
+
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > LONGEST_TEXT => *value = digest(text),
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        _ => {}
+    }
+}
+
+/// Stands for a text that is too long to be recorded.
+fn digest(text: &str) -> Value {
+    let hash = Sha256::digest(text.as_bytes());
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({ "bytes": text.len(), "sha256": hash })
 }
 
 /// An entry of the audit log.

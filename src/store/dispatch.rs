@@ -5,9 +5,10 @@
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use super::audit::Change;
+use super::page::first_id_at;
 use super::statement::sql;
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::webhooks::Row as WebhookRow;
@@ -120,9 +121,7 @@ impl Store {
             (SELECT e.id FROM webhook_events e WHERE e.created_at < $1 AND NOT EXISTS \
                 (SELECT 1 FROM webhook_deliveries d WHERE d.tenant_id = e.tenant_id AND d.event_id = e.id) \
              ORDER BY e.created_at LIMIT 1000)";
-        let millis = before.timestamp_millis().max(0).unsigned_abs();
-        let oldest = Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
-        let deliveries = AllTenants(self).execute(sql(DELIVERIES).bind(oldest)).await?;
+        let deliveries = AllTenants(self).execute(sql(DELIVERIES).bind(first_id_at(before))).await?;
         let events = AllTenants(self).execute(sql(EVENTS).bind(kept(before))).await?;
         Ok(deliveries + events)
     }

@@ -12,6 +12,7 @@ use sqlx::error::{DatabaseError, ErrorKind};
 use uuid::Uuid;
 
 use super::number_rules::NumberRefusal;
+use crate::tenancy::LimitReached;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,12 @@ pub enum StoreError {
     Conflict { what: Duplicate },
     #[error(transparent)]
     Number(#[from] NumberRefusal),
+    /// The tenant has as many as it may have.
+    #[error("{0}")]
+    LimitReached(LimitReached),
+    /// The state of the resource does not allow it; `code` names the reason for programs.
+    #[error("{what}")]
+    Refused { code: &'static str, what: String },
     /// The value breaks a rule of the data or of the settings.
     #[error("{what}")]
     Invalid { what: String },
@@ -83,6 +90,10 @@ impl StoreError {
 
     pub(super) fn invalid(what: impl fmt::Display) -> StoreError {
         StoreError::Invalid { what: what.to_string() }
+    }
+
+    pub(super) fn refused(code: &'static str, what: impl fmt::Display) -> StoreError {
+        StoreError::Refused { code, what: what.to_string() }
     }
 
     /// A row that does not read as what was written.

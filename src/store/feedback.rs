@@ -49,13 +49,15 @@ impl Scope {
     /// Keeps an opinion and tells the tenant's webhooks of it.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such call, `Invalid` for a rating that is none.
+    /// `NotFound` when the tenant has no such call, `Invalid` for a rating that is none, `LimitReached` when the call has
+    /// as much feedback as it may have.
     pub async fn create_feedback(
         &self,
         actor: &Actor,
         call: CallId,
         new: NewFeedback,
     ) -> Result<Feedback, StoreError> {
+        const COUNT: &str = "SELECT COUNT(*) FROM call_feedback WHERE tenant_id = $1 AND call_id = $2";
         const SQL: &str = "INSERT INTO call_feedback \
             (id, tenant_id, call_id, rating, comment, source, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         self.has_call(call).await?;
@@ -77,6 +79,9 @@ impl Scope {
             .bind(feedback.comment.as_deref())
             .bind(feedback.source.as_str())
             .bind(feedback.created_at);
+        tx.lock_tenant(self.tenant).await?;
+        let count = sql(COUNT).bind(self.tenant.0).bind(call.0);
+        tx.admit("feedback_per_call", tx.limits.feedback_per_call.into(), count).await?;
         tx.execute(insert).await?;
         // Without the comment: it may hold the caller's personal data, and the audit log is kept longer.
         let kept = json!({ "call_id": call, "rating": feedback.rating, "source": feedback.source });

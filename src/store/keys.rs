@@ -141,7 +141,8 @@ impl Scope {
     /// Makes a key of the tenant's.
     ///
     /// # Errors
-    /// `Invalid` for an empty name or the role of an operator; `NotFound` when the tenant is not there.
+    /// `Invalid` for an empty name or the role of an operator; `LimitReached` for one key too many; `NotFound` when the
+    /// tenant is not there.
     pub async fn create_key(&self, actor: &Actor, new: NewKey) -> Result<Minted, StoreError> {
         if new.role == Role::Operator {
             return Err(StoreError::invalid("a tenant's key has the role tenant_admin or tenant_viewer"));
@@ -200,6 +201,13 @@ async fn one(scope: &impl RowScope, owner: Option<TenantId>, id: KeyId) -> Resul
     scope.one::<Row>(select(owner, id)).await?.try_into()
 }
 
+/// Counts the keys of a tenant that are neither revoked nor expired.
+fn live_keys(tenant: TenantId) -> Statement {
+    const SQL: &str = "SELECT COUNT(*) FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL \
+        AND (expires_at > $2 OR expires_at IS NULL)";
+    sql(SQL).bind(tenant.0).bind(now())
+}
+
 async fn create(
     scope: &impl RowScope,
     actor: &Actor,
@@ -210,6 +218,7 @@ async fn create(
     let mut tx = scope.begin(Access::Write).await?;
     if let Some(tenant) = tenant {
         tx.lock_tenant(tenant).await?;
+        tx.admit("keys", tx.limits.keys.into(), live_keys(tenant)).await?;
     }
     tx.insert_key(actor, &minted).await?;
     tx.commit().await?;
@@ -248,8 +257,10 @@ async fn rotate(
     let at = now();
     let mut tx = scope.begin(Access::Write).await?;
     let old = tx.one::<Row>(select(owner, id)).await?;
-    if let Some(tenant) = old.tenant_id {
-        tx.lock_tenant(TenantId(tenant)).await?;
+    if let Some(tenant) = old.tenant_id.map(TenantId) {
+        tx.lock_tenant(tenant).await?;
+        // A rotated key is live until its grace period ends, so that rotations need room beside the limit.
+        tx.admit("keys", u64::from(tx.limits.keys) * 2, live_keys(tenant)).await?;
     }
     let minted = Minted::new(actor, old.tenant_id.map(TenantId), old.successor(how, at)?)?;
     let Some(after) = tx.optional::<Row>(old.retire(how, &minted, at)).await? else {

@@ -74,6 +74,11 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/sqlite/0014_row_checks.sql"),
         include_str!("../../migrations/postgres/0014_row_checks.sql"),
     ),
+    (
+        "0015_deletion_and_limits",
+        include_str!("../../migrations/sqlite/0015_deletion_and_limits.sql"),
+        include_str!("../../migrations/postgres/0015_deletion_and_limits.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -19,6 +19,7 @@ mod conditions;
 mod connect;
 mod counting;
 mod dead_letters;
+mod deletion;
 mod deliveries;
 mod dispatch;
 mod error;
@@ -64,6 +65,7 @@ pub use call_lists::CallFilter;
 pub use calls::ABANDONED;
 pub use connect::Protection;
 pub use dead_letters::DeadLetter;
+pub use deletion::{Deleted, Erased, Expired, PurgeSettings, Purged, Subject};
 pub use deliveries::DeliveryFilter;
 pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
 pub use error::{Duplicate, StoreError};
@@ -98,7 +100,7 @@ use tokio::sync::Notify;
 
 use crate::billing::Plans;
 use crate::sealing::Keyring;
-use crate::tenancy::{Numbering, TenantId};
+use crate::tenancy::{Limits, Numbering, TenantId};
 use pool::Pool;
 use statement::sql;
 use tx::RowScope;
@@ -114,6 +116,8 @@ pub struct Store {
     numbering: Numbering,
     /// Their quotas are watched.
     plans: Arc<Plans>,
+    /// How much one tenant may store.
+    limits: Limits,
     /// Whose calls are put on record.
     daemon: Arc<str>,
     /// Seals and opens the secrets that are kept.
@@ -143,6 +147,7 @@ impl Store {
             bell: Arc::default(),
             numbering: Numbering::default(),
             plans: Arc::default(),
+            limits: Limits::default(),
             daemon: Arc::from(""),
             sealing: Keyring::default(),
         })
@@ -165,6 +170,12 @@ impl Store {
     #[must_use]
     pub fn of_daemon(self, name: &str) -> Store {
         Store { daemon: name.into(), ..self }
+    }
+
+    /// The store with these limits by tenant.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Store {
+        Store { limits, ..self }
     }
 
     /// The connections of this store's pool.

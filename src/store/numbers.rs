@@ -63,9 +63,9 @@ impl Scope {
         authority: Authority,
     ) -> Result<PhoneNumber, StoreError> {
         let number = new.number(self.tenant);
-        self.store.tenant(self.tenant).await?;
         let mut tx = AllTenants(&self.store).begin(Access::Write).await?;
         tx.lock_numbers().await?;
+        tx.lock_tenant(self.tenant).await?;
         if authority == Authority::Tenant {
             tx.check_assigned(&number.did, self.tenant).await?;
         }

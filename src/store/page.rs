@@ -1,6 +1,7 @@
 //! Lists, a page at a time. Ids are ordered by time, so an id is where a page begins.
 
-use uuid::Uuid;
+use chrono::{DateTime, Utc};
+use uuid::{Builder, Uuid};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,12 @@ impl Window {
         let next = if more { items.last().map(id) } else { None };
         Page { items, next }
     }
+}
+
+/// Ids begin with the time at which they were made (UUID version 7): the first that could be of this moment.
+pub(super) fn first_id_at(moment: DateTime<Utc>) -> Uuid {
+    let millis = moment.timestamp_millis().max(0).unsigned_abs();
+    Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
 /// A part of a list.

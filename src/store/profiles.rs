@@ -104,6 +104,8 @@ impl Tx {
     async fn create_profile(&mut self, actor: &Actor, row: &Row) -> Result<(), StoreError> {
         let tenant = TenantId(row.tenant_id);
         self.lock_tenant(tenant).await?;
+        const COUNT: &str = "SELECT COUNT(*) FROM ai_profiles WHERE tenant_id = $1";
+        self.admit("profiles", self.limits.profiles.into(), sql(COUNT).bind(row.tenant_id)).await?;
         if row.is_default {
             self.replace_default(actor, row).await?;
         }
@@ -117,7 +119,8 @@ impl Scope {
     /// A default one takes the place of the default there was.
     ///
     /// # Errors
-    /// `Invalid` for an empty name or prompt, `NotFound` when the scope's tenant is not there.
+    /// `Invalid` for an empty name or prompt, `LimitReached` for one profile or too many bytes more, `NotFound` when the
+    /// scope's tenant is not there.
     pub async fn create_profile(&self, actor: &Actor, new: NewProfile) -> Result<AiProfile, StoreError> {
         let row = Row {
             id: ProfileId::new().0,
@@ -180,7 +183,8 @@ impl Scope {
     /// What changes of the name, the role, the prompt or the settings makes a new version.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt.
+    /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt, `LimitReached` for too many
+    /// bytes in all profiles.
     pub async fn update_profile(
         &self,
         actor: &Actor,

@@ -1,13 +1,23 @@
-//! For how long a tenant's things are to be kept. It keeps the setting; it deletes nothing.
+//! For how many days a tenant's records are kept. `deletion` deletes by it.
 
 use super::audit::Change;
 use super::statement::sql;
-use super::tx::{Access, RowScope};
-use super::{Scope, StoreError, now};
-use crate::tenancy::{Actor, Retention};
+use super::tx::{Access, AllTenants, RowScope};
+use super::{Scope, Store, StoreError, now};
+use crate::tenancy::{Actor, Retention, TenantId};
 
 const ONE: &str =
     "SELECT call_days, transcript_days, recording_days, audit_days FROM retention WHERE tenant_id = $1";
+
+impl Store {
+    /// Tenants that do not keep everything for ever.
+    pub async fn tenants_with_retention(&self) -> Result<Vec<TenantId>, StoreError> {
+        const SQL: &str = "SELECT tenant_id FROM retention WHERE call_days IS NOT NULL \
+            OR transcript_days IS NOT NULL OR audit_days IS NOT NULL ORDER BY tenant_id";
+        let rows = AllTenants(self).all::<(uuid::Uuid,)>(sql(SQL)).await?;
+        Ok(rows.into_iter().map(|(id,)| TenantId(id)).collect())
+    }
+}
 
 impl Scope {
     /// For ever, where nothing was said.

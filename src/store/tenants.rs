@@ -45,10 +45,16 @@ impl Tx {
     /// counted its webhooks, or both read its default profile, would otherwise both write.
     ///
     /// # Errors
-    /// `NotFound` when there is no such tenant.
+    /// `NotFound` when there is no such tenant, `Refused` (`tenant_deleted`) when it is deleted: nothing is added to it any
+    /// more.
     pub async fn lock_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
-        let lock = sql("UPDATE tenants SET name = name WHERE id = $1").bind(id.0);
-        if self.execute(lock).await? == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+        let lock = sql("UPDATE tenants SET name = name WHERE id = $1 RETURNING status").bind(id.0);
+        let (status,) = self.one::<(String,)>(lock).await?;
+        if status == TenantStatus::Deleted.word() { Err(tenant_deleted()) } else { Ok(()) }
+    }
+
+    pub(super) async fn tenant(&mut self, id: TenantId) -> Result<Tenant, StoreError> {
+        self.one::<Row>(one(id)).await?.try_into()
     }
 }
 
@@ -121,7 +127,8 @@ impl Store {
     }
 
     /// # Errors
-    /// `NotFound` when there is no such tenant, `Invalid` for an empty name.
+    /// `NotFound` when there is no such tenant, `Invalid` for an empty name and for the status `deleted`, which
+    /// [`Store::delete_tenant`] sets; `Refused` when the tenant is deleted, which is final.
     pub async fn update_tenant(
         &self,
         actor: &Actor,
@@ -145,6 +152,9 @@ impl Store {
         tx.lock_tenant(id).await?;
         let before = tx.one::<Row>(one(id)).await?;
         let changes = decide(&before.clone().try_into()?)?;
+        if changes.status == Some(TenantStatus::Deleted) {
+            return Err(StoreError::invalid("a tenant is deleted by an operation of its own").into());
+        }
         let after = tx.one::<Row>(changes.update(id)).await?;
         tx.audit(Change::new(actor, id, "update", "tenant", id).before(&before).after(&after)).await?;
         tx.commit().await?;
@@ -168,6 +178,10 @@ impl TenantChanges {
         .bind(limit.is_some())
         .bind(limit.flatten().map(i64::from))
     }
+}
+
+fn tenant_deleted() -> StoreError {
+    StoreError::refused("tenant_deleted", "the tenant is deleted, which is final: create a new one")
 }
 
 fn one(id: TenantId) -> Statement {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::pool::{LISTING, Pool};
 use super::statement::Statement;
 use super::{Backend, Scope, Store, StoreError};
+use crate::tenancy::{LimitReached, Limits};
 
 /// SQLite looks at the clock once in so many steps of its virtual machine: some tens of microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 2_000;
@@ -157,6 +158,8 @@ pub(super) struct Tx {
     connection: Connection,
     deadline: Instant,
     limit: Duration,
+    /// How much one tenant may store.
+    pub(super) limits: Limits,
 }
 
 enum Connection {
@@ -189,7 +192,7 @@ impl Tx {
             StoreError::TooSlow { limit } => StoreError::no_answer(limit),
             error => error,
         })?;
-        let mut tx = Tx { connection, deadline, limit };
+        let mut tx = Tx { connection, deadline, limit, limits: store.limits };
         tx.limit_sqlite().await?;
         Ok(tx)
     }
@@ -226,6 +229,24 @@ impl Tx {
             })
         })
         .await
+    }
+
+    /// Counts with a statement that returns one number, and refuses one more when it has reached `at_most`. What is
+    /// counted has to be locked, so that no other transaction adds to it meanwhile.
+    ///
+    /// # Errors
+    /// `LimitReached`, with `limit` as its name.
+    pub async fn admit(
+        &mut self,
+        limit: &'static str,
+        at_most: u64,
+        count: Statement,
+    ) -> Result<(), StoreError> {
+        let (count,) = self.one::<(i64,)>(count).await?;
+        if count.unsigned_abs() < at_most {
+            return Ok(());
+        }
+        Err(StoreError::LimitReached(LimitReached { limit, at_most }))
     }
 
     /// All rows of a statement.

@@ -1,13 +1,14 @@
-//! The versions of AI profiles: written once, with the change that made them, and never again.
+//! The versions of AI profiles: written once, with the change that made them, and never changed. Of each profile the
+//! newest are kept (`limits.profile_versions`), and those that calls refer to.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::calls::narrow;
-use super::statement::{Statement, composed};
+use super::statement::{Statement, composed, sql};
 use super::tx::{RowScope, Tx};
 use super::{Page, Scope, StoreError, Window, now, profiles};
-use crate::tenancy::{Actor, ProfileId, ProfileVersion, TenantId};
+use crate::tenancy::{Actor, LimitReached, ProfileId, ProfileVersion, TenantId};
 
 const COLUMNS: &str =
     "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at";
@@ -40,7 +41,33 @@ impl Tx {
             .bind(row.settings.as_str())
             .bind(actor.name.as_str())
             .bind(now());
-        self.execute(insert).await.map(drop)
+        self.execute(insert).await?;
+        self.delete_old_versions(row).await?;
+        self.admit_bytes(TenantId(row.tenant_id)).await
+    }
+
+    /// Deletes all but the newest versions of a profile. A version that a call was held with is kept with the call.
+    async fn delete_old_versions(&mut self, row: &profiles::Row) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM ai_profile_versions \
+            WHERE tenant_id = $1 AND ai_profile_id = $2 AND version <= $3 AND NOT EXISTS \
+            (SELECT 1 FROM calls c WHERE c.tenant_id = $1 AND c.ai_profile_id = $2 \
+                AND c.ai_profile_version = ai_profile_versions.version)";
+        let oldest = row.version - i64::from(self.limits.profile_versions.max(1));
+        let delete = sql(SQL).bind(row.tenant_id).bind(row.id).bind(oldest);
+        self.execute(delete).await.map(drop)
+    }
+
+    /// Refuses what would make the tenant's profiles larger than they may be.
+    async fn admit_bytes(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+        // PostgreSQL's sum of integers is a bigint, and of bigints a numeric.
+        const SQL: &str = "SELECT COALESCE(SUM(octet_length(system_prompt) + octet_length(settings)), 0) \
+            FROM ai_profile_versions WHERE tenant_id = $1";
+        let (bytes,) = self.one::<(i64,)>(sql(SQL).bind(tenant.0)).await?;
+        let at_most = self.limits.profile_bytes;
+        if bytes.unsigned_abs() <= at_most {
+            return Ok(());
+        }
+        Err(StoreError::LimitReached(LimitReached { limit: "profile_bytes", at_most }))
     }
 }
 

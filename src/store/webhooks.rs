@@ -76,8 +76,6 @@ fn subscribable() -> Array {
         .build()
 }
 
-/// How many a tenant may have.
-const MOST: i64 = 20;
 /// For how long requests bear the former secret's signature, too.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
@@ -123,8 +121,8 @@ impl Store {
 
 impl Scope {
     /// # Errors
-    /// `Invalid` for no events, for one that cannot be subscribed to, and for one webhook too many; `NotFound`
-    /// when the scope's tenant is not there.
+    /// `Invalid` for no events and for one that cannot be subscribed to; `LimitReached` for one webhook too many;
+    /// `NotFound` when the scope's tenant is not there.
     pub async fn create_webhook(&self, actor: &Actor, new: NewWebhook) -> Result<Issued, StoreError> {
         let webhook = Webhook {
             id: WebhookId::new(),
@@ -138,9 +136,7 @@ impl Scope {
         let secret = mint()?;
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant(self.tenant).await?;
-        if tx.one::<(i64,)>(sql(COUNT).bind(self.tenant.0)).await?.0 >= MOST {
-            return Err(StoreError::invalid(format_args!("a tenant has {MOST} webhooks at most")));
-        }
+        tx.admit("webhooks", tx.limits.webhooks.into(), sql(COUNT).bind(self.tenant.0)).await?;
         let sealed = self.store.seal_webhook_secret(self.tenant.0, webhook.id.0, &secret)?;
         tx.execute(insert(&webhook, &sealed)).await?;
         tx.audit(Change::new(actor, self.tenant, "create", "webhook", webhook.id).after(&webhook)).await?;

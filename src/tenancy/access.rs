@@ -34,6 +34,8 @@ pub struct Actor {
     /// Such as `key front-office (vca_1a2b3c4d)`, `cli root (uid 0, login ann)` or `system`.
     pub name: String,
     pub key: Option<KeyId>,
+    /// The tenant whose key it is; absent for the operator and the daemon itself, whose changes are not limited.
+    pub tenant: Option<TenantId>,
     /// Where the request came from.
     pub address: Option<IpAddr>,
     pub request: Option<String>,
@@ -42,7 +44,7 @@ pub struct Actor {
 impl Actor {
     /// The daemon itself.
     pub fn system() -> Actor {
-        Actor { name: "system".to_owned(), key: None, address: None, request: None }
+        Actor { name: "system".to_owned(), key: None, tenant: None, address: None, request: None }
     }
 
     /// Whoever runs a command of this program on the machine.
@@ -52,7 +54,8 @@ impl Actor {
 
     /// Whoever holds a key.
     pub fn key(key: &ApiKey) -> Actor {
-        Actor { name: format!("key {} ({})", key.name, key.prefix), key: Some(key.id), ..Actor::system() }
+        let name = format!("key {} ({})", key.name, key.prefix);
+        Actor { name, key: Some(key.id), tenant: key.tenant_id, ..Actor::system() }
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Retention {
     /// Transcripts. At most `call_days`.
     #[schema(minimum = 1, maximum = 36500)]
     pub transcript_days: Option<u32>,
-    /// Recordings. At most `call_days`.
+    /// Recordings. At most `call_days`. There are none yet, so that nothing is deleted by it.
     #[schema(minimum = 1, maximum = 36500)]
     pub recording_days: Option<u32>,
     /// Audit log entries.

@@ -19,6 +19,7 @@ use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, View};
 use vca::names::{EngineNames, Names};
+use vca::state::Memory;
 use vca::store::{Announcements, Backend, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, Reception, Registrar};
 use vca::tenancy::{
@@ -163,6 +164,7 @@ pub fn desk(
         limits: Arc::new(Limits::new(&limits)),
         billing: Arc::new(billing()),
         live: Arc::new(Lines::default()),
+        state: Arc::new(Memory::new(&vca::state::Settings::default())),
         receivers: Guard::new(&receivers()),
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
@@ -226,6 +228,11 @@ impl Lines {
     pub fn tell(&self, what: Happening) {
         let lines = self.0.lock().expect("no test has panicked");
         lines.last().expect("a call").0.tell(Utc::now(), what);
+    }
+
+    /// No call is under way any more.
+    pub fn hang_up_all(&self) {
+        self.0.lock().expect("no test has panicked").clear();
     }
 
     fn find(&self, tenant: TenantId, id: CallId) -> Option<View> {

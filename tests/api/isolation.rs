@@ -263,7 +263,8 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
             path if OPEN.contains(&path) => continue,
             path if OPERATORS.contains(&path) => 403,
             // What only the operator may do with a tenant tells a tenant's key so, whichever tenant it is.
-            TENANT if method == Method::PATCH => 403,
+            TENANT if [Method::PATCH, Method::DELETE].contains(&method) => 403,
+            "/api/tenants/{tenant_id}/purge" => 403,
             path if path.starts_with(TENANT) => 404,
             path => panic!("{method} {path} is new: say in this test who may reach it"),
         };
@@ -342,13 +343,17 @@ fn around_now() -> String {
     format!("from={}&to={}&", at(-1), at(1))
 }
 
+/// Fields of bodies that another test sends with another tenant's id: `another_tenants_calls_are_not_erased`.
+const TRIED_ELSEWHERE: &[(&str, &str)] = &[("/api/tenants/{tenant_id}/erasures", "call_id")];
+
 /// A body that names things would have to be sent with another tenant's, too.
 #[test]
 fn no_body_names_a_thing() {
     let document = serde_json::to_value(vca::admin::api::document()).expect("JSON");
     for operation in Operation::all(&document).iter().filter(|operation| operation.is_tenants()) {
-        let named = named(&document, &operation.about["requestBody"], 0);
         let (method, path) = (&operation.method, operation.path);
+        let mut named = named(&document, &operation.about["requestBody"], 0);
+        named.retain(|name| !TRIED_ELSEWHERE.contains(&(path, name.as_str())));
         assert!(named.is_empty(), "{method} {path} takes {named:?}: send another tenant's in this test");
     }
 }

@@ -106,24 +106,30 @@ struct Field {
     bureau: Bureau,
     document: Value,
     tenant: Uuid,
+    /// For the operations that delete a tenant.
+    doomed: Uuid,
     key: Uuid,
 }
 
 impl Field {
     async fn new(bureau: Bureau) -> Field {
         let (tenant, _) = bureau.tenant("Bakery").await;
+        let (doomed, _) = bureau.tenant("Doomed").await;
         let scope = bureau.store.scope(TenantId(tenant));
         let keys = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys");
         let document = bureau.nobody().get("/openapi.json").await.expect(200);
-        Field { bureau, document, tenant, key: keys.items[0].id.0 }
+        Field { bureau, document, tenant, doomed, key: keys.items[0].id.0 }
     }
 
     /// Method, path and description of each operation, filled with ids that are there where they are known.
     fn operations(&self) -> Vec<(Method, String, Value)> {
         let mut all = Vec::new();
         for (path, item) in self.document["paths"].as_object().expect("paths") {
+            let may_delete =
+                ["/api/tenants/{tenant_id}", "/api/tenants/{tenant_id}/purge"].contains(&path.as_str());
             for (method, operation) in item.as_object().expect("methods") {
                 let segments = path.split('/').map(|segment| match segment {
+                    "{tenant_id}" if may_delete => self.doomed.to_string(),
                     "{tenant_id}" => self.tenant.to_string(),
                     "{key_id}" => self.key.to_string(),
                     other if other.starts_with('{') => Uuid::now_v7().to_string(),

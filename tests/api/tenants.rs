@@ -35,7 +35,7 @@ async fn the_operator_runs_tenants(bureau: Bureau) {
     assert_eq!(operator.get(&missing).await.problem(404), "not_found");
     assert_eq!(operator.patch(&missing, json!({ "plan": "growth" })).await.problem(404), "not_found");
     assert_eq!(operator.get("/api/tenants/none").await.problem(404), "not_found");
-    assert_eq!(operator.delete(&path).await.problem(405), "method_not_allowed");
+    assert_eq!(operator.put(&path, json!({})).await.problem(405), "method_not_allowed");
 }
 
 async fn lists_come_in_pages(bureau: Bureau) {

@@ -71,7 +71,13 @@ impl Office {
 
     pub fn set_status(&self, tenant: TenantId, status: TenantStatus) {
         let changes = TenantChanges { status: Some(status), ..TenantChanges::default() };
-        self.runtime.block_on(self.store.update_tenant(&Actor::system(), tenant, changes)).expect("a tenant");
+        self.runtime.block_on(async {
+            if status == TenantStatus::Deleted {
+                self.store.delete_tenant(&Actor::system(), tenant, false).await.expect("a tenant");
+            } else {
+                self.store.update_tenant(&Actor::system(), tenant, changes).await.expect("a tenant");
+            }
+        });
     }
 
     pub fn deactivate_numbers(&self, tenant: TenantId) {

@@ -15,6 +15,7 @@ use super::Desk;
 use super::auth::{Administrator, Caller, Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::problem::{Problem, ProblemBody};
+use crate::control::check_key_name;
 use crate::store::{KeyFilter, Minted, NewKey, Rotation};
 use crate::tenancy::{ApiKey, KeyId, Role, Tenant, TenantId};
 
@@ -275,10 +276,8 @@ async fn rotate_any(
 }
 
 fn checked(name: String, role: Role, expires_at: Option<DateTime<Utc>>) -> Result<NewKey, Problem> {
-    match name.trim().chars().count() {
-        0 => return Err(Problem::field("name", "a name is needed: say what the key is for")),
-        1..=100 => {}
-        _ => return Err(Problem::field("name", "100 characters at most")),
+    if let Some(flaw) = check_key_name(&name) {
+        return Err(Problem::fields(vec![flaw]));
     }
     check_expiry(expires_at)?;
     Ok(NewKey { name, role, expires_at })

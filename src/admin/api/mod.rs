@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod calls;
 mod document;
+mod erasures;
 mod events;
 mod expected;
 mod extract;
@@ -52,6 +53,7 @@ use problem::Problem;
 
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
+use crate::state::ConversationState;
 use crate::store::Store;
 use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted};
@@ -66,6 +68,8 @@ pub struct Desk {
     pub receivers: Guard,
     pub billing: Arc<Billing>,
     pub live: Arc<dyn LiveCalls>,
+    /// The state of conversations, which an erasure deletes as well.
+    pub state: Arc<dyn ConversationState>,
     pub registrar: Arc<Registrar>,
     /// Absent where no dialplan may tell of calls.
     pub inbound: Option<Arc<Inbound>>,
@@ -128,6 +132,7 @@ fn described() -> (Router<Desk>, OpenApi) {
         .merge(inbound::router())
         .merge(calls::router())
         .merge(live::router())
+        .merge(erasures::router())
         .merge(feedback::router())
         .merge(analytics::router())
         .merge(usage::router())

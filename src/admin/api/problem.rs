@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::control::ControlError;
 use crate::store::{Duplicate, NumberRefusal, StoreError};
 use crate::tenancy::Flaw;
 
@@ -140,6 +141,12 @@ impl From<StoreError> for Problem {
                 Problem::new(StatusCode::CONFLICT, conflict(what), what.to_string())
             }
             StoreError::Number(refusal) => number_refused(&refusal),
+            StoreError::LimitReached(reached) => {
+                let flaw = Flaw::new(reached.limit, format!("{} at most", reached.at_most));
+                let problem = Problem::new(StatusCode::CONFLICT, "limit_reached", reached.to_string());
+                Problem { errors: vec![flaw], ..problem }
+            }
+            StoreError::Refused { code, what } => Problem::new(StatusCode::CONFLICT, code, what),
             StoreError::Invalid { what } => Problem::new(StatusCode::BAD_REQUEST, "invalid_value", what),
             StoreError::Unavailable { what } => {
                 tracing::warn!(%what, "a request found no database");
@@ -153,6 +160,15 @@ impl From<StoreError> for Problem {
                 )
             }
             fault @ (StoreError::Schema { .. } | StoreError::Other(_)) => Problem::internal(fault),
+        }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Problem {
+        match error {
+            ControlError::Invalid(flaws) => Problem::fields(flaws),
+            ControlError::Store(error) => error.into(),
         }
     }
 }

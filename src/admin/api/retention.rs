@@ -1,4 +1,4 @@
-//! Retention periods of a tenant. They are stored; the daemon does not delete anything by them yet.
+//! Retention periods of a tenant.
 
 use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,7 +24,8 @@ async fn show(Reader { scope }: Reader) -> Result<Json<Retention>, Problem> {
 
 /// Replace the retention periods. An absent field means no limit.
 ///
-/// This version stores the periods and does not delete anything by them yet.
+/// Once an hour the daemon deletes what is older: calls with all that belongs to them, transcripts, payloads of webhooks and
+/// entries of the audit log. Sums of usage and statements stay. There are no recordings, so `recording_days` deletes nothing.
 #[utoipa::path(put, path = "/api/tenants/{tenant_id}/retention", operation_id = "replaceRetention",
     tag = "retention", request_body = Retention,
     params(("tenant_id" = TenantId, Path)),

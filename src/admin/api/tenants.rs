@@ -1,4 +1,4 @@
-//! Tenants: the operator makes, suspends and deletes them; a tenant may look at itself.
+//! Tenants: the operator creates, suspends, deletes and purges them; a tenant may look at itself.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,11 +13,15 @@ use super::auth::{Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
-use crate::store::{NewTenant, TenantChanges, TenantFilter};
+use crate::control;
+use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, TenantChanges, TenantFilter};
 use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus, given};
 
 pub fn router() -> OpenApiRouter<Desk> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, update))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, update, delete))
+        .routes(routes!(purge))
 }
 
 /// Create a tenant. It starts as active.
@@ -28,8 +32,7 @@ async fn create(
     Operator(actor): Operator,
     Body(new): Body<NewTenant>,
 ) -> Result<(StatusCode, Tagged<Tenant>), Problem> {
-    check_name(&new.name)?;
-    Ok((StatusCode::CREATED, Tagged(desk.store.create_tenant(&actor, new).await?)))
+    Ok((StatusCode::CREATED, Tagged(control::create_tenant(&desk.store, &actor, new).await?)))
 }
 
 /// Conditions of a list of tenants.
@@ -77,6 +80,8 @@ struct UpdateTenantRequest {
 }
 
 /// Change a tenant's status or plan.
+///
+/// The status `deleted` is final and does what `DELETE` does: numbers are released, keys revoked, webhooks deleted.
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}", operation_id = "updateTenant", tag = "tenants",
     request_body = UpdateTenantRequest,
     params(("tenant_id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = IF_MATCH)),
@@ -88,18 +93,58 @@ async fn update(
     precondition: Precondition,
     Body(UpdateTenantRequest { status, plan }): Body<UpdateTenantRequest>,
 ) -> Result<Tagged<Tenant>, Problem> {
+    let is_deletion = status == Some(TenantStatus::Deleted);
     let decide = |current: &Tenant| -> Result<TenantChanges, Problem> {
         precondition.check(current)?;
-        Ok(TenantChanges { status, plan, ..TenantChanges::default() })
+        Ok(TenantChanges { status: status.filter(|_| !is_deletion), plan, ..TenantChanges::default() })
     };
-    Ok(Tagged(desk.store.update_tenant_if(&actor, id, decide).await?))
+    let tenant = desk.store.update_tenant_if(&actor, id, decide).await?;
+    if !is_deletion {
+        return Ok(Tagged(tenant));
+    }
+    let (deleted, _) = control::delete_tenant(&desk.store, &desk.registrar, &actor, id, false).await?;
+    Ok(Tagged(deleted.tenant))
 }
 
-/// The database would refuse it, too, but could not say which field it was.
-fn check_name(name: &str) -> Result<(), Problem> {
-    match name.trim().chars().count() {
-        0 => Err(Problem::field("name", "a name is needed")),
-        1..=200 => Ok(()),
-        _ => Err(Problem::field("name", "200 characters at most")),
-    }
+/// Whether it is only tried.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Trial {
+    /// Only say what would happen. Default false.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Delete a tenant for good.
+///
+/// Its numbers are released and unregistered at their providers, its keys revoked, its webhooks deleted and their pending
+/// deliveries given up. Its other rows stay until it is purged. `dry_run=true` shows the counts and changes nothing.
+#[utoipa::path(delete, path = "/api/tenants/{tenant_id}", operation_id = "deleteTenant", tag = "tenants",
+    params(("tenant_id" = TenantId, Path), Trial),
+    responses((status = 200, description = "The tenant was deleted, or would be.", body = Deleted)))]
+async fn delete(
+    State(desk): State<Desk>,
+    Operator(actor): Operator,
+    Ids(id): Ids<TenantId>,
+    Asked(Trial { dry_run }): Asked<Trial>,
+) -> Result<Json<Deleted>, Problem> {
+    // The providers' answers are not awaited: the numbers' states and the audit log show them.
+    let (deleted, _) = control::delete_tenant(&desk.store, &desk.registrar, &actor, id, dry_run).await?;
+    Ok(Json(deleted))
+}
+
+/// Erase the rows of a deleted tenant.
+///
+/// Statements, sums of usage and the tenant's own row stay for accounting unless `with_statements` is set. `dry_run` shows
+/// the counts and changes nothing.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/purge", operation_id = "purgeTenant", tag = "tenants",
+    request_body = PurgeSettings, params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, description = "The rows were erased, or would be.", body = Purged)))]
+async fn purge(
+    State(desk): State<Desk>,
+    Operator(actor): Operator,
+    Ids(id): Ids<TenantId>,
+    Body(settings): Body<PurgeSettings>,
+) -> Result<Json<Purged>, Problem> {
+    Ok(Json(control::purge_tenant(&desk.store, &actor, id, settings).await?))
 }

@@ -1,5 +1,6 @@
 //! `vca call`: the record of calls from the database, and calls under way from the running daemon.
 
+mod erase;
 mod feedback;
 mod live;
 mod records;
@@ -10,6 +11,7 @@ pub use records::{find_number, tenant_of};
 
 use super::failure::Failure;
 use super::output::Output;
+use crate::config::Config;
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
@@ -28,13 +30,16 @@ pub enum Recorded {
     /// What people thought of calls.
     #[command(subcommand)]
     Feedback(feedback::Command),
+    /// Erase the personal data of a call or of a caller. The call's row stays with its times, for billing.
+    Erase(erase::Erase),
 }
 
 impl Recorded {
-    pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             Recorded::Records(command) => command.run(store, output).await,
             Recorded::Feedback(command) => command.run(store, output).await,
+            Recorded::Erase(command) => command.run(store, config, output).await,
         }
     }
 }

@@ -7,6 +7,7 @@ mod batches;
 mod data;
 mod inventory;
 mod isolation;
+mod limits;
 mod mutation;
 mod opening;
 mod outage;

@@ -80,7 +80,7 @@ async fn there_are_twenty_at_most_however_many_come_at_once(db: Database) {
         scope.create_webhook(&actor, new(n)).await.expect("a webhook");
     }
     let outcomes = join_all((16..28).map(|n| scope.create_webhook(&actor, new(n)))).await;
-    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::Invalid { .. })));
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::LimitReached(_))));
     assert_eq!(refused.count(), 8, "{outcomes:?}");
     let webhooks = scope.webhooks(Window::first(99)).await.expect("a page").items;
     assert_eq!(webhooks.len(), 20);

@@ -202,6 +202,7 @@ pub const CALLS: [Table; 6] = [
             ("media", Document(document::<Json>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),
+            ("erased_at", Moment),
         ],
         order: "id",
     },

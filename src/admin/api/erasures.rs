@@ -1,0 +1,34 @@
+//! Erasing the personal data of a call or of a caller.
+
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Desk;
+use super::auth::Administrator;
+use super::extract::Body;
+use super::problem::Problem;
+use crate::control::{self, ErasureRequest};
+use crate::store::Erased;
+use crate::tenancy::TenantId;
+
+pub fn router() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(create))
+}
+
+/// Erase what is stored of a call or of all calls of a caller.
+///
+/// What was said, the caller's number, comments of feedback and payloads of webhooks are erased; the call's row stays with
+/// its times, for billing. `dry_run` counts and changes nothing. The answer names the copies that are out of reach.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/erasures", operation_id = "createErasure", tag = "calls",
+    params(("tenant_id" = TenantId, Path)), request_body = ErasureRequest,
+    responses((status = 200, description = "The data was erased, or would be.", body = Erased)))]
+async fn create(
+    State(desk): State<Desk>,
+    Administrator { scope, actor }: Administrator,
+    Body(request): Body<ErasureRequest>,
+) -> Result<Json<Erased>, Problem> {
+    let live = desk.live.calls(Some(scope.tenant_id()));
+    Ok(Json(control::erase(&scope, Some(desk.state.as_ref()), &live, &actor, &request).await?))
+}

@@ -1,0 +1,283 @@
+//! Erasing the personal data of a call or of a caller. The call's row stays with its times, for billing.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::store::audit::Change;
+use crate::store::statement::{composed, sql};
+use crate::store::tx::{Access, RowScope, Tx};
+use crate::store::{Scope, StoreError, now};
+use crate::tenancy::{Actor, CallId, EventId, EventType, TenantId};
+
+/// Whose data is erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Call(CallId),
+    /// All calls of a caller's number, with or without a plus sign.
+    Caller(String),
+}
+
+/// What was erased, or would be. It repeats none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Erased {
+    /// Nothing was erased yet.
+    pub dry_run: bool,
+    /// Calls made anonymous: their rows stay with their times.
+    pub calls: u64,
+    pub turns: u64,
+    /// Entries of feedback whose comment was erased; the rating stays.
+    pub feedback: u64,
+    /// Events for webhooks whose payload was erased.
+    pub webhook_events: u64,
+    /// Pending deliveries of those, cancelled.
+    pub deliveries_cancelled: u64,
+    /// Entries of the audit log that held the caller's number.
+    pub audit_entries: u64,
+    /// Copies that are out of reach.
+    pub not_covered: Vec<String>,
+    /// The calls, whose conversation state goes as well.
+    #[serde(skip)]
+    pub ids: Vec<CallId>,
+}
+
+/// Calls that one look finds.
+const BATCH: i64 = 100;
+/// Takes the place of a number in the audit log.
+const REDACTED: &str = "[erased]";
+
+impl Erased {
+    fn add(&mut self, other: Erased) {
+        self.calls += other.calls;
+        self.turns += other.turns;
+        self.feedback += other.feedback;
+        self.webhook_events += other.webhook_events;
+        self.deliveries_cancelled += other.deliveries_cancelled;
+        self.ids.extend(other.ids);
+    }
+}
+
+impl Scope {
+    /// Erases what is stored of a call, or of all calls of a caller: what was said, the caller's number, comments of
+    /// feedback, payloads of webhooks, announcements, and the number in the audit log. Each call is a transaction; what is
+    /// broken off can be repeated.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such call; `Refused` (`call_live`) when one is under way.
+    pub async fn erase(&self, actor: &Actor, subject: &Subject, dry_run: bool) -> Result<Erased, StoreError> {
+        let mut erased = Erased { dry_run, not_covered: not_covered(), ..Erased::default() };
+        let mut after = Uuid::nil();
+        loop {
+            let calls = self.calls_of(subject, after).await?;
+            let Some(last) = calls.last() else { break };
+            after = last.id;
+            for call in &calls {
+                erased.add(self.erase_call(actor, call, dry_run).await?);
+            }
+            if let Subject::Call(_) = subject {
+                erased.audit_entries += self.redact_caller(calls[0].caller(), dry_run).await?;
+                return Ok(erased);
+            }
+        }
+        match subject {
+            Subject::Call(_) => Err(StoreError::NotFound),
+            Subject::Caller(number) => {
+                erased.audit_entries += self.redact_caller(number, dry_run).await?;
+                Ok(erased)
+            }
+        }
+    }
+
+    /// The next calls, in the order of their ids; none is under way.
+    async fn calls_of(&self, subject: &Subject, after: Uuid) -> Result<Vec<Row>, StoreError> {
+        const SELECT: &str =
+            "SELECT id, caller_number, status FROM calls WHERE tenant_id = $1 AND id > $2 AND";
+        let statement = match subject {
+            Subject::Call(id) => {
+                composed(format!("{SELECT} id = $3")).bind(self.tenant.0).bind(after).bind(id.0)
+            }
+            Subject::Caller(number) => {
+                let digits = number.trim_start_matches('+');
+                composed(format!("{SELECT} caller_number IN ($3, $4) ORDER BY id LIMIT $5"))
+                    .bind(self.tenant.0)
+                    .bind(after)
+                    .bind(digits)
+                    .bind(format!("+{digits}"))
+                    .bind(BATCH)
+            }
+        };
+        let rows = self.all::<Row>(statement).await?;
+        match rows.iter().find(|row| row.is_live()) {
+            None => Ok(rows),
+            Some(live) => {
+                let what = format!("the call {} is under way: erase it when it is over", live.id);
+                Err(StoreError::refused("call_live", what))
+            }
+        }
+    }
+
+    async fn erase_call(&self, actor: &Actor, call: &Row, dry_run: bool) -> Result<Erased, StoreError> {
+        let mut tx = self.begin(Access::Write).await?;
+        let erased = tx.erase_call(self.tenant, CallId(call.id)).await?;
+        if !dry_run {
+            // Not limited as other changes are: an erasure is an obligation.
+            let change = Change::new(actor, self.tenant, "erase", "call", call.id).after(&erased);
+            tx.execute(change.insert()).await?;
+            tx.commit().await?;
+        }
+        Ok(erased)
+    }
+
+    /// Takes a number out of the audit log's entries, and deletes records with it that the database had refused.
+    async fn redact_caller(&self, number: &str, dry_run: bool) -> Result<u64, StoreError> {
+        const FIND: &str = "SELECT id, resource_id, before, after FROM audit_log WHERE tenant_id = $1 \
+            AND (before LIKE $2 OR after LIKE $2 OR resource_id LIKE $2)";
+        const LETTERS: &str = "DELETE FROM ledger_dead_letters WHERE tenant_id = $1 AND entry LIKE $2";
+        const WRITE: &str =
+            "UPDATE audit_log SET resource_id = $2, before = $3, after = $4 WHERE tenant_id = $5 AND id = $1";
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        // A short one would match parts of other numbers.
+        if digits.len() < SHORTEST_NUMBER {
+            return Ok(0);
+        }
+        let mut tx = self.begin(Access::Write).await?;
+        let entries = tx.all::<Entry>(sql(FIND).bind(self.tenant.0).bind(format!("%{digits}%"))).await?;
+        // Records that the database refused: their call may not be on record.
+        let letters = sql(LETTERS).bind(self.tenant.0).bind(format!("%{digits}%"));
+        tx.execute(letters).await?;
+        let mut redacted = 0;
+        for entry in entries {
+            let write = sql(WRITE)
+                .bind(entry.id)
+                .bind(entry.resource_id.replace(&digits, REDACTED))
+                .bind(entry.before.map(|text| redact(&text, &digits)))
+                .bind(entry.after.map(|text| redact(&text, &digits)))
+                .bind(self.tenant.0);
+            redacted += tx.execute(write).await?;
+        }
+        if !dry_run {
+            tx.commit().await?;
+        }
+        Ok(redacted)
+    }
+}
+
+/// Numbers with fewer digits are not looked for in texts.
+const SHORTEST_NUMBER: usize = 5;
+
+impl Tx {
+    async fn erase_call(&mut self, tenant: TenantId, call: CallId) -> Result<Erased, StoreError> {
+        const CALL: &str = "UPDATE calls SET caller_number = NULL, asterisk_channel_id = 'erased', \
+            provider_call_id = NULL, erased_at = COALESCE(erased_at, $3) WHERE tenant_id = $1 AND id = $2";
+        const TURNS: &str = "DELETE FROM call_turns WHERE tenant_id = $1 AND call_id = $2";
+        const ANNOUNCED: &str = "DELETE FROM announced_calls WHERE tenant_id = $1 AND call_id = $2";
+        const LETTERS: &str = "DELETE FROM ledger_dead_letters WHERE tenant_id = $1 AND call_id = $2";
+        const FEEDBACK: &str = "UPDATE call_feedback SET comment = NULL, source = 'erased' \
+            WHERE tenant_id = $1 AND call_id = $2 RETURNING id";
+        let of_call = |text| sql(text).bind(tenant.0).bind(call.0);
+        let calls = self.execute(of_call(CALL).bind(now())).await?;
+        let turns = self.execute(of_call(TURNS)).await?;
+        self.execute(of_call(ANNOUNCED)).await?;
+        self.execute(of_call(LETTERS)).await?;
+        let feedback: Vec<Uuid> =
+            self.all::<(Uuid,)>(of_call(FEEDBACK)).await?.into_iter().map(|(id,)| id).collect();
+        let mut erased =
+            Erased { calls, turns, feedback: feedback.len() as u64, ids: vec![call], ..Erased::default() };
+        for event in events_of(call, &feedback) {
+            self.erase_event(tenant, event, &mut erased).await?;
+        }
+        for id in &feedback {
+            self.erase_feedback_entry(tenant, *id).await?;
+        }
+        Ok(erased)
+    }
+
+    /// The event stays, so that a repeated record of the call does not announce it again.
+    async fn erase_event(
+        &mut self,
+        tenant: TenantId,
+        (event, kind): (EventId, EventType),
+        erased: &mut Erased,
+    ) -> Result<(), StoreError> {
+        const PAYLOAD: &str = "UPDATE webhook_events SET payload = $3 WHERE tenant_id = $1 AND id = $2";
+        const CANCEL: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = 'erased' \
+            WHERE tenant_id = $1 AND event_id = $2 AND status = 'pending'";
+        let payload = json!({ "type": kind, "erased": true }).to_string();
+        erased.webhook_events +=
+            self.execute(sql(PAYLOAD).bind(tenant.0).bind(event.0).bind(payload)).await?;
+        erased.deliveries_cancelled += self.execute(sql(CANCEL).bind(tenant.0).bind(event.0)).await?;
+        Ok(())
+    }
+
+    /// The audit log's entry of feedback names its source, which may be a person.
+    async fn erase_feedback_entry(&mut self, tenant: TenantId, feedback: Uuid) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE audit_log SET before = NULL, after = NULL \
+            WHERE tenant_id = $1 AND resource = 'feedback' AND resource_id = $2";
+        self.execute(sql(SQL).bind(tenant.0).bind(feedback.to_string())).await.map(drop)
+    }
+}
+
+/// All events that there can be of a call and its feedback.
+fn events_of(call: CallId, feedback: &[Uuid]) -> Vec<(EventId, EventType)> {
+    let of_call = EventType::ALL.iter().map(|kind| (EventId::of(call.0, *kind), *kind));
+    let kind = EventType::FeedbackReceived;
+    of_call.chain(feedback.iter().map(|id| (EventId::of(*id, kind), kind))).collect()
+}
+
+/// Copies that an erasure cannot reach.
+fn not_covered() -> Vec<String> {
+    [
+        "files made by `vca tenant export`, backups of the database and Asterisk's own records and logs",
+        "what webhook receivers and the engines' vendors have been sent already",
+        "the daemon's log, which masks callers' numbers above level debug",
+        "numbers and names that were spoken in other calls",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// A JSON text without a number in its strings.
+fn redact(text: &str, digits: &str) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(mut value) => {
+            redact_strings(&mut value, digits);
+            value.to_string()
+        }
+        Err(_) => REDACTED.to_owned(),
+    }
+}
+
+fn redact_strings(value: &mut Value, digits: &str) {
+    match value {
+        Value::String(text) => *text = text.replace(digits, REDACTED),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_strings(item, digits)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| redact_strings(field, digits)),
+        _ => {}
+    }
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    caller_number: Option<String>,
+    status: String,
+}
+
+impl Row {
+    fn is_live(&self) -> bool {
+        matches!(self.status.as_str(), "ringing" | "answered")
+    }
+
+    fn caller(&self) -> &str {
+        self.caller_number.as_deref().unwrap_or_default()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Entry {
+    id: Uuid,
+    resource_id: String,
+    before: Option<String>,
+    after: Option<String>,
+}

@@ -1,0 +1,76 @@
+//! What becomes of the rows of each table when a tenant is purged and when a call is erased. A test holds the list against
+//! the database: a table that is new has to be entered here.
+
+/// What a purge does with a tenant's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge {
+    Delete,
+    /// The rows are the operator's: they are assigned to no tenant any more.
+    Unassign,
+    /// Sums and statements, which accounting needs: deleted only when that is asked for.
+    Accounting,
+}
+
+/// A tenant-owned table.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    pub name: &'static str,
+    /// The columns of its primary key.
+    pub key: &'static str,
+    pub purge: Purge,
+}
+
+const fn deleted(name: &'static str, key: &'static str) -> Table {
+    Table { name, key, purge: Purge::Delete }
+}
+
+const fn accounting(name: &'static str, key: &'static str) -> Table {
+    Table { name, key, purge: Purge::Accounting }
+}
+
+/// All tenant-owned tables, each before those that it refers to.
+pub const OWNED: &[Table] = &[
+    deleted("webhook_deliveries", "id"),
+    deleted("webhook_events", "id"),
+    deleted("webhooks", "id"),
+    deleted("ledger_dead_letters", "id"),
+    Table { name: "number_inventory", key: "id", purge: Purge::Unassign },
+    deleted("announced_calls", "tenant_id, asterisk_channel_id"),
+    deleted("call_feedback", "id"),
+    deleted("call_usage", "call_id, kind, engine, model, unit"),
+    deleted("call_turns", "call_id, turn"),
+    deleted("calls", "id"),
+    deleted("ai_profile_versions", "ai_profile_id, version"),
+    deleted("ai_profiles", "id"),
+    deleted("phone_numbers", "id"),
+    deleted("api_keys", "id"),
+    deleted("retention", "tenant_id"),
+    deleted("audit_log", "id"),
+    accounting("usage_month_engines", "tenant_id, month, kind, engine, model, unit"),
+    accounting("usage_months", "tenant_id, month"),
+    accounting("statements", "tenant_id, month"),
+    accounting("statement_holds", "tenant_id, month"),
+    accounting("tenant_terms", "tenant_id, seq"),
+];
+
+/// Tables without rows of a tenant's: `tenants` itself, which a purge handles, and the record of migrations.
+#[cfg(test)]
+pub const OTHERS: &[&str] = &["tenants", "_sqlx_migrations"];
+
+impl Table {
+    /// Deletes at most `$2` of a tenant's rows, or unassigns them.
+    pub fn delete_some(&self) -> String {
+        let Table { name, key, .. } = self;
+        if self.purge == Purge::Unassign {
+            let some = format!("SELECT {key} FROM {name} WHERE tenant_id = $1 LIMIT $2");
+            return format!("UPDATE {name} SET tenant_id = NULL WHERE ({key}) IN ({some})");
+        }
+        format!(
+            "DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} WHERE tenant_id = $1 LIMIT $2)"
+        )
+    }
+
+    pub fn count(&self) -> String {
+        format!("SELECT COUNT(*) FROM {} WHERE tenant_id = $1", self.name)
+    }
+}

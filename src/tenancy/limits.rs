@@ -1,0 +1,67 @@
+//! How much one tenant may store, so that none fills the disk of all.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// `[limits]`: by tenant. What is there already stays when a limit is lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// API keys that are neither revoked nor expired. Default 50.
+    pub keys: u32,
+    /// AI profiles. Default 100.
+    pub profiles: u32,
+    /// Versions kept of one profile: older ones are deleted with the next change unless a call refers to them.
+    /// Default 50.
+    pub profile_versions: u32,
+    /// Bytes of prompts, phrases and other settings in all versions of all profiles. Default 52428800 (50 MiB).
+    pub profile_bytes: u64,
+    /// Webhooks. Default 20.
+    pub webhooks: u32,
+    /// Entries of feedback on one call. Default 10.
+    pub feedback_per_call: u32,
+    /// Changes in 24 hours by the tenant's own API keys: each leaves an entry in the audit log. Default 10000.
+    pub changes_per_day: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            keys: 50,
+            profiles: 100,
+            profile_versions: 50,
+            profile_bytes: 50 * 1024 * 1024,
+            webhooks: 20,
+            feedback_per_call: 10,
+            changes_per_day: 10_000,
+        }
+    }
+}
+
+/// A limit that a tenant has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitReached {
+    /// Its key in `[limits]`.
+    pub limit: &'static str,
+    pub at_most: u64,
+}
+
+impl LimitReached {
+    /// What to do about it.
+    fn remedy(&self) -> &'static str {
+        match self.limit {
+            "keys" => "revoke one that is not used any more",
+            "profiles" | "webhooks" => "delete one or change one that exists",
+            "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
+            "feedback_per_call" => "the call has had its feedback",
+            _ => "go on tomorrow, or ask the operator for more",
+        }
+    }
+}
+
+impl fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limit reached: {} {} at most; {}", self.at_most, self.limit, self.remedy())
+    }
+}
