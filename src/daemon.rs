@@ -94,12 +94,10 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
-    let configuration = vitals::configuration(&config, &store, &permitted);
     let desk = desk(&config, [&store, &calls], &asterisk, &announcements, live, state.clone(), permitted);
     let registrar = desk.registrar.clone();
-    let (for_calls, for_api) = (calls.clone(), store.clone());
-    let health = Vitals::new(switchboard.clone(), for_calls, for_api, state, ledger.clone(), configuration);
-    let health = Arc::new(health);
+    let health =
+        Arc::new(Vitals::new(switchboard.clone(), calls.clone(), store.clone(), state, ledger.clone()));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
