@@ -164,7 +164,7 @@ async fn a_secret_opens_for_its_own_webhook_alone(db: Database) {
 async fn an_imported_webhook_is_sealed(db: Database) {
     let tenant = db.tenant(1).await.tenant.id;
     webhook(&db.store.clone().with_sealing(ring(OLD)), tenant).await;
-    let file = db.store.scope(tenant).export(false).await.expect("a document");
+    let file = db.store.scope(tenant).export(&Actor::system(), false).await.expect("a document");
     let store = db.store.clone().with_sealing(ring(OLD));
     let settings = ImportSettings { new_ids: true, without_numbers: true, ..ImportSettings::default() };
     let imported = store.import_tenant(&Actor::system(), &file, settings).await.expect("imported");
