@@ -282,7 +282,7 @@ async fn the_next_call_has_the_new_version(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let did = "+493055500100";
     let numbers = format!("/api/tenants/{tenant}/phone-numbers");
-    admin.post(&numbers, json!({ "did_number": did })).await.expect(201);
+    bureau.operator.post(&numbers, json!({ "did_number": did })).await.expect(201);
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     let routing = vca::store::Routing::new(bureau.store.clone(), &Default::default());
     let route = async || {
