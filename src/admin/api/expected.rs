@@ -163,7 +163,7 @@ fn quoted(message: &str) -> Option<&str> {
 
 /// The parameter of a query string that a message is about.
 fn field_of(path: &Path, message: &str) -> Option<String> {
-    let named = path.iter().filter_map(key).last();
+    let named = path.iter().filter_map(key).next_back();
     named.or_else(|| quoted(message).map(str::to_owned)).map(|name| echo(&name))
 }
 
