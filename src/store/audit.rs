@@ -63,7 +63,7 @@ impl Change {
 
 const COLUMNS: &str = "id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after";
 
-pub(super) const INSERT: &str = "INSERT INTO audit_log \
+const INSERT: &str = "INSERT INTO audit_log \
     (id, tenant_id, at, actor, actor_key_id, address, request_id, action, resource, resource_id, before, after) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
@@ -85,31 +85,6 @@ impl Change {
             .bind(after)
     }
 }
-
-/// Writes an entry within the transaction of the change.
-macro_rules! audit {
-    ($tx:ident, $change:expr) => {{
-        let change: $crate::store::audit::Change = $change;
-        let (before, after) = $crate::store::audit::recorded(change.before, change.after);
-        sqlx::query($crate::store::audit::INSERT)
-            .bind(change.id)
-            .bind(change.tenant.map(|tenant| tenant.0))
-            .bind(change.at)
-            .bind(change.actor.name)
-            .bind(change.actor.key.map(|key| key.0))
-            .bind(change.actor.address.map(|address| address.to_string()))
-            .bind(change.actor.request)
-            .bind(change.action)
-            .bind(change.resource)
-            .bind(change.resource_id)
-            .bind(before)
-            .bind(after)
-            .execute(&mut *$tx)
-            .await?;
-    }};
-}
-
-pub(super) use audit;
 
 impl Tx {
     /// Writes an entry within the transaction of its change.
@@ -139,7 +114,7 @@ const LONGEST_VALUE: usize = 16 * 1_024;
 
 /// Before and after as they are recorded: of a changed object only the fields that differ, and long texts by their length
 /// and hash, so that an entry stays small however large the resource is.
-pub(super) fn recorded(before: Option<Value>, after: Option<Value>) -> (Option<String>, Option<String>) {
+fn recorded(before: Option<Value>, after: Option<Value>) -> (Option<String>, Option<String>) {
     let (before, after) = match (before, after) {
         (Some(mut before), Some(mut after)) => {
             drop_equal(&mut before, &mut after);
