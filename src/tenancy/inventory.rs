@@ -7,7 +7,10 @@ use utoipa::ToSchema;
 use super::kinds::{id, words};
 use super::{Did, NumberId, TenantId};
 
-id!(InventoryNumberId);
+id!(
+    /// An entry of the number inventory.
+    InventoryNumberId
+);
 
 words!(
     /// Who entered a number into the inventory.
