@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin;
-use crate::admin::api::{Desk, Inbound, Limits};
+use crate::admin::api::{Desk, Inbound, LastUse, Limits};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken, TenantMetrics};
 use crate::config::{Config, Environment};
@@ -94,10 +94,12 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
+    let configuration = vitals::configuration(&config, &store, &permitted);
     let desk = desk(&config, [&store, &calls], &asterisk, &announcements, live, state.clone(), permitted);
     let registrar = desk.registrar.clone();
-    let health =
-        Arc::new(Vitals::new(switchboard.clone(), calls.clone(), store.clone(), state, ledger.clone()));
+    let (for_calls, for_api) = (calls.clone(), store.clone());
+    let health = Vitals::new(switchboard.clone(), for_calls, for_api, state, ledger.clone(), configuration);
+    let health = Arc::new(health);
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
@@ -198,6 +200,7 @@ fn desk(
     Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&config.admin.limits)),
+        last_use: Arc::new(LastUse::start(store.clone())),
         registrar: Arc::new(registrar),
         inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
         receivers: Guard::new(&config.webhooks),

@@ -1,5 +1,6 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
+mod access;
 mod analytics;
 mod audit;
 mod bureau;
@@ -15,11 +16,14 @@ mod inventory;
 mod isolation;
 mod keys;
 mod live;
+mod load;
 mod numbers;
 mod port;
 mod profiles;
+mod proxies;
 mod registrations;
 mod robust;
+mod slow_readers;
 mod tenants;
 mod tls;
 mod usage;

@@ -1,25 +1,22 @@
-//! What stands between the network and every handler: how long a request may take, how many connections there
-//! may be, and the headers that tell a browser to be careful.
+//! The layer before every handler: the client's address, the time that a request may take, its line in the access log,
+//! and the headers that restrict browsers.
 
-use std::future::{Ready, ready};
-use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum_server::Handle;
-use axum_server::accept::Accept;
-use metrics::counter;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::Settings;
+use super::access_log::{Entry, LoggedBody, Requester};
 use super::api::{self, BodyPatience, RequestId};
+use super::client::{Client, Conflict, TrustedProxies};
 
 /// Puts the guard before all routes.
 pub fn guarded(router: Router, settings: &Settings) -> Router {
@@ -27,32 +24,68 @@ pub fn guarded(router: Router, settings: &Settings) -> Router {
         request: Duration::from_millis(settings.request_timeout_ms),
         body: Duration::from_millis(settings.body_timeout_ms),
         is_encrypted: settings.tls.certificate.is_some(),
+        proxies: Arc::new(TrustedProxies(settings.trusted_proxies.clone())),
     };
     router.layer(from_fn_with_state(guard, watch))
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Guard {
     request: Duration,
     body: Duration,
     is_encrypted: bool,
+    proxies: Arc<TrustedProxies>,
 }
 
-/// Gives a request its id and its time. Only the wait for the answer's beginning counts: a stream of events may
-/// last.
+/// Gives a request its id, its client and its time, and logs it.
 async fn watch(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let (id, method, path) = (RequestId::fresh(), request.method().clone(), request.uri().path().to_owned());
-    request.extensions_mut().insert(BodyPatience(guard.body));
-    request.extensions_mut().insert(id.clone());
-    let mut response = match timeout(guard.request, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            warn!(request_id = %id.0, %method, %path, "a request took too long");
-            api::too_slow(&id)
+    let id = RequestId::fresh();
+    let client = guard.client(&request);
+    let entry = Entry {
+        request_id: id.0.clone(),
+        client: client.ok().flatten(),
+        method: request.method().clone(),
+        route: request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()),
+        requester: Arc::new(Requester::default()),
+        began: Instant::now(),
+    };
+    let extensions = request.extensions_mut();
+    extensions.insert(BodyPatience(guard.body));
+    extensions.insert(id.clone());
+    extensions.insert(Arc::clone(&entry.requester));
+    let mut response = match client {
+        Err(Conflict) => api::conflicting_headers(&id),
+        Ok(client) => {
+            if let Some(client) = client {
+                extensions.insert(client);
+            }
+            guard.serve(&id, request, next).await
         }
     };
     harden(response.headers_mut(), guard.is_encrypted);
-    response
+    let status = response.status();
+    response.map(|body| axum::body::Body::new(LoggedBody::new(body, status, entry)))
+}
+
+impl Guard {
+    fn client(&self, request: &Request) -> Result<Option<Client>, Conflict> {
+        let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
+            return Ok(None);
+        };
+        Client::of(peer.ip(), request.headers(), &self.proxies).map(Some)
+    }
+
+    /// Waits for the beginning of the response for so long; a stream of events may then last.
+    async fn serve(&self, id: &RequestId, request: Request, next: Next) -> Response {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        match timeout(self.request, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                warn!(request_id = %id.0, %method, %path, "request timed out");
+                api::too_slow(id)
+            }
+        }
+    }
 }
 
 /// The headers of <https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html>. What a handler
@@ -78,31 +111,10 @@ fn harden(headers: &mut HeaderMap, is_encrypted: bool) {
     }
 }
 
-/// Lets a connection in as long as there are not too many.
-#[derive(Debug, Clone)]
-pub struct Gate {
-    pub server: Handle<SocketAddr>,
-    pub most: usize,
-}
-
-impl<S> Accept<TcpStream, S> for Gate {
-    type Stream = TcpStream;
-    type Service = S;
-    type Future = Ready<io::Result<(TcpStream, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        // This one is counted already.
-        if self.server.connection_count() > self.most {
-            counter!("vca_admin_connections_refused_total").increment(1);
-            return ready(Err(io::Error::other("too many connections")));
-        }
-        ready(stream.set_nodelay(true).map(|()| (stream, service)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::io;
+    use std::sync::Mutex;
 
     use axum::Extension;
     use axum::body::{Body, Bytes};

@@ -1,11 +1,15 @@
-//! The daemon's HTTP port: is it alive, can it take calls, what does it count; and under `api` all that an
-//! operator and a tenant's administrators work with.
+//! The daemon's HTTP port: health, readiness, metrics, and under `api` the control plane for the operator and the
+//! tenants' administrators.
 //!
-//! It knows nothing of a call's life; what it tells of calls under way it asks of [`Health`] and [`LiveCalls`].
+//! It does not depend on how calls are served: it asks [`Health`] and [`LiveCalls`].
 
+mod access_log;
 pub mod api;
+mod client;
+mod connections;
 mod guard;
 mod live;
+mod places;
 mod server;
 mod settings;
 mod status;
@@ -24,13 +28,34 @@ pub use server::Server;
 pub use settings::{MetricsAccess, Settings, TlsSettings};
 pub use tls::{Tls, TlsFault};
 
-/// What the daemon says of itself.
+/// The daemon's state, as the port reports it.
 pub trait Health: Send + Sync {
-    /// Everything that a call needs, and how it is.
+    /// The state of everything that a call needs.
     fn check(&self) -> BoxFuture<'_, Vec<Part>>;
 
-    /// Sets the gauges that are only known when they are asked for.
+    /// Sets the gauges that are measured only when metrics are read.
     fn measure(&self);
+
+    /// The configuration that is in use.
+    fn configuration(&self) -> &Configuration;
+}
+
+/// The configuration in use, by names alone: no address, no account, no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Configuration {
+    /// `production`, `staging` or `development`.
+    pub environment: String,
+    /// `sqlite` or `postgres`.
+    pub database: &'static str,
+    /// `memory` or `redis`.
+    pub state: &'static str,
+    pub stt: Vec<String>,
+    pub llm: Vec<String>,
+    pub tts: Vec<String>,
+    /// Providers of numbers whose APIs are set up.
+    pub providers: Vec<&'static str>,
+    /// Does the port speak TLS?
+    pub tls: bool,
 }
 
 /// Something that the daemon depends on.
@@ -38,7 +63,7 @@ pub trait Health: Send + Sync {
 pub struct Part {
     pub name: &'static str,
     pub ok: bool,
-    /// Can calls be taken without it?
+    /// Is it needed to take calls?
     pub needed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

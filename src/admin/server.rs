@@ -14,7 +14,8 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{self, Desk};
-use super::guard::{Gate, guarded};
+use super::connections::Gate;
+use super::guard::guarded;
 use super::status::Status;
 use super::{Health, Settings, Tls};
 
@@ -30,7 +31,7 @@ pub struct Server {
     router: Router,
     metrics: PrometheusHandle,
     tls: Option<Tls>,
-    most: usize,
+    gate: Gate,
     header_timeout: Duration,
 }
 
@@ -63,7 +64,7 @@ impl Server {
             router: guarded(status.router().merge(api), settings),
             metrics,
             tls,
-            most: settings.max_connections,
+            gate: Gate::new(settings),
             header_timeout: Duration::from_millis(settings.header_timeout_ms),
         })
     }
@@ -87,7 +88,6 @@ impl Server {
 
     async fn run(self, stop: CancellationToken) -> std::io::Result<()> {
         let handle = Handle::new();
-        let gate = Gate { server: handle.clone(), most: self.most };
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp(self.listener)?.handle(handle.clone()).http1_only();
         // It counts from the end of the answer before, so that an idle connection ends, too.
@@ -102,9 +102,9 @@ impl Server {
                 match self.tls {
                     Some(tls) => {
                         let acceptor = RustlsAcceptor::new(tls.config()).handshake_timeout(self.header_timeout);
-                        server.acceptor(acceptor.acceptor(gate)).serve(service).await
+                        server.acceptor(acceptor.acceptor(self.gate)).serve(service).await
                     }
-                    None => server.acceptor(gate).serve(service).await,
+                    None => server.acceptor(self.gate).serve(service).await,
                 }
             } => outcome,
             () = closing => Ok(()),

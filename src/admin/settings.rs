@@ -1,11 +1,13 @@
-//! How the port is opened: where, for whom, and with how much patience.
+//! `[admin]`: where the port is opened, for whom, and within which limits.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::api::LimitSettings;
+use crate::telephony;
 
 /// `[admin]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,17 +17,25 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// May other machines reach it without TLS, so that API keys cross the network in the clear? Default false.
     pub allow_plaintext_remote: bool,
-    /// Who may read `/metrics`. By default anybody where only this machine reaches the port, otherwise an operator.
+    /// Reverse proxies: addresses and networks whose `Forwarded` and `X-Forwarded-For` are believed. Default none.
+    #[serde(deserialize_with = "telephony::networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Who may read `/metrics`. Default [`MetricsAccess::Local`] on a loopback address, otherwise
+    /// [`MetricsAccess::Operator`].
     pub metrics: Option<MetricsAccess>,
-    /// Connections at once; what comes beyond is closed. Default 512.
+    /// Connections at once. Default 512.
     pub max_connections: usize,
-    /// How long a client may take to send the head of a request, and how long a connection may lie idle. Default
-    /// 10,000.
+    /// Connections at once from one address (of IPv6, one network of 64 bits) that is no trusted proxy's. Default 128.
+    pub max_connections_per_address: usize,
+    /// How long a client may take to send the head of a request, and how long a connection may be idle, in
+    /// milliseconds. Default 10,000.
     pub header_timeout_ms: u64,
-    /// How long the body of a request may take. Default 10,000.
+    /// How long the body of a request may take, in milliseconds. Default 10,000.
     pub body_timeout_ms: u64,
-    /// How long an answer may take to begin. Default 15,000.
+    /// How long a response may take to begin, in milliseconds. Default 15,000.
     pub request_timeout_ms: u64,
+    /// How long a client may read nothing of a response that waits for it, in milliseconds. Default 10,000.
+    pub write_timeout_ms: u64,
     pub tls: TlsSettings,
     pub limits: LimitSettings,
 }
@@ -46,9 +56,11 @@ pub struct TlsSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricsAccess {
-    /// Whoever reaches the port.
+    /// All clients that reach the port.
     Open,
-    /// Whoever has an operator's key.
+    /// Clients on this machine, and others with an operator's key.
+    Local,
+    /// Clients with an operator's key.
     Operator,
 }
 
@@ -57,11 +69,14 @@ impl Default for Settings {
         Settings {
             bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
             allow_plaintext_remote: false,
+            trusted_proxies: Vec::new(),
             metrics: None,
             max_connections: 512,
+            max_connections_per_address: 128,
             header_timeout_ms: 10_000,
             body_timeout_ms: 10_000,
             request_timeout_ms: 15_000,
+            write_timeout_ms: 10_000,
             tls: TlsSettings::default(),
             limits: LimitSettings::default(),
         }
@@ -71,11 +86,11 @@ impl Default for Settings {
 impl Settings {
     pub fn metrics_access(&self) -> MetricsAccess {
         let built_in =
-            if self.bind.ip().is_loopback() { MetricsAccess::Open } else { MetricsAccess::Operator };
+            if self.bind.ip().is_loopback() { MetricsAccess::Local } else { MetricsAccess::Operator };
         self.metrics.unwrap_or(built_in)
     }
 
-    /// Would secrets cross the network unencrypted, without anybody having said that they may?
+    /// Would secrets cross the network unencrypted, without a setting that allows it?
     pub fn is_exposed(&self) -> bool {
         !self.bind.ip().is_loopback() && self.tls.certificate.is_none() && !self.allow_plaintext_remote
     }

@@ -1,10 +1,13 @@
-//! What needs no key: the daemon's name, whether it lives, and whether it can take calls. And the metrics, which
-//! may need an operator's.
+//! `/`, `/healthz` and `/readyz`, which need no key, and `/metrics`, which may need an operator's.
+//!
+//! `/healthz` also reports the configuration, to clients on this machine alone: which engines and providers are in use
+//! is no secret, and still of use to an attacker.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -13,13 +16,15 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use super::api::{self, Desk};
+use super::client::Client;
 use super::{Health, MetricsAccess, Part};
 
 /// A check that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// For how long what was found is told again: many who ask make no work for the database.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long a result is served again, so that frequent probes make no work for the database.
 const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
@@ -31,7 +36,7 @@ pub struct Status {
     found: Arc<Mutex<Option<Found>>>,
 }
 
-/// What the last check found, and when. There are no parts when it did not end in time.
+/// The result of the last check, and when it was made. Without parts it did not end in time.
 struct Found {
     at: Instant,
     parts: Option<Vec<Part>>,
@@ -53,22 +58,34 @@ impl Status {
                 "/",
                 get(|| async { Json(json!({ "name": "vca", "version": env!("CARGO_PKG_VERSION") })) }),
             )
-            .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
+            .route("/healthz", get(health))
             .route("/readyz", get(ready))
             .route("/metrics", get(scrape))
             .with_state(self)
     }
 
-    /// How every part is, or was a moment ago. Whoever asks meanwhile waits for the same answer.
+    /// The state of every part, at most [`FRESH`] old. Requests during a check wait for its result.
     async fn parts(&self) -> Option<Vec<Part>> {
         let mut found = self.found.lock().await;
         if let Some(found) = found.as_ref().filter(|found| found.at.elapsed() < FRESH) {
             return found.parts.clone();
         }
-        let parts = timeout(PATIENCE, self.health.check()).await.ok();
+        let parts = timeout(CHECK_TIMEOUT, self.health.check()).await.ok();
         *found = Some(Found { at: Instant::now(), parts: parts.clone() });
         parts
     }
+}
+
+/// 200 while the daemon runs. It asks nothing and waits for nothing.
+async fn health(State(status): State<Status>, request: Request) -> impl IntoResponse {
+    let (parts, _) = request.into_parts();
+    let is_local = api::client(&parts).is_some_and(Client::is_local);
+    if !is_local {
+        return Json(json!({ "status": "ok" }));
+    }
+    // The daemon does not start with a configuration that is not valid.
+    let configuration = json!({ "status": "valid", "in_use": status.health.configuration() });
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "configuration": configuration }))
 }
 
 /// 200 when calls can be taken, otherwise 503; either way with every part.
@@ -83,12 +100,27 @@ async fn ready(State(status): State<Status>) -> impl IntoResponse {
 }
 
 async fn scrape(State(status): State<Status>, request: Request) -> Response {
-    if status.access == MetricsAccess::Operator {
-        let (mut parts, _) = request.into_parts();
-        if let Err(refusal) = api::admit_operator(&status.desk, &mut parts).await {
-            return refusal;
-        }
+    let (mut parts, _) = request.into_parts();
+    let is_open = match status.access {
+        MetricsAccess::Open => true,
+        MetricsAccess::Local => is_local(&status, &parts),
+        MetricsAccess::Operator => false,
+    };
+    if !is_open && let Err(refusal) = api::admit_operator(&status.desk, &mut parts).await {
+        return refusal;
     }
     status.health.measure();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], status.metrics.render()).into_response()
+}
+
+/// A client that is not, and only seems so because its proxy is not trusted, needs a key; the log says why.
+fn is_local(status: &Status, parts: &Parts) -> bool {
+    let Some(client) = api::client(parts) else { return false };
+    if let Some(doubt) = client.doubt()
+        && client.address().is_loopback()
+        && status.desk.limits.warns_of(client)
+    {
+        warn!(client = %client.address(), "/metrics needs an operator's key here: {doubt}");
+    }
+    client.is_local()
 }

@@ -9,7 +9,7 @@ use metrics::{Key, Level, Metadata, Recorder};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Desk, LimitSettings, Limits};
+use super::api::{Desk, LastUse, LimitSettings, Limits};
 use super::*;
 use crate::store::Store;
 use crate::telephony::{Adapters, Registrar};
@@ -20,6 +20,7 @@ use crate::webhooks::Guard;
 #[derive(Default)]
 struct Told {
     parts: Option<Vec<Part>>,
+    configuration: Configuration,
     asked: AtomicUsize,
 }
 
@@ -41,6 +42,10 @@ impl Health for Told {
     }
 
     fn measure(&self) {}
+
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
 }
 
 fn part(ok: bool, needed: bool) -> Part {
@@ -62,6 +67,7 @@ async fn desk() -> Desk {
         inbound: None,
         numbering: Default::default(),
         permitted: Arc::default(),
+        last_use: Arc::new(LastUse::start(store.clone())),
         store,
         limits: Arc::new(Limits::new(&LimitSettings::default())),
         billing: Arc::default(),
@@ -114,7 +120,9 @@ async fn answers(health: Arc<Told>, paths: &[&str]) -> Vec<(u16, String)> {
 async fn it_is_alive_whatever_is_away() {
     let health = Told::new(vec![part(false, true)]);
     let answers = answers(health, &["/healthz", "/", "/nothing"]).await;
-    assert_eq!(answers[0], (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(answers[0].0, 200);
+    let health: serde_json::Value = serde_json::from_str(&answers[0].1).unwrap();
+    assert_eq!((&health["status"], &health["configuration"]["status"]), (&"ok".into(), &"valid".into()));
     assert_eq!(answers[1].1, format!(r#"{{"name":"vca","version":"{}"}}"#, env!("CARGO_PKG_VERSION")));
     assert_eq!(answers[2].0, 404);
 }

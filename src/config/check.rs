@@ -326,9 +326,11 @@ fn billing(config: &Config) -> Vec<Complaint> {
 fn admin(settings: &admin::Settings) -> Vec<Complaint> {
     let mut found = zeros(&[
         ("admin.max_connections", settings.max_connections == 0),
+        ("admin.max_connections_per_address", settings.max_connections_per_address == 0),
         ("admin.header_timeout_ms", settings.header_timeout_ms == 0),
         ("admin.body_timeout_ms", settings.body_timeout_ms == 0),
         ("admin.request_timeout_ms", settings.request_timeout_ms == 0),
+        ("admin.write_timeout_ms", settings.write_timeout_ms == 0),
     ]);
     found.extend(orders(&[(
         "admin.body_timeout_ms",

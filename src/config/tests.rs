@@ -369,7 +369,7 @@ fn another_machine_may_ask_only_if_that_is_wanted() {
     let allowed = config(bind, &[("VCA__ADMIN__ALLOW_PLAINTEXT_REMOTE", "true")]);
     assert!(allowed.admin.allow_plaintext_remote);
     assert_eq!(allowed.admin.metrics_access(), MetricsAccess::Operator);
-    assert_eq!(config("", &[]).admin.metrics_access(), MetricsAccess::Open);
+    assert_eq!(config("", &[]).admin.metrics_access(), MetricsAccess::Local);
     let tls = format!("{bind}[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n");
     assert!(faults(&tls, &[]).is_empty());
     assert_eq!(faults("[admin.tls]\nclient_ca = \"ca.pem\"", &[]), ["admin.tls.client_ca @ vca.toml:2"]);

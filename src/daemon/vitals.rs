@@ -1,4 +1,4 @@
-//! How the daemon is, as `/readyz` and `/metrics` tell it.
+//! The daemon's state, as `/healthz`, `/readyz` and `/metrics` report it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,12 +9,48 @@ use futures_util::future::BoxFuture;
 use metrics::{counter, gauge};
 use tracing::warn;
 
-use crate::admin::{Health, Part};
+use crate::admin::{Configuration, Health, Part};
+use crate::config::Config;
 use crate::state::ConversationState;
-use crate::store::{Ledger, Store};
+use crate::store::{Backend, Ledger, Store};
 use crate::switchboard::Switchboard;
+use crate::tenancy::Permitted;
 
-/// What `/readyz` and `/metrics` ask for.
+/// How long the database and the conversation state may take to answer a ping. Shorter than the port waits for all
+/// checks: a part that is slow must not hide the state of the others.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The configuration in use, by names alone.
+pub fn configuration(config: &Config, store: &Store, permitted: &Permitted) -> Configuration {
+    let providers = [
+        ("twilio", config.telephony.twilio.auth_token.is_some()),
+        ("telnyx", config.telephony.telnyx.api_key.is_some()),
+        ("fake", config.telephony.fake),
+    ];
+    Configuration {
+        environment: config.environment.to_string(),
+        database: match store.backend() {
+            Backend::Sqlite => "sqlite",
+            Backend::Postgres => "postgres",
+        },
+        state: if config.state.redis_url.is_some() { "redis" } else { "memory" },
+        stt: permitted.stt.iter().map(|names| names.engine.clone()).collect(),
+        llm: permitted.llm.iter().map(|names| names.engine.clone()).collect(),
+        tts: permitted.tts.iter().map(|names| names.engine.clone()).collect(),
+        providers: providers.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect(),
+        tls: config.admin.tls.certificate.is_some(),
+    }
+}
+
+/// The answer to a ping, or that there is none in time.
+async fn in_time<E: fmt::Display>(ping: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    match tokio::time::timeout(PING_TIMEOUT, ping).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} ms", PING_TIMEOUT.as_millis())),
+    }
+}
+
+/// What `/healthz`, `/readyz` and `/metrics` ask for.
 pub struct Vitals {
     switchboard: Switchboard,
     /// The calls' connections, and the API's.
@@ -22,6 +58,7 @@ pub struct Vitals {
     api: Store,
     state: Arc<dyn ConversationState>,
     ledger: Ledger,
+    configuration: Configuration,
     pulse: Mutex<Pulse>,
     reasons: Mutex<Reasons>,
 }
@@ -33,8 +70,18 @@ impl Vitals {
         api: Store,
         state: Arc<dyn ConversationState>,
         ledger: Ledger,
+        configuration: Configuration,
     ) -> Vitals {
-        Vitals { switchboard, store, api, state, ledger, pulse: Mutex::default(), reasons: Mutex::default() }
+        Vitals {
+            switchboard,
+            store,
+            api,
+            state,
+            ledger,
+            configuration,
+            pulse: Mutex::default(),
+            reasons: Mutex::default(),
+        }
     }
 
     /// The media threads that hang, in words.
@@ -55,9 +102,12 @@ impl Vitals {
 impl Health for Vitals {
     fn check(&self) -> BoxFuture<'_, Vec<Part>> {
         Box::pin(async {
-            let (database, letters, state) =
-                tokio::join!(self.store.ping(), self.store.count_dead_letters(), self.state.ping());
-            let refused = letters.ok().filter(|letters| *letters > 0);
+            let (database, letters, state) = tokio::join!(
+                in_time(self.store.ping()),
+                tokio::time::timeout(PING_TIMEOUT, self.store.count_dead_letters()),
+                in_time(self.state.ping())
+            );
+            let refused = letters.ok().and_then(Result::ok).filter(|letters| *letters > 0);
             let part =
                 |name, needed, problem: Option<String>| Part { name, ok: problem.is_none(), needed, problem };
             let away = |ok: bool, problem: &str| (!ok).then(|| problem.to_owned());
@@ -99,6 +149,10 @@ impl Health for Vitals {
                 if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
             counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);
         }
+    }
+
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 }
 
@@ -155,6 +209,15 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_is_slow_is_reported_before_the_port_gives_up() {
+        let began = tokio::time::Instant::now();
+        let answer = in_time(std::future::pending::<Result<(), String>>()).await;
+        assert_eq!(answer.unwrap_err(), "no answer within 1000 ms");
+        assert!(began.elapsed() < Duration::from_secs(2), "what /readyz waits for");
+        assert_eq!(in_time(async { Ok::<(), String>(()) }).await, Ok(()));
+    }
 
     #[test]
     fn strangers_do_not_hear_why_a_part_is_away() {

@@ -45,10 +45,15 @@ impl Scope {
         page(self.all(query.statement()).await?, window)
     }
 
-    /// Writes into the audit log that `actor` has hung up a live call.
-    pub async fn note_hang_up(&self, actor: &Actor, call: CallId) -> Result<(), StoreError> {
+    /// Writes an entry of the audit log about an act that changes no row: `hang_up`, `watch`, `read_transcript`.
+    pub async fn note_access(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        call: CallId,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin(Access::Write).await?;
-        tx.audit(Change::new(actor, self.tenant, "hang_up", "call", call)).await?;
+        tx.audit(Change::new(actor, self.tenant, action, "call", call)).await?;
         tx.commit().await
     }
 }

@@ -61,9 +61,6 @@ pub struct Presented {
 const COLUMNS: &str = "id, tenant_id, role, name, prefix, created_by, created_at, expires_at, last_used_at, \
     revoked_at, successor_id";
 
-/// How precisely the last use is kept: a key that works hard makes one write a minute.
-const USE_IS_KEPT: TimeDelta = TimeDelta::minutes(1);
-
 impl Store {
     /// Makes an operator's key.
     ///
@@ -126,14 +123,11 @@ impl Store {
         Ok(Some(Presented { key, tenant }))
     }
 
-    /// Keeps that a key was used, unless that is known to the minute already.
-    pub async fn touch_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let at = now();
-        if key.last_used_at.is_some_and(|last| at - last < USE_IS_KEPT) {
-            return Ok(());
-        }
-        const SQL: &str = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1";
-        AllTenants(self).execute(sql(SQL).bind(key.id.0).bind(at)).await.map(drop)
+    /// Writes when a key was last used, unless a later use is on record.
+    pub async fn touch_key(&self, key: KeyId, at: DateTime<Utc>) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 \
+            AND (last_used_at < $2 OR last_used_at IS NULL)";
+        AllTenants(self).execute(sql(SQL).bind(key.0).bind(super::kept(at))).await.map(drop)
     }
 }
 

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 pub use error::TelephonyError;
 pub use reception::{Answer, Incoming, Reception, Refusal};
 pub use registrar::Registrar;
-pub use settings::{InboundSettings, Settings};
+pub use settings::{InboundSettings, Settings, networks};
 
 use crate::ari;
 use crate::tenancy::{Did, Direction, NumberId, NumberSource, ProviderState, TenantId};

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::documented;
-use vca::admin::api::{self, Desk, Inbound, LimitSettings, Limits};
+use vca::admin::api::{self, Desk, Inbound, LastUse, LimitSettings, Limits};
 use vca::admin::{LiveCalls, Unwatched};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
@@ -88,6 +88,22 @@ impl Bureau {
         Bureau { address, operator, announcements, registrar, ..self.clone() }
     }
 
+    /// The same database and keys behind an API with other state.
+    pub async fn served(&self, desk: Desk) -> Bureau {
+        let address = serve(desk).await;
+        Bureau { address, operator: Client { address, ..self.operator.clone() }, ..self.clone() }
+    }
+
+    /// The same database and keys behind an API with these limits.
+    pub async fn with_limits(&self, limits: &LimitSettings) -> Bureau {
+        self.served(Desk { limits: Arc::new(Limits::new(limits)), ..plain_desk(&self.store) }).await
+    }
+
+    /// The holder of the same key, as a client of this API.
+    pub fn holder_of(&self, client: &Client) -> Client {
+        Client { address: self.address, ..client.clone() }
+    }
+
     /// Somebody without a key.
     pub fn nobody(&self) -> Client {
         Client { key: None, ..self.operator.clone() }
@@ -154,7 +170,13 @@ pub fn desk(
     asterisk: &str,
 ) -> Desk {
     let many = 1_000_000.try_into().expect("more than none");
-    let limits = LimitSettings { per_key: many, per_address: many };
+    let limits = LimitSettings {
+        per_key: many,
+        per_address: many,
+        concurrent_per_tenant: many,
+        heavy_per_tenant: many,
+        heavy: many,
+    };
     let asterisk = ari::Settings { url: asterisk.to_owned(), password: "hush".into(), ..Default::default() };
     let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
     let adapters = Arc::new(Adapters::new(settings, asterisk, "vca", false));
@@ -162,6 +184,7 @@ pub fn desk(
     Desk {
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
+        last_use: Arc::new(LastUse::start(store.clone())),
         billing: Arc::new(billing()),
         live: Arc::new(Lines::default()),
         state: Arc::new(Memory::new(&vca::state::Settings::default())),

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vca::admin::api::{Desk, Limits};
-use vca::admin::{Health, MetricsAccess, Part, Server, Settings};
+use vca::admin::{Configuration, Health, MetricsAccess, Part, Server, Settings};
 use vca::store::{NewKey, NewTenant, Store};
 use vca::tenancy::{Actor, Plan, Role};
 
@@ -28,7 +28,8 @@ pub struct Port {
     stop: CancellationToken,
 }
 
-struct Well;
+#[derive(Default)]
+struct Well(Configuration);
 
 impl Health for Well {
     fn check(&self) -> BoxFuture<'_, Vec<Part>> {
@@ -36,6 +37,10 @@ impl Health for Well {
     }
 
     fn measure(&self) {}
+
+    fn configuration(&self) -> &Configuration {
+        &self.0
+    }
 }
 
 impl Port {
@@ -54,7 +59,7 @@ impl Port {
         let desk =
             Desk { limits: Arc::new(Limits::new(&settings.limits)), ..super::bureau::plain_desk(&store) };
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let server = Server::bind(&settings, Arc::new(Well), metrics, desk).expect("a port");
+        let server = Server::bind(&settings, Arc::new(Well::default()), metrics, desk).expect("a port");
         let (address, stop) = (server.address(), CancellationToken::new());
         tokio::spawn(server.serve(stop.clone()));
         Port { address, store, operator: minted.secret.expose_secret().to_owned(), folder, stop }
@@ -69,7 +74,7 @@ impl Port {
     }
 
     /// A connection on which `bytes` were sent.
-    async fn connect(&self, bytes: &[u8]) -> TcpStream {
+    pub async fn connect(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.expect("a connection");
         stream.write_all(bytes).await.expect("it is taken");
         stream
@@ -175,7 +180,7 @@ async fn there_are_so_many_connections_and_no_more() {
 
 #[tokio::test]
 async fn many_connections_at_once_are_all_served() {
-    let port = Port::open(|settings| settings.limits.per_address = 100_000.try_into().expect("some")).await;
+    let port = Port::open(|settings| settings.max_connections_per_address = 512).await;
     let asked = (0..200).map(|_| async { port.get("/api/whoami", Some(&port.operator)).await.status() });
     let statuses = futures_util::future::join_all(asked).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");

@@ -25,7 +25,7 @@ fn client(authority: &Authority, identity: Option<Issued>) -> Client {
     builder.build().expect("a client")
 }
 
-async fn port(authority: &Authority, client_ca: Option<&Path>) -> Port {
+pub async fn port(authority: &Authority, client_ca: Option<&Path>) -> Port {
     let (certificate, key) = authority.install(HOST);
     Port::open(|settings| {
         settings.tls.certificate = Some(certificate);

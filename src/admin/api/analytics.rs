@@ -14,7 +14,7 @@ use super::auth::{Operator, Reader};
 use super::extract::Asked;
 use super::problem::Problem;
 use crate::analytics::{self, BadPeriod, Interval, Overview, Period, Question, Report};
-use crate::store::OfPeriod;
+use crate::store::{OfPeriod, StoreError};
 use crate::tenancy::{NumberId, ProfileId, TenantId};
 
 /// The most tenants that are named.
@@ -59,7 +59,7 @@ async fn of_tenant(Reader { scope }: Reader, Asked(wanted): Asked<Wanted>) -> Re
         ai_profile_id: wanted.ai_profile_id,
         ..question.calls
     };
-    Ok(Json(analytics::of_tenant(&scope, &question).await?))
+    Ok(Json(analytics::of_tenant(&scope, &question).await.map_err(too_large)?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -88,7 +88,18 @@ async fn of_all(
         return Err(Problem::field("top", format_args!("1 to {MOST}")));
     }
     let period = Period::new(wanted.from, wanted.to, Utc::now())?;
-    Ok(Json(analytics::of_all(&desk.store, period, top).await?))
+    Ok(Json(analytics::of_all(&desk.store, period, top).await.map_err(too_large)?))
+}
+
+/// A period with too many calls is no fault of the database's.
+fn too_large(error: StoreError) -> Problem {
+    match error {
+        StoreError::TooSlow { .. } => {
+            let detail = "this period has more calls than can be read in time: ask for a shorter period";
+            Problem { detail: detail.to_owned(), ..Problem::from(error) }
+        }
+        other => Problem::from(other),
+    }
 }
 
 impl From<BadPeriod> for Problem {

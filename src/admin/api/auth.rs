@@ -1,21 +1,25 @@
-//! Who asks, and what they may reach. A handler takes one of these as an argument, and without one it has no
-//! scope to ask the store through.
+//! Authentication and authorisation. A handler takes one of these types as an argument; without one it has no scope to
+//! ask the store through.
 //!
-//! What belongs to another tenant is not there: 404, never 403.
+//! What belongs to another tenant is answered with 404, never with 403.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use chrono::Utc;
 
 use super::problem::Problem;
+use super::shares::Permits;
 use super::{Desk, RequestId};
+use crate::admin::access_log::Requester;
+use crate::admin::client::{Client, TrustedProxies};
 use crate::store::{Presented, Scope};
 use crate::tenancy::{Actor, Role, TenantId, TenantStatus};
 
-/// Anybody with a valid key.
+/// The holder of a valid key.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub presented: Presented,
@@ -26,13 +30,13 @@ pub struct Caller {
 #[derive(Debug, Clone)]
 pub struct Operator(pub Actor);
 
-/// Whoever may read what is the tenant's in the path `{tenant_id}`.
+/// May read what belongs to the tenant in the path `{tenant_id}`.
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub scope: Scope,
 }
 
-/// Whoever may change what is the tenant's in the path `{tenant_id}`.
+/// May change what belongs to the tenant in the path `{tenant_id}`.
 #[derive(Debug, Clone)]
 pub struct Administrator {
     pub scope: Scope,
@@ -46,30 +50,120 @@ impl FromRequestParts<Desk> for Caller {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(caller.clone());
         }
-        let secret = bearer(parts).ok_or_else(|| {
-            Problem::unauthorized(
-                "an API key is needed: Authorization: Bearer vca_…; `vca key create` makes one",
-            )
-        })?;
-        let presented = desk.store.present(secret).await?;
-        let presented = presented.ok_or_else(|| Problem::unauthorized("this API key is not known"))?;
-        if !presented.key.is_valid(Utc::now()) {
-            return Err(Problem::unauthorized("this API key has expired or was revoked"));
+        let presented = match authenticate(parts, desk).await? {
+            Ok(presented) => presented,
+            Err(failure) => return Err(refuse(failure, client(parts), desk)),
+        };
+        let key = &presented.key;
+        if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
+            requester.identify(key);
         }
-        if presented.tenant.as_ref().is_some_and(|tenant| tenant.status == TenantStatus::Deleted) {
-            return Err(Problem::unauthorized("the tenant of this API key was deleted"));
-        }
-        desk.limits.admit_key(presented.key.id)?;
-        desk.store.touch_key(&presented.key).await?;
+        desk.limits.admit_key(key.id)?;
+        take_place(parts, desk, key.tenant_id).await?;
+        desk.last_use.note(key, Utc::now());
         let actor = Actor {
-            address: address(parts),
+            address: client(parts).map(Client::address),
             request: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
-            ..Actor::key(&presented.key)
+            ..Actor::key(key)
         };
         let caller = Caller { presented, actor };
         parts.extensions.insert(caller.clone());
         Ok(caller)
     }
+}
+
+/// Why a request carries no valid key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AuthFailure {
+    Missing,
+    Unknown,
+    Revoked,
+    Expired,
+    TenantDeleted,
+}
+
+impl AuthFailure {
+    /// The label of the metric, and the word in the log.
+    fn as_str(self) -> &'static str {
+        match self {
+            AuthFailure::Missing => "missing_key",
+            AuthFailure::Unknown => "unknown_key",
+            AuthFailure::Revoked => "revoked_key",
+            AuthFailure::Expired => "expired_key",
+            AuthFailure::TenantDeleted => "tenant_deleted",
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            AuthFailure::Missing => {
+                "an API key is needed: Authorization: Bearer vca_…; `vca key create` makes one"
+            }
+            AuthFailure::Unknown => "this API key is not known",
+            AuthFailure::Revoked | AuthFailure::Expired => "this API key has expired or was revoked",
+            AuthFailure::TenantDeleted => "the tenant of this API key was deleted",
+        }
+    }
+}
+
+/// The valid key that the request carries. The outer error is one of the database or of a limit.
+async fn authenticate(parts: &Parts, desk: &Desk) -> Result<Result<Presented, AuthFailure>, Problem> {
+    let Some(secret) = bearer(parts) else { return Ok(Err(AuthFailure::Missing)) };
+    if !may_be_key(secret) {
+        return Ok(Err(AuthFailure::Unknown));
+    }
+    let turn = desk.limits.lookups.admit(secret).await?;
+    let presented = desk.store.present(secret).await?;
+    drop(turn);
+    let checked = presented.ok_or(AuthFailure::Unknown).and_then(check);
+    desk.limits.lookups.note(secret, checked.is_ok());
+    Ok(checked)
+}
+
+/// Does it begin like the secrets that `vca key create` makes, and is it no longer? Others are not looked up.
+fn may_be_key(secret: &str) -> bool {
+    const LONGEST: usize = 100;
+    secret.starts_with("vca_") && secret.len() <= LONGEST
+}
+
+fn check(presented: Presented) -> Result<Presented, AuthFailure> {
+    let is_deleted = |tenant: &crate::tenancy::Tenant| tenant.status == TenantStatus::Deleted;
+    if presented.key.revoked_at.is_some() {
+        Err(AuthFailure::Revoked)
+    } else if !presented.key.is_valid(Utc::now()) {
+        Err(AuthFailure::Expired)
+    } else if presented.tenant.as_ref().is_some_and(is_deleted) {
+        Err(AuthFailure::TenantDeleted)
+    } else {
+        Ok(presented)
+    }
+}
+
+/// Counts and logs a request without a valid key: 401, or 429 when there were too many from its address.
+fn refuse(failure: AuthFailure, client: Option<Client>, desk: &Desk) -> Problem {
+    let reason = failure.as_str();
+    count_failure(reason);
+    let Some(address) = client.map(Client::address) else { return Problem::unauthorized(failure.detail()) };
+    if desk.limits.warnings.admit(address) {
+        tracing::warn!(client = %address, reason, "request refused: no valid API key");
+    }
+    let admitted = desk.limits.admit_address(address);
+    admitted.err().unwrap_or_else(|| Problem::unauthorized(failure.detail()))
+}
+
+/// Counts a request that did not prove who sent it.
+pub fn count_failure(reason: &'static str) {
+    metrics::counter!("vca_admin_auth_failures_total", "reason" => reason).increment(1);
+}
+
+/// Waits for a place in the tenant's share, which the request keeps until its response begins.
+async fn take_place(parts: &Parts, desk: &Desk, tenant: Option<TenantId>) -> Result<(), Problem> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let permits = desk.limits.shares.admit(tenant, path).await?;
+    if let Some(place) = parts.extensions.get::<Place>() {
+        place.keep(permits);
+    }
+    Ok(())
 }
 
 impl FromRequestParts<Desk> for Operator {
@@ -114,7 +208,7 @@ impl FromRequestParts<Desk> for Administrator {
     }
 }
 
-/// The tenant in the path, if it is there for who asks.
+/// The tenant in the path, if the key reaches it.
 async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Problem> {
     let caller = Caller::from_request_parts(parts, desk).await?;
     // A path that is no text names nothing.
@@ -126,13 +220,14 @@ async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Pr
         None => return Err(Problem::internal("a path without {tenant_id} asks for a tenant's scope")),
     };
     match caller.presented.key.tenant_id {
-        Some(own) if own == named => Ok((caller, named)),
-        Some(_) => Err(Problem::not_found()),
-        None => {
-            desk.store.tenant(named).await?;
-            Ok((caller, named))
-        }
+        Some(own) if own == named => {}
+        Some(_) => return Err(Problem::not_found()),
+        None => drop(desk.store.tenant(named).await?),
     }
+    if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
+        requester.enter(named);
+    }
+    Ok((caller, named))
 }
 
 /// The token of `Authorization: Bearer`.
@@ -142,7 +237,21 @@ pub fn bearer(parts: &Parts) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
 }
 
-/// Where the request came from, as the socket says; no header is believed.
-pub fn address(parts: &Parts) -> Option<IpAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+/// Where the request came from. Without the layer that knows the trusted proxies, none is trusted.
+pub fn client(parts: &Parts) -> Option<Client> {
+    if let Some(client) = parts.extensions.get::<Client>() {
+        return Some(*client);
+    }
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Client::of(peer.ip(), &parts.headers, &TrustedProxies::default()).ok()
+}
+
+/// The place of a request in its tenant's share, kept by the layer that sees the response begin.
+#[derive(Debug, Clone, Default)]
+pub struct Place(Arc<Mutex<Option<Permits>>>);
+
+impl Place {
+    fn keep(&self, permits: Permits) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permits);
+    }
 }

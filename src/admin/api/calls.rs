@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::Reader;
+use super::auth::{Caller, Reader};
 use super::extract::{Asked, Ids, Listed, Paging};
 use super::problem::Problem;
 use crate::store::CallFilter;
@@ -111,11 +111,13 @@ struct Written {
         (status = 200, description = "The transcript.", content((Transcript = "application/json"), (String = "text/plain")))))]
 async fn transcript(
     Reader { scope }: Reader,
+    Caller { actor, .. }: Caller,
     Ids(path): Ids<OfCall>,
     Asked(written): Asked<Written>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (call, turns) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
+    scope.note_access(&actor, "read_transcript", call.id).await?;
     let transcript = Transcript::of(call, turns);
     Ok(match written.format.unwrap_or_else(|| accepted(&headers)) {
         Format::Json => Json(transcript).into_response(),

@@ -8,11 +8,8 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -23,9 +20,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::{address, bearer};
+use super::auth::{bearer, client, count_failure};
 use super::extract::Body;
+use super::limits::{Limits, Rates};
 use super::problem::{Problem, ProblemBody};
+use crate::admin::client::Client;
 use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
 use crate::tenancy::{CallId, Flaw, Numbering, TenantId};
 
@@ -39,8 +38,6 @@ pub const BEARER_SCHEME: &str = "inbound_bearer";
 /// Asterisk's UNIQUEID has at most 149 characters, a SIP user that calls has seldom more than a number's.
 const LONGEST_CALL_ID: usize = 149;
 const LONGEST_CALLER: usize = 80;
-/// Addresses beyond this many are forgotten when they have not asked for a while.
-const KNOWN: usize = 10_000;
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(announce))
@@ -51,7 +48,7 @@ pub struct Inbound {
     reception: Reception,
     secret: SecretString,
     allowed: Vec<IpNet>,
-    limits: DefaultKeyedRateLimiter<IpAddr>,
+    limits: Rates<IpAddr>,
 }
 
 impl Inbound {
@@ -61,33 +58,34 @@ impl Inbound {
             reception,
             secret: settings.secret.clone()?,
             allowed: settings.allowed_addresses.clone(),
-            limits: RateLimiter::keyed(Quota::per_minute(settings.per_minute)),
+            limits: Rates::new(settings.per_minute),
         })
     }
 
-    fn admit(&self, parts: &Parts) -> Result<IpAddr, Problem> {
-        let address = address(parts).map(|address| address.to_canonical());
-        let allowed = address.filter(|address| self.allowed.iter().any(|network| network.contains(address)));
-        let Some(address) = allowed else {
-            // Anybody may come, and as often as they like: a warning each would bury the rest of the log.
+    fn admit(&self, parts: &Parts, limits: &Limits) -> Result<IpAddr, Problem> {
+        let client = client(parts).ok_or_else(|| Problem::internal("a request without an address"))?;
+        let address = self.allowed(client).ok_or_else(|| {
             metrics::counter!("vca_inbound_addresses_refused_total").increment(1);
-            tracing::debug!(?address, "a call is told of from an address that may not");
-            return Err(Problem::forbidden("address_not_allowed", "not from this address"));
-        };
-        if self.limits.len() > KNOWN {
-            self.limits.retain_recent();
-        }
-        self.limits.check_key(&address).map_err(|until| {
-            let seconds = until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
-            let detail = format!("too many requests: try again in {seconds} s");
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
-            Problem { retry_after_s: Some(seconds), ..problem }
+            if limits.warns_of(client) {
+                let doubt = client.doubt().unwrap_or("it is not in telephony.inbound.allowed_addresses");
+                warn!(client = %client.address(), "announcement of a call refused for its address: {doubt}");
+            }
+            Problem::forbidden("address_not_allowed", "not from this address")
         })?;
+        self.limits.admit(&address)?;
         if !self.knows(parts) {
-            warn!(%address, "a call is told of with a wrong secret, or without one");
+            count_failure("inbound_secret");
+            if limits.warns_of(client) {
+                warn!(client = %address, "announcement of a call refused: wrong secret, or none");
+            }
             return Err(Problem::unauthorized("the secret of telephony.inbound is needed, in X-VCA-Secret"));
         }
         Ok(address)
+    }
+
+    /// The client's address, if it is known for sure and may announce calls.
+    fn allowed(&self, client: Client) -> Option<IpAddr> {
+        client.proven().filter(|address| self.allowed.iter().any(|network| network.contains(address)))
     }
 
     /// In a time that does not depend on how much of the secret is right.
@@ -105,7 +103,8 @@ impl FromRequestParts<Desk> for Dialplan {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Dialplan, Problem> {
-        desk.inbound.as_ref().ok_or_else(Problem::not_found)?.admit(parts).map(Dialplan)
+        let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
+        inbound.admit(parts, &desk.limits).map(Dialplan)
     }
 }
 

@@ -1,85 +1,139 @@
-//! How often one key and one address may ask.
+//! How often one key and one address may ask, and how often the log says that they asked in vain.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde::Deserialize;
 
+use super::lookups::Lookups;
 use super::problem::Problem;
+use super::shares::Shares;
+use crate::admin::client::{Client, counted};
 use crate::tenancy::KeyId;
 
-/// `[admin.limits]`: requests a minute. A burst of a minute's worth is let through at once.
+/// `[admin.limits]`: requests a minute, of which a minute's worth may arrive at once; and requests at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// For one API key. Default 600.
+    /// Requests a minute with one API key. Default 600.
     pub per_key: NonZeroU32,
-    /// For one address, with or without a key; of IPv6, for one network of 64 bits. Default 1,200.
+    /// Requests a minute from one address without a valid key; of IPv6, from one network of 64 bits. Default 1,200.
     pub per_address: NonZeroU32,
+    /// Requests of one tenant's keys that are served at the same time. Default 8.
+    pub concurrent_per_tenant: NonZeroU32,
+    /// Of these, analytics and other reads of many rows. Default 2.
+    pub heavy_per_tenant: NonZeroU32,
+    /// Such reads of all tenants and of the operator that are served at the same time. Default 4.
+    pub heavy: NonZeroU32,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        let minute = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        Settings { per_key: minute(600), per_address: minute(1_200) }
+        let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Settings {
+            per_key: count(600),
+            per_address: count(1_200),
+            concurrent_per_tenant: count(8),
+            heavy_per_tenant: count(2),
+            heavy: count(4),
+        }
     }
 }
 
-/// Whoever is not seen for a while is forgotten once this many are known.
-const KNOWN: usize = 10_000;
-
+/// What clients may ask of the API, and what is known of them for that.
 pub struct Limits {
-    keys: DefaultKeyedRateLimiter<KeyId>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
-    clock: DefaultClock,
+    keys: Rates<KeyId>,
+    addresses: Rates<IpAddr>,
+    pub(super) lookups: Lookups,
+    pub(super) shares: Shares,
+    pub(super) warnings: Warnings,
 }
 
 impl Limits {
     pub fn new(settings: &Settings) -> Limits {
         Limits {
-            keys: RateLimiter::keyed(Quota::per_minute(settings.per_key)),
-            addresses: RateLimiter::keyed(Quota::per_minute(settings.per_address)),
-            clock: DefaultClock::default(),
+            keys: Rates::new(settings.per_key),
+            addresses: Rates::new(settings.per_address),
+            lookups: Lookups::default(),
+            shares: Shares::new(settings),
+            warnings: Warnings::default(),
         }
     }
 
     /// # Errors
     /// 429 when the key has asked too often.
     pub fn admit_key(&self, key: KeyId) -> Result<(), Problem> {
-        if self.keys.len() > KNOWN {
-            self.keys.retain_recent();
-        }
-        self.keys.check_key(&key).map_err(|until| self.too_many(until.wait_time_from(self.clock.now())))
+        self.keys.admit(&key)
     }
 
+    /// Is a warning about this client to be logged, or were there enough of late?
+    pub fn warns_of(&self, client: Client) -> bool {
+        self.warnings.admit(client.address())
+    }
+
+    /// Counts a request without a valid key.
+    ///
     /// # Errors
-    /// 429 when the address has asked too often.
+    /// 429 when there were too many from the address.
     pub fn admit_address(&self, address: IpAddr) -> Result<(), Problem> {
-        if self.addresses.len() > KNOWN {
-            self.addresses.retain_recent();
-        }
-        let admitted = self.addresses.check_key(&counted(address));
-        admitted.map_err(|until| self.too_many(until.wait_time_from(self.clock.now())))
-    }
-
-    fn too_many(&self, wait: std::time::Duration) -> Problem {
-        let seconds = wait.as_secs() + 1;
-        let detail = format!("too many requests: try again in {seconds} s");
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
-        Problem { retry_after_s: Some(seconds), ..problem }
+        self.addresses.admit(&counted(address))
     }
 }
 
-/// Whose requests an address's count with. Of IPv6 the least that anybody has is a network of 64 bits, with more
-/// addresses in it than could ever be counted one by one.
-fn counted(address: IpAddr) -> IpAddr {
-    const NETWORK: u128 = u128::MAX << 64;
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+/// Requests a minute of each of many.
+pub struct Rates<K: Hash + Eq + Clone> {
+    each: DefaultKeyedRateLimiter<K>,
+    clock: DefaultClock,
+}
+
+/// With more than so many in memory, those that have not asked for a while are forgotten.
+const KNOWN: usize = 10_000;
+
+impl<K: Hash + Eq + Clone> Rates<K> {
+    pub fn new(per_minute: NonZeroU32) -> Rates<K> {
+        Rates { each: RateLimiter::keyed(Quota::per_minute(per_minute)), clock: DefaultClock::default() }
+    }
+
+    /// # Errors
+    /// 429 when this one has asked too often.
+    pub fn admit(&self, one: &K) -> Result<(), Problem> {
+        if self.each.len() > KNOWN {
+            self.each.retain_recent();
+        }
+        self.each.check_key(one).map_err(|until| too_many(until.wait_time_from(self.clock.now())))
+    }
+}
+
+fn too_many(wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + 1;
+    let detail = format!("too many requests: try again in {seconds} s");
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+    Problem { retry_after_s: Some(seconds), ..problem }
+}
+
+/// Keeps warnings that clients can cause from filling the log: a few a minute for each address, more for all.
+pub struct Warnings {
+    addresses: Rates<IpAddr>,
+    all: DefaultDirectRateLimiter,
+}
+
+impl Default for Warnings {
+    fn default() -> Warnings {
+        const EACH: NonZeroU32 = NonZeroU32::new(5).unwrap();
+        const ALL: NonZeroU32 = NonZeroU32::new(60).unwrap();
+        Warnings { addresses: Rates::new(EACH), all: RateLimiter::direct(Quota::per_minute(ALL)) }
+    }
+}
+
+impl Warnings {
+    /// Is a warning about this address to be logged?
+    pub fn admit(&self, address: IpAddr) -> bool {
+        self.addresses.admit(&counted(address)).is_ok() && self.all.check().is_ok()
     }
 }
 
@@ -100,5 +154,13 @@ mod tests {
         assert!(!is_admitted("192.0.2.1"), "the same address, written as IPv4");
         assert!(is_admitted("192.0.2.2"));
         assert!(is_admitted("::ffff:192.0.2.3"), "addresses of IPv4 count one by one");
+    }
+
+    #[test]
+    fn warnings_are_few() {
+        let warnings = Warnings::default();
+        let logged = |last: u8| (0..100).filter(|_| warnings.admit(IpAddr::from([192, 0, 2, last]))).count();
+        assert_eq!(logged(1), 5);
+        assert_eq!((2..=255).map(logged).sum::<usize>(), 55, "sixty of all addresses");
     }
 }

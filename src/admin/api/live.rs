@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
-use super::auth::{Administrator, Operator, Reader};
+use super::auth::{Administrator, Caller, Operator, Reader};
 use super::calls::OfCall;
 use super::extract::Ids;
 use super::problem::{Problem, ProblemBody};
@@ -74,9 +74,13 @@ async fn hang_up(
     Ids(path): Ids<OfCall>,
 ) -> Result<StatusCode, Problem> {
     let call = path.call_id;
-    if desk.live.hang_up(scope.tenant_id(), call) {
-        scope.note_hang_up(&actor, call).await?;
-        return Ok(StatusCode::ACCEPTED);
+    let tenant = scope.tenant_id();
+    if desk.live.calls(Some(tenant)).iter().any(|live| live.id == call) {
+        // Before the act, so that none is without its entry. A call that ends by itself meanwhile has one, too.
+        scope.note_access(&actor, "hang_up", call).await?;
+        if desk.live.hang_up(tenant, call) {
+            return Ok(StatusCode::ACCEPTED);
+        }
     }
     scope.has_call(call).await?;
     Err(Problem::new(StatusCode::CONFLICT, "call_not_live", "the call is not under way"))
@@ -99,6 +103,7 @@ async fn hang_up(
 async fn events(
     State(desk): State<Desk>,
     Reader { scope }: Reader,
+    Caller { actor, .. }: Caller,
     Ids(path): Ids<OfCall>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -106,7 +111,10 @@ async fn events(
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let after = last.and_then(|id| id.parse().ok()).unwrap_or(0);
     let events = match desk.live.events(scope.tenant_id(), call, after) {
-        Ok(events) => events,
+        Ok(events) => {
+            scope.note_access(&actor, "watch", call).await?;
+            events
+        }
         Err(Unwatched::NotLive) => {
             let ended = ended(&scope, call).await?;
             if last == Some(END) {

@@ -1,8 +1,7 @@
 //! The HTTP API of the operator and of the tenants' administrators.
 //!
-//! One file a resource, each with its own `router()`; what a handler may reach comes to it as an argument from
-//! `auth`. The OpenAPI document is made from these very routes. It holds no SQL and decides nothing that a room
-//! decides.
+//! One file a resource, each with its own `router()`; the scope of a handler is an argument from `auth`. The OpenAPI
+//! document is made from the same routes.
 
 mod analytics;
 mod audit;
@@ -17,8 +16,10 @@ mod feedback;
 mod inbound;
 mod inventory;
 mod keys;
+mod last_use;
 mod limits;
 mod live;
+mod lookups;
 mod numbers;
 mod patch;
 mod preconditions;
@@ -27,13 +28,14 @@ mod profiles;
 mod registrations;
 mod responses;
 mod retention;
+mod shares;
 mod tenants;
 mod usage;
 mod webhooks;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -45,11 +47,14 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use auth::Operator;
+pub(super) use auth::client;
+use auth::{Operator, Place};
 pub use extract::BodyPatience;
 pub use inbound::Inbound;
+pub use last_use::LastUse;
 pub use limits::{Limits, Settings as LimitSettings};
 use problem::Problem;
+pub use shares::HEAVY;
 
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
@@ -59,11 +64,12 @@ use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted};
 use crate::webhooks::Guard;
 
-/// What the handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub limits: Arc<Limits>,
+    pub last_use: Arc<LastUse>,
     /// Where webhooks may lead.
     pub receivers: Guard,
     pub billing: Arc<Billing>,
@@ -79,7 +85,7 @@ pub struct Desk {
     pub permitted: Arc<Permitted>,
 }
 
-/// Names a request, in its answer and in the log.
+/// The id of a request, in its response and in the log.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
@@ -88,10 +94,10 @@ impl RequestId {
         RequestId(Uuid::now_v7().to_string())
     }
 
-    /// Puts it on the answer.
-    fn name(&self, answer: &mut Response) {
+    /// Puts it into the response's headers.
+    fn name(&self, response: &mut Response) {
         if let Ok(value) = HeaderValue::from_str(&self.0) {
-            answer.headers_mut().insert(REQUEST_ID, value);
+            response.headers_mut().insert(REQUEST_ID, value);
         }
     }
 }
@@ -145,25 +151,32 @@ fn described() -> (Router<Desk>, OpenApi) {
     (router, document::completed(document))
 }
 
-/// Lets an operator pass; anybody else gets the answer that they would get everywhere.
+/// Checks for an operator's key, outside the API's own routes.
 pub(super) async fn admit_operator(desk: &Desk, parts: &mut Parts) -> Result<(), Response> {
-    let admitted = match auth::address(parts).map(|address| desk.limits.admit_address(address)) {
-        Some(Err(problem)) => Err(problem),
-        _ => Operator::from_request_parts(parts, desk).await.map(drop),
-    };
-    admitted.map_err(|problem| problem.respond(&Uuid::now_v7().to_string()))
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
+    let admitted = Operator::from_request_parts(parts, desk).await;
+    admitted.map(drop).map_err(|problem| named(problem, &id))
 }
 
-/// The answer to a request that has taken too long.
+/// The response to a request that has taken too long.
 pub(super) fn too_slow(id: &RequestId) -> Response {
-    let problem = Problem::unavailable("timed_out", "this took too long: try again");
+    named(Problem::unavailable("timed_out", "this took too long: try again"), id)
+}
+
+/// The response to a request whose headers name two clients.
+pub(super) fn conflicting_headers(id: &RequestId) -> Response {
+    let detail = "Forwarded and X-Forwarded-For name different clients: have the proxy remove the one that it does \
+        not write itself";
+    named(Problem::new(StatusCode::BAD_REQUEST, "conflicting_headers", detail), id)
+}
+
+fn named(problem: Problem, id: &RequestId) -> Response {
     let mut response = problem.respond(&id.0);
     id.name(&mut response);
     response
 }
 
-/// Gives a request its place in the log, counts it against its address, and writes problems out. It has its id from
-/// the guard already, where there is one.
+/// Gives a request its span in the log and writes problems out. The id is the guard's, where there is one.
 async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
     let span = tracing::info_span!("request", request_id = %id.0, method = %request.method(), path = request.uri().path());
@@ -177,13 +190,24 @@ async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Respo
 
 async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    parts.extensions.insert(id);
-    // The dialplan tells of every call from one address, and has a limit of its own.
-    if parts.uri.path() != inbound::PATH
-        && let Some(address) = auth::address(&parts)
-        && let Err(problem) = desk.limits.admit_address(address)
+    if !counts_itself(&parts)
+        && let Some(client) = auth::client(&parts)
+        && let Err(problem) = desk.limits.admit_address(client.address())
     {
         return problem.into_response();
     }
-    next.run(Request::from_parts(parts, body)).await
+    // The place is kept until here, where the response has begun, and not by the handler's parts of the request.
+    let place = Place::default();
+    parts.extensions.insert(id);
+    parts.extensions.insert(place.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    drop(place);
+    response
+}
+
+/// Operations count a request once they know whether it carries a valid key; the dialplan's has a limit of its own.
+/// Everything else (documentation, paths that lead nowhere) needs no key and counts with the client's address.
+fn counts_itself(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    path.is_some_and(|path| path.starts_with("/api/") || path == inbound::PATH)
 }
