@@ -45,15 +45,17 @@ impl Scope {
         page(self.all(query.statement()).await?, window)
     }
 
-    /// Writes an entry of the audit log about an act that changes no row: `hang_up`, `watch`, `read_transcript`.
+    /// Writes an entry of the audit log about an act that changes no row of the tenant's: a call that is hung up or
+    /// watched, a transcript that is read, an export.
     pub async fn note_access(
         &self,
         actor: &Actor,
         action: &'static str,
-        call: CallId,
+        resource: &'static str,
+        id: Uuid,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin(Access::Write).await?;
-        tx.audit(Change::new(actor, self.tenant, action, "call", call)).await?;
+        tx.audit(Change::new(actor, self.tenant, action, resource, id)).await?;
         tx.commit().await
     }
 }

@@ -117,7 +117,7 @@ async fn transcript(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (call, turns) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
-    scope.note_access(&actor, "read_transcript", call.id).await?;
+    scope.note_access(&actor, "read_transcript", "call", call.id.0).await?;
     let transcript = Transcript::of(call, turns);
     Ok(match written.format.unwrap_or_else(|| accepted(&headers)) {
         Format::Json => Json(transcript).into_response(),

@@ -77,7 +77,7 @@ async fn hang_up(
     let tenant = scope.tenant_id();
     if desk.live.calls(Some(tenant)).iter().any(|live| live.id == call) {
         // Before the act, so that none is without its entry. A call that ends by itself meanwhile has one, too.
-        scope.note_access(&actor, "hang_up", call).await?;
+        scope.note_access(&actor, "hang_up", "call", call.0).await?;
         if desk.live.hang_up(tenant, call) {
             return Ok(StatusCode::ACCEPTED);
         }
@@ -112,7 +112,7 @@ async fn events(
     let after = last.and_then(|id| id.parse().ok()).unwrap_or(0);
     let events = match desk.live.events(scope.tenant_id(), call, after) {
         Ok(events) => {
-            scope.note_access(&actor, "watch", call).await?;
+            scope.note_access(&actor, "watch", "call", call.0).await?;
             events
         }
         Err(Unwatched::NotLive) => {

@@ -9,9 +9,11 @@ use serde::Serialize;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::table::{Sheet, Table, or_dash, printable};
-use crate::cli::tenant;
+use crate::cli::{actor, tenant};
 use crate::store::{CallFilter, Store, StoreError, Window};
-use crate::tenancy::{Call, CallId, CallStatus, CallTurn, Did, NumberId, ProfileId, Tenant, Transcript};
+use crate::tenancy::{
+    Call, CallId, CallStatus, CallTurn, Did, NumberId, ProfileId, Tenant, TenantId, Transcript,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -86,16 +88,23 @@ impl Command {
             Command::List(list) => list.run(store, output).await,
             Command::Show(which) => {
                 let (tenant, call, turns) = which.find(store).await?;
+                note_read(store, tenant.id, call.id).await?;
                 let told = Told { call, turns };
                 output.print(&told, || text(&told, &tenant.name))
             }
             Command::Transcript(which) => {
-                let (_, call, turns) = which.find(store).await?;
+                let (tenant, call, turns) = which.find(store).await?;
+                note_read(store, tenant.id, call.id).await?;
                 let transcript = Transcript::of(call, turns);
                 output.print(&transcript, || transcript.to_string())
             }
         }
     }
+}
+
+/// The audit log knows who has read the words of a call.
+async fn note_read(store: &Store, tenant: TenantId, call: CallId) -> Result<(), Failure> {
+    Ok(store.scope(tenant).note_access(&actor(), "read_transcript", "call", call.0).await?)
 }
 
 impl List {
