@@ -24,10 +24,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one and waits until it listens. Its user `vca` has no password.
+    /// Starts one and waits until it takes connections. Its user `vca` has no password.
     ///
     /// # Panics
-    /// When it does not listen within 30 seconds; with its output.
+    /// When it does not within 30 seconds; with its output.
     pub fn start(sandbox: &Sandbox, certificate: &Issued, client_ca: &str) -> Postgres {
         let folder = sandbox.run_folder("postgres");
         let port = ports::free();
@@ -68,9 +68,11 @@ impl Postgres {
         let mut args = vec!["-D", &data, "-p", &port_text, "-k", &inside];
         args.extend(settings.iter().flat_map(|setting| ["-c", setting.as_str()]));
         let program = sandbox.start_as(SERVER, &folder, &server, &args);
-        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        // It listens before it lets anyone in.
+        let asks = [&*format!("{programs}/pg_isready"), "-q", "-h", &inside, "-p", &port_text];
+        let is_ready = || sandbox.command_as(SERVER, &asks).status().is_ok_and(|status| status.success());
         assert!(
-            wait::until_true(Duration::from_secs(30), listens),
+            wait::until_true(Duration::from_secs(30), is_ready),
             "PostgreSQL did not start: {}",
             folder.read("output")
         );
