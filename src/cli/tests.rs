@@ -586,8 +586,8 @@ async fn a_tenant_is_taken_out_and_put_in() {
     desk.text(&[&PROFILE[..], &["--default"]].concat()).await;
     let path = desk.folder.join("acme.json");
     std::fs::write(&path, desk.text(&["tenant", "export", "Acme", "--calls"]).await).expect("a file");
-    let entries = desk.json(&["audit", "--tenant", "Acme", "--action", "export_with_calls"]).await;
-    assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries:#}");
+    let entries = desk.json(&["audit", "--tenant", "Acme", "--action", "export"]).await;
+    assert_eq!(entries[0]["after"]["with_calls"], true, "{entries:#}");
     let file = path.to_str().expect("a path");
     let failure = desk.run(&["tenant", "import", file]).await.expect_err("it is there");
     assert!(failure.code == 73 && failure.text.contains("+15550100"), "{failure:?}");

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
 
 use super::connect::{create_sqlite_file, postgres_options};
-use super::{Scope, Settings, Store, StoreError};
+use super::{Settings, StoreError};
 
 /// The kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,161 +33,11 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
-/// Whose rows a statement may see. On PostgreSQL every statement runs in a transaction that begins by saying
-/// so, and row-level security holds it to that; SQLite has no such thing and ignores it.
-pub(super) trait Reach {
-    fn store(&self) -> &Store;
-
-    /// The statement that begins a transaction on PostgreSQL.
-    fn opening(&self) -> String;
-}
-
-/// Nobody's rows: what is in tables that belong to no tenant.
-impl Reach for Store {
-    fn store(&self) -> &Store {
-        self
-    }
-
-    fn opening(&self) -> String {
-        "BEGIN".to_owned()
-    }
-}
-
-/// One tenant's.
-impl Reach for Scope {
-    fn store(&self) -> &Store {
-        &self.store
-    }
-
-    fn opening(&self) -> String {
-        // Nothing but hexadecimal digits and dashes comes out of a UUID.
-        format!("BEGIN; SET LOCAL vca.tenant = '{}'", self.tenant.0)
-    }
-}
-
-/// One tenant's, all as they are at one moment.
-pub(super) struct Snapshot<'a>(pub &'a Scope);
-
-impl Reach for Snapshot<'_> {
-    fn store(&self) -> &Store {
-        &self.0.store
-    }
-
-    fn opening(&self) -> String {
-        self.0.opening().replacen("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 1)
-    }
-}
-
-/// Every tenant's, for what has to look across: a called number, a key, the outbox, the operator's lists.
-pub(super) struct Everywhere<'a>(pub &'a Store);
-
-impl Reach for Everywhere<'_> {
-    fn store(&self) -> &Store {
-        self.0
-    }
-
-    fn opening(&self) -> String {
-        "BEGIN; SET LOCAL vca.reach = 'all'".to_owned()
-    }
-}
-
-/// The same reach, for a list or a sum over many rows.
-pub(super) struct Listing<'a, R>(pub &'a R);
-
-impl<R: Reach> Reach for Listing<'_, R> {
-    fn store(&self) -> &Store {
-        self.0.store()
-    }
-
-    fn opening(&self) -> String {
-        format!("{}; {LISTING}", self.0.opening())
-    }
-}
-
-/// How PostgreSQL is to plan a list: for its values, because tenants differ in size a thousandfold and a plan that
-/// suits them all suits no large one; for pages that lie apart, because with the server's default (4, for disks that
-/// turn) it would rather read everybody's rows in their order; and without workers, which take longer to come than a
-/// page takes to be read.
+/// How PostgreSQL plans a list. For the values at hand, because tenants differ in size a thousandfold; with the cost of
+/// a random page on an SSD (the default of 4 is a spinning disk's); and without parallel workers, which take longer to
+/// start than a page takes to read.
 pub const LISTING: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL random_page_cost = 1.1; \
     SET LOCAL max_parallel_workers_per_gather = 0";
-
-/// Runs one query on whichever database is open, within a [`Reach`] and the store's time limit.
-macro_rules! run {
-    ($reach:expr, $connection:ident => $query:expr) => {{
-        let reach = &$reach;
-        let store: &$crate::store::Store = $crate::store::pool::Reach::store(reach);
-        match &store.pool {
-            $crate::store::pool::Pool::Sqlite(pool) => {
-                store
-                    .within(async {
-                        let mut held = pool.acquire().await?;
-                        let $connection = &mut *held;
-                        $query.await
-                    })
-                    .await
-            }
-            $crate::store::pool::Pool::Postgres(pool) => {
-                let opening = sqlx::AssertSqlSafe($crate::store::pool::Reach::opening(reach));
-                store
-                    .within(async {
-                        let mut transaction = pool.begin_with(opening).await?;
-                        let $connection = &mut *transaction;
-                        let done = $query.await?;
-                        transaction.commit().await?;
-                        Ok::<_, sqlx::Error>(done)
-                    })
-                    .await
-            }
-        }
-    }};
-}
-
-/// Runs several statements as one transaction. On SQLite it takes the write lock at once: one that reads
-/// before it writes would otherwise fail with `SQLITE_BUSY` as soon as another writer comes between.
-macro_rules! transact {
-    ($reach:expr, $tx:ident => $body:block) => {{
-        let reach = &$reach;
-        let store: &$crate::store::Store = $crate::store::pool::Reach::store(reach);
-        match &store.pool {
-            $crate::store::pool::Pool::Sqlite(pool) => {
-                $crate::store::pool::transact!(@on store, pool, "BEGIN IMMEDIATE", $tx, $body)
-            }
-            $crate::store::pool::Pool::Postgres(pool) => {
-                let opening = sqlx::AssertSqlSafe($crate::store::pool::Reach::opening(reach));
-                $crate::store::pool::transact!(@on store, pool, opening, $tx, $body)
-            }
-        }
-    }};
-    (@on $store:ident, $pool:ident, $begin:expr, $tx:ident, $body:block) => {
-        $store
-            .within(async {
-                let mut $tx = $pool.begin_with($begin).await?;
-                let done = $body;
-                $tx.commit().await?;
-                Ok::<_, sqlx::Error>(done)
-            })
-            .await
-    };
-}
-
-/// Reads with several statements what is there at one moment. On SQLite nobody who writes has to wait for it.
-macro_rules! read {
-    ($scope:expr, $tx:ident => $body:block) => {{
-        let reach = $crate::store::pool::Snapshot($scope);
-        let store: &$crate::store::Store = $crate::store::pool::Reach::store(&reach);
-        match &store.pool {
-            $crate::store::pool::Pool::Sqlite(pool) => {
-                $crate::store::pool::transact!(@on store, pool, "BEGIN", $tx, $body)
-            }
-            $crate::store::pool::Pool::Postgres(pool) => {
-                let opening = sqlx::AssertSqlSafe($crate::store::pool::Reach::opening(&reach));
-                $crate::store::pool::transact!(@on store, pool, opening, $tx, $body)
-            }
-        }
-    }};
-}
-
-pub(super) use {read, run, transact};
 
 impl Pool {
     pub(super) async fn open(settings: &Settings) -> Result<Pool, StoreError> {

@@ -6,7 +6,12 @@ use super::{Database, on_both, values};
 use crate::store::*;
 use crate::tenancy::*;
 
-on_both!(sums_and_calls_give_the_same_answers, a_call_is_summed_once, sums_are_their_tenants_alone,);
+on_both!(
+    a_late_turn_is_in_the_sums,
+    sums_and_calls_give_the_same_answers,
+    a_call_is_summed_once,
+    sums_are_their_tenants_alone,
+);
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a moment")

@@ -1,11 +1,11 @@
 //! A call counts once, in its month, and crosses each threshold once.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::Row;
 
 use super::{Database, on_both, values};
 use crate::billing::{Billing, Plans, Terms};
-use crate::store::pool::{Everywhere, run};
+use crate::store::statement::sql;
+use crate::store::tx::{AllTenants, RowScope};
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -146,13 +146,8 @@ async fn a_quota_is_told_once_at_each_threshold(db: Database) {
 async fn events(db: &Database) -> Vec<serde_json::Value> {
     const SQL: &str =
         "SELECT payload FROM webhook_events WHERE type = 'quota.reached' ORDER BY created_at, payload DESC";
-    let store = &db.store;
-    let payloads: Vec<String> = run!(Everywhere(store), connection => async {
-        let rows = sqlx::query(SQL).fetch_all(connection).await?;
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()
-    })
-    .expect("the outbox");
-    payloads.iter().map(|payload| serde_json::from_str(payload).expect("JSON")).collect()
+    let payloads = AllTenants(&db.store).all::<(String,)>(sql(SQL)).await.expect("the outbox");
+    payloads.iter().map(|(payload,)| serde_json::from_str(payload).expect("JSON")).collect()
 }
 
 async fn admission_learns_of_the_month_with_the_route(db: Database) {
