@@ -113,7 +113,7 @@ fn taken() -> (Vec<u16>, impl Sized) {
 
 /// These ports first, then free ones.
 fn first(ports: &[u16]) -> impl FnMut() -> u16 {
-    let mut ports = ports.to_vec().into_iter();
+    let mut ports = ports.iter().copied();
     move || ports.next().unwrap_or_else(ports::free)
 }
 
