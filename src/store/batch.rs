@@ -47,6 +47,7 @@ struct Recorded {
     answered: bool,
     ended: bool,
     counted: bool,
+    erased: bool,
 }
 
 /// The rows and events that the entries come to.
@@ -121,7 +122,10 @@ impl<'a> Batch<'a> {
         if changed.len() < changes.changed.len() {
             return Err(foreign("call"));
         }
-        let turns: Vec<_> = self.turns.values().map(|turn| turn_row(turn)).collect();
+        // An erased call stays without words, however late a record of them is.
+        let is_erased = |call: Uuid| recorded.get(&call).is_some_and(|it| it.erased);
+        let turns = self.turns.values().filter(|turn| !is_erased(turn.call_id.0));
+        let turns: Vec<_> = turns.map(|turn| turn_row(turn)).collect();
         let wanted = turns.len() as u64;
         let late = tx.take_out_of_sums(self.counted_with_turns(&recorded)).await?;
         let insert = format!("INSERT INTO call_turns ({TURN_COLUMNS}) VALUES");
@@ -136,7 +140,7 @@ impl<'a> Batch<'a> {
 
     async fn recorded(&self, tx: &mut Tx) -> Result<HashMap<Uuid, Recorded>, StoreError> {
         const SELECT: &str = "SELECT id, tenant_id, answered_at IS NOT NULL AS answered, ended_at IS NOT NULL AS ended, \
-            billed_seconds IS NOT NULL AS counted FROM calls WHERE id IN";
+            billed_seconds IS NOT NULL AS counted, erased_at IS NOT NULL AS erased FROM calls WHERE id IN";
         let ids = self.calls.keys().map(|id| (*id).into()).collect();
         let recorded = tx.all_of::<Recorded>(any_of(SELECT, ids, "")).await?;
         Ok(recorded.into_iter().map(|it| (it.id, it)).collect())

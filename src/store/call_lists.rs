@@ -55,7 +55,7 @@ impl Scope {
         id: Uuid,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin(Access::Write).await?;
-        tx.audit(Change::new(actor, self.tenant, action, resource, id)).await?;
+        tx.audit_always(Change::new(actor, self.tenant, action, resource, id)).await?;
         tx.commit().await
     }
 }

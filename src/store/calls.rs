@@ -25,7 +25,8 @@ pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id,
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
     ai_profile_version = excluded.ai_profile_version, status = excluded.status, ended_by = excluded.ended_by, \
     disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, \
-    sip_status = excluded.sip_status, provider_call_id = excluded.provider_call_id, \
+    sip_status = excluded.sip_status, \
+    provider_call_id = CASE WHEN calls.erased_at IS NULL THEN excluded.provider_call_id END, \
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 

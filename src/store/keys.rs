@@ -233,7 +233,8 @@ async fn revoke(
     let revoked = tx.optional::<Row>(composed(revoke).bind(id.0).bind(now())).await?;
     let Some(after) = revoked else { return before.try_into() };
     let tenant = after.tenant_id.map(TenantId);
-    tx.audit(Change::new(actor, tenant, "revoke", "api_key", id).before(&before).after(&after)).await?;
+    tx.audit_always(Change::new(actor, tenant, "revoke", "api_key", id).before(&before).after(&after))
+        .await?;
     tx.commit().await?;
     after.try_into()
 }

@@ -52,7 +52,8 @@ impl LimitReached {
     fn remedy(&self) -> &'static str {
         match self.limit {
             "keys" => "revoke one that is not used any more",
-            "profiles" | "webhooks" => "delete one or change one that exists",
+            "webhooks" => "delete one or change one that exists",
+            "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
             "feedback_per_call" => "the call has had its feedback",
             _ => "go on tomorrow, or ask the operator for more",

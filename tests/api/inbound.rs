@@ -158,7 +158,7 @@ async fn a_call_that_will_not_be_answered_is_an_error_of_status_200(bureau: Bure
     bureau.store.update_tenant(&actor, tenant, changes).await.expect("a tenant");
     refused("suspended").await;
     bureau.store.delete_tenant(&actor, tenant, false).await.expect("a tenant");
-    refused("nobody's").await;
+    refused("no tenant has").await;
     assert!(calls(&scope).await.is_empty());
 }
 

@@ -111,11 +111,12 @@ fn secret_header() -> SecurityScheme {
 pub fn completed(mut document: OpenApi) -> OpenApi {
     let mut used = Vec::new();
     for item in document.paths.paths.values_mut() {
+        let reads = item.get.as_ref().and_then(|operation| operation.operation_id.clone());
         let is_tagged = operations(item).any(|operation| responses::has_if_match(operation));
         for operation in operations(item) {
             used.extend(operation.tags.iter().flatten().cloned());
             operation.parameters.iter_mut().flatten().for_each(complete_parameter);
-            responses::complete(operation);
+            responses::complete(operation, operation.operation_id != reads);
             if is_tagged {
                 responses::add_etag(operation);
             }

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::Administrator;
 use super::extract::Body;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::control::{self, ErasureRequest};
 use crate::store::Erased;
 use crate::tenancy::TenantId;
@@ -23,7 +23,8 @@ pub fn router() -> OpenApiRouter<Desk> {
 /// its times, for billing. `dry_run` counts and changes nothing. The answer names the copies that are out of reach.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/erasures", operation_id = "createErasure", tag = "calls",
     params(("tenant_id" = TenantId, Path)), request_body = ErasureRequest,
-    responses((status = 200, description = "The data was erased, or would be.", body = Erased)))]
+    responses((status = 200, description = "The data was erased, or would be.", body = Erased),
+        (status = 409, description = "A call is under way: `call_live`.", body = ProblemBody)))]
 async fn create(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,

@@ -19,6 +19,8 @@ enum When {
     WithKey,
     /// Operations with an id in their path.
     WithPathParameter,
+    /// Operations of a tenant's that change something.
+    WithTenantAndChange,
     /// Operations with the header `If-Match`.
     WithIfMatch,
     /// Operations with a request body.
@@ -30,7 +32,7 @@ enum When {
 /// A shared response: status, name of the component, condition, description.
 type Shared = (&'static str, &'static str, When, &'static str);
 
-const SHARED: [Shared; 11] = [
+const SHARED: [Shared; 12] = [
     (
         "400",
         "InvalidRequest",
@@ -57,6 +59,13 @@ const SHARED: [Shared; 11] = [
         "There is no such resource, or it belongs to another tenant: `not_found`.",
     ),
     ("408", "BodyTimeout", When::WithBody, "The request body did not arrive in time: `body_too_slow`."),
+    (
+        "409",
+        "LimitReached",
+        When::WithTenantAndChange,
+        "The tenant has as much as the operator allows, or has made as many changes today: `limit_reached`; `errors` \
+         names the limit.",
+    ),
     (
         "412",
         "PreconditionFailed",
@@ -91,9 +100,10 @@ pub fn components() -> impl Iterator<Item = (&'static str, Response)> {
 }
 
 /// Adds to an operation the shared responses that it can return and does not describe itself, and gives those that it
-/// describes the media type of problems.
-pub fn complete(operation: &mut Operation) {
+/// describes the media type of problems. `is_change` is false for methods that only read.
+pub fn complete(operation: &mut Operation, is_change: bool) {
     let has_path_parameter = parameters(operation).any(|it| it.parameter_in == ParameterIn::Path);
+    let has_tenant = parameters(operation).any(|it| it.name == "tenant_id");
     let has_if_match = has_if_match(operation);
     let takes_key = operation.security.is_none();
     let has_body = operation.request_body.is_some();
@@ -102,6 +112,7 @@ pub fn complete(operation: &mut Operation) {
             When::Always => true,
             When::WithKey => takes_key,
             When::WithPathParameter => has_path_parameter,
+            When::WithTenantAndChange => has_tenant && is_change,
             When::WithIfMatch => has_if_match,
             When::WithBody => has_body,
             When::WithKeyAndBody => takes_key && has_body,

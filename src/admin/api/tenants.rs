@@ -12,7 +12,7 @@ use super::Desk;
 use super::auth::{Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::control;
 use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, TenantChanges, TenantFilter};
 use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus, given};
@@ -85,7 +85,8 @@ struct UpdateTenantRequest {
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}", operation_id = "updateTenant", tag = "tenants",
     request_body = UpdateTenantRequest,
     params(("tenant_id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = IF_MATCH)),
-    responses((status = 200, description = "The tenant after the change.", body = Tenant)))]
+    responses((status = 200, description = "The tenant after the change.", body = Tenant),
+        (status = 409, description = "The tenant is deleted, which is final: `tenant_deleted`.", body = ProblemBody)))]
 async fn update(
     State(desk): State<Desk>,
     Operator(actor): Operator,
@@ -139,7 +140,9 @@ async fn delete(
 /// the counts and changes nothing.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/purge", operation_id = "purgeTenant", tag = "tenants",
     request_body = PurgeSettings, params(("tenant_id" = TenantId, Path)),
-    responses((status = 200, description = "The rows were erased, or would be.", body = Purged)))]
+    responses((status = 200, description = "The rows were erased, or would be.", body = Purged),
+        (status = 409, description = "The tenant is not deleted: `tenant_not_deleted`; or it has live calls or numbers that \
+            a provider may still hold.", body = ProblemBody)))]
 async fn purge(
     State(desk): State<Desk>,
     Operator(actor): Operator,

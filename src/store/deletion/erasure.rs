@@ -33,6 +33,8 @@ pub struct Erased {
     pub webhook_events: u64,
     /// Pending deliveries of those, cancelled.
     pub deliveries_cancelled: u64,
+    /// Records that the database had refused, and that lost the caller's number or words.
+    pub dead_letters: u64,
     /// Entries of the audit log that held the caller's number.
     pub audit_entries: u64,
     /// Copies that are out of reach.
@@ -54,6 +56,7 @@ impl Erased {
         self.feedback += other.feedback;
         self.webhook_events += other.webhook_events;
         self.deliveries_cancelled += other.deliveries_cancelled;
+        self.dead_letters += other.dead_letters;
         self.ids.extend(other.ids);
     }
 }
@@ -76,14 +79,14 @@ impl Scope {
                 erased.add(self.erase_call(actor, call, dry_run).await?);
             }
             if let Subject::Call(_) = subject {
-                erased.audit_entries += self.redact_caller(calls[0].caller(), dry_run).await?;
+                self.redact_caller(calls[0].caller(), &mut erased).await?;
                 return Ok(erased);
             }
         }
         match subject {
             Subject::Call(_) => Err(StoreError::NotFound),
             Subject::Caller(number) => {
-                erased.audit_entries += self.redact_caller(number, dry_run).await?;
+                self.redact_caller(number, &mut erased).await?;
                 Ok(erased)
             }
         }
@@ -129,37 +132,35 @@ impl Scope {
         Ok(erased)
     }
 
-    /// Takes a number out of the audit log's entries, and deletes records with it that the database had refused.
-    async fn redact_caller(&self, number: &str, dry_run: bool) -> Result<u64, StoreError> {
+    /// Takes a number out of the audit log's entries, and its calls out of records that the database had refused.
+    async fn redact_caller(&self, number: &str, erased: &mut Erased) -> Result<(), StoreError> {
         const FIND: &str = "SELECT id, resource_id, before, after FROM audit_log WHERE tenant_id = $1 \
             AND (before LIKE $2 OR after LIKE $2 OR resource_id LIKE $2)";
-        const LETTERS: &str = "DELETE FROM ledger_dead_letters WHERE tenant_id = $1 AND entry LIKE $2";
         const WRITE: &str =
             "UPDATE audit_log SET resource_id = $2, before = $3, after = $4 WHERE tenant_id = $5 AND id = $1";
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();
         // A short one would match parts of other numbers.
         if digits.len() < SHORTEST_NUMBER {
-            return Ok(0);
+            return Ok(());
         }
         let mut tx = self.begin(Access::Write).await?;
         let entries = tx.all::<Entry>(sql(FIND).bind(self.tenant.0).bind(format!("%{digits}%"))).await?;
-        // Records that the database refused: their call may not be on record.
-        let letters = sql(LETTERS).bind(self.tenant.0).bind(format!("%{digits}%"));
-        tx.execute(letters).await?;
-        let mut redacted = 0;
-        for entry in entries {
+        for call in tx.calls_in_letters(self.tenant, &digits).await? {
+            erased.dead_letters += tx.erase_letters(self.tenant, call).await?;
+        }
+        for entry in entries.into_iter().filter(|entry| entry.holds(&digits)) {
             let write = sql(WRITE)
                 .bind(entry.id)
-                .bind(entry.resource_id.replace(&digits, REDACTED))
+                .bind(without_number(&entry.resource_id, &digits))
                 .bind(entry.before.map(|text| redact(&text, &digits)))
                 .bind(entry.after.map(|text| redact(&text, &digits)))
                 .bind(self.tenant.0);
-            redacted += tx.execute(write).await?;
+            erased.audit_entries += tx.execute(write).await?;
         }
-        if !dry_run {
+        if !erased.dry_run {
             tx.commit().await?;
         }
-        Ok(redacted)
+        Ok(())
     }
 }
 
@@ -172,18 +173,23 @@ impl Tx {
             provider_call_id = NULL, erased_at = COALESCE(erased_at, $3) WHERE tenant_id = $1 AND id = $2";
         const TURNS: &str = "DELETE FROM call_turns WHERE tenant_id = $1 AND call_id = $2";
         const ANNOUNCED: &str = "DELETE FROM announced_calls WHERE tenant_id = $1 AND call_id = $2";
-        const LETTERS: &str = "DELETE FROM ledger_dead_letters WHERE tenant_id = $1 AND call_id = $2";
         const FEEDBACK: &str = "UPDATE call_feedback SET comment = NULL, source = 'erased' \
             WHERE tenant_id = $1 AND call_id = $2 RETURNING id";
         let of_call = |text| sql(text).bind(tenant.0).bind(call.0);
         let calls = self.execute(of_call(CALL).bind(now())).await?;
         let turns = self.execute(of_call(TURNS)).await?;
         self.execute(of_call(ANNOUNCED)).await?;
-        self.execute(of_call(LETTERS)).await?;
+        let dead_letters = self.erase_letters(tenant, call).await?;
         let feedback: Vec<Uuid> =
             self.all::<(Uuid,)>(of_call(FEEDBACK)).await?.into_iter().map(|(id,)| id).collect();
-        let mut erased =
-            Erased { calls, turns, feedback: feedback.len() as u64, ids: vec![call], ..Erased::default() };
+        let mut erased = Erased {
+            calls,
+            turns,
+            dead_letters,
+            feedback: feedback.len() as u64,
+            ids: vec![call],
+            ..Erased::default()
+        };
         for event in events_of(call, &feedback) {
             self.erase_event(tenant, event, &mut erased).await?;
         }
@@ -250,11 +256,27 @@ fn redact(text: &str, digits: &str) -> String {
 
 fn redact_strings(value: &mut Value, digits: &str) {
     match value {
-        Value::String(text) => *text = text.replace(digits, REDACTED),
+        Value::String(text) => *text = without_number(text, digits),
         Value::Array(items) => items.iter_mut().for_each(|item| redact_strings(item, digits)),
         Value::Object(fields) => fields.values_mut().for_each(|field| redact_strings(field, digits)),
         _ => {}
     }
+}
+
+/// The text with the number redacted where it stands by itself: not as a part of a longer number, an id or a time.
+fn without_number(text: &str, digits: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(digits) {
+        let (before, found) = rest.split_at(at);
+        let after = &found[digits.len()..];
+        let stands_alone = !before.ends_with(|c: char| c.is_alphanumeric() || c == '-')
+            && !after.starts_with(|c: char| c.is_alphanumeric() || c == '-');
+        redacted.push_str(before);
+        redacted.push_str(if stands_alone { REDACTED } else { digits });
+        rest = after;
+    }
+    redacted + rest
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -280,4 +302,11 @@ struct Entry {
     resource_id: String,
     before: Option<String>,
     after: Option<String>,
+}
+
+impl Entry {
+    fn holds(&self, digits: &str) -> bool {
+        let texts = [Some(&self.resource_id), self.before.as_ref(), self.after.as_ref()];
+        texts.into_iter().flatten().any(|text| without_number(text, digits) != *text)
+    }
 }

@@ -4,6 +4,7 @@
 //! in small batches, each a transaction of its own, so that they hold up no other writer and can be repeated after a crash.
 
 mod erasure;
+mod letters;
 mod purge;
 mod retention;
 pub(super) mod tables;

@@ -65,7 +65,9 @@ impl Cutoffs {
 
 const OLD_CALLS: &str = "FROM calls WHERE tenant_id = $1 AND started_at < $2 \
     AND status NOT IN ('ringing', 'answered')";
-const OLD_LETTERS: &str = "FROM ledger_dead_letters WHERE tenant_id = $1 AND created_at < $2";
+/// Turns alone: the other records are still to be billed, and stay until the operator retries or discards them.
+const OLD_LETTERS: &str =
+    "FROM ledger_dead_letters WHERE tenant_id = $1 AND created_at < $2 AND kind = 'turn'";
 const OLD_TURNS: &str = "FROM call_turns WHERE tenant_id = $1 AND at < $2";
 const OLD_TRANSCRIPTS: &str =
     "FROM webhook_events WHERE tenant_id = $1 AND created_at < $2 AND type = 'transcript.ready'";
