@@ -11,6 +11,7 @@ const BATCH: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often the daemon looks for imported calls.
 const EVERY: Duration = Duration::from_secs(600);
+const AFTER_ERROR: Duration = Duration::from_secs(10);
 
 /// Adds calls until it is dropped. Nothing is lost when that is in the middle.
 pub async fn add_calls(store: Store) {
@@ -23,7 +24,7 @@ pub async fn add_calls(store: Store) {
             }
             Err(error) => {
                 warn!(%error, "calls not added to the sums for analytics: trying again");
-                EVERY
+                AFTER_ERROR
             }
         };
         if pause == EVERY && added > 0 {

@@ -200,7 +200,8 @@ impl Store {
     /// Adds calls that have ended and are in no sum yet, at most `limit`, and returns how many there were. Until then
     /// analytics read them one by one.
     pub async fn roll_up_calls(&self, limit: u32) -> Result<u64, StoreError> {
-        const SELECT: &str = "SELECT id FROM calls WHERE NOT is_rolled_up AND ended_at IS NOT NULL LIMIT $1";
+        const SELECT: &str =
+            "SELECT id FROM calls WHERE NOT is_rolled_up AND ended_at IS NOT NULL ORDER BY id LIMIT $1";
         let mut tx = AllTenants(self).begin(Access::Write).await?;
         let calls = tx.all::<(Uuid,)>(sql(SELECT).bind(i64::from(limit))).await?;
         let added = tx.roll_up(calls.into_iter().map(|(id,)| id).collect()).await?;

@@ -181,7 +181,7 @@ impl Registrar {
                 state: ProviderState::Unregistered,
                 detail: "left as it is: another number of this DID is in use",
                 reference: None,
-                credit: Credit::Drop,
+                credit: Credit::Keep,
             };
             return scope.record_registration(actor, number, &step).await;
         }

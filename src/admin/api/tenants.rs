@@ -95,6 +95,9 @@ async fn update(
     Body(UpdateTenantRequest { status, plan }): Body<UpdateTenantRequest>,
 ) -> Result<Tagged<Tenant>, Problem> {
     let is_deletion = status == Some(TenantStatus::Deleted);
+    if is_deletion && plan.is_some() {
+        return Err(Problem::field("plan", "a deleted tenant has no plan: leave it out"));
+    }
     let decide = |current: &Tenant| -> Result<TenantChanges, Problem> {
         precondition.check(current)?;
         Ok(TenantChanges { status: status.filter(|_| !is_deletion), plan, ..TenantChanges::default() })

@@ -53,10 +53,11 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Deleted tenants that still hold numbers: an earlier version of the program released none.
+    /// Deleted tenants that still hold numbers, keys or webhooks: an earlier version of the program left them.
     pub async fn tenants_to_release(&self) -> Result<Vec<TenantId>, StoreError> {
-        const SQL: &str = "SELECT t.id FROM tenants t WHERE t.status = 'deleted' AND EXISTS \
-            (SELECT 1 FROM phone_numbers n WHERE n.tenant_id = t.id AND n.deleted_at IS NULL)";
+        const SQL: &str = "SELECT t.id FROM tenants t WHERE t.status = 'deleted' \
+            AND (t.deleted_at IS NULL OR EXISTS \
+            (SELECT 1 FROM phone_numbers n WHERE n.tenant_id = t.id AND n.deleted_at IS NULL))";
         let rows = AllTenants(self).all::<(Uuid,)>(sql(SQL)).await?;
         Ok(rows.into_iter().map(|(id,)| TenantId(id)).collect())
     }
