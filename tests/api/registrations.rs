@@ -298,7 +298,8 @@ async fn each_step_is_in_the_audit_log(bureau: Bureau) {
         .iter()
         .map(|entry| entry.after.clone().unwrap_or_default()["provider_state"].clone())
         .collect();
-    assert_eq!(states, ["failed", "pending"], "newest first");
+    // Newest first. An entry holds the fields that differ, and a new number is pending already.
+    assert_eq!(states, [json!("failed"), Value::Null]);
     assert!(page.items.iter().all(|entry| entry.actor.starts_with("key ")), "{:?}", page.items);
     let text = serde_json::to_string(&page.items).expect("JSON");
     assert!(!text.contains(KEY) && text.contains("[secret]"), "{text}");
