@@ -104,6 +104,19 @@ pub async fn examine_copy(file: &Path) -> Result<Vec<TableSum>, StoreError> {
 /// Whether another program has an SQLite database open. If none has, everything is in its one file afterwards: the
 /// database is taken out of WAL mode, which needs it alone. A damaged database is in use by no one.
 pub async fn is_in_use(file: &Path) -> bool {
+    // A process that has just closed the database may hold it for another moment.
+    const LOOKS: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(100);
+    for _ in 0..LOOKS {
+        if !is_held(file).await {
+            return false;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    true
+}
+
+async fn is_held(file: &Path) -> bool {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
     match leave_wal_mode(file).await {

@@ -66,6 +66,15 @@ impl Store {
     /// # Errors
     /// `Invalid` or `Conflict` when an entry cannot be written: to find it, write the entries apart.
     pub(super) async fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        match self.write_once(entries).await {
+            // Two transactions that insert the same call at once may meet in an index that `ON CONFLICT` does not name.
+            // One of them is committed now, and the other finds its row.
+            Err(StoreError::Conflict { .. }) => self.write_once(entries).await,
+            answer => answer,
+        }
+    }
+
+    async fn write_once(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let batch = Batch::of(entries)?;
         let mut tx = AllTenants(self).begin(Access::Write).await?;
         let deliveries = batch.write(self, &mut tx).await?;

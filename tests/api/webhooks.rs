@@ -225,7 +225,7 @@ async fn what_cannot_be_a_webhook_is_refused(bureau: Bureau) {
         admin.post(&path, body).await.expect(201);
     }
     let body = json!({ "url": good, "events": ["call.ended"] });
-    assert_eq!(admin.post(&path, body).await.problem(400), "invalid_value");
+    assert_eq!(admin.post(&path, body).await.problem(409), "limit_reached");
 }
 
 async fn what_befalls_a_call_is_told_once(bureau: Bureau) {
