@@ -305,7 +305,7 @@ async fn each_step_is_in_the_audit_log(bureau: Bureau) {
     assert!(!text.contains(KEY) && text.contains("[secret]"), "{text}");
 }
 
-/// The seed's "Adapters MUST validate tenant ownership before operations".
+/// A provider is asked only for a number whose registration belongs to the tenant.
 async fn a_provider_is_not_asked_for_a_number_that_is_not_the_tenants(bureau: Bureau) {
     for provider in ["twilio", "telnyx"] {
         let desk = desk(&bureau, provider).await;
