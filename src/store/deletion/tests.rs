@@ -50,7 +50,13 @@ async fn row_text(db: &Database, table: &str) -> String {
     }
     let columns = composed(format!("SELECT name FROM pragma_table_info('{table}')"));
     let columns = AllTenants(&db.store).all::<(String,)>(columns).await.expect("columns");
-    let texts = columns.iter().map(|(name,)| format!("COALESCE(CAST({name} AS TEXT), '')"));
+    // An id is a blob, and a zero byte in it would end the text that LIKE reads.
+    let text = |(name,): &(String,)| {
+        format!(
+            "COALESCE(CASE typeof({name}) WHEN 'blob' THEN hex({name}) ELSE CAST({name} AS TEXT) END, '')"
+        )
+    };
+    let texts = columns.iter().map(text);
     texts.collect::<Vec<_>>().join(" || ' ' || ")
 }
 
