@@ -22,7 +22,7 @@ use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken, TenantMetrics};
 use crate::config::{Config, Environment};
 use crate::control;
-use crate::engines;
+use crate::engines::registry;
 use crate::media;
 use crate::state::{self, ConversationState};
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError};
@@ -279,13 +279,13 @@ async fn active_agents(store: &Store, cast: &Cast) -> Result<Vec<Agent>, StoreEr
 
 /// Profiles to agents, by the engines that there are.
 struct Cast {
-    engines: engines::Engines,
+    engines: registry::Engines,
     permitted: Permitted,
 }
 
 impl Cast {
     fn new(config: &Config) -> anyhow::Result<Cast> {
-        let engines = engines::Engines::build(&config.engines()).map_err(|faults| {
+        let engines = registry::Engines::build(&config.engines()).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;

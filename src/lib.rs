@@ -15,11 +15,12 @@ pub mod transport;
 
 pub mod analytics;
 pub mod ari;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "timeouts, retries and processes")]
-pub mod engine;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "requests to servers and programs, with timeouts and retries"
+)]
 pub mod engines;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and waits")]
-pub mod llm;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -38,10 +39,6 @@ pub mod state;
     reason = "talks to the database, with timeouts and a writer task"
 )]
 pub mod store;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
-pub mod stt;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "asks servers and programs and waits")]
-pub mod tts;
 #[allow(clippy::disallowed_methods, reason = "calls receivers by the clock, each on a task")]
 pub mod webhooks;
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::phrases::wording;
 use super::spoken::Spoken;
 use crate::conversation::{self, Phrase};
+use crate::engines::llm::Llm;
+use crate::engines::stt::{Hints, Stt};
+use crate::engines::tts::{Tts, Voice};
 use crate::language::Language;
-use crate::llm::Llm;
-use crate::stt::{Hints, Stt};
 use crate::tenancy::{AiProfile, ProfileId, Schedule, Tool};
-use crate::tts::{Tts, Voice};
 
 /// The engines of one profile.
 #[derive(Clone)]

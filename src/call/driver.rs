@@ -22,8 +22,8 @@ use super::{Admitted, Agent, House, Mail, Ring};
 use crate::ari::bridging::{End, Input as Wired};
 use crate::ari::{Event, Reason};
 use crate::conversation::{Conversation, Ending, Input, Output, Record, SpeechId};
-use crate::engine::usage::Meter;
-use crate::llm::Delta;
+use crate::engines::core::usage::Meter;
+use crate::engines::llm::Delta;
 use crate::media::{Event as Heard, Line as UdpLine};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
 

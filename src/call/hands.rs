@@ -12,8 +12,8 @@ use tracing::Instrument;
 use crate::ari::answer::AriError;
 use crate::ari::bridging::RequestId;
 use crate::conversation::{ListenId, SpeechId, TurnId};
-use crate::engine::EngineError;
-use crate::llm::Delta;
+use crate::engines::core::EngineError;
+use crate::engines::llm::Delta;
 
 /// What a task has to report.
 #[derive(Debug)]

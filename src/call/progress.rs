@@ -9,7 +9,7 @@ use tracing::{debug, info};
 
 use super::record::Log;
 use crate::conversation::Record;
-use crate::engine::usage::Meter;
+use crate::engines::core::usage::Meter;
 use crate::state::ConversationState;
 use crate::tenancy::CallId;
 

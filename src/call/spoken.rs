@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::phrases::lead_in;
 use crate::audio::resample::convert;
 use crate::audio::{Clip, first_sound};
-use crate::engine::EngineError;
-use crate::engine::usage::Meter;
-use crate::tts::{Tts, Voice};
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
+use crate::engines::tts::{Tts, Voice};
 
 /// Texts that are kept. A phrase of three seconds takes 50 to 100 kB.
 const CAPACITY: usize = 4_096;
@@ -162,8 +162,8 @@ mod tests {
     use futures_util::{FutureExt, stream};
 
     use super::*;
-    use crate::engine::retry::Kind;
-    use crate::tts::Pieces;
+    use crate::engines::core::retry::Kind;
+    use crate::engines::tts::Pieces;
 
     /// An engine that takes a second, and is stood in for while it is away.
     #[derive(Default)]

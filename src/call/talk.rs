@@ -14,9 +14,9 @@ use super::hands::{Hands, Work};
 use super::voice::Voice;
 use crate::audio::Clip;
 use crate::conversation::{At, Conversation, Ending, Input, Line, ListenId, Speaker, TurnId};
-use crate::engine::EngineError;
-use crate::engine::usage::Meter;
-use crate::llm::{Deltas, Message, Prompt, Role};
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
+use crate::engines::llm::{Deltas, Message, Prompt, Role};
 use crate::media::Port;
 
 /// A conversation under way.

@@ -12,10 +12,10 @@ use super::hands::{Hands, Sound, Work};
 use super::phrases::Fitting;
 use super::spoken::Spoken;
 use crate::conversation::{Phrase, Say, SpeechId, TurnId};
-use crate::engine::EngineError;
-use crate::engine::usage::Meter;
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
+use crate::engines::tts::Pieces;
 use crate::media::{Port, SpeechTag};
-use crate::tts::Pieces;
 
 /// Utterances that are synthesised at once: the one that is due, and the next.
 const AHEAD: usize = 2;

@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::names::{ANY, Names};
-use crate::{admin, ari, conversation, media, state, store, switchboard, tts, webhooks};
+use crate::{admin, ari, conversation, engines, media, state, store, switchboard, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -276,9 +276,9 @@ fn names(config: &Config) -> Vec<Complaint> {
         std::iter::once((key, model, Names::ModelId)).chain(more)
     });
     let voices = [
-        ("tts.openai.voice", &tts.voice, tts::openai::voices()),
-        ("tts.espeak.voice", &config.tts.espeak.voice, tts::espeak::voices()),
-        ("tts.flite.voice", &config.tts.flite.voice, tts::flite::voices()),
+        ("tts.openai.voice", &tts.voice, engines::tts::openai::voices()),
+        ("tts.espeak.voice", &config.tts.espeak.voice, engines::tts::espeak::voices()),
+        ("tts.flite.voice", &config.tts.flite.voice, engines::tts::flite::voices()),
     ];
     let refused =
         models.chain(voices).filter_map(|(key, name, rule)| Some((key, rule.check(name).err()?, rule)));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Effective;
 use crate::admin::TlsFault;
-use crate::engines;
+use crate::engines::registry;
 
 /// The exit code for a faulty configuration: `EX_USAGE` of sysexits.h.
 pub const EXIT_CODE: u8 = 64;
@@ -26,7 +26,7 @@ impl Fault {
     }
 
     /// A fault that was found in building the engines, whose text holds the remedy.
-    pub(super) fn of_engine(fault: engines::Fault, effective: &[Effective]) -> Fault {
+    pub(super) fn of_engine(fault: registry::Fault, effective: &[Effective]) -> Fault {
         Fault {
             key: fault.key.into(),
             source: source(fault.key, effective),

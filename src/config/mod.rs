@@ -30,10 +30,10 @@ use figment::Figment;
 use serde::Deserialize;
 
 use crate::billing::Billing;
-use crate::engines::Engines;
+use crate::engines::registry::{self, Engines};
 use crate::sealing::{self, Keyring};
 use crate::{
-    admin, ari, billing, conversation, engine, engines, media, state, store, switchboard, telephony, tenancy,
+    admin, ari, billing, conversation, engines, media, state, store, switchboard, telephony, tenancy,
     webhooks,
 };
 use env_file::{Entry, EnvFile};
@@ -62,10 +62,10 @@ pub struct Config {
     /// The daemon-wide defaults of a conversation; a profile's come on top. See [`Config::turn_settings`].
     pub turn: conversation::Overrides,
     /// This and the three that follow make up the engines. See [`Config::engines`].
-    pub openai: engine::openai::Settings,
-    pub stt: engines::SttSettings,
-    pub llm: engines::LlmSettings,
-    pub tts: engines::TtsSettings,
+    pub openai: engines::core::openai::Settings,
+    pub stt: registry::SttSettings,
+    pub llm: registry::LlmSettings,
+    pub tts: registry::TtsSettings,
     /// The most that profiles may ask for. See [`Config::permitted`].
     pub profiles: tenancy::Ceilings,
     pub calls: switchboard::Settings,
@@ -92,7 +92,7 @@ impl Config {
     }
 
     /// The settings that profiles may have, where these are the engines.
-    pub fn permitted(&self, engines: engines::Catalogue) -> tenancy::Permitted {
+    pub fn permitted(&self, engines: registry::Catalogue) -> tenancy::Permitted {
         tenancy::Permitted {
             stt: engines.stt,
             llm: engines.llm,
@@ -112,8 +112,8 @@ impl Config {
     }
 
     /// What the registry of engines is built from.
-    pub fn engines(&self) -> engines::Settings {
-        engines::Settings {
+    pub fn engines(&self) -> registry::Settings {
+        registry::Settings {
             openai: self.openai.clone(),
             stt: self.stt.clone(),
             llm: self.llm.clone(),

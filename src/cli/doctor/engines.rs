@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::keeping::Patient;
 use super::{Finding, patiently};
-use crate::engine::EngineError;
-use crate::engines::{Engines, Settings};
+use crate::engines::core::EngineError;
+use crate::engines::registry::{Engines, Settings};
 use crate::tenancy::ProfileSettings;
 
 pub async fn examine(settings: &Settings, patients: &[Patient]) -> Vec<Finding> {

@@ -1,18 +1,16 @@
-//! The engines of a daemon: names to engines, built from settings, each with its retries.
-//!
-//! It knows which engines there are; what they do is their rooms' affair.
+//! Builds engines by name from the settings, each with its retries and its fallback.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engine::openai::Endpoint;
-use crate::engine::{openai, retry};
-use crate::llm::{self, Llm};
+use crate::engines::core::openai::Endpoint;
+use crate::engines::core::{openai, retry};
+use crate::engines::llm::{self, Llm};
+use crate::engines::stt::{self, Stt};
+use crate::engines::tts::{self, Tts};
 use crate::names::{EngineNames, Names};
-use crate::stt::{self, Stt};
-use crate::tts::{self, Tts};
 
 /// Which engines there are and which are asked.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -181,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::vendor::{Vendor, answer};
+    use crate::engines::core::vendor::{Vendor, answer};
 
     async fn refusal(head: &str, body: &str) -> EngineError {
         let vendor = Vendor::start(vec![answer(head, body)]).await;

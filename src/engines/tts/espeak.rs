@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use super::{Pieces, Tts, Voice, pcm, text};
-use crate::engine::EngineError;
-use crate::engine::process::Program;
-use crate::engine::retry::Kind;
-use crate::engine::usage::{LOCAL, Meter, Unit, characters};
+use crate::engines::core::EngineError;
+use crate::engines::core::process::Program;
+use crate::engines::core::retry::Kind;
+use crate::engines::core::usage::{LOCAL, Meter, Unit, characters};
 use crate::names::Names;
 
 /// The voices that settings and profiles may name. The program takes a path in place of a name.

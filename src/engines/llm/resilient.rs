@@ -6,9 +6,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Deltas, Llm, Prompt};
-use crate::engine::EngineError;
-use crate::engine::retry::{Kind, Policy, Settings};
-use crate::engine::usage::Meter;
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::{Kind, Policy, Settings};
+use crate::engines::core::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback. A reply that breaks off in the
 /// middle is not begun again.

@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::audio::{Clip, resample};
-use crate::engine::usage::Meter;
-use crate::llm::{Delta, Message, Prompt, Role};
-use crate::stt::Hints;
-use crate::tts::Voice;
+use crate::engines::core::usage::Meter;
+use crate::engines::llm::{Delta, Message, Prompt, Role};
+use crate::engines::stt::Hints;
+use crate::engines::tts::Voice;
 
 fn settings(toml: &str) -> Settings {
     toml::from_str(toml).unwrap_or_else(|e| panic!("{e}"))

@@ -14,10 +14,10 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Delta, Deltas, Llm, Prompt, Role};
-use crate::engine::EngineError;
-use crate::engine::openai::{Endpoint, message};
-use crate::engine::retry::Kind;
-use crate::engine::usage::{Charge, Meter, Unit, characters, estimated_tokens};
+use crate::engines::core::EngineError;
+use crate::engines::core::openai::{Endpoint, message};
+use crate::engines::core::retry::Kind;
+use crate::engines::core::usage::{Charge, Meter, Unit, characters, estimated_tokens};
 use crate::names::Names;
 
 /// The most bytes that a reply may have: far beyond what is said in a call, and an end to a server
@@ -325,9 +325,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::retry;
-    use crate::engine::vendor::{Step, Vendor, answer, begun, chunked};
-    use crate::llm::{Message, Resilient};
+    use crate::engines::core::retry;
+    use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
+    use crate::engines::llm::{Message, Resilient};
 
     type Reply = Vec<Result<Delta, EngineError>>;
 
@@ -478,7 +478,8 @@ mod tests {
     async fn what_stands_in_is_charged_as_itself() {
         let vendor = Vendor::start(vec![answer("401 Unauthorized", "{}")]).await;
         let engine = Arc::new(OpenAi::new(vendor.endpoint(), Settings::default()));
-        let script = crate::llm::scripted::Scripted::new(&Default::default()).expect("the built-in script");
+        let script =
+            crate::engines::llm::scripted::Scripted::new(&Default::default()).expect("the built-in script");
         let engine = Resilient::new(engine, retry::Settings::default(), Some(Arc::new(script)));
         let meter = Meter::default();
         engine.reply(prompt(), meter.clone()).await.expect("a reply").count().await;

@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 
 use super::{Hints, Stt};
 use crate::audio::Clip;
-use crate::engine::EngineError;
-use crate::engine::usage::Meter;
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
 
 /// One answer, and how long it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]

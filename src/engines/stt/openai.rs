@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::{Hints, Stt};
 use crate::audio::Clip;
-use crate::engine::openai::Endpoint;
-use crate::engine::retry::Kind;
-use crate::engine::usage::{Meter, Unit};
-use crate::engine::{EngineError, wav};
+use crate::engines::core::openai::Endpoint;
+use crate::engines::core::retry::Kind;
+use crate::engines::core::usage::{Meter, Unit};
+use crate::engines::core::{EngineError, wav};
 use crate::names::{self, Names};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -113,9 +113,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::retry;
-    use crate::engine::vendor::{Step, Vendor, answer};
-    use crate::stt::Resilient;
+    use crate::engines::core::retry;
+    use crate::engines::core::vendor::{Step, Vendor, answer};
+    use crate::engines::stt::Resilient;
 
     fn speech() -> Clip {
         Clip::new(8_000, [1_000; 160])

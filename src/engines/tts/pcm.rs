@@ -6,8 +6,8 @@ use futures_util::{StreamExt, stream};
 
 use super::{Pieces, Tts, Voice};
 use crate::audio::Clip;
-use crate::engine::usage::Meter;
-use crate::engine::{EngineError, wav};
+use crate::engines::core::usage::Meter;
+use crate::engines::core::{EngineError, wav};
 
 /// Puts little-endian samples together whose two bytes may come in different pieces.
 #[derive(Debug, Default)]

@@ -19,10 +19,10 @@ use tokio::time::Instant;
 use super::grammar::Grammar;
 use super::{Hints, Stt};
 use crate::audio::{Clip, resample};
-use crate::engine::EngineError;
-use crate::engine::process::{InheritedFile, Program};
-use crate::engine::retry::Kind;
-use crate::engine::usage::{LOCAL, Meter, Unit};
+use crate::engines::core::EngineError;
+use crate::engines::core::process::{InheritedFile, Program};
+use crate::engines::core::retry::Kind;
+use crate::engines::core::usage::{LOCAL, Meter, Unit};
 
 /// The rate of the model's training.
 const RATE: u32 = 16_000;

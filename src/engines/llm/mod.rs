@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use crate::engine::EngineError;
-use crate::engine::usage::Meter;
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
 
 pub use resilient::Resilient;
 

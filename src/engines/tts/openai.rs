@@ -10,10 +10,10 @@ use futures_util::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Pieces, Tts, Voice, pcm, text};
-use crate::engine::EngineError;
-use crate::engine::openai::Endpoint;
-use crate::engine::retry::Kind;
-use crate::engine::usage::{Meter, Unit, characters};
+use crate::engines::core::EngineError;
+use crate::engines::core::openai::Endpoint;
+use crate::engines::core::retry::Kind;
+use crate::engines::core::usage::{Meter, Unit, characters};
 use crate::names::Names;
 
 const NAME: &str = "openai";
@@ -112,9 +112,9 @@ impl Tts for OpenAi {
 mod tests {
     use super::*;
     use crate::audio::Clip;
-    use crate::engine::retry;
-    use crate::engine::vendor::{Step, Vendor, answer, begun, chunked};
-    use crate::tts::Resilient;
+    use crate::engines::core::retry;
+    use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
+    use crate::engines::tts::Resilient;
 
     type Sound = Vec<Result<Clip, EngineError>>;
 

@@ -1,7 +1,5 @@
-//! What every speech or language engine has in common: how it fails, how it is retried, how a local
-//! program is run, what was taken of it, and the HTTP endpoint of an OpenAI-compatible vendor.
-//!
-//! It knows nothing of calls or turns: an engine answers one question and forgets it.
+//! Common to all engines: errors, retries, usage meters, local programs, and the HTTP endpoint of an OpenAI-compatible
+//! server.
 
 pub mod openai;
 pub mod process;

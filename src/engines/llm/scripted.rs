@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use super::script::Script;
 use super::{Delta, Deltas, Llm, Prompt, Role};
-use crate::engine::EngineError;
-use crate::engine::retry::Kind;
-use crate::engine::usage::{LOCAL, Meter, Unit, characters};
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::Kind;
+use crate::engines::core::usage::{LOCAL, Meter, Unit, characters};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -91,8 +91,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::llm::Message;
-    use crate::stt::grammar::Grammar;
+    use crate::engines::llm::Message;
+    use crate::engines::stt::grammar::Grammar;
 
     fn asked(said: &str) -> Prompt {
         let messages = vec![Message { role: Role::Caller, text: said.into() }];

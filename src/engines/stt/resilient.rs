@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 
 use super::{Hints, Stt};
 use crate::audio::Clip;
-use crate::engine::EngineError;
-use crate::engine::retry::{Kind, Policy, Settings};
-use crate::engine::usage::Meter;
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::{Kind, Policy, Settings};
+use crate::engines::core::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback.
 pub struct Resilient {
