@@ -1,14 +1,14 @@
-//! Hours and days as a time zone has them.
+//! Hours and days in a time zone.
 
 use chrono::{DateTime, Datelike, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
 use super::Interval;
 
-/// Seconds of a quarter of an hour.
+/// Seconds in a quarter of an hour.
 const QUARTER: i64 = 900;
 
-/// The moment at which a quarter since 1970 begins.
+/// The start of a quarter of an hour, counted from 1970.
 pub fn start_of_quarter(quarter: i64) -> DateTime<Utc> {
     quarter.checked_mul(QUARTER).and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_default()
 }
@@ -19,7 +19,7 @@ pub fn weekday_and_hour(at: DateTime<Utc>, zone: Tz) -> (usize, usize) {
     (local.weekday().num_days_from_monday() as usize, local.hour() as usize)
 }
 
-/// When the interval began that a moment is in.
+/// The start of the interval that contains a moment.
 pub fn start(at: DateTime<Utc>, interval: Interval, zone: Tz) -> DateTime<Utc> {
     match interval {
         Interval::Hour => start_of_hour(at, zone),
@@ -27,9 +27,9 @@ pub fn start(at: DateTime<Utc>, interval: Interval, zone: Tz) -> DateTime<Utc> {
     }
 }
 
-/// When the intervals begin that a period touches.
+/// The starts of the intervals that overlap a period.
 pub fn starts(from: DateTime<Utc>, to: DateTime<Utc>, interval: Interval, zone: Tz) -> Vec<DateTime<Utc>> {
-    // Into the next interval, however long this one is: a day has 23 to 25 hours, and not all zones change by one.
+    // Long enough to reach the next interval: a day has 23 to 25 hours, and not all zones change by one.
     let step = match interval {
         Interval::Hour => TimeDelta::hours(1),
         Interval::Day => TimeDelta::hours(26),
@@ -44,7 +44,7 @@ fn start_of_hour(at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
     DateTime::from_timestamp(local - local.rem_euclid(3_600) - offset, 0).unwrap_or(at)
 }
 
-/// Where clocks are put forward at midnight, a day begins later than that.
+/// Where clocks are put forward at midnight, a day begins later.
 fn start_of_day(at: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
     let midnight = at.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
     let begins = (0..16).find_map(|quarters| {

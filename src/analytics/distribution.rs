@@ -1,8 +1,8 @@
-//! Percentiles of values of which it is known how often each came.
+//! Percentiles of values from the frequency of each value.
 
 use crate::store::Counted;
 
-/// How often each value came, the smallest first.
+/// Values with their frequencies, the smallest value first.
 pub struct Distribution {
     values: Vec<Counted>,
     total: i64,
@@ -20,9 +20,10 @@ impl Distribution {
         self.total
     }
 
-    /// The smallest value that so many percent of all do not exceed (nearest rank); `None` when there are none.
+    /// The smallest value that `percent` of all values do not exceed (nearest rank); `None` when there are no
+    /// values.
     pub fn percentile(&self, percent: u8) -> Option<i64> {
-        // Counts of calls and turns are far from a hundredth of the largest number.
+        // Counts of calls and turns are far below a hundredth of the largest `i64`.
         let rank = (self.total * i64::from(percent) + 99) / 100;
         let mut seen = 0;
         let reached = self.values.iter().find(|counted| {

@@ -1,8 +1,7 @@
-//! What calls were like: how many and how they ended, how long they took and how quickly the agent answered, and at
-//! which hours they come.
+//! Statistics of calls: their number, endings, durations, response latencies and busiest hours.
 //!
-//! The store counts, this room reckons: percentiles, a time zone's hours, a series without gaps. It knows neither
-//! SQL nor HTTP.
+//! The store counts, and this room computes percentiles, hours of a time zone and series without gaps from the
+//! counts. It has no SQL and no HTTP.
 
 mod clock;
 mod distribution;
@@ -20,14 +19,14 @@ use crate::store::{OfPeriod, Scope, Store, StoreError};
 
 pub use report::{Busy, Durations, Ended, Latencies, Latency, OfTenant, Overview, Point, Report, Totals};
 
-/// The longest period that is reckoned at once: a year and a month to compare it with.
+/// The longest period of a report: a year and a month to compare it with.
 const LONGEST: TimeDelta = TimeDelta::days(400);
-/// The longest period by the hour.
+/// The longest period of a report with hourly intervals.
 const LONGEST_BY_HOUR: TimeDelta = TimeDelta::days(62);
-/// The period when none is named.
+/// The default period.
 const USUAL: TimeDelta = TimeDelta::days(30);
 
-/// The steps of a series.
+/// The intervals of a series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = AnalyticsInterval)]
@@ -37,23 +36,23 @@ pub enum Interval {
     Day,
 }
 
-/// From a moment until before another.
+/// A period: from a moment (included) to another (excluded).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 }
 
-/// What is wanted of a tenant's calls.
+/// A query for statistics of a tenant's calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Question {
     pub calls: OfPeriod,
     pub interval: Interval,
-    /// Whose hours and days are meant.
+    /// The time zone of hours and days.
     pub timezone: Tz,
 }
 
-/// Why there is no answer. The field at fault is `to`.
+/// Why a period is refused. The field with the fault is `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPeriod {
     #[error("it has to be later than `from`")]
@@ -65,7 +64,7 @@ pub enum BadPeriod {
 }
 
 impl Period {
-    /// The period that is asked for; the last thirty days before its end, or before `now`, when it is not said.
+    /// The given period. Without `from` it is the thirty days before its end; without `to` it ends at `now`.
     ///
     /// # Errors
     /// When it ends before it begins or is too long.
@@ -93,7 +92,7 @@ impl Period {
 }
 
 impl Question {
-    /// About all of a tenant's calls of a period.
+    /// All calls of a tenant in a period.
     ///
     /// # Errors
     /// When the period is too long for the interval.
@@ -107,7 +106,7 @@ impl Question {
     }
 }
 
-/// What a tenant's calls were like.
+/// Statistics of a tenant's calls.
 pub async fn of_tenant(scope: &Scope, question: &Question) -> Result<Report, StoreError> {
     let calls = &question.calls;
     let counted = report::Counted {
@@ -120,7 +119,7 @@ pub async fn of_tenant(scope: &Scope, question: &Question) -> Result<Report, Sto
     Ok(Report::new(question, counted))
 }
 
-/// Whose calls they were: all together, and the tenants with the most, at most `top`.
+/// Statistics of all calls, and of the `top` tenants with the most calls.
 pub async fn of_all(store: &Store, period: Period, top: usize) -> Result<Overview, StoreError> {
     let tenants = store.calls_by_tenant(period.from, period.to).await?;
     Ok(Overview::new(period, tenants, top))

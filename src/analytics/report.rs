@@ -1,4 +1,4 @@
-//! From counts to what is told.
+//! Reports computed from the store's counts.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::{Interval, Period, Question, clock};
 use crate::store::{self, CallCounts, Ending, Quarter, Stage, TalkCounts, TenantCounts};
 use crate::tenancy::{EndedBy, TenantId};
 
-/// Hours of the week that are named as the busiest.
+/// The number of busiest hours in a report.
 const BUSIEST: usize = 5;
 
-/// All that the store has counted for a report.
+/// The store's counts for a report.
 pub struct Counted {
     pub quarters: Vec<Quarter>,
     pub outcomes: Vec<Ending>,
@@ -23,39 +23,39 @@ pub struct Counted {
     pub talk: TalkCounts,
 }
 
-/// What a tenant's calls of a period were like.
+/// Statistics of a tenant's calls in a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TenantAnalytics)]
 pub struct Report {
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
-    /// IANA name of the zone whose hours and days these are.
+    /// IANA name of the time zone of hours and days.
     pub timezone: String,
     pub interval: Interval,
     #[serde(flatten)]
     pub totals: Totals,
     pub duration: Durations,
-    /// Calls by how they ended; those under way are not among them.
+    /// Ended calls by disposition. Calls in progress are not included.
     pub dispositions: BTreeMap<String, i64>,
     pub ended_by: Ended,
-    /// What callers said and was answered; greetings do not count.
+    /// Turns with words of the caller and a response of the agent; greetings do not count.
     pub turns: i64,
-    /// Turns to an answered call.
+    /// Turns per answered call.
     pub turns_per_call: Option<f64>,
-    /// How often a caller cut an answer short.
+    /// Responses that a caller interrupted.
     pub interruptions: i64,
     pub latency: Latencies,
-    /// Calls by hour of the day, beginning with midnight: 24 numbers.
+    /// Calls by hour of the day, from midnight: 24 numbers.
     pub hours: Vec<i64>,
-    /// Calls by day of the week, beginning with Monday: 7 numbers.
+    /// Calls by day of the week, from Monday: 7 numbers.
     pub weekdays: Vec<i64>,
     /// The hours of the week with the most calls, at most five.
     pub busiest: Vec<Busy>,
-    /// Every interval of the period, those without calls included.
+    /// All intervals of the period, including those without calls.
     pub series: Vec<Point>,
 }
 
-/// How many calls there were, and how they went.
+/// The number of calls, and of those that were answered, refused or failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = CallTotals)]
 pub struct Totals {
@@ -63,22 +63,22 @@ pub struct Totals {
     pub answered: i64,
     pub refused: i64,
     pub failed: i64,
-    /// Failed calls among all calls, 0 to 1.
+    /// Failed calls as a share of all calls, 0 to 1.
     pub failure_rate: Option<f64>,
 }
 
-/// From answer to end.
+/// Durations from answer to end.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = CallDurations)]
 pub struct Durations {
     pub total_s: f64,
     pub average_s: Option<f64>,
-    /// In whole seconds, like the other.
+    /// In whole seconds.
     pub p50_s: Option<i64>,
     pub p95_s: Option<i64>,
 }
 
-/// Calls by whose doing their end was.
+/// Calls by the party that ended them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = CallsByEndingParty)]
 pub struct Ended {
@@ -87,23 +87,23 @@ pub struct Ended {
     pub system: i64,
 }
 
-/// From the end of the caller's speech.
+/// Latencies from the end of the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TurnLatencies)]
 pub struct Latencies {
-    /// Until the words were known.
+    /// Until the transcript.
     pub transcript: Latency,
-    /// Until the reply began to come.
+    /// Until the first text of the response.
     pub reply: Latency,
-    /// Until the caller heard an answer.
+    /// Until the caller heard the response.
     pub audio: Latency,
 }
 
-/// Milliseconds that so many percent of the turns did not exceed.
+/// Milliseconds that 50, 95 and 99 percent of the turns did not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = LatencyPercentiles)]
 pub struct Latency {
-    /// Turns of which it is known.
+    /// Turns with a known latency.
     pub turns: i64,
     pub p50_ms: Option<i64>,
     pub p95_ms: Option<i64>,
@@ -124,17 +124,17 @@ pub struct Busy {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsPoint)]
 pub struct Point {
-    /// Its beginning.
+    /// The beginning of the interval.
     pub at: DateTime<Utc>,
     pub calls: i64,
     pub answered: i64,
     pub refused: i64,
     pub failed: i64,
-    /// From answer to end, of all of them.
+    /// The sum of all durations from answer to end.
     pub duration_s: f64,
 }
 
-/// Everybody's calls of a period.
+/// Statistics of all tenants' calls in a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsOverview)]
 pub struct Overview {
@@ -143,9 +143,9 @@ pub struct Overview {
     #[serde(flatten)]
     pub totals: Totals,
     pub duration_s: f64,
-    /// Tenants that had any.
+    /// Tenants with calls in the period.
     pub active_tenants: usize,
-    /// Those with the most calls, the most first.
+    /// The tenants with the most calls, in descending order.
     pub tenants: Vec<OfTenant>,
 }
 
@@ -335,7 +335,7 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
 }
 
-/// Rounded, so that it reads well; `None` where there is nothing to compare with.
+/// Rounded to four decimals; `None` when `whole` is 0.
 fn ratio(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
 }

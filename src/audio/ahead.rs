@@ -1,19 +1,19 @@
-//! Fetching memory into the cache before it is needed.
+//! Prefetching of memory into the cache.
 //!
-//! A thousand calls touch megabytes every 20 ms, more than a core's cache holds, so each call's memory is cold when
-//! its turn comes: a line takes some 150 ns from there, and a call needs dozens. Fetched while the kernel sends and
-//! receives, they cost next to nothing. On processors other than x86-64 this does nothing.
+//! A thousand calls use megabytes every 20 ms, more than a core's cache holds, so each call's memory is cold when
+//! its turn starts: reading a cache line takes some 150 ns then, and a call needs dozens. Prefetched while the
+//! kernel sends and receives, they cost next to nothing. Does nothing on processors other than x86-64.
 
-/// Bytes that the cache fetches at once.
+/// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Has a value's own memory fetched.
+/// Prefetches a value's own memory.
 #[inline]
 pub fn fetch<T: ?Sized>(value: &T) {
     fetch_run(std::ptr::from_ref(value).cast(), size_of_val(value));
 }
 
-/// Has `len` bytes fetched, wherever they are.
+/// Prefetches `len` bytes.
 #[inline]
 pub fn fetch_run(start: *const u8, len: usize) {
     let within = start.addr() % LINE;
@@ -25,7 +25,7 @@ pub fn fetch_run(start: *const u8, len: usize) {
 #[inline]
 fn fetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction is a hint: it reads nothing into the program and faults on no address.
+    // SAFETY: the instruction is a hint: it returns no data to the program and faults on no address.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }

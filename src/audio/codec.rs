@@ -1,7 +1,7 @@
 //! The wire formats that a call may use, and their codecs.
 //!
-//! G.711 and G.722 (ITU-T), 16-bit linear and Opus (RFC 6716, RFC 7587), as Asterisk names and numbers
-//! them on an external-media channel.
+//! G.711 and G.722 (ITU-T), 16-bit linear and Opus (RFC 6716, RFC 7587), with the names and payload types of
+//! Asterisk's external-media channels.
 
 use std::sync::LazyLock;
 
@@ -14,17 +14,17 @@ use super::g722;
 /// The longest payload of 20 ms: 16-bit linear at 16 kHz.
 pub const MAX_PAYLOAD: usize = 2 * MAX_FRAME;
 
-/// The longest payload that is read: 60 ms of 16-bit linear at 16 kHz.
+/// The longest payload that is accepted: 60 ms of 16-bit linear at 16 kHz.
 pub const MAX_READ_PAYLOAD: usize = 3 * MAX_PAYLOAD;
 
 /// Decoded samples of one packet: up to 120 ms, the most that Opus allows (RFC 6716, section 3.2.5).
 pub const MAX_DECODED: usize = 6 * MAX_FRAME;
 
-/// How audio travels between Asterisk and the daemon.
+/// The format of audio between Asterisk and the daemon.
 ///
-/// Asterisk 18 to 22 sends all of these on an external-media channel, but takes back only the payload types
-/// that RFC 3551 assigns: of these 0, 8 and 9 (asterisk/documentation, issue 142). So wideband calls travel as
-/// G.722; 16-bit linear and Opus are for peers that take them both ways.
+/// Asterisk 18 to 22 sends all of these on an external-media channel, but accepts only payload types that RFC 3551
+/// assigns: of these 0, 8 and 9 (asterisk/documentation, issue 142). So wideband calls use G.722; 16-bit linear
+/// and Opus are for peers that accept them as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     Ulaw,
@@ -37,7 +37,7 @@ pub enum Format {
 impl Format {
     pub const ALL: [Format; 5] = [Format::Ulaw, Format::Alaw, Format::G722, Format::Slin16, Format::Opus];
 
-    /// Asterisk's name for it.
+    /// Asterisk's name of the format.
     pub fn name(self) -> &'static str {
         match self {
             Format::Ulaw => "ulaw",
@@ -52,7 +52,7 @@ impl Format {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The RTP payload type that Asterisk 18 to 22 gives it on an external-media channel.
+    /// The RTP payload type of the format on an external-media channel of Asterisk 18 to 22.
     pub fn payload_type(self) -> u8 {
         match self {
             Format::Ulaw => 0,
@@ -63,7 +63,7 @@ impl Format {
         }
     }
 
-    /// Samples a second of the decoded audio.
+    /// Samples per second of the decoded audio.
     pub fn rate(self) -> u32 {
         match self {
             Format::Ulaw | Format::Alaw => 8_000,
@@ -71,8 +71,8 @@ impl Format {
         }
     }
 
-    /// Ticks a second of the RTP timestamp: 48,000 for Opus whatever its rate (RFC 7587, section 4.1), and 8,000
-    /// for G.722 by an old mistake that everybody keeps to (RFC 3551, section 4.5.2).
+    /// Ticks per second of the RTP timestamp: 48,000 for Opus at every rate (RFC 7587, section 4.1), and 8,000 for
+    /// G.722, by an old mistake that has become the standard (RFC 3551, section 4.5.2).
     pub fn clock(self) -> u32 {
         match self {
             Format::G722 => 8_000,
@@ -87,12 +87,12 @@ impl Format {
     }
 }
 
-/// A payload that is no audio in the call's format.
+/// A payload that is not valid in the call's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the payload is not valid {}", .0.name())]
 pub struct BadPayload(pub Format);
 
-/// Payloads to samples. What only one format needs is beside it: most calls do not carry that about.
+/// Decodes payloads to samples. State that only one format needs is boxed, because most calls do not use it.
 pub enum Decoder {
     Ulaw,
     Alaw,
@@ -115,7 +115,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes one payload into `out` and returns how many samples there are.
+    /// Decodes one payload into `out` and returns the number of samples.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Result<usize, BadPayload> {
         match self {
             Decoder::Ulaw => expand(&ULAW.samples, payload, out).ok_or(BadPayload(Format::Ulaw)),
@@ -126,7 +126,7 @@ impl Decoder {
         }
     }
 
-    /// Lets the codec itself invent `len` samples for a packet that was lost. False when it cannot.
+    /// Has the codec conceal a lost packet with `len` samples. Returns false when it cannot.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
         match self {
             Decoder::Opus(decoder) => decoder.decode(None::<&[u8]>, out, false).is_ok(),
@@ -148,7 +148,7 @@ fn decode_g722(decoder: &mut g722::Decoder, payload: &[u8], out: &mut [i16; MAX_
     Some(decoder.decode(payload, out))
 }
 
-/// Network byte order, as RFC 3551, section 4.5.11 has it.
+/// Network byte order (RFC 3551, section 4.5.11).
 fn read_linear(payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
     let len = payload.len() / 2;
     let out = out.get_mut(..len).filter(|out| !out.is_empty() && payload.len().is_multiple_of(2))?;
@@ -159,14 +159,14 @@ fn read_linear(payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
 }
 
 fn decode_opus(decoder: &mut OpusDecoder, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
-    // An empty payload would ask libopus for concealment instead of telling that it is wrong.
+    // libopus takes an empty payload as a request for concealment, not as an error.
     if payload.is_empty() {
         return None;
     }
     decoder.decode(Some(payload), &mut out[..], false).ok()
 }
 
-/// Samples to payloads.
+/// Encodes samples to payloads.
 pub enum Encoder {
     Ulaw,
     Alaw,
@@ -186,7 +186,7 @@ impl Encoder {
         }
     }
 
-    /// Encodes 20 ms and returns how many bytes of `out` they take.
+    /// Encodes 20 ms and returns the number of bytes written to `out`.
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
         match self {
             Encoder::Ulaw => ULAW.compress(samples, out),
@@ -198,8 +198,8 @@ impl Encoder {
     }
 }
 
-/// Complexity 5 costs a quarter of 10 and is not told from it on speech; 24 kbit/s is wideband speech
-/// (RFC 7587, section 3.1.1).
+/// Complexity 5 costs a quarter of 10 and sounds the same for speech; 24 kbit/s is wideband speech (RFC 7587,
+/// section 3.1.1).
 fn opus_encoder() -> audiopus::Result<OpusEncoder> {
     let mut encoder = OpusEncoder::new(SampleRate::Hz16000, Channels::Mono, Application::Voip)?;
     encoder.set_complexity(5)?;
@@ -209,13 +209,13 @@ fn opus_encoder() -> audiopus::Result<OpusEncoder> {
     Ok(encoder)
 }
 
-/// Both laws' tables are shared by all calls: a thousand tables of their own would push each other out of the cache.
+/// All calls share the tables of both laws: a table per call would not fit into the cache.
 static ULAW: LazyLock<Law> =
     LazyLock::new(|| Law::new(audio_codec_algorithms::encode_ulaw, audio_codec_algorithms::decode_ulaw));
 static ALAW: LazyLock<Law> =
     LazyLock::new(|| Law::new(audio_codec_algorithms::encode_alaw, audio_codec_algorithms::decode_alaw));
 
-/// A companding law as tables: over the upper 14 bits of a sample, all that G.711 resolves, and over the bytes.
+/// A companding law as tables, indexed by the upper 14 bits of a sample (the resolution of G.711) and by the byte.
 struct Law {
     bytes: [u8; 1 << 14],
     samples: [i16; 256],

@@ -1,24 +1,24 @@
-//! 20 ms of mono samples, and the cutting of packets of any length into such frames.
+//! Frames of 20 ms of mono samples, cut from packets of any length.
 
 /// Samples in 20 ms at 16 kHz, the highest rate that a call uses.
 pub const MAX_FRAME: usize = 320;
 
-/// Collects samples and gives them back in frames of a fixed length, without allocating.
+/// Collects samples and returns them in frames of a fixed length, without allocating.
 ///
-/// Its buffer is beside it rather than within: most streams come in whole frames and never need it.
+/// The buffer is boxed: most streams arrive in whole frames and never use it.
 pub struct Framer {
     buffer: Box<[i16]>,
     filled: usize,
 }
 
 impl Framer {
-    /// `len` samples a frame, at most [`MAX_FRAME`].
+    /// `len` samples per frame, at most [`MAX_FRAME`].
     pub fn new(len: usize) -> Framer {
         assert!((1..=MAX_FRAME).contains(&len), "a frame has 1 to {MAX_FRAME} samples");
         Framer { buffer: vec![0; len].into(), filled: 0 }
     }
 
-    /// Forgets what waits to become a frame.
+    /// Drops the samples of an incomplete frame.
     pub fn clear(&mut self) {
         self.filled = 0;
     }

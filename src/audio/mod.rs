@@ -1,6 +1,6 @@
 //! Samples: frames, codecs, resampling and voice activity.
 //!
-//! Pure: no clocks, no sockets, nothing of the other rooms. Samples are 16-bit signed, mono.
+//! Pure: no clocks, no sockets, no imports of other rooms. Samples are 16-bit signed, mono.
 
 pub mod ahead;
 pub mod codec;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A piece of mono audio that can be shared without copying.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Clip {
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
     /// Mono, 16-bit signed.
     pub samples: Arc<[i16]>,
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Clip {
     }
 }
 
-/// Where sound begins: the first sample that is louder than -50 dBFS.
+/// The position of the first sample that is louder than -50 dBFS.
 pub fn first_sound(samples: &[i16]) -> Option<usize> {
     samples.iter().position(|sample| sample.unsigned_abs() > 104)
 }

@@ -1,4 +1,4 @@
-//! Changing the rate of audio, with rubato's synchronous FFT resampler.
+//! Conversion of sample rates, with rubato's synchronous FFT resampler.
 //!
 //! `Fft` keeps an exact ratio and does not alias; it delays by about 10 ms at chunks of 20 ms.
 
@@ -7,15 +7,15 @@ use rubato::{Fft, FixedSync, Resampler};
 
 use super::Clip;
 
-/// A stream of audio on its way to another rate.
+/// Converts a stream of audio to another rate.
 ///
-/// Feed it pieces of any length; what it has ready it appends. It allocates when it is made and where
-/// the output vector grows, nowhere else.
+/// Takes pieces of any length, and appends samples to the output as they become ready. Allocates only when it is
+/// created and when the output vector grows.
 pub struct Stream {
     engine: Option<Fft<f32>>,
     waiting: Vec<f32>,
     converted: Vec<f32>,
-    /// Samples still to be dropped: the resampler's own delay.
+    /// Samples still to be dropped: the delay of the resampler itself.
     delay: usize,
     taken: u64,
     given: u64,
@@ -45,7 +45,7 @@ impl Stream {
         }
     }
 
-    /// Converts what has come and appends what is ready to `out`.
+    /// Converts `samples` and appends the output that is ready to `out`.
     pub fn push(&mut self, samples: &[i16], out: &mut Vec<i16>) {
         self.taken += samples.len() as u64;
         let Some(mut engine) = self.engine.take() else {
@@ -62,7 +62,7 @@ impl Stream {
         self.engine = Some(engine);
     }
 
-    /// Ends the stream: what is still inside comes out, so that the length fits the input's.
+    /// Ends the stream: appends the samples that are still inside, so that the length matches the input's.
     pub fn finish(mut self, out: &mut Vec<i16>) {
         let due = (self.taken * u64::from(self.to)).div_ceil(u64::from(self.from));
         let Some(mut engine) = self.engine.take() else { return };
@@ -92,7 +92,7 @@ impl Stream {
     }
 }
 
-/// The whole of `clip` at another rate; the same clip when it has that rate already.
+/// Converts `clip` as a whole; returns the same clip if it has that rate already.
 pub fn convert(clip: &Clip, rate: u32) -> Clip {
     if clip.rate == rate {
         return clip.clone();

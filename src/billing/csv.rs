@@ -66,8 +66,7 @@ fn total(statement: &Statement) -> [String; HEAD.len()] {
     cells
 }
 
-/// A text that a spreadsheet does not take for a formula
-/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
+/// Text that spreadsheets do not interpret as a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn safe(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         format!("'{text}")

@@ -1,7 +1,7 @@
-//! Billing: plans and their quotas, the price list, and statements made of usage by them.
+//! Billing: plans with quotas, the price list, and statements of usage.
 //!
-//! Pure arithmetic. Money is whole millionths of the currency's unit, never a float; sums saturate instead of wrapping.
-//! It knows neither the database nor the time: both are arguments. `docs/billing.md` describes the rules.
+//! Pure arithmetic. Money is whole millionths of the currency's unit, never a float; sums saturate instead of
+//! wrapping. Usage and time are arguments. `docs/billing.md` describes the rules.
 
 mod csv;
 mod plans;
@@ -23,20 +23,20 @@ pub struct Billing {
     pub plans: Plans,
 }
 
-/// A tenant as the statement of a month shows it.
+/// A tenant in a month, for its statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub tenant_id: TenantId,
     pub tenant_name: String,
-    /// The plan at the month's last moment; for a month that is not over, the present one.
+    /// The plan at the month's last moment; for the current month, the present plan.
     pub plan: Plan,
-    /// The tenant was active or suspended at some moment of the month: the plan's fee is due in full. Otherwise it was
-    /// deleted before, and usage that was recorded late is billed by the price list alone.
+    /// The tenant was active or suspended at some moment of the month, so the plan's fee is due in full. Otherwise
+    /// it was deleted before, and usage that was recorded late is billed by the price list alone.
     pub is_present: bool,
 }
 
 impl Billing {
-    /// The statement of a month by these prices and plans: a draft until it is issued.
+    /// The draft of a month's statement by these prices and plans.
     pub fn draft(&self, account: &Account, month: Month, usage: &Usage) -> Statement {
         let terms = Some(self.plans.of(account.plan)).filter(|_| account.is_present);
         Statement {
@@ -51,7 +51,7 @@ impl Billing {
         }
     }
 
-    /// The usage of a range of days, both included, with its costs by the price list alone: fees and included minutes
+    /// The usage of a range of days, both included, with costs by the price list alone: fees and included minutes
     /// belong to months.
     pub fn days(&self, tenant: &Tenant, (from, to): (NaiveDate, NaiveDate), usage: &Usage) -> UsageReport {
         UsageReport {

@@ -1,11 +1,11 @@
-//! Plans: how many calls at once, how many minutes a month, and what happens when they are used up.
+//! Plans: concurrent calls, minutes per month, and the policy when the minutes are used up.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::tenancy::Plan;
 
-/// `[plans]`: without a word a plan limits nothing and costs nothing.
+/// `[plans]`: by default a plan has no limits and costs nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plans {
@@ -14,46 +14,46 @@ pub struct Plans {
     pub custom: Terms,
 }
 
-/// `[plans.starter]` and its like.
+/// `[plans.starter]` and the like.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Terms {
-    /// Calls at once of a tenant that has no limit of its own. Default: `calls.max_calls_per_tenant`.
+    /// Concurrent calls of a tenant that has no limit of its own. Default: `calls.max_calls_per_tenant`.
     pub concurrent_calls: Option<u32>,
-    /// Minutes of answered calls in a month of the calendar (UTC). Default: no limit.
+    /// Minutes of answered calls per calendar month (UTC). Default: no limit.
     pub minutes_per_month: Option<u32>,
-    /// What becomes of calls that come in when they are used up. Default: `refuse`.
+    /// The policy for new calls when the minutes are used up. Default: `refuse`.
     pub at_limit: AtLimit,
-    /// What a month costs before anybody calls, in millionths of the currency's unit. Default: 0.
+    /// The fee for a month, in millionths of the currency's unit. Default: 0.
     pub fee: u64,
-    /// Minutes of a month that cost nothing further. Default: 0.
+    /// Minutes of a month that the fee includes. Default: 0.
     pub included_minutes: u32,
 }
 
-/// What becomes of calls that come in when a month's minutes are used up. A call under way is never cut.
+/// The policy for new calls when a month's minutes are used up. A call in progress is never cut off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = QuotaAction)]
 pub enum AtLimit {
     #[default]
     Refuse,
-    /// They come in; the tenant is told, and pays for them.
+    /// They are accepted and billed; the tenant receives an event.
     Allow,
 }
 
-/// Where a month's minutes stand.
+/// The minutes of a month that are used, and the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = QuotaUsage)]
 pub struct Quota {
     pub minutes_per_month: u32,
     pub used_seconds: u64,
-    /// Rounded down; it may go beyond 100.
+    /// Rounded down; may exceed 100.
     pub percent: u64,
     pub is_reached: bool,
     pub at_limit: AtLimit,
 }
 
-/// Tenants are told when so many percent of a month's minutes are used up.
+/// The percentages of a month's minutes at which the tenant receives an event.
 const THRESHOLDS: [u8; 2] = [80, 100];
 
 impl Plans {
@@ -65,14 +65,14 @@ impl Plans {
         }
     }
 
-    /// Does any plan have a quota at all?
+    /// Whether any plan has a quota.
     pub fn have_quotas(&self) -> bool {
         Plan::ALL.iter().any(|plan| self.of(*plan).minutes_per_month.is_some())
     }
 }
 
 impl Terms {
-    /// Where the quota stands after so many seconds; `None` where there is none.
+    /// The quota after `used_seconds`; `None` where the plan has none.
     pub fn quota(&self, used_seconds: u64) -> Option<Quota> {
         let minutes_per_month = self.minutes_per_month?;
         let limit = u64::from(minutes_per_month) * 60;
@@ -86,12 +86,12 @@ impl Terms {
         })
     }
 
-    /// Is a call refused when so many seconds of the month are used?
+    /// Whether a call is refused when `used_seconds` of the month are used.
     pub fn refuses_after(&self, used_seconds: u64) -> bool {
         self.at_limit == AtLimit::Refuse && self.quota(used_seconds).is_some_and(|quota| quota.is_reached)
     }
 
-    /// The thresholds, in percent, that a month has crossed as it went from one number of seconds to another.
+    /// The thresholds, in percent, between two numbers of used seconds.
     pub fn crossed(&self, before: u64, after: u64) -> impl Iterator<Item = u8> + use<> {
         let limit = self.minutes_per_month.map_or(0, |minutes| u128::from(minutes) * 60);
         let (before, after) = (u128::from(before) * 100, u128::from(after) * 100);

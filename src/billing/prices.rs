@@ -4,15 +4,15 @@ use serde::Deserialize;
 
 use crate::tenancy::{EngineKind, EngineUse, UsageUnit};
 
-/// `[prices]`
+/// `[prices]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prices {
     /// The currency of all prices, by ISO 4217. Default: `EUR`.
     pub currency: String,
-    /// A minute of an answered call, by the second, in millionths of the currency's unit. Default: 0.
+    /// A minute of an answered call, billed by the second, in millionths of the currency's unit. Default: 0.
     pub call_minute: u64,
-    /// What engines cost. Default: nothing.
+    /// Prices of engine usage. Default: none.
     pub engines: Vec<Price>,
 }
 
@@ -22,24 +22,24 @@ impl Default for Prices {
     }
 }
 
-/// What so much of an engine costs.
+/// The price of `per` units of an engine's usage.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
     pub kind: EngineKind,
     pub engine: String,
-    /// `*` is every model that has no price of its own.
+    /// `*` means every model without a price of its own.
     #[serde(default = "any")]
     pub model: String,
     pub unit: UsageUnit,
     /// In millionths of the currency's unit.
     pub price: u64,
-    /// For so many units: 1,000,000 tokens, 60,000 milliseconds, 1 request.
+    /// The number of units that the price is for: 1,000,000 tokens, 60,000 milliseconds, 1 request.
     #[serde(default = "one")]
     pub per: u64,
 }
 
-/// The model of engines that are programs of the machine.
+/// The model of engines that are local programs.
 const LOCAL: &str = "local";
 
 fn is_tokens(unit: UsageUnit) -> bool {
@@ -55,7 +55,7 @@ fn one() -> u64 {
 }
 
 impl Prices {
-    /// The price of what was taken: the model's own, or else that of all models; `None` when there is neither.
+    /// The price of `taken`: the model's own, or else the one for all models; `None` when there is neither.
     pub fn of(&self, taken: &EngineUse) -> Option<&Price> {
         let fits = |price: &&Price| {
             (price.kind, &price.engine, price.unit) == (taken.kind, &taken.engine, taken.unit)
@@ -64,10 +64,10 @@ impl Prices {
         priced(&taken.model).or_else(|| priced("*"))
     }
 
-    /// Whether what was taken is billed: its unit has a price, or its model is billed by another unit (speech by the
-    /// minute and not by the request). Input and output tokens do not stand for each other. Programs of the machine
-    /// itself cost nothing unless the list says otherwise, and an empty list bills no engines at all. A price of 0 says
-    /// that something is free.
+    /// Whether `taken` is billed: its unit has a price, or its model is billed by another unit (speech by the
+    /// minute instead of by the request). Input and output tokens do not substitute for each other. Local programs
+    /// cost nothing unless the list has a price for them, and an empty list bills no engines at all. A price of 0
+    /// means that the usage is free.
     pub fn covers(&self, taken: &EngineUse) -> bool {
         let stands_for = |unit: UsageUnit| unit == taken.unit || !(is_tokens(unit) && is_tokens(taken.unit));
         let mut units = UsageUnit::ALL.iter().filter(|unit| stands_for(**unit));
@@ -76,7 +76,7 @@ impl Prices {
             || units.any(|unit| self.of(&EngineUse { unit: *unit, ..taken.clone() }).is_some())
     }
 
-    /// The units of a model that would be taken and not billed.
+    /// The units of a model that would be used without being billed.
     pub fn missing(&self, kind: EngineKind, engine: &str, model: &str) -> Vec<UsageUnit> {
         let units: &[UsageUnit] = match kind {
             EngineKind::Stt => &[UsageUnit::AudioMs],
@@ -93,7 +93,7 @@ impl Prices {
         units.iter().filter(|unit| !self.covers(&taken(unit))).copied().collect()
     }
 
-    /// A price that stands in the list twice.
+    /// A price that is in the list twice.
     pub fn doubled(&self) -> Option<&Price> {
         let same = |one: &Price, other: &Price| {
             (one.kind, &one.engine, &one.model, one.unit)
@@ -104,10 +104,10 @@ impl Prices {
     }
 }
 
-/// What `quantity` costs at `price` for each `per`, to the nearest millionth.
+/// The cost of `quantity` at `price` for each `per`, rounded to the nearest millionth.
 pub fn cost(quantity: u64, price: u64, per: u64) -> u64 {
     let per = u128::from(per.max(1));
-    // Neither the product nor the half can leave 128 bits.
+    // Cannot exceed 128 bits.
     let exact = u128::from(quantity) * u128::from(price) + per / 2;
     u64::try_from(exact / per).unwrap_or(u64::MAX)
 }

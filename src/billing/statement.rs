@@ -1,4 +1,4 @@
-//! Statements: usage and what it costs, line by line.
+//! Statements: usage and its costs, row by row.
 
 use std::borrow::Cow;
 
@@ -11,25 +11,25 @@ use super::plans::{Quota, Terms};
 use super::prices::{Prices, cost};
 use crate::tenancy::{CallSums, EngineKind, EngineUse, Month, Plan, TenantId, Usage};
 
-/// A tenant's month.
+/// The statement of a tenant's month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Statement {
     pub tenant_id: TenantId,
     pub tenant_name: String,
     pub plan: Plan,
     pub month: Month,
-    /// It was issued, some time after the month's end, and does not change any more.
+    /// The statement is issued (after the month's end) and no longer changes.
     pub is_final: bool,
     #[serde(flatten)]
     pub sums: CallSums,
     #[serde(flatten)]
     pub bill: Bill,
-    /// Where the month's minutes stood; absent where the plan has no limit.
+    /// The month's minutes; absent where the plan has no limit.
     #[serde(default)]
     pub quota: Option<Quota>,
 }
 
-/// What a tenant has taken in a time.
+/// A tenant's usage in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UsageReport {
     pub tenant_id: TenantId,
@@ -39,18 +39,18 @@ pub struct UsageReport {
     pub from: NaiveDate,
     /// The last day.
     pub to: NaiveDate,
-    /// The statement of this month is issued, and the figures are its own. Otherwise they are by the present prices and
-    /// may change.
+    /// The figures are those of an issued statement. Otherwise they are computed by the present prices and may
+    /// change.
     pub is_final: bool,
     #[serde(flatten)]
     pub sums: CallSums,
     #[serde(flatten)]
     pub bill: Bill,
-    /// Where the month's minutes stand; absent for days, and where the plan has no limit.
+    /// The month's minutes; absent for a range of days, and where the plan has no limit.
     pub quota: Option<Quota>,
 }
 
-/// Lines and their sum. Amounts are whole millionths of the currency's unit.
+/// Rows and their sum. Amounts are whole millionths of the currency's unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Bill {
     pub currency: String,
@@ -58,12 +58,12 @@ pub struct Bill {
     pub total_micros: u64,
 }
 
-/// What one thing costs.
+/// One item with its quantity, price and amount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BillLine)]
 pub struct Line {
     pub item: LineItem,
-    /// Of an engine.
+    /// The kind of engine, for engine usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<EngineKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,18 +72,18 @@ pub struct Line {
     pub model: Option<String>,
     /// `months`, `seconds`, or an engine's unit.
     pub unit: Cow<'static, str>,
-    /// Of call time, what the plan does not include.
+    /// For call time: the quantity beyond the plan's included minutes.
     pub quantity: u64,
-    /// For each `per` units; absent where the price list has none.
+    /// For each `per` units; absent where the price list has no price.
     pub price_micros: Option<u64>,
     pub per: u64,
     pub amount_micros: u64,
-    /// It is billed by no price at all: the amount is 0 because a price is missing, not because it is free.
+    /// No price applies: the amount is 0 because the price is missing, not because the item is free.
     #[serde(default)]
     pub unpriced: bool,
 }
 
-/// What a line is for.
+/// The subject of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = BillItem)]
@@ -104,12 +104,12 @@ impl LineItem {
 }
 
 impl Statement {
-    /// As a table for a spreadsheet, the total in its last row.
+    /// As CSV for a spreadsheet, with the total in the last row.
     pub fn csv(&self) -> String {
         csv::of(self)
     }
 
-    /// The month's usage: the figures of the statement.
+    /// The month's usage, with the figures of the statement.
     pub fn into_report(self) -> UsageReport {
         UsageReport {
             tenant_id: self.tenant_id,
@@ -126,7 +126,7 @@ impl Statement {
 }
 
 impl Bill {
-    /// Without terms nothing but the price list counts.
+    /// Without terms only the price list applies.
     pub fn new(prices: &Prices, terms: Option<&Terms>, usage: &Usage) -> Bill {
         let mut lines = Vec::new();
         lines.extend(terms.filter(|terms| terms.fee > 0).map(fee));
@@ -136,7 +136,7 @@ impl Bill {
         Bill { currency: prices.currency.clone(), lines, total_micros }
     }
 
-    /// The engines' models whose use has no price, each once.
+    /// The engines' models with usage that has no price, each once.
     pub fn unpriced(&self) -> Vec<String> {
         let mut models: Vec<String> =
             self.lines.iter().filter(|line| line.unpriced).map(Line::name).collect();

@@ -36,7 +36,8 @@ impl LowerBand {
         sample
     }
 
-    /// INVQAL: both sides learn from the upper four bits only, so that the other two may be stolen on the way.
+    /// INVQAL: encoder and decoder adapt by the upper four bits only, so the network may replace the other two
+    /// (data in mode 2 and 3).
     fn learn(&mut self, code: u8) {
         let (negative, interval) = coarse_interval(code >> 2);
         let difference = self.scale.of(signed(QQ4[interval], negative));
@@ -59,7 +60,7 @@ impl Default for HigherBand {
 }
 
 impl HigherBand {
-    /// SUBTRA and QUANTH, whose codewords are Table 20/G.722.
+    /// SUBTRA and QUANTH, with the codewords of Table 20/G.722.
     pub fn encode(&mut self, sample: i16) -> u8 {
         let difference = sample.saturating_sub(self.predictor.estimate());
         let outer = self.scale.of(Q2) <= magnitude(difference);
@@ -74,7 +75,7 @@ impl HigherBand {
         estimate.saturating_add(self.learn(code))
     }
 
-    /// INVQAH. Gives the difference that the codeword stands for.
+    /// INVQAH. Returns the difference that the codeword represents.
     fn learn(&mut self, code: u8) -> i16 {
         let (negative, interval) = (code < 2, usize::from(code & 1 == 0));
         let difference = self.scale.of(signed(QQ2[interval], negative));
@@ -84,15 +85,15 @@ impl HigherBand {
     }
 }
 
-/// How large a quantiser's steps are; they grow with loud differences and shrink with soft ones.
+/// The step size of a quantiser: it grows with loud differences and shrinks with soft ones.
 #[derive(Debug, Clone)]
 struct Scale {
     /// NBL or NBH: its logarithm to base 2, times 2^11.
     log: i16,
     max_log: i16,
-    /// Where the logarithm's whole part stands for a factor of one.
+    /// The whole part of the logarithm that means a factor of one.
     unit: i16,
-    /// DETL or DETH: itself.
+    /// DETL or DETH: the scale itself.
     linear: i16,
 }
 
@@ -130,7 +131,7 @@ fn lower_code(negative: bool, interval: u8) -> u8 {
     }
 }
 
-/// Table 18/G.722: sign and interval of a codeword. No encoder sends 0 to 3; a broken line may.
+/// Table 18/G.722: sign and interval of a codeword. No encoder sends 0 to 3; a corrupted payload may contain them.
 fn lower_interval(code: u8) -> (bool, usize) {
     let (negative, interval) = match code & 0x3F {
         0..4 => (true, 0),

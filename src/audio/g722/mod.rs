@@ -1,10 +1,10 @@
 //! G.722 (ITU-T Recommendation G.722): 7 kHz of audio in 64 kbit/s, mode 1.
 //!
-//! Two samples at 16 kHz become one octet: a filter bank halves the spectrum, and each half is coded by
-//! ADPCM, the lower one in six bits and the higher one in two. An RTP payload is these octets and nothing
-//! else (RFC 3551, section 4.5.2). Names in capitals in comments are the recommendation's own.
+//! Two samples at 16 kHz become one octet: a filter bank halves the spectrum, and each half is coded by ADPCM, the
+//! lower one in six bits and the higher one in two. An RTP payload consists of these octets alone (RFC 3551,
+//! section 4.5.2). Names in capitals in comments are the recommendation's own.
 //!
-//! Knows nothing of packets, and never fails: each of the 256 octets is audio.
+//! Does not handle packets, and never fails: each of the 256 octets is valid audio.
 
 mod band;
 mod predictor;
@@ -27,8 +27,8 @@ impl Encoder {
         Encoder::default()
     }
 
-    /// Encodes samples at 16 kHz, two to an octet, until either side is used up. Returns how many octets of
-    /// `out` they take. The last of an odd number of samples is left out.
+    /// Encodes samples at 16 kHz, two per octet, until `samples` or `out` is used up. Returns the number of octets
+    /// written. Ignores the last of an odd number of samples.
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> usize {
         let (pairs, _) = samples.as_chunks();
         for (octet, pair) in out.iter_mut().zip(pairs) {
@@ -52,8 +52,8 @@ impl Decoder {
         Decoder::default()
     }
 
-    /// Decodes octets to samples at 16 kHz, two of each, until either side is used up. Returns how many
-    /// samples of `out` they take.
+    /// Decodes octets to samples at 16 kHz, two for each, until `payload` or `out` is used up. Returns the number
+    /// of samples written.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         let (pairs, _) = out.as_chunks_mut();
         for (pair, octet) in pairs.iter_mut().zip(payload) {

@@ -1,24 +1,24 @@
-//! The adaptive predictor, alike in both bands: two poles and six zeros that follow the signal
-//! (sections 3.6, 6.2.1.4 and 6.2.2.4; BLOCK 4L and 4H).
+//! The adaptive predictor, the same in both bands: two poles and six zeros that follow the signal (sections 3.6,
+//! 6.2.1.4 and 6.2.2.4; BLOCK 4L and 4H).
 
 use std::array::from_fn;
 
-/// What is expected next, and all that it is expected from. Arrays begin with the latest.
+/// The estimate of the next value, and the values that it is computed from. Arrays begin with the latest.
 #[derive(Debug, Clone, Default)]
 pub struct Predictor {
     /// AL1 and AL2, or AH1 and AH2.
     poles: [i16; 2],
     /// BL1 to BL6, or BH1 to BH6.
     zeros: [i16; 6],
-    /// RLT1 and RLT2: the signal as it was reconstructed.
+    /// RLT1 and RLT2: the reconstructed signal.
     signals: [i16; 2],
-    /// PLT1 and PLT2: the same without what the poles added.
+    /// PLT1 and PLT2: the reconstructed signal without the poles' contribution.
     partials: [i16; 2],
     /// DLT1 to DLT6: quantised differences.
     differences: [i16; 6],
-    /// SZL: what the zeros expect.
+    /// SZL: the zeros' contribution to the estimate.
     from_zeros: i16,
-    /// SL: what both expect together.
+    /// SL: the estimate, from poles and zeros together.
     estimate: i16,
 }
 
@@ -27,7 +27,7 @@ impl Predictor {
         self.estimate
     }
 
-    /// Learns by how much the signal differed from the estimate (DLT), and makes the next estimate.
+    /// Adapts to the difference between signal and estimate (DLT), and makes the next estimate.
     pub fn learn(&mut self, difference: i16) {
         let partial = difference.saturating_add(self.from_zeros);
         let signal = difference.saturating_add(self.estimate);
@@ -65,11 +65,11 @@ impl Predictor {
 
 /// The product of two fractions of 2^15, rounded down: the `*` of section 6.2.
 pub fn product(a: i16, b: i16) -> i16 {
-    // Only -1 times -1 is too large.
+    // Only -1 times -1 is out of range.
     ((i32::from(a) * i32::from(b)) >> 15).min(i16::MAX.into()) as i16
 }
 
-/// FILTEP and FILTEZ: the oldest first, for a sum that saturates depends on its order.
+/// FILTEP and FILTEZ, beginning with the oldest: the result of saturating additions depends on their order.
 fn filter<const N: usize>(coefficients: &[i16; N], past: &[i16; N]) -> i16 {
     let terms: [i16; N] = from_fn(|n| product(past[n].saturating_add(past[n]), coefficients[n]));
     terms.into_iter().rev().fold(0, i16::saturating_add)

@@ -1,5 +1,5 @@
-//! The quadrature mirror filters that part 16 kHz audio into two bands at 8 kHz and join them again
-//! (sections 3.1 and 4.4). Both directions together delay by 22 samples.
+//! The quadrature mirror filters: they split 16 kHz audio into two bands at 8 kHz and join them again (sections
+//! 3.1 and 4.4). Analysis and synthesis together delay by 22 samples.
 
 use super::tables::H;
 
@@ -22,8 +22,8 @@ impl Qmf {
         [saturate(even >> 11), saturate(odd >> 11)]
     }
 
-    /// Takes a pair in and gives the sums over the first and over the second of every pair. The taps are
-    /// symmetric, so that they may run in the order of the values.
+    /// Shifts a pair in. Returns the sums over the first values and over the second values of all pairs. The taps
+    /// are symmetric, so they can be applied in the order of the values.
     fn filter(&mut self, newest: [i16; 2]) -> [i32; 2] {
         self.0.copy_within(1.., 0);
         self.0[11] = newest;

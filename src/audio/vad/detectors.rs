@@ -1,4 +1,4 @@
-//! The two detectors.
+//! The two detectors: webrtc-vad and earshot.
 
 use earshot::Detector;
 use webrtc_vad::{SampleRate, Vad as WebrtcVad, VadMode};
@@ -8,11 +8,11 @@ use super::double::Doubler;
 use crate::audio::ahead;
 use crate::audio::frame::{Framer, MAX_FRAME};
 
-/// webrtc-vad in its most sceptical mode.
+/// webrtc-vad in its strictest mode.
 pub struct Webrtc(WebrtcVad);
 
-// SAFETY: the wrapped C state has no thread affinity; it is !Send only for holding a raw pointer, and
-// this wrapper has a single owner and hands out no reference to it.
+// SAFETY: the wrapped C state has no thread affinity; it is !Send only because it holds a raw pointer, and this
+// wrapper has a single owner and hands out no reference to it.
 unsafe impl Send for Webrtc {}
 
 impl Webrtc {
@@ -23,7 +23,7 @@ impl Webrtc {
     }
 }
 
-/// What libfvad keeps for a call, in bytes (`struct Fvad`; a wrong figure here would cost time and nothing else).
+/// The size of libfvad's state for a call, in bytes (`struct Fvad`). A wrong figure would only cost time.
 const FVAD: usize = 740;
 
 impl VoiceDetector for Webrtc {
@@ -36,18 +36,18 @@ impl VoiceDetector for Webrtc {
     }
 
     fn is_voice(&mut self, frame: &[i16]) -> bool {
-        // The C code insists on 10, 20 or 30 ms and panics on nothing at all.
+        // The C code accepts 10, 20 or 30 ms only, and panics on an empty frame.
         !frame.is_empty() && self.0.is_voice_segment(frame).unwrap_or(false)
     }
 }
 
-/// Samples that earshot judges at once: 16 ms at 16 kHz.
+/// Samples that earshot judges together: 16 ms at 16 kHz.
 const EARSHOT_FRAME: usize = 256;
 
 /// earshot, fed at 16 kHz.
 pub struct Earshot {
     detector: Box<Detector>,
-    /// Where frames come at 8 kHz.
+    /// For frames at 8 kHz.
     doubler: Option<Doubler>,
     framer: Framer,
     voiced: bool,
@@ -64,7 +64,7 @@ impl Earshot {
         }
     }
 
-    /// Forgets what was heard, after a gap.
+    /// Clears the state, after a gap.
     pub fn reset(&mut self) {
         self.detector.reset();
         self.framer.clear();

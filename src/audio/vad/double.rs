@@ -1,19 +1,20 @@
-//! 8 kHz to 16 kHz for the voice detector, which hears a thousand calls at once.
+//! 8 kHz to 16 kHz for the voice detector, which serves a thousand calls at once.
 //!
-//! rubato's FFT resampler, which everything that is listened to goes through, takes several times as long and keeps
-//! kilobytes for each call, which are cold whenever they are needed. A half-band filter is enough for a detector. It
-//! has to be a steep one, flat to 3.7 kHz and 60 dB down from 4.3 kHz: mirrored above 4 kHz, the noise of G.711 makes
-//! a detector hear voices in the tones of keys.
+//! rubato's FFT resampler, which is used for all audio that people hear, takes several times as long and keeps
+//! kilobytes for each call, which are not in the cache when they are needed. A half-band filter is sufficient for
+//! a detector. It has to be steep, flat to 3.7 kHz and 60 dB down from 4.3 kHz: mirrored above 4 kHz, the noise of
+//! G.711 makes a detector mistake DTMF for voices.
 
 use crate::audio::frame::MAX_FRAME;
 
-/// Taps on either side of a sample that is made; those on samples that are there are all zero but one.
+/// Taps on either side of an interpolated sample. At the given samples all taps but one are zero.
 const SIDE: usize = 32;
 
-/// Samples of before that a frame needs.
+/// Earlier samples that a frame needs.
 const HISTORY: usize = 2 * SIDE - 1;
 
-/// sin(x)/x under a Kaiser window (beta 8), halfway between two samples and outwards; both sides together are 1.
+/// sin(x)/x under a Kaiser window (beta 8), halfway between two samples and outwards; the sum over both sides is
+/// 1.
 const TAPS: [f32; SIDE] = [
     0.636_052, -0.210_473, 0.124_448, -0.086_956, 0.065_670, -0.051_781, 0.041_904, -0.034_466, 0.028_633,
     -0.023_927, 0.020_051, -0.016_813, 0.014_079, -0.011_757, 0.009_778, -0.008_089, 0.006_650, -0.005_425,
@@ -36,7 +37,8 @@ impl Default for Doubler {
 }
 
 impl Doubler {
-    /// Gives two samples for each of `frame`, which has at most 160; what is longer is cut.
+    /// Writes two samples for each of `frame`, which has at most 160 (the rest is ignored). Returns the number
+    /// written.
     pub fn double(&mut self, frame: &[i16], wide: &mut [i16; MAX_FRAME]) -> usize {
         let frame = &frame[..frame.len().min(NARROW)];
         let mut line = [0.0f32; HISTORY + NARROW];
@@ -44,7 +46,7 @@ impl Doubler {
             *place = f32::from(*sample);
         }
         let line = &line[..HISTORY + frame.len()];
-        // A pass over the frame for each tap, so that the compiler makes vectors of it.
+        // One pass over the frame per tap, so that the compiler vectorises it.
         let mut between = [0.0f32; NARROW];
         for (side, tap) in TAPS.iter().enumerate() {
             let (left, right) = (&line[SIDE - 1 - side..], &line[SIDE + side..]);

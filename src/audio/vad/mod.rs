@@ -1,8 +1,8 @@
 //! Voice activity: frames in, "speech started" and "speech paused" out.
 //!
-//! Two detectors must agree. webrtc-vad costs a microsecond and hears every voice, but also noise,
-//! ringback and DTMF; earshot, a small neural network, tells those apart and is asked only while
-//! webrtc-vad hears something. Neither knows a tone that lasts; its power gives that away.
+//! Two detectors must agree. webrtc-vad costs a microsecond and detects every voice, but also noise, ringback and
+//! DTMF; earshot, a small neural network, distinguishes those and is used only while webrtc-vad detects a voice.
+//! Both mistake a continuous tone for a voice; its power reveals it.
 
 mod detectors;
 mod double;
@@ -18,38 +18,38 @@ pub use opinions::TwoOpinions;
 pub trait VoiceDetector: Send {
     fn is_voice(&mut self, frame: &[i16]) -> bool;
 
-    /// A frame comes soon: what it takes to judge it may be fetched into the cache.
+    /// Called shortly before a frame: may fetch the detector's memory into the cache.
     fn expect(&self) {}
 }
 
-/// What a frame changed. The counts say how many frames ago it was, this one included.
+/// A change between speech and silence. The counts are frames back from the newest, which is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Speech began with the frame `frames` back: 1 is the newest.
+    /// Speech began `frames` frames back.
     Started { frames: u32 },
     /// The last `frames` frames had no voice in them.
     Paused { frames: u32 },
 }
 
-/// When frames become speech, and speech a pause. Counted in frames of 20 ms.
+/// The number of frames that make speech, and a pause. A frame has 20 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Frames that are looked back upon.
+    /// The newest frames, among which voiced ones are counted.
     pub window: u32,
-    /// Voiced ones among them that make speech.
+    /// Voiced frames in the window that make speech.
     pub start: u32,
     /// Unvoiced frames in a row that make a pause.
     pub pause: u32,
 }
 
 impl Default for Thresholds {
-    /// Speech is 60 ms voiced of 100; a pause is 120 ms.
+    /// Speech: 60 ms voiced of 100. A pause: 120 ms.
     fn default() -> Self {
         Thresholds { window: 5, start: 3, pause: 6 }
     }
 }
 
-/// Turns the judgement of frames into speech and pauses.
+/// Derives speech and pauses from the judgement of each frame.
 pub struct Vad<D> {
     detector: D,
     thresholds: Thresholds,
@@ -57,13 +57,13 @@ pub struct Vad<D> {
     history: u32,
     speaking: bool,
     unvoiced: u32,
-    /// Mean square of the loudest frame of this utterance, slowly forgotten.
+    /// Mean square of the loudest frame of this utterance, decaying slowly.
     level: u32,
     tones: Tones,
 }
 
-/// A frame this much below the utterance's level is its echo or its decay, not its end: 30 dB. Neural
-/// detectors go on hearing a voice for some 60 ms into it.
+/// A frame this much below the utterance's level (30 dB) is echo or decay and counts as unvoiced. Neural detectors
+/// detect a voice for some 60 ms more there.
 const DECAY: u32 = 1_000;
 
 impl<D: VoiceDetector> Vad<D> {
@@ -81,7 +81,7 @@ impl<D: VoiceDetector> Vad<D> {
         }
     }
 
-    /// A frame comes soon.
+    /// Called shortly before a frame: fetches the detector's memory into the cache.
     pub fn expect(&self) {
         self.detector.expect();
     }
@@ -99,7 +99,7 @@ impl<D: VoiceDetector> Vad<D> {
         self.judge(voiced && (!self.speaking || power >= self.level / DECAY))
     }
 
-    /// Takes a frame in which nothing was received: silence, without asking the detector.
+    /// Counts a frame that was not received as silence, without the detector.
     pub fn hear_nothing(&mut self) -> Option<Change> {
         self.judge(false)
     }

@@ -1,49 +1,49 @@
-//! One detector's word against another's.
+//! Two detectors combined: the second one confirms or rejects the first one's voice.
 
 use super::{Earshot, VoiceDetector, Webrtc, mean_square};
 
-/// webrtc-vad first, earshot where it hears a voice.
+/// webrtc-vad first, and earshot where webrtc-vad detects a voice.
 ///
-/// The second opinion costs ten times the first, so it is asked where it matters: about every frame until both
-/// have agreed on speech for a while, and then only now and again, or when the voice grows faint: what follows
-/// on speech and is no speech, such as the noise of a street, is found out by that.
+/// earshot costs ten times as much, so it judges few frames: every voiced frame until both have agreed on speech
+/// for a while, and from then on only now and again, or when the voice becomes faint. That recognises noise which
+/// follows speech, such as that of a street.
 pub struct TwoOpinions {
     first: Webrtc,
-    /// Beside it, for it is asked about few of the frames.
+    /// Boxed, because few frames need it.
     second: Box<Earshot>,
     stance: Stance,
-    /// Frames in a row without a voice by the first opinion.
+    /// Frames in a row without a voice, by the first detector.
     gap: u32,
-    /// Mean square of the loudest frame that was trusted, slowly forgotten.
+    /// Mean square of the loudest frame that was trusted, decaying slowly.
     loud: u32,
-    /// Frames in a row that are far below it.
+    /// Frames in a row far below `loud`.
     faint: u32,
-    /// The second detector has heard the frame before this one.
+    /// The second detector has judged the previous frame.
     follows: bool,
 }
 
-/// What is held of the voice that the first opinion hears.
+/// How far the first detector's voice is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stance {
-    /// Nothing: every frame is asked about. So many in a row were agreed on.
+    /// Not at all: the second detector judges every frame. `agreed` frames in a row were confirmed.
     Asking { agreed: u32 },
-    /// That it is speech, for so many frames more.
+    /// As speech, for `left` more frames.
     Trusting { left: u32 },
-    /// That it was speech; so many frames were asked about in vain since.
+    /// It was speech; since then `vain` frames were not confirmed.
     Doubting { vain: u32 },
 }
 
-/// Frames of agreement that earn trust, and frames for which it lasts.
+/// Confirmed frames that earn trust, and frames for which it lasts.
 const TRUST_AFTER: u32 = 6;
 const TRUST_LASTS: u32 = 40;
-/// Frames that are asked about in vain before trust is lost.
+/// Frames without confirmation before trust is lost.
 const DOUBT_LASTS: u32 = 5;
-/// Faint frames in a row that raise a doubt, and what faint is: 18 dB below the loudest. Over 53,000 frames of recorded
-/// speech the second opinion is asked about 22 of 100 so; to ask sooner (15 dB, 3 frames) takes 34, and what comes of
-/// it agrees no better with asking always: 858 frames differ instead of 782.
+/// Faint frames in a row that raise a doubt, and the limit of faint: 18 dB below the loudest. With these values
+/// the second detector judges 22 of 100 frames (53,000 frames of recorded speech). More eager ones (15 dB, 3
+/// frames) make that 34, and the result is no closer to judging every frame: 858 frames differ instead of 782.
 const FAINT_FRAMES: u32 = 5;
 const FAINT: u32 = 64;
-/// Frames without a voice after which nothing is held any more: what a pause takes.
+/// Frames without a voice after which the stance is reset: a pause.
 const GAP: u32 = 6;
 
 impl TwoOpinions {
@@ -92,7 +92,7 @@ impl TwoOpinions {
 
     fn doubt(&mut self, frame: &[i16], vain: u32) -> bool {
         if self.ask_second(frame) {
-            // What was found to be a voice is not faint any more.
+            // A frame that was confirmed as a voice is no longer faint.
             self.loud = self.loud.min(mean_square(frame).saturating_mul(FAINT));
             self.trust(frame);
             return true;
@@ -117,7 +117,7 @@ impl TwoOpinions {
 impl VoiceDetector for TwoOpinions {
     fn expect(&self) {
         self.first.expect();
-        // Who was asked about the last frame is likely to be asked again.
+        // If the second detector judged the last frame, it is likely to judge the next.
         if self.follows {
             self.second.expect();
         }

@@ -1,29 +1,31 @@
 //! Tones: a held key, ringback, dial and busy tone, a fax.
 //!
-//! Detectors that were made for voices take many of them for one, and some for as long as they last. But no voice has
-//! the power that it had a tenth of a second ago for long, and tones have. Those of telephony are multiples of 10 Hz
-//! but for the keys' (ITU-T E.180, Q.23), so that even two that beat are back where they were.
+//! Voice detectors mistake many of them for a voice, some for as long as they last. But a voice does not repeat
+//! its power of a tenth of a second ago for long, and a tone does. The frequencies of telephony's tones, except
+//! those of keys, are multiples of 10 Hz (ITU-T E.180, Q.23), so even the beat of two has a period of a tenth of a
+//! second.
 
-/// Frames of 20 ms after which a tone's power is what it was.
+/// Frames of 20 ms after which a tone's power repeats.
 const PERIOD: usize = 5;
 
-/// How near that is: an eighth. After G.711 the tones of keys keep within a fourteenth.
+/// The tolerance: an eighth. After G.711 the tones of keys stay within a fourteenth.
 const NEAR: u32 = 8;
 
-/// Frames in a row that make a tone. Of 57,000 voiced frames of recorded prompts 59 were the third or a later one.
+/// Frames in a row that make a tone. Of 57,000 voiced frames of recorded prompts, 59 were the third or a later one
+/// in such a row.
 const STEADY: u32 = 3;
 
-/// Knows tones by the powers of their frames.
+/// Recognises tones by the power of frames.
 #[derive(Default)]
 pub struct Tones {
-    /// Those of the newest frames, the oldest first.
+    /// The newest frames, the oldest first.
     powers: [u32; PERIOD],
-    /// Frames in a row that had the power of the one a period before.
+    /// Frames in a row with the power of the frame one period earlier.
     steady: u32,
 }
 
 impl Tones {
-    /// Takes the next frame's mean square. True from the eighth frame of a tone on.
+    /// Takes the next frame's mean square. Returns true from the eighth frame of a tone on.
     pub fn is_tone(&mut self, power: u32) -> bool {
         let before = self.powers[0];
         self.powers.rotate_left(1);
