@@ -1,7 +1,7 @@
 //! VCA: a voice agent for Asterisk.
 //!
-//! The rooms, in the order in which a call passes through them. `ARCHITECTURE.md` says what each may
-//! import; `tests/tidy.rs` holds them to it.
+//! The rooms, in the order in which a call passes through them. `ARCHITECTURE.md` lists the imports that each may
+//! have; `tests/tidy.rs` enforces them.
 
 pub mod audio;
 pub mod billing;
@@ -24,46 +24,49 @@ pub mod engines;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "media threads own the sockets of calls and keep their time"
+    reason = "media threads own the sockets of calls and use the clock"
 )]
 pub mod media;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "talks to Redis on tasks of its own and forgets by the clock"
+    reason = "uses Redis on tasks of its own and expires states by the clock"
 )]
 pub mod state;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "talks to the database, with timeouts and a writer task"
+    reason = "uses the database, with timeouts and a writer task"
 )]
 pub mod store;
-#[allow(clippy::disallowed_methods, reason = "calls receivers by the clock, each on a task")]
+#[allow(clippy::disallowed_methods, reason = "calls receivers on a schedule, each in a task")]
 pub mod webhooks;
 
-#[allow(clippy::disallowed_methods, reason = "asks providers and waits, and says when a call was told of")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "sends requests to providers, with timeouts, and timestamps events"
+)]
 pub mod telephony;
 
-#[allow(clippy::disallowed_methods, reason = "asks providers on a task, and deletes by the clock")]
+#[allow(clippy::disallowed_methods, reason = "sends requests to providers in a task, and deletes by age")]
 pub mod control;
 
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "serves a port, answers within a time, and remembers an answer for a while"
+    reason = "serves a port, with timeouts and caches"
 )]
 pub mod admin;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a call is a task with a clock")]
 pub mod call;
-#[allow(clippy::disallowed_methods, reason = "the doctor asks servers and waits for them")]
+#[allow(clippy::disallowed_methods, reason = "the doctor checks servers, with timeouts")]
 pub mod cli;
-#[allow(clippy::disallowed_methods, reason = "reads the environment, as the only room")]
+#[allow(clippy::disallowed_methods, reason = "the only room that reads the environment")]
 pub mod config;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "wires, starts and stops everything")]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "builds, starts and stops everything")]
 pub mod daemon;
 pub mod logging;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts calls, each a task")]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts a task per call")]
 pub mod switchboard;
 
 #[allow(

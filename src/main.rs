@@ -1,11 +1,11 @@
-//! The program: reads the command line, runs it, and ends with its exit code.
+//! The program: parses the command line, runs the command, and exits with its code.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    // One TLS provider for all: with none chosen, or two, the first connection would panic.
+    // One TLS provider for all: without a choice, or with two, the first connection would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
     vca::cli::Cli::parse().run()
 }

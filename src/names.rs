@@ -14,7 +14,7 @@ pub const ANY: &str = "*";
 /// A rule for names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Names {
-    /// The engine takes no such name.
+    /// The engine accepts no names of this kind.
     #[default]
     None,
     /// One of a list.
@@ -61,8 +61,8 @@ impl Names {
         Names::Listed(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
-    /// The models that profiles may choose: the configured one and those of `allowed`, or every one when that holds
-    /// [`ANY`].
+    /// The models that profiles may choose: the configured one and those of `allowed`, or all models if `allowed`
+    /// contains [`ANY`].
     pub fn models(configured: &str, allowed: &[String]) -> Names {
         if allowed.iter().any(|name| name == ANY) {
             return Names::ModelId;
@@ -73,7 +73,7 @@ impl Names {
     }
 
     /// # Errors
-    /// The name is not one that the engine accepts.
+    /// When the engine does not accept the name.
     pub fn check(&self, name: &str) -> Result<(), NameError> {
         if name.len() <= LONGEST && self.has(name) { Ok(()) } else { Err(NameError::new(name, self)) }
     }
@@ -81,7 +81,7 @@ impl Names {
     fn has(&self, name: &str) -> bool {
         match self {
             Names::None => false,
-            // A listed model goes into requests, so it has to be well-formed as well.
+            // A listed model is used in requests, so it has to be well-formed as well.
             Names::Listed(names) => is_model_id(name) && names.iter().any(|listed| listed == name),
             Names::Token => is_token(name),
             Names::ModelId => is_model_id(name),
@@ -115,7 +115,7 @@ impl fmt::Display for Names {
 /// Checks that a text has the form of a BCP 47 tag.
 ///
 /// # Errors
-/// It has not.
+/// When it has not.
 pub fn check_language(tag: &str) -> Result<(), NameError> {
     let error = || NameError::new(tag, "write a language tag (BCP 47), such as en or de-DE");
     if is_language_tag(tag) { Ok(()) } else { Err(error()) }
@@ -131,14 +131,14 @@ fn is_language_tag(tag: &str) -> bool {
         && tag.len() <= 35
 }
 
-/// Two dots would lead a server that keeps voices as files out of its folder.
+/// Two dots in a row could lead out of the folder of a server that keeps voices as files.
 fn is_token(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
         && !name.contains("..")
 }
 
-/// Tokens with single slashes or up to two colons between them: `Qwen/Qwen3-8B`, `ft:gpt-4.1-mini:acme::a1`.
+/// Tokens with a slash or one or two colons between them: `Qwen/Qwen3-8B`, `ft:gpt-4.1-mini:acme::a1`.
 fn is_model_id(name: &str) -> bool {
     let mut parts = name.split('/').flat_map(|part| part.split("::")).flat_map(|part| part.split([':', '@']));
     parts.all(is_token)

@@ -7,7 +7,7 @@ pub(super) static FRENCH: Language = Language {
     trailing: &["euh", "heu", "hm", "et", "ou", "mais", "parce", "que", "le", "la", "les", "mon", "ma"],
     often_trailing: &["avec", "pour", "à", "de", "un", "une", "est", "alors", "donc"],
     digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],
-    // "D'accord" is two words to a reader of letters.
+    // "D'accord" counts as two words, because only letters make a word.
     backchannels: &[
         "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "oui", "ouais", "d", "accord",
         "bien", "euh",

@@ -1,7 +1,7 @@
-//! Languages: the words that turn-taking and prompts depend on, one file a language.
+//! Languages: the words and prompts that turn-taking depends on, one file per language.
 //!
-//! Pure tables and look-ups. A list holds words of its own language only: English "die" and German "die" are different
-//! words, and only one of them ends a sentence.
+//! Pure tables and look-ups. A list holds words of its own language only: English "die" and German "die" are
+//! different words, and only one of them can end a sentence.
 
 mod de;
 mod en;
@@ -14,18 +14,18 @@ mod other;
 pub struct Language {
     /// Primary subtag (BCP 47, RFC 5646), such as `en`.
     pub tag: &'static str,
-    /// Last words after which more follows, even before a full stop of the recogniser's: hesitations, conjunctions,
+    /// Last words that announce more, even before a full stop of the recogniser: hesitations, conjunctions,
     /// articles.
     pub trailing: &'static [&'static str],
-    /// Last words after which more follows unless a full stop does: "so", but not "I think so."
+    /// Last words that announce more unless a full stop follows: "so", but not "I think so."
     pub often_trailing: &'static [&'static str],
     /// Words that read out a digit, or several alike ("double").
     pub digits: &'static [&'static str],
     /// Words of a listener who does not want the turn.
     pub backchannels: &'static [&'static str],
-    /// With the backchannels, the words of a caller who checks that the line is alive: "Hello? Are you still there?"
+    /// Words of a caller who checks the connection, in addition to the backchannels: "Hello? Are you still there?"
     pub presence_checks: &'static [&'static str],
-    /// Words that a full stop abbreviates rather than ends a sentence.
+    /// Words with a full stop that does not end a sentence.
     pub abbreviations: &'static [&'static str],
     pub prompts: Prompts,
 }
@@ -50,8 +50,8 @@ pub struct Prompts {
 static LANGUAGES: [&Language; 4] = [&en::ENGLISH, &de::GERMAN, &es::SPANISH, &fr::FRENCH];
 
 impl Language {
-    /// The language of a tag such as `de`, `de-AT` or `fr_CA`. English when there is no tag; a language without a file
-    /// of its own has the sounds that all languages share, and English prompts.
+    /// The language of a tag such as `de`, `de-AT` or `fr_CA`. English without a tag; a language without a file of
+    /// its own has the sounds that all languages share, and English prompts.
     pub fn of(tag: Option<&str>) -> &'static Language {
         let Some(tag) = tag else { return &en::ENGLISH };
         let primary = tag.split(['-', '_']).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The keys that seal and open.
+//! The keys that seal and open secrets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use sha2::{Digest, Sha256};
 use super::Owner;
 
 const PREFIX: &str = "sealed:v1:";
-/// Bytes of a nonce. It is random: with 192 bits no two are the same.
+/// Bytes of a nonce. Nonces are random: with 192 bits none repeats.
 const NONCE: usize = 24;
 const KEY: usize = 32;
 
-/// The keys of this daemon. Cloning it is cheap. Its `Debug` output shows the keys' ids alone.
+/// The keys of this daemon. Cheap to clone. `Debug` output shows the keys' ids alone.
 #[derive(Clone, Default)]
 pub struct Keyring {
     current: Option<Arc<Key>>,
@@ -31,12 +31,12 @@ struct Key {
     cipher: XChaCha20Poly1305,
 }
 
-/// A text that is no key. It does not repeat the text.
+/// A text that is not a key. The error does not repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a key has 32 bytes, written as base64 or as 64 hexadecimal digits")]
 pub struct KeyError;
 
-/// Why a sealed text does not open, or none could be made. It holds neither text nor key.
+/// Why a sealed text cannot be opened, or a secret cannot be sealed. Holds neither text nor key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     #[error("it is sealed with key {0}, which is neither seal.key nor one of seal.former_keys")]
@@ -45,11 +45,11 @@ pub enum SealError {
     Forged,
     #[error("it is not in the form of a sealed text")]
     Malformed,
-    #[error("the system gives no random bytes")]
+    #[error("the system provides no random bytes")]
     NoRandomness,
 }
 
-/// How a stored text is kept.
+/// The form of a stored secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sealed {
     Clear,
@@ -58,32 +58,32 @@ pub enum Sealed {
 }
 
 impl Keyring {
-    /// A ring with one key, which seals.
+    /// A keyring with one key, which seals.
     ///
     /// # Errors
-    /// A text that is no key.
+    /// When the text is not a key.
     pub fn new(key: &str) -> Result<Keyring, KeyError> {
         Ok(Keyring { current: Some(Arc::new(Key::parse(key)?)), former: Vec::new() })
     }
 
-    /// Adds a key that opens.
+    /// Adds a former key, which only opens.
     ///
     /// # Errors
-    /// A text that is no key.
+    /// When the text is not a key.
     pub fn with_former(mut self, key: &str) -> Result<Keyring, KeyError> {
         self.former.push(Arc::new(Key::parse(key)?));
         Ok(self)
     }
 
-    /// Is there a key that seals?
+    /// Whether there is a key that seals.
     pub fn seals(&self) -> bool {
         self.current.is_some()
     }
 
-    /// The text to store for a secret: sealed, or without a key as it is.
+    /// The text to store for a secret: sealed, or unchanged if there is no key.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// When the system provides no random bytes.
     pub fn seal(&self, secret: &SecretString, owner: &Owner) -> Result<String, SealError> {
         let Some(key) = &self.current else { return Ok(secret.expose_secret().to_owned()) };
         let mut nonce = [0; NONCE];
@@ -94,10 +94,10 @@ impl Keyring {
         Ok(format!("{PREFIX}{}:{}", key.id, STANDARD.encode([&nonce[..], &sealed].concat())))
     }
 
-    /// The secret of a stored text, which may be sealed or not.
+    /// The secret in a stored text, which may be sealed or not.
     ///
     /// # Errors
-    /// A text that none of the keys opens, or not for this owner.
+    /// When none of the keys opens the text, or it is sealed for another owner.
     pub fn open(&self, stored: &str, owner: &Owner) -> Result<SecretString, SealError> {
         let Some(sealed) = stored.strip_prefix(PREFIX) else { return Ok(SecretString::from(stored)) };
         let (id, data) = sealed.split_once(':').ok_or(SealError::Malformed)?;
@@ -111,7 +111,7 @@ impl Keyring {
         String::from_utf8(opened).map(SecretString::from).map_err(|_| SealError::Malformed)
     }
 
-    /// How a stored text is kept.
+    /// The form of a stored secret.
     pub fn examine(&self, stored: &str) -> Sealed {
         match stored.strip_prefix(PREFIX).and_then(|sealed| sealed.split_once(':')) {
             None => Sealed::Clear,
@@ -151,7 +151,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(digits?.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-/// An id from the database, cut to the length of one: a log line is no place for anything else.
+/// An id from the database, cut to the length of an id: it is data that goes into a log line.
 fn shown(id: &str) -> String {
     id.chars().filter(char::is_ascii_alphanumeric).take(8).collect()
 }

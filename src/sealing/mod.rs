@@ -1,10 +1,11 @@
-//! Sealing: secrets that the database keeps encrypted, so that a dump, a replica or an export shows none.
+//! Sealing: encryption of secrets in the database, so that a dump, a replica or an export does not reveal them.
 //!
-//! A sealed text is `sealed:v1:KEY:DATA`: the id of the key, and the base64 of a nonce of 24 bytes and the ciphertext of
-//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03). The associated data binds it to the row that it belongs to, so a text
-//! that is copied to another row does not open. A text without that prefix is not sealed and opens as it is.
+//! A sealed text is `sealed:v1:KEY:DATA`: the id of the key, and the base64 of a nonce of 24 bytes and the
+//! ciphertext of XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03). The associated data binds it to its row, so a
+//! text that is copied to another row cannot be opened. A text without that prefix is not sealed and is returned
+//! unchanged.
 //!
-//! It reads no clock and opens nothing; of the system it takes random bytes.
+//! Uses no clock and no files; random bytes are those of the system.
 
 mod keyring;
 
@@ -18,17 +19,19 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The key that seals: 32 bytes as base64 or hexadecimal digits. Default: none, secrets are kept in clear.
+    /// The key that seals: 32 bytes as base64 or hexadecimal digits. Default: none, secrets are stored
+    /// unencrypted.
     pub key: Option<SecretString>,
-    /// Keys that sealed before and still open, with spaces or commas between. Default: none.
+    /// Former keys, which still open secrets, separated by spaces or commas. Default: none.
     pub former_keys: Option<SecretString>,
 }
 
 impl Settings {
-    /// The keys that the settings hold.
+    /// The keyring of the settings.
     ///
     /// # Errors
-    /// The setting that is at fault, `key` or `former_keys`, and why. The text holds no key.
+    /// The name of the faulty setting, `key` or `former_keys`, and the problem. The error does not contain the
+    /// key.
     pub fn keyring(&self) -> Result<Keyring, (&'static str, KeyError)> {
         let keyring = match &self.key {
             Some(key) => Keyring::new(key.expose_secret()).map_err(|error| ("key", error))?,
@@ -54,7 +57,7 @@ impl Owner {
         Owner { kind: "webhook", tenant, row: webhook }
     }
 
-    /// The associated data. The kinds are words without a NUL, so no two owners share it.
+    /// The associated data. Kinds contain no NUL, so two owners never have the same data.
     fn associated_data(&self) -> Vec<u8> {
         [self.kind.as_bytes(), b"\0", self.tenant.as_bytes(), self.row.as_bytes()].concat()
     }

@@ -1,4 +1,4 @@
-//! The caller's telephone: a socket and a thread that sends 20 ms every 20 ms and takes down what comes.
+//! The caller's telephone: a socket, and a thread that sends 20 ms every 20 ms and records the received audio.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,13 +20,13 @@ const FRAME: Duration = Duration::from_millis(20);
 const HEADER: usize = 12;
 const MAX_PACKET: usize = 2_048;
 
-/// A telephone that is not in a call yet: its address is known, as the SDP needs it.
+/// A telephone before its call: its address is known, because the SDP needs it.
 #[derive(Debug)]
 pub struct Caller {
     socket: UdpSocket,
     address: SocketAddr,
     codec: Codec,
-    /// Send nothing while saying nothing, as devices with silence suppression do.
+    /// Sends nothing in silence, as devices with silence suppression do.
     pub suppress_silence: bool,
 }
 
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 impl Caller {
-    /// Takes a free port of `address`.
+    /// Binds a free port of `address`.
     pub fn bind(address: Ipv4Addr, codec: Codec) -> std::io::Result<Caller> {
         let socket = UdpSocket::bind((address, 0))?;
         socket.set_nonblocking(true)?;
@@ -63,8 +63,8 @@ impl Caller {
         self.codec
     }
 
-    /// Begins: the script's time runs from now. It sends as soon as it knows where to, from
-    /// [`Running::connect`] or from the first packet that comes.
+    /// Starts the script. Audio is sent as soon as the peer's address is known, from [`Running::connect`] or from
+    /// the first received packet.
     pub fn start(self, script: Vec<Step>) -> Running {
         let shared = Arc::new(Shared::default());
         let started = Instant::now();
@@ -75,17 +75,17 @@ impl Caller {
 }
 
 impl Running {
-    /// The moment that all times of the [`Conversation`] count from.
+    /// The moment that the times of the [`Conversation`] are relative to.
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// Where to send, as the other side's SDP says.
+    /// The peer's address, from its SDP.
     pub fn connect(&self, peer: SocketAddr) {
         *self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
     }
 
-    /// Whether the script's `HangUp` was reached: whoever holds the SIP side has to hang up then.
+    /// Whether the script's `HangUp` was reached: then the SIP side has to hang up.
     pub fn has_hung_up(&self) -> bool {
         self.shared.hung_up.load(Ordering::Acquire)
     }
@@ -95,7 +95,7 @@ impl Running {
         self.shared.utterances.load(Ordering::Acquire)
     }
 
-    /// Ends the media and says what the call was like.
+    /// Ends the media and returns the recorded conversation.
     pub fn finish(mut self) -> Conversation {
         self.shared.stop.store(true, Ordering::Release);
         let thread = self.thread.take().expect("only finish and drop take it");
@@ -109,7 +109,7 @@ impl Drop for Running {
     }
 }
 
-/// The thread's own.
+/// The state of the telephone's thread.
 struct Line {
     socket: UdpSocket,
     codec: Codec,
@@ -174,7 +174,7 @@ impl Line {
         }
     }
 
-    /// Ticks are counted from the start, so that lateness never adds up.
+    /// Ticks are counted from the start, so lateness does not add up.
     fn run(mut self) -> Conversation {
         for tick in 0_u32.. {
             let due = FRAME * tick;
@@ -223,7 +223,7 @@ impl Line {
         self.conversation.packets += 1;
         if let Some(last) = self.last_sequence {
             let skipped = packet.sequence.wrapping_sub(last).wrapping_sub(1);
-            // A number from behind is a late packet, not a leap of 60,000.
+            // A lower number is a late packet, not a gap of 60,000.
             self.conversation.lost += u64::from(if skipped < 0x8000 { skipped } else { 0 });
         }
         self.last_sequence = Some(packet.sequence);
@@ -234,7 +234,7 @@ impl Line {
 
     fn tick(&mut self, now: Duration) {
         let peer = *self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner);
-        // Speech without anybody to hear it would be lost, so the script waits for the media.
+        // Speech before the media is connected would be lost, so the script waits.
         if self.saying.is_none() && peer.is_some() {
             self.follow_script(now);
         }
@@ -294,7 +294,7 @@ impl Line {
     }
 }
 
-/// As much of an RTP packet (RFC 3550, section 5.1) as a caller looks at.
+/// The parts of an RTP packet (RFC 3550, section 5.1) that a caller needs.
 struct Packet<'a> {
     payload_type: u8,
     sequence: u16,
@@ -304,7 +304,7 @@ struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Without extension or padding, which Asterisk does not send; anything else is passed over.
+    /// Without extension or padding, which Asterisk does not send; other packets are ignored.
     fn parse(bytes: &'a [u8]) -> Option<Packet<'a>> {
         let (header, rest) = bytes.split_at_checked(HEADER)?;
         if header[0] & 0xf0 != 0x80 {

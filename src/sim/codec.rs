@@ -1,4 +1,5 @@
-//! What a simulated telephone speaks. Each side keeps its own state, so encoder and decoder are apart.
+//! The codecs of a simulated telephone. Encoder and decoder are separate, because each direction has a state of
+//! its own.
 
 use audio_codec_algorithms::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
 use audiopus::coder::{Decoder as OpusDecoder, Encoder as OpusEncoder};
@@ -10,7 +11,7 @@ pub enum Codec {
     Alaw,
     /// 16-bit linear at 16 kHz, big-endian (RFC 3551, L16).
     Slin16,
-    /// Mono at 16 kHz; its RTP clock is 48 kHz all the same (RFC 7587).
+    /// Mono at 16 kHz; the RTP clock is 48 kHz all the same (RFC 7587).
     Opus,
 }
 
@@ -25,7 +26,7 @@ impl Codec {
         }
     }
 
-    /// Its value of SDP's `a=rtpmap`.
+    /// The codec's `a=rtpmap` value in SDP.
     pub fn rtpmap(self) -> &'static str {
         match self {
             Codec::Ulaw => "PCMU/8000",
@@ -35,7 +36,7 @@ impl Codec {
         }
     }
 
-    /// Samples a second that go in and come out.
+    /// Samples per second, encoded and decoded.
     pub fn rate(self) -> u32 {
         match self {
             Codec::Ulaw | Codec::Alaw => 8_000,
@@ -43,7 +44,7 @@ impl Codec {
         }
     }
 
-    /// Ticks a second of the RTP timestamp.
+    /// Ticks per second of the RTP timestamp.
     pub fn clock(self) -> u32 {
         if self == Codec::Opus { 48_000 } else { self.rate() }
     }
@@ -119,7 +120,7 @@ impl Decoder {
                 payload.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect()
             }
             Decoder::Opus(opus) => {
-                // 120 ms is the longest packet that Opus knows.
+                // 120 ms is the longest packet of Opus.
                 let mut samples = vec![0; 1_920];
                 let length = opus.decode(Some(payload), &mut samples, false).unwrap_or(0);
                 samples.truncate(length);

@@ -1,4 +1,4 @@
-//! What a call was like for its caller: both sides on one line of time, and the figures read from them.
+//! A call as its caller experienced it: the audio of both sides on one time axis, and measurements.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::track::Track;
 use super::voice;
 
-/// Pauses of the agent below this belong to one answer.
+/// Pauses of the agent below this belong to one response.
 const BRIDGE: Duration = Duration::from_millis(250);
 
-/// An utterance of the caller and the answer to it.
+/// An utterance of the caller and the agent's response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Response {
     /// First and last voiced sample that the caller sent.
     pub asked: (Duration, Duration),
-    /// First voiced sample that came back after it; `None` when nothing did before the caller spoke again.
+    /// First voiced sample received after it; `None` when the caller spoke again before a response.
     pub answered: Option<Duration>,
 }
 
@@ -25,12 +25,12 @@ impl Response {
     }
 }
 
-/// An utterance of the caller into the agent's speech.
+/// An utterance of the caller that interrupts the agent's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interruption {
     /// First voiced sample that the caller sent.
     pub began: Duration,
-    /// Last voiced sample of the agent's stretch that was interrupted.
+    /// Last voiced sample of the agent's interrupted speech.
     pub silent: Duration,
 }
 
@@ -41,28 +41,28 @@ impl Interruption {
     }
 }
 
-/// All times count from the moment the caller was started.
+/// All times are since the caller's start.
 #[derive(Debug, Clone)]
 pub struct Conversation {
     pub sent: Track,
     pub received: Track,
-    /// Where each `Say` began and ended, silence at its edges included.
+    /// Start and end of each `Say`, including silence at its edges.
     pub said: Vec<(Duration, Duration)>,
-    /// When the first packet came, voiced or not.
+    /// Time of the first received packet, voiced or not.
     pub first_packet: Option<Duration>,
-    /// How far each packet that came was off its stream's rhythm.
+    /// The deviation of each received packet from its stream's rhythm.
     pub pacing_errors: Vec<Duration>,
-    /// Packets that came, and how many sequence numbers were skipped.
+    /// Received packets, and skipped sequence numbers.
     pub packets: u64,
     pub lost: u64,
-    /// Steps of the script that waited in vain.
+    /// Steps of the script that reached their time limit.
     pub missed: Vec<String>,
     /// Whether the script's `HangUp` was reached.
     pub hung_up: bool,
 }
 
 impl Conversation {
-    /// When the agent was first heard.
+    /// When the agent's first voiced sample was received.
     pub fn first_voiced(&self) -> Option<Duration> {
         self.agent().first().map(|stretch| stretch.0)
     }
@@ -77,7 +77,7 @@ impl Conversation {
         self.said.iter().filter_map(|&said| self.voiced_part(said)).collect()
     }
 
-    /// Each utterance of the caller with the answer to it.
+    /// Each utterance of the caller with the response to it.
     pub fn responses(&self) -> Vec<Response> {
         let (caller, agent) = (self.caller(), self.agent());
         let answer = |n: usize| {
@@ -100,7 +100,7 @@ impl Conversation {
             .collect()
     }
 
-    /// The pacing error that the given share (0 to 1) of packets stays within; zero when none came.
+    /// The pacing error that the given share (0 to 1) of packets stays within; zero without packets.
     pub fn pacing_error(&self, share: f64) -> Duration {
         percentile(&self.pacing_errors, share)
     }

@@ -1,7 +1,8 @@
-//! A scripted caller: it talks RTP like a telephone, hears like a person, and measures what it hears.
+//! A scripted caller: sends and receives RTP like a telephone, reacts like a person, and measures the agent's
+//! audio.
 //!
-//! The tests and the demo put it at the far end of real calls. It knows nothing of SIP, of Asterisk or of the
-//! daemon: an address to send to is all it is told.
+//! The tests and the demo put it at the far end of real calls. It has no SIP and no Asterisk: it needs an address
+//! to send to.
 
 pub mod caller;
 pub mod codec;

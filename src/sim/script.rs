@@ -1,4 +1,4 @@
-//! What a simulated caller does, step by step. Pure: it is told each 20 ms what was heard.
+//! The script of a simulated caller, step by step. Pure: it receives every 20 ms whether the agent speaks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use crate::audio::Clip;
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Until the agent has spoken since the caller's last words, and has then been silent for `silent`.
-    /// Gives up, and goes on with the script, after `at_most`.
+    /// Until the agent has spoken since the caller's last words and has then been silent for `silent`. Continues
+    /// with the next step after `at_most` in any case.
     Listen {
         silent: Duration,
         at_most: Duration,
     },
-    /// Until the agent has been speaking for `spoken` (its pauses below 300 ms count as speech).
-    /// Gives up, and goes on with the script, after `at_most`.
+    /// Until the agent has been speaking for `spoken` (pauses below 300 ms count as speech). Continues with the
+    /// next step after `at_most` in any case.
     LetSpeak {
         spoken: Duration,
         at_most: Duration,
     },
     /// Speak.
     Say(Clip),
-    /// Say nothing, whatever the agent does.
+    /// Stay silent, without regard to the agent.
     Wait(Duration),
     HangUp,
 }
@@ -29,14 +29,14 @@ pub enum Step {
 /// A pause of the agent up to this length does not end its speech.
 const BREATH: Duration = Duration::from_millis(300);
 
-/// What the caller does in the next 20 ms.
+/// The caller's action in the next 20 ms.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Doing {
     Silence,
-    /// Starts to say the clip of this number, counted from 0.
+    /// Begins the clip with this number, counted from 0.
     Speak(usize),
     HangUp,
-    /// The script is at its end; the caller stays silent.
+    /// The script is over; the caller stays silent.
     Done,
 }
 
@@ -46,9 +46,9 @@ pub(super) struct Script {
     entered: Duration,
     spoken_since: Option<Duration>,
     last_voiced: Option<Duration>,
-    /// While the caller speaks into the agent's words: when these were last heard.
+    /// The agent's last voiced time, while the caller speaks over the agent.
     interrupted: Option<Duration>,
-    /// Steps that gave up waiting.
+    /// Steps that reached their time limit.
     pub(super) missed: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl Script {
         }
     }
 
-    /// The agent was heard to speak at `now`.
+    /// The agent's audio is voiced at `now`.
     pub(super) fn heard(&mut self, now: Duration) {
         self.interrupted = self.interrupted.filter(|last| now.saturating_sub(*last) <= BREATH).and(Some(now));
         if self.interrupted.is_some() {
@@ -78,7 +78,7 @@ impl Script {
         self.last_voiced = Some(now);
     }
 
-    /// Asked every 20 ms while the caller is silent. The clip of a `Speak` has to be said before the next.
+    /// Called every 20 ms while the caller is silent. The clip of a `Speak` has to be played before the next call.
     pub(super) fn next(&mut self, now: Duration) -> Doing {
         let Some(step) = self.steps.front() else { return Doing::Done };
         let waited = now.saturating_sub(self.entered);
@@ -97,7 +97,7 @@ impl Script {
         self.enter_next(now)
     }
 
-    /// The caller has finished what it said.
+    /// The caller's clip is over.
     pub(super) fn finished_saying(&mut self, now: Duration) {
         self.entered = now;
         self.interrupted = None;
@@ -108,7 +108,8 @@ impl Script {
         match self.steps.pop_front() {
             Some(Step::Say(_)) => {
                 self.said += 1;
-                // What was heard before the caller spoke is no answer to it, nor are the words that it cuts off.
+                // Audio from before the caller's utterance is no response to it, nor are the words that it
+                // interrupts.
                 self.interrupted = self.last_voiced.filter(|last| now.saturating_sub(*last) <= BREATH);
                 self.last_voiced = None;
                 self.spoken_since = None;

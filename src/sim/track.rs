@@ -1,9 +1,9 @@
-//! One side of a call as a line of samples whose index is the time since the call's beginning.
+//! The samples of one side of a call, indexed by the time since the call's beginning.
 
 use std::time::Duration;
 
-/// A stream whose arrival strays from its timestamps by more than this was interrupted, and is put anew where
-/// it arrived: some senders do not count the time in which they send nothing.
+/// A stream with arrivals that deviate from its timestamps by more than this was interrupted, and is placed anew
+/// by its arrival: some senders do not count the time in which they send nothing.
 const STRAY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Track {
         Track { rate, samples: Vec::new() }
     }
 
-    /// Puts samples at a time; what lay there before is covered, a gap in front is silence.
+    /// Writes samples at a time: replaces earlier samples there, and fills a gap before them with silence.
     pub fn put(&mut self, at: Duration, samples: &[i16]) {
         let start = (at.as_secs_f64() * f64::from(self.rate)).round() as usize;
         let end = start + samples.len();
@@ -32,7 +32,7 @@ impl Track {
     }
 }
 
-/// Where the packets of a stream belong in time: by their timestamps, from where the stream first arrived.
+/// Places the packets of a stream in time: by their timestamps, from the arrival of the first one.
 #[derive(Debug)]
 pub struct Placement {
     clock: u32,
@@ -51,9 +51,9 @@ impl Placement {
         Placement { clock, anchor: None }
     }
 
-    /// The time of a packet's first sample, and by how much it arrived off the stream's rhythm.
+    /// The time of a packet's first sample, and its deviation from the stream's rhythm.
     ///
-    /// The first packet of a stretch has no rhythm to be off.
+    /// The first packet of a stretch has no deviation.
     pub fn place(&mut self, ssrc: u32, timestamp: u32, arrival: Duration) -> (Duration, Option<Duration>) {
         if let Some(anchor) = self.anchor.filter(|anchor| anchor.ssrc == ssrc) {
             // Timestamps wrap (RFC 3550, section 5.1); a late packet lies before the anchor.

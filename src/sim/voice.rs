@@ -1,14 +1,14 @@
-//! Who speaks when, judged by loudness alone: the measuring ear must not share the product's detectors.
+//! Speech on a track, detected by loudness alone: a measurement must not share the product's detectors.
 
 use std::time::Duration;
 
-/// How finely loudness is measured.
+/// The resolution of loudness.
 const WINDOW: Duration = Duration::from_millis(5);
-/// Root mean square above which a window counts as voiced: some -45 dB below full scale, well above the noise
-/// of any codec and below speech.
+/// Root mean square above which a window counts as voiced: some -45 dB below full scale, well above the noise of
+/// any codec and below speech.
 const THRESHOLD: f64 = 180.0;
 
-/// Whether a stretch of samples is loud enough to be speech.
+/// Whether samples are loud enough to be speech.
 pub fn is_voiced(samples: &[i16]) -> bool {
     if samples.is_empty() {
         return false;

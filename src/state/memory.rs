@@ -1,4 +1,4 @@
-//! Conversation state in this process: bounded in number and in time.
+//! Conversation state in this process, limited in number and time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Conversation, ConversationState, Settings, StateError};
 use crate::tenancy::CallId;
 
-/// Conversations in a map. It dies with the process.
+/// Conversations in a map. Lost when the process ends.
 pub struct Memory {
     ttl: Duration,
     capacity: usize,
@@ -56,7 +56,7 @@ impl Memory {
         }
     }
 
-    /// Takes over what is known from elsewhere.
+    /// Adds a conversation that was read from Redis.
     pub(super) fn adopt(&self, call: CallId, conversation: Conversation) {
         let now = Instant::now();
         let mut held = self.held();
@@ -79,8 +79,8 @@ impl Memory {
     }
 }
 
-/// Before another conversation is put in: drops what has expired and, if that is not enough, the one that
-/// would expire first.
+/// Makes room for another conversation: drops expired ones and, if that is not enough, the one that would expire
+/// first.
 fn make_room(held: &mut HashMap<CallId, Held>, capacity: usize, call: CallId, now: Instant) {
     if held.len() < capacity || held.contains_key(&call) {
         return;

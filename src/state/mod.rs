@@ -1,9 +1,9 @@
-//! The state of conversations under way: what another daemon would need to take a call up.
+//! The state of live conversations, as another daemon needs it to continue a call.
 //!
-//! In this process by default; in Redis as well when there is one. A call never waits for Redis by more
-//! than a small timeout and never fails with it, so nothing here but [`ConversationState::ping`] can fail.
+//! In this process by default, and in Redis as well where one is configured. A call waits for Redis for a short
+//! timeout at most and does not fail with it, so only [`ConversationState::ping`] returns an error.
 //!
-//! It does not know what is in a state.
+//! The content of a state is opaque here.
 
 mod memory;
 mod redis;
@@ -25,49 +25,49 @@ use serde_json::Value;
 
 use crate::tenancy::CallId;
 
-/// How far a conversation has come.
+/// The saved state of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conversation {
-    /// Whole seconds when it comes from Redis.
+    /// In whole seconds when read from Redis.
     pub started_at: DateTime<Utc>,
     pub turns: u32,
-    /// `Null` until it is first saved.
+    /// `Null` until the first save.
     pub state: Value,
 }
 
-/// Keeps the state of conversations for a time after they were last saved. All writes may be repeated.
+/// Keeps the states of conversations for a time after their last save. All writes can be repeated.
 pub trait ConversationState: Send + Sync {
-    /// A call begins. For a call that has begun already, only the time is taken over.
+    /// Begins a call. For a call that has begun already, only the time is updated.
     fn begin(&self, call: CallId, started_at: DateTime<Utc>) -> BoxFuture<'_, ()>;
 
-    /// Replaces a call's state. Nothing is kept of a call that has not begun, or is forgotten.
+    /// Replaces a call's state. Ignored for a call that has not begun or has expired.
     fn save<'a>(&'a self, call: CallId, turns: u32, state: &'a Value) -> BoxFuture<'a, ()>;
 
-    /// What was last saved; `None` when nothing is known of the call.
+    /// The last saved state; `None` for an unknown call.
     fn load(&self, call: CallId) -> BoxFuture<'_, Option<Conversation>>;
 
-    /// Forgets a call.
+    /// Deletes a call's state.
     fn end(&self, call: CallId) -> BoxFuture<'_, ()>;
 
-    /// Asks the server behind it, if any, for a sign of life.
+    /// Checks that the server, if any, responds.
     fn ping(&self) -> BoxFuture<'_, Result<(), StateError>>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// The URL cannot be understood.
+    /// The URL is not valid.
     #[error("{0}")]
     Invalid(String),
-    /// Redis does not answer.
+    /// Redis does not respond.
     #[error("Redis is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// The state store that the settings ask for. A Redis that is not there (yet) is no error: its calls are
-/// kept in memory and written to it when it comes.
+/// The state store of the settings. A Redis that is not reachable (yet) is not an error: states are kept in memory
+/// and written to it later.
 ///
 /// # Errors
-/// `Invalid` for a Redis URL that cannot be understood.
+/// `Invalid` for a Redis URL that is not valid.
 pub async fn connect(settings: &Settings) -> Result<Arc<dyn ConversationState>, StateError> {
     let memory = Memory::new(settings);
     Ok(match &settings.redis_url {

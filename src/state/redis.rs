@@ -1,12 +1,12 @@
-//! Conversations in Redis, three keys a call:
+//! Conversations in Redis, three keys per call:
 //!
 //! - `call:{call_id}:state`: JSON
 //! - `call:{call_id}:turns`: an integer
 //! - `call:{call_id}:started_at`: Unix time in seconds
 //!
-//! Each write sets all of them with their time to live, so it can be repeated and leaves nothing behind.
-//! Commands travel over one connection and so take effect in the order in which they were given, those too
-//! whose answer nobody waited for.
+//! Each write sets all of them with their time to live, so it can be repeated and never leaves a part behind. All
+//! commands use one connection, so they take effect in the order in which they are sent, including those with a
+//! reply that is not awaited.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Redis {
             let tls = tls.map_err(|error| StateError::Invalid(format!("state.{error}")))?;
             config.tls = Some(TlsConnector::from(tls).into());
         }
-        // Without fail_fast=false and the unresponsive check, a connection that broke is not made again.
+        // Without fail_fast=false and the unresponsive check, a broken connection is not re-established.
         config.fail_fast = false;
         let timeout = Duration::from_millis(settings.timeout_ms);
         let client = Builder::from_config(config)
@@ -63,7 +63,7 @@ impl Redis {
         Ok(Redis { client, ttl: settings.ttl_s.into(), timeout })
     }
 
-    /// Connects in the background, again and again; waits for the first time for a little.
+    /// Connects in the background, with retries; waits a short time for the first attempt.
     pub(super) async fn connect(&self) -> Result<(), StateError> {
         self.client.connect();
         self.within(self.client.wait_for_connect()).await
@@ -127,22 +127,22 @@ impl Redis {
     }
 }
 
-/// Whether a URL asks for TLS.
+/// The transport security that a URL asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Security {
     Plaintext,
     Tls,
 }
 
-/// The servers and credentials of a URL. The client would set TLS up by itself, with the authorities that the system
-/// trusts and none other, so it reads the URL as one without TLS.
+/// The servers and credentials of a URL. The client would set TLS up itself, with the authorities of the system
+/// only, so it is given the URL in its form without TLS.
 fn parse(url: &SecretString) -> Result<(Config, Security), String> {
     let (scheme, rest) = url.expose_secret().split_once("://").unwrap_or_default();
     let (security, scheme) = match scheme.strip_prefix("rediss").or_else(|| scheme.strip_prefix("valkeys")) {
         Some(kind) => (Security::Tls, format!("redis{kind}")),
         None => (Security::Plaintext, scheme.to_owned()),
     };
-    // The client takes any scheme for Redis, even http.
+    // The client accepts any scheme, even http.
     if !scheme.starts_with("redis") && !scheme.starts_with("valkey") {
         return Err("it does not begin with redis:// or rediss://".to_owned());
     }
@@ -150,7 +150,7 @@ fn parse(url: &SecretString) -> Result<(Config, Security), String> {
     config.map(|config| (config, security)).map_err(|error| error.details().to_owned())
 }
 
-/// Does a URL lead to another machine without TLS? One that cannot be read does not.
+/// Whether a URL leads to another machine without TLS. False for a URL that cannot be parsed.
 pub(super) fn is_plaintext_remote(url: &SecretString) -> bool {
     let Ok((config, Security::Plaintext)) = parse(url) else { return false };
     config.server.hosts().iter().any(|server| place(&server.host) != Place::ThisMachine)
@@ -161,7 +161,7 @@ fn keys(call: CallId) -> [String; 3] {
     ["state", "turns", "started_at"].map(|part| format!("call:{call}:{part}"))
 }
 
-/// What three values mean; `None` when one is gone or is not ours.
+/// The conversation of the three values; `None` when one is missing or has another format.
 fn read(values: &[Option<String>]) -> Option<Conversation> {
     let [Some(state), Some(turns), Some(started_at)] = values else { return None };
     Some(Conversation {

@@ -1,9 +1,9 @@
-//! Redis, with memory beneath it: the loss of Redis costs a call one short timeout, once.
+//! Redis with memory as its fallback: a loss of Redis costs one call one short timeout.
 //!
-//! Memory holds every conversation of this process, and Redis mirrors it. When Redis fails, the first call
-//! that notices goes on after its timeout and the others do not ask at all; what Redis missed is noted, one
-//! line a call, and written by a task of its own when Redis answers again. Until that is done, new writes
-//! join the queue, so an old state never follows a newer one.
+//! Memory holds all conversations of this process, and Redis mirrors it. When Redis fails, the first call that
+//! notices continues after its timeout, and the others do not try Redis at all. The missed writes are queued, one
+//! per call, and a task writes them when Redis responds again. Until the queue is empty, new writes join it, so an
+//! old state never replaces a newer one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,7 +25,7 @@ use crate::tenancy::CallId;
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
-/// Conversations in memory, mirrored in Redis whenever it can be reached.
+/// Conversations in memory, mirrored to Redis while it is reachable.
 pub struct Resilient {
     shared: Arc<Shared>,
     _writer: AbortOnDropHandle<()>,
@@ -39,10 +39,10 @@ struct Shared {
     lost: Notify,
 }
 
-/// What Redis does not know yet.
+/// Writes that Redis has missed.
 #[derive(Default)]
 struct Debts {
-    /// Redis failed, and not everything has been made good since.
+    /// Redis has failed, and not all missed writes are done yet.
     down: bool,
     owed: HashMap<CallId, Owed>,
 }
@@ -54,7 +54,7 @@ enum Owed {
 }
 
 impl Resilient {
-    /// Connects, and starts the task that makes good what Redis missed.
+    /// Connects, and starts the task that repeats missed writes.
     pub(super) async fn connect(memory: Memory, redis: Redis, settings: &Settings) -> Resilient {
         let shared = Arc::new(Shared {
             memory,
@@ -73,7 +73,7 @@ impl Resilient {
 }
 
 impl Shared {
-    /// Brings Redis up to date about one call, or notes that it is not.
+    /// Writes a call's state to Redis, or queues the write.
     async fn mirror(&self, call: CallId, what: Owed) {
         if self.note_if_down(call, what) {
             return;
@@ -89,14 +89,14 @@ impl Shared {
             Owed::Remove => self.redis.remove(call).await,
             Owed::Put => match self.memory.known(call) {
                 Some(conversation) => self.redis.put(call, &conversation).await,
-                // Expired in the meantime; Redis forgets it by itself.
+                // Expired in the meantime; it expires in Redis as well.
                 None => Ok(()),
             },
         }
     }
 
     async fn load(&self, call: CallId) -> Option<Conversation> {
-        // What this process wrote is never older than what Redis has of it.
+        // The state in memory is never older than the one in Redis.
         if let Some(known) = self.memory.known(call) {
             return Some(known);
         }
@@ -116,7 +116,8 @@ impl Shared {
         }
     }
 
-    /// One lock for both: between a look and a note, the last debt might be settled and the note overlooked.
+    /// Checks and queues under one lock: otherwise the last missed write might be done in between, and the new one
+    /// never.
     fn note_if_down(&self, call: CallId, what: Owed) -> bool {
         let mut debts = self.debts();
         if debts.down {
@@ -134,7 +135,7 @@ impl Shared {
         }
     }
 
-    /// The next thing that Redis missed. When there is nothing left, Redis counts as up again.
+    /// The next missed write. If there is none, Redis counts as available again.
     fn next_debt(&self) -> Option<(CallId, Owed)> {
         let mut debts = self.debts();
         let next = debts.owed.keys().next().copied();
@@ -143,7 +144,7 @@ impl Shared {
         debt
     }
 
-    /// Writes until nothing is owed.
+    /// Repeats missed writes until there are none.
     async fn settle(&self) -> Result<(), StateError> {
         self.redis.ping().await?;
         while let Some((call, what)) = self.next_debt() {
@@ -163,7 +164,7 @@ impl Shared {
 }
 
 impl Debts {
-    /// A call more than fits is left to the time to live.
+    /// Beyond the capacity, a call's state in Redis is left to expire.
     fn note(&mut self, call: CallId, what: Owed, capacity: usize) {
         if self.owed.len() < capacity || self.owed.contains_key(&call) {
             self.owed.insert(call, what);
@@ -179,7 +180,7 @@ async fn make_good(shared: Arc<Shared>) {
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(LONGEST_DELAY);
         }
-        info!("Redis is back and up to date");
+        info!("Redis is available again and up to date");
     }
 }
 

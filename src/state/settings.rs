@@ -1,4 +1,4 @@
-//! Where conversation state is kept, and for how long.
+//! Settings: where conversation state is kept, and for how long.
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -12,17 +12,17 @@ use crate::transport::TlsFiles;
 pub struct Settings {
     /// `redis://[USER:PASSWORD@]HOST:PORT/DATABASE`, or `rediss://` for TLS. Default: none, in memory only.
     pub redis_url: Option<SecretString>,
-    /// May Redis's password and callers' words cross a network unencrypted, because something else encrypts?
-    /// Default: false.
+    /// Whether Redis's password and callers' words may cross a network unencrypted, because another layer
+    /// encrypts. Default: false.
     pub allow_plaintext: bool,
     /// Files for a `rediss` URL. Default: none.
     pub tls: TlsFiles,
-    /// How long a state is kept after it was last saved, in seconds. Default: 3600.
+    /// Seconds for which a state is kept after its last save. Default: 3600.
     pub ttl_s: u32,
-    /// How long a call may wait for Redis, in milliseconds. Default: 200.
+    /// How long a call waits for Redis, in milliseconds. Default: 200.
     pub timeout_ms: u64,
-    /// How many conversations are kept in memory; beyond that, the one that was saved least recently
-    /// is forgotten. Default: 10000.
+    /// The number of conversations in memory; beyond that, the one with the oldest save is dropped. Default:
+    /// 10000.
     pub capacity: usize,
 }
 
@@ -40,7 +40,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Would words and passwords cross a network unencrypted, although that is not allowed?
+    /// Whether words and passwords would cross a network unencrypted although that is not allowed.
     pub fn is_exposed(&self) -> bool {
         !self.allow_plaintext && self.redis_url.as_ref().is_some_and(redis::is_plaintext_remote)
     }

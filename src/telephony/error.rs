@@ -1,19 +1,19 @@
-//! Why a provider did not do what it was asked, sorted by remedy.
+//! Failures of providers, sorted by remedy.
 
 use super::PROVIDERS;
 use crate::ari::AriError;
 
-/// The texts are for the number's administrators: they hold no credentials.
+/// The texts are for the number's administrators and contain no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TelephonyError {
     #[error("there is no provider {provider:?}; there are {}", PROVIDERS.join(", "))]
     Unknown { provider: String },
     #[error("{provider} is not configured: set {missing}")]
     NotConfigured { provider: &'static str, missing: String },
-    /// The settings do not allow it, for a reason.
+    /// The settings do not allow it.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// The provider was not asked.
+    /// No request was sent.
     #[error(
         "{provider} was not asked: the number is not assigned to this tenant; the operator assigns numbers"
     )]
@@ -22,16 +22,16 @@ pub enum TelephonyError {
     NotFound { provider: &'static str },
     #[error("{provider} refuses our credentials: {reason}")]
     Credentials { provider: &'static str, reason: String },
-    /// The account has the number, and it serves something else.
+    /// The account has the number, and uses it for something else.
     #[error("{provider} has this number in use elsewhere: {by}")]
     InUse { provider: &'static str, by: String },
-    /// It did not answer, or asked to try later.
+    /// It did not respond, or asked to try later.
     #[error("{provider} cannot be asked now: {reason}")]
     Unavailable { provider: &'static str, reason: String },
     /// It understood the request and refused it.
     #[error("{provider} refuses: {reason}")]
     Refused { provider: &'static str, reason: String },
-    /// The answer is not what its published API promises.
+    /// The response is not as its published API promises.
     #[error("{provider} answers with something that cannot be understood: {reason}")]
     Unreadable { provider: &'static str, reason: String },
 }
@@ -42,7 +42,7 @@ impl TelephonyError {
         matches!(self, TelephonyError::Unavailable { .. })
     }
 
-    /// Replaces `NotFound`, where what is missing is not the number but an object that the settings name.
+    /// Replaces `NotFound` where the missing object is not the number but one that the settings name.
     pub(super) fn nothing_there(self, reason: &str) -> TelephonyError {
         match self {
             TelephonyError::NotFound { provider } => {

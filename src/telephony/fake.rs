@@ -14,7 +14,7 @@ const DONE: &str = "nothing was done: this provider is for development";
 
 impl Fake {
     /// # Errors
-    /// `Forbidden` in production, whatever the settings say; `NotConfigured` where it is not enabled.
+    /// `Forbidden` in production, regardless of the settings; `NotConfigured` where it is not enabled.
     pub fn new(wanted: bool, production: bool) -> Result<Fake, TelephonyError> {
         match (production, wanted) {
             (true, _) => Err(TelephonyError::Forbidden(

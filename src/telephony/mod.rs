@@ -38,17 +38,17 @@ use twilio::Twilio;
 
 /// A provider of phone numbers.
 pub trait TelephonyAdapter: Send + Sync {
-    /// Has the provider send the number's calls to this Asterisk. Asking twice changes nothing more.
+    /// Has the provider send the number's calls to this Asterisk. Idempotent.
     ///
     /// # Errors
-    /// `NotOwned` for a number that is not the tenant's, before the provider is asked.
+    /// `NotOwned` for a number that is not the tenant's, without a request to the provider.
     fn register_number<'a>(
         &'a self,
         number: &'a TenantNumber,
     ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>>;
 
-    /// Undoes [`TelephonyAdapter::register_number`], and nothing that VCA did not do. A number that the provider does not
-    /// have counts as unregistered.
+    /// Undoes [`TelephonyAdapter::register_number`], but no other change. A number that the provider does not have
+    /// counts as unregistered.
     fn unregister_number<'a>(
         &'a self,
         number: &'a TenantNumber,
@@ -60,7 +60,7 @@ pub trait TelephonyAdapter: Send + Sync {
     }
 }
 
-/// A number and the tenant for which its provider is asked.
+/// A number, and the tenant that the request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantNumber {
     pub tenant_id: TenantId,
@@ -172,7 +172,7 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// `app` is VCA's Stasis application. A provider that is not configured is an error once it is asked for.
+    /// `app` is VCA's Stasis application. A provider that is not configured is an error only when it is used.
     pub fn new(settings: &Settings, asterisk: Arc<ari::Client>, app: &str, production: bool) -> Adapters {
         Adapters {
             asterisk: Asterisk::new(asterisk.clone(), app),
@@ -184,7 +184,7 @@ impl Adapters {
     }
 
     /// # Errors
-    /// `Unknown`, `NotConfigured` or `Forbidden`, each with what to do about it.
+    /// `Unknown`, `NotConfigured` or `Forbidden`, each with its remedy.
     pub fn find(&self, provider: &str) -> Result<&dyn TelephonyAdapter, TelephonyError> {
         match provider {
             "asterisk" | "generic" => Ok(&self.asterisk),

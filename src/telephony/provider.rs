@@ -1,7 +1,7 @@
-//! A provider's HTTP API: who we are there, and how often and how long it is asked.
+//! A client of a provider's HTTP API: credentials, timeouts and retries.
 //!
-//! All that is asked of it may be asked twice, so what failed on the way is asked again. The credentials are in one
-//! header that no error, log line or `Debug` output shows.
+//! All requests are idempotent, so a request that failed in transit is repeated. The credentials are in one header
+//! that no error, log line or `Debug` output contains.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use super::TelephonyError;
 use super::settings::Requests;
 
-/// How much of an answer is read, in bytes, and how much of an error's words repeated, in characters.
+/// The longest response that is read, in bytes, and the longest error message that is repeated, in characters.
 const LARGEST_ANSWER: usize = 1 << 20;
 const LONGEST_REASON: usize = 200;
 
-/// Who we are at the provider's.
+/// The operator's credentials at the provider.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     Basic { user: String, password: SecretString },
@@ -35,10 +35,10 @@ pub struct Provider {
     requests: Requests,
 }
 
-/// Why an attempt failed, and whether another is worth it.
+/// Why an attempt failed, and whether it is worth repeating.
 struct Failure {
     error: TelephonyError,
-    /// When the provider said so: after how long.
+    /// The provider's `Retry-After`.
     after: Option<Duration>,
 }
 
@@ -61,7 +61,7 @@ impl Provider {
         Ok(Provider { name, http, credentials, requests: requests.clone() })
     }
 
-    /// Asks, and reads the answer as what the API promises.
+    /// Sends a request, and parses the response.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -71,12 +71,12 @@ impl Provider {
         let answer = self.send(method, url, dress).await?;
         serde_json::from_slice(&answer).map_err(|error| TelephonyError::Unreadable {
             provider: self.name,
-            // Where it stopped reading; what it read is not repeated.
+            // The position of the error; the response is not repeated.
             reason: format!("line {} column {}", error.line(), error.column()),
         })
     }
 
-    /// Asks until there is an answer, a failure that stays, no attempt left, or the time is up.
+    /// Sends a request until there is a response, a permanent failure, no attempt left, or no time left.
     pub async fn send(
         &self,
         method: Method,
@@ -166,7 +166,7 @@ impl Provider {
         Failure { error, after }
     }
 
-    /// A failure of the connection: none was made, or the answer broke off.
+    /// A failure of the connection: not established, or broken during the response.
     fn broken(&self, error: reqwest::Error) -> Failure {
         let reason = if error.is_connect() { "no connection" } else { "the connection broke" };
         Failure { error: self.unavailable(reason.to_owned()), after: None }
@@ -176,7 +176,7 @@ impl Provider {
         TelephonyError::Unavailable { provider: self.name, reason }
     }
 
-    /// Half to all of the doubled pause.
+    /// Half to all of the doubled pause, at random.
     fn backoff(&self, failures: u32) -> Duration {
         let doubled = self.requests.backoff_ms.saturating_mul(1 << (failures - 1).min(16));
         let pause = Duration::from_millis(doubled.min(self.requests.max_wait_ms));
@@ -189,7 +189,7 @@ impl Provider {
     }
 }
 
-/// Where a provider is, and a path below it, each segment percent-encoded.
+/// The URL of a path below `base`, with each segment percent-encoded.
 pub fn url(base: &str, path: &[&str]) -> Option<Url> {
     let mut url = Url::parse(base.trim_end_matches('/')).ok()?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -208,7 +208,7 @@ fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((at.with_timezone(&Utc) - now).to_std().unwrap_or_default())
 }
 
-/// The provider's own words in an error's body, cut short: Twilio's `message`, Telnyx's `errors[].detail`.
+/// The provider's error message, cut short: Twilio's `message`, Telnyx's `errors[].detail`.
 fn message(body: &[u8]) -> String {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let first = json.pointer("/errors/0");

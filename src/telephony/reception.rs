@@ -16,9 +16,9 @@ use crate::tenancy::{CallId, Did, Direction, Route, TenantId, TenantStatus};
 pub struct Incoming {
     /// Absent when withheld.
     pub caller: Option<String>,
-    /// The numbers that the called one may mean, in order of precedence.
+    /// The possible readings of the called number, in order of precedence.
     pub called: Vec<Did>,
-    /// The called number as it is written, by which the channel joins.
+    /// The called number as it was written; the channel finds the record by it.
     pub written: Option<Did>,
     /// Asterisk's UNIQUEID.
     pub channel: String,
@@ -28,7 +28,7 @@ pub struct Incoming {
 /// The outcome of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It has a record, which its channel joins.
+    /// The call has a record, which its channel joins.
     Expected {
         call: CallId,
         tenant: TenantId,
@@ -45,7 +45,7 @@ pub enum Refusal {
     TenantDeleted,
     /// The tenant has no default profile.
     NoAgent,
-    /// The number's provider cannot be used, or says no.
+    /// The number's provider cannot be used, or refuses the call.
     Provider(String),
 }
 
@@ -73,7 +73,7 @@ impl Reception {
         Reception { store, adapters, announcements }
     }
 
-    /// Puts a call on record; one that is there already stays as it is.
+    /// Creates the call's record; an existing one is left unchanged.
     ///
     /// # Errors
     /// Those of the database.
@@ -107,7 +107,7 @@ impl Reception {
         let adapter = match self.adapters.find(route.number.provider_type.word()) {
             Ok(adapter) => adapter,
             Err(TelephonyError::Forbidden(reason)) => return Err(Refusal::Provider(reason.to_owned())),
-            // Its API cannot be used, and need not be: its calls arrive by other means.
+            // Its API cannot be used, and is not needed: its calls arrive by other means.
             Err(_) => return Ok(()),
         };
         let call = CallMetadata {

@@ -1,7 +1,7 @@
 //! Registers numbers with their providers and unregisters them.
 //!
-//! `pending` is recorded before a provider is asked, and the outcome after it: a daemon that dies in between leaves
-//! `pending`, and registering again picks that up.
+//! `pending` is recorded before a request to a provider, and the outcome after it. A daemon that dies in between
+//! leaves `pending`, and a new registration continues from there.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::{Adapters, Effect, Provisioned, TelephonyError, TenantNumber};
 use crate::store::{Credit, RegistrationStep, Scope, Store, StoreError};
 use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
 
-/// Locks by which DIDs take turns; two DIDs that share one wait for each other.
+/// Locks that serialise the requests for a DID; DIDs that share a lock wait for each other.
 const LOCKS: usize = 64;
 /// How long a request waits for a provider by default.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks providers and records their answers.
+/// Sends requests to providers and records their outcomes.
 pub struct Registrar {
     store: Store,
     adapters: Arc<Adapters>,
@@ -34,8 +34,8 @@ pub struct Registrar {
 enum Wish {
     Register,
     Unregister,
-    /// As its record says once the DID's lock is held: of two concurrent changes the last one recorded counts, in
-    /// whichever order they reach the provider.
+    /// The state that the record has once the DID's lock is held: of two concurrent changes the last recorded one
+    /// counts, regardless of the order in which they reach the provider.
     AsRecorded,
 }
 
@@ -47,7 +47,7 @@ enum Task {
 }
 
 impl Task {
-    /// The audit log's word.
+    /// The name in the audit log.
     fn word(self) -> &'static str {
         match self {
             Task::Register => "register",
@@ -55,7 +55,8 @@ impl Task {
         }
     }
 
-    /// Who is credited while the provider is asked: a daemon that dies may have changed the number.
+    /// Whether the change counts as VCA's while the request is in progress: a daemon that dies may have changed
+    /// the number.
     fn credit_while_pending(self) -> Credit {
         match self {
             Task::Register => Credit::Take,
@@ -63,7 +64,7 @@ impl Task {
         }
     }
 
-    /// Who is credited after the provider's answer. `was_ours`: VCA had pointed the number here before.
+    /// Whether the change counts as VCA's after the response. `was_ours`: VCA had routed the number here before.
     fn credit(self, answer: &Result<Provisioned, TelephonyError>, was_ours: bool) -> Credit {
         match (self, answer) {
             (Task::Register, Ok(Provisioned { effect: Effect::Changed, .. })) => Credit::Take,
@@ -82,14 +83,14 @@ impl Registrar {
         Registrar { store, adapters, locks, timeout: TIMEOUT }
     }
 
-    /// A request waits no longer than that for a provider. Its answer is `pending` then, and the record has the outcome
-    /// later.
+    /// The longest time that a caller waits for a provider. After that the result is `pending`, and the record has
+    /// the outcome later.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Registrar {
         Registrar { timeout, ..self }
     }
 
-    /// Has a number's calls sent here. A provider's refusal is in the answer, not an error.
+    /// Routes a number's calls to this Asterisk. A provider's refusal is a result, not an error.
     ///
     /// # Errors
     /// `NotFound` when the tenant does not have the number, or has released it; those of the database.
@@ -102,7 +103,7 @@ impl Registrar {
         self.fulfil(scope, actor, number, Wish::Register).await
     }
 
-    /// Undoes that, also for a number that was released.
+    /// Undoes a registration, also for a released number.
     ///
     /// # Errors
     /// `NotFound` when the tenant never had the number; those of the database.
@@ -115,11 +116,11 @@ impl Registrar {
         self.fulfil(scope, actor, number, Wish::Unregister).await
     }
 
-    /// Has the provider follow a number that was created, switched or released, and returns the number as it is then.
-    /// Calls of a `generic` one arrive without a provider's help.
+    /// Updates the provider after a number was created, changed or released, and returns the number's new state.
+    /// Calls to a `generic` number arrive without a provider's help.
     ///
     /// # Errors
-    /// Those of the database. The provider's answer is in the number.
+    /// Those of the database. The provider's response is in the number.
     pub async fn follow(
         self: &Arc<Self>,
         scope: &Scope,
@@ -133,7 +134,7 @@ impl Registrar {
         Ok(number.with_registration(registration))
     }
 
-    /// Continues after the requester has gone or has waited long enough, so that the provider's answer is recorded.
+    /// Continues after the requester has gone or has waited long enough, so that the outcome is recorded.
     async fn fulfil(
         self: &Arc<Self>,
         scope: &Scope,
@@ -179,7 +180,7 @@ impl Registrar {
             let step = RegistrationStep {
                 action: Task::Unregister.word(),
                 state: ProviderState::Unregistered,
-                detail: "left as it is: another number of this DID is in use",
+                detail: "left unchanged: another number with this DID is in use",
                 reference: None,
                 credit: Credit::Keep,
             };
@@ -220,7 +221,7 @@ impl Registrar {
         scope.record_registration(actor, number.phone_number_id, &step).await
     }
 
-    /// The number with the facts that adapters check before they ask a provider.
+    /// The number with the facts that adapters check before a request.
     async fn tenant_number(&self, scope: &Scope, number: &Registration) -> Result<TenantNumber, StoreError> {
         let (did, provider) = (&number.did, number.provider_type.as_str());
         Ok(TenantNumber {
@@ -245,8 +246,8 @@ impl Registrar {
         }
     }
 
-    /// Requests for one DID take turns, whichever tenant's they are, so that the record has what the provider was asked
-    /// last. That holds within this process: a command beside a daemon may interfere.
+    /// Serialises requests for one DID across tenants, so that the record matches the last request. This holds
+    /// within one process: a command of `vca` beside a daemon may interfere.
     async fn lock(&self, did: &Did) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         did.hash(&mut hasher);
@@ -264,24 +265,24 @@ fn log_answer(
     let (task, tenant, did) = (task.word(), number.tenant_id, &number.did);
     match answer {
         Ok(Provisioned { state, .. }) => {
-            info!(provider, tenant_id = %tenant, %did, %state, "number provider asked to {task}");
+            info!(provider, tenant_id = %tenant, %did, %state, "number provider: {task} done");
         }
         Err(error) => {
             metrics::counter!("vca_registrations_failed_total", "reason" => error.word()).increment(1);
-            warn!(provider, tenant_id = %tenant, %did, %error, "number provider did not {task}");
+            warn!(provider, tenant_id = %tenant, %did, %error, "number provider: {task} failed");
         }
     }
 }
 
 fn settled(done: Result<Result<Registration, StoreError>, JoinError>) -> Result<Registration, StoreError> {
     done.unwrap_or_else(|error| {
-        Err(StoreError::Other(format!("asking a number's provider ended early: {error}")))
+        Err(StoreError::Other(format!("the request to a number's provider ended early: {error}")))
     })
 }
 
-/// The requester does not wait any more: an outcome that cannot be recorded is logged. The number stays `pending`.
+/// The requester no longer waits: an outcome that cannot be recorded is logged, and the number stays `pending`.
 async fn log_failure(asked: JoinHandle<Result<Registration, StoreError>>) {
     if let Err(error) = settled(asked.await) {
-        warn!(%error, "a number provider's answer is not recorded");
+        warn!(%error, "outcome of a number provider's request not recorded");
     }
 }

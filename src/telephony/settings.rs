@@ -1,4 +1,4 @@
-//! `[telephony]`
+//! `[telephony]`.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -7,14 +7,15 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
-/// What is known of the providers.
+/// Settings of the providers.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Is there a provider `fake`, for development, which says yes to everything? Never in production. Default false.
+    /// Whether there is a provider `fake`, for development, which accepts every request. Never in production.
+    /// Default false.
     pub fake: bool,
-    /// May a provider's API be asked over plain HTTP on another machine, because something else encrypts? The account's
-    /// credentials go with each request. Default false.
+    /// Whether a provider's API may be reached over plain HTTP on another machine, because another layer encrypts.
+    /// Each request contains the account's credentials. Default false.
     pub allow_plaintext: bool,
     pub requests: Requests,
     pub tata: Tata,
@@ -23,19 +24,19 @@ pub struct Settings {
     pub inbound: InboundSettings,
 }
 
-/// `[telephony.requests]`: how patient we are with a provider's API.
+/// `[telephony.requests]`: timeouts and retries of requests to providers' APIs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Requests {
-    /// How long one attempt may take. Default 5,000.
+    /// The timeout of one attempt, in milliseconds. Default 5,000.
     pub timeout_ms: u64,
-    /// How long all attempts at one request may take. Default 15,000.
+    /// The timeout of all attempts at one request, in milliseconds. Default 15,000.
     pub budget_ms: u64,
-    /// How many more attempts follow one that met 429, 5xx or no answer. Default 2.
+    /// Retries after 429, 5xx or no response. Default 2.
     pub retries: u32,
-    /// The pause before the first of them; it doubles. Default 250.
+    /// The pause before the first retry, in milliseconds; it doubles. Default 250.
     pub backoff_ms: u64,
-    /// The longest `Retry-After` that is waited for. Default 5,000.
+    /// The longest `Retry-After` that is respected, in milliseconds. Default 5,000.
     pub max_wait_ms: u64,
 }
 
@@ -67,7 +68,7 @@ pub struct Twilio {
     pub account_sid: String,
     #[serde(deserialize_with = "secret")]
     pub auth_token: Option<SecretString>,
-    /// `TK…`: the Elastic SIP trunk whose origination leads to our Asterisk.
+    /// `TK…`: the Elastic SIP trunk with an origination to this Asterisk.
     pub trunk_sid: String,
     /// Default `https://api.twilio.com`.
     pub base_url: String,
@@ -93,7 +94,7 @@ impl Default for Twilio {
 pub struct Telnyx {
     #[serde(deserialize_with = "secret")]
     pub api_key: Option<SecretString>,
-    /// The SIP connection that leads to our Asterisk.
+    /// The SIP connection to this Asterisk.
     pub connection_id: String,
     /// Default `https://api.telnyx.com/v2`.
     pub base_url: String,
@@ -109,13 +110,13 @@ impl Default for Telnyx {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InboundSettings {
-    /// What the dialplan proves itself with; without one the endpoint is not there.
+    /// The dialplan's secret; without one the endpoint is disabled.
     #[serde(deserialize_with = "secret")]
     pub secret: Option<SecretString>,
-    /// Addresses and networks that may ask. Default: loopback.
+    /// Addresses and networks that may announce calls. Default: loopback.
     #[serde(deserialize_with = "networks")]
     pub allowed_addresses: Vec<IpNet>,
-    /// Requests a minute from one address. Default 3,000.
+    /// Requests per minute from one address. Default 3,000.
     pub per_minute: NonZeroU32,
 }
 

@@ -23,7 +23,7 @@ pub struct Telnyx {
 }
 
 const NAME: &str = "telnyx";
-/// Numbers a page when the account is listed, and the most pages that are read.
+/// Numbers per page of the account's list, and the largest number of pages that are read.
 const PAGE_SIZE: &str = "250";
 const MOST_PAGES: u32 = 500;
 
@@ -40,7 +40,7 @@ struct Meta {
     total_pages: u32,
 }
 
-/// A number's voice settings.
+/// Voice settings of a number.
 #[derive(Deserialize)]
 struct Voice {
     #[serde(default)]

@@ -1,8 +1,9 @@
-//! `twilio`: numbers of a Twilio account, put on an Elastic SIP trunk whose origination leads to this Asterisk.
+//! `twilio`: numbers of a Twilio account, put on an Elastic SIP trunk with an origination to this Asterisk.
 //!
-//! A number is looked up among the account's (<https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>)
-//! and associated with the trunk (<https://www.twilio.com/docs/sip-trunking/api/phonenumber-resource>). On a trunk,
-//! Twilio ignores the number's voice URLs and deletes its voice application, so a number with either is left alone.
+//! A number is looked up in the account
+//! (<https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>) and associated with the trunk
+//! (<https://www.twilio.com/docs/sip-trunking/api/phonenumber-resource>). On a trunk, Twilio ignores the number's
+//! voice URLs and deletes its voice application, so a number with either is left unchanged.
 
 use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::{Method, Url};
@@ -24,9 +25,9 @@ pub struct Twilio {
 }
 
 const NAME: &str = "twilio";
-/// The host of the voice URL that Twilio gives to a new number: a demonstration.
+/// The host of the voice URL of Twilio's new numbers, a demonstration.
 const DEMONSTRATION: &str = "demo.twilio.com";
-/// Numbers a page when the account is listed, and the most pages that are read.
+/// Numbers per page of the account's list, and the largest number of pages that are read.
 const PAGE_SIZE: &str = "200";
 const MOST_PAGES: usize = 500;
 
@@ -54,11 +55,11 @@ struct Number {
     voice_receive_mode: Option<String>,
 }
 
-/// Where a number's calls go.
+/// The destination of a number's calls.
 enum Use {
     Free,
     OurTrunk,
-    /// Somewhere else, and the remedy.
+    /// Another destination, and the remedy.
     Other(String),
 }
 
@@ -156,7 +157,7 @@ impl Twilio {
         })
     }
 
-    /// The URL of a page, which has to be where the account is: the credentials are sent there.
+    /// The URL of a page. It has to be on the account's server, because the credentials are sent there.
     fn page_at(&self, path: &str) -> Result<Url, TelephonyError> {
         let page = self.numbers.join(path).ok().filter(|page| page.origin() == self.numbers.origin());
         let reason = "next_page_uri leads to another server".to_owned();

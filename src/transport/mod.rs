@@ -1,6 +1,6 @@
-//! Protecting connections to other servers: which hosts are on this machine, and TLS with files of the operator's.
+//! Protection of connections to other servers: the place of a host, and TLS with the operator's files.
 //!
-//! Asterisk, Redis and PostgreSQL are reached by these rules. It opens no connection.
+//! The clients of Asterisk, Redis and PostgreSQL use these rules. Opens no connections.
 
 mod place;
 mod tls;

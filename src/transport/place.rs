@@ -1,11 +1,11 @@
-//! Where a host is, as far as its name says.
+//! Whether a host is on this machine, on a private network or elsewhere, by its name or address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How far packets to a host travel.
+/// The network between this machine and a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// Packets do not leave this machine.
+    /// The host is this machine.
     ThisMachine,
     /// An address, or a name, that is not reachable from the Internet.
     PrivateNetwork,
@@ -14,9 +14,8 @@ pub enum Place {
 
 /// The place of a URL's host: a name, an IPv4 address, or an IPv6 address with or without brackets.
 ///
-/// Names are not resolved: an answer of DNS can change between the check and the connection, and a check of the
-/// configuration would depend on the network. So of all names only `localhost` is on this machine, and a name that
-/// does not resolve is on another.
+/// Names are not resolved: DNS can return something else for the connection than for the check, and a check of the
+/// configuration would depend on the network. So `localhost` is the only name of this machine.
 pub fn place(host: &str) -> Place {
     let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     match host.parse::<IpAddr>() {

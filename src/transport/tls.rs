@@ -1,4 +1,4 @@
-//! TLS towards a server: the authority that is trusted, and the certificate that is shown.
+//! TLS as a client: trusted authorities and client certificates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsFiles {
-    /// Certificates of the authorities that are trusted, instead of those that the system trusts. Default: none.
+    /// Certificates of the trusted authorities, instead of those of the system. Default: none.
     pub ca: Option<PathBuf>,
-    /// The certificate that is shown to the server, with those that lead to its root. Default: none.
+    /// The client certificate, with its intermediate certificates. Default: none.
     pub certificate: Option<PathBuf>,
-    /// That certificate's private key: PKCS #8, PKCS #1 or SEC 1. Default: none.
+    /// The certificate's private key: PKCS #8, PKCS #1 or SEC 1. Default: none.
     pub key: Option<PathBuf>,
 }
 
 impl TlsFiles {
-    /// Reads the files that are named.
+    /// Reads the files.
     ///
     /// # Errors
-    /// As [`client_config`], but for what the system trusts, which is not looked at.
+    /// Those of [`client_config`], except for the system's authorities, which are not read.
     pub fn check(&self) -> Result<(), TlsFileError> {
         let roots = self.ca.as_deref().map_or_else(|| Ok(RootCertStore::empty()), roots)?;
         identify(builder()?.with_root_certificates(roots), self).map(|_| ())
@@ -43,11 +43,11 @@ pub struct TlsFileError {
     pub problem: String,
 }
 
-/// How connections to one server use TLS.
+/// The TLS configuration of connections to one server.
 ///
 /// # Errors
-/// A file that cannot be read or is not PEM, a certificate without its key or the reverse, a key of another
-/// certificate, and, where no `ca` is named, a system that trusts no authority at all.
+/// When a file cannot be read or is not PEM, a certificate has no key or a key no certificate, key and certificate
+/// do not match, or `ca` is unset and the system has no trusted authorities.
 pub fn client_config(files: &TlsFiles) -> Result<ClientConfig, TlsFileError> {
     let builder = match &files.ca {
         Some(path) => builder()?.with_root_certificates(roots(path)?),
@@ -75,7 +75,7 @@ fn identify(
             let key = PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable("key", path, &error))?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| invalid("key", format!("key and certificate do not fit: {error}")))
+                .map_err(|error| invalid("key", format!("key and certificate do not match: {error}")))
         }
     }
 }

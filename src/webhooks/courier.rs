@@ -1,4 +1,4 @@
-//! One request to one receiver. It keeps URLs and secrets to itself: neither is in what it tells.
+//! One request to one receiver. URLs and secrets appear in no log line and no result.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::guard::{Guard, Refused};
 use super::{Settings, signature};
 use crate::store::Claimed;
 
-/// How much of an answer's body is read, so that the connection can be used again, and for how long.
+/// The part of a response's body that is read, so that the connection can be reused, and the time limit for it.
 const BODY: usize = 16 * 1024;
 const BODY_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -23,14 +23,14 @@ pub struct Courier {
     patience: Duration,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: Option<u16>,
     pub took: Duration,
-    /// How long the receiver asks to wait.
+    /// The receiver's `Retry-After`.
     pub wish: Option<Duration>,
-    /// Why it was no success.
+    /// Why the request failed.
     pub problem: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Courier {
     /// When TLS cannot be set up.
     pub fn new(settings: &Settings) -> Result<Courier, reqwest::Error> {
         let guard = Guard::new(settings);
-        // A proxy would look names up by itself, and a redirect would lead past the guard.
+        // A proxy would resolve names itself, and a redirect would bypass the guard.
         let http = Client::builder()
             .dns_resolver(guard)
             .no_proxy()
@@ -61,7 +61,7 @@ impl Courier {
                     .get(RETRY_AFTER)
                     .and_then(|value| value.to_str().ok()?.trim().parse().ok());
                 let problem = (!status.is_success()).then(|| format!("HTTP {}", status.as_u16()));
-                // The status has come: what becomes of the body does not matter.
+                // The status is known; the body has no effect on the result.
                 let _ = timeout(BODY_PATIENCE, read_off(response)).await;
                 (Some(status.as_u16()), wish.map(Duration::from_secs), problem)
             }
@@ -107,7 +107,7 @@ async fn read_off(mut response: Response) {
     }
 }
 
-/// A failure by its last cause, which names neither the URL nor an address.
+/// An error by its last cause, which contains neither the URL nor an address.
 fn described(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {

@@ -1,6 +1,6 @@
-//! Takes what is due out of the outbox, a few at a time for each webhook, and brings it to its receivers.
+//! Takes due deliveries from the outbox, a few at a time for each webhook, and sends them to their receivers.
 //!
-//! Nothing is lost with it: what it had claimed comes up again when the lease ends.
+//! A failure here loses no delivery: a claimed one becomes due again when its lease ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use super::schedule::outcome;
 use super::slots::Slots;
 use crate::store::{Attempt, Claimed, Outcome, Store, StoreError, Waiting};
 
-/// How much longer than a request may take it is ours.
+/// The lease is longer than the timeout of a request by this.
 const SLACK: Duration = Duration::from_secs(5);
-/// How long requests under way may go on after the deliverer was told to stop.
+/// How long requests in progress may continue after the deliverer is stopped.
 const GRACE: Duration = Duration::from_secs(3);
 const UPKEEP: Duration = Duration::from_secs(10);
 const CLEARING: Duration = Duration::from_secs(3_600);
-/// A clearing goes on with the next upkeep after so many batches.
+/// The number of batches after which a cleanup is interrupted until the next one.
 const BATCHES: usize = 20;
 
 pub struct Deliverer {
@@ -35,7 +35,7 @@ pub struct Deliverer {
     under_way: JoinSet<(Claimed, Answer)>,
     slots: Slots,
     cleared: Option<Instant>,
-    /// The database did not answer.
+    /// The database is not available.
     away: bool,
 }
 
@@ -48,7 +48,7 @@ impl Deliverer {
         Ok(Deliverer { store, settings, courier, under_way, slots, cleared: None, away: false })
     }
 
-    /// Delivers until `stop`; then what is in the outbox goes out once more, within some seconds.
+    /// Delivers until `stop`; then makes one last round over the outbox, within some seconds.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = interval(Duration::from_millis(self.settings.poll_interval_ms));
         let mut upkeep = interval(UPKEEP);
@@ -65,14 +65,17 @@ impl Deliverer {
             }
         }
         if timeout(GRACE, self.round(Utc::now())).await.is_err() {
-            info!(under_way = self.under_way.len(), "webhooks are left for the next start");
+            info!(
+                under_way = self.under_way.len(),
+                "webhook deliveries in progress are repeated after the next start"
+            );
         }
     }
 
-    /// Sends what is due at `now`, and sees it through.
+    /// Sends the deliveries that are due at `now`, and waits for their results.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not respond.
     pub async fn round(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
         loop {
             self.fill(now).await?;
@@ -83,13 +86,13 @@ impl Deliverer {
         }
     }
 
-    /// Claims what is due, as far as there is room, and sends it off.
+    /// Claims due deliveries, as far as there is room, and sends them.
     async fn fill(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
         if self.slots.free() == 0 {
             return Ok(());
         }
         let mut waiting = self.store.webhooks_waiting(now).await?;
-        // Webhooks of one tenant, and tenants whose receivers have taken no time, take turns at random.
+        // Webhooks of one tenant, and tenants without any receiver time, take turns at random.
         waiting.shuffle(&mut rand::rng());
         let moment = Instant::now();
         waiting.sort_by(|one, other| {
@@ -109,7 +112,7 @@ impl Deliverer {
         Ok(())
     }
 
-    /// How many requests to a webhook may start now.
+    /// The number of requests to a webhook that may start now.
     fn room(&self, webhook: &Waiting) -> usize {
         let at_once = if webhook.is_failing { 1 } else { self.settings.max_concurrent_per_webhook };
         let held = self.slots.held_by_webhook(webhook.webhook());
@@ -125,8 +128,8 @@ impl Deliverer {
         self.slots.take(task.id(), tenant, webhook, Instant::now());
     }
 
-    /// Records how a request went. When that cannot be done it comes up again with the end of its lease: the
-    /// receiver knows it by its id.
+    /// Records the result of a request. If that fails, the delivery becomes due again when its lease ends; the
+    /// receiver recognises the duplicate by its id.
     async fn settle(&mut self, done: Result<(Id, (Claimed, Answer)), JoinError>, now: DateTime<Utc>) {
         let (claimed, answer) = match done {
             Ok((id, done)) => {
@@ -135,7 +138,7 @@ impl Deliverer {
             }
             Err(failure) => {
                 self.slots.give_back(failure.id(), Instant::now());
-                return warn!(%failure, "a webhook's request broke off");
+                return warn!(%failure, "a webhook request panicked");
             }
         };
         let outcome = outcome(answer.status, answer.wish, claimed.attempts, now, rand::random());
@@ -148,15 +151,15 @@ impl Deliverer {
             outcome,
         };
         let (webhook_id, tenant_id) = (claimed.webhook, claimed.tenant);
-        debug!(%webhook_id, %tenant_id, event_id = %claimed.event, ?attempt, "a webhook was called");
+        debug!(%webhook_id, %tenant_id, event_id = %claimed.event, ?attempt, "webhook delivery attempted");
         let patience = now - TimeDelta::days(self.settings.disable_after_days.into());
         match self.store.scope(claimed.tenant).settle_delivery(&claimed, &attempt, patience).await {
             Ok(true) => {
-                warn!(%webhook_id, %tenant_id, problem = attempt.problem, "a webhook is switched off")
+                warn!(%webhook_id, %tenant_id, problem = attempt.problem, "webhook disabled after repeated failures")
             }
             Ok(false) => {}
             Err(error) => {
-                warn!(%webhook_id, %tenant_id, %error, "what became of a webhook's event is not recorded")
+                warn!(%webhook_id, %tenant_id, %error, "result of a webhook delivery not recorded; it will be repeated")
             }
         }
     }
@@ -172,10 +175,10 @@ impl Deliverer {
         }
     }
 
-    /// Forgets what is over for longer than it is to be kept.
+    /// Deletes finished deliveries that are older than `keep_days`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not respond.
     pub async fn clear(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let before = now - TimeDelta::days(self.settings.keep_days.into());
         for _ in 0..BATCHES {
@@ -187,11 +190,11 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Says once that the database is away, and once that it is back.
+    /// Logs once that the database is not available, and once that it is again.
     fn note(&mut self, answer: Result<(), StoreError>) {
         match answer {
-            Ok(()) if self.away => info!("webhooks are delivered again"),
-            Err(ref error) if !self.away => warn!(%error, "webhooks wait for the database"),
+            Ok(()) if self.away => info!("webhook deliveries resumed"),
+            Err(ref error) if !self.away => warn!(%error, "webhook deliveries are waiting for the database"),
             _ => {}
         }
         self.away = answer.is_err();

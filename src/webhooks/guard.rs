@@ -1,8 +1,7 @@
-//! Which receivers may be reached: tenants name them, and none may lead into the network that the daemon is in
+//! The receivers that may be reached: tenants name them, and none may lead into the daemon's own network
 //! (server-side request forgery).
 //!
-//! A name is looked up once, and the connection goes to the very addresses that were found fit: what the name
-//! leads to a moment later does not matter.
+//! A name is resolved once, and the connection uses the checked addresses: a later change in DNS has no effect.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,26 +10,28 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::Settings;
 
-/// The longest URL that is taken.
+/// The longest URL, in characters.
 const LONGEST: usize = 2_000;
 
-/// What is allowed here.
+/// The receivers that the settings allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
     allow_private: bool,
     allow_http: bool,
 }
 
-/// Why a receiver is not reached.
+/// Why a receiver is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("this is no URL: write it like https://example.com/hooks")]
+    #[error("this is not a URL; an example is https://example.com/hooks")]
     Unreadable,
     #[error("the URL is longer than {LONGEST} characters")]
     Long,
     #[error("the URL has to begin with https://")]
     Insecure,
-    #[error("the URL must not hold a user, a password or a fragment: the signature proves who calls")]
+    #[error(
+        "the URL must not contain a user, a password or a fragment; the signature authenticates the request"
+    )]
     Credentials,
     #[error("the receiver's address is not public: {0}")]
     Address(&'static str),
@@ -41,10 +42,10 @@ impl Guard {
         Guard { allow_private: settings.allow_private_targets, allow_http: settings.allow_http }
     }
 
-    /// Reads a URL, and judges what can be judged without looking its name up.
+    /// Parses a URL, and checks it as far as possible without resolving its name.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem of the URL.
     pub fn check(&self, text: &str) -> Result<Url, Refused> {
         if text.len() > LONGEST {
             return Err(Refused::Long);
@@ -59,7 +60,7 @@ impl Guard {
             return Err(Refused::Credentials);
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Refused::Unreadable)?;
-        // An address in the URL is never looked up. The parser has made 0x7f.1 and the like plain.
+        // An address in the URL is never resolved. The parser has normalised 0x7f.1 and the like.
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         match bare.parse::<IpAddr>() {
             Ok(address) => self.admit(address)?,
@@ -70,7 +71,7 @@ impl Guard {
     }
 
     /// # Errors
-    /// What kind of address it is, when it may not be reached.
+    /// The kind of address, when it may not be reached.
     pub fn admit(&self, address: IpAddr) -> Result<(), Refused> {
         match kind(address) {
             Some(kind) if !self.allow_private => Err(Refused::Address(kind)),
@@ -99,15 +100,15 @@ impl Resolve for Guard {
     }
 }
 
-/// Names that are this machine's wherever they are looked up (RFC 6761, section 6.3).
+/// Names that mean this machine in every resolver (RFC 6761, section 6.3).
 fn admit_name(host: &str) -> Result<(), Refused> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let is_local = host == "localhost" || host.ends_with(".localhost");
     if is_local { Err(Refused::Address("localhost")) } else { Ok(()) }
 }
 
-/// What an address is when it is not a public one. Of IPv6 only global unicast is public: that leaves out what
-/// holds an IPv4 address (mapped, compatible, NAT64), unique local, link-local and multicast addresses.
+/// The kind of an address that is not public. Of IPv6 only global unicast is public: that excludes addresses with
+/// an embedded IPv4 address (mapped, compatible, NAT64), unique local, link-local and multicast addresses.
 fn kind(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => {

@@ -1,8 +1,8 @@
-//! Webhooks: from the outbox in the database to the receivers of tenants, by the rules of Standard Webhooks
+//! Webhooks: delivery from the outbox in the database to tenants' receivers, by Standard Webhooks
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 //!
-//! Every event arrives at least once, or is given up after days; a duplicate bears the same id. What a tenant
-//! names as a receiver is reached only where [`Guard`] lets it. It does not know what the events mean.
+//! Every event is delivered at least once, or given up after days; a duplicate has the same id. A receiver's
+//! address has to be admitted by [`Guard`]. The content of events is opaque here.
 
 mod courier;
 mod deliverer;
@@ -21,22 +21,22 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// May receivers be loopback, private and other addresses that are not public? Default false.
+    /// Whether receivers may be loopback, private and other addresses that are not public. Default false.
     pub allow_private_targets: bool,
-    /// May receivers be reached without TLS? Default false.
+    /// Whether receivers may be reached without TLS. Default false.
     pub allow_http: bool,
-    /// How long a receiver may take to answer, connecting included. Milliseconds, 15000 by default.
+    /// The timeout of a request, connecting included. Milliseconds, 15000 by default.
     pub timeout_ms: u64,
-    /// Requests under way at once. Default 128.
+    /// Requests in progress at once. Default 128.
     pub max_concurrent: usize,
-    /// Requests under way at once to one webhook; one that fails gets one at a time. Default 4.
+    /// Requests in progress at once to one webhook; a failing one gets one at a time. Default 4.
     pub max_concurrent_per_webhook: usize,
-    /// How often the outbox is looked into when nothing stirs: for what another process has put there, and for
-    /// repetitions. Milliseconds, 1000 by default.
+    /// The interval between polls of the outbox, for retries and for events of other processes. Milliseconds, 1000
+    /// by default.
     pub poll_interval_ms: u64,
-    /// For how many days deliveries that are over are kept. Default 30.
+    /// The number of days for which finished deliveries are kept. Default 30.
     pub keep_days: u32,
-    /// After how many days of nothing but failures a webhook is switched off. Default 5.
+    /// The number of days with failures only, after which a webhook is disabled. Default 5.
     pub disable_after_days: u32,
 }
 

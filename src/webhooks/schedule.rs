@@ -1,4 +1,4 @@
-//! When a delivery that failed is tried again: the schedule that Standard Webhooks recommends, three days in all.
+//! The retry schedule of failed deliveries, as Standard Webhooks recommends it: three days in all.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::store::Outcome;
 /// The pause before each attempt, in seconds.
 const PAUSES: [u64; 10] =
     [0, 5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
-/// The longest `Retry-After` that is heeded.
+/// The longest `Retry-After` that is respected.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3_600);
 
-/// What an answer means for a delivery that was tried `before` times before. `wish` is what the receiver asks to
-/// wait, and `chance`, from 0 to 1, spreads the pause by a tenth to either side.
+/// The outcome of a delivery that was tried `before` times before. `wish` is the receiver's `Retry-After`;
+/// `chance`, from 0 to 1, spreads the pause by up to a tenth in either direction.
 pub fn outcome(
     status: Option<u16>,
     wish: Option<Duration>,
@@ -31,7 +31,7 @@ pub fn outcome(
     }
 }
 
-/// The pause after so many attempts; `None` when it was the last.
+/// The pause after `attempts` attempts; `None` after the last one.
 fn pause(attempts: u32, chance: f64) -> Option<Duration> {
     let seconds = PAUSES.get(usize::try_from(attempts).ok()?)?;
     Some(Duration::from_secs(*seconds).mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0)))

@@ -1,5 +1,5 @@
-//! The signature of a request, as Standard Webhooks has it: `v1,` and the base64 of an HMAC-SHA256 (RFC 2104)
-//! over id, timestamp and body with dots between.
+//! The signature of a request by Standard Webhooks: `v1,` and the base64 of an HMAC-SHA256 (RFC 2104) over id,
+//! timestamp and body, separated by dots.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,8 +7,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// The value of `webhook-signature`: one signature for each secret, with spaces between. `None` when a secret
-/// is none.
+/// The value of `webhook-signature`: one signature per secret, separated by spaces. `None` when a secret has
+/// another format.
 pub fn sign(secrets: &[SecretString], id: &str, timestamp: i64, body: &str) -> Option<String> {
     let signed = format!("{id}.{timestamp}.{body}");
     let signatures: Option<Vec<String>> = secrets.iter().map(|secret| one(secret, &signed)).collect();

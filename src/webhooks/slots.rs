@@ -1,10 +1,10 @@
-//! Which requests are under way, and how many more each tenant may start.
+//! Requests in progress, and the number that each tenant may start.
 //!
-//! All tenants share one number of slots. A tenant may start a request while it holds fewer slots than are free: alone it
-//! holds at most half of them, two hold three quarters at first and two thirds for long, and so on, so that a few tenants
-//! with slow receivers leave room for the others. (Choudhury and Hahne, "Dynamic queue length thresholds for
-//! shared-memory packet switches", 1998.) Where several wait, the one whose receivers have taken least time lately is
-//! served first, so that slow receivers do not take the turns of fast ones.
+//! All tenants share one number of slots. A tenant may start a request while it holds fewer slots than are free:
+//! alone it holds at most half of them, two tenants hold three quarters at first and two thirds in the long run,
+//! and so on, so a few tenants with slow receivers leave room for the others. (Choudhury and Hahne, "Dynamic queue
+//! length thresholds for shared-memory packet switches", 1998.) Where several wait, the tenant with the least
+//! receiver time of late is served first, so slow receivers do not take the turns of fast ones.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::tenancy::{TenantId, WebhookId};
 
-/// After this long, time that a tenant's receivers took counts half.
+/// Receiver time of this age counts half.
 const HALF_LIFE: Duration = Duration::from_secs(60);
-/// Less is forgotten. Seconds.
+/// Receiver time below this is dropped. Seconds.
 const FORGOTTEN: f64 = 0.01;
 
 /// The slots of a deliverer.
@@ -27,7 +27,7 @@ pub struct Slots {
     taken: HashMap<TenantId, Taken>,
 }
 
-/// A request under way.
+/// A request in progress.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     tenant: TenantId,
@@ -35,7 +35,7 @@ struct Slot {
     since: Instant,
 }
 
-/// How long a tenant's requests that are over have taken, as of a moment.
+/// The duration of a tenant's finished requests, as of a moment.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     seconds: f64,
@@ -58,30 +58,31 @@ impl Slots {
         self.total.saturating_sub(self.under_way.len())
     }
 
-    /// Requests under way to a webhook.
+    /// Requests in progress to a webhook.
     pub fn held_by_webhook(&self, webhook: WebhookId) -> usize {
         self.under_way.values().filter(|slot| slot.webhook == webhook).count()
     }
 
-    /// How many requests a tenant may start now. Each that it starts makes one slot fewer free and its own one more.
+    /// The number of requests that a tenant may start now. Each started one leaves one slot fewer free, and one
+    /// more held.
     pub fn share(&self, tenant: TenantId) -> usize {
         let held = self.under_way.values().filter(|slot| slot.tenant == tenant).count();
         self.free().saturating_sub(held).div_ceil(2)
     }
 
-    /// How long a tenant's receivers have taken lately, requests under way included. Seconds.
+    /// A tenant's receiver time of late, including requests in progress. Seconds.
     pub fn taken(&self, tenant: TenantId, now: Instant) -> f64 {
         let before = self.taken.get(&tenant).map_or(0.0, |taken| taken.seconds_at(now));
         let held = self.under_way.values().filter(|slot| slot.tenant == tenant);
         before + held.map(|slot| now.saturating_duration_since(slot.since).as_secs_f64()).sum::<f64>()
     }
 
-    /// A request has begun.
+    /// Adds a request.
     pub fn take(&mut self, task: Id, tenant: TenantId, webhook: WebhookId, now: Instant) {
         self.under_way.insert(task, Slot { tenant, webhook, since: now });
     }
 
-    /// A request is over.
+    /// Removes a finished request.
     pub fn give_back(&mut self, task: Id, now: Instant) {
         let Some(slot) = self.under_way.remove(&task) else { return };
         let took = now.saturating_duration_since(slot.since).as_secs_f64();
@@ -89,7 +90,7 @@ impl Slots {
         *taken = Taken { seconds: taken.seconds_at(now) + took, at: now };
     }
 
-    /// Drops what no longer counts.
+    /// Drops entries that no longer count.
     pub fn forget_old(&mut self, now: Instant) {
         self.taken.retain(|_, taken| taken.seconds_at(now) > FORGOTTEN);
     }
