@@ -1,4 +1,4 @@
-//! Who may do what, and who did it.
+//! Roles, API keys, and the actors of changes.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,22 +21,22 @@ words!(
     Role {
         /// Everything, for every tenant.
         Operator = "operator",
-        /// Everything for one tenant, but for what the operator decides: its status, its plan, its keys' roles.
+        /// Everything for one tenant except the operator's decisions: its status, its plan, the roles of its keys.
         TenantAdmin = "tenant_admin",
-        /// Reads what is one tenant's.
+        /// Reads the data of one tenant.
         TenantViewer = "tenant_viewer",
     }
 );
 
-/// Who makes a change. It goes into the audit log beside the change.
+/// Who makes a change. The audit log records it with the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// Such as `key front-office (vca_1a2b3c4d)`, `cli root (uid 0, login ann)` or `system`.
     pub name: String,
     pub key: Option<KeyId>,
-    /// The tenant whose key it is; absent for the operator and the daemon itself, whose changes are not limited.
+    /// The tenant of the key; absent for the operator and the daemon itself, which have no limit of changes.
     pub tenant: Option<TenantId>,
-    /// Where the request came from.
+    /// The client's address.
     pub address: Option<IpAddr>,
     pub request: Option<String>,
 }
@@ -47,12 +47,12 @@ impl Actor {
         Actor { name: "system".to_owned(), key: None, tenant: None, address: None, request: None }
     }
 
-    /// Whoever runs a command of this program on the machine.
+    /// The user who runs a command of this program on the machine.
     pub fn cli(user: &str) -> Actor {
         Actor { name: format!("cli {user}"), ..Actor::system() }
     }
 
-    /// Whoever holds a key.
+    /// The holder of a key.
     pub fn key(key: &ApiKey) -> Actor {
         let name = format!("key {} ({})", key.name, key.prefix);
         Actor { name, key: Some(key.id), tenant: key.tenant_id, ..Actor::system() }
@@ -65,7 +65,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// An API key without its secret, of which only a hash is stored.
+/// An API key without its secret; only a hash of the secret is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApiKey {
     pub id: KeyId,
@@ -73,7 +73,7 @@ pub struct ApiKey {
     pub tenant_id: Option<TenantId>,
     pub role: Role,
     pub name: String,
-    /// The first characters of the secret, to tell keys apart.
+    /// The first characters of the secret, to distinguish keys.
     pub prefix: String,
     /// Who created it, such as `cli root` or `key front-office (vca_1a2b3c4d)`.
     pub created_by: String,
@@ -86,7 +86,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// Does it open anything at `now`?
+    /// Whether the key is valid at `now`.
     pub fn is_valid(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }

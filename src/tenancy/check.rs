@@ -1,4 +1,4 @@
-//! Checks a profile before it is saved. All flaws are named at once.
+//! Checks a profile before it is saved. Reports all flaws at once.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,13 +6,13 @@ use utoipa::ToSchema;
 use super::{Permitted, ProfileSettings, Tool};
 use crate::conversation::Phrase;
 
-/// What is wrong with one field.
+/// A flaw of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = FieldError)]
 pub struct Flaw {
     /// Path of the field, such as `settings.turn.max_turns`.
     pub field: String,
-    /// What is wrong with it, and what is expected.
+    /// The problem, and the expectation.
     pub problem: String,
 }
 
@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 200;
 const LONGEST_PROMPT: usize = 50_000;
 pub(super) const LONGEST_PHRASE: usize = 1_000;
 
-/// What is to be written of a profile; what is absent stays as it is.
+/// Changes of a profile; an absent field is unchanged.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draft<'a> {
     pub name: Option<&'a str>,
@@ -105,7 +105,7 @@ fn tools(settings: &ProfileSettings) -> Vec<Flaw> {
     unknown.map(|(at, error)| Flaw::new(format!("tools.{at}"), error.to_string())).collect()
 }
 
-/// The control characters that a text may hold.
+/// The control characters that a text may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// None.
@@ -123,7 +123,7 @@ fn text(field: &str, content: &str, longest: usize, form: Form) -> Option<Flaw> 
     let is_refused = |c: char| c.is_control() && !(form == Form::Lines && matches!(c, '\n' | '\r' | '\t'));
     if let Some(control) = content.chars().find(|c| is_refused(*c)) {
         let code = u32::from(control);
-        return Some(Flaw::new(field, format!("it holds the control character U+{code:04X}: remove it")));
+        return Some(Flaw::new(field, format!("it contains the control character U+{code:04X}: remove it")));
     }
     let too_long = content.chars().count() > longest;
     too_long.then(|| Flaw::new(field, format!("it is too long: {longest} characters at most")))
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(flaws(escapes), ["settings.greeting", "settings.phrases.closed"]);
         let draft = Draft { name: Some("a\nb"), system_prompt: Some("a\n\tb"), settings: None };
         let found = check_profile(draft, &permitted());
-        assert_eq!(found, [Flaw::new("name", "it holds the control character U+000A: remove it")]);
+        assert_eq!(found, [Flaw::new("name", "it contains the control character U+000A: remove it")]);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Called numbers. A log shows them in full, and callers' numbers masked.
+//! Called numbers. Logs show them in full, and callers' numbers masked.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ impl Did {
         &self.0
     }
 
-    /// The digits of a text that holds nothing but them and what makes them readable.
+    /// The digits of a text that contains only digits and characters of formatting.
     pub(super) fn bare(text: &str) -> Option<String> {
         let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')')).collect();
         digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)
@@ -31,7 +31,7 @@ impl Did {
 impl FromStr for Did {
     type Err = BadDid;
 
-    /// Takes the number with or without a leading `+`, and with spaces, dots, dashes and brackets.
+    /// Accepts the number with or without a leading `+`, and with spaces, dots, dashes and brackets.
     fn from_str(text: &str) -> Result<Did, BadDid> {
         let trimmed = text.trim();
         let digits = Did::bare(trimmed.strip_prefix('+').unwrap_or(trimmed));
@@ -65,7 +65,7 @@ impl fmt::Debug for Did {
     }
 }
 
-/// A caller's number as a log may show it: the last two digits, the rest as dots.
+/// A caller's number for a log: the last two digits, and dots for the rest.
 pub fn mask(number: &str) -> String {
     let shown = number.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
     let hidden = number[..shown].chars().count();

@@ -22,7 +22,7 @@ pub struct Feedback {
     #[schema(minimum = 1, maximum = 5)]
     pub rating: u8,
     pub comment: Option<String>,
-    /// Who gave it, such as `caller` or `review`.
+    /// The source of the rating, such as `caller` or `review`.
     pub source: String,
     pub created_at: DateTime<Utc>,
 }

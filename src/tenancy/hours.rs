@@ -1,4 +1,4 @@
-//! Business hours: when somebody is there, by the clock on a wall of theirs.
+//! Business hours in the tenant's time zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +21,13 @@ pub struct Hours {
     #[serde(default)]
     #[schema(schema_with = super::schemas::week)]
     pub weekly: BTreeMap<String, Vec<Opening>>,
-    /// Dates, such as `2026-12-25`, that are closed whatever the day of the week.
+    /// Dates, such as `2026-12-25`, that are closed on any day of the week.
     #[serde(default)]
     #[schema(schema_with = super::schemas::dates)]
     pub closed_on: Vec<String>,
 }
 
-/// Open from one time until another. An end before its beginning is on the next day.
+/// Open from one time until another. An end before the beginning is on the next day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = OpeningHours)]
@@ -40,23 +40,23 @@ pub struct Opening {
     pub to: String,
 }
 
-/// Business hours that were found to be in order.
+/// Valid business hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     zone: Tz,
-    /// By days from Monday: minutes from midnight, the second beyond 24 hours where it is the next day's.
+    /// By day from Monday: minutes from midnight; an end on the next day is beyond 24 hours.
     week: [Vec<(u32, u32)>; 7],
     closed: BTreeSet<NaiveDate>,
 }
 
 const DAY: u32 = 24 * 60;
-/// Far more than anybody has.
+/// Far more than a business needs.
 pub(super) const MOST_OPENINGS: usize = 24;
 pub(super) const MOST_DATES: usize = 1_000;
 
 impl Hours {
     /// # Errors
-    /// All that is wrong, by the paths from here.
+    /// All flaws, with paths relative to these settings.
     pub fn schedule(&self) -> Result<Schedule, Vec<Flaw>> {
         let mut flaws = Vec::new();
         let zone: Option<Tz> = self.timezone.parse().ok();
@@ -64,7 +64,7 @@ impl Hours {
             flaws.push(Flaw::new(
                 "timezone",
                 format!(
-                    "{:?} is no time zone: write a name of the IANA database, such as Europe/Berlin",
+                    "{:?} is not a time zone: write a name of the IANA database, such as Europe/Berlin",
                     self.timezone
                 ),
             ));
@@ -106,7 +106,7 @@ impl Hours {
                 Ok(date) => drop(closed.insert(date)),
                 Err(_) => flaws.push(Flaw::new(
                     format!("closed_on.{at}"),
-                    format!("{text:?} is no date: write it like 2026-12-25"),
+                    format!("{text:?} is not a date: write it like 2026-12-25"),
                 )),
             }
         }
@@ -123,7 +123,7 @@ impl Opening {
         let mut read = |field: &str, text: &str| {
             let minutes = minutes(text);
             if minutes.is_none() {
-                let problem = format!("{text:?} is no time: write it like 09:00");
+                let problem = format!("{text:?} is not a time: write it like 09:00");
                 flaws.push(Flaw::new(format!("{path}.{field}"), problem));
             }
             minutes.unwrap_or_default()
@@ -148,7 +148,7 @@ fn minutes(text: &str) -> Option<u32> {
 }
 
 impl Schedule {
-    /// Is somebody there?
+    /// Whether the business is open at a moment.
     pub fn is_open(&self, at: DateTime<Utc>) -> bool {
         let local: NaiveDateTime = at.with_timezone(&self.zone).naive_local();
         let minute = local.hour() * 60 + local.minute();
@@ -156,7 +156,7 @@ impl Schedule {
         self.covers(local.date(), minute) || yesterday.is_some_and(|date| self.covers(date, minute + DAY))
     }
 
-    /// Is somebody there that many minutes after the date's midnight, by what is said of that date?
+    /// Whether the openings of a date cover a minute, counted from that date's midnight.
     fn covers(&self, date: NaiveDate, minute: u32) -> bool {
         let weekday: Weekday = date.weekday();
         let openings = &self.week[weekday.num_days_from_monday() as usize];

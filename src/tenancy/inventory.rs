@@ -1,4 +1,4 @@
-//! The operator's numbers: which tenant may take which.
+//! The operator's inventory of numbers, and their assignment to tenants.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ id!(
 );
 
 words!(
-    /// Who entered a number into the inventory.
+    /// Source of an inventory entry.
     #[derive(Default)]
     NumberSource {
         #[default]
@@ -25,19 +25,19 @@ words!(
     }
 );
 
-/// A number that the operator has for tenants.
+/// A number that the operator may assign to a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InventoryNumber {
     pub id: InventoryNumberId,
     /// In E.164.
     #[serde(rename = "did_number")]
     pub did: Did,
-    /// The tenant that may take it; absent while it is assigned to none.
+    /// The tenant that may take it; absent while it is not assigned.
     pub tenant_id: Option<TenantId>,
     pub source: NumberSource,
-    /// The operator's own remark.
+    /// The operator's note.
     pub note: Option<String>,
-    /// The number as its tenant has it; absent while no tenant has taken it.
+    /// The tenant's phone number; absent while no tenant has taken it.
     pub phone_number_id: Option<NumberId>,
     pub created_at: DateTime<Utc>,
 }

@@ -1,6 +1,6 @@
-//! How ids and closed sets of words are made: the same way everywhere.
+//! Macros for ids and for closed sets of words.
 
-/// An id of a kind of its own.
+/// Declares a type of id.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -38,10 +38,10 @@ macro_rules! id {
     };
 }
 
-/// A closed set of words, as the database, the API and the CLI know them.
+/// Declares a closed set of words, as the database, the API and the CLI use them.
 ///
-/// The words are `tt`, not `literal`: a derive macro cannot look into a `literal` fragment, so the schemas would show
-/// the variants' names in place of the words.
+/// The words are `tt`, not `literal`: a derive macro cannot look into a `literal` fragment, so the schemas would
+/// show the variants' names instead of the words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:tt),+ $(,)? }) => {
         $(#[$doc])*
@@ -56,7 +56,7 @@ macro_rules! words {
         impl $name {
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
-            /// The word that the database, the API and the CLI use for it.
+            /// The word in the database, the API and the CLI.
             pub fn word(self) -> &'static str {
                 match self { $($name::$variant => $word),+ }
             }
@@ -80,7 +80,7 @@ macro_rules! words {
     };
 }
 
-/// For the optional field of a change: `null` is refused, so that it is not taken for an absent field.
+/// For an optional field of a change: refuses `null`, so that it is not taken for an absent field.
 pub fn given<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -90,7 +90,7 @@ where
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is none of {}", known.join(", "))]
+#[error("{word:?} is not one of {}", known.join(", "))]
 pub struct UnknownWord {
     pub word: String,
     pub known: &'static [&'static str],

@@ -1,10 +1,10 @@
-//! How much one tenant may store, so that none fills the disk of all.
+//! Limits of a tenant's stored data, so that no tenant fills the disk.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// `[limits]`: by tenant. What is there already stays when a limit is lowered.
+/// `[limits]`: per tenant. Lowering a limit removes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -21,7 +21,7 @@ pub struct Limits {
     pub webhooks: u32,
     /// Entries of feedback on one call. Default 10.
     pub feedback_per_call: u32,
-    /// Changes in 24 hours by the tenant's own API keys: each leaves an entry in the audit log. Default 10000.
+    /// Changes in 24 hours by the tenant's own API keys; each adds an entry to the audit log. Default 10000.
     pub changes_per_day: u32,
 }
 
@@ -48,15 +48,15 @@ pub struct LimitReached {
 }
 
 impl LimitReached {
-    /// What to do about it.
+    /// How to proceed.
     fn remedy(&self) -> &'static str {
         match self.limit {
-            "keys" => "revoke one that is not used any more",
+            "keys" => "revoke one that is no longer used",
             "webhooks" => "delete one or change one that exists",
             "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
-            "feedback_per_call" => "the call has had its feedback",
-            _ => "go on tomorrow, or ask the operator for more",
+            "feedback_per_call" => "the call has received all of its feedback",
+            _ => "continue tomorrow, or ask the operator for more",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What happens on a call while it lasts, as whoever watches it is told.
+//! Events of a call in progress, as they are streamed to readers.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,9 @@ pub struct LiveEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Happening {
-    /// The call came in.
+    /// The call has arrived.
     Ringing { call: Box<Call> },
-    /// The agent took the call.
+    /// The agent has answered the call.
     Answered,
     /// The caller has finished speaking.
     CallerTurn { turn: u32, text: String },
@@ -40,7 +40,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    /// The word by which the API knows it.
+    /// The type's name in the API.
     pub fn word(&self) -> &'static str {
         match self {
             Happening::Ringing { .. } => "ringing",
@@ -55,13 +55,13 @@ impl Happening {
 }
 
 impl LiveEvent {
-    /// The end of a call, as its record tells it.
+    /// The event of a call's end, from its record.
     pub fn ended(sequence: u64, call: Call, at: DateTime<Utc>) -> LiveEvent {
         LiveEvent { sequence, call_id: call.id, at, what: Happening::Ended { call: Box::new(call) } }
     }
 }
 
-/// Written by hand, since generators of clients cannot merge an enum with the fields beside it: one object for each type.
+/// Written by hand, because client generators cannot merge an enum with the fields beside it: one object per type.
 impl PartialSchema for LiveEvent {
     fn schema() -> RefOr<Schema> {
         let RefOr::T(Schema::OneOf(mut types)) = Happening::schema() else { return Happening::schema() };
@@ -82,7 +82,7 @@ impl ToSchema for LiveEvent {
     }
 }
 
-/// Adds the fields that events of all types have.
+/// Adds the fields that all types have.
 fn complete(object: &mut Object) {
     let sequence = ObjectBuilder::new()
         .schema_type(Type::Integer)

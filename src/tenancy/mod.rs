@@ -1,6 +1,6 @@
-//! The values of the business: tenants, their numbers, their agents' profiles, their calls.
+//! The values of the business: tenants, phone numbers, profiles, calls.
 //!
-//! Plain data without behaviour beyond its own rules. It knows neither the database nor a socket.
+//! Plain data with its own rules. No database and no sockets.
 
 mod access;
 mod check;
@@ -48,7 +48,7 @@ use utoipa::ToSchema;
 use kinds::{id, words};
 
 id!(
-    /// A tenant. Every row that belongs to one carries it.
+    /// A tenant. All rows of a tenant contain its id.
     TenantId
 );
 id!(
@@ -65,7 +65,7 @@ words!(
     Plan { Starter = "starter", Growth = "growth", Custom = "custom" }
 );
 words!(
-    /// Who placed the call: a caller (`inbound`) or the agent (`outbound`).
+    /// The party that placed the call: a caller (`inbound`) or the agent (`outbound`).
     Direction { Inbound = "inbound", Outbound = "outbound" }
 );
 words!(
@@ -78,7 +78,7 @@ words!(
         Completed = "completed",
         /// Refused before it was answered.
         Refused = "refused",
-        /// Broke off through a fault of ours or of Asterisk's.
+        /// Ended by an error of VCA or of Asterisk.
         Failed = "failed",
     }
 );
@@ -99,14 +99,14 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
-/// What a called number leads to. Without a `profile` nobody is there to answer.
+/// The route of a called number. Calls are answered only with a `profile`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
     pub number: PhoneNumber,
     pub tenant: Tenant,
     /// The tenant's default profile.
     pub profile: Option<AiProfile>,
-    /// What the tenant has talked this month, when the number was looked up.
+    /// The tenant's usage of the month, as of the look-up.
     pub usage: MonthUse,
 }
 
@@ -122,12 +122,12 @@ pub struct Call {
     /// The caller's channel: Asterisk's UNIQUEID.
     pub asterisk_channel_id: String,
     pub direction: Direction,
-    /// As received from the trunk; `null` when withheld. It can be forged, so nothing is decided by it.
+    /// As received from the trunk; `null` when withheld. It can be forged, so no decision depends on it.
     pub caller_number: Option<String>,
     pub called_number: Did,
     pub status: CallStatus,
     pub ended_by: Option<EndedBy>,
-    /// Why it ended, such as `completed` or `refused_tenant_suspended`. New values can be added.
+    /// Why the call ended, such as `completed` or `refused_tenant_suspended`. New values can be added.
     pub disposition: Option<String>,
     /// ITU-T Q.850 cause value.
     pub hangup_cause: Option<u16>,
@@ -160,11 +160,11 @@ pub struct CallTurn {
     pub interrupted: bool,
     /// Until the transcript was complete.
     pub transcript_ms: Option<u32>,
-    /// Until the first part of the reply arrived.
+    /// Until the first part of the response arrived.
     pub reply_ms: Option<u32>,
     /// Until the turn was committed.
     pub commit_ms: Option<u32>,
-    /// Until the first audio of the reply was sent.
+    /// Until the first audio of the response was sent.
     pub audio_ms: Option<u32>,
     pub at: DateTime<Utc>,
 }

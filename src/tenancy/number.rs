@@ -1,4 +1,4 @@
-//! A tenant's phone numbers, and the providers that bring their calls.
+//! A tenant's phone numbers, and their providers.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,11 +13,11 @@ id!(
 );
 
 words!(
-    /// The provider of a number. `generic`: its calls arrive already, nothing has to be set up. `asterisk`: the dialplan of
-    /// this Asterisk routes it. `fake`: for development.
+    /// The provider of a number. `generic`: its calls arrive already, nothing has to be set up. `asterisk`: the
+    /// dialplan of this Asterisk routes it. `fake`: for development.
     #[derive(Default)]
     ProviderType {
-        /// Its calls arrive already: nothing is set up.
+        /// Its calls arrive already; nothing has to be set up.
         #[default]
         Generic = "generic",
         /// This Asterisk's dialplan routes it.
@@ -30,24 +30,24 @@ words!(
     }
 );
 words!(
-    /// State of a number at its provider. `pending`: the request is in progress. `registered`: its calls arrive here.
-    /// `manual`: a person has to do the rest, see `provider_detail`. `failed`: see `provider_detail`, then register again.
-    /// `unregistered`: its calls no longer arrive here.
+    /// State of a number at its provider. `pending`: the request is in progress. `registered`: its calls arrive
+    /// here. `manual`: the remaining steps are manual, see `provider_detail`. `failed`: see `provider_detail`,
+    /// then register again. `unregistered`: its calls no longer arrive here.
     ProviderState {
-        /// The provider is being asked, or was when the daemon died: register again.
+        /// A request is in progress, or was when the daemon died: register again.
         Pending = "pending",
         /// The provider sends its calls here.
         Registered = "registered",
-        /// A person has to finish it: the detail says what is left to do.
+        /// The remaining steps are manual; the detail lists them.
         Manual = "manual",
-        /// The provider refused or did not answer: the detail says why. Register again.
+        /// The provider refused or did not respond; the detail has the reason. Register again.
         Failed = "failed",
         /// The provider does not send its calls here.
         Unregistered = "unregistered",
     }
 );
 words!(
-    /// What callers of a number get.
+    /// How calls to a number are handled.
     CallDelivery {
         /// The provider sends the number's calls here, and they are answered.
         Delivered = "delivered",
@@ -71,7 +71,7 @@ impl ProviderType {
 }
 
 impl CallDelivery {
-    /// What callers get of a number that is active or not, in this state.
+    /// The handling of calls to a number that is active or not, in this state.
     pub fn of(is_active: bool, state: ProviderState) -> CallDelivery {
         match state {
             _ if !is_active => CallDelivery::Refused,
@@ -91,20 +91,20 @@ pub struct PhoneNumber {
     #[serde(rename = "did_number")]
     pub did: Did,
     pub provider_type: ProviderType,
-    /// Whether calls that arrive are answered: the tenant's wish. `call_delivery` says what callers get.
+    /// Whether calls are answered: the tenant's setting. `call_delivery` shows the result for callers.
     pub is_active: bool,
     pub provider_state: ProviderState,
-    /// The provider's answer, or what is left to do.
+    /// The provider's response, or the remaining steps.
     pub provider_detail: Option<String>,
     /// The provider's own id of the number.
     pub provider_reference: Option<String>,
-    /// What callers get, by `is_active` and `provider_state`.
+    /// How calls are handled, by `is_active` and `provider_state`.
     pub call_delivery: CallDelivery,
     pub created_at: DateTime<Utc>,
 }
 
 impl PhoneNumber {
-    /// The number with its registration as it is now.
+    /// The number with its present registration.
     #[must_use]
     pub fn with_registration(self, registration: Registration) -> PhoneNumber {
         PhoneNumber {

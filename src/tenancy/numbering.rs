@@ -1,11 +1,11 @@
-//! Which E.164 number (ITU-T E.164) a text means, as administrators write numbers and as trunks dial them.
+//! The E.164 number (ITU-T E.164) of a text, as administrators write numbers and trunks dial them.
 //!
-//! Countries' numbering plans are Google's libphonenumber, from the crate `phonenumber`.
+//! The numbering plans of countries are Google's libphonenumber, in the crate `phonenumber`.
 //!
-//! A text with a plus sign means the number that it spells. Without one, where a default region is set, it is read as it
-//! is dialled in that region first, and as the digits of an E.164 number second. The second reading is dropped where
-//! the text is plainly a national number, so that it never reaches another country's number ([`Numbering::called`]).
-//! Two numbers of which one text could mean either are not both taken ([`Numbering::collide`]).
+//! A text with a plus sign means the number that it spells. Without one, where a default region is set, it is read
+//! as dialled in that region first, and as the digits of an E.164 number second. The second reading is dropped
+//! where the text is plainly a national number, so that it never reaches another country's number
+//! ([`Numbering::called`]). Two numbers that one text could mean are not both accepted ([`Numbering::collide`]).
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ use serde::Deserialize;
 
 use super::Did;
 
-/// `[numbers]`
+/// `[numbers]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Numbering {
-    /// The country whose national numbers are understood, such as `DE` (ISO 3166-1). Default: none.
+    /// The country of national numbers, such as `DE` (ISO 3166-1). Default: none, national numbers are not read.
     pub default_region: Option<Region>,
     /// Whether a number may be a short one of a PBX, of 3 to 6 digits. Default: false.
     pub allow_short: bool,
@@ -55,7 +55,7 @@ impl fmt::Display for Region {
     }
 }
 
-/// Why a text is not accepted as a tenant's number.
+/// Why a text is refused as a tenant's number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     #[error("{0:?} is not a phone number: write digits, as in +493055500100")]
@@ -74,7 +74,7 @@ pub enum NumberError {
 
 /// The most digits of a PBX's own numbers.
 const SHORT: usize = 6;
-/// The kinds of numbers that can be called from abroad: the plans list possible lengths by kind.
+/// The kinds of numbers that can be called from abroad; the plans list possible lengths by kind.
 const KINDS: [Type; 10] = [
     Type::FixedLine,
     Type::Mobile,
@@ -91,11 +91,11 @@ const KINDS: [Type; 10] = [
 const LONGEST: usize = 15 + 5;
 
 impl Numbering {
-    /// The number that an administrator's text means. Its length has to be one that its country has; whether its block
-    /// was ever assigned is not checked.
+    /// The number of an administrator's text. Its length has to be possible in its country; whether its block is
+    /// assigned is not checked.
     ///
     /// # Errors
-    /// `Shadowed` for another country's number whose digits are dialled for a number of the default region.
+    /// `Shadowed` for another country's number with digits that are dialled for a number of the default region.
     pub fn read(&self, text: &str) -> Result<Did, NumberError> {
         let written = Written::of(text).ok_or_else(|| NumberError::NoDigits(shortened(text)))?;
         if self.is_short(&written) {
@@ -114,8 +114,8 @@ impl Numbering {
         }
     }
 
-    /// The numbers that a called number may mean, at most two, in order of precedence: the first that a tenant has is
-    /// meant. Empty for a text that is not a number.
+    /// The possible readings of a called number, at most two, in order of precedence: the first one that a tenant
+    /// has counts. Empty for a text that is not a number.
     pub fn called(&self, text: &str) -> Vec<Did> {
         let literal: Option<Did> = text.parse().ok();
         let Some(written) = Written::of(text).filter(|written| !written.is_international) else {
@@ -138,8 +138,8 @@ impl Numbering {
         one != other && (either(one) || either(other))
     }
 
-    /// The number of the default region that another country's number is taken for when its digits are dialled without a
-    /// plus sign.
+    /// The number of the default region that the digits of another country's number mean when they are dialled
+    /// without a plus sign.
     pub fn shadow(&self, did: &Did) -> Option<(Did, Region)> {
         let region = self.default_region?;
         let home = DATABASE.by_id(region.0.as_ref())?.country_code();
@@ -168,7 +168,7 @@ impl Numbering {
     }
 }
 
-/// A text without the characters that only make it readable.
+/// A text without the characters of formatting.
 struct Written {
     is_international: bool,
     digits: String,
@@ -184,7 +184,7 @@ impl Written {
     }
 }
 
-/// A number whose length its country's numbering plan has.
+/// A number with a length that is possible in its country's numbering plan.
 struct Plan {
     did: Did,
     country_code: u16,
@@ -192,7 +192,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Digits as they are dialled in a country, with or without its trunk prefix, or after its international prefix.
+    /// Digits as dialled in a country, with or without its trunk prefix, or after its international prefix.
     fn within(region: Region, digits: &str) -> Option<Plan> {
         Plan::of(phonenumber::parse(Some(region.0), digits).ok()?)
     }
@@ -213,18 +213,19 @@ impl Plan {
         Some(Plan { did, country_code, number })
     }
 
-    /// Whether the digits that were read as this national number cannot mean the E.164 number that they spell.
+    /// Whether digits that were read as this national number cannot mean the E.164 number that they spell.
     ///
     /// They can where that is not a number of any country: such a row was stored before numbers were checked. They
-    /// cannot where this number is of an assigned kind and the digits are dialled that way, or where the other is not of
-    /// an assigned kind. What remains is a subscriber number without its trunk prefix, which trunks send too: there
-    /// the national reading only takes precedence.
+    /// cannot where this number is of an assigned kind and the digits are dialled that way, or where the other is
+    /// not of an assigned kind. The remaining case is a subscriber number without its trunk prefix, which trunks
+    /// send too: there the national reading only takes precedence.
     fn excludes(&self, digits: &str) -> bool {
         let Some(other) = Plan::worldwide(digits) else { return false };
         self.number.is_valid() && (self.is_dialled_as(digits) || !other.number.is_valid())
     }
 
-    /// Whether digits are how the number is dialled within its country, rather than a form without the trunk prefix.
+    /// Whether the number is dialled with these digits within its country, rather than with a trunk prefix that
+    /// they lack.
     fn is_dialled_as(&self, digits: &str) -> bool {
         let formatted = self.number.format().mode(Mode::National).to_string();
         let national: String = formatted.chars().filter(char::is_ascii_digit).collect();

@@ -1,7 +1,7 @@
 //! The settings that the operator permits profiles: engines with their names, and ceilings.
 //!
-//! A profile may hold more than is permitted: it was saved under other rules, or imported. A call then takes the
-//! daemon's default, or the ceiling, in place of that setting.
+//! A profile may exceed them, because it was saved under other rules or imported. A call then uses the daemon's
+//! default, or the ceiling, instead of that setting.
 
 use serde::Deserialize;
 
@@ -9,15 +9,15 @@ use super::{Flaw, ProfileSettings};
 use crate::conversation;
 use crate::names::{self, EngineNames, Names};
 
-/// The most that a profile may ask for. The daemon's own defaults are always permitted.
+/// Upper limits of a profile's settings. The daemon's own defaults are always permitted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ceilings {
     /// Turns of the caller in a call. Default 100.
     pub max_turns: u32,
-    /// Length of a call, in milliseconds. Default 3,600,000.
+    /// Duration of a call, in milliseconds. Default 3,600,000.
     pub max_duration_ms: u64,
-    /// Length of a reply, in tokens. Default 500.
+    /// Length of a response, in tokens. Default 500.
     pub max_reply_tokens: u32,
 }
 
@@ -27,22 +27,22 @@ impl Default for Ceilings {
     }
 }
 
-/// The engines, names and limits that a profile can ask for.
+/// The engines, names and limits that profiles may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permitted {
     /// The engines of each kind, the default one first.
     pub stt: Vec<EngineNames>,
     pub llm: Vec<EngineNames>,
     pub tts: Vec<EngineNames>,
-    /// The daemon's settings of a conversation, which a profile's override.
+    /// The daemon's settings of the conversation. A profile's settings override them.
     pub manners: conversation::Settings,
-    /// The daemon's longest reply, in tokens, for profiles that set none.
+    /// The daemon's longest response, in tokens, for profiles that set none.
     pub reply_tokens: u32,
     pub ceilings: Ceilings,
 }
 
 impl Permitted {
-    /// The settings as a call uses them, and each one that is replaced, with the reason.
+    /// The settings that a call uses, and the replaced ones with the reasons.
     pub fn effective(&self, settings: &ProfileSettings) -> (ProfileSettings, Vec<Flaw>) {
         let mut effective = settings.clone();
         let mut refused: Vec<Flaw> = self.name_flaws(settings);
@@ -113,8 +113,8 @@ impl Permitted {
     }
 }
 
-/// The rule of the engine that is named. Where none is named it is the default one's; if that has no such names, the
-/// rule of the first engine that has.
+/// The rule of the named engine. Without a name, the default engine's; if that has no such names, the rule of the
+/// first engine that has.
 fn rule_of<'a>(
     engines: &'a [EngineNames],
     named: Option<&str>,

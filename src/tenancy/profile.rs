@@ -1,4 +1,4 @@
-//! AI profiles: who answers, with which words, engines and manners.
+//! AI profiles: an agent's prompt, phrases, engines and turn settings.
 
 use std::collections::BTreeMap;
 
@@ -66,10 +66,10 @@ pub struct ProfileVersion {
     pub created_at: DateTime<Utc>,
 }
 
-/// How an agent speaks and behaves. An absent or `null` field takes the daemon's default.
+/// An agent's voice, engines and behaviour. An absent or `null` field takes the daemon's default.
 //
-// Texts that have to be one of a set are stored as texts, so that `check_profile` can name all that are not, and so that
-// a profile whose engine is gone can still be read.
+// Values from a closed set are stored as texts, so that `check_profile` can report all unknown ones, and so that a
+// profile with a removed engine can still be read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileSettings {
@@ -79,29 +79,30 @@ pub struct ProfileSettings {
     /// BCP 47 language tag of the conversation, such as `en` or `de-DE`.
     #[schema(max_length = 35, pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     pub language: Option<String>,
-    /// Speech-to-text engine, one of those that the daemon is configured with, such as `openai` or `pocketsphinx`.
+    /// Speech-to-text engine: one that the daemon has, such as `openai` or `pocketsphinx`.
     #[schema(examples("openai"))]
     pub stt: Option<String>,
-    /// Language model engine, one of those that the daemon is configured with, such as `openai` or `scripted`.
+    /// Language model engine: one that the daemon has, such as `openai` or `scripted`.
     #[schema(examples("openai"))]
     pub llm: Option<String>,
-    /// Text-to-speech engine, one of those that the daemon is configured with, such as `openai`, `espeak` or `flite`.
+    /// Text-to-speech engine: one that the daemon has, such as `openai`, `espeak` or `flite`.
     #[schema(examples("openai"))]
     pub tts: Option<String>,
-    /// Model of the speech-to-text engine. One that the operator allows.
+    /// Model of the speech-to-text engine: one that the operator allows.
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub stt_model: Option<String>,
-    /// Model of the language model engine. One that the operator allows.
+    /// Model of the language model engine: one that the operator allows.
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub llm_model: Option<String>,
-    /// Model of the text-to-speech engine. One that the operator allows.
+    /// Model of the text-to-speech engine: one that the operator allows.
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub tts_model: Option<String>,
-    /// The longest reply, in tokens; the operator sets a limit.
+    /// The longest response, in tokens; the operator sets a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 4294967295_i64)]
     pub max_reply_tokens: Option<u32>,
-    /// The text-to-speech engine's name of the voice, such as `slt` (flite), `en-us` (espeak) or `alloy` (openai).
+    /// The voice, by the text-to-speech engine's name, such as `slt` (flite), `en-us` (espeak) or `alloy`
+    /// (openai).
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub voice: Option<String>,
     /// Phrases that replace the built-in ones, by name.

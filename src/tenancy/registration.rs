@@ -1,4 +1,4 @@
-//! A number's registration with the provider that brings its calls to this Asterisk.
+//! A number's registration with the provider that routes its calls to this Asterisk.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,16 +12,17 @@ pub struct Registration {
     pub did: Did,
     pub provider_type: String,
     pub provider_state: ProviderState,
-    /// The provider's answer, or what is left to do.
+    /// The provider's response, or the remaining steps.
     pub provider_detail: Option<String>,
     /// The provider's id of the number.
     pub provider_reference: Option<String>,
-    /// Who had VCA point the number here at its provider. Absent where VCA did not: then it does not undo it either.
+    /// Who had VCA route the number here at its provider. Absent where VCA did not: then VCA does not undo it
+    /// either.
     pub registered_by: Option<String>,
-    /// Whether the tenant wants its calls answered.
+    /// Whether the tenant's setting is to answer its calls.
     pub is_active: bool,
     /// Whether the tenant has released the number.
     pub is_deleted: bool,
-    /// What callers get.
+    /// How calls to the number are handled.
     pub call_delivery: CallDelivery,
 }

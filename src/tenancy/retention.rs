@@ -13,7 +13,7 @@ pub struct Retention {
     /// Transcripts. At most `call_days`.
     #[schema(minimum = 1, maximum = 36500)]
     pub transcript_days: Option<u32>,
-    /// Recordings. At most `call_days`. There are none yet, so that nothing is deleted by it.
+    /// Recordings. At most `call_days`. Without effect at present, because there are none.
     #[schema(minimum = 1, maximum = 36500)]
     pub recording_days: Option<u32>,
     /// Audit log entries.
@@ -25,7 +25,7 @@ pub struct Retention {
 const LONGEST: u32 = 36_500;
 
 impl Retention {
-    /// What of it cannot be: the field and why.
+    /// The fields with a value that is not allowed, and the reasons.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         let fields = [
             ("call_days", self.call_days),

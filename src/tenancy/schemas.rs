@@ -1,4 +1,4 @@
-//! JSON schemas of profile fields whose keys or values are one of a set, while the stored type is a plain text.
+//! JSON schemas of profile fields with a closed set of keys or values that are stored as plain texts.
 
 use utoipa::PartialSchema;
 use utoipa::openapi::schema::{
@@ -56,13 +56,13 @@ pub(super) fn dates() -> Array {
     ArrayBuilder::new()
         .items(date)
         .max_items(Some(MOST_DATES))
-        .description(Some("Dates that are closed whatever the day of the week."))
+        .description(Some("Dates that are closed on any day of the week."))
         .build()
 }
 
 /// A merge patch of settings: each field, at any depth, can be absent, and can be `null`.
 pub(super) fn patch_of_settings() -> Schema {
-    let about = "Merged into the settings: an absent field stays as it is, `null` returns it to its default.";
+    let about = "Merged into the settings: an absent field is unchanged, `null` resets it to its default.";
     match optional(ProfileSettings::schema()) {
         RefOr::T(Schema::Object(mut object)) => {
             object.description = Some(about.to_owned());
@@ -72,7 +72,8 @@ pub(super) fn patch_of_settings() -> Schema {
     }
 }
 
-/// The schema with `null`, and without required fields. Lists are replaced as a whole, so theirs stays.
+/// The schema with `null` allowed, and without required fields. Lists are replaced as a whole, so theirs are
+/// unchanged.
 fn optional(schema: RefOr<Schema>) -> RefOr<Schema> {
     match schema {
         RefOr::T(Schema::Object(mut object)) => {

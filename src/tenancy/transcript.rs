@@ -1,4 +1,4 @@
-//! A call's transcript: for programs as it is, for people as text.
+//! A call's transcript, as data and as text.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl Transcript {
     }
 }
 
-/// For people: each line with the time since the answer at which its turn was over.
+/// As text: each line with the time from the answer to the end of its turn.
 impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.caller_number.as_deref().map_or("withheld".into(), plain);
@@ -72,7 +72,7 @@ fn minutes(time: TimeDelta) -> String {
     format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// What a caller or an engine said cannot move the cursor of whoever reads it.
+/// Replaces control characters, so that the words of a caller or an engine cannot control the reader's terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! What tenants take: months, sums of calls, and units of engines.
+//! Usage of tenants: months, sums of calls, and engines' units.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,19 +14,19 @@ words!(
     EngineKind { Stt = "stt", Llm = "llm", Tts = "tts" }
 );
 words!(
-    /// Unit in which an engine's use is counted. `audio_ms`: milliseconds of audio. `characters`: characters of text.
+    /// Unit of an engine's usage. `audio_ms`: milliseconds of audio. `characters`: characters of text.
     UsageUnit {
         Requests = "requests",
-        /// Milliseconds of speech that were heard.
+        /// Milliseconds of transcribed speech.
         AudioMs = "audio_ms",
-        /// Characters that were spoken or said.
+        /// Characters of synthesised or transcribed text.
         Characters = "characters",
         InputTokens = "input_tokens",
         OutputTokens = "output_tokens",
     }
 );
 
-/// Use of one engine, in one unit.
+/// Usage of one engine, in one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineUse {
     pub kind: EngineKind,
@@ -48,7 +48,7 @@ pub struct CallSums {
     pub turns: u64,
 }
 
-/// All that was taken in a time.
+/// The usage of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     pub sums: CallSums,
@@ -56,7 +56,7 @@ pub struct Usage {
     pub engines: Vec<EngineUse>,
 }
 
-/// How much of a month a tenant has talked, as admission asks.
+/// A tenant's usage of a month, as admission needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MonthUse {
     pub month: Month,
@@ -70,11 +70,11 @@ pub struct Month {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this is no month: write it as 2026-11")]
+#[error("this is not a month: write it as 2026-11")]
 pub struct BadMonth;
 
 impl Month {
-    /// The month in which a moment is.
+    /// The month of a moment.
     pub fn of(moment: DateTime<Utc>) -> Month {
         Month::around(moment.date_naive())
     }
@@ -91,7 +91,7 @@ impl Month {
         self.end().pred_opt().unwrap_or(self.first)
     }
 
-    /// Its first moment.
+    /// The month's first moment.
     pub fn starts_at(self) -> DateTime<Utc> {
         self.first.and_time(NaiveTime::MIN).and_utc()
     }
@@ -106,17 +106,17 @@ impl Month {
         self.first.year() * 12 + self.first.month0() as i32
     }
 
-    /// The one after.
+    /// The next month.
     pub fn after(self) -> Month {
         Month { first: self.end() }
     }
 
-    /// The one before.
+    /// The previous month.
     pub fn before(self) -> Month {
         Month { first: self.first.checked_sub_months(Months::new(1)).unwrap_or(self.first) }
     }
 
-    /// Is nothing added to it any more?
+    /// Whether the month is complete: no call adds to it any more.
     pub fn is_over(self, now: DateTime<Utc>) -> bool {
         Month::of(now) > self
     }

@@ -1,4 +1,4 @@
-//! Webhooks: what tenants are told of, where to, and how that went.
+//! Webhooks: events, subscriptions and the delivery log.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ id!(
     WebhookId
 );
 id!(
-    /// An event. It is the `webhook-id` by which receivers recognise duplicates.
+    /// An event. Its id is the `webhook-id` by which receivers recognise duplicates.
     EventId
 );
 id!(
@@ -24,20 +24,20 @@ id!(
 words!(
     /// Type of an event. See the webhooks section for each type's payload. `ping` is sent on request only.
     EventType {
-        /// A call has come in.
+        /// A call has arrived.
         CallStarted = "call.started",
         CallAnswered = "call.answered",
-        /// A call is over, however it ended.
+        /// A call has ended, in any way.
         CallEnded = "call.ended",
-        /// An answered call is over: what was said.
+        /// An answered call has ended: its transcript.
         TranscriptReady = "transcript.ready",
         /// A quota of the plan is used up.
         QuotaReached = "quota.reached",
-        /// Somebody said how a call was.
+        /// Feedback on a call was stored.
         FeedbackReceived = "feedback.received",
-        /// A number's provider could not be brought to take it on, or to let it go.
+        /// A number could not be registered with its provider, or unregistered.
         NumberRegistrationFailed = "number.registration_failed",
-        /// A test. It goes to the webhook that is tested, whatever that one subscribes to.
+        /// A test. It is delivered to the tested webhook, regardless of its subscription.
         Ping = "ping",
     }
 );
@@ -53,15 +53,14 @@ words!(
 );
 
 impl EventId {
-    /// The event of a type that befell `subject`: always the same, so that what is written twice happens once
-    /// (UUID version 5, RFC 9562).
+    /// The id of an event of a type about `subject`. It is derived from both, so an event that is written twice is
+    /// the same event (UUID version 5, RFC 9562).
     pub fn of(subject: Uuid, kind: EventType) -> EventId {
         EventId(Uuid::new_v5(&subject, kind.word().as_bytes()))
     }
 }
 
-/// A URL of the tenant that receives events, as Standard Webhooks specifies
-/// (<https://www.standardwebhooks.com>).
+/// A tenant's URL that receives events, as Standard Webhooks specifies (<https://www.standardwebhooks.com>).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Webhook {
     pub id: WebhookId,
@@ -70,9 +69,9 @@ pub struct Webhook {
     pub url: String,
     /// The event types it subscribes to.
     pub events: Vec<EventType>,
-    /// False when it was switched off by a user, after days without a successful delivery, or after the answer 410.
+    /// False when a user disabled it, after days without a successful delivery, or after the response 410.
     pub is_active: bool,
-    /// Every delivery since then has failed; `null` when the last one succeeded.
+    /// All deliveries since then have failed; `null` when the last one succeeded.
     pub failing_since: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
 }
@@ -87,7 +86,7 @@ pub struct Delivery {
     pub event_type: EventType,
     pub status: DeliveryStatus,
     pub attempts: u32,
-    /// `null` when no attempt is left.
+    /// `null` when there are no further attempts.
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub last_attempt_at: Option<DateTime<Utc>>,
     /// HTTP status of the last response; `null` when there was none.
