@@ -64,7 +64,7 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
         if began.elapsed() > longest {
             backoff.reset();
         }
-        counter!("vca_ari_disconnects_total", "why" => lost.word()).increment(1);
+        counter!("vca_ari_disconnects_total", "why" => lost.as_str()).increment(1);
         if let Lost::Replaced = lost {
             error!(app = %settings.app, why = %lost, remedy = lost.remedy(), "no calls come here until it is gone");
             tokio::select! {

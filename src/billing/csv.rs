@@ -37,7 +37,7 @@ fn cells(statement: &Statement, line: &Line) -> [String; HEAD.len()] {
         safe(&statement.tenant_name),
         statement.month.to_string(),
         statement.is_final.to_string(),
-        line.item.word().to_owned(),
+        line.item.as_str().to_owned(),
         line.kind.map(|kind| kind.to_string()).unwrap_or_default(),
         own(&line.engine),
         own(&line.model),

@@ -94,7 +94,7 @@ pub enum LineItem {
 }
 
 impl LineItem {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             LineItem::PlanFee => "plan_fee",
             LineItem::CallTime => "call_time",
@@ -150,7 +150,7 @@ impl Line {
     pub fn name(&self) -> String {
         match (self.kind, &self.engine, &self.model) {
             (Some(kind), Some(engine), Some(model)) => format!("{kind} {engine} {model}"),
-            _ => self.item.word().replace('_', " "),
+            _ => self.item.as_str().replace('_', " "),
         }
     }
 }
@@ -172,7 +172,7 @@ fn engine(prices: &Prices, taken: &EngineUse) -> Line {
         engine: Some(taken.engine.clone()),
         model: Some(taken.model.clone()),
         unpriced: !prices.covers(taken),
-        ..line(LineItem::Engine, taken.unit.word(), taken.quantity, price.map(|price| price.price), per)
+        ..line(LineItem::Engine, taken.unit.as_str(), taken.quantity, price.map(|price| price.price), per)
     }
 }
 

@@ -49,7 +49,7 @@ impl Refusal {
     }
 
     /// The word of the call record, the counter and the log.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Refusal::UnknownNumber => "refused_unknown_number",
             Refusal::NumberInactive => "refused_number_inactive",
@@ -87,7 +87,7 @@ pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>
         (End::HungUp(reason), Some(refusal)) => Verdict {
             status: CallStatus::Refused,
             ended_by: EndedBy::System,
-            disposition: refusal.word(),
+            disposition: refusal.as_str(),
             cause: reason.code().into(),
             // The dialplan decides about a caller whom it gets back.
             sip_status: reason.sip_status().filter(|_| refusal.given_back().is_none()),
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn only_a_daemon_about_to_stop_gives_its_callers_back() {
         assert_eq!(Refusal::Draining.given_back(), Some("draining"));
-        assert_eq!(Refusal::Draining.word(), "refused_draining", "it is on record all the same");
+        assert_eq!(Refusal::Draining.as_str(), "refused_draining", "it is on record all the same");
         for refusal in [Refusal::UnknownNumber, Refusal::TenantBusy, Refusal::Full, Refusal::NoDatabase] {
             assert_eq!(refusal.given_back(), None, "{refusal:?}");
         }

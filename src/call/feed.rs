@@ -183,7 +183,7 @@ mod tests {
         turn(&feed, 3);
         assert_eq!(early.next().await.map(|event| event.what), Some(Happening::Interrupted { turn: 3 }));
         feed.tell(DateTime::UNIX_EPOCH, Happening::Ended { call: Box::new(call()) });
-        assert_eq!(early.next().await.map(|event| event.what.word()), Some("ended"));
+        assert_eq!(early.next().await.map(|event| event.what.as_str()), Some("ended"));
         assert_eq!(early.next().await, None);
         assert_eq!(view.call(), None, "it is over");
     }

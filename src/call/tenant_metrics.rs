@@ -24,7 +24,8 @@ impl TenantMetrics {
     /// Counts a call that has ended. `talk` is the time from its answer to its end.
     pub fn ended(&self, tenant: TenantId, status: CallStatus, talk: Option<TimeDelta>) {
         let label = self.label(tenant);
-        counter!("vca_tenant_calls_total", "tenant" => label.clone(), "status" => status.word()).increment(1);
+        counter!("vca_tenant_calls_total", "tenant" => label.clone(), "status" => status.as_str())
+            .increment(1);
         let seconds = talk.map_or(0, |talk| talk.num_seconds().max(0).unsigned_abs());
         counter!("vca_tenant_talk_seconds_total", "tenant" => label).increment(seconds);
     }

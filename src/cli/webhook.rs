@@ -289,5 +289,5 @@ fn sheet_of(delivery: &Delivery) -> String {
 }
 
 fn words(events: &[EventType]) -> String {
-    events.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(",")
+    events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",")
 }

@@ -77,10 +77,10 @@ impl Scope {
             .bind(self.tenant.0)
             .bind(call.phone_number_id.0)
             .bind(call.asterisk_channel_id.as_str())
-            .bind(call.direction.word())
+            .bind(call.direction.as_str())
             .bind(call.caller_number.as_deref())
             .bind(call.called_number.digits())
-            .bind(call.status.word())
+            .bind(call.status.as_str())
             .bind(call.started_at)
             .bind(&*self.store.daemon);
         let begun = tx.execute(begin).await? > 0;

@@ -93,7 +93,7 @@ struct Subscriber {
 
 impl Subscriber {
     fn hears(&self, tenant: TenantId, kind: EventType) -> bool {
-        self.tenant_id == tenant.0 && self.events.split(',').any(|word| word == kind.word())
+        self.tenant_id == tenant.0 && self.events.split(',').any(|word| word == kind.as_str())
     }
 }
 

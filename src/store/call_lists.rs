@@ -82,7 +82,7 @@ impl Store {
 impl CallFilter {
     fn narrow(&self, query: &mut Conditions, window: Window) {
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
-        query.and_if("status =", self.status.map(CallStatus::word));
+        query.and_if("status =", self.status.map(CallStatus::as_str));
         query.and_if("disposition =", self.disposition.as_deref());
         query.and_if("phone_number_id =", self.phone_number_id.map(|id| id.0));
         query.and_if("ai_profile_id =", self.ai_profile_id.map(|id| id.0));

@@ -132,7 +132,7 @@ impl Tx {
         let mut sums: BTreeMap<(Uuid, String, [&str; 4]), u64> = BTreeMap::new();
         for it in ended {
             for taken in &it.engines {
-                let engine = [taken.kind.word(), &taken.engine, &taken.model, taken.unit.word()];
+                let engine = [taken.kind.as_str(), &taken.engine, &taken.model, taken.unit.as_str()];
                 let sum = sums.entry((it.tenant.0, it.month.to_string(), engine)).or_default();
                 *sum = sum.saturating_add(taken.quantity);
             }
@@ -219,7 +219,7 @@ impl Tx {
 }
 
 fn engine_columns(taken: &EngineUse) -> [Value; 4] {
-    [taken.kind.word(), &taken.engine, &taken.model, taken.unit.word()].map(Value::from)
+    [taken.kind.as_str(), &taken.engine, &taken.model, taken.unit.as_str()].map(Value::from)
 }
 
 /// `data` of `quota.reached`.

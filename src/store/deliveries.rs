@@ -44,8 +44,8 @@ impl Scope {
             .bind(self.tenant.0)
             .bind(webhook.0)
             .bind(window.below())
-            .bind(filter.status.map(DeliveryStatus::word))
-            .bind(filter.event_type.map(EventType::word))
+            .bind(filter.status.map(DeliveryStatus::as_str))
+            .bind(filter.event_type.map(EventType::as_str))
             .bind(window.rows());
         let rows = self.all::<Row>(select).await?;
         let deliveries: Result<Vec<Delivery>, StoreError> =

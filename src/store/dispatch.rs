@@ -208,7 +208,7 @@ impl Scope {
             .bind(tenant.0)
             .bind(claimed.id.0)
             .bind(claimed.leased_until)
-            .bind(attempt.outcome.status().word())
+            .bind(attempt.outcome.status().as_str())
             .bind(next)
             .bind(at)
             .bind(attempt.response_status.map(i64::from))

@@ -127,7 +127,7 @@ impl Store {
             .bind(window.above())
             .bind(filter.tenant.map(|tenant| tenant.0))
             .bind(filter.is_assigned)
-            .bind(filter.source.map(NumberSource::word))
+            .bind(filter.source.map(NumberSource::as_str))
             .bind(window.rows());
         let rows = AllTenants(self).all::<Row>(list).await?;
         let entries: Result<Vec<InventoryNumber>, StoreError> =
@@ -251,7 +251,7 @@ impl Tx {
             .bind(id)
             .bind(new.did.digits())
             .bind(tenant)
-            .bind(new.source.word())
+            .bind(new.source.as_str())
             .bind(new.note)
             .bind(now());
         self.execute(entry).await.map_err(|error| error.duplicate(Duplicate::InventoryNumber))?;

@@ -81,7 +81,7 @@ impl Store {
         ));
         let select = select
             .bind(window.above())
-            .bind(filter.role.map(Role::word))
+            .bind(filter.role.map(Role::as_str))
             .bind(filter.prefix.as_deref())
             .bind(window.rows());
         let rows = AllTenants(self).all(select).await?;
@@ -153,7 +153,7 @@ impl Scope {
         let select = select
             .bind(self.tenant.0)
             .bind(window.above())
-            .bind(filter.role.map(Role::word))
+            .bind(filter.role.map(Role::as_str))
             .bind(filter.prefix.as_deref())
             .bind(window.rows());
         let rows = self.all(select).await?;
@@ -279,7 +279,7 @@ impl Tx {
         let insert = sql(SQL)
             .bind(key.id.0)
             .bind(key.tenant_id.map(|tenant| tenant.0))
-            .bind(key.role.word())
+            .bind(key.role.as_str())
             .bind(key.name.as_str())
             .bind(key.prefix.as_str())
             .bind(&minted.hash()[..])

@@ -63,7 +63,7 @@ impl Store {
         let list = list
             .bind(tenant.map(|tenant| tenant.0))
             .bind(filter.is_active)
-            .bind(filter.provider_type.map(ProviderType::word));
+            .bind(filter.provider_type.map(ProviderType::as_str));
         AllTenants(self).all::<NamedRow>(list).await?.into_iter().map(OwnedNumber::try_from).collect()
     }
 }

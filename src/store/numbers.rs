@@ -101,7 +101,7 @@ impl Scope {
             .bind(self.tenant.0)
             .bind(window.above())
             .bind(filter.is_active)
-            .bind(filter.provider_type.map(ProviderType::word))
+            .bind(filter.provider_type.map(ProviderType::as_str))
             .bind(window.rows());
         let rows = self.all::<Row>(list).await?;
         let numbers: Result<Vec<PhoneNumber>, StoreError> =
@@ -187,9 +187,9 @@ fn insert(number: &PhoneNumber) -> Statement {
         .bind(number.id.0)
         .bind(number.tenant_id.0)
         .bind(number.did.digits())
-        .bind(number.provider_type.word())
+        .bind(number.provider_type.as_str())
         .bind(number.is_active)
-        .bind(number.provider_state.word())
+        .bind(number.provider_state.as_str())
         .bind(number.provider_detail.as_deref())
         .bind(number.provider_reference.as_deref())
         .bind(number.created_at)

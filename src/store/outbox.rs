@@ -58,7 +58,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let at = now();
         let payload = payload(kind, at, data)?;
-        let event = sql(INSERT_EVENT).bind(id.0).bind(tenant.0).bind(kind.word()).bind(payload).bind(at);
+        let event = sql(INSERT_EVENT).bind(id.0).bind(tenant.0).bind(kind.as_str()).bind(payload).bind(at);
         if self.execute(event).await? == 0 {
             return Ok(0);
         }
@@ -91,7 +91,7 @@ impl Tx {
     pub async fn post_all(&mut self, events: Vec<NewEvent>) -> Result<u64, StoreError> {
         let at = now();
         let row = |event: &NewEvent| {
-            let (kind, payload) = (event.kind.word().into(), event.payload.as_str().into());
+            let (kind, payload) = (event.kind.as_str().into(), event.payload.as_str().into());
             vec![event.id.0.into(), event.tenant.0.into(), kind, payload, at.into()]
         };
         let insert = rows(
@@ -144,7 +144,7 @@ impl Store {
 
 /// How `webhooks.events` looks where a type is among them, for LIKE.
 pub(super) fn subscribed(kind: EventType) -> String {
-    format!("%,{},%", kind.word())
+    format!("%,{},%", kind.as_str())
 }
 
 /// What is sent, as Standard Webhooks recommends.

@@ -126,7 +126,7 @@ impl Scope {
             id: ProfileId::new().0,
             tenant_id: self.tenant.0,
             name: new.name,
-            role: new.role.word().to_owned(),
+            role: new.role.as_str().to_owned(),
             system_prompt: new.system_prompt,
             is_default: new.is_default,
             settings: text(&new.settings)?,
@@ -159,7 +159,7 @@ impl Scope {
         let select = select
             .bind(self.tenant.0)
             .bind(window.above())
-            .bind(filter.role.map(AgentRole::word))
+            .bind(filter.role.map(AgentRole::as_str))
             .bind(filter.is_default)
             .bind(window.rows());
         let rows = self.all::<Row>(select).await?;
@@ -290,7 +290,7 @@ impl Row {
         let or = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
         self.becoming(Row {
             name: or(changes.name.as_deref(), &self.name),
-            role: or(changes.role.map(AgentRole::word), &self.role),
+            role: or(changes.role.map(AgentRole::as_str), &self.role),
             system_prompt: or(changes.system_prompt.as_deref(), &self.system_prompt),
             is_default: changes.is_default.unwrap_or(self.is_default),
             settings: or(settings, &self.settings),

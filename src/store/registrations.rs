@@ -67,7 +67,7 @@ impl Scope {
         let update = sql(SQL)
             .bind(self.tenant.0)
             .bind(id.0)
-            .bind(step.state.word())
+            .bind(step.state.as_str())
             .bind(detail)
             .bind(step.reference)
             .bind(step.credit.registered_by(before.registered_by.as_deref(), actor));

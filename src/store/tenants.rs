@@ -50,7 +50,7 @@ impl Tx {
     pub async fn lock_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
         let lock = sql("UPDATE tenants SET name = name WHERE id = $1 RETURNING status").bind(id.0);
         let (status,) = self.one::<(String,)>(lock).await?;
-        if status == TenantStatus::Deleted.word() { Err(tenant_deleted()) } else { Ok(()) }
+        if status == TenantStatus::Deleted.as_str() { Err(tenant_deleted()) } else { Ok(()) }
     }
 
     pub(super) async fn tenant(&mut self, id: TenantId) -> Result<Tenant, StoreError> {
@@ -83,8 +83,8 @@ impl Store {
             insert
                 .bind(tenant.id.0)
                 .bind(tenant.name.as_str())
-                .bind(tenant.status.word())
-                .bind(tenant.plan.word())
+                .bind(tenant.status.as_str())
+                .bind(tenant.plan.as_str())
                 .bind(tenant.max_concurrent_calls.map(i64::from))
                 .bind(tenant.created_at),
         )
@@ -112,8 +112,8 @@ impl Store {
         ));
         let select = select
             .bind(window.above())
-            .bind(filter.status.map(TenantStatus::word))
-            .bind(filter.plan.map(Plan::word))
+            .bind(filter.status.map(TenantStatus::as_str))
+            .bind(filter.plan.map(Plan::as_str))
             .bind(window.rows());
         let rows = self.all::<Row>(select).await?;
         let tenants: Result<Vec<Tenant>, StoreError> = rows.into_iter().map(Tenant::try_from).collect();
@@ -173,8 +173,8 @@ impl TenantChanges {
         ))
         .bind(id.0)
         .bind(self.name.as_deref())
-        .bind(self.status.map(TenantStatus::word))
-        .bind(self.plan.map(Plan::word))
+        .bind(self.status.map(TenantStatus::as_str))
+        .bind(self.plan.map(Plan::as_str))
         .bind(limit.is_some())
         .bind(limit.flatten().map(i64::from))
     }

@@ -67,7 +67,7 @@ pub struct Pinged {
 
 /// The types of events that a webhook can subscribe to.
 fn subscribable() -> Array {
-    let words = EventType::ALL.iter().filter(|kind| **kind != EventType::Ping).map(|kind| kind.word());
+    let words = EventType::ALL.iter().filter(|kind| **kind != EventType::Ping).map(|kind| kind.as_str());
     ArrayBuilder::new()
         .items(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)))
         .min_items(Some(1))
@@ -293,7 +293,7 @@ fn sorted(events: Vec<EventType>) -> Result<Vec<EventType>, StoreError> {
 }
 
 fn text(events: &[EventType]) -> String {
-    events.iter().fold(",".to_owned(), |text, kind| text + kind.word() + ",")
+    events.iter().fold(",".to_owned(), |text, kind| text + kind.as_str() + ",")
 }
 
 /// 256 random bits; Standard Webhooks asks for 192 to 512.

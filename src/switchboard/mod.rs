@@ -254,8 +254,8 @@ impl Switchboard {
                 call::answer(ring, house, admitted).await;
             }
             Err((refusal, known)) => {
-                counter!("vca_refusals_total", "reason" => refusal.word()).increment(1);
-                warn!(called = %mask(&called), reason = refusal.word(), cause = refusal.reason().code(), "call refused");
+                counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
+                warn!(called = %mask(&called), reason = refusal.as_str(), cause = refusal.reason().code(), "call refused");
                 call::refuse(ring, house, refusal, known).await;
             }
         }

@@ -53,7 +53,7 @@ impl TelephonyError {
     }
 
     /// The label in the log and the metrics.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             TelephonyError::Unknown { .. } => "unknown_provider",
             TelephonyError::NotConfigured { .. } => "not_configured",

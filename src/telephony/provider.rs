@@ -105,7 +105,7 @@ impl Provider {
                 provider = self.name,
                 attempt = failures,
                 last,
-                kind = error.word(),
+                kind = error.as_str(),
                 "provider failed"
             );
             if last {

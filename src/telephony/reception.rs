@@ -104,7 +104,7 @@ impl Reception {
     }
 
     async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
-        let adapter = match self.adapters.find(route.number.provider_type.word()) {
+        let adapter = match self.adapters.find(route.number.provider_type.as_str()) {
             Ok(adapter) => adapter,
             Err(TelephonyError::Forbidden(reason)) => return Err(Refusal::Provider(reason.to_owned())),
             // Its API cannot be used, and is not needed: its calls arrive by other means.

@@ -48,7 +48,7 @@ enum Task {
 
 impl Task {
     /// The name in the audit log.
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Task::Register => "register",
             Task::Unregister => "unregister",
@@ -178,7 +178,7 @@ impl Registrar {
         // The tenant that has the DID now would lose its calls.
         if before.is_deleted && self.store.holder(&before.did).await?.is_some() {
             let step = RegistrationStep {
-                action: Task::Unregister.word(),
+                action: Task::Unregister.as_str(),
                 state: ProviderState::Unregistered,
                 detail: "left unchanged: another number with this DID is in use",
                 reference: None,
@@ -199,16 +199,16 @@ impl Registrar {
         let number = self.tenant_number(scope, &before).await?;
         let reference = before.provider_reference.as_deref();
         let pending = RegistrationStep {
-            action: task.word(),
+            action: task.as_str(),
             state: ProviderState::Pending,
-            detail: &format!("{} was requested; if this stays, request it again", task.word()),
+            detail: &format!("{} was requested; if this stays, request it again", task.as_str()),
             reference,
             credit: task.credit_while_pending(),
         };
         scope.record_registration(actor, number.phone_number_id, &pending).await?;
         let answer = self.request(&before.provider_type, &number, task).await;
         log_answer(&before.provider_type, &number, task, &answer);
-        let (action, credit) = (task.word(), task.credit(&answer, number.is_registered_by_vca));
+        let (action, credit) = (task.as_str(), task.credit(&answer, number.is_registered_by_vca));
         let (state, detail, reference) = match answer {
             Ok(Provisioned { state, detail, reference, .. }) => (state, detail, reference),
             Err(error) => (ProviderState::Failed, error.to_string(), before.provider_reference),
@@ -262,13 +262,13 @@ fn log_answer(
     task: Task,
     answer: &Result<Provisioned, TelephonyError>,
 ) {
-    let (task, tenant, did) = (task.word(), number.tenant_id, &number.did);
+    let (task, tenant, did) = (task.as_str(), number.tenant_id, &number.did);
     match answer {
         Ok(Provisioned { state, .. }) => {
             info!(provider, tenant_id = %tenant, %did, %state, "number provider: {task} done");
         }
         Err(error) => {
-            metrics::counter!("vca_registrations_failed_total", "reason" => error.word()).increment(1);
+            metrics::counter!("vca_registrations_failed_total", "reason" => error.as_str()).increment(1);
             warn!(provider, tenant_id = %tenant, %did, %error, "number provider: {task} failed");
         }
     }

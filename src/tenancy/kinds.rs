@@ -57,21 +57,21 @@ macro_rules! words {
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
             /// The word in the database, the API and the CLI.
-            pub fn word(self) -> &'static str {
+            pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),+ }
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.word())
+                f.pad(self.as_str())
             }
         }
 
         impl std::str::FromStr for $name {
             type Err = $crate::tenancy::UnknownWord;
             fn from_str(text: &str) -> Result<Self, $crate::tenancy::UnknownWord> {
-                Self::ALL.iter().copied().find(|v| v.word() == text).ok_or_else(|| $crate::tenancy::UnknownWord {
+                Self::ALL.iter().copied().find(|v| v.as_str() == text).ok_or_else(|| $crate::tenancy::UnknownWord {
                     word: text.chars().take(40).collect(),
                     known: &[$($word),+],
                 })

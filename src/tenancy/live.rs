@@ -41,7 +41,7 @@ pub enum Happening {
 
 impl Happening {
     /// The type's name in the API.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Happening::Ringing { .. } => "ringing",
             Happening::Answered => "answered",
@@ -119,7 +119,7 @@ mod tests {
         ] {
             let event = LiveEvent { sequence: 7, call_id: CallId::new(), at, what };
             let json = serde_json::to_value(&event).expect("JSON");
-            assert_eq!(json["type"], event.what.word());
+            assert_eq!(json["type"], event.what.as_str());
             assert_eq!(serde_json::from_value::<LiveEvent>(json).expect("an event"), event);
         }
     }

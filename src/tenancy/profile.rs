@@ -124,6 +124,6 @@ impl ProfileSettings {
     }
 
     pub fn may(&self, tool: Tool) -> bool {
-        self.tools.iter().any(|named| named == tool.word())
+        self.tools.iter().any(|named| named == tool.as_str())
     }
 }

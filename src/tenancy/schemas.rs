@@ -27,7 +27,7 @@ pub(super) fn phrases() -> Object {
 
 /// Names of tools.
 pub(super) fn tools() -> Array {
-    let names = Tool::ALL.iter().map(|tool| tool.word());
+    let names = Tool::ALL.iter().map(|tool| tool.as_str());
     let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
     ArrayBuilder::new()
         .items(name)

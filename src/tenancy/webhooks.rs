@@ -56,7 +56,7 @@ impl EventId {
     /// The id of an event of a type about `subject`. It is derived from both, so an event that is written twice is
     /// the same event (UUID version 5, RFC 9562).
     pub fn of(subject: Uuid, kind: EventType) -> EventId {
-        EventId(Uuid::new_v5(&subject, kind.word().as_bytes()))
+        EventId(Uuid::new_v5(&subject, kind.as_str().as_bytes()))
     }
 }
 

@@ -115,22 +115,22 @@ fn sets_of_words_are_as_they_are_sent() {
     let document = document();
     let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
     let all = |words: Vec<&str>| json!(words);
-    assert_eq!(words("TenantStatus"), all(TenantStatus::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("Plan"), all(Plan::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("Role"), all(Role::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("AgentRole"), all(AgentRole::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("CallStatus"), all(CallStatus::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("ProviderType"), all(ProviderType::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("ProviderState"), all(ProviderState::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("EventType"), all(EventType::ALL.iter().map(|it| it.word()).collect()));
-    assert_eq!(words("DeliveryStatus"), all(DeliveryStatus::ALL.iter().map(|it| it.word()).collect()));
+    assert_eq!(words("TenantStatus"), all(TenantStatus::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("Plan"), all(Plan::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("Role"), all(Role::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("AgentRole"), all(AgentRole::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("CallStatus"), all(CallStatus::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("ProviderType"), all(ProviderType::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("ProviderState"), all(ProviderState::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("EventType"), all(EventType::ALL.iter().map(|it| it.as_str()).collect()));
+    assert_eq!(words("DeliveryStatus"), all(DeliveryStatus::ALL.iter().map(|it| it.as_str()).collect()));
 }
 
 #[test]
 fn every_type_of_event_has_its_payload() {
     let document = document();
     let described: Vec<&String> = document["webhooks"].as_object().expect("webhooks").keys().collect();
-    let mut expected: Vec<&str> = EventType::ALL.iter().map(|kind| kind.word()).collect();
+    let mut expected: Vec<&str> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
     expected.sort_unstable();
     assert_eq!(described, expected);
 }

@@ -32,7 +32,7 @@ pub fn described() -> (Paths, Vec<(String, RefOr<Schema>)>) {
         let name = schema_name(*kind);
         schemas.extend(data.schemas);
         schemas.push((name.clone(), payload(*kind, &data.name)));
-        paths = paths.path(kind.word(), request(*kind, &name));
+        paths = paths.path(kind.as_str(), request(*kind, &name));
     }
     (paths.build(), schemas)
 }
@@ -54,13 +54,13 @@ fn about(kind: EventType) -> &'static str {
 
 /// `call.started`: `CallStartedEvent`
 fn schema_name(kind: EventType) -> String {
-    let parts = kind.word().split(['.', '_']);
+    let parts = kind.as_str().split(['.', '_']);
     let capital = |part: &str| part[..1].to_uppercase() + &part[1..];
     parts.map(capital).collect::<String>() + "Event"
 }
 
 fn payload(kind: EventType, data: &str) -> RefOr<Schema> {
-    let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([kind.word()]));
+    let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([kind.as_str()]));
     let at = ObjectBuilder::new()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))

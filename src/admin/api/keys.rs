@@ -93,7 +93,7 @@ struct RotateKeyRequest {
 
 /// The roles of tenants' keys.
 fn tenant_role() -> Object {
-    let roles = Role::ALL.iter().filter(|role| **role != Role::Operator).map(|role| role.word());
+    let roles = Role::ALL.iter().filter(|role| **role != Role::Operator).map(|role| role.as_str());
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(roles))

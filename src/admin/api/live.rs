@@ -146,6 +146,6 @@ fn written(event: &LiveEvent) -> Event {
         Happening::Ended { .. } => END.to_owned(),
         _ => event.sequence.to_string(),
     };
-    let written = Event::default().id(id).event(event.what.word()).json_data(event);
+    let written = Event::default().id(id).event(event.what.as_str()).json_data(event);
     written.unwrap_or_else(|error| Event::default().comment(error.to_string()))
 }

@@ -146,7 +146,7 @@ impl Session {
 
 impl Lost {
     /// A word for a metric.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Lost::Unreachable(_) => "unreachable",
             Lost::Slow(_) => "slow",

@@ -54,7 +54,7 @@ impl Config {
 
     fn unpriced_model(&self, kind: EngineKind, model: &str) -> Option<String> {
         let missing = self.prices.missing(kind, "openai", model);
-        let units: Vec<&str> = missing.iter().map(|unit| unit.word()).collect();
+        let units: Vec<&str> = missing.iter().map(|unit| unit.as_str()).collect();
         (!units.is_empty()).then(|| format!("{kind} openai {model} ({})", units.join(", ")))
     }
 }

@@ -49,7 +49,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Kind::Stt => "stt",
             Kind::Llm => "llm",
@@ -86,7 +86,7 @@ impl Policy {
         timeout(budget, self.attempts(ask)).await.unwrap_or_else(|_| {
             tracing::warn!(
                 engine = self.engine,
-                kind = self.kind.word(),
+                kind = self.kind.as_str(),
                 ?budget,
                 "engine given up: the caller waits"
             );
@@ -107,7 +107,7 @@ impl Policy {
             failures += 1;
             let last = !error.worth_retrying() || failures > self.settings.retries;
             tracing::warn!(
-                engine = self.engine, kind = self.kind.word(), attempt = failures, last, %error, "engine failed"
+                engine = self.engine, kind = self.kind.as_str(), attempt = failures, last, %error, "engine failed"
             );
             if last {
                 return Err(error);
@@ -147,14 +147,14 @@ impl Policy {
         let begun = Instant::now();
         let result = self.within(answer).await;
         self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
-        metrics::histogram!("vca_engine_seconds", "engine" => self.engine, "kind" => self.kind.word())
+        metrics::histogram!("vca_engine_seconds", "engine" => self.engine, "kind" => self.kind.as_str())
             .record(begun.elapsed());
         result
     }
 
     fn count(&self, outcome: &'static str) {
         metrics::counter!(
-            "vca_engine_requests_total", "engine" => self.engine, "kind" => self.kind.word(), "outcome" => outcome
+            "vca_engine_requests_total", "engine" => self.engine, "kind" => self.kind.as_str(), "outcome" => outcome
         )
         .increment(1);
     }
@@ -184,7 +184,7 @@ impl Policy {
                 if let Err(error) = &next {
                     policy.count("broken");
                     tracing::warn!(
-                        engine = policy.engine, kind = policy.kind.word(), %error, "engine broke off its answer"
+                        engine = policy.engine, kind = policy.kind.as_str(), %error, "engine broke off its answer"
                     );
                     return Some((next, None));
                 }

@@ -106,6 +106,6 @@ impl Tx {
 
 /// Those whose provider has to be asked: calls to generic numbers are brought here by nothing that VCA set up.
 fn registered(numbers: Vec<(Uuid, String)>) -> Vec<NumberId> {
-    let generic = ProviderType::Generic.word();
+    let generic = ProviderType::Generic.as_str();
     numbers.into_iter().filter(|(_, provider)| provider != generic).map(|(id, _)| NumberId(id)).collect()
 }

@@ -138,7 +138,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
 /// Records how a number stands with its provider.
 async fn stand(db: &Database, number: NumberId, state: ProviderState) {
     let update = sql("UPDATE phone_numbers SET provider_state = $2 WHERE id = $1");
-    AllTenants(&db.store).execute(update.bind(number.0).bind(state.word())).await.expect("a state");
+    AllTenants(&db.store).execute(update.bind(number.0).bind(state.as_str())).await.expect("a state");
 }
 
 /// A turn of a call that the database had refused.

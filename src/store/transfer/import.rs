@@ -139,8 +139,8 @@ impl Tx {
         let insert = sql(TENANT)
             .bind(id.0)
             .bind(name)
-            .bind(tenant.status.word())
-            .bind(tenant.plan.word())
+            .bind(tenant.status.as_str())
+            .bind(tenant.plan.as_str())
             .bind(tenant.max_concurrent_calls.map(i64::from))
             // A copy is a new tenant: the months before it belong to the other one.
             .bind(if is_copy { Value::from(Utc::now()) } else { created_at });
