@@ -111,7 +111,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
     let mut clerk = tokio::spawn(clerk::run_billing(store.clone(), config.billing()));
     let mut upkeep = tokio::spawn(control::keep_up(store.clone(), registrar));
-    let sums = tokio::spawn(rollups::add_calls(store.clone()));
+    let mut sums = tokio::spawn(rollups::add_calls(store.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
@@ -128,6 +128,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         _ = &mut missing => Some("nobody waits for announced calls any more"),
         _ = &mut clerk => Some("the billing job has stopped"),
         _ = &mut upkeep => Some("retention job stopped"),
+        _ = &mut sums => Some("job that sums up calls for analytics stopped"),
     };
     if let Some(fault) = fault {
         error!("{fault}: the daemon stops as soon as its calls are over");

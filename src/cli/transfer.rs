@@ -56,9 +56,6 @@ impl Import {
             let listed = imported.conflicts.join("\n  ");
             return Err(Failure::conflict(format!("nothing was written:\n  {listed}")));
         }
-        if imported.written {
-            store.assign_numbers_of(&actor(), imported.tenant_id).await?;
-        }
         output.print(&imported, || summary(&imported))
     }
 

@@ -35,7 +35,9 @@ pub async fn keep_up(store: Store, registrar: Arc<Registrar>) {
 /// have unregistered a deleted tenant's number.
 pub(super) async fn finish_deletions(store: &Store, registrar: &Arc<Registrar>) -> Result<(), StoreError> {
     for tenant in store.tenants_to_release().await? {
-        store.delete_tenant(&Actor::system(), tenant, false).await?;
+        if let Err(error) = store.delete_tenant(&Actor::system(), tenant, false).await {
+            warn!(tenant_id = %tenant, %error, "deletion not finished: next try in an hour");
+        }
     }
     let numbers = store.numbers_to_unregister().await?;
     let failed = unregister(store.clone(), Arc::clone(registrar), Actor::system(), numbers).await;

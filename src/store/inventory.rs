@@ -60,15 +60,13 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` when it is there already, `Number` when a tenant has it other than the one it is to be assigned to,
-    /// `NotFound` when there is no such tenant.
+    /// `NotFound` when there is no such tenant, `Refused` (`tenant_deleted`) when the tenant is deleted.
     pub async fn add_inventory_number(
         &self,
         actor: &Actor,
         new: NewInventoryNumber,
     ) -> Result<InventoryNumber, StoreError> {
-        self.check_tenant(new.tenant).await?;
-        let mut tx = AllTenants(self).begin(Access::Write).await?;
-        tx.lock_numbers().await?;
+        let mut tx = self.begin_on_inventory(new.tenant).await?;
         let entry = tx.enter(actor, new).await?;
         tx.commit().await?;
         entry.try_into()
@@ -83,9 +81,7 @@ impl Store {
         actor: &Actor,
         new: NewInventoryNumber,
     ) -> Result<Put, StoreError> {
-        self.check_tenant(new.tenant).await?;
-        let mut tx = AllTenants(self).begin(Access::Write).await?;
-        tx.lock_numbers().await?;
+        let mut tx = self.begin_on_inventory(new.tenant).await?;
         let put = match tx.inventory_number(&new.did).await? {
             None => {
                 tx.enter(actor, new).await?;
@@ -100,16 +96,6 @@ impl Store {
         };
         tx.commit().await?;
         Ok(put)
-    }
-
-    /// Assigns the numbers that a tenant has to it, as after an import.
-    pub async fn assign_numbers_of(&self, actor: &Actor, tenant: TenantId) -> Result<(), StoreError> {
-        for number in self.scope(tenant).numbers().await? {
-            let source = NumberSource::Operator;
-            let entry = NewInventoryNumber { did: number.did, tenant: Some(tenant), source, note: None };
-            self.put_inventory_number(actor, entry).await?;
-        }
-        Ok(())
     }
 
     /// A page of the inventory, oldest first.
@@ -152,16 +138,15 @@ impl Store {
     /// Assigns an entry to another tenant or to none, or changes its note.
     ///
     /// # Errors
-    /// `NotFound` when there is no such entry or no such tenant, `Number` when another tenant has the number.
+    /// `NotFound` when there is no such entry or no such tenant, `Number` when another tenant has the number, `Refused`
+    /// (`tenant_deleted`) when the tenant is deleted.
     pub async fn update_inventory_number(
         &self,
         actor: &Actor,
         id: InventoryNumberId,
         changes: InventoryChanges,
     ) -> Result<InventoryNumber, StoreError> {
-        self.check_tenant(changes.tenant.flatten()).await?;
-        let mut tx = AllTenants(self).begin(Access::Write).await?;
-        tx.lock_numbers().await?;
+        let mut tx = self.begin_on_inventory(changes.tenant.flatten()).await?;
         let before = tx.one::<Row>(by_id(id)).await?;
         let after = tx.change_entry(actor, before, changes).await?;
         tx.commit().await?;
@@ -178,8 +163,7 @@ impl Store {
         id: InventoryNumberId,
     ) -> Result<InventoryNumber, StoreError> {
         const SQL: &str = "DELETE FROM number_inventory WHERE id = $1";
-        let mut tx = AllTenants(self).begin(Access::Write).await?;
-        tx.lock_numbers().await?;
+        let mut tx = self.begin_on_inventory(None).await?;
         let before = tx.one::<Row>(by_id(id)).await?;
         if before.phone_number_id.is_some() {
             return Err(NumberRefusal::Held(before.did()?).into());
@@ -190,11 +174,14 @@ impl Store {
         before.try_into()
     }
 
-    async fn check_tenant(&self, tenant: Option<TenantId>) -> Result<(), StoreError> {
-        match tenant {
-            Some(tenant) => self.tenant(tenant).await.map(drop),
-            None => Ok(()),
+    /// Begins a change of the inventory in favour of a tenant, which must not be deleted before its end.
+    async fn begin_on_inventory(&self, tenant: Option<TenantId>) -> Result<Tx, StoreError> {
+        let mut tx = AllTenants(self).begin(Access::Write).await?;
+        tx.lock_numbers().await?;
+        if let Some(tenant) = tenant {
+            tx.lock_tenant(tenant).await?;
         }
+        Ok(tx)
     }
 }
 

@@ -79,6 +79,11 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/sqlite/0015_deletion_and_limits.sql"),
         include_str!("../../migrations/postgres/0015_deletion_and_limits.sql"),
     ),
+    (
+        "0017_registration_attempts",
+        include_str!("../../migrations/sqlite/0017_registration_attempts.sql"),
+        include_str!("../../migrations/postgres/0017_registration_attempts.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

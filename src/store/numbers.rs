@@ -42,7 +42,7 @@ impl Scope {
     ///
     /// # Errors
     /// `Conflict` when a tenant has the number already, `Number` when it collides with another number
-    /// ([`Numbering::collide`]), `NotFound` when there is no such tenant.
+    /// ([`Numbering::collide`]), `LimitReached` for one number too many, `NotFound` when there is no such tenant.
     pub async fn create_number(&self, actor: &Actor, new: NewNumber) -> Result<PhoneNumber, StoreError> {
         self.add_number(actor, new, Authority::Operator).await
     }
@@ -62,6 +62,7 @@ impl Scope {
         new: NewNumber,
         authority: Authority,
     ) -> Result<PhoneNumber, StoreError> {
+        const COUNT: &str = "SELECT COUNT(*) FROM phone_numbers WHERE tenant_id = $1 AND deleted_at IS NULL";
         let number = new.number(self.tenant);
         let mut tx = AllTenants(&self.store).begin(Access::Write).await?;
         tx.lock_numbers().await?;
@@ -70,6 +71,7 @@ impl Scope {
             tx.check_assigned(&number.did, self.tenant).await?;
         }
         tx.check_collisions(&self.store.numbering, &number.did, authority).await?;
+        tx.admit("numbers", tx.limits.numbers.into(), sql(COUNT).bind(self.tenant.0)).await?;
         let written = tx.execute(insert(&number)).await;
         written.map_err(|error| error.duplicate(Duplicate::Number))?;
         if authority == Authority::Operator {

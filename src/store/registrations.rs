@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::audit::Change;
 use super::statement::sql;
 use super::tx::{Access, AllTenants, RowScope};
-use super::{Scope, Store, StoreError};
+use super::{Scope, Store, StoreError, now};
 use crate::tenancy::{
     Actor, CallDelivery, Did, EventId, EventType, NumberId, ProviderState, Registration, TenantId,
 };
@@ -26,6 +26,31 @@ pub struct RegistrationStep<'a> {
     pub detail: &'a str,
     pub reference: Option<&'a str>,
     pub credit: Credit,
+    pub attempt: Attempt,
+}
+
+/// Whether a step is worth an entry of the audit log and an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Someone asked for it: always.
+    Requested,
+    /// The daemon repeats it by itself, from this state: once the state has become another one than that. Otherwise a
+    /// provider that always refuses would fill the audit log.
+    Repeated { from: ProviderState },
+}
+
+impl Attempt {
+    /// By the daemon itself, an attempt is a repetition.
+    pub fn by(actor: &Actor, from: ProviderState) -> Attempt {
+        if *actor == Actor::system() { Attempt::Repeated { from } } else { Attempt::Requested }
+    }
+
+    fn is_recorded(self, state: ProviderState) -> bool {
+        match self {
+            Attempt::Requested => true,
+            Attempt::Repeated { from } => state != from && state != ProviderState::Pending,
+        }
+    }
 }
 
 /// Whether VCA pointed the number at this Asterisk, and so may undo it.
@@ -48,7 +73,8 @@ impl Scope {
         self.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?.try_into()
     }
 
-    /// Records a step, and sends the tenant's webhooks an event when it failed.
+    /// Records a step, and sends the tenant's webhooks an event when it failed. A repeated attempt without a new outcome
+    /// writes neither an event nor an entry of the audit log.
     ///
     /// # Errors
     /// `NotFound` when the tenant never had the number.
@@ -59,7 +85,7 @@ impl Scope {
         step: &RegistrationStep<'_>,
     ) -> Result<Registration, StoreError> {
         const SQL: &str = "UPDATE phone_numbers SET provider_state = $3, provider_detail = $4, \
-            provider_reference = $5, registered_by = $6 WHERE tenant_id = $1 AND id = $2";
+            provider_reference = $5, registered_by = $6, provider_asked_at = $7 WHERE tenant_id = $1 AND id = $2";
         let detail: String = step.detail.chars().filter(|c| *c != '\0').take(LONGEST_DETAIL).collect();
         let one = || sql(ONE).bind(self.tenant.0).bind(id.0);
         let mut tx = self.begin(Access::Write).await?;
@@ -70,13 +96,17 @@ impl Scope {
             .bind(step.state.as_str())
             .bind(detail)
             .bind(step.reference)
-            .bind(step.credit.registered_by(before.registered_by.as_deref(), actor));
+            .bind(step.credit.registered_by(before.registered_by.as_deref(), actor))
+            .bind(now());
         tx.execute(update).await?;
         let after = tx.one::<Row>(one()).await?;
-        let change = Change::new(actor, self.tenant, step.action, "phone_number", id);
-        tx.audit(change.before(&before).after(&after)).await?;
+        let is_recorded = step.attempt.is_recorded(step.state);
+        if is_recorded {
+            let change = Change::new(actor, self.tenant, step.action, "phone_number", id);
+            tx.audit(change.before(&before).after(&after)).await?;
+        }
         let mut deliveries = 0;
-        if step.state == ProviderState::Failed {
+        if is_recorded && step.state == ProviderState::Failed {
             let failure = Failure::of(self.tenant, step.action, &after);
             let kind = EventType::NumberRegistrationFailed;
             deliveries = tx.emit(self.tenant, kind, EventId::new(), &failure).await?;

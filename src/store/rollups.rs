@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::statement::{Value, any_of, rows, sql};
+use super::statement::{Value, any_of, composed, rows};
 use super::tx::{Access, AllTenants, RowScope, Tx};
-use super::{Store, StoreError};
+use super::{Backend, Store, StoreError};
 
 /// Quarters of an hour in a day.
 pub(super) const QUARTERS: i64 = 96;
@@ -198,12 +198,18 @@ impl Tx {
 
 impl Store {
     /// Adds calls that have ended and are in no sum yet, at most `limit`, and returns how many there were. Until then
-    /// analytics read them one by one.
+    /// analytics read them one by one. Calls that another daemon is adding at the same time are left to it.
     pub async fn roll_up_calls(&self, limit: u32) -> Result<u64, StoreError> {
         const SELECT: &str =
             "SELECT id FROM calls WHERE NOT is_rolled_up AND ended_at IS NOT NULL ORDER BY id LIMIT $1";
         let mut tx = AllTenants(self).begin(Access::Write).await?;
-        let calls = tx.all::<(Uuid,)>(sql(SELECT).bind(i64::from(limit))).await?;
+        let lock = match tx.backend() {
+            // Its transaction is the only writer.
+            Backend::Sqlite => "",
+            Backend::Postgres => " FOR UPDATE SKIP LOCKED",
+        };
+        let select = composed(format!("{SELECT}{lock}")).bind(i64::from(limit));
+        let calls = tx.all::<(Uuid,)>(select).await?;
         let added = tx.roll_up(calls.into_iter().map(|(id,)| id).collect()).await?;
         tx.commit().await?;
         Ok(added)

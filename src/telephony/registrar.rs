@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
 use super::{Adapters, Effect, Provisioned, TelephonyError, TenantNumber};
-use crate::store::{Credit, RegistrationStep, Scope, Store, StoreError};
+use crate::store::{Credit, RegistrationAttempt, RegistrationStep, Scope, Store, StoreError};
 use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
 
 /// Locks that serialise the requests for a DID; DIDs that share a lock wait for each other.
@@ -183,6 +183,7 @@ impl Registrar {
                 detail: "left unchanged: another number with this DID is in use",
                 reference: None,
                 credit: Credit::Keep,
+                attempt: RegistrationAttempt::by(actor, before.provider_state),
             };
             return scope.record_registration(actor, number, &step).await;
         }
@@ -198,12 +199,14 @@ impl Registrar {
     ) -> Result<Registration, StoreError> {
         let number = self.tenant_number(scope, &before).await?;
         let reference = before.provider_reference.as_deref();
+        let attempt = RegistrationAttempt::by(actor, before.provider_state);
         let pending = RegistrationStep {
             action: task.as_str(),
             state: ProviderState::Pending,
             detail: &format!("{} was requested; if this stays, request it again", task.as_str()),
             reference,
             credit: task.credit_while_pending(),
+            attempt,
         };
         scope.record_registration(actor, number.phone_number_id, &pending).await?;
         let answer = self.request(&before.provider_type, &number, task).await;
@@ -216,8 +219,8 @@ impl Registrar {
         if (task, state) == (Task::Unregister, ProviderState::Unregistered) {
             self.store.drop_credit(&number.did, &before.provider_type).await?;
         }
-        let step =
-            RegistrationStep { action, state, detail: &detail, reference: reference.as_deref(), credit };
+        let reference = reference.as_deref();
+        let step = RegistrationStep { action, state, detail: &detail, reference, credit, attempt };
         scope.record_registration(actor, number.phone_number_id, &step).await
     }
 

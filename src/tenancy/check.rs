@@ -26,9 +26,32 @@ impl Flaw {
     }
 }
 
+/// The most characters of a tenant's name.
+pub const LONGEST_TENANT_NAME: usize = 200;
 const LONGEST_NAME: usize = 200;
 const LONGEST_PROMPT: usize = 50_000;
 pub(super) const LONGEST_PHRASE: usize = 1_000;
+
+/// Checks a text of one line that people give a resource, such as its name: not empty, of at most `longest` characters, and
+/// without control characters.
+pub fn check_name(field: &str, name: &str, longest: usize) -> Option<Flaw> {
+    required(field, name, longest, Form::Line)
+}
+
+/// Checks a name of a profile.
+pub fn check_profile_name(name: &str) -> Option<Flaw> {
+    check_name("name", name, LONGEST_NAME)
+}
+
+/// Checks a remark of one line, which may be empty.
+pub fn check_remark(field: &str, remark: &str, longest: usize) -> Option<Flaw> {
+    text(field, remark, longest, Form::Line)
+}
+
+/// Checks a remark that may have several lines.
+pub fn check_comment(field: &str, comment: &str, longest: usize) -> Option<Flaw> {
+    text(field, comment, longest, Form::Lines)
+}
 
 /// Changes of a profile; an absent field is unchanged.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,7 +64,7 @@ pub struct Draft<'a> {
 /// All flaws of a draft.
 pub fn check_profile(draft: Draft<'_>, permitted: &Permitted) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    flaws.extend(draft.name.and_then(|name| required("name", name, LONGEST_NAME, Form::Line)));
+    flaws.extend(draft.name.and_then(check_profile_name));
     let prompt = draft.system_prompt;
     flaws.extend(prompt.and_then(|text| required("system_prompt", text, LONGEST_PROMPT, Form::Lines)));
     let settings = draft.settings.map(|settings| settings_flaws(settings, permitted)).unwrap_or_default();

@@ -17,6 +17,8 @@ pub struct Limits {
     pub profile_versions: u32,
     /// Bytes of prompts, phrases and other settings in all versions of all profiles. Default 52428800 (50 MiB).
     pub profile_bytes: u64,
+    /// Phone numbers in use. Default 1000.
+    pub numbers: u32,
     /// Webhooks. Default 20.
     pub webhooks: u32,
     /// Entries of feedback on one call. Default 10.
@@ -32,6 +34,7 @@ impl Default for Limits {
             profiles: 100,
             profile_versions: 50,
             profile_bytes: 50 * 1024 * 1024,
+            numbers: 1_000,
             webhooks: 20,
             feedback_per_call: 10,
             changes_per_day: 10_000,
@@ -52,6 +55,7 @@ impl LimitReached {
     fn remedy(&self) -> &'static str {
         match self.limit {
             "keys" => "revoke one that is no longer used",
+            "numbers" => "release one that is no longer used, or ask the operator for more",
             "webhooks" => "delete one or change one that exists",
             "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",

@@ -23,7 +23,10 @@ mod usage;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, Role};
-pub use check::{Draft, Flaw, check_profile};
+pub use check::{
+    Draft, Flaw, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name,
+    check_remark,
+};
 pub use did::{BadDid, Did, mask};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};

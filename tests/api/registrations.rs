@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use vca::ari;
-use vca::store::{AuditFilter, Credit, InventoryChanges, NewNumber, RegistrationStep, Scope, Window};
+use vca::store::{
+    AuditFilter, Credit, InventoryChanges, NewNumber, RegistrationAttempt, RegistrationStep, Scope, Window,
+};
 use vca::telephony::{Adapters, Registrar, Settings};
 use vca::tenancy::{Actor, NumberId, NumberSource, ProviderState, ProviderType, Role, TenantId};
 
@@ -194,8 +196,8 @@ async fn what_was_left_pending_is_picked_up(bureau: Bureau) {
     let desk = desk(&bureau, "fake").await;
     // As a daemon leaves it that is killed while it waits for the provider.
     let (actor, state) = (Actor::system(), ProviderState::Pending);
-    let step =
-        RegistrationStep { action: "register", state, detail: "", reference: None, credit: Credit::Take };
+    let (credit, attempt) = (Credit::Take, RegistrationAttempt::Requested);
+    let step = RegistrationStep { action: "register", state, detail: "", reference: None, credit, attempt };
     desk.scope.record_registration(&actor, desk.number, &step).await.expect("a number");
     let path = format!("{}/registration", desk.path);
     assert_eq!(desk.admin.get(&path).await.expect(200)["provider_state"], "pending");

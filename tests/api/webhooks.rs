@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use vca::store::{AuditFilter, Credit, NewNumber, RegistrationStep, Scope, Window};
+use vca::store::{AuditFilter, Credit, NewNumber, RegistrationAttempt, RegistrationStep, Scope, Window};
 use vca::tenancy::*;
 use vca::webhooks::Deliverer;
 
@@ -285,8 +285,8 @@ async fn opinions_and_failed_registrations_are_told_of(bureau: Bureau) {
         (ProviderState::Failed, "the provider refuses our credentials"),
         (ProviderState::Registered, "on the trunk"),
     ] {
-        let step =
-            RegistrationStep { action: "register", state, detail, reference: None, credit: Credit::Keep };
+        let (credit, attempt) = (Credit::Keep, RegistrationAttempt::Requested);
+        let step = RegistrationStep { action: "register", state, detail, reference: None, credit, attempt };
         let recorded = hook.scope.record_registration(&actor, number, &step).await;
         recorded.expect("a number");
     }

@@ -62,12 +62,14 @@ impl Store {
         Ok(rows.into_iter().map(|(id,)| TenantId(id)).collect())
     }
 
-    /// Numbers of deleted tenants that their providers have not confirmed to be unregistered.
+    /// Numbers of deleted tenants that their providers have not confirmed to be unregistered, at most 100: those first whose
+    /// providers were not asked for the longest time, so that numbers that keep failing do not hold up the others.
     pub async fn numbers_to_unregister(&self) -> Result<Vec<(TenantId, NumberId)>, StoreError> {
         const SQL: &str = "SELECT n.tenant_id, n.id FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
             WHERE t.status = 'deleted' AND n.deleted_at IS NOT NULL AND n.provider_type <> 'generic' \
-            AND n.provider_state IN ('pending', 'registered', 'failed') ORDER BY n.id LIMIT 100";
+            AND n.provider_state IN ('pending', 'registered', 'failed') \
+            ORDER BY n.provider_asked_at IS NOT NULL, n.provider_asked_at, n.id LIMIT 100";
         let rows = AllTenants(self).all::<(Uuid, Uuid)>(sql(SQL)).await?;
         Ok(rows.into_iter().map(|(tenant, number)| (TenantId(tenant), NumberId(number))).collect())
     }

@@ -16,6 +16,7 @@ on_both!(
     a_change_is_audited_from_the_state_that_it_changed,
     who_registered_a_number_is_kept_with_it,
     the_migration_assigns_numbers_in_use,
+    nothing_is_assigned_to_a_deleted_tenant,
 );
 
 fn new(did: &Did) -> NewNumber {
@@ -244,6 +245,7 @@ async fn who_registered_a_number_is_kept_with_it(db: Database) {
         detail: "on the trunk",
         reference: None,
         credit,
+        attempt: RegistrationAttempt::Requested,
     };
     let by = async |actor: &Actor, credit| {
         scope.record_registration(actor, id, &step(credit)).await.expect("a number").registered_by
@@ -279,4 +281,27 @@ async fn the_migration_assigns_numbers_in_use(db: Database) {
     assert_eq!(registration.registered_by.as_deref(), Some("migration"));
     let former = db.store.scope(released.tenant.id);
     assert!(!former.is_assigned(&released.number.did).await.expect("an answer"));
+}
+
+async fn nothing_is_assigned_to_a_deleted_tenant(db: Database) {
+    let (route, actor) = (db.tenant(1).await, Actor::system());
+    let free = values::did(50);
+    let free_entry = db.store.add_inventory_number(&actor, entry(&free, None)).await.expect("an entry");
+    db.store.delete_tenant(&actor, route.tenant.id, false).await.expect("deleted");
+    let to_deleted = |n| entry(&values::did(n), Some(route.tenant.id));
+    let changes = InventoryChanges { tenant: Some(Some(route.tenant.id)), note: None };
+    for refused in [
+        db.store.add_inventory_number(&actor, to_deleted(51)).await.map(drop),
+        db.store.put_inventory_number(&actor, to_deleted(51)).await.map(drop),
+        db.store.put_inventory_number(&actor, to_deleted(50)).await.map(drop),
+        db.store.update_inventory_number(&actor, free_entry.id, changes).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(StoreError::Refused { code: "tenant_deleted", .. })), "{refused:?}");
+    }
+    let unknown = entry(&values::did(51), Some(TenantId::new()));
+    let refused = db.store.add_inventory_number(&actor, unknown).await;
+    assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
+    let entries =
+        db.store.inventory(InventoryFilter::default(), Window::first(9)).await.expect("a page").items;
+    assert!(entries.iter().all(|it| it.tenant_id.is_none()), "{entries:?}");
 }

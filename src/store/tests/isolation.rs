@@ -169,6 +169,7 @@ async fn another_tenants_things_are_not_found(db: Database) {
         detail: "taken",
         reference: None,
         credit: Credit::Take,
+        attempt: RegistrationAttempt::Requested,
     };
     let attempts = [
         ("a key", theirs.key(key).await.map(drop)),

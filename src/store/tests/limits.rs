@@ -8,6 +8,7 @@ use crate::store::*;
 use crate::tenancy::*;
 
 on_both!(
+    numbers_are_limited_however_many_are_created_at_once,
     keys_are_limited_however_many_are_created_at_once,
     profiles_are_limited_in_number_and_in_bytes,
     old_versions_are_deleted_unless_a_call_refers_to_them,
@@ -129,4 +130,37 @@ async fn long_texts_are_not_repeated_in_the_audit_log(db: Database) {
     assert_eq!(after["system_prompt"]["bytes"], 45_000);
     assert_eq!(after["system_prompt"]["sha256"].as_str().map(str::len), Some(64));
     assert!(after.to_string().len() < 200, "{after:#}");
+}
+
+async fn numbers_are_limited_however_many_are_created_at_once(db: Database) {
+    let (route, actor) = (db.tenant(1).await, Actor::system());
+    let limits = Limits { numbers: 4, ..Limits::default() };
+    let store = db.store.clone().with_limits(limits);
+    let scope = store.scope(route.tenant.id);
+    let new = |n| NewNumber { did: values::did(n), provider_type: ProviderType::Generic };
+    let outcomes = join_all((10..18).map(|n| scope.create_number(&actor, new(n)))).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    for refused in outcomes.into_iter().filter(Result::is_err) {
+        assert_eq!(reached(refused), ("numbers", 4));
+    }
+    // A number that is released makes room, also for one that the tenant takes itself.
+    let did = values::did(20);
+    let entry = NewInventoryNumber {
+        did: did.clone(),
+        tenant: Some(route.tenant.id),
+        source: NumberSource::Operator,
+        note: None,
+    };
+    store.add_inventory_number(&actor, entry).await.expect("an entry");
+    let claim = NewNumber { did, provider_type: ProviderType::Generic };
+    assert_eq!(reached(scope.claim_number(&actor, claim.clone()).await), ("numbers", 4));
+    scope.delete_number(&actor, route.number.id).await.expect("released");
+    scope.claim_number(&actor, claim).await.expect("there is room");
+    // Another tenant has its own.
+    let other = store.create_tenant(
+        &actor,
+        NewTenant { name: "Other".into(), plan: Plan::Starter, max_concurrent_calls: None },
+    );
+    let other = other.await.expect("a tenant");
+    store.scope(other.id).create_number(&actor, new(30)).await.expect("a number");
 }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Database, on_both, values};
+use super::{Database, on_both, on_postgres, values};
+use crate::store::pool::Pool;
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -140,4 +141,23 @@ async fn sums_are_their_tenants_alone(db: Database) {
         assert_eq!(scope.turn_latencies(&of).await.expect("an answer"), []);
         assert_eq!(scope.talk_counts(&of).await.expect("an answer"), TalkCounts::default());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_another_daemon_is_adding_are_left_to_it() {
+    on_postgres(async |db: Database| {
+        let route = db.tenant(1).await;
+        calls(&db, &route).await;
+        forget_sums(&db, "").await;
+        let Pool::Postgres(pool) = &db.store.pool else { panic!("not PostgreSQL") };
+        let mut other = pool.begin().await.expect("a transaction");
+        let locked = "SELECT set_config('vca.reach', 'all', TRUE); \
+            SELECT id FROM calls WHERE ended_at IS NOT NULL ORDER BY id LIMIT 10 FOR UPDATE";
+        sqlx::raw_sql(locked).execute(&mut *other).await.expect("the other daemon has these");
+        assert_eq!(db.store.roll_up_calls(20).await.expect("it does not wait"), 20);
+        assert_eq!(db.store.roll_up_calls(20).await.expect("it does not wait"), 5);
+        other.rollback().await.expect("the other daemon stops");
+        assert_eq!(db.store.roll_up_calls(20).await.expect("the rest is added"), 10);
+    })
+    .await;
 }

@@ -19,10 +19,11 @@ use super::tables::{CALLS, Kind, OWNED, Table};
 use super::{TIMEOUT, TenantFile, cell};
 use crate::sealing::{Keyring, Owner};
 use crate::store::audit::Change;
+use crate::store::number_rules::Authority;
 use crate::store::statement::{Statement, Value, composed, sql};
 use crate::store::tx::{Access, AllTenants, RowScope, Tx};
-use crate::store::{Store, StoreError};
-use crate::tenancy::{Actor, Did, Tenant, TenantId};
+use crate::store::{NumberRefusal, Store, StoreError};
+use crate::tenancy::{Actor, Did, Flaw, LONGEST_TENANT_NAME, Numbering, Tenant, TenantId, check_name};
 
 /// How a document is imported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,22 +68,22 @@ impl Store {
     /// Imports a tenant in one transaction.
     ///
     /// # Errors
-    /// `Invalid`, with the place, when a value cannot be read or breaks a rule of the data; `Conflict` when another
-    /// import of the same came first.
+    /// `Invalid`, with the place, when a value cannot be read or breaks a rule of the data.
     pub async fn import_tenant(
         &self,
         actor: &Actor,
         file: &TenantFile,
         settings: ImportSettings,
     ) -> Result<Imported, StoreError> {
-        let mut plan = Plan::new(file, settings, self.sealing.clone())?;
         let store = self.with_timeout(TIMEOUT);
-        plan.imported.conflicts = store.conflicts(&plan).await?;
-        if !plan.imported.conflicts.is_empty() {
-            return Ok(plan.imported);
-        }
-        let Plan { imported, insertions, has_terms, .. } = plan;
+        let Plan { mut imported, insertions, dids, has_terms, .. } =
+            Plan::new(file, settings, self.sealing.clone())?;
         let mut tx = AllTenants(&store).begin(Access::Write).await?;
+        tx.lock_numbers().await?;
+        imported.conflicts = tx.import_conflicts(&self.numbering, imported.tenant_id, &dids).await?;
+        if !imported.conflicts.is_empty() {
+            return Ok(imported);
+        }
         tx.import_tenant(&file.tenant, imported.tenant_id, settings.new_ids).await?;
         if has_terms {
             // The database has begun a history of its own with the row.
@@ -91,6 +92,9 @@ impl Store {
         }
         for Insertion { place, statement } in insertions {
             tx.execute(statement).await.map_err(|error| placed(error, &place))?;
+        }
+        for did in &dids {
+            tx.assign(actor, did, imported.tenant_id).await?;
         }
         let change = Change::new(actor, imported.tenant_id, "import", "tenant", imported.tenant_id);
         tx.audit(change.after(&imported.rows)).await?;
@@ -101,11 +105,26 @@ impl Store {
         tx.commit().await?;
         Ok(Imported { written: true, ..imported })
     }
+}
 
-    /// What is there already and can be there only once.
-    async fn conflicts(&self, plan: &Plan) -> Result<Vec<String>, StoreError> {
+/// Two numbers of one document that callers could not tell apart.
+fn collision_within(numbering: &Numbering, dids: &[Did]) -> Option<String> {
+    let pairs = dids.iter().enumerate().flat_map(|(at, did)| dids[at + 1..].iter().map(move |it| (did, it)));
+    let (did, other) = pairs.into_iter().find(|(did, other)| numbering.collide(did, other))?;
+    Some(NumberRefusal::Collides { did: did.clone(), other: Some(other.clone()) }.to_string())
+}
+
+impl Tx {
+    /// The rows of other tenants that rule the import out: the same tenant, and numbers that are in use or that callers could
+    /// not tell from numbers in use. None can be added before the transaction ends, because the numbers are locked.
+    async fn import_conflicts(
+        &mut self,
+        numbering: &Numbering,
+        tenant: TenantId,
+        dids: &[Did],
+    ) -> Result<Vec<String>, StoreError> {
         let mut found = Vec::new();
-        match self.tenant(plan.imported.tenant_id).await {
+        match self.tenant(tenant).await {
             Ok(tenant) => found.push(format!(
                 "a tenant with the id {} is there already: {:?}; new ids would let both stand",
                 tenant.id, tenant.name
@@ -113,16 +132,21 @@ impl Store {
             Err(StoreError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        for did in &plan.dids {
-            if let Some(route) = self.route(did).await? {
-                found.push(format!("the number {did} belongs to {:?}", route.tenant.name));
+        for did in dids {
+            if let Some(holder) = self.holder(did).await? {
+                found.push(format!("the number {did} belongs to {:?}", self.tenant(holder).await?.name));
             }
+            match self.check_collisions(numbering, did, Authority::Operator).await {
+                Err(StoreError::Number(refusal)) => found.push(refusal.to_string()),
+                outcome => outcome?,
+            }
+        }
+        if numbering.default_region.is_some() {
+            found.extend(collision_within(numbering, dids));
         }
         Ok(found)
     }
-}
 
-impl Tx {
     async fn import_tenant(
         &mut self,
         tenant: &Tenant,
@@ -132,13 +156,14 @@ impl Tx {
         const TENANT: &str = "INSERT INTO tenants (id, name, status, plan, max_concurrent_calls, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
         let problem = |problem| StoreError::invalid(format_args!("tenant.{problem}"));
-        let name = cell::from_json(Kind::Text, &json!(tenant.name))
-            .map_err(|error| problem(format!("name: {error}")))?;
+        if let Some(Flaw { problem: flaw, .. }) = check_name("name", &tenant.name, LONGEST_TENANT_NAME) {
+            return Err(problem(format!("name: {flaw}")));
+        }
         let created_at = cell::from_json(Kind::Moment, &json!(tenant.created_at))
             .map_err(|error| problem(format!("created_at: {error}")))?;
         let insert = sql(TENANT)
             .bind(id.0)
-            .bind(name)
+            .bind(tenant.name.as_str())
             .bind(tenant.status.as_str())
             .bind(tenant.plan.as_str())
             .bind(tenant.max_concurrent_calls.map(i64::from))

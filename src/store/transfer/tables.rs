@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, CallStatus, Did, Direction, EndedBy, EngineKind, EventType, Month, Plan, ProfileSettings,
-    ProviderState, ProviderType, Retention, TenantStatus, UsageUnit,
+    ProviderState, ProviderType, Retention, TenantStatus, UsageUnit, check_profile_name,
 };
 
 /// A tenant-owned table.
@@ -58,6 +58,10 @@ fn did(text: &str) -> Result<(), String> {
     text.parse::<Did>().map(drop).map_err(|_| "this is not a phone number".to_owned())
 }
 
+fn profile_name(text: &str) -> Result<(), String> {
+    check_profile_name(text).map_or(Ok(()), |flaw| Err(flaw.problem))
+}
+
 fn document<T: DeserializeOwned>(json: &Json) -> Result<(), String> {
     T::deserialize(json).map(drop).map_err(|error| error.to_string())
 }
@@ -95,6 +99,7 @@ pub const OWNED: [Table; 8] = [
             ("provider_detail", Text),
             ("provider_reference", Text),
             ("registered_by", Text),
+            ("provider_asked_at", Moment),
         ],
         order: "id",
     },
@@ -102,7 +107,7 @@ pub const OWNED: [Table; 8] = [
         name: "ai_profiles",
         columns: &[
             ("id", Id),
-            ("name", Text),
+            ("name", Word(profile_name)),
             ("role", Word(word::<AgentRole>)),
             ("system_prompt", Text),
             ("is_default", Flag),
