@@ -233,13 +233,13 @@ impl Task {
             Work::Asterisk { .. } => return,
             Work::Words { listen, result: Ok(text) } => Input::Transcript { listen, text },
             Work::Words { listen, result: Err(error) } => {
-                warn!(%error, engine = talk.agent.engines.stt.name(), "no transcript");
+                warn!(%error, engine = %talk.agent.engines.stt.name(), "no transcript");
                 Input::TranscriptFailed { listen }
             }
             Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ResponseText { turn, text },
             Work::Reply { turn, delta: Some(Ok(Delta::HangUp)) } => Input::ResponseHangsUp { turn },
             Work::Reply { turn, delta: Some(Err(error)) } => {
-                warn!(%error, engine = talk.agent.engines.llm.name(), "no reply");
+                warn!(%error, engine = %talk.agent.engines.llm.name(), "no reply");
                 Input::ResponseFailed { turn }
             }
             Work::Reply { turn, delta: None } => Input::ResponseEnded { turn },

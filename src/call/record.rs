@@ -143,7 +143,7 @@ fn engine_use(meter: &Meter) -> Vec<EngineUse> {
             Kind::Llm => EngineKind::Llm,
             Kind::Tts => EngineKind::Tts,
         },
-        engine: item.engine.to_owned(),
+        engine: item.engine.to_string(),
         model: item.model.to_string(),
         unit: match item.unit {
             Unit::Requests => UsageUnit::Requests,

@@ -40,7 +40,7 @@ struct Shelf {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Words {
-    engine: &'static str,
+    engine: Arc<str>,
     voice: Voice,
     text: Arc<str>,
 }
@@ -73,7 +73,7 @@ impl Spoken {
         let Some(claim) = self.claim(Words::of(tts, voice, text), rates) else { return Ok(()) };
         let meter = Meter::default();
         let clip = speak_whole(tts, voice, text, &meter).await?;
-        let stand_in = meter.total().iter().any(|(item, _)| item.engine != tts.name());
+        let stand_in = meter.total().iter().any(|(item, _)| item.engine != *tts.name());
         let again = stand_in.then(|| Instant::now() + STAND_IN);
         for rate in rates {
             let fitted = convert(&clip, *rate);
@@ -118,7 +118,7 @@ impl Shelf {
 
 impl Words {
     fn of(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Words {
-        Words { engine: tts.name(), voice: voice.clone(), text: text.clone() }
+        Words { engine: tts.name().clone(), voice: voice.clone(), text: text.clone() }
     }
 }
 
@@ -166,15 +166,15 @@ mod tests {
     use crate::engines::tts::Pieces;
 
     /// An engine that takes a second, and is stood in for while it is away.
-    #[derive(Default)]
     struct Speaker {
+        name: Arc<str>,
         is_away: AtomicBool,
         asked: AtomicUsize,
     }
 
     impl Tts for Speaker {
-        fn name(&self) -> &'static str {
-            "own"
+        fn name(&self) -> &Arc<str> {
+            &self.name
         }
 
         fn speak(&self, _: Arc<str>, _: Voice, meter: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
@@ -182,12 +182,16 @@ mod tests {
                 self.asked.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let away = self.is_away.load(Ordering::Relaxed);
-                meter.charge(Kind::Tts, if away { "stand-in" } else { "own" }, "m");
+                meter.charge(Kind::Tts, &if away { "stand-in".into() } else { self.name.clone() }, "m");
                 let sample = if away { 100 } else { 200 };
                 Ok(stream::iter([Ok(Clip::new(8_000, vec![sample; 800]))]).boxed())
             }
             .boxed()
         }
+    }
+
+    fn speaker() -> Speaker {
+        Speaker { name: "own".into(), is_away: AtomicBool::new(false), asked: AtomicUsize::new(0) }
     }
 
     async fn prepared(spoken: &Spoken, speaker: &Speaker) -> (usize, i16) {
@@ -199,7 +203,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stand_ins_voice_is_not_kept_for_ever() {
-        let (spoken, speaker) = (Spoken::default(), Speaker::default());
+        let (spoken, speaker) = (Spoken::default(), speaker());
         speaker.is_away.store(true, Ordering::Relaxed);
         assert_eq!(prepared(&spoken, &speaker).await, (1, 100));
         assert_eq!(
@@ -218,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_at_once_have_it_spoken_once() {
-        let (spoken, speaker) = (Spoken::default(), Speaker::default());
+        let (spoken, speaker) = (Spoken::default(), speaker());
         let (voice, text) = (Voice::default(), Arc::from("Hello."));
         let prepare = || spoken.prepare(&speaker, &voice, &text, &[8_000]);
         let (first, second) = tokio::join!(prepare(), prepare());

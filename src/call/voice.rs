@@ -127,7 +127,7 @@ impl Voice {
             }
             Sound::End => false,
             Sound::Failed(error) => {
-                tracing::warn!(%error, engine = self.agent.engines.tts.name(), "synthesis failed");
+                tracing::warn!(%error, engine = %self.agent.engines.tts.name(), "synthesis failed");
                 true
             }
         };

@@ -1,5 +1,6 @@
 //! What values mean: those that can be read, but cannot work.
 
+mod engines;
 mod keys;
 mod plaintext;
 mod prices;
@@ -14,8 +15,7 @@ use super::extract::Sources;
 use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
-use crate::names::{ANY, Names};
-use crate::{admin, ari, conversation, engines, media, state, store, switchboard, webhooks};
+use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks};
 
 /// A value that cannot work, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
             ("calls.max_calls_per_tenant", config.calls.max_calls_per_tenant == 0),
         ]));
         found.extend(turn(&config.turn_settings()));
-        found.extend(engines(config));
-        found.extend(names(config));
+        found.extend(engines::faults(config));
         found.extend(zeros(&[
             ("profiles.max_turns", config.profiles.max_turns == 0),
             ("profiles.max_duration_ms", config.profiles.max_duration_ms == 0),
@@ -238,51 +237,6 @@ fn state(settings: &state::Settings) -> Vec<Complaint> {
         ));
     }
     found
-}
-
-/// The registry says itself what it cannot be built from; only what it would take as it is, is looked at here.
-fn engines(config: &Config) -> Vec<Complaint> {
-    let mut found = zeros(&[
-        ("openai.connect_timeout_ms", config.openai.connect_timeout_ms == 0),
-        ("stt.retry.timeout_ms", config.stt.retry.timeout_ms == 0),
-        ("stt.pocketsphinx.max_processes", config.stt.pocketsphinx.max_processes == 0),
-        ("llm.retry.timeout_ms", config.llm.retry.timeout_ms == 0),
-        ("llm.openai.max_tokens", config.llm.openai.max_tokens == 0),
-        ("tts.retry.timeout_ms", config.tts.retry.timeout_ms == 0),
-        ("tts.openai.max_chars", config.tts.openai.max_chars == 0),
-        ("tts.espeak.max_chars", config.tts.espeak.max_chars == 0),
-        ("tts.espeak.max_processes", config.tts.espeak.max_processes == 0),
-        ("tts.flite.max_chars", config.tts.flite.max_chars == 0),
-        ("tts.flite.max_processes", config.tts.flite.max_processes == 0),
-    ]);
-    for (key, retry) in [("stt", &config.stt.retry), ("llm", &config.llm.retry), ("tts", &config.tts.retry)] {
-        let (low, high) = (format!("{key}.retry.backoff_ms"), format!("{key}.retry.max_backoff_ms"));
-        found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
-    }
-    found
-}
-
-/// Voices and models that their engines would refuse.
-fn names(config: &Config) -> Vec<Complaint> {
-    let (stt, llm, tts) = (&config.stt.openai, &config.llm.openai, &config.tts.openai);
-    let models = [
-        ("stt.openai.model", "stt.openai.models", &stt.model, &stt.models),
-        ("llm.openai.model", "llm.openai.models", &llm.model, &llm.models),
-        ("tts.openai.model", "tts.openai.models", &tts.model, &tts.models),
-    ];
-    let models = models.into_iter().flat_map(|(key, more_key, model, more)| {
-        let more =
-            more.iter().filter(|model| *model != ANY).map(move |model| (more_key, model, Names::ModelId));
-        std::iter::once((key, model, Names::ModelId)).chain(more)
-    });
-    let voices = [
-        ("tts.openai.voice", &tts.voice, engines::tts::openai::voices()),
-        ("tts.espeak.voice", &config.tts.espeak.voice, engines::tts::espeak::voices()),
-        ("tts.flite.voice", &config.tts.flite.voice, engines::tts::flite::voices()),
-    ];
-    let refused =
-        models.chain(voices).filter_map(|(key, name, rule)| Some((key, rule.check(name).err()?, rule)));
-    refused.map(|(key, error, rule)| Complaint::new(key, error.to_string(), rule.to_string())).collect()
 }
 
 fn webhooks(settings: &webhooks::Settings) -> Vec<Complaint> {

@@ -128,34 +128,33 @@ fn named(variables: &Variables) -> impl Iterator<Item = Result<Layer, Fault>> {
 
 fn prefixed(variables: &Variables) -> impl Iterator<Item = Result<Layer, Fault>> {
     variables.0.keys().filter_map(|name| {
-        let key = name.strip_prefix(PREFIX)?.replace("__", ".").to_lowercase();
+        let key = prefixed_key(name)?;
         Some(variables.text(name)?.map(|(text, source)| layer(source, &key, Value::from(text))))
     })
 }
 
 /// The key of the secret that a variable sets, if it sets one.
-pub(super) fn secret_of(name: &str) -> Option<&'static str> {
-    let named = NAMED.iter().find(|(variable, key)| *variable == name && reference::is_secret(key));
-    let prefixed = || reference::SECRETS.iter().copied().find(|key| prefixed_name(key) == name);
-    named.map(|(_, key)| *key).or_else(prefixed)
+pub(super) fn secret_of(name: &str) -> Option<String> {
+    let named = NAMED.iter().find(|(variable, _)| *variable == name).map(|(_, key)| (*key).to_owned());
+    named.or_else(|| prefixed_key(name)).filter(|key| reference::is_secret(key))
 }
 
-fn prefixed_name(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+/// The key that a variable with the prefix sets.
+fn prefixed_key(name: &str) -> Option<String> {
+    Some(name.strip_prefix(PREFIX)?.replace("__", ".").to_lowercase())
 }
 
 /// A fault for each secret that one variable sets and another one names the file of.
 fn set_twice(variables: &Variables) -> Vec<Fault> {
-    let prefixed = reference::SECRETS.iter().map(|key| (prefixed_name(key), *key));
-    let named = NAMED.iter().filter(|(_, key)| reference::is_secret(key));
-    let names = named.map(|(name, key)| ((*name).to_owned(), *key)).chain(prefixed);
-    let twice = names.filter(|(name, _)| {
-        variables.get(name).is_some() && variables.get(&format!("{name}_FILE")).is_some()
+    let secrets = variables.0.keys().filter_map(|name| Some((name, secret_of(name)?)));
+    let twice = secrets.filter(|(name, key)| {
+        let is_set = |name: &str| variables.get(name).is_some();
+        reference::has_file(key) && is_set(name) && is_set(&format!("{name}_FILE"))
     });
-    let fault = |(name, key): (String, &str)| {
+    let fault = |(name, key): (&String, String)| {
         misread(
             &format!("{name}_FILE"),
-            &file_key(key),
+            &file_key(&key),
             format!("{name} is set beside it"),
             "unset one of the two".into(),
         )
@@ -167,12 +166,16 @@ fn set_twice(variables: &Variables) -> Vec<Fault> {
 /// (`LoadCredential=ari.password:…`, systemd.exec(5)).
 pub(super) fn credentials(variables: &Variables) -> Vec<Layer> {
     let Some(folder) = variables.get("CREDENTIALS_DIRECTORY").map(Path::new) else { return Vec::new() };
-    let loaded = reference::SECRETS.iter().filter(|key| folder.join(key).is_file());
-    let name = |key: &&str| {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names =
+        files.filter(|file| file.path().is_file()).filter_map(|file| file.file_name().into_string().ok());
+    let mut keys: Vec<String> = names.filter(|name| reference::has_file(name)).collect();
+    keys.sort();
+    let name = |key: &String| {
         let path = folder.join(key).display().to_string();
         layer(&format!("credential {key}"), &file_key(key), Value::from(path))
     };
-    loaded.map(name).collect()
+    keys.iter().map(name).collect()
 }
 
 /// The default place of the database of a service: systemd names the state directories that it made,

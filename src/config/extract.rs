@@ -11,6 +11,7 @@ use super::Config;
 use super::fault::Fault;
 use super::file::{self, File};
 use super::reference;
+use crate::engines::registry::Named;
 
 /// Where values come from.
 pub(super) struct Sources<'a> {
@@ -48,7 +49,7 @@ pub(super) fn config(sources: &Sources<'_>) -> (Config, Dict, Vec<Fault>) {
     loop {
         let error = match Value::from(values.clone()).deserialize::<Config>() {
             Ok(config) => return (config, values, faults),
-            Err(error) => error,
+            Err(error) => inside_engine(error, &values),
         };
         let key = error.path.clone();
         let Some(found) = find(&mut values, &key) else {
@@ -62,6 +63,18 @@ pub(super) fn config(sources: &Sources<'_>) -> (Config, Dict, Vec<Fault>) {
             remove(&mut values, &key);
         }
     }
+}
+
+/// The same error with the path to its key, where it is in the table of an engine: which keys that has depends on its
+/// values, so serde itself leads to the table only.
+fn inside_engine(error: Error, values: &Dict) -> Error {
+    let [section, name] = error.path.as_slice() else { return error };
+    let table =
+        values.get("engines").filter(|_| section == "engines").and_then(|engines| engines.find_ref(name));
+    let inner = table.and_then(Value::as_dict).and_then(|table| Named::read(table.clone()).err());
+    let Some(mut inner) = inner else { return error };
+    inner.path.splice(0..0, error.path);
+    inner
 }
 
 /// The value at `key`, or the innermost one around it that is no table.

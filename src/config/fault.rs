@@ -22,14 +22,14 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn is_about_engines(&self) -> bool {
-        ["openai", "stt", "llm", "tts"].contains(&self.key.split('.').next().unwrap_or_default())
+        ["openai", "engines", "stt", "llm", "tts"].contains(&self.key.split('.').next().unwrap_or_default())
     }
 
     /// A fault that was found in building the engines, whose text holds the remedy.
     pub(super) fn of_engine(fault: registry::Fault, effective: &[Effective]) -> Fault {
         Fault {
-            key: fault.key.into(),
-            source: source(fault.key, effective),
+            source: source(&fault.key, effective),
+            key: fault.key,
             problem: fault.problem,
             remedy: "correct it, or choose other engines: stt.default, llm.default and tts.default".into(),
         }

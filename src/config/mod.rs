@@ -24,6 +24,7 @@ pub(crate) use reference::lenient;
 pub use reference::{Effective, REFERENCE};
 pub use sections::{Environment, Log, LogFormat};
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -61,8 +62,9 @@ pub struct Config {
     pub state: state::Settings,
     /// The daemon-wide defaults of a conversation; a profile's come on top. See [`Config::turn_settings`].
     pub turn: conversation::Overrides,
-    /// This and the three that follow make up the engines. See [`Config::engines`].
-    pub openai: engines::core::openai::Settings,
+    /// This and the four that follow make up the engines. See [`Config::engines`].
+    pub openai: engines::core::server::Settings,
+    pub engines: BTreeMap<String, registry::Named>,
     pub stt: registry::SttSettings,
     pub llm: registry::LlmSettings,
     pub tts: registry::TtsSettings,
@@ -98,9 +100,18 @@ impl Config {
             llm: engines.llm,
             tts: engines.tts,
             manners: self.turn_settings(),
-            reply_tokens: self.llm.openai.max_tokens,
+            reply_tokens: self.reply_tokens(),
             ceilings: self.profiles.clone(),
         }
+    }
+
+    /// The longest response of profiles that set none, in tokens, over all language models.
+    fn reply_tokens(&self) -> u32 {
+        let limits = self.engines().llm_entries().into_iter().filter_map(|entry| match entry.spec {
+            registry::LlmSpec::OpenAi(remote) => Some(remote.options.max_tokens),
+            registry::LlmSpec::Scripted(_) => None,
+        });
+        limits.max().unwrap_or_default()
     }
 
     /// The keys that seal and open the secrets in the database.
@@ -115,6 +126,7 @@ impl Config {
     pub fn engines(&self) -> registry::Settings {
         registry::Settings {
             openai: self.openai.clone(),
+            engines: self.engines.clone(),
             stt: self.stt.clone(),
             llm: self.llm.clone(),
             tts: self.tts.clone(),
@@ -214,7 +226,7 @@ fn public_variables(file: &EnvFile) -> Option<Fault> {
     let secret = |entry: &Entry| Some((environment::secret_of(&entry.name)?, entry.line));
     let (key, line) = file.entries.iter().find_map(secret)?;
     let source = format!("{}:{line}", file.path.display());
-    secret_file::is_public(&file.path).then(|| secrets::public_file(key.to_owned(), source, &file.path))
+    secret_file::is_public(&file.path).then(|| secrets::public_file(key, source, &file.path))
 }
 
 /// Puts the layers on top of each other and examines the result. What is at fault stands at its default.
@@ -259,7 +271,7 @@ fn public_file(file: &File, layer: &Layer) -> Option<Fault> {
     let path = file.path().filter(|path| secret_file::is_public(path))?;
     let key = secrets::first_in(&layer.values)?;
     let segments: Vec<String> = key.split('.').map(str::to_owned).collect();
-    Some(secrets::public_file(key.to_owned(), file.place(&segments), path))
+    Some(secrets::public_file(key, file.place(&segments), path))
 }
 
 /// Is one of the faults about the file of the secret `key`?

@@ -26,8 +26,17 @@ pub(super) const SECRETS: &[&str] = &[
     "telephony.twilio.auth_token",
 ];
 
+/// Whether the value of `key` is never shown: a secret, or a header of an engine's server.
 pub(super) fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key)
+    let segments: Vec<&str> = key.split('.').collect();
+    let is_header = matches!(segments[..], ["engines", _, "headers", ..] | ["openai", "headers", _, ..]);
+    is_header || has_file(key)
+}
+
+/// Whether `key` is a secret that a file may hold.
+pub(super) fn has_file(key: &str) -> bool {
+    let segments: Vec<&str> = key.split('.').collect();
+    matches!(segments[..], ["engines", _, "key"]) || SECRETS.contains(&key)
 }
 
 /// One key as it takes effect.
@@ -77,29 +86,50 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
 /// Every key with its value and where that came from.
 pub(super) fn effective(values: &Dict, sources: &Sources<'_>) -> Vec<Effective> {
     let root = Value::from(values.clone());
-    let rows = KEYS.iter().map(|(key, default)| {
-        let given = root.find_ref(key);
-        let value = match given {
-            _ if is_secret(key) => {
-                let set = given.is_some() || default != r#""""#;
-                if set { "«set»".into() } else { "«not set»".into() }
-            }
-            Some(value) => toml(value),
-            None if default == r#""""# => "none".into(),
-            None => default.clone(),
-        };
-        let source = if given.is_some() { sources.of(key) } else { "default".into() };
-        Effective { key: key.clone(), value, source }
-    });
-    rows.collect()
+    let mut rows: Vec<Effective> = KEYS
+        .iter()
+        .map(|(key, default)| {
+            let given = root.find_ref(key);
+            let value = match given {
+                _ if is_secret(key) => {
+                    let set = given.is_some() || default != r#""""#;
+                    if set { "«set»".into() } else { "«not set»".into() }
+                }
+                Some(_) if key == "openai.headers" => "«set»".into(),
+                Some(value) => toml(value),
+                None if default == r#""""# => "none".into(),
+                None => default.clone(),
+            };
+            let source = if given.is_some() { sources.of(key) } else { "default".into() };
+            Effective { key: key.clone(), value, source }
+        })
+        .collect();
+    let engines = root.find_ref("engines").map(|engines| leaves("engines", engines)).unwrap_or_default();
+    rows.extend(engines.into_iter().map(|(key, value)| {
+        let value = if is_secret(&key) { "«set»".into() } else { toml(value) };
+        Effective { source: sources.of(&key), key, value }
+    }));
+    rows
+}
+
+/// The values within a table of tables, each with its key.
+fn leaves<'a>(key: &str, value: &'a Value) -> Vec<(String, &'a Value)> {
+    match value {
+        Value::Dict(_, inner) => {
+            inner.iter().flat_map(|(name, value)| leaves(&format!("{key}.{name}"), value)).collect()
+        }
+        value => vec![(key.to_owned(), value)],
+    }
 }
 
 /// Shows the `…_file` keys, which are resolved before values are read.
-pub(super) fn show_files(effective: &mut [Effective], files: &SecretFiles) {
+pub(super) fn show_files(effective: &mut Vec<Effective>, files: &SecretFiles) {
     for (key, path, source) in files.rows() {
-        if let Some(row) = effective.iter_mut().find(|row| row.key == key) {
-            row.value = toml(&Value::from(path.display().to_string()));
-            row.source = source.to_owned();
+        let value = toml(&Value::from(path.display().to_string()));
+        let row = Effective { key, value, source: source.to_owned() };
+        match effective.iter_mut().find(|shown| shown.key == row.key) {
+            Some(shown) => *shown = row,
+            None => effective.push(row),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The strongest source wins, whichever of the two keys it sets. Only a file that wins is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
@@ -21,7 +21,7 @@ struct Named {
 #[derive(Default)]
 pub(super) struct SecretFiles {
     /// By the secret's key.
-    named: BTreeMap<&'static str, Named>,
+    named: BTreeMap<String, Named>,
     pub faults: Vec<Fault>,
 }
 
@@ -34,15 +34,16 @@ impl SecretFiles {
     /// Takes the `…_file` keys out of `layers`, which are in order of strength, the weakest first.
     pub fn take_from(layers: &mut [Layer], file: &File) -> SecretFiles {
         let mut found = SecretFiles::default();
+        let keys = keys(layers);
         for layer in layers {
-            for key in reference::SECRETS {
+            for key in &keys {
                 found.take(key, layer, file);
             }
         }
         found
     }
 
-    fn take(&mut self, key: &'static str, layer: &mut Layer, file: &File) {
+    fn take(&mut self, key: &str, layer: &mut Layer, file: &File) {
         let file_key = file_key(key);
         let segments: Vec<String> = file_key.split('.').map(str::to_owned).collect();
         let source = layer.variable().map_or_else(|| file.place(&segments), str::to_owned);
@@ -63,7 +64,7 @@ impl SecretFiles {
                 remedy: "write the path of a file in quotes".into(),
                 key: file_key,
             }),
-            Some(Some(path)) => drop(self.named.insert(key, Named { path: path.into(), source })),
+            Some(Some(path)) => drop(self.named.insert(key.to_owned(), Named { path: path.into(), source })),
         }
     }
 
@@ -109,8 +110,21 @@ pub(super) fn public_file(key: String, source: String, path: &Path) -> Fault {
 }
 
 /// The first secret that `values` hold, if any.
-pub(super) fn first_in(values: &Dict) -> Option<&'static str> {
-    reference::SECRETS.iter().copied().find(|key| find(values, key).is_some())
+pub(super) fn first_in(values: &Dict) -> Option<String> {
+    let fixed = reference::SECRETS.iter().map(|key| (*key).to_owned());
+    fixed.chain(of_engines(values)).find(|key| find(values, key).is_some())
+}
+
+/// The keys of all secrets that `layers` may set: the fixed ones, and those of the engines that any layer names.
+fn keys(layers: &[Layer]) -> BTreeSet<String> {
+    let fixed = reference::SECRETS.iter().map(|key| (*key).to_owned());
+    fixed.chain(layers.iter().flat_map(|layer| of_engines(&layer.values))).collect()
+}
+
+/// The key of each engine in `values`.
+fn of_engines(values: &Dict) -> Vec<String> {
+    let engines = values.get("engines").and_then(Value::as_dict);
+    engines.into_iter().flat_map(Dict::keys).map(|name| format!("engines.{name}.key")).collect()
 }
 
 fn find<'a>(values: &'a Dict, key: &str) -> Option<&'a Value> {

@@ -1,23 +1,33 @@
 //! Builds engines by name from the settings, each with its retries and its fallback.
+//!
+//! The names `openai`, `pocketsphinx`, `scripted`, `espeak` and `flite` are built in; `[engines.NAME]` adds others. A new API is
+//! a variant in [`named`] and an arm in [`entries`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::engines::core::openai::Endpoint;
-use crate::engines::core::{openai, retry};
+use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
 use crate::engines::stt::{self, Stt};
 use crate::engines::tts::{self, Tts};
-use crate::names::{EngineNames, Names};
+use crate::names::EngineNames;
+
+mod entries;
+mod named;
+
+pub use entries::Entry;
+pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 
 /// Which engines there are and which are asked.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The OpenAI-compatible server of all engines named `openai`.
-    pub openai: openai::Settings,
+    pub openai: server::Settings,
+    /// Further engines of all kinds by name.
+    pub engines: BTreeMap<String, Named>,
     pub stt: SttSettings,
     pub llm: LlmSettings,
     pub tts: TtsSettings,
@@ -76,7 +86,7 @@ pub struct TtsSettings {
     pub flite: tts::flite::Settings,
 }
 
-/// The engines of this program, and the models and voices that profiles may choose of each.
+/// The configured engines, and the models and voices that profiles may choose of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalogue {
     pub stt: Vec<EngineNames>,
@@ -85,25 +95,39 @@ pub struct Catalogue {
 }
 
 impl Settings {
-    /// Every engine of this program, built or not. `openai` is first unless the settings name another default: its key
+    /// Every configured engine, built or not. `openai` is first unless the settings name another default: its key
     /// may be in the environment of the daemon alone.
     pub fn catalogue(&self) -> Catalogue {
-        let engine = |name, models| EngineNames::new(name, models, Names::None);
-        let speaker = |name, voices| EngineNames::new(name, Names::None, voices);
-        let stt =
-            vec![engine("openai", self.stt.openai.allowed_models()), engine("pocketsphinx", Names::None)];
-        let llm = vec![engine("openai", self.llm.openai.allowed_models()), engine("scripted", Names::None)];
-        let tts = vec![
-            EngineNames::new("openai", self.tts.openai.allowed_models(), tts::openai::voices()),
-            speaker("espeak", tts::espeak::voices()),
-            speaker("flite", tts::flite::voices()),
-        ];
+        let stt = self.stt_entries().iter().map(Entry::<SttSpec>::names).collect();
+        let llm = self.llm_entries().iter().map(Entry::<LlmSpec>::names).collect();
+        let tts = self.tts_entries().iter().map(Entry::<TtsSpec>::names).collect();
         Catalogue {
             stt: default_first(stt, self.stt.default.as_deref()),
             llm: default_first(llm, self.llm.default.as_deref()),
             tts: default_first(tts, self.tts.default.as_deref()),
         }
     }
+
+    /// The engines of profiles that name none.
+    pub fn defaults(&self) -> Defaults {
+        let is_cloud = self.openai.key.is_some();
+        let chosen = |name: &Option<String>, local: &str| {
+            name.clone().unwrap_or_else(|| if is_cloud { "openai" } else { local }.to_owned())
+        };
+        Defaults {
+            stt: chosen(&self.stt.default, "pocketsphinx"),
+            llm: chosen(&self.llm.default, "scripted"),
+            tts: chosen(&self.tts.default, "espeak"),
+        }
+    }
+}
+
+/// The engines of profiles that name none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    pub stt: String,
+    pub llm: String,
+    pub tts: String,
 }
 
 fn default_first(mut engines: Vec<EngineNames>, default: Option<&str>) -> Vec<EngineNames> {
@@ -116,19 +140,19 @@ fn built(names: &[&str], all: &[EngineNames]) -> Vec<EngineNames> {
     names.iter().filter_map(|name| all.iter().find(|it| it.engine == *name).cloned()).collect()
 }
 
-/// What is wrong with the settings, and where.
+/// A setting that engines cannot be built from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct Fault {
     /// Dotted, relative to [`Settings`], such as `stt.default`.
-    pub key: &'static str,
+    pub key: String,
     /// With its remedy.
     pub problem: String,
 }
 
 impl Fault {
-    fn new(key: &'static str, problem: impl ToString) -> Fault {
-        Fault { key, problem: problem.to_string() }
+    fn new(key: impl Into<String>, problem: impl ToString) -> Fault {
+        Fault { key: key.into(), problem: problem.to_string() }
     }
 }
 
@@ -142,52 +166,41 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Builds every engine whose settings allow it; all faults are returned at once. Nothing is asked
-    /// of any engine yet: see their `probe`.
+    /// Builds every engine whose settings allow it; all faults are returned at once. No engine is asked yet: see their
+    /// `probe`.
     ///
-    /// The `openai` engines exist when there is a key or the server is another than OpenAI's. A TLS
-    /// provider has to be installed before.
+    /// The `openai` engines exist when there is a key or the server is another than OpenAI's. A TLS provider has to be
+    /// installed before.
+    ///
+    /// # Errors
+    /// Every setting that an engine cannot be built from, with its key.
     pub fn build(settings: &Settings) -> Result<Engines, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let endpoint = endpoint(&settings.openai, &mut faults);
-        let cloud = settings.openai.key.is_some();
-        let chosen = |name: &Option<String>, local: &str| {
-            name.clone().unwrap_or_else(|| if cloud { "openai" } else { local }.to_owned())
-        };
-        let llm_default = chosen(&settings.llm.default, "scripted");
-        let (llm, phrases) = llm_engines(&settings.llm, endpoint.as_ref(), &mut faults);
-        let phrases = if llm_default == "scripted" { phrases } else { Vec::new() };
-        let stt = stt_engines(&settings.stt, endpoint.as_ref(), phrases, &mut faults);
-        let tts = tts_engines(&settings.tts, endpoint.as_ref());
+        let mut faults = name_faults(&settings.engines);
+        let defaults = settings.defaults();
+        let stt = stt_engines(settings, &defaults, &mut faults);
+        let llm = llm_engines(settings, &mut faults);
+        let tts = tts_engines(settings, &mut faults);
         let engines = Engines {
-            stt: Shelf::new(
-                stt,
-                chosen(&settings.stt.default, "pocketsphinx"),
-                &settings.stt.fallback,
-                |engine, fallback| {
-                    Arc::new(stt::Resilient::new(engine, settings.stt.retry.clone(), fallback))
-                },
-            ),
-            llm: Shelf::new(llm, llm_default, &settings.llm.fallback, |engine, fallback| {
-                Arc::new(llm::Resilient::new(engine, settings.llm.retry.clone(), fallback))
+            stt: Shelf::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
+                Arc::new(engine.with_fallback(fallback)) as Arc<dyn Stt>
             }),
-            tts: Shelf::new(
-                tts,
-                chosen(&settings.tts.default, "espeak"),
-                &settings.tts.fallback,
-                |engine, fallback| {
-                    Arc::new(tts::Resilient::new(engine, settings.tts.retry.clone(), fallback))
-                },
-            ),
+            llm: Shelf::new(llm, &defaults.llm, &settings.llm.fallback, |engine, fallback| {
+                Arc::new(engine.with_fallback(fallback)) as Arc<dyn Llm>
+            }),
+            tts: Shelf::new(tts, &defaults.tts, &settings.tts.fallback, |engine, fallback| {
+                Arc::new(engine.with_fallback(fallback)) as Arc<dyn Tts>
+            }),
             all: Arc::new(settings.catalogue()),
         };
-        faults.extend(engines.stt.faults("stt.default", "stt.fallback", &settings.stt.fallback));
-        faults.extend(engines.llm.faults("llm.default", "llm.fallback", &settings.llm.fallback));
-        faults.extend(engines.tts.faults("tts.default", "tts.fallback", &settings.tts.fallback));
+        faults.extend(engines.stt.faults("stt", &settings.stt.fallback));
+        faults.extend(engines.llm.faults("llm", &settings.llm.fallback));
+        faults.extend(engines.tts.faults("tts", &settings.tts.fallback));
+        faults.sort_by(|one, other| one.key.cmp(&other.key));
+        faults.dedup();
         if faults.is_empty() { Ok(engines) } else { Err(faults) }
     }
 
-    /// The engine of that name, or the default one; nothing when there is none of that name.
+    /// The engine of that name, or the default one; none when there is no engine of that name.
     pub fn stt(&self, name: Option<&str>) -> Option<Arc<dyn Stt>> {
         self.stt.take(name)
     }
@@ -223,11 +236,58 @@ impl Engines {
     }
 }
 
-type ByName<T> = BTreeMap<&'static str, Arc<T>>;
+/// A fault for each malformed name of `[engines.NAME]`.
+fn name_faults(engines: &BTreeMap<String, Named>) -> Vec<Fault> {
+    let check = |name: &String| Some(Fault::new(format!("engines.{name}"), named::check_name(name).err()?));
+    engines.keys().filter_map(check).collect()
+}
+
+/// Keeps an engine that was built, and the fault of one that was not.
+fn keep<E>(built: Result<Option<E>, Fault>, faults: &mut Vec<Fault>) -> Option<E> {
+    built.unwrap_or_else(|fault| {
+        faults.push(fault);
+        None
+    })
+}
+
+fn stt_engines(
+    settings: &Settings,
+    defaults: &Defaults,
+    faults: &mut Vec<Fault>,
+) -> Vec<(Arc<str>, stt::Resilient)> {
+    let entries = settings.llm_entries();
+    let scripted = entries.iter().find(|it| settings.stt.phrases_of_script && *it.name == *defaults.llm);
+    let phrases = scripted.map(Entry::<LlmSpec>::phrases).unwrap_or_default();
+    let is_wanted = |name: &str| name == defaults.stt || settings.stt.fallback.as_deref() == Some(name);
+    let engine = |entry: &Entry<SttSpec>| {
+        let built = entry.build(&phrases);
+        // A recogniser of this machine that no profile can need does not have to be installed.
+        let is_optional = entry.is_built_in() && !is_wanted(&entry.name) && entry.server().is_none();
+        let engine = if is_optional { built.ok().flatten() } else { keep(built, faults) };
+        engine.map(|it| (entry.name.clone(), stt::Resilient::new(it, entry.retry.clone(), None)))
+    };
+    settings.stt_entries().iter().filter_map(engine).collect()
+}
+
+fn llm_engines(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<(Arc<str>, llm::Resilient)> {
+    let engine = |entry: &Entry<LlmSpec>| {
+        let engine = keep(entry.build(), faults);
+        engine.map(|it| (entry.name.clone(), llm::Resilient::new(it, entry.retry.clone(), None)))
+    };
+    settings.llm_entries().iter().filter_map(engine).collect()
+}
+
+fn tts_engines(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<(Arc<str>, tts::Resilient)> {
+    let engine = |entry: &Entry<TtsSpec>| {
+        let engine = keep(entry.build(), faults);
+        engine.map(|it| (entry.name.clone(), tts::Resilient::new(it, entry.retry.clone(), None)))
+    };
+    settings.tts_entries().iter().filter_map(engine).collect()
+}
 
 /// The engines of one kind.
 struct Shelf<T: ?Sized> {
-    engines: Arc<ByName<T>>,
+    engines: Arc<BTreeMap<Arc<str>, Arc<T>>>,
     default: Arc<str>,
 }
 
@@ -238,19 +298,19 @@ impl<T: ?Sized> Clone for Shelf<T> {
 }
 
 impl<T: ?Sized> Shelf<T> {
-    fn new(
-        bare: ByName<T>,
-        default: String,
+    /// `finish` gives an engine its fallback.
+    fn new<R>(
+        engines: Vec<(Arc<str>, R)>,
+        default: &str,
         fallback: &Option<String>,
-        wrap: impl Fn(Arc<T>, Option<Arc<T>>) -> Arc<T>,
+        finish: impl Fn(&R, Option<&R>) -> Arc<T>,
     ) -> Shelf<T> {
-        let fallback = fallback.as_deref().and_then(|name| Some((name, bare.get(name)?.clone())));
-        let fallback = fallback.map(|(name, engine)| (name, wrap(engine, None)));
-        let engines = bare.into_iter().map(|(name, engine)| {
-            let other = fallback.as_ref().filter(|(of, _)| *of != name).map(|(_, engine)| engine.clone());
-            (name, wrap(engine, other))
+        let fallback = engines.iter().find(|(name, _)| Some(&**name) == fallback.as_deref());
+        let finished = engines.iter().map(|(name, engine)| {
+            let other = fallback.filter(|(of, _)| of != name).map(|(_, engine)| engine);
+            (name.clone(), finish(engine, other))
         });
-        Shelf { engines: Arc::new(engines.collect()), default: default.into() }
+        Shelf { engines: Arc::new(finished.collect()), default: default.into() }
     }
 
     fn take(&self, name: Option<&str>) -> Option<Arc<T>> {
@@ -258,90 +318,24 @@ impl<T: ?Sized> Shelf<T> {
     }
 
     fn names(&self) -> Vec<&str> {
-        let others = self.engines.keys().copied().filter(|name| **name != *self.default);
+        let others = self.engines.keys().map(|name| &**name).filter(|name| **name != *self.default);
         std::iter::once(&*self.default).chain(others).collect()
     }
 
-    fn faults(&self, default: &'static str, fallback: &'static str, second: &Option<String>) -> Vec<Fault> {
-        let wanted = [(default, Some(&*self.default)), (fallback, second.as_deref())];
+    /// A fault for the default and for the fallback, where there is no such engine.
+    fn faults(&self, kind: &str, fallback: &Option<String>) -> Vec<Fault> {
+        let wanted = [("default", Some(&*self.default)), ("fallback", fallback.as_deref())];
         let missing = wanted.into_iter().filter_map(|(key, name)| Some((key, name?)));
-        let missing = missing.filter(|(_, name)| !self.engines.contains_key(name));
-        let known = self.engines.keys().copied().collect::<Vec<_>>().join(", ");
+        let missing = missing.filter(|(_, name)| !self.engines.contains_key(*name));
+        let known = self.engines.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
         missing
             .map(|(key, name)| {
                 let hint = if name == "openai" { "; openai needs openai.key or openai.base_url" } else { "" };
-                Fault::new(key, format!("there is no engine {name:?}: choose one of {known}{hint}"))
+                let problem = format!("there is no {kind} engine {name:?}: choose one of {known}{hint}");
+                Fault::new(format!("{kind}.{key}"), problem)
             })
             .collect()
     }
-}
-
-fn endpoint(settings: &openai::Settings, faults: &mut Vec<Fault>) -> Option<Endpoint> {
-    if settings.key.is_none() && settings.base_url == openai::Settings::default().base_url {
-        return None;
-    }
-    Endpoint::new(settings).map_err(|error| faults.push(Fault::new("openai.base_url", error))).ok()
-}
-
-/// The engines for replies, and what callers may say by the script.
-fn llm_engines(
-    settings: &LlmSettings,
-    endpoint: Option<&Endpoint>,
-    faults: &mut Vec<Fault>,
-) -> (ByName<dyn Llm>, Vec<String>) {
-    let mut engines: ByName<dyn Llm> = BTreeMap::new();
-    if let Some(endpoint) = endpoint {
-        engines
-            .insert("openai", Arc::new(llm::openai::OpenAi::new(endpoint.clone(), settings.openai.clone())));
-    }
-    let mut phrases = Vec::new();
-    match llm::scripted::Scripted::new(&settings.scripted) {
-        Ok(scripted) => {
-            phrases = scripted.phrases().to_vec();
-            engines.insert("scripted", Arc::new(scripted));
-        }
-        Err(error) => faults.push(Fault::new("llm.scripted.script", error)),
-    }
-    (engines, phrases)
-}
-
-fn stt_engines(
-    settings: &SttSettings,
-    endpoint: Option<&Endpoint>,
-    phrases: Vec<String>,
-    faults: &mut Vec<Fault>,
-) -> ByName<dyn Stt> {
-    let mut engines: ByName<dyn Stt> = BTreeMap::new();
-    if let Some(endpoint) = endpoint {
-        engines
-            .insert("openai", Arc::new(stt::openai::OpenAi::new(endpoint.clone(), settings.openai.clone())));
-    }
-    let mut local = settings.pocketsphinx.clone();
-    if local.phrases.is_empty() && settings.phrases_of_script {
-        local.phrases = phrases;
-    }
-    let needed =
-        [&settings.default, &settings.fallback].into_iter().any(|n| n.as_deref() == Some("pocketsphinx"));
-    match stt::pocketsphinx::Pocketsphinx::new(&local) {
-        Ok(engine) => {
-            engines.insert("pocketsphinx", Arc::new(engine));
-        }
-        // Nobody has to install a recogniser that nobody asks.
-        Err(error) if needed || endpoint.is_none() => faults.push(Fault::new("stt.pocketsphinx", error)),
-        Err(_) => {}
-    }
-    engines
-}
-
-fn tts_engines(settings: &TtsSettings, endpoint: Option<&Endpoint>) -> ByName<dyn Tts> {
-    let mut engines: ByName<dyn Tts> = BTreeMap::new();
-    if let Some(endpoint) = endpoint {
-        engines
-            .insert("openai", Arc::new(tts::openai::OpenAi::new(endpoint.clone(), settings.openai.clone())));
-    }
-    engines.insert("espeak", Arc::new(tts::espeak::Espeak::new(settings.espeak.clone())));
-    engines.insert("flite", Arc::new(tts::flite::Flite::new(settings.flite.clone())));
-    engines
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Connections that carry passwords or callers' words across a network without TLS.
 
+use std::collections::BTreeMap;
+
 use reqwest::Url;
 
 use super::Complaint;
 use crate::config::{Config, Need};
+use crate::engines::core::server;
 use crate::store::Protection;
 use crate::transport::{Place, place};
 
@@ -20,9 +23,12 @@ pub(super) fn faults(config: &Config, need: Need) -> Vec<Complaint> {
         if config.state.is_exposed() {
             found.push(refusal("state.redis_url", "state", "a rediss:// URL"));
         }
-        if !config.openai.allow_plaintext && is_plaintext(&config.openai.base_url, Place::Internet) {
-            found.push(refusal("openai.base_url", "openai", "an https:// URL"));
-        }
+        let exposed = servers(config)
+            .into_iter()
+            .filter(|(_, server)| !server.allow_plaintext && is_plaintext(&server.base_url, Place::Internet));
+        found.extend(
+            exposed.map(|(section, _)| refusal(&format!("{section}.base_url"), &section, "an https:// URL")),
+        );
         found.extend(telephony(config));
     }
     found
@@ -30,14 +36,17 @@ pub(super) fn faults(config: &Config, need: Need) -> Vec<Complaint> {
 
 /// The connections that are allowed, but weak.
 pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
-    let mut found = Vec::new();
-    if is_plaintext(&config.openai.base_url, Place::PrivateNetwork) {
-        found.push(Complaint::new(
-            "openai.base_url",
-            "the key and callers' words cross a network unencrypted",
-            "use an https:// URL, or keep other machines off this network",
-        ));
-    }
+    let weak =
+        servers(config).into_iter().filter(|(_, it)| is_plaintext(&it.base_url, Place::PrivateNetwork));
+    let mut found: Vec<Complaint> = weak
+        .map(|(section, _)| {
+            Complaint::new(
+                format!("{section}.base_url"),
+                "the key and callers' words cross a network unencrypted",
+                "use an https:// URL, or keep other machines off this network",
+            )
+        })
+        .collect();
     if config.database.protection() == Protection::Unverified {
         found.push(Complaint::new(
             "database.url",
@@ -46,6 +55,17 @@ pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
         ));
     }
     found
+}
+
+/// The servers of engines, each with its section.
+fn servers(config: &Config) -> Vec<(String, server::Settings)> {
+    let settings = config.engines();
+    let (stt, llm, tts) = (settings.stt_entries(), settings.llm_entries(), settings.tts_entries());
+    let stt = stt.iter().filter_map(|it| Some((it.server_section(), it.server()?)));
+    let llm = llm.iter().filter_map(|it| Some((it.server_section(), it.server()?)));
+    let tts = tts.iter().filter_map(|it| Some((it.server_section(), it.server()?)));
+    let all: BTreeMap<_, _> = stt.chain(llm).chain(tts).collect();
+    all.into_iter().map(|(section, server)| (section.to_owned(), server.clone())).collect()
 }
 
 /// Providers that are not set up are not asked.

@@ -17,45 +17,55 @@ pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
 }
 
 impl Config {
-    /// The models of the engine `openai` that calls with a profile would use, as their first choice or as the fallback,
-    /// and for which the price list has no price; each with the units that lack one.
+    /// The models of vendors' engines that calls with a profile would use, as their first choice or as the fallback, and
+    /// for which the price list has no price; each with the units that lack one.
     pub fn unpriced(&self, profile: &ProfileSettings) -> Vec<String> {
-        let is_cloud = self.openai.key.is_some();
-        let asks = |names: [&Option<String>; 2], fallback: &Option<String>| {
-            let chosen = names.into_iter().flatten().next().map(String::as_str);
-            chosen.map_or(is_cloud, |name| name == "openai") || fallback.as_deref() == Some("openai")
+        let settings = self.engines();
+        let defaults = settings.defaults();
+        let (stt, llm, tts) = (settings.stt_entries(), settings.llm_entries(), settings.tts_entries());
+        let stt: Vec<_> = stt.iter().filter_map(|it| Some((&*it.name, it.models()?.0))).collect();
+        let llm: Vec<_> = llm.iter().filter_map(|it| Some((&*it.name, it.models()?.0))).collect();
+        let tts: Vec<_> = tts.iter().filter_map(|it| Some((&*it.name, it.models()?.0))).collect();
+        let choice = |engine: &Option<String>, default: &str, model: &Option<String>| {
+            (engine.clone().unwrap_or_else(|| default.to_owned()), model.clone())
         };
-        let (stt, llm, tts) = (&self.stt, &self.llm, &self.tts);
-        let models = [
+        let kinds = [
             (
                 EngineKind::Stt,
-                asks([&profile.stt, &stt.default], &stt.fallback),
-                &profile.stt_model,
-                &stt.openai.model,
+                stt,
+                choice(&profile.stt, &defaults.stt, &profile.stt_model),
+                &self.stt.fallback,
             ),
             (
                 EngineKind::Llm,
-                asks([&profile.llm, &llm.default], &llm.fallback),
-                &profile.llm_model,
-                &llm.openai.model,
+                llm,
+                choice(&profile.llm, &defaults.llm, &profile.llm_model),
+                &self.llm.fallback,
             ),
             (
                 EngineKind::Tts,
-                asks([&profile.tts, &tts.default], &tts.fallback),
-                &profile.tts_model,
-                &tts.openai.model,
+                tts,
+                choice(&profile.tts, &defaults.tts, &profile.tts_model),
+                &self.tts.fallback,
             ),
         ];
-        let asked = models.into_iter().filter(|(_, is_asked, ..)| *is_asked);
-        asked
-            .filter_map(|(kind, _, own, model)| self.unpriced_model(kind, own.as_ref().unwrap_or(model)))
-            .collect()
+        let used = kinds.into_iter().flat_map(|(kind, engines, (chosen, own), fallback)| {
+            let is_used = |name: &str| name == chosen || fallback.as_deref() == Some(name);
+            let used: Vec<_> = engines.into_iter().filter(|(name, _)| is_used(name)).collect();
+            // The fallback has its own model: a model's name means nothing to another engine.
+            let model = move |name: &str, model: &str| match &own {
+                Some(own) if name == chosen => own.clone(),
+                _ => model.to_owned(),
+            };
+            used.into_iter().map(move |(name, default)| (kind, name.to_owned(), model(name, default)))
+        });
+        used.filter_map(|(kind, name, model)| self.unpriced_model(kind, &name, &model)).collect()
     }
 
-    fn unpriced_model(&self, kind: EngineKind, model: &str) -> Option<String> {
-        let missing = self.prices.missing(kind, "openai", model);
+    fn unpriced_model(&self, kind: EngineKind, engine: &str, model: &str) -> Option<String> {
+        let missing = self.prices.missing(kind, engine, model);
         let units: Vec<&str> = missing.iter().map(|unit| unit.as_str()).collect();
-        (!units.is_empty()).then(|| format!("{kind} openai {model} ({})", units.join(", ")))
+        (!units.is_empty()).then(|| format!("{kind} {engine} {model} ({})", units.join(", ")))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Common to all engines: errors, retries, usage meters, local programs, and the HTTP endpoint of an OpenAI-compatible
-//! server.
+//! Common to all engines: errors, retries, usage meters, local programs, and vendors' servers with their HTTP endpoints.
 
 pub mod openai;
 pub mod process;
 pub mod retry;
+pub mod server;
 pub mod usage;
 pub mod wav;
 

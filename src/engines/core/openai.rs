@@ -1,83 +1,94 @@
-//! The HTTP endpoint of OpenAI or of a server that speaks its API.
+//! The HTTP endpoint of OpenAI, of a server with the same API, or of another vendor.
 //!
-//! It maps HTTP's failures to [`EngineError`] and keeps the key to itself: the key is in no error,
-//! no log line and no `Debug` output.
+//! It maps HTTP's failures to [`EngineError`] and keeps its secrets to itself: neither the key nor a header's value is in
+//! an error, a log line or `Debug` output.
 
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::EngineError;
+use super::server::{Auth, SettingsError};
+
+pub use super::server::Settings;
 
 /// The longest `Retry-After` that a caller on the line can wait for; beyond it the ordinary backoff applies.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// How much of an error's body is read, in bytes, and how much of its message repeated, in characters.
 const ERROR_BODY: usize = 16 * 1024;
 const ERROR_MESSAGE: usize = 200;
-
-/// Where the vendor is and who we are.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Without a trailing slash. `https://api.openai.com/v1` by default.
-    pub base_url: String,
-    /// The API key; none by default, for servers of one's own.
-    #[serde(deserialize_with = "secret")]
-    pub key: Option<SecretString>,
-    /// May key and callers' words cross the Internet unencrypted, because something else encrypts? A server on a private
-    /// network needs no such permission. False by default.
-    pub allow_plaintext: bool,
-    /// Milliseconds until a connection must stand, TLS included. 3000 by default.
-    pub connect_timeout_ms: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            base_url: "https://api.openai.com/v1".into(),
-            key: None,
-            allow_plaintext: false,
-            connect_timeout_ms: 3_000,
-        }
-    }
-}
-
-fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.filter(|key| !key.is_empty()).map(SecretString::from))
-}
-
 /// A vendor, its connections kept open between requests.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    base_url: String,
-    key: Option<SecretString>,
+    base_url: Url,
+    /// The key and the values of configured headers, which no message repeats.
+    secrets: Vec<SecretString>,
     http: Client,
 }
 
 impl Endpoint {
-    /// Permanent: the base URL is none, or TLS cannot be set up.
-    pub fn new(settings: &Settings) -> Result<Endpoint, EngineError> {
-        let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        let parsed = reqwest::Url::parse(&base_url).map_err(|e| {
-            EngineError::Permanent(format!("the base URL is none ({e}): it looks like https://host/v1"))
+    /// An endpoint with OpenAI's authentication.
+    ///
+    /// # Errors
+    /// The base URL is none, a header is malformed, or TLS cannot be set up.
+    pub fn new(settings: &Settings) -> Result<Endpoint, SettingsError> {
+        Endpoint::with_auth(settings, Auth::Scheme("Bearer"))
+    }
+
+    /// An endpoint with another vendor's authentication.
+    ///
+    /// # Errors
+    /// As of [`Endpoint::new`].
+    pub fn with_auth(settings: &Settings, auth: Auth) -> Result<Endpoint, SettingsError> {
+        let mut base_url = Url::parse(&settings.base_url).map_err(|error| {
+            SettingsError::new(
+                "base_url",
+                format!("this is no URL ({error}): write it as in https://host/v1"),
+            )
         })?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(EngineError::Permanent("the base URL has to begin with http:// or https://".into()));
+        if !matches!(base_url.scheme(), "http" | "https") {
+            return Err(SettingsError::new("base_url", "the URL has to begin with http:// or https://"));
+        }
+        if let Some(version) = &settings.api_version {
+            base_url.query_pairs_mut().append_pair("api-version", version);
         }
         let http = Client::builder()
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
             .user_agent(concat!("vca/", env!("CARGO_PKG_VERSION")))
+            .default_headers(settings.header_map(auth)?)
+            .redirect(same_origin())
             .build()
-            .map_err(|e| EngineError::Permanent(described(e)))?;
-        Ok(Endpoint { base_url, key: settings.key.clone(), http })
+            .map_err(|error| SettingsError::new("base_url", described(error)))?;
+        let secrets = settings.key.iter().chain(settings.headers.values()).cloned().collect();
+        Ok(Endpoint { base_url, secrets, http })
+    }
+
+    /// The base URL without its query, for messages.
+    pub fn address(&self) -> String {
+        let mut address = self.base_url.clone();
+        address.set_query(None);
+        address.as_str().trim_end_matches('/').to_owned()
     }
 
     /// A request to a path below the base URL, such as `/audio/speech`.
     pub fn post(&self, path: &str) -> RequestBuilder {
-        self.signed(self.http.post(format!("{}{path}", self.base_url)))
+        self.http.post(self.url(path))
+    }
+
+    /// The same that only reads.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(self.url(path))
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base_url.clone();
+        let whole = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&whole);
+        url
     }
 
     /// Sends a request and returns its answer's head when the status is a success.
@@ -104,19 +115,12 @@ impl Endpoint {
         struct Model {
             id: String,
         }
-        let request = self.signed(self.http.get(format!("{}/models", self.base_url)));
-        let models: Models = self.send(request).await?.json().await.map_err(|e| self.broken(e))?;
+        let models: Models =
+            self.send(self.get("/models")).await?.json().await.map_err(|e| self.broken(e))?;
         if models.data.iter().any(|m| m.id == model) {
-            return Ok(format!("{}, model {model}", self.base_url));
+            return Ok(format!("{}, model {model}", self.address()));
         }
-        Err(EngineError::Permanent(format!("{} has no model {model}: choose another one", self.base_url)))
-    }
-
-    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.key {
-            Some(key) => request.bearer_auth(key.expose_secret()),
-            None => request,
-        }
+        Err(EngineError::Permanent(format!("{} has no model {model}: choose another one", self.address())))
     }
 
     async fn refused(&self, mut response: Response) -> EngineError {
@@ -139,13 +143,23 @@ impl Endpoint {
 
     /// OpenAI repeats a masked form of a wrong key; a careless server might repeat the key itself.
     fn without_key(&self, text: &str) -> String {
-        let text = match &self.key {
-            Some(key) => text.replace(key.expose_secret(), "[key]"),
-            None => text.to_owned(),
-        };
+        let secrets =
+            self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+        let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[key]"));
         let words = text.split(' ').map(|word| if word.starts_with("sk-") { "[key]" } else { word });
         words.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Follows redirects within the server only: another one would get the key.
+fn same_origin() -> Policy {
+    Policy::custom(|attempt| {
+        let origin = |url: &Url| {
+            (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default())
+        };
+        let is_same = attempt.previous().iter().all(|url| origin(url) == origin(attempt.url()));
+        if is_same && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
+    })
 }
 
 fn worth_retrying(status: StatusCode) -> bool {

@@ -6,7 +6,9 @@
 //!
 //! It never logs what was asked or answered.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -41,7 +43,8 @@ impl Default for Settings {
 }
 
 /// What an engine is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     Stt,
     Llm,
@@ -49,7 +52,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Kind::Stt => "stt",
             Kind::Llm => "llm",
@@ -58,16 +61,22 @@ impl Kind {
     }
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// The retries of one engine.
 #[derive(Debug, Clone)]
 pub struct Policy {
     kind: Kind,
-    engine: &'static str,
+    engine: Arc<str>,
     settings: Settings,
 }
 
 impl Policy {
-    pub fn new(kind: Kind, engine: &'static str, settings: Settings) -> Policy {
+    pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
         Policy { kind, engine, settings }
     }
 
@@ -85,8 +94,8 @@ impl Policy {
         let budget = Duration::from_millis(self.settings.budget_ms);
         timeout(budget, self.attempts(ask)).await.unwrap_or_else(|_| {
             tracing::warn!(
-                engine = self.engine,
-                kind = self.kind.as_str(),
+                engine = %self.engine,
+                kind = %self.kind,
                 ?budget,
                 "engine given up: the caller waits"
             );
@@ -107,7 +116,7 @@ impl Policy {
             failures += 1;
             let last = !error.worth_retrying() || failures > self.settings.retries;
             tracing::warn!(
-                engine = self.engine, kind = self.kind.as_str(), attempt = failures, last, %error, "engine failed"
+                engine = %self.engine, kind = %self.kind, attempt = failures, last, %error, "engine failed"
             );
             if last {
                 return Err(error);
@@ -147,14 +156,14 @@ impl Policy {
         let begun = Instant::now();
         let result = self.within(answer).await;
         self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
-        metrics::histogram!("vca_engine_seconds", "engine" => self.engine, "kind" => self.kind.as_str())
+        metrics::histogram!("vca_engine_seconds", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
             .record(begun.elapsed());
         result
     }
 
     fn count(&self, outcome: &'static str) {
         metrics::counter!(
-            "vca_engine_requests_total", "engine" => self.engine, "kind" => self.kind.as_str(), "outcome" => outcome
+            "vca_engine_requests_total", "engine" => self.engine.clone(), "kind" => self.kind.as_str(), "outcome" => outcome
         )
         .increment(1);
     }
@@ -184,7 +193,7 @@ impl Policy {
                 if let Err(error) = &next {
                     policy.count("broken");
                     tracing::warn!(
-                        engine = policy.engine, kind = policy.kind.as_str(), %error, "engine broke off its answer"
+                        engine = %policy.engine, kind = %policy.kind, %error, "engine broke off its answer"
                     );
                     return Some((next, None));
                 }
@@ -212,7 +221,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy::new(Kind::Llm, "test", Settings::default())
+        Policy::new(Kind::Llm, "test".into(), Settings::default())
     }
 
     fn temporary() -> EngineError {

@@ -28,7 +28,7 @@ pub enum Unit {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Item {
     pub kind: Kind,
-    pub engine: &'static str,
+    pub engine: Arc<str>,
     pub model: Arc<str>,
     pub unit: Unit,
 }
@@ -39,9 +39,9 @@ pub struct Meter(Arc<Mutex<BTreeMap<Item, u64>>>);
 
 impl Meter {
     /// Counts a request that is about to be made; what else it takes is told to the answer.
-    pub fn charge(&self, kind: Kind, engine: &'static str, model: &str) -> Charge {
-        let mut charge =
-            Charge { meter: self.clone(), kind, engine, model: model.into(), taken: BTreeMap::new() };
+    pub fn charge(&self, kind: Kind, engine: &Arc<str>, model: &str) -> Charge {
+        let (meter, engine) = (self.clone(), engine.clone());
+        let mut charge = Charge { meter, kind, engine, model: model.into(), taken: BTreeMap::new() };
         charge.set(Unit::Requests, 1);
         charge
     }
@@ -62,7 +62,7 @@ impl Meter {
 pub struct Charge {
     meter: Meter,
     kind: Kind,
-    engine: &'static str,
+    engine: Arc<str>,
     model: Arc<str>,
     taken: BTreeMap<Unit, u64>,
 }
@@ -71,7 +71,7 @@ impl Charge {
     /// It takes so much, in place of what was said before.
     pub fn set(&mut self, unit: Unit, quantity: u64) {
         let before = self.taken.insert(unit, quantity).unwrap_or(0);
-        let item = Item { kind: self.kind, engine: self.engine, model: self.model.clone(), unit };
+        let item = Item { kind: self.kind, engine: self.engine.clone(), model: self.model.clone(), unit };
         let mut counts = self.meter.counts();
         let count = counts.entry(item).or_default();
         *count = count.saturating_sub(before).saturating_add(quantity);
@@ -111,37 +111,41 @@ pub fn estimated_tokens(characters: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn counted(meter: &Meter) -> Vec<(&'static str, Unit, u64)> {
-        meter.total().into_iter().map(|(item, count)| (item.engine, item.unit, count)).collect()
+    fn counted(meter: &Meter) -> Vec<(String, Unit, u64)> {
+        let total = meter.total().into_iter();
+        total.map(|(item, count)| (item.engine.to_string(), item.unit, count)).collect()
     }
 
     #[test]
     fn what_was_asked_counts_and_what_was_refused_does_not() {
         let meter = Meter::default();
-        let mut first = meter.charge(Kind::Llm, "openai", "gpt-4");
+        let mut first = meter.charge(Kind::Llm, &"openai".into(), "gpt-4");
         first.set(Unit::OutputTokens, 10);
         first.set(Unit::OutputTokens, 7);
-        let mut refused = meter.clone().charge(Kind::Llm, "openai", "gpt-4");
+        let mut refused = meter.clone().charge(Kind::Llm, &"openai".into(), "gpt-4");
         refused.set(Unit::InputTokens, 99);
         assert_eq!(
             counted(&meter),
             [
-                ("openai", Unit::Requests, 2),
-                ("openai", Unit::InputTokens, 99),
-                ("openai", Unit::OutputTokens, 7)
+                ("openai".to_owned(), Unit::Requests, 2),
+                ("openai".to_owned(), Unit::InputTokens, 99),
+                ("openai".to_owned(), Unit::OutputTokens, 7)
             ]
         );
         assert_eq!(refused.settle(Err::<(), _>("no")).err(), Some("no"));
         drop(first);
-        assert_eq!(counted(&meter), [("openai", Unit::Requests, 1), ("openai", Unit::OutputTokens, 7)]);
+        assert_eq!(
+            counted(&meter),
+            [("openai".to_owned(), Unit::Requests, 1), ("openai".to_owned(), Unit::OutputTokens, 7)]
+        );
     }
 
     #[test]
     fn engines_and_models_are_counted_apart() {
         let meter = Meter::default();
-        meter.charge(Kind::Tts, "openai", "tts-1");
-        meter.charge(Kind::Tts, "openai", "tts-2");
-        meter.charge(Kind::Tts, "espeak", LOCAL);
+        meter.charge(Kind::Tts, &"openai".into(), "tts-1");
+        meter.charge(Kind::Tts, &"openai".into(), "tts-2");
+        meter.charge(Kind::Tts, &"espeak".into(), LOCAL);
         assert_eq!(meter.total().len(), 3);
         assert!(Meter::default().total().is_empty());
     }

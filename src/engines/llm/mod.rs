@@ -58,7 +58,7 @@ pub type Deltas = BoxStream<'static, Result<Delta, EngineError>>;
 /// An engine that answers.
 pub trait Llm: Send + Sync {
     /// The name by which a profile asks for it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &Arc<str>;
 
     /// Starts a reply. Dropping the stream cancels what is left of it. What it takes is told to the meter.
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>>;

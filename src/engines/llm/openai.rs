@@ -7,6 +7,8 @@
 //! (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>); of one that does not
 //! say, or is cut off before, tokens are estimated from its characters.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::future::BoxFuture;
@@ -59,24 +61,23 @@ impl Settings {
     }
 }
 
-const NAME: &str = "openai";
-
 pub struct OpenAi {
+    name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
     models: Names,
 }
 
 impl OpenAi {
-    pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
+    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
         let models = settings.allowed_models();
-        OpenAi { endpoint, settings, models }
+        OpenAi { name, endpoint, settings, models }
     }
 
     async fn ask(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
         self.models.check(self.model(&prompt)).map_err(|error| EngineError::name("model", &error))?;
         let request = self.endpoint.post("/chat/completions").json(&self.question(&prompt));
-        let mut charge = meter.charge(Kind::Llm, NAME, self.model(&prompt));
+        let mut charge = meter.charge(Kind::Llm, &self.name, self.model(&prompt));
         charge.set(Unit::InputTokens, estimated_tokens(length(&prompt)));
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
         let endpoint = self.endpoint.clone();
@@ -111,8 +112,8 @@ impl OpenAi {
 }
 
 impl Llm for OpenAi {
-    fn name(&self) -> &'static str {
-        NAME
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
@@ -320,8 +321,6 @@ fn bounded(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -365,7 +364,7 @@ mod tests {
             backoff_ms: 1,
             max_backoff_ms: 1,
         };
-        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
         let engine = Resilient::new(Arc::new(engine), patience, None);
         let reply = match engine.reply(prompt(), meter.clone()).await {
             Ok(deltas) => Ok(deltas.collect().await),
@@ -375,7 +374,11 @@ mod tests {
     }
 
     async fn read(pieces: Vec<Bytes>) -> Reply {
-        let tally = Tally { charge: Meter::default().charge(Kind::Llm, NAME, ""), said: 0, is_told: false };
+        let tally = Tally {
+            charge: Meter::default().charge(Kind::Llm, &Arc::from("openai"), ""),
+            said: 0,
+            is_told: false,
+        };
         deltas(stream::iter(pieces.into_iter().map(Ok)), tally).collect().await
     }
 
@@ -433,7 +436,8 @@ mod tests {
         let mut steps = begun(&[first]);
         steps.push(Step::Stall);
         let vendor = Vendor::start(vec![steps]).await;
-        let (engine, meter) = (OpenAi::new(vendor.endpoint(), Settings::default()), Meter::default());
+        let (engine, meter) =
+            (OpenAi::new("openai".into(), vendor.endpoint(), Settings::default()), Meter::default());
         let mut reply = engine.reply(prompt(), meter.clone()).await.expect("a reply");
         assert_eq!(reply.next().await, Some(Ok(Delta::Text("Well, then".into()))));
         drop(reply);
@@ -451,7 +455,7 @@ mod tests {
             data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
         let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
         let settings = Settings { models: vec!["gpt-4o".into()], ..Settings::default() };
-        let engine = OpenAi::new(vendor.endpoint(), settings);
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
         let meter = Meter::default();
         let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
         assert_eq!(reply, [Ok(Delta::Text("Bye.".into())), Ok(Delta::HangUp)]);
@@ -467,7 +471,7 @@ mod tests {
     #[tokio::test]
     async fn a_model_that_is_not_allowed_is_not_asked() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new(vendor.endpoint(), Settings::default());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
         let prompt = Prompt { model: Some("gpt-5-pro".into()), ..prompt() };
         let Err(error) = engine.reply(prompt, Meter::default()).await else { panic!("it is asked") };
         assert!(!error.worth_retrying() && error.to_string().contains("use one of gpt-4"), "{error}");
@@ -477,14 +481,18 @@ mod tests {
     #[tokio::test]
     async fn what_stands_in_is_charged_as_itself() {
         let vendor = Vendor::start(vec![answer("401 Unauthorized", "{}")]).await;
-        let engine = Arc::new(OpenAi::new(vendor.endpoint(), Settings::default()));
-        let script =
-            crate::engines::llm::scripted::Scripted::new(&Default::default()).expect("the built-in script");
+        let engine = Arc::new(OpenAi::new("openai".into(), vendor.endpoint(), Settings::default()));
+        let script = crate::engines::llm::scripted::Scripted::new("scripted".into(), &Default::default())
+            .expect("the built-in script");
         let engine = Resilient::new(engine, retry::Settings::default(), Some(Arc::new(script)));
         let meter = Meter::default();
         engine.reply(prompt(), meter.clone()).await.expect("a reply").count().await;
-        let charged: Vec<_> = meter.total().into_iter().map(|(item, _)| (item.engine, item.unit)).collect();
-        assert_eq!(charged, [("scripted", Unit::Requests), ("scripted", Unit::Characters)]);
+        let charged: Vec<_> =
+            meter.total().into_iter().map(|(item, _)| (item.engine.to_string(), item.unit)).collect();
+        assert_eq!(
+            charged,
+            [("scripted".to_owned(), Unit::Requests), ("scripted".to_owned(), Unit::Characters)]
+        );
     }
 
     #[tokio::test]

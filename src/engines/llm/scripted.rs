@@ -1,6 +1,7 @@
 //! A script in place of a language model: for demonstrations, tests and the simulator.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -24,6 +25,7 @@ pub struct Settings {
 }
 
 pub struct Scripted {
+    name: Arc<str>,
     script: Script,
     word: Duration,
     replies: String,
@@ -31,13 +33,13 @@ pub struct Scripted {
 
 impl Scripted {
     /// Reads the script. Permanent: the file cannot be read, or has a fault, which is told with its line.
-    pub fn new(settings: &Settings) -> Result<Scripted, EngineError> {
+    pub fn new(name: Arc<str>, settings: &Settings) -> Result<Scripted, EngineError> {
         let (text, source) = match &settings.script {
             Some(path) => (read(path)?, path.display().to_string()),
             None => (include_str!("builtin.toml").to_owned(), "the built-in script".to_owned()),
         };
         let script = Script::parse(&text).map_err(|e| EngineError::Permanent(format!("{source}, {e}")))?;
-        Ok(Scripted { script, word: Duration::from_millis(settings.word_ms), replies: source })
+        Ok(Scripted { name, script, word: Duration::from_millis(settings.word_ms), replies: source })
     }
 
     /// What callers may say, for a recogniser's grammar.
@@ -56,15 +58,15 @@ fn read(path: &Path) -> Result<String, EngineError> {
 }
 
 impl Llm for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         let turns = prompt.messages.iter().filter(|m| m.role == Role::Caller).count();
         let said = prompt.messages.iter().rev().find(|m| m.role == Role::Caller).map_or("", |m| &m.text);
         let answer = self.script.answer(said, turns.saturating_sub(1));
-        meter.charge(Kind::Llm, self.name(), LOCAL).set(Unit::Characters, characters(&answer.text));
+        meter.charge(Kind::Llm, &self.name, LOCAL).set(Unit::Characters, characters(&answer.text));
         let mut words: Vec<Delta> =
             answer.text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned())).collect();
         if answer.hang_up && prompt.may_hang_up {
@@ -104,7 +106,12 @@ mod tests {
         let script =
             "otherwise = \"One two  three.\"\n[[reply]]\npattern = \"slow\"\nsay = \"A b\"\ndelay_ms = 300";
         let script = Script::parse(script).expect("a script");
-        let engine = Scripted { script, word: Duration::from_millis(50), replies: String::new() };
+        let engine = Scripted {
+            name: "scripted".into(),
+            script,
+            word: Duration::from_millis(50),
+            replies: String::new(),
+        };
         let words: Vec<_> =
             engine.reply(asked("?"), Meter::default()).await.expect("a reply").collect().await;
         let expected: Vec<Result<Delta, EngineError>> =
@@ -117,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_built_in_script_knows_its_own_phrases() {
-        let engine = Scripted::new(&Settings::default()).expect("a script");
+        let engine = Scripted::new("scripted".into(), &Settings::default()).expect("a script");
         Grammar::new(engine.phrases()).expect("a grammar");
         let otherwise: String = text(&engine, "xyzzy").await;
         for phrase in engine.phrases() {
@@ -138,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn hangs_up_where_it_may() {
-        let engine = Scripted::new(&Settings::default()).expect("a script");
+        let engine = Scripted::new("scripted".into(), &Settings::default()).expect("a script");
         for may_hang_up in [true, false] {
             let prompt = Prompt { may_hang_up, ..asked("goodbye") };
             let deltas: Vec<_> =
@@ -151,7 +158,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let settings = Settings { script: Some("/nonexistent/script.toml".into()), word_ms: 0 };
-        let Err(error) = Scripted::new(&settings) else { panic!("there is no such file") };
+        let Err(error) = Scripted::new("scripted".into(), &settings) else { panic!("there is no such file") };
         assert!(error.to_string().contains("/nonexistent/script.toml"), "{error}");
     }
 }

@@ -10,6 +10,7 @@ use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Message, Prompt, Role};
 use crate::engines::stt::Hints;
 use crate::engines::tts::Voice;
+use crate::names::Names;
 
 fn settings(toml: &str) -> Settings {
     toml::from_str(toml).unwrap_or_else(|e| panic!("{e}"))
@@ -49,15 +50,15 @@ fn the_defaults_are_local_without_a_key() {
     assert_eq!(engines.stt_names(), ["pocketsphinx"]);
     assert_eq!(engines.llm_names(), ["scripted"]);
     assert_eq!(engines.tts_names(), ["espeak", "flite"]);
-    assert_eq!(engines.tts(Some("flite")).expect("flite").name(), "flite");
+    assert_eq!(engines.tts(Some("flite")).expect("flite").name().as_ref(), "flite");
     assert!(engines.tts(Some("openai")).is_none());
 }
 
 #[test]
 fn a_key_makes_openai_the_default_but_only_the_default() {
     let engines = engines("openai.key = \"k\"\ntts.default = \"flite\"\nllm.fallback = \"scripted\"");
-    assert_eq!(engines.stt(None).expect("stt").name(), "openai");
-    assert_eq!(engines.llm(None).expect("llm").name(), "openai");
+    assert_eq!(engines.stt(None).expect("stt").name().as_ref(), "openai");
+    assert_eq!(engines.llm(None).expect("llm").name().as_ref(), "openai");
     assert_eq!(engines.tts_names(), ["flite", "espeak", "openai"]);
     assert_eq!(engines.stt_names(), ["openai", "pocketsphinx"]);
     assert_eq!(engines.llm_names(), ["openai", "scripted"]);
@@ -73,6 +74,23 @@ fn the_catalogue_lists_the_built_engines_with_their_names() {
     assert_eq!(cloud.llm[0], EngineNames::new("openai", Names::listed(&["a", "b"]), Names::None));
     let every = settings("tts.default = \"espeak\"").catalogue();
     assert_eq!(names(&every.tts), ["espeak", "openai", "flite"]);
+}
+
+#[test]
+fn named_engines_are_chosen_by_name() {
+    let engines = engines(
+        "llm.default = \"groq\"\nllm.fallback = \"near\"\n\
+         [engines.groq]\nkind = \"llm\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:1\"\nmodel = \"a\"\nmodels = [\"b\"]\n\
+         [engines.near]\nkind = \"llm\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:2\"\nmodel = \"c\"\n\
+         [engines.robot]\nkind = \"tts\"\napi = \"espeak\"\nvoice = \"de\"",
+    );
+    assert_eq!(engines.llm_names(), ["groq", "near", "scripted"]);
+    assert_eq!(engines.tts_names(), ["espeak", "flite", "robot"]);
+    assert_eq!(engines.llm(None).expect("groq").name().as_ref(), "groq");
+    assert!(engines.llm(Some("robot")).is_none(), "an engine of another kind");
+    let catalogue = engines.catalogue();
+    assert_eq!(catalogue.llm[0], EngineNames::new("groq", Names::listed(&["a", "b"]), Names::None));
+    assert_eq!(catalogue.llm[1], EngineNames::new("near", Names::listed(&["c"]), Names::None));
 }
 
 /// flite takes a URL for a voice and fetches it; espeak-ng takes a path and opens it.
@@ -104,21 +122,21 @@ async fn a_voice_that_is_a_url_or_a_path_reaches_no_program() {
 
 #[test]
 fn an_empty_key_is_none() {
-    assert_eq!(engines("openai.key = \"\"").llm(None).expect("llm").name(), "scripted");
+    assert_eq!(engines("openai.key = \"\"").llm(None).expect("llm").name().as_ref(), "scripted");
 }
 
 #[test]
 fn all_faults_are_told_at_once() {
     let told = faults(
         "stt.default = \"whisper\"\ntts.fallback = \"openai\"\nllm.scripted.script = \"/nonexistent.toml\"\n\
-         openai.base_url = \"nowhere\"\nstt.pocketsphinx.phrases = [\"xqzzy\"]",
+         openai.base_url = \"nowhere\"\nstt.pocketsphinx.phrases = [\"xqzzy\"]\nstt.fallback = \"pocketsphinx\"",
     );
     for part in [
         "openai.base_url:",
         "llm.scripted.script:",
         "stt.pocketsphinx: not in the dictionary: xqzzy",
-        "stt.default: there is no engine \"whisper\"",
-        "tts.fallback: there is no engine \"openai\"",
+        "stt.default: there is no stt engine \"whisper\"",
+        "tts.fallback: there is no tts engine \"openai\"",
     ] {
         assert!(told.iter().any(|fault| fault.starts_with(part)), "no {part:?} in {told:#?}");
     }

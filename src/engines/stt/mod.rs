@@ -31,7 +31,7 @@ pub struct Hints {
 /// An engine that turns speech into words.
 pub trait Stt: Send + Sync {
     /// The name by which a profile asks for it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &Arc<str>;
 
     /// The words of `speech`; an empty string when there are none. The clip may have any rate. What it takes is
     /// told to the meter.

@@ -2,6 +2,8 @@
 //!
 //! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::multipart::{Form, Part};
@@ -37,18 +39,17 @@ impl Settings {
     }
 }
 
-const NAME: &str = "openai";
-
 pub struct OpenAi {
+    name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
     models: Names,
 }
 
 impl OpenAi {
-    pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
+    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
         let models = settings.allowed_models();
-        OpenAi { endpoint, settings, models }
+        OpenAi { name, endpoint, settings, models }
     }
 
     async fn ask(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
@@ -71,7 +72,7 @@ impl OpenAi {
             form = form.text("language", iso_639(language)?);
         }
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
-        let mut charge = meter.charge(Kind::Stt, NAME, model);
+        let mut charge = meter.charge(Kind::Stt, &self.name, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         let (response, _) = charge.settle(self.endpoint.send(request).await)?;
         let answer = response.json::<Answer>().await;
@@ -80,8 +81,8 @@ impl OpenAi {
 }
 
 impl Stt for OpenAi {
-    fn name(&self) -> &'static str {
-        NAME
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn transcribe(
@@ -109,7 +110,6 @@ fn iso_639(tag: &str) -> Result<String, EngineError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -127,7 +127,7 @@ mod tests {
 
     async fn transcribed(answers: Vec<Vec<Step>>) -> (Result<String, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
-        let engine = OpenAi::new(vendor.endpoint(), settings());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
         let patience = retry::Settings {
             timeout_ms: 500,
             retries: 2,
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_heard_is_counted() {
         let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
-        let engine = OpenAi::new(vendor.endpoint(), settings());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
         let meter = Meter::default();
         let hints = Hints { model: Some("whisper-2".into()), ..Hints::default() };
         engine.transcribe(speech(), hints, meter.clone()).await.expect("words");
@@ -205,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn names_that_are_not_accepted_are_not_sent() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new(vendor.endpoint(), settings());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
         for (model, language) in [("whisper-9", "de"), ("whisper-2", "../x"), ("whisper-2", "d\r\ne")] {
             let hints = Hints { model: Some(model.into()), language: Some(language.into()) };
             let error = engine.transcribe(speech(), hints, Meter::default()).await.expect_err("a refusal");
@@ -217,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn silence_needs_no_vendor() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new(vendor.endpoint(), settings());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
         assert_eq!(
             engine.transcribe(Clip::new(8_000, []), Hints::default(), Meter::default()).await.as_deref(),
             Ok("")

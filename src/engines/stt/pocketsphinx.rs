@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ enum Edition {
 }
 
 pub struct Pocketsphinx {
+    name: Arc<str>,
     v0_8: Program,
     v5: Program,
     /// Set once the older program has proved to be missing.
@@ -90,13 +92,14 @@ impl Pocketsphinx {
     /// then starts in 20 ms instead of 100.
     ///
     /// Permanent: a phrase is none, a word is not in the dictionary, the dictionary cannot be read.
-    pub fn new(settings: &Settings) -> Result<Pocketsphinx, EngineError> {
+    pub fn new(name: Arc<str>, settings: &Settings) -> Result<Pocketsphinx, EngineError> {
         let (mut task, files) =
             if settings.phrases.is_empty() { (dictation(settings), Vec::new()) } else { commands(settings)? };
         task.extend(["-hmm".into(), settings.model.clone().into_os_string()]);
         task.extend(BEAMS.map(OsString::from));
         let program = |name: &str| Program::new(name, "pocketsphinx", settings.max_processes);
         Ok(Pocketsphinx {
+            name,
             v0_8: program("pocketsphinx_continuous"),
             v5: program("pocketsphinx"),
             modern: AtomicBool::new(false),
@@ -145,13 +148,13 @@ impl Pocketsphinx {
 }
 
 impl Stt for Pocketsphinx {
-    fn name(&self) -> &'static str {
-        "pocketsphinx"
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// The model's language is the only one; hints change nothing.
     fn transcribe(&self, speech: Clip, _: Hints, meter: Meter) -> BoxFuture<'_, Result<String, EngineError>> {
-        let mut charge = meter.charge(Kind::Stt, self.name(), LOCAL);
+        let mut charge = meter.charge(Kind::Stt, &self.name, LOCAL);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         self.hear(speech).boxed()
     }

@@ -12,6 +12,7 @@ use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback.
+#[derive(Clone)]
 pub struct Resilient {
     engine: Arc<dyn Stt>,
     policy: Policy,
@@ -21,13 +22,19 @@ pub struct Resilient {
 impl Resilient {
     /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
     pub fn new(engine: Arc<dyn Stt>, settings: Settings, fallback: Option<Arc<dyn Stt>>) -> Resilient {
-        let policy = Policy::new(Kind::Stt, engine.name(), settings);
+        let policy = Policy::new(Kind::Stt, engine.name().clone(), settings);
         Resilient { engine, policy, fallback }
+    }
+
+    /// The same engine with the same policy, and with a fallback.
+    pub fn with_fallback(&self, fallback: Option<&Resilient>) -> Resilient {
+        let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Stt>);
+        Resilient { fallback, ..self.clone() }
     }
 }
 
 impl Stt for Resilient {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &Arc<str> {
         self.engine.name()
     }
 

@@ -1,7 +1,7 @@
 //! An engine that has always known what would be said: for tests and the simulator.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,20 +20,21 @@ pub struct Step {
 }
 
 /// Gives the steps in order, whatever it hears; after the last one it hears no words.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scripted {
+    name: Arc<str>,
     steps: Mutex<VecDeque<Step>>,
 }
 
 impl Scripted {
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Scripted {
-        Scripted { steps: Mutex::new(steps.into_iter().collect()) }
+        Scripted { name: "scripted".into(), steps: Mutex::new(steps.into_iter().collect()) }
     }
 }
 
 impl Stt for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn transcribe(&self, _: Clip, _: Hints, _: Meter) -> BoxFuture<'_, Result<String, EngineError>> {

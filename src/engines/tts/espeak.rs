@@ -40,13 +40,14 @@ impl Default for Settings {
 }
 
 pub struct Espeak {
+    name: Arc<str>,
     program: Program,
     settings: Settings,
 }
 
 impl Espeak {
-    pub fn new(settings: Settings) -> Espeak {
-        Espeak { program: Program::new("espeak-ng", "espeak-ng", settings.max_processes), settings }
+    pub fn new(name: Arc<str>, settings: Settings) -> Espeak {
+        Espeak { name, program: Program::new("espeak-ng", "espeak-ng", settings.max_processes), settings }
     }
 
     async fn say(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -60,7 +61,7 @@ impl Espeak {
         // -b 1: the text is UTF-8 in every locale.
         let args = ["--stdout", "--stdin", "-b", "1", "-s", &speed, "-v", &name].map(OsString::from);
         let words = text::cut(&words, self.settings.max_chars);
-        meter.charge(Kind::Tts, self.name(), LOCAL).set(Unit::Characters, characters(words));
+        meter.charge(Kind::Tts, &self.name, LOCAL).set(Unit::Characters, characters(words));
         let words = Bytes::copy_from_slice(words.as_bytes());
         pcm::wav(self.program.stream(&args, words).await?).await
     }
@@ -74,8 +75,8 @@ impl Espeak {
 }
 
 impl Tts for Espeak {
-    fn name(&self) -> &'static str {
-        "espeak"
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn speak(

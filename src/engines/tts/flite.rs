@@ -45,15 +45,16 @@ impl Default for Settings {
 }
 
 pub struct Flite {
+    name: Arc<str>,
     program: Program,
     settings: Settings,
     voices: Names,
 }
 
 impl Flite {
-    pub fn new(settings: Settings) -> Flite {
+    pub fn new(name: Arc<str>, settings: Settings) -> Flite {
         let program = Program::new("flite", "flite", settings.max_processes);
-        Flite { program, settings, voices: voices() }
+        Flite { name, program, settings, voices: voices() }
     }
 
     async fn say(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -61,7 +62,7 @@ impl Flite {
         self.voices.check(name).map_err(|error| EngineError::name("voice", &error))?;
         let args = ["-voice", name, "/dev/stdin", "/dev/stdout"].map(OsString::from);
         let words = text::cut(&words, self.settings.max_chars);
-        meter.charge(Kind::Tts, self.name(), LOCAL).set(Unit::Characters, characters(words));
+        meter.charge(Kind::Tts, &self.name, LOCAL).set(Unit::Characters, characters(words));
         let words = Bytes::copy_from_slice(words.as_bytes());
         let sound = self.program.run_to_file(&args, words).await?;
         pcm::wav(stream::once(async { Ok(Bytes::from(sound)) }).boxed()).await
@@ -69,8 +70,8 @@ impl Flite {
 }
 
 impl Tts for Flite {
-    fn name(&self) -> &'static str {
-        "flite"
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// The language is English, whatever is asked for.

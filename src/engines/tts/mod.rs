@@ -36,7 +36,7 @@ pub type Pieces = BoxStream<'static, Result<Clip, EngineError>>;
 /// An engine that speaks.
 pub trait Tts: Send + Sync {
     /// The name by which a profile asks for it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &Arc<str>;
 
     /// Starts an utterance. Dropping the stream cancels what is left of it. What it takes is told to the meter.
     fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)

@@ -16,7 +16,6 @@ use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Meter, Unit, characters};
 use crate::names::Names;
 
-const NAME: &str = "openai";
 const RATE: u32 = 24_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -51,6 +50,7 @@ pub fn voices() -> Names {
 }
 
 pub struct OpenAi {
+    name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
     models: Names,
@@ -65,9 +65,9 @@ struct Order<'a> {
 }
 
 impl OpenAi {
-    pub fn new(endpoint: Endpoint, settings: Settings) -> OpenAi {
+    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
         let models = settings.allowed_models();
-        OpenAi { endpoint, settings, models }
+        OpenAi { name, endpoint, settings, models }
     }
 
     async fn order(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -79,7 +79,7 @@ impl OpenAi {
         };
         self.models.check(order.model).map_err(|error| EngineError::name("model", &error))?;
         voices().check(order.voice).map_err(|error| EngineError::name("voice", &error))?;
-        let mut charge = meter.charge(Kind::Tts, NAME, order.model);
+        let mut charge = meter.charge(Kind::Tts, &self.name, order.model);
         charge.set(Unit::Characters, characters(order.input));
         let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await;
         let (response, _) = charge.settle(answer)?;
@@ -90,8 +90,8 @@ impl OpenAi {
 }
 
 impl Tts for OpenAi {
-    fn name(&self) -> &'static str {
-        NAME
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn speak(
@@ -139,7 +139,11 @@ mod tests {
             backoff_ms: 1,
             max_backoff_ms: 1,
         };
-        let engine = Resilient::new(Arc::new(OpenAi::new(vendor.endpoint(), settings())), patience, None);
+        let engine = Resilient::new(
+            Arc::new(OpenAi::new("openai".into(), vendor.endpoint(), settings())),
+            patience,
+            None,
+        );
         let voice = Voice { model: Some("tts-1-hd".into()), ..Voice::default() };
         let sound = match engine.speak(words.into(), voice, meter.clone()).await {
             Ok(pieces) => Ok(pieces.collect().await),
@@ -195,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn names_that_are_not_accepted_are_not_sent() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new(vendor.endpoint(), settings());
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
         let named = |model: &str, voice: &str| Voice {
             model: Some(model.into()),
             name: Some(voice.into()),

@@ -1,0 +1,108 @@
+//! Settings of engines that the registry would take, but that cannot work. The registry reports itself what engines cannot
+//! be built from.
+
+use super::{Complaint, orders, zeros};
+use crate::config::Config;
+use crate::engines::core::retry;
+use crate::engines::registry::{Entry, LlmSpec, Settings, SttSpec, TtsSpec};
+use crate::names::{ANY, Names};
+
+pub(super) fn faults(config: &Config) -> Vec<Complaint> {
+    let settings = config.engines();
+    let mut found = Vec::new();
+    let retries = [
+        ("stt.retry", &settings.stt.retry),
+        ("llm.retry", &settings.llm.retry),
+        ("tts.retry", &settings.tts.retry),
+    ];
+    found.extend(retries.into_iter().flat_map(|(section, retry)| self::retry(section, retry)));
+    for (name, named) in &settings.engines {
+        found.extend(named.retry.iter().flat_map(|it| retry(&format!("engines.{name}.retry"), it)));
+    }
+    found.extend(zero_values(&settings));
+    found.extend(models(&settings));
+    found.extend(voices(&settings));
+    found.sort_by(|one, other| one.key.cmp(&other.key));
+    found.dedup();
+    found
+}
+
+fn retry(section: &str, retry: &retry::Settings) -> Vec<Complaint> {
+    let key = |key: &str| format!("{section}.{key}");
+    let mut found = zeros(&[(&key("timeout_ms"), retry.timeout_ms == 0)]);
+    let (low, high) = (key("backoff_ms"), key("max_backoff_ms"));
+    found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
+    found
+}
+
+/// Options that must not be 0, each as its key and whether it is.
+fn zero_values(settings: &Settings) -> Vec<Complaint> {
+    let mut values: Vec<(String, bool)> = Vec::new();
+    for entry in settings.stt_entries() {
+        let server = entry
+            .server()
+            .map(|it| (entry.server_section(), "connect_timeout_ms", it.connect_timeout_ms == 0));
+        values.extend(server.map(keyed));
+        if let SttSpec::Pocketsphinx(it) = &entry.spec {
+            values.push(keyed((&entry.section, "max_processes", it.max_processes == 0)));
+        }
+    }
+    for entry in settings.llm_entries() {
+        let server = entry
+            .server()
+            .map(|it| (entry.server_section(), "connect_timeout_ms", it.connect_timeout_ms == 0));
+        values.extend(server.map(keyed));
+        if let LlmSpec::OpenAi(it) = &entry.spec {
+            values.push(keyed((&entry.section, "max_tokens", it.options.max_tokens == 0)));
+        }
+    }
+    for entry in settings.tts_entries() {
+        let server = entry
+            .server()
+            .map(|it| (entry.server_section(), "connect_timeout_ms", it.connect_timeout_ms == 0));
+        values.extend(server.map(keyed));
+        let (max_chars, max_processes) = match &entry.spec {
+            TtsSpec::OpenAi(it) => (it.options.max_chars, None),
+            TtsSpec::Espeak(it) => (it.max_chars, Some(it.max_processes)),
+            TtsSpec::Flite(it) => (it.max_chars, Some(it.max_processes)),
+        };
+        values.push(keyed((&entry.section, "max_chars", max_chars == 0)));
+        values.extend(max_processes.map(|it| keyed((&entry.section, "max_processes", it == 0))));
+    }
+    let values: Vec<(&str, bool)> = values.iter().map(|(key, is_zero)| (key.as_str(), *is_zero)).collect();
+    zeros(&values)
+}
+
+fn keyed((section, key, is_zero): (&str, &str, bool)) -> (String, bool) {
+    (format!("{section}.{key}"), is_zero)
+}
+
+/// Models that their engines would refuse.
+fn models(settings: &Settings) -> Vec<Complaint> {
+    let (stt, llm, tts) = (settings.stt_entries(), settings.llm_entries(), settings.tts_entries());
+    let stt = stt.iter().filter_map(|it| Some((&it.section, it.models()?)));
+    let llm = llm.iter().filter_map(|it| Some((&it.section, it.models()?)));
+    let tts = tts.iter().filter_map(|it| Some((&it.section, it.models()?)));
+    let names = stt.chain(llm).chain(tts).flat_map(|(section, (model, more))| {
+        let more = more.iter().filter(|model| *model != ANY).map(move |model| ("models", model.as_str()));
+        std::iter::once(("model", model))
+            .chain(more)
+            .map(move |(key, model)| (format!("{section}.{key}"), model))
+    });
+    names.filter_map(|(key, model)| refusal(key, model, &Names::ModelId)).collect()
+}
+
+/// Voices that their engines would refuse.
+fn voices(settings: &Settings) -> Vec<Complaint> {
+    let entries = settings.tts_entries();
+    let voice = |entry: &Entry<TtsSpec>| {
+        let (voice, rule) = entry.voice();
+        refusal(format!("{}.voice", entry.section), voice, &rule)
+    };
+    entries.iter().filter_map(voice).collect()
+}
+
+fn refusal(key: String, name: &str, rule: &Names) -> Option<Complaint> {
+    let error = rule.check(name).err()?;
+    Some(Complaint::new(key, error.to_string(), rule.to_string()))
+}

@@ -1,0 +1,250 @@
+//! All configured engines of a kind: the built-in ones, described by `[openai]`, `[stt]`, `[llm]` and `[tts]`, and those of
+//! `[engines.NAME]`.
+
+use std::sync::Arc;
+
+use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
+use super::{Fault, Settings};
+use crate::engines::core::openai::Endpoint;
+use crate::engines::core::server::SettingsError;
+use crate::engines::core::{retry, server};
+use crate::engines::llm::{self, Llm};
+use crate::engines::stt::{self, Stt};
+use crate::engines::tts::{self, Tts};
+use crate::names::{EngineNames, Names};
+
+/// The section of all servers of built-in engines.
+const OPENAI: &str = "openai";
+
+/// A configured engine.
+#[derive(Debug, Clone)]
+pub struct Entry<S> {
+    /// The name by which profiles and fallbacks choose it.
+    pub name: Arc<str>,
+    /// The section of the configuration with its options, such as `llm.openai` or `engines.groq`.
+    pub section: String,
+    pub retry: retry::Settings,
+    pub spec: S,
+}
+
+/// What an engine is built into: none when a built-in engine is not set up.
+pub(super) type Built<T> = Result<Option<Arc<T>>, Fault>;
+
+impl<S> Entry<S> {
+    fn built_in(kind: retry::Kind, name: &str, retry: &retry::Settings, spec: S) -> Entry<S> {
+        Entry { name: name.into(), section: format!("{kind}.{name}"), retry: retry.clone(), spec }
+    }
+
+    fn named(name: &str, named: &Named, retry: &retry::Settings, spec: &S) -> Entry<S>
+    where
+        S: Clone,
+    {
+        let retry = named.retry.as_ref().unwrap_or(retry).clone();
+        Entry { name: name.into(), section: format!("engines.{name}"), retry, spec: spec.clone() }
+    }
+
+    pub fn is_built_in(&self) -> bool {
+        !self.section.starts_with("engines.")
+    }
+
+    /// The section of the configuration with its server.
+    pub fn server_section(&self) -> &str {
+        if self.is_built_in() { OPENAI } else { &self.section }
+    }
+
+    fn server_fault(&self, error: SettingsError) -> Fault {
+        Fault::new(format!("{}.{}", self.server_section(), error.key), error)
+    }
+
+    /// The endpoint of a server: none for a built-in engine without an address or a key.
+    fn endpoint(&self, server: &server::Settings) -> Result<Option<Endpoint>, Fault> {
+        match server.is_complete() {
+            true => Endpoint::new(server).map(Some).map_err(|error| self.server_fault(error)),
+            false if self.is_built_in() => Ok(None),
+            false => Err(self
+                .server_fault(SettingsError::new("key", "OpenAI's server needs a key: set it, or base_url"))),
+        }
+    }
+}
+
+impl Entry<SttSpec> {
+    pub fn server(&self) -> Option<&server::Settings> {
+        match &self.spec {
+            SttSpec::OpenAi(remote) => Some(&remote.server),
+            SttSpec::Pocketsphinx(_) => None,
+        }
+    }
+
+    /// The model of calls whose profile names none, and the further ones; none of an engine without models.
+    pub fn models(&self) -> Option<(&str, &[String])> {
+        match &self.spec {
+            SttSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
+            SttSpec::Pocketsphinx(_) => None,
+        }
+    }
+
+    pub fn names(&self) -> EngineNames {
+        EngineNames::new(&self.name, allowed(self.models()), Names::None)
+    }
+
+    /// Builds it. `phrases` are those of the script, for pocketsphinx without phrases of its own.
+    pub(super) fn build(&self, phrases: &[String]) -> Built<dyn Stt> {
+        let name = self.name.clone();
+        match &self.spec {
+            SttSpec::OpenAi(Remote { server, options }) => {
+                let endpoint = self.endpoint(server)?;
+                Ok(endpoint.map(|it| Arc::new(stt::openai::OpenAi::new(name, it, options.clone())) as _))
+            }
+            SttSpec::Pocketsphinx(options) => {
+                let mut options = options.clone();
+                if options.phrases.is_empty() {
+                    options.phrases = phrases.to_vec();
+                }
+                let engine = stt::pocketsphinx::Pocketsphinx::new(name, &options);
+                engine.map(|it| Some(Arc::new(it) as _)).map_err(|error| Fault::new(&self.section, error))
+            }
+        }
+    }
+}
+
+impl Entry<LlmSpec> {
+    pub fn server(&self) -> Option<&server::Settings> {
+        match &self.spec {
+            LlmSpec::OpenAi(remote) => Some(&remote.server),
+            LlmSpec::Scripted(_) => None,
+        }
+    }
+
+    /// As [`Entry::<SttSpec>::models`].
+    pub fn models(&self) -> Option<(&str, &[String])> {
+        match &self.spec {
+            LlmSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
+            LlmSpec::Scripted(_) => None,
+        }
+    }
+
+    pub fn names(&self) -> EngineNames {
+        EngineNames::new(&self.name, allowed(self.models()), Names::None)
+    }
+
+    /// What callers may say by its script; nothing of an engine without one.
+    pub(super) fn phrases(&self) -> Vec<String> {
+        match &self.spec {
+            LlmSpec::Scripted(options) => llm::scripted::Scripted::new(self.name.clone(), options)
+                .map(|it| it.phrases().to_vec())
+                .unwrap_or_default(),
+            LlmSpec::OpenAi(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn build(&self) -> Built<dyn Llm> {
+        let name = self.name.clone();
+        match &self.spec {
+            LlmSpec::OpenAi(Remote { server, options }) => {
+                let endpoint = self.endpoint(server)?;
+                Ok(endpoint.map(|it| Arc::new(llm::openai::OpenAi::new(name, it, options.clone())) as _))
+            }
+            LlmSpec::Scripted(options) => match llm::scripted::Scripted::new(name, options) {
+                Ok(engine) => Ok(Some(Arc::new(engine))),
+                Err(error) => Err(Fault::new(format!("{}.script", self.section), error)),
+            },
+        }
+    }
+}
+
+impl Entry<TtsSpec> {
+    pub fn server(&self) -> Option<&server::Settings> {
+        match &self.spec {
+            TtsSpec::OpenAi(remote) => Some(&remote.server),
+            TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
+        }
+    }
+
+    /// As [`Entry::<SttSpec>::models`].
+    pub fn models(&self) -> Option<(&str, &[String])> {
+        match &self.spec {
+            TtsSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
+            TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
+        }
+    }
+
+    /// The voice of profiles that name none, and the rule for voices.
+    pub fn voice(&self) -> (&str, Names) {
+        match &self.spec {
+            TtsSpec::OpenAi(Remote { options, .. }) => (&options.voice, tts::openai::voices()),
+            TtsSpec::Espeak(options) => (&options.voice, tts::espeak::voices()),
+            TtsSpec::Flite(options) => (&options.voice, tts::flite::voices()),
+        }
+    }
+
+    pub fn names(&self) -> EngineNames {
+        EngineNames::new(&self.name, allowed(self.models()), self.voice().1)
+    }
+
+    pub(super) fn build(&self) -> Built<dyn Tts> {
+        let name = self.name.clone();
+        Ok(match &self.spec {
+            TtsSpec::OpenAi(Remote { server, options }) => self
+                .endpoint(server)?
+                .map(|it| Arc::new(tts::openai::OpenAi::new(name, it, options.clone())) as _),
+            TtsSpec::Espeak(options) => Some(Arc::new(tts::espeak::Espeak::new(name, options.clone()))),
+            TtsSpec::Flite(options) => Some(Arc::new(tts::flite::Flite::new(name, options.clone()))),
+        })
+    }
+}
+
+fn allowed(models: Option<(&str, &[String])>) -> Names {
+    models.map_or(Names::None, |(model, more)| Names::models(model, more))
+}
+
+impl Settings {
+    /// Every engine for speech to text, `openai` first, built or not.
+    pub fn stt_entries(&self) -> Vec<Entry<SttSpec>> {
+        let retry = &self.stt.retry;
+        let entry = |name, spec| Entry::built_in(retry::Kind::Stt, name, retry, spec);
+        let mut entries = vec![
+            entry(OPENAI, SttSpec::OpenAi(self.remote(&self.stt.openai))),
+            entry("pocketsphinx", SttSpec::Pocketsphinx(self.stt.pocketsphinx.clone())),
+        ];
+        entries.extend(self.engines.iter().filter_map(|(name, named)| match &named.spec {
+            Spec::Stt(spec) => Some(Entry::named(name, named, retry, spec)),
+            _ => None,
+        }));
+        entries
+    }
+
+    /// Every language model, as above.
+    pub fn llm_entries(&self) -> Vec<Entry<LlmSpec>> {
+        let retry = &self.llm.retry;
+        let entry = |name, spec| Entry::built_in(retry::Kind::Llm, name, retry, spec);
+        let mut entries = vec![
+            entry(OPENAI, LlmSpec::OpenAi(self.remote(&self.llm.openai))),
+            entry("scripted", LlmSpec::Scripted(self.llm.scripted.clone())),
+        ];
+        entries.extend(self.engines.iter().filter_map(|(name, named)| match &named.spec {
+            Spec::Llm(spec) => Some(Entry::named(name, named, retry, spec)),
+            _ => None,
+        }));
+        entries
+    }
+
+    /// Every engine for text to speech, as above.
+    pub fn tts_entries(&self) -> Vec<Entry<TtsSpec>> {
+        let retry = &self.tts.retry;
+        let entry = |name, spec| Entry::built_in(retry::Kind::Tts, name, retry, spec);
+        let mut entries = vec![
+            entry(OPENAI, TtsSpec::OpenAi(self.remote(&self.tts.openai))),
+            entry("espeak", TtsSpec::Espeak(self.tts.espeak.clone())),
+            entry("flite", TtsSpec::Flite(self.tts.flite.clone())),
+        ];
+        entries.extend(self.engines.iter().filter_map(|(name, named)| match &named.spec {
+            Spec::Tts(spec) => Some(Entry::named(name, named, retry, spec)),
+            _ => None,
+        }));
+        entries
+    }
+
+    fn remote<O: Clone>(&self, options: &O) -> Remote<O> {
+        Remote { server: self.openai.clone(), options: options.clone() }
+    }
+}

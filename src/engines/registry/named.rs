@@ -1,0 +1,200 @@
+//! `[engines.NAME]`: engines that the operator names, each with its kind, its API, its server and the options of the API.
+
+use figment::Error;
+use figment::error::Kind as Fault;
+use figment::value::{Dict, Value};
+use serde::{Deserialize, Deserializer};
+
+use crate::engines::core::retry::Kind;
+use crate::engines::core::{retry, server};
+use crate::engines::{llm, stt, tts};
+
+/// The protocol or the program of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    OpenAi,
+    Pocketsphinx,
+    Scripted,
+    Espeak,
+    Flite,
+}
+
+/// A vendor's engine: its server, and the options of its API.
+#[derive(Debug, Clone)]
+pub struct Remote<O> {
+    pub server: server::Settings,
+    pub options: O,
+}
+
+#[derive(Debug, Clone)]
+pub enum SttSpec {
+    OpenAi(Remote<stt::openai::Settings>),
+    Pocketsphinx(stt::pocketsphinx::Settings),
+}
+
+#[derive(Debug, Clone)]
+pub enum LlmSpec {
+    OpenAi(Remote<llm::openai::Settings>),
+    Scripted(llm::scripted::Settings),
+}
+
+#[derive(Debug, Clone)]
+pub enum TtsSpec {
+    OpenAi(Remote<tts::openai::Settings>),
+    Espeak(tts::espeak::Settings),
+    Flite(tts::flite::Settings),
+}
+
+/// An engine of any kind.
+#[derive(Debug, Clone)]
+pub enum Spec {
+    Stt(SttSpec),
+    Llm(LlmSpec),
+    Tts(TtsSpec),
+}
+
+/// An engine that the operator names.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// Default: the settings of its kind, such as `[llm.retry]`.
+    pub retry: Option<retry::Settings>,
+    pub spec: Spec,
+}
+
+impl Named {
+    /// Reads the table of an engine. Which keys it may have depends on `kind` and `api`.
+    ///
+    /// # Errors
+    /// A key is missing or unknown, or its value does not fit. The error's path leads to the key.
+    pub fn read(mut table: Dict) -> Result<Named, Error> {
+        let kind = required(&mut table, "kind")?;
+        let api = required(&mut table, "api")?;
+        let retry = optional(&mut table, "retry")?;
+        let spec = match (kind, api) {
+            (Kind::Stt, Api::OpenAi) => Spec::Stt(SttSpec::OpenAi(remote(table)?)),
+            (Kind::Stt, Api::Pocketsphinx) => Spec::Stt(SttSpec::Pocketsphinx(options(table)?)),
+            (Kind::Llm, Api::OpenAi) => Spec::Llm(LlmSpec::OpenAi(remote(table)?)),
+            (Kind::Llm, Api::Scripted) => Spec::Llm(LlmSpec::Scripted(options(table)?)),
+            (Kind::Tts, Api::OpenAi) => Spec::Tts(TtsSpec::OpenAi(remote(table)?)),
+            (Kind::Tts, Api::Espeak) => Spec::Tts(TtsSpec::Espeak(options(table)?)),
+            (Kind::Tts, Api::Flite) => Spec::Tts(TtsSpec::Flite(options(table)?)),
+            (kind, _) => return Err(misfit(kind)),
+        };
+        Ok(Named { retry, spec })
+    }
+}
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Named, D::Error> {
+        Named::read(Dict::deserialize(from)?).map_err(|error| {
+            let path = error.path.join(".");
+            let separator = if path.is_empty() { "" } else { ": " };
+            serde::de::Error::custom(format!("{path}{separator}{}", error.kind))
+        })
+    }
+}
+
+fn misfit(kind: Kind) -> Error {
+    let apis = match kind {
+        Kind::Stt => "openai or pocketsphinx",
+        Kind::Llm => "openai or scripted",
+        Kind::Tts => "openai, espeak or flite",
+    };
+    at(Error::from(format!("it has no engines of kind {kind}: use {apis}")), "api")
+}
+
+fn required<T: for<'de> Deserialize<'de>>(table: &mut Dict, key: &'static str) -> Result<T, Error> {
+    optional(table, key)?.ok_or_else(|| Error::from(Fault::MissingField(key.into())))
+}
+
+fn optional<T: for<'de> Deserialize<'de>>(table: &mut Dict, key: &str) -> Result<Option<T>, Error> {
+    let Some(value) = table.remove(key) else { return Ok(None) };
+    value.deserialize().map(Some).map_err(|error| at(error, key))
+}
+
+fn at(mut error: Error, key: &str) -> Error {
+    error.path.insert(0, key.to_owned());
+    error
+}
+
+fn options<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<O, Error> {
+    Value::from(table).deserialize()
+}
+
+/// Divides a table into the keys of the server and the options.
+fn remote<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<Remote<O>, Error> {
+    let is_server = |(key, _): &(String, Value)| server::Settings::KEYS.contains(&key.as_str());
+    let (server, rest): (Vec<_>, Vec<_>) = table.into_iter().partition(is_server);
+    let server = Value::from(Dict::from_iter(server)).deserialize()?;
+    Ok(Remote { server, options: options(Dict::from_iter(rest))? })
+}
+
+/// Checks the name of an engine: it becomes part of variables' names, labels of metrics and records of usage.
+///
+/// # Errors
+/// The name is malformed or that of a built-in engine; the text says what to do.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    const BUILT_IN: [&str; 5] = ["openai", "pocketsphinx", "scripted", "espeak", "flite"];
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let has_form = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_plain);
+    if BUILT_IN.contains(&name) {
+        return Err("this is the name of a built-in engine: choose another one");
+    }
+    if !has_form || name.len() > 32 || name.contains("__") {
+        return Err("write 1 to 32 lowercase letters, digits, - and single _, a letter first");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Named, Error> {
+        let value: toml::Table = toml::from_str(toml).expect("TOML");
+        Named::read(Value::serialize(value).expect("values").into_dict().expect("a table"))
+    }
+
+    #[test]
+    fn a_table_is_divided_into_server_and_options() {
+        let named = read(
+            "kind = \"llm\"\napi = \"openai\"\nbase_url = \"http://[::1]:1/v1\"\nkey = \"k\"\nmodel = \"m\"\n\
+             retry = { retries = 0 }",
+        );
+        let Named { retry: Some(retry), spec: Spec::Llm(LlmSpec::OpenAi(remote)) } =
+            named.expect("an engine")
+        else {
+            panic!("another engine")
+        };
+        assert_eq!((retry.retries, &*remote.server.base_url), (0, "http://[::1]:1/v1"));
+        assert_eq!((remote.server.key.is_some(), &*remote.options.model), (true, "m"));
+    }
+
+    #[test]
+    fn an_error_leads_to_its_key() {
+        for (toml, path) in [
+            ("api = \"openai\"", ""),
+            ("kind = \"llm\"", ""),
+            ("kind = \"asr\"\napi = \"openai\"", "kind"),
+            ("kind = \"llm\"\napi = \"espeak\"", "api"),
+            ("kind = \"llm\"\napi = \"openai\"\nvoice = \"alloy\"", "voice"),
+            ("kind = \"tts\"\napi = \"espeak\"\nbase_url = \"http://x\"", "base_url"),
+            ("kind = \"llm\"\napi = \"openai\"\nmax_tokens = \"many\"", "max_tokens"),
+            ("kind = \"llm\"\napi = \"openai\"\nretry = { retries = true }", "retry.retries"),
+        ] {
+            assert_eq!(read(toml).expect_err(toml).path.join("."), path, "{toml}");
+        }
+    }
+
+    #[test]
+    fn names_have_a_form() {
+        for name in ["groq", "llama-3", "b_2", "x"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "Groq", "1a", "a b", "a.b", "a__b", "-a", "openai", "espeak", "ä", &"a".repeat(33)]
+        {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+    }
+}
