@@ -116,7 +116,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
     let watchdog = tokio::spawn(keep_watchdog_quiet(switchboard.clone()));
-    info!(database = ?store.backend(), app = %config.ari.app, "vca is up");
+    info!(database = %config.database.location(), app = %config.ari.app, "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
     let fault = tokio::select! {

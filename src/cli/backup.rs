@@ -109,7 +109,7 @@ impl Restore {
         if !url.starts_with("sqlite:") {
             return Err(Failure::unacceptable(POSTGRES));
         }
-        let target = database::file(url).map(PathBuf::from);
+        let target = config.database.file().map(PathBuf::from);
         let target = target.ok_or_else(|| Failure::unacceptable("database.url names no file"))?;
         let target = std::path::absolute(&target).map_err(|error| unusable(&target, &error))?;
         let tables = examine_copy(&self.file).await?;

@@ -23,7 +23,7 @@ pub fn check(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
         for row in &loaded.effective {
             table.row([row.key.clone(), row.value.clone(), row.source.clone()]);
         }
-        format!("{table}\nconfiguration is valid")
+        format!("{table}\ndatabase: {}\nconfiguration is valid", loaded.config.database.location())
     })
 }
 

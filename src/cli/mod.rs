@@ -233,7 +233,7 @@ async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
 async fn migrate(config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
     let store = Store::open(&config.database).await?;
     let taken = store.migrate().await?;
-    let database = database::name(&config.database);
+    let database = config.database.location();
     output.print(&taken, || match taken.as_slice() {
         [] => format!("{database} is up to date"),
         steps => format!("{database} is up to date now; it took {}", steps.join(", ")),

@@ -117,9 +117,15 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             RowNotFound => StoreError::NotFound,
             Database(reported) => from_database(reported.as_ref()),
-            Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed | Protocol(_) | BeginFailed => {
-                StoreError::Unavailable { what: error.to_string() }
-            }
+            // The last one is of a connection whose transaction the database has ended by itself.
+            Io(_)
+            | Tls(_)
+            | PoolTimedOut
+            | PoolClosed
+            | WorkerCrashed
+            | Protocol(_)
+            | BeginFailed
+            | InvalidSavePointStatement => StoreError::Unavailable { what: error.to_string() },
             _ => StoreError::Other(error.to_string()),
         }
     }

@@ -117,6 +117,13 @@ fn sqlite_pool(
     settings: &Settings,
     connections: RangeInclusive<u32>,
 ) -> SqlitePool {
+    sqlite_pool_options(settings, connections).connect_lazy_with(options)
+}
+
+pub(super) fn sqlite_pool_options(
+    settings: &Settings,
+    connections: RangeInclusive<u32>,
+) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .min_connections(*connections.start())
         .max_connections(*connections.end())
@@ -129,7 +136,6 @@ fn sqlite_pool(
                 Ok(!connection.is_in_transaction())
             })
         })
-        .connect_lazy_with(options)
 }
 
 fn postgres_pool(options: PgConnectOptions, settings: &Settings, connections: RangeInclusive<u32>) -> PgPool {

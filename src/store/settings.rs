@@ -1,8 +1,11 @@
 //! Where the database is and how long to wait for it.
 
-use secrecy::SecretString;
+use std::path::{Path, absolute};
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::connect::postgres_options;
 use crate::transport::TlsFiles;
 
 /// The settings of the store.
@@ -46,5 +49,61 @@ impl Default for Settings {
             busy_timeout_ms: 3_000,
             daemon: None,
         }
+    }
+}
+
+impl Settings {
+    /// The database as logs and messages name it, without a password: an SQLite file by its absolute path, since a relative
+    /// one means another file in another working folder.
+    pub fn location(&self) -> String {
+        let url = self.url.expose_secret();
+        if let Some(path) = self.file() {
+            return absolute(path).unwrap_or(path.into()).display().to_string();
+        }
+        match postgres_options(self) {
+            _ if url.starts_with("sqlite:") => "an SQLite database".to_owned(),
+            Ok(options) if url.starts_with("postgres") => {
+                let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());
+                format!("{user}@{host}:{port}/{}", options.get_database().unwrap_or(user))
+            }
+            _ => "the database".to_owned(),
+        }
+    }
+
+    /// The file of an SQLite URL; `None` where the URL would have to be decoded to know it.
+    pub fn file(&self) -> Option<&Path> {
+        let rest = self.url.expose_secret().strip_prefix("sqlite:")?;
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        (!path.is_empty() && path != ":memory:" && !path.contains('%')).then(|| Path::new(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(url: &str) -> Settings {
+        Settings { url: SecretString::from(url), ..Settings::default() }
+    }
+
+    #[test]
+    fn the_file_of_a_url_is_known() {
+        assert_eq!(at("sqlite:vca.db").file(), Some(Path::new("vca.db")));
+        let with_mode = at("sqlite:///var/lib/vca/vca.db?mode=ro");
+        assert_eq!(with_mode.file(), Some(Path::new("/var/lib/vca/vca.db")));
+        for url in ["sqlite::memory:", "sqlite:", "sqlite:a%20b.db", "postgres://localhost/vca"] {
+            assert_eq!(at(url).file(), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_named_without_its_password() {
+        let relative = at("sqlite:vca.db").location();
+        assert!(relative.starts_with('/') && relative.ends_with("/vca.db"), "{relative}");
+        let server = at("postgres://vca:secret@db.example.com:5433/calls?sslmode=require").location();
+        assert_eq!(server, "vca@db.example.com:5433/calls");
+        assert_eq!(at("sqlite::memory:").location(), "an SQLite database");
+        assert_eq!(at("mysql://root:secret@localhost/").location(), "the database");
     }
 }
