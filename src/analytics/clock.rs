@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::Interval;
+use super::AnalyticsInterval;
 
 /// Seconds in a quarter of an hour.
 const QUARTER: i64 = 900;
@@ -20,19 +20,24 @@ pub fn weekday_and_hour(at: DateTime<Utc>, zone: Tz) -> (usize, usize) {
 }
 
 /// The start of the interval that contains a moment.
-pub fn start(at: DateTime<Utc>, interval: Interval, zone: Tz) -> DateTime<Utc> {
+pub fn start(at: DateTime<Utc>, interval: AnalyticsInterval, zone: Tz) -> DateTime<Utc> {
     match interval {
-        Interval::Hour => start_of_hour(at, zone),
-        Interval::Day => start_of_day(at, zone),
+        AnalyticsInterval::Hour => start_of_hour(at, zone),
+        AnalyticsInterval::Day => start_of_day(at, zone),
     }
 }
 
 /// The starts of the intervals that overlap a period.
-pub fn starts(from: DateTime<Utc>, to: DateTime<Utc>, interval: Interval, zone: Tz) -> Vec<DateTime<Utc>> {
+pub fn starts(
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    interval: AnalyticsInterval,
+    zone: Tz,
+) -> Vec<DateTime<Utc>> {
     // Long enough to reach the next interval: a day has 23 to 25 hours, and not all zones change by one.
     let step = match interval {
-        Interval::Hour => TimeDelta::hours(1),
-        Interval::Day => TimeDelta::hours(26),
+        AnalyticsInterval::Hour => TimeDelta::hours(1),
+        AnalyticsInterval::Day => TimeDelta::hours(26),
     };
     let next = |at: &DateTime<Utc>| Some(start(*at + step, interval, zone));
     std::iter::successors(Some(start(from, interval, zone)), next).take_while(|at| *at < to).collect()

@@ -17,7 +17,10 @@ use utoipa::ToSchema;
 
 use crate::store::{OfPeriod, Scope, Store, StoreError};
 
-pub use report::{Busy, Durations, Ended, Latencies, Latency, OfTenant, Overview, Point, Report, Totals};
+pub use report::{
+    AnalyticsOverview, AnalyticsPoint, BusyHour, CallDurations, CallTotals, CallsByEndingParty,
+    LatencyPercentiles, TenantAnalytics, TenantCallTotals, TurnLatencies,
+};
 
 /// The longest period of a report: a year and a month to compare it with.
 const LONGEST: TimeDelta = TimeDelta::days(400);
@@ -29,8 +32,7 @@ const USUAL: TimeDelta = TimeDelta::days(30);
 /// The intervals of a series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = AnalyticsInterval)]
-pub enum Interval {
+pub enum AnalyticsInterval {
     Hour,
     #[default]
     Day,
@@ -38,16 +40,16 @@ pub enum Interval {
 
 /// A period: from a moment (included) to another (excluded).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
+pub struct AnalyticsPeriod {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 }
 
 /// A query for statistics of a tenant's calls.
 #[derive(Debug, Clone, Copy)]
-pub struct Question {
+pub struct AnalyticsQuery {
     pub calls: OfPeriod,
-    pub interval: Interval,
+    pub interval: AnalyticsInterval,
     /// The time zone of hours and days.
     pub timezone: Tz,
 }
@@ -63,7 +65,7 @@ pub enum BadPeriod {
     TooLongByHour(i64),
 }
 
-impl Period {
+impl AnalyticsPeriod {
     /// The given period. Without `from` it is the thirty days before its end; without `to` it ends at `now`.
     ///
     /// # Errors
@@ -72,13 +74,13 @@ impl Period {
         from: Option<DateTime<Utc>>,
         to: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Result<Period, BadPeriod> {
+    ) -> Result<AnalyticsPeriod, BadPeriod> {
         let to = to.unwrap_or(now);
         let from = from.or_else(|| to.checked_sub_signed(USUAL)).ok_or(BadPeriod::Backwards)?;
         match to - from {
             length if length <= TimeDelta::zero() => Err(BadPeriod::Backwards),
             length if length > LONGEST => Err(BadPeriod::TooLong(LONGEST.num_days())),
-            _ => Ok(Period { from, to }),
+            _ => Ok(AnalyticsPeriod { from, to }),
         }
     }
 
@@ -91,36 +93,44 @@ impl Period {
     }
 }
 
-impl Question {
+impl AnalyticsQuery {
     /// All calls of a tenant in a period.
     ///
     /// # Errors
     /// When the period is too long for the interval.
-    pub fn new(period: Period, interval: Interval, timezone: Tz) -> Result<Question, BadPeriod> {
-        let Period { from, to } = period;
-        if interval == Interval::Hour && to - from > LONGEST_BY_HOUR {
+    pub fn new(
+        period: AnalyticsPeriod,
+        interval: AnalyticsInterval,
+        timezone: Tz,
+    ) -> Result<AnalyticsQuery, BadPeriod> {
+        let AnalyticsPeriod { from, to } = period;
+        if interval == AnalyticsInterval::Hour && to - from > LONGEST_BY_HOUR {
             return Err(BadPeriod::TooLongByHour(LONGEST_BY_HOUR.num_days()));
         }
         let calls = OfPeriod { from, to, phone_number_id: None, ai_profile_id: None };
-        Ok(Question { calls, interval, timezone })
+        Ok(AnalyticsQuery { calls, interval, timezone })
     }
 }
 
 /// Statistics of a tenant's calls.
-pub async fn of_tenant(scope: &Scope, question: &Question) -> Result<Report, StoreError> {
-    let calls = &question.calls;
-    let counted = report::Counted {
+pub async fn of_tenant(scope: &Scope, query: &AnalyticsQuery) -> Result<TenantAnalytics, StoreError> {
+    let calls = &query.calls;
+    let counted = report::ReportCounts {
         quarters: scope.calls_by_quarter(calls).await?,
         outcomes: scope.call_outcomes(calls).await?,
         durations: scope.call_durations(calls).await?,
         latencies: scope.turn_latencies(calls).await?,
         talk: scope.talk_counts(calls).await?,
     };
-    Ok(Report::new(question, counted))
+    Ok(TenantAnalytics::new(query, counted))
 }
 
 /// Statistics of all calls, and of the `top` tenants with the most calls.
-pub async fn of_all(store: &Store, period: Period, top: usize) -> Result<Overview, StoreError> {
+pub async fn of_all(
+    store: &Store,
+    period: AnalyticsPeriod,
+    top: usize,
+) -> Result<AnalyticsOverview, StoreError> {
     let tenants = store.calls_by_tenant(period.from, period.to).await?;
-    Ok(Overview::new(period, tenants, top))
+    Ok(AnalyticsOverview::new(period, tenants, top))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::distribution::Distribution;
-use super::{Interval, Period, Question, clock};
+use super::{AnalyticsInterval, AnalyticsPeriod, AnalyticsQuery, clock};
 use crate::store::{self, CallCounts, Ending, Quarter, Stage, TalkCounts, TenantCounts};
 use crate::tenancy::{EndedBy, TenantId};
 
@@ -15,7 +15,7 @@ use crate::tenancy::{EndedBy, TenantId};
 const BUSIEST: usize = 5;
 
 /// The store's counts for a report.
-pub struct Counted {
+pub struct ReportCounts {
     pub quarters: Vec<Quarter>,
     pub outcomes: Vec<Ending>,
     pub durations: Vec<store::Counted>,
@@ -25,40 +25,38 @@ pub struct Counted {
 
 /// Statistics of a tenant's calls in a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TenantAnalytics)]
-pub struct Report {
+pub struct TenantAnalytics {
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
     /// IANA name of the time zone of hours and days.
     pub timezone: String,
-    pub interval: Interval,
+    pub interval: AnalyticsInterval,
     #[serde(flatten)]
-    pub totals: Totals,
-    pub duration: Durations,
-    /// Ended calls by disposition. Calls in progress are not included.
+    pub totals: CallTotals,
+    pub duration: CallDurations,
+    /// CallsByEndingParty calls by disposition. Calls in progress are not included.
     pub dispositions: BTreeMap<String, i64>,
-    pub ended_by: Ended,
+    pub ended_by: CallsByEndingParty,
     /// Turns with words of the caller and a response of the agent; greetings do not count.
     pub turns: i64,
     /// Turns per answered call.
     pub turns_per_call: Option<f64>,
     /// Responses that a caller interrupted.
     pub interruptions: i64,
-    pub latency: Latencies,
+    pub latency: TurnLatencies,
     /// Calls by hour of the day, from midnight: 24 numbers.
     pub hours: Vec<i64>,
     /// Calls by day of the week, from Monday: 7 numbers.
     pub weekdays: Vec<i64>,
     /// The hours of the week with the most calls, at most five.
-    pub busiest: Vec<Busy>,
+    pub busiest: Vec<BusyHour>,
     /// All intervals of the period, including those without calls.
-    pub series: Vec<Point>,
+    pub series: Vec<AnalyticsPoint>,
 }
 
 /// The number of calls, and of those that were answered, refused or failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = CallTotals)]
-pub struct Totals {
+pub struct CallTotals {
     pub calls: i64,
     pub answered: i64,
     pub refused: i64,
@@ -67,10 +65,9 @@ pub struct Totals {
     pub failure_rate: Option<f64>,
 }
 
-/// Durations from answer to end.
+/// CallDurations from answer to end.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = CallDurations)]
-pub struct Durations {
+pub struct CallDurations {
     pub total_s: f64,
     pub average_s: Option<f64>,
     /// In whole seconds.
@@ -80,29 +77,26 @@ pub struct Durations {
 
 /// Calls by the party that ended them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = CallsByEndingParty)]
-pub struct Ended {
+pub struct CallsByEndingParty {
     pub caller: i64,
     pub agent: i64,
     pub system: i64,
 }
 
-/// Latencies from the end of the caller's speech.
+/// TurnLatencies from the end of the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TurnLatencies)]
-pub struct Latencies {
+pub struct TurnLatencies {
     /// Until the transcript.
-    pub transcript: Latency,
+    pub transcript: LatencyPercentiles,
     /// Until the first text of the response.
-    pub reply: Latency,
+    pub reply: LatencyPercentiles,
     /// Until the caller heard the response.
-    pub audio: Latency,
+    pub audio: LatencyPercentiles,
 }
 
 /// Milliseconds that 50, 95 and 99 percent of the turns did not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = LatencyPercentiles)]
-pub struct Latency {
+pub struct LatencyPercentiles {
     /// Turns with a known latency.
     pub turns: i64,
     pub p50_ms: Option<i64>,
@@ -112,8 +106,7 @@ pub struct Latency {
 
 /// An hour of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = BusyHour)]
-pub struct Busy {
+pub struct BusyHour {
     /// 0 for Monday.
     pub weekday: usize,
     pub hour: usize,
@@ -122,8 +115,7 @@ pub struct Busy {
 
 /// One interval of the series.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = AnalyticsPoint)]
-pub struct Point {
+pub struct AnalyticsPoint {
     /// The beginning of the interval.
     pub at: DateTime<Utc>,
     pub calls: i64,
@@ -136,70 +128,68 @@ pub struct Point {
 
 /// Statistics of all tenants' calls in a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = AnalyticsOverview)]
-pub struct Overview {
+pub struct AnalyticsOverview {
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
     #[serde(flatten)]
-    pub totals: Totals,
+    pub totals: CallTotals,
     pub duration_s: f64,
     /// Tenants with calls in the period.
     pub active_tenants: usize,
     /// The tenants with the most calls, in descending order.
-    pub tenants: Vec<OfTenant>,
+    pub tenants: Vec<TenantCallTotals>,
 }
 
 /// One tenant's calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TenantCallTotals)]
-pub struct OfTenant {
+pub struct TenantCallTotals {
     pub tenant_id: TenantId,
     pub name: String,
     #[serde(flatten)]
-    pub totals: Totals,
+    pub totals: CallTotals,
     pub duration_s: f64,
 }
 
-impl Report {
-    pub fn new(question: &Question, counted: Counted) -> Report {
+impl TenantAnalytics {
+    pub fn new(query: &AnalyticsQuery, counted: ReportCounts) -> TenantAnalytics {
         let sum = sum(counted.quarters.iter().map(|quarter| &quarter.counts));
-        let week = Week::of(question, &counted.quarters);
+        let week = Week::of(query, &counted.quarters);
         let (dispositions, ended_by) = endings(counted.outcomes);
-        Report {
-            from: question.calls.from,
-            to: question.calls.to,
-            timezone: question.timezone.name().to_owned(),
-            interval: question.interval,
-            totals: Totals::from(&sum),
-            duration: Durations::new(sum.duration_ms, counted.durations),
+        TenantAnalytics {
+            from: query.calls.from,
+            to: query.calls.to,
+            timezone: query.timezone.name().to_owned(),
+            interval: query.interval,
+            totals: CallTotals::from(&sum),
+            duration: CallDurations::new(sum.duration_ms, counted.durations),
             dispositions,
             ended_by,
             turns: counted.talk.turns,
             turns_per_call: ratio(counted.talk.turns, sum.answered),
             interruptions: counted.talk.interruptions,
-            latency: Latencies::new(&counted.latencies),
+            latency: TurnLatencies::new(&counted.latencies),
             hours: week.hours(),
             weekdays: week.days(),
             busiest: week.busiest(),
-            series: series(question, &counted.quarters),
+            series: series(query, &counted.quarters),
         }
     }
 }
 
-impl Overview {
-    pub fn new(period: Period, tenants: Vec<TenantCounts>, top: usize) -> Overview {
+impl AnalyticsOverview {
+    pub fn new(period: AnalyticsPeriod, tenants: Vec<TenantCounts>, top: usize) -> AnalyticsOverview {
         let sum = sum(tenants.iter().map(|tenant| &tenant.counts));
         let active_tenants = tenants.len();
-        let of_tenant = |tenant: TenantCounts| OfTenant {
+        let of_tenant = |tenant: TenantCounts| TenantCallTotals {
             tenant_id: tenant.tenant_id,
             name: tenant.name,
-            totals: Totals::from(&tenant.counts),
+            totals: CallTotals::from(&tenant.counts),
             duration_s: seconds(tenant.counts.duration_ms),
         };
-        Overview {
+        AnalyticsOverview {
             from: period.from,
             to: period.to,
-            totals: Totals::from(&sum),
+            totals: CallTotals::from(&sum),
             duration_s: seconds(sum.duration_ms),
             active_tenants,
             tenants: tenants.into_iter().take(top).map(of_tenant).collect(),
@@ -207,9 +197,9 @@ impl Overview {
     }
 }
 
-impl From<&CallCounts> for Totals {
-    fn from(counts: &CallCounts) -> Totals {
-        Totals {
+impl From<&CallCounts> for CallTotals {
+    fn from(counts: &CallCounts) -> CallTotals {
+        CallTotals {
             calls: counts.calls,
             answered: counts.answered,
             refused: counts.refused,
@@ -219,10 +209,10 @@ impl From<&CallCounts> for Totals {
     }
 }
 
-impl Durations {
-    fn new(total_ms: i64, durations: Vec<store::Counted>) -> Durations {
+impl CallDurations {
+    fn new(total_ms: i64, durations: Vec<store::Counted>) -> CallDurations {
         let durations = Distribution::new(durations);
-        Durations {
+        CallDurations {
             total_s: seconds(total_ms),
             average_s: ratio(total_ms, durations.count()).map(|ms| ms / 1_000.0),
             p50_s: durations.percentile(50),
@@ -231,19 +221,19 @@ impl Durations {
     }
 }
 
-impl Latencies {
-    fn new(counted: &[(Stage, store::Counted)]) -> Latencies {
+impl TurnLatencies {
+    fn new(counted: &[(Stage, store::Counted)]) -> TurnLatencies {
         let of = |wanted: Stage| {
             let of_stage = counted.iter().filter(|(stage, _)| *stage == wanted).map(|(_, counted)| *counted);
             let times = Distribution::new(of_stage.collect());
-            Latency {
+            LatencyPercentiles {
                 turns: times.count(),
                 p50_ms: times.percentile(50),
                 p95_ms: times.percentile(95),
                 p99_ms: times.percentile(99),
             }
         };
-        Latencies { transcript: of(Stage::Transcript), reply: of(Stage::Reply), audio: of(Stage::Audio) }
+        TurnLatencies { transcript: of(Stage::Transcript), reply: of(Stage::Reply), audio: of(Stage::Audio) }
     }
 }
 
@@ -251,10 +241,10 @@ impl Latencies {
 struct Week([[i64; 24]; 7]);
 
 impl Week {
-    fn of(question: &Question, quarters: &[Quarter]) -> Week {
+    fn of(query: &AnalyticsQuery, quarters: &[Quarter]) -> Week {
         let mut week = [[0; 24]; 7];
         for Quarter { quarter, counts } in quarters {
-            let (day, hour) = clock::weekday_and_hour(clock::start_of_quarter(*quarter), question.timezone);
+            let (day, hour) = clock::weekday_and_hour(clock::start_of_quarter(*quarter), query.timezone);
             week[day][hour] += counts.calls;
         }
         Week(week)
@@ -268,20 +258,20 @@ impl Week {
         self.0.iter().map(|day| day.iter().sum()).collect()
     }
 
-    fn busiest(&self) -> Vec<Busy> {
+    fn busiest(&self) -> Vec<BusyHour> {
         let days = self.0.iter().enumerate();
         let hours = days.flat_map(|(weekday, hours)| {
-            hours.iter().enumerate().map(move |(hour, calls)| Busy { weekday, hour, calls: *calls })
+            hours.iter().enumerate().map(move |(hour, calls)| BusyHour { weekday, hour, calls: *calls })
         });
-        let mut busy: Vec<Busy> = hours.filter(|busy| busy.calls > 0).collect();
+        let mut busy: Vec<BusyHour> = hours.filter(|busy| busy.calls > 0).collect();
         busy.sort_by_key(|busy| std::cmp::Reverse(busy.calls));
         busy.truncate(BUSIEST);
         busy
     }
 }
 
-fn series(question: &Question, quarters: &[Quarter]) -> Vec<Point> {
-    let Question { calls, interval, timezone } = question;
+fn series(query: &AnalyticsQuery, quarters: &[Quarter]) -> Vec<AnalyticsPoint> {
+    let AnalyticsQuery { calls, interval, timezone } = query;
     let starts = clock::starts(calls.from, calls.to, *interval, *timezone);
     let mut intervals: BTreeMap<DateTime<Utc>, CallCounts> =
         starts.into_iter().map(|at| (at, CallCounts::default())).collect();
@@ -289,7 +279,7 @@ fn series(question: &Question, quarters: &[Quarter]) -> Vec<Point> {
         let at = clock::start(clock::start_of_quarter(*quarter), *interval, *timezone);
         add(intervals.entry(at).or_default(), counts);
     }
-    let point = |(at, counts): (DateTime<Utc>, CallCounts)| Point {
+    let point = |(at, counts): (DateTime<Utc>, CallCounts)| AnalyticsPoint {
         at,
         calls: counts.calls,
         answered: counts.answered,
@@ -300,8 +290,8 @@ fn series(question: &Question, quarters: &[Quarter]) -> Vec<Point> {
     intervals.into_iter().map(point).collect()
 }
 
-fn endings(outcomes: Vec<Ending>) -> (BTreeMap<String, i64>, Ended) {
-    let (mut dispositions, mut ended) = (BTreeMap::new(), Ended::default());
+fn endings(outcomes: Vec<Ending>) -> (BTreeMap<String, i64>, CallsByEndingParty) {
+    let (mut dispositions, mut ended) = (BTreeMap::new(), CallsByEndingParty::default());
     for Ending { disposition, ended_by, calls } in outcomes {
         if let Some(disposition) = disposition {
             *dispositions.entry(disposition).or_default() += calls;

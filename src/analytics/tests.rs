@@ -18,60 +18,73 @@ fn zone(name: &str) -> Tz {
 #[test]
 fn a_period_is_the_last_month_unless_it_is_said() {
     let now = at("2026-03-31T12:00:00Z");
-    let period = Period::new(None, None, now).expect("a period");
+    let period = AnalyticsPeriod::new(None, None, now).expect("a period");
     assert_eq!((period.from(), period.to()), (at("2026-03-01T12:00:00Z"), now));
-    assert_eq!(Period::new(Some(now), Some(now), now), Err(BadPeriod::Backwards));
-    let long = Period::new(Some(now - TimeDelta::days(401)), None, now);
+    assert_eq!(AnalyticsPeriod::new(Some(now), Some(now), now), Err(BadPeriod::Backwards));
+    let long = AnalyticsPeriod::new(Some(now - TimeDelta::days(401)), None, now);
     assert_eq!(long, Err(BadPeriod::TooLong(400)));
-    let months = Period::new(Some(now - TimeDelta::days(63)), None, now).expect("a period");
-    assert!(Question::new(months, Interval::Day, Tz::UTC).is_ok());
-    assert_eq!(Question::new(months, Interval::Hour, Tz::UTC).err(), Some(BadPeriod::TooLongByHour(62)));
-    assert_eq!(Period::new(None, Some(DateTime::<Utc>::MIN_UTC), now), Err(BadPeriod::Backwards));
+    let months = AnalyticsPeriod::new(Some(now - TimeDelta::days(63)), None, now).expect("a period");
+    assert!(AnalyticsQuery::new(months, AnalyticsInterval::Day, Tz::UTC).is_ok());
+    assert_eq!(
+        AnalyticsQuery::new(months, AnalyticsInterval::Hour, Tz::UTC).err(),
+        Some(BadPeriod::TooLongByHour(62))
+    );
+    assert_eq!(AnalyticsPeriod::new(None, Some(DateTime::<Utc>::MIN_UTC), now), Err(BadPeriod::Backwards));
 }
 
 #[test]
 fn days_are_those_of_the_time_zone() {
     let berlin = zone("Europe/Berlin");
     // Clocks go forward on 29 March 2026: that day has 23 hours.
-    let days = clock::starts(at("2026-03-28T00:00:00Z"), at("2026-03-30T12:00:00Z"), Interval::Day, berlin);
+    let days =
+        clock::starts(at("2026-03-28T00:00:00Z"), at("2026-03-30T12:00:00Z"), AnalyticsInterval::Day, berlin);
     let expected = ["2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"];
     assert_eq!(days, expected.map(at));
     // And back on 25 October: that one has 25.
-    let days = clock::starts(at("2026-10-25T00:00:00Z"), at("2026-10-26T12:00:00Z"), Interval::Day, berlin);
+    let days =
+        clock::starts(at("2026-10-25T00:00:00Z"), at("2026-10-26T12:00:00Z"), AnalyticsInterval::Day, berlin);
     assert_eq!(days, ["2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"].map(at));
     // In Beirut they go forward at midnight, which is not there.
     let beirut = zone("Asia/Beirut");
-    assert_eq!(clock::start(at("2026-03-29T12:00:00Z"), Interval::Day, beirut), at("2026-03-28T22:00:00Z"));
+    assert_eq!(
+        clock::start(at("2026-03-29T12:00:00Z"), AnalyticsInterval::Day, beirut),
+        at("2026-03-28T22:00:00Z")
+    );
 }
 
 #[test]
 fn hours_are_those_of_the_time_zone() {
     let kathmandu = zone("Asia/Kathmandu");
     assert_eq!(
-        clock::start(at("2026-01-01T10:20:00Z"), Interval::Hour, kathmandu),
+        clock::start(at("2026-01-01T10:20:00Z"), AnalyticsInterval::Hour, kathmandu),
         at("2026-01-01T10:15:00Z")
     );
     assert_eq!(clock::weekday_and_hour(at("2026-01-01T18:15:00Z"), kathmandu), (4, 0));
     // The hour from two to three comes twice on 25 October, and is two hours.
     let berlin = zone("Europe/Berlin");
-    let hours = clock::starts(at("2026-10-25T00:00:00Z"), at("2026-10-25T03:00:00Z"), Interval::Hour, berlin);
+    let hours = clock::starts(
+        at("2026-10-25T00:00:00Z"),
+        at("2026-10-25T03:00:00Z"),
+        AnalyticsInterval::Hour,
+        berlin,
+    );
     assert_eq!(hours.len(), 3);
 }
 
 #[test]
 fn quarters_find_their_place() {
-    let period = Period::new(
+    let period = AnalyticsPeriod::new(
         Some(at("2026-01-05T00:00:00Z")),
         Some(at("2026-01-07T00:00:00Z")),
         at("2026-02-01T00:00:00Z"),
     );
-    let question =
-        Question::new(period.expect("a period"), Interval::Day, zone("Asia/Kolkata")).expect("a question");
+    let query = AnalyticsQuery::new(period.expect("a period"), AnalyticsInterval::Day, zone("Asia/Kolkata"))
+        .expect("a query");
     let counts =
         |calls| CallCounts { calls, answered: calls, duration_ms: calls * 1_500, ..CallCounts::default() };
     let quarter =
         |moment: &str, calls| Quarter { quarter: at(moment).timestamp() / 900, counts: counts(calls) };
-    let counted = super::report::Counted {
+    let counted = super::report::ReportCounts {
         // 23:45 on Monday and midnight on Tuesday, in Kolkata.
         quarters: vec![quarter("2026-01-05T18:15:00Z", 2), quarter("2026-01-05T18:30:00Z", 3)],
         outcomes: vec![],
@@ -79,9 +92,9 @@ fn quarters_find_their_place() {
         latencies: vec![],
         talk: TalkCounts { turns: 8, interruptions: 1 },
     };
-    let report = Report::new(&question, counted);
+    let report = TenantAnalytics::new(&query, counted);
     assert_eq!((report.weekdays[0], report.weekdays[1], report.hours[23], report.hours[0]), (2, 3, 2, 3));
-    assert_eq!(report.busiest[0], Busy { weekday: 1, hour: 0, calls: 3 });
+    assert_eq!(report.busiest[0], BusyHour { weekday: 1, hour: 0, calls: 3 });
     let days: Vec<i64> = report.series.iter().map(|point| point.calls).collect();
     assert_eq!(days, [2, 3, 0]);
     assert_eq!((report.duration.total_s, report.duration.average_s), (7.5, Some(1.5)));
@@ -104,7 +117,7 @@ proptest! {
         second in 1_700_000_000i64..1_800_000_000, days in 1i64..60, zone in proptest::sample::select(&chrono_tz::TZ_VARIANTS[..])
     ) {
         let from = DateTime::from_timestamp(second, 0).expect("a moment");
-        let starts = clock::starts(from, from + TimeDelta::days(days), Interval::Day, zone);
+        let starts = clock::starts(from, from + TimeDelta::days(days), AnalyticsInterval::Day, zone);
         prop_assert!(starts[0] <= from && starts.is_sorted());
         for pair in starts.windows(2) {
             let hours = (pair[1] - pair[0]).num_hours();

@@ -96,7 +96,7 @@ pub struct BadPayload(pub Format);
 pub enum Decoder {
     Ulaw,
     Alaw,
-    G722(Box<g722::Decoder>),
+    G722(Box<g722::G722Decoder>),
     Slin16,
     Opus(OpusDecoder),
 }
@@ -106,7 +106,7 @@ impl Decoder {
         match format {
             Format::Ulaw => Decoder::Ulaw,
             Format::Alaw => Decoder::Alaw,
-            Format::G722 => Decoder::G722(Box::new(g722::Decoder::new())),
+            Format::G722 => Decoder::G722(Box::new(g722::G722Decoder::new())),
             Format::Slin16 => Decoder::Slin16,
             Format::Opus => Decoder::Opus(
                 OpusDecoder::new(SampleRate::Hz16000, Channels::Mono)
@@ -143,7 +143,11 @@ fn expand(table: &[i16; 256], payload: &[u8], out: &mut [i16; MAX_DECODED]) -> O
     Some(payload.len())
 }
 
-fn decode_g722(decoder: &mut g722::Decoder, payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
+fn decode_g722(
+    decoder: &mut g722::G722Decoder,
+    payload: &[u8],
+    out: &mut [i16; MAX_DECODED],
+) -> Option<usize> {
     let out = out.get_mut(..2 * payload.len()).filter(|out| !out.is_empty())?;
     Some(decoder.decode(payload, out))
 }
@@ -170,7 +174,7 @@ fn decode_opus(decoder: &mut OpusDecoder, payload: &[u8], out: &mut [i16; MAX_DE
 pub enum Encoder {
     Ulaw,
     Alaw,
-    G722(Box<g722::Encoder>),
+    G722(Box<g722::G722Encoder>),
     Slin16,
     Opus(OpusEncoder),
 }
@@ -180,7 +184,7 @@ impl Encoder {
         match format {
             Format::Ulaw => Encoder::Ulaw,
             Format::Alaw => Encoder::Alaw,
-            Format::G722 => Encoder::G722(Box::new(g722::Encoder::new())),
+            Format::G722 => Encoder::G722(Box::new(g722::G722Encoder::new())),
             Format::Slin16 => Encoder::Slin16,
             Format::Opus => Encoder::Opus(opus_encoder().expect("libopus encodes mono speech at 16 kHz")),
         }

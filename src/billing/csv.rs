@@ -1,7 +1,7 @@
 //! A statement as CSV (RFC 4180), safe to open in a spreadsheet.
 
 use super::decimal;
-use super::statement::{Line, Statement};
+use super::statement::{BillLine, Statement};
 
 const HEAD: [&str; 16] = [
     "tenant_id",
@@ -30,7 +30,7 @@ pub fn of(statement: &Statement) -> String {
     text + &row(total(statement))
 }
 
-fn cells(statement: &Statement, line: &Line) -> [String; HEAD.len()] {
+fn cells(statement: &Statement, line: &BillLine) -> [String; HEAD.len()] {
     let own = |text: &Option<String>| text.as_deref().map(safe).unwrap_or_default();
     [
         statement.tenant_id.to_string(),

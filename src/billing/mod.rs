@@ -10,7 +10,7 @@ mod statement;
 
 pub use plans::{AtLimit, Plans, Quota, Terms};
 pub use prices::{Price, Prices};
-pub use statement::{Bill, Line, LineItem, Statement, UsageReport};
+pub use statement::{Bill, BillItem, BillLine, Statement, UsageReport};
 
 use chrono::NaiveDate;
 

@@ -54,15 +54,14 @@ pub struct UsageReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Bill {
     pub currency: String,
-    pub lines: Vec<Line>,
+    pub lines: Vec<BillLine>,
     pub total_micros: u64,
 }
 
 /// One item with its quantity, price and amount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = BillLine)]
-pub struct Line {
-    pub item: LineItem,
+pub struct BillLine {
+    pub item: BillItem,
     /// The kind of engine, for engine usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<EngineKind>,
@@ -86,19 +85,18 @@ pub struct Line {
 /// The subject of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = BillItem)]
-pub enum LineItem {
+pub enum BillItem {
     PlanFee,
     CallTime,
     Engine,
 }
 
-impl LineItem {
+impl BillItem {
     pub fn as_str(self) -> &'static str {
         match self {
-            LineItem::PlanFee => "plan_fee",
-            LineItem::CallTime => "call_time",
-            LineItem::Engine => "engine",
+            BillItem::PlanFee => "plan_fee",
+            BillItem::CallTime => "call_time",
+            BillItem::Engine => "engine",
         }
     }
 }
@@ -139,13 +137,13 @@ impl Bill {
     /// The engines' models with usage that has no price, each once.
     pub fn unpriced(&self) -> Vec<String> {
         let mut models: Vec<String> =
-            self.lines.iter().filter(|line| line.unpriced).map(Line::name).collect();
+            self.lines.iter().filter(|line| line.unpriced).map(BillLine::name).collect();
         models.dedup();
         models
     }
 }
 
-impl Line {
+impl BillLine {
     /// Such as `plan fee`, or `llm openai gpt-4`.
     pub fn name(&self) -> String {
         match (self.kind, &self.engine, &self.model) {
@@ -155,30 +153,30 @@ impl Line {
     }
 }
 
-fn fee(terms: &Terms) -> Line {
-    line(LineItem::PlanFee, "months", 1, Some(terms.fee), 1)
+fn fee(terms: &Terms) -> BillLine {
+    line(BillItem::PlanFee, "months", 1, Some(terms.fee), 1)
 }
 
-fn call_time(prices: &Prices, terms: Option<&Terms>, seconds: u64) -> Line {
+fn call_time(prices: &Prices, terms: Option<&Terms>, seconds: u64) -> BillLine {
     let included = terms.map_or(0, |terms| u64::from(terms.included_minutes) * 60);
-    line(LineItem::CallTime, "seconds", seconds.saturating_sub(included), Some(prices.call_minute), 60)
+    line(BillItem::CallTime, "seconds", seconds.saturating_sub(included), Some(prices.call_minute), 60)
 }
 
-fn engine(prices: &Prices, taken: &EngineUse) -> Line {
+fn engine(prices: &Prices, taken: &EngineUse) -> BillLine {
     let price = prices.of(taken);
     let per = price.map_or(1, |price| price.per);
-    Line {
+    BillLine {
         kind: Some(taken.kind),
         engine: Some(taken.engine.clone()),
         model: Some(taken.model.clone()),
         unpriced: !prices.covers(taken),
-        ..line(LineItem::Engine, taken.unit.as_str(), taken.quantity, price.map(|price| price.price), per)
+        ..line(BillItem::Engine, taken.unit.as_str(), taken.quantity, price.map(|price| price.price), per)
     }
 }
 
-fn line(item: LineItem, unit: &'static str, quantity: u64, price: Option<u64>, per: u64) -> Line {
+fn line(item: BillItem, unit: &'static str, quantity: u64, price: Option<u64>, per: u64) -> BillLine {
     let amount_micros = price.map_or(0, |price| cost(quantity, price, per));
-    Line {
+    BillLine {
         item,
         kind: None,
         engine: None,
@@ -224,10 +222,10 @@ mod tests {
         let bill = Bill::new(&prices(60_000, 30_000_000), Some(&terms), &usage(690, 1_500));
         let amounts: Vec<_> = bill.lines.iter().map(|line| (line.item, line.amount_micros)).collect();
         let expected = [
-            (LineItem::PlanFee, 9_000_000),
-            (LineItem::CallTime, 90_000),
-            (LineItem::Engine, 0),
-            (LineItem::Engine, 45_000),
+            (BillItem::PlanFee, 9_000_000),
+            (BillItem::CallTime, 90_000),
+            (BillItem::Engine, 0),
+            (BillItem::Engine, 45_000),
         ];
         assert_eq!(amounts, expected);
         assert_eq!((bill.total_micros, bill.lines[2].price_micros), (9_135_000, None));

@@ -12,7 +12,8 @@ use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::analytics::{
-    self, BadPeriod, Interval, Latency, OfTenant, Overview, Period, Question, Report, Totals,
+    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, BadPeriod, CallTotals,
+    LatencyPercentiles, TenantAnalytics, TenantCallTotals,
 };
 use crate::store::{OfPeriod, Store};
 use crate::tenancy::ProfileId;
@@ -40,7 +41,7 @@ pub struct Command {
     profile: Option<ProfileId>,
     /// The steps of the series.
     #[arg(long, requires = "tenant", default_value = "day")]
-    interval: Interval,
+    interval: AnalyticsInterval,
     /// Whose hours and days are meant, such as Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     timezone: Tz,
@@ -51,7 +52,7 @@ pub struct Command {
 
 impl Command {
     pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
-        let period = Period::new(self.from, self.to, Utc::now())?;
+        let period = AnalyticsPeriod::new(self.from, self.to, Utc::now())?;
         let Some(named) = self.tenant.as_deref() else {
             let overview = analytics::of_all(store, period, self.top).await?;
             return output.print(&overview, || overview_text(&overview));
@@ -61,7 +62,7 @@ impl Command {
             Some(named) => Some(call::find_number(store, named).await?),
             None => None,
         };
-        let mut question = Question::new(period, self.interval, self.timezone)?;
+        let mut question = AnalyticsQuery::new(period, self.interval, self.timezone)?;
         question.calls = OfPeriod { phone_number_id, ai_profile_id: self.profile, ..question.calls };
         let report = analytics::of_tenant(&store.scope(tenant.id), &question).await?;
         output.print(&report, || report_text(&report))
@@ -74,8 +75,8 @@ impl From<BadPeriod> for Failure {
     }
 }
 
-fn report_text(report: &Report) -> String {
-    let Totals { calls, answered, refused, failed, failure_rate } = report.totals;
+fn report_text(report: &TenantAnalytics) -> String {
+    let CallTotals { calls, answered, refused, failed, failure_rate } = report.totals;
     let seconds = |value: Option<f64>| or_dash(value.map(|value| format!("{value:.1} s")));
     let sheet = Sheet::new()
         .line("period", format_args!("{} to {} UTC", report.from.format("%F %T"), report.to.format("%F %T")))
@@ -109,31 +110,31 @@ fn report_text(report: &Report) -> String {
     text
 }
 
-fn latencies(report: &Report) -> Table {
+fn latencies(report: &TenantAnalytics) -> Table {
     let mut table = Table::new(["latency", "turns", "p50 ms", "p95 ms", "p99 ms"]);
     let stages = [
         ("words", report.latency.transcript),
         ("reply", report.latency.reply),
         ("audio", report.latency.audio),
     ];
-    for (name, Latency { turns, p50_ms, p95_ms, p99_ms }) in stages {
+    for (name, LatencyPercentiles { turns, p50_ms, p95_ms, p99_ms }) in stages {
         table.row([name.to_owned(), turns.to_string(), or_dash(p50_ms), or_dash(p95_ms), or_dash(p99_ms)]);
     }
     table
 }
 
-fn overview_text(overview: &Overview) -> String {
+fn overview_text(overview: &AnalyticsOverview) -> String {
     let mut table =
         Table::new(["tenant", "calls", "answered", "refused", "failed", "failure rate", "minutes", "id"]);
     let all = format!("all ({})", overview.active_tenants);
     table.row(row(all, &overview.totals, overview.duration_s, String::new()));
-    for OfTenant { tenant_id, name, totals, duration_s } in &overview.tenants {
+    for TenantCallTotals { tenant_id, name, totals, duration_s } in &overview.tenants {
         table.row(row(name.clone(), totals, *duration_s, tenant_id.to_string()));
     }
     table.to_string()
 }
 
-fn row(name: String, totals: &Totals, duration_s: f64, id: String) -> [String; 8] {
+fn row(name: String, totals: &CallTotals, duration_s: f64, id: String) -> [String; 8] {
     [
         name,
         totals.calls.to_string(),

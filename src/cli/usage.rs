@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
 use super::{actor, tenant};
-use crate::billing::{Bill, Billing, Line, Quota, UsageReport, decimal};
+use crate::billing::{Bill, BillLine, Billing, Quota, UsageReport, decimal};
 use crate::config::Config;
 use crate::store::{IssueOutcome, IssueRequest, Store, StoreError, UnreadableTenant, Window};
 use crate::tenancy::{CallId, CallSums, Month};
@@ -265,7 +265,7 @@ fn lines(bill: &Bill) -> String {
     table.to_string()
 }
 
-fn price(line: &Line) -> String {
+fn price(line: &BillLine) -> String {
     match (line.price_micros, line.per) {
         (None, _) if line.unpriced => "no price".to_owned(),
         (None, _) => "-".to_owned(),

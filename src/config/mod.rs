@@ -76,7 +76,7 @@ pub struct Config {
     pub plans: billing::Plans,
     pub prices: billing::Prices,
     /// How much one tenant may store.
-    pub limits: tenancy::Limits,
+    pub limits: tenancy::TenantLimits,
     pub admin: admin::Settings,
     pub telephony: telephony::Settings,
     pub log: Log,

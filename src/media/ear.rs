@@ -7,7 +7,7 @@ use super::port::{Backend, Event};
 use crate::audio::ahead;
 use crate::audio::codec::{BadPayload, Decoder, Format};
 use crate::audio::frame::Framer;
-use crate::audio::vad::{Change, Thresholds, TwoOpinions, Vad};
+use crate::audio::vad::{SpeechChange, Thresholds, TwoOpinions, Vad};
 
 /// The length of a frame.
 pub const FRAME: Duration = Duration::from_millis(20);
@@ -105,7 +105,7 @@ fn publish(frame: &[i16], back: &mut Backend) -> u64 {
 
 /// Tells what changed, and rings the bell from time to time so that the audio is fetched.
 fn tell(
-    change: Option<Change>,
+    change: Option<SpeechChange>,
     now: Instant,
     position: u64,
     frame_len: usize,
@@ -117,10 +117,10 @@ fn tell(
     let ago = |frames: u32| now.checked_sub(FRAME * frames + FRAME / 2).unwrap_or(now);
     let before = |frames: u32| position.saturating_sub(u64::from(frames) * frame_len as u64);
     match change {
-        Some(Change::Started { frames }) => {
+        Some(SpeechChange::Started { frames }) => {
             back.tell(Event::SpeechStarted { at: ago(frames), position: before(frames) });
         }
-        Some(Change::Paused { frames }) => {
+        Some(SpeechChange::Paused { frames }) => {
             back.tell(Event::SpeechPaused { at: ago(frames), position: before(frames) });
         }
         None => {

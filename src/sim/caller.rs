@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::codec::{Codec, Decoder, Encoder};
-use super::conversation::Conversation;
-use super::script::{Doing, Script, Step};
+use super::codec::{Codec, PhoneDecoder, PhoneEncoder};
+use super::conversation::RecordedCall;
+use super::script::{CallerAction, CallerScript, Step};
 use super::track::{Placement, Track};
 use super::voice;
 use crate::audio::Clip;
@@ -22,7 +22,7 @@ const MAX_PACKET: usize = 2_048;
 
 /// A telephone before its call: its address is known, because the SDP needs it.
 #[derive(Debug)]
-pub struct Caller {
+pub struct SimulatedCaller {
     socket: UdpSocket,
     address: SocketAddr,
     codec: Codec,
@@ -32,27 +32,27 @@ pub struct Caller {
 
 /// A telephone in a call. Dropping it ends the call's media.
 #[derive(Debug)]
-pub struct Running {
-    shared: Arc<Shared>,
+pub struct RunningCaller {
+    shared: Arc<CallerShared>,
     started: Instant,
-    thread: Option<JoinHandle<Conversation>>,
+    thread: Option<JoinHandle<RecordedCall>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct CallerShared {
     peer: Mutex<Option<SocketAddr>>,
     stop: AtomicBool,
     hung_up: AtomicBool,
     utterances: AtomicUsize,
 }
 
-impl Caller {
+impl SimulatedCaller {
     /// Binds a free port of `address`.
-    pub fn bind(address: Ipv4Addr, codec: Codec) -> std::io::Result<Caller> {
+    pub fn bind(address: Ipv4Addr, codec: Codec) -> std::io::Result<SimulatedCaller> {
         let socket = UdpSocket::bind((address, 0))?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        Ok(Caller { socket, address, codec, suppress_silence: false })
+        Ok(SimulatedCaller { socket, address, codec, suppress_silence: false })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -63,19 +63,19 @@ impl Caller {
         self.codec
     }
 
-    /// Starts the script. Audio is sent as soon as the peer's address is known, from [`Running::connect`] or from
+    /// Starts the script. Audio is sent as soon as the peer's address is known, from [`RunningCaller::connect`] or from
     /// the first received packet.
-    pub fn start(self, script: Vec<Step>) -> Running {
-        let shared = Arc::new(Shared::default());
+    pub fn start(self, script: Vec<Step>) -> RunningCaller {
+        let shared = Arc::new(CallerShared::default());
         let started = Instant::now();
-        let line = Line::new(self, script, Arc::clone(&shared), started);
+        let line = TelephoneThread::new(self, script, Arc::clone(&shared), started);
         let thread = Some(std::thread::spawn(move || line.run()));
-        Running { shared, started, thread }
+        RunningCaller { shared, started, thread }
     }
 }
 
-impl Running {
-    /// The moment that the times of the [`Conversation`] are relative to.
+impl RunningCaller {
+    /// The moment that the times of the [`RecordedCall`] are relative to.
     pub fn started(&self) -> Instant {
         self.started
     }
@@ -96,37 +96,37 @@ impl Running {
     }
 
     /// Ends the media and returns the recorded conversation.
-    pub fn finish(mut self) -> Conversation {
+    pub fn finish(mut self) -> RecordedCall {
         self.shared.stop.store(true, Ordering::Release);
         let thread = self.thread.take().expect("only finish and drop take it");
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCaller {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
     }
 }
 
 /// The state of the telephone's thread.
-struct Line {
+struct TelephoneThread {
     socket: UdpSocket,
     codec: Codec,
     suppress_silence: bool,
-    shared: Arc<Shared>,
+    shared: Arc<CallerShared>,
     started: Instant,
-    script: Script,
+    script: CallerScript,
     clips: Vec<Clip>,
     saying: Option<Saying>,
-    encoder: Encoder,
-    decoder: Decoder,
+    encoder: PhoneEncoder,
+    decoder: PhoneDecoder,
     placement: Placement,
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
     last_sequence: Option<u16>,
-    conversation: Conversation,
+    conversation: RecordedCall,
 }
 
 struct Saying {
@@ -135,8 +135,13 @@ struct Saying {
     began: Duration,
 }
 
-impl Line {
-    fn new(caller: Caller, steps: Vec<Step>, shared: Arc<Shared>, started: Instant) -> Line {
+impl TelephoneThread {
+    fn new(
+        caller: SimulatedCaller,
+        steps: Vec<Step>,
+        shared: Arc<CallerShared>,
+        started: Instant,
+    ) -> TelephoneThread {
         let codec = caller.codec;
         let clips = steps
             .iter()
@@ -144,13 +149,13 @@ impl Line {
                 |step| if let Step::Say(clip) = step { Some(convert(clip, codec.rate())) } else { None },
             )
             .collect();
-        Line {
+        TelephoneThread {
             socket: caller.socket,
             codec,
             suppress_silence: caller.suppress_silence,
             shared,
             started,
-            script: Script::new(steps),
+            script: CallerScript::new(steps),
             clips,
             saying: None,
             encoder: codec.encoder(),
@@ -160,7 +165,7 @@ impl Line {
             timestamp: rand::random(),
             ssrc: rand::random(),
             last_sequence: None,
-            conversation: Conversation {
+            conversation: RecordedCall {
                 sent: Track::new(codec.rate()),
                 received: Track::new(codec.rate()),
                 said: Vec::new(),
@@ -175,7 +180,7 @@ impl Line {
     }
 
     /// Ticks are counted from the start, so lateness does not add up.
-    fn run(mut self) -> Conversation {
+    fn run(mut self) -> RecordedCall {
         for tick in 0_u32.. {
             let due = FRAME * tick;
             self.receive_until(due);
@@ -205,7 +210,7 @@ impl Line {
         let mut buffer = [0; MAX_PACKET];
         while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
             let arrival = self.started.elapsed();
-            if let Some(packet) = Packet::parse(&buffer[..length])
+            if let Some(packet) = ReceivedPacket::parse(&buffer[..length])
                 && packet.payload_type == self.codec.payload_type()
             {
                 self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
@@ -214,7 +219,7 @@ impl Line {
         }
     }
 
-    fn take(&mut self, packet: &Packet<'_>, arrival: Duration) {
+    fn take(&mut self, packet: &ReceivedPacket<'_>, arrival: Duration) {
         let samples = self.decoder.decode(packet.payload);
         let (at, error) = self.placement.place(packet.ssrc, packet.timestamp, arrival);
         self.conversation.received.put(at, &samples);
@@ -255,12 +260,12 @@ impl Line {
 
     fn follow_script(&mut self, now: Duration) {
         match self.script.next(now) {
-            Doing::Silence | Doing::Done => {}
-            Doing::Speak(n) => {
+            CallerAction::Silence | CallerAction::Done => {}
+            CallerAction::Speak(n) => {
                 self.shared.utterances.store(n + 1, Ordering::Release);
                 self.saying = Some(Saying { clip: self.clips[n].clone(), position: 0, began: now });
             }
-            Doing::HangUp => {
+            CallerAction::HangUp => {
                 self.conversation.hung_up = true;
                 self.shared.hung_up.store(true, Ordering::Release);
             }
@@ -295,7 +300,7 @@ impl Line {
 }
 
 /// The parts of an RTP packet (RFC 3550, section 5.1) that a caller needs.
-struct Packet<'a> {
+struct ReceivedPacket<'a> {
     payload_type: u8,
     sequence: u16,
     timestamp: u32,
@@ -303,16 +308,16 @@ struct Packet<'a> {
     payload: &'a [u8],
 }
 
-impl<'a> Packet<'a> {
+impl<'a> ReceivedPacket<'a> {
     /// Without extension or padding, which Asterisk does not send; other packets are ignored.
-    fn parse(bytes: &'a [u8]) -> Option<Packet<'a>> {
+    fn parse(bytes: &'a [u8]) -> Option<ReceivedPacket<'a>> {
         let (header, rest) = bytes.split_at_checked(HEADER)?;
         if header[0] & 0xf0 != 0x80 {
             return None;
         }
         let word =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        Some(Packet {
+        Some(ReceivedPacket {
             payload_type: header[1] & 0x7f,
             sequence: u16::from_be_bytes([header[2], header[3]]),
             timestamp: word(4),

@@ -1,4 +1,4 @@
-//! The codecs of a simulated telephone. Encoder and decoder are separate, because each direction has a state of
+//! The codecs of a simulated telephone. PhoneEncoder and decoder are separate, because each direction has a state of
 //! its own.
 
 use audio_codec_algorithms::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
@@ -54,46 +54,46 @@ impl Codec {
         self.rate() as usize / 50
     }
 
-    pub fn encoder(self) -> Encoder {
+    pub fn encoder(self) -> PhoneEncoder {
         match self {
-            Codec::Ulaw => Encoder::Ulaw,
-            Codec::Alaw => Encoder::Alaw,
-            Codec::Slin16 => Encoder::Slin16,
+            Codec::Ulaw => PhoneEncoder::Ulaw,
+            Codec::Alaw => PhoneEncoder::Alaw,
+            Codec::Slin16 => PhoneEncoder::Slin16,
             Codec::Opus => {
                 let encoder = OpusEncoder::new(SampleRate::Hz16000, Channels::Mono, Application::Voip);
-                Encoder::Opus(encoder.expect("16 kHz mono is a mode of Opus"))
+                PhoneEncoder::Opus(encoder.expect("16 kHz mono is a mode of Opus"))
             }
         }
     }
 
-    pub fn decoder(self) -> Decoder {
+    pub fn decoder(self) -> PhoneDecoder {
         match self {
-            Codec::Ulaw => Decoder::Ulaw,
-            Codec::Alaw => Decoder::Alaw,
-            Codec::Slin16 => Decoder::Slin16,
+            Codec::Ulaw => PhoneDecoder::Ulaw,
+            Codec::Alaw => PhoneDecoder::Alaw,
+            Codec::Slin16 => PhoneDecoder::Slin16,
             Codec::Opus => {
                 let decoder = OpusDecoder::new(SampleRate::Hz16000, Channels::Mono);
-                Decoder::Opus(decoder.expect("16 kHz mono is a mode of Opus"))
+                PhoneDecoder::Opus(decoder.expect("16 kHz mono is a mode of Opus"))
             }
         }
     }
 }
 
-pub enum Encoder {
+pub enum PhoneEncoder {
     Ulaw,
     Alaw,
     Slin16,
     Opus(OpusEncoder),
 }
 
-impl Encoder {
+impl PhoneEncoder {
     /// The payload of a 20 ms frame.
     pub fn encode(&mut self, frame: &[i16]) -> Vec<u8> {
         match self {
-            Encoder::Ulaw => frame.iter().map(|&sample| encode_ulaw(sample)).collect(),
-            Encoder::Alaw => frame.iter().map(|&sample| encode_alaw(sample)).collect(),
-            Encoder::Slin16 => frame.iter().flat_map(|sample| sample.to_be_bytes()).collect(),
-            Encoder::Opus(opus) => {
+            PhoneEncoder::Ulaw => frame.iter().map(|&sample| encode_ulaw(sample)).collect(),
+            PhoneEncoder::Alaw => frame.iter().map(|&sample| encode_alaw(sample)).collect(),
+            PhoneEncoder::Slin16 => frame.iter().flat_map(|sample| sample.to_be_bytes()).collect(),
+            PhoneEncoder::Opus(opus) => {
                 let mut payload = vec![0; 1_275];
                 let length = opus.encode(frame, &mut payload).expect("20 ms at 16 kHz is a frame of Opus");
                 payload.truncate(length);
@@ -103,23 +103,23 @@ impl Encoder {
     }
 }
 
-pub enum Decoder {
+pub enum PhoneDecoder {
     Ulaw,
     Alaw,
     Slin16,
     Opus(OpusDecoder),
 }
 
-impl Decoder {
+impl PhoneDecoder {
     /// The samples of a payload; none when it cannot be decoded.
     pub fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
         match self {
-            Decoder::Ulaw => payload.iter().map(|&byte| decode_ulaw(byte)).collect(),
-            Decoder::Alaw => payload.iter().map(|&byte| decode_alaw(byte)).collect(),
-            Decoder::Slin16 => {
+            PhoneDecoder::Ulaw => payload.iter().map(|&byte| decode_ulaw(byte)).collect(),
+            PhoneDecoder::Alaw => payload.iter().map(|&byte| decode_alaw(byte)).collect(),
+            PhoneDecoder::Slin16 => {
                 payload.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect()
             }
-            Decoder::Opus(opus) => {
+            PhoneDecoder::Opus(opus) => {
                 // 120 ms is the longest packet of Opus.
                 let mut samples = vec![0; 1_920];
                 let length = opus.decode(Some(payload), &mut samples, false).unwrap_or(0);

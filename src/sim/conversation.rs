@@ -11,14 +11,14 @@ const BRIDGE: Duration = Duration::from_millis(250);
 
 /// An utterance of the caller and the agent's response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Response {
+pub struct MeasuredResponse {
     /// First and last voiced sample that the caller sent.
     pub asked: (Duration, Duration),
     /// First voiced sample received after it; `None` when the caller spoke again before a response.
     pub answered: Option<Duration>,
 }
 
-impl Response {
+impl MeasuredResponse {
     /// From the end of the caller's speech to the beginning of the agent's.
     pub fn latency(&self) -> Option<Duration> {
         self.answered.map(|at| at - self.asked.1)
@@ -27,14 +27,14 @@ impl Response {
 
 /// An utterance of the caller that interrupts the agent's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interruption {
+pub struct MeasuredInterruption {
     /// First voiced sample that the caller sent.
     pub began: Duration,
     /// Last voiced sample of the agent's interrupted speech.
     pub silent: Duration,
 }
 
-impl Interruption {
+impl MeasuredInterruption {
     /// From the caller's first voiced sample to the agent's last.
     pub fn latency(&self) -> Duration {
         self.silent.saturating_sub(self.began)
@@ -43,7 +43,7 @@ impl Interruption {
 
 /// All times are since the caller's start.
 #[derive(Debug, Clone)]
-pub struct Conversation {
+pub struct RecordedCall {
     pub sent: Track,
     pub received: Track,
     /// Start and end of each `Say`, including silence at its edges.
@@ -61,7 +61,7 @@ pub struct Conversation {
     pub hung_up: bool,
 }
 
-impl Conversation {
+impl RecordedCall {
     /// When the agent's first voiced sample was received.
     pub fn first_voiced(&self) -> Option<Duration> {
         self.agent().first().map(|stretch| stretch.0)
@@ -78,25 +78,25 @@ impl Conversation {
     }
 
     /// Each utterance of the caller with the response to it.
-    pub fn responses(&self) -> Vec<Response> {
+    pub fn responses(&self) -> Vec<MeasuredResponse> {
         let (caller, agent) = (self.caller(), self.agent());
         let answer = |n: usize| {
             let end = caller[n].1;
             let until = caller.get(n + 1).map_or(Duration::MAX, |next| next.0);
             agent.iter().map(|stretch| stretch.0).find(|&start| start >= end && start < until)
         };
-        (0..caller.len()).map(|n| Response { asked: caller[n], answered: answer(n) }).collect()
+        (0..caller.len()).map(|n| MeasuredResponse { asked: caller[n], answered: answer(n) }).collect()
     }
 
     /// Each utterance of the caller that began while the agent spoke.
-    pub fn interruptions(&self) -> Vec<Interruption> {
+    pub fn interruptions(&self) -> Vec<MeasuredInterruption> {
         let agent = voice::stretches(&self.received.samples, self.received.rate, BRIDGE);
         let interrupted = |began: Duration| {
             agent.iter().find(|stretch| stretch.0 < began && stretch.1 > began).map(|s| s.1)
         };
         self.caller()
             .into_iter()
-            .filter_map(|(began, _)| Some(Interruption { began, silent: interrupted(began)? }))
+            .filter_map(|(began, _)| Some(MeasuredInterruption { began, silent: interrupted(began)? }))
             .collect()
     }
 
@@ -152,8 +152,8 @@ mod tests {
         Track { rate: 8_000, samples: (0..end * 8).map(|n| if voiced(n / 8) { 4_000 } else { 0 }).collect() }
     }
 
-    fn conversation() -> Conversation {
-        Conversation {
+    fn conversation() -> RecordedCall {
+        RecordedCall {
             sent: track(&[(2_000, 2_800), (4_500, 5_000)], 6_000),
             received: track(&[(500, 1_500), (3_400, 4_650), (5_600, 6_000)], 6_000),
             said: vec![(ms(1_950), ms(2_900)), (ms(4_500), ms(5_100))],
@@ -170,9 +170,9 @@ mod tests {
     fn figures_are_read_from_the_tracks() {
         let conversation = conversation();
         assert_eq!(conversation.first_voiced(), Some(ms(500)));
-        let latencies: Vec<_> = conversation.responses().iter().map(Response::latency).collect();
+        let latencies: Vec<_> = conversation.responses().iter().map(MeasuredResponse::latency).collect();
         assert_eq!(latencies, [Some(ms(600)), Some(ms(600))]);
-        let barged: Vec<_> = conversation.interruptions().iter().map(Interruption::latency).collect();
+        let barged: Vec<_> = conversation.interruptions().iter().map(MeasuredInterruption::latency).collect();
         assert_eq!(barged, [ms(150)]);
         assert_eq!(conversation.pacing_error(0.99), ms(99));
     }

@@ -11,7 +11,7 @@ pub mod script;
 pub mod track;
 pub mod voice;
 
-pub use caller::{Caller, Running};
+pub use caller::{RunningCaller, SimulatedCaller};
 pub use codec::Codec;
-pub use conversation::{Conversation, Interruption, Response};
+pub use conversation::{MeasuredInterruption, MeasuredResponse, RecordedCall};
 pub use script::Step;

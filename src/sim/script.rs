@@ -31,7 +31,7 @@ const BREATH: Duration = Duration::from_millis(300);
 
 /// The caller's action in the next 20 ms.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum CallerAction {
     Silence,
     /// Begins the clip with this number, counted from 0.
     Speak(usize),
@@ -40,7 +40,7 @@ pub(super) enum Doing {
     Done,
 }
 
-pub(super) struct Script {
+pub(super) struct CallerScript {
     steps: VecDeque<Step>,
     said: usize,
     entered: Duration,
@@ -52,9 +52,9 @@ pub(super) struct Script {
     pub(super) missed: Vec<String>,
 }
 
-impl Script {
-    pub(super) fn new(steps: Vec<Step>) -> Script {
-        Script {
+impl CallerScript {
+    pub(super) fn new(steps: Vec<Step>) -> CallerScript {
+        CallerScript {
             steps: steps.into(),
             said: 0,
             entered: Duration::ZERO,
@@ -79,8 +79,8 @@ impl Script {
     }
 
     /// Called every 20 ms while the caller is silent. The clip of a `Speak` has to be played before the next call.
-    pub(super) fn next(&mut self, now: Duration) -> Doing {
-        let Some(step) = self.steps.front() else { return Doing::Done };
+    pub(super) fn next(&mut self, now: Duration) -> CallerAction {
+        let Some(step) = self.steps.front() else { return CallerAction::Done };
         let waited = now.saturating_sub(self.entered);
         let (over, at_most) = match step {
             Step::Listen { silent, at_most } => (self.silent_for(now, *silent), Some(*at_most)),
@@ -90,7 +90,7 @@ impl Script {
         };
         if !over {
             if at_most.is_none_or(|limit| waited < limit) {
-                return Doing::Silence;
+                return CallerAction::Silence;
             }
             self.missed.push(format!("{step:?}"));
         }
@@ -103,7 +103,7 @@ impl Script {
         self.interrupted = None;
     }
 
-    fn enter_next(&mut self, now: Duration) -> Doing {
+    fn enter_next(&mut self, now: Duration) -> CallerAction {
         self.entered = now;
         match self.steps.pop_front() {
             Some(Step::Say(_)) => {
@@ -113,13 +113,13 @@ impl Script {
                 self.interrupted = self.last_voiced.filter(|last| now.saturating_sub(*last) <= BREATH);
                 self.last_voiced = None;
                 self.spoken_since = None;
-                Doing::Speak(self.said - 1)
+                CallerAction::Speak(self.said - 1)
             }
             Some(Step::HangUp) => {
                 self.steps.clear();
-                Doing::HangUp
+                CallerAction::HangUp
             }
-            _ => Doing::Silence,
+            _ => CallerAction::Silence,
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn run(steps: Vec<Step>, agent: &[(u64, u64)]) -> (Vec<String>, Vec<String>) {
         let length = |step: &Step| if let Step::Say(clip) = step { Some(clip.duration()) } else { None };
         let lengths: Vec<Duration> = steps.iter().filter_map(length).collect();
-        let mut script = Script::new(steps);
+        let mut script = CallerScript::new(steps);
         let mut events = Vec::new();
         let mut saying = None;
         for now in (0..500).map(|n| FRAME * n) {
@@ -161,13 +161,13 @@ mod tests {
             }
             saying = None;
             match script.next(now) {
-                Doing::Silence => {}
-                Doing::Speak(n) => {
+                CallerAction::Silence => {}
+                CallerAction::Speak(n) => {
                     events.push(format!("{} speak {n}", now.as_millis()));
                     saying = Some(now + lengths[n]);
                 }
-                Doing::HangUp => events.push(format!("{} hang up", now.as_millis())),
-                Doing::Done => break,
+                CallerAction::HangUp => events.push(format!("{} hang up", now.as_millis())),
+                CallerAction::Done => break,
             }
         }
         (events, script.missed)

@@ -1,4 +1,4 @@
-//! Conversation state in this process, limited in number and time.
+//! SavedConversation state in this process, limited in number and time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,18 +10,18 @@ use futures_util::future::{BoxFuture, ready};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Conversation, ConversationState, Settings, StateError};
+use super::{ConversationState, SavedConversation, Settings, StateError};
 use crate::tenancy::CallId;
 
 /// Conversations in a map. Lost when the process ends.
 pub struct Memory {
     ttl: Duration,
     capacity: usize,
-    held: Mutex<HashMap<CallId, Held>>,
+    held: Mutex<HashMap<CallId, HeldConversation>>,
 }
 
-struct Held {
-    conversation: Conversation,
+struct HeldConversation {
+    conversation: SavedConversation,
     expires_at: Instant,
 }
 
@@ -38,8 +38,8 @@ impl Memory {
         let now = Instant::now();
         let mut held = self.held();
         make_room(&mut held, self.capacity, call, now);
-        let fresh = || Held {
-            conversation: Conversation { started_at, turns: 0, state: Value::Null },
+        let fresh = || HeldConversation {
+            conversation: SavedConversation { started_at, turns: 0, state: Value::Null },
             expires_at: now,
         };
         let entry = held.entry(call).or_insert_with(fresh);
@@ -57,14 +57,14 @@ impl Memory {
     }
 
     /// Adds a conversation that was read from Redis.
-    pub(super) fn adopt(&self, call: CallId, conversation: Conversation) {
+    pub(super) fn adopt(&self, call: CallId, conversation: SavedConversation) {
         let now = Instant::now();
         let mut held = self.held();
         make_room(&mut held, self.capacity, call, now);
-        held.insert(call, Held { conversation, expires_at: now + self.ttl });
+        held.insert(call, HeldConversation { conversation, expires_at: now + self.ttl });
     }
 
-    pub(super) fn known(&self, call: CallId) -> Option<Conversation> {
+    pub(super) fn known(&self, call: CallId) -> Option<SavedConversation> {
         let now = Instant::now();
         let held = self.held();
         held.get(&call).filter(|held| held.expires_at > now).map(|held| held.conversation.clone())
@@ -74,14 +74,14 @@ impl Memory {
         self.held().remove(&call);
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<CallId, Held>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<CallId, HeldConversation>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes room for another conversation: drops expired ones and, if that is not enough, the one that would expire
 /// first.
-fn make_room(held: &mut HashMap<CallId, Held>, capacity: usize, call: CallId, now: Instant) {
+fn make_room(held: &mut HashMap<CallId, HeldConversation>, capacity: usize, call: CallId, now: Instant) {
     if held.len() < capacity || held.contains_key(&call) {
         return;
     }
@@ -103,7 +103,7 @@ impl ConversationState for Memory {
         ready(()).boxed()
     }
 
-    fn load(&self, call: CallId) -> BoxFuture<'_, Option<Conversation>> {
+    fn load(&self, call: CallId) -> BoxFuture<'_, Option<SavedConversation>> {
         ready(self.known(call)).boxed()
     }
 
@@ -135,7 +135,7 @@ mod tests {
         memory.save(call, 3, &json!({"said": "hello"})).await;
         tokio::time::advance(Duration::from_secs(59)).await;
         let found = memory.load(call).await.expect("saved 59 s ago");
-        assert_eq!(found, Conversation { started_at: start, turns: 3, state: json!({"said": "hello"}) });
+        assert_eq!(found, SavedConversation { started_at: start, turns: 3, state: json!({"said": "hello"}) });
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(memory.load(call).await, None, "saved 60 s ago");
         memory.save(call, 4, &json!(null)).await;

@@ -14,7 +14,7 @@ mod settings;
 mod tests;
 
 pub use memory::Memory;
-pub use resilient::Resilient;
+pub use resilient::MirroredState;
 pub use settings::Settings;
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::tenancy::CallId;
 
 /// The saved state of a conversation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Conversation {
+pub struct SavedConversation {
     /// In whole seconds when read from Redis.
     pub started_at: DateTime<Utc>,
     pub turns: u32,
@@ -44,7 +44,7 @@ pub trait ConversationState: Send + Sync {
     fn save<'a>(&'a self, call: CallId, turns: u32, state: &'a Value) -> BoxFuture<'a, ()>;
 
     /// The last saved state; `None` for an unknown call.
-    fn load(&self, call: CallId) -> BoxFuture<'_, Option<Conversation>>;
+    fn load(&self, call: CallId) -> BoxFuture<'_, Option<SavedConversation>>;
 
     /// Deletes a call's state.
     fn end(&self, call: CallId) -> BoxFuture<'_, ()>;
@@ -72,6 +72,8 @@ pub async fn connect(settings: &Settings) -> Result<Arc<dyn ConversationState>, 
     let memory = Memory::new(settings);
     Ok(match &settings.redis_url {
         None => Arc::new(memory),
-        Some(url) => Arc::new(Resilient::connect(memory, redis::Redis::new(url, settings)?, settings).await),
+        Some(url) => {
+            Arc::new(MirroredState::connect(memory, redis::Redis::new(url, settings)?, settings).await)
+        }
     })
 }

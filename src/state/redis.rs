@@ -17,9 +17,9 @@ use fred::types::config::{Config, ReconnectPolicy, TlsConnector, UnresponsiveCon
 use fred::types::{Builder, Expiration};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Conversation, Settings, StateError};
+use super::{SavedConversation, Settings, StateError};
 use crate::tenancy::CallId;
-use crate::transport::{Place, client_config, place};
+use crate::transport::{HostPlace, client_config, place};
 
 const NEVER_GIVE_UP: u32 = 0;
 
@@ -73,7 +73,7 @@ impl Redis {
         self.within(self.client.ping::<()>(None)).await
     }
 
-    pub(super) async fn put(&self, call: CallId, conversation: &Conversation) -> Result<(), StateError> {
+    pub(super) async fn put(&self, call: CallId, conversation: &SavedConversation) -> Result<(), StateError> {
         let pipeline = self.client.pipeline();
         let values = [
             conversation.state.to_string(),
@@ -89,7 +89,7 @@ impl Redis {
         .await
     }
 
-    pub(super) async fn fetch(&self, call: CallId) -> Result<Option<Conversation>, StateError> {
+    pub(super) async fn fetch(&self, call: CallId) -> Result<Option<SavedConversation>, StateError> {
         let pipeline = self.client.pipeline();
         let values: Vec<Option<String>> = self
             .within(async {
@@ -153,7 +153,7 @@ fn parse(url: &SecretString) -> Result<(Config, Security), String> {
 /// Whether a URL leads to another machine without TLS. False for a URL that cannot be parsed.
 pub(super) fn is_plaintext_remote(url: &SecretString) -> bool {
     let Ok((config, Security::Plaintext)) = parse(url) else { return false };
-    config.server.hosts().iter().any(|server| place(&server.host) != Place::ThisMachine)
+    config.server.hosts().iter().any(|server| place(&server.host) != HostPlace::ThisMachine)
 }
 
 /// In the order in which values are written and read.
@@ -162,9 +162,9 @@ fn keys(call: CallId) -> [String; 3] {
 }
 
 /// The conversation of the three values; `None` when one is missing or has another format.
-fn read(values: &[Option<String>]) -> Option<Conversation> {
+fn read(values: &[Option<String>]) -> Option<SavedConversation> {
     let [Some(state), Some(turns), Some(started_at)] = values else { return None };
-    Some(Conversation {
+    Some(SavedConversation {
         started_at: DateTime::from_timestamp(started_at.parse().ok()?, 0)?,
         turns: turns.parse().ok()?,
         state: serde_json::from_str(state).ok()?,

@@ -19,19 +19,19 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::redis::Redis;
-use super::{Conversation, ConversationState, Memory, Settings, StateError};
+use super::{ConversationState, Memory, SavedConversation, Settings, StateError};
 use crate::tenancy::CallId;
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
 /// Conversations in memory, mirrored to Redis while it is reachable.
-pub struct Resilient {
-    shared: Arc<Shared>,
+pub struct MirroredState {
+    shared: Arc<MirrorShared>,
     _writer: AbortOnDropHandle<()>,
 }
 
-struct Shared {
+struct MirrorShared {
     memory: Memory,
     redis: Redis,
     capacity: usize,
@@ -53,10 +53,10 @@ enum Owed {
     Remove,
 }
 
-impl Resilient {
+impl MirroredState {
     /// Connects, and starts the task that repeats missed writes.
-    pub(super) async fn connect(memory: Memory, redis: Redis, settings: &Settings) -> Resilient {
-        let shared = Arc::new(Shared {
+    pub(super) async fn connect(memory: Memory, redis: Redis, settings: &Settings) -> MirroredState {
+        let shared = Arc::new(MirrorShared {
             memory,
             redis,
             capacity: settings.capacity,
@@ -68,11 +68,11 @@ impl Resilient {
             shared.mark_down(&error);
         }
         let writer = AbortOnDropHandle::new(tokio::spawn(make_good(Arc::clone(&shared))));
-        Resilient { shared, _writer: writer }
+        MirroredState { shared, _writer: writer }
     }
 }
 
-impl Shared {
+impl MirrorShared {
     /// Writes a call's state to Redis, or queues the write.
     async fn mirror(&self, call: CallId, what: Owed) {
         if self.note_if_down(call, what) {
@@ -95,7 +95,7 @@ impl Shared {
         }
     }
 
-    async fn load(&self, call: CallId) -> Option<Conversation> {
+    async fn load(&self, call: CallId) -> Option<SavedConversation> {
         // The state in memory is never older than the one in Redis.
         if let Some(known) = self.memory.known(call) {
             return Some(known);
@@ -172,7 +172,7 @@ impl Debts {
     }
 }
 
-async fn make_good(shared: Arc<Shared>) {
+async fn make_good(shared: Arc<MirrorShared>) {
     loop {
         shared.lost.notified().await;
         let mut delay = FIRST_DELAY;
@@ -184,7 +184,7 @@ async fn make_good(shared: Arc<Shared>) {
     }
 }
 
-impl ConversationState for Resilient {
+impl ConversationState for MirroredState {
     fn begin(&self, call: CallId, started_at: DateTime<Utc>) -> BoxFuture<'_, ()> {
         self.shared.memory.started(call, started_at);
         self.shared.mirror(call, Owed::Put).boxed()
@@ -195,7 +195,7 @@ impl ConversationState for Resilient {
         self.shared.mirror(call, Owed::Put).boxed()
     }
 
-    fn load(&self, call: CallId) -> BoxFuture<'_, Option<Conversation>> {
+    fn load(&self, call: CallId) -> BoxFuture<'_, Option<SavedConversation>> {
         self.shared.load(call).boxed()
     }
 

@@ -1,4 +1,4 @@
-//! Conversation state against real Redis servers: one that is there (`VCA_TEST_REDIS_URL`), and one of the
+//! SavedConversation state against real Redis servers: one that is there (`VCA_TEST_REDIS_URL`), and one of the
 //! test's own that is killed and started again (`VCA_TEST_REDIS_SERVER`, a command; default `redis-server`).
 //! With `VCA_TEST_REQUIRE=1` the absence of either is a failure.
 
@@ -87,7 +87,7 @@ async fn another_process_finds_the_conversation() {
     assert_eq!(two.load(call).await, None);
     one.begin(call, started_at).await;
     one.save(call, 7, &json!(["so far"])).await;
-    let expected = Conversation { started_at, turns: 7, state: json!(["so far"]) };
+    let expected = SavedConversation { started_at, turns: 7, state: json!(["so far"]) };
     assert_eq!(two.load(call).await, Some(expected));
     two.save(call, 8, &json!(["further"])).await;
     two.end(call).await;

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::{Settings, StoreError};
-use crate::transport::{Place, place};
+use crate::transport::{HostPlace, place};
 
 /// How far the way to the database is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(super) fn postgres_options(settings: &Settings) -> Result<PgConnectOptions, 
 }
 
 fn is_local(options: &PgConnectOptions) -> bool {
-    is_socket(options) || place(options.get_host()) == Place::ThisMachine
+    is_socket(options) || place(options.get_host()) == HostPlace::ThisMachine
 }
 
 fn is_socket(options: &PgConnectOptions) -> bool {

@@ -100,7 +100,7 @@ use tokio::sync::Notify;
 
 use crate::billing::Plans;
 use crate::sealing::Keyring;
-use crate::tenancy::{Limits, Numbering, TenantId};
+use crate::tenancy::{Numbering, TenantId, TenantLimits};
 use pool::Pool;
 use statement::sql;
 use tx::RowScope;
@@ -117,7 +117,7 @@ pub struct Store {
     /// Their quotas are watched.
     plans: Arc<Plans>,
     /// How much one tenant may store.
-    limits: Limits,
+    limits: TenantLimits,
     /// Whose calls are put on record.
     daemon: Arc<str>,
     /// Seals and opens the secrets that are kept.
@@ -147,7 +147,7 @@ impl Store {
             bell: Arc::default(),
             numbering: Numbering::default(),
             plans: Arc::default(),
-            limits: Limits::default(),
+            limits: TenantLimits::default(),
             daemon: Arc::from(""),
             sealing: Keyring::default(),
         })
@@ -174,7 +174,7 @@ impl Store {
 
     /// The store with these limits by tenant.
     #[must_use]
-    pub fn with_limits(self, limits: Limits) -> Store {
+    pub fn with_limits(self, limits: TenantLimits) -> Store {
         Store { limits, ..self }
     }
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::pool::{LISTING, Pool};
 use super::statement::Statement;
 use super::{Backend, Scope, Store, StoreError};
-use crate::tenancy::{LimitReached, Limits};
+use crate::tenancy::{LimitReached, TenantLimits};
 
 /// SQLite looks at the clock once in so many steps of its virtual machine: some tens of microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 2_000;
@@ -159,7 +159,7 @@ pub(super) struct Tx {
     deadline: Instant,
     limit: Duration,
     /// How much one tenant may store.
-    pub(super) limits: Limits,
+    pub(super) limits: TenantLimits,
 }
 
 enum Connection {

@@ -3,7 +3,7 @@
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{
-    CallEvent, CallMetadata, EventKind, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber,
+    CallMetadata, EventKind, ProviderCallEvent, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber,
 };
 use crate::tenancy::ProviderState;
 
@@ -45,7 +45,8 @@ impl TelephonyAdapter for Fake {
         async move { Ok(Provisioned::new(ProviderState::Unregistered, DONE)) }.boxed()
     }
 
-    fn on_inbound_call(&self, call: CallMetadata) -> BoxFuture<'_, CallEvent> {
-        async { CallEvent::new(EventKind::Ringing, call, Some("a number of the provider fake")) }.boxed()
+    fn on_inbound_call(&self, call: CallMetadata) -> BoxFuture<'_, ProviderCallEvent> {
+        async { ProviderCallEvent::new(EventKind::Ringing, call, Some("a number of the provider fake")) }
+            .boxed()
     }
 }

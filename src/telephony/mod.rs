@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use error::TelephonyError;
-pub use reception::{Answer, Incoming, Reception, Refusal};
+pub use reception::{Announced, AnnouncementRefusal, Incoming, Reception};
 pub use registrar::Registrar;
 pub use settings::{InboundSettings, Settings, networks};
 
@@ -55,8 +55,8 @@ pub trait TelephonyAdapter: Send + Sync {
     ) -> BoxFuture<'a, Result<Provisioned, TelephonyError>>;
 
     /// A dialplan announces a call. The event decides whether the call is admitted.
-    fn on_inbound_call(&self, call: CallMetadata) -> BoxFuture<'_, CallEvent> {
-        async { CallEvent::new(EventKind::Ringing, call, None) }.boxed()
+    fn on_inbound_call(&self, call: CallMetadata) -> BoxFuture<'_, ProviderCallEvent> {
+        async { ProviderCallEvent::new(EventKind::Ringing, call, None) }.boxed()
     }
 }
 
@@ -129,7 +129,7 @@ pub struct CallMetadata {
 
 /// A change of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CallEvent {
+pub struct ProviderCallEvent {
     pub event_type: EventKind,
     pub call_metadata: CallMetadata,
     pub timestamp: DateTime<Utc>,
@@ -146,11 +146,15 @@ pub enum EventKind {
     Failed,
 }
 
-impl CallEvent {
+impl ProviderCallEvent {
     /// An event at the present time.
-    pub fn new(event_type: EventKind, call_metadata: CallMetadata, detail: Option<&str>) -> CallEvent {
+    pub fn new(
+        event_type: EventKind,
+        call_metadata: CallMetadata,
+        detail: Option<&str>,
+    ) -> ProviderCallEvent {
         let details = detail.map(|text| json!({ "message": text }));
-        CallEvent { event_type, call_metadata, timestamp: Utc::now(), details }
+        ProviderCallEvent { event_type, call_metadata, timestamp: Utc::now(), details }
     }
 
     /// The details' text, if there is one.

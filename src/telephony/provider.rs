@@ -36,7 +36,7 @@ pub struct Provider {
 }
 
 /// Why an attempt failed, and whether it is worth repeating.
-struct Failure {
+struct AttemptFailure {
     error: TelephonyError,
     /// The provider's `Retry-After`.
     after: Option<Duration>,
@@ -93,7 +93,7 @@ impl Provider {
     async fn attempts(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, TelephonyError> {
         let mut failures = 0;
         loop {
-            let Failure { error, after } = match self.attempt(request()).await {
+            let AttemptFailure { error, after } = match self.attempt(request()).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -115,7 +115,7 @@ impl Provider {
         }
     }
 
-    async fn attempt(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+    async fn attempt(&self, request: RequestBuilder) -> Result<Vec<u8>, AttemptFailure> {
         let limit = Duration::from_millis(self.requests.timeout_ms);
         let exchange = async {
             let response = request.send().await.map_err(|error| self.broken(error))?;
@@ -125,18 +125,18 @@ impl Provider {
         };
         timeout(limit, exchange).await.unwrap_or_else(|_| {
             let error = self.unavailable(format!("no answer within {} ms", limit.as_millis()));
-            Err(Failure { error, after: None })
+            Err(AttemptFailure { error, after: None })
         })
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, AttemptFailure> {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.broken(error))? {
             body.extend_from_slice(&piece);
             if body.len() > LARGEST_ANSWER {
                 let reason = "it is too large".to_owned();
                 let error = TelephonyError::Unreadable { provider: self.name, reason };
-                return Err(Failure { error, after: None });
+                return Err(AttemptFailure { error, after: None });
             }
         }
         Ok(body)
@@ -149,7 +149,7 @@ impl Provider {
         }
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> AttemptFailure {
         let reason = match self.without_secret(&message(body)) {
             words if words.is_empty() => format!("HTTP {}", status.as_u16()),
             words => format!("HTTP {}: {words}", status.as_u16()),
@@ -163,13 +163,13 @@ impl Provider {
             _ => TelephonyError::Refused { provider, reason },
         };
         let after = headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, Utc::now()));
-        Failure { error, after }
+        AttemptFailure { error, after }
     }
 
     /// A failure of the connection: not established, or broken during the response.
-    fn broken(&self, error: reqwest::Error) -> Failure {
+    fn broken(&self, error: reqwest::Error) -> AttemptFailure {
         let reason = if error.is_connect() { "no connection" } else { "the connection broke" };
-        Failure { error: self.unavailable(reason.to_owned()), after: None }
+        AttemptFailure { error: self.unavailable(reason.to_owned()), after: None }
     }
 
     fn unavailable(&self, reason: String) -> TelephonyError {

@@ -27,18 +27,18 @@ pub struct Incoming {
 
 /// The outcome of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum Announced {
     /// The call has a record, which its channel joins.
     Expected {
         call: CallId,
         tenant: TenantId,
     },
-    Refused(Refusal),
+    Refused(AnnouncementRefusal),
 }
 
 /// Why a call will not be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AnnouncementRefusal {
     UnknownNumber,
     NumberInactive,
     TenantSuspended,
@@ -49,15 +49,15 @@ pub enum Refusal {
     Provider(String),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for AnnouncementRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::UnknownNumber => "no tenant has the called number",
-            Refusal::NumberInactive => "the called number is not active",
-            Refusal::TenantSuspended => "the called number's tenant is suspended",
-            Refusal::TenantDeleted => "the called number's tenant was deleted",
-            Refusal::NoAgent => "the called number's tenant has no default profile",
-            Refusal::Provider(reason) => reason,
+            AnnouncementRefusal::UnknownNumber => "no tenant has the called number",
+            AnnouncementRefusal::NumberInactive => "the called number is not active",
+            AnnouncementRefusal::TenantSuspended => "the called number's tenant is suspended",
+            AnnouncementRefusal::TenantDeleted => "the called number's tenant was deleted",
+            AnnouncementRefusal::NoAgent => "the called number's tenant has no default profile",
+            AnnouncementRefusal::Provider(reason) => reason,
         })
     }
 }
@@ -77,13 +77,13 @@ impl Reception {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn announce(&self, incoming: Incoming, now: DateTime<Utc>) -> Result<Answer, StoreError> {
+    pub async fn announce(&self, incoming: Incoming, now: DateTime<Utc>) -> Result<Announced, StoreError> {
         let route = match admitted(self.store.first_route(&incoming.called).await?) {
             Ok(route) => route,
-            Err(refusal) => return Ok(Answer::Refused(refusal)),
+            Err(refusal) => return Ok(Announced::Refused(refusal)),
         };
         if let Err(refusal) = self.ask_provider(&route, &incoming).await {
-            return Ok(Answer::Refused(refusal));
+            return Ok(Announced::Refused(refusal));
         }
         let Incoming { caller, written, channel, .. } = incoming;
         let called = route.number.did.clone();
@@ -94,7 +94,7 @@ impl Reception {
         match self.store.scope(tenant).announce(&new).await {
             Ok(call) => {
                 self.announcements.settle(&channel, call);
-                Ok(Answer::Expected { call, tenant })
+                Ok(Announced::Expected { call, tenant })
             }
             Err(error) => {
                 self.announcements.withdraw(&channel);
@@ -103,10 +103,12 @@ impl Reception {
         }
     }
 
-    async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
+    async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), AnnouncementRefusal> {
         let adapter = match self.adapters.find(route.number.provider_type.as_str()) {
             Ok(adapter) => adapter,
-            Err(TelephonyError::Forbidden(reason)) => return Err(Refusal::Provider(reason.to_owned())),
+            Err(TelephonyError::Forbidden(reason)) => {
+                return Err(AnnouncementRefusal::Provider(reason.to_owned()));
+            }
             // Its API cannot be used, and is not needed: its calls arrive by other means.
             Err(_) => return Ok(()),
         };
@@ -124,23 +126,23 @@ impl Reception {
             EventKind::Initiated | EventKind::Ringing | EventKind::Answered => Ok(()),
             EventKind::Ended | EventKind::Failed => {
                 let reason = event.message().unwrap_or("the called number's provider refuses the call");
-                Err(Refusal::Provider(reason.to_owned()))
+                Err(AnnouncementRefusal::Provider(reason.to_owned()))
             }
         }
     }
 }
 
 /// Strict: the called number decides the tenant, and there is no fallback.
-fn admitted(route: Option<Route>) -> Result<Route, Refusal> {
-    let route = route.ok_or(Refusal::UnknownNumber)?;
+fn admitted(route: Option<Route>) -> Result<Route, AnnouncementRefusal> {
+    let route = route.ok_or(AnnouncementRefusal::UnknownNumber)?;
     match route.tenant.status {
         TenantStatus::Active => {}
-        TenantStatus::Suspended => return Err(Refusal::TenantSuspended),
-        TenantStatus::Deleted => return Err(Refusal::TenantDeleted),
+        TenantStatus::Suspended => return Err(AnnouncementRefusal::TenantSuspended),
+        TenantStatus::Deleted => return Err(AnnouncementRefusal::TenantDeleted),
     }
     match (route.number.is_active, &route.profile) {
-        (false, _) => Err(Refusal::NumberInactive),
-        (true, None) => Err(Refusal::NoAgent),
+        (false, _) => Err(AnnouncementRefusal::NumberInactive),
+        (true, None) => Err(AnnouncementRefusal::NoAgent),
         (true, Some(_)) => Ok(route),
     }
 }

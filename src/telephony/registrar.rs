@@ -41,17 +41,17 @@ enum Wish {
 
 /// A request to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Task {
+enum ProviderTask {
     Register,
     Unregister,
 }
 
-impl Task {
+impl ProviderTask {
     /// The name in the audit log.
     fn as_str(self) -> &'static str {
         match self {
-            Task::Register => "register",
-            Task::Unregister => "unregister",
+            ProviderTask::Register => "register",
+            ProviderTask::Unregister => "unregister",
         }
     }
 
@@ -59,20 +59,20 @@ impl Task {
     /// the number.
     fn credit_while_pending(self) -> Credit {
         match self {
-            Task::Register => Credit::Take,
-            Task::Unregister => Credit::Keep,
+            ProviderTask::Register => Credit::Take,
+            ProviderTask::Unregister => Credit::Keep,
         }
     }
 
     /// Whether the change counts as VCA's after the response. `was_ours`: VCA had routed the number here before.
     fn credit(self, answer: &Result<Provisioned, TelephonyError>, was_ours: bool) -> Credit {
         match (self, answer) {
-            (Task::Register, Ok(Provisioned { effect: Effect::Changed, .. })) => Credit::Take,
+            (ProviderTask::Register, Ok(Provisioned { effect: Effect::Changed, .. })) => Credit::Take,
             // The request may have reached the provider.
-            (Task::Register, Err(error)) if error.is_passing() => Credit::Take,
-            (Task::Register, _) if was_ours => Credit::Take,
-            (Task::Register, _) | (Task::Unregister, Ok(_)) => Credit::Drop,
-            (Task::Unregister, Err(_)) => Credit::Keep,
+            (ProviderTask::Register, Err(error)) if error.is_passing() => Credit::Take,
+            (ProviderTask::Register, _) if was_ours => Credit::Take,
+            (ProviderTask::Register, _) | (ProviderTask::Unregister, Ok(_)) => Credit::Drop,
+            (ProviderTask::Unregister, Err(_)) => Credit::Keep,
         }
     }
 }
@@ -173,12 +173,12 @@ impl Registrar {
             Wish::AsRecorded => before.is_active && !before.is_deleted,
         };
         if is_wanted {
-            return self.ask(scope, actor, before, Task::Register).await;
+            return self.ask(scope, actor, before, ProviderTask::Register).await;
         }
         // The tenant that has the DID now would lose its calls.
         if before.is_deleted && self.store.holder(&before.did).await?.is_some() {
             let step = RegistrationStep {
-                action: Task::Unregister.as_str(),
+                action: ProviderTask::Unregister.as_str(),
                 state: ProviderState::Unregistered,
                 detail: "left unchanged: another number with this DID is in use",
                 reference: None,
@@ -187,7 +187,7 @@ impl Registrar {
             };
             return scope.record_registration(actor, number, &step).await;
         }
-        self.ask(scope, actor, before, Task::Unregister).await
+        self.ask(scope, actor, before, ProviderTask::Unregister).await
     }
 
     async fn ask(
@@ -195,7 +195,7 @@ impl Registrar {
         scope: &Scope,
         actor: &Actor,
         before: Registration,
-        task: Task,
+        task: ProviderTask,
     ) -> Result<Registration, StoreError> {
         let number = self.tenant_number(scope, &before).await?;
         let reference = before.provider_reference.as_deref();
@@ -216,7 +216,7 @@ impl Registrar {
             Ok(Provisioned { state, detail, reference, .. }) => (state, detail, reference),
             Err(error) => (ProviderState::Failed, error.to_string(), before.provider_reference),
         };
-        if (task, state) == (Task::Unregister, ProviderState::Unregistered) {
+        if (task, state) == (ProviderTask::Unregister, ProviderState::Unregistered) {
             self.store.drop_credit(&number.did, &before.provider_type).await?;
         }
         let reference = reference.as_deref();
@@ -240,12 +240,12 @@ impl Registrar {
         &self,
         provider: &str,
         number: &TenantNumber,
-        task: Task,
+        task: ProviderTask,
     ) -> Result<Provisioned, TelephonyError> {
         let adapter = self.adapters.find(provider)?;
         match task {
-            Task::Register => adapter.register_number(number).await,
-            Task::Unregister => adapter.unregister_number(number).await,
+            ProviderTask::Register => adapter.register_number(number).await,
+            ProviderTask::Unregister => adapter.unregister_number(number).await,
         }
     }
 
@@ -262,7 +262,7 @@ impl Registrar {
 fn log_answer(
     provider: &str,
     number: &TenantNumber,
-    task: Task,
+    task: ProviderTask,
     answer: &Result<Provisioned, TelephonyError>,
 ) {
     let (task, tenant, did) = (task.as_str(), number.tenant_id, &number.did);

@@ -28,7 +28,7 @@ const PAGE_SIZE: &str = "250";
 const MOST_PAGES: u32 = 500;
 
 #[derive(Deserialize)]
-struct Answer<T> {
+struct TelnyxResponse<T> {
     data: T,
     #[serde(default)]
     meta: Meta,
@@ -40,9 +40,9 @@ struct Meta {
     total_pages: u32,
 }
 
-/// Voice settings of a number.
+/// VoiceSettings settings of a number.
 #[derive(Deserialize)]
-struct Voice {
+struct VoiceSettings {
     #[serde(default)]
     call_forwarding: Option<Forwarding>,
 }
@@ -58,7 +58,7 @@ struct Forwarding {
     forwarding_type: Option<String>,
 }
 
-impl Voice {
+impl VoiceSettings {
     /// Whether its calls never reach the connection.
     fn forwards_always(&self) -> bool {
         self.call_forwarding.as_ref().is_some_and(|it| {
@@ -69,14 +69,14 @@ impl Voice {
 }
 
 #[derive(Deserialize)]
-struct Number {
+struct TelnyxNumber {
     id: String,
     phone_number: String,
     #[serde(default)]
     connection_id: Option<String>,
 }
 
-impl Number {
+impl TelnyxNumber {
     /// The connection that it is assigned to.
     fn connection(&self) -> Option<&str> {
         self.connection_id.as_deref().filter(|id| !id.is_empty())
@@ -103,10 +103,10 @@ impl Telnyx {
     }
 
     /// The account's number. The filter matches three digits or more, so the results are compared.
-    async fn find(&self, did: &Did) -> Result<Number, TelephonyError> {
+    async fn find(&self, did: &Did) -> Result<TelnyxNumber, TelephonyError> {
         let query = [("filter[phone_number]", did.digits())];
         let asked = self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&query));
-        let found: Result<Answer<Vec<Number>>, _> = asked.await;
+        let found: Result<TelnyxResponse<Vec<TelnyxNumber>>, _> = asked.await;
         let found = found
             .map_err(|error| error.nothing_there("this is not its API: see telephony.telnyx.base_url"))?;
         let wanted = did.to_string();
@@ -120,7 +120,7 @@ impl Telnyx {
         for page in 1..=MOST_PAGES {
             let at = page.to_string();
             let query = [("page[number]", at.as_str()), ("page[size]", PAGE_SIZE)];
-            let found: Answer<Vec<Number>> =
+            let found: TelnyxResponse<Vec<TelnyxNumber>> =
                 self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&query)).await?;
             dids.extend(found.data.iter().filter_map(|it| it.phone_number.parse::<Did>().ok()));
             if page >= found.meta.total_pages {
@@ -134,7 +134,7 @@ impl Telnyx {
     }
 
     /// The URL of a number, or of a part of it.
-    fn place(&self, number: &Number, part: &[&str]) -> Url {
+    fn place(&self, number: &TelnyxNumber, part: &[&str]) -> Url {
         let mut place = self.numbers.clone();
         if let Ok(mut path) = place.path_segments_mut() {
             path.push(&number.id).extend(part);
@@ -143,10 +143,11 @@ impl Telnyx {
     }
 
     /// Assigns the number to a connection, or to none if `connection` is empty, and checks that it is so.
-    async fn assign(&self, number: &Number, connection: &str) -> Result<(), TelephonyError> {
+    async fn assign(&self, number: &TelnyxNumber, connection: &str) -> Result<(), TelephonyError> {
         let place = self.place(number, &[]);
         let body = json!({ "connection_id": connection });
-        let answer: Answer<Number> = self.api.ask(Method::PATCH, place, |it| it.json(&body)).await?;
+        let answer: TelnyxResponse<TelnyxNumber> =
+            self.api.ask(Method::PATCH, place, |it| it.json(&body)).await?;
         match answer.data.connection().unwrap_or_default() {
             now if now == connection => Ok(()),
             _ => Err(TelephonyError::Refused {
@@ -184,8 +185,8 @@ impl Telnyx {
         Ok(done.with_reference(found.id).with_effect(effect))
     }
 
-    async fn voice(&self, number: &Number) -> Result<Voice, TelephonyError> {
-        let answer: Answer<Voice> =
+    async fn voice(&self, number: &TelnyxNumber) -> Result<VoiceSettings, TelephonyError> {
+        let answer: TelnyxResponse<VoiceSettings> =
             self.api.ask(Method::GET, self.place(number, &["voice"]), |it| it).await?;
         Ok(answer.data)
     }

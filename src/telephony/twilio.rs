@@ -34,14 +34,14 @@ const MOST_PAGES: usize = 500;
 /// A page of the account's numbers.
 #[derive(Deserialize)]
 struct Numbers {
-    incoming_phone_numbers: Vec<Number>,
+    incoming_phone_numbers: Vec<TwilioNumber>,
     /// The path of the next page.
     #[serde(default)]
     next_page_uri: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Number {
+struct TwilioNumber {
     sid: String,
     phone_number: String,
     #[serde(default)]
@@ -56,41 +56,41 @@ struct Number {
 }
 
 /// The destination of a number's calls.
-enum Use {
+enum NumberUse {
     Free,
     OurTrunk,
     /// Another destination, and the remedy.
     Other(String),
 }
 
-impl Number {
-    fn usage(&self, trunk: &str) -> Use {
+impl TwilioNumber {
+    fn usage(&self, trunk: &str) -> NumberUse {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         if let Some(on) = given(&self.trunk_sid) {
             let elsewhere = || {
-                Use::Other(format!(
+                NumberUse::Other(format!(
                     "it is on the trunk {on}; remove it from that trunk, then register it again"
                 ))
             };
-            return if on == trunk { Use::OurTrunk } else { elsewhere() };
+            return if on == trunk { NumberUse::OurTrunk } else { elsewhere() };
         }
         if let Some(application) = given(&self.voice_application_sid) {
-            return Use::Other(format!(
+            return NumberUse::Other(format!(
                 "the application {application} answers it; remove the application from the number, then register it again"
             ));
         }
         if given(&self.voice_url).is_some_and(|url| !is_demonstration(&url)) {
-            return Use::Other(
+            return NumberUse::Other(
                 "a voice URL of its own answers it; clear the number's voice URL in Twilio's console, then register it again"
                     .into(),
             );
         }
         if self.voice_receive_mode.as_deref() == Some("fax") {
-            return Use::Other(
+            return NumberUse::Other(
                 "it receives faxes; set it to receive voice calls, then register it again".into(),
             );
         }
-        Use::Free
+        NumberUse::Free
     }
 }
 
@@ -124,7 +124,7 @@ impl Twilio {
     }
 
     /// The account's number. The filter also matches parts of numbers, so the results are compared.
-    async fn find(&self, did: &Did) -> Result<Number, TelephonyError> {
+    async fn find(&self, did: &Did) -> Result<TwilioNumber, TelephonyError> {
         let wanted = did.to_string();
         let asked =
             self.api.ask(Method::GET, self.numbers.clone(), |it| it.query(&[("PhoneNumber", &wanted)]));
@@ -168,9 +168,9 @@ impl Twilio {
         number.check_owner(NAME)?;
         let found = self.find(&number.did).await?;
         let effect = match found.usage(&self.trunk) {
-            Use::Other(by) => return Err(TelephonyError::InUse { provider: NAME, by }),
-            Use::OurTrunk => Effect::AsFound,
-            Use::Free => {
+            NumberUse::Other(by) => return Err(TelephonyError::InUse { provider: NAME, by }),
+            NumberUse::OurTrunk => Effect::AsFound,
+            NumberUse::Free => {
                 self.join(&found.sid).await?;
                 Effect::Changed
             }
@@ -234,8 +234,8 @@ impl TelephonyAdapter for Twilio {
 mod tests {
     use super::*;
 
-    fn number(change: impl FnOnce(&mut Number)) -> Number {
-        let mut number = Number {
+    fn number(change: impl FnOnce(&mut TwilioNumber)) -> TwilioNumber {
+        let mut number = TwilioNumber {
             sid: "PN1".into(),
             phone_number: "+493055500100".into(),
             trunk_sid: None,
@@ -249,20 +249,23 @@ mod tests {
 
     #[test]
     fn only_an_unused_number_is_free() {
-        let usage = |change: fn(&mut Number)| number(change).usage("TK1");
-        assert!(matches!(usage(|_| {}), Use::Free));
-        assert!(matches!(usage(|it| it.voice_url = Some(String::new())), Use::Free));
-        assert!(matches!(usage(|it| it.voice_receive_mode = Some("voice".into())), Use::Free));
+        let usage = |change: fn(&mut TwilioNumber)| number(change).usage("TK1");
+        assert!(matches!(usage(|_| {}), NumberUse::Free));
+        assert!(matches!(usage(|it| it.voice_url = Some(String::new())), NumberUse::Free));
+        assert!(matches!(usage(|it| it.voice_receive_mode = Some("voice".into())), NumberUse::Free));
         for url in ["https://demo.twilio.com/welcome/voice/", "http://demo.twilio.com/docs/voice.xml"] {
-            assert!(matches!(number(|it| it.voice_url = Some(url.into())).usage("TK1"), Use::Free), "{url}");
+            assert!(
+                matches!(number(|it| it.voice_url = Some(url.into())).usage("TK1"), NumberUse::Free),
+                "{url}"
+            );
         }
-        assert!(matches!(usage(|it| it.trunk_sid = Some("TK1".into())), Use::OurTrunk));
-        assert!(matches!(usage(|it| it.trunk_sid = Some("TK2".into())), Use::Other(_)));
-        assert!(matches!(usage(|it| it.voice_application_sid = Some("AP1".into())), Use::Other(_)));
-        assert!(matches!(usage(|it| it.voice_receive_mode = Some("fax".into())), Use::Other(_)));
+        assert!(matches!(usage(|it| it.trunk_sid = Some("TK1".into())), NumberUse::OurTrunk));
+        assert!(matches!(usage(|it| it.trunk_sid = Some("TK2".into())), NumberUse::Other(_)));
+        assert!(matches!(usage(|it| it.voice_application_sid = Some("AP1".into())), NumberUse::Other(_)));
+        assert!(matches!(usage(|it| it.voice_receive_mode = Some("fax".into())), NumberUse::Other(_)));
         for url in ["https://ivr.example/voice", "https://demo.twilio.com.evil.example/", "not a URL"] {
             assert!(
-                matches!(number(|it| it.voice_url = Some(url.into())).usage("TK1"), Use::Other(_)),
+                matches!(number(|it| it.voice_url = Some(url.into())).usage("TK1"), NumberUse::Other(_)),
                 "{url}"
             );
         }

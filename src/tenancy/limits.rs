@@ -1,4 +1,4 @@
-//! Limits of a tenant's stored data, so that no tenant fills the disk.
+//! TenantLimits of a tenant's stored data, so that no tenant fills the disk.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// `[limits]`: per tenant. Lowering a limit removes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct TenantLimits {
     /// API keys that are neither revoked nor expired. Default 50.
     pub keys: u32,
     /// AI profiles. Default 100.
@@ -27,9 +27,9 @@ pub struct Limits {
     pub changes_per_day: u32,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for TenantLimits {
+    fn default() -> TenantLimits {
+        TenantLimits {
             keys: 50,
             profiles: 100,
             profile_versions: 50,

@@ -32,7 +32,7 @@ pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
 pub use inventory::{AvailableNumber, InventoryNumber, InventoryNumberId, NumberSource};
 pub use kinds::{UnknownWord, given};
-pub use limits::{LimitReached, Limits};
+pub use limits::{LimitReached, TenantLimits};
 pub use live::{Happening, LiveEvent};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
 pub use numbering::{NumberError, Numbering, Region};

@@ -97,14 +97,14 @@ impl Numbering {
     /// # Errors
     /// `Shadowed` for another country's number with digits that are dialled for a number of the default region.
     pub fn read(&self, text: &str) -> Result<Did, NumberError> {
-        let written = Written::of(text).ok_or_else(|| NumberError::NoDigits(shortened(text)))?;
+        let written = WrittenNumber::of(text).ok_or_else(|| NumberError::NoDigits(shortened(text)))?;
         if self.is_short(&written) {
             return written.digits.parse().map_err(|_| NumberError::NoDigits(shortened(text)));
         }
         let national = (!written.is_international).then_some(()).and(self.default_region);
         let number = match national {
-            Some(region) => Plan::within(region, &written.digits),
-            None => Plan::worldwide(&written.digits),
+            Some(region) => PossibleNumber::within(region, &written.digits),
+            None => PossibleNumber::worldwide(&written.digits),
         };
         let impossible = || NumberError::Impossible { text: shortened(text), hint: self.hint() };
         let did = number.map(|number| number.did).ok_or_else(impossible)?;
@@ -118,11 +118,12 @@ impl Numbering {
     /// has counts. Empty for a text that is not a number.
     pub fn called(&self, text: &str) -> Vec<Did> {
         let literal: Option<Did> = text.parse().ok();
-        let Some(written) = Written::of(text).filter(|written| !written.is_international) else {
+        let Some(written) = WrittenNumber::of(text).filter(|written| !written.is_international) else {
             return literal.into_iter().collect();
         };
         let national = self.default_region.filter(|_| !self.is_short(&written));
-        let Some(national) = national.and_then(|region| Plan::within(region, &written.digits)) else {
+        let Some(national) = national.and_then(|region| PossibleNumber::within(region, &written.digits))
+        else {
             return literal.into_iter().collect();
         };
         let other = literal.filter(|did| *did != national.did && !national.excludes(&written.digits));
@@ -144,14 +145,15 @@ impl Numbering {
         let region = self.default_region?;
         let home = DATABASE.by_id(region.0.as_ref())?.country_code();
         let meant = self.called(did.digits());
-        let is_foreign = Plan::worldwide(did.digits()).is_some_and(|number| number.country_code != home);
+        let is_foreign =
+            PossibleNumber::worldwide(did.digits()).is_some_and(|number| number.country_code != home);
         (is_foreign && !meant.contains(did))
             .then(|| meant.into_iter().next())
             .flatten()
             .map(|it| (it, region))
     }
 
-    fn is_short(&self, written: &Written) -> bool {
+    fn is_short(&self, written: &WrittenNumber) -> bool {
         self.allow_short && !written.is_international && written.digits.len() <= SHORT
     }
 
@@ -169,40 +171,40 @@ impl Numbering {
 }
 
 /// A text without the characters of formatting.
-struct Written {
+struct WrittenNumber {
     is_international: bool,
     digits: String,
 }
 
-impl Written {
-    fn of(text: &str) -> Option<Written> {
+impl WrittenNumber {
+    fn of(text: &str) -> Option<WrittenNumber> {
         let trimmed = text.trim();
         let rest = trimmed.strip_prefix('+');
         let digits = Did::bare(rest.unwrap_or(trimmed))?;
         let fits = (3..=LONGEST).contains(&digits.len());
-        fits.then_some(Written { is_international: rest.is_some(), digits })
+        fits.then_some(WrittenNumber { is_international: rest.is_some(), digits })
     }
 }
 
 /// A number with a length that is possible in its country's numbering plan.
-struct Plan {
+struct PossibleNumber {
     did: Did,
     country_code: u16,
     number: PhoneNumber,
 }
 
-impl Plan {
+impl PossibleNumber {
     /// Digits as dialled in a country, with or without its trunk prefix, or after its international prefix.
-    fn within(region: Region, digits: &str) -> Option<Plan> {
-        Plan::of(phonenumber::parse(Some(region.0), digits).ok()?)
+    fn within(region: Region, digits: &str) -> Option<PossibleNumber> {
+        PossibleNumber::of(phonenumber::parse(Some(region.0), digits).ok()?)
     }
 
     /// The digits of an E.164 number.
-    fn worldwide(digits: &str) -> Option<Plan> {
-        Plan::of(phonenumber::parse(None, format!("+{digits}")).ok()?)
+    fn worldwide(digits: &str) -> Option<PossibleNumber> {
+        PossibleNumber::of(phonenumber::parse(None, format!("+{digits}")).ok()?)
     }
 
-    fn of(number: PhoneNumber) -> Option<Plan> {
+    fn of(number: PhoneNumber) -> Option<PossibleNumber> {
         let (country_code, national) = (number.code().value(), number.national().to_string());
         let length = u16::try_from(national.len()).ok()?;
         let plans = DATABASE.by_code(&country_code)?;
@@ -210,7 +212,7 @@ impl Plan {
             plans.iter().flat_map(|plan| KINDS.iter().filter_map(|kind| plan.descriptors().get(*kind)));
         let fits = kinds.any(|kind| kind.possible_length().contains(&length));
         let did = format!("{country_code}{national}").parse().ok().filter(|_| fits)?;
-        Some(Plan { did, country_code, number })
+        Some(PossibleNumber { did, country_code, number })
     }
 
     /// Whether digits that were read as this national number cannot mean the E.164 number that they spell.
@@ -220,7 +222,7 @@ impl Plan {
     /// not of an assigned kind. The remaining case is a subscriber number without its trunk prefix, which trunks
     /// send too: there the national reading only takes precedence.
     fn excludes(&self, digits: &str) -> bool {
-        let Some(other) = Plan::worldwide(digits) else { return false };
+        let Some(other) = PossibleNumber::worldwide(digits) else { return false };
         self.number.is_valid() && (self.is_dialled_as(digits) || !other.number.is_valid())
     }
 
@@ -359,7 +361,7 @@ mod tests {
     /// Ways to spell a number: its digits, its national forms, and those with prefixes.
     fn spellings(region: Region, did: &Did) -> Vec<String> {
         let mut all = vec![did.digits().to_owned(), did.to_string()];
-        if let Some(plan) = Plan::worldwide(did.digits()) {
+        if let Some(plan) = PossibleNumber::worldwide(did.digits()) {
             let bare = plan.number.national().to_string();
             let prefix =
                 DATABASE.by_id(region.0.as_ref()).and_then(|it| it.national_prefix().map(str::to_owned));
@@ -416,7 +418,7 @@ mod tests {
             if let Ok(did) = numbering.read(&format!("+{text}")) {
                 prop_assert_eq!(numbering.called(&did.to_string()), vec![did.clone()]);
                 let home = DATABASE.by_id(region.0.as_ref()).map(|it| it.country_code());
-                let is_foreign = Plan::worldwide(did.digits()).map(|it| it.country_code) != home;
+                let is_foreign = PossibleNumber::worldwide(did.digits()).map(|it| it.country_code) != home;
                 prop_assert!(!is_foreign || numbering.called(did.digits()).contains(&did), "{region}: {did}");
             }
         }

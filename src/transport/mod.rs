@@ -5,5 +5,5 @@
 mod place;
 mod tls;
 
-pub use place::{Place, place};
+pub use place::{HostPlace, place};
 pub use tls::{TlsFileError, TlsFiles, client_config};

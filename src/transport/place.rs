@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The network between this machine and a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum HostPlace {
     /// The host is this machine.
     ThisMachine,
     /// An address, or a name, that is not reachable from the Internet.
@@ -16,7 +16,7 @@ pub enum Place {
 ///
 /// Names are not resolved: DNS can return something else for the connection than for the check, and a check of the
 /// configuration would depend on the network. So `localhost` is the only name of this machine.
-pub fn place(host: &str) -> Place {
+pub fn place(host: &str) -> HostPlace {
     let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => v4(address),
@@ -25,38 +25,38 @@ pub fn place(host: &str) -> Place {
     }
 }
 
-fn v4(address: Ipv4Addr) -> Place {
+fn v4(address: Ipv4Addr) -> HostPlace {
     let [first, second, ..] = address.octets();
     // RFC 6598: carriers' networks.
     let shared = first == 100 && (64..128).contains(&second);
     if address.is_loopback() {
-        Place::ThisMachine
+        HostPlace::ThisMachine
     } else if address.is_private() || address.is_link_local() || shared {
-        Place::PrivateNetwork
+        HostPlace::PrivateNetwork
     } else {
-        Place::Internet
+        HostPlace::Internet
     }
 }
 
-fn v6(address: Ipv6Addr) -> Place {
+fn v6(address: Ipv6Addr) -> HostPlace {
     if address.is_loopback() {
-        Place::ThisMachine
+        HostPlace::ThisMachine
     } else if address.is_unique_local() || address.is_unicast_link_local() {
-        Place::PrivateNetwork
+        HostPlace::PrivateNetwork
     } else {
-        Place::Internet
+        HostPlace::Internet
     }
 }
 
 /// Names without a dot belong to a local network, as do those of RFC 6762, RFC 8375 and ICANN's `.internal`.
-fn name(host: &str) -> Place {
+fn name(host: &str) -> HostPlace {
     const PRIVATE: [&str; 5] = [".local", ".internal", ".home.arpa", ".lan", ".localhost"];
     if host == "localhost" {
-        Place::ThisMachine
+        HostPlace::ThisMachine
     } else if !host.contains('.') || PRIVATE.iter().any(|suffix| host.ends_with(suffix)) {
-        Place::PrivateNetwork
+        HostPlace::PrivateNetwork
     } else {
-        Place::Internet
+        HostPlace::Internet
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
     fn loopback_and_localhost_are_on_this_machine() {
         for host in ["localhost", "LocalHost.", "127.0.0.1", "127.8.9.10", "::1", "[::1]", "::ffff:127.0.0.1"]
         {
-            assert_eq!(place(host), Place::ThisMachine, "{host}");
+            assert_eq!(place(host), HostPlace::ThisMachine, "{host}");
         }
     }
 
@@ -93,7 +93,7 @@ mod tests {
             "",
         ];
         for host in hosts {
-            assert_eq!(place(host), Place::PrivateNetwork, "{host}");
+            assert_eq!(place(host), HostPlace::PrivateNetwork, "{host}");
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
             "::",
         ];
         for host in hosts {
-            assert_eq!(place(host), Place::Internet, "{host}");
+            assert_eq!(place(host), HostPlace::Internet, "{host}");
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
         fn no_other_name_is_on_this_machine(host in "[a-z0-9.-]{0,20}") {
             let expected = host.trim_end_matches('.') == "localhost"
                 || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-            prop_assert_eq!(place(&host) == Place::ThisMachine, expected);
+            prop_assert_eq!(place(&host) == HostPlace::ThisMachine, expected);
         }
 
         #[test]

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Settings;
-use super::courier::{Answer, Courier};
 use super::schedule::outcome;
+use super::sender::{HttpSender, SendResult};
 use super::slots::Slots;
 use crate::store::{Attempt, Claimed, Outcome, Store, StoreError, Waiting};
 
@@ -31,8 +31,8 @@ const BATCHES: usize = 20;
 pub struct Deliverer {
     store: Store,
     settings: Settings,
-    courier: Arc<Courier>,
-    under_way: JoinSet<(Claimed, Answer)>,
+    sender: Arc<HttpSender>,
+    under_way: JoinSet<(Claimed, SendResult)>,
     slots: Slots,
     cleared: Option<Instant>,
     /// The database is not available.
@@ -43,9 +43,9 @@ impl Deliverer {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(store: Store, settings: Settings) -> Result<Deliverer, reqwest::Error> {
-        let courier = Arc::new(Courier::new(&settings)?);
+        let sender = Arc::new(HttpSender::new(&settings)?);
         let (under_way, slots) = (JoinSet::new(), Slots::new(settings.max_concurrent));
-        Ok(Deliverer { store, settings, courier, under_way, slots, cleared: None, away: false })
+        Ok(Deliverer { store, settings, sender, under_way, slots, cleared: None, away: false })
     }
 
     /// Delivers until `stop`; then makes one last round over the outbox, within some seconds.
@@ -120,9 +120,9 @@ impl Deliverer {
     }
 
     fn send_off(&mut self, claimed: Claimed) {
-        let (courier, tenant, webhook) = (Arc::clone(&self.courier), claimed.tenant, claimed.webhook);
+        let (sender, tenant, webhook) = (Arc::clone(&self.sender), claimed.tenant, claimed.webhook);
         let task = self.under_way.spawn(async move {
-            let answer = courier.deliver(&claimed).await;
+            let answer = sender.deliver(&claimed).await;
             (claimed, answer)
         });
         self.slots.take(task.id(), tenant, webhook, Instant::now());
@@ -130,7 +130,7 @@ impl Deliverer {
 
     /// Records the result of a request. If that fails, the delivery becomes due again when its lease ends; the
     /// receiver recognises the duplicate by its id.
-    async fn settle(&mut self, done: Result<(Id, (Claimed, Answer)), JoinError>, now: DateTime<Utc>) {
+    async fn settle(&mut self, done: Result<(Id, (Claimed, SendResult)), JoinError>, now: DateTime<Utc>) {
         let (claimed, answer) = match done {
             Ok((id, done)) => {
                 self.slots.give_back(id, Instant::now());
@@ -201,7 +201,7 @@ impl Deliverer {
     }
 }
 
-fn count(outcome: Outcome, answer: &Answer) {
+fn count(outcome: Outcome, answer: &SendResult) {
     let word = match outcome {
         Outcome::Delivered => "delivered",
         Outcome::Again(_) => "failed",

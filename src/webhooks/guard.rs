@@ -22,7 +22,7 @@ pub struct Guard {
 
 /// Why a receiver is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum RefusedReceiver {
     #[error("this is not a URL; an example is https://example.com/hooks")]
     Unreadable,
     #[error("the URL is longer than {LONGEST} characters")]
@@ -46,20 +46,20 @@ impl Guard {
     ///
     /// # Errors
     /// The problem of the URL.
-    pub fn check(&self, text: &str) -> Result<Url, Refused> {
+    pub fn check(&self, text: &str) -> Result<Url, RefusedReceiver> {
         if text.len() > LONGEST {
-            return Err(Refused::Long);
+            return Err(RefusedReceiver::Long);
         }
-        let url = Url::parse(text).map_err(|_| Refused::Unreadable)?;
+        let url = Url::parse(text).map_err(|_| RefusedReceiver::Unreadable)?;
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
-            _ => return Err(Refused::Insecure),
+            _ => return Err(RefusedReceiver::Insecure),
         }
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(Refused::Credentials);
+            return Err(RefusedReceiver::Credentials);
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Refused::Unreadable)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(RefusedReceiver::Unreadable)?;
         // An address in the URL is never resolved. The parser has normalised 0x7f.1 and the like.
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         match bare.parse::<IpAddr>() {
@@ -72,9 +72,9 @@ impl Guard {
 
     /// # Errors
     /// The kind of address, when it may not be reached.
-    pub fn admit(&self, address: IpAddr) -> Result<(), Refused> {
+    pub fn admit(&self, address: IpAddr) -> Result<(), RefusedReceiver> {
         match kind(address) {
-            Some(kind) if !self.allow_private => Err(Refused::Address(kind)),
+            Some(kind) if !self.allow_private => Err(RefusedReceiver::Address(kind)),
             _ => Ok(()),
         }
     }
@@ -101,10 +101,10 @@ impl Resolve for Guard {
 }
 
 /// Names that mean this machine in every resolver (RFC 6761, section 6.3).
-fn admit_name(host: &str) -> Result<(), Refused> {
+fn admit_name(host: &str) -> Result<(), RefusedReceiver> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let is_local = host == "localhost" || host.ends_with(".localhost");
-    if is_local { Err(Refused::Address("localhost")) } else { Ok(()) }
+    if is_local { Err(RefusedReceiver::Address("localhost")) } else { Ok(()) }
 }
 
 /// The kind of an address that is not public. Of IPv6 only global unicast is public: that excludes addresses with
@@ -181,48 +181,51 @@ mod tests {
             assert!(STRICT.check(url).is_ok(), "{url}: {:?}", STRICT.check(url));
         }
         for (url, refusal) in [
-            ("", Refused::Unreadable),
-            ("example.com/hooks", Refused::Unreadable),
-            ("https://", Refused::Unreadable),
-            ("http://example.com/", Refused::Insecure),
-            ("file:///etc/passwd", Refused::Insecure),
-            ("gopher://example.com/", Refused::Insecure),
-            ("https://user@example.com/", Refused::Credentials),
-            ("https://:pass@example.com/", Refused::Credentials),
-            ("https://example.com/#top", Refused::Credentials),
-            ("https://localhost/", Refused::Address("localhost")),
-            ("https://LOCALHOST./", Refused::Address("localhost")),
-            ("https://db.localhost/", Refused::Address("localhost")),
-            ("https://127.0.0.1/", Refused::Address("loopback")),
-            ("https://127.1/", Refused::Address("loopback")),
-            ("https://0x7f000001/", Refused::Address("loopback")),
-            ("https://2130706433/", Refused::Address("loopback")),
-            ("https://0177.0.0.1/", Refused::Address("loopback")),
-            ("https://①②⑦.⓪.⓪.①/", Refused::Address("loopback")),
-            ("https://169.254.169.254/latest/meta-data/", Refused::Address("link-local")),
-            ("https://100.64.0.1/", Refused::Address("shared by a carrier's customers")),
-            ("https://0.0.0.0/", Refused::Address("unspecified")),
-            ("https://[::1]/", Refused::Address("not global unicast")),
-            ("https://[::]/", Refused::Address("not global unicast")),
-            ("https://[::ffff:8.8.8.8]/", Refused::Address("not global unicast")),
-            ("https://[64:ff9b::7f00:1]/", Refused::Address("not global unicast")),
-            ("https://[fd00::1]/", Refused::Address("not global unicast")),
-            ("https://[fe80::1]/", Refused::Address("not global unicast")),
-            ("https://[ff02::1]/", Refused::Address("not global unicast")),
-            ("https://[2002:7f00:1::]/", Refused::Address("6to4")),
+            ("", RefusedReceiver::Unreadable),
+            ("example.com/hooks", RefusedReceiver::Unreadable),
+            ("https://", RefusedReceiver::Unreadable),
+            ("http://example.com/", RefusedReceiver::Insecure),
+            ("file:///etc/passwd", RefusedReceiver::Insecure),
+            ("gopher://example.com/", RefusedReceiver::Insecure),
+            ("https://user@example.com/", RefusedReceiver::Credentials),
+            ("https://:pass@example.com/", RefusedReceiver::Credentials),
+            ("https://example.com/#top", RefusedReceiver::Credentials),
+            ("https://localhost/", RefusedReceiver::Address("localhost")),
+            ("https://LOCALHOST./", RefusedReceiver::Address("localhost")),
+            ("https://db.localhost/", RefusedReceiver::Address("localhost")),
+            ("https://127.0.0.1/", RefusedReceiver::Address("loopback")),
+            ("https://127.1/", RefusedReceiver::Address("loopback")),
+            ("https://0x7f000001/", RefusedReceiver::Address("loopback")),
+            ("https://2130706433/", RefusedReceiver::Address("loopback")),
+            ("https://0177.0.0.1/", RefusedReceiver::Address("loopback")),
+            ("https://①②⑦.⓪.⓪.①/", RefusedReceiver::Address("loopback")),
+            ("https://169.254.169.254/latest/meta-data/", RefusedReceiver::Address("link-local")),
+            ("https://100.64.0.1/", RefusedReceiver::Address("shared by a carrier's customers")),
+            ("https://0.0.0.0/", RefusedReceiver::Address("unspecified")),
+            ("https://[::1]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[::]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[::ffff:8.8.8.8]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[64:ff9b::7f00:1]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[fd00::1]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[fe80::1]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[ff02::1]/", RefusedReceiver::Address("not global unicast")),
+            ("https://[2002:7f00:1::]/", RefusedReceiver::Address("6to4")),
         ] {
             assert_eq!(STRICT.check(url).err(), Some(refusal), "{url}");
         }
-        assert_eq!(STRICT.check(&format!("https://example.com/{}", "x".repeat(2_000))), Err(Refused::Long));
+        assert_eq!(
+            STRICT.check(&format!("https://example.com/{}", "x".repeat(2_000))),
+            Err(RefusedReceiver::Long)
+        );
         assert!(LAX.check("http://127.0.0.1:9000/").is_ok());
-        assert_eq!(LAX.check("ftp://127.0.0.1/"), Err(Refused::Insecure));
+        assert_eq!(LAX.check("ftp://127.0.0.1/"), Err(RefusedReceiver::Insecure));
     }
 
     #[tokio::test]
     async fn what_a_name_leads_to_is_judged() {
         let name = || "localhost".parse().expect("a name");
         let refused = STRICT.resolve(name()).await.err().expect("loopback");
-        assert!(matches!(refused.downcast_ref(), Some(Refused::Address(_))), "{refused}");
+        assert!(matches!(refused.downcast_ref(), Some(RefusedReceiver::Address(_))), "{refused}");
         assert!(LAX.resolve(name()).await.expect("an address").all(|address| address.ip().is_loopback()));
     }
 

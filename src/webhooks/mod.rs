@@ -4,15 +4,15 @@
 //! Every event is delivered at least once, or given up after days; a duplicate has the same id. A receiver's
 //! address has to be admitted by [`Guard`]. The content of events is opaque here.
 
-mod courier;
 mod deliverer;
 mod guard;
 mod schedule;
+mod sender;
 mod signature;
 mod slots;
 
 pub use deliverer::Deliverer;
-pub use guard::{Guard, Refused};
+pub use guard::{Guard, RefusedReceiver};
 pub use signature::sign;
 
 use serde::Deserialize;

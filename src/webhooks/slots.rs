@@ -23,13 +23,13 @@ const FORGOTTEN: f64 = 0.01;
 #[derive(Debug)]
 pub struct Slots {
     total: usize,
-    under_way: HashMap<Id, Slot>,
+    under_way: HashMap<Id, RequestSlot>,
     taken: HashMap<TenantId, Taken>,
 }
 
 /// A request in progress.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct RequestSlot {
     tenant: TenantId,
     webhook: WebhookId,
     since: Instant,
@@ -79,7 +79,7 @@ impl Slots {
 
     /// Adds a request.
     pub fn take(&mut self, task: Id, tenant: TenantId, webhook: WebhookId, now: Instant) {
-        self.under_way.insert(task, Slot { tenant, webhook, since: now });
+        self.under_way.insert(task, RequestSlot { tenant, webhook, since: now });
     }
 
     /// Removes a finished request.

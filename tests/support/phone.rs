@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use vca::sim::{Caller, Codec, Conversation, Running, Step};
+use vca::sim::{Codec, RecordedCall, RunningCaller, SimulatedCaller, Step};
 
 use super::asterisk::Asterisk;
 use super::sipp::{Dial, Progress, Side, SipCall};
@@ -46,7 +46,7 @@ pub struct Report {
     pub ended: Option<Duration>,
     /// From the INVITE to its final answer.
     pub setup: Option<Duration>,
-    pub conversation: Conversation,
+    pub conversation: RecordedCall,
     /// sipp's own log, for a failing test.
     pub log: String,
 }
@@ -67,7 +67,7 @@ impl Report {
 #[derive(Debug)]
 pub struct Call {
     sip: SipCall,
-    line: Running,
+    line: RunningCaller,
     plan: Plan,
     connected: bool,
 }
@@ -78,7 +78,7 @@ impl Call {
         let wideband = matches!(plan.codec, Codec::Slin16 | Codec::Opus);
         let options = asterisk.options();
         let from_address = if wideband { options.wideband_trunk } else { options.trunk };
-        let mut caller = Caller::bind(Ipv4Addr::LOCALHOST, plan.codec).expect("a free UDP port");
+        let mut caller = SimulatedCaller::bind(Ipv4Addr::LOCALHOST, plan.codec).expect("a free UDP port");
         caller.suppress_silence = plan.suppress_silence;
         let media = caller.address();
         let line = caller.start(plan.script.clone());

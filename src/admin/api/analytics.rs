@@ -13,7 +13,9 @@ use super::Desk;
 use super::auth::{Operator, Reader};
 use super::extract::Asked;
 use super::problem::Problem;
-use crate::analytics::{self, BadPeriod, Interval, Overview, Period, Question, Report};
+use crate::analytics::{
+    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, BadPeriod, TenantAnalytics,
+};
 use crate::store::{OfPeriod, StoreError};
 use crate::tenancy::{NumberId, ProfileId, TenantId};
 
@@ -38,7 +40,7 @@ struct Wanted {
     /// The interval of the series. Default: `day`.
     #[serde(default)]
     #[param(inline)]
-    interval: Interval,
+    interval: AnalyticsInterval,
     /// Time zone of the hours and days, by its IANA name, such as `Europe/Berlin`. Default: `UTC`.
     timezone: Option<String>,
 }
@@ -47,13 +49,16 @@ struct Wanted {
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/analytics", operation_id = "getTenantAnalytics",
     tag = "analytics",
     params(("tenant_id" = TenantId, Path), Wanted),
-    responses((status = 200, description = "The figures of the period.", body = Report)))]
-async fn of_tenant(Reader { scope }: Reader, Asked(wanted): Asked<Wanted>) -> Result<Json<Report>, Problem> {
+    responses((status = 200, description = "The figures of the period.", body = TenantAnalytics)))]
+async fn of_tenant(
+    Reader { scope }: Reader,
+    Asked(wanted): Asked<Wanted>,
+) -> Result<Json<TenantAnalytics>, Problem> {
     let zone = wanted.timezone.as_deref().unwrap_or("UTC");
     let timezone: Tz =
         zone.parse().map_err(|_| Problem::field("timezone", "no time zone has this IANA name"))?;
-    let period = Period::new(wanted.from, wanted.to, Utc::now())?;
-    let mut question = Question::new(period, wanted.interval, timezone)?;
+    let period = AnalyticsPeriod::new(wanted.from, wanted.to, Utc::now())?;
+    let mut question = AnalyticsQuery::new(period, wanted.interval, timezone)?;
     question.calls = OfPeriod {
         phone_number_id: wanted.phone_number_id,
         ai_profile_id: wanted.ai_profile_id,
@@ -77,17 +82,17 @@ struct WantedOfAll {
 /// Show figures on all calls of a period, and on the tenants with the most calls.
 #[utoipa::path(get, path = "/api/analytics", operation_id = "getAnalyticsOverview", tag = "analytics",
     params(WantedOfAll),
-    responses((status = 200, description = "The figures of the period.", body = Overview)))]
+    responses((status = 200, description = "The figures of the period.", body = AnalyticsOverview)))]
 async fn of_all(
     State(desk): State<Desk>,
     _: Operator,
     Asked(wanted): Asked<WantedOfAll>,
-) -> Result<Json<Overview>, Problem> {
+) -> Result<Json<AnalyticsOverview>, Problem> {
     let top = wanted.top.unwrap_or(20);
     if !(1..=MOST).contains(&top) {
         return Err(Problem::field("top", format_args!("1 to {MOST}")));
     }
-    let period = Period::new(wanted.from, wanted.to, Utc::now())?;
+    let period = AnalyticsPeriod::new(wanted.from, wanted.to, Utc::now())?;
     Ok(Json(analytics::of_all(&desk.store, period, top).await.map_err(too_large)?))
 }
 

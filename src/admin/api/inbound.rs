@@ -25,7 +25,7 @@ use super::extract::Body;
 use super::limits::{Limits, Rates};
 use super::problem::{Problem, ProblemBody};
 use crate::admin::client::Client;
-use crate::telephony::{Answer, InboundSettings, Incoming, Reception};
+use crate::telephony::{Announced, InboundSettings, Incoming, Reception};
 use crate::tenancy::{CallId, Flaw, Numbering, TenantId};
 
 pub const PATH: &str = "/internal/telephony/inbound";
@@ -226,7 +226,7 @@ async fn announce(
     let incoming = announcement.read(desk.numbering)?;
     let (channel, called) = (incoming.channel.clone(), incoming.called.clone());
     let receipt = match inbound.reception.announce(incoming, Utc::now()).await? {
-        Answer::Expected { call, tenant } => {
+        Announced::Expected { call, tenant } => {
             info!(%address, %channel, call_id = %call, tenant_id = %tenant, "a call is told of");
             Receipt {
                 status: Status::Success,
@@ -235,7 +235,7 @@ async fn announce(
                 message: "Call initiated successfully".into(),
             }
         }
-        Answer::Refused(refusal) => {
+        Announced::Refused(refusal) => {
             warn!(%address, %channel, ?called, %refusal, "a call is told of that will not be answered");
             Receipt {
                 status: Status::Error,

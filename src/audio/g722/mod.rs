@@ -16,15 +16,15 @@ use qmf::Qmf;
 
 /// Samples to octets. Keeps its state from one frame to the next.
 #[derive(Debug, Clone, Default)]
-pub struct Encoder {
+pub struct G722Encoder {
     qmf: Qmf,
     lower: LowerBand,
     higher: HigherBand,
 }
 
-impl Encoder {
-    pub fn new() -> Encoder {
-        Encoder::default()
+impl G722Encoder {
+    pub fn new() -> G722Encoder {
+        G722Encoder::default()
     }
 
     /// Encodes samples at 16 kHz, two per octet, until `samples` or `out` is used up. Returns the number of octets
@@ -41,15 +41,15 @@ impl Encoder {
 
 /// Octets to samples. Keeps its state from one frame to the next.
 #[derive(Debug, Clone, Default)]
-pub struct Decoder {
+pub struct G722Decoder {
     qmf: Qmf,
     lower: LowerBand,
     higher: HigherBand,
 }
 
-impl Decoder {
-    pub fn new() -> Decoder {
-        Decoder::default()
+impl G722Decoder {
+    pub fn new() -> G722Decoder {
+        G722Decoder::default()
     }
 
     /// Decodes octets to samples at 16 kHz, two for each, until `payload` or `out` is used up. Returns the number

@@ -36,13 +36,13 @@ fn mixture() -> Vec<i16> {
 
 fn encoded(samples: &[i16]) -> Vec<u8> {
     let mut out = vec![0; samples.len() / 2];
-    assert_eq!(Encoder::new().encode(samples, &mut out), out.len());
+    assert_eq!(G722Encoder::new().encode(samples, &mut out), out.len());
     out
 }
 
 fn decoded(payload: &[u8]) -> Vec<i16> {
     let mut out = vec![0; payload.len() * 2];
-    assert_eq!(Decoder::new().decode(payload, &mut out), out.len());
+    assert_eq!(G722Decoder::new().decode(payload, &mut out), out.len());
     out
 }
 
@@ -100,11 +100,11 @@ fn silence_stays_silence() {
 #[test]
 fn the_shorter_side_decides() {
     let mut octets = [0; 4];
-    assert_eq!(Encoder::new().encode(&[0; 7], &mut octets), 3);
-    assert_eq!(Encoder::new().encode(&[0; 20], &mut octets), 4);
+    assert_eq!(G722Encoder::new().encode(&[0; 7], &mut octets), 3);
+    assert_eq!(G722Encoder::new().encode(&[0; 20], &mut octets), 4);
     let mut samples = [0; 7];
-    assert_eq!(Decoder::new().decode(&[0; 2], &mut samples), 4);
-    assert_eq!(Decoder::new().decode(&[0; 20], &mut samples), 6);
+    assert_eq!(G722Decoder::new().decode(&[0; 2], &mut samples), 4);
+    assert_eq!(G722Decoder::new().decode(&[0; 20], &mut samples), 6);
 }
 
 proptest::proptest! {
@@ -123,7 +123,7 @@ proptest::proptest! {
     fn pieces_make_the_whole(
         pieces in proptest::collection::vec(proptest::collection::vec(proptest::num::i16::ANY, 0..40), 0..20),
     ) {
-        let mut encoder = Encoder::new();
+        let mut encoder = G722Encoder::new();
         let (mut octets, mut said) = (Vec::new(), Vec::new());
         for piece in &pieces {
             let pairs = &piece[..piece.len() / 2 * 2];

@@ -24,7 +24,7 @@ pub trait VoiceDetector: Send {
 
 /// A change between speech and silence. The counts are frames back from the newest, which is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum SpeechChange {
     /// Speech began `frames` frames back.
     Started { frames: u32 },
     /// The last `frames` frames had no voice in them.
@@ -91,7 +91,7 @@ impl<D: VoiceDetector> Vad<D> {
     }
 
     /// Judges the next frame.
-    pub fn hear(&mut self, frame: &[i16]) -> Option<Change> {
+    pub fn hear(&mut self, frame: &[i16]) -> Option<SpeechChange> {
         let power = mean_square(frame);
         let tone = self.tones.is_tone(power);
         let voiced = self.detector.is_voice(frame) && !tone;
@@ -100,17 +100,17 @@ impl<D: VoiceDetector> Vad<D> {
     }
 
     /// Counts a frame that was not received as silence, without the detector.
-    pub fn hear_nothing(&mut self) -> Option<Change> {
+    pub fn hear_nothing(&mut self) -> Option<SpeechChange> {
         self.judge(false)
     }
 
-    fn judge(&mut self, voiced: bool) -> Option<Change> {
+    fn judge(&mut self, voiced: bool) -> Option<SpeechChange> {
         self.history = self.history << 1 | u32::from(voiced);
         self.unvoiced = if voiced { 0 } else { self.unvoiced.saturating_add(1) };
         if self.speaking { self.check_pause() } else { self.check_start() }
     }
 
-    fn check_start(&mut self) -> Option<Change> {
+    fn check_start(&mut self) -> Option<SpeechChange> {
         if self.unvoiced >= self.thresholds.pause {
             self.level = 0;
         }
@@ -119,17 +119,17 @@ impl<D: VoiceDetector> Vad<D> {
             return None;
         }
         self.speaking = true;
-        Some(Change::Started { frames: 32 - window.leading_zeros() })
+        Some(SpeechChange::Started { frames: 32 - window.leading_zeros() })
     }
 
-    fn check_pause(&mut self) -> Option<Change> {
+    fn check_pause(&mut self) -> Option<SpeechChange> {
         if self.unvoiced < self.thresholds.pause {
             return None;
         }
         self.speaking = false;
         self.history = 0;
         self.level = 0;
-        Some(Change::Paused { frames: self.unvoiced })
+        Some(SpeechChange::Paused { frames: self.unvoiced })
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    fn changes(script: &str) -> Vec<(usize, Change)> {
+    fn changes(script: &str) -> Vec<(usize, SpeechChange)> {
         let mut vad = Vad::new(Told, Thresholds::default());
         let judge = |(n, c)| vad.hear(&[i16::from(c == 'v')]).map(|change| (n, change));
         script.chars().enumerate().filter_map(judge).collect()
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn speech_is_three_voiced_frames_of_five() {
         assert_eq!(changes("..v..v.v."), []);
-        assert_eq!(changes("..v.vv"), [(5, Change::Started { frames: 4 })]);
-        assert_eq!(changes("vvv"), [(2, Change::Started { frames: 3 })]);
+        assert_eq!(changes("..v.vv"), [(5, SpeechChange::Started { frames: 4 })]);
+        assert_eq!(changes("vvv"), [(2, SpeechChange::Started { frames: 3 })]);
     }
 
     #[test]
@@ -169,9 +169,9 @@ mod tests {
         assert_eq!(
             changes("vvv.....v......vvv"),
             [
-                (2, Change::Started { frames: 3 }),
-                (14, Change::Paused { frames: 6 }),
-                (17, Change::Started { frames: 3 })
+                (2, SpeechChange::Started { frames: 3 }),
+                (14, SpeechChange::Paused { frames: 6 }),
+                (17, SpeechChange::Started { frames: 3 })
             ]
         );
     }
@@ -180,15 +180,15 @@ mod tests {
     fn the_decay_of_a_word_is_no_part_of_it() {
         let mut vad = Vad::new(Told, Thresholds::default());
         let levels = [9_000; 10].into_iter().chain([200; 3]).chain([0; 3]);
-        let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
-        assert_eq!(changes, [Change::Started { frames: 3 }, Change::Paused { frames: 6 }]);
+        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        assert_eq!(changes, [SpeechChange::Started { frames: 3 }, SpeechChange::Paused { frames: 6 }]);
     }
 
     #[test]
     fn a_shout_before_does_not_make_a_quiet_caller_unheard() {
         let mut vad = Vad::new(Told, Thresholds::default());
         let levels = [20_000; 2].into_iter().chain([0; 10]).chain([400; 10]);
-        let changes: Vec<Change> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
-        assert_eq!(changes, [Change::Started { frames: 3 }]);
+        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        assert_eq!(changes, [SpeechChange::Started { frames: 3 }]);
     }
 }

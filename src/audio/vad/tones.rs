@@ -38,7 +38,7 @@ impl Tones {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Change, Thresholds, TwoOpinions, Vad};
+    use super::super::{SpeechChange, Thresholds, TwoOpinions, Vad};
     use crate::audio::codec::{Decoder, Encoder, Format, MAX_DECODED, MAX_PAYLOAD};
 
     /// When it was taken for speech, in ms, and when for a pause: two seconds of a tone, as a trunk brings it.
@@ -54,7 +54,8 @@ mod tests {
             let len = encoder.encode(frame, &mut payload);
             let count = decoder.decode(&payload[..len], &mut heard).expect("what was just encoded");
             let change = vad.hear(&heard[..count]);
-            changes.extend(change.map(|change| (n as u32 * 20, matches!(change, Change::Started { .. }))));
+            changes
+                .extend(change.map(|change| (n as u32 * 20, matches!(change, SpeechChange::Started { .. }))));
         }
         changes
     }

@@ -8,7 +8,7 @@ use super::Complaint;
 use crate::config::{Config, Need};
 use crate::engines::core::server;
 use crate::store::Protection;
-use crate::transport::{Place, place};
+use crate::transport::{HostPlace, place};
 
 /// The connections that are refused.
 pub(super) fn faults(config: &Config, need: Need) -> Vec<Complaint> {
@@ -17,15 +17,15 @@ pub(super) fn faults(config: &Config, need: Need) -> Vec<Complaint> {
         found.push(refusal("database.url", "database", "sslmode=verify-full in the URL"));
     }
     if need == Need::All {
-        if !config.ari.allow_plaintext && is_plaintext(&config.ari.url, Place::PrivateNetwork) {
+        if !config.ari.allow_plaintext && is_plaintext(&config.ari.url, HostPlace::PrivateNetwork) {
             found.push(refusal("ari.url", "ari", "an https:// URL and tlsenable=yes in http.conf"));
         }
         if config.state.is_exposed() {
             found.push(refusal("state.redis_url", "state", "a rediss:// URL"));
         }
-        let exposed = servers(config)
-            .into_iter()
-            .filter(|(_, server)| !server.allow_plaintext && is_plaintext(&server.base_url, Place::Internet));
+        let exposed = servers(config).into_iter().filter(|(_, server)| {
+            !server.allow_plaintext && is_plaintext(&server.base_url, HostPlace::Internet)
+        });
         found.extend(
             exposed.map(|(section, _)| refusal(&format!("{section}.base_url"), &section, "an https:// URL")),
         );
@@ -37,7 +37,7 @@ pub(super) fn faults(config: &Config, need: Need) -> Vec<Complaint> {
 /// The connections that are allowed, but weak.
 pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
     let weak =
-        servers(config).into_iter().filter(|(_, it)| is_plaintext(&it.base_url, Place::PrivateNetwork));
+        servers(config).into_iter().filter(|(_, it)| is_plaintext(&it.base_url, HostPlace::PrivateNetwork));
     let mut found: Vec<Complaint> = weak
         .map(|(section, _)| {
             Complaint::new(
@@ -78,13 +78,13 @@ fn telephony(config: &Config) -> Vec<Complaint> {
         ("telephony.telnyx.base_url", &telnyx.base_url, telnyx.api_key.is_some()),
     ];
     let exposed = urls.into_iter().filter(|(_, url, is_used)| {
-        *is_used && !settings.allow_plaintext && is_plaintext(url, Place::PrivateNetwork)
+        *is_used && !settings.allow_plaintext && is_plaintext(url, HostPlace::PrivateNetwork)
     });
     exposed.map(|(key, ..)| refusal(key, "telephony", "an https:// URL")).collect()
 }
 
 /// Does an HTTP URL without TLS lead so far, or farther?
-fn is_plaintext(url: &str, nearest: Place) -> bool {
+fn is_plaintext(url: &str, nearest: HostPlace) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     url.scheme() == "http" && url.host_str().is_some_and(|host| place(host) >= nearest)
 }

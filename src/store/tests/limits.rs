@@ -53,7 +53,7 @@ async fn keys_are_limited_however_many_are_created_at_once(db: Database) {
 
 async fn profiles_are_limited_in_number_and_in_bytes(db: Database) {
     let route = db.tenant(1).await;
-    let limits = Limits { profiles: 3, profile_bytes: 12_000, ..Limits::default() };
+    let limits = TenantLimits { profiles: 3, profile_bytes: 12_000, ..TenantLimits::default() };
     let (scope, actor) = (db.store.clone().with_limits(limits).scope(route.tenant.id), Actor::system());
     let second = scope.create_profile(&actor, values::profile("Second", false)).await.expect("a profile");
     // Bytes, not characters: each of these has three.
@@ -75,7 +75,7 @@ async fn profiles_are_limited_in_number_and_in_bytes(db: Database) {
 
 async fn old_versions_are_deleted_unless_a_call_refers_to_them(db: Database) {
     let route = db.tenant(1).await;
-    let limits = Limits { profile_versions: 3, ..Limits::default() };
+    let limits = TenantLimits { profile_versions: 3, ..TenantLimits::default() };
     let (scope, actor) = (db.store.clone().with_limits(limits).scope(route.tenant.id), Actor::system());
     let id = route.profile.clone().expect("a profile").id;
     let call = Call { ai_profile_version: Some(1), ..values::completed(&values::call_to(&route)) };
@@ -103,7 +103,7 @@ async fn feedback_on_a_call_is_limited(db: Database) {
 
 async fn changes_by_a_tenants_keys_are_limited_by_the_day(db: Database) {
     let route = db.tenant(1).await;
-    let limits = Limits { changes_per_day: 3, ..Limits::default() };
+    let limits = TenantLimits { changes_per_day: 3, ..TenantLimits::default() };
     let scope = db.store.clone().with_limits(limits).scope(route.tenant.id);
     let key = scope.create_key(&Actor::system(), new_key()).await.expect("a key").key;
     let (own, id) = (Actor::key(&key), route.profile.clone().expect("a profile").id);

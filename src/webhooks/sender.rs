@@ -9,23 +9,23 @@ use reqwest::{Client, Response, redirect};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::guard::{Guard, Refused};
+use super::guard::{Guard, RefusedReceiver};
 use super::{Settings, signature};
 use crate::store::Claimed;
 
 /// The part of a response's body that is read, so that the connection can be reused, and the time limit for it.
 const BODY: usize = 16 * 1024;
-const BODY_PATIENCE: Duration = Duration::from_millis(500);
+const BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
-pub struct Courier {
+pub struct HttpSender {
     http: Client,
     guard: Guard,
-    patience: Duration,
+    time_limit: Duration,
 }
 
 /// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct SendResult {
     pub status: Option<u16>,
     pub took: Duration,
     /// The receiver's `Retry-After`.
@@ -34,10 +34,10 @@ pub struct Answer {
     pub problem: Option<String>,
 }
 
-impl Courier {
+impl HttpSender {
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(settings: &Settings) -> Result<Courier, reqwest::Error> {
+    pub fn new(settings: &Settings) -> Result<HttpSender, reqwest::Error> {
         let guard = Guard::new(settings);
         // A proxy would resolve names itself, and a redirect would bypass the guard.
         let http = Client::builder()
@@ -48,10 +48,10 @@ impl Courier {
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("vca/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Courier { http, guard, patience: Duration::from_millis(settings.timeout_ms) })
+        Ok(HttpSender { http, guard, time_limit: Duration::from_millis(settings.timeout_ms) })
     }
 
-    pub async fn deliver(&self, claimed: &Claimed) -> Answer {
+    pub async fn deliver(&self, claimed: &Claimed) -> SendResult {
         let began = Instant::now();
         let (status, wish, problem) = match self.send(claimed).await {
             Ok(response) => {
@@ -62,12 +62,12 @@ impl Courier {
                     .and_then(|value| value.to_str().ok()?.trim().parse().ok());
                 let problem = (!status.is_success()).then(|| format!("HTTP {}", status.as_u16()));
                 // The status is known; the body has no effect on the result.
-                let _ = timeout(BODY_PATIENCE, read_off(response)).await;
+                let _ = timeout(BODY_TIMEOUT, read_off(response)).await;
                 (Some(status.as_u16()), wish.map(Duration::from_secs), problem)
             }
             Err(problem) => (None, None, Some(problem)),
         };
-        Answer { status, took: began.elapsed(), wish, problem }
+        SendResult { status, took: began.elapsed(), wish, problem }
     }
 
     async fn send(&self, claimed: &Claimed) -> Result<Response, String> {
@@ -90,9 +90,9 @@ impl Courier {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(claimed.payload.clone());
-        match timeout(self.patience, request.send()).await {
+        match timeout(self.time_limit, request.send()).await {
             Ok(answer) => answer.map_err(|error| described(&error)),
-            Err(_) => Err(format!("no answer within {} ms", self.patience.as_millis())),
+            Err(_) => Err(format!("no answer within {} ms", self.time_limit.as_millis())),
         }
     }
 }
@@ -112,7 +112,7 @@ fn described(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
-        if let Some(refused) = cause.downcast_ref::<Refused>() {
+        if let Some(refused) = cause.downcast_ref::<RefusedReceiver>() {
             return refused.to_string();
         }
     }
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_that_does_not_open_is_a_failed_delivery() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let courier = Courier::new(&Settings::default()).expect("TLS can be set up");
+        let sender = HttpSender::new(&Settings::default()).expect("TLS can be set up");
         let claimed = Claimed {
             id: DeliveryId::new(),
             tenant: TenantId::new(),
@@ -146,7 +146,7 @@ mod tests {
             secrets: Err(SealError::UnknownKey("0badcafe".to_owned())),
             payload: "{}".to_owned(),
         };
-        let Answer { status, problem, .. } = courier.deliver(&claimed).await;
+        let SendResult { status, problem, .. } = sender.deliver(&claimed).await;
         let problem = problem.expect("nothing is sent without a signature");
         assert_eq!(status, None);
         assert!(problem.contains("cannot be opened") && !problem.contains("0badcafe"), "{problem}");
