@@ -135,6 +135,16 @@ impl Decoder {
     }
 }
 
+/// The sample of a byte of G.711 mu-law.
+pub fn ulaw_sample(byte: u8) -> i16 {
+    ULAW.samples[usize::from(byte)]
+}
+
+/// The sample of a byte of G.711 A-law.
+pub fn alaw_sample(byte: u8) -> i16 {
+    ALAW.samples[usize::from(byte)]
+}
+
 fn expand(table: &[i16; 256], payload: &[u8], out: &mut [i16; MAX_DECODED]) -> Option<usize> {
     let out = out.get_mut(..payload.len()).filter(|out| !out.is_empty())?;
     for (sample, byte) in out.iter_mut().zip(payload) {

@@ -1,5 +1,6 @@
 //! Common to all engines: errors, retries, usage meters, local programs, and vendors' servers with their HTTP endpoints.
 
+pub mod extra;
 pub mod openai;
 pub mod process;
 pub mod retry;

@@ -8,7 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::{Pieces, Tts, Voice, pcm, text};
+use super::trial::{self, TRIAL};
+use super::{Pieces, Tts, Voice, sound};
 use crate::engines::core::EngineError;
 use crate::engines::core::process::Program;
 use crate::engines::core::retry::Kind;
@@ -27,7 +28,7 @@ pub struct Settings {
     pub voice: String,
     /// Words a minute, 80 to 450. 165 by default.
     pub speed: u16,
-    /// How much of a text is spoken, in characters; the rest is cut off. 2000 by default.
+    /// The longest text of one process, in characters; a longer one is spoken in parts. 2000 by default.
     pub max_chars: usize,
     /// How many utterances may be made at once; others wait. 8 by default.
     pub max_processes: usize,
@@ -60,17 +61,20 @@ impl Espeak {
         let speed = self.settings.speed.clamp(80, 450).to_string();
         // -b 1: the text is UTF-8 in every locale.
         let args = ["--stdout", "--stdin", "-b", "1", "-s", &speed, "-v", &name].map(OsString::from);
-        let words = text::cut(&words, self.settings.max_chars);
-        meter.charge(Kind::Tts, &self.name, LOCAL).set(Unit::Characters, characters(words));
+        meter.charge(Kind::Tts, &self.name, LOCAL).set(Unit::Characters, characters(&words));
         let words = Bytes::copy_from_slice(words.as_bytes());
-        pcm::wav(self.program.stream(&args, words).await?).await
+        sound::wav(Vec::new(), self.program.stream(&args, words).await?).await
     }
 
     async fn try_out(&self) -> Result<String, EngineError> {
         let version = self.program.run(&["--version".into()], Bytes::new()).await?;
         let version = String::from_utf8_lossy(&version);
         let version = version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-        Ok(format!("espeak-ng {}, {}", version.unwrap_or("?"), pcm::tried_out(self).await?))
+        Ok(format!(
+            "espeak-ng {}, {}",
+            version.unwrap_or("?"),
+            trial::run(self, TRIAL, Voice::default()).await?
+        ))
     }
 }
 
@@ -86,6 +90,10 @@ impl Tts for Espeak {
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
         self.say(words, voice, meter).boxed()
+    }
+
+    fn max_chars(&self) -> usize {
+        self.settings.max_chars
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::Deserialize;
 
-use super::{Pieces, Tts, Voice, pcm, text};
+use super::trial::{self, TRIAL};
+use super::{Pieces, Tts, Voice, sound};
 use crate::engines::core::EngineError;
 use crate::engines::core::process::Program;
 use crate::engines::core::retry::Kind;
@@ -32,7 +33,7 @@ pub fn voices() -> Names {
 pub struct Settings {
     /// The voice of profiles that name none: `slt`, `rms`, `awb`, `kal16` or `kal` (8 kHz). Default `slt`.
     pub voice: String,
-    /// How much of a text is spoken, in characters; the rest is cut off. 2000 by default.
+    /// The longest text of one process, in characters; a longer one is spoken in parts. 2000 by default.
     pub max_chars: usize,
     /// How many utterances may be made at once; others wait. 8 by default.
     pub max_processes: usize,
@@ -61,11 +62,10 @@ impl Flite {
         let name = voice.name.as_deref().unwrap_or(&self.settings.voice);
         self.voices.check(name).map_err(|error| EngineError::name("voice", &error))?;
         let args = ["-voice", name, "/dev/stdin", "/dev/stdout"].map(OsString::from);
-        let words = text::cut(&words, self.settings.max_chars);
-        meter.charge(Kind::Tts, &self.name, LOCAL).set(Unit::Characters, characters(words));
+        meter.charge(Kind::Tts, &self.name, LOCAL).set(Unit::Characters, characters(&words));
         let words = Bytes::copy_from_slice(words.as_bytes());
-        let sound = self.program.run_to_file(&args, words).await?;
-        pcm::wav(stream::once(async { Ok(Bytes::from(sound)) }).boxed()).await
+        let file = self.program.run_to_file(&args, words).await?;
+        sound::wav(file, stream::empty().boxed()).await
     }
 }
 
@@ -84,7 +84,11 @@ impl Tts for Flite {
         self.say(words, voice, meter).boxed()
     }
 
+    fn max_chars(&self) -> usize {
+        self.settings.max_chars
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        async { Ok(format!("flite, {}", pcm::tried_out(self).await?)) }.boxed()
+        async { Ok(format!("flite, {}", trial::run(self, TRIAL, Voice::default()).await?)) }.boxed()
     }
 }

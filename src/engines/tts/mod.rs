@@ -3,9 +3,12 @@
 pub mod espeak;
 pub mod flite;
 pub mod openai;
-mod pcm;
 mod resilient;
+mod samples;
+pub mod sound;
 mod text;
+pub mod trial;
+mod wav;
 
 use std::sync::Arc;
 
@@ -41,6 +44,11 @@ pub trait Tts: Send + Sync {
     /// Starts an utterance. Dropping the stream cancels what is left of it. What it takes is told to the meter.
     fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)
     -> BoxFuture<'_, Result<Pieces, EngineError>>;
+
+    /// The longest text of one request, in characters. [`Resilient`] splits longer ones.
+    fn max_chars(&self) -> usize {
+        usize::MAX
+    }
 
     /// Tries itself out, at no cost, and says in a few words what was proven.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

@@ -1,22 +1,25 @@
-//! Speech by OpenAI, or by a server that speaks its API, streamed.
+//! Speech by OpenAI, or by a server with its API, streamed.
 //!
-//! <https://platform.openai.com/docs/api-reference/audio/createSpeech>: `pcm` is 24 kHz, 16-bit, mono,
-//! little-endian, without a header.
+//! <https://platform.openai.com/docs/api-reference/audio/createSpeech>. Answers are recognised by [`sound`]: servers differ
+//! in format and rate.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use serde::{Deserialize, Serialize};
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::{Pieces, Tts, Voice, pcm, text};
+use super::sound::{self, Format, Requested};
+use super::{Pieces, Tts, Voice};
 use crate::engines::core::EngineError;
+use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Meter, Unit, characters};
 use crate::names::Names;
-
-const RATE: u32 = 24_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,13 +30,28 @@ pub struct Settings {
     pub models: Vec<String>,
     /// The voice of profiles that name none. Default `alloy`.
     pub voice: String,
-    /// How much of a text is spoken, in characters; the rest is cut off. 500 by default.
+    /// The longest text of one request, in characters; a longer one is spoken in parts. 500 by default.
     pub max_chars: usize,
+    /// The format that is requested. `pcm` by default.
+    pub format: Format,
+    /// Samples a second of answers without a WAV header. By default as `Content-Type` states, else 24000, and 8000 for
+    /// `mulaw`.
+    pub rate: Option<u32>,
+    /// Further fields of the request, such as `instructions` and `speed`; speaches has `sample_rate`. None by default.
+    pub extra: Extra,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { model: "tts-1".into(), models: Vec::new(), voice: "alloy".into(), max_chars: 500 }
+        Settings {
+            model: "tts-1".into(),
+            models: Vec::new(),
+            voice: "alloy".into(),
+            max_chars: 500,
+            format: Format::Pcm,
+            rate: None,
+            extra: Extra::default(),
+        }
     }
 }
 
@@ -56,37 +74,48 @@ pub struct OpenAi {
     models: Names,
 }
 
-#[derive(Serialize)]
-struct Order<'a> {
-    model: &'a str,
-    voice: &'a str,
-    input: &'a str,
-    response_format: &'static str,
-}
-
 impl OpenAi {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
         let models = settings.allowed_models();
         OpenAi { name, endpoint, settings, models }
     }
 
-    async fn order(&self, words: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
-        let order = Order {
-            model: voice.model.as_deref().unwrap_or(&self.settings.model),
-            voice: voice.name.as_deref().unwrap_or(&self.settings.voice),
-            input: text::cut(words.trim(), self.settings.max_chars),
-            response_format: "pcm",
-        };
-        self.models.check(order.model).map_err(|error| EngineError::name("model", &error))?;
-        voices().check(order.voice).map_err(|error| EngineError::name("voice", &error))?;
-        let mut charge = meter.charge(Kind::Tts, &self.name, order.model);
-        charge.set(Unit::Characters, characters(order.input));
-        let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&order)).await;
+    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let model = voice.model.as_deref().unwrap_or(&self.settings.model);
+        let voice = voice.name.as_deref().unwrap_or(&self.settings.voice);
+        self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
+        voices().check(voice).map_err(|error| EngineError::name("voice", &error))?;
+        let body = self.body(text.trim(), model, voice);
+        let mut charge = meter.charge(Kind::Tts, &self.name, model);
+        charge.set(Unit::Characters, characters(text.trim()));
+        let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&body)).await;
         let (response, _) = charge.settle(answer)?;
-        let endpoint = self.endpoint.clone();
-        let bytes = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
-        Ok(pcm::raw(RATE, bytes.boxed()))
+        let requested = Requested { format: self.settings.format, rate: self.settings.rate };
+        played(&self.endpoint, response, requested).await
     }
+
+    fn body(&self, text: &str, model: &str, voice: &str) -> Value {
+        let format = self.settings.format.as_str();
+        let mut body = json!({ "model": model, "voice": voice, "input": text, "response_format": format });
+        self.settings.extra.merge_into(&mut body);
+        body
+    }
+}
+
+/// The clips of a successful answer.
+///
+/// # Errors
+/// As of [`sound::recognise`].
+pub(super) async fn played(
+    endpoint: &Endpoint,
+    response: Response,
+    requested: Requested,
+) -> Result<Pieces, EngineError> {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.map(str::to_owned);
+    let endpoint = endpoint.clone();
+    let bytes = response.bytes_stream().map(move |piece| piece.map_err(|error| endpoint.broken(error)));
+    sound::recognise(content_type.as_deref(), requested, bytes.boxed()).await
 }
 
 impl Tts for OpenAi {
@@ -100,7 +129,11 @@ impl Tts for OpenAi {
         voice: Voice,
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        self.order(words, voice, meter).boxed()
+        self.request(words, voice, meter).boxed()
+    }
+
+    fn max_chars(&self) -> usize {
+        self.settings.max_chars
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
@@ -169,6 +202,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn settings_change_the_request_and_the_reading_of_its_answer() {
+        let body = [1i16, -2, 3].map(i16::to_le_bytes).concat();
+        let vendor = Vendor::start(vec![answer("200 OK\r\nContent-Type: audio/pcm", &body)]).await;
+        let settings: Settings = toml::from_str(
+            "rate = 16000\nextra = { instructions = \"Calmly.\", speed = 1.1, sample_rate = 16000 }",
+        )
+        .expect("settings");
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
+        let pieces = engine.speak("Yes.".into(), Voice::default(), Meter::default()).await.expect("a speech");
+        assert_eq!(pieces.collect::<Vec<_>>().await, [Ok(Clip::new(16_000, [1, -2, 3]))]);
+        let sent: Value =
+            serde_json::from_str(vendor.requests()[0].split("\r\n\r\n").nth(1).expect("a body"))
+                .expect("JSON");
+        let expected = json!({
+            "model": "tts-1", "voice": "alloy", "input": "Yes.", "response_format": "pcm",
+            "instructions": "Calmly.", "speed": 1.1, "sample_rate": 16000,
+        });
+        assert_eq!(sent, expected);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_format_is_played_or_refused() {
+        let file = crate::engines::core::wav::encode(22_050, &[7, 8]);
+        let (sound, _) = spoken(vec![answer("200 OK\r\nContent-Type: audio/pcm", &file)], "Hello.").await;
+        assert_eq!(sound, Ok(vec![Ok(Clip::new(22_050, [7, 8]))]));
+        let mp3 = answer("200 OK\r\nContent-Type: audio/mpeg", [0xff, 0xfb, 0x90, 0x00].repeat(5));
+        let (sound, requests) = spoken(vec![mp3], "Hello.").await;
+        let error = sound.expect_err("no MP3 is played").to_string();
+        assert!(error.contains("MP3 (audio/mpeg)") && requests.len() == 1, "{error}");
+    }
+
+    #[tokio::test]
     async fn what_is_spoken_is_counted_and_what_is_refused_is_not() {
         let meter = Meter::default();
         let down = answer("503 Oops", "{}");
@@ -188,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_stall_or_reset_in_the_middle_is_the_last_item() {
         for (step, expected) in [(Step::Stall, "timeout"), (Step::Reset, "temporary")] {
-            let mut steps = begun(&[&[1, 0]]);
+            let mut steps = begun(&[&[1, 0].repeat(6)]);
             steps.push(step);
             let sound = spoken(vec![steps], "Hello.").await.0.expect("a sound that begins");
             let [Ok(_), Err(error)] = sound.as_slice() else { panic!("{sound:?}") };

@@ -1,17 +1,23 @@
-//! An engine with its retries and the engine that stands in for it.
+//! An engine with its retries and its fallback.
 
+use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{Pieces, Tts, Voice};
+use super::{Pieces, Tts, Voice, text};
+use crate::audio::Clip;
+use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 
-/// Asks an engine as patiently as its policy says, then its fallback. An utterance that breaks off in
-/// the middle is not begun again.
+/// Asks an engine with retries, then its fallback. A part of a speech that breaks off in the middle is not repeated.
+///
+/// It prepares the text for every engine: Markdown and emoji are removed, and a text that is longer than the engine's limit
+/// is spoken in several requests, one after the other.
 #[derive(Clone)]
 pub struct Resilient {
     engine: Arc<dyn Tts>,
@@ -31,6 +37,68 @@ impl Resilient {
         let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Tts>);
         Resilient { fallback, ..self.clone() }
     }
+
+    async fn parts(&self, text: &str, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let mut parts = VecDeque::from(text::parts(&text::speakable(text), self.engine.max_chars()));
+        let Some(first) = parts.pop_front() else { return Ok(stream::empty().boxed()) };
+        let mut first = self.part(first, voice.clone(), meter.clone()).await?;
+        let Some(clip) = first.next().await.transpose()? else { return Ok(stream::empty().boxed()) };
+        let (rate, this) = (clip.rate, self.clone());
+        let rest = stream::iter(parts).then(move |part| {
+            let (this, voice, meter) = (this.clone(), voice.clone(), meter.clone());
+            async move { Ok(at_rate(rate, this.part(part, voice, meter).await?)) }
+        });
+        Ok(stream::once(ready(Ok(clip))).chain(first).chain(rest.try_flatten()).boxed())
+    }
+
+    async fn part(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let ask = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
+        match (&self.fallback, self.policy.stream(ask).await) {
+            // The names of a voice and of a model mean nothing to another engine.
+            (Some(fallback), Err(_)) => {
+                let voice = Voice { language: voice.language, ..Voice::default() };
+                fallback.speak(text, voice, meter).await
+            }
+            (_, answer) => answer,
+        }
+    }
+}
+
+/// A speech with samples.
+///
+/// # Errors
+/// Temporary when it has none: the caller would hear silence.
+async fn audible(speech: BoxFuture<'_, Result<Pieces, EngineError>>) -> Result<Pieces, EngineError> {
+    let mut pieces = speech.await?;
+    match pieces.next().await {
+        Some(first) => Ok(stream::once(ready(Ok(first?))).chain(pieces).boxed()),
+        None => Err(EngineError::Temporary("the speech has no samples".into())),
+    }
+}
+
+/// A part of a speech at the rate of the first part: the fallback may have another.
+fn at_rate(rate: u32, pieces: Pieces) -> Pieces {
+    let mut converter = None;
+    let until_end = pieces.map(Some).chain(stream::once(ready(None)));
+    until_end.filter_map(move |piece| ready(converted(&mut converter, piece, rate))).boxed()
+}
+
+/// The next clip; `piece` is `None` at the end.
+fn converted(
+    converter: &mut Option<Stream>,
+    piece: Option<Result<Clip, EngineError>>,
+    rate: u32,
+) -> Option<Result<Clip, EngineError>> {
+    let mut samples = Vec::new();
+    match piece {
+        Some(Ok(clip)) => {
+            let stream = converter.get_or_insert_with(|| Stream::new(clip.rate, rate));
+            stream.push(&clip.samples, &mut samples);
+        }
+        Some(Err(error)) => return Some(Err(error)),
+        None => converter.take()?.finish(&mut samples),
+    }
+    (!samples.is_empty()).then(|| Ok(Clip::new(rate, samples)))
 }
 
 impl Tts for Resilient {
@@ -44,25 +112,91 @@ impl Tts for Resilient {
         voice: Voice,
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        async move {
-            if text.trim().is_empty() {
-                return Ok(stream::empty().boxed());
-            }
-            let answer =
-                self.policy.stream(|| self.engine.speak(text.clone(), voice.clone(), meter.clone())).await;
-            match (&self.fallback, answer) {
-                // The names of a voice and of a model mean nothing to another engine.
-                (Some(fallback), Err(_)) => {
-                    let voice = Voice { language: voice.language, ..Voice::default() };
-                    fallback.speak(text, voice, meter).await
-                }
-                (_, answer) => answer,
-            }
-        }
-        .boxed()
+        async move { self.parts(&text, voice, meter).await }.boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.policy.within(self.engine.probe()).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Speaks each text as samples of its rate, as many as it has characters; or fails at a text.
+    struct Counting {
+        name: Arc<str>,
+        rate: u32,
+        fails_at: &'static str,
+        texts: Mutex<Vec<Arc<str>>>,
+    }
+
+    impl Tts for Counting {
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        fn speak(&self, text: Arc<str>, _: Voice, _: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+            self.texts.lock().expect("no panic").push(text.clone());
+            let error = EngineError::Permanent("refused".into());
+            let clip = Clip::new(self.rate, vec![1; text.len()]);
+            let answer =
+                if *text == *self.fails_at { Err(error) } else { Ok(stream::iter([Ok(clip)]).boxed()) };
+            ready(answer).boxed()
+        }
+
+        fn max_chars(&self) -> usize {
+            10
+        }
+    }
+
+    fn counting(rate: u32, fails_at: &'static str) -> Arc<Counting> {
+        Arc::new(Counting { name: "counting".into(), rate, fails_at, texts: Mutex::default() })
+    }
+
+    async fn spoken(
+        engine: &Arc<Counting>,
+        fallback: Option<Arc<Counting>>,
+        text: &str,
+    ) -> (Vec<u32>, usize) {
+        let fallback = fallback.map(|it| it as Arc<dyn Tts>);
+        let engine = Resilient::new(engine.clone(), Settings::default(), fallback);
+        let pieces = engine.speak(text.into(), Voice::default(), Meter::default()).await.expect("a speech");
+        let clips: Vec<Clip> = pieces.map(|clip| clip.expect("a clip")).collect().await;
+        (clips.iter().map(|clip| clip.rate).collect(), clips.iter().map(|clip| clip.samples.len()).sum())
+    }
+
+    fn texts(engine: &Counting) -> String {
+        engine.texts.lock().expect("no panic").join("|")
+    }
+
+    #[tokio::test]
+    async fn a_long_text_is_spoken_in_parts_and_nothing_is_cut() {
+        let engine = counting(8_000, "");
+        let (rates, samples) = spoken(&engine, None, "One. Two.\n- Three, and **four**.").await;
+        assert_eq!(texts(&engine), "One. Two.|Three, and|four.");
+        assert_eq!((rates, samples), (vec![8_000; 3], 9 + 10 + 5));
+    }
+
+    #[tokio::test]
+    async fn a_part_that_fails_is_spoken_by_the_fallback_at_the_same_rate() {
+        let (engine, fallback) = (counting(8_000, "Two more."), counting(16_000, ""));
+        let (rates, samples) = spoken(&engine, Some(fallback.clone()), "One is it. Two more. Three.").await;
+        assert_eq!(
+            (texts(&engine), texts(&fallback)),
+            ("One is it.|Two more.|Three.".into(), "Two more.".into())
+        );
+        assert!(rates.iter().all(|rate| *rate == 8_000), "{rates:?}");
+        assert_eq!(samples, 10 + 5 + 6);
+    }
+
+    #[tokio::test]
+    async fn a_text_without_words_is_not_sent() {
+        let engine = counting(8_000, "");
+        assert_eq!(spoken(&engine, None, " 👍 **\n---").await, (vec![], 0));
+        assert_eq!(texts(&engine), "");
     }
 }

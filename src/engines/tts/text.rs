@@ -1,9 +1,27 @@
-//! How much of a text is spoken at once.
+//! Prepares a text for an engine: removes what cannot be spoken, and splits what is too long for one request.
 
-/// The beginning of a text, at most `most` characters of it: cut after a sentence where that leaves
-/// more than half, else after a word, else anywhere.
-pub fn cut(text: &str, most: usize) -> &str {
-    let Some((end, _)) = text.char_indices().nth(most) else { return text };
+mod marks;
+
+use std::sync::Arc;
+
+pub use marks::speakable;
+
+/// The parts of a text, none of them blank and each of at most `longest` characters: split after a sentence where that
+/// leaves more than half of the length, else after a word, else anywhere.
+pub fn parts(text: &str, longest: usize) -> Vec<Arc<str>> {
+    let mut rest = text.trim();
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let part = beginning(rest, longest.max(1));
+        parts.push(part.trim_end().into());
+        rest = rest[part.len()..].trim_start();
+    }
+    parts
+}
+
+/// The first part of a text.
+fn beginning(text: &str, longest: usize) -> &str {
+    let Some((end, _)) = text.char_indices().nth(longest) else { return text };
     let head = &text[..end];
     let next_is_space = text[end..].starts_with(char::is_whitespace);
     let sentence = head.char_indices().rev().find_map(|(at, c)| {
@@ -13,13 +31,13 @@ pub fn cut(text: &str, most: usize) -> &str {
             if after == end { next_is_space } else { head[after..].starts_with(char::is_whitespace) };
         (ends && (spaced || !c.is_ascii())).then_some(after)
     });
-    if let Some(at) = sentence.filter(|at| head[..*at].chars().count() * 2 > most) {
+    if let Some(at) = sentence.filter(|at| head[..*at].chars().count() * 2 > longest) {
         return &head[..at];
     }
     if next_is_space {
         return head;
     }
-    head.rfind(char::is_whitespace).map_or(head, |at| head[..at].trim_end())
+    head.rfind(char::is_whitespace).map_or(head, |at| &head[..at])
 }
 
 #[cfg(test)]
@@ -28,21 +46,29 @@ mod tests {
 
     use super::*;
 
+    fn split(text: &str, longest: usize) -> String {
+        parts(text, longest).join("|")
+    }
+
     #[test]
-    fn cuts_where_a_speaker_would() {
-        assert_eq!(cut("Short.", 500), "Short.");
-        assert_eq!(cut("One sentence. Another one", 20), "One sentence.");
-        assert_eq!(cut("Hm. A long sentence goes on", 20), "Hm. A long sentence");
-        assert_eq!(cut("It costs 3.50 in all, or so", 15), "It costs 3.50");
-        assert_eq!(cut("abcdefgh", 3), "abc");
-        assert_eq!(cut("ab cd", 2), "ab");
+    fn splits_where_a_speaker_would_pause() {
+        assert_eq!(split("Short.", 500), "Short.");
+        assert_eq!(split("One sentence. Another one", 20), "One sentence.|Another one");
+        assert_eq!(split("Hm. A long sentence goes on", 20), "Hm. A long sentence|goes on");
+        assert_eq!(split("It costs 3.50 in all, or so", 15), "It costs 3.50|in all, or so");
+        assert_eq!(split("abcdefgh", 3), "abc|def|gh");
+        assert_eq!(split("ab cd", 2), "ab|cd");
+        assert_eq!(split("何時ですか。三時です。", 8), "何時ですか。|三時です。");
+        assert_eq!(split("  ", 8), "");
     }
 
     proptest! {
         #[test]
-        fn is_a_beginning_and_short_enough(text: String, most in 1usize..40) {
-            let head = cut(&text, most);
-            prop_assert!(text.starts_with(head) && head.chars().count() <= most);
+        fn no_word_is_lost_and_no_part_is_too_long(text: String, longest in 1usize..40) {
+            let parts = parts(&text, longest);
+            prop_assert!(parts.iter().all(|part| (1..=longest).contains(&part.chars().count())));
+            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(letters(&parts.concat()), letters(&text));
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Recognises what a speech server answers with: samples in a WAV file, bare samples, or anything that is no sound that
+//! can be played.
+//!
+//! Servers with OpenAI's API differ: LocalAI answers with WAV whatever was requested, speaches with the rate of the
+//! voice, others with MP3 or with an error page under status 200. The bytes decide first, then `Content-Type`.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+
+use super::Pieces;
+use super::samples::{Decoder, Encoding, Raw, clips};
+use super::wav;
+use crate::engines::core::EngineError;
+
+/// The bytes that tell formats apart.
+const SIGNATURE: usize = 12;
+/// How much of a text is quoted, in characters.
+const QUOTED: usize = 120;
+
+/// A format that can be requested and played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// 16-bit little-endian samples without a header.
+    #[default]
+    Pcm,
+    Wav,
+    /// G.711 mu-law without a header.
+    Mulaw,
+}
+
+impl Format {
+    /// The name in OpenAI's API (`response_format`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Pcm => "pcm",
+            Format::Wav => "wav",
+            Format::Mulaw => "mulaw",
+        }
+    }
+
+    /// Samples a second where neither settings nor answer state them: OpenAI's PCM, and G.711.
+    fn usual_rate(self) -> u32 {
+        match self {
+            Format::Pcm | Format::Wav => 24_000,
+            Format::Mulaw => 8_000,
+        }
+    }
+}
+
+/// What was requested.
+#[derive(Debug, Clone, Copy)]
+pub struct Requested {
+    pub format: Format,
+    /// Samples a second of an answer without a header; `None` where the settings state none.
+    pub rate: Option<u32>,
+}
+
+/// Clips of an answer. Nothing at all is an empty stream.
+///
+/// # Errors
+/// Permanent: the answer is in a format that cannot be played, or is no sound.
+pub async fn recognise(
+    content_type: Option<&str>,
+    requested: Requested,
+    mut bytes: Raw,
+) -> Result<Pieces, EngineError> {
+    let mut begin = Vec::new();
+    while begin.len() < SIGNATURE {
+        match bytes.next().await {
+            Some(piece) => begin.extend_from_slice(&piece?),
+            None => break,
+        }
+    }
+    if is_wav(&begin) {
+        return wav(begin, bytes).await;
+    }
+    let content_type = content_type.map(ContentType::new).unwrap_or_default();
+    if let Some(found) = unplayable(&content_type, &begin) {
+        return Err(refusal(found, &content_type, &begin));
+    }
+    let encoding = match requested.format {
+        Format::Pcm | Format::Wav => Encoding::Pcm16,
+        Format::Mulaw => Encoding::Ulaw,
+    };
+    let rate = requested.rate.or(content_type.rate).unwrap_or(requested.format.usual_rate());
+    let decoder = Decoder::new(encoding, 1, None);
+    Ok(clips(rate, decoder, stream::once(async { Ok(Bytes::from(begin)) }).chain(bytes).boxed()))
+}
+
+/// Clips of a WAV file whose beginning has been read. Nothing at all is an empty stream.
+///
+/// # Errors
+/// Permanent: it is another kind of file, or its samples cannot be read.
+pub async fn wav(mut begin: Vec<u8>, mut bytes: Raw) -> Result<Pieces, EngineError> {
+    let header = loop {
+        if begin.len() >= SIGNATURE && !is_wav(&begin) {
+            return Err(EngineError::Permanent("the sound is no WAV file".into()));
+        }
+        let found =
+            wav::header(&begin).map_err(|error| EngineError::Permanent(format!("the sound is {error}")))?;
+        if let Some(header) = found {
+            break header;
+        }
+        match bytes.next().await {
+            Some(piece) => begin.extend_from_slice(&piece?),
+            None if begin.is_empty() => return Ok(stream::empty().boxed()),
+            None => return Err(EngineError::Permanent("the sound ends within its WAV header".into())),
+        }
+    };
+    let rest = Bytes::from(begin).slice(header.start..);
+    let decoder = Decoder::new(header.encoding, header.channels, header.length);
+    Ok(clips(header.rate, decoder, stream::once(async { Ok(rest) }).chain(bytes).boxed()))
+}
+
+fn is_wav(begin: &[u8]) -> bool {
+    begin.starts_with(b"RIFF") && begin.get(8..SIGNATURE) == Some(b"WAVE".as_slice())
+}
+
+/// The media type of an answer (RFC 9110, 8.3).
+#[derive(Debug, Default)]
+struct ContentType {
+    /// In lower case, without parameters.
+    media: String,
+    /// The parameter `rate` of `audio/pcm` and `audio/basic`.
+    rate: Option<u32>,
+}
+
+impl ContentType {
+    fn new(text: &str) -> ContentType {
+        let mut parts = text.split(';').map(|part| part.trim().to_lowercase());
+        let media = parts.next().unwrap_or_default();
+        let rate = parts.find_map(|part| part.strip_prefix("rate=")?.trim_matches('"').parse().ok());
+        ContentType { media, rate: rate.filter(|rate| (1_000..=192_000).contains(rate)) }
+    }
+
+    fn states_samples(&self) -> bool {
+        matches!(
+            self.media.as_str(),
+            "audio/pcm" | "audio/x-pcm" | "audio/l16" | "audio/basic" | "audio/mulaw"
+        )
+    }
+}
+
+/// The name of a format that cannot be played.
+fn unplayable(content_type: &ContentType, begin: &[u8]) -> Option<&'static str> {
+    signature(begin, content_type.states_samples()).or_else(|| {
+        let media = content_type.media.as_str();
+        match media.strip_prefix("audio/").unwrap_or(media) {
+            "mpeg" | "mp3" | "mpga" => Some("MP3"),
+            "ogg" | "opus" | "application/ogg" => Some("Ogg"),
+            "flac" | "x-flac" => Some("FLAC"),
+            "aac" | "mp4" | "x-m4a" => Some("AAC"),
+            "webm" => Some("WebM"),
+            "application/json" | "application/problem+json" => Some("JSON"),
+            "text/html" => Some("HTML"),
+            "text/event-stream" => Some("an event stream"),
+            other if other.starts_with("text/") => Some("text"),
+            _ => None,
+        }
+    })
+}
+
+/// The format that the first bytes show. MPEG has no more than eleven bits of its own, which samples may equal, so they
+/// count only where `Content-Type` does not state samples.
+fn signature(begin: &[u8], states_samples: bool) -> Option<&'static str> {
+    let is_text =
+        !begin.is_empty() && begin.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    match begin {
+        [b'I', b'D', b'3', ..] => Some("MP3"),
+        [b'O', b'g', b'g', b'S', ..] => Some("Ogg"),
+        [b'f', b'L', b'a', b'C', ..] => Some("FLAC"),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Some("WebM"),
+        [b'{' | b'[', ..] if is_text => Some("JSON"),
+        [b'<', ..] if is_text => Some("HTML"),
+        [0xff, second, ..] if !states_samples && second & 0xe6 == 0xe2 => Some("MP3"),
+        _ => None,
+    }
+}
+
+fn refusal(found: &str, content_type: &ContentType, begin: &[u8]) -> EngineError {
+    let media = if content_type.media.is_empty() { "without Content-Type" } else { &content_type.media };
+    let text = match found {
+        "JSON" | "HTML" | "text" | "an event stream" => {
+            let text = String::from_utf8_lossy(begin);
+            format!(
+                ": {}",
+                text.split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+                    .chars()
+                    .take(QUOTED)
+                    .collect::<String>()
+            )
+        }
+        _ => String::new(),
+    };
+    EngineError::Permanent(format!(
+        "the server answers with {found} ({media}) in place of samples{text}; set this engine's `format` to one that the \
+         server offers: pcm, wav or mulaw"
+    ))
+}
+
+#[cfg(test)]
+mod tests;
