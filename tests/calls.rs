@@ -1,5 +1,6 @@
 //! Real calls: sipp dials, Asterisk routes, the built `vca` answers, and the caller's RTP is measured.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
 use crate::support::house::House;
 use crate::support::office::{Office as Database, local_agent, local_agent_with};
 use crate::support::phone::{self, Call, Plan, Report};
-use crate::support::sipp::Side;
+use crate::support::sipp::{Dial, Side, SipCall};
 use crate::support::{self, clips, wait};
 
 const MAIN: &str = "+49305550100";
@@ -265,6 +266,52 @@ fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
     let latency = report.conversation.responses()[0].latency();
     assert!(latency.is_some_and(|latency| latency < ms(1_000)), "{latency:?}");
     house.comes_to_rest();
+}
+
+/// The first sound of the agent is held back until the path to the caller is open; the caller is heard from the answer on.
+#[test]
+fn the_first_word_of_either_side_survives_the_answer() {
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let report = house.call(MAIN, Codec::Ulaw, vec![listen(), Step::HangUp]);
+    let delay = report.answer_to_first_voice();
+    assert!(delay.is_some_and(|delay| (ms(300)..ms(1_500)).contains(&delay)), "{delay:?}\n{}", house.log());
+    // Recorded by a person: "Goodbye". It begins with the answer.
+    let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
+    let report = house.call(MAIN, Codec::Ulaw, vec![Step::Say(goodbye), listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}", house.log());
+    let (_, turns) = house.last_call(house.main);
+    assert!(turns.iter().any(|turn| turn.caller_text == "goodbye"), "{turns:?}");
+}
+
+#[test]
+fn a_call_without_media_is_on_record_as_such() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let main = house.office.tenant("main", MAIN, None, local_agent());
+    house.set("VCA__MEDIA__NO_MEDIA_MS", "1000");
+    house.open();
+    // The caller's audio never arrives.
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let mut call = SipCall::place(
+        &house.asterisk,
+        &Dial {
+            from_address: house.asterisk.options().trunk,
+            from: "4930123456".into(),
+            to: MAIN.into(),
+            codec: Codec::Ulaw,
+            media: socket.local_addr().expect("a bound socket"),
+        },
+    );
+    let warned = wait::until_true(ms(10_000), || house.log().contains("no media from the caller"));
+    assert!(warned, "{}", house.log());
+    call.hang_up();
+    let (record, _) = house.last_call(main);
+    assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::Caller)));
+    assert_eq!(record.disposition.as_deref(), Some("no_media"));
+    let media = record.media.expect("a media report");
+    assert_eq!((&media["received"], media.get("mos")), (&json!(0), None), "{media}");
+    let counted = house.metric("vca_calls_without_media_total", &["cause=\"nothing_arrives\""]);
+    assert_eq!(counted, Some(1.0));
 }
 
 #[test]

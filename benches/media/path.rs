@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use vca::media::{Path, Scratch};
+use vca::media::{Path, Scratch, Unexpected};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 pub struct Bare {
@@ -42,7 +42,7 @@ impl Path for Bare {
         &self.packet
     }
 
-    fn count_strangers(&self, _packets: u64) {}
+    fn count_unexpected(&mut self, _unexpected: Unexpected) {}
 
     fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)

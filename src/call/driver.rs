@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::ears::Ears;
 use super::ending::{Refusal, Verdict, verdict};
 use super::hands::{Hands, Work};
+use super::media_watch::{MediaAddresses, MediaWatch};
 use super::progress::{save_progress, write_turn};
 use super::record::{Log, state_of};
 use super::talk::Talk;
@@ -62,7 +63,7 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
         Ok(line) => {
             let address = settings.public_address.unwrap_or(settings.bind_address);
             let external_host = SocketAddr::new(address, line.local().port());
-            task.prospect = Some(Prospect { line, agent, format });
+            task.prospect = Some(Prospect { line, external_host, agent, format });
             task.tell_asterisk(Wired::Admit { external_host, format: format.name().to_owned() });
         }
         Err(error) => {
@@ -129,6 +130,8 @@ struct Task {
 
 struct Prospect {
     line: UdpLine,
+    /// The address of `line` as Asterisk reaches it.
+    external_host: SocketAddr,
     agent: Arc<Agent>,
     format: crate::audio::codec::Format,
 }
@@ -182,7 +185,7 @@ impl Task {
     async fn wait(&mut self) -> Waking {
         let deadlines = [
             self.wire.deadline(),
-            self.talk.as_ref().and_then(Talk::deadline),
+            self.talk.as_ref().and_then(|talk| talk.deadline(Instant::now())),
             self.hang_up.map(|(at, _)| at),
         ];
         let deadline = deadlines.into_iter().flatten().min();
@@ -304,6 +307,10 @@ impl Task {
                     talk.voice.heard(speech);
                     Input::PlaybackEnded { speech }
                 }
+                Heard::UnexpectedPackets { from } => {
+                    talk.media_watch.dropped(from);
+                    continue;
+                }
             };
             talk.handle(now, input);
             if let (Some(turn), Some(log)) = (begins, &mut self.log) {
@@ -316,6 +323,7 @@ impl Task {
         let now = Instant::now();
         self.wire.tell(now, Wired::Tick);
         if let Some(talk) = &mut self.talk {
+            talk.watch_media(now);
             talk.handle(now, Input::Tick);
         }
         if let Some((_, reason)) = self.hang_up.take_if(|(at, _)| *at <= now) {
@@ -339,7 +347,7 @@ impl Task {
             }
         }
         if let Some(talk) = &mut self.talk {
-            talk.voice.feed(&mut talk.port);
+            talk.feed(Instant::now());
         }
     }
 
@@ -353,7 +361,7 @@ impl Task {
 
     /// Asterisk has answered: the media flows and the conversation begins.
     fn begin(&mut self, peer: SocketAddr) {
-        let Some(Prospect { line, agent, format }) = self.prospect.take() else { return };
+        let Some(Prospect { line, external_host, agent, format }) = self.prospect.take() else { return };
         if let Err(error) = line.connect(peer) {
             error!(%error, "Asterisk's media address cannot be reached");
             return self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion });
@@ -379,7 +387,20 @@ impl Task {
         let ears = Ears::new(format.rate());
         let now = Instant::now();
         let clock = Clock::starting(now);
-        let mut talk = Talk { conversation, clock, agent, port, ears, voice, voiced: false, ending: None };
+        let settings = &self.house.media_settings;
+        let addresses = MediaAddresses { ours: external_host, asterisk: peer };
+        let mut talk = Talk {
+            conversation,
+            clock,
+            agent,
+            port,
+            ears,
+            voice,
+            voiced: false,
+            ending: None,
+            media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
+            first_sound: now + Duration::from_millis(settings.first_sound_delay_ms),
+        };
         talk.handle(now, Input::Connected);
         self.talk = Some(talk);
     }
@@ -389,6 +410,7 @@ impl Task {
         let now = Instant::now();
         let mut media = None;
         let mut ending = None;
+        let mut no_media = false;
         if let Some(talk) = &mut self.talk {
             talk.handle(Instant::now(), Input::CallerLeft);
             while let Some(output) = talk.conversation.poll() {
@@ -399,11 +421,14 @@ impl Task {
                 }
             }
             ending = talk.ending;
-            media = Some(talk.port.report());
+            let report = talk.port.report();
+            no_media = talk.media_watch.is_missing(&report);
+            media = Some(report);
         }
         self.talk = None;
         self.hang_up = None;
         let verdict = verdict(end, ending, self.refusal);
+        let verdict = if no_media { verdict.without_media() } else { verdict };
         let verdict = Verdict { sip_status: verdict.sip_status.filter(|_| self.is_sip), ..verdict };
         counter!("vca_calls_total", "disposition" => verdict.disposition).increment(1);
         info!(
@@ -411,7 +436,7 @@ impl Task {
             ended_by = %verdict.ended_by,
             cause = verdict.cause,
             seconds = self.log.as_ref().map(|log| log.lasted(now).num_milliseconds() as f64 / 1_000.0),
-            mos = media.as_ref().map(|report| report.mos),
+            mos = media.as_ref().and_then(|report| report.mos),
             lost = media.as_ref().map(|report| report.lost),
             strangers = media.as_ref().map(|report| report.strangers),
             "call ended"

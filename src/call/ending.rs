@@ -76,6 +76,13 @@ pub struct Verdict {
     pub sip_status: Option<u16>,
 }
 
+impl Verdict {
+    /// The verdict on an answered call in which no packet of the caller's arrived.
+    pub fn without_media(self) -> Verdict {
+        Verdict { status: CallStatus::Failed, disposition: "no_media", ..self }
+    }
+}
+
 /// The INVITE was answered: its final response.
 const OK: u16 = 200;
 

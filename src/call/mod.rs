@@ -11,6 +11,7 @@ mod ears;
 mod ending;
 mod feed;
 mod hands;
+mod media_watch;
 mod phrases;
 mod progress;
 mod record;

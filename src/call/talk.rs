@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
+use metrics::counter;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use super::Agent;
 use super::clock::Clock;
 use super::ears::Ears;
 use super::hands::{Hands, Work};
+use super::media_watch::MediaWatch;
 use super::voice::Voice;
 use crate::audio::Clip;
 use crate::conversation::{At, Conversation, Ending, Input, Line, ListenId, Speaker, TurnId};
@@ -30,6 +33,9 @@ pub struct Talk {
     /// The media thread hears a voice, whether or not the conversation listens.
     pub voiced: bool,
     pub ending: Option<Ending>,
+    pub media_watch: MediaWatch,
+    /// The agent's first sound leaves at this moment.
+    pub first_sound: Instant,
 }
 
 impl Talk {
@@ -37,9 +43,26 @@ impl Talk {
         self.conversation.handle(self.clock.at(now), input);
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
-        let (at, _) = self.conversation.deadline()?;
-        self.clock.instant(at)
+    /// When the call has to wake up, whatever happens.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let conversation = self.conversation.deadline().and_then(|(at, _)| self.clock.instant(at));
+        let first_sound = Some(self.first_sound).filter(|at| *at > now);
+        [conversation, self.media_watch.deadline(), first_sound].into_iter().flatten().min()
+    }
+
+    /// Feeds the media thread, once the first sound may leave.
+    pub fn feed(&mut self, now: Instant) {
+        if self.first_sound <= now {
+            self.voice.feed(&mut self.port);
+        }
+    }
+
+    /// Reports a call without media, once.
+    pub fn watch_media(&mut self, now: Instant) {
+        if let Some(cause) = self.media_watch.check(now, &self.port.report()) {
+            counter!("vca_calls_without_media_total", "cause" => cause.as_str()).increment(1);
+            warn!(%cause, "no media from the caller since the answer");
+        }
     }
 
     /// The caller's audio between two moments.

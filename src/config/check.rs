@@ -15,6 +15,7 @@ use super::extract::Sources;
 use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
+use crate::transport::{Place, place};
 use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks};
 
 /// A value that cannot work, wherever it came from.
@@ -49,6 +50,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
     if need == Need::All {
         found.extend(ari(&config.ari));
         found.extend(media(&config.media, &config.calls));
+        found.extend(loopback_media(&config.media, &config.ari.url));
         found.extend(state(&config.state));
         found.extend(zeros(&[
             ("routing.timeout_ms", config.routing.timeout_ms == 0),
@@ -191,6 +193,22 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Compl
         ));
     }
     found
+}
+
+/// An Asterisk on another machine would send the caller's audio to itself. A name can be this machine's: then the public
+/// address has to confirm it.
+fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<Complaint> {
+    let url = Url::parse(ari_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let is_remote = url.host_str().is_some_and(|host| place(host) != Place::ThisMachine);
+    let is_loopback = settings.public_address.is_none() && settings.bind_address.is_loopback();
+    (is_remote && is_loopback).then(|| {
+        Complaint::new(
+            "media.bind_address",
+            format!("{} is a loopback address, but ari.url is another machine", settings.bind_address),
+            "set media.bind_address to the address at which Asterisk reaches this machine, or media.public_address \
+             (127.0.0.1 if Asterisk is on this machine)",
+        )
+    })
 }
 
 fn database(settings: &store::Settings) -> Vec<Complaint> {

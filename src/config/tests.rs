@@ -9,6 +9,8 @@ mod secrets;
 
 const PASSWORD: (&str, &str) = ("ARI_PASSWORD", "hunter2");
 const DEVELOPMENT: (&str, &str) = ("APP_ENV", "development");
+/// Required where Asterisk is on another machine.
+const PUBLIC_ADDRESS: (&str, &str) = ("VCA__MEDIA__PUBLIC_ADDRESS", "192.0.2.1");
 
 /// As on a developer's machine, unless `variables` name another environment.
 fn composed(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
@@ -81,12 +83,13 @@ fn the_reference_has_every_key() {
 
 #[test]
 fn the_file_goes_before_the_defaults_and_the_environment_before_the_file() {
-    let file = "[ari]\nurl = \"https://file:8088\"\n[turn]\nmax_turns = 7\n";
-    let loaded = loaded(file, &[("ARI_URL", "https://named:1"), ("MAX_CONVERSATION_DURATION_SECONDS", "90")]);
-    assert_eq!(loaded.config.ari.url, "https://named:1");
+    let file = "[ari]\nurl = \"https://localhost:8088\"\n[turn]\nmax_turns = 7\n";
+    let loaded =
+        loaded(file, &[("ARI_URL", "https://localhost:1"), ("MAX_CONVERSATION_DURATION_SECONDS", "90")]);
+    assert_eq!(loaded.config.ari.url, "https://localhost:1");
     assert_eq!(loaded.config.turn_settings().max_turns, 7);
     assert_eq!(loaded.config.turn.max_duration_ms, Some(90_000));
-    assert_eq!(effective(&loaded, "ari.url"), ("\"https://named:1\"", "ARI_URL"));
+    assert_eq!(effective(&loaded, "ari.url"), ("\"https://localhost:1\"", "ARI_URL"));
     assert_eq!(effective(&loaded, "turn.max_turns"), ("7", "vca.toml:4"));
     assert_eq!(effective(&loaded, "turn.max_duration_ms"), ("90000", "MAX_CONVERSATION_DURATION_SECONDS"));
     assert_eq!(effective(&loaded, "calls.max_calls"), ("200", "default"));
@@ -94,8 +97,8 @@ fn the_file_goes_before_the_defaults_and_the_environment_before_the_file() {
 
 #[test]
 fn a_prefixed_variable_goes_before_a_named_one() {
-    let both = [("ARI_URL", "https://named:1"), ("VCA__ARI__URL", "https://prefixed:1")];
-    assert_eq!(config("", &both).ari.url, "https://prefixed:1");
+    let both = [("ARI_URL", "https://localhost:1"), ("VCA__ARI__URL", "https://localhost:2")];
+    assert_eq!(config("", &both).ari.url, "https://localhost:2");
 }
 
 #[test]
@@ -163,8 +166,8 @@ fn a_variable_is_read_as_its_key_wants_it() {
 #[test]
 fn an_empty_variable_is_not_set() {
     let empty = [("ARI_URL", ""), ("VCA__NO__SUCH", ""), ("DEBUG", ""), ("REDIS_URL", "")];
-    let config = config("[ari]\nurl = \"https://file:8088\"\n[state]\nredis_url = \"\"", &empty);
-    assert_eq!(config.ari.url, "https://file:8088");
+    let config = config("[ari]\nurl = \"https://localhost:8088\"\n[state]\nredis_url = \"\"", &empty);
+    assert_eq!(config.ari.url, "https://localhost:8088");
     assert!(config.state.redis_url.is_none());
 }
 
@@ -264,6 +267,7 @@ fn production_has_no_default_database_and_is_the_default() {
 #[test]
 fn plaintext_to_another_machine_has_to_be_allowed() {
     let whole = [
+        PUBLIC_ADDRESS,
         ("TWILIO_AUTH_TOKEN", "x"),
         ("TWILIO_ACCOUNT_SID", "AC1"),
         ("VCA__TELEPHONY__TWILIO__TRUNK_SID", "TK1"),
@@ -295,6 +299,7 @@ fn plaintext_to_another_machine_has_to_be_allowed() {
 #[test]
 fn an_encrypted_way_to_another_machine_is_taken() {
     let far = [
+        PUBLIC_ADDRESS,
         ("ARI_URL", "https://asterisk:8089"),
         ("DATABASE_URL", "postgres://u:p@db/vca"),
         ("REDIS_URL", "rediss://:p@redis:6379"),
@@ -333,8 +338,12 @@ fn weak_settings_are_warned_about() {
 #[test]
 fn files_for_tls_are_checked_with_the_configuration() {
     let named = |section: &str| format!("[{section}.tls]\nca = \"/no/such/file\"\n");
-    let far =
-        [("ARI_URL", "https://a:1"), ("REDIS_URL", "rediss://r"), ("DATABASE_URL", "postgres://u:p@db/vca")];
+    let far = [
+        PUBLIC_ADDRESS,
+        ("ARI_URL", "https://a:1"),
+        ("REDIS_URL", "rediss://r"),
+        ("DATABASE_URL", "postgres://u:p@db/vca"),
+    ];
     for section in ["ari", "database", "state"] {
         assert_eq!(faults(&named(section), &far), [format!("{section}.tls.ca @ vca.toml:2")]);
     }
@@ -365,6 +374,17 @@ fn ports_and_threads_have_to_suffice_for_the_calls() {
     assert_eq!(faults("[media]\nports = [0, 20010]", &[]), ["media.ports @ vca.toml:2"]);
     assert_eq!(faults("[calls]\nmax_calls = 1501", &[]), ["media.calls_per_thread @ default"]);
     assert_eq!(faults("[media]\nbind_address = \"0.0.0.0\"", &[]), ["media.public_address @ default"]);
+}
+
+#[test]
+fn a_loopback_media_address_needs_asterisk_on_this_machine() {
+    let remote = ("ARI_URL", "https://asterisk.example.com:8089");
+    assert_eq!(faults("", &[remote]), ["media.bind_address @ default"]);
+    assert_eq!(faults("", &[("ARI_URL", "https://[::1]:8089")]), [""; 0]);
+    assert_eq!(faults("", &[remote, PUBLIC_ADDRESS]), [""; 0]);
+    assert_eq!(faults("[media]\nbind_address = \"192.0.2.1\"", &[remote]), [""; 0]);
+    let named = "[media]\npublic_address = \"127.0.0.1\"";
+    assert_eq!(faults(named, &[remote]), [""; 0], "the name can be this machine's");
 }
 
 #[test]

@@ -44,6 +44,11 @@ pub struct Settings {
     pub ports: (u16, u16),
     /// Calls a thread carries at most. Default 1,500.
     pub calls_per_thread: usize,
+    /// A call without a packet for this long after its answer is reported, in milliseconds; 0 switches that off.
+    /// Default 5,000.
+    pub no_media_ms: u64,
+    /// The agent's first sound leaves this long after the answer, in milliseconds. Default 350.
+    pub first_sound_delay_ms: u64,
 }
 
 impl Default for Settings {
@@ -54,6 +59,8 @@ impl Default for Settings {
             public_address: None,
             ports: (0, 0),
             calls_per_thread: 1_500,
+            no_media_ms: 5_000,
+            first_sound_delay_ms: 350,
         }
     }
 }
@@ -338,9 +345,8 @@ impl Seat {
             return false;
         }
         if turn.is_multiple_of(SENTRY) {
-            let strangers = self.line.strangers();
-            if strangers > 0 {
-                self.path.count_strangers(strangers);
+            if let Some(unexpected) = self.line.unexpected() {
+                self.path.count_unexpected(unexpected);
             }
         }
         let ticks = turn.saturating_sub(self.turn).max(1);
@@ -360,6 +366,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::media::Unexpected;
 
     /// A frame path that does something with its ticks.
     struct Doing<F>(F);
@@ -372,7 +379,7 @@ mod tests {
             &[]
         }
 
-        fn count_strangers(&self, _: u64) {}
+        fn count_unexpected(&mut self, _: Unexpected) {}
 
         fn is_closed(&self) -> bool {
             false

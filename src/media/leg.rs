@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::ear::Ear;
+use super::line::Unexpected;
 use super::playout::Playout;
-use super::port::Backend;
+use super::port::{Backend, Event};
 use crate::audio::ahead;
 use crate::audio::codec::{Encoder, Format, MAX_DECODED, MAX_PAYLOAD, MAX_READ_PAYLOAD};
 use crate::audio::frame::MAX_FRAME;
@@ -63,8 +64,8 @@ pub trait Path: Send {
     /// 20 ms have passed, or `ticks` times that after a stall. Gives the packet to send.
     fn tick<'a>(&'a mut self, now: Instant, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8];
 
-    /// Packets from anyone but Asterisk were seen.
-    fn count_strangers(&self, packets: u64);
+    /// Packets from another address than Asterisk's were dropped.
+    fn count_unexpected(&mut self, unexpected: Unexpected);
 
     /// The call has let go of its end.
     fn is_closed(&self) -> bool;
@@ -115,7 +116,7 @@ impl Leg {
         let LegConfig { format, thresholds, patience, ssrc, sequence, timestamp } = config;
         Leg {
             format,
-            jitter: Jitter::new(patience),
+            jitter: Jitter::new(patience, format.clock()),
             quality: Quality::default(),
             ear: Ear::new(format, thresholds),
             playout: Playout::new(format.rate()),
@@ -149,9 +150,10 @@ impl Path for Leg {
                 return;
             }
         };
+        let is_first = self.began.is_none();
         let began = *self.began.get_or_insert(now);
         let arrival = now.saturating_duration_since(began).as_secs_f64() * f64::from(self.format.clock());
-        match self.jitter.insert(packet.ssrc, packet.sequence, packet.payload) {
+        match self.jitter.insert(&packet) {
             Verdict::Due => self.hear(packet.payload, now, scratch),
             Verdict::Kept => {}
             Verdict::Duplicate => {
@@ -170,6 +172,10 @@ impl Path for Leg {
         }
         self.quality.arrived(packet.timestamp, arrival as i64);
         self.drain(now, scratch);
+        if is_first {
+            // The call can see at once that media flows.
+            self.publish();
+        }
     }
 
     fn tick<'a>(&'a mut self, now: Instant, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8] {
@@ -184,8 +190,11 @@ impl Path for Leg {
         self.speak(ticks, scratch)
     }
 
-    fn count_strangers(&self, packets: u64) {
-        self.back.shared.strangers.fetch_add(packets, Relaxed);
+    fn count_unexpected(&mut self, unexpected: Unexpected) {
+        let before = self.back.shared.strangers.fetch_add(unexpected.packets, Relaxed);
+        if before == 0 {
+            self.back.tell(Event::UnexpectedPackets { from: unexpected.from });
+        }
     }
 
     fn is_closed(&self) -> bool {
@@ -279,7 +288,7 @@ mod tests {
     use super::*;
     use crate::media::ear::FRAME;
     use crate::media::hearing::Hearing;
-    use crate::media::port::{Event, Port, SpeechTag, link};
+    use crate::media::port::{Port, SpeechTag, link};
 
     /// A leg, its call and a clock that stands still until it is told to go on.
     struct Bench {
@@ -339,6 +348,49 @@ mod tests {
         bench.leg.publish();
         let report = bench.port.report();
         assert_eq!((report.received, report.lost, report.malformed), (90, 10, 0));
+    }
+
+    #[test]
+    fn keypresses_are_no_loss() {
+        let mut bench = Bench::new(Format::Ulaw);
+        for _ in 0..10 {
+            for _ in 0..10 {
+                bench.packet(Some(&[0x55; 160]));
+                bench.tick();
+            }
+            // A key is held for 200 ms: ten packets of the event, and two repetitions of the last one.
+            (0..10).for_each(|_| {
+                bench.packet(None);
+                bench.tick();
+            });
+            bench.sequence += 2;
+        }
+        bench.packet(Some(&[0x55; 160]));
+        bench.leg.publish();
+        let report = bench.port.report();
+        assert_eq!((report.received, report.lost, report.malformed), (101, 0, 0));
+        assert!(report.mos > Some(4.3), "{report:?}");
+    }
+
+    #[test]
+    fn a_call_without_packets_has_no_score() {
+        let mut bench = Bench::new(Format::Ulaw);
+        (0..100).for_each(|_| drop(bench.tick()));
+        assert_eq!((bench.port.report().received, bench.port.report().mos), (0, None));
+        bench.packet(Some(&[0x55; 160]));
+        let report = bench.port.report();
+        assert_eq!(report.received, 1, "the first packet is known at once");
+        assert!(report.mos.is_some());
+    }
+
+    #[test]
+    fn the_address_of_unexpected_packets_is_reported_once() {
+        let mut bench = Bench::new(Format::Ulaw);
+        let from = "192.0.2.7:4000".parse().unwrap();
+        bench.leg.count_unexpected(Unexpected { packets: 3, from });
+        bench.leg.count_unexpected(Unexpected { packets: 4, from: "192.0.2.8:4000".parse().unwrap() });
+        assert_eq!(bench.port.next_event(), Some(Event::UnexpectedPackets { from }));
+        assert_eq!((bench.port.next_event(), bench.port.report().strangers), (None, 7));
     }
 
     #[test]

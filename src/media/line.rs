@@ -1,8 +1,8 @@
-//! A call's UDP socket: one that only Asterisk can reach, and a sentry for everybody else.
+//! A call's UDP socket, which receives from Asterisk only, and a second one for all other packets.
 //!
-//! The socket is connected to the address that Asterisk announced, so the kernel itself keeps
-//! strangers' packets out of its queue, however many there are. The sentry shares the port and
-//! receives just those, to be counted.
+//! The socket is connected to the address that Asterisk announced, so the kernel keeps unexpected packets out of its queue,
+//! however many there are. The second socket, the sentry, shares the port and receives just those: they are counted, and
+//! the address of one is kept.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -13,6 +13,14 @@ pub struct Line {
     socket: UdpSocket,
     sentry: UdpSocket,
     local: SocketAddr,
+}
+
+/// Packets from another address than Asterisk's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unexpected {
+    pub packets: u64,
+    /// The sender of one of them.
+    pub from: SocketAddr,
 }
 
 /// Bytes that the kernel queues: 250 ms of 16-bit linear is 8 kB; packets count with their overhead.
@@ -70,10 +78,15 @@ impl Line {
         self.socket.send(packet).is_ok()
     }
 
-    /// How many packets of strangers are waiting, up to a bound; they are dropped.
-    pub fn strangers(&self) -> u64 {
+    /// The unexpected packets that are waiting, up to a bound; they are dropped.
+    pub fn unexpected(&self) -> Option<Unexpected> {
         let mut scrap = [0; 16];
-        (0..64).take_while(|_| self.sentry.recv(&mut scrap).is_ok()).count() as u64
+        let mut found: Option<Unexpected> = None;
+        for _ in 0..64 {
+            let Ok((_, from)) = self.sentry.recv_from(&mut scrap) else { break };
+            found.get_or_insert(Unexpected { packets: 0, from }).packets += 1;
+        }
+        found
     }
 }
 
@@ -106,7 +119,10 @@ mod tests {
         let mut buffer = [0; 32];
         assert_eq!(line.receive(&mut buffer).map(|len| buffer[..len].to_vec()), Some(b"true".to_vec()));
         assert_eq!(line.receive(&mut buffer), None);
-        assert!(line.strangers() >= 3);
+        let unexpected = line.unexpected().unwrap();
+        assert!(unexpected.packets >= 3);
+        assert_eq!(unexpected.from, stranger.local_addr().unwrap());
+        assert_eq!(line.unexpected(), None);
         assert!(line.send(b"hello"));
         assert_eq!(peer.recv(&mut buffer).unwrap(), 5);
     }

@@ -17,5 +17,5 @@ mod port;
 pub use engine::{Engine, Full, Lateness, Settings};
 pub use hearing::Hearing;
 pub use leg::{Leg, LegConfig, Path, Scratch};
-pub use line::Line;
+pub use line::{Line, Unexpected};
 pub use port::{Event, Port, Report, SpeechTag, link};

@@ -2,6 +2,7 @@
 //!
 //! Neither side ever waits for the other. The media thread rings the bell; the call drains.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, Instant};
@@ -41,6 +42,10 @@ pub enum Event {
     PlaybackEnded {
         speech: SpeechTag,
         position: Duration,
+    },
+    /// The first packets from another address than Asterisk's were dropped.
+    UnexpectedPackets {
+        from: SocketAddr,
     },
 }
 
@@ -127,6 +132,7 @@ pub(super) struct Shared {
     pub strangers: AtomicU64,
     pub missed: AtomicU64,
     jitter_us: AtomicU64,
+    /// 0 while there is no score.
     mos_thousandths: AtomicU64,
 }
 
@@ -138,7 +144,7 @@ impl Shared {
         self.duplicate.store(quality.duplicate, Relaxed);
         self.malformed.store(quality.malformed, Relaxed);
         self.jitter_us.store(quality.jitter(clock).as_micros() as u64, Relaxed);
-        self.mos_thousandths.store((quality.mos(clock) * 1_000.0) as u64, Relaxed);
+        self.mos_thousandths.store((quality.mos(clock).unwrap_or(0.0) * 1_000.0) as u64, Relaxed);
     }
 }
 
@@ -156,8 +162,9 @@ pub struct Report {
     pub strangers: u64,
     pub sent: u64,
     pub jitter_ms: f64,
-    /// Estimated mean opinion score of what the agent heard, 1.0 to 4.5.
-    pub mos: f64,
+    /// Estimated mean opinion score of the received audio, 1.0 to 4.5; absent when nothing was received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mos: Option<f64>,
 }
 
 /// The call's end.
@@ -275,6 +282,7 @@ impl Port {
 
     pub fn report(&self) -> Report {
         let shared = &self.shared;
+        let mos = shared.mos_thousandths.load(Relaxed);
         Report {
             format: self.format.name(),
             received: shared.received.load(Relaxed),
@@ -285,7 +293,7 @@ impl Port {
             strangers: shared.strangers.load(Relaxed),
             sent: shared.sent.load(Relaxed),
             jitter_ms: shared.jitter_us.load(Relaxed) as f64 / 1_000.0,
-            mos: shared.mos_thousandths.load(Relaxed) as f64 / 1_000.0,
+            mos: (mos > 0).then_some(mos as f64 / 1_000.0),
         }
     }
 }

@@ -50,15 +50,18 @@ impl Quality {
     }
 
     /// Mean opinion score, 1.0 to 4.5, by the E-model (ITU-T G.107) with G.711 and concealment
-    /// (G.113: Ie 0, Bpl 25.1) and a delay of one packet plus twice the jitter.
-    pub fn mos(&self, clock: u32) -> f64 {
+    /// (G.113: Ie 0, Bpl 25.1) and a delay of one packet plus twice the jitter. `None` when nothing was received.
+    pub fn mos(&self, clock: u32) -> Option<f64> {
+        if self.received == 0 {
+            return None;
+        }
         let delay_ms = 20.0 + 2.0 * self.jitter(clock).as_secs_f64() * 1_000.0;
         let delay_impairment =
             0.024 * delay_ms + if delay_ms > 177.3 { 0.11 * (delay_ms - 177.3) } else { 0.0 };
         let percent = 100.0 * self.loss();
         let loss_impairment = 95.0 * percent / (percent + 25.1);
         let r = (93.2 - delay_impairment - loss_impairment).clamp(0.0, 100.0);
-        (1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).clamp(1.0, 4.5)
+        Some((1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).clamp(1.0, 4.5))
     }
 }
 
@@ -71,7 +74,7 @@ mod tests {
         let mut quality = Quality::default();
         (0..100).for_each(|n| quality.arrived(n * 160, i64::from(n) * 160));
         assert_eq!(quality.jitter(8_000), Duration::ZERO);
-        assert!(quality.mos(8_000) > 4.3, "{}", quality.mos(8_000));
+        assert!(quality.mos(8_000) > Some(4.3), "{:?}", quality.mos(8_000));
     }
 
     #[test]
@@ -87,7 +90,13 @@ mod tests {
         let quality = |lost| Quality { received: 100 - lost, lost, ..Quality::default() };
         assert_eq!(quality(5).loss(), 0.05);
         assert!(quality(1).mos(8_000) > quality(5).mos(8_000));
-        assert!(quality(40).mos(8_000) < 2.2, "{}", quality(40).mos(8_000));
+        assert!(quality(40).mos(8_000) < Some(2.2), "{:?}", quality(40).mos(8_000));
         assert_eq!(Quality::default().loss(), 0.0);
+    }
+
+    #[test]
+    fn nothing_received_has_no_score() {
+        assert_eq!(Quality::default().mos(8_000), None);
+        assert_eq!(Quality { malformed: 9, ..Quality::default() }.mos(8_000), None);
     }
 }
