@@ -124,6 +124,35 @@ fn what_may_not_come_in_is_refused_before_the_answer() {
     house.clears_away(ms(5_000));
 }
 
+/// A trunk that calls its account's name, and a dialplan that knows the number.
+#[test]
+fn the_dialplan_can_name_the_called_number() {
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    house.asterisk.cli("dialplan add extension account,1,Stasis(vca) into from-tata-trunk");
+    assert_eq!(house.call("account", Codec::Ulaw, vec![]).status, Some(404), "{}", house.log());
+    let log = house.log();
+    let refused = log.lines().find(|line| line.contains("call refused")).expect("a line about it");
+    for part in ["account", "extension", "Stasis(vca,"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let named = format!("dialplan add extension account,1,Stasis(vca,{MAIN}) into from-tata-trunk replace");
+    house.asterisk.cli(&named);
+    let report = house.call("account", Codec::Ulaw, vec![listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}", house.log());
+    let (call, _) = house.last_call(house.main);
+    assert_eq!(call.called_number.to_string(), MAIN);
+}
+
+#[test]
+fn a_refusal_names_the_numbers_that_were_looked_for() {
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    assert_eq!(house.call(UNKNOWN, Codec::Ulaw, vec![]).status, Some(404));
+    let log = house.log();
+    let refused = log.lines().find(|line| line.contains("call refused")).expect("a line about it");
+    assert!(refused.contains("looked_for") && refused.matches(UNKNOWN).count() == 2, "{refused}");
+    assert!(!refused.contains("30123456"), "the caller's number: {refused}");
+}
+
 #[test]
 fn a_refused_call_of_a_known_tenant_is_on_record() {
     let Some(house) = Office::open(local_agent(), |_| {}) else { return };

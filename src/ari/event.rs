@@ -103,12 +103,37 @@ pub struct Party {
     pub number: String,
 }
 
-/// Where in the dialplan a channel stands. For an inbound call `exten` is the called number.
+/// The position of a channel in the dialplan.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct Dialplan {
     pub context: String,
     pub exten: String,
+    /// The arguments of the application that runs, separated by commas. Asterisk 16 and later.
+    pub app_data: String,
+}
+
+/// The called number of an inbound call, as the dialplan gives it, which is not necessarily a phone number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalledNumber {
+    pub text: String,
+    pub source: NumberSource,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NumberSource {
+    /// An argument of `Stasis`.
+    StasisArgument,
+    Extension,
+}
+
+impl NumberSource {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NumberSource::StasisArgument => "argument of Stasis",
+            NumberSource::Extension => "extension",
+        }
+    }
 }
 
 /// Why a frame is no event. Its text holds nothing of the frame, which may carry phone numbers.
@@ -224,6 +249,22 @@ impl Channel {
             |id: &&str| !id.is_empty() && id.len() <= LONGEST_CALL_ID && !id.chars().any(char::is_control);
         let named = args.iter().find_map(|arg| arg.strip_prefix("provider_call_id=")).map(str::trim);
         named.filter(is_id).or(Some(&*self.protocol_id).filter(is_id)).map(str::to_owned)
+    }
+
+    /// The called number: the argument `did=…` of `Stasis`, or its first argument without a name; otherwise the extension.
+    /// A dialplan gives it as an argument where the extension is another, such as `s`.
+    pub fn called_number(&self, args: &[String]) -> CalledNumber {
+        let named = args.iter().find_map(|arg| arg.strip_prefix("did="));
+        let given = named.or_else(|| args.iter().map(String::as_str).find(|arg| !arg.contains('=')));
+        match given.map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => CalledNumber { text: text.to_owned(), source: NumberSource::StasisArgument },
+            None => CalledNumber { text: self.dialplan.exten.clone(), source: NumberSource::Extension },
+        }
+    }
+
+    /// The arguments of `Stasis` without the application's name, for a channel that entered before the events flowed.
+    pub fn stasis_arguments(&self) -> Vec<String> {
+        self.dialplan.app_data.split(',').skip(1).map(str::to_owned).collect()
     }
 
     /// Is it Asterisk's end of an external-media socket, not a caller?

@@ -70,6 +70,11 @@ impl Routing {
         Ok(route.map(|route| (route.number.did.clone(), route)))
     }
 
+    /// The numbers that a dialled text can mean, in the order in which they are looked up; none if it is not a number.
+    pub fn candidates(&self, text: &str) -> Vec<Did> {
+        self.numbering.called(text)
+    }
+
     /// Where a called number leads; `None` when no tenant has it.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::ari::answer::Variable;
 use crate::ari::bridging::{bridge_id, media_id};
-use crate::ari::event::{Channel, ChannelState};
+use crate::ari::event::{CalledNumber, Channel, ChannelState};
 use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
 use crate::billing::Plans;
@@ -149,6 +149,8 @@ impl Switchboard {
     }
 }
 
+/// Characters of a called number that a log line shows.
+const LONGEST_LOGGED: usize = 40;
 /// A teardown takes this long at most.
 const TEARDOWN: Duration = Duration::from_secs(3);
 /// A goodbye, its guard and the teardown take this long at most.
@@ -196,7 +198,8 @@ impl Switchboard {
             warn!(channel = %channel.id, "an answered call that nobody knows goes back to the dialplan");
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
-        let Some((id, mailbox)) = self.begin(channel) else { return };
+        let called = channel.called_number(args);
+        let Some((id, mailbox)) = self.begin(channel, &called.text) else { return };
         let feed = Feed::default();
         self.0.live().show(id, feed.view());
         let since = Instant::now();
@@ -206,8 +209,9 @@ impl Switchboard {
             info!(
                 channel = %channel.id,
                 caller = %mask(caller.as_deref().unwrap_or("withheld")),
-                called = %mask(&channel.dialplan.exten),
-                "call came in"
+                called = %printable(&called.text),
+                called_by = called.source.as_str(),
+                "call arrived"
             );
         });
         let house = &self.0.house;
@@ -225,27 +229,27 @@ impl Switchboard {
             feed,
             since,
         };
-        let (switchboard, called) = (self.clone(), channel.dialplan.exten.clone());
+        let switchboard = self.clone();
         self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
     }
 
     /// Gives a channel its place among the calls, and the record that it was announced with, if it was; `None` when
     /// it has one already.
-    fn begin(&self, channel: &Channel) -> Option<(CallId, mpsc::Receiver<Mail>)> {
+    fn begin(&self, channel: &Channel, called: &str) -> Option<(CallId, mpsc::Receiver<Mail>)> {
         let mut live = self.0.live();
         if live.knows(&channel.id) {
             return None;
         }
-        let id = self.0.announcements.arrive(&channel.id, &channel.dialplan.exten, chrono::Utc::now());
+        let id = self.0.announcements.arrive(&channel.id, called, Utc::now());
         let mailbox = live.begin(id, &channel.id)?;
         Some((id, mailbox))
     }
 
-    async fn attend(self, ring: Ring, called: String) {
+    async fn attend(self, ring: Ring, called: CalledNumber) {
         let presence = Presence { switchboard: self.clone(), id: ring.id };
         gauge!("vca_calls_live").set(self.live_calls() as f64);
         let house = self.0.house.clone();
-        match self.admit(&ring, &called).await {
+        match self.admit(&ring, &called.text).await {
             Ok(admitted) => {
                 // A profile that changed since the start has new phrases; spoken ones cost nothing.
                 let (agent, spoken) = (admitted.agent.clone(), house.spoken.clone());
@@ -255,11 +259,29 @@ impl Switchboard {
             }
             Err((refusal, known)) => {
                 counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
-                warn!(called = %mask(&called), reason = refusal.as_str(), cause = refusal.reason().code(), "call refused");
+                self.log_refusal(refusal, &called);
                 call::refuse(ring, house, refusal, known).await;
             }
         }
         drop(presence);
+    }
+
+    /// The called number is no personal data of the caller's: without it an operator cannot see which number is missing.
+    fn log_refusal(&self, refusal: Refusal, called: &CalledNumber) {
+        let (reason, cause, source) = (refusal.as_str(), refusal.reason().code(), called.source.as_str());
+        let text = printable(&called.text);
+        if refusal != Refusal::UnknownNumber {
+            return warn!(called = %text, called_by = source, reason, cause, "call refused");
+        }
+        let looked_for: Vec<String> =
+            self.0.routing.candidates(&called.text).iter().map(Did::to_string).collect();
+        let remedy = if looked_for.is_empty() {
+            "this is not a phone number: name it in the dialplan, as in Stasis(vca,+15550100)"
+        } else {
+            "no tenant has one of the numbers looked for: see `vca number list`"
+        };
+        let looked_for = looked_for.join(" ");
+        warn!(called = %text, called_by = source, looked_for, reason, cause, remedy, "call refused");
     }
 
     async fn admit(&self, ring: &Ring, called: &str) -> Result<Admitted, Refused> {
@@ -314,7 +336,7 @@ impl Switchboard {
                 let asked = switchboard.0.house.asterisk.ask::<Channel>(Request::channel(&channel)).await;
                 match asked {
                     Ok(channel) if !switchboard.0.live().knows(&channel.id) => {
-                        switchboard.welcome(&channel, &[], Found::There)
+                        switchboard.welcome(&channel, &channel.stasis_arguments(), Found::There)
                     }
                     Ok(_) => {}
                     Err(error) => warn!(%channel, %error, "a channel that nobody knows cannot be looked at"),
@@ -334,6 +356,11 @@ impl Switchboard {
             }
         });
     }
+}
+
+/// A text of the dialplan's, fit for a log line.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(LONGEST_LOGGED).collect()
 }
 
 /// How a channel that nobody knows came to notice.

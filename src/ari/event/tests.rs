@@ -170,3 +170,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_called_number_is_an_argument_before_it_is_the_extension() {
+    let channel = |exten: &str| Channel {
+        dialplan: Dialplan { exten: exten.into(), ..Dialplan::default() },
+        ..Channel::default()
+    };
+    let called = |exten: &str, args: &[&str]| {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let CalledNumber { text, source } = channel(exten).called_number(&args);
+        (text, source)
+    };
+    let argument = |text: &str| (text.to_owned(), NumberSource::StasisArgument);
+    let extension = |text: &str| (text.to_owned(), NumberSource::Extension);
+    assert_eq!(called("+15550100", &[]), extension("+15550100"));
+    assert_eq!(called("s", &["+15550100"]), argument("+15550100"));
+    assert_eq!(called("s", &["provider_call_id=CA1", " 15550100 "]), argument("15550100"));
+    assert_eq!(called("s", &["other", "did=+15550100"]), argument("+15550100"));
+    assert_eq!(called("+15550100", &["provider_call_id=CA1"]), extension("+15550100"));
+    assert_eq!(called("+15550100", &[""]), extension("+15550100"), "a variable that is unset");
+    let entered = Channel {
+        dialplan: Dialplan { app_data: "vca,+15550100,provider_call_id=CA1".into(), ..Dialplan::default() },
+        ..Channel::default()
+    };
+    assert_eq!(entered.stasis_arguments(), ["+15550100", "provider_call_id=CA1"]);
+    assert_eq!(Channel::default().stasis_arguments(), [""; 0]);
+}
