@@ -15,7 +15,7 @@ use super::extract::Sources;
 use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
-use crate::transport::{Place, place};
+use crate::transport::{HostPlace, place};
 use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks};
 
 /// A value that cannot work, wherever it came from.
@@ -199,7 +199,7 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Compl
 /// address has to confirm it.
 fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<Complaint> {
     let url = Url::parse(ari_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let is_remote = url.host_str().is_some_and(|host| place(host) != Place::ThisMachine);
+    let is_remote = url.host_str().is_some_and(|host| place(host) != HostPlace::ThisMachine);
     let is_loopback = settings.public_address.is_none() && settings.bind_address.is_loopback();
     (is_remote && is_loopback).then(|| {
         Complaint::new(
