@@ -15,7 +15,9 @@ mod tests;
 pub use erasure::{ErasureRequest, erase};
 pub use names::{check_key_name, check_tenant_name};
 pub use retention::{RetentionRun, TenantExpired, count_expired};
-pub use tenants::{Unregistering, change_tenant, create_tenant, delete_tenant, purge_tenant};
+pub use tenants::{
+    Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,
+};
 pub use upkeep::keep_up;
 
 use crate::store::StoreError;

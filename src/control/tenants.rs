@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, info, warn};
 
 use super::{ControlError, check_tenant_name};
-use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, Store, TenantChanges};
+use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, Store, StoreError, TenantChanges};
 use crate::telephony::Registrar;
 use crate::tenancy::{Actor, NumberId, ProviderState, Tenant, TenantId};
 
@@ -65,7 +65,22 @@ pub async fn delete_tenant(
     id: TenantId,
     dry_run: bool,
 ) -> Result<(Deleted, Unregistering), ControlError> {
-    let deleted = store.delete_tenant(actor, id, dry_run).await?;
+    delete_tenant_if(store, registrar, actor, id, dry_run, |_| Ok(())).await
+}
+
+/// Deletes a tenant that `check` accepts, as [`delete_tenant`] does.
+///
+/// # Errors
+/// `NotFound` when there is no such tenant; the error of `check`; those of the database.
+pub async fn delete_tenant_if<E: From<StoreError>>(
+    store: &Store,
+    registrar: &Arc<Registrar>,
+    actor: &Actor,
+    id: TenantId,
+    dry_run: bool,
+    check: impl FnOnce(&Tenant) -> Result<(), E>,
+) -> Result<(Deleted, Unregistering), E> {
+    let deleted = store.delete_tenant_if(actor, id, dry_run, check).await?;
     let numbers = if dry_run { Vec::new() } else { deleted.released.clone() };
     if !dry_run {
         let (numbers, keys) = (deleted.numbers, deleted.keys);

@@ -99,7 +99,20 @@ impl Store {
     /// # Errors
     /// `NotFound` when there is no such key.
     pub async fn revoke_key(&self, actor: &Actor, id: KeyId) -> Result<ApiKey, StoreError> {
-        revoke(&AllTenants(self), None, actor, id).await
+        self.revoke_key_if(actor, id, |_| Ok(())).await
+    }
+
+    /// Revokes a key that `check` accepts.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such key; the error of `check`.
+    pub async fn revoke_key_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        check: impl FnOnce(&ApiKey) -> Result<(), E>,
+    ) -> Result<ApiKey, E> {
+        revoke(&AllTenants(self), None, actor, id, check).await
     }
 
     /// Puts a new key in the place of one, whoever's it is.
@@ -171,7 +184,20 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant has no such key.
     pub async fn revoke_key(&self, actor: &Actor, id: KeyId) -> Result<ApiKey, StoreError> {
-        revoke(self, Some(self.tenant), actor, id).await
+        self.revoke_key_if(actor, id, |_| Ok(())).await
+    }
+
+    /// Revokes a key that `check` accepts.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has no such key; the error of `check`.
+    pub async fn revoke_key_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        check: impl FnOnce(&ApiKey) -> Result<(), E>,
+    ) -> Result<ApiKey, E> {
+        revoke(self, Some(self.tenant), actor, id, check).await
     }
 
     /// Puts a new key in the place of one: same role, same name.
@@ -189,6 +215,15 @@ fn select(owner: Option<TenantId>, id: KeyId) -> Statement {
     composed(format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL)"))
         .bind(id.0)
         .bind(owner.map(|tenant| tenant.0))
+}
+
+/// The same, locked until the transaction ends.
+fn locked(owner: Option<TenantId>, id: KeyId) -> Statement {
+    composed(format!(
+        "UPDATE api_keys SET name = name WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL) RETURNING {COLUMNS}"
+    ))
+    .bind(id.0)
+    .bind(owner.map(|tenant| tenant.0))
 }
 
 async fn one(scope: &impl RowScope, owner: Option<TenantId>, id: KeyId) -> Result<ApiKey, StoreError> {
@@ -219,24 +254,26 @@ async fn create(
     Ok(minted)
 }
 
-async fn revoke(
+async fn revoke<E: From<StoreError>>(
     scope: &impl RowScope,
     owner: Option<TenantId>,
     actor: &Actor,
     id: KeyId,
-) -> Result<ApiKey, StoreError> {
+    check: impl FnOnce(&ApiKey) -> Result<(), E>,
+) -> Result<ApiKey, E> {
     let revoke = format!(
         "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}"
     );
     let mut tx = scope.begin(Access::Write).await?;
-    let before = tx.one::<Row>(select(owner, id)).await?;
+    let before = tx.one::<Row>(locked(owner, id)).await?;
+    check(&before.clone().try_into()?)?;
     let revoked = tx.optional::<Row>(composed(revoke).bind(id.0).bind(now())).await?;
-    let Some(after) = revoked else { return before.try_into() };
+    let Some(after) = revoked else { return Ok(before.try_into()?) };
     let tenant = after.tenant_id.map(TenantId);
     tx.audit_always(Change::new(actor, tenant, "revoke", "api_key", id).before(&before).after(&after))
         .await?;
     tx.commit().await?;
-    after.try_into()
+    Ok(after.try_into()?)
 }
 
 /// The successor is a key of its own, so that each secret's last use is recorded and a client that still uses the old
@@ -337,7 +374,7 @@ fn hash(secret: &str) -> [u8; 32] {
 }
 
 /// Serialised for the audit log, where it reads like the key it is. The hash is not among it.
-#[derive(sqlx::FromRow, Serialize)]
+#[derive(Clone, sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     id: Uuid,
     tenant_id: Option<Uuid>,

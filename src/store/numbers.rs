@@ -127,15 +127,30 @@ impl Scope {
         id: NumberId,
         active: bool,
     ) -> Result<PhoneNumber, StoreError> {
+        self.set_number_active_if(actor, id, active, |_| Ok(())).await
+    }
+
+    /// Activates or deactivates a number that `check` accepts.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant does not have the number; the error of `check`.
+    pub async fn set_number_active_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: NumberId,
+        active: bool,
+        check: impl FnOnce(&PhoneNumber) -> Result<(), E>,
+    ) -> Result<PhoneNumber, E> {
         const SQL: &str = "UPDATE phone_numbers SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
         let mut tx = self.begin(Access::Write).await?;
         let before = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        check(&before.clone().try_into()?)?;
         tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(active)).await?;
         let after = tx.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?;
         let change = Change::new(actor, self.tenant, "update", "phone_number", id);
         tx.audit(change.before(&before).after(&after)).await?;
         tx.commit().await?;
-        after.try_into()
+        Ok(after.try_into()?)
     }
 
     /// Releases a number: it leads nowhere and its calls keep their reference to it. It stays assigned to the tenant in
@@ -144,14 +159,29 @@ impl Scope {
     /// # Errors
     /// `NotFound` when the tenant does not have the number.
     pub async fn delete_number(&self, actor: &Actor, id: NumberId) -> Result<PhoneNumber, StoreError> {
+        self.delete_number_if(actor, id, |_| Ok(())).await
+    }
+
+    /// Releases a number that `check` accepts.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant does not have the number; the error of `check`.
+    pub async fn delete_number_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: NumberId,
+        check: impl FnOnce(&PhoneNumber) -> Result<(), E>,
+    ) -> Result<PhoneNumber, E> {
         const SQL: &str = "UPDATE phone_numbers SET deleted_at = $3, is_active = FALSE \
             WHERE tenant_id = $1 AND id = $2";
         let mut tx = self.begin(Access::Write).await?;
-        let before = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        let row = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        let before: PhoneNumber = row.clone().try_into()?;
+        check(&before)?;
         tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(now())).await?;
-        tx.audit(Change::new(actor, self.tenant, "delete", "phone_number", id).before(&before)).await?;
+        tx.audit(Change::new(actor, self.tenant, "delete", "phone_number", id).before(&row)).await?;
         tx.commit().await?;
-        before.try_into()
+        Ok(before)
     }
 }
 
@@ -198,7 +228,7 @@ fn insert(number: &PhoneNumber) -> Statement {
 }
 
 /// Serialised for the audit log with the API's field names.
-#[derive(sqlx::FromRow, Serialize)]
+#[derive(Clone, sqlx::FromRow, Serialize)]
 pub(super) struct Row {
     pub id: Uuid,
     pub tenant_id: Uuid,

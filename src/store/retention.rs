@@ -29,6 +29,20 @@ impl Scope {
     /// # Errors
     /// `Invalid` when transcripts or recordings would outlive their calls.
     pub async fn set_retention(&self, actor: &Actor, retention: Retention) -> Result<Retention, StoreError> {
+        self.set_retention_if(actor, retention, |_| Ok(())).await
+    }
+
+    /// Replaces periods that `check` accepts, in a transaction that holds the tenant's row.
+    ///
+    /// # Errors
+    /// `Invalid` when transcripts or recordings would outlive their calls; `NotFound` when there is no such tenant; the
+    /// error of `check`.
+    pub async fn set_retention_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        retention: Retention,
+        check: impl FnOnce(&Retention) -> Result<(), E>,
+    ) -> Result<Retention, E> {
         const SQL: &str = "INSERT INTO retention \
             (tenant_id, call_days, transcript_days, recording_days, audit_days, updated_at) \
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id) DO UPDATE SET \
@@ -36,10 +50,12 @@ impl Scope {
             recording_days = excluded.recording_days, audit_days = excluded.audit_days, \
             updated_at = excluded.updated_at";
         if let Some((field, problem)) = retention.faults().first() {
-            return Err(StoreError::invalid(format_args!("{field}: {problem}")));
+            return Err(StoreError::invalid(format_args!("{field}: {problem}")).into());
         }
         let mut tx = self.begin(Access::Write).await?;
+        tx.lock_tenant_row(self.tenant).await?;
         let before = tx.optional::<Row>(sql(ONE).bind(self.tenant.0)).await?.unwrap_or_default();
+        check(&before.clone().try_into()?)?;
         let days = |days: Option<u32>| days.map(i64::from);
         tx.execute(
             sql(SQL)
@@ -59,7 +75,7 @@ impl Scope {
 }
 
 /// Serialised for the audit log, where it reads like the setting it is.
-#[derive(Default, sqlx::FromRow, serde::Serialize)]
+#[derive(Clone, Default, sqlx::FromRow, serde::Serialize)]
 struct Row {
     call_days: Option<i64>,
     transcript_days: Option<i64>,

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit::Change;
@@ -82,10 +83,12 @@ pub struct HeldStatement {
 }
 
 /// Why a statement is held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
+    /// Use of a model has no price.
     Unpriced,
+    /// Rows of the tenant cannot be read.
     Unreadable,
 }
 
@@ -111,6 +114,12 @@ impl HoldReason {
             HoldReason::Unpriced => "unpriced",
             HoldReason::Unreadable => "unreadable",
         }
+    }
+
+    pub(super) fn read(text: &str) -> Result<HoldReason, String> {
+        let all = [HoldReason::Unpriced, HoldReason::Unreadable];
+        let found = all.into_iter().find(|reason| reason.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is no reason to hold a statement back"))
     }
 }
 

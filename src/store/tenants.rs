@@ -48,9 +48,18 @@ impl Tx {
     /// `NotFound` when there is no such tenant, `Refused` (`tenant_deleted`) when it is deleted: nothing is added to it any
     /// more.
     pub async fn lock_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
+        let status = self.lock_tenant_row(id).await?;
+        if status == TenantStatus::Deleted.as_str() { Err(StoreError::tenant_deleted()) } else { Ok(()) }
+    }
+
+    /// Locks a tenant's row until the commit, whatever its status is, and returns the status.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such tenant.
+    pub(super) async fn lock_tenant_row(&mut self, id: TenantId) -> Result<String, StoreError> {
         let lock = sql("UPDATE tenants SET name = name WHERE id = $1 RETURNING status").bind(id.0);
         let (status,) = self.one::<(String,)>(lock).await?;
-        if status == TenantStatus::Deleted.as_str() { Err(tenant_deleted()) } else { Ok(()) }
+        Ok(status)
     }
 
     pub(super) async fn tenant(&mut self, id: TenantId) -> Result<Tenant, StoreError> {
@@ -180,8 +189,11 @@ impl TenantChanges {
     }
 }
 
-fn tenant_deleted() -> StoreError {
-    StoreError::refused("tenant_deleted", "the tenant is deleted, which is final: create a new one")
+impl StoreError {
+    /// A deleted tenant stays as it is.
+    pub fn tenant_deleted() -> StoreError {
+        StoreError::refused("tenant_deleted", "the tenant is deleted, which is final: create a new one")
+    }
 }
 
 fn one(id: TenantId) -> Statement {

@@ -145,6 +145,31 @@ async fn failed_authentications_are_counted_and_logged() {
     assert_eq!(log.lines("vca::admin::api::auth").len(), 5, "five a minute of one address");
 }
 
+/// They count with their address first, and reach neither the queue of look-ups nor the database.
+#[tokio::test]
+async fn keys_beyond_the_limit_of_their_address_are_not_looked_up() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counts = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let port = Port::open(|settings| settings.limits.per_address = 4.try_into().expect("some")).await;
+    assert_eq!(port.get("/api/whoami", Some(&port.operator)).await.status(), 200);
+    for n in 0..10 {
+        let invented = format!("vca_12345678_{n:043}");
+        let expected = if n < 3 { 401 } else { 429 };
+        assert_eq!(port.get("/api/whoami", Some(&invented)).await.status(), expected, "{n}");
+    }
+    let counts = counts.render();
+    for (reason, count) in [("unknown_key", 3), ("address_limit", 7)] {
+        let line = format!("vca_admin_auth_failures_total{{reason=\"{reason}\"}} {count}");
+        assert!(counts.contains(&line), "{line}: {counts}");
+    }
+    assert_eq!(
+        port.get("/api/whoami", Some(&port.operator)).await.status(),
+        200,
+        "a known key is not counted"
+    );
+}
+
 #[tokio::test]
 async fn refused_announcements_are_logged_now_and_then() {
     let (log, _logging) = Log::start("info");

@@ -338,6 +338,12 @@ impl Client {
         self.send_with(Method::PATCH, path, headers, Some(body.to_string())).await
     }
 
+    /// A PUT of a resource that has this entity tag.
+    pub async fn put_if(&self, tag: &str, path: &str, body: Value) -> Answer {
+        let headers = vec![("content-type", "application/json".to_owned()), ("if-match", tag.to_owned())];
+        self.send_with(Method::PUT, path, headers, Some(body.to_string())).await
+    }
+
     /// A DELETE of a resource that has this entity tag.
     pub async fn delete_if(&self, tag: &str, path: &str) -> Answer {
         self.send_with(Method::DELETE, path, vec![("if-match", tag.to_owned())], None).await

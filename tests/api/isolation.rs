@@ -29,6 +29,7 @@ const OPERATORS: &[&str] = &[
     "/api/keys/{key_id}/rotate",
     "/api/audit",
     "/api/usage",
+    "/api/held-statements",
     "/api/calls/live",
     "/api/analytics",
     "/api/number-inventory",

@@ -23,6 +23,8 @@ on_both!(
     settings_are_replaced_as_a_whole,
     a_change_of_what_has_changed_meanwhile_is_refused,
     of_changes_at_once_with_one_etag_one_is_made,
+    retention_periods_that_have_changed_meanwhile_are_not_replaced,
+    the_tag_of_a_key_does_not_depend_on_its_last_use,
 );
 
 fn path(tenant: Uuid) -> String {
@@ -424,6 +426,9 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = admin.post(&format!("/api/tenants/{tenant}/webhooks"), webhook).await.expect(201);
+    let numbers = format!("/api/tenants/{tenant}/phone-numbers");
+    let number = bureau.operator.post(&numbers, json!({ "did_number": "+493055500100" })).await.expect(201);
+    let number = format!("{numbers}/{}", number["id"].as_str().expect("an id"));
     for (at, client, change, other) in [
         (
             made(&admin, tenant, profile("Front desk", true)).await,
@@ -443,6 +448,7 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
             json!({ "plan": "custom" }),
             json!({ "plan": "starter" }),
         ),
+        (number.clone(), &admin, json!({ "is_active": false }), json!({ "is_active": true })),
     ] {
         let read = etag(&client.get(&at).await);
         let changed = client.patch_if(&read, &at, change).await;
@@ -457,10 +463,49 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
         assert_eq!(client.get(&at).await.expect(200), changed.body, "{at}");
         client.patch_if("*", &at, other).await.expect(200);
     }
-    let at = format!("/api/tenants/{tenant}/webhooks/{}", webhook["id"].as_str().expect("an id"));
-    assert_eq!(admin.delete_if("\"other\"", &at).await.problem(412), "changed_meanwhile");
+    let webhook = format!("/api/tenants/{tenant}/webhooks/{}", webhook["id"].as_str().expect("an id"));
+    let keys = format!("/api/tenants/{tenant}/keys");
+    let key = json!({ "name": "Spare", "role": "tenant_viewer" });
+    let key = admin.post(&keys, key).await.expect(201)["id"].as_str().expect("an id").to_owned();
+    let (operators, tenants) = (format!("/api/keys/{key}"), format!("{keys}/{key}"));
+    for (at, client, status) in [
+        (&webhook, &admin, 204),
+        (&number, &admin, 204),
+        (&tenants, &admin, 200),
+        (&operators, &bureau.operator, 200),
+        (&format!("/api/tenants/{tenant}"), &bureau.operator, 200),
+    ] {
+        assert_eq!(client.delete_if("\"other\"", at).await.problem(412), "changed_meanwhile", "{at}");
+        let read = etag(&client.get(at).await);
+        assert_eq!(client.delete_if(&read, at).await.status.as_u16(), status, "{at}");
+    }
+}
+
+async fn retention_periods_that_have_changed_meanwhile_are_not_replaced(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let at = format!("/api/tenants/{tenant}/retention");
     let read = etag(&admin.get(&at).await);
-    assert_eq!(admin.delete_if(&read, &at).await.status, 204);
+    let changed = admin.put_if(&read, &at, json!({ "call_days": 30 })).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(etag(&changed), read);
+    assert_eq!(etag(&admin.get(&at).await), etag(&changed));
+    assert_eq!(admin.put_if(&read, &at, json!({})).await.problem(412), "changed_meanwhile");
+    assert_eq!(admin.get(&at).await.expect(200), changed.body);
+    admin.put_if("*", &at, json!({})).await.expect(200);
+}
+
+/// A key that is in use keeps its tag.
+async fn the_tag_of_a_key_does_not_depend_on_its_last_use(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let key = admin.get("/api/whoami").await.expect(200)["key"]["id"].as_str().expect("an id").to_owned();
+    let at = format!("/api/tenants/{tenant}/keys/{key}");
+    let read = etag(&admin.get(&at).await);
+    let used = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    bureau.store.touch_key(key.parse().expect("an id"), used).await.expect("it is written");
+    let after = admin.get(&at).await;
+    assert_ne!(after.body["last_used_at"], Value::Null);
+    assert_eq!(etag(&after), read);
+    assert_eq!(admin.delete_if(&read, &at).await.status, 200);
 }
 
 /// The tag is compared within the transaction of the change: compared before it, several would pass.

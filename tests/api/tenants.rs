@@ -7,7 +7,13 @@ use vca::tenancy::Role;
 use super::bureau::Bureau;
 use super::on_both;
 
-on_both!(the_operator_runs_tenants, lists_come_in_pages, roles_are_kept_apart, nobody_sees_anything);
+on_both!(
+    the_operator_runs_tenants,
+    lists_come_in_pages,
+    roles_are_kept_apart,
+    nobody_sees_anything,
+    a_deletion_by_patch_is_one_change,
+);
 
 async fn the_operator_runs_tenants(bureau: Bureau) {
     let operator = &bureau.operator;
@@ -77,4 +83,26 @@ async fn nobody_sees_anything(bureau: Bureau) {
     let stranger = nobody.with_key("vca_00000000_0000000000000000000000000000000000000000000");
     assert_eq!(stranger.get("/api/tenants").await.problem(401), "unauthorized");
     assert_eq!(nobody.get("/nowhere").await.problem(404), "not_found");
+}
+
+/// Its precondition is checked in the transaction of the deletion.
+async fn a_deletion_by_patch_is_one_change(bureau: Bureau) {
+    let (id, _) = bureau.tenant("Bakery").await;
+    let (operator, path) = (&bureau.operator, format!("/api/tenants/{id}"));
+    let deleted = json!({ "status": "deleted" });
+    assert_eq!(
+        operator.patch_if("\"other\"", &path, deleted.clone()).await.problem(412),
+        "changed_meanwhile"
+    );
+    assert_eq!(operator.get(&path).await.expect(200)["status"], "active");
+    let read = operator.get(&path).await.headers["etag"].to_str().expect("text").to_owned();
+    let attempts = (0..4).map(|_| operator.patch_if(&read, &path, deleted.clone()));
+    let answers = futures_util::future::join_all(attempts).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+    assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{answers:?}");
+    let entries = operator.get(&format!("/api/audit?resource=tenant&resource_id={id}")).await.expect(200);
+    let actions: Vec<&str> =
+        entries["items"].as_array().expect("items").iter().filter_map(|it| it["action"].as_str()).collect();
+    assert_eq!(actions, ["delete", "create"], "{entries:#}");
 }

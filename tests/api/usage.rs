@@ -21,6 +21,7 @@ on_both!(
     a_call_tells_what_it_took,
     the_operator_sees_every_tenants_month,
     use_without_a_price_is_marked,
+    held_statements_are_listed_with_their_reasons,
 );
 
 /// A call of a tenant's that rings.
@@ -310,4 +311,31 @@ async fn the_operator_sees_every_tenants_month(bureau: Bureau) {
     }
     assert_eq!(seen, expected);
     bureau.operator.get("/api/usage?month=x").await.problem(400);
+}
+
+async fn held_statements_are_listed_with_their_reasons(bureau: Bureau) {
+    let mut held = Vec::new();
+    for n in 0..3 {
+        let (tenant, admin) = bureau.tenant(&format!("Tenant {n}")).await;
+        assert_eq!(admin.get("/api/held-statements").await.problem(403), "operator_only");
+        for (month, reason) in [("2026-08", "unpriced"), ("2026-09", "unreadable")] {
+            let tenant = bureau.literal(tenant);
+            let values = format!("{tenant}, '{month}', '{reason}', 'gpt-9', '2026-10-01T01:00:00Z'");
+            let columns = "tenant_id, month, reason, detail, since";
+            bureau.raw(format!("INSERT INTO statement_holds ({columns}) VALUES ({values})")).await;
+        }
+        held.push(tenant.to_string());
+    }
+    let first = bureau.operator.get("/api/held-statements?limit=2").await.expect(200);
+    let cursor = first["next_cursor"].as_str().expect("a cursor");
+    let path = format!("/api/held-statements?limit=2&cursor={cursor}");
+    let second = bureau.operator.get(&path).await.expect(200);
+    assert_eq!(second["next_cursor"], Value::Null);
+    let items: Vec<&Value> =
+        [&first, &second].into_iter().flat_map(|page| page["items"].as_array().expect("items")).collect();
+    let tenants: Vec<&str> = items.iter().filter_map(|item| item["tenant_id"].as_str()).collect();
+    assert_eq!(tenants, held);
+    assert_eq!(items[2]["tenant_name"], "Tenant 2");
+    let month = |month, reason| json!({ "month": month, "reason": reason, "detail": "gpt-9", "since": "2026-10-01T01:00:00Z" });
+    assert_eq!(items[2]["months"], json!([month("2026-08", "unpriced"), month("2026-09", "unreadable")]));
 }

@@ -3,7 +3,7 @@
 //!
 //! What belongs to another tenant is answered with 404, never with 403.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams};
@@ -50,9 +50,10 @@ impl FromRequestParts<Desk> for Caller {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(caller.clone());
         }
-        let presented = match authenticate(parts, desk).await? {
+        let address = client(parts).map(Client::address);
+        let presented = match authenticate(parts, desk, address).await? {
             Ok(presented) => presented,
-            Err(failure) => return Err(refuse(failure, client(parts), desk)),
+            Err(refusal) => return Err(refuse(&refusal, address, desk)),
         };
         let key = &presented.key;
         if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
@@ -62,7 +63,7 @@ impl FromRequestParts<Desk> for Caller {
         take_place(parts, desk, key.tenant_id).await?;
         desk.last_use.note(key, Utc::now());
         let actor = Actor {
-            address: client(parts).map(Client::address),
+            address,
             request: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
             ..Actor::key(key)
         };
@@ -72,9 +73,11 @@ impl FromRequestParts<Desk> for Caller {
     }
 }
 
-/// Why a request carries no valid key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a request is not authenticated.
+#[derive(Debug, Clone)]
 enum AuthFailure {
+    /// The address has made too many requests without a key that is known to be valid.
+    TooMany(Problem),
     Missing,
     Unknown,
     Revoked,
@@ -84,8 +87,9 @@ enum AuthFailure {
 
 impl AuthFailure {
     /// The label of the metric, and the word in the log.
-    fn as_str(self) -> &'static str {
+    fn as_str(&self) -> &'static str {
         match self {
+            AuthFailure::TooMany(_) => "address_limit",
             AuthFailure::Missing => "missing_key",
             AuthFailure::Unknown => "unknown_key",
             AuthFailure::Revoked => "revoked_key",
@@ -94,29 +98,47 @@ impl AuthFailure {
         }
     }
 
-    fn detail(self) -> &'static str {
-        match self {
+    fn problem(&self) -> Problem {
+        Problem::unauthorized(match self {
+            AuthFailure::TooMany(problem) => return problem.clone(),
             AuthFailure::Missing => {
                 "an API key is needed: Authorization: Bearer vca_…; `vca key create` makes one"
             }
             AuthFailure::Unknown => "this API key is not known",
             AuthFailure::Revoked | AuthFailure::Expired => "this API key has expired or was revoked",
             AuthFailure::TenantDeleted => "the tenant of this API key was deleted",
-        }
+        })
     }
 }
 
-/// The valid key that the request carries. The outer error is one of the database or of a limit.
-async fn authenticate(parts: &Parts, desk: &Desk) -> Result<Result<Presented, AuthFailure>, Problem> {
-    let Some(secret) = bearer(parts) else { return Ok(Err(AuthFailure::Missing)) };
+/// Finds the valid key that the request carries. A request whose key was not valid lately counts with its address before
+/// the key is looked up, so a flood of invented keys from an address does not reach the database.
+///
+/// # Errors
+/// The outer error: the database does not answer, or too many look-ups wait.
+async fn authenticate(
+    parts: &Parts,
+    desk: &Desk,
+    address: Option<IpAddr>,
+) -> Result<Result<Presented, AuthFailure>, Problem> {
+    let lookups = &desk.limits.lookups;
+    let secret = bearer(parts);
+    let is_known = secret.is_some_and(|secret| lookups.is_known(secret));
+    if !is_known
+        && let Some(address) = address
+        && let Err(problem) = desk.limits.admit_address(address)
+    {
+        return Ok(Err(AuthFailure::TooMany(problem)));
+    }
+    let Some(secret) = secret else { return Ok(Err(AuthFailure::Missing)) };
     if !may_be_key(secret) {
         return Ok(Err(AuthFailure::Unknown));
     }
-    let turn = desk.limits.lookups.admit(secret).await?;
+    let turn = if is_known { None } else { Some(lookups.admit(address).await?) };
     let presented = desk.store.present(secret).await?;
     drop(turn);
     let checked = presented.ok_or(AuthFailure::Unknown).and_then(check);
-    desk.limits.lookups.note(secret, checked.is_ok());
+    lookups.note(secret, checked.is_ok());
     Ok(checked)
 }
 
@@ -140,15 +162,15 @@ fn check(presented: Presented) -> Result<Presented, AuthFailure> {
 }
 
 /// Counts and logs a request without a valid key: 401, or 429 when there were too many from its address.
-fn refuse(failure: AuthFailure, client: Option<Client>, desk: &Desk) -> Problem {
+fn refuse(failure: &AuthFailure, address: Option<IpAddr>, desk: &Desk) -> Problem {
     let reason = failure.as_str();
     count_failure(reason);
-    let Some(address) = client.map(Client::address) else { return Problem::unauthorized(failure.detail()) };
-    if desk.limits.warnings.admit(address) {
+    if let Some(address) = address
+        && desk.limits.warnings.admit(address)
+    {
         tracing::warn!(client = %address, reason, "request refused: no valid API key");
     }
-    let admitted = desk.limits.admit_address(address);
-    admitted.err().unwrap_or_else(|| Problem::unauthorized(failure.detail()))
+    failure.problem()
 }
 
 /// Counts a request that did not prove who sent it.

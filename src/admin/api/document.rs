@@ -112,12 +112,13 @@ pub fn completed(mut document: OpenApi) -> OpenApi {
     let mut used = Vec::new();
     for item in document.paths.paths.values_mut() {
         let reads = item.get.as_ref().and_then(|operation| operation.operation_id.clone());
+        let deletes = item.delete.as_ref().and_then(|operation| operation.operation_id.clone());
         let is_tagged = operations(item).any(|operation| responses::has_if_match(operation));
         for operation in operations(item) {
             used.extend(operation.tags.iter().flatten().cloned());
             operation.parameters.iter_mut().flatten().for_each(complete_parameter);
             responses::complete(operation, operation.operation_id != reads);
-            if is_tagged {
+            if is_tagged && operation.operation_id != deletes {
                 responses::add_etag(operation);
             }
             rename_pages_of(operation);

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Caller, Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::preconditions::{IF_MATCH, Precondition, TaggedKey};
 use super::problem::{Problem, ProblemBody};
 use crate::control::check_key_name;
 use crate::store::{KeyFilter, Minted, NewKey, Rotation};
@@ -175,20 +176,23 @@ async fn list(
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys/{key_id}", operation_id = "getTenantKey", tag = "keys",
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
     responses((status = 200, description = "The key.", body = ApiKey)))]
-async fn show(Reader { scope }: Reader, Ids(place): Ids<Place>) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(scope.key(place.key_id).await?))
+async fn show(Reader { scope }: Reader, Ids(place): Ids<Place>) -> Result<TaggedKey, Problem> {
+    Ok(TaggedKey(scope.key(place.key_id).await?))
 }
 
 /// Revoke one of the tenant's keys. The next request with it is refused.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}/keys/{key_id}", operation_id = "revokeTenantKey",
     tag = "keys",
-    params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
+    params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The revoked key.", body = ApiKey)))]
 async fn revoke(
     Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
-) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(scope.revoke_key(&actor, place.key_id).await?))
+    precondition: Precondition,
+) -> Result<TaggedKey, Problem> {
+    let check = |key: &ApiKey| precondition.check_key(key);
+    Ok(TaggedKey(scope.revoke_key_if(&actor, place.key_id, check).await?))
 }
 
 /// Rotate one of the tenant's keys: the new key has the same name and role, a new id and a new secret.
@@ -242,20 +246,22 @@ async fn show_any(
     State(desk): State<Desk>,
     _: Operator,
     Ids(place): Ids<Place>,
-) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(desk.store.key(place.key_id).await?))
+) -> Result<TaggedKey, Problem> {
+    Ok(TaggedKey(desk.store.key(place.key_id).await?))
 }
 
 /// Revoke a key of any tenant or operator. The next request with it is refused.
 #[utoipa::path(delete, path = "/api/keys/{key_id}", operation_id = "revokeKey", tag = "keys",
-    params(("key_id" = KeyId, Path)),
+    params(("key_id" = KeyId, Path), ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The revoked key.", body = ApiKey)))]
 async fn revoke_any(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Ids(place): Ids<Place>,
-) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(desk.store.revoke_key(&actor, place.key_id).await?))
+    precondition: Precondition,
+) -> Result<TaggedKey, Problem> {
+    let check = |key: &ApiKey| precondition.check_key(key);
+    Ok(TaggedKey(desk.store.revoke_key_if(&actor, place.key_id, check).await?))
 }
 
 /// Rotate a key of any tenant or operator.

@@ -1,10 +1,11 @@
-//! Keeps requests with invented keys from occupying the database: of keys that have not been valid lately, a few are
-//! looked up at a time. A key that was valid a moment ago waits for none of them.
+//! Bounds the look-ups of API keys that were not valid lately, so that requests with invented keys do not occupy the
+//! database: a few at a time, and a few waiting for each address. A key that was valid lately waits for none of them.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -12,14 +13,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::problem::Problem;
+use crate::admin::client::counted;
 
 /// Keys looked up at once that have not been valid lately.
 const AT_ONCE: usize = 2;
-/// For how long such a request waits for its turn. More than 100 a second are not served, each of which takes
-/// milliseconds.
+/// For how long such a request waits for its turn. A look-up takes milliseconds.
 const WAIT: Duration = Duration::from_secs(2);
 /// Requests that wait at once.
 const WAITING: usize = 256;
+/// Of these, requests from one address (of IPv6, from one network of 64 bits).
+const WAITING_OF_ADDRESS: usize = 32;
 /// Keys in memory, about 16 bytes each.
 const KNOWN: usize = 10_000;
 
@@ -29,6 +32,8 @@ pub struct Lookups {
     hasher: RandomState,
     turns: Semaphore,
     queue: Semaphore,
+    /// How many requests wait from each address; no address has none.
+    waiting: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl Default for Lookups {
@@ -38,24 +43,42 @@ impl Default for Lookups {
             hasher: RandomState::new(),
             turns: Semaphore::new(AT_ONCE),
             queue: Semaphore::new(WAITING),
+            waiting: Mutex::default(),
         }
     }
 }
 
 impl Lookups {
-    /// Waits until this key may be looked up; the lookup ends when the permit is dropped.
+    /// Was this key valid when last seen? Then it is looked up without waiting.
+    pub fn is_known(&self, secret: &str) -> bool {
+        self.valid().contains(&self.hasher.hash_one(secret))
+    }
+
+    /// Waits until another key may be looked up; the look-up ends when the permit is dropped.
     ///
     /// # Errors
-    /// 429 when too many requests with keys that are not known to be valid wait already.
-    pub async fn admit(&self, secret: &str) -> Result<Option<SemaphorePermit<'_>>, Problem> {
-        if self.valid().contains(&self.hasher.hash_one(secret)) {
-            return Ok(None);
-        }
+    /// 429 when too many such requests wait already, from the address or from all of them.
+    pub async fn admit(&self, address: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Problem> {
+        let _of_address = address.map(|address| self.wait_from(counted(address))).transpose()?;
         let _place = self.queue.try_acquire().map_err(|_| too_many())?;
         match timeout(WAIT, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
+            Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) | Err(_) => Err(too_many()),
         }
+    }
+
+    fn wait_from(&self, address: IpAddr) -> Result<Waiting<'_>, Problem> {
+        let mut waiting = self.waiting();
+        let count = waiting.entry(address).or_default();
+        if *count >= WAITING_OF_ADDRESS {
+            return Err(too_many());
+        }
+        *count += 1;
+        Ok(Waiting { lookups: self, address })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn note(&self, secret: &str, is_valid: bool) {
@@ -71,8 +94,24 @@ impl Lookups {
         valid.insert(hash);
     }
 
-    fn valid(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+    fn valid(&self) -> MutexGuard<'_, HashSet<u64>> {
         self.valid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that waits; counted with its address until it is dropped.
+struct Waiting<'a> {
+    lookups: &'a Lookups,
+    address: IpAddr,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.lookups.waiting();
+        match waiting.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(waiting.remove(&self.address)),
+        }
     }
 }
 
@@ -86,28 +125,51 @@ fn too_many() -> Problem {
 mod tests {
     use super::*;
 
+    /// The addresses of as many clients.
+    fn addresses() -> impl Iterator<Item = Option<IpAddr>> {
+        (0_u32..).map(|n| Some(IpAddr::from(n.to_be_bytes())))
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_key_that_was_valid_waits_for_no_invented_ones() {
+    async fn an_unknown_key_waits_for_the_look_ups_of_others() {
         let lookups = Lookups::default();
+        assert!(!lookups.is_known("good"));
         lookups.note("good", true);
-        let held = [lookups.admit("bad").await.unwrap(), lookups.admit("worse").await.unwrap()];
-        assert!(lookups.admit("good").await.unwrap().is_none());
-        assert_eq!(lookups.admit("new").await.unwrap_err().status, 429, "it has waited");
+        assert!(lookups.is_known("good"));
+        let held = [lookups.admit(None).await.unwrap(), lookups.admit(None).await.unwrap()];
+        assert_eq!(lookups.admit(None).await.unwrap_err().status, 429, "it has waited");
         drop(held);
-        assert!(lookups.admit("new").await.is_ok());
+        assert!(lookups.admit(None).await.is_ok());
         lookups.note("good", false);
-        assert!(lookups.admit("good").await.unwrap().is_some(), "it is looked up like any other");
+        assert!(!lookups.is_known("good"), "it is looked up like any other");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_bounded() {
         let lookups = Lookups::default();
-        let _held = [lookups.admit("bad").await.unwrap(), lookups.admit("worse").await.unwrap()];
-        let waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(lookups.admit("x"))).collect();
+        let _held = [lookups.admit(None).await.unwrap(), lookups.admit(None).await.unwrap()];
+        let waiting: Vec<_> =
+            addresses().take(WAITING).map(|address| Box::pin(lookups.admit(address))).collect();
         let mut waiting = futures_util::future::join_all(waiting);
         assert!(futures_util::poll!(&mut waiting).is_pending());
         let began = tokio::time::Instant::now();
-        assert!(lookups.admit("y").await.is_err());
+        assert!(lookups.admit(None).await.is_err());
         assert_eq!(began.elapsed(), Duration::ZERO, "refused at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_leaves_room_in_the_queue_for_others() {
+        let lookups = Lookups::default();
+        let held = [lookups.admit(None).await.unwrap(), lookups.admit(None).await.unwrap()];
+        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+        let waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(lookups.admit(one))).collect();
+        let mut waiting = futures_util::future::join_all(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert!(lookups.admit(one).await.is_err(), "its own places are taken");
+        let mut admitted = Box::pin(lookups.admit(other));
+        assert!(futures_util::poll!(&mut admitted).is_pending(), "it has a place");
+        drop((waiting, held));
+        assert!(admitted.await.is_ok());
+        assert!(lookups.waiting().is_empty(), "addresses without requests are forgotten");
     }
 }

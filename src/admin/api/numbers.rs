@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use crate::store::{NewNumber, NumberFilter};
 use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId, given};
@@ -61,7 +62,7 @@ async fn create(
     Administrator { scope, actor }: Administrator,
     caller: Caller,
     Body(CreateNumberRequest { did_number, provider_type }): Body<CreateNumberRequest>,
-) -> Result<(StatusCode, Json<PhoneNumber>), Problem> {
+) -> Result<(StatusCode, Tagged<PhoneNumber>), Problem> {
     let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
     let new = NewNumber { did, provider_type };
     let number = match caller.presented.key.role {
@@ -69,7 +70,7 @@ async fn create(
         Role::TenantAdmin | Role::TenantViewer => scope.claim_number(&actor, new).await?,
     };
     let number = desk.registrar.follow(&scope, &actor, number).await?;
-    Ok((StatusCode::CREATED, Json(number)))
+    Ok((StatusCode::CREATED, Tagged(number)))
 }
 
 /// Conditions of a list of phone numbers.
@@ -104,8 +105,8 @@ async fn list(
 async fn show(
     Reader { scope }: Reader,
     Ids(Number { phone_number_id }): Ids<Number>,
-) -> Result<Json<PhoneNumber>, Problem> {
-    Ok(Json(scope.number(phone_number_id).await?))
+) -> Result<Tagged<PhoneNumber>, Problem> {
+    Ok(Tagged(scope.number(phone_number_id).await?))
 }
 
 /// Changes of a phone number. An absent field stays as it is.
@@ -121,17 +122,24 @@ struct UpdateNumberRequest {
 /// Activate or deactivate a phone number. Its provider is notified.
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}",
     operation_id = "updatePhoneNumber", tag = "phone numbers", request_body = UpdateNumberRequest,
-    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The phone number after the change.", body = PhoneNumber)))]
 async fn update(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
-    Ids(Number { phone_number_id }): Ids<Number>,
+    Ids(Number { phone_number_id: id }): Ids<Number>,
+    precondition: Precondition,
     Body(UpdateNumberRequest { is_active }): Body<UpdateNumberRequest>,
-) -> Result<Json<PhoneNumber>, Problem> {
-    let Some(active) = is_active else { return Ok(Json(scope.number(phone_number_id).await?)) };
-    let number = scope.set_number_active(&actor, phone_number_id, active).await?;
-    Ok(Json(desk.registrar.follow(&scope, &actor, number).await?))
+) -> Result<Tagged<PhoneNumber>, Problem> {
+    let check = |current: &PhoneNumber| precondition.check(current);
+    let Some(active) = is_active else {
+        let number = scope.number(id).await?;
+        check(&number)?;
+        return Ok(Tagged(number));
+    };
+    let number = scope.set_number_active_if(&actor, id, active, check).await?;
+    Ok(Tagged(desk.registrar.follow(&scope, &actor, number).await?))
 }
 
 /// Release a phone number. Its call records stay. It remains assigned to the tenant, which can take it again.
@@ -140,14 +148,16 @@ async fn update(
 /// reason, and `unregister` repeats the request.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}",
     operation_id = "deletePhoneNumber", tag = "phone numbers",
-    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 204, description = "The number was released.")))]
 async fn delete(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
-    Ids(Number { phone_number_id }): Ids<Number>,
+    Ids(Number { phone_number_id: id }): Ids<Number>,
+    precondition: Precondition,
 ) -> Result<StatusCode, Problem> {
-    let number = scope.delete_number(&actor, phone_number_id).await?;
+    let number = scope.delete_number_if(&actor, id, |current| precondition.check(current)).await?;
     desk.registrar.follow(&scope, &actor, number).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
+use crate::tenancy::ApiKey;
 
 /// Describes `If-Match` in the document.
 pub const IF_MATCH: &str = "The `ETag` of the resource as it was read, or several, or `*`. The change is refused with 412 \
@@ -23,6 +24,20 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {
         ([(header::ETAG, tag(&self.0))], Json(self.0)).into_response()
     }
+}
+
+/// An API key, with its entity tag in the response. Its last use is not a part of the tag: a key that is in use would
+/// otherwise change every minute.
+pub struct TaggedKey(pub ApiKey);
+
+impl IntoResponse for TaggedKey {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, tag(&without_use(&self.0)))], Json(self.0)).into_response()
+    }
+}
+
+fn without_use(key: &ApiKey) -> ApiKey {
+    ApiKey { last_used_at: None, ..key.clone() }
 }
 
 /// The entity tag of a resource: a hash of its representation, in quotes.
@@ -55,6 +70,12 @@ impl Precondition {
                 "the resource has changed since it was read: read it again, then repeat the change with its new ETag",
             )),
         }
+    }
+
+    /// # Errors
+    /// 412 when the key has another entity tag.
+    pub fn check_key(&self, key: &ApiKey) -> Result<(), Problem> {
+        self.check(&without_use(key))
     }
 
     /// Reads `If-Match`. Weak tags never match (RFC 9110, 13.1.1).

@@ -1,12 +1,12 @@
 //! Retention periods of a tenant.
 
-use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::extract::Body;
+use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
 use crate::tenancy::{Flaw, Retention, TenantId};
 
@@ -18,8 +18,8 @@ pub fn router() -> OpenApiRouter<Desk> {
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/retention", operation_id = "getRetention", tag = "retention",
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The retention periods.", body = Retention)))]
-async fn show(Reader { scope }: Reader) -> Result<Json<Retention>, Problem> {
-    Ok(Json(scope.retention().await?))
+async fn show(Reader { scope }: Reader) -> Result<Tagged<Retention>, Problem> {
+    Ok(Tagged(scope.retention().await?))
 }
 
 /// Replace the retention periods. An absent field means no limit.
@@ -28,16 +28,18 @@ async fn show(Reader { scope }: Reader) -> Result<Json<Retention>, Problem> {
 /// entries of the audit log. Sums of usage and statements stay. There are no recordings, so `recording_days` deletes nothing.
 #[utoipa::path(put, path = "/api/tenants/{tenant_id}/retention", operation_id = "replaceRetention",
     tag = "retention", request_body = Retention,
-    params(("tenant_id" = TenantId, Path)),
+    params(("tenant_id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The retention periods after the change.", body = Retention)))]
 async fn replace(
     Administrator { scope, actor }: Administrator,
+    precondition: Precondition,
     Body(retention): Body<Retention>,
-) -> Result<Json<Retention>, Problem> {
+) -> Result<Tagged<Retention>, Problem> {
     let fault = |(field, problem): (&str, String)| Flaw { field: field.to_owned(), problem };
     let faults: Vec<Flaw> = retention.faults().into_iter().map(fault).collect();
     if !faults.is_empty() {
         return Err(Problem::fields(faults));
     }
-    Ok(Json(scope.set_retention(&actor, retention).await?))
+    let check = |current: &Retention| precondition.check(current);
+    Ok(Tagged(scope.set_retention_if(&actor, retention, check).await?))
 }

@@ -14,8 +14,8 @@ use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use crate::control;
-use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, TenantChanges, TenantFilter};
-use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus, given};
+use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, StoreError, TenantChanges, TenantFilter};
+use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus, given};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
@@ -94,20 +94,35 @@ async fn update(
     precondition: Precondition,
     Body(UpdateTenantRequest { status, plan }): Body<UpdateTenantRequest>,
 ) -> Result<Tagged<Tenant>, Problem> {
-    let is_deletion = status == Some(TenantStatus::Deleted);
-    if is_deletion && plan.is_some() {
-        return Err(Problem::field("plan", "a deleted tenant has no plan: leave it out"));
+    if status == Some(TenantStatus::Deleted) {
+        if plan.is_some() {
+            return Err(Problem::field("plan", "a deleted tenant has no plan: leave it out"));
+        }
+        return desk.delete_tenant(&actor, id, &precondition).await.map(Tagged);
     }
     let decide = |current: &Tenant| -> Result<TenantChanges, Problem> {
         precondition.check(current)?;
-        Ok(TenantChanges { status: status.filter(|_| !is_deletion), plan, ..TenantChanges::default() })
+        Ok(TenantChanges { status, plan, ..TenantChanges::default() })
     };
-    let tenant = desk.store.update_tenant_if(&actor, id, decide).await?;
-    if !is_deletion {
-        return Ok(Tagged(tenant));
+    Ok(Tagged(desk.store.update_tenant_if(&actor, id, decide).await?))
+}
+
+impl Desk {
+    /// Deletes a tenant that is not deleted yet, with its precondition checked in the transaction of the deletion.
+    async fn delete_tenant(
+        &self,
+        actor: &Actor,
+        id: TenantId,
+        precondition: &Precondition,
+    ) -> Result<Tenant, Problem> {
+        let check = |current: &Tenant| match current.status {
+            TenantStatus::Deleted => Err(StoreError::tenant_deleted().into()),
+            TenantStatus::Active | TenantStatus::Suspended => precondition.check(current),
+        };
+        let (store, registrar) = (&self.store, &self.registrar);
+        let (deleted, _) = control::delete_tenant_if(store, registrar, actor, id, false, check).await?;
+        Ok(deleted.tenant)
     }
-    let (deleted, _) = control::delete_tenant(&desk.store, &desk.registrar, &actor, id, false).await?;
-    Ok(Tagged(deleted.tenant))
 }
 
 /// Whether it is only tried.
@@ -124,16 +139,20 @@ struct Trial {
 /// Its numbers are released and unregistered at their providers, its keys revoked, its webhooks deleted and their pending
 /// deliveries given up. Its other rows stay until it is purged. `dry_run=true` shows the counts and changes nothing.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}", operation_id = "deleteTenant", tag = "tenants",
-    params(("tenant_id" = TenantId, Path), Trial),
+    params(("tenant_id" = TenantId, Path), Trial,
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The tenant was deleted, or would be.", body = Deleted)))]
 async fn delete(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
     Asked(Trial { dry_run }): Asked<Trial>,
+    precondition: Precondition,
 ) -> Result<Json<Deleted>, Problem> {
+    let (store, registrar) = (&desk.store, &desk.registrar);
+    let check = |current: &Tenant| precondition.check(current);
     // The providers' answers are not awaited: the numbers' states and the audit log show them.
-    let (deleted, _) = control::delete_tenant(&desk.store, &desk.registrar, &actor, id, dry_run).await?;
+    let (deleted, _) = control::delete_tenant_if(store, registrar, &actor, id, dry_run, check).await?;
     Ok(Json(deleted))
 }
 

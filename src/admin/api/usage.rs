@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use super::Desk;
 use super::auth::{Operator, Reader};
-use super::extract::{Asked, Ids, Paging};
+use super::extract::{Asked, Ids, Listed, Paging};
 use super::problem::Problem;
 use crate::billing::{Bill, Statement, UsageReport};
-use crate::store::MonthReports;
+use crate::store::{HeldTenant, MonthReports};
 use crate::tenancy::{CallId, CallSums, Month, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
@@ -26,6 +26,7 @@ pub fn router() -> OpenApiRouter<Desk> {
         .routes(routes!(of_call))
         .routes(routes!(statement))
         .routes(routes!(of_all))
+        .routes(routes!(held))
 }
 
 /// The longest time that is asked for day by day.
@@ -229,4 +230,20 @@ async fn of_all(
     }
     let unreadable = unreadable.into_iter().map(|tenant| tenant.tenant_id).collect();
     Ok(Json(UsageList { items: page.items, next_cursor: page.next, unreadable }))
+}
+
+/// List tenants with statements that are held back, oldest tenant first, with the reason for each month.
+///
+/// A statement is held back while use of a model has no price (`unpriced`), or while the tenant's rows cannot be read
+/// (`unreadable`). The daemon tries again every quarter of an hour; `vca usage issue --accept-unpriced` issues unpriced
+/// statements.
+#[utoipa::path(get, path = "/api/held-statements", operation_id = "listHeldStatements", tag = "usage",
+    params(Paging),
+    responses((status = 200, description = "A page of tenants.", body = Listed<HeldTenant>)))]
+async fn held(
+    State(desk): State<Desk>,
+    _: Operator,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Listed<HeldTenant>>, Problem> {
+    Ok(desk.store.held_statements(paging.window()?).await?.into())
 }

@@ -30,9 +30,9 @@ pub struct Deleted {
 }
 
 impl Store {
-    /// Deletes a tenant for good: releases its numbers, unassigns those of the inventory, revokes its keys, deletes its webhooks with their secrets and gives
-    /// up their pending deliveries. Its other rows stay until it is purged. A deleted tenant may be deleted again: that
-    /// does what an earlier version of the program has left undone.
+    /// Deletes a tenant for good: releases its numbers, unassigns those of the inventory, revokes its keys, deletes its
+    /// webhooks with their secrets and cancels their pending deliveries. Its other rows stay until it is purged. Deleting a
+    /// deleted tenant again completes the deletion by an earlier version of the program.
     ///
     /// # Errors
     /// `NotFound` when there is no such tenant.
@@ -42,8 +42,24 @@ impl Store {
         id: TenantId,
         dry_run: bool,
     ) -> Result<Deleted, StoreError> {
+        self.delete_tenant_if(actor, id, dry_run, |_| Ok(())).await
+    }
+
+    /// Deletes a tenant that `check` accepts, in one transaction that holds the tenant's row.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such tenant; the error of `check`.
+    pub async fn delete_tenant_if<E: From<StoreError>>(
+        &self,
+        actor: &Actor,
+        id: TenantId,
+        dry_run: bool,
+        check: impl FnOnce(&Tenant) -> Result<(), E>,
+    ) -> Result<Deleted, E> {
         let mut tx = AllTenants(self).begin(Access::Write).await?;
+        tx.lock_tenant_row(id).await?;
         let before = tx.tenant(id).await?;
+        check(&before)?;
         let mut deleted = tx.delete_tenant(id).await?;
         deleted.dry_run = dry_run;
         if !dry_run {
