@@ -134,7 +134,7 @@ async fn long_texts_are_not_repeated_in_the_audit_log(db: Database) {
 
 async fn numbers_are_limited_however_many_are_created_at_once(db: Database) {
     let (route, actor) = (db.tenant(1).await, Actor::system());
-    let limits = Limits { numbers: 4, ..Limits::default() };
+    let limits = TenantLimits { numbers: 4, ..TenantLimits::default() };
     let store = db.store.clone().with_limits(limits);
     let scope = store.scope(route.tenant.id);
     let new = |n| NewNumber { did: values::did(n), provider_type: ProviderType::Generic };
