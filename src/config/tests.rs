@@ -131,7 +131,7 @@ fn the_named_variables_are_understood() {
     let engines = config.engines();
     assert_eq!(engines.openai.key.expect("a key").expose_secret(), "sk-1");
     assert_eq!(engines.openai.base_url, "http://localhost:9000/v1");
-    assert_eq!((&*engines.stt.openai.model, &*engines.llm.openai.model), ("whisper-2", "4"));
+    assert_eq!((engines.stt.openai.model.as_deref(), &*engines.llm.openai.model), (Some("whisper-2"), "4"));
     assert_eq!((&*engines.tts.openai.model, &*engines.tts.openai.voice), ("tts-2", "nova"));
     assert_eq!(config.database.url.expose_secret(), "postgres://vca:secret@db/vca");
     assert_eq!(config.state.redis_url.expect("Redis").expose_secret(), "redis://localhost:6379/0");

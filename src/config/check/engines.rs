@@ -63,6 +63,8 @@ fn zero_values(settings: &Settings) -> Vec<Complaint> {
         values.extend(server.map(keyed));
         let (max_chars, max_processes) = match &entry.spec {
             TtsSpec::OpenAi(it) => (it.options.max_chars, None),
+            TtsSpec::ElevenLabs(it) => (it.options.max_chars, None),
+            TtsSpec::Deepgram(it) => (it.options.max_chars, None),
             TtsSpec::Espeak(it) => (it.max_chars, Some(it.max_processes)),
             TtsSpec::Flite(it) => (it.max_chars, Some(it.max_processes)),
         };

@@ -19,8 +19,17 @@ impl Extra {
     /// The fields as a form has them: a list is one field for each item, under the name with `[]` behind it, as OpenAI's
     /// clients write it.
     pub fn form_fields(&self) -> Vec<(String, String)> {
+        self.texts(|name| format!("{name}[]"))
+    }
+
+    /// The fields as a query has them: a list is one parameter for each item, all of the same name.
+    pub fn query_fields(&self) -> Vec<(String, String)> {
+        self.texts(str::to_owned)
+    }
+
+    fn texts(&self, name_of_item: impl Fn(&str) -> String) -> Vec<(String, String)> {
         let fields = self.0.iter().flat_map(|(name, value)| match value {
-            Value::Array(items) => items.iter().map(|item| (format!("{name}[]"), form_text(item))).collect(),
+            Value::Array(items) => items.iter().map(|item| (name_of_item(name), form_text(item))).collect(),
             other => vec![(name.clone(), form_text(other))],
         });
         fields.collect()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 use super::{Fault, Settings};
 use crate::engines::core::openai::Endpoint;
-use crate::engines::core::server::SettingsError;
+use crate::engines::core::server::{Auth, SettingsError};
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
 use crate::engines::stt::{self, Stt};
@@ -67,6 +67,17 @@ impl<S> Entry<S> {
     }
 }
 
+impl<S> Entry<S> {
+    /// The endpoint of another vendor, whose own server needs a key.
+    fn vendor(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<Endpoint, Fault> {
+        if server.key.is_none() && server.base_url.trim_end_matches('/') == own {
+            let problem = format!("{own} needs a key: set it");
+            return Err(self.server_fault(SettingsError::new("key", problem)));
+        }
+        Endpoint::with_auth(server, auth).map_err(|error| self.server_fault(error))
+    }
+}
+
 impl Entry<SttSpec> {
     pub fn server(&self) -> Option<&server::Settings> {
         match &self.spec {
@@ -78,7 +89,9 @@ impl Entry<SttSpec> {
     /// The model of calls whose profile names none, and the further ones; none of an engine without models.
     pub fn models(&self) -> Option<(&str, &[String])> {
         match &self.spec {
-            SttSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
+            SttSpec::OpenAi(Remote { server, options }) => {
+                Some((options.model_at(&server.base_url), &options.models))
+            }
             SttSpec::Pocketsphinx(_) => None,
         }
     }
@@ -155,7 +168,9 @@ impl Entry<LlmSpec> {
 impl Entry<TtsSpec> {
     pub fn server(&self) -> Option<&server::Settings> {
         match &self.spec {
-            TtsSpec::OpenAi(remote) => Some(&remote.server),
+            TtsSpec::OpenAi(Remote { server, .. })
+            | TtsSpec::ElevenLabs(Remote { server, .. })
+            | TtsSpec::Deepgram(Remote { server, .. }) => Some(server),
             TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
         }
     }
@@ -164,7 +179,8 @@ impl Entry<TtsSpec> {
     pub fn models(&self) -> Option<(&str, &[String])> {
         match &self.spec {
             TtsSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
-            TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
+            TtsSpec::ElevenLabs(Remote { options, .. }) => Some((&options.model, &options.models)),
+            TtsSpec::Deepgram(_) | TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
         }
     }
 
@@ -172,6 +188,8 @@ impl Entry<TtsSpec> {
     pub fn voice(&self) -> (&str, Names) {
         match &self.spec {
             TtsSpec::OpenAi(Remote { options, .. }) => (&options.voice, tts::openai::voices()),
+            TtsSpec::ElevenLabs(Remote { options, .. }) => (&options.voice, tts::elevenlabs::voices()),
+            TtsSpec::Deepgram(Remote { options, .. }) => (&options.voice, tts::deepgram::voices()),
             TtsSpec::Espeak(options) => (&options.voice, tts::espeak::voices()),
             TtsSpec::Flite(options) => (&options.voice, tts::flite::voices()),
         }
@@ -187,6 +205,14 @@ impl Entry<TtsSpec> {
             TtsSpec::OpenAi(Remote { server, options }) => self
                 .endpoint(server)?
                 .map(|it| Arc::new(tts::openai::OpenAi::new(name, it, options.clone())) as _),
+            TtsSpec::ElevenLabs(Remote { server, options }) => {
+                let endpoint = self.vendor(server, tts::elevenlabs::BASE_URL, tts::elevenlabs::AUTH)?;
+                Some(Arc::new(tts::elevenlabs::ElevenLabs::new(name, endpoint, options.clone())))
+            }
+            TtsSpec::Deepgram(Remote { server, options }) => {
+                let endpoint = self.vendor(server, tts::deepgram::BASE_URL, tts::deepgram::AUTH)?;
+                Some(Arc::new(tts::deepgram::Deepgram::new(name, endpoint, options.clone())))
+            }
             TtsSpec::Espeak(options) => Some(Arc::new(tts::espeak::Espeak::new(name, options.clone()))),
             TtsSpec::Flite(options) => Some(Arc::new(tts::flite::Flite::new(name, options.clone()))),
         })

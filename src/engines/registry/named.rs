@@ -14,6 +14,8 @@ use crate::engines::{llm, stt, tts};
 #[serde(rename_all = "lowercase")]
 pub enum Api {
     OpenAi,
+    ElevenLabs,
+    Deepgram,
     Pocketsphinx,
     Scripted,
     Espeak,
@@ -42,6 +44,8 @@ pub enum LlmSpec {
 #[derive(Debug, Clone)]
 pub enum TtsSpec {
     OpenAi(Remote<tts::openai::Settings>),
+    ElevenLabs(Remote<tts::elevenlabs::Settings>),
+    Deepgram(Remote<tts::deepgram::Settings>),
     Espeak(tts::espeak::Settings),
     Flite(tts::flite::Settings),
 }
@@ -77,6 +81,12 @@ impl Named {
             (Kind::Llm, Api::OpenAi) => Spec::Llm(LlmSpec::OpenAi(remote(table)?)),
             (Kind::Llm, Api::Scripted) => Spec::Llm(LlmSpec::Scripted(options(table)?)),
             (Kind::Tts, Api::OpenAi) => Spec::Tts(TtsSpec::OpenAi(remote(table)?)),
+            (Kind::Tts, Api::ElevenLabs) => {
+                Spec::Tts(TtsSpec::ElevenLabs(remote_at(tts::elevenlabs::BASE_URL, table)?))
+            }
+            (Kind::Tts, Api::Deepgram) => {
+                Spec::Tts(TtsSpec::Deepgram(remote_at(tts::deepgram::BASE_URL, table)?))
+            }
             (Kind::Tts, Api::Espeak) => Spec::Tts(TtsSpec::Espeak(options(table)?)),
             (Kind::Tts, Api::Flite) => Spec::Tts(TtsSpec::Flite(options(table)?)),
             (kind, _) => return Err(misfit(kind)),
@@ -99,7 +109,7 @@ fn misfit(kind: Kind) -> Error {
     let apis = match kind {
         Kind::Stt => "openai or pocketsphinx",
         Kind::Llm => "openai or scripted",
-        Kind::Tts => "openai, espeak or flite",
+        Kind::Tts => "openai, elevenlabs, deepgram, espeak or flite",
     };
     at(Error::from(format!("it has no engines of kind {kind}: use {apis}")), "api")
 }
@@ -120,6 +130,12 @@ fn at(mut error: Error, key: &str) -> Error {
 
 fn options<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<O, Error> {
     Value::from(table).deserialize()
+}
+
+/// As [`remote`], of a vendor whose default address this is.
+fn remote_at<O: for<'de> Deserialize<'de>>(base_url: &str, mut table: Dict) -> Result<Remote<O>, Error> {
+    table.entry("base_url".into()).or_insert_with(|| base_url.into());
+    remote(table)
 }
 
 /// Divides a table into the keys of the server and the options.

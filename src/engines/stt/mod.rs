@@ -3,6 +3,7 @@
 //! An engine hears one utterance, or as much of it as has been said, and returns its words.
 
 pub mod grammar;
+mod language;
 pub mod openai;
 pub mod pocketsphinx;
 mod resilient;

@@ -1,4 +1,4 @@
-//! Transcription by OpenAI, or by a server that speaks its API.
+//! Transcription by OpenAI, or by a server with its API.
 //!
 //! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
 
@@ -9,33 +9,39 @@ use futures_util::future::BoxFuture;
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
+use super::language::{Hint, code};
 use super::{Hints, Stt};
 use crate::audio::Clip;
+use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
-use crate::engines::core::usage::{Meter, Unit};
+use crate::engines::core::server::OPENAI;
+use crate::engines::core::usage::{Charge, Meter, Unit};
 use crate::engines::core::{EngineError, wav};
-use crate::names::{self, Names};
+use crate::names::Names;
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// The default model of OpenAI's own server, and of others, which accept the name for a model of theirs or ignore it.
+const OPENAI_MODEL: &str = "gpt-transcribe";
+const USUAL_MODEL: &str = "whisper-1";
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Default `whisper-1`.
-    pub model: String,
+    /// Default: `gpt-transcribe` of OpenAI's own server, `whisper-1` of others.
+    pub model: Option<String>,
     /// More models that profiles may choose; `*` allows every one. Default: none but `model`.
     pub models: Vec<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { model: "whisper-1".into(), models: Vec::new() }
-    }
+    /// The field of the caller's language. Default: `languages` for `gpt-transcribe`, else `language`.
+    pub language_field: Option<Hint>,
+    /// Further fields of the request, such as `prompt`, `keywords` and `temperature`. None by default.
+    pub extra: Extra,
 }
 
 impl Settings {
-    /// The models that profiles may choose.
-    pub fn allowed_models(&self) -> Names {
-        Names::models(&self.model, &self.models)
+    /// The model of profiles that name none.
+    pub fn model_at(&self, base_url: &str) -> &str {
+        let is_openai = base_url.trim_end_matches('/') == OPENAI;
+        self.model.as_deref().unwrap_or(if is_openai { OPENAI_MODEL } else { USUAL_MODEL })
     }
 }
 
@@ -43,41 +49,86 @@ pub struct OpenAi {
     name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
+    model: String,
     models: Names,
 }
 
 impl OpenAi {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
-        let models = settings.allowed_models();
-        OpenAi { name, endpoint, settings, models }
+        let model = settings.model_at(&endpoint.address()).to_owned();
+        let models = Names::models(&model, &settings.models);
+        OpenAi { name, endpoint, settings, model, models }
     }
 
-    async fn ask(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            text: String,
-        }
+    async fn request(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
         if speech.samples.is_empty() {
             return Ok(String::new());
         }
-        let file = Part::bytes(wav::encode(speech.rate, &speech.samples))
-            .file_name("speech.wav")
-            .mime_str("audio/wav")
-            .map_err(|e| self.endpoint.broken(e))?;
-        let model = hints.model.as_deref().unwrap_or(&self.settings.model);
+        let model = hints.model.as_deref().unwrap_or(&self.model);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
-        let mut form =
-            Form::new().part("file", file).text("model", model.to_owned()).text("response_format", "json");
-        if let Some(language) = &hints.language {
-            form = form.text("language", iso_639(language)?);
-        }
+        let form = self.form(&speech, model, hints.language.as_deref())?;
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
         let mut charge = meter.charge(Kind::Stt, &self.name, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
-        let (response, _) = charge.settle(self.endpoint.send(request).await)?;
-        let answer = response.json::<Answer>().await;
-        Ok(answer.map_err(|e| self.endpoint.broken(e))?.text.trim().to_owned())
+        let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
+        let answer: Transcript = response.json().await.map_err(|error| self.endpoint.broken(error))?;
+        if let Some(usage) = answer.usage {
+            usage.count(charge);
+        }
+        Ok(answer.text.unwrap_or_default().trim().to_owned())
     }
+
+    fn form(&self, speech: &Clip, model: &str, language: Option<&str>) -> Result<Form, EngineError> {
+        let file = Part::bytes(wav::encode(speech.rate, &speech.samples))
+            .file_name("speech.wav")
+            .mime_str("audio/wav")
+            .map_err(|error| self.endpoint.broken(error))?;
+        let form =
+            Form::new().part("file", file).text("model", model.to_owned()).text("response_format", "json");
+        let field = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).field();
+        let hint = language.map(code).transpose()?.zip(field);
+        let hint = hint.map(|(code, field)| (field.to_owned(), code));
+        let fields = hint.into_iter().chain(self.settings.extra.form_fields());
+        Ok(fields.fold(form, |form, (name, text)| form.text(name, text)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Transcript {
+    /// Null or empty when there are no words.
+    #[serde(deserialize_with = "Option::deserialize")]
+    text: Option<String>,
+    #[serde(default, deserialize_with = "known_usage")]
+    usage: Option<Usage>,
+}
+
+/// What the vendor bills, where it states that.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Usage {
+    Duration { seconds: f64 },
+    Tokens { input_tokens: u64, output_tokens: u64 },
+}
+
+impl Usage {
+    fn count(self, mut charge: Charge) {
+        match self {
+            Usage::Duration { seconds } if seconds > 0.0 => {
+                charge.set(Unit::AudioMs, (seconds * 1_000.0).round() as u64);
+            }
+            Usage::Duration { .. } => {}
+            Usage::Tokens { input_tokens, output_tokens } => {
+                charge.set(Unit::InputTokens, input_tokens);
+                charge.set(Unit::OutputTokens, output_tokens);
+            }
+        }
+    }
+}
+
+/// A form that is not known is none: the words are there.
+fn known_usage<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Usage>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(Usage::deserialize(value).ok())
 }
 
 impl Stt for OpenAi {
@@ -91,21 +142,12 @@ impl Stt for OpenAi {
         hints: Hints,
         meter: Meter,
     ) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.ask(speech, hints, meter).boxed()
+        self.request(speech, hints, meter).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.endpoint.probe(&self.settings.model).boxed()
+        self.endpoint.probe(&self.model).boxed()
     }
-}
-
-/// The language alone, as the API wants it: `de` of `de-DE`.
-///
-/// Permanent: it is not a language tag.
-fn iso_639(tag: &str) -> Result<String, EngineError> {
-    let language = tag.split(['-', '_']).next().unwrap_or_default().to_lowercase();
-    names::check_language(&language).map_err(|error| EngineError::name("language", &error))?;
-    Ok(language)
 }
 
 #[cfg(test)]
@@ -156,6 +198,77 @@ mod tests {
         ] {
             assert!(request.contains(part), "no {part:?} in {request}");
         }
+    }
+
+    /// The fields of the request for a clip in `language`, apart from the file.
+    async fn fields(settings: &str, language: &str) -> String {
+        let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
+        let settings = toml::from_str(settings).expect("settings");
+        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
+        let hints = Hints { language: Some(language.into()), model: None };
+        engine.transcribe(speech(), hints, Meter::default()).await.expect("words");
+        let request = vendor.requests().pop().expect("a request");
+        let fields = request.split("form-data; name=\"").skip(1).filter_map(|field| {
+            let (name, rest) = field.split_once('"')?;
+            Some(format!("{name}={}", rest.split("\r\n\r\n").nth(1)?.split("\r\n").next()?))
+        });
+        fields.filter(|field| !field.starts_with("file")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[tokio::test]
+    async fn the_language_is_in_the_field_that_the_model_takes() {
+        let common = "response_format=json";
+        for (settings, expected) in [
+            ("", format!("model=whisper-1 {common} language=no")),
+            ("model = \"gpt-transcribe\"", format!("model=gpt-transcribe {common} languages[]=no")),
+            (
+                "model = \"gpt-transcribe-2026-11-02\"\nextra = { keywords = [\"Ada\", \"Bo\"], temperature = 0 }",
+                format!(
+                    "model=gpt-transcribe-2026-11-02 {common} languages[]=no keywords[]=Ada keywords[]=Bo temperature=0"
+                ),
+            ),
+            (
+                "model = \"ours\"\nlanguage_field = \"languages\"",
+                format!("model=ours {common} languages[]=no"),
+            ),
+            ("language_field = \"none\"", format!("model=whisper-1 {common}")),
+        ] {
+            assert_eq!(fields(settings, "nb-NO").await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn usage_is_counted_as_the_vendor_states_it() {
+        for (usage, expected) in [
+            (r#"{"type":"duration","seconds":1}"#, vec![(Unit::Requests, 1), (Unit::AudioMs, 1_000)]),
+            (
+                r#"{"type":"tokens","input_tokens":14,"output_tokens":3,"total_tokens":17}"#,
+                vec![
+                    (Unit::Requests, 1),
+                    (Unit::AudioMs, 20),
+                    (Unit::InputTokens, 14),
+                    (Unit::OutputTokens, 3),
+                ],
+            ),
+            (r#"{"type":"minutes"}"#, vec![(Unit::Requests, 1), (Unit::AudioMs, 20)]),
+            ("null", vec![(Unit::Requests, 1), (Unit::AudioMs, 20)]),
+        ] {
+            let body = format!(r#"{{"text":null,"usage":{usage}}}"#);
+            let vendor = Vendor::start(vec![answer("200 OK", body)]).await;
+            let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
+            let meter = Meter::default();
+            let words = engine.transcribe(speech(), Hints::default(), meter.clone()).await;
+            assert_eq!(words.as_deref(), Ok(""));
+            let counted: Vec<_> = meter.total().into_iter().map(|(item, count)| (item.unit, count)).collect();
+            assert_eq!(counted, expected, "{usage}");
+        }
+    }
+
+    #[test]
+    fn the_default_model_is_one_that_the_server_has() {
+        let settings = Settings::default();
+        assert_eq!(settings.model_at("https://api.openai.com/v1/"), "gpt-transcribe");
+        assert_eq!(settings.model_at("http://127.0.0.1:8000/v1"), "whisper-1");
     }
 
     #[tokio::test]

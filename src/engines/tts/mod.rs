@@ -1,9 +1,12 @@
 //! Text to speech.
 
+pub mod deepgram;
+pub mod elevenlabs;
 pub mod espeak;
 pub mod flite;
 pub mod openai;
 mod resilient;
+mod response;
 mod samples;
 pub mod sound;
 mod text;

@@ -1,19 +1,17 @@
 //! Speech by OpenAI, or by a server with its API, streamed.
 //!
-//! <https://platform.openai.com/docs/api-reference/audio/createSpeech>. Answers are recognised by [`sound`]: servers differ
-//! in format and rate.
+//! <https://platform.openai.com/docs/api-reference/audio/createSpeech>. Responses are recognised by [`super::sound`]:
+//! servers differ in format and rate.
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
-use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::sound::{self, Format, Requested};
-use super::{Pieces, Tts, Voice};
+use super::sound::{Format, Rate, Requested};
+use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
@@ -36,7 +34,7 @@ pub struct Settings {
     pub format: Format,
     /// Samples a second of answers without a WAV header. By default as `Content-Type` states, else 24000, and 8000 for
     /// `mulaw`.
-    pub rate: Option<u32>,
+    pub rate: Option<Rate>,
     /// Further fields of the request, such as `instructions` and `speed`; speaches has `sample_rate`. None by default.
     pub extra: Extra,
 }
@@ -91,7 +89,7 @@ impl OpenAi {
         let answer = self.endpoint.send(self.endpoint.post("/audio/speech").json(&body)).await;
         let (response, _) = charge.settle(answer)?;
         let requested = Requested { format: self.settings.format, rate: self.settings.rate };
-        played(&self.endpoint, response, requested).await
+        response::any(&self.endpoint, response, requested).await
     }
 
     fn body(&self, text: &str, model: &str, voice: &str) -> Value {
@@ -100,22 +98,6 @@ impl OpenAi {
         self.settings.extra.merge_into(&mut body);
         body
     }
-}
-
-/// The clips of a successful answer.
-///
-/// # Errors
-/// As of [`sound::recognise`].
-pub(super) async fn played(
-    endpoint: &Endpoint,
-    response: Response,
-    requested: Requested,
-) -> Result<Pieces, EngineError> {
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.map(str::to_owned);
-    let endpoint = endpoint.clone();
-    let bytes = response.bytes_stream().map(move |piece| piece.map_err(|error| endpoint.broken(error)));
-    sound::recognise(content_type.as_deref(), requested, bytes.boxed()).await
 }
 
 impl Tts for OpenAi {
@@ -143,6 +125,8 @@ impl Tts for OpenAi {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
     use crate::audio::Clip;
     use crate::engines::core::retry;

@@ -49,12 +49,54 @@ impl Format {
     }
 }
 
+/// A format without a header, for vendors that are asked for its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bare {
+    /// 16-bit little-endian samples.
+    #[default]
+    Pcm,
+    /// G.711 mu-law at 8 kHz.
+    Mulaw,
+}
+
+impl Bare {
+    pub fn requested(self, rate: Rate) -> Requested {
+        match self {
+            Bare::Pcm => Requested { format: Format::Pcm, rate: Some(rate) },
+            Bare::Mulaw => Requested { format: Format::Mulaw, rate: None },
+        }
+    }
+}
+
+/// Samples a second, 1000 to 192000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Rate(u32);
+
+impl Rate {
+    pub const KHZ_16: Rate = Rate(16_000);
+
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Rate {
+    type Error = &'static str;
+
+    fn try_from(rate: u32) -> Result<Rate, &'static str> {
+        let is_rate = (1_000..=192_000).contains(&rate);
+        if is_rate { Ok(Rate(rate)) } else { Err("a sample rate is 1000 to 192000 Hz") }
+    }
+}
+
 /// What was requested.
 #[derive(Debug, Clone, Copy)]
 pub struct Requested {
     pub format: Format,
     /// Samples a second of an answer without a header; `None` where the settings state none.
-    pub rate: Option<u32>,
+    pub rate: Option<Rate>,
 }
 
 /// Clips of an answer. Nothing at all is an empty stream.
@@ -84,7 +126,7 @@ pub async fn recognise(
         Format::Pcm | Format::Wav => Encoding::Pcm16,
         Format::Mulaw => Encoding::Ulaw,
     };
-    let rate = requested.rate.or(content_type.rate).unwrap_or(requested.format.usual_rate());
+    let rate = requested.rate.or(content_type.rate).map_or(requested.format.usual_rate(), Rate::get);
     let decoder = Decoder::new(encoding, 1, None);
     Ok(clips(rate, decoder, stream::once(async { Ok(Bytes::from(begin)) }).chain(bytes).boxed()))
 }
@@ -124,15 +166,15 @@ struct ContentType {
     /// In lower case, without parameters.
     media: String,
     /// The parameter `rate` of `audio/pcm` and `audio/basic`.
-    rate: Option<u32>,
+    rate: Option<Rate>,
 }
 
 impl ContentType {
     fn new(text: &str) -> ContentType {
         let mut parts = text.split(';').map(|part| part.trim().to_lowercase());
         let media = parts.next().unwrap_or_default();
-        let rate = parts.find_map(|part| part.strip_prefix("rate=")?.trim_matches('"').parse().ok());
-        ContentType { media, rate: rate.filter(|rate| (1_000..=192_000).contains(rate)) }
+        let rate = parts.find_map(|part| part.strip_prefix("rate=")?.trim_matches('"').parse::<u32>().ok());
+        ContentType { media, rate: rate.and_then(|rate| Rate::try_from(rate).ok()) }
     }
 
     fn states_samples(&self) -> bool {

@@ -46,7 +46,10 @@ async fn a_tone_keeps_its_pitch_in_every_format_and_rate() {
     let stereo: Vec<i16> = tone(22_050).into_iter().flat_map(|sample| [sample, sample]).collect();
     let mut stereo = encode(22_050, &stereo);
     stereo[22] = 2;
-    let at = |format, rate| Requested { format, rate };
+    let at = |format, rate: Option<u32>| Requested {
+        format,
+        rate: rate.map(|rate| Rate::try_from(rate).expect("a rate")),
+    };
     for (content_type, requested, bytes) in [
         (Some("audio/wav"), PCM, encode(22_050, &tone(22_050))),
         (Some("audio/pcm"), PCM, streamed),
@@ -59,6 +62,15 @@ async fn a_tone_keeps_its_pitch_in_every_format_and_rate() {
         let clip = recognised(content_type, requested, &bytes).await.expect("a sound");
         assert!((998..=1_002).contains(&heard_frequency(&clip)), "{content_type:?} {requested:?} {clip:?}");
         assert!((clip.duration().as_secs_f64() - 1.0).abs() < 0.001, "{content_type:?} {clip:?}");
+    }
+}
+
+#[test]
+fn a_rate_that_is_none_is_refused() {
+    let rate = |text: &str| toml::from_str::<std::collections::BTreeMap<String, Rate>>(text);
+    assert_eq!(rate("rate = 22050").expect("a rate")["rate"].get(), 22_050);
+    for text in ["rate = 0", "rate = 200000", "rate = -1"] {
+        assert!(rate(text).is_err(), "{text}");
     }
 }
 
