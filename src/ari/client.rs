@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::answer::AriError;
+use super::probe::{Health, Trouble};
 use super::request::{Method, Request};
 use super::settings::Settings;
 use super::tls;
@@ -36,6 +37,7 @@ pub struct Client {
     tls: Arc<ClientConfig>,
     timeout: Duration,
     places: Semaphore,
+    health: Health,
 }
 
 /// Why [`Settings::url`] is not usable. Its text does not repeat the URL, which might hold a password.
@@ -71,16 +73,37 @@ impl Client {
             .map_err(unusable)?;
         let timeout = Duration::from_millis(settings.request_timeout_ms);
         let places = Semaphore::new(settings.max_requests.max(1));
-        Ok(Client { http, base, authorization, tls, timeout, places })
+        Ok(Client { http, base, authorization, tls, timeout, places, health: Health::default() })
     }
 
     /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.
     pub async fn send(&self, request: Request) -> Result<Value, AriError> {
-        let (operation, asked_at) = (request.operation, Instant::now());
-        let result = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+        let operation = request.operation;
+        let exchange = async {
+            let _place = self.places.acquire().await.unwrap_or_else(|_| unreachable!("it is never closed"));
+            self.exchange(request).await
+        };
+        self.in_time(operation, exchange).await
+    }
+
+    /// Like [`Client::send`], without waiting for a place among the requests of calls.
+    pub(super) async fn send_at_once(&self, request: Request) -> Result<Value, AriError> {
+        self.in_time(request.operation, self.exchange(request)).await
+    }
+
+    async fn in_time(
+        &self,
+        operation: &'static str,
+        exchange: impl Future<Output = Result<Value, AriError>>,
+    ) -> Result<Value, AriError> {
+        let asked_at = Instant::now();
+        let result = match tokio::time::timeout(self.timeout, exchange).await {
             Ok(result) => result,
             Err(_) => Err(AriError::Timeout(self.timeout)),
         };
+        if let Err(error) = &result {
+            self.health.note(error);
+        }
         let outcome = result.as_ref().map_or_else(AriError::outcome, |_| "ok");
         counter!("vca_ari_requests_total", "operation" => operation, "outcome" => outcome).increment(1);
         histogram!("vca_ari_request_seconds", "operation" => operation)
@@ -92,6 +115,15 @@ impl Client {
     pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, AriError> {
         let answer = self.send(request).await?;
         T::deserialize(answer).map_err(|_| AriError::Decode("a field is missing or of another type"))
+    }
+
+    /// Why Asterisk does not carry out requests, by the latest probe; `None` where it does.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.health.trouble()
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// How a connection of TLS is made.
@@ -109,7 +141,6 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request) -> Result<Value, AriError> {
-        let _place = self.places.acquire().await.unwrap_or_else(|_| unreachable!("it is never closed"));
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,

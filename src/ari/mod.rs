@@ -15,6 +15,8 @@ pub mod event;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a server for tests")]
 mod fake;
+#[allow(clippy::disallowed_methods, reason = "the time of the latest failed request")]
+mod probe;
 pub mod request;
 mod settings;
 #[allow(
@@ -29,6 +31,7 @@ pub use answer::{AriError, Inventory};
 pub use bridging::Bridging;
 pub use client::{BadUrl, Client};
 pub use event::Event;
+pub use probe::Trouble;
 pub use request::{Reason, Request};
 pub use settings::Settings;
 pub use socket::{Signal, Sink, listen};

@@ -32,6 +32,8 @@ pub struct Settings {
     pub ping_interval_ms: u64,
     /// The event WebSocket counts as dead when no frame came for this long, in ms. Default 15000.
     pub idle_limit_ms: u64,
+    /// Interval of probes whether Asterisk carries out requests, in ms. Default 5000.
+    pub probe_interval_ms: u64,
     /// First pause before connecting again, in ms; it doubles. Default 250.
     pub reconnect_min_ms: u64,
     /// Longest pause before connecting again, in ms. Default 10000.
@@ -54,6 +56,7 @@ impl Default for Settings {
             set_up_timeout_ms: 5_000,
             ping_interval_ms: 5_000,
             idle_limit_ms: 15_000,
+            probe_interval_ms: 5_000,
             reconnect_min_ms: 250,
             reconnect_max_ms: 10_000,
             max_event_bytes: 1 << 20,

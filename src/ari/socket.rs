@@ -7,6 +7,7 @@
 
 mod backoff;
 mod session;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use super::request::Request;
 use super::settings::Settings;
 use backoff::Backoff;
 use session::{Lost, Session};
+use watch::{until_carried_out, watch};
 
 /// First pause before a look at whether another program still has the application's name; it doubles. Long, so that
 /// two programs of one name do not take it from each other in turns.
@@ -30,7 +32,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(3);
 /// What the event WebSocket has to say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Signal {
-    /// Events flow; this is what there was when they began to. Comes again after each reconnect.
+    /// Events flow; this is what there was when they began to. Repeated after each reconnect, and when requests are carried
+    /// out again after some failed.
     Connected(Arc<Inventory>),
     Event(Event),
     /// Events are missed from now on, until the next `Connected`.
@@ -78,6 +81,12 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return,
         }
+        if lost.is_about_requests() {
+            tokio::select! {
+                () = until_carried_out(&client, &settings, || backoff.next(rand::random())) => {}
+                () = stop.cancelled() => return,
+            }
+        }
     }
 }
 
@@ -105,7 +114,7 @@ async fn session(client: &Client, settings: &Settings, sink: &impl Sink, stop: &
         opened = opening => opened,
         () = stop.cancelled() => return Lost::Stopped,
     };
-    let (mut session, inventory, held) = match opened {
+    let (mut session, mut inventory, mut held) = match opened {
         Ok(opened) => opened,
         Err(lost) => return lost,
     };
@@ -113,11 +122,24 @@ async fn session(client: &Client, settings: &Settings, sink: &impl Sink, stop: &
     info!(app = %settings.app, channels, bridges, "ARI events flow");
     gauge!("vca_ari_connected").set(1.0);
     counter!("vca_ari_connects_total").increment(1);
-    sink.deliver(Signal::Connected(Arc::new(inventory)));
-    for event in held {
-        sink.deliver(Signal::Event(event));
-    }
-    let lost = session.pump(sink, stop).await;
+    watch::carried_out(client);
+    let lost = loop {
+        client.health().forget_doubts();
+        sink.deliver(Signal::Connected(Arc::new(inventory)));
+        for event in held {
+            sink.deliver(Signal::Event(event));
+        }
+        if let Err(lost) = session.pump(sink, watch(client, settings), stop).await {
+            break lost;
+        }
+        info!(
+            "requests to Asterisk are carried out again: looking for channels and bridges of calls that have ended"
+        );
+        (inventory, held) = match session.resync(client).await {
+            Ok(resynchronised) => resynchronised,
+            Err(lost) => break lost,
+        };
+    };
     gauge!("vca_ari_connected").set(0.0);
     sink.deliver(Signal::Disconnected);
     lost

@@ -111,6 +111,7 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
         ("ari.set_up_timeout_ms", settings.set_up_timeout_ms == 0),
         ("ari.ping_interval_ms", settings.ping_interval_ms == 0),
         ("ari.idle_limit_ms", settings.idle_limit_ms == 0),
+        ("ari.probe_interval_ms", settings.probe_interval_ms == 0),
         ("ari.reconnect_min_ms", settings.reconnect_min_ms == 0),
         ("ari.reconnect_max_ms", settings.reconnect_max_ms == 0),
         ("ari.max_event_bytes", settings.max_event_bytes == 0),

@@ -21,6 +21,7 @@ use super::{Signal, Sink};
 use crate::ari::answer::{Application, AriError, Inventory};
 use crate::ari::client::Client;
 use crate::ari::event::Event;
+use crate::ari::probe::Trouble;
 use crate::ari::request::Request;
 use crate::ari::settings::Settings;
 
@@ -52,6 +53,8 @@ pub(super) enum Lost {
     Closed,
     #[error("the WebSocket protocol was violated")]
     Protocol,
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
     #[error("another program took the Stasis application")]
     Replaced,
     #[error("stopped")]
@@ -107,8 +110,17 @@ impl Session {
         }
     }
 
-    /// Delivers events until the connection is lost or `stop`ped. Any frame is a sign of life.
-    pub async fn pump(&mut self, sink: &impl Sink, stop: &CancellationToken) -> Lost {
+    /// Delivers events until the watch ends, which asks for a resynchronisation. Any frame is a sign of life.
+    ///
+    /// # Errors
+    /// Why the connection is lost: the watch found trouble, it broke, or `stop`.
+    pub async fn pump(
+        &mut self,
+        sink: &impl Sink,
+        watch: impl Future<Output = Result<(), Trouble>>,
+        stop: &CancellationToken,
+    ) -> Result<(), Lost> {
+        tokio::pin!(watch);
         let mut ping = interval_at(Instant::now() + self.ping, self.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
@@ -119,18 +131,22 @@ impl Session {
                     match decode(message) {
                         Ok(Some(event)) => sink.deliver(Signal::Event(event)),
                         Ok(None) => {}
-                        Err(lost) => return lost,
+                        Err(lost) => return Err(lost),
                     }
+                }
+                watched = &mut watch => {
+                    if watched.is_err() {
+                        let _ = self.write(Message::Close(None)).await;
+                    }
+                    return watched.map_err(Lost::from);
                 }
                 _ = ping.tick() => {
-                    if let Err(lost) = self.write(Message::Ping(Bytes::new())).await {
-                        return lost;
-                    }
+                    self.write(Message::Ping(Bytes::new())).await?;
                 }
-                () = sleep_until(heard + self.idle) => return Lost::Idle(self.idle),
+                () = sleep_until(heard + self.idle) => return Err(Lost::Idle(self.idle)),
                 () = stop.cancelled() => {
                     let _ = self.write(Message::Close(None)).await;
-                    return Lost::Stopped;
+                    return Err(Lost::Stopped);
                 }
             }
         }
@@ -145,6 +161,11 @@ impl Session {
 }
 
 impl Lost {
+    /// Requests fail: the WebSocket is not worth opening before they are carried out.
+    pub fn is_about_requests(&self) -> bool {
+        matches!(self, Lost::Trouble(_) | Lost::Resync(_))
+    }
+
     /// A word for a metric.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -158,6 +179,8 @@ impl Lost {
             Lost::TooLarge => "too_large",
             Lost::Closed => "closed",
             Lost::Protocol => "protocol",
+            Lost::Trouble(Trouble::Refused { .. }) => "requests_refused",
+            Lost::Trouble(Trouble::Unanswered { .. }) => "requests_unanswered",
             Lost::Replaced => "replaced",
             Lost::Stopped => "stopped",
         }
@@ -177,6 +200,16 @@ impl Lost {
             }
             Lost::Resync(AriError::Status { code: 401 | 403, .. }) => {
                 "the user in ari.conf needs read_only=no"
+            }
+            Lost::Trouble(Trouble::Refused { error: AriError::Status { code: 401 | 403, .. }, .. }) => {
+                "ari.username and ari.password have to be a user's in ari.conf, with read_only=no"
+            }
+            Lost::Trouble(Trouble::Refused { .. }) => {
+                "ari.conf needs enabled=yes, and Asterisk the modules res_ari_applications, res_ari_channels and \
+                 res_ari_bridges"
+            }
+            Lost::Trouble(Trouble::Unanswered { .. }) => {
+                "Asterisk hangs or is overloaded: see its log and `asterisk -rx 'core show taskprocessors'`"
             }
             Lost::Resync(AriError::Status { code: 404, .. }) => "Asterisk needs res_ari_applications loaded",
             Lost::TooLarge => "raise ari.max_event_bytes if Asterisk really sends such events",
