@@ -37,10 +37,13 @@ use vitals::Vitals;
 const LEDGER: usize = 20_000;
 /// Calls that are told of before they come, or that came within the last minute.
 const ANNOUNCED: usize = 10_000;
-/// How long the start waits for phrases to be spoken ahead; with many tenants that takes longer than a start may.
-const REHEARSAL: Duration = Duration::from_secs(10);
 /// How long records are still written when the daemon stops.
 const LAST_RECORDS: Duration = Duration::from_secs(10);
+/// How long each other task may take to stop.
+const LAST_TASK: Duration = Duration::from_secs(5);
+/// How long the daemon takes to stop at most after `calls.drain_timeout_s`: goodbyes (20 s), three tasks, records, and the
+/// connections to the database.
+const AFTER_DRAIN: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT, then drains; a second one ends the drain.
 ///
@@ -61,11 +64,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let state = state::connect(&config.state).await?;
     let cast = Arc::new(Cast::new(&config)?);
     let spoken = Arc::new(Spoken::default());
-    let mut rehearsal = tokio::spawn(rehearse(store.clone(), cast.clone(), spoken.clone()));
-    if tokio::time::timeout(REHEARSAL, &mut rehearsal).await.is_err() {
-        info!("phrases are still being spoken ahead: calls are taken meanwhile");
-    }
-
+    // Calls are taken meanwhile.
+    let rehearsal = tokio::spawn(rehearse(store.clone(), cast.clone(), spoken.clone()));
     let asterisk = Arc::new(ari::Client::new(&config.ari)?);
     let house = Arc::new(House {
         asterisk: asterisk.clone(),
@@ -97,9 +97,16 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let configuration = vitals::configuration(&config, &store, &permitted);
     let desk = desk(&config, [&store, &calls], &asterisk, &announcements, live, state.clone(), permitted);
     let registrar = desk.registrar.clone();
-    let (for_calls, for_api) = (calls.clone(), store.clone());
-    let health = Vitals::new(switchboard.clone(), for_calls, for_api, state, ledger.clone(), configuration);
-    let health = Arc::new(health);
+    let parts = vitals::Parts {
+        switchboard: switchboard.clone(),
+        asterisk: asterisk.clone(),
+        calls: calls.clone(),
+        api: store.clone(),
+        state,
+        ledger: ledger.clone(),
+        warm_up: rehearsal.abort_handle(),
+    };
+    let health = Arc::new(Vitals::new(parts, configuration));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // With the port taken, another daemon may run: whose calls are under way is known from here on.
     close_interrupted(&store).await?;
@@ -116,7 +123,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
     let watchdog = tokio::spawn(keep_watchdog_quiet(switchboard.clone()));
-    info!(database = %config.database.location(), app = %config.ari.app, "vca is up");
+    info!(database = %config.database.location(), app = %config.ari.app, version = env!("CARGO_PKG_VERSION"), "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
     let fault = tokio::select! {
@@ -133,7 +140,9 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     if let Some(fault) = fault {
         error!("{fault}: the daemon stops as soon as its calls are over");
     }
-    tell_systemd(&[NotifyState::Stopping]);
+    // Where the drain may last longer than TimeoutStopSec, systemd waits for it, too.
+    let stopping = u32::try_from((patience + AFTER_DRAIN).as_micros()).unwrap_or(u32::MAX);
+    tell_systemd(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(stopping)]);
     tokio::select! {
         () = switchboard.drain(patience) => {}
         signal = wait_for_signal() => {
@@ -150,14 +159,14 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     upkeep.abort();
     rehearsal.abort();
     for task in [events, admin] {
-        if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
+        if tokio::time::timeout(LAST_TASK, task).await.is_err() {
             warn!("a task did not stop in time");
         }
     }
     let lost = ledger.close(LAST_RECORDS).await;
     // The last calls' ends are in the outbox only now.
     all_written.cancel();
-    if !deliverer.is_finished() && tokio::time::timeout(Duration::from_secs(5), deliverer).await.is_err() {
+    if !deliverer.is_finished() && tokio::time::timeout(LAST_TASK, deliverer).await.is_err() {
         warn!("webhooks did not stop in time: what was under way is sent again at the next start");
     }
     calls.close().await;
@@ -233,7 +242,8 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     }
     let pending = store.pending_migrations().await?;
     if !pending.is_empty() {
-        bail!("the database lacks {}: run `vca migrate`", pending.join(", "));
+        let what = format!("the database lacks {}: run `vca migrate`", pending.join(", "));
+        return Err(StoreError::Schema { what }.into());
     }
     if let Some(weakness) = store.isolation().await?.weakness() {
         warn!("row-level security protects nothing: {weakness}");

@@ -4,9 +4,10 @@
 //! It does not know what is logged; that numbers are masked and secrets left out is the writers' duty.
 
 use std::io::{IsTerminal, stdout};
+use std::os::fd::AsFd;
 use std::panic;
 
-use tracing::{Event, Subscriber, error};
+use tracing::{Event, Level, Subscriber, error};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{self, Log, LogFormat};
 
 /// Begins to log, and logs panics too. When something logs already, it stays.
 pub fn start(settings: &Log) {
@@ -25,7 +26,12 @@ pub fn start(settings: &Log) {
     };
     // The filter was examined with the configuration; what is wrong in it is left out.
     let filter = EnvFilter::new(with_words_guarded(&settings.filter));
-    let lines = if pretty { text(stdout, stdout().is_terminal()) } else { json(stdout, &settings.service) };
+    let priorities = Priorities::of(stdout());
+    let lines = if pretty {
+        text(stdout, stdout().is_terminal(), priorities)
+    } else {
+        json(stdout, &settings.service, priorities)
+    };
     if registry().with(lines.with_filter(filter)).try_init().is_ok() {
         log_panics();
     }
@@ -37,7 +43,31 @@ fn with_words_guarded(filter: &str) -> String {
     if filter.contains(WORDS) { filter.to_owned() } else { format!("{filter},{WORDS}=off") }
 }
 
-fn json<S, W>(writer: W, service: &str) -> Box<dyn Layer<S> + Send + Sync>
+/// Whether each line begins with its priority, which the journal takes from it (`SyslogLevelPrefix=`, sd-daemon(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Priorities {
+    Prefixed,
+    Omitted,
+}
+
+impl Priorities {
+    /// Prefixed where the output is the journal's.
+    fn of(output: impl AsFd) -> Priorities {
+        if config::is_journal(output) { Priorities::Prefixed } else { Priorities::Omitted }
+    }
+
+    fn prefix(self, level: &Level) -> &'static str {
+        match (self, *level) {
+            (Priorities::Omitted, _) => "",
+            (Priorities::Prefixed, Level::ERROR) => "<3>",
+            (Priorities::Prefixed, Level::WARN) => "<4>",
+            (Priorities::Prefixed, Level::INFO) => "<6>",
+            (Priorities::Prefixed, _) => "<7>",
+        }
+    }
+}
+
+fn json<S, W>(writer: W, service: &str, priorities: Priorities) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -46,7 +76,7 @@ where
     let service = serde_json::Value::from(service).to_string();
     fmt::layer()
         .fmt_fields(JsonFields::new())
-        .event_format(Labelled { lines, service })
+        .event_format(Prioritised { lines: Labelled { lines, service }, priorities })
         .with_writer(writer)
         .boxed()
 }
@@ -78,12 +108,36 @@ where
     }
 }
 
-fn text<S, W>(writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+/// Lines that begin with their priority, where that is wanted.
+struct Prioritised<F> {
+    lines: F,
+    priorities: Priorities,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Prioritised<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        writer.write_str(self.priorities.prefix(event.metadata().level()))?;
+        self.lines.format_event(context, writer, event)
+    }
+}
+
+fn text<S, W>(writer: W, colours: bool, priorities: Priorities) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    fmt::layer().with_ansi(colours).with_writer(writer).boxed()
+    let lines = Prioritised { lines: Format::default(), priorities };
+    fmt::layer().event_format(lines).with_ansi(colours).with_writer(writer).boxed()
 }
 
 /// A panic means a bug: it becomes a line of the log before the usual message.
@@ -134,7 +188,7 @@ mod tests {
     fn a_line_of_json_names_call_and_tenant() {
         let paper = Paper::default();
         let writer = paper.clone();
-        let lines = json(move || writer.clone(), "the \"first\"");
+        let lines = json(move || writer.clone(), "the \"first\"", Priorities::Omitted);
         tracing::subscriber::with_default(registry().with(lines), say_something);
         let line: serde_json::Value = serde_json::from_str(&paper.text()).expect("one object");
         assert_eq!(line["message"], "heard");
@@ -149,9 +203,27 @@ mod tests {
     fn a_line_of_text_names_call_and_tenant() {
         let paper = Paper::default();
         let writer = paper.clone();
-        let lines = text(move || writer.clone(), false);
+        let lines = text(move || writer.clone(), false, Priorities::Omitted);
         tracing::subscriber::with_default(registry().with(lines), say_something);
         let line = paper.text();
         assert!(line.contains(r#"call{call="c1" tenant="t1"}:turn{turn=2}"#), "{line}");
+    }
+
+    #[test]
+    fn lines_of_the_journal_begin_with_their_priority() {
+        let said = |format: fn(Paper) -> Box<dyn Layer<registry::Registry> + Send + Sync>| {
+            let paper = Paper::default();
+            tracing::subscriber::with_default(registry().with(format(paper.clone())), || {
+                error!("a");
+                tracing::warn!("b");
+                info!("c");
+                tracing::debug!("d");
+            });
+            let prefixes: Vec<String> = paper.text().lines().map(|line| line[..3].to_owned()).collect();
+            prefixes
+        };
+        let expected = ["<3>", "<4>", "<6>", "<7>"];
+        assert_eq!(said(|paper| json(move || paper.clone(), "vca", Priorities::Prefixed)), expected);
+        assert_eq!(said(|paper| text(move || paper.clone(), false, Priorities::Prefixed)), expected);
     }
 }

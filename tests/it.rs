@@ -15,3 +15,4 @@ mod tidy;
 mod tools;
 mod transport;
 mod trunks;
+mod unit;

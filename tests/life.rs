@@ -4,6 +4,7 @@ mod asterisk;
 mod engines;
 mod permitted;
 mod servers;
+mod trouble;
 mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -88,7 +88,8 @@ async fn health(State(status): State<Status>, request: Request) -> impl IntoResp
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "configuration": configuration }))
 }
 
-/// 200 when calls can be taken, otherwise 503; either way with every part.
+/// 200 when calls can be taken, otherwise 503; either way with every part. `degraded`: a part fails that calls can do
+/// without.
 async fn ready(State(status): State<Status>) -> impl IntoResponse {
     let Some(parts) = status.parts().await else {
         let problem = "the checks did not end in time";
@@ -96,7 +97,8 @@ async fn ready(State(status): State<Status>) -> impl IntoResponse {
     };
     let is_ready = parts.iter().all(|part| part.ok || !part.needed);
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(json!({ "ready": is_ready, "parts": parts })))
+    let is_degraded = is_ready && parts.iter().any(|part| !part.ok);
+    (code, Json(json!({ "ready": is_ready, "degraded": is_degraded, "parts": parts })))
 }
 
 async fn scrape(State(status): State<Status>, request: Request) -> Response {

@@ -10,6 +10,7 @@ mod environment;
 mod extract;
 mod fault;
 mod file;
+mod journal;
 mod reference;
 mod secret_file;
 mod secrets;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use check::Complaint;
 pub use fault::{EXIT_CODE, Fault, Faults, Warnings};
+pub use journal::is_journal;
 pub(crate) use reference::lenient;
 pub use reference::{Effective, REFERENCE};
 pub use sections::{Environment, Log, LogFormat};

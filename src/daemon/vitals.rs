@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use metrics::{counter, gauge};
+use tokio::task::AbortHandle;
 use tracing::warn;
 
 use crate::admin::{Configuration, Health, Part};
+use crate::ari;
 use crate::config::Config;
 use crate::state::ConversationState;
 use crate::store::{Backend, Ledger, Store};
@@ -50,43 +52,46 @@ async fn in_time<E: fmt::Display>(ping: impl Future<Output = Result<(), E>>) -> 
     }
 }
 
-/// What `/healthz`, `/readyz` and `/metrics` ask for.
+/// The parts of the daemon that are checked and measured.
+pub struct Parts {
+    pub switchboard: Switchboard,
+    pub asterisk: Arc<ari::Client>,
+    /// The connections of calls, and those of the API.
+    pub calls: Store,
+    pub api: Store,
+    pub state: Arc<dyn ConversationState>,
+    pub ledger: Ledger,
+    /// The task that synthesises the prompts of all tenants after the start.
+    pub warm_up: AbortHandle,
+}
+
+/// What `/healthz`, `/readyz` and `/metrics` report.
 pub struct Vitals {
-    switchboard: Switchboard,
-    /// The calls' connections, and the API's.
-    store: Store,
-    api: Store,
-    state: Arc<dyn ConversationState>,
-    ledger: Ledger,
+    parts: Parts,
     configuration: Configuration,
     pulse: Mutex<Pulse>,
     reasons: Mutex<Reasons>,
 }
 
 impl Vitals {
-    pub fn new(
-        switchboard: Switchboard,
-        store: Store,
-        api: Store,
-        state: Arc<dyn ConversationState>,
-        ledger: Ledger,
-        configuration: Configuration,
-    ) -> Vitals {
-        Vitals {
-            switchboard,
-            store,
-            api,
-            state,
-            ledger,
-            configuration,
-            pulse: Mutex::default(),
-            reasons: Mutex::default(),
+    pub fn new(parts: Parts, configuration: Configuration) -> Vitals {
+        Vitals { parts, configuration, pulse: Mutex::default(), reasons: Mutex::default() }
+    }
+
+    /// Events have to flow, and requests to be carried out: without either no call is answered.
+    fn asterisk(&self) -> Option<&'static str> {
+        if !self.parts.switchboard.is_connected() {
+            Some("no events from Asterisk: see the log")
+        } else if self.parts.asterisk.trouble().is_some() {
+            Some("Asterisk does not carry out requests: see the log")
+        } else {
+            None
         }
     }
 
     /// The media threads that hang, in words.
     fn hanging(&self) -> Option<String> {
-        let beats = self.switchboard.media_beats();
+        let beats = self.parts.switchboard.media_beats();
         let mut pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
         let still: Vec<String> =
             pulse.still(&beats, Instant::now()).iter().map(|number| format!("media-{number}")).collect();
@@ -103,24 +108,32 @@ impl Health for Vitals {
     fn check(&self) -> BoxFuture<'_, Vec<Part>> {
         Box::pin(async {
             let (database, letters, state) = tokio::join!(
-                in_time(self.store.ping()),
-                tokio::time::timeout(PING_TIMEOUT, self.store.count_dead_letters()),
-                in_time(self.state.ping())
+                in_time(self.parts.calls.ping()),
+                tokio::time::timeout(PING_TIMEOUT, self.parts.calls.count_dead_letters()),
+                in_time(self.parts.state.ping())
             );
             let refused = letters.ok().and_then(Result::ok).filter(|letters| *letters > 0);
             let part =
                 |name, needed, problem: Option<String>| Part { name, ok: problem.is_none(), needed, problem };
             let away = |ok: bool, problem: &str| (!ok).then(|| problem.to_owned());
             vec![
-                part(
-                    "ari",
-                    true,
-                    away(self.switchboard.is_connected(), "no events from Asterisk: see the log"),
-                ),
-                part("accepting", true, away(!self.switchboard.is_draining(), "draining")),
+                part("ari", true, self.asterisk().map(str::to_owned)),
+                part("accepting", true, away(!self.parts.switchboard.is_draining(), "draining")),
                 part("media", true, self.hanging()),
-                // Calls are routed by the last answers and recorded later.
-                part("database", false, self.told("database", database)),
+                // While it is away, calls to cached numbers are routed and recorded later; without any, none can be.
+                part(
+                    "database",
+                    !self.parts.switchboard.has_cached_routes(),
+                    self.told("database", database),
+                ),
+                part(
+                    "prompts",
+                    false,
+                    away(
+                        self.parts.warm_up.is_finished(),
+                        "prompts are being synthesised: a greeting may be delayed",
+                    ),
+                ),
                 part(
                     "ledger",
                     false,
@@ -134,9 +147,9 @@ impl Health for Vitals {
     }
 
     fn measure(&self) {
-        gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
-        gauge!("vca_ledger_pending").set(self.ledger.pending() as f64);
-        for (pool, store) in [("calls", &self.store), ("api", &self.api)] {
+        gauge!("vca_calls_live").set(self.parts.switchboard.live_calls() as f64);
+        gauge!("vca_ledger_pending").set(self.parts.ledger.pending() as f64);
+        for (pool, store) in [("calls", &self.parts.calls), ("api", &self.parts.api)] {
             let connections = store.connections();
             gauge!("vca_database_connections", "pool" => pool, "state" => "in_use")
                 .set(f64::from(connections.in_use));
@@ -144,7 +157,7 @@ impl Health for Vitals {
                 .set(f64::from(connections.idle));
             gauge!("vca_database_connections_max", "pool" => pool).set(f64::from(connections.max));
         }
-        for (bound_us, frames) in self.switchboard.frame_lateness() {
+        for (bound_us, frames) in self.parts.switchboard.frame_lateness() {
             let bound =
                 if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
             counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);

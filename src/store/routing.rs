@@ -104,6 +104,13 @@ impl Routing {
         }
     }
 
+    /// Can a number be routed while the database is away?
+    pub fn has_cached_routes(&self) -> bool {
+        let now = Instant::now();
+        let cache = self.cache();
+        cache.routes.values().any(|(_, at)| now.duration_since(*at) <= cache.max_age)
+    }
+
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }

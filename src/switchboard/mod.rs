@@ -80,6 +80,11 @@ impl Switchboard {
         self.0.connected.load(Relaxed)
     }
 
+    /// Can calls to some number be routed while the database is away?
+    pub fn has_cached_routes(&self) -> bool {
+        self.0.routing.has_cached_routes()
+    }
+
     pub fn is_draining(&self) -> bool {
         self.0.live().is_draining()
     }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::authority::Issued;
@@ -226,6 +227,13 @@ impl Asterisk {
     /// The log of security events so far.
     pub fn security_log(&self) -> String {
         self.folder.read("log/security")
+    }
+
+    /// Sends a signal to its process, such as STOP and CONT.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(program) = &self.program {
+            program.signal(signal);
+        }
     }
 
     /// Ends it as a crash would: its calls are gone and nobody is told.

@@ -109,8 +109,19 @@ impl Vca {
         match ended {
             Some(status) => Err(format!("vca serve ended at once: {status}")),
             None if !ready => Err("vca serve was not ready within 30 s".to_owned()),
-            None => Ok(daemon),
+            None => {
+                self.wait_for_prompts();
+                Ok(daemon)
+            }
         }
+    }
+
+    /// Waits for the tenants' prompts, at most 10 s: where engines fail there may be none.
+    fn wait_for_prompts(&self) {
+        wait::until_true(Duration::from_secs(10), || {
+            let page = http::get(self.admin_port(), "/readyz");
+            page.is_none_or(|(_, body)| !body.contains("prompts are being synthesised"))
+        });
     }
 
     pub fn admin_url(&self) -> String {
