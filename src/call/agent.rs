@@ -78,7 +78,7 @@ impl Agent {
             if let Err(error) = spoken.prepare(tts, &self.voice, text, &[8_000, 16_000]).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "a phrase could not be spoken ahead");
                 // An engine that is away would make each of the others wait as long.
-                if error.worth_retrying() {
+                if error.worth_retrying() || error.outcome() == "open" {
                     return;
                 }
             }

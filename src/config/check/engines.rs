@@ -29,7 +29,8 @@ pub(super) fn faults(config: &Config) -> Vec<Complaint> {
 
 fn retry(section: &str, retry: &retry::Settings) -> Vec<Complaint> {
     let key = |key: &str| format!("{section}.{key}");
-    let mut found = zeros(&[(&key("timeout_ms"), retry.timeout_ms == 0)]);
+    let mut found =
+        zeros(&[(&key("timeout_ms"), retry.timeout_ms == 0), (&key("breaker_ms"), retry.breaker_ms == 0)]);
     let (low, high) = (key("backoff_ms"), key("max_backoff_ms"));
     found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
     found

@@ -1,5 +1,7 @@
 //! Common to all engines: errors, retries, usage meters, local programs, and vendors' servers with their HTTP endpoints.
 
+pub mod breaker;
+mod delay;
 pub mod extra;
 pub mod openai;
 pub mod process;
@@ -22,25 +24,104 @@ pub enum EngineError {
     /// Worth another try: a refused connection, HTTP 5xx, a killed process.
     #[error("temporary failure: {0}")]
     Temporary(String),
-    /// Worth another try, but not before `after`: HTTP 429 with `Retry-After` (RFC 9110, 10.2.3).
+    /// Worth another try, but not before `after`: HTTP 429 or 503 with `Retry-After` (RFC 9110, 10.2.3).
     #[error("asked to wait {after:?}: {reason}")]
     Busy { after: Duration, reason: String },
+    /// The engine failed before, and is not asked for now (see [`breaker`]).
+    #[error("not asked: it failed before, and is tried again in {0:?}")]
+    Open(Duration),
     /// A local program is not installed.
     #[error("the program {program} is not there: install the package {package}")]
     Missing { program: String, package: &'static str },
-    /// Not worth another try: HTTP 4xx, a wrong key, a missing model.
+    /// Not worth another try, for a reason that is known.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// Not worth another try.
     #[error("{0}")]
     Permanent(String),
+}
+
+/// An answer that repeating the request does not change.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{text}")]
+pub struct Refusal {
+    pub reason: FailureReason,
+    /// The parameter of the request that the server does not support, where it names one.
+    pub parameter: Option<String>,
+    pub text: String,
+}
+
+/// Why an engine failed, as records, metrics and logs name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureReason {
+    /// The key is wrong, missing or without permission.
+    Auth,
+    /// The account is out of credit.
+    Quota,
+    /// Too many requests.
+    Busy,
+    /// No answer in time.
+    Timeout,
+    /// The server could not be reached, failed, or broke off its answer.
+    Unavailable,
+    /// The request was refused.
+    Refused,
+    /// The answer had no content.
+    Empty,
+    /// The model or the voice does not exist or is not allowed.
+    Model,
+    /// A local program is not installed.
+    Missing,
+}
+
+impl FailureReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureReason::Auth => "auth",
+            FailureReason::Quota => "quota",
+            FailureReason::Busy => "busy",
+            FailureReason::Timeout => "timeout",
+            FailureReason::Unavailable => "unavailable",
+            FailureReason::Refused => "refused",
+            FailureReason::Empty => "empty",
+            FailureReason::Model => "model",
+            FailureReason::Missing => "missing",
+        }
+    }
 }
 
 impl EngineError {
     /// A voice or model that the engine does not accept.
     pub fn name(kind: &str, error: &dyn std::fmt::Display) -> EngineError {
-        EngineError::Permanent(format!("the {kind} {error}"))
+        EngineError::refused(FailureReason::Model, format!("the {kind} {error}"))
+    }
+
+    /// A failure that repeating does not cure.
+    pub fn refused(reason: FailureReason, text: impl Into<String>) -> EngineError {
+        EngineError::Refused(Box::new(Refusal { reason, parameter: None, text: text.into() }))
+    }
+
+    /// The parameter of the request that the server does not support, where it names one.
+    pub fn unsupported_parameter(&self) -> Option<&str> {
+        match self {
+            EngineError::Refused(refusal) => refusal.parameter.as_deref(),
+            _ => None,
+        }
     }
 
     pub fn worth_retrying(&self) -> bool {
-        !matches!(self, EngineError::Permanent(_) | EngineError::Missing { .. })
+        matches!(self, EngineError::Timeout(_) | EngineError::Temporary(_) | EngineError::Busy { .. })
+    }
+
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            EngineError::Timeout(_) => FailureReason::Timeout,
+            EngineError::Temporary(_) | EngineError::Open(_) => FailureReason::Unavailable,
+            EngineError::Busy { .. } => FailureReason::Busy,
+            EngineError::Missing { .. } => FailureReason::Missing,
+            EngineError::Refused(refusal) => refusal.reason,
+            EngineError::Permanent(_) => FailureReason::Refused,
+        }
     }
 
     /// The word by which metrics and logs count it.
@@ -49,7 +130,8 @@ impl EngineError {
             EngineError::Timeout(_) => "timeout",
             EngineError::Temporary(_) => "temporary",
             EngineError::Busy { .. } => "busy",
-            EngineError::Missing { .. } | EngineError::Permanent(_) => "permanent",
+            EngineError::Open(_) => "open",
+            EngineError::Missing { .. } | EngineError::Refused(_) | EngineError::Permanent(_) => "permanent",
         }
     }
 }

@@ -5,19 +5,17 @@
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use chrono::Utc;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::EngineError;
 use super::server::{Auth, SettingsError};
+use super::{EngineError, FailureReason, Refusal, delay};
 
 pub use super::server::Settings;
 
-/// The longest `Retry-After` that a caller on the line can wait for; beyond it the ordinary backoff applies.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// How much of an error's body is read, in bytes, and how much of its message repeated, in characters.
 const ERROR_BODY: usize = 16 * 1024;
 const ERROR_MESSAGE: usize = 200;
@@ -124,8 +122,7 @@ impl Endpoint {
     }
 
     async fn refused(&self, mut response: Response) -> EngineError {
-        let status = response.status();
-        let wait = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         while let Ok(Some(piece)) = response.chunk().await {
             body.extend_from_slice(&piece);
@@ -133,11 +130,18 @@ impl Endpoint {
                 break;
             }
         }
-        let reason = format!("HTTP {}: {}", status.as_u16(), self.without_key(&message(&body)));
-        match (worth_retrying(status), wait.map(Duration::from_secs)) {
-            (true, Some(after)) if after <= LONGEST_WAIT => EngineError::Busy { after, reason },
-            (true, _) => EngineError::Temporary(reason),
-            (false, _) => EngineError::Permanent(reason),
+        let problem = Problem::read(&body);
+        let text = format!("HTTP {}: {}", status.as_u16(), self.without_key(&problem.message));
+        let reason = problem.reason(status);
+        let is_final = reason == FailureReason::Quota || delay::should_retry(&headers) == Some(false);
+        let is_temporary = worth_retrying(status) || delay::should_retry(&headers) == Some(true);
+        match delay::asked_for(&headers, Utc::now()) {
+            _ if is_final || !is_temporary => {
+                let parameter = problem.unsupported_parameter(status);
+                EngineError::Refused(Box::new(Refusal { reason, parameter, text }))
+            }
+            Some(after) => EngineError::Busy { after, reason: text },
+            None => EngineError::Temporary(text),
         }
     }
 
@@ -168,14 +172,71 @@ fn worth_retrying(status: StatusCode) -> bool {
 
 /// The vendor's own words in an error's body, cut short.
 pub fn message(body: &[u8]) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let stated = json.as_ref().and_then(|json| {
-        let error = json.get("error").unwrap_or(json);
-        error.get("message").unwrap_or(error).as_str()
-    });
-    let text = stated.map_or_else(|| String::from_utf8_lossy(body), std::borrow::Cow::Borrowed);
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().take(ERROR_MESSAGE).collect()
+    Problem::read(body).message
+}
+
+/// The error in a body, as OpenAI and servers with its API write it: `{"error": {"message", "type", "param", "code"}}`, or
+/// as ElevenLabs (`{"detail": {"status", "message"}}`), or as plain text.
+struct Problem {
+    message: String,
+    /// `code`, `type` and `status`, those that there are.
+    codes: Vec<String>,
+    parameter: Option<String>,
+}
+
+impl Problem {
+    fn read(body: &[u8]) -> Problem {
+        let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let error = ["error", "detail"].iter().find_map(|key| json.get(key)).unwrap_or(&json);
+        let field = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
+        let text = field("message").or(error.as_str()).map(str::to_owned);
+        let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Problem {
+            message: words.chars().take(ERROR_MESSAGE).collect(),
+            codes: ["code", "type", "status"]
+                .iter()
+                .filter_map(|name| field(name))
+                .map(str::to_owned)
+                .collect(),
+            parameter: field("param").map(str::to_owned),
+        }
+    }
+
+    fn has(&self, code: &str) -> bool {
+        self.codes.iter().any(|it| it == code)
+    }
+
+    fn reason(&self, status: StatusCode) -> FailureReason {
+        let is_quota =
+            ["insufficient_quota", "quota_exceeded", "billing_error"].iter().any(|code| self.has(code));
+        match status.as_u16() {
+            _ if is_quota => FailureReason::Quota,
+            _ if self.has("model_not_found") => FailureReason::Model,
+            402 => FailureReason::Quota,
+            401 | 403 => FailureReason::Auth,
+            404 if self.message.to_lowercase().contains("model") => FailureReason::Model,
+            429 => FailureReason::Busy,
+            408 | 504 => FailureReason::Timeout,
+            500.. => FailureReason::Unavailable,
+            _ => FailureReason::Refused,
+        }
+    }
+
+    /// The parameter that the server does not support, by its name or in quotes in the message.
+    fn unsupported_parameter(&self, status: StatusCode) -> Option<String> {
+        const WORDS: [&str; 5] = ["unsupported", "not supported", "unrecognized", "unknown", "not permitted"];
+        let text = self.message.to_lowercase();
+        let is_unsupported = ["unsupported_parameter", "unsupported_value", "unknown_parameter"]
+            .iter()
+            .any(|code| self.has(code))
+            || WORDS.iter().any(|word| text.contains(word));
+        if !matches!(status.as_u16(), 400 | 422) || !is_unsupported {
+            return None;
+        }
+        let quoted = || self.message.split(['\'', '"', '`']).nth(1).map(str::to_owned);
+        self.parameter.clone().or_else(quoted)
+    }
 }
 
 /// An error with its causes, without the URL.
@@ -206,19 +267,75 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_key_is_permanent_and_not_repeated() {
         let body = r#"{"error":{"message":"Incorrect API key provided: sk-se*****et and secret-key."}}"#;
-        assert_eq!(
-            refusal("401 Unauthorized", body).await,
-            EngineError::Permanent("HTTP 401: Incorrect API key provided: [key] and [key].".into())
-        );
+        let error = refusal("401 Unauthorized", body).await;
+        assert_eq!(error.to_string(), "HTTP 401: Incorrect API key provided: [key] and [key].");
+        assert_eq!((error.reason(), error.worth_retrying()), (FailureReason::Auth, false));
     }
 
     #[tokio::test]
-    async fn a_short_retry_after_is_honoured_a_long_one_not() {
-        let busy = refusal("429 Too Many Requests\r\nRetry-After: 2", "slow down").await;
-        let reason = "HTTP 429: slow down".to_owned();
-        assert_eq!(busy, EngineError::Busy { after: Duration::from_secs(2), reason: reason.clone() });
-        let busy = refusal("429 Too Many Requests\r\nRetry-After: 600", "slow down").await;
-        assert_eq!(busy, EngineError::Temporary(reason));
+    async fn a_delay_is_passed_on() {
+        for (header, after) in
+            [("Retry-After: 2", 2_000), ("Retry-After: 600", 600_000), ("retry-after-ms: 30", 30)]
+        {
+            let busy = refusal(&format!("429 Too Many Requests\r\n{header}"), "slow down").await;
+            let (after, reason) = (Duration::from_millis(after), "HTTP 429: slow down".to_owned());
+            assert_eq!(busy, EngineError::Busy { after, reason });
+        }
+    }
+
+    #[tokio::test]
+    async fn reasons_are_told_apart() {
+        let coded = |code: &str| format!("{{\"error\":{{\"message\":\"m\",\"code\":\"{code}\"}}}}");
+        for (head, body, reason, retry) in [
+            ("429 X\r\nRetry-After: 1", coded("insufficient_quota"), FailureReason::Quota, false),
+            ("429 X", coded("rate_limit_exceeded"), FailureReason::Unavailable, true),
+            ("404 X", coded("model_not_found"), FailureReason::Model, false),
+            ("404 X", "model 'm' not found".into(), FailureReason::Model, false),
+            ("401 X", "{\"detail\":{\"status\":\"quota_exceeded\"}}".into(), FailureReason::Quota, false),
+            ("403 X", String::new(), FailureReason::Auth, false),
+            ("402 X", String::new(), FailureReason::Quota, false),
+            ("503 X\r\nx-should-retry: false", String::new(), FailureReason::Unavailable, false),
+            ("400 X\r\nx-should-retry: true", String::new(), FailureReason::Unavailable, true),
+            ("400 X", String::new(), FailureReason::Refused, false),
+        ] {
+            let error = refusal(head, &body).await;
+            assert_eq!((error.reason(), error.worth_retrying()), (reason, retry), "{head} {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_is_not_supported_is_named() {
+        let by_code = r#"{"error":{"message":"m","code":"unsupported_parameter","param":"max_tokens"}}"#;
+        let by_text = r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model."}}"#;
+        for body in [by_code, by_text] {
+            assert_eq!(refusal("400 X", body).await.unsupported_parameter(), Some("max_tokens"));
+        }
+        let too_many =
+            r#"{"error":{"message":"max_tokens is too large","param":"max_tokens","code":"invalid_value"}}"#;
+        assert_eq!(refusal("400 X", too_many).await.unsupported_parameter(), None);
+        assert_eq!(refusal("401 X", by_code).await.unsupported_parameter(), None);
+    }
+
+    #[tokio::test]
+    async fn a_base_url_may_have_a_query_and_a_version() {
+        let vendor = Vendor::start(vec![answer("200 OK", "{}")]).await;
+        let base_url = format!("{}/openai/deployments/d/?a=b", vendor.endpoint().address());
+        let settings = Settings {
+            base_url,
+            key: Some("secret-key".into()),
+            api_key_header: Some("api-key".into()),
+            api_version: Some("2024-10-21".into()),
+            ..Settings::default()
+        };
+        let endpoint = Endpoint::new(&settings).expect("an endpoint");
+        endpoint.send(endpoint.post("/chat/completions")).await.expect("an answer");
+        let request = &vendor.requests()[0];
+        assert!(
+            request.starts_with("POST /openai/deployments/d/chat/completions?a=b&api-version=2024-10-21 "),
+            "{request}"
+        );
+        assert!(request.contains("api-key: secret-key") && !request.contains("Bearer"), "{request}");
+        assert!(!endpoint.address().contains('?'), "{}", endpoint.address());
     }
 
     #[tokio::test]
@@ -241,11 +358,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_looks_for_the_model() {
-        let list = r#"{"object":"list","data":[{"id":"gpt-4"}]}"#;
+        let list = r#"{"object":"list","data":[{"id":"gpt-5.4-mini"}]}"#;
         let vendor = Vendor::start(vec![answer("200 OK", list), answer("200 OK", list)]).await;
         let endpoint = vendor.endpoint();
-        assert!(endpoint.probe("gpt-4").await.is_ok());
-        let error = endpoint.probe("gpt-5").await.expect_err("no such model");
+        assert!(endpoint.probe("gpt-5.4-mini").await.is_ok());
+        let error = endpoint.probe("gpt-9").await.expect_err("no such model");
         assert!(!error.worth_retrying(), "{error:?}");
         assert!(vendor.requests()[0].starts_with("GET /models "), "{:?}", vendor.requests());
     }

@@ -1,10 +1,8 @@
-//! How often and how long an engine is asked.
+//! Time limits, retries and the circuit breaker of an engine.
 //!
-//! An attempt has a time limit; failed attempts are repeated after a growing, jittered pause, until
-//! one fails for good. A stream is repeated only until its first piece has come, for what was said
-//! cannot be unsaid; from then on only its stalls are watched.
-//!
-//! It never logs what was asked or answered.
+//! An attempt has a time limit. Failed attempts are repeated after a growing, jittered delay, until one fails for good, none is
+//! left, or the next one would begin after the budget. A stream is repeated only until its first piece, for played words
+//! cannot be taken back; from then on only its stalls are watched. Questions and answers are not logged.
 
 use std::fmt;
 use std::future::Future;
@@ -17,8 +15,9 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EngineError;
+use super::breaker::{Breaker, Change, Limits, Permit};
 
-/// How patient a daemon is with an engine.
+/// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -34,11 +33,24 @@ pub struct Settings {
     pub backoff_ms: u64,
     /// The longest pause. Milliseconds, 2000 by default.
     pub max_backoff_ms: u64,
+    /// Consecutive failed attempts after which the engine is left alone; 0 disables this. 2 by default.
+    pub breaker_failures: u32,
+    /// How long it is left alone before one request tries it again; it doubles while that fails. Milliseconds, 30000 by
+    /// default.
+    pub breaker_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { timeout_ms: 8_000, budget_ms: 10_000, retries: 2, backoff_ms: 200, max_backoff_ms: 2_000 }
+        Settings {
+            timeout_ms: 8_000,
+            budget_ms: 10_000,
+            retries: 2,
+            backoff_ms: 200,
+            max_backoff_ms: 2_000,
+            breaker_failures: 2,
+            breaker_ms: 30_000,
+        }
     }
 }
 
@@ -67,17 +79,21 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The retries of one engine.
+/// The longest time that an engine is left alone because it asked for it.
+const LONGEST_DELAY: Duration = Duration::from_secs(600);
+
+/// Time limits, retries and circuit breaker of one engine. Clones share the breaker.
 #[derive(Debug, Clone)]
 pub struct Policy {
     kind: Kind,
     engine: Arc<str>,
     settings: Settings,
+    breaker: Breaker,
 }
 
 impl Policy {
     pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
-        Policy { kind, engine, settings }
+        Policy { kind, engine, settings, breaker: Breaker::default() }
     }
 
     /// How long an attempt may take.
@@ -85,43 +101,90 @@ impl Policy {
         Duration::from_millis(self.settings.timeout_ms)
     }
 
-    /// Asks until there is an answer, a permanent failure, no attempt left or the budget spent; the last error
-    /// is returned.
+    /// Whether the engine is left alone at present.
+    pub fn is_open(&self) -> bool {
+        self.breaker.is_open(Instant::now())
+    }
+
+    /// Asks until there is an answer, a permanent failure, no attempt left or the budget spent.
+    ///
+    /// # Errors
+    /// The last attempt's, or that the engine is left alone at present.
     pub async fn answer<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
+        let permit = self.breaker.admit(Instant::now()).map_err(|wait| {
+            self.count("open");
+            EngineError::Open(wait)
+        })?;
         let budget = Duration::from_millis(self.settings.budget_ms);
-        timeout(budget, self.attempts(ask)).await.unwrap_or_else(|_| {
-            tracing::warn!(
-                engine = %self.engine,
-                kind = %self.kind,
-                ?budget,
-                "engine given up: the caller waits"
-            );
+        let (mut failures, is_trial) = (0, permit.is_trial());
+        let answer = timeout(budget, self.attempts(ask, is_trial, &mut failures)).await;
+        let answer = answer.unwrap_or_else(|_| {
+            tracing::warn!(engine = %self.engine, kind = %self.kind, ?budget, "engine given up: its budget is spent");
+            failures += 1;
             Err(EngineError::Timeout(budget))
-        })
+        });
+        self.settle(permit, answer.as_ref().err(), failures);
+        answer
     }
 
-    async fn attempts<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
+    /// Lets the breaker know how a question ended. A refusal proves that the engine works.
+    fn settle(&self, permit: Permit, error: Option<&EngineError>, failures: u32) {
+        let change = match error.filter(|error| error.worth_retrying()) {
+            None => permit.succeeded(),
+            Some(error) => {
+                let delay = match error {
+                    EngineError::Busy { after, .. } => Some((*after).min(LONGEST_DELAY)),
+                    _ => None,
+                };
+                let pause = Duration::from_millis(self.settings.breaker_ms);
+                let limits = Limits { failures: self.settings.breaker_failures, pause };
+                permit.failed(failures, delay, limits, Instant::now())
+            }
+        };
+        match change {
+            Change::None => return,
+            Change::Opened(pause) => {
+                tracing::warn!(engine = %self.engine, kind = %self.kind, ?pause, "engine not asked for a while: it failed");
+            }
+            Change::Closed => tracing::info!(engine = %self.engine, kind = %self.kind, "engine works again"),
+        }
+        let is_open = if change == Change::Closed { 0.0 } else { 1.0 };
+        metrics::gauge!("vca_engine_open", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
+            .set(is_open);
+    }
+
+    async fn attempts<T, F>(
+        &self,
+        mut ask: impl FnMut() -> F,
+        is_trial: bool,
+        failures: &mut u32,
+    ) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let mut failures = 0;
+        let end = Instant::now() + Duration::from_millis(self.settings.budget_ms);
+        // A caller waits for a trial, too: it is short.
+        let (retries, limit) =
+            if is_trial { (0, self.limit() / 2) } else { (self.settings.retries, self.limit()) };
         loop {
-            let error = match self.attempt(ask()).await {
+            let error = match self.attempt(ask(), limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            failures += 1;
-            let last = !error.worth_retrying() || failures > self.settings.retries;
+            *failures += 1;
+            let pause = self.pause(*failures, &error);
+            let last = !error.worth_retrying() || *failures > retries || Instant::now() + pause >= end;
             tracing::warn!(
-                engine = %self.engine, kind = %self.kind, attempt = failures, last, %error, "engine failed"
+                engine = %self.engine, kind = %self.kind, attempt = *failures, last, reason = error.reason().as_str(), %error,
+                "engine failed"
             );
             if last {
                 return Err(error);
             }
-            sleep(self.pause(failures, &error)).await;
+            sleep(pause).await;
         }
     }
 
@@ -146,16 +209,24 @@ impl Policy {
         &self,
         answer: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
-        timeout(self.limit(), answer).await.unwrap_or_else(|_| Err(EngineError::Timeout(self.limit())))
+        limited(answer, self.limit()).await
     }
 
     async fn attempt<T>(
         &self,
         answer: impl Future<Output = Result<T, EngineError>>,
+        limit: Duration,
     ) -> Result<T, EngineError> {
         let begun = Instant::now();
-        let result = self.within(answer).await;
+        let result = limited(answer, limit).await;
         self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
+        if let Err(error) = &result {
+            let reason = error.reason().as_str();
+            metrics::counter!(
+                "vca_engine_failures_total", "engine" => self.engine.clone(), "kind" => self.kind.as_str(), "reason" => reason
+            )
+            .increment(1);
+        }
         metrics::histogram!("vca_engine_seconds", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
             .record(begun.elapsed());
         result
@@ -201,6 +272,13 @@ impl Policy {
             }
         })
     }
+}
+
+async fn limited<T>(
+    answer: impl Future<Output = Result<T, EngineError>>,
+    limit: Duration,
+) -> Result<T, EngineError> {
+    timeout(limit, answer).await.unwrap_or(Err(EngineError::Timeout(limit)))
 }
 
 /// A stream's first piece and the rest of it; nothing when it is empty.
@@ -282,6 +360,57 @@ mod tests {
         let busy = EngineError::Busy { after: Duration::from_secs(3), reason: "429".into() };
         let (answer, _, took) = asked(vec![Err(busy), Ok(1)]).await;
         assert_eq!((answer, took.as_secs()), (Ok(1), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_beyond_the_budget_is_not_waited_for() {
+        let busy = EngineError::Busy { after: Duration::from_secs(20), reason: "429".into() };
+        let (answer, asked, took) = asked(vec![Err(busy.clone()), Ok(1)]).await;
+        assert_eq!((answer, asked, took), (Err(busy), 1, Duration::ZERO));
+    }
+
+    /// Asks one question of an engine that hangs; the outcome and the time taken.
+    async fn hang(policy: &Policy) -> (Result<u8, EngineError>, Duration) {
+        let begun = Instant::now();
+        (policy.answer(std::future::pending::<Result<u8, EngineError>>).await, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_hangs_costs_one_question() {
+        let policy = policy();
+        let seconds = Duration::from_secs;
+        assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(10))), seconds(10)));
+        assert!(policy.is_open());
+        assert_eq!(hang(&policy).await, (Err(EngineError::Open(seconds(30))), Duration::ZERO));
+        let clone = policy.clone();
+        assert!(matches!(hang(&clone).await.0, Err(EngineError::Open(_))), "clones share the breaker");
+        tokio::time::advance(seconds(30)).await;
+        assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(4))), seconds(4)), "a short trial");
+        tokio::time::advance(seconds(60)).await;
+        assert_eq!(policy.answer(|| std::future::ready(Ok(7))).await, Ok(7));
+        assert!(!policy.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_asks_for_time_is_left_alone_for_it() {
+        let policy = policy();
+        let busy = EngineError::Busy { after: Duration::from_secs(90), reason: "429".into() };
+        let answer: Result<u8, _> = policy.answer(|| std::future::ready(Err(busy.clone()))).await;
+        assert_eq!(answer, Err(busy));
+        tokio::time::advance(Duration::from_secs(89)).await;
+        let answer: Result<u8, _> = policy.answer(|| std::future::ready(Ok(1))).await;
+        assert_eq!(answer, Err(EngineError::Open(Duration::from_secs(1))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_do_not_open_the_breaker() {
+        let policy = policy();
+        for _ in 0..9 {
+            let refusal = EngineError::Permanent("HTTP 400".into());
+            let answer: Result<u8, _> = policy.answer(|| std::future::ready(Err(refusal.clone()))).await;
+            assert_eq!(answer, Err(refusal));
+        }
+        assert!(!policy.is_open(), "a faulty profile does not keep other tenants from an engine");
     }
 
     type Item = Result<u8, EngineError>;

@@ -363,6 +363,7 @@ mod tests {
             budget_ms: 10_000,
             backoff_ms: 1,
             max_backoff_ms: 1,
+            ..retry::Settings::default()
         };
         let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
         let engine = Resilient::new(Arc::new(engine), patience, None);
@@ -537,7 +538,7 @@ mod tests {
     async fn a_wrong_key_is_asked_once() {
         let (reply, requests) =
             replied(vec![answer("401 Unauthorized", "{}"), chunked(&[GOOD.as_bytes()])]).await;
-        assert!(matches!(reply, Err(EngineError::Permanent(_))), "{reply:?}");
+        assert_eq!(reply.expect_err("a refusal").outcome(), "permanent");
         assert_eq!(requests.len(), 1);
     }
 

@@ -176,6 +176,7 @@ mod tests {
             budget_ms: 10_000,
             backoff_ms: 1,
             max_backoff_ms: 1,
+            ..retry::Settings::default()
         };
         let engine = Resilient::new(Arc::new(engine), patience, None);
         let hints = Hints { language: Some("de-DE".into()), model: Some("whisper-2".into()) };

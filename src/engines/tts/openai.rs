@@ -155,6 +155,7 @@ mod tests {
             budget_ms: 10_000,
             backoff_ms: 1,
             max_backoff_ms: 1,
+            ..retry::Settings::default()
         };
         let engine = Resilient::new(
             Arc::new(OpenAi::new("openai".into(), vendor.endpoint(), settings())),

@@ -1,0 +1,214 @@
+//! A circuit breaker: an engine that fails again and again, or asks for a long delay, is left alone for a while.
+//!
+//! Closed, it lets every request pass. It opens after some consecutive failures, or at once for as long as a server asks for.
+//! Open, it refuses requests, so that callers are served by the fallback without a delay. When its time is over it lets one
+//! request pass: success closes it, failure opens it for longer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many times longer the pause becomes, at most, while trials fail.
+const LONGEST: u32 = 8;
+
+/// The state of one engine. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Breaker(Arc<Mutex<State>>);
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed {
+        /// Consecutive ones.
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+        /// Trials that failed since it opened.
+        trials: u32,
+    },
+    /// One request is under way to find out.
+    Trial,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Closed { failures: 0 }
+    }
+}
+
+/// When a breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Consecutive failures that open it; 0 disables it.
+    pub failures: u32,
+    pub pause: Duration,
+}
+
+/// The permission for one request. Dropped without a result, it leaves a breaker as it was.
+#[derive(Debug)]
+pub struct Permit {
+    breaker: Breaker,
+    trials: Option<u32>,
+}
+
+/// The change that a result has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    None,
+    Opened(Duration),
+    Closed,
+}
+
+impl Breaker {
+    /// Lets a request pass.
+    ///
+    /// # Errors
+    /// It is open; the time until the next trial.
+    pub fn admit(&self, now: Instant) -> Result<Permit, Duration> {
+        let mut state = self.state();
+        let trials = match *state {
+            State::Closed { .. } => None,
+            State::Open { until, .. } if now < until => return Err(until - now),
+            State::Open { trials, .. } => {
+                *state = State::Trial;
+                Some(trials)
+            }
+            State::Trial => return Err(Duration::ZERO),
+        };
+        Ok(Permit { breaker: self.clone(), trials })
+    }
+
+    /// Whether the next request would be refused.
+    pub fn is_open(&self, now: Instant) -> bool {
+        match *self.state() {
+            State::Closed { .. } => false,
+            State::Open { until, .. } => now < until,
+            State::Trial => true,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Whether this request is to find out if the engine works again.
+    pub fn is_trial(&self) -> bool {
+        self.trials.is_some()
+    }
+
+    pub fn succeeded(mut self) -> Change {
+        let was_trial = self.trials.take().is_some();
+        *self.breaker.state() = State::default();
+        if was_trial { Change::Closed } else { Change::None }
+    }
+
+    /// The request failed. `failures` is its number of failed attempts, `delay` the time that the server asked for.
+    pub fn failed(mut self, failures: u32, delay: Option<Duration>, limits: Limits, now: Instant) -> Change {
+        let trials = self.trials.take();
+        if limits.failures == 0 {
+            *self.breaker.state() = State::default();
+            return Change::None;
+        }
+        let mut state = self.breaker.state();
+        let (pause, trials) = match (*state, trials) {
+            (_, Some(trials)) => (limits.pause * 2_u32.saturating_pow(trials + 1).min(LONGEST), trials + 1),
+            (State::Closed { failures: before }, None) => {
+                let failures = before.saturating_add(failures);
+                if failures < limits.failures && delay.is_none() {
+                    *state = State::Closed { failures };
+                    return Change::None;
+                }
+                (limits.pause, 0)
+            }
+            // Another request has opened it meanwhile.
+            (State::Open { .. } | State::Trial, None) => return Change::None,
+        };
+        let pause = delay.unwrap_or(pause);
+        *state = State::Open { until: now + pause, trials };
+        Change::Opened(pause)
+    }
+}
+
+impl Drop for Permit {
+    /// A trial without a result, as of a call that ended, leaves the trial to the next request.
+    fn drop(&mut self) {
+        if let Some(trials) = self.trials.take() {
+            *self.breaker.state() = State::Open { until: Instant::now(), trials };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { failures: 2, pause: Duration::from_secs(30) };
+
+    fn fail(breaker: &Breaker, now: Instant) -> Change {
+        breaker.admit(now).expect("it is closed").failed(1, None, LIMITS, now)
+    }
+
+    #[test]
+    fn opens_after_consecutive_failures_only() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        assert_eq!(fail(&breaker, now), Change::None);
+        assert_eq!(breaker.admit(now).expect("closed").succeeded(), Change::None);
+        assert_eq!(fail(&breaker, now), Change::None);
+        assert_eq!(fail(&breaker, now), Change::Opened(LIMITS.pause));
+        assert_eq!(breaker.admit(now + Duration::from_secs(10)).expect_err("open"), Duration::from_secs(20));
+    }
+
+    #[test]
+    fn one_request_is_the_trial() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        breaker.admit(now).expect("closed").failed(2, None, LIMITS, now);
+        let later = now + LIMITS.pause;
+        let trial = breaker.admit(later).expect("its time is over");
+        assert!(trial.is_trial() && breaker.admit(later).is_err(), "a second request has to wait");
+        assert_eq!(trial.failed(1, None, LIMITS, later), Change::Opened(LIMITS.pause * 2));
+        let later = later + LIMITS.pause * 2;
+        assert_eq!(breaker.admit(later).expect("a trial").succeeded(), Change::Closed);
+        assert!(!breaker.admit(later).expect("closed").is_trial());
+    }
+
+    #[test]
+    fn pauses_are_bounded() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        breaker.admit(now).expect("closed").failed(2, None, LIMITS, now);
+        for _ in 0..40 {
+            now += LIMITS.pause * LONGEST;
+            breaker.admit(now).expect("a trial").failed(1, None, LIMITS, now);
+        }
+        assert!(breaker.admit(now + LIMITS.pause * LONGEST).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trial_without_a_result_is_given_to_the_next_request() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        breaker.admit(now).expect("closed").failed(2, None, LIMITS, now);
+        tokio::time::advance(LIMITS.pause).await;
+        drop(breaker.admit(Instant::now()).expect("a trial"));
+        assert!(breaker.admit(Instant::now()).expect("another trial").is_trial());
+    }
+
+    #[test]
+    fn a_delay_that_the_server_asks_for_opens_it_at_once() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let delay = Some(Duration::from_secs(120));
+        let opened = breaker.admit(now).expect("closed").failed(1, delay, LIMITS, now);
+        assert_eq!(opened, Change::Opened(Duration::from_secs(120)));
+        assert!(breaker.is_open(now + Duration::from_secs(119)));
+    }
+
+    #[test]
+    fn zero_failures_disable_it() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let limits = Limits { failures: 0, ..LIMITS };
+        for _ in 0..9 {
+            assert_eq!(breaker.admit(now).expect("closed").failed(3, None, limits, now), Change::None);
+        }
+    }
+}
