@@ -79,6 +79,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         tenant_metrics: TenantMetrics::default(),
     });
     let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
+    let unmatched = tokio::spawn(routing.unmatched().write_to(store.clone()));
     let permitted = Arc::new(cast.permitted.clone());
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
     let casting: Casting = Box::new(move |profile| cast.agent(profile));
@@ -157,6 +158,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     clerk.abort();
     sums.abort();
     upkeep.abort();
+    unmatched.abort();
     rehearsal.abort();
     for task in [events, admin] {
         if tokio::time::timeout(LAST_TASK, task).await.is_err() {

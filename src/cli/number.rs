@@ -1,5 +1,6 @@
 //! `vca number`
 
+use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Subcommand};
 
 use super::actor;
@@ -9,7 +10,7 @@ use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
 use super::{registration, tenant};
 use crate::config::Config;
-use crate::store::{NewNumber, NumberFilter, NumberQuery, OwnedNumber, Store, StoreError};
+use crate::store::{NewNumber, NumberFilter, NumberQuery, OwnedNumber, Store, StoreError, UnmatchedNumber};
 use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, TenantId};
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +19,8 @@ pub enum Command {
     Create(Create),
     /// List numbers.
     List(List),
+    /// List called numbers that no tenant has, the latest first: their calls were refused with 404.
+    Unmatched,
     /// Show one number.
     Show(Which),
     /// Switch a number on or off. Calls to a number that is off are refused.
@@ -93,6 +96,10 @@ impl Command {
                 return registration::unregister(store, config, tenant, number, output).await;
             }
             Command::List(list) => return list.run(store, output).await,
+            Command::Unmatched => {
+                let numbers = store.unmatched_numbers().await?;
+                return output.print(&numbers, || unmatched_table(&numbers));
+            }
             Command::Create(Create { tenant, did, provider_type }) => {
                 let tenant = tenant::find(store, &tenant).await?;
                 let did = numbering.read(&did).map_err(Failure::unacceptable)?;
@@ -200,6 +207,15 @@ fn table(all: &[OwnedNumber]) -> String {
             number.call_delivery.to_string(),
             number.id.to_string(),
         ]);
+    }
+    table.to_string()
+}
+
+fn unmatched_table(numbers: &[UnmatchedNumber]) -> String {
+    let mut table = Table::new(["called", "calls", "first", "last (UTC)"]);
+    for UnmatchedNumber { called, calls, first_at, last_at } in numbers {
+        let time = |at: &DateTime<Utc>| at.format("%F %T").to_string();
+        table.row([called.clone(), calls.to_string(), time(first_at), time(last_at)]);
     }
     table.to_string()
 }

@@ -84,6 +84,11 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/sqlite/0017_registration_attempts.sql"),
         include_str!("../../migrations/postgres/0017_registration_attempts.sql"),
     ),
+    (
+        "0021_unmatched_numbers",
+        include_str!("../../migrations/sqlite/0021_unmatched_numbers.sql"),
+        include_str!("../../migrations/postgres/0021_unmatched_numbers.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -36,6 +36,7 @@ mod numbers;
 mod outbox;
 mod page;
 mod pool;
+mod probes;
 mod profiles;
 mod registrations;
 mod retention;
@@ -50,6 +51,7 @@ mod statements;
 mod tenants;
 mod transfer;
 mod tx;
+mod unmatched;
 mod usage;
 mod versions;
 mod webhooks;
@@ -92,6 +94,7 @@ pub use statements::{
 };
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
 pub use transfer::{ImportSettings, Imported, TenantFile, WebhookSecret};
+pub use unmatched::{UnmatchedCounter, UnmatchedNumber};
 pub use webhooks::{Issued, NewWebhook, WebhookChanges};
 
 use std::sync::Arc;

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, UnmatchedCounter};
 use crate::tenancy::{Did, Numbering, Route};
 
 /// The settings of cached routing.
@@ -38,6 +39,7 @@ pub struct Routing {
     timeout: Duration,
     numbering: Numbering,
     cache: Mutex<Cache>,
+    unmatched: UnmatchedCounter,
 }
 
 impl Routing {
@@ -53,6 +55,7 @@ impl Routing {
                 capacity: settings.capacity,
                 routes: HashMap::new(),
             }),
+            unmatched: UnmatchedCounter::default(),
         }
     }
 
@@ -61,12 +64,21 @@ impl Routing {
         Routing { numbering, ..self }
     }
 
-    /// Where a dialled text leads, and as which number; `None` when no tenant has it, or when it is not a number.
+    /// Calls to numbers that no tenant has.
+    pub fn unmatched(&self) -> UnmatchedCounter {
+        self.unmatched.clone()
+    }
+
+    /// Where a dialled text leads, and as which number; `None` when no tenant has it, or when it is not a number, which is
+    /// counted.
     ///
     /// # Errors
     /// As of [`Routing::resolve`].
     pub async fn dialled(&self, text: &str) -> Result<Option<(Did, Arc<Route>)>, StoreError> {
         let route = self.lookup(&self.numbering.called(text)).await?;
+        if route.is_none() {
+            self.unmatched.add(text, Utc::now());
+        }
         Ok(route.map(|route| (route.number.did.clone(), route)))
     }
 

@@ -32,6 +32,7 @@ const OPERATORS: &[&str] = &[
     "/api/held-statements",
     "/api/calls/live",
     "/api/analytics",
+    "/api/unmatched-numbers",
     "/api/number-inventory",
     "/api/number-inventory/{inventory_number_id}",
 ];

@@ -1,7 +1,9 @@
 //! Phone numbers over HTTP.
 
+use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use vca::store::UnmatchedCounter;
 use vca::tenancy::Role;
 
 use super::bureau::Bureau;
@@ -16,6 +18,7 @@ on_both!(
     numbers_are_filtered_and_paged,
     another_tenants_numbers_are_not_there,
     a_viewer_looks_and_changes_nothing,
+    unmatched_numbers_are_the_operators,
 );
 
 const DID: &str = "+493055500100";
@@ -240,4 +243,17 @@ async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
     for answer in [bureau.nobody().get(&one).await, bureau.nobody().delete(&one).await] {
         assert_eq!(answer.problem(401), "unauthorized");
     }
+}
+
+async fn unmatched_numbers_are_the_operators(bureau: Bureau) {
+    let (_, admin) = bureau.tenant("Bakery").await;
+    let calls = UnmatchedCounter::default();
+    let at = DateTime::UNIX_EPOCH;
+    calls.add("+493099", at);
+    calls.add("+493099", at + TimeDelta::seconds(5));
+    calls.write(&bureau.store).await.expect("written");
+    let list = bureau.operator.get("/api/unmatched-numbers").await.expect(200);
+    let number = &list["items"][0];
+    assert_eq!((&number["called"], &number["calls"]), (&json!("+493099"), &json!(2)), "{list:#}");
+    admin.get("/api/unmatched-numbers").await.expect(403);
 }

@@ -30,6 +30,7 @@ mod responses;
 mod retention;
 mod shares;
 mod tenants;
+mod unmatched;
 mod usage;
 mod webhooks;
 
@@ -133,6 +134,7 @@ fn described() -> (Router<Desk>, OpenApi) {
         .merge(tenants::router())
         .merge(numbers::router())
         .merge(inventory::router())
+        .merge(unmatched::router())
         .merge(profiles::router())
         .merge(registrations::router())
         .merge(inbound::router())

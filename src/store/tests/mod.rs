@@ -20,6 +20,7 @@ mod security;
 mod slow;
 mod statements;
 mod transfer;
+mod unmatched;
 mod usage;
 pub mod values;
 mod webhooks;

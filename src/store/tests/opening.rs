@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -19,6 +19,7 @@ const STEPS: [&str; 13] = [
     "0014_row_checks",
     "0015_deletion_and_limits",
     "0017_registration_attempts",
+    "0021_unmatched_numbers",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);
