@@ -43,7 +43,7 @@ impl Requester {
 
 /// A request, until its response has ended.
 #[derive(Debug)]
-pub struct Entry {
+pub struct AccessLogEntry {
     pub request_id: String,
     pub client: Option<Client>,
     pub method: Method,
@@ -53,7 +53,7 @@ pub struct Entry {
     pub began: Instant,
 }
 
-impl Entry {
+impl AccessLogEntry {
     fn write(&self, status: StatusCode, bytes: u64, is_complete: bool) {
         let route = self.route.as_deref().unwrap_or("unmatched");
         if matches!(route, "/healthz" | "/readyz" | "/metrics") && status.is_success() {
@@ -100,11 +100,11 @@ pub struct LoggedBody {
     status: StatusCode,
     bytes: u64,
     has_ended: bool,
-    entry: Entry,
+    entry: AccessLogEntry,
 }
 
 impl LoggedBody {
-    pub fn new(inner: Body, status: StatusCode, entry: Entry) -> LoggedBody {
+    pub fn new(inner: Body, status: StatusCode, entry: AccessLogEntry) -> LoggedBody {
         LoggedBody { inner, status, bytes: 0, has_ended: false, entry }
     }
 }
@@ -185,7 +185,7 @@ mod tests {
         let _logging = tracing::subscriber::set_default(subscriber);
         let stream =
             stream::iter([&b"one"[..], b"two", b"three"].map(|part| Ok::<_, io::Error>(Bytes::from(part))));
-        let entry = Entry {
+        let entry = AccessLogEntry {
             request_id: "1".into(),
             client: None,
             method: Method::from_bytes(b"SOMETHING").unwrap(),

@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::Settings;
-use super::access_log::{Entry, LoggedBody, Requester};
+use super::access_log::{AccessLogEntry, LoggedBody, Requester};
 use super::api::{self, BodyPatience, RequestId};
 use super::client::{Client, Conflict, TrustedProxies};
 
 /// Puts the guard before all routes.
 pub fn guarded(router: Router, settings: &Settings) -> Router {
-    let guard = Guard {
+    let guard = RequestGuard {
         request: Duration::from_millis(settings.request_timeout_ms),
         body: Duration::from_millis(settings.body_timeout_ms),
         is_encrypted: settings.tls.certificate.is_some(),
@@ -30,7 +30,7 @@ pub fn guarded(router: Router, settings: &Settings) -> Router {
 }
 
 #[derive(Debug, Clone)]
-struct Guard {
+struct RequestGuard {
     request: Duration,
     body: Duration,
     is_encrypted: bool,
@@ -38,10 +38,10 @@ struct Guard {
 }
 
 /// Gives a request its id, its client and its time, and logs it.
-async fn watch(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+async fn watch(State(guard): State<RequestGuard>, mut request: Request, next: Next) -> Response {
     let id = RequestId::fresh();
     let client = guard.client(&request);
-    let entry = Entry {
+    let entry = AccessLogEntry {
         request_id: id.0.clone(),
         client: client.ok().flatten(),
         method: request.method().clone(),
@@ -67,7 +67,7 @@ async fn watch(State(guard): State<Guard>, mut request: Request, next: Next) -> 
     response.map(|body| axum::body::Body::new(LoggedBody::new(body, status, entry)))
 }
 
-impl Guard {
+impl RequestGuard {
     fn client(&self, request: &Request) -> Result<Option<Client>, Conflict> {
         let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
             return Ok(None);

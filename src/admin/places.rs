@@ -40,16 +40,16 @@ struct Held {
 
 /// Why a connection is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ConnectionRefusal {
     Full,
     TooManyOfAddress,
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     pub fn as_str(self) -> &'static str {
         match self {
-            Refusal::Full => "full",
-            Refusal::TooManyOfAddress => "address",
+            ConnectionRefusal::Full => "full",
+            ConnectionRefusal::TooManyOfAddress => "address",
         }
     }
 }
@@ -61,18 +61,18 @@ impl Places {
 
     /// Takes a place for a connection from `peer`. A trusted proxy's connections are its clients': they are limited by
     /// the number of all alone, and make room only when they are stalled.
-    pub fn take(self: &Arc<Places>, peer: IpAddr, is_proxy: bool) -> Result<Place, Refusal> {
+    pub fn take(self: &Arc<Places>, peer: IpAddr, is_proxy: bool) -> Result<Place, ConnectionRefusal> {
         let address = counted(peer);
         let mut held = self.held();
         let own = held.by_address.get(&address).copied().unwrap_or(0);
         if !is_proxy && own >= self.per_address {
-            return Err(Refusal::TooManyOfAddress);
+            return Err(ConnectionRefusal::TooManyOfAddress);
         }
         let reserved = if peer.to_canonical().is_loopback() { 0 } else { self.reserved };
         if held.links.len() + reserved >= self.all {
             let now = self.elapsed();
             let victim = held.stalled(now).or_else(|| held.quietest_of_largest(own + 2));
-            held.evict(victim.ok_or(Refusal::Full)?);
+            held.evict(victim.ok_or(ConnectionRefusal::Full)?);
         }
         let link = Arc::new(Link::new(address, is_proxy, self.elapsed()));
         let id = held.add(Arc::clone(&link));
@@ -212,7 +212,7 @@ mod tests {
         Arc::new(Places::new(all, reserved, per_address))
     }
 
-    fn take(places: &Arc<Places>, address: &str) -> Result<Place, Refusal> {
+    fn take(places: &Arc<Places>, address: &str) -> Result<Place, ConnectionRefusal> {
         places.take(address.parse().unwrap(), false)
     }
 
@@ -245,8 +245,8 @@ mod tests {
     async fn addresses_with_as_many_keep_their_places() {
         let places = places(4, 0, 8);
         let held = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"].map(|it| take(&places, it).unwrap());
-        assert_eq!(take(&places, "192.0.2.5").unwrap_err(), Refusal::Full);
-        assert_eq!(take(&places, "192.0.2.1").unwrap_err(), Refusal::Full);
+        assert_eq!(take(&places, "192.0.2.5").unwrap_err(), ConnectionRefusal::Full);
+        assert_eq!(take(&places, "192.0.2.1").unwrap_err(), ConnectionRefusal::Full);
         assert_eq!(lost(&held), 0);
     }
 
@@ -283,7 +283,7 @@ mod tests {
     async fn an_address_has_a_limit_and_a_proxy_has_that_of_all() {
         let places = places(100, 0, 10);
         let _held = flood(&places, "192.0.2.1");
-        assert_eq!(take(&places, "192.0.2.1").unwrap_err(), Refusal::TooManyOfAddress);
+        assert_eq!(take(&places, "192.0.2.1").unwrap_err(), ConnectionRefusal::TooManyOfAddress);
         let proxy = "10.0.0.1".parse().unwrap();
         let through: Vec<_> = (0..90).map(|_| places.take(proxy, true).unwrap()).collect();
         assert_eq!(lost(&through), 0);

@@ -138,7 +138,7 @@ impl Module {
 
 /// The answer to `Request::variable`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Variable {
+pub struct ChannelVariable {
     pub value: String,
 }
 

@@ -137,7 +137,7 @@ pub struct Bridging {
     peer: Option<SocketAddr>,
     /// The external-media channel is in the application's hands and can be moved.
     entered: bool,
-    pending: Vec<(RequestId, Step)>,
+    pending: Vec<(RequestId, SetUpStep)>,
     requests: u32,
     outputs: VecDeque<Output>,
 }
@@ -158,7 +158,7 @@ struct Join {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum SetUpStep {
     CreateMedia,
     CreateBridge,
     Join,
@@ -167,11 +167,11 @@ enum Step {
     Explain,
     GiveBack,
     Dismiss,
-    Delete(Which),
+    Delete(Part),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+enum Part {
     Caller,
     Media,
     Bridge,
@@ -252,8 +252,8 @@ impl Bridging {
         let bridge = Request::create_bridge(&self.bridge.id);
         self.media.create_asked();
         self.bridge.create_asked();
-        self.send(Step::CreateMedia, media);
-        self.send(Step::CreateBridge, bridge);
+        self.send(SetUpStep::CreateMedia, media);
+        self.send(SetUpStep::CreateBridge, bridge);
     }
 
     fn on_event(&mut self, now: Instant, event: &Event) {
@@ -285,7 +285,7 @@ impl Bridging {
     /// Hangs up the channel that the caller had before, whether or not it is still there.
     fn dismiss(&mut self) {
         if let Some((_, channel)) = self.former.take() {
-            self.send(Step::Dismiss, Request::hang_up(&channel, Reason::NormalClearing));
+            self.send(SetUpStep::Dismiss, Request::hang_up(&channel, Reason::NormalClearing));
         }
     }
 
@@ -339,18 +339,18 @@ impl Bridging {
         let Some(at) = self.pending.iter().position(|(pending, _)| *pending == id) else { return };
         let (_, step) = self.pending.swap_remove(at);
         match step {
-            Step::CreateMedia => self.on_media_created(now, result),
-            Step::CreateBridge => {
+            SetUpStep::CreateMedia => self.on_media_created(now, result),
+            SetUpStep::CreateBridge => {
                 let result = result.map(drop);
                 self.bridge.create_answered(&result);
                 self.fail_on(now, Stage::Creation, result);
             }
-            Step::Join => self.on_joined(now, result.map(drop)),
-            Step::Answer => self.on_call_answered(now, result.map(drop)),
-            Step::Explain => self.on_explained(result.map(drop)),
-            Step::GiveBack => self.on_given_back(result.map(drop)),
-            Step::Dismiss => {}
-            Step::Delete(which) => self.thing(which).delete_answered(now, &result.map(drop)),
+            SetUpStep::Join => self.on_joined(now, result.map(drop)),
+            SetUpStep::Answer => self.on_call_answered(now, result.map(drop)),
+            SetUpStep::Explain => self.on_explained(result.map(drop)),
+            SetUpStep::GiveBack => self.on_given_back(result.map(drop)),
+            SetUpStep::Dismiss => {}
+            SetUpStep::Delete(which) => self.thing(which).delete_answered(now, &result.map(drop)),
         }
     }
 
@@ -372,7 +372,7 @@ impl Bridging {
             Ok(()) => {
                 *stage = Stage::Answering;
                 let request = Request::answer(&self.caller.id);
-                self.send(Step::Answer, request);
+                self.send(SetUpStep::Answer, request);
             }
             Err(AriError::Status { code: 400 | 404 | 409 | 422, .. }) if join.attempts < JOIN_ATTEMPTS => {
                 join.again = Some(now + JOIN_PAUSE);
@@ -402,7 +402,7 @@ impl Bridging {
             self.refuse_after_all();
         } else if !self.caller.is_settled() {
             let request = Request::continue_in_dialplan(&self.caller.id);
-            self.send(Step::GiveBack, request);
+            self.send(SetUpStep::GiveBack, request);
         }
     }
 
@@ -448,7 +448,7 @@ impl Bridging {
             join = Join { attempts: join.attempts + 1, again: None };
             self.phase = Phase::SetUp { stage: Stage::Joining, until, join };
             let request = Request::add_to_bridge(&self.bridge.id, &[&self.caller.id, &self.media.id]);
-            self.send(Step::Join, request);
+            self.send(SetUpStep::Join, request);
         }
     }
 
@@ -456,7 +456,7 @@ impl Bridging {
     fn tear_down(&mut self, now: Instant) {
         let Phase::Ending { until } = self.phase else { return };
         self.dismiss();
-        for which in [Which::Caller, Which::Media, Which::Bridge] {
+        for which in [Part::Caller, Part::Media, Part::Bridge] {
             if until <= now {
                 self.thing(which).give_up();
             } else if self.thing(which).take_deletion(now) {
@@ -476,27 +476,27 @@ impl Bridging {
         }
     }
 
-    fn removal(&self, which: Which) -> (Step, Request) {
+    fn removal(&self, which: Part) -> (SetUpStep, Request) {
         let request = match (which, self.back) {
-            (Which::Caller, Some(status)) => {
-                return (Step::Explain, Request::set_variable(&self.caller.id, STATUS_VARIABLE, status));
+            (Part::Caller, Some(status)) => {
+                return (SetUpStep::Explain, Request::set_variable(&self.caller.id, STATUS_VARIABLE, status));
             }
-            (Which::Caller, None) => Request::hang_up(&self.caller.id, self.reason),
-            (Which::Media, _) => Request::hang_up(&self.media.id, Reason::NormalClearing),
-            (Which::Bridge, _) => Request::destroy_bridge(&self.bridge.id),
+            (Part::Caller, None) => Request::hang_up(&self.caller.id, self.reason),
+            (Part::Media, _) => Request::hang_up(&self.media.id, Reason::NormalClearing),
+            (Part::Bridge, _) => Request::destroy_bridge(&self.bridge.id),
         };
-        (Step::Delete(which), request)
+        (SetUpStep::Delete(which), request)
     }
 
-    fn thing(&mut self, which: Which) -> &mut Thing {
+    fn thing(&mut self, which: Part) -> &mut Thing {
         match which {
-            Which::Caller => &mut self.caller,
-            Which::Media => &mut self.media,
-            Which::Bridge => &mut self.bridge,
+            Part::Caller => &mut self.caller,
+            Part::Media => &mut self.media,
+            Part::Bridge => &mut self.bridge,
         }
     }
 
-    fn send(&mut self, step: Step, request: Request) {
+    fn send(&mut self, step: SetUpStep, request: Request) {
         let id = RequestId(self.requests);
         self.requests += 1;
         self.pending.push((id, step));
@@ -504,13 +504,13 @@ impl Bridging {
     }
 }
 
-impl Step {
+impl SetUpStep {
     /// Does its outcome depend on the caller's channel?
     fn is_about_caller(self) -> bool {
         match self {
-            Step::Join | Step::Answer | Step::Explain | Step::GiveBack => true,
-            Step::Delete(which) => which == Which::Caller,
-            Step::CreateMedia | Step::CreateBridge | Step::Dismiss => false,
+            SetUpStep::Join | SetUpStep::Answer | SetUpStep::Explain | SetUpStep::GiveBack => true,
+            SetUpStep::Delete(which) => which == Part::Caller,
+            SetUpStep::CreateMedia | SetUpStep::CreateBridge | SetUpStep::Dismiss => false,
         }
     }
 }

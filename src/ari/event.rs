@@ -162,7 +162,7 @@ impl Event {
 
     /// Reads one text frame.
     pub fn decode(text: &str) -> Result<Event, DecodeError> {
-        let raw: Raw = serde_json::from_str(text)?;
+        let raw: RawEvent = serde_json::from_str(text)?;
         Ok(match raw.kind.as_str() {
             "StasisStart" => Event::StasisStart {
                 channel: named(raw.channel, "StasisStart")?,
@@ -294,7 +294,7 @@ impl From<serde_json::Error> for DecodeError {
 
 /// The fields of all events that are read, side by side.
 #[derive(Deserialize)]
-struct Raw {
+struct RawEvent {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]

@@ -27,7 +27,7 @@ pub(super) enum Reply {
 }
 
 pub(super) type Ws = WebSocketStream<TcpStream>;
-type Script = Box<dyn FnMut(&str) -> Reply + Send>;
+type FakeScript = Box<dyn FnMut(&str) -> Reply + Send>;
 
 pub(super) struct FakeAri {
     pub url: String,
@@ -44,7 +44,7 @@ impl FakeAri {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (opened, sockets) = mpsc::channel(16);
         let heads = Arc::new(Mutex::new(vec![]));
-        let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
+        let script: Arc<Mutex<FakeScript>> = Arc::new(Mutex::new(Box::new(script)));
         let seen = heads.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -76,7 +76,7 @@ pub(super) fn healthy(line: &str, channels: &[&str]) -> Reply {
 
 async fn serve(
     mut stream: TcpStream,
-    script: Arc<Mutex<Script>>,
+    script: Arc<Mutex<FakeScript>>,
     opened: mpsc::Sender<Ws>,
     heads: Arc<Mutex<Vec<String>>>,
 ) {

@@ -151,7 +151,7 @@ impl Request {
         Request::new(Method::Get, "channels.get", &["channels", id], &[])
     }
 
-    /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Answer: `Variable`.
+    /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Result: `ChannelVariable`.
     pub fn variable(channel: &str, name: &str) -> Request {
         let path = ["channels", channel, "variable"];
         Request::new(Method::Get, "channels.getVariable", &path, &[("variable", name)])

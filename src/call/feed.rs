@@ -18,18 +18,18 @@ const READERS: usize = 16;
 
 /// The call's end: what it tells. When it is dropped, the call is over.
 #[derive(Default)]
-pub struct Feed(Arc<Shared>);
+pub struct Feed(Arc<FeedShared>);
 
 /// The readers' end.
 #[derive(Clone)]
-pub struct View(Arc<Shared>);
+pub struct View(Arc<FeedShared>);
 
 /// A call has so many readers already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyReaders;
 
 #[derive(Default)]
-struct Shared {
+struct FeedShared {
     past: Mutex<Past>,
     /// How many events there were.
     news: watch::Sender<u64>,
@@ -92,19 +92,19 @@ impl View {
         if self.0.news.receiver_count() >= READERS {
             return Err(TooManyReaders);
         }
-        let reader = Reader { news: self.0.news.subscribe(), shared: self.0.clone(), read: after };
+        let reader = FeedReader { news: self.0.news.subscribe(), shared: self.0.clone(), read: after };
         Ok(unfold(reader, |mut reader| async { Some((reader.next().await?, reader)) }))
     }
 }
 
-struct Reader {
-    shared: Arc<Shared>,
+struct FeedReader {
+    shared: Arc<FeedShared>,
     news: watch::Receiver<u64>,
     /// The last event that was read.
     read: u64,
 }
 
-impl Reader {
+impl FeedReader {
     async fn next(&mut self) -> Option<LiveEvent> {
         loop {
             self.news.mark_unchanged();
@@ -121,7 +121,7 @@ impl Reader {
     }
 }
 
-impl Shared {
+impl FeedShared {
     fn past(&self) -> MutexGuard<'_, Past> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }

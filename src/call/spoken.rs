@@ -28,18 +28,18 @@ const STAND_IN: Duration = Duration::from_secs(300);
 /// Spoken texts, by engine, voice, text and rate.
 #[derive(Default)]
 pub struct Spoken {
-    shelf: Mutex<Shelf>,
+    shelf: Mutex<PromptShelf>,
 }
 
 #[derive(Default)]
-struct Shelf {
-    clips: HashMap<(Words, u32), Kept>,
+struct PromptShelf {
+    clips: HashMap<(PromptKey, u32), Kept>,
     /// What somebody is having spoken just now.
-    under_way: HashSet<Words>,
+    under_way: HashSet<PromptKey>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Words {
+struct PromptKey {
     engine: Arc<str>,
     voice: Voice,
     text: Arc<str>,
@@ -54,7 +54,7 @@ struct Kept {
 impl Spoken {
     /// The text as a clip of `rate`, if it was spoken before.
     pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
-        let words = Words::of(tts, voice, text);
+        let words = PromptKey::of(tts, voice, text);
         self.shelf().clips.get(&(words, rate)).map(|kept| kept.clip.clone())
     }
 
@@ -70,7 +70,7 @@ impl Spoken {
         text: &Arc<str>,
         rates: &[u32],
     ) -> Result<(), EngineError> {
-        let Some(claim) = self.claim(Words::of(tts, voice, text), rates) else { return Ok(()) };
+        let Some(claim) = self.claim(PromptKey::of(tts, voice, text), rates) else { return Ok(()) };
         let meter = Meter::default();
         let clip = speak_whole(tts, voice, text, &meter).await?;
         let stand_in = meter.total().iter().any(|(item, _)| item.engine != *tts.name());
@@ -85,7 +85,7 @@ impl Spoken {
     }
 
     /// The right to have it spoken, where that is to be done.
-    fn claim(&self, words: Words, rates: &[u32]) -> Option<Claim<'_>> {
+    fn claim(&self, words: PromptKey, rates: &[u32]) -> Option<Claim<'_>> {
         let mut shelf = self.shelf();
         let now = Instant::now();
         let lasts = |rate: &u32| {
@@ -98,13 +98,13 @@ impl Spoken {
         Some(Claim { spoken: self, words })
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    fn shelf(&self) -> MutexGuard<'_, PromptShelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shelf {
-    fn keep(&mut self, words: Words, kept: Kept) {
+impl PromptShelf {
+    fn keep(&mut self, words: PromptKey, kept: Kept) {
         let key = (words, kept.clip.rate);
         if self.clips.len() >= CAPACITY
             && !self.clips.contains_key(&key)
@@ -116,16 +116,16 @@ impl Shelf {
     }
 }
 
-impl Words {
-    fn of(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> Words {
-        Words { engine: tts.name().clone(), voice: voice.clone(), text: text.clone() }
+impl PromptKey {
+    fn of(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> PromptKey {
+        PromptKey { engine: tts.name().clone(), voice: voice.clone(), text: text.clone() }
     }
 }
 
 /// Ends with whoever holds it, however that ends.
 struct Claim<'a> {
     spoken: &'a Spoken,
-    words: Words,
+    words: PromptKey,
 }
 
 impl Drop for Claim<'_> {

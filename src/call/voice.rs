@@ -27,17 +27,17 @@ pub struct Voice {
     meter: Meter,
     rate: u32,
     /// In the order in which they are heard.
-    queue: VecDeque<Utterance>,
+    queue: VecDeque<QueuedSpeech>,
     /// Fed to the media thread entirely, but not heard to the end yet.
     fed: VecDeque<(SpeechId, TurnId, Duration)>,
 }
 
-struct Utterance {
+struct QueuedSpeech {
     speech: SpeechId,
     turn: TurnId,
     text: Arc<str>,
     held: bool,
-    state: State,
+    state: SpeechState,
     samples: VecDeque<Arc<[i16]>>,
     /// Samples that came so far.
     length: u64,
@@ -46,7 +46,7 @@ struct Utterance {
 }
 
 #[derive(PartialEq)]
-enum State {
+enum SpeechState {
     Waiting,
     Speaking,
     Spoken,
@@ -69,12 +69,12 @@ impl Voice {
         if is_filler && self.spoken.find(tts, &self.agent.voice, &text, self.rate).is_none() {
             return false;
         }
-        let utterance = Utterance {
+        let utterance = QueuedSpeech {
             speech,
             turn,
             text,
             held,
-            state: State::Waiting,
+            state: SpeechState::Waiting,
             samples: VecDeque::new(),
             length: 0,
             begun: false,
@@ -131,7 +131,7 @@ impl Voice {
                 true
             }
         };
-        utterance.state = State::Spoken;
+        utterance.state = SpeechState::Spoken;
         self.start_synthesis(hands);
         failed
     }
@@ -144,7 +144,7 @@ impl Voice {
             }
             let tag = SpeechTag(utterance.speech.0);
             let piece = utterance.samples.pop_front();
-            let last = utterance.samples.is_empty() && utterance.state == State::Spoken;
+            let last = utterance.samples.is_empty() && utterance.state == SpeechState::Spoken;
             if piece.is_none() && !last {
                 return;
             }
@@ -166,7 +166,7 @@ impl Voice {
         let fed = self.fed.iter().find(|(of, _, _)| *of == speech).map(|(_, _, length)| *length);
         fed.or_else(|| {
             let utterance = self.queue.iter().find(|utterance| utterance.speech == speech)?;
-            (utterance.state == State::Spoken).then(|| self.length(utterance.length))
+            (utterance.state == SpeechState::Spoken).then(|| self.length(utterance.length))
         })
     }
 
@@ -181,17 +181,17 @@ impl Voice {
 
     fn start_synthesis(&mut self, hands: &mut Hands) {
         let Voice { agent, spoken, meter, rate, queue, .. } = self;
-        let busy = queue.iter().filter(|utterance| utterance.state == State::Speaking).count();
-        let waiting = queue.iter_mut().filter(|utterance| utterance.state == State::Waiting);
+        let busy = queue.iter().filter(|utterance| utterance.state == SpeechState::Speaking).count();
+        let waiting = queue.iter_mut().filter(|utterance| utterance.state == SpeechState::Waiting);
         for utterance in waiting.take(AHEAD.saturating_sub(busy)) {
             let tts = &*agent.engines.tts;
             if let Some(clip) = spoken.find(tts, &agent.voice, &utterance.text, *rate) {
                 utterance.length = clip.samples.len() as u64;
                 utterance.samples.push_back(clip.samples);
-                utterance.state = State::Spoken;
+                utterance.state = SpeechState::Spoken;
                 continue;
             }
-            utterance.state = State::Speaking;
+            utterance.state = SpeechState::Speaking;
             let (speech, text, rate) = (utterance.speech, utterance.text.clone(), *rate);
             let (tts, voice, meter) = (agent.engines.tts.clone(), agent.voice.clone(), meter.clone());
             hands.start_for(utterance.turn, |reports| async move {

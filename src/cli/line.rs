@@ -67,7 +67,7 @@ pub struct Line {
 
 /// As far as it is told to people.
 #[derive(Deserialize)]
-struct Problem {
+struct ApiProblem {
     detail: String,
 }
 
@@ -125,7 +125,7 @@ impl Line {
         if status.is_success() {
             return Ok(response);
         }
-        let problem = response.json::<Problem>().await;
+        let problem = response.json::<ApiProblem>().await;
         let detail =
             problem.map_or_else(|_| format!("the daemon answers {status}"), |problem| problem.detail);
         Err(match status {

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::registration;
 use super::table::{Sheet, Table};
-use super::transfer::{Export, Import};
+use super::transfer::{Export, ImportTenant};
 use super::trial::Consent;
 use crate::config::Config;
 use crate::control;
@@ -17,7 +17,7 @@ use crate::tenancy::{Plan, Tenant, TenantId, TenantStatus};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create a tenant; it is active at once.
-    Create(Create),
+    Create(CreateTenant),
     /// List all tenants.
     List,
     /// Show one tenant.
@@ -26,21 +26,21 @@ pub enum Command {
         tenant: String,
     },
     /// Change a tenant.
-    Update(Update),
+    Update(UpdateTenant),
     /// Delete a tenant for good: its numbers are released, its keys revoked, its webhooks deleted. Its records stay until
     /// it is purged.
-    Delete(Delete),
+    Delete(DeleteTenant),
     /// Erase the records of a deleted tenant.
-    Purge(Purge),
+    Purge(PurgeTenant),
     /// Print a tenant as one JSON document: its numbers, profiles with their versions, webhooks and retention. API
     /// keys and webhooks' secrets stay behind.
     Export(Export),
     /// Put an exported tenant into this database: all of it or nothing.
-    Import(Import),
+    Import(ImportTenant),
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateTenant {
     #[arg(long)]
     name: String,
     #[arg(long, default_value = "starter")]
@@ -52,7 +52,7 @@ pub struct Create {
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
-pub struct Update {
+pub struct UpdateTenant {
     /// Id, or name if only one has it.
     tenant: String,
     #[arg(long)]
@@ -68,7 +68,7 @@ pub struct Update {
 }
 
 #[derive(Debug, Args)]
-pub struct Delete {
+pub struct DeleteTenant {
     /// Id, or name if only one has it.
     tenant: String,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct Delete {
 }
 
 #[derive(Debug, Args)]
-pub struct Purge {
+pub struct PurgeTenant {
     /// Id, or name if only one has it.
     tenant: String,
     /// Erase statements, sums of usage and the tenant's own row as well, which accounting may have to keep.
@@ -115,12 +115,12 @@ impl Command {
             Command::List => return list(store, output).await,
             Command::Export(command) => return command.run(store, output).await,
             Command::Import(command) => return command.run(store, output).await,
-            Command::Create(Create { name, plan, max_calls }) => {
+            Command::Create(CreateTenant { name, plan, max_calls }) => {
                 let new = NewTenant { name, plan, max_concurrent_calls: max_calls };
                 control::create_tenant(store, &actor(), new).await?
             }
             Command::Show { tenant } => find(store, &tenant).await?,
-            Command::Update(Update { tenant, name, status, plan, max_calls }) => {
+            Command::Update(UpdateTenant { tenant, name, status, plan, max_calls }) => {
                 let id = find(store, &tenant).await?.id;
                 let max_concurrent_calls = max_calls.map(|limit| limit.0);
                 let changes = TenantChanges { name, status, plan, max_concurrent_calls };
@@ -131,7 +131,7 @@ impl Command {
     }
 }
 
-impl Delete {
+impl DeleteTenant {
     async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let dry_run = self.consent.is_dry_run();
         let id = find(store, &self.tenant).await?.id;
@@ -161,7 +161,7 @@ fn deletion(deleted: &Deleted, failures: u64) -> String {
     text
 }
 
-impl Purge {
+impl PurgeTenant {
     async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let settings = PurgeSettings {
             dry_run: self.consent.is_dry_run(),

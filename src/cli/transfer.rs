@@ -23,7 +23,7 @@ pub struct Export {
 }
 
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportTenant {
     /// What `vca tenant export` printed; `-` for standard input.
     file: PathBuf,
     /// Show what would be imported, and change nothing.
@@ -46,10 +46,10 @@ impl Export {
     }
 }
 
-impl Import {
+impl ImportTenant {
     pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let file = TenantFile::parse(&self.text()?)?;
-        let Import { dry_run, new_ids, without_numbers, .. } = self;
+        let ImportTenant { dry_run, new_ids, without_numbers, .. } = self;
         let settings = ImportSettings { new_ids, without_numbers, dry_run };
         let imported = store.import_tenant(&actor(), &file, settings).await?;
         if !imported.conflicts.is_empty() {

@@ -10,11 +10,11 @@ use super::fault::Fault;
 #[derive(Debug)]
 pub(super) struct EnvFile {
     pub path: PathBuf,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EnvEntry>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct EnvEntry {
     pub line: usize,
     pub name: String,
     pub value: String,
@@ -50,7 +50,7 @@ impl EnvFile {
 }
 
 /// The variables of a text, and the lines that set none with the reason.
-fn parse(text: &str) -> (Vec<Entry>, Vec<(usize, &'static str)>) {
+fn parse(text: &str) -> (Vec<EnvEntry>, Vec<(usize, &'static str)>) {
     let mut entries = Vec::new();
     let mut broken = Vec::new();
     for (line, text) in text.lines().enumerate().map(|(at, text)| (at + 1, text.trim())) {
@@ -58,7 +58,7 @@ fn parse(text: &str) -> (Vec<Entry>, Vec<(usize, &'static str)>) {
             continue;
         }
         match assignment(text) {
-            Ok((name, value)) => entries.push(Entry { line, name: name.to_owned(), value }),
+            Ok((name, value)) => entries.push(EnvEntry { line, name: name.to_owned(), value }),
             Err(problem) => broken.push((line, problem)),
         }
     }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn lines_are_counted() {
         let (entries, broken) = parse("# a comment\n\nA=1\nnonsense\r\nB=2\r\n");
-        let entry = |line, name: &str, value: &str| Entry { line, name: name.into(), value: value.into() };
+        let entry = |line, name: &str, value: &str| EnvEntry { line, name: name.into(), value: value.into() };
         assert_eq!(entries, [entry(3, "A", "1"), entry(5, "B", "2")]);
         assert_eq!(broken, [(4, "this line sets no variable")]);
     }

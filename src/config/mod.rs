@@ -39,7 +39,7 @@ use crate::{
     admin, ari, billing, conversation, engines, media, state, store, switchboard, telephony, tenancy,
     webhooks,
 };
-use env_file::{Entry, EnvFile};
+use env_file::{EnvEntry, EnvFile};
 use environment::Variables;
 use file::{File, Layer};
 use secrets::SecretFiles;
@@ -225,7 +225,7 @@ fn variables(env_file: Option<&Path>) -> Result<(Variables, Option<Fault>), Vec<
 }
 
 fn public_variables(file: &EnvFile) -> Option<Fault> {
-    let secret = |entry: &Entry| Some((environment::secret_of(&entry.name)?, entry.line));
+    let secret = |entry: &EnvEntry| Some((environment::secret_of(&entry.name)?, entry.line));
     let (key, line) = file.entries.iter().find_map(secret)?;
     let source = format!("{}:{line}", file.path.display());
     secret_file::is_public(&file.path).then(|| secrets::public_file(key, source, &file.path))

@@ -12,7 +12,7 @@ use super::file::{File, Layer};
 use super::{environment, reference, secret_file};
 
 /// A secret's file, and the key, variable or credential that names it.
-struct Named {
+struct NamedFile {
     path: PathBuf,
     source: String,
 }
@@ -21,7 +21,7 @@ struct Named {
 #[derive(Default)]
 pub(super) struct SecretFiles {
     /// By the secret's key.
-    named: BTreeMap<String, Named>,
+    named: BTreeMap<String, NamedFile>,
     pub faults: Vec<Fault>,
 }
 
@@ -64,7 +64,9 @@ impl SecretFiles {
                 remedy: "write the path of a file in quotes".into(),
                 key: file_key,
             }),
-            Some(Some(path)) => drop(self.named.insert(key.to_owned(), Named { path: path.into(), source })),
+            Some(Some(path)) => {
+                drop(self.named.insert(key.to_owned(), NamedFile { path: path.into(), source }))
+            }
         }
     }
 
@@ -72,7 +74,7 @@ impl SecretFiles {
     pub fn read(&self) -> (Vec<Layer>, Vec<Fault>) {
         let mut layers = Vec::new();
         let mut faults = Vec::new();
-        for (key, Named { path, source }) in &self.named {
+        for (key, NamedFile { path, source }) in &self.named {
             match secret_file::read(path) {
                 Ok(secret) => layers.push(environment::layer(source, key, Value::from(secret))),
                 Err(problem) => faults.push(Fault {

@@ -45,12 +45,12 @@ pub(super) struct Response {
     pub latency: Latency,
     since: At,
     clauses: Clauses,
-    speeches: Vec<Speech>,
+    speeches: Vec<ResponseSpeech>,
     first_audio: Option<At>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Speech {
+struct ResponseSpeech {
     id: SpeechId,
     what: Say,
     progress: Progress,
@@ -109,7 +109,7 @@ impl Response {
     pub fn say(&mut self, what: Say, out: &mut Outbox) {
         let id = out.new_speech();
         out.push(Output::Speak { speech: id, turn: self.turn, what: what.clone(), held: !self.committed });
-        let speech = Speech {
+        let speech = ResponseSpeech {
             id,
             what,
             progress: Progress::Waiting,
@@ -260,12 +260,12 @@ impl Response {
         }
     }
 
-    fn find(&mut self, speech: SpeechId) -> Option<&mut Speech> {
+    fn find(&mut self, speech: SpeechId) -> Option<&mut ResponseSpeech> {
         self.speeches.iter_mut().find(|said| said.id == speech)
     }
 }
 
-impl Speech {
+impl ResponseSpeech {
     /// Its text; empty for a prompt whose text is not known.
     fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
         match &self.what {

@@ -12,7 +12,7 @@ const REPORT: u32 = 5;
 pub struct Playout {
     rate: u32,
     current: Option<Current>,
-    speech: Option<Speech>,
+    speech: Option<PlayingSpeech>,
     epoch: u32,
     paused: bool,
     since_report: u32,
@@ -26,7 +26,7 @@ struct Current {
 }
 
 /// The utterance that is being played.
-struct Speech {
+struct PlayingSpeech {
     tag: SpeechTag,
     /// Samples that have left.
     played: u64,
@@ -145,7 +145,7 @@ impl Playout {
 
     fn begin(&mut self, piece: Piece, back: &mut Backend) {
         if self.speech.as_ref().is_none_or(|speech| speech.tag != piece.speech) {
-            self.speech = Some(Speech { tag: piece.speech, played: 0 });
+            self.speech = Some(PlayingSpeech { tag: piece.speech, played: 0 });
             self.since_report = 0;
             back.tell(Event::PlaybackStarted { speech: piece.speech });
         }

@@ -33,10 +33,10 @@ pub struct Announcements(Arc<Mutex<Book>>);
 
 struct Book {
     capacity: usize,
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, AnnouncedCall>,
 }
 
-struct Entry {
+struct AnnouncedCall {
     call: CallId,
     called: Did,
     at: DateTime<Utc>,
@@ -109,7 +109,8 @@ impl Announcements {
         let outstanding = store.outstanding(capacity).await?;
         let mut book = self.book();
         for it in &outstanding {
-            let entry = Entry { call: it.call, called: it.called.clone(), at: it.at, waits: Some(it.tenant) };
+            let entry =
+                AnnouncedCall { call: it.call, called: it.called.clone(), at: it.at, waits: Some(it.tenant) };
             book.entries.insert(it.channel.clone(), entry);
         }
         Ok(outstanding.len())
@@ -176,7 +177,8 @@ impl Book {
             metrics::counter!("vca_announcements_dropped_total").increment(1);
             return call;
         }
-        self.entries.insert(channel.to_owned(), Entry { call, called: called.clone(), at: now, waits });
+        self.entries
+            .insert(channel.to_owned(), AnnouncedCall { call, called: called.clone(), at: now, waits });
         call
     }
 
@@ -184,14 +186,14 @@ impl Book {
     fn overdue(&mut self, now: DateTime<Utc>) -> Vec<Missing> {
         let old = self.entries.extract_if(|_, entry| now - entry.at >= PATIENCE);
         let missing = old.filter_map(|(channel, entry)| {
-            let Entry { call, called, at, waits } = entry;
+            let AnnouncedCall { call, called, at, waits } = entry;
             waits.map(|tenant| Missing { tenant, call, channel, called, at })
         });
         missing.collect()
     }
 
     fn put_back(&mut self, Missing { tenant, call, channel, called, at }: Missing) {
-        self.entries.entry(channel).or_insert(Entry { call, called, at, waits: Some(tenant) });
+        self.entries.entry(channel).or_insert(AnnouncedCall { call, called, at, waits: Some(tenant) });
     }
 }
 

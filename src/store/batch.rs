@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::call_events::{CallEvent, Standing, news};
+use super::call_events::{CallBefore, CallEvent, news};
 use super::calls::{CALL_CHANGE, COLUMNS, TURN_CHANGE, TURN_COLUMNS, call_row, foreign, turn_row};
 use super::counting::Ended;
 use super::ledger::Entry;
@@ -27,12 +27,12 @@ pub(super) struct Batch<'a> {
 /// The entries of one call.
 struct CallEntries<'a> {
     tenant: TenantId,
-    states: Vec<State<'a>>,
+    states: Vec<RecordedState<'a>>,
     taken: Option<&'a [EngineUse]>,
 }
 
 /// A state of a call, in the order of its entries.
-enum State<'a> {
+enum RecordedState<'a> {
     /// Recorded if the call is not recorded yet.
     Begun(&'a Call),
     /// Recorded in place of an earlier state.
@@ -92,13 +92,13 @@ impl<'a> Batch<'a> {
         for entry in entries {
             match entry {
                 Entry::Begin(call) => {
-                    batch.entries_of(call.tenant_id, call.id)?.states.push(State::Begun(call))
+                    batch.entries_of(call.tenant_id, call.id)?.states.push(RecordedState::Begun(call))
                 }
                 Entry::Update(call) => {
-                    batch.entries_of(call.tenant_id, call.id)?.states.push(State::Now(call, &[]));
+                    batch.entries_of(call.tenant_id, call.id)?.states.push(RecordedState::Now(call, &[]));
                 }
                 Entry::End(call, engines) => {
-                    batch.entries_of(call.tenant_id, call.id)?.states.push(State::Now(call, engines));
+                    batch.entries_of(call.tenant_id, call.id)?.states.push(RecordedState::Now(call, engines));
                 }
                 Entry::Turn(turn) => {
                     batch.entries_of(turn.tenant_id, turn.call_id)?;
@@ -184,18 +184,18 @@ impl<'a> Batch<'a> {
 
 impl<'a> CallEntries<'a> {
     fn add_to(&self, changes: &mut Changes<'a>, id: CallId, recorded: Option<&Recorded>) {
-        let mut standing: Option<Standing> = recorded.map(|it| (it.answered, it.ended));
+        let mut standing: Option<CallBefore> = recorded.map(|it| (it.answered, it.ended));
         let (mut begun, mut changed, mut end) = (None, None, None);
         for state in &self.states {
             let (call, engines): (&'a Call, &'a [EngineUse]) = match *state {
-                State::Begun(_) if standing.is_some() => continue,
-                State::Now(call, _)
+                RecordedState::Begun(_) if standing.is_some() => continue,
+                RecordedState::Now(call, _)
                     if standing.is_some_and(|(_, ended)| ended) && call.ended_at.is_none() =>
                 {
                     continue;
                 }
-                State::Begun(call) => (begun.insert(call), &[]),
-                State::Now(call, engines) => (changed.insert(call), engines),
+                RecordedState::Begun(call) => (begun.insert(call), &[]),
+                RecordedState::Now(call, engines) => (changed.insert(call), engines),
             };
             changes.events.extend(news(standing, call).map(|kind| CallEvent { kind, call }));
             standing = Some((call.answered_at.is_some(), call.ended_at.is_some()));

@@ -16,11 +16,11 @@ use crate::tenancy::{
 };
 
 /// A recorded call before a change: whether it was answered, and whether it had ended.
-pub(super) type Standing = (bool, bool);
+pub(super) type CallBefore = (bool, bool);
 
 impl Tx {
     /// Writes the events of a change of a call from `before` to `call`, as [`Tx::emit_calls`] does.
-    pub async fn emit_call(&mut self, before: Option<Standing>, call: &Call) -> Result<u64, StoreError> {
+    pub async fn emit_call(&mut self, before: Option<CallBefore>, call: &Call) -> Result<u64, StoreError> {
         let events: Vec<_> = news(before, call).map(|kind| CallEvent { kind, call }).collect();
         self.emit_calls(&events).await
     }
@@ -42,9 +42,9 @@ impl Tx {
             let payload = match kind {
                 EventType::TranscriptReady => {
                     let turns = turns.remove(&event.call.id.0).unwrap_or_default();
-                    payload(kind, now(), &Transcript::of(event.call, turns))?
+                    payload(kind, now(), &TranscriptPayload::of(event.call, turns))?
                 }
-                _ => payload(kind, now(), &Told::of(event.call))?,
+                _ => payload(kind, now(), &CallPayload::of(event.call))?,
             };
             payloads.push(NewEvent { id, tenant: event.call.tenant_id, kind, payload, webhooks });
         }
@@ -62,13 +62,13 @@ impl Tx {
     async fn spoken<'a>(
         &mut self,
         events: impl Iterator<Item = &'a CallEvent<'a>>,
-    ) -> Result<HashMap<Uuid, Vec<Spoken>>, StoreError> {
+    ) -> Result<HashMap<Uuid, Vec<TurnPayload>>, StoreError> {
         const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, at FROM call_turns \
             WHERE call_id IN";
         let ready = events.filter(|event| event.kind == EventType::TranscriptReady);
         let calls = ready.map(|event| event.call.id.0.into()).collect();
         let rows = self.all_of::<SpokenRow>(any_of(SELECT, calls, "ORDER BY call_id, turn")).await?;
-        let mut turns: HashMap<Uuid, Vec<Spoken>> = HashMap::new();
+        let mut turns: HashMap<Uuid, Vec<TurnPayload>> = HashMap::new();
         for row in rows {
             turns.entry(row.call_id).or_default().push(row.spoken);
         }
@@ -98,7 +98,7 @@ impl Subscriber {
 }
 
 /// The events of a change of a call; `before` is absent for a call that was not recorded.
-pub(super) fn news(before: Option<Standing>, call: &Call) -> impl Iterator<Item = EventType> + use<> {
+pub(super) fn news(before: Option<CallBefore>, call: &Call) -> impl Iterator<Item = EventType> + use<> {
     let (answered, ended) = before.unwrap_or_default();
     let ends = !ended && call.ended_at.is_some();
     let all = [
@@ -113,7 +113,7 @@ pub(super) fn news(before: Option<Standing>, call: &Call) -> impl Iterator<Item 
 /// `data` of `call.started`, `call.answered` and `call.ended`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallEventData)]
-pub struct Told<'a> {
+pub struct CallPayload<'a> {
     call_id: CallId,
     tenant_id: TenantId,
     phone_number_id: NumberId,
@@ -140,10 +140,10 @@ pub struct Told<'a> {
     talk_ms: Option<i64>,
 }
 
-impl Told<'_> {
-    fn of(call: &Call) -> Told<'_> {
+impl CallPayload<'_> {
+    fn of(call: &Call) -> CallPayload<'_> {
         let until_end = |from: DateTime<Utc>| call.ended_at.map(|end| (end - from).num_milliseconds());
-        Told {
+        CallPayload {
             call_id: call.id,
             tenant_id: call.tenant_id,
             phone_number_id: call.phone_number_id,
@@ -169,16 +169,16 @@ impl Told<'_> {
 /// `data` of `transcript.ready`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptEventData)]
-pub struct Transcript<'a> {
+pub struct TranscriptPayload<'a> {
     #[serde(flatten)]
-    call: Told<'a>,
+    call: CallPayload<'a>,
     /// In order. Turn 0 is the greeting.
-    turns: Vec<Spoken>,
+    turns: Vec<TurnPayload>,
 }
 
-impl Transcript<'_> {
-    fn of(call: &Call, turns: Vec<Spoken>) -> Transcript<'_> {
-        Transcript { call: Told::of(call), turns }
+impl TranscriptPayload<'_> {
+    fn of(call: &Call, turns: Vec<TurnPayload>) -> TranscriptPayload<'_> {
+        TranscriptPayload { call: CallPayload::of(call), turns }
     }
 }
 
@@ -186,13 +186,13 @@ impl Transcript<'_> {
 struct SpokenRow {
     call_id: Uuid,
     #[sqlx(flatten)]
-    spoken: Spoken,
+    spoken: TurnPayload,
 }
 
 /// A turn of `transcript.ready`.
 #[derive(Serialize, sqlx::FromRow, ToSchema)]
 #[schema(as = TranscriptEventTurn)]
-pub struct Spoken {
+pub struct TurnPayload {
     turn: i64,
     caller_text: String,
     agent_text: String,

@@ -3,7 +3,7 @@
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use super::call_events::{Told, Transcript};
+use super::call_events::{CallPayload, TranscriptPayload};
 use super::counting::Reached;
 use super::registrations::Failure;
 use super::webhooks::Pinged;
@@ -20,8 +20,8 @@ pub struct EventData {
 /// The schema of the `data` of events of a type.
 pub fn event_data(kind: EventType) -> EventData {
     match kind {
-        EventType::CallStarted | EventType::CallAnswered | EventType::CallEnded => of::<Told<'_>>(),
-        EventType::TranscriptReady => of::<Transcript<'_>>(),
+        EventType::CallStarted | EventType::CallAnswered | EventType::CallEnded => of::<CallPayload<'_>>(),
+        EventType::TranscriptReady => of::<TranscriptPayload<'_>>(),
         EventType::QuotaReached => of::<Reached>(),
         EventType::FeedbackReceived => of::<Feedback>(),
         EventType::NumberRegistrationFailed => of::<Failure<'_>>(),

@@ -77,11 +77,11 @@ impl Entry {
 /// Takes records of calls and writes them to the database. Cloning it is cheap; all clones feed one queue.
 #[derive(Clone)]
 pub struct Ledger {
-    shared: Arc<Shared>,
+    shared: Arc<LedgerShared>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
-struct Shared {
+struct LedgerShared {
     store: Store,
     capacity: usize,
     batch: usize,
@@ -110,7 +110,7 @@ impl Ledger {
         metrics::counter!("vca_ledger_dropped_total").increment(0);
         metrics::counter!("vca_ledger_dead_letters_total").increment(0);
         let (queue, changed) = (Mutex::default(), Notify::new());
-        let shared = Arc::new(Shared { store, capacity, batch: batch.max(1), queue, changed });
+        let shared = Arc::new(LedgerShared { store, capacity, batch: batch.max(1), queue, changed });
         let writer = tokio::spawn(write_all(Arc::clone(&shared)));
         Ledger { shared, writer: Arc::new(Mutex::new(Some(writer))) }
     }
@@ -159,7 +159,7 @@ impl Ledger {
     }
 }
 
-impl Shared {
+impl LedgerShared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,7 +186,7 @@ impl Shared {
     async fn write(&self, entries: Vec<Entry>) {
         let mut parts = vec![entries];
         while let Some(mut part) = parts.pop() {
-            match self.until_answered(Attempt::Write(&part)).await {
+            match self.until_answered(WriteAttempt::Write(&part)).await {
                 Ok(()) => self.queue().writing -= part.len(),
                 Err(_) if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
@@ -202,7 +202,7 @@ impl Shared {
 
     async fn set_aside(&self, entry: &Entry, refusal: &StoreError) {
         let (call_id, kind, problem) = (entry.call(), entry.kind(), refusal.to_string());
-        match self.until_answered(Attempt::SetAside(entry, &problem)).await {
+        match self.until_answered(WriteAttempt::SetAside(entry, &problem)).await {
             Ok(()) => {
                 self.queue().dead_letters += 1;
                 metrics::counter!("vca_ledger_dead_letters_total").increment(1);
@@ -218,7 +218,7 @@ impl Shared {
 
     /// Tries until the database accepts or refuses. Several entries that take too long are better written apart, so
     /// that is an answer, too.
-    async fn until_answered(&self, attempt: Attempt<'_>) -> Result<(), StoreError> {
+    async fn until_answered(&self, attempt: WriteAttempt<'_>) -> Result<(), StoreError> {
         let mut delay = FIRST_DELAY;
         loop {
             match attempt.make(&self.store).await {
@@ -245,21 +245,21 @@ impl Shared {
 
 /// A write that is repeated while the database is away.
 #[derive(Clone, Copy)]
-enum Attempt<'a> {
+enum WriteAttempt<'a> {
     Write(&'a [Entry]),
     SetAside(&'a Entry, &'a str),
 }
 
-impl Attempt<'_> {
+impl WriteAttempt<'_> {
     async fn make(self, store: &Store) -> Result<(), StoreError> {
         match self {
-            Attempt::Write(entries) => store.write(entries).await,
-            Attempt::SetAside(entry, problem) => store.add_dead_letter(entry, problem).await,
+            WriteAttempt::Write(entries) => store.write(entries).await,
+            WriteAttempt::SetAside(entry, problem) => store.add_dead_letter(entry, problem).await,
         }
     }
 
     fn can_be_split(self) -> bool {
-        matches!(self, Attempt::Write([_, _, ..]))
+        matches!(self, WriteAttempt::Write([_, _, ..]))
     }
 }
 
@@ -296,7 +296,7 @@ impl Queue {
     }
 }
 
-async fn write_all(shared: Arc<Shared>) {
+async fn write_all(shared: Arc<LedgerShared>) {
     while let Some(entries) = shared.next().await {
         shared.write(entries).await;
     }

@@ -16,9 +16,9 @@ use super::{Store, StoreError};
 const TABLE: &str = "_sqlx_migrations";
 
 /// Name, SQL for SQLite, SQL for PostgreSQL.
-type Step = (&'static str, &'static str, &'static str);
+type MigrationStep = (&'static str, &'static str, &'static str);
 
-const STEPS: &[Step] = &[
+const STEPS: &[MigrationStep] = &[
     (
         "0001_tenants_and_calls",
         include_str!("../../migrations/sqlite/0001_tenants_and_calls.sql"),
@@ -138,7 +138,7 @@ pub(super) async fn steps_of(connection: &mut SqliteConnection) -> Result<Vec<St
     compare(&SQLITE, &connection.list_applied_migrations(TABLE).await?)
 }
 
-fn migrator(pick: impl Fn(&Step) -> (&'static str, &'static str)) -> Migrator {
+fn migrator(pick: impl Fn(&MigrationStep) -> (&'static str, &'static str)) -> Migrator {
     let migrations = STEPS.iter().map(pick).map(|(name, sql)| {
         let (version, _) = name.split_once('_').expect("a step's name begins with its version");
         let version = version.parse().expect("a step's version is a number");

@@ -52,7 +52,7 @@ struct CallRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct TurnRow {
+struct RollupTurn {
     call_id: Uuid,
     turn: i64,
     interrupted: bool,
@@ -62,7 +62,7 @@ struct TurnRow {
 }
 
 /// The tenant, number and profile of a sum. Calls without a profile have the nil UUID.
-type Line = (Uuid, Uuid, Uuid);
+type RollupKey = (Uuid, Uuid, Uuid);
 
 /// How many calls, answered, refused and failed ones, and their milliseconds.
 type Counts = [i64; 5];
@@ -71,14 +71,14 @@ type Counts = [i64; 5];
 /// wait for each other.
 #[derive(Default)]
 struct Sums {
-    calls: BTreeMap<(Line, i64), Counts>,
-    outcomes: BTreeMap<(Line, i64, String, String), i64>,
-    values: BTreeMap<(Line, Measure, i64, i64), i64>,
+    calls: BTreeMap<(RollupKey, i64), Counts>,
+    outcomes: BTreeMap<(RollupKey, i64, String, String), i64>,
+    values: BTreeMap<(RollupKey, Measure, i64, i64), i64>,
 }
 
 impl Sums {
     /// Adds a call `times` times: 1 puts it in, -1 takes it out.
-    fn add(&mut self, call: &CallRow, turns: &[TurnRow], times: i64) {
+    fn add(&mut self, call: &CallRow, turns: &[RollupTurn], times: i64) {
         let line = (call.tenant_id, call.phone_number_id, call.ai_profile_id.unwrap_or_default());
         let day = call.started_quarter.div_euclid(QUARTERS);
         let one = |is: bool| i64::from(is);
@@ -112,7 +112,7 @@ impl Sums {
     }
 
     async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
-        let line = |(tenant, number, profile): Line| [tenant, number, profile].map(Value::from).to_vec();
+        let line = |(tenant, number, profile): RollupKey| [tenant, number, profile].map(Value::from).to_vec();
         let with = |mut row: Vec<Value>, more: &[Value]| {
             row.extend_from_slice(more);
             row
@@ -183,8 +183,8 @@ impl Tx {
         let ids = calls.into_iter().map(Value::from).collect();
         let calls = self.all_of::<CallRow>(any_of(mark, ids, CALL)).await?;
         let ids = calls.iter().map(|call| call.id.into()).collect();
-        let mut turns: HashMap<Uuid, Vec<TurnRow>> = HashMap::new();
-        for turn in self.all_of::<TurnRow>(any_of(TURNS, ids, "")).await? {
+        let mut turns: HashMap<Uuid, Vec<RollupTurn>> = HashMap::new();
+        for turn in self.all_of::<RollupTurn>(any_of(TURNS, ids, "")).await? {
             turns.entry(turn.call_id).or_default().push(turn);
         }
         let mut sums = Sums::default();

@@ -58,13 +58,13 @@ struct Row {
     max_concurrent_calls: Option<i64>,
     tenant_created_at: DateTime<Utc>,
     #[sqlx(flatten)]
-    profile: Profile,
+    profile: ProfileColumns,
     month_seconds: i64,
 }
 
 /// The columns of the default profile: all there, or none.
 #[derive(sqlx::FromRow)]
-struct Profile {
+struct ProfileColumns {
     profile_id: Option<Uuid>,
     profile_name: Option<String>,
     role: Option<String>,
@@ -74,7 +74,7 @@ struct Profile {
     profile_created_at: Option<DateTime<Utc>>,
 }
 
-impl Profile {
+impl ProfileColumns {
     fn row(self, tenant_id: Uuid) -> Option<profiles::Row> {
         Some(profiles::Row {
             id: self.profile_id?,

@@ -155,14 +155,14 @@ impl AnyRow {
 
 /// A transaction under way. Dropping it rolls it back.
 pub(super) struct Tx {
-    connection: Connection,
+    connection: TxConnection,
     deadline: Instant,
     limit: Duration,
     /// How much one tenant may store.
     pub(super) limits: TenantLimits,
 }
 
-enum Connection {
+enum TxConnection {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
@@ -170,8 +170,8 @@ enum Connection {
 impl Tx {
     pub fn backend(&self) -> Backend {
         match &self.connection {
-            Connection::Sqlite(_) => Backend::Sqlite,
-            Connection::Postgres(_) => Backend::Postgres,
+            TxConnection::Sqlite(_) => Backend::Sqlite,
+            TxConnection::Postgres(_) => Backend::Postgres,
         }
     }
 
@@ -180,10 +180,10 @@ impl Tx {
         let deadline = Instant::now() + limit;
         let connection = within(deadline, limit, async {
             Ok(match &store.pool {
-                Pool::Sqlite(pool) => Connection::Sqlite(pool.begin_with(begin_sqlite(access)).await?),
+                Pool::Sqlite(pool) => TxConnection::Sqlite(pool.begin_with(begin_sqlite(access)).await?),
                 Pool::Postgres(pool) => {
                     let begin = begin_postgres(access, limit, &row_scope);
-                    Connection::Postgres(pool.begin_with(sqlx::AssertSqlSafe(begin)).await?)
+                    TxConnection::Postgres(pool.begin_with(sqlx::AssertSqlSafe(begin)).await?)
                 }
             })
         });
@@ -201,7 +201,7 @@ impl Tx {
     /// task that waits for it has gone. It is ended once, so that the rollback is not.
     async fn limit_sqlite(&mut self) -> Result<(), StoreError> {
         let (deadline, limit) = (self.deadline, self.limit);
-        let Connection::Sqlite(tx) = &mut self.connection else { return Ok(()) };
+        let TxConnection::Sqlite(tx) = &mut self.connection else { return Ok(()) };
         within(deadline, limit, async {
             let mut is_ended = false;
             tx.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, move || {
@@ -218,11 +218,11 @@ impl Tx {
     pub async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         within(self.deadline, self.limit, async {
             Ok(match &mut self.connection {
-                Connection::Sqlite(tx) => {
+                TxConnection::Sqlite(tx) => {
                     let (text, arguments) = statement.arguments::<Sqlite>()?;
                     sqlx::query_with(text, arguments).execute(&mut **tx).await?.rows_affected()
                 }
-                Connection::Postgres(tx) => {
+                TxConnection::Postgres(tx) => {
                     let (text, arguments) = statement.arguments::<Postgres>()?;
                     sqlx::query_with(text, arguments).execute(&mut **tx).await?.rows_affected()
                 }
@@ -253,11 +253,11 @@ impl Tx {
     pub async fn all<R: Row>(&mut self, statement: Statement) -> Result<Vec<R>, StoreError> {
         within(self.deadline, self.limit, async {
             match &mut self.connection {
-                Connection::Sqlite(tx) => {
+                TxConnection::Sqlite(tx) => {
                     let (text, arguments) = statement.arguments::<Sqlite>()?;
                     sqlx::query_as_with::<Sqlite, R, _>(text, arguments).fetch_all(&mut **tx).await
                 }
-                Connection::Postgres(tx) => {
+                TxConnection::Postgres(tx) => {
                     let (text, arguments) = statement.arguments::<Postgres>()?;
                     sqlx::query_as_with::<Postgres, R, _>(text, arguments).fetch_all(&mut **tx).await
                 }
@@ -298,12 +298,12 @@ impl Tx {
     pub async fn any(&mut self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
         within(self.deadline, self.limit, async {
             Ok(match &mut self.connection {
-                Connection::Sqlite(tx) => {
+                TxConnection::Sqlite(tx) => {
                     let (text, arguments) = statement.arguments::<Sqlite>()?;
                     let rows = sqlx::query_with(text, arguments).fetch_all(&mut **tx).await?;
                     rows.into_iter().map(AnyRow::Sqlite).collect()
                 }
-                Connection::Postgres(tx) => {
+                TxConnection::Postgres(tx) => {
                     let (text, arguments) = statement.arguments::<Postgres>()?;
                     let rows = sqlx::query_with(text, arguments).fetch_all(&mut **tx).await?;
                     rows.into_iter().map(AnyRow::Postgres).collect()
@@ -320,8 +320,8 @@ impl Tx {
     pub async fn commit(self) -> Result<(), StoreError> {
         within(self.deadline, self.limit, async {
             match self.connection {
-                Connection::Sqlite(tx) => tx.commit().await,
-                Connection::Postgres(tx) => tx.commit().await,
+                TxConnection::Sqlite(tx) => tx.commit().await,
+                TxConnection::Postgres(tx) => tx.commit().await,
             }
         })
         .await

@@ -16,14 +16,14 @@ const MAILBOX: usize = 128;
 
 #[derive(Default)]
 pub struct Live {
-    calls: HashMap<CallId, Entry>,
+    calls: HashMap<CallId, LiveEntry>,
     /// Every id in Asterisk that belongs to a call: its two channels and its bridge.
     ids: HashMap<String, CallId>,
     tenants: HashMap<TenantId, u32>,
     draining: bool,
 }
 
-struct Entry {
+struct LiveEntry {
     mailbox: mpsc::Sender<Mail>,
     /// The caller's.
     channel: String,
@@ -41,7 +41,7 @@ impl Live {
         for asterisk_id in asterisk_ids(id, channel) {
             self.ids.insert(asterisk_id, id);
         }
-        self.calls.insert(id, Entry { mailbox, channel: channel.to_owned(), tenant: None, view: None });
+        self.calls.insert(id, LiveEntry { mailbox, channel: channel.to_owned(), tenant: None, view: None });
         Some(letters)
     }
 

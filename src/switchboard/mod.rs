@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::ari::answer::Variable;
+use crate::ari::answer::ChannelVariable;
 use crate::ari::bridging::{bridge_id, media_id};
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
 use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
@@ -324,7 +324,7 @@ impl Switchboard {
     /// Asks Asterisk how the caller's audio comes in. When it does not say, every trunk speaks mu-law.
     async fn format_of(&self, channel: &str) -> Format {
         let asked = self.0.house.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
-        asked.map_or(Format::Ulaw, |Variable { value }| format_for(&value))
+        asked.map_or(Format::Ulaw, |ChannelVariable { value }| format_for(&value))
     }
 
     /// Events flow again. Calls learn what is left of them; what belongs to nobody is taken in or cleared away.

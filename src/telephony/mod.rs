@@ -32,9 +32,9 @@ use crate::ari;
 use crate::tenancy::{Did, Direction, NumberId, NumberSource, ProviderState, TenantId};
 use asterisk::Asterisk;
 use fake::Fake;
-use tata::Tata;
-use telnyx::Telnyx;
-use twilio::Twilio;
+use tata::TataAdapter;
+use telnyx::TelnyxAdapter;
+use twilio::TwilioAdapter;
 
 /// A provider of phone numbers.
 pub trait TelephonyAdapter: Send + Sync {
@@ -169,9 +169,9 @@ pub const PROVIDERS: &[&str] = &["asterisk", "generic", "tata", "twilio", "telny
 /// The adapters by their providers' names.
 pub struct Adapters {
     asterisk: Asterisk,
-    tata: Tata,
-    twilio: Result<Twilio, TelephonyError>,
-    telnyx: Result<Telnyx, TelephonyError>,
+    tata: TataAdapter,
+    twilio: Result<TwilioAdapter, TelephonyError>,
+    telnyx: Result<TelnyxAdapter, TelephonyError>,
     fake: Result<Fake, TelephonyError>,
 }
 
@@ -180,9 +180,9 @@ impl Adapters {
     pub fn new(settings: &Settings, asterisk: Arc<ari::Client>, app: &str, production: bool) -> Adapters {
         Adapters {
             asterisk: Asterisk::new(asterisk.clone(), app),
-            tata: Tata::new(asterisk, &settings.tata.endpoint),
-            twilio: Twilio::new(&settings.twilio, &settings.requests),
-            telnyx: Telnyx::new(&settings.telnyx, &settings.requests),
+            tata: TataAdapter::new(asterisk, &settings.tata.endpoint),
+            twilio: TwilioAdapter::new(&settings.twilio, &settings.requests),
+            telnyx: TelnyxAdapter::new(&settings.telnyx, &settings.requests),
             fake: Fake::new(settings.fake, production),
         }
     }

@@ -10,14 +10,14 @@ use crate::ari::answer::Endpoint;
 use crate::ari::{AriError, Client, Request};
 use crate::tenancy::ProviderState;
 
-pub struct Tata {
+pub struct TataAdapter {
     client: Arc<Client>,
     endpoint: String,
 }
 
-impl Tata {
-    pub fn new(client: Arc<Client>, endpoint: &str) -> Tata {
-        Tata { client, endpoint: endpoint.to_owned() }
+impl TataAdapter {
+    pub fn new(client: Arc<Client>, endpoint: &str) -> TataAdapter {
+        TataAdapter { client, endpoint: endpoint.to_owned() }
     }
 
     /// The state of the trunk in Asterisk, and the remedy.
@@ -46,7 +46,7 @@ impl Tata {
     }
 }
 
-impl TelephonyAdapter for Tata {
+impl TelephonyAdapter for TataAdapter {
     fn register_number<'a>(
         &'a self,
         number: &'a TenantNumber,

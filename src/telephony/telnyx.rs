@@ -16,7 +16,7 @@ use super::{Effect, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber}
 use crate::tenancy::{Did, ProviderState};
 
 #[derive(Debug)]
-pub struct Telnyx {
+pub struct TelnyxAdapter {
     api: Provider,
     connection: String,
     numbers: Url,
@@ -83,10 +83,10 @@ impl TelnyxNumber {
     }
 }
 
-impl Telnyx {
+impl TelnyxAdapter {
     /// # Errors
     /// `NotConfigured`, with the keys that lack a value.
-    pub fn new(settings: &Settings, requests: &Requests) -> Result<Telnyx, TelephonyError> {
+    pub fn new(settings: &Settings, requests: &Requests) -> Result<TelnyxAdapter, TelephonyError> {
         let Settings { api_key, connection_id, base_url } = settings;
         let numbers = url(base_url, &["phone_numbers"]);
         let lacking = [
@@ -99,7 +99,7 @@ impl Telnyx {
             return Err(TelephonyError::NotConfigured { provider: NAME, missing: missing.join(", ") });
         };
         let api = Provider::new(NAME, Credentials::Bearer(key.clone()), requests)?;
-        Ok(Telnyx { api, connection: connection_id.clone(), numbers })
+        Ok(TelnyxAdapter { api, connection: connection_id.clone(), numbers })
     }
 
     /// The account's number. The filter matches three digits or more, so the results are compared.
@@ -211,7 +211,7 @@ impl Telnyx {
     }
 }
 
-impl TelephonyAdapter for Telnyx {
+impl TelephonyAdapter for TelnyxAdapter {
     fn register_number<'a>(
         &'a self,
         number: &'a TenantNumber,

@@ -15,7 +15,7 @@ use super::{Effect, Provisioned, TelephonyAdapter, TelephonyError, TenantNumber}
 use crate::tenancy::{Did, ProviderState};
 
 #[derive(Debug)]
-pub struct Twilio {
+pub struct TwilioAdapter {
     api: Provider,
     trunk: String,
     /// The account's numbers.
@@ -98,10 +98,10 @@ fn is_demonstration(voice_url: &str) -> bool {
     Url::parse(voice_url).is_ok_and(|url| url.host_str() == Some(DEMONSTRATION))
 }
 
-impl Twilio {
+impl TwilioAdapter {
     /// # Errors
     /// `NotConfigured`, with the keys that lack a value.
-    pub fn new(settings: &Settings, requests: &Requests) -> Result<Twilio, TelephonyError> {
+    pub fn new(settings: &Settings, requests: &Requests) -> Result<TwilioAdapter, TelephonyError> {
         let Settings { account_sid, auth_token, trunk_sid, base_url, trunking_url } = settings;
         let numbers = url(base_url, &["2010-04-01", "Accounts", account_sid, "IncomingPhoneNumbers.json"]);
         let members = url(trunking_url, &["v1", "Trunks", trunk_sid, "PhoneNumbers"]);
@@ -120,7 +120,7 @@ impl Twilio {
         };
         let credentials = Credentials::Basic { user: account_sid.clone(), password: token.clone() };
         let api = Provider::new(NAME, credentials, requests)?;
-        Ok(Twilio { api, trunk: trunk_sid.clone(), numbers, members })
+        Ok(TwilioAdapter { api, trunk: trunk_sid.clone(), numbers, members })
     }
 
     /// The account's number. The filter also matches parts of numbers, so the results are compared.
@@ -214,7 +214,7 @@ impl Twilio {
     }
 }
 
-impl TelephonyAdapter for Twilio {
+impl TelephonyAdapter for TwilioAdapter {
     fn register_number<'a>(
         &'a self,
         number: &'a TenantNumber,

@@ -116,7 +116,7 @@ fn shared_names(files: &[(String, String)]) -> Figure {
     shared_by.sort_unstable_by(|a, b| b.cmp(a));
     let places = shared_by.into_iter().map(|(count, name)| format!("{name} {count}")).collect();
     let measured = 100.0 * ratio(shared, all);
-    Figure { name: "types that share their name, in percent", measured, recorded: 25.0, goal: 8.0, places }
+    Figure { name: "types that share their name, in percent", measured, recorded: 14.5, goal: 8.0, places }
 }
 
 fn macros(files: &[(String, String)]) -> Figure {

@@ -22,7 +22,7 @@ pub fn router() -> OpenApiRouter<Desk> {
 /// Conditions of a list of audit entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct AuditQuery {
     /// Type of the resource, such as `phone_number`.
     resource: Option<String>,
     /// Id of the resource.
@@ -37,19 +37,19 @@ struct Filter {
     to: Option<DateTime<Utc>>,
 }
 
-impl From<Filter> for AuditFilter {
-    fn from(Filter { resource, resource_id, action, actor, from, to }: Filter) -> AuditFilter {
+impl From<AuditQuery> for AuditFilter {
+    fn from(AuditQuery { resource, resource_id, action, actor, from, to }: AuditQuery) -> AuditFilter {
         AuditFilter { resource, resource_id, action, actor, from, to }
     }
 }
 
 /// List the changes within the tenant, newest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/audit", operation_id = "listTenantAuditEntries", tag = "audit",
-    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), AuditQuery, Paging),
     responses((status = 200, description = "A page of audit entries.", body = Listed<AuditEntry>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(filter): Asked<Filter>,
+    Asked(filter): Asked<AuditQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<AuditEntry>>, Problem> {
     Ok(scope.audit(&filter.into(), paging.window()?).await?.into())
@@ -57,12 +57,12 @@ async fn list(
 
 /// List all changes, newest first.
 #[utoipa::path(get, path = "/api/audit", operation_id = "listAuditEntries", tag = "audit",
-    params(Filter, Paging),
+    params(AuditQuery, Paging),
     responses((status = 200, description = "A page of audit entries.", body = Listed<AuditEntry>)))]
 async fn list_all(
     State(desk): State<Desk>,
     _: Operator,
-    Asked(filter): Asked<Filter>,
+    Asked(filter): Asked<AuditQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<AuditEntry>>, Problem> {
     Ok(desk.store.audit(&filter.into(), paging.window()?).await?.into())

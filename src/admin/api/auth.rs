@@ -182,7 +182,7 @@ pub fn count_failure(reason: &'static str) {
 async fn take_place(parts: &Parts, desk: &Desk, tenant: Option<TenantId>) -> Result<(), Problem> {
     let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let permits = desk.limits.shares.admit(tenant, path).await?;
-    if let Some(place) = parts.extensions.get::<Place>() {
+    if let Some(place) = parts.extensions.get::<RequestPlace>() {
         place.keep(permits);
     }
     Ok(())
@@ -270,9 +270,9 @@ pub fn client(parts: &Parts) -> Option<Client> {
 
 /// The place of a request in its tenant's share, kept by the layer that sees the response begin.
 #[derive(Debug, Clone, Default)]
-pub struct Place(Arc<Mutex<Option<Permits>>>);
+pub struct RequestPlace(Arc<Mutex<Option<Permits>>>);
 
-impl Place {
+impl RequestPlace {
     fn keep(&self, permits: Permits) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permits);
     }

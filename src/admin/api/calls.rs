@@ -30,7 +30,7 @@ pub struct OfCall {
 /// Conditions of a list of calls.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct CallsQuery {
     /// Only calls in this state.
     status: Option<CallStatus>,
     /// Only calls that ended for this reason, such as `caller_hung_up`.
@@ -55,11 +55,11 @@ struct Filter {
 
 /// List calls, newest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls", operation_id = "listCalls", tag = "calls",
-    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), CallsQuery, Paging),
     responses((status = 200, description = "A page of calls.", body = Listed<Call>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(filter): Asked<Filter>,
+    Asked(filter): Asked<CallsQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<Call>>, Problem> {
     let filter = CallFilter {
@@ -88,7 +88,7 @@ async fn show(Reader { scope }: Reader, Ids(path): Ids<OfCall>) -> Result<Json<C
 /// How a transcript is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Format {
+enum TranscriptFormat {
     Json,
     Text,
 }
@@ -98,7 +98,7 @@ enum Format {
 struct Written {
     /// Default: the first of the two that `Accept` names, otherwise JSON.
     #[param(inline)]
-    format: Option<Format>,
+    format: Option<TranscriptFormat>,
 }
 
 /// Show the transcript of a call, with the latencies of each turn.
@@ -120,8 +120,8 @@ async fn transcript(
     scope.note_access(&actor, "read_transcript", "call", call.id.0).await?;
     let transcript = Transcript::of(call, turns);
     Ok(match written.format.unwrap_or_else(|| accepted(&headers)) {
-        Format::Json => Json(transcript).into_response(),
-        Format::Text => {
+        TranscriptFormat::Json => Json(transcript).into_response(),
+        TranscriptFormat::Text => {
             let kind = HeaderValue::from_static("text/plain; charset=utf-8");
             ([(CONTENT_TYPE, kind)], transcript.to_string()).into_response()
         }
@@ -129,9 +129,9 @@ async fn transcript(
 }
 
 /// Text for who asks for it before JSON.
-fn accepted(headers: &HeaderMap) -> Format {
+fn accepted(headers: &HeaderMap) -> TranscriptFormat {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kinds = accept.split(',').filter_map(|kind| kind.split(';').next()).map(str::trim);
     let first = kinds.into_iter().find(|kind| matches!(*kind, "text/plain" | "application/json" | "*/*"));
-    if first == Some("text/plain") { Format::Text } else { Format::Json }
+    if first == Some("text/plain") { TranscriptFormat::Text } else { TranscriptFormat::Json }
 }

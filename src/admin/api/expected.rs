@@ -61,7 +61,7 @@ impl Operation {
         };
         let schema =
             self.query().find(|(known, _)| *known == name).map_or(&Value::Null, |(_, schema)| schema);
-        Problem::field(name, Fault::of(message).problem(schema))
+        Problem::field(name, ParseFault::of(message).problem(schema))
     }
 
     /// A parser takes a list for an object whose fields it fills in their order. The document does not allow that.
@@ -96,12 +96,12 @@ impl Operation {
             return Problem::new(StatusCode::BAD_REQUEST, "invalid_body", problem);
         }
         let message = error.to_string();
-        let fault = Fault::of(&message);
+        let fault = ParseFault::of(&message);
         keys.extend(path.iter().filter_map(key));
-        if let Fault::Missing(name) | Fault::Duplicate(name) = fault {
+        if let ParseFault::Missing(name) | ParseFault::Duplicate(name) = fault {
             keys.push(name.to_owned());
         }
-        let within = if fault == Fault::Unknown { keys.len().saturating_sub(1) } else { keys.len() };
+        let within = if fault == ParseFault::Unknown { keys.len().saturating_sub(1) } else { keys.len() };
         let schema = keys[..within].iter().fold(self.body(), |schema, key| child(schema, key));
         let problem = fault.problem(schema);
         if keys.is_empty() {
@@ -121,7 +121,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Operation {
 
 /// What serde objects to. Its messages begin with these words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault<'a> {
+enum ParseFault<'a> {
     Missing(&'a str),
     Unknown,
     Duplicate(&'a str),
@@ -129,29 +129,31 @@ enum Fault<'a> {
     Value,
 }
 
-impl Fault<'_> {
-    fn of(message: &str) -> Fault<'_> {
+impl ParseFault<'_> {
+    fn of(message: &str) -> ParseFault<'_> {
         match message {
-            _ if message.starts_with("missing field") => quoted(message).map_or(Fault::Value, Fault::Missing),
-            _ if message.starts_with("unknown field") => Fault::Unknown,
-            _ if message.starts_with("duplicate field") => {
-                quoted(message).map_or(Fault::Value, Fault::Duplicate)
+            _ if message.starts_with("missing field") => {
+                quoted(message).map_or(ParseFault::Value, ParseFault::Missing)
             }
-            _ if message.starts_with("invalid type: null") => Fault::Null,
-            _ => Fault::Value,
+            _ if message.starts_with("unknown field") => ParseFault::Unknown,
+            _ if message.starts_with("duplicate field") => {
+                quoted(message).map_or(ParseFault::Value, ParseFault::Duplicate)
+            }
+            _ if message.starts_with("invalid type: null") => ParseFault::Null,
+            _ => ParseFault::Value,
         }
     }
 
     fn problem(self, schema: &'static Value) -> String {
         match self {
-            Fault::Missing(_) => format!("this field is required: {}", describe(schema)),
-            Fault::Unknown => match names(schema).as_slice() {
+            ParseFault::Missing(_) => format!("this field is required: {}", describe(schema)),
+            ParseFault::Unknown => match names(schema).as_slice() {
                 [] => "there is no such field".to_owned(),
                 names => format!("there is no such field: use {}", names.join(", ")),
             },
-            Fault::Duplicate(_) => "it is given twice".to_owned(),
-            Fault::Null => format!("it cannot be null: leave it out, or give {}", describe(schema)),
-            Fault::Value => format!("expected: {}", describe(schema)),
+            ParseFault::Duplicate(_) => "it is given twice".to_owned(),
+            ParseFault::Null => format!("it cannot be null: leave it out, or give {}", describe(schema)),
+            ParseFault::Value => format!("expected: {}", describe(schema)),
         }
     }
 }

@@ -186,7 +186,7 @@ fn is_plain(text: &str, longest: usize) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = AnnounceCallStatus)]
-enum Status {
+enum ReceiptStatus {
     Success,
     /// The call will not be answered; the message says why.
     Error,
@@ -196,7 +196,7 @@ enum Status {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AnnounceCallResponse)]
 struct Receipt {
-    status: Status,
+    status: ReceiptStatus,
     /// Absent for a call that will not be answered.
     call_record_id: Option<CallId>,
     tenant_id: Option<TenantId>,
@@ -229,7 +229,7 @@ async fn announce(
         Announced::Expected { call, tenant } => {
             info!(%address, %channel, call_id = %call, tenant_id = %tenant, "a call is told of");
             Receipt {
-                status: Status::Success,
+                status: ReceiptStatus::Success,
                 call_record_id: Some(call),
                 tenant_id: Some(tenant),
                 message: "Call initiated successfully".into(),
@@ -238,7 +238,7 @@ async fn announce(
         Announced::Refused(refusal) => {
             warn!(%address, %channel, ?called, %refusal, "a call is told of that will not be answered");
             Receipt {
-                status: Status::Error,
+                status: ReceiptStatus::Error,
                 call_record_id: None,
                 tenant_id: None,
                 message: refusal.to_string(),

@@ -42,24 +42,23 @@ pub fn router() -> OpenApiRouter<Desk> {
 
 /// Calls in progress. The daemon limits their number, so they are not paged.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = LiveCallList)]
-struct Live {
+struct LiveCallList {
     items: Vec<Call>,
 }
 
 /// List the tenant's calls in progress, newest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/live", operation_id = "listLiveCalls", tag = "live calls",
     params(("tenant_id" = TenantId, Path)),
-    responses((status = 200, description = "The calls in progress.", body = Live)))]
-async fn list(State(desk): State<Desk>, Reader { scope }: Reader) -> Json<Live> {
-    Json(Live { items: desk.live.calls(Some(scope.tenant_id())) })
+    responses((status = 200, description = "The calls in progress.", body = LiveCallList)))]
+async fn list(State(desk): State<Desk>, Reader { scope }: Reader) -> Json<LiveCallList> {
+    Json(LiveCallList { items: desk.live.calls(Some(scope.tenant_id())) })
 }
 
 /// List all tenants' calls in progress, newest first.
 #[utoipa::path(get, path = "/api/calls/live", operation_id = "listAllLiveCalls", tag = "live calls",
-    responses((status = 200, description = "The calls in progress.", body = Live)))]
-async fn list_all(State(desk): State<Desk>, _: Operator) -> Json<Live> {
-    Json(Live { items: desk.live.calls(None) })
+    responses((status = 200, description = "The calls in progress.", body = LiveCallList)))]
+async fn list_all(State(desk): State<Desk>, _: Operator) -> Json<LiveCallList> {
+    Json(LiveCallList { items: desk.live.calls(None) })
 }
 
 /// End a call in progress: the agent says goodbye and hangs up.

@@ -67,14 +67,14 @@ impl Lookups {
         }
     }
 
-    fn wait_from(&self, address: IpAddr) -> Result<Waiting<'_>, Problem> {
+    fn wait_from(&self, address: IpAddr) -> Result<WaitingRequest<'_>, Problem> {
         let mut waiting = self.waiting();
         let count = waiting.entry(address).or_default();
         if *count >= WAITING_OF_ADDRESS {
             return Err(too_many());
         }
         *count += 1;
-        Ok(Waiting { lookups: self, address })
+        Ok(WaitingRequest { lookups: self, address })
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -100,12 +100,12 @@ impl Lookups {
 }
 
 /// A request that waits; counted with its address until it is dropped.
-struct Waiting<'a> {
+struct WaitingRequest<'a> {
     lookups: &'a Lookups,
     address: IpAddr,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {
         let mut waiting = self.lookups.waiting();
         match waiting.get_mut(&self.address) {

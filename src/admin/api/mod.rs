@@ -49,7 +49,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 pub(super) use auth::client;
-use auth::{Operator, Place};
+use auth::{Operator, RequestPlace};
 pub use extract::BodyPatience;
 pub use inbound::Inbound;
 pub use last_use::LastUse;
@@ -199,7 +199,7 @@ async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Resp
         return problem.into_response();
     }
     // The place is kept until here, where the response has begun, and not by the handler's parts of the request.
-    let place = Place::default();
+    let place = RequestPlace::default();
     parts.extensions.insert(id);
     parts.extensions.insert(place.clone());
     let response = next.run(Request::from_parts(parts, body)).await;

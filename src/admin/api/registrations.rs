@@ -17,7 +17,7 @@ pub fn router() -> OpenApiRouter<Desk> {
 }
 
 #[derive(Deserialize)]
-struct Path {
+struct NumberPath {
     phone_number_id: NumberId,
 }
 
@@ -32,7 +32,7 @@ struct Path {
 async fn register(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
-    Ids(Path { phone_number_id }): Ids<Path>,
+    Ids(NumberPath { phone_number_id }): Ids<NumberPath>,
 ) -> Result<Json<Registration>, Problem> {
     Ok(Json(desk.registrar.register(&scope, &actor, phone_number_id).await?))
 }
@@ -48,7 +48,7 @@ async fn register(
 async fn unregister(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
-    Ids(Path { phone_number_id }): Ids<Path>,
+    Ids(NumberPath { phone_number_id }): Ids<NumberPath>,
 ) -> Result<Json<Registration>, Problem> {
     Ok(Json(desk.registrar.unregister(&scope, &actor, phone_number_id).await?))
 }
@@ -60,7 +60,7 @@ async fn unregister(
     responses((status = 200, description = "The registration.", body = Registration)))]
 async fn show(
     Reader { scope }: Reader,
-    Ids(Path { phone_number_id }): Ids<Path>,
+    Ids(NumberPath { phone_number_id }): Ids<NumberPath>,
 ) -> Result<Json<Registration>, Problem> {
     Ok(Json(scope.registration(phone_number_id).await?))
 }

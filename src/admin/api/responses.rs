@@ -30,9 +30,9 @@ enum When {
 }
 
 /// A shared response: status, name of the component, condition, description.
-type Shared = (&'static str, &'static str, When, &'static str);
+type SharedResponse = (&'static str, &'static str, When, &'static str);
 
-const SHARED: [Shared; 12] = [
+const SHARED: [SharedResponse; 12] = [
     (
         "400",
         "InvalidRequest",

@@ -38,7 +38,7 @@ async fn create(
 /// Conditions of a list of tenants.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct TenantsQuery {
     /// Only tenants with this status.
     status: Option<TenantStatus>,
     /// Only tenants on this plan.
@@ -47,12 +47,12 @@ struct Filter {
 
 /// List tenants, oldest first.
 #[utoipa::path(get, path = "/api/tenants", operation_id = "listTenants", tag = "tenants",
-    params(Filter, Paging),
+    params(TenantsQuery, Paging),
     responses((status = 200, description = "A page of tenants.", body = Listed<Tenant>)))]
 async fn list(
     State(desk): State<Desk>,
     _: Operator,
-    Asked(filter): Asked<Filter>,
+    Asked(filter): Asked<TenantsQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<Tenant>>, Problem> {
     let filter = TenantFilter { status: filter.status, plan: filter.plan };

@@ -35,7 +35,7 @@ const MOST_DAYS: u64 = 92;
 /// A month, or a range of days. Default: the present month.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Time {
+struct UsageTime {
     /// A month (UTC), such as `2026-11`.
     #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2026-11")]
     month: Option<String>,
@@ -52,7 +52,7 @@ enum Period {
     Days(NaiveDate, NaiveDate),
 }
 
-impl Time {
+impl UsageTime {
     fn period(self) -> Result<Period, Problem> {
         match (self.month, self.from, self.to) {
             (month, None, None) => month_or_present(month).map(Period::Month),
@@ -90,12 +90,12 @@ fn day(field: &'static str, text: &str) -> Result<NaiveDate, Problem> {
 /// A month shows what its statement shows: when it is issued, its figures; until then a draft. The cost of days is by the
 /// price list alone.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/usage", operation_id = "getTenantUsage", tag = "usage",
-    params(("tenant_id" = TenantId, Path), Time),
+    params(("tenant_id" = TenantId, Path), UsageTime),
     responses((status = 200, description = "The usage of the period.", body = UsageReport)))]
 async fn of_tenant(
     State(desk): State<Desk>,
     Reader { scope }: Reader,
-    Asked(time): Asked<Time>,
+    Asked(time): Asked<UsageTime>,
 ) -> Result<Json<UsageReport>, Problem> {
     Ok(Json(match time.period()? {
         Period::Month(month) => scope.statement(&desk.billing, month).await?.into_report(),
@@ -147,12 +147,12 @@ struct StatementPath {
 struct InFormat {
     /// Default: the first of the two that `Accept` names, otherwise JSON.
     #[param(inline)]
-    format: Option<Format>,
+    format: Option<StatementFormat>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Format {
+enum StatementFormat {
     Json,
     Csv,
 }
@@ -177,7 +177,7 @@ async fn statement(
     let month: Month = month.parse().map_err(|error| Problem::field("month", error))?;
     let statement = scope.statement(&desk.billing, month).await?;
     let vary = (header::VARY, "accept".to_owned());
-    if wanted.format.unwrap_or_else(|| accepted(&headers)) == Format::Json {
+    if wanted.format.unwrap_or_else(|| accepted(&headers)) == StatementFormat::Json {
         return Ok(([vary], Json(statement)).into_response());
     }
     let kind = (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned());
@@ -186,11 +186,11 @@ async fn statement(
 }
 
 /// The form that is named first.
-fn accepted(headers: &HeaderMap) -> Format {
+fn accepted(headers: &HeaderMap) -> StatementFormat {
     let named = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let kinds = named.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
     let first = kinds.map(str::trim).find(|kind| matches!(*kind, "text/csv" | "application/json"));
-    if first == Some("text/csv") { Format::Csv } else { Format::Json }
+    if first == Some("text/csv") { StatementFormat::Csv } else { StatementFormat::Json }
 }
 
 /// A page of tenants with their usage of a month.

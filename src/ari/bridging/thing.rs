@@ -16,7 +16,7 @@ const DOUBT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Thing {
     pub id: String,
-    state: State,
+    state: ResourceState,
     /// Failed deletions.
     failures: u32,
     /// It may come into being although nobody said so.
@@ -24,7 +24,7 @@ pub(super) struct Thing {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ResourceState {
     Absent,
     /// Its creation was asked for.
     Asked,
@@ -39,102 +39,103 @@ enum State {
 
 impl Thing {
     pub fn absent(id: String) -> Thing {
-        Thing { id, state: State::Absent, failures: 0, doubtful: false }
+        Thing { id, state: ResourceState::Absent, failures: 0, doubtful: false }
     }
 
     pub fn present(id: String) -> Thing {
-        Thing { state: State::Present, ..Thing::absent(id) }
+        Thing { state: ResourceState::Present, ..Thing::absent(id) }
     }
 
     pub fn is_present(&self) -> bool {
-        self.state == State::Present
+        self.state == ResourceState::Present
     }
 
     pub fn is_leaked(&self) -> bool {
-        self.state == State::Leaked
+        self.state == ResourceState::Leaked
     }
 
     /// Nothing is left to be done about it.
     pub fn is_settled(&self) -> bool {
-        matches!(self.state, State::Absent | State::Gone | State::Leaked)
+        matches!(self.state, ResourceState::Absent | ResourceState::Gone | ResourceState::Leaked)
     }
 
     pub fn create_asked(&mut self) {
-        self.state = State::Asked;
+        self.state = ResourceState::Asked;
     }
 
     pub fn create_answered(&mut self, result: &Result<(), AriError>) {
-        if self.state != State::Asked {
+        if self.state != ResourceState::Asked {
             return;
         }
         self.doubtful = result.as_ref().is_err_and(AriError::leaves_doubt);
-        self.state = if result.is_ok() || self.doubtful { State::Present } else { State::Absent };
+        self.state =
+            if result.is_ok() || self.doubtful { ResourceState::Present } else { ResourceState::Absent };
     }
 
     /// Asterisk shows it. Where it was believed gone or absent, it has to go once more.
     pub fn seen(&mut self, now: Instant) {
-        if matches!(self.state, State::Absent | State::Gone | State::Due(_)) {
-            self.state = State::Due(now);
+        if matches!(self.state, ResourceState::Absent | ResourceState::Gone | ResourceState::Due(_)) {
+            self.state = ResourceState::Due(now);
             self.doubtful = false;
         }
     }
 
     /// Asterisk said that it is no more.
     pub fn gone(&mut self) {
-        self.state = State::Gone;
+        self.state = ResourceState::Gone;
     }
 
     /// Is a deletion due? Then the caller sends it now.
     pub fn take_deletion(&mut self, now: Instant) -> bool {
         let due = match self.state {
-            State::Present => true,
-            State::Due(at) => at <= now,
+            ResourceState::Present => true,
+            ResourceState::Due(at) => at <= now,
             _ => false,
         };
         if due {
-            self.state = State::Deleting;
+            self.state = ResourceState::Deleting;
         }
         due
     }
 
     pub fn delete_answered(&mut self, now: Instant, result: &Result<(), AriError>) {
-        if self.state != State::Deleting {
+        if self.state != ResourceState::Deleting {
             return;
         }
         self.state = match result {
             Err(error) if error.is_gone() && self.doubtful => {
                 self.doubtful = false;
-                State::Due(now + DOUBT)
+                ResourceState::Due(now + DOUBT)
             }
             Err(error) if !error.is_gone() => {
                 self.failures += 1;
                 match self.failures {
-                    ATTEMPTS.. => State::Leaked,
-                    failures => State::Due(now + BACKOFF * 2_u32.pow(failures - 1)),
+                    ATTEMPTS.. => ResourceState::Leaked,
+                    failures => ResourceState::Due(now + BACKOFF * 2_u32.pow(failures - 1)),
                 }
             }
-            _ => State::Gone,
+            _ => ResourceState::Gone,
         };
     }
 
     /// What was to take it away did not: it is there as before.
     pub fn spared(&mut self) {
-        if self.state == State::Deleting {
-            self.state = State::Present;
+        if self.state == ResourceState::Deleting {
+            self.state = ResourceState::Present;
         }
     }
 
     /// Whatever is still open about it stays open.
     pub fn give_up(&mut self) {
         if !self.is_settled() {
-            self.state = State::Leaked;
+            self.state = ResourceState::Leaked;
         }
     }
 
     /// When the next deletion is due.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Due(at) => Some(at),
+            ResourceState::Due(at) => Some(at),
             _ => None,
         }
     }

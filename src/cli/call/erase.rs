@@ -33,7 +33,7 @@ pub struct Erase {
 
 /// What was erased of one tenant's.
 #[derive(Serialize)]
-struct Told {
+struct ErasedOfTenant {
     tenant_id: TenantId,
     #[serde(flatten)]
     erased: Erased,
@@ -62,14 +62,14 @@ impl Erase {
         for tenant_id in tenants {
             let scope = store.scope(tenant_id);
             let erased = control::erase(&scope, state.as_deref(), &[], &actor(), &request).await?;
-            all.push(Told { tenant_id, erased });
+            all.push(ErasedOfTenant { tenant_id, erased });
         }
         all.retain(|told| told.erased.calls > 0 || told.erased.audit_entries > 0);
         output.print(&all, || text(&all, request.dry_run))
     }
 }
 
-fn text(all: &[Told], dry_run: bool) -> String {
+fn text(all: &[ErasedOfTenant], dry_run: bool) -> String {
     let Some(first) = all.first() else { return "No calls: nothing to erase.".to_owned() };
     let sum = |of: fn(&Erased) -> u64| all.iter().map(|told| of(&told.erased)).sum::<u64>();
     let sheet = Sheet::new()

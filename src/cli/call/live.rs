@@ -17,7 +17,7 @@ use crate::tenancy::{Call, CallId, Happening, LiveEvent, TenantId};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the calls under way. (Asks the running daemon.)
-    Live(Live),
+    Live(ListLiveCalls),
     /// End a call under way: the agent says goodbye. (Asks the running daemon.)
     HangUp(OneCall),
     /// Tell what happens on a call under way, until it ends. (Asks the running daemon.)
@@ -25,7 +25,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Live {
+pub struct ListLiveCalls {
     /// Only this tenant's. Its id.
     #[arg(long)]
     tenant: Option<TenantId>,
@@ -49,7 +49,7 @@ struct Calls {
 impl Command {
     pub async fn run(self, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
-            Command::Live(Live { tenant, access }) => {
+            Command::Live(ListLiveCalls { tenant, access }) => {
                 let line = Line::open(&access, config)?;
                 let mut calls = calls(&line).await?;
                 calls.retain(|call| tenant.is_none_or(|tenant| call.tenant_id == tenant));

@@ -18,15 +18,15 @@ use crate::tenancy::{
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List calls, newest first.
-    List(Box<List>),
+    List(Box<ListCalls>),
     /// Show one call with its transcript and its latencies.
-    Show(Which),
+    Show(CallSelector),
     /// Show what was said in one call.
-    Transcript(Which),
+    Transcript(CallSelector),
 }
 
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListCalls {
     /// Id or name; all tenants when absent.
     #[arg(long)]
     tenant: Option<String>,
@@ -66,7 +66,7 @@ pub struct List {
 
 /// One call.
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct CallSelector {
     /// The call's id.
     call: CallId,
     /// Look among this tenant's calls only. Id or name.
@@ -76,7 +76,7 @@ pub struct Which {
 
 /// A call and what was said in it.
 #[derive(Debug, Serialize)]
-struct Told {
+struct CallWithTurns {
     #[serde(flatten)]
     call: Call,
     turns: Vec<CallTurn>,
@@ -89,7 +89,7 @@ impl Command {
             Command::Show(which) => {
                 let (tenant, call, turns) = which.find(store).await?;
                 note_read(store, tenant.id, call.id).await?;
-                let told = Told { call, turns };
+                let told = CallWithTurns { call, turns };
                 output.print(&told, || text(&told, &tenant.name))
             }
             Command::Transcript(which) => {
@@ -107,7 +107,7 @@ async fn note_read(store: &Store, tenant: TenantId, call: CallId) -> Result<(), 
     Ok(store.scope(tenant).note_access(&actor(), "read_transcript", "call", call.0).await?)
 }
 
-impl List {
+impl ListCalls {
     async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let window = Window { after: self.before.map(|id| id.0), limit: self.limit };
         let phone_number_id = match &self.number {
@@ -167,7 +167,7 @@ pub fn table(calls: &[Call]) -> String {
     table.to_string()
 }
 
-impl Which {
+impl CallSelector {
     async fn find(&self, store: &Store) -> Result<(Tenant, Call, Vec<CallTurn>), Failure> {
         let id = self.call;
         let tenant = match self.tenant.as_deref() {
@@ -193,7 +193,7 @@ fn no_call(id: CallId) -> Failure {
     Failure::not_found(format!("there is no call {id}: `vca call list` shows the latest"))
 }
 
-fn text(Told { call, turns }: &Told, tenant: &str) -> String {
+fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
     let sheet = Sheet::new()
         .line("id", call.id)
         .line("tenant", tenant)

@@ -92,7 +92,7 @@ async fn try_out(circuit: &mut Circuit, lines: [Line; 2], media: &media::Setting
 
 /// What one end heard of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Heard {
+struct EndReport {
     /// Our address, as Asterisk was told, and Asterisk's, as we were.
     ours: SocketAddr,
     theirs: SocketAddr,
@@ -105,9 +105,9 @@ struct Heard {
     delay: Option<Duration>,
 }
 
-fn judge(ends: &[Heard; 2]) -> Result<Proof, Fault> {
-    let deaf: Vec<&Heard> = ends.iter().filter(|end| end.frames == 0).collect();
-    if let Some(&&Heard { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.strangers) {
+fn judge(ends: &[EndReport; 2]) -> Result<Proof, Fault> {
+    let deaf: Vec<&EndReport> = ends.iter().filter(|end| end.frames == 0).collect();
+    if let Some(&&EndReport { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.strangers) {
         return Err(Fault::Strangers { ours, theirs });
     }
     match *deaf.as_slice() {

@@ -144,7 +144,7 @@ impl Scope {
             return Ok(());
         }
         let mut tx = self.begin(Access::Write).await?;
-        let entries = tx.all::<Entry>(sql(FIND).bind(self.tenant.0).bind(format!("%{digits}%"))).await?;
+        let entries = tx.all::<AuditRow>(sql(FIND).bind(self.tenant.0).bind(format!("%{digits}%"))).await?;
         for call in tx.calls_in_letters(self.tenant, &digits).await? {
             erased.dead_letters += tx.erase_letters(self.tenant, call).await?;
         }
@@ -297,14 +297,14 @@ impl Row {
 }
 
 #[derive(sqlx::FromRow)]
-struct Entry {
+struct AuditRow {
     id: Uuid,
     resource_id: String,
     before: Option<String>,
     after: Option<String>,
 }
 
-impl Entry {
+impl AuditRow {
     fn holds(&self, digits: &str) -> bool {
         let texts = [Some(&self.resource_id), self.before.as_ref(), self.after.as_ref()];
         texts.into_iter().flatten().any(|text| without_number(text, digits) != *text)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::BATCH;
-use super::tables::{OWNED, Purge, Table};
+use super::tables::{OWNED, OwnedTable, Purge};
 use crate::store::audit::Change;
 use crate::store::statement::{composed, sql};
 use crate::store::tx::{Access, AllTenants, RowScope};
@@ -52,7 +52,7 @@ impl Store {
     ) -> Result<Purged, StoreError> {
         let tenant = self.tenant(id).await?;
         self.may_be_purged(&tenant, settings).await?;
-        let is_erased = |table: &Table| table.purge != Purge::Accounting || settings.with_statements;
+        let is_erased = |table: &OwnedTable| table.purge != Purge::Accounting || settings.with_statements;
         let mut purged =
             Purged { tenant_id: id, dry_run: settings.dry_run, rows: BTreeMap::new(), kept: BTreeMap::new() };
         for table in OWNED {
@@ -93,12 +93,12 @@ impl Store {
         Ok(())
     }
 
-    async fn count_rows(&self, table: &Table, tenant: TenantId) -> Result<u64, StoreError> {
+    async fn count_rows(&self, table: &OwnedTable, tenant: TenantId) -> Result<u64, StoreError> {
         let (count,) = AllTenants(self).one::<(i64,)>(composed(table.count()).bind(tenant.0)).await?;
         Ok(count.unsigned_abs())
     }
 
-    async fn delete_some(&self, table: &Table, tenant: TenantId) -> Result<u64, StoreError> {
+    async fn delete_some(&self, table: &OwnedTable, tenant: TenantId) -> Result<u64, StoreError> {
         AllTenants(self).execute(composed(table.delete_some()).bind(tenant.0).bind(BATCH)).await
     }
 

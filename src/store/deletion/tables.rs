@@ -13,28 +13,28 @@ pub enum Purge {
 
 /// A tenant-owned table.
 #[derive(Debug, Clone, Copy)]
-pub struct Table {
+pub struct OwnedTable {
     pub name: &'static str,
     /// The columns of its primary key.
     pub key: &'static str,
     pub purge: Purge,
 }
 
-const fn deleted(name: &'static str, key: &'static str) -> Table {
-    Table { name, key, purge: Purge::Delete }
+const fn deleted(name: &'static str, key: &'static str) -> OwnedTable {
+    OwnedTable { name, key, purge: Purge::Delete }
 }
 
-const fn accounting(name: &'static str, key: &'static str) -> Table {
-    Table { name, key, purge: Purge::Accounting }
+const fn accounting(name: &'static str, key: &'static str) -> OwnedTable {
+    OwnedTable { name, key, purge: Purge::Accounting }
 }
 
 /// All tenant-owned tables, each before those that it refers to.
-pub const OWNED: &[Table] = &[
+pub const OWNED: &[OwnedTable] = &[
     deleted("webhook_deliveries", "id"),
     deleted("webhook_events", "id"),
     deleted("webhooks", "id"),
     deleted("ledger_dead_letters", "id"),
-    Table { name: "number_inventory", key: "id", purge: Purge::Unassign },
+    OwnedTable { name: "number_inventory", key: "id", purge: Purge::Unassign },
     deleted("announced_calls", "tenant_id, asterisk_channel_id"),
     deleted("call_feedback", "id"),
     deleted("call_usage", "call_id, kind, engine, model, unit"),
@@ -60,10 +60,10 @@ pub const OWNED: &[Table] = &[
 #[cfg(test)]
 pub const OTHERS: &[&str] = &["tenants", "_sqlx_migrations", "unmatched_numbers", "write_probes"];
 
-impl Table {
+impl OwnedTable {
     /// Deletes at most `$2` of a tenant's rows, or unassigns them.
     pub fn delete_some(&self) -> String {
-        let Table { name, key, .. } = self;
+        let OwnedTable { name, key, .. } = self;
         if self.purge == Purge::Unassign {
             let some = format!("SELECT {key} FROM {name} WHERE tenant_id = $1 LIMIT $2");
             return format!("UPDATE {name} SET tenant_id = NULL WHERE ({key}) IN ({some})");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::Heard;
+use super::EndReport;
 use super::fault::Fault;
 use crate::audio::codec::Format;
 use crate::media::{self, Event, Hearing, Line, Port, SpeechTag};
@@ -32,7 +32,7 @@ pub struct End {
     hearing: Hearing,
     /// What was looked at so far, in samples.
     seen: u64,
-    heard: Heard,
+    heard: EndReport,
 }
 
 impl End {
@@ -47,12 +47,12 @@ impl End {
         line.connect(theirs).map_err(|error| Fault::Unreachable { theirs, error })?;
         let port =
             engine.open(line, Format::Ulaw).unwrap_or_else(|_| unreachable!("the engine was made for two"));
-        let heard = Heard { ours, theirs, rtp: false, strangers: false, frames: 0, delay: None };
+        let heard = EndReport { ours, theirs, rtp: false, strangers: false, frames: 0, delay: None };
         Ok(End { port, hearing: Hearing::new(RATE), seen: 0, heard })
     }
 
-    pub fn into_heard(self) -> Heard {
-        Heard { strangers: self.port.report().strangers > 0, ..self.heard }
+    pub fn into_heard(self) -> EndReport {
+        EndReport { strangers: self.port.report().strangers > 0, ..self.heard }
     }
 
     /// The frames that came since the last look.

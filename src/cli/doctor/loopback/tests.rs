@@ -8,21 +8,21 @@ fn address(port: u16) -> SocketAddr {
 }
 
 /// An end that hears everything, 7 ms late.
-fn well(n: u16) -> Heard {
+fn well(n: u16) -> EndReport {
     let delay = Some(Duration::from_millis(7));
     let (ours, theirs) = (address(4_000 + n), address(5_000 + n));
-    Heard { ours, theirs, rtp: true, strangers: false, frames: FRAMES, delay }
+    EndReport { ours, theirs, rtp: true, strangers: false, frames: FRAMES, delay }
 }
 
-fn silent(n: u16) -> Heard {
-    Heard { frames: 0, delay: None, ..well(n) }
+fn silent(n: u16) -> EndReport {
+    EndReport { frames: 0, delay: None, ..well(n) }
 }
 
-fn deaf(n: u16) -> Heard {
-    Heard { rtp: false, ..silent(n) }
+fn deaf(n: u16) -> EndReport {
+    EndReport { rtp: false, ..silent(n) }
 }
 
-fn found(a: Heard, b: Heard) -> String {
+fn found(a: EndReport, b: EndReport) -> String {
     match judge(&[a, b]) {
         Ok(proof) => format!("{proof:?}"),
         Err(fault) => fault.to_string(),
@@ -39,7 +39,7 @@ fn both_directions_are_proven() {
 
 #[test]
 fn loss_and_leftovers_are_warned_of() {
-    let proof = judge(&[Heard { frames: FRAMES - 3, ..well(0) }, well(1)]).expect("a proof");
+    let proof = judge(&[EndReport { frames: FRAMES - 3, ..well(0) }, well(1)]).expect("a proof");
     let Verdict::Warn { problem, .. } = proof.finding(&[]).verdict else { panic!("three were lost") };
     assert!(problem.ends_with("3 of 50 packets were lost"), "{problem}");
     let Verdict::Warn { problem, .. } = proof.finding(&["vca-doctor-1-a".into()]).verdict else {
@@ -50,7 +50,7 @@ fn loss_and_leftovers_are_warned_of() {
 
 #[test]
 fn failures_are_told_apart() {
-    let stranger = |n| Heard { strangers: true, ..deaf(n) };
+    let stranger = |n| EndReport { strangers: true, ..deaf(n) };
     assert!(found(deaf(0), deaf(1)).starts_with("no RTP comes back at all"));
     assert!(found(stranger(0), deaf(1)).starts_with("packets come to 192.0.2.1:4000, but not from"));
     assert!(found(well(0), stranger(1)).starts_with("packets come to 192.0.2.1:4001, but not from"));
