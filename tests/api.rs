@@ -1,6 +1,7 @@
 //! The HTTP API as its users meet it: over a socket, with keys, against SQLite and against PostgreSQL.
 
 mod access;
+mod agreement;
 mod analytics;
 mod audit;
 mod bureau;

@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("call", &["ari", "audio", "conversation", "engines", "language", "media", "state", "store", "tenancy"]),
     ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy"]),
     ("telephony", &["ari", "store", "tenancy"]),
-    ("control", &["state", "store", "telephony", "tenancy"]),
+    ("control", &["state", "store", "telephony", "tenancy", "webhooks"]),
     ("admin", &["analytics", "billing", "control", "state", "store", "telephony", "tenancy", "webhooks"]),
     (
         "config",

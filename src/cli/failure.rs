@@ -77,7 +77,11 @@ impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Failure {
         match error {
             ControlError::Store(error) => error.into(),
-            invalid @ ControlError::Invalid(_) => Failure::unacceptable(invalid),
+            ControlError::Invalid(flaws) => {
+                let lines: Vec<String> =
+                    flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
+                Failure::unacceptable(lines.join("\n     "))
+            }
         }
     }
 }

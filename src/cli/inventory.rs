@@ -12,6 +12,7 @@ use super::table::{Table, or_dash};
 use super::trial::Trial;
 use super::{actor, registration, tenant};
 use crate::config::Config;
+use crate::control::{self, ControlError};
 use crate::store::{InventoryChanges, InventoryFilter, NewInventoryNumber, Put, Store, StoreError, Window};
 use crate::tenancy::{Did, InventoryNumber, NumberSource, Numbering, Tenant, TenantId};
 
@@ -102,7 +103,7 @@ impl Command {
             Command::Remove(remove) => return remove.run(store, numbering, output).await,
             Command::Add(add) => {
                 let new = add.read(store, numbering).await?;
-                store.add_inventory_number(&actor(), new).await?
+                control::add_inventory_number(store, &actor(), new).await?
             }
             Command::Assign { number, tenant } => {
                 let tenant = tenant::find(store, &tenant).await?.id;
@@ -116,7 +117,7 @@ impl Command {
 
 impl Add {
     async fn read(self, store: &Store, numbering: &Numbering) -> Result<NewInventoryNumber, Failure> {
-        let did = numbering.read(&self.number).map_err(Failure::unacceptable)?;
+        let did = control::read_number(numbering, &self.number)?;
         let tenant = match self.tenant {
             Some(named) => Some(tenant::find(store, &named).await?.id),
             None => None,
@@ -133,7 +134,7 @@ async fn assign(
 ) -> Result<InventoryNumber, Failure> {
     let entry = find(store, numbering, number).await?;
     let changes = InventoryChanges { tenant: Some(tenant), note: None };
-    Ok(store.update_inventory_number(&actor(), entry.id, changes).await?)
+    Ok(control::update_inventory_number(store, &actor(), entry.id, changes).await?)
 }
 
 /// The entry of an id or a number.
@@ -217,15 +218,14 @@ struct Summary {
 impl Summary {
     async fn put(&mut self, store: &Store, place: &str, new: NewInventoryNumber) -> Result<(), Failure> {
         let did = new.did.clone();
-        let put = match self.dry_run {
-            true => preview(store, &new).await,
-            false => store.put_inventory_number(&actor(), new).await,
-        };
-        match put {
+        match control::put_inventory_number(store, &actor(), new, self.dry_run).await {
             Ok(Put::Added) => self.added.push(did),
             Ok(Put::Changed) => self.changed.push(did),
             Ok(Put::Unchanged) => self.unchanged.push(did),
-            Err(error @ StoreError::Number(_)) => self.refused.push(format!("{place}: {error}")),
+            Err(
+                error @ (ControlError::Invalid(_)
+                | ControlError::Store(StoreError::Number(_) | StoreError::Refused { .. })),
+            ) => self.refused.push(format!("{place}: {error}")),
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -248,16 +248,6 @@ impl Summary {
             text.push_str(&format!("left out: {refused}\n"));
         }
         text
-    }
-}
-
-/// What [`Store::put_inventory_number`] would do.
-async fn preview(store: &Store, new: &NewInventoryNumber) -> Result<Put, StoreError> {
-    match store.inventory_number_of(&new.did).await {
-        Ok(entry) if new.tenant.is_none_or(|tenant| entry.tenant_id == Some(tenant)) => Ok(Put::Unchanged),
-        Ok(_) => Ok(Put::Changed),
-        Err(StoreError::NotFound) => Ok(Put::Added),
-        Err(error) => Err(error),
     }
 }
 

@@ -12,7 +12,7 @@ use super::span::span;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use super::trial::Trial;
-use crate::control::{ControlError, check_key_name};
+use crate::control::{Keys, in_any_state, try_rotation};
 use crate::store::{KeyFilter, Minted, NewKey, Rotation, Store, Window};
 use crate::tenancy::{ApiKey, KeyId, Role};
 
@@ -69,12 +69,14 @@ pub struct Which {
 pub struct Rotate {
     #[command(flatten)]
     which: Which,
-    /// For how long the old secret still works. Default: not at all.
+    /// For how long the old secret still works, at most a week. Default: not at all.
     #[arg(long, value_name = "30m", value_parser = span)]
     grace: Option<TimeDelta>,
     /// After how long the new key expires. Default: it lives as long as the old one did.
     #[arg(long, value_name = "90d", value_parser = span)]
     expires: Option<TimeDelta>,
+    #[command(flatten)]
+    trial: Trial,
 }
 
 fn tenants_role(text: &str) -> Result<Role, String> {
@@ -103,15 +105,10 @@ impl Command {
                 if trial.dry_run {
                     return output.print(&key, || format!("{}\n\nwould be revoked for good", sheet(&key)));
                 }
-                let key = store.revoke_key(&actor(), key.id).await?;
+                let key = Keys::All(store).revoke::<Failure>(&actor(), key.id, in_any_state).await?;
                 output.print(&key, || sheet(&key).to_string())
             }
-            Command::Rotate(Rotate { which, grace, expires }) => {
-                let rotation =
-                    Rotation { grace: grace.unwrap_or_default(), expires_at: expires.map(from_now) };
-                let id = which.find(store).await?.id;
-                print_made(&store.rotate_key(&actor(), id, rotation).await?, output)
-            }
+            Command::Rotate(command) => command.run(store, output).await,
         }
     }
 }
@@ -119,17 +116,31 @@ impl Command {
 impl Create {
     async fn run(self, store: &Store) -> Result<Minted, Failure> {
         let name = self.name.unwrap_or_else(|| actor().name);
-        if let Some(flaw) = check_key_name(&name) {
-            return Err(ControlError::Invalid(vec![flaw]).into());
-        }
         let expires_at = self.expires.map(from_now);
         let Some(tenant) = self.tenant else {
             let new = NewKey { name, role: Role::Operator, expires_at };
-            return Ok(store.create_operator_key(&actor(), new).await?);
+            return Ok(Keys::All(store).create(&actor(), new).await?);
         };
         let tenant = tenant::find(store, &tenant).await?;
         let new = NewKey { name, role: self.role, expires_at };
-        Ok(store.scope(tenant.id).create_key(&actor(), new).await?)
+        Ok(Keys::Of(&store.scope(tenant.id)).create(&actor(), new).await?)
+    }
+}
+
+impl Rotate {
+    async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+        let Rotate { which, grace, expires, trial } = self;
+        let how = Rotation { grace: grace.unwrap_or_default(), expires_at: expires.map(from_now) };
+        let key = which.find(store).await?;
+        if trial.dry_run {
+            try_rotation(store, &actor(), key.id, how).await?;
+            let end = match how.grace.num_minutes() {
+                0 => "its secret would stop working at once".to_owned(),
+                minutes => format!("its secret would work for {minutes} more minutes"),
+            };
+            return output.print(&key, || format!("{}\nwould be replaced, and {end}", sheet(&key)));
+        }
+        print_made(&Keys::All(store).rotate(&actor(), key.id, how).await?, output)
     }
 }
 

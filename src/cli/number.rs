@@ -10,7 +10,8 @@ use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
 use super::{registration, tenant};
 use crate::config::Config;
-use crate::store::{NewNumber, NumberFilter, NumberQuery, OwnedNumber, Store, StoreError, UnmatchedNumber};
+use crate::control::{self, GivenBy, NumberRequest, in_any_state};
+use crate::store::{NumberFilter, NumberQuery, OwnedNumber, Store, StoreError, UnmatchedNumber};
 use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, TenantId};
 
 #[derive(Debug, Subcommand)]
@@ -102,18 +103,21 @@ impl Command {
             }
             Command::Create(Create { tenant, did, provider_type }) => {
                 let tenant = tenant::find(store, &tenant).await?;
-                let did = numbering.read(&did).map_err(Failure::unacceptable)?;
-                let new = NewNumber { did, provider_type };
-                let number = store.scope(tenant.id).create_number(&actor(), new).await?;
-                let number = registration::follow(store, config, number).await?;
+                let registrar = registration::registrar(store, config)?;
+                let given_by = GivenBy::Operator;
+                let request = NumberRequest { did_number: &did, provider_type, given_by };
+                let scope = store.scope(tenant.id);
+                let number = control::create_number(&registrar, &scope, &actor(), numbering, request).await?;
                 return confirm(OwnedNumber { number, tenant_name: tenant.name }, output);
             }
             Command::Show(which) => which.find(store, numbering).await?,
             Command::Update(Update { which, active }) => {
                 let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
+                let registrar = registration::registrar(store, config)?;
+                let scope = store.scope(number.tenant_id);
+                let (actor, any) = (actor(), in_any_state::<_, Failure>);
                 let number =
-                    store.scope(number.tenant_id).set_number_active(&actor(), number.id, active).await?;
-                let number = registration::follow(store, config, number).await?;
+                    control::set_number_active(&registrar, &scope, &actor, number.id, active, any).await?;
                 return confirm(OwnedNumber { number, tenant_name }, output);
             }
             Command::Delete(Delete { which, trial }) => {
@@ -122,8 +126,10 @@ impl Command {
                     return output.print(&owned, || would_go(&owned));
                 }
                 let OwnedNumber { number, tenant_name } = owned;
-                let number = store.scope(number.tenant_id).delete_number(&actor(), number.id).await?;
-                let number = registration::follow(store, config, number).await?;
+                let registrar = registration::registrar(store, config)?;
+                let scope = store.scope(number.tenant_id);
+                let (actor, any) = (actor(), in_any_state::<_, Failure>);
+                let number = control::release_number(&registrar, &scope, &actor, number.id, any).await?;
                 let owned = OwnedNumber { number, tenant_name };
                 return output.print(&owned, || gone(&owned.number));
             }

@@ -13,10 +13,9 @@ use super::settings::SettingArgs;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::config::Config;
+use crate::control;
 use crate::store::{NewProfile, ProfileChanges, Store, Window};
-use crate::tenancy::{
-    AgentRole, AiProfile, Draft, ProfileId, ProfileSettings, ProfileVersion, Tenant, check_profile,
-};
+use crate::tenancy::{AgentRole, AiProfile, Permitted, ProfileId, ProfileSettings, ProfileVersion, Tenant};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -143,13 +142,11 @@ impl Create {
             Failure::unacceptable("a profile needs a prompt: --system-prompt or --system-prompt-file")
         })?;
         let settings = self.settings.applied_to(Default::default())?;
-        let draft =
-            Draft { name: Some(&self.name), system_prompt: Some(&system_prompt), settings: Some(&settings) };
-        check(draft, config)?;
         let tenant = tenant::find(store, &self.tenant).await?;
         let is_default = self.default;
         let new = NewProfile { name: self.name, role: self.role, system_prompt, is_default, settings };
-        let profile = store.scope(tenant.id).create_profile(&actor(), new).await?;
+        let scope = store.scope(tenant.id);
+        let profile = control::create_profile(&scope, &actor(), &permitted(config), new).await?;
         Ok(Owned { profile, tenant_name: tenant.name })
     }
 }
@@ -157,19 +154,22 @@ impl Create {
 impl Update {
     async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
         let Owned { profile, tenant_name } = self.which.find(store).await?;
-        let settings =
-            if self.settings.is_empty() { None } else { Some(self.settings.applied_to(profile.settings)?) };
         let system_prompt = self.prompt.text()?;
-        let (name, prompt) = (self.name.as_deref(), system_prompt.as_deref());
-        check(Draft { name, system_prompt: prompt, settings: settings.as_ref() }, config)?;
-        let changes = ProfileChanges {
-            name: self.name,
-            role: self.role,
-            system_prompt,
-            is_default: self.default,
-            settings,
+        let decide = |current: &AiProfile| -> Result<ProfileChanges, Failure> {
+            let is_changed = !self.settings.is_empty();
+            let settings =
+                is_changed.then(|| self.settings.applied_to(current.settings.clone())).transpose()?;
+            Ok(ProfileChanges {
+                name: self.name,
+                role: self.role,
+                system_prompt,
+                is_default: self.default,
+                settings,
+            })
         };
-        let profile = store.scope(profile.tenant_id).update_profile(&actor(), profile.id, changes).await?;
+        let scope = store.scope(profile.tenant_id);
+        let profile =
+            control::update_profile(&scope, &actor(), &permitted(config), profile.id, decide).await?;
         Ok(Owned { profile, tenant_name })
     }
 }
@@ -178,21 +178,17 @@ impl Rollback {
     async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
         let Owned { profile, tenant_name } = self.which.find(store).await?;
         let scope = store.scope(profile.tenant_id);
-        let former = scope.profile_version(profile.id, self.version).await?;
-        let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
-        check(Draft { name, system_prompt, settings: Some(&former.settings) }, config)?;
-        let profile = scope.roll_back_profile(&actor(), profile.id, self.version).await?;
+        let version = self.version;
+        let permitted = permitted(config);
+        let profile = control::roll_back_profile(&scope, &actor(), &permitted, profile.id, version).await?;
         Ok(Owned { profile, tenant_name })
     }
 }
 
-/// Names all flaws at once. Any engine of this program may be named: its key may be in the daemon's environment and
-/// not in this shell's.
-fn check(draft: Draft<'_>, config: &Config) -> Result<(), Failure> {
-    let permitted = config.permitted(config.engines().catalogue());
-    let flaws = check_profile(draft, &permitted);
-    let lines: Vec<String> = flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
-    if lines.is_empty() { Ok(()) } else { Err(Failure::unacceptable(lines.join("\n     "))) }
+/// The settings that a profile may have. Any engine of this program may be named: its key may be in the daemon's environment
+/// and not in this shell's.
+fn permitted(config: &Config) -> Permitted {
+    config.permitted(config.engines().catalogue())
 }
 
 impl Prompt {

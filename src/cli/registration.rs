@@ -34,12 +34,6 @@ pub async fn unregister(
     tell(&answer, output)
 }
 
-/// After a number was created, switched or released: its provider is asked to follow.
-pub async fn follow(store: &Store, config: &Config, number: PhoneNumber) -> Result<PhoneNumber, Failure> {
-    let scope = store.scope(number.tenant_id);
-    Ok(registrar(store, config)?.follow(&scope, &actor(), number).await?)
-}
-
 pub fn registrar(store: &Store, config: &Config) -> Result<Arc<Registrar>, Failure> {
     Ok(Arc::new(Registrar::new(store.clone(), Arc::new(adapters(config)?))))
 }

@@ -15,6 +15,7 @@ use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use super::trial::Trial;
 use crate::config::Config;
+use crate::control;
 use crate::store::{DeliveryFilter, Issued, NewWebhook, Store, StoreError, WebhookChanges, Window};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, Tenant, TenantId, Webhook, WebhookId};
 use crate::webhooks::Guard;
@@ -140,23 +141,22 @@ impl Command {
                 return output.print(&found, || format!("deleted {webhook}"));
             }
             Command::Create(Create { tenant, url, events }) => {
-                guard.check(&url).map_err(|refused| Failure::unacceptable(format!("--url: {refused}")))?;
                 let tenant = tenant::find(store, &tenant).await?;
                 let new = NewWebhook { url, events };
-                Owned::issued(store.scope(tenant.id).create_webhook(&actor(), new).await?, &tenant)
+                let scope = store.scope(tenant.id);
+                Owned::issued(control::create_webhook(&scope, &actor(), &guard, new).await?, &tenant)
             }
             Command::Show { webhook } => {
                 let (tenant, webhook) = find(store, webhook).await?;
                 Owned::new(webhook, &tenant)
             }
             Command::Update(Update { webhook, url, events, active }) => {
-                if let Some(url) = &url {
-                    guard.check(url).map_err(|refused| Failure::unacceptable(format!("--url: {refused}")))?;
-                }
                 let (tenant, _) = find(store, webhook).await?;
                 let events = Some(events).filter(|events| !events.is_empty());
                 let changes = WebhookChanges { url, events, is_active: active };
-                let changed = store.scope(tenant.id).update_webhook(&actor(), webhook, changes).await?;
+                let (scope, any) = (store.scope(tenant.id), control::in_any_state::<_, Failure>);
+                let changed =
+                    control::update_webhook(&scope, &actor(), &guard, webhook, changes, any).await?;
                 Owned::new(changed, &tenant)
             }
             Command::RotateSecret { webhook } => {

@@ -4,24 +4,44 @@
 //! It holds no SQL and knows neither HTTP nor the command line.
 
 mod erasure;
+mod feedback;
+mod inventory;
+mod keys;
 mod names;
+mod numbers;
+mod profiles;
 mod retention;
 mod tenants;
 mod upkeep;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
 
 pub use erasure::{ErasureRequest, erase};
-pub use names::{check_key_name, check_tenant_name};
+pub use feedback::create_feedback;
+pub use inventory::{add_inventory_number, put_inventory_number, update_inventory_number};
+pub use keys::{Keys, try_rotation};
+use names::{check_key_name, check_tenant_name};
+pub use numbers::{GivenBy, NumberRequest, create_number, read_number, release_number, set_number_active};
+pub use profiles::{create_profile, roll_back_profile, update_profile};
 pub use retention::{RetentionRun, TenantExpired, count_expired};
 pub use tenants::{
     Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,
 };
 pub use upkeep::keep_up;
+pub use webhooks::{create_webhook, update_webhook};
 
 use crate::store::StoreError;
 use crate::tenancy::Flaw;
+
+/// The precondition of a change that is made in every state of a resource.
+///
+/// # Errors
+/// None.
+pub fn in_any_state<T, E>(_: &T) -> Result<(), E> {
+    Ok(())
+}
 
 /// Why a use case did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +56,12 @@ pub enum ControlError {
 impl ControlError {
     fn field(field: &str, problem: impl Into<String>) -> ControlError {
         ControlError::Invalid(vec![Flaw::new(field, problem)])
+    }
+
+    /// `Invalid` if there is a flaw.
+    fn unless_none(flaws: impl IntoIterator<Item = Flaw>) -> Result<(), ControlError> {
+        let flaws: Vec<Flaw> = flaws.into_iter().collect();
+        if flaws.is_empty() { Ok(()) } else { Err(ControlError::Invalid(flaws)) }
     }
 }
 

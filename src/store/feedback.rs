@@ -23,11 +23,14 @@ pub struct NewFeedback {
     pub rating: u8,
     /// Up to 4,000 characters.
     #[serde(default)]
-    #[schema(max_length = 4000, pattern = r"^[^\x00]*$")]
+    #[schema(max_length = 4000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub comment: Option<String>,
     /// Who gave it, such as `caller` or `review`.
     #[serde(default = "unnamed")]
-    #[schema(max_length = 100, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$")]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub source: String,
 }
 

@@ -72,7 +72,7 @@ impl Store {
         entry.try_into()
     }
 
-    /// Enters a number, or assigns one that is there already to the tenant that is named.
+    /// Enters a number, or assigns one that is there already to the tenant that is named. A dry run rolls it back.
     ///
     /// # Errors
     /// As of [`Store::add_inventory_number`], without `Conflict`.
@@ -80,6 +80,7 @@ impl Store {
         &self,
         actor: &Actor,
         new: NewInventoryNumber,
+        dry_run: bool,
     ) -> Result<Put, StoreError> {
         let mut tx = self.begin_on_inventory(new.tenant).await?;
         let put = match tx.inventory_number(&new.did).await? {
@@ -94,7 +95,9 @@ impl Store {
                 Put::Changed
             }
         };
-        tx.commit().await?;
+        if !dry_run {
+            tx.commit().await?;
+        }
         Ok(put)
     }
 

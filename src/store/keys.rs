@@ -124,6 +124,15 @@ impl Store {
         rotate(&AllTenants(self), None, actor, id, how).await
     }
 
+    /// Does the same and rolls it back.
+    ///
+    /// # Errors
+    /// As of [`Store::rotate_key`].
+    pub async fn try_rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<(), StoreError> {
+        let mut tx = AllTenants(self).begin(Access::Write).await?;
+        tx.rotate_key(None, actor, id, how).await.map(drop)
+    }
+
     /// The key that a secret belongs to, whatever its state; `None` for a secret that nobody was given.
     pub async fn present(&self, secret: &str) -> Result<Option<Presented>, StoreError> {
         let select = composed(format!("SELECT {COLUMNS} FROM api_keys WHERE hash = $1"));
@@ -286,27 +295,38 @@ async fn rotate(
     id: KeyId,
     how: Rotation,
 ) -> Result<Minted, StoreError> {
-    let at = now();
     let mut tx = scope.begin(Access::Write).await?;
-    let old = tx.one::<Row>(select(owner, id)).await?;
-    if let Some(tenant) = old.tenant_id.map(TenantId) {
-        tx.lock_tenant(tenant).await?;
-        // A rotated key is live until its grace period ends, so that rotations need room beside the limit.
-        tx.admit("keys", u64::from(tx.limits.keys) * 2, live_keys(tenant)).await?;
-    }
-    let minted = Minted::new(actor, old.tenant_id.map(TenantId), old.successor(how, at)?)?;
-    let Some(after) = tx.optional::<Row>(old.retire(how, &minted, at)).await? else {
-        // It is read again: of several rotations at once, one has made the successor.
-        return Err(tx.one::<Row>(select(owner, id)).await?.refusal());
-    };
-    let change = Change::new(actor, minted.key.tenant_id, "rotate", "api_key", id);
-    tx.audit(change.before(&old).after(&after)).await?;
-    tx.insert_key(actor, &minted).await?;
+    let minted = tx.rotate_key(owner, actor, id, how).await?;
     tx.commit().await?;
     Ok(minted)
 }
 
 impl Tx {
+    async fn rotate_key(
+        &mut self,
+        owner: Option<TenantId>,
+        actor: &Actor,
+        id: KeyId,
+        how: Rotation,
+    ) -> Result<Minted, StoreError> {
+        let at = now();
+        let old = self.one::<Row>(select(owner, id)).await?;
+        if let Some(tenant) = old.tenant_id.map(TenantId) {
+            self.lock_tenant(tenant).await?;
+            // A rotated key is live until its grace period ends, so that rotations need room beside the limit.
+            self.admit("keys", u64::from(self.limits.keys) * 2, live_keys(tenant)).await?;
+        }
+        let minted = Minted::new(actor, old.tenant_id.map(TenantId), old.successor(how, at)?)?;
+        let Some(after) = self.optional::<Row>(old.retire(how, &minted, at)).await? else {
+            // It is read again: of several rotations at once, one has made the successor.
+            return Err(self.one::<Row>(select(owner, id)).await?.refusal());
+        };
+        let change = Change::new(actor, minted.key.tenant_id, "rotate", "api_key", id);
+        self.audit(change.before(&old).after(&after)).await?;
+        self.insert_key(actor, &minted).await?;
+        Ok(minted)
+    }
+
     /// Writes a key and its hash.
     async fn insert_key(&mut self, actor: &Actor, minted: &Minted) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO api_keys \

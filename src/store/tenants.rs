@@ -17,7 +17,11 @@ use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus};
 #[schema(as = CreateTenantRequest)]
 pub struct NewTenant {
     /// 1 to 200 characters, not only blanks.
-    #[schema(max_length = 200, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$", examples("Bakery Huber"))]
+    #[schema(
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$",
+        examples("Bakery Huber")
+    )]
     pub name: String,
     pub plan: Plan,
     /// Highest number of concurrent calls. Default: the plan's limit, or the daemon's.

@@ -84,7 +84,7 @@ async fn a_purge_erases_what_a_deletion_left(bureau: Bureau) {
 }
 
 /// A tenant with a call from a number, in which something was said.
-async fn called(bureau: &Bureau, name: &str) -> (Uuid, Client, Line, vca::tenancy::Call) {
+pub async fn called(bureau: &Bureau, name: &str) -> (Uuid, Client, Line, vca::tenancy::Call) {
     let (id, admin) = bureau.tenant(name).await;
     let line = Line::of(bureau, id).await;
     let call = line.record(line.lasted(Utc::now(), 60)).await;

@@ -13,13 +13,9 @@ use super::auth::{Administrator, Reader};
 use super::calls::OfCall;
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::problem::Problem;
+use crate::control;
 use crate::store::{FeedbackFilter, NewFeedback};
-use crate::tenancy::{CallId, Feedback, Flaw, TenantId};
-
-/// Characters of a comment.
-const LONGEST_COMMENT: usize = 4_000;
-/// Characters of a source.
-const LONGEST_SOURCE: usize = 100;
+use crate::tenancy::{CallId, Feedback, TenantId};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(create, list_of_call)).routes(routes!(list))
@@ -35,8 +31,8 @@ async fn create(
     Ids(path): Ids<OfCall>,
     Body(new): Body<NewFeedback>,
 ) -> Result<(StatusCode, Json<Feedback>), Problem> {
-    check(&new)?;
-    Ok((StatusCode::CREATED, Json(scope.create_feedback(&actor, path.call_id, new).await?)))
+    let feedback = control::create_feedback(&scope, &actor, path.call_id, new).await?;
+    Ok((StatusCode::CREATED, Json(feedback)))
 }
 
 /// List a call's feedback, newest first.
@@ -80,19 +76,4 @@ async fn list(
 ) -> Result<Json<Listed<Feedback>>, Problem> {
     let filter = FeedbackFilter { call: None, rating, source, from, to };
     Ok(scope.feedback(&filter, paging.window()?).await?.into())
-}
-
-fn check(new: &NewFeedback) -> Result<(), Problem> {
-    let mut errors = Vec::new();
-    let mut fault = |field: &str, problem: String| errors.push(Flaw { field: field.to_owned(), problem });
-    if !(1..=5).contains(&new.rating) {
-        fault("rating", "1 to 5".into());
-    }
-    if new.comment.as_ref().is_some_and(|comment| comment.chars().count() > LONGEST_COMMENT) {
-        fault("comment", format!("{LONGEST_COMMENT} characters at most"));
-    }
-    if new.source.trim().is_empty() || new.source.chars().count() > LONGEST_SOURCE {
-        fault("source", format!("1 to {LONGEST_SOURCE} characters"));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Problem::fields(errors)) }
 }

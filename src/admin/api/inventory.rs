@@ -12,11 +12,9 @@ use super::Desk;
 use super::auth::Operator;
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::problem::{Problem, ProblemBody};
-use crate::store::{InventoryChanges, InventoryFilter, NewInventoryNumber, StoreError};
+use crate::control;
+use crate::store::{InventoryChanges, InventoryFilter, NewInventoryNumber};
 use crate::tenancy::{InventoryNumber, InventoryNumberId, NumberSource, TenantId};
-
-/// The most characters of a note.
-const LONGEST_NOTE: usize = 200;
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, update, delete))
@@ -43,7 +41,7 @@ struct CreateInventoryNumberRequest {
     #[serde(default)]
     source: NumberSource,
     /// The operator's own remark.
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     note: Option<String>,
 }
 
@@ -52,18 +50,17 @@ struct CreateInventoryNumberRequest {
     request_body = CreateInventoryNumberRequest,
     responses((status = 201, description = "The number was entered.", body = InventoryNumber),
         (status = 409, description = "The number is in the inventory already: `number_in_inventory`; or another tenant \
-            has it: `number_in_use`.", body = ProblemBody)))]
+            has it: `number_in_use`; or the tenant is deleted: `tenant_deleted`.", body = ProblemBody)))]
 async fn create(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Body(request): Body<CreateInventoryNumberRequest>,
 ) -> Result<(StatusCode, Json<InventoryNumber>), Problem> {
     let CreateInventoryNumberRequest { did_number, tenant_id, source, note } = request;
-    let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
-    check_note(note.as_deref())?;
+    let did = control::read_number(&desk.numbering, &did_number)?;
     let new = NewInventoryNumber { did, tenant: tenant_id, source, note };
-    let entered = desk.store.add_inventory_number(&actor, new).await;
-    Ok((StatusCode::CREATED, Json(entered.map_err(no_such_tenant)?)))
+    let entered = control::add_inventory_number(&desk.store, &actor, new).await?;
+    Ok((StatusCode::CREATED, Json(entered)))
 }
 
 /// Conditions of a list of the inventory.
@@ -115,7 +112,7 @@ struct UpdateInventoryNumberRequest {
     tenant_id: Option<Option<TenantId>>,
     /// The operator's own remark.
     #[serde(deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     note: Option<Option<String>>,
 }
 
@@ -130,18 +127,17 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Op
     params(("inventory_number_id" = InventoryNumberId, Path, description = "The entry.")),
     responses((status = 200, description = "The entry after the change.", body = InventoryNumber),
         (status = 404, description = "There is no such entry: `not_found`.", body = ProblemBody),
-        (status = 409, description = "Another tenant has the number: `number_in_use`.", body = ProblemBody)))]
+        (status = 409, description = "Another tenant has the number: `number_in_use`; or the tenant is deleted: \
+            `tenant_deleted`.", body = ProblemBody)))]
 async fn update(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Ids(Entry { inventory_number_id }): Ids<Entry>,
     Body(UpdateInventoryNumberRequest { tenant_id, note }): Body<UpdateInventoryNumberRequest>,
 ) -> Result<Json<InventoryNumber>, Problem> {
-    check_note(note.as_ref().and_then(Option::as_deref))?;
-    desk.store.inventory_number(inventory_number_id).await?;
     let changes = InventoryChanges { tenant: tenant_id, note };
-    let changed = desk.store.update_inventory_number(&actor, inventory_number_id, changes).await;
-    Ok(Json(changed.map_err(no_such_tenant)?))
+    let changed = control::update_inventory_number(&desk.store, &actor, inventory_number_id, changes);
+    Ok(Json(changed.await?))
 }
 
 /// Remove a number from the inventory, unless a tenant has it.
@@ -157,19 +153,4 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     desk.store.remove_inventory_number(&actor, inventory_number_id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn check_note(note: Option<&str>) -> Result<(), Problem> {
-    match note.map_or(0, |note| note.chars().count()) {
-        0..=LONGEST_NOTE => Ok(()),
-        _ => Err(Problem::field("note", format_args!("{LONGEST_NOTE} characters at most"))),
-    }
-}
-
-/// The tenant that a request names is the only thing that can be missing.
-fn no_such_tenant(error: StoreError) -> Problem {
-    match error {
-        StoreError::NotFound => Problem::field("tenant_id", "there is no such tenant"),
-        other => other.into(),
-    }
 }

@@ -16,7 +16,7 @@ use super::auth::{Administrator, Caller, Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, TaggedKey};
 use super::problem::{Problem, ProblemBody};
-use crate::control::check_key_name;
+use crate::control::Keys;
 use crate::store::{KeyFilter, Minted, NewKey, Rotation};
 use crate::tenancy::{ApiKey, KeyId, Role, Tenant, TenantId};
 
@@ -60,7 +60,11 @@ impl From<Minted> for CreatedKey {
 #[serde(deny_unknown_fields)]
 struct CreateTenantKeyRequest {
     /// Its purpose, in 1 to 100 characters.
-    #[schema(max_length = 100, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$", examples("front office"))]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$",
+        examples("front office")
+    )]
     name: String,
     #[schema(schema_with = tenant_role)]
     role: Role,
@@ -74,7 +78,11 @@ struct CreateTenantKeyRequest {
 #[serde(deny_unknown_fields)]
 struct CreateOperatorKeyRequest {
     /// Its purpose, in 1 to 100 characters.
-    #[schema(max_length = 100, pattern = r"^[^\x00]*([^\s\x00]|\uFEFF)[^\x00]*$", examples("deployment"))]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$",
+        examples("deployment")
+    )]
     name: String,
     /// At most 100 years from now. Default: it does not expire.
     #[serde(default)]
@@ -102,15 +110,9 @@ fn tenant_role() -> Object {
         .build()
 }
 
-const LONGEST_GRACE: u32 = 7 * 24 * 60;
-
-impl RotateKeyRequest {
-    fn rotation(self) -> Result<Rotation, Problem> {
-        if self.grace_minutes > LONGEST_GRACE {
-            return Err(Problem::field("grace_minutes", format_args!("0 to {LONGEST_GRACE}")));
-        }
-        check_expiry(self.expires_at)?;
-        Ok(Rotation { grace: TimeDelta::minutes(self.grace_minutes.into()), expires_at: self.expires_at })
+impl From<RotateKeyRequest> for Rotation {
+    fn from(request: RotateKeyRequest) -> Rotation {
+        Rotation { grace: TimeDelta::minutes(request.grace_minutes.into()), expires_at: request.expires_at }
     }
 }
 
@@ -153,11 +155,8 @@ async fn create(
     Administrator { scope, actor }: Administrator,
     Body(new): Body<CreateTenantKeyRequest>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
-    if new.role == Role::Operator {
-        return Err(Problem::field("role", "a tenant's key is tenant_admin or tenant_viewer"));
-    }
-    let new = checked(new.name, new.role, new.expires_at)?;
-    Ok((StatusCode::CREATED, Json(scope.create_key(&actor, new).await?.into())))
+    let new = NewKey { name: new.name, role: new.role, expires_at: new.expires_at };
+    Ok((StatusCode::CREATED, Json(Keys::Of(&scope).create(&actor, new).await?.into())))
 }
 
 /// List the tenant's keys, oldest first.
@@ -192,7 +191,7 @@ async fn revoke(
     precondition: Precondition,
 ) -> Result<TaggedKey, Problem> {
     let check = |key: &ApiKey| precondition.check_key(key);
-    Ok(TaggedKey(scope.revoke_key_if(&actor, place.key_id, check).await?))
+    Ok(TaggedKey(Keys::Of(&scope).revoke(&actor, place.key_id, check).await?))
 }
 
 /// Rotate one of the tenant's keys: the new key has the same name and role, a new id and a new secret.
@@ -207,7 +206,7 @@ async fn rotate(
     Ids(place): Ids<Place>,
     Body(how): Body<RotateKeyRequest>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
-    let minted = scope.rotate_key(&actor, place.key_id, how.rotation()?).await?;
+    let minted = Keys::Of(&scope).rotate(&actor, place.key_id, how.into()).await?;
     Ok((StatusCode::CREATED, Json(minted.into())))
 }
 
@@ -221,8 +220,8 @@ async fn create_operators(
     Operator(actor): Operator,
     Body(new): Body<CreateOperatorKeyRequest>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
-    let new = checked(new.name, Role::Operator, new.expires_at)?;
-    Ok((StatusCode::CREATED, Json(desk.store.create_operator_key(&actor, new).await?.into())))
+    let new = NewKey { name: new.name, role: Role::Operator, expires_at: new.expires_at };
+    Ok((StatusCode::CREATED, Json(Keys::All(&desk.store).create(&actor, new).await?.into())))
 }
 
 /// List all keys, oldest first.
@@ -261,7 +260,7 @@ async fn revoke_any(
     precondition: Precondition,
 ) -> Result<TaggedKey, Problem> {
     let check = |key: &ApiKey| precondition.check_key(key);
-    Ok(TaggedKey(desk.store.revoke_key_if(&actor, place.key_id, check).await?))
+    Ok(TaggedKey(Keys::All(&desk.store).revoke(&actor, place.key_id, check).await?))
 }
 
 /// Rotate a key of any tenant or operator.
@@ -277,27 +276,6 @@ async fn rotate_any(
     Ids(place): Ids<Place>,
     Body(how): Body<RotateKeyRequest>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
-    let minted = desk.store.rotate_key(&actor, place.key_id, how.rotation()?).await?;
+    let minted = Keys::All(&desk.store).rotate(&actor, place.key_id, how.into()).await?;
     Ok((StatusCode::CREATED, Json(minted.into())))
-}
-
-fn checked(name: String, role: Role, expires_at: Option<DateTime<Utc>>) -> Result<NewKey, Problem> {
-    if let Some(flaw) = check_key_name(&name) {
-        return Err(Problem::fields(vec![flaw]));
-    }
-    check_expiry(expires_at)?;
-    Ok(NewKey { name, role, expires_at })
-}
-
-fn check_expiry(at: Option<DateTime<Utc>>) -> Result<(), Problem> {
-    let now = Utc::now();
-    match at {
-        Some(at) if at <= now => Err(Problem::field("expires_at", "this is over already")),
-        // PostgreSQL's calendar ends, and nobody means a key for a century.
-        Some(at) if at > now + TimeDelta::days(36_525) => Err(Problem::field(
-            "expires_at",
-            "a hundred years at most: leave it out for a key that never expires",
-        )),
-        _ => Ok(()),
-    }
 }

@@ -13,7 +13,8 @@ use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
-use crate::store::{NewNumber, NumberFilter};
+use crate::control::{self, GivenBy, NumberRequest};
+use crate::store::NumberFilter;
 use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId, given};
 
 pub fn router() -> OpenApiRouter<Desk> {
@@ -63,13 +64,12 @@ async fn create(
     caller: Caller,
     Body(CreateNumberRequest { did_number, provider_type }): Body<CreateNumberRequest>,
 ) -> Result<(StatusCode, Tagged<PhoneNumber>), Problem> {
-    let did = desk.numbering.read(&did_number).map_err(|error| Problem::field("did_number", error))?;
-    let new = NewNumber { did, provider_type };
-    let number = match caller.presented.key.role {
-        Role::Operator => scope.create_number(&actor, new).await?,
-        Role::TenantAdmin | Role::TenantViewer => scope.claim_number(&actor, new).await?,
+    let given_by = match caller.presented.key.role {
+        Role::Operator => GivenBy::Operator,
+        Role::TenantAdmin | Role::TenantViewer => GivenBy::Tenant,
     };
-    let number = desk.registrar.follow(&scope, &actor, number).await?;
+    let request = NumberRequest { did_number: &did_number, provider_type, given_by };
+    let number = control::create_number(&desk.registrar, &scope, &actor, &desk.numbering, request).await?;
     Ok((StatusCode::CREATED, Tagged(number)))
 }
 
@@ -138,8 +138,8 @@ async fn update(
         check(&number)?;
         return Ok(Tagged(number));
     };
-    let number = scope.set_number_active_if(&actor, id, active, check).await?;
-    Ok(Tagged(desk.registrar.follow(&scope, &actor, number).await?))
+    let changed = control::set_number_active(&desk.registrar, &scope, &actor, id, active, check);
+    Ok(Tagged(changed.await?))
 }
 
 /// Release a phone number. Its call records stay. It remains assigned to the tenant, which can take it again.
@@ -157,8 +157,8 @@ async fn delete(
     Ids(Number { phone_number_id: id }): Ids<Number>,
     precondition: Precondition,
 ) -> Result<StatusCode, Problem> {
-    let number = scope.delete_number_if(&actor, id, |current| precondition.check(current)).await?;
-    desk.registrar.follow(&scope, &actor, number).await?;
+    let check = |current: &PhoneNumber| precondition.check(current);
+    control::release_number(&desk.registrar, &scope, &actor, id, check).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -15,10 +15,9 @@ use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use super::{Desk, patch};
+use crate::control;
 use crate::store::{NewProfile, ProfileChanges, ProfileFilter};
-use crate::tenancy::{
-    AgentRole, AiProfile, Draft, ProfileId, ProfileSettings, ProfileVersion, TenantId, check_profile, given,
-};
+use crate::tenancy::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, TenantId, given};
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
@@ -53,9 +52,8 @@ async fn create(
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewProfile>,
 ) -> Result<(StatusCode, Tagged<AiProfile>), Problem> {
-    let NewProfile { name, system_prompt, settings, .. } = &new;
-    desk.check(Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) })?;
-    Ok((StatusCode::CREATED, Tagged(scope.create_profile(&actor, new).await?)))
+    let profile = control::create_profile(&scope, &actor, &desk.permitted, new).await?;
+    Ok((StatusCode::CREATED, Tagged(profile)))
 }
 
 /// Conditions of a list of profiles.
@@ -144,9 +142,9 @@ async fn update(
 ) -> Result<Tagged<AiProfile>, Problem> {
     let decide = |current: &AiProfile| -> Result<ProfileChanges, Problem> {
         precondition.check(current)?;
-        desk.changes(current, request, operation)
+        request.changes(current, operation)
     };
-    Ok(Tagged(scope.update_profile_if(&actor, id, decide).await?))
+    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted, id, decide).await?))
 }
 
 /// Replace the settings of a profile as a whole. An absent field takes its default.
@@ -164,10 +162,9 @@ async fn replace_settings(
 ) -> Result<Tagged<AiProfile>, Problem> {
     let decide = |current: &AiProfile| -> Result<ProfileChanges, Problem> {
         precondition.check(current)?;
-        desk.check(Draft { settings: Some(&settings), ..Draft::default() })?;
         Ok(ProfileChanges { settings: Some(settings), ..ProfileChanges::default() })
     };
-    Ok(Tagged(scope.update_profile_if(&actor, id, decide).await?))
+    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted, id, decide).await?))
 }
 
 /// List the versions of a profile, newest first.
@@ -217,29 +214,14 @@ async fn roll_back(
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     Body(RollBackRequest { version }): Body<RollBackRequest>,
 ) -> Result<Tagged<AiProfile>, Problem> {
-    let former = scope.profile_version(id, version).await?;
-    let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
-    desk.check(Draft { name, system_prompt, settings: Some(&former.settings) })?;
-    Ok(Tagged(scope.roll_back_profile(&actor, id, version).await?))
+    Ok(Tagged(control::roll_back_profile(&scope, &actor, &desk.permitted, id, version).await?))
 }
 
-impl Desk {
-    fn check(&self, draft: Draft<'_>) -> Result<(), Problem> {
-        let flaws = check_profile(draft, &self.permitted);
-        if flaws.is_empty() { Ok(()) } else { Err(Problem::fields(flaws)) }
-    }
-
-    /// The changes that a request makes of a profile as it is.
-    fn changes(
-        &self,
-        current: &AiProfile,
-        request: UpdateAiProfileRequest,
-        operation: Operation,
-    ) -> Result<ProfileChanges, Problem> {
-        let UpdateAiProfileRequest { name, role, system_prompt, is_default, settings } = request;
+impl UpdateAiProfileRequest {
+    /// The changes that the request makes of a profile as it is.
+    fn changes(self, current: &AiProfile, operation: Operation) -> Result<ProfileChanges, Problem> {
+        let UpdateAiProfileRequest { name, role, system_prompt, is_default, settings } = self;
         let settings = settings.map(|patch| merged(&current.settings, patch, operation)).transpose()?;
-        let (new_name, new_prompt) = (name.as_deref(), system_prompt.as_deref());
-        self.check(Draft { name: new_name, system_prompt: new_prompt, settings: settings.as_ref() })?;
         Ok(ProfileChanges { name, role, system_prompt, is_default, settings })
     }
 }

@@ -14,11 +14,9 @@ use super::auth::{Administrator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
+use crate::control;
 use crate::store::{DeliveryFilter, Issued, NewWebhook, WebhookChanges};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, TenantId, Webhook, WebhookId};
-
-/// Event types in one request; there are far fewer.
-const MOST_EVENTS: usize = 100;
 
 pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
@@ -69,9 +67,8 @@ async fn create(
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Json<IssuedWebhook>), Problem> {
-    check_url(&desk, &new.url)?;
-    check_events(&new.events)?;
-    Ok((StatusCode::CREATED, scope.create_webhook(&actor, new).await?.into()))
+    let issued = control::create_webhook(&scope, &actor, &desk.receivers, new).await?;
+    Ok((StatusCode::CREATED, issued.into()))
 }
 
 /// List webhooks, oldest first.
@@ -107,15 +104,10 @@ async fn update(
     precondition: Precondition,
     Body(changes): Body<WebhookChanges>,
 ) -> Result<Tagged<Webhook>, Problem> {
-    if let Some(url) = &changes.url {
-        check_url(&desk, url)?;
-    }
-    check_events(changes.events.as_deref().unwrap_or_default())?;
-    let decide = |current: &Webhook| -> Result<WebhookChanges, Problem> {
-        precondition.check(current)?;
-        Ok(changes)
-    };
-    Ok(Tagged(scope.update_webhook_if(&actor, path.webhook_id, decide).await?))
+    let precondition = |current: &Webhook| precondition.check(current);
+    let changed =
+        control::update_webhook(&scope, &actor, &desk.receivers, path.webhook_id, changes, precondition);
+    Ok(Tagged(changed.await?))
 }
 
 /// Delete a webhook. Its pending deliveries are given up.
@@ -195,21 +187,4 @@ async fn retry(
     Ids(path): Ids<OfDelivery>,
 ) -> Result<(StatusCode, Json<Delivery>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(scope.retry_delivery(&actor, path.webhook_id, path.delivery_id).await?)))
-}
-
-fn check_events(events: &[EventType]) -> Result<(), Problem> {
-    if events.contains(&EventType::Ping) {
-        return Err(Problem::field(
-            "events",
-            "ping cannot be subscribed to: it is sent to the webhook that is tested",
-        ));
-    }
-    if events.len() > MOST_EVENTS {
-        return Err(Problem::field("events", format_args!("{MOST_EVENTS} at most")));
-    }
-    Ok(())
-}
-
-fn check_url(desk: &Desk, url: &str) -> Result<(), Problem> {
-    desk.receivers.check(url).map(drop).map_err(|refused| Problem::field("url", refused))
 }

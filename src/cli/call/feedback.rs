@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::table::{Sheet, Table, or_dash};
 use crate::cli::{actor, tenant};
+use crate::control;
 use crate::store::{FeedbackFilter, NewFeedback, Store, Window};
 use crate::tenancy::{CallId, Feedback};
 
@@ -61,7 +62,7 @@ impl Command {
             Command::Add(Add { call, rating, comment, source }) => {
                 let scope = store.scope(tenant_of(store, call).await?);
                 let new = NewFeedback { rating, comment, source };
-                let feedback = scope.create_feedback(&actor(), call, new).await?;
+                let feedback = control::create_feedback(&scope, &actor(), call, new).await?;
                 output.print(&feedback, || sheet(&feedback))
             }
             Command::List(list) => list.run(store, output).await,

@@ -104,13 +104,13 @@ async fn the_inventory_is_listed_and_changed(db: Database) {
     let assigned = InventoryFilter { tenant: Some(tenant), ..InventoryFilter::default() };
     assert_eq!(list(assigned).await, [route.number.did.clone(), values::did(51)]);
     assert_eq!(
-        db.store.put_inventory_number(&actor, entry(&values::did(51), None)).await.expect("put"),
+        db.store.put_inventory_number(&actor, entry(&values::did(51), None), false).await.expect("put"),
         Put::Unchanged
     );
-    let put = db.store.put_inventory_number(&actor, entry(&values::did(50), Some(tenant))).await;
+    let put = db.store.put_inventory_number(&actor, entry(&values::did(50), Some(tenant)), false).await;
     assert_eq!(put.expect("put"), Put::Changed);
     assert_eq!(
-        db.store.put_inventory_number(&actor, entry(&values::did(59), None)).await.expect("put"),
+        db.store.put_inventory_number(&actor, entry(&values::did(59), None), false).await.expect("put"),
         Put::Added
     );
     db.store.remove_inventory_number(&actor, id).await.expect("removed");
@@ -128,7 +128,7 @@ async fn a_number_that_a_tenant_has_stays_assigned_to_it(db: Database) {
     }
     let refused = refusal(db.store.remove_inventory_number(&actor, held.id).await);
     assert_eq!(refused, NumberRefusal::Held(one.number.did.clone()));
-    let put = db.store.put_inventory_number(&actor, entry(&one.number.did, Some(two.tenant.id))).await;
+    let put = db.store.put_inventory_number(&actor, entry(&one.number.did, Some(two.tenant.id)), false).await;
     assert_eq!(refusal(put), NumberRefusal::HeldByAnother(one.number.did.clone()));
 }
 
@@ -141,7 +141,10 @@ async fn numbers_that_a_text_could_mean_are_not_both_created(db: Database) {
         let refused = refusal(store.scope(two.tenant.id).create_number(&actor, new(second)).await);
         assert_eq!(refused, NumberRefusal::Collides { did: second.clone(), other: Some(first.clone()) });
         // A tenant does not learn whose number is in the way.
-        store.put_inventory_number(&actor, entry(second, Some(two.tenant.id))).await.expect("assigned");
+        store
+            .put_inventory_number(&actor, entry(second, Some(two.tenant.id)), false)
+            .await
+            .expect("assigned");
         let refused = refusal(store.scope(two.tenant.id).claim_number(&actor, new(second)).await);
         assert_eq!(refused, NumberRefusal::Collides { did: second.clone(), other: None });
         let routing = Routing::new(store.clone(), &RoutingSettings::default()).with_numbering(Numbering {
@@ -292,8 +295,8 @@ async fn nothing_is_assigned_to_a_deleted_tenant(db: Database) {
     let changes = InventoryChanges { tenant: Some(Some(route.tenant.id)), note: None };
     for refused in [
         db.store.add_inventory_number(&actor, to_deleted(51)).await.map(drop),
-        db.store.put_inventory_number(&actor, to_deleted(51)).await.map(drop),
-        db.store.put_inventory_number(&actor, to_deleted(50)).await.map(drop),
+        db.store.put_inventory_number(&actor, to_deleted(51), false).await.map(drop),
+        db.store.put_inventory_number(&actor, to_deleted(50), false).await.map(drop),
         db.store.update_inventory_number(&actor, free_entry.id, changes).await.map(drop),
     ] {
         assert!(matches!(refused, Err(StoreError::Refused { code: "tenant_deleted", .. })), "{refused:?}");

@@ -1,0 +1,111 @@
+//! `vca call`, `vca analytics` and `vca retention`.
+
+use super::*;
+
+#[tokio::test]
+async fn a_call_is_shown_with_its_transcript() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let number = desk.json(&["number", "show", "+15550100"]).await;
+    let number: PhoneNumber = serde_json::from_value(number).expect("a number");
+    let started_at = Utc::now();
+    let call = completed(&number, started_at);
+    let turn = CallTurn {
+        call_id: call.id,
+        tenant_id: call.tenant_id,
+        turn: 1,
+        caller_text: "are you\x1b[2J open".into(),
+        agent_text: "We are".into(),
+        interrupted: true,
+        transcript_ms: Some(210),
+        reply_ms: None,
+        commit_ms: Some(500),
+        audio_ms: Some(640),
+        at: started_at,
+    };
+    let scope = desk.store.scope(call.tenant_id);
+    scope.begin_call(&call).await.expect("a record");
+    scope.add_turn(&turn).await.expect("a turn");
+
+    let id = call.id.to_string();
+    let text = desk.text(&["call", "show", &id]).await;
+    for part in [
+        "from           +15550123\n",
+        "length         1:15\n",
+        "#1  words 210 ms  commit 500 ms  audio 640 ms\n  caller: are you [2J open\n  agent:  We are [interrupted]",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let told = desk.json(&["call", "show", &id, "--tenant", "Acme"]).await;
+    assert_eq!(told["turns"][0]["audio_ms"], 640);
+    let list = desk.text(&["call", "list", "--limit", "1"]).await;
+    assert!(list.contains("+15550123  +15550100  completed  completed  caller    1:15"), "{list}");
+    assert_eq!(desk.json(&["call", "list", "--before", &id]).await, serde_json::json!([]));
+
+    for (filter, expected) in [
+        (["--status", "completed"], 1),
+        (["--status", "failed"], 0),
+        (["--caller", "15550123"], 1),
+        (["--number", "+15550100"], 1),
+        (["--min-duration", "76"], 0),
+        (["--to", "2020-01-01T00:00:00Z"], 0),
+    ] {
+        let found = desk.json(&[&["call", "list"], &filter[..]].concat()).await;
+        assert_eq!(found.as_array().map(Vec::len), Some(expected), "{filter:?}");
+    }
+    assert_eq!(desk.code(&["call", "list", "--number", "+15550999"]).await, 66);
+    let words = desk.text(&["call", "transcript", &id]).await;
+    assert!(words.contains("Caller: are you [2J open\nAgent:  We are [interrupted]"), "{words}");
+    desk.text(&["call", "feedback", "add", &id, "--rating", "4", "--comment", "quick"]).await;
+    assert_eq!(desk.json(&["call", "feedback", "list", "--call", &id]).await[0]["source"], "review");
+    let feedback = desk.text(&["call", "feedback", "list", "--tenant", "Acme"]).await;
+    assert!(feedback.contains("4       review  quick"), "{feedback}");
+    assert_eq!(
+        desk.code(&["call", "feedback", "add", &CallId::new().to_string(), "--rating", "4"]).await,
+        66
+    );
+
+    let to = (started_at + TimeDelta::hours(1)).to_rfc3339();
+    let report = desk.text(&["analytics", "--tenant", "Acme", "--to", &to, "--timezone", "Asia/Tokyo"]).await;
+    for part in [
+        "1: 1 answered, 0 refused, 0 failed",
+        "p50, p95     75 s, 75 s",
+        "Calls by hour (Asia/Tokyo)",
+        "####",
+    ] {
+        assert!(report.contains(part), "no {part:?} in {report}");
+    }
+    let overview = desk.json(&["analytics", "--to", &to]).await;
+    assert_eq!((&overview["tenants"][0]["name"], &overview["calls"]), (&"Acme".into(), &1.into()));
+    assert_eq!(desk.code(&["analytics", "--from", &to, "--to", "2020-01-01T00:00:00Z"]).await, 65);
+}
+
+#[tokio::test]
+async fn retention_is_shown_and_set() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    assert!(desk.text(&["retention", "show", "--tenant", "Acme"]).await.contains("transcripts  for ever"));
+    let set =
+        ["retention", "set", "--tenant", "Acme", "--calls", "90", "--transcripts", "30", "--recordings", "7"];
+    desk.text(&set).await;
+    let changed = desk.json(&["retention", "set", "--tenant", "Acme", "--transcripts", "60"]).await;
+    assert_eq!((&changed["call_days"], &changed["transcript_days"]), (&90.into(), &60.into()));
+    let longer = ["retention", "set", "--tenant", "Acme", "--transcripts", "forever"];
+    assert_eq!(desk.code(&longer).await, 65, "they would outlive their calls");
+    assert_eq!(desk.json(&["retention", "show", "--tenant", "Acme"]).await, changed);
+}
+
+#[tokio::test]
+async fn nothing_expires_without_a_retention_and_nobody_is_erased_twice() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    for args in [&["retention", "run", "--dry-run"][..], &["retention", "run", "--tenant", "Acme"]] {
+        assert_eq!(desk.text(args).await.trim(), "Nothing has expired.");
+    }
+    Cli::try_parse_from(["vca", "call", "erase", "--yes"]).expect_err("--call or --caller is needed");
+    Cli::try_parse_from(["vca", "call", "erase", "--caller", "+15550123"]).expect_err("--dry-run or --yes");
+    let nothing = desk.text(&["call", "erase", "--caller", "+15550123", "--dry-run"]).await;
+    assert_eq!(nothing.trim(), "No calls: nothing to erase.");
+    assert_eq!(desk.code(&["call", "erase", "--caller", "Ada", "--yes"]).await, 65);
+    assert_eq!(desk.code(&["call", "erase", "--call", &Uuid::now_v7().to_string(), "--yes"]).await, 66);
+}

@@ -1,0 +1,94 @@
+//! `vca profile`.
+
+use super::*;
+
+#[tokio::test]
+async fn a_profile_goes_back_to_what_it_was() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    desk.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-4"]].concat()).await;
+    let update = ["profile", "update", "Front desk", "--system-prompt", "Shout.", "--tools", ""];
+    let changed = desk.json(&update).await;
+    assert_eq!((&changed["version"], &changed["settings"]["tools"]), (&2.into(), &serde_json::json!([])));
+    let former = desk.json(&["profile", "show", "Front desk", "--version", "1"]).await;
+    assert_eq!(
+        (&former["system_prompt"], &former["settings"]["tools"][0]),
+        (&"Be kind.".into(), &"hang_up".into())
+    );
+    let back = desk.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
+    assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-4".into()));
+    let list = desk.text(&["profile", "versions", "Front desk"]).await;
+    assert_eq!(list.lines().count(), 4, "{list}");
+    assert_eq!(desk.code(&["profile", "rollback", "Front desk", "--version", "9"]).await, 66);
+}
+
+#[tokio::test]
+async fn a_new_default_takes_the_place_of_the_old_one() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    assert_eq!(desk.json(&[&PROFILE[..], &["--default"]].concat()).await["is_default"], true);
+    let other = ["--name", "Night", "--system-prompt", "Be brief.", "--default", "--role", "support"];
+    let other = desk.json(&[&PROFILE[..4], &other].concat()).await;
+    assert_eq!((&other["is_default"], &other["role"]), (&true.into(), &"support".into()));
+    assert_eq!(desk.json(&["profile", "show", "Front desk"]).await["is_default"], false);
+    let back = desk.json(&["profile", "update", "Front desk", "--default"]).await;
+    assert_eq!(back["is_default"], true);
+    let list = desk.text(&["profile", "list"]).await;
+    assert!(list.contains("Night       support       no"), "{list}");
+}
+
+#[tokio::test]
+async fn settings_are_put_on_top_of_each_other() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let settings = ["--settings", r#"{"language":"de","turn":{"max_turns":5}}"#, "--stt", "openai"];
+    let single = ["--setting", "max_duration_ms=60000", "--setting", "phrases.goodbye=Tschüss."];
+    let created = desk.json(&[&PROFILE[..], &settings, &single].concat()).await;
+    let settings = &created["settings"];
+    assert_eq!((&settings["language"], &settings["stt"]), (&"de".into(), &"openai".into()));
+    assert_eq!(settings["turn"], serde_json::json!({ "max_turns": 5, "max_duration_ms": 60_000 }));
+    assert_eq!(settings["phrases"]["goodbye"], "Tschüss.");
+    let update =
+        ["profile", "update", "Front desk", "--language", "", "--setting", "max_turns=", "--voice", "rms"];
+    let changed = desk.json(&update).await["settings"].clone();
+    assert_eq!((&changed["language"], &changed["voice"]), (&Value::Null, &"rms".into()));
+    assert_eq!(changed["turn"], serde_json::json!({ "max_duration_ms": 60_000 }));
+    assert_eq!(changed["stt"], "openai", "what is not named stays");
+}
+
+#[tokio::test]
+async fn settings_come_from_a_file_too() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    let path = desk.folder.join("settings.toml");
+    std::fs::write(&path, "greeting = \"Hello!\"\n[turn]\nbarge_in = false\n").expect("a file");
+    let file = ["--settings-file", path.to_str().expect("a path"), "--greeting", "Good day!"];
+    let created = desk.json(&[&PROFILE[..], &file].concat()).await;
+    assert_eq!(created["settings"]["greeting"], "Good day!");
+    assert_eq!(created["settings"]["turn"]["barge_in"], false);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused() {
+    let desk = Desk::new().await;
+    desk.acme().await;
+    for wrong in [
+        &["--setting", "max_turns=0"][..],
+        &["--setting", "max_turns"],
+        &["--setting", "max_turns=many"],
+        &["--setting", "speed=3"],
+        &["--setting", "phrases.hello=x"],
+        &["--setting", "hours.timezone=Mars"],
+        &["--tools", "fly"],
+        &["--stt", "crystal-ball"],
+        &["--language", "de_DE"],
+        &["--setting", "commit_ms=5000"],
+        &["--settings", "[]"],
+        &["--settings", "{"],
+        &["--settings", r#"{"engine":"x"}"#],
+    ] {
+        assert_eq!(desk.code(&[&PROFILE[..], wrong].concat()).await, 65, "{wrong:?}");
+    }
+    assert_eq!(desk.code(&PROFILE[..6]).await, 65, "no prompt");
+    assert_eq!(desk.json(&["profile", "list"]).await, serde_json::json!([]));
+}

@@ -1,0 +1,62 @@
+//! Webhooks: where they may lead, and the events to which they subscribe.
+
+use super::ControlError;
+use crate::store::{Issued, NewWebhook, Scope, StoreError, WebhookChanges};
+use crate::tenancy::{Actor, EventType, Flaw, Webhook, WebhookId};
+use crate::webhooks::Guard;
+
+/// The most event types in one request; there are far fewer.
+const MOST_EVENTS: usize = 100;
+
+/// Creates a webhook.
+///
+/// # Errors
+/// `Invalid` for a URL that may not be called or for events that cannot be subscribed to; `LimitReached`; those of the
+/// database.
+pub async fn create_webhook(
+    scope: &Scope,
+    actor: &Actor,
+    receivers: &Guard,
+    new: NewWebhook,
+) -> Result<Issued, ControlError> {
+    ControlError::unless_none(flaws(receivers, Some(&new.url), Some(&new.events)))?;
+    Ok(scope.create_webhook(actor, new).await?)
+}
+
+/// Changes a webhook. `precondition` gets it as it is, in the transaction that changes it.
+///
+/// # Errors
+/// As of [`create_webhook`]; those of `precondition`; `NotFound` when there is no such webhook.
+pub async fn update_webhook<E: From<StoreError> + From<ControlError>>(
+    scope: &Scope,
+    actor: &Actor,
+    receivers: &Guard,
+    id: WebhookId,
+    changes: WebhookChanges,
+    precondition: impl FnOnce(&Webhook) -> Result<(), E>,
+) -> Result<Webhook, E> {
+    ControlError::unless_none(flaws(receivers, changes.url.as_deref(), changes.events.as_deref()))?;
+    let decide = |current: &Webhook| -> Result<WebhookChanges, E> {
+        precondition(current)?;
+        Ok(changes)
+    };
+    scope.update_webhook_if(actor, id, decide).await
+}
+
+fn flaws(receivers: &Guard, url: Option<&str>, events: Option<&[EventType]>) -> Vec<Flaw> {
+    let url = url.and_then(|url| receivers.check(url).err()).map(|error| Flaw::new("url", error.to_string()));
+    url.into_iter().chain(events.and_then(events_flaw)).collect()
+}
+
+fn events_flaw(events: &[EventType]) -> Option<Flaw> {
+    let problem = if events.is_empty() {
+        "a webhook subscribes to at least one type of event".to_owned()
+    } else if events.contains(&EventType::Ping) {
+        "ping cannot be subscribed to: it is sent to the webhook that is tested".to_owned()
+    } else if events.len() > MOST_EVENTS {
+        format!("{MOST_EVENTS} at most")
+    } else {
+        return None;
+    };
+    Some(Flaw::new("events", problem))
+}
