@@ -1,7 +1,7 @@
-//! The daemon's log: lines on standard output, as JSON for machines or as text for people, each with the
-//! fields of the spans that it came from, so that the call and the tenant are in every line.
+//! The daemon's log: lines on standard output, as JSON for machines or as text for people, each with the fields of
+//! its spans, so that every line of a call has the call and the tenant.
 //!
-//! It does not know what is logged; that numbers are masked and secrets left out is the writers' duty.
+//! Masking numbers and leaving out secrets is the duty of the code that logs.
 
 use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
@@ -37,7 +37,8 @@ pub fn start(settings: &Log) {
     }
 }
 
-/// What callers and agents say is logged only where the filter names it; a general `debug` is not enough.
+/// The words of callers and agents are logged only where the filter names their target; a general `debug` is not
+/// enough.
 fn with_words_guarded(filter: &str) -> String {
     const WORDS: &str = "vca::transcript";
     if filter.contains(WORDS) { filter.to_owned() } else { format!("{filter},{WORDS}=off") }

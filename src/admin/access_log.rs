@@ -35,7 +35,7 @@ impl Requester {
         let _ = self.tenant.set(tenant);
     }
 
-    /// The tenant whose resources were reached, or else the key's own.
+    /// The tenant of the accessed resources, or else the key's.
     fn tenant(&self) -> Option<TenantId> {
         self.tenant.get().copied().or_else(|| self.key.get().and_then(|(_, _, own)| *own))
     }

@@ -1,8 +1,8 @@
 //! The client of a request: the peer of its connection or, behind trusted proxies, the client that they name.
 //!
-//! `Forwarded` (RFC 7239) and the older `X-Forwarded-For` are lists to which each proxy appends the address that its
-//! request came from. A client can send such a header itself, so only the part that trusted proxies wrote counts: the
-//! list is read from its right end, up to the first address that is no trusted proxy's.
+//! `Forwarded` (RFC 7239) and the older `X-Forwarded-For` are lists to which each proxy appends the address of its
+//! peer. A client can send such a header itself, so only the part that trusted proxies wrote counts: the list is
+//! read from its right end, up to the first address that is not a trusted proxy's.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -32,7 +32,7 @@ impl TrustedProxies {
     }
 }
 
-/// Where a request came from, and how far that can be relied on.
+/// The address of a request's client, and how far it is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     address: IpAddr,
@@ -51,8 +51,8 @@ enum Evidence {
     Untrusted,
 }
 
-/// `Forwarded` and `X-Forwarded-For` name different clients. A proxy that writes one of them passes the other on as
-/// the client sent it, and nothing tells which of the two is the proxy's.
+/// `Forwarded` and `X-Forwarded-For` name different clients. A proxy that writes one of them passes the other on
+/// as the client sent it, and it is unknown which of the two is the proxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict;
 

@@ -88,8 +88,8 @@ impl RequestGuard {
     }
 }
 
-/// The headers of <https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html>. What a handler
-/// has set itself stays.
+/// Adds the headers of <https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html>, except
+/// those that a handler has set itself.
 fn harden(headers: &mut HeaderMap, is_encrypted: bool) {
     const ALWAYS: [(HeaderName, HeaderValue); 6] = [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

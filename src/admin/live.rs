@@ -1,4 +1,4 @@
-//! What the HTTP port asks of calls that are under way.
+//! The interface between the HTTP port and calls in progress.
 
 use futures_util::stream::BoxStream;
 
@@ -6,16 +6,16 @@ use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
 
 /// The calls under way, as the daemon has them.
 pub trait LiveCalls: Send + Sync {
-    /// A tenant's, or everybody's, newest first.
+    /// The calls of a tenant, or all calls, newest first.
     fn calls(&self, tenant: Option<TenantId>) -> Vec<Call>;
 
     /// Ends a tenant's call politely. False when it is not under way.
     fn hang_up(&self, tenant: TenantId, call: CallId) -> bool;
 
-    /// What has happened on a tenant's call after the event `after` and happens from now on.
+    /// The events of a tenant's call after `after`: past ones, then new ones.
     ///
     /// # Errors
-    /// When there is nothing to watch, or are too many who do.
+    /// When there is no such call in progress, or it has too many readers.
     fn events(
         &self,
         tenant: TenantId,

@@ -52,7 +52,7 @@ pub struct Configuration {
     pub stt: Vec<String>,
     pub llm: Vec<String>,
     pub tts: Vec<String>,
-    /// Providers of numbers whose APIs are set up.
+    /// Number providers that are configured.
     pub providers: Vec<&'static str>,
     /// Does the port speak TLS?
     pub tls: bool,

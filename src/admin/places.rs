@@ -1,8 +1,8 @@
-//! The places for connections to the port, and which connection makes room when all are taken.
+//! The places for connections to the port, and the replacement of connections when all are taken.
 //!
-//! A newcomer is admitted to a full port in the place of a connection whose peer does not read its response, or else of
-//! the one that has been quiet for longest among those of the address with the most, as long as the newcomer's address
-//! has at least two fewer. So however many connections a few addresses hold, others still get in.
+//! On a full port a new connection replaces one with a peer that does not read its response, or else the longest
+//! idle one of the address with the most connections, if the new one's address has at least two fewer. So a few
+//! addresses cannot lock others out, however many connections they hold.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -19,9 +19,9 @@ use super::guard::guarded;
 use super::status::Status;
 use super::{Health, Settings, Tls};
 
-/// How long requests under way may go on after the server was told to stop.
+/// The time for requests in progress after the server is stopped.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often measurements are condensed that nobody fetches; without it they would pile up.
+/// The interval at which metrics that are not fetched are condensed; otherwise they would accumulate.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A server that has its port and does not serve yet.

@@ -17,7 +17,7 @@ pub struct Settings {
     pub bind: SocketAddr,
     /// May other machines reach it without TLS, so that API keys cross the network in the clear? Default false.
     pub allow_plaintext_remote: bool,
-    /// Reverse proxies: addresses and networks whose `Forwarded` and `X-Forwarded-For` are believed. Default none.
+    /// Reverse proxies: addresses and networks with a trusted `Forwarded` or `X-Forwarded-For`. Default none.
     #[serde(deserialize_with = "telephony::networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Who may read `/metrics`. Default [`MetricsAccess::Local`] on a loopback address, otherwise
@@ -48,7 +48,7 @@ pub struct TlsSettings {
     pub certificate: Option<PathBuf>,
     /// A PEM file: PKCS #8, PKCS #1 or SEC 1.
     pub key: Option<PathBuf>,
-    /// A PEM file of certificates. With it, only clients whose certificate one of these has signed may connect.
+    /// A PEM file of certificates. With it, a client needs a certificate signed by one of these.
     pub client_ca: Option<PathBuf>,
 }
 

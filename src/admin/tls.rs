@@ -31,7 +31,7 @@ pub struct TlsFault {
     pub problem: String,
 }
 
-/// A certificate that is in use, and where it came from.
+/// The certificate in use, and its files.
 #[derive(Clone)]
 pub struct Tls {
     files: Files,
@@ -70,8 +70,8 @@ impl Tls {
         self.config.clone()
     }
 
-    /// Takes up new files when they change or `hang_up` comes, for ever. While new ones cannot be used, the old
-    /// ones stay in use.
+    /// Reloads the files, forever, when they change or on `hang_up`. If new files cannot be used, the old ones
+    /// stay in use.
     pub(super) async fn keep_fresh(&self, hang_up: &mut Signal) {
         let mut ticks = interval(LOOK);
         let mut known = self.files.stamps();

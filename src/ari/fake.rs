@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Settings;
 
-/// What becomes of a request.
+/// The reaction to a request.
 #[derive(Debug, Clone)]
 pub(super) enum Reply {
     Json(u16, Value),

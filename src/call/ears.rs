@@ -1,4 +1,4 @@
-//! What the call keeps of the caller's audio, and where in it each moment is.
+//! The call's buffer of the caller's audio, and the position of each moment in it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! What happens on a call, for whoever watches it. Watching costs the call nothing: it leaves its news in a bounded
-//! memory and never waits for anybody; a reader who is too slow is told what it has missed.
+//! The events of a call, for its readers. They cost the call nothing: it writes events to a bounded buffer and
+//! never waits, and a slow reader learns how many it missed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ const REMEMBERED: usize = 500;
 /// Readers of one call.
 const READERS: usize = 16;
 
-/// The call's end: what it tells. When it is dropped, the call is over.
+/// The call's end, which writes. Dropping it ends the call's events.
 #[derive(Default)]
 pub struct Feed(Arc<FeedShared>);
 
@@ -78,13 +78,13 @@ impl Drop for Feed {
 }
 
 impl View {
-    /// The call as it stands; `None` when it has not begun to be somebody's, or is over.
+    /// The call's present record; `None` before it has a tenant, and after its end.
     pub fn call(&self) -> Option<Call> {
         let past = self.0.past();
         past.call.clone().filter(|_| !past.over)
     }
 
-    /// What has happened after the event `after` and happens from now on, until the call is over.
+    /// The events after `after`: past ones, then new ones, until the call is over.
     pub fn events(
         &self,
         after: u64,

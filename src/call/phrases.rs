@@ -36,7 +36,7 @@ fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
     }
 }
 
-/// Brings the pieces of an utterance to a leg's rate as they come, without the silence before the first word.
+/// Converts the pieces of a speech to a leg's rate as they arrive, without the silence before the first word.
 pub struct Fitting {
     rate: u32,
     stream: Option<Stream>,

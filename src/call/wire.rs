@@ -8,7 +8,7 @@ use super::hands::{Hands, Work};
 use crate::ari::Client;
 use crate::ari::bridging::{Bridging, End, Input, Output};
 
-/// What the machine has to say to the call.
+/// An event of the machine for the call.
 #[derive(Debug)]
 pub enum Fact {
     Ready { peer: SocketAddr },
@@ -34,7 +34,7 @@ impl Wire {
         self.bridging.deadline()
     }
 
-    /// The next thing that the call has to know. What Asterisk has to do is sent on the way.
+    /// The next event for the call. Sends the requests before it to Asterisk.
     pub fn next_fact(&mut self, hands: &mut Hands) -> Option<Fact> {
         loop {
             match self.bridging.poll()? {

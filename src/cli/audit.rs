@@ -14,7 +14,7 @@ use crate::store::{AuditEntry, AuditFilter, Store, Window};
 
 #[derive(Debug, Args)]
 pub struct Command {
-    /// Id or name; everybody's changes when absent.
+    /// Id or name. Default: all changes.
     #[arg(long)]
     tenant: Option<String>,
     /// The kind of thing, such as phone_number.

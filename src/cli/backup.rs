@@ -51,7 +51,7 @@ struct Copied {
     tables: Vec<TableSum>,
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug, Serialize)]
 struct Restored {
     database: PathBuf,

@@ -65,7 +65,7 @@ pub struct Line {
     key: SecretString,
 }
 
-/// As far as it is told to people.
+/// The fields that are printed.
 #[derive(Deserialize)]
 struct ApiProblem {
     detail: String,

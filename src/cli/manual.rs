@@ -1,4 +1,4 @@
-//! What describes the program and needs no database: the API's document, completions and manual pages.
+//! Descriptions of the program that need no database: the OpenAPI document, shell completions and manual pages.
 
 use std::fs;
 use std::path::Path;

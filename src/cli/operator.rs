@@ -1,13 +1,13 @@
-//! The operator: who runs a command, as the audit log names them.
+//! The operator: the user of a command, as the audit log names them.
 //!
-//! The user and the login come from the kernel. `SUDO_USER` is a variable that anyone can set, so it is only quoted
-//! beside them.
+//! The user and the login are those of the kernel. `SUDO_USER` is a variable that anyone can set, so it is only
+//! quoted beside them.
 
 use std::fs::read_to_string;
 
 use crate::tenancy::Actor;
 
-/// What the kernel uses for a process that no login has started, such as a service.
+/// The kernel's value for a process that was not started by a login, such as a service.
 const NO_LOGIN: u32 = u32::MAX;
 
 /// Whoever runs the command: their user, their id, and the login that it began with.

@@ -1,4 +1,4 @@
-//! What a command prints: JSON for programs, text for people.
+//! The output of a command: JSON for programs, text for people.
 
 use std::io::{ErrorKind, Write, stdout};
 
@@ -35,7 +35,7 @@ impl<'a> Output<'a> {
         self.write(shown.trim_end())
     }
 
-    /// Prints one of many values as it comes: JSON on a line, or the text that says the same.
+    /// Prints one of many values at once: JSON on a line, or the equivalent text.
     pub fn line<T: Serialize + ?Sized>(
         &mut self,
         value: &T,

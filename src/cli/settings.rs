@@ -12,7 +12,7 @@ use crate::tenancy::ProfileSettings;
 /// Whatever is not given stays as it was; an empty text goes back to the daemon's default.
 #[derive(Debug, Default, Args)]
 pub struct SettingArgs {
-    /// What the agent says first.
+    /// The agent's first words.
     #[arg(long)]
     greeting: Option<String>,
     /// BCP 47 tag, such as en or de-DE.
@@ -39,7 +39,7 @@ pub struct SettingArgs {
     /// The longest reply, in tokens; 0 goes back to the daemon's default.
     #[arg(long, value_name = "TOKENS")]
     max_reply_tokens: Option<u32>,
-    /// What the agent may do besides talking: hang_up. An empty text takes it away.
+    /// Actions besides talking: hang_up. An empty text removes them.
     #[arg(long, value_name = "TOOL,…", value_delimiter = ',')]
     tools: Option<Vec<String>>,
     /// The speech engine's own name for a voice.

@@ -51,7 +51,7 @@ pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
-/// What a caller or an engine said cannot move the cursor of whoever reads it.
+/// Replaces control characters, so that the words of a caller or an engine cannot control the reader's terminal.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

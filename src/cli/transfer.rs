@@ -24,7 +24,7 @@ pub struct Export {
 
 #[derive(Debug, Args)]
 pub struct ImportTenant {
-    /// What `vca tenant export` printed; `-` for standard input.
+    /// A file of `vca tenant export`; `-` for standard input.
     file: PathBuf,
     /// Show what would be imported, and change nothing.
     #[arg(long)]

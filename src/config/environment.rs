@@ -186,7 +186,7 @@ pub(super) fn database(variables: &Variables) -> Option<Layer> {
     Some(layer("STATE_DIRECTORY", "database.url", Value::from(format!("sqlite:{folder}/vca.db"))))
 }
 
-/// What a named variable's text means for its key; `None` when it asks for nothing.
+/// The value of a variable's text for its key; `None` when it has no effect.
 fn translate(name: &str, key: &str, text: &str, source: &str) -> Result<Option<Value>, Fault> {
     match name {
         "DEBUG" => match text.to_ascii_lowercase().as_str() {

@@ -13,7 +13,7 @@ use super::file::{self, File};
 use super::reference;
 use crate::engines::registry::Named;
 
-/// Where values come from.
+/// The sources of values.
 pub(super) struct Sources<'a> {
     pub figment: &'a Figment,
     pub file: &'a File,
@@ -53,7 +53,7 @@ pub(super) fn config(sources: &Sources<'_>) -> (Config, Dict, Vec<Fault>) {
         };
         let key = error.path.clone();
         let Some(found) = find(&mut values, &key) else {
-            // It cannot be told which value it is: say so, and go on without any.
+            // The faulty value is unknown: report the fault, and continue without any values.
             faults.push(fault(&error, &key, sources, Tag::Default));
             return (Config::default(), Dict::new(), faults);
         };
@@ -154,7 +154,7 @@ fn shown(found: &Actual) -> String {
     }
 }
 
-/// What serde calls a kind of value, in words for people.
+/// serde's name for a kind of value, in words for people.
 fn kind_of(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",

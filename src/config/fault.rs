@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words that say what to do.
+//! Faults of a configuration, with their remedies.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl Fault {
         ["openai", "engines", "stt", "llm", "tts"].contains(&self.key.split('.').next().unwrap_or_default())
     }
 
-    /// A fault that was found in building the engines, whose text holds the remedy.
+    /// A fault that was found in building the engines; its text contains the remedy.
     pub(super) fn of_engine(fault: registry::Fault, effective: &[Effective]) -> Fault {
         Fault {
             source: source(&fault.key, effective),
@@ -79,8 +79,8 @@ impl fmt::Display for Faults<'_> {
     }
 }
 
-/// Sorted by key. What is wrong with a key's form hides what is wrong with its meaning, which was looked for
-/// in the default that stood in for it.
+/// Sorted by key. A fault in a key's form hides a fault in its meaning, because the meaning was checked with the
+/// default in its place.
 pub(super) fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
     let mut seen = Vec::new();
     faults.retain(|fault| {

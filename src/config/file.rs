@@ -36,7 +36,7 @@ impl Provider for Layer {
     }
 }
 
-/// A file's text, wherever it came from.
+/// The text of a file.
 pub(super) struct File {
     path: Option<PathBuf>,
     text: String,
@@ -90,7 +90,7 @@ impl File {
         faults.collect()
     }
 
-    /// Its values; those of a file with faults as far as they can be told.
+    /// The values of the file; if it has faults, those that can be read.
     pub fn layer(&self) -> Layer {
         let (table, _) = DeTable::parse_recoverable(&self.text);
         let metadata = Metadata::from("file", self.path.as_deref().unwrap_or(Path::new("")));
@@ -132,7 +132,7 @@ fn value(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Without keys whose value is an empty text: they count as not given.
+/// Without keys that have an empty text: they count as unset.
 fn dict(table: &DeTable<'_>) -> Dict {
     let given = table.iter().filter(|(_, value)| value.get_ref().as_str() != Some(""));
     given.map(|(key, item)| (key.get_ref().to_string(), value(item.get_ref()))).collect()

@@ -51,7 +51,7 @@ pub const DEFAULT_FILE: &str = "/etc/vca/vca.toml";
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What the machine is for. Default: production.
+    /// The purpose of the machine. Default: production.
     pub environment: Environment,
     pub ari: ari::Settings,
     pub media: media::Settings,
@@ -62,7 +62,8 @@ pub struct Config {
     /// How numbers are written.
     pub numbers: tenancy::Numbering,
     pub state: state::Settings,
-    /// The daemon-wide defaults of a conversation; a profile's come on top. See [`Config::turn_settings`].
+    /// The daemon-wide defaults of a conversation; a profile's settings override them. See
+    /// [`Config::turn_settings`].
     pub turn: conversation::Overrides,
     /// This and the four that follow make up the engines. See [`Config::engines`].
     pub openai: engines::core::server::Settings,
@@ -90,7 +91,7 @@ impl Config {
         conversation::Settings::default().with(&self.turn)
     }
 
-    /// What things cost, and what each plan has.
+    /// The price list and the plans.
     pub fn billing(&self) -> Billing {
         Billing { prices: self.prices.clone(), plans: self.plans.clone() }
     }
@@ -124,7 +125,7 @@ impl Config {
         self.seal.keyring().map_err(|(key, error)| anyhow::anyhow!("seal.{key}: {error}"))
     }
 
-    /// What the registry of engines is built from.
+    /// The settings of the engine registry.
     pub fn engines(&self) -> registry::Settings {
         registry::Settings {
             openai: self.openai.clone(),
@@ -169,7 +170,7 @@ pub struct Paths<'a> {
     pub env_file: Option<&'a Path>,
 }
 
-/// A configuration and where each of its values came from.
+/// A configuration, and the source of each value.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub config: Config,
@@ -183,8 +184,8 @@ pub struct Loaded {
 
 /// Reads the configuration: defaults, then the file, then systemd's credentials, then the environment.
 ///
-/// For [`Need::All`] the engines and the port's TLS are built, too, and thrown away: that reads the files which they
-/// name and asks nobody anything. A TLS provider has to be installed before.
+/// For [`Need::All`] the engines and the port's TLS are built as well, and dropped: that reads their files and
+/// sends no requests. A TLS provider has to be installed before.
 ///
 /// # Errors
 /// All faults, sorted by key; of those in a value's meaning only the ones that matter for `need`.
@@ -231,7 +232,7 @@ fn public_variables(file: &EnvFile) -> Option<Fault> {
     secret_file::is_public(&file.path).then(|| secrets::public_file(key, source, &file.path))
 }
 
-/// Puts the layers on top of each other and examines the result. What is at fault stands at its default.
+/// Merges the layers and checks the result. A faulty value is replaced by its default.
 fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Fault>) {
     let mut faults = file.faults();
     let (from_variables, misread) = environment::layers(variables);
@@ -254,7 +255,7 @@ fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Fault>
     faults.extend(unfit);
     let mut complaints = check::config(&config, need);
     complaints.extend(check::database_is_named(&config, &figment, need));
-    // A secret whose file cannot be read is not missing.
+    // A secret with an unreadable file is not missing.
     complaints.retain(|complaint| !is_about(&unreadable, &complaint.key));
     faults.extend(complaints.into_iter().map(|complaint| complaint.at(&sources)));
     faults.extend(unreadable);

@@ -12,8 +12,8 @@ use super::secrets::SecretFiles;
 /// without a space is a setting.
 pub const REFERENCE: &str = include_str!("../../config/vca.toml");
 
-/// Keys whose values are never shown. Each has a neighbour with `_file` behind its name, which names a file that holds
-/// it.
+/// Keys with values that are never shown. Each has a neighbour with `_file` behind its name, for a file with the
+/// value.
 pub(super) const SECRETS: &[&str] = &[
     "ari.password",
     "database.url",
@@ -83,7 +83,7 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(key, _)| key.as_str())
 }
 
-/// Every key with its value and where that came from.
+/// Every key with its value and source.
 pub(super) fn effective(values: &Dict, sources: &Sources<'_>) -> Vec<Effective> {
     let root = Value::from(values.clone());
     let mut rows: Vec<Effective> = KEYS

@@ -11,7 +11,7 @@ const LARGEST: u64 = 16 * 1024;
 /// Reads a secret. One line break at the end is not part of it.
 ///
 /// # Errors
-/// What is wrong with the file; never what is in it.
+/// The problem of the file, without its content.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
     // Checked before it is opened: opening a pipe would wait for its writer.

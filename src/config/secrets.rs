@@ -1,6 +1,6 @@
-//! Which file each secret is read from: a `…_file` key beside the secret's own, or a credential of systemd.
+//! The file of each secret: a `…_file` key beside the secret's own, or a credential of systemd.
 //!
-//! The strongest source wins, whichever of the two keys it sets. Only a file that wins is read.
+//! The source with the highest precedence wins, with either of the two keys. Only a file that wins is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// What a machine is for. Production is the default because it allows the least.
+/// The purpose of a machine. The default is production, because it allows the least.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
@@ -24,7 +24,7 @@ impl fmt::Display for Environment {
     }
 }
 
-/// What is logged, and how.
+/// The log's format and filter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::store::{Expired, Store, StoreError};
 use crate::tenancy::TenantId;
 
-/// What has expired of a tenant's.
+/// Expired data of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TenantExpired {
     pub tenant_id: TenantId,
@@ -36,8 +36,8 @@ impl RetentionRun {
         RetentionRun { store, limit, pause, next: None }
     }
 
-    /// Deletes what has expired, until nothing is left or the time is over. A tenant whose rows cannot be deleted does not
-    /// stop the others.
+    /// Deletes expired data until nothing is left or the time is over. A tenant with rows that cannot be deleted
+    /// does not stop the others.
     ///
     /// # Errors
     /// When the tenants cannot be read.
@@ -87,7 +87,7 @@ impl RetentionRun {
     }
 }
 
-/// What a run would delete.
+/// Counts the data that a run would delete.
 ///
 /// # Errors
 /// Those of the database.

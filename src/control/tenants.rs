@@ -15,7 +15,7 @@ use crate::tenancy::{Actor, NumberId, ProviderState, Tenant, TenantId};
 /// Providers asked at once.
 const AT_ONCE: usize = 4;
 
-/// Providers that are being asked to unregister the numbers of a deleted tenant. What fails is tried again by
+/// Requests to providers to unregister the numbers of a deleted tenant. Failed ones are repeated by
 /// [`super::keep_up`].
 pub struct Unregistering(JoinHandle<u64>);
 

@@ -19,10 +19,10 @@ pub(super) const TERMINALS: &[char] = &['.', '?', '!', '。', '？', '！', '।
 /// Quotes and brackets that may follow the end of a sentence.
 pub(super) const CLOSERS: &[char] = &['"', '\'', '”', '’', '»', '“', ')', ']', '」', '』', '）'];
 
-/// More words than this are more than a presence check, whatever they are.
+/// The most words of a presence check.
 const LONGEST_PRESENCE_CHECK: usize = 6;
 
-/// More words than this are more than a backchannel, whatever they are.
+/// The most words of a backchannel.
 const LONGEST_BACKCHANNEL: usize = 4;
 
 /// How complete `text` sounds.

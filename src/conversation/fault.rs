@@ -1,4 +1,4 @@
-//! What cannot work in the settings of a conversation.
+//! Faults of a conversation's settings.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl Settings {
         })
     }
 
-    /// Pairs whose first is greater than its second.
+    /// Pairs with a first value greater than the second.
     fn disorders(&self) -> Vec<Fault> {
         let pairs = [
             ("commit_finished_ms", self.commit_finished_ms, "commit_ms", self.commit_ms),

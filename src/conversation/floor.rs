@@ -194,8 +194,8 @@ impl Conversation {
         self.settings.barge_in || response.is_awaited() || response.is_over()
     }
 
-    /// How long speech lasts that interrupts whatever its words. While no response plays, only the words decide, unless
-    /// the speech does not end.
+    /// The duration of speech that interrupts regardless of its words. While no response plays, only the words
+    /// decide, unless the speech does not end.
     fn certainty(&self, response: &Response) -> Duration {
         if response.is_awaited() { self.settings.max_speech_ms } else { self.settings.barge_in_certain_ms }
     }

@@ -77,7 +77,7 @@ impl Conversation {
         }
     }
 
-    /// Ends the call politely, whatever is under way. A goodbye under way continues.
+    /// Ends the call politely in any state. A goodbye in progress continues.
     pub(super) fn say_goodbye(&mut self, now: At, phrase: Phrase, ending: Ending) {
         match std::mem::replace(&mut self.floor, Floor::Free) {
             Floor::NotConnected => return self.hang_up(ending),

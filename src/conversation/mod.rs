@@ -74,7 +74,7 @@ pub struct Conversation {
     /// The latest moment of an event: time never runs backwards in here.
     now: Option<At>,
     floor: Floor,
-    /// Since when the caller speaks, whoever holds the floor.
+    /// The start of the caller's speech, in any turn.
     voice: Option<At>,
     on_hold: bool,
     timers: Timers,
@@ -123,7 +123,7 @@ impl Conversation {
         self
     }
 
-    /// Sets the language by whose words utterances are judged; English otherwise.
+    /// Sets the language for the judgement of utterances; the default is English.
     pub fn with_language(mut self, language: &'static Language) -> Conversation {
         self.language = language;
         self

@@ -182,7 +182,7 @@ impl Response {
         }
     }
 
-    /// Whether `speech` is the first whose synthesis failed in this turn.
+    /// Whether the synthesis of `speech` is the first to fail in this turn.
     pub fn broke(&mut self, speech: SpeechId) -> bool {
         let first = !self.speeches.iter().any(|speech| speech.broken);
         let Some(speech) = self.find(speech) else { return false };
@@ -266,7 +266,7 @@ impl Response {
 }
 
 impl ResponseSpeech {
-    /// Its text; empty for a prompt whose text is not known.
+    /// Its text; empty for a prompt without a known text.
     fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
         match &self.what {
             Say::Text(text) => text,

@@ -22,7 +22,7 @@ macro_rules! settings {
             }
         }
 
-        /// What a profile changes of the defaults. Times are whole milliseconds.
+        /// A profile's overrides of the defaults. Times are whole milliseconds.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Overrides {
@@ -87,7 +87,7 @@ settings! {
     barge_in: switch = true,
     /// Caller speech, while the agent speaks, that pauses playback.
     barge_in_ms: ms = 200,
-    /// Caller speech, while playback is paused, that is an interruption whatever its words.
+    /// Caller speech, while playback is paused, that is an interruption regardless of its words.
     barge_in_certain_ms: ms = 1_000,
     /// How long a pause may wait for words before playback goes on.
     barge_in_words_ms: ms = 600,

@@ -1,4 +1,4 @@
-//! What the API asks of calls under way, answered by the switchboard.
+//! The API's access to calls in progress, through the switchboard.
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -7,7 +7,7 @@ use crate::admin::{LiveCalls, Unwatched};
 use crate::switchboard::Switchboard;
 use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
 
-/// What the API asks of calls under way.
+/// The API's access to calls in progress.
 pub struct Lines(pub Switchboard);
 
 impl LiveCalls for Lines {

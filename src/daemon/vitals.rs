@@ -98,7 +98,7 @@ impl Vitals {
         (!still.is_empty()).then(|| format!("{} hangs or has ended", still.join(", ")))
     }
 
-    /// What anybody may hear of a part that was asked for a sign of life.
+    /// The public result of a part's check.
     fn told(&self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner).told(part, sign)
     }
@@ -204,7 +204,8 @@ const STILL: Duration = Duration::from_secs(1);
 struct Pulse(Vec<(u64, Instant)>);
 
 impl Pulse {
-    /// The threads whose count has not moved for a second. A thread is suspected by the second look, not the first.
+    /// The threads with a count that has not moved for a second. A thread is reported by the second check, not the
+    /// first.
     fn still(&mut self, beats: &[u64], now: Instant) -> Vec<usize> {
         self.0.resize(beats.len(), (0, now));
         let mut still = Vec::new();

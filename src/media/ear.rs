@@ -43,7 +43,7 @@ impl Ear {
         }
     }
 
-    /// A packet comes soon.
+    /// Called shortly before a packet: prefetches memory.
     pub fn expect(&self) {
         self.vad.expect();
         ahead::fetch(&*self.last);
@@ -97,7 +97,7 @@ impl Ear {
     }
 }
 
-/// Gives a frame to the call. What finds no room is lost to transcription, and only to that.
+/// Gives a frame to the call. Samples without room are lost to transcription only.
 fn publish(frame: &[i16], back: &mut Backend) -> u64 {
     let (written, _) = back.heard.push_partial_slice(frame);
     written.len() as u64

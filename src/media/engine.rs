@@ -38,7 +38,7 @@ pub struct Settings {
     pub threads: usize,
     /// The address on which RTP from Asterisk is received. Default 127.0.0.1.
     pub bind_address: IpAddr,
-    /// The address that Asterisk is told to send to, when it is not `bind_address` (NAT, or 0.0.0.0).
+    /// The address that Asterisk is to send to, if it is not `bind_address` (NAT, or 0.0.0.0).
     pub public_address: Option<IpAddr>,
     /// The lowest and the highest UDP port to use; 0 and 0 let the system choose. Default 0, 0.
     pub ports: (u16, u16),
@@ -262,7 +262,7 @@ impl<'a> Wheel<'a> {
         }
     }
 
-    /// Moves on to the next slot with somebody in it and says when it is due.
+    /// Moves on to the next occupied slot and returns when it is due.
     fn next_due(&mut self) -> Option<Instant> {
         let ahead = (0..SLOTS).find(|ahead| !self.slots[slot_of(self.step + ahead)].is_empty())?;
         self.advance(ahead);
@@ -276,7 +276,7 @@ impl<'a> Wheel<'a> {
     fn serve_step(&mut self, due: Instant, now: Instant) {
         let late = now.saturating_duration_since(due);
         let turn = self.step / SLOTS;
-        // Turns that were missed are over: the legs are told how many, not served for each.
+        // Missed turns are over: the legs receive their number, and are served once.
         let missed = late.as_micros() as u64 / FRAME.as_micros() as u64;
         let (buffer, scratch) = (&mut *self.buffer, &mut *self.scratch);
         let slot = &mut self.slots[slot_of(self.step)];
@@ -340,7 +340,7 @@ impl Seat {
                 None => break,
             }
         }
-        // Asked only now, for this is memory that the kernel's work above has given time to come.
+        // Checked only now: the memory has been fetched during the kernel's work above.
         if self.path.is_closed() {
             return false;
         }

@@ -1,4 +1,4 @@
-//! What the caller said, kept until its words are asked for.
+//! The caller's audio, kept until it is transcribed.
 
 use crate::audio::Clip;
 
@@ -36,14 +36,14 @@ impl Hearing {
         }
     }
 
-    /// Drops what came before `position`.
+    /// Drops audio before `position`.
     pub fn forget(&mut self, position: u64) {
         let drop = position.saturating_sub(self.start).min(self.samples.len() as u64);
         self.samples.drain(..drop as usize);
         self.start += drop;
     }
 
-    /// What was heard between two positions, as far as it is kept.
+    /// The audio between two positions, as far as it is kept.
     pub fn clip(&self, from: u64, to: u64) -> Clip {
         let index = |position: u64| position.clamp(self.start, self.end()) - self.start;
         let (from, to) = (index(from) as usize, index(to.max(from)) as usize);

@@ -15,7 +15,7 @@ use crate::rtp::jitter::{Jitter, Next, Verdict};
 use crate::rtp::packet::{HEADER, Packet, write_header};
 use crate::rtp::quality::Quality;
 
-/// What a leg needs to know.
+/// The configuration of a leg.
 #[derive(Debug, Clone, Copy)]
 pub struct LegConfig {
     pub format: Format,
@@ -49,7 +49,7 @@ const QUIET: u32 = 3;
 /// Ticks between two updates of the counts that the call can read.
 const PUBLISH: u32 = 50;
 
-/// What a media thread serves: a call's leg, or in a benchmark something that does nothing.
+/// A client of a media thread: a call's leg, or in a benchmark something that does nothing.
 pub trait Path: Send {
     /// It will be served next: what is needed of it may be fetched into the cache. A thousand calls do not fit
     /// there, and what is fetched while the kernel works for another call is not waited for.
@@ -237,7 +237,7 @@ impl Leg {
         }
     }
 
-    /// A caller whose device sends nothing is silent, and that silence lasts as long as any other.
+    /// A device that sends nothing is silent, and its silence counts like any other.
     fn keep_time(&mut self, now: Instant) {
         if std::mem::take(&mut self.fresh) > 0 || self.jitter.has_gap() || self.began.is_none() {
             self.quiet = 0;

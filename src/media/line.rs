@@ -60,7 +60,7 @@ impl Line {
         self.local
     }
 
-    /// Accepts packets from `peer` alone from now on, and forgets what came before.
+    /// Accepts packets from `peer` alone from now on, and drops earlier ones.
     pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
         self.socket.connect(peer)?;
         let mut scrap = [0; 16];

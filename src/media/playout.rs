@@ -45,7 +45,7 @@ impl Playout {
         Playout { rate, current: None, speech: None, epoch: 0, paused: false, since_report: 0, is_dry: true }
     }
 
-    /// Has the samples fetched that come next.
+    /// Prefetches the next samples.
     pub fn arrive(&self) {
         if let Some(current) = &self.current {
             let rest = &current.piece.samples[current.at..];
@@ -74,7 +74,7 @@ impl Playout {
         filled > 0
     }
 
-    /// Takes the controls that have come. Says how the next frame is shaped and whether a flush follows it.
+    /// Reads the pending controls. Returns the shape of the next frame, and whether a flush follows it.
     fn obey(&mut self, back: &mut Backend) -> (Edge, bool) {
         self.is_dry = false;
         let (was_paused, mut flush) = (self.paused, false);
@@ -90,7 +90,7 @@ impl Playout {
             }
         }
         if flush && was_paused {
-            // What was silent already has nothing to fade.
+            // Silence has nothing to fade.
             self.drop_flushed(back);
             return (Edge::None, false);
         }
@@ -102,8 +102,8 @@ impl Playout {
         (edge, flush)
     }
 
-    /// Takes samples from the queue and returns how many there were. The frame that fades out before a flush
-    /// takes nothing of what comes after it.
+    /// Takes samples from the queue and returns their number. The frame that fades out before a flush takes no
+    /// samples from after it.
     fn pull(&mut self, frame: &mut [i16], flush: bool, back: &mut Backend) -> usize {
         let mut filled = 0;
         while filled < frame.len() && !(self.is_dry && self.current.is_none()) {
@@ -167,7 +167,7 @@ impl Playout {
         give_back(current.piece, back);
     }
 
-    /// What was queued before the flush goes. What waits for a flush still to be seen stays.
+    /// Drops the samples that were queued before the flush. Samples after a flush that is still to be seen stay.
     fn drop_flushed(&mut self, back: &mut Backend) {
         if let Some(current) = self.current.take() {
             give_back(current.piece, back);

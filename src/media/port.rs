@@ -1,6 +1,6 @@
-//! What the call's task and the media thread hold of one another: bounded rings and a bell.
+//! The two ends between the call's task and the media thread: bounded rings and a notification.
 //!
-//! Neither side ever waits for the other. The media thread rings the bell; the call drains.
+//! Neither side ever waits for the other. The media thread notifies; the call drains.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::rtp::quality::Quality;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpeechTag(pub u32);
 
-/// What the call should know. Positions of the caller's audio count the samples that were heard.
+/// An event for the call. Positions of the caller's audio count received samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     SpeechStarted {
@@ -82,7 +82,7 @@ pub struct Backend {
     pub(super) spent: Producer<Arc<[i16]>>,
     pub(super) bell: Arc<Notify>,
     pub(super) shared: Arc<Shared>,
-    /// What `shared.posted` was when it was last looked at.
+    /// The value of `shared.posted` at the last look.
     seen: u64,
 }
 
@@ -116,7 +116,7 @@ impl Backend {
     }
 }
 
-/// Counts that the call reads while the media thread writes them. What is looked at every 20 ms is on one cache line.
+/// Counters that the media thread writes and the call reads. Those used every 20 ms are on one cache line.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(super) struct Shared {
@@ -264,7 +264,7 @@ impl Port {
     }
 
     pub fn next_event(&mut self) -> Option<Event> {
-        // What was played is freed here, not on the media thread.
+        // Played samples are freed here, not on the media thread.
         while self.spent.pop().is_ok() {}
         self.events.pop().ok()
     }

@@ -1,4 +1,4 @@
-//! What the line did to a stream: loss, jitter and an estimate of how it was heard.
+//! Quality of a received stream: loss, jitter and an estimate of its perceived quality.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Quality {
     pub received: u64,
-    /// Given up: never came, or too late.
+    /// Lost, or received too late.
     pub lost: u64,
     pub late: u64,
     pub duplicate: u64,
@@ -43,7 +43,7 @@ impl Quality {
         Duration::from_secs_f64(self.jitter / f64::from(clock.max(1)))
     }
 
-    /// The share of packets that never came, 0 to 1.
+    /// The share of lost packets, 0 to 1.
     pub fn loss(&self) -> f64 {
         let expected = self.received + self.lost;
         if expected == 0 { 0.0 } else { self.lost as f64 / expected as f64 }

@@ -48,7 +48,7 @@ pub struct Ending {
     pub calls: i64,
 }
 
-/// How often a value came.
+/// The frequency of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct Counted {
     pub value: i64,
@@ -63,7 +63,7 @@ pub enum Stage {
     Audio,
 }
 
-/// What was said, in numbers.
+/// Counts of turns and interruptions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct TalkCounts {
     /// Without greetings.
@@ -96,7 +96,7 @@ const SUMS: &str = "CAST(SUM(s.calls) AS BIGINT) AS calls, CAST(SUM(s.answered) 
 /// Milliseconds in a day.
 const DAY_MS: i64 = 86_400_000;
 
-/// A statement that sums over a period: its whole days come from the roll-ups, and its edges, with the calls that are in no
+/// A statement that sums over a period: whole days from the roll-ups, and the edges, with the calls that are in no
 /// roll-up yet, from the calls themselves.
 struct PeriodSum<'a> {
     tenant: Option<TenantId>,

@@ -1,11 +1,12 @@
-//! Which channel belongs to which record, for calls that are told of over HTTP and come as a channel a moment later.
+//! Assigns channels to records, for calls that are announced over HTTP and arrive as a channel a moment later.
 //!
-//! Whoever is first, the announcement or the channel, names the record; the other joins it. Kept in memory, so that
-//! a call on its way in waits for nothing; filled from the database when the daemon starts. A call whose channel
-//! does not come within a minute is closed.
+//! The announcement or the channel, whichever is first, creates the id of the record, and the other joins it. The
+//! assignment is in memory, so that an arriving call waits for nothing; the daemon's start fills it from the
+//! database. A call without a channel after a minute is closed.
 //!
-//! A channel joins only a record of the number that it calls, as that is written, so that no call ends up with another
-//! tenant's record: what is dialled within a country may be several numbers, and the same writing leads to the same one.
+//! A channel joins only a record with the called number as it was written, so that no call joins another tenant's
+//! record: the same written number always leads to the same tenant, while a number that is dialled within a
+//! country may have several readings.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,12 +20,12 @@ use crate::tenancy::{Call, CallId, CallStatus, Did, EndedBy, TenantId};
 
 /// How long a channel may take from its announcement.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
-/// How often it is looked for calls that never came, and how many rounds lie between two big cleanings.
+/// The interval between searches for missing calls, and the number of searches between two full cleanups.
 const ROUND: Duration = Duration::from_secs(5);
 const ROUNDS_TO_CLEANING: u32 = 720;
-/// How long the database remembers what was told, so that repeats are known as such.
+/// The time for which the database remembers announcements, to recognise repeated ones.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
-/// The disposition of a call whose channel never came.
+/// The disposition of a call without a channel.
 pub const NEVER_ARRIVED: &str = "never_arrived";
 
 /// The daemon's memory of announcements. Cloning it is cheap.
@@ -40,11 +41,11 @@ struct AnnouncedCall {
     call: CallId,
     called: Did,
     at: DateTime<Utc>,
-    /// Whose record waits for the channel; nobody's once the channel is there.
+    /// The tenant of a record that waits for its channel; `None` once the channel has arrived.
     waits: Option<TenantId>,
 }
 
-/// A call that was told of and did not come.
+/// An announced call that did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Missing {
     tenant: TenantId,
@@ -60,7 +61,7 @@ impl Announcements {
         Announcements(Arc::new(Mutex::new(Book { capacity, entries: HashMap::new() })))
     }
 
-    /// A channel is told of: the id that its record has, here at least.
+    /// Adds the announcement of a channel. Returns the id of its record.
     pub fn expect(&self, channel: &str, called: &Did, tenant: TenantId, now: DateTime<Utc>) -> CallId {
         let mut book = self.book();
         match book.entries.get(channel) {
@@ -70,7 +71,7 @@ impl Announcements {
         }
     }
 
-    /// A channel has come: the id of its call. One that comes again is another call.
+    /// A channel has arrived. Returns the id of its call; a channel that arrives a second time is another call.
     pub fn arrive(&self, channel: &str, called: &str, now: DateTime<Utc>) -> CallId {
         let Ok(called) = called.parse() else { return CallId::new() };
         let mut book = self.book();
@@ -92,7 +93,7 @@ impl Announcements {
         }
     }
 
-    /// Nothing came of the announcement.
+    /// Removes an announcement without a call.
     pub fn withdraw(&self, channel: &str) {
         let mut book = self.book();
         if book.entries.get(channel).is_some_and(|entry| entry.waits.is_some()) {
@@ -100,7 +101,7 @@ impl Announcements {
         }
     }
 
-    /// Remembers what an earlier daemon was told.
+    /// Restores the announcements of an earlier daemon.
     ///
     /// # Errors
     /// Those of the database.
@@ -116,7 +117,7 @@ impl Announcements {
         Ok(outstanding.len())
     }
 
-    /// Closes, for ever, the records of calls that never come.
+    /// Closes, forever, the records of calls that did not arrive.
     pub async fn watch(self, store: Store, ledger: Ledger) {
         let mut rounds = tokio::time::interval(ROUND);
         for round in 0_u32.. {
@@ -131,7 +132,7 @@ impl Announcements {
         }
     }
 
-    /// Closes the records of calls that were told of a minute before `now` and have not come.
+    /// Closes the records of calls that were announced a minute before `now` and have not arrived.
     pub async fn close_missing(&self, store: &Store, ledger: &Ledger, now: DateTime<Utc>) {
         let missing = self.book().overdue(now);
         for it in missing {
@@ -182,7 +183,7 @@ impl Book {
         call
     }
 
-    /// Takes out whatever is older than a minute; what still waits for its channel comes back.
+    /// Takes out all entries older than a minute; those that still wait for their channel are returned.
     fn overdue(&mut self, now: DateTime<Utc>) -> Vec<Missing> {
         let old = self.entries.extract_if(|_, entry| now - entry.at >= PATIENCE);
         let missing = old.filter_map(|(channel, entry)| {

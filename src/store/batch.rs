@@ -50,7 +50,7 @@ struct Recorded {
     erased: bool,
 }
 
-/// The rows and events that the entries come to.
+/// The rows and events of a batch of entries.
 #[derive(Default)]
 struct Changes<'a> {
     begun: Vec<&'a Call>,
@@ -160,7 +160,7 @@ impl<'a> Batch<'a> {
         for (id, entries) in &self.calls {
             let recorded = recorded.get(id);
             if recorded.is_some_and(|it| it.tenant_id != entries.tenant.0) {
-                // What another tenant's call has taken is not kept, and is not worth an error.
+                // Usage of another tenant's call is not stored, and is not worth an error.
                 if entries.states.is_empty() && !self.has_turns(*id) {
                     continue;
                 }

@@ -1,5 +1,5 @@
-//! Statements whose conditions depend on what is asked for: a condition that nothing asks for is not in the text, so that
-//! the database can choose its index by those that are. Texts are the program's own; values are always bound.
+//! Statements with optional conditions: the text contains only the conditions in use, so that the database can
+//! choose its index by them. Texts are the program's own; values are always bound.
 
 use super::statement::{Statement, Value, composed};
 

@@ -84,8 +84,8 @@ impl Tx {
         Ok(self.all_of::<(Uuid, i64)>(mark).await?.into_iter().collect())
     }
 
-    /// Moves calls whose month's statement is issued to the present month. Until the transaction ends, no statement of
-    /// their months is issued.
+    /// Moves calls of months with an issued statement to the present month. Until the transaction ends, no
+    /// statement of their months is issued.
     async fn move_to_open_months(&mut self, ended: &mut [Ended]) -> Result<(), StoreError> {
         let months: BTreeSet<Month> = ended.iter().map(|it| it.month).collect();
         for month in months {

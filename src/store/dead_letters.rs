@@ -78,10 +78,11 @@ impl Store {
         Ok(letters.max(0).unsigned_abs())
     }
 
-    /// Writes an entry that was set aside. What was recorded of its call since is not undone.
+    /// Writes an entry that was set aside. Later writes to its call are kept.
     ///
     /// # Errors
-    /// `NotFound` when there is none of this id; those of the write when the database refuses it again: it stays.
+    /// `NotFound` when there is none with this id; those of the write when the database refuses it again: the
+    /// entry stays.
     pub async fn retry_dead_letter(&self, id: Uuid) -> Result<(), StoreError> {
         let select = sql("SELECT entry FROM ledger_dead_letters WHERE id = $1").bind(id);
         let mut tx = AllTenants(self).begin(Access::Write).await?;

@@ -1,7 +1,7 @@
-//! What a deliverer works with: which webhooks have something due, a lease on some of it, and how it went.
+//! The deliverer's queries: webhooks with due deliveries, leases on deliveries, and their results.
 //!
-//! Several daemons may share the database. A claim moves a delivery's next attempt to the end of its lease, so
-//! nobody else takes it meanwhile; and what a daemon that was killed had claimed comes up again by itself.
+//! Several daemons may share the database. A claim moves a delivery's next attempt to the end of its lease, so no
+//! other daemon takes it meanwhile, and the claims of a killed daemon become due again.
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -67,7 +67,7 @@ pub struct Attempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Delivered,
-    /// It failed, and comes up again then.
+    /// Failed; becomes due again at that time.
     Again(DateTime<Utc>),
     /// It failed for the last time.
     GivenUp,
@@ -128,8 +128,8 @@ impl Store {
 }
 
 impl Scope {
-    /// Takes at most `limit` deliveries that are due, until `lease`. What waits for a webhook that is switched
-    /// off, since it was so when the event came, is given up.
+    /// Takes at most `limit` due deliveries until `lease`. Deliveries that were queued before their webhook was
+    /// disabled are given up.
     pub async fn claim_deliveries(
         &self,
         webhook: WebhookId,

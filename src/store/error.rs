@@ -17,7 +17,7 @@ use crate::tenancy::LimitReached;
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such row, or it is another tenant's: the two are not told apart.
+    /// The row does not exist, or belongs to another tenant; the error is the same.
     #[error("not found")]
     NotFound,
     /// It would be the second of something that can be there once.
@@ -48,10 +48,10 @@ pub enum StoreError {
     Other(String),
 }
 
-/// What there can be only one of.
+/// Objects that have to be unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duplicate {
-    /// The number is in use, whoever's it is.
+    /// The number is in use, by any tenant.
     Number,
     /// The tenant has a default profile already.
     DefaultProfile,
@@ -76,7 +76,7 @@ impl fmt::Display for Duplicate {
 }
 
 impl StoreError {
-    /// Is it a state of the database, whatever it is asked?
+    /// Whether the error is a state of the database rather than a fault of the statement.
     pub fn is_away(&self) -> bool {
         matches!(
             self,
@@ -117,7 +117,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             RowNotFound => StoreError::NotFound,
             Database(reported) => from_database(reported.as_ref()),
-            // The last one is of a connection whose transaction the database has ended by itself.
+            // The last one is an error of a connection that the database has closed during a transaction.
             Io(_)
             | Tls(_)
             | PoolTimedOut

@@ -1,9 +1,9 @@
-//! Records of calls on their way to the database, which a call never waits for.
+//! The queue of call records to the database, which a call never waits for.
 //!
-//! One task writes the entries in the order in which they were recorded, as many as are waiting in one transaction.
-//! While the database cannot be asked, for whatever reason, entries wait in a bounded queue; when it is full, engine use
-//! gives way first, then turns: a call without one of its turns says more than a turn without its call. An entry that
-//! the database refuses for its own data is set aside as a dead letter.
+//! One task writes the entries in their order, all waiting ones in one transaction. While the database is not
+//! available, entries wait in a bounded queue; when it is full, engine usage is dropped first, then turns, because
+//! a call without a turn is worth more than a turn without its call. An entry that the database refuses for its
+//! own data is set aside as a dead letter.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -267,7 +267,7 @@ impl Queue {
     /// Adds an entry. Returns the entry that gave way for it, or itself when there is no room for it.
     fn push(&mut self, entry: Entry, capacity: usize) -> Option<Entry> {
         if entry.is_taken() && !self.closing {
-            // What a call has taken includes what it had taken before.
+            // A call's usage includes its earlier usage.
             self.entries.retain(|it| !(it.is_taken() && it.call() == entry.call()));
         }
         let dropped = if self.closing {

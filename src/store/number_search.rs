@@ -27,7 +27,7 @@ pub struct OwnedNumber {
 }
 
 impl Store {
-    /// The number, of whichever tenant, or of one tenant only.
+    /// The number, of any tenant or of one tenant only.
     ///
     /// # Errors
     /// `NotFound` when there is none.

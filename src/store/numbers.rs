@@ -31,7 +31,7 @@ const COLUMNS: &str = "id, tenant_id, did, provider_type, is_active, provider_st
 const ONE: &str = "SELECT id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
     provider_reference, created_at FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
 
-/// The row as it is, locked until the transaction ends: PostgreSQL would otherwise let another change come in between.
+/// The row, locked until the transaction ends: otherwise PostgreSQL would allow another change in between.
 const LOCKED: &str = "UPDATE phone_numbers SET is_active = is_active \
     WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL \
     RETURNING id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
@@ -186,7 +186,7 @@ impl Scope {
 }
 
 impl Store {
-    /// The store, with the rule by which numbers are told apart.
+    /// The store with the rule by which two numbers are distinguished.
     #[must_use]
     pub fn with_numbering(self, numbering: Numbering) -> Store {
         Store { numbering, ..self }

@@ -1,7 +1,7 @@
-//! The outbox: what webhooks are to be told is written in the transaction of the change that it tells of, so
-//! that neither is ever there without the other, whatever becomes of the daemon.
+//! The outbox: an event for webhooks is written in the transaction of its change, so that neither exists without
+//! the other, even if the daemon is killed.
 //!
-//! It does not know who delivers, and when.
+//! Delivery is elsewhere.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -30,9 +30,9 @@ impl Tx {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Writes an event for the tenant's webhooks, within the transaction of its change. An event whose id is there
-    /// already is not written again. The answer is how many deliveries it has: give it to [`Store::ring`] after the
-    /// commit, so that they leave at once rather than with the next round.
+    /// Writes an event for the tenant's webhooks, within the transaction of its change. An event with an existing
+    /// id is not written again. Returns the number of its deliveries: pass it to [`Store::ring`] after the commit,
+    /// so that they are sent at once rather than in the next round.
     pub async fn emit<T: Serialize + Sync>(
         &mut self,
         tenant: TenantId,
@@ -129,7 +129,7 @@ impl Tx {
 }
 
 impl Store {
-    /// Wakes whoever delivers, when there is anything to deliver.
+    /// Wakes the deliverer if there are deliveries.
     pub(super) fn ring(&self, deliveries: u64) {
         if deliveries > 0 {
             self.bell.notify_one();
@@ -147,7 +147,7 @@ pub(super) fn subscribed(kind: EventType) -> String {
     format!("%,{},%", kind.as_str())
 }
 
-/// What is sent, as Standard Webhooks recommends.
+/// The payload of an event, as Standard Webhooks recommends it.
 pub(super) fn payload<T: Serialize>(
     kind: EventType,
     timestamp: DateTime<Utc>,

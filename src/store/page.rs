@@ -28,7 +28,7 @@ impl Window {
         self.after.unwrap_or(Uuid::max())
     }
 
-    /// One row more than wanted tells whether there is another page.
+    /// One row more than wanted shows whether there is another page.
     pub(super) fn rows(&self) -> i64 {
         i64::from(self.limit) + 1
     }

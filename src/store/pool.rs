@@ -52,8 +52,8 @@ impl Pool {
         }
     }
 
-    /// Another pool to the same database, whose connections are opened ahead and stay open: on a busy machine opening one
-    /// takes longer than a call may wait.
+    /// Another pool to the same database, with connections that are opened ahead and stay open: on a busy machine
+    /// opening one takes longer than a call may wait.
     pub(super) fn sized(&self, settings: &Settings, connections: u32) -> Pool {
         match self {
             Pool::Sqlite(pool) => Pool::Sqlite(sqlite_pool(

@@ -180,11 +180,11 @@ impl Scope {
         Ok(self.profiles_page(filter, Window::first(1)).await?.items.pop())
     }
 
-    /// What changes of the name, the role, the prompt or the settings makes a new version.
+    /// Updates a profile. A change of name, role, prompt or settings makes a new version.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt, `LimitReached` for too many
-    /// bytes in all profiles.
+    /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt, `LimitReached` for
+    /// too many bytes in all profiles.
     pub async fn update_profile(
         &self,
         actor: &Actor,
@@ -194,10 +194,10 @@ impl Scope {
         self.update_profile_if(actor, id, |_| Ok(changes)).await
     }
 
-    /// The changes are decided by what is there, within the transaction that makes them.
+    /// Decides the changes by the present row, within their transaction.
     ///
     /// # Errors
-    /// `NotFound` when there is no such profile; whatever `decide` refuses.
+    /// `NotFound` when there is no such profile; those of `decide`.
     pub async fn update_profile_if<E: From<StoreError>>(
         &self,
         actor: &Actor,

@@ -118,14 +118,14 @@ impl Scope {
 }
 
 impl Store {
-    /// The number that has this DID now, of whichever tenant.
+    /// The present number with this DID, of any tenant.
     pub async fn holder(&self, did: &Did) -> Result<Option<NumberId>, StoreError> {
         const SQL: &str = "SELECT id FROM phone_numbers WHERE did = $1 AND deleted_at IS NULL";
         let found = AllTenants(self).optional::<(Uuid,)>(sql(SQL).bind(did.digits())).await?;
         Ok(found.map(|(id,)| NumberId(id)))
     }
 
-    /// Whether VCA pointed this DID at this Asterisk, for whichever tenant had it: a provider keeps one setting a DID.
+    /// Whether VCA routed this DID to this Asterisk, for any tenant: a provider has one setting per DID.
     pub async fn is_registered_by_vca(&self, did: &Did, provider: &str) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT id FROM phone_numbers \
             WHERE did = $1 AND provider_type = $2 AND registered_by IS NOT NULL LIMIT 1";
@@ -133,7 +133,7 @@ impl Store {
         Ok(AllTenants(self).optional::<(Uuid,)>(asked).await?.is_some())
     }
 
-    /// Forgets who pointed a DID at this Asterisk, once a provider has undone it, for whichever tenant had it.
+    /// Removes the credit for a DID, of any tenant, once a provider has undone the registration.
     pub async fn drop_credit(&self, did: &Did, provider: &str) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE phone_numbers SET registered_by = NULL \
             WHERE did = $1 AND provider_type = $2 AND registered_by IS NOT NULL";

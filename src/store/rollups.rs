@@ -67,8 +67,8 @@ type RollupKey = (Uuid, Uuid, Uuid);
 /// How many calls, answered, refused and failed ones, and their milliseconds.
 type Counts = [i64; 5];
 
-/// What calls add to the tables, by their keys and in the order of those: two transactions that add to the same rows do not
-/// wait for each other.
+/// The sums that calls add to the tables, by key and in the order of keys, so that two transactions that add to
+/// the same rows do not deadlock.
 #[derive(Default)]
 struct Sums {
     calls: BTreeMap<(RollupKey, i64), Counts>,

@@ -9,8 +9,8 @@ use super::{Store, StoreError, now, numbers, profiles, tenants};
 use crate::tenancy::{Did, Month, MonthUse, Route};
 
 impl Store {
-    /// Where a called number leads, whatever the state of number and tenant: the switchboard decides whether the call is
-    /// admitted. `None` for a number that no tenant has.
+    /// The route of a called number, in any state of number and tenant: the switchboard decides whether the call
+    /// is admitted. `None` for a number that no tenant has.
     pub async fn route(&self, did: &Did) -> Result<Option<Route>, StoreError> {
         self.first_route(std::slice::from_ref(did)).await
     }

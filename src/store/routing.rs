@@ -1,7 +1,7 @@
-//! Routing that survives the loss of the database: its last good answer for each number is kept.
+//! Routing that survives the loss of the database: the last good result for each number is cached.
 //!
-//! The database is always asked first, so a tenant that was suspended a moment ago is suspended; a kept answer is used
-//! only when asking fails, whatever the reason.
+//! The database is always queried first, so a suspension takes effect at once; a cached result is used only when
+//! the query fails, for any reason.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,10 +87,10 @@ impl Routing {
         self.numbering.called(text)
     }
 
-    /// Where a called number leads; `None` when no tenant has it.
+    /// The route of a called number; `None` when no tenant has it.
     ///
     /// # Errors
-    /// The database's, when it cannot answer in time, for whatever reason, and its last answer is not cached.
+    /// The database's, when it does not respond in time for any reason, and its last result is not cached.
     pub async fn resolve(&self, did: &Did) -> Result<Option<Arc<Route>>, StoreError> {
         self.lookup(std::slice::from_ref(did)).await
     }
@@ -147,7 +147,7 @@ impl Cache {
         }
     }
 
-    /// The first of these numbers whose route is cached.
+    /// The first of these numbers with a cached route.
     fn first_fresh(&self, dids: &[Did], now: Instant) -> Option<Arc<Route>> {
         dids.iter().find_map(|did| self.fresh(did, now))
     }

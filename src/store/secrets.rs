@@ -9,7 +9,7 @@ use super::tx::{Access, AllTenants, RowScope};
 use super::{Store, StoreError};
 use crate::sealing::{Keyring, Owner, SealError, Sealed};
 
-/// Webhooks whose secrets are sealed in one transaction: SQLite has no other writer meanwhile.
+/// Webhooks with secrets that are sealed in one transaction: SQLite has no other writer meanwhile.
 const BATCH: i64 = 50;
 
 /// The secrets that were found, and what became of them.

@@ -4,7 +4,7 @@
 use super::pool::Pool;
 use super::{Store, StoreError};
 
-/// What holds tenants apart below this program.
+/// The database's own isolation of tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Isolation {
     /// SQLite has no such thing: this program's own scopes have to do.
@@ -23,7 +23,7 @@ pub enum Bypass {
 }
 
 impl Isolation {
-    /// What is wrong, and what to do about it.
+    /// The weakness, and the remedy.
     pub fn weakness(&self) -> Option<String> {
         let Isolation::Bypassed { role, why } = self else { return None };
         let why = match why {

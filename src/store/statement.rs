@@ -28,12 +28,12 @@ enum Text {
     Composed(String),
 }
 
-/// A statement whose text is fixed.
+/// A statement with a fixed text.
 pub(super) fn sql(text: &'static str) -> Statement {
     Statement { text: Text::Fixed(text), values: Vec::new() }
 }
 
-/// A statement whose text the program composes of its own parts. Nothing from outside belongs into it: bind that.
+/// A statement composed of the program's own texts. Never add outside data to the text: bind it.
 pub(super) fn composed(text: String) -> Statement {
     Statement { text: Text::Composed(text), values: Vec::new() }
 }

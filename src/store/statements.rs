@@ -52,7 +52,7 @@ pub struct IssueRequest {
     pub dry_run: bool,
 }
 
-/// What became of the statements that were due.
+/// The result of issuing the due statements.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct IssueOutcome {
     pub issued: Vec<IssuedStatement>,
@@ -67,7 +67,7 @@ pub struct IssuedStatement {
     pub month: Month,
     pub currency: String,
     pub total_micros: u64,
-    /// Models whose use has no price.
+    /// Models with usage that has no price.
     pub unpriced: Vec<String>,
 }
 
@@ -96,11 +96,11 @@ pub enum HoldReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonthReports {
     pub page: Page<UsageReport>,
-    /// The tenants of this page whose rows cannot be read.
+    /// The tenants of this page with rows that cannot be read.
     pub unreadable: Vec<UnreadableTenant>,
 }
 
-/// A tenant whose figures of a month cannot be read.
+/// A tenant with figures of a month that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableTenant {
     pub tenant_id: TenantId,
@@ -141,8 +141,8 @@ impl Scope {
 }
 
 impl Store {
-    /// The month of each tenant of a page, oldest tenant first, as its statement has it. Tenants whose rows cannot be
-    /// read are named apart.
+    /// The month of each tenant of a page, oldest tenant first, with the figures of its statement. Tenants with
+    /// rows that cannot be read are listed separately.
     pub async fn month_reports(
         &self,
         billing: &Billing,
@@ -261,7 +261,7 @@ impl Store {
     }
 }
 
-/// A month whose statements are due.
+/// A month with due statements.
 #[derive(Debug, Clone, Copy)]
 struct Due {
     month: Month,

@@ -133,7 +133,7 @@ pub(super) trait Row:
 
 impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
-/// A row whose columns are known at run time only.
+/// A row with columns that are known at run time only.
 pub(super) enum AnyRow {
     Sqlite(SqliteRow),
     Postgres(PgRow),
@@ -231,8 +231,8 @@ impl Tx {
         .await
     }
 
-    /// Counts with a statement that returns one number, and refuses one more when it has reached `at_most`. What is
-    /// counted has to be locked, so that no other transaction adds to it meanwhile.
+    /// Counts with a statement that returns one number, and refuses one more when it has reached `at_most`. The
+    /// counted rows have to be locked, so that no other transaction adds to them meanwhile.
     ///
     /// # Errors
     /// `LimitReached`, with `limit` as its name.
@@ -294,7 +294,7 @@ impl Tx {
         self.optional(statement).await?.ok_or(StoreError::NotFound)
     }
 
-    /// All rows of a statement whose columns are known at run time only.
+    /// All rows of a statement with columns that are known at run time only.
     pub async fn any(&mut self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
         within(self.deadline, self.limit, async {
             Ok(match &mut self.connection {

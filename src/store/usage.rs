@@ -1,7 +1,7 @@
-//! What tenants take, as it is kept: counted once for each call, in the transaction of its end, into the call's own
-//! rows and into the month's sums, which admission and statements read.
+//! Usage of tenants: counted once for each call, in the transaction of its end, into the call's own rows and into
+//! the month's sums, which admission and statements read.
 //!
-//! It does not know what anything costs.
+//! Prices are elsewhere.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::{Backend, Scope, Store, StoreError, kept};
 use crate::billing::Plans;
 use crate::tenancy::{CallId, CallSums, EngineUse, Month, Usage};
 
-/// What a call has taken, as far as it is kept.
+/// The stored usage of a call.
 pub(super) const CALL_ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
     FROM call_usage WHERE tenant_id = $1 AND call_id = $2";
 
@@ -108,7 +108,7 @@ impl Scope {
 }
 
 impl Store {
-    /// The store, with plans whose quotas it tells of.
+    /// The store, with the plans that decide about quota events.
     #[must_use]
     pub fn with_plans(self, plans: Plans) -> Store {
         Store { plans: plans.into(), ..self }
@@ -123,7 +123,7 @@ fn midnight(day: Option<NaiveDate>) -> DateTime<Utc> {
 pub(super) fn usage(sums: SumsRow, engines: Vec<EngineRow>) -> Result<Usage, StoreError> {
     let engines: Result<Vec<EngineUse>, StoreError> = engines.into_iter().map(EngineUse::try_from).collect();
     let mut engines = engines?;
-    // The same order from both databases, whose texts are ordered by different rules.
+    // The same order from both databases, which order texts by different rules.
     engines.sort_by(|a, b| {
         let key = |taken: &EngineUse| (taken.kind as u8, taken.unit as u8);
         let ((kind, unit), (other_kind, other_unit)) = (key(a), key(b));

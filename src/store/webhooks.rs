@@ -1,5 +1,5 @@
-//! Webhooks: where a tenant is told of what happens. Their secrets leave the database for the deliverer, and once
-//! for their owner.
+//! Webhooks: subscriptions of tenants' receivers. Their secrets are read by the deliverer, and shown once to their
+//! owner.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -50,7 +50,7 @@ pub struct WebhookChanges {
     pub is_active: Option<bool>,
 }
 
-/// A webhook and the secret that its requests are signed with, which nobody is shown again.
+/// A webhook and the secret that signs its requests, which cannot be shown again.
 #[derive(Debug)]
 pub struct Issued {
     pub webhook: Webhook,
@@ -175,10 +175,10 @@ impl Scope {
         self.update_webhook_if(actor, id, |_| Ok(changes)).await
     }
 
-    /// The changes are decided by what is there, within the transaction that makes them.
+    /// Decides the changes by the present row, within their transaction.
     ///
     /// # Errors
-    /// `NotFound` when there is no such webhook; whatever `decide` refuses.
+    /// `NotFound` when there is no such webhook; those of `decide`.
     pub async fn update_webhook_if<E: From<StoreError>>(
         &self,
         actor: &Actor,
@@ -199,7 +199,7 @@ impl Scope {
         Ok(after.try_into()?)
     }
 
-    /// Deletes a webhook, and its secrets with it. What is still to be delivered is given up.
+    /// Deletes a webhook and its secrets. Pending deliveries are given up.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such webhook.
@@ -207,10 +207,10 @@ impl Scope {
         self.delete_webhook_if(actor, id, |_| Ok(())).await
     }
 
-    /// Deletes a webhook that `decide` does not refuse.
+    /// Deletes a webhook if `decide` does not refuse.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such webhook; whatever `decide` refuses.
+    /// `NotFound` when the tenant has no such webhook; those of `decide`.
     pub async fn delete_webhook_if<E: From<StoreError>>(
         &self,
         actor: &Actor,
@@ -247,10 +247,10 @@ impl Scope {
         Ok(Issued { webhook: row.try_into()?, secret })
     }
 
-    /// Sends a webhook a test event, whatever it subscribes to. The delivery log tells how that went.
+    /// Sends a test event to a webhook, regardless of its subscription. The delivery log has the result.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such webhook, `Invalid` when it is switched off.
+    /// `NotFound` when the tenant has no such webhook, `Invalid` when it is disabled.
     pub async fn ping_webhook(&self, actor: &Actor, id: WebhookId) -> Result<Delivery, StoreError> {
         if !self.webhook(id).await?.is_active {
             return Err(StoreError::invalid("the webhook is switched off: switch it on first"));
@@ -281,7 +281,7 @@ fn insert(webhook: &Webhook, sealed: &str) -> Statement {
         .bind(webhook.created_at)
 }
 
-/// What a webhook subscribes to, each once, in the order of the list of all.
+/// The event types of a webhook, each once, in their standard order.
 fn sorted(events: Vec<EventType>) -> Result<Vec<EventType>, StoreError> {
     if events.contains(&EventType::Ping) {
         return Err(StoreError::invalid("nobody subscribes to ping: it goes to the webhook that is tested"));

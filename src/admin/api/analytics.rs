@@ -1,4 +1,4 @@
-//! What calls were like.
+//! Statistics of calls.
 
 use axum::Json;
 use axum::extract::State;

@@ -17,10 +17,11 @@ pub fn router() -> OpenApiRouter<Desk> {
     OpenApiRouter::new().routes(routes!(create))
 }
 
-/// Erase what is stored of a call or of all calls of a caller.
+/// Erase the stored data of a call or of all calls of a caller.
 ///
-/// What was said, the caller's number, comments of feedback and payloads of webhooks are erased; the call's row stays with
-/// its times, for billing. `dry_run` counts and changes nothing. The answer names the copies that are out of reach.
+/// Words, the caller's number, comments of feedback and payloads of webhooks are erased; the call's row stays with
+/// its times, for billing. `dry_run` counts and changes nothing. The response names the copies that are out of
+/// reach.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/erasures", operation_id = "createErasure", tag = "calls",
     params(("tenant_id" = TenantId, Path)), request_body = ErasureRequest,
     responses((status = 200, description = "The data was erased, or would be.", body = Erased),

@@ -64,7 +64,8 @@ impl Operation {
         Problem::field(name, ParseFault::of(message).problem(schema))
     }
 
-    /// A parser takes a list for an object whose fields it fills in their order. The document does not allow that.
+    /// Refuses lists in place of objects: a parser would read a list as an object's fields in their order, which
+    /// the document does not allow.
     ///
     /// # Errors
     /// 400 for a list where the document has an object.
@@ -119,7 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Operation {
     }
 }
 
-/// What serde objects to. Its messages begin with these words.
+/// A fault that serde reports, by the first words of its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ParseFault<'a> {
     Missing(&'a str),
@@ -224,7 +225,7 @@ fn names(schema: &'static Value) -> Vec<&'static str> {
     properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
-/// What a schema accepts, in words.
+/// A schema's accepted values, in words.
 fn describe(schema: &'static Value) -> String {
     let schema = resolved(schema);
     if let Some(words) = schema["enum"].as_array() {

@@ -1,7 +1,7 @@
-//! `POST /internal/telephony/inbound`: the dialplan tells of a call before it hands the call over.
+//! `POST /internal/telephony/inbound`: the dialplan announces a call before it hands the call over.
 //!
-//! It asks for a secret of its own, not for an API key, and is not there without one. A call that will not be
-//! answered is no fault of the request: that is told with status 200, and `error` in the body.
+//! Authenticated by a secret of its own, not by an API key; disabled without a secret. A call that will not be
+//! answered is not a fault of the request: the status is 200, with `error` in the body.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -192,7 +192,7 @@ enum ReceiptStatus {
     Error,
 }
 
-/// What becomes of the call.
+/// The result of an announcement.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AnnounceCallResponse)]
 struct Receipt {
@@ -206,10 +206,10 @@ struct Receipt {
 /// Announce a call that is about to arrive.
 ///
 /// For the dialplan, before `Stasis()`. The call is put on record, and the channel with this UNIQUEID joins that
-/// record. A call whose channel does not arrive within a minute is closed as `failed`, `never_arrived`.
+/// record. If no channel arrives within a minute, the call is closed as `failed`, `never_arrived`.
 ///
-/// It takes the secret of `telephony.inbound` in `X-VCA-Secret`, or as a bearer token, and no API key. Without a secret
-/// in the configuration this endpoint does not exist (404).
+/// It takes the secret of `telephony.inbound` in `X-VCA-Secret`, or as a bearer token, and no API key. Without a
+/// secret in the configuration this endpoint does not exist (404).
 #[utoipa::path(post, path = "/internal/telephony/inbound", operation_id = "announceCall", tag = "telephony",
     request_body = Announcement, security(("inbound_secret" = []), ("inbound_bearer" = [])),
     responses(

@@ -45,7 +45,7 @@ impl Default for Settings {
     }
 }
 
-/// What clients may ask of the API, and what is known of them for that.
+/// Request limits of clients, and their counters.
 pub struct Limits {
     keys: Rates<KeyId>,
     addresses: Rates<IpAddr>,

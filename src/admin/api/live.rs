@@ -23,10 +23,10 @@ use crate::admin::Unwatched;
 use crate::store::Scope;
 use crate::tenancy::{Call, CallId, Happening, LiveEvent, TenantId};
 
-/// A comment goes to who watches a call on which nothing happens, so that nobody on the way thinks it dead.
+/// The interval of SSE comments on a quiet stream, so that proxies do not time it out.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Proxies that collect what they pass on are told not to.
+/// Asks proxies not to buffer the stream.
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 /// The id of a stream's last event.

@@ -199,7 +199,8 @@ struct UsageList {
     items: Vec<UsageReport>,
     /// Give it as `cursor` for the next page; `null` on the last.
     next_cursor: Option<Uuid>,
-    /// Tenants of this page whose usage cannot be read, and that are not among the items; the log has the reason.
+    /// Tenants of this page with usage that cannot be read, and that are not among the items; the log has the
+    /// reason.
     unreadable: Vec<TenantId>,
 }
 

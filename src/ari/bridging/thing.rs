@@ -1,6 +1,6 @@
-//! A channel or bridge of a call in Asterisk: whether it exists, and how it is made to be gone.
+//! A channel or bridge of a call in Asterisk: whether it exists, and its deletion.
 //!
-//! It knows neither requests nor the call: it says when a deletion is due and is told what came of it.
+//! Sends no requests itself: it decides when a deletion is due, and receives the result.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::ari::AriError;
 const ATTEMPTS: u32 = 6;
 /// Pause after the first failed deletion; it doubles.
 const BACKOFF: Duration = Duration::from_millis(250);
-/// A creation whose answer never came may still be carried out: look again after this long.
+/// A creation without a response may still be carried out: check again after this long.
 const DOUBT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Thing {
     state: ResourceState,
     /// Failed deletions.
     failures: u32,
-    /// It may come into being although nobody said so.
+    /// It may exist although its creation was not confirmed.
     doubtful: bool,
 }
 
@@ -118,7 +118,7 @@ impl Thing {
         };
     }
 
-    /// What was to take it away did not: it is there as before.
+    /// The deletion failed: the object still exists.
     pub fn spared(&mut self) {
         if self.state == ResourceState::Deleting {
             self.state = ResourceState::Present;

@@ -1,4 +1,4 @@
-//! How long to wait before connecting again: doubling, with jitter, so that many daemons do not come at once.
+//! Pauses between connection attempts: doubling, with jitter, so that many daemons do not connect at once.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ pub struct Erase {
     consent: Consent,
 }
 
-/// What was erased of one tenant's.
+/// The erased data of one tenant.
 #[derive(Serialize)]
 struct ErasedOfTenant {
     tenant_id: TenantId,

@@ -22,12 +22,12 @@ pub enum Command {
     Recorded(Recorded),
 }
 
-/// What is in the database.
+/// Commands on call records.
 #[derive(Debug, Subcommand)]
 pub enum Recorded {
     #[command(flatten)]
     Records(records::Command),
-    /// What people thought of calls.
+    /// Ratings of calls and comments.
     #[command(subcommand)]
     Feedback(feedback::Command),
     /// Erase the personal data of a call or of a caller. The call's row stays with its times, for billing.

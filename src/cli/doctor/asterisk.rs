@@ -124,7 +124,7 @@ fn registered(application: Result<Application, AriError>, settings: &Settings) -
     }
 }
 
-/// What to do about a request that got no good answer.
+/// The remedy for a failed request.
 pub(super) fn remedy(error: &AriError, settings: &Settings) -> String {
     let (url, user) = (&settings.url, &settings.username);
     match error {

@@ -16,7 +16,7 @@ const CHECK: &str = "own hostname";
 const SLOW: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Nothing where Asterisk is on another machine, whose resolver cannot be tried from here.
+/// Nothing where Asterisk is on another machine with a resolver that cannot be tried from here.
 pub async fn examine(asterisk: &Settings) -> Option<Finding> {
     if !is_here(&asterisk.url) {
         return None;
@@ -32,10 +32,10 @@ fn is_here(url: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// How long the answer took, whatever it was; `None` when it did not come within the limit.
+/// The duration of the look-up, successful or not; `None` when it exceeds the limit.
 async fn look_up(name: String) -> Option<Duration> {
     let (done, answer) = oneshot::channel();
-    // A thread of its own, for nobody can end a lookup, and the program should not wait for it.
+    // In a thread of its own, because a look-up cannot be cancelled and the program should not wait for it.
     std::thread::spawn(move || {
         let begun = Instant::now();
         let _ = (name, 0).to_socket_addrs();

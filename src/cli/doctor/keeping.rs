@@ -1,4 +1,4 @@
-//! What is kept: the database and its tenants, and the state of conversations.
+//! Storage: the database and its tenants, and the state of conversations.
 
 use super::{Finding, patiently};
 use crate::cli::database::open;

@@ -1,8 +1,8 @@
-//! The media path, proven: a sound goes through Asterisk and is heard at the other end, in both directions.
+//! A test of the media path: sends a sound through Asterisk and checks that it arrives at the other end, in both
+//! directions.
 //!
-//! Two sockets of ours, an external-media channel for each and a bridge between them, in a Stasis application
-//! of the doctor's own: neither the dialplan nor a daemon that runs beside it has a part in it. What was made
-//! is deleted, however it went.
+//! Two sockets, an external-media channel for each and a bridge between them, in a Stasis application of the
+//! doctor's own: neither the dialplan nor a running daemon is involved. The objects are deleted in any case.
 
 mod circuit;
 mod fault;
@@ -32,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Signals that wait to be read; there are a dozen in all.
 const SIGNALS: usize = 64;
 
-/// What the loop showed.
+/// The result of the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Proof {
     /// There and back. 20 ms of it are the pace at which frames leave.
@@ -90,15 +90,15 @@ async fn try_out(circuit: &mut Circuit, lines: [Line; 2], media: &media::Setting
     judge(&ends.map(End::into_heard))
 }
 
-/// What one end heard of the other.
+/// The audio that one end received from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct EndReport {
-    /// Our address, as Asterisk was told, and Asterisk's, as we were.
+    /// VCA's address as Asterisk has it, and Asterisk's as VCA has it.
     ours: SocketAddr,
     theirs: SocketAddr,
-    /// RTP came at all, sound or silence.
+    /// RTP arrived, with sound or silence.
     rtp: bool,
-    /// Packets from anyone else came.
+    /// Packets from other addresses arrived.
     strangers: bool,
     /// Frames in which the other end's sound was, and how long the first was under way.
     frames: u32,

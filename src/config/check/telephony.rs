@@ -1,4 +1,4 @@
-//! `[telephony]`: providers that are known by half, and secrets that keep nobody out.
+//! `[telephony]`: incomplete provider settings, and weak secrets.
 
 use reqwest::Url;
 use secrecy::ExposeSecret;

@@ -71,7 +71,7 @@ impl Program {
         Ok(bytes)
     }
 
-    /// Runs it and returns what it writes, as it comes. Its failure is the last item.
+    /// Runs the program and returns its output as it arrives. A failure is the last item.
     pub async fn stream(
         &self,
         args: &[OsString],
@@ -181,7 +181,7 @@ impl Running {
     }
 }
 
-/// A program that ends early closes the pipe; its exit code tells why, so the write error is no news.
+/// A program that ends early closes the pipe; its exit code has the reason, so the write error is ignored.
 async fn feed(mut stdin: ChildStdin, input: Bytes) {
     let _ = stdin.write_all(&input).await;
 }

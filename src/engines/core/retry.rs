@@ -54,7 +54,7 @@ impl Default for Settings {
     }
 }
 
-/// What an engine is for.
+/// The purpose of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -188,7 +188,7 @@ impl Policy {
         }
     }
 
-    /// The same for a stream: repeated until its first piece has come, then watched for stalls.
+    /// The same for a stream: repeated before its first piece, then watched for stalls.
     ///
     /// An error is the last item of the stream.
     pub async fn stream<T, F>(

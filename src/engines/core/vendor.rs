@@ -1,6 +1,6 @@
-//! A vendor for tests: a server on loopback that gives prepared answers, faults included.
+//! A vendor for tests: a server on loopback with prepared responses, faults included.
 //!
-//! Each connection carries one request; the answers are given in order, whatever was asked.
+//! Each connection carries one request; the responses are sent in order, without regard to the request.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ pub fn answer(head: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     vec![Step::Send([head.as_bytes(), body].concat())]
 }
 
-/// An answer of a length that is not told, in these pieces.
+/// A response without a known length, in these pieces.
 pub fn chunked(pieces: &[&[u8]]) -> Vec<Step> {
     let mut steps = begun(pieces);
     steps.push(Step::Send(b"0\r\n\r\n".to_vec()));

@@ -26,13 +26,13 @@ const PATTERN_SIZE: usize = 1 << 20;
 /// A script that was found to be in order.
 #[derive(Debug, Clone)]
 pub struct Script {
-    /// What callers may say, for a recogniser's grammar.
+    /// Phrases of callers, for a recogniser's grammar.
     pub phrases: Vec<String>,
     replies: Vec<Reply>,
     otherwise: Vec<String>,
 }
 
-/// What is to be said, and how long after the question.
+/// A reply, and its delay after the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub text: String,

@@ -32,7 +32,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Reads the script. Permanent: the file cannot be read, or has a fault, which is told with its line.
+    /// Reads the script. A permanent error if the file cannot be read or has a fault; it names the line.
     pub fn new(name: Arc<str>, settings: &Settings) -> Result<Scripted, EngineError> {
         let (text, source) = match &settings.script {
             Some(path) => (read(path)?, path.display().to_string()),
@@ -42,7 +42,7 @@ impl Scripted {
         Ok(Scripted { name, script, word: Duration::from_millis(settings.word_ms), replies: source })
     }
 
-    /// What callers may say, for a recogniser's grammar.
+    /// Phrases of callers, for a recogniser's grammar.
     pub fn phrases(&self) -> &[String] {
         &self.script.phrases
     }

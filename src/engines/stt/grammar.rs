@@ -1,8 +1,8 @@
-//! What callers may say, as a grammar for a recogniser.
+//! Phrases of callers, as a grammar for a recogniser.
 //!
-//! A phrase is words, with what may be left out in brackets and alternatives in parentheses:
-//! `i (want | would like) to book a table [please]`. The result is JSGF
-//! (<https://www.w3.org/TR/jsgf/>). Pure: it knows no file and no program.
+//! A phrase consists of words, with optional parts in brackets and alternatives in parentheses: `i (want | would
+//! like) to book a table [please]`. The result is JSGF (<https://www.w3.org/TR/jsgf/>). Pure: no files and no
+//! programs.
 
 use std::collections::BTreeSet;
 
@@ -75,7 +75,7 @@ fn tokens(phrase: &str) -> Result<Vec<String>, BadPhrase> {
     Ok(spaced.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Brackets match; no alternative and no bracket is empty; a word is said whatever is left out.
+/// Brackets match; no alternative and no bracket is empty; a word remains without the optional parts.
 fn well_formed(tokens: &[String]) -> bool {
     let mut open: Vec<&str> = Vec::new();
     let mut filled = false;

@@ -20,7 +20,7 @@ use crate::engines::core::usage::Meter;
 
 pub use resilient::Resilient;
 
-/// What helps an engine to understand.
+/// Context that helps an engine to recognise words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {
     /// BCP 47 tag of the language that the caller is expected to speak, such as `en` or `de-DE`.
@@ -34,8 +34,8 @@ pub trait Stt: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &Arc<str>;
 
-    /// The words of `speech`; an empty string when there are none. The clip may have any rate. What it takes is
-    /// told to the meter.
+    /// The words of `speech`; an empty string when there are none. The clip may have any rate. The usage is added
+    /// to the meter.
     fn transcribe(
         &self,
         speech: Clip,

@@ -34,7 +34,7 @@ const RATE: u32 = 16_000;
 /// noise in the empty band it understood 26.
 const NOISE: f32 = 0.02;
 const LEAST_NOISE: f32 = 8.0;
-/// What the model looks at at once. pocketsphinx 5 fails when it is given less.
+/// The window of the model. pocketsphinx 5 fails with less audio.
 const ONE_FRAME: Duration = Duration::from_millis(26);
 /// Wider beams than the program's own: fewer utterances end without any words, for no measurable time.
 const BEAMS: [&str; 6] = ["-beam", "1e-60", "-wbeam", "1e-40", "-pbeam", "1e-60"];
@@ -48,7 +48,7 @@ pub struct Settings {
     pub dictionary: PathBuf,
     /// The language model for free dictation. `/usr/share/pocketsphinx/model/en-us/en-us.lm.bin` by default.
     pub language_model: PathBuf,
-    /// What callers may say (see [`super::grammar`]). Free dictation when empty, as it is by default.
+    /// Phrases of callers (see [`super::grammar`]). Free dictation when empty, the default.
     pub phrases: Vec<String>,
     /// How many utterances may be transcribed at once; others wait. 4 by default.
     pub max_processes: usize,
@@ -237,7 +237,7 @@ impl Noise {
     }
 }
 
-/// What a program printed, as words: `hours(2)` is a pronunciation of "hours", `<sil>` is none.
+/// The words in a program's output: `hours(2)` is a pronunciation of "hours", `<sil>` is not a word.
 fn words(edition: Edition, printed: &str) -> String {
     #[derive(Deserialize)]
     struct Heard {

@@ -19,7 +19,7 @@ pub struct Step {
     pub answer: Result<String, EngineError>,
 }
 
-/// Gives the steps in order, whatever it hears; after the last one it hears no words.
+/// Returns the steps in order, for any audio; after the last one, no words.
 #[derive(Debug)]
 pub struct Scripted {
     name: Arc<str>,

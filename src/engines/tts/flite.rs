@@ -1,7 +1,7 @@
 //! Speech on this machine by the flite program: English only, a little more human than espeak.
 //!
-//! flite goes back in its output to correct the length there, for each sentence. On a pipe it then
-//! waits for itself for ever, so it is given a file in memory, and the utterance comes in one piece.
+//! flite seeks back in its output to correct the length, for each sentence. On a pipe it then waits for itself
+//! forever, so it writes to a file in memory, and the speech arrives in one piece.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl Tts for Flite {
         &self.name
     }
 
-    /// The language is English, whatever is asked for.
+    /// The language is always English.
     fn speak(
         &self,
         words: Arc<str>,

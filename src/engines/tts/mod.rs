@@ -36,7 +36,7 @@ pub struct Voice {
     pub model: Option<Arc<str>>,
 }
 
-/// The pieces of an utterance as they come, all of one rate, none of them empty.
+/// The pieces of a speech as they arrive, all of one rate, none of them empty.
 pub type Pieces = BoxStream<'static, Result<Clip, EngineError>>;
 
 /// An engine that speaks.
@@ -44,7 +44,7 @@ pub trait Tts: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &Arc<str>;
 
-    /// Starts an utterance. Dropping the stream cancels what is left of it. What it takes is told to the meter.
+    /// Starts a speech. Dropping the stream cancels the rest. The usage is added to the meter.
     fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)
     -> BoxFuture<'_, Result<Pieces, EngineError>>;
 

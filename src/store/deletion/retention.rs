@@ -42,7 +42,7 @@ impl Expired {
 /// Calls that one transaction deletes, with all that belongs to them.
 const CALLS: i64 = 50;
 
-/// What is older than these is deleted.
+/// Moments before which rows are deleted.
 #[derive(Debug, Clone, Copy)]
 struct Cutoffs {
     calls: Option<DateTime<Utc>>,
@@ -183,7 +183,7 @@ impl Tx {
         self.execute(sql(SQL).bind(tenant.0).bind(first_id_at(before)).bind(BATCH)).await
     }
 
-    /// Deletes a tenant's rows whose column is one of these ids.
+    /// Deletes a tenant's rows that have one of these ids in the column.
     async fn delete_where(
         &mut self,
         table: &'static str,

@@ -10,7 +10,7 @@ use crate::store::tx::{Access, AllTenants, RowScope, Tx};
 use crate::store::{Store, StoreError, now};
 use crate::tenancy::{Actor, NumberId, ProviderType, Tenant, TenantId};
 
-/// What the deletion of a tenant does, or would do.
+/// The effects of a tenant's deletion.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Deleted {
     pub tenant: Tenant,
@@ -78,8 +78,8 @@ impl Store {
         Ok(rows.into_iter().map(|(id,)| TenantId(id)).collect())
     }
 
-    /// Numbers of deleted tenants that their providers have not confirmed to be unregistered, at most 100: those first whose
-    /// providers were not asked for the longest time, so that numbers that keep failing do not hold up the others.
+    /// Numbers of deleted tenants that their providers have not confirmed to be unregistered, at most 100: those
+    /// with the oldest attempt first, so that failing numbers do not delay the others.
     pub async fn numbers_to_unregister(&self) -> Result<Vec<(TenantId, NumberId)>, StoreError> {
         const SQL: &str = "SELECT n.tenant_id, n.id FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
@@ -122,7 +122,7 @@ impl Tx {
     }
 }
 
-/// Those whose provider has to be asked: calls to generic numbers are brought here by nothing that VCA set up.
+/// Numbers that need a request to their provider: VCA has not set anything up for generic numbers.
 fn registered(numbers: Vec<(Uuid, String)>) -> Vec<NumberId> {
     let generic = ProviderType::Generic.as_str();
     numbers.into_iter().filter(|(_, provider)| provider != generic).map(|(id, _)| NumberId(id)).collect()

@@ -12,10 +12,10 @@ use crate::store::tx::AnyRow;
 /// The largest count that is read. Sums of some thousands of them stay within 64 bits.
 const MOST: i64 = 1_000_000_000_000_000;
 
-/// Reads a value of a document. What it accepts can be read by the program later.
+/// Reads a value of a document. The program can read every accepted value later.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem of the value.
 pub fn from_json(kind: Kind, json: &Json) -> Result<Value, String> {
     if json.is_null() {
         return Ok(absent(kind));

@@ -36,7 +36,7 @@ pub struct ImportSettings {
     pub dry_run: bool,
 }
 
-/// What was imported, or would be; or what is in the way, and then nothing was.
+/// The imported data; or the conflicts, and then nothing was imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Imported {
     pub tenant_id: TenantId,
@@ -44,7 +44,7 @@ pub struct Imported {
     pub written: bool,
     /// How many rows, by table.
     pub rows: BTreeMap<&'static str, usize>,
-    /// What is in the way.
+    /// Conflicts that prevent the import.
     pub conflicts: Vec<String>,
     /// The new secrets of webhooks.
     pub webhooks: Vec<WebhookSecret>,
@@ -279,8 +279,7 @@ impl Plan {
         }
     }
 
-    /// A number is kept as digits, in whichever way the document writes it. One that is in use must not be another
-    /// tenant's.
+    /// A number is stored as digits, in any form in the document. It must not be in use by another tenant.
     fn note_number(&mut self, row: &Map<String, Json>, cells: &mut [(&str, Value)]) {
         let did = row.get("did").and_then(|did| did.as_str()?.parse::<Did>().ok());
         let (Some(did), Some((_, cell))) = (did, cells.iter_mut().find(|(name, _)| *name == "did")) else {

@@ -12,9 +12,9 @@ use crate::ari::answer::{Application, ExternalMedia};
 use crate::ari::request::NewMedia;
 use crate::ari::{Client, Event, Reason, Request, Signal};
 
-/// Asterisk opens the event WebSocket, and tells of a channel, within milliseconds.
+/// The time limit for opening the event WebSocket and for a channel's event; Asterisk needs milliseconds.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
-/// What Asterisk was still making when it was given up is there after this.
+/// After this, objects whose creation was abandoned exist.
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// How long all of it may take to go, and the pause between two looks.
 const CLEAR_LIMIT: Duration = Duration::from_secs(2);
@@ -62,8 +62,9 @@ impl Circuit {
         joined.await.map(drop).map_err(Fault::NoBridge)
     }
 
-    /// Deletes all of it, and waits until it is gone: Asterisk keeps an application that closes its WebSocket
-    /// while it still has something. What is left. With `in_doubt`, what comes into being late goes too.
+    /// Deletes everything, and waits until it is gone: Asterisk keeps an application after its WebSocket is closed
+    /// while it still has objects. Returns the remaining ones. With `in_doubt`, deletes objects that are created
+    /// late as well.
     pub async fn tear_down(&self, in_doubt: bool) -> Vec<String> {
         self.delete_all().await;
         if in_doubt {
@@ -80,7 +81,7 @@ impl Circuit {
         }
     }
 
-    /// Asks for each to be deleted. What became of it shows in what is left.
+    /// Requests the deletion of each. The result shows in the remaining objects.
     async fn delete_all(&self) {
         let [a, b] = &self.channels;
         let _ = tokio::join!(
@@ -99,7 +100,7 @@ impl Circuit {
         }
     }
 
-    /// Waits for a signal; false when it does not come.
+    /// Waits for a signal; false when it does not arrive.
     async fn hears(&mut self, is_wanted: impl Fn(&Signal) -> bool) -> bool {
         let waiting = async {
             while let Some(signal) = self.inbox.recv().await {

@@ -1,4 +1,4 @@
-//! Why no sound came through, and what to do about it.
+//! Why no sound arrived, and the remedy.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use crate::ari::{self, AriError, BadUrl};
 use crate::cli::doctor::asterisk;
 use crate::media;
 
-/// Addresses are `ours` as Asterisk was told, and `theirs` as Asterisk told us.
+/// Addresses are `ours` as Asterisk has it, and `theirs` as reported by Asterisk.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error("{0}")]

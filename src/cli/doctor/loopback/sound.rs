@@ -30,7 +30,7 @@ const LOUD: i64 = 600 * 600;
 pub struct End {
     port: Port,
     hearing: Hearing,
-    /// What was looked at so far, in samples.
+    /// The samples examined so far.
     seen: u64,
     heard: EndReport,
 }
@@ -55,7 +55,7 @@ impl End {
         EndReport { strangers: self.port.report().strangers > 0, ..self.heard }
     }
 
-    /// The frames that came since the last look.
+    /// The frames since the last call.
     fn look(&mut self) -> Vec<Arc<[i16]>> {
         self.port.fetch(&mut self.hearing);
         self.heard.rtp |= self.hearing.end() > 0;
