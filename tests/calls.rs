@@ -128,14 +128,14 @@ fn what_may_not_come_in_is_refused_before_the_answer() {
 #[test]
 fn the_dialplan_can_name_the_called_number() {
     let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    house.asterisk.cli("dialplan add extension account,1,Stasis(vca) into from-tata-trunk");
+    house.asterisk.cli("dialplan add extension account,1,Stasis(vca) into vca-inbound");
     assert_eq!(house.call("account", Codec::Ulaw, vec![]).status, Some(404), "{}", house.log());
     let log = house.log();
     let refused = log.lines().find(|line| line.contains("call refused")).expect("a line about it");
     for part in ["account", "extension", "Stasis(vca,"] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
-    let named = format!("dialplan add extension account,1,Stasis(vca,{MAIN}) into from-tata-trunk replace");
+    let named = format!("dialplan add extension account,1,Stasis(vca,{MAIN}) into vca-inbound replace");
     house.asterisk.cli(&named);
     let report = house.call("account", Codec::Ulaw, vec![listen(), Step::HangUp]);
     assert_eq!(report.status, Some(200), "{}", house.log());

@@ -100,7 +100,7 @@ fn an_endpoint_that_lets_strangers_in_is_found() {
     let (code, report) = examine(&practice.vca);
     assert_eq!(code, Some(0), "{report}");
     assert!(report.contains("each of 5 is known by its address or a password"), "{report}");
-    practice.asterisk.edit("pjsip_twilio", "identify_by=ip", ";identify_by=ip");
+    practice.asterisk.edit("vca-twilio", "identify_by=ip", ";identify_by=ip");
     practice.asterisk.cli("module reload res_pjsip.so");
     let mut seen = (None, String::new());
     let found = wait::until_true(Duration::from_secs(5), || {

@@ -254,14 +254,12 @@ fn the_trunks_of_all_providers_are_known_by_their_addresses() {
     let asterisk = Asterisk::start(&sandbox, Options::default());
     let identifies = asterisk.cli("pjsip show identifies");
     for (trunk, address) in
-        [("tata-trunk", "127.0.0.1"), ("twilio-trunk", "54.244.51.0"), ("telnyx-trunk", "64.16.250.10")]
+        [("vca-trunk", "127.0.0.1"), ("twilio-trunk", "54.244.51.0"), ("telnyx-trunk", "64.16.250.10")]
     {
         assert!(identifies.contains(trunk) && identifies.contains(address), "{trunk}\n{identifies}");
         let state = asterisk.ari(&format!("endpoints/PJSIP/{trunk}")).expect("an endpoint");
         assert!(state["state"].is_string(), "{state}");
     }
-    for context in ["from-twilio-trunk", "from-telnyx-trunk"] {
-        let plan = asterisk.cli(&format!("dialplan show +493055501000@{context}"));
-        assert!(plan.contains("Stasis(vca)"), "{context}\n{plan}");
-    }
+    let plan = asterisk.cli("dialplan show +493055501000@vca-inbound");
+    assert!(plan.contains("Stasis(vca)"), "{plan}");
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use regex::Regex;
@@ -14,7 +16,7 @@ use crate::support::{self, wait};
 
 /// Ends in the dialplan of every trunk with 486.
 const BUSY: &str = "9002";
-const TRUNKS: [&str; 3] = ["tata-trunk", "twilio-trunk", "telnyx-trunk"];
+const TRUNKS: [&str; 3] = ["vca-trunk", "twilio-trunk", "telnyx-trunk"];
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 /// The final status of an INVITE.
@@ -38,6 +40,55 @@ fn a_trunk_is_its_address_and_not_a_name() {
         assert_eq!(status(&asterisk, address, "anonymous"), Some(486), "a call over {name}");
     }
     assert!(asterisk.channels().is_empty(), "{:?}", asterisk.channels());
+}
+
+/// Runs install.sh on a folder: whether it succeeded, and what it said on standard error.
+fn install(folder: &Path, values: &str, options: &[&str]) -> (bool, String) {
+    fs::write(folder.join("values.sed"), values).expect("a file");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/install.sh");
+    let mut command = Command::new(script);
+    command.arg(folder.join("values.sed")).args(options).env("ASTERISK_DIR", folder);
+    let output = command.output().expect("install.sh can be run");
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn installing_beside_a_pbx_adds_lines_and_changes_none() {
+    const VALUES: &str = "s|@@ARI_USERNAME@@|vca|g\ns|@@ARI_PASSWORD@@|secret|g\n";
+    const DIALPLAN: &str = "[phones]\nexten => 100,1,Dial(PJSIP/100)\n";
+    let folder = std::env::temp_dir().join(format!("vca-install-{:016x}", rand::random::<u64>()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    fs::write(folder.join("extensions.conf"), DIALPLAN).expect("a file");
+    fs::write(folder.join("ari.conf"), "[general]\nenabled=yes\n").expect("a file");
+    let (installed, said) = install(&folder, VALUES, &["--trunk"]);
+    assert!(!installed && said.contains("vca-trunk.conf has placeholders without a value"), "{said}");
+    assert_eq!(text("extensions.conf"), DIALPLAN, "nothing is written when something is missing");
+    for _ in 0..2 {
+        let (installed, said) = install(&folder, VALUES, &["--http"]);
+        assert!(installed, "{said}");
+        assert_eq!(text("extensions.conf"), format!("{DIALPLAN}\n#include vca-extensions.conf\n"));
+        assert_eq!(text("ari.conf"), "[general]\nenabled=yes\n\n#include vca-ari.conf\n");
+        assert_eq!(text("http.conf"), "\n[general]\n\n#include vca-http.conf\n");
+        assert_eq!(text("extensions.conf.before-vca"), DIALPLAN);
+    }
+    assert!(text("vca-ari.conf").contains("[vca]") && text("vca-ari.conf").contains("password=secret"));
+    assert!(!folder.join("pjsip.conf").exists(), "a trunk only where it is wanted");
+    let mode = fs::metadata(folder.join("vca-ari.conf")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fs::remove_dir_all(&folder).expect("a folder");
+}
+
+#[test]
+fn a_pbx_keeps_its_own_users_and_settings() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let asterisk = Asterisk::start(&sandbox, Options::default());
+    let users = asterisk.cli("ari show users");
+    assert!(users.contains("panel") && users.contains("vca"), "{users}");
+    let server = asterisk.cli("http show status");
+    assert!(server.contains("Server: pbx") && server.contains("Enabled and Bound"), "{server}");
+    let phones = asterisk.cli("pjsip show endpoints");
+    assert!(phones.contains("phone") && phones.contains("vca-trunk"), "{phones}");
 }
 
 /// The addresses that the filter finds in a log, in the order of its lines.
@@ -73,7 +124,7 @@ fn fail2ban_finds_strangers_in_asterisks_security_log() {
     let Options { trunk, .. } = *asterisk.options();
     // A name that looks like another address to a careless filter.
     let forged = r"a%22,RemoteAddress=%22IPV4/UDP/192.0.2.10/5060%22,b=%22";
-    for name in ["tata-trunk", forged] {
+    for name in ["vca-trunk", forged] {
         assert_eq!(status(&asterisk, STRANGER, name), Some(401), "{name}");
     }
     assert_eq!(status(&asterisk, trunk, "4930123456"), Some(486));

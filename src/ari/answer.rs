@@ -91,7 +91,7 @@ pub struct Inventory {
 /// The answer to `Request::endpoint`, and one of the answers to `Request::endpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Endpoint {
-    /// Its name, such as `tata-trunk`.
+    /// Its name, such as `vca-trunk`.
     #[serde(default)]
     pub resource: String,
     /// `online`, `offline` or `unknown`; absent where the channel driver does not say.

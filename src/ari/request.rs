@@ -202,7 +202,7 @@ impl Request {
         Request::new(Method::Get, "asterisk.config", &path, &[])
     }
 
-    /// What Asterisk knows of a device or trunk, such as `PJSIP` and `tata-trunk`. Answer: `Endpoint`.
+    /// What Asterisk knows of a device or trunk, such as `PJSIP` and `vca-trunk`. Answer: `Endpoint`.
     pub fn endpoint(technology: &str, resource: &str) -> Request {
         Request::new(Method::Get, "endpoints.get", &["endpoints", technology, resource], &[])
     }
@@ -283,7 +283,7 @@ mod tests {
             (Request::add_to_bridge("b", &["1.0", "2.0"]), "Post /bridges/b/addChannel?channel=1.0%2C2.0"),
             (Request::destroy_bridge("b"), "Delete /bridges/b"),
             (Request::application("vca"), "Get /applications/vca"),
-            (Request::endpoint("PJSIP", "tata-trunk"), "Get /endpoints/PJSIP/tata-trunk"),
+            (Request::endpoint("PJSIP", "vca-trunk"), "Get /endpoints/PJSIP/vca-trunk"),
             (Request::endpoints("PJSIP"), "Get /endpoints/PJSIP"),
             (Request::pjsip_endpoint("a/b"), "Get /asterisk/config/dynamic/res_pjsip/endpoint/a%2Fb"),
             (

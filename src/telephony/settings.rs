@@ -50,13 +50,13 @@ impl Default for Requests {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tata {
-    /// The trunk's endpoint in `pjsip.conf`. Default `tata-trunk`.
+    /// The trunk's endpoint in `pjsip.conf`. Default `vca-trunk`.
     pub endpoint: String,
 }
 
 impl Default for Tata {
     fn default() -> Tata {
-        Tata { endpoint: "tata-trunk".into() }
+        Tata { endpoint: "vca-trunk".into() }
     }
 }
 

@@ -37,7 +37,7 @@ impl TataAdapter {
             Err(error @ AriError::Status { code: 404, .. }) => {
                 tracing::warn!(endpoint = %name, %error, "no such trunk");
                 Ok(format!(
-                    "Asterisk has no endpoint {name}: install asterisk/pjsip.conf with its placeholders filled, and \
+                    "Asterisk has no endpoint {name}: install asterisk/vca-trunk.conf (asterisk/install.sh --trunk), and \
                      reload res_pjsip. "
                 ))
             }

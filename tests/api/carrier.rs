@@ -59,7 +59,7 @@ pub struct Book {
     pub requests: Vec<String>,
     /// Is our Stasis application registered?
     pub application: bool,
-    /// The state of the endpoint `tata-trunk`; there is none without.
+    /// The state of the endpoint `vca-trunk`; there is none without.
     pub trunk: Option<&'static str>,
     /// Where Twilio says that its next page is.
     pub next_page: Option<String>,
@@ -84,7 +84,7 @@ impl Carrier {
             .route("/v2/phone_numbers/{id}", patch(telnyx_assigns))
             .route("/v2/phone_numbers/{id}/voice", get(telnyx_voice))
             .route("/ari/applications/vca", get(application))
-            .route("/ari/endpoints/PJSIP/tata-trunk", get(trunk))
+            .route("/ari/endpoints/PJSIP/vca-trunk", get(trunk))
             .layer(from_fn_with_state(carrier.clone(), attend))
             .with_state(carrier.clone());
         tokio::spawn(axum::serve(listener, router).into_future());
@@ -293,7 +293,7 @@ async fn application(State(carrier): State<Carrier>) -> Response {
 async fn trunk(State(carrier): State<Carrier>) -> Response {
     match carrier.book().trunk {
         Some(state) => {
-            let name = "tata-trunk";
+            let name = "vca-trunk";
             Json(json!({ "technology": "PJSIP", "resource": name, "state": state, "channel_ids": [] }))
                 .into_response()
         }

@@ -133,7 +133,7 @@ async fn asterisk_is_asked_where_it_routes_by_itself(bureau: Bureau) {
 
     let tata = desk(&bureau, "tata").await;
     for (trunk, word) in [
-        (None, "has no endpoint tata-trunk"),
+        (None, "has no endpoint vca-trunk"),
         (Some("online"), "is up"),
         (Some("offline"), "does not answer"),
         (Some("unknown"), "does not know"),

@@ -1,9 +1,10 @@
-//! An Asterisk of one's own: the files of `asterisk/` with their placeholders filled, free ports, its own
-//! folders. Any number may run side by side.
+//! An Asterisk of one's own: a small PBX (`tests/support/asterisk`), beside which `asterisk/install.sh` installs the files of
+//! `asterisk/`, with free ports and folders of its own. Any number may run side by side.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -26,7 +27,7 @@ pub struct Options {
     pub bind: Ipv4Addr,
     /// SIP port; a free one when absent.
     pub sip_port: Option<u16>,
-    /// Calls from here come over `tata-trunk`: ulaw and alaw.
+    /// Calls from here come over `vca-trunk`: ulaw and alaw.
     pub trunk: Ipv4Addr,
     /// Calls from here come over a trunk that carries opus, slin16 and g722 as well.
     pub wideband_trunk: Ipv4Addr,
@@ -83,6 +84,7 @@ pub struct Asterisk {
     sip_port: u16,
     http_port: u16,
     https_port: u16,
+    rtp_start: u16,
     ari_password: String,
     phone_password: String,
 }
@@ -111,6 +113,7 @@ impl Asterisk {
                 sip_port: options.sip_port.unwrap_or_else(&mut port),
                 http_port: port(),
                 https_port: port(),
+                rtp_start: ports::block(RTP_PORTS),
                 ari_password: secret(),
                 phone_password: secret(),
                 options: options.clone(),
@@ -264,7 +267,7 @@ impl Asterisk {
         self.program = Some(self.sandbox.start(&self.folder, "asterisk", &["-f", "-n", "-C", &config]));
         // ARI answers before the channel drivers are there: the trunk's endpoint is what says "ready".
         let ready = wait::until_true(START_PATIENCE, || {
-            !self.is_running() || self.lacks_a_port() || self.ari("endpoints/PJSIP/tata-trunk").is_some()
+            !self.is_running() || self.lacks_a_port() || self.ari("endpoints/PJSIP/vca-trunk").is_some()
         });
         if self.lacks_a_port() {
             self.kill();
@@ -288,68 +291,63 @@ impl Asterisk {
             self.folder.write("etc/certificate.pem", certificate);
             self.folder.write("etc/key.pem", key);
         }
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let site = repository.join("asterisk");
-        let overlay = repository.join("tests/support/asterisk");
-        for name in ["pjsip", "pjsip_twilio", "pjsip_telnyx", "extensions", "ari", "http", "rtp"] {
-            let mut text = read(&site.join(format!("{name}.conf")));
-            for (from, to) in self.moved(name) {
-                assert!(
-                    text.contains(from),
-                    "asterisk/{name}.conf has no {from:?} to put {to:?} in its place"
-                );
-                text = text.replace(from, &to);
-            }
-            text.push_str(
-                &fs::read_to_string(overlay.join(format!("{name}_overlay.conf"))).unwrap_or_default(),
-            );
-            self.write_config(name, &text);
-        }
-        for name in ["asterisk", "modules", "logger"] {
-            self.write_config(name, &read(&overlay.join(format!("{name}.conf"))));
+        let own = root().join("tests/support/asterisk");
+        for name in ["asterisk", "modules", "logger", "pjsip", "extensions", "ari", "http", "rtp"] {
+            self.write_config(name, &read(&own.join(format!("{name}.conf"))));
         }
         for name in EMPTY_FILES {
             self.write_config(name, "");
         }
+        self.install();
     }
 
-    /// What is moved so that several can run side by side, addresses and ports; and what is switched on.
-    fn moved(&self, file: &str) -> Vec<(&'static str, String)> {
-        let first = ports::block(RTP_PORTS);
-        match file {
-            "pjsip" => vec![
-                ("bind=0.0.0.0:5060", format!("bind={}:{}", self.options.bind, self.sip_port)),
-                (";#include pjsip_twilio.conf", "#include pjsip_twilio.conf".to_owned()),
-                (";#include pjsip_telnyx.conf", "#include pjsip_telnyx.conf".to_owned()),
-            ],
+    /// Installs the files of `asterisk/` as an operator does.
+    fn install(&self) {
+        let filled = self.values().into_iter().map(|(key, value)| format!("s|@@{key}@@|{value}|g\n"));
+        let moved = self.moved().into_iter().map(|(file, from, to)| {
+            let text = read(&root().join(format!("asterisk/{file}.conf")));
+            assert!(text.contains(from), "asterisk/{file}.conf has no {from:?} to put {to:?} in its place");
+            format!("s|^{from}|{to}|\n")
+        });
+        let script: String = filled.chain(moved).collect();
+        self.folder.write("values.sed", &script);
+        let output = Command::new(root().join("asterisk/install.sh"))
+            .arg(self.folder.path("values.sed"))
+            .args(["--http", "--transports", "--trunk", "--twilio", "--telnyx"])
+            .env("ASTERISK_DIR", self.folder.path("etc"))
+            .output()
+            .expect("install.sh can be run");
+        assert!(output.status.success(), "install.sh: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What is changed so that several can run side by side, addresses and ports, by the file that has it.
+    fn moved(&self) -> Vec<(&'static str, &'static str, String)> {
+        let mut moved = vec![
+            ("vca-transports", "bind=0.0.0.0:5060", format!("bind={}:{}", self.options.bind, self.sip_port)),
             // Networks of the providers' own, in which no caller of a test can be.
-            "pjsip_twilio" => vec![("match=54.172.60.0/30", format!("match={}", self.options.twilio))],
-            "pjsip_telnyx" => vec![("match=192.76.120.10", format!("match={}", self.options.telnyx))],
-            "http" => self.moved_http(),
-            "rtp" => vec![
-                ("rtpstart=10000", format!("rtpstart={first}")),
-                ("rtpend=20000", format!("rtpend={}", first + RTP_PORTS)),
-            ],
-            _ => Vec::new(),
-        }
-    }
-
-    fn moved_http(&self) -> Vec<(&'static str, String)> {
-        let mut moved = vec![("bindport=8088", format!("bindport={}", self.http_port))];
+            ("vca-twilio", "match=54.172.60.0/30", format!("match={}", self.options.twilio)),
+            ("vca-telnyx", "match=192.76.120.10", format!("match={}", self.options.telnyx)),
+            ("vca-http", "bindport=8088", format!("bindport={}", self.http_port)),
+        ];
         if self.options.certificate.is_some() {
             let file = |name: &str| format!("{}/etc/{name}", self.folder.inside);
             moved.extend([
-                (";tlsenable=yes", "tlsenable=yes".to_owned()),
-                (";tlsbindaddr=0.0.0.0:8089", format!("tlsbindaddr=127.0.0.1:{}", self.https_port)),
-                (";tlscertfile=@@TLS_CERTIFICATE@@", format!("tlscertfile={}", file("certificate.pem"))),
-                (";tlsprivatekey=@@TLS_KEY@@", format!("tlsprivatekey={}", file("key.pem"))),
+                ("vca-http", ";tlsenable=yes", "tlsenable=yes".to_owned()),
+                (
+                    "vca-http",
+                    ";tlsbindaddr=0.0.0.0:8089",
+                    format!("tlsbindaddr=127.0.0.1:{}", self.https_port),
+                ),
+                ("vca-http", ";tlscertfile=", format!("tlscertfile={} ;", file("certificate.pem"))),
+                ("vca-http", ";tlsprivatekey=", format!("tlsprivatekey={} ;", file("key.pem"))),
             ]);
         }
         moved
     }
 
-    fn write_config(&self, name: &str, text: &str) {
-        let values = [
+    /// The placeholders and their values.
+    fn values(&self) -> Vec<(&'static str, String)> {
+        vec![
             ("TRUNK_HOST", "127.0.0.1:9".to_owned()),
             ("TRUNK_NETWORK", self.options.trunk.to_string()),
             ("TRUNK_USERNAME", "account".to_owned()),
@@ -361,7 +359,14 @@ impl Asterisk {
             ("PHONE_PASSWORD", self.phone_password.clone()),
             ("RUN", self.folder.inside.clone()),
             ("MODULES", self.modules()),
-        ];
+            ("PANEL_PASSWORD", self.phone_password.clone()),
+            ("RTP_START", self.rtp_start.to_string()),
+            ("RTP_END", (self.rtp_start + RTP_PORTS).to_string()),
+        ]
+    }
+
+    fn write_config(&self, name: &str, text: &str) {
+        let values = self.values();
         let filled = values
             .iter()
             .fold(text.to_owned(), |text, (key, value)| text.replace(&format!("@@{key}@@"), value));
@@ -382,6 +387,11 @@ impl Asterisk {
         let below = found.strip_prefix(&libraries).expect("it was found there");
         format!("/usr/lib/{}", below.display())
     }
+}
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn read(path: &Path) -> String {

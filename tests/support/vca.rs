@@ -36,6 +36,11 @@ impl Vca {
             .with("VCA__LOG__FORMAT", "json")
     }
 
+    /// The same with an admin port of its own, to run beside this one.
+    pub fn beside(&self) -> Vca {
+        Vca { admin_port: Arc::new(AtomicU16::new(ports::free())), ..self.clone() }
+    }
+
     /// One more variable of its environment; a later value covers an earlier one.
     pub fn with(mut self, name: &str, value: &str) -> Vca {
         self.environment.push((name.to_owned(), value.to_owned()));
