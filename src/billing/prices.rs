@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_models_own_price_goes_first() {
-        let prices = Prices { engines: vec![price("*", 1), price("gpt-4", 2)], ..Prices::default() };
+        let prices = Prices { engines: vec![price("*", 1), price("gpt-5.4-mini", 2)], ..Prices::default() };
         let taken = |model: &str, unit| EngineUse {
             kind: EngineKind::Llm,
             engine: "openai".into(),
@@ -141,9 +141,9 @@ mod tests {
             quantity: 1,
         };
         let found = |model, unit| prices.of(&taken(model, unit)).map(|price| price.price);
-        assert_eq!(found("gpt-4", UsageUnit::InputTokens), Some(2));
+        assert_eq!(found("gpt-5.4-mini", UsageUnit::InputTokens), Some(2));
         assert_eq!(found("gpt-5", UsageUnit::InputTokens), Some(1));
-        assert_eq!(found("gpt-4", UsageUnit::OutputTokens), None);
+        assert_eq!(found("gpt-5.4-mini", UsageUnit::OutputTokens), None);
         assert_eq!(prices.doubled(), None);
         let twice = Prices { engines: vec![price("a", 1), price("b", 1), price("a", 3)], ..prices };
         assert_eq!(twice.doubled().map(|price| price.price), Some(3));
@@ -159,11 +159,11 @@ mod tests {
             quantity: 1,
         };
         let by_the_minute = Price { kind: EngineKind::Stt, unit: UsageUnit::AudioMs, ..price("*", 1) };
-        let prices = Prices { engines: vec![price("gpt-4", 2), by_the_minute], ..Prices::default() };
+        let prices = Prices { engines: vec![price("gpt-5.4-mini", 2), by_the_minute], ..Prices::default() };
         for (kind, model, unit, is_covered) in [
-            (EngineKind::Llm, "gpt-4", UsageUnit::InputTokens, true),
-            (EngineKind::Llm, "gpt-4", UsageUnit::Requests, true),
-            (EngineKind::Llm, "gpt-4", UsageUnit::OutputTokens, false),
+            (EngineKind::Llm, "gpt-5.4-mini", UsageUnit::InputTokens, true),
+            (EngineKind::Llm, "gpt-5.4-mini", UsageUnit::Requests, true),
+            (EngineKind::Llm, "gpt-5.4-mini", UsageUnit::OutputTokens, false),
             (EngineKind::Llm, "gpt-5-pro", UsageUnit::InputTokens, false),
             (EngineKind::Llm, "gpt-5-pro", UsageUnit::Requests, false),
             (EngineKind::Stt, "whisper-1", UsageUnit::Requests, true),
@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(prices.covers(&taken(kind, model, unit)), is_covered, "{kind} {model} {unit}");
             assert!(Prices::default().covers(&taken(kind, model, unit)), "engines are not billed at all");
         }
-        assert_eq!(prices.missing(EngineKind::Llm, "openai", "gpt-4"), [UsageUnit::OutputTokens]);
+        assert_eq!(prices.missing(EngineKind::Llm, "openai", "gpt-5.4-mini"), [UsageUnit::OutputTokens]);
         assert_eq!(prices.missing(EngineKind::Stt, "openai", "whisper-1"), []);
         let free = Price { kind: EngineKind::Tts, unit: UsageUnit::Characters, ..price("tts-1", 0) };
         let prices = Prices { engines: vec![free], ..Prices::default() };

@@ -144,7 +144,7 @@ impl Bill {
 }
 
 impl BillLine {
-    /// Such as `plan fee`, or `llm openai gpt-4`.
+    /// Such as `plan fee`, or `llm openai gpt-5.4-mini`.
     pub fn name(&self) -> String {
         match (self.kind, &self.engine, &self.model) {
             (Some(kind), Some(engine), Some(model)) => format!("{kind} {engine} {model}"),
@@ -199,7 +199,13 @@ mod tests {
     use crate::tenancy::UsageUnit;
 
     fn taken(unit: UsageUnit, quantity: u64) -> EngineUse {
-        EngineUse { kind: EngineKind::Llm, engine: "openai".into(), model: "gpt-4".into(), unit, quantity }
+        EngineUse {
+            kind: EngineKind::Llm,
+            engine: "openai".into(),
+            model: "gpt-5.4-mini".into(),
+            unit,
+            quantity,
+        }
     }
 
     fn prices(call_minute: u64, tokens: u64) -> Prices {
@@ -238,9 +244,9 @@ mod tests {
     fn a_model_without_a_price_is_named_once() {
         let model = |model: &str, unit| EngineUse { model: model.into(), ..taken(unit, 5_000_000) };
         let mut prices = prices(0, 1);
-        prices.engines[0].model = "gpt-4".into();
+        prices.engines[0].model = "gpt-5.4-mini".into();
         let engines = vec![
-            model("gpt-4", UsageUnit::InputTokens),
+            model("gpt-5.4-mini", UsageUnit::InputTokens),
             model("gpt-5-pro", UsageUnit::InputTokens),
             model("gpt-5-pro", UsageUnit::OutputTokens),
         ];

@@ -164,7 +164,7 @@ mod tests {
         Permitted {
             stt: vec![openai(&["whisper-1"], Names::None)],
             llm: vec![
-                openai(&["gpt-4", "gpt-4o"], Names::None),
+                openai(&["gpt-5.4-mini", "gpt-5.6-sol"], Names::None),
                 EngineNames::new("scripted", Names::None, Names::None),
             ],
             tts: vec![openai(&["tts-1"], Names::Token)],
@@ -182,7 +182,7 @@ mod tests {
     fn what_is_in_order_has_no_flaws() {
         let settings = serde_json::json!({
             "greeting": "Hello!", "language": "de-DE", "stt": "openai", "stt_model": "whisper-1",
-            "llm_model": "gpt-4o", "voice": "alloy", "phrases": { "closed": "We are closed." },
+            "llm_model": "gpt-5.6-sol", "voice": "alloy", "phrases": { "closed": "We are closed." },
             "turn": { "max_turns": 5 }, "tools": ["hang_up"],
             "hours": { "timezone": "Asia/Kolkata", "weekly": { "monday": [{ "from": "09:00", "to": "17:00" }] } },
         });
@@ -193,7 +193,7 @@ mod tests {
     fn every_flaw_is_named_at_once() {
         let settings = serde_json::json!({
             "greeting": "x".repeat(1_001), "language": "de_DE", "stt": "openai", "llm": "scripted",
-            "llm_model": "gpt-4o", "tts": "crystal-ball", "tts_model": " ", "voice": "a\u{0}b",
+            "llm_model": "gpt-5.6-sol", "tts": "crystal-ball", "tts_model": " ", "voice": "a\u{0}b",
             "phrases": { "hello": "x", "closed": "c" }, "turn": { "max_turns": 0, "commit_ms": 5000 },
             "tools": ["hang_up", "fly"], "hours": { "timezone": "Mars" },
         });

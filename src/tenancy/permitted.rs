@@ -136,7 +136,7 @@ mod tests {
     fn permitted() -> Permitted {
         let flite = EngineNames::new("flite", Names::None, Names::listed(&["slt", "kal"]));
         let cloud = EngineNames::new("openai", Names::listed(&["tts-1"]), Names::Token);
-        let llm = EngineNames::new("openai", Names::listed(&["gpt-4", "gpt-4o"]), Names::None);
+        let llm = EngineNames::new("openai", Names::listed(&["gpt-5.4-mini", "gpt-5.6-sol"]), Names::None);
         Permitted { llm: vec![llm], tts: vec![flite, cloud], reply_tokens: 150, ..Permitted::default() }
     }
 
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn permitted_settings_stay() {
         let settings = serde_json::json!({
-            "voice": "kal", "llm_model": "gpt-4o", "language": "de-DE", "max_reply_tokens": 500,
+            "voice": "kal", "llm_model": "gpt-5.6-sol", "language": "de-DE", "max_reply_tokens": 500,
             "turn": { "max_turns": 100, "max_duration_ms": 3_600_000, "commit_ms": 700 },
         });
         let (kept, refused) = effective(settings.clone());

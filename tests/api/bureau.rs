@@ -202,7 +202,7 @@ fn permitted() -> Permitted {
     let openai = |models: &[&str], voices| EngineNames::new("openai", Names::listed(models), voices);
     Permitted {
         stt: vec![local("pocketsphinx", Names::None), openai(&["whisper-1"], Names::None)],
-        llm: vec![local("scripted", Names::None), openai(&["gpt-4", "gpt-4o"], Names::None)],
+        llm: vec![local("scripted", Names::None), openai(&["gpt-5.4-mini", "gpt-5.6-sol"], Names::None)],
         tts: vec![local("espeak", Names::Espeak), openai(&["tts-1-hd"], Names::Token)],
         ..Permitted::default()
     }

@@ -52,7 +52,7 @@ async fn a_tenant_has_profiles(bureau: Bureau) {
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let settings = json!({
         "greeting": "Bakery, good morning!", "language": "en-GB", "stt": "openai", "llm": "openai",
-        "tts": "openai", "stt_model": "whisper-1", "llm_model": "gpt-4o", "tts_model": "tts-1-hd",
+        "tts": "openai", "stt_model": "whisper-1", "llm_model": "gpt-5.6-sol", "tts_model": "tts-1-hd",
         "voice": "nova", "phrases": { "closed": "We are asleep." }, "turn": { "max_turns": 9 },
         "hours": {
             "timezone": "Europe/London",
@@ -157,7 +157,7 @@ async fn names_and_limits_that_are_not_permitted_are_refused(bureau: Bureau) {
         (
             json!({ "llm": "openai", "llm_model": "gpt-5-pro" }),
             "settings.llm_model",
-            "use one of gpt-4, gpt-4o",
+            "use one of gpt-5.4-mini, gpt-5.6-sol",
         ),
         (json!({ "stt": "pocketsphinx", "stt_model": "x" }), "settings.stt_model", "the engine has none"),
         (json!({ "greeting": "\u{1b}[31m" }), "settings.greeting", "U+001B"),

@@ -119,10 +119,10 @@ mod tests {
     #[test]
     fn what_was_asked_counts_and_what_was_refused_does_not() {
         let meter = Meter::default();
-        let mut first = meter.charge(Kind::Llm, &"openai".into(), "gpt-4");
+        let mut first = meter.charge(Kind::Llm, &"openai".into(), "gpt-5.4-mini");
         first.set(Unit::OutputTokens, 10);
         first.set(Unit::OutputTokens, 7);
-        let mut refused = meter.clone().charge(Kind::Llm, &"openai".into(), "gpt-4");
+        let mut refused = meter.clone().charge(Kind::Llm, &"openai".into(), "gpt-5.4-mini");
         refused.set(Unit::InputTokens, 99);
         assert_eq!(
             counted(&meter),
