@@ -241,11 +241,15 @@ impl Task {
             }
             Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ResponseText { turn, text },
             Work::Reply { turn, delta: Some(Ok(Delta::HangUp)) } => Input::ResponseHangsUp { turn },
+            Work::Reply { turn, delta: Some(Ok(Delta::Declined)) } => {
+                let text = talk.agent.language.prompts.declined.to_owned();
+                Input::ResponseText { turn, text }
+            }
             Work::Reply { turn, delta: Some(Err(error)) } => {
                 warn!(%error, engine = %talk.agent.engines.llm.name(), "no reply");
                 Input::ResponseFailed { turn }
             }
-            Work::Reply { turn, delta: None } => Input::ResponseEnded { turn },
+            Work::Reply { turn, delta: None | Some(Ok(Delta::End)) } => Input::ResponseEnded { turn },
             Work::Sound { speech, sound } => {
                 if !talk.voice.take(speech, sound, &mut self.hands) {
                     return;

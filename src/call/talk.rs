@@ -1,5 +1,6 @@
 //! A conversation under way: the state machine with its audio, its clock and the engines it asks.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,10 +17,10 @@ use super::hands::{Hands, Work};
 use super::media_watch::MediaWatch;
 use super::voice::Voice;
 use crate::audio::Clip;
-use crate::conversation::{At, Conversation, Ending, Input, Line, ListenId, Speaker, TurnId};
+use crate::conversation::{At, Conversation, Ending, Input, Line, ListenId, Phrase, Speaker, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
-use crate::engines::llm::{Deltas, Message, Prompt, Role};
+use crate::engines::llm::{Delta, Deltas, Message, Prompt, Role};
 use crate::media::Port;
 
 /// A conversation under way.
@@ -94,7 +95,7 @@ impl Talk {
     pub fn respond(&self, turn: TurnId, history: &[Line], meter: &Meter, hands: &mut Hands) {
         let prompt = Prompt {
             system: self.agent.system_prompt.clone(),
-            messages: messages(history),
+            messages: messages(history, &self.agent.wording),
             model: self.agent.model.clone(),
             max_tokens: self.agent.max_reply_tokens,
             may_hang_up: self.agent.may_hang_up,
@@ -107,15 +108,26 @@ impl Talk {
     }
 }
 
-fn messages(history: &[Line]) -> Vec<Message> {
-    let message = |line: &Line| Message {
-        role: match line.speaker {
-            Speaker::Caller => Role::Caller,
-            Speaker::Agent => Role::Agent,
-        },
-        text: line.text.clone(),
+/// The history as the model reads it: without the prompts for failed engines, which models imitate.
+fn messages(history: &[Line], wording: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
+    let message = |line: &Line| match line.speaker {
+        Speaker::Caller => Message { role: Role::Caller, text: line.text.clone() },
+        Speaker::Agent => Message { role: Role::Agent, text: without_failures(&line.text, wording) },
     };
-    history.iter().map(message).collect()
+    history.iter().map(message).filter(|message| !message.text.is_empty()).collect()
+}
+
+/// The agent's words without prompts for failed engines. A prompt that the caller interrupted is the whole of its line.
+fn without_failures(text: &str, wording: &HashMap<Phrase, Arc<str>>) -> String {
+    let prompts = [Phrase::Difficulty, Phrase::AudioIssues].iter().filter_map(|phrase| wording.get(phrase));
+    let mut text = text.trim().to_owned();
+    for prompt in prompts.map(|prompt| prompt.trim()).filter(|prompt| !prompt.is_empty()) {
+        if prompt.starts_with(&text) {
+            return String::new();
+        }
+        text = text.replace(prompt, "").trim().to_owned();
+    }
+    text
 }
 
 /// Reports a response piece by piece.
@@ -129,10 +141,38 @@ async fn pass_on(deltas: Result<Deltas, EngineError>, turn: TurnId, reports: mps
         }
     };
     while let Some(delta) = deltas.next().await {
-        let failed = delta.is_err();
-        if !report(Some(delta)).await || failed {
+        let is_last = matches!(delta, Err(_) | Ok(Delta::End));
+        if !report(Some(delta)).await {
+            return;
+        }
+        if is_last {
+            // The tokens are counted while the rest of the stream is read.
+            while deltas.next().await.is_some() {}
             return;
         }
     }
     report(None).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_does_not_read_prompts_for_failures() {
+        let wording = HashMap::from([
+            (Phrase::Difficulty, "Technical difficulty, trying again.".into()),
+            (Phrase::AudioIssues, "Audio issues, please hold.".into()),
+        ]);
+        let line = |speaker, text: &str| Line { speaker, text: text.into() };
+        let history = [
+            line(Speaker::Agent, "Hello."),
+            line(Speaker::Caller, "Audio issues, please hold."),
+            line(Speaker::Agent, "Technical difficulty, trying again."),
+            line(Speaker::Agent, "We open at nine. Audio issues, please hold."),
+            line(Speaker::Agent, "Technical difficulty,"),
+        ];
+        let texts: Vec<_> = messages(&history, &wording).into_iter().map(|message| message.text).collect();
+        assert_eq!(texts, ["Hello.", "Audio issues, please hold.", "We open at nine."]);
+    }
 }

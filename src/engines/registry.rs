@@ -195,6 +195,7 @@ impl Engines {
         faults.extend(engines.stt.faults("stt", &settings.stt.fallback));
         faults.extend(engines.llm.faults("llm", &settings.llm.fallback));
         faults.extend(engines.tts.faults("tts", &settings.tts.fallback));
+        faults.extend(fallback_script(settings));
         faults.sort_by(|one, other| one.key.cmp(&other.key));
         faults.dedup();
         if faults.is_empty() { Ok(engines) } else { Err(faults) }
@@ -240,6 +241,14 @@ impl Engines {
 fn name_faults(engines: &BTreeMap<String, Named>) -> Vec<Fault> {
     let check = |name: &String| Some(Fault::new(format!("engines.{name}"), named::check_name(name).err()?));
     engines.keys().filter_map(check).collect()
+}
+
+/// A fault where callers would hear the built-in script in place of their tenant's language model.
+fn fallback_script(settings: &Settings) -> Option<Fault> {
+    let entries = settings.llm_entries();
+    let fallback = entries.iter().find(|entry| Some(&*entry.name) == settings.llm.fallback.as_deref())?;
+    let problem = "the built-in script answers for no tenant: set the script of this engine, or choose another fallback";
+    fallback.is_built_in_script().then(|| Fault::new("llm.fallback", problem))
 }
 
 /// Keeps an engine that was built, and the fault of one that was not.

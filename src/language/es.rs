@@ -17,6 +17,7 @@ pub(super) static SPANISH: Language = Language {
         greeting: "Hola, ¿en qué puedo ayudarle?",
         did_not_catch: "No le he entendido. ¿Puede repetirlo, por favor?",
         difficulty: "Hay un problema técnico. Lo intento de nuevo.",
+        declined: "Lo siento, no puedo ayudarle con eso.",
         audio_issues: "Hay un problema de audio. Un momento, por favor.",
         filler: "Un momento, por favor.",
         still_there: "¿Sigue usted ahí?",

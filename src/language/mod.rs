@@ -36,6 +36,8 @@ pub struct Prompts {
     pub greeting: &'static str,
     pub did_not_catch: &'static str,
     pub difficulty: &'static str,
+    /// In place of a reply that a language model's server withheld.
+    pub declined: &'static str,
     pub audio_issues: &'static str,
     pub filler: &'static str,
     pub still_there: &'static str,

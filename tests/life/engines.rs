@@ -73,13 +73,14 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
     let asked = vendor.requests(Kind::Llm).pop().expect("a question");
     let lines = [
         json!({ "role": "system", "content": PROMPT }),
+        json!({ "role": "user", "content": "(The call begins.)" }),
         json!({ "role": "assistant", "content": GREETING }),
         json!({ "role": "user", "content": WORDS }),
         json!({ "role": "assistant", "content": reply }),
         json!({ "role": "user", "content": WORDS }),
     ];
     let question = asked.json();
-    assert_eq!((&question["stream"], &question["model"]), (&json!(true), &json!("gpt-4")));
+    assert_eq!((&question["stream"], &question["model"]), (&json!(true), &json!("gpt-5.4-mini")));
     assert_eq!(question["messages"], Value::from(lines.to_vec()));
     assert_eq!(asked.authorization, format!("Bearer {KEY}"));
 
@@ -94,9 +95,9 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
     assert_eq!(taken(EngineKind::Stt, UsageUnit::Requests), Some(("whisper-1", heard)));
     let milliseconds = taken(EngineKind::Stt, UsageUnit::AudioMs).map(|(_, quantity)| quantity);
     assert!(milliseconds.is_some_and(|ms| (500 * heard..4_000 * heard).contains(&ms)), "{milliseconds:?}");
-    assert_eq!(taken(EngineKind::Llm, UsageUnit::Requests), Some(("gpt-4", asked)));
-    assert_eq!(taken(EngineKind::Llm, UsageUnit::InputTokens), Some(("gpt-4", TOKENS.0 * asked)));
-    assert_eq!(taken(EngineKind::Llm, UsageUnit::OutputTokens), Some(("gpt-4", TOKENS.1 * asked)));
+    assert_eq!(taken(EngineKind::Llm, UsageUnit::Requests), Some(("gpt-5.4-mini", asked)));
+    assert_eq!(taken(EngineKind::Llm, UsageUnit::InputTokens), Some(("gpt-5.4-mini", TOKENS.0 * asked)));
+    assert_eq!(taken(EngineKind::Llm, UsageUnit::OutputTokens), Some(("gpt-5.4-mini", TOKENS.1 * asked)));
     let spoken = (vendor.requests(Kind::Tts).len() - spoken_ahead) as u64;
     assert_eq!(
         taken(EngineKind::Tts, UsageUnit::Requests),

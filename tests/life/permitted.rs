@@ -61,6 +61,6 @@ fn a_call_keeps_to_the_operators_models_and_limits() {
     let asked: Vec<_> = vendor.requests(Kind::Llm).iter().map(|request| request.json()).collect();
     assert!(!asked.is_empty());
     for question in asked {
-        assert_eq!((&question["model"], &question["max_tokens"]), (&json!("gpt-4"), &json!(200)));
+        assert_eq!((&question["model"], &question["max_tokens"]), (&json!("gpt-5.4-mini"), &json!(200)));
     }
 }

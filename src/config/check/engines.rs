@@ -4,6 +4,7 @@
 use super::{Complaint, orders, zeros};
 use crate::config::Config;
 use crate::engines::core::retry;
+use crate::engines::llm::openai::RESERVED;
 use crate::engines::registry::{Entry, LlmSpec, Settings, SttSpec, TtsSpec};
 use crate::names::{ANY, Names};
 
@@ -21,6 +22,7 @@ pub(super) fn faults(config: &Config) -> Vec<Complaint> {
     }
     found.extend(zero_values(&settings));
     found.extend(models(&settings));
+    found.extend(settings.llm_entries().iter().flat_map(llm));
     found.extend(voices(&settings));
     found.sort_by(|one, other| one.key.cmp(&other.key));
     found.dedup();
@@ -33,6 +35,28 @@ fn retry(section: &str, retry: &retry::Settings) -> Vec<Complaint> {
         zeros(&[(&key("timeout_ms"), retry.timeout_ms == 0), (&key("breaker_ms"), retry.breaker_ms == 0)]);
     let (low, high) = (key("backoff_ms"), key("max_backoff_ms"));
     found.extend(orders(&[(&low, retry.backoff_ms.into(), &high, retry.max_backoff_ms.into())]));
+    found
+}
+
+/// Options of a language model that its requests cannot carry.
+fn llm(entry: &Entry<LlmSpec>) -> Vec<Complaint> {
+    let LlmSpec::OpenAi(remote) = &entry.spec else { return Vec::new() };
+    let (section, options) = (&entry.section, &remote.options);
+    let reserved = options.extra.names().filter(|name| RESERVED.contains(name));
+    let mut found: Vec<Complaint> = reserved
+        .map(|name| {
+            let problem = format!("every request has {name} already");
+            Complaint::new(format!("{section}.extra.{name}"), problem, "remove it")
+        })
+        .collect();
+    if options.temperature.is_some_and(|it| !(0.0..=2.0).contains(&it)) {
+        let problem = "the temperature is out of range";
+        found.push(Complaint::new(
+            format!("{section}.temperature"),
+            problem,
+            "set it from 0.0 to 2.0, or leave it out",
+        ));
+    }
     found
 }
 

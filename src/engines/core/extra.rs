@@ -16,6 +16,11 @@ impl Extra {
         }
     }
 
+    /// The names of the fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The fields as a form has them: a list is one field for each item, under the name with `[]` behind it, as OpenAI's
     /// clients write it.
     pub fn form_fields(&self) -> Vec<(String, String)> {

@@ -50,9 +50,13 @@ pub enum Delta {
     Text(String),
     /// The call is to end when the reply is said. Only where the prompt allows it.
     HangUp,
+    /// The server withheld its reply: the caller hears a fixed text instead.
+    Declined,
+    /// The reply is complete. The stream may go on, without further pieces, until its tokens are counted.
+    End,
 }
 
-/// The pieces of a reply as they come; the end of the stream is the end of the reply.
+/// The pieces of a reply as they arrive. It ends with [`Delta::End`] or with the stream.
 pub type Deltas = BoxStream<'static, Result<Delta, EngineError>>;
 
 /// An engine that answers.

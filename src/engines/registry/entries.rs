@@ -150,6 +150,11 @@ impl Entry<LlmSpec> {
         }
     }
 
+    /// Whether it answers by the built-in script, which belongs to no tenant.
+    pub(super) fn is_built_in_script(&self) -> bool {
+        matches!(&self.spec, LlmSpec::Scripted(options) if options.script.is_none())
+    }
+
     pub(super) fn build(&self) -> Built<dyn Llm> {
         let name = self.name.clone();
         match &self.spec {

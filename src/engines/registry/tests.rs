@@ -56,7 +56,7 @@ fn the_defaults_are_local_without_a_key() {
 
 #[test]
 fn a_key_makes_openai_the_default_but_only_the_default() {
-    let engines = engines("openai.key = \"k\"\ntts.default = \"flite\"\nllm.fallback = \"scripted\"");
+    let engines = engines("openai.key = \"k\"\ntts.default = \"flite\"\ntts.fallback = \"espeak\"");
     assert_eq!(engines.stt(None).expect("stt").name().as_ref(), "openai");
     assert_eq!(engines.llm(None).expect("llm").name().as_ref(), "openai");
     assert_eq!(engines.tts_names(), ["flite", "espeak", "openai"]);
@@ -142,6 +142,17 @@ fn all_faults_are_told_at_once() {
     }
 }
 
+/// The built-in script belongs to no tenant: callers must not hear it in place of their model.
+#[test]
+fn a_built_in_script_is_no_fallback() {
+    let told = faults("llm.fallback = \"scripted\"");
+    assert!(told[0].starts_with("llm.fallback: the built-in script"), "{told:?}");
+    let told = faults("llm.fallback = \"words\"\nengines.words = { kind = \"llm\", api = \"scripted\" }");
+    assert!(told[0].starts_with("llm.fallback: the built-in script"), "{told:?}");
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/config/replies.example.toml");
+    engines(&format!("llm.fallback = \"scripted\"\nllm.scripted.script = {own:?}"));
+}
+
 #[test]
 fn an_unknown_key_is_refused() {
     assert!(toml::from_str::<Settings>("stt.pocketsphinx.speed = 3").is_err());
@@ -165,7 +176,7 @@ async fn local_engines_hold_a_conversation() {
         other => panic!("no word: {other:?}"),
     };
     let reply: String = reply.into_iter().map(word).collect();
-    assert!(reply.contains("nine to five"), "{reply}");
+    assert!(reply.contains("do not know the opening hours"), "{reply}");
 }
 
 /// At least `enough` of the phrases, by each voice at each rate, arrive as they were said.

@@ -1,0 +1,128 @@
+//! Keeps back a sentence until it is complete, so that a reply that was cut off does not end in the middle of one.
+//!
+//! The first sentence passes at once, because it is spoken from its first clause on. The others are spoken as a whole anyway, so
+//! that keeping them back delays nothing.
+
+/// How far back the end of a sentence is looked for, in bytes.
+const CONTEXT: usize = 48;
+
+/// The sentences of a reply.
+#[derive(Debug, Default)]
+pub struct Sentences {
+    text: String,
+    /// How much of the text has passed, in bytes.
+    passed: usize,
+    /// A sentence is complete.
+    has_sentence: bool,
+}
+
+impl Sentences {
+    /// Takes the next piece; the text that passes.
+    pub fn push(&mut self, piece: &str) -> String {
+        self.text.push_str(piece);
+        let from = self.text.floor_char_boundary(self.passed.saturating_sub(CONTEXT));
+        let end = last_end(&self.text[from..]).map(|end| from + end);
+        self.has_sentence |= end.is_some();
+        let until = match end {
+            Some(end) => end.max(self.passed),
+            None if self.has_sentence => self.passed,
+            None => self.text.len(),
+        };
+        self.pass(until)
+    }
+
+    /// The reply is complete: all that was kept back passes.
+    pub fn end(&mut self) -> String {
+        self.pass(self.text.len())
+    }
+
+    /// The reply was cut off: an unfinished sentence is dropped where a finished one exists.
+    pub fn cut(&mut self) -> String {
+        self.push("\n").trim_end_matches('\n').to_owned()
+    }
+
+    /// Whether anything but white space has passed.
+    pub fn has_words(&self) -> bool {
+        !self.text[..self.passed].trim().is_empty()
+    }
+
+    fn pass(&mut self, until: usize) -> String {
+        let passing = self.text[self.passed..until].to_owned();
+        self.passed = until;
+        passing
+    }
+}
+
+/// Where the last complete sentence ends, in bytes: after a mark that white space follows, or a mark of Chinese or Japanese.
+fn last_end(text: &str) -> Option<usize> {
+    let ends = text.char_indices().rev().find(|(at, mark)| is_end(text, *at, *mark));
+    ends.map(|(at, mark)| at + mark.len_utf8())
+}
+
+fn is_end(text: &str, at: usize, mark: char) -> bool {
+    let before = &text[..at];
+    let after = text[at + mark.len_utf8()..].trim_start_matches(['"', '\'', ')', '”', '»']);
+    let is_followed = after.starts_with(char::is_whitespace);
+    match mark {
+        '。' | '！' | '？' => true,
+        '!' | '?' | '…' | '।' => is_followed,
+        '.' => is_followed && !is_abbreviation(before),
+        '\n' => !before.trim().is_empty(),
+        _ => false,
+    }
+}
+
+/// A number or a single letter, as in "the 3. of May" or "z. B.", or a short title, as in "Dr."
+fn is_abbreviation(before: &str) -> bool {
+    const TITLES: [&str; 8] = ["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "Hr", "Fr"];
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+    is_number || word.chars().count() == 1 || TITLES.contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(pieces: &[&str]) -> String {
+        let mut sentences = Sentences::default();
+        let passed: String = pieces.iter().map(|piece| sentences.push(piece)).collect();
+        passed + &sentences.cut()
+    }
+
+    #[test]
+    fn an_unfinished_sentence_is_dropped_after_a_finished_one() {
+        for (text, spoken) in [
+            ("We are open today. On Sundays we are", "We are open today."),
+            ("We are open today. On Sundays, too.", "We are open today. On Sundays, too."),
+            ("We are open from nine to", "We are open from nine to"),
+            ("Ask Dr. Smith on the 3. of May", "Ask Dr. Smith on the 3. of May"),
+            ("Really? \"Yes!\" And th", "Really? \"Yes!"),
+            ("はい。そして", "はい。"),
+            ("First line\nsecond", "First line"),
+        ] {
+            assert_eq!(cut(&[text]), spoken, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_sentence_passes_at_once_and_the_others_whole() {
+        let mut sentences = Sentences::default();
+        assert_eq!(sentences.push("We are"), "We are");
+        assert_eq!(sentences.push(" open."), " open.");
+        assert_eq!(sentences.push(" On Sun"), "");
+        assert_eq!(sentences.push("days, too. B"), " On Sundays, too.");
+        assert_eq!(sentences.end(), " B");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_or_added(pieces in proptest::collection::vec("[a-zA-Z0-9.!?。\n \"]{0,12}", 0..8)) {
+            let mut sentences = Sentences::default();
+            let passed: String = pieces.iter().map(|piece| sentences.push(piece)).collect();
+            prop_assert_eq!(passed + &sentences.end(), pieces.concat());
+        }
+    }
+}

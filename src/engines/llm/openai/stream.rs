@@ -1,0 +1,317 @@
+//! The stream of a reply: server-sent events in, pieces of the reply out.
+//!
+//! <https://platform.openai.com/docs/api-reference/chat/streaming>. Servers differ in the details, so events without text and
+//! usage are skipped. A reply ends with its `finish_reason`; the token counts that follow are waited for, but the reply does
+//! not depend on them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use eventsource_stream::{Event, EventStreamError, Eventsource};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, stream};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::request::HANG_UP;
+use super::sentences::Sentences;
+use super::visible::Visible;
+use crate::engines::core::openai::message;
+use crate::engines::core::usage::{Charge, Unit, characters, estimated_tokens};
+use crate::engines::core::{EngineError, FailureReason};
+use crate::engines::llm::{Delta, Deltas};
+
+/// The most bytes of a reply: far beyond what is said in a call, and an end to a server that never ends a line.
+pub const LONGEST: usize = 1 << 20;
+/// How long the token counts are waited for after the end of the reply.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Item = Result<Delta, EngineError>;
+
+#[derive(Deserialize)]
+struct Chunk {
+    choices: Option<Vec<Choice>>,
+    error: Option<serde_json::Value>,
+    usage: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    delta: Option<Piece>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Piece {
+    content: Option<String>,
+    /// Written for the user, in place of the content.
+    refusal: Option<String>,
+    /// The name of a function is whole in the first piece of its call.
+    tool_calls: Option<Vec<ToolCall>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: Option<String>,
+}
+
+/// Token counts so far; the last ones count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    #[serde(default)]
+    completion_tokens: u64,
+}
+
+/// The usage of a reply: as the server reports it, or else estimated.
+pub struct Tally {
+    charge: Charge,
+    /// Characters that arrived.
+    said: u64,
+    is_reported: bool,
+}
+
+impl Tally {
+    pub fn new(charge: Charge) -> Tally {
+        Tally { charge, said: 0, is_reported: false }
+    }
+
+    fn add(&mut self, text: &str) {
+        self.said += characters(text);
+        if !self.is_reported {
+            self.charge.set(Unit::OutputTokens, estimated_tokens(self.said));
+        }
+    }
+
+    fn report(&mut self, usage: Usage) {
+        self.is_reported = true;
+        self.charge.set(Unit::InputTokens, usage.prompt_tokens);
+        self.charge.set(Unit::OutputTokens, usage.completion_tokens);
+    }
+}
+
+/// How a reply ended, as metrics count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finish {
+    /// Complete, or the end of a body without a `finish_reason`.
+    Stop,
+    /// Cut off at the token limit.
+    Length,
+    /// Withheld by the server's filter.
+    ContentFilter,
+}
+
+impl Finish {
+    fn read(reason: &str) -> Finish {
+        match reason {
+            "length" | "max_tokens" => Finish::Length,
+            "content_filter" => Finish::ContentFilter,
+            _ => Finish::Stop,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// One event of the stream.
+enum Meaning {
+    Chunk(Chunk),
+    End,
+    Failure(EngineError),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Open,
+    /// The reply is complete; token counts may follow.
+    Finished,
+    Closed,
+}
+
+/// The state of a reply between two events.
+struct Reader {
+    engine: Arc<str>,
+    tally: Tally,
+    may_hang_up: bool,
+    visible: Visible,
+    sentences: Sentences,
+    hangs_up: bool,
+    progress: Progress,
+}
+
+/// The pieces of the reply in a body of server-sent events, up to its end or the first error.
+pub fn deltas<S>(engine: Arc<str>, body: S, tally: Tally, may_hang_up: bool) -> Deltas
+where
+    S: Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
+{
+    let reader = Reader {
+        engine,
+        tally,
+        may_hang_up,
+        visible: Visible::default(),
+        sentences: Sentences::default(),
+        hangs_up: false,
+        progress: Progress::Open,
+    };
+    let events = bounded(body).eventsource().map(meaning).boxed();
+    let state = (reader, events, VecDeque::new());
+    stream::unfold(state, |(mut reader, mut events, mut pending)| async move {
+        let item = next(&mut reader, &mut events, &mut pending).await?;
+        Some((item, (reader, events, pending)))
+    })
+    .boxed()
+}
+
+async fn next(
+    reader: &mut Reader,
+    events: &mut BoxStream<'static, Meaning>,
+    pending: &mut VecDeque<Item>,
+) -> Option<Item> {
+    loop {
+        if let Some(item) = pending.pop_front() {
+            return Some(item);
+        }
+        let event = match reader.progress {
+            Progress::Closed => return None,
+            Progress::Finished => timeout(USAGE_TIMEOUT, events.next()).await.ok().flatten(),
+            Progress::Open => events.next().await,
+        };
+        pending.extend(reader.read(event.unwrap_or(Meaning::End)));
+    }
+}
+
+impl Reader {
+    fn read(&mut self, meaning: Meaning) -> Vec<Item> {
+        match (meaning, self.progress) {
+            (Meaning::Chunk(chunk), _) => self.chunk(chunk),
+            (Meaning::End, Progress::Open) => self.finish(Finish::Stop, Progress::Closed),
+            (Meaning::Failure(error), Progress::Open) => {
+                self.progress = Progress::Closed;
+                vec![Err(error)]
+            }
+            // The reply was complete before this end or fault.
+            (Meaning::End | Meaning::Failure(_), _) => {
+                self.progress = Progress::Closed;
+                Vec::new()
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: Chunk) -> Vec<Item> {
+        // Counts that cannot be read cost the estimate, not the reply.
+        if let Some(usage) = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok()) {
+            self.tally.report(usage);
+        }
+        let choice = chunk.choices.and_then(|choices| choices.into_iter().next());
+        let Some(choice) = choice.filter(|_| self.progress == Progress::Open) else { return Vec::new() };
+        let mut items = choice.delta.map(|piece| self.piece(piece)).unwrap_or_default();
+        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+            items.extend(self.finish(Finish::read(&reason), Progress::Finished));
+        }
+        items
+    }
+
+    fn piece(&mut self, piece: Piece) -> Vec<Item> {
+        let names = piece.tool_calls.unwrap_or_default().into_iter().filter_map(|call| call.function?.name);
+        self.hangs_up |= names.filter(|name| name == HANG_UP).count() > 0;
+        let text = piece.content.unwrap_or_default() + &piece.refusal.unwrap_or_default();
+        self.tally.add(&text);
+        let visible = self.visible.push(&text);
+        said(self.sentences.push(&visible)).collect()
+    }
+
+    /// Ends the reply.
+    fn finish(&mut self, finish: Finish, progress: Progress) -> Vec<Item> {
+        self.progress = progress;
+        let (rest, call) = std::mem::take(&mut self.visible).end();
+        self.hangs_up |= call.is_some_and(|call| call.contains(HANG_UP));
+        self.hangs_up &= self.may_hang_up;
+        let mut text = self.sentences.push(&rest);
+        text += &match finish {
+            Finish::Stop => self.sentences.end(),
+            Finish::Length | Finish::ContentFilter => self.sentences.cut(),
+        };
+        let mut items: Vec<Item> = said(text).collect();
+        let is_empty = !self.sentences.has_words() && !self.hangs_up;
+        self.count(if is_empty { "empty" } else { finish.as_str() });
+        items.extend(self.hangs_up.then_some(Ok(Delta::HangUp)));
+        match (is_empty, finish) {
+            (true, Finish::ContentFilter) => items.extend([Ok(Delta::Declined), Ok(Delta::End)]),
+            (true, _) => {
+                self.progress = Progress::Closed;
+                items.push(Err(empty(finish)));
+            }
+            (false, _) => items.push(Ok(Delta::End)),
+        }
+        items
+    }
+
+    fn count(&self, finish: &'static str) {
+        metrics::counter!("vca_llm_replies_total", "engine" => self.engine.clone(), "finish" => finish)
+            .increment(1);
+    }
+}
+
+fn said(text: String) -> impl Iterator<Item = Item> {
+    (!text.is_empty()).then_some(Ok(Delta::Text(text))).into_iter()
+}
+
+fn empty(finish: Finish) -> EngineError {
+    let hint = match finish {
+        Finish::Length => {
+            ": the model may have spent its tokens on reasoning: raise max_tokens, or set reasoning_effort"
+        }
+        _ => "",
+    };
+    let text = format!("the reply is empty, finish_reason {}{hint}", finish.as_str());
+    EngineError::refused(FailureReason::Empty, text)
+}
+
+fn meaning(event: Result<Event, EventStreamError<EngineError>>) -> Meaning {
+    let event = match event {
+        Ok(event) => event,
+        Err(EventStreamError::Transport(error)) => return Meaning::Failure(error),
+        Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => {
+            return failure("the reply is no stream of events".into());
+        }
+    };
+    if event.data.trim() == "[DONE]" {
+        return Meaning::End;
+    }
+    if event.event == "error" {
+        return failure(message(event.data.as_bytes()));
+    }
+    match serde_json::from_str::<Chunk>(&event.data) {
+        Ok(chunk) if chunk.error.is_some() => failure(message(event.data.as_bytes())),
+        Ok(chunk) => Meaning::Chunk(chunk),
+        Err(_) => failure("the reply has an event that is no JSON chunk".into()),
+    }
+}
+
+fn failure(text: String) -> Meaning {
+    Meaning::Failure(EngineError::Temporary(text))
+}
+
+fn bounded(
+    body: impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
+    let mut read = 0;
+    body.map(move |piece| {
+        let piece = piece?;
+        read += piece.len();
+        if read > LONGEST { Err(EngineError::Permanent("the reply does not end".into())) } else { Ok(piece) }
+    })
+}
