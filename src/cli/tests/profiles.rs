@@ -6,7 +6,7 @@ use super::*;
 async fn a_profile_goes_back_to_what_it_was() {
     let desk = Desk::new().await;
     desk.acme().await;
-    desk.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-4"]].concat()).await;
+    desk.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-5.4-mini"]].concat()).await;
     let update = ["profile", "update", "Front desk", "--system-prompt", "Shout.", "--tools", ""];
     let changed = desk.json(&update).await;
     assert_eq!((&changed["version"], &changed["settings"]["tools"]), (&2.into(), &serde_json::json!([])));
@@ -16,7 +16,7 @@ async fn a_profile_goes_back_to_what_it_was() {
         (&"Be kind.".into(), &"hang_up".into())
     );
     let back = desk.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
-    assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-4".into()));
+    assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-5.4-mini".into()));
     let list = desk.text(&["profile", "versions", "Front desk"]).await;
     assert_eq!(list.lines().count(), 4, "{list}");
     assert_eq!(desk.code(&["profile", "rollback", "Front desk", "--version", "9"]).await, 66);

@@ -77,7 +77,7 @@ async fn statements_without_prices_are_shown_and_issued_on_request() {
     desk.config.prices.engines = vec![crate::billing::Price {
         kind: EngineKind::Llm,
         engine: "openai".into(),
-        model: "gpt-4".into(),
+        model: "gpt-5.4-mini".into(),
         unit: UsageUnit::InputTokens,
         price: 1,
         per: 1,
