@@ -16,3 +16,4 @@ mod tools;
 mod transport;
 mod trunks;
 mod unit;
+mod vendors;

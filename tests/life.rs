@@ -5,6 +5,7 @@ mod engines;
 mod permitted;
 mod servers;
 mod trouble;
+mod vendors;
 mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

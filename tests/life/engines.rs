@@ -34,7 +34,7 @@ fn dial(house: &House, script: Vec<Step>) -> Report {
 }
 
 /// The pitch of each stretch that the caller heard, to the next hundred.
-fn pitches(report: &Report) -> Vec<u32> {
+pub(super) fn pitches(report: &Report) -> Vec<u32> {
     let track = &report.conversation.received;
     let index = |at: std::time::Duration| (at.as_secs_f64() * f64::from(track.rate)) as usize;
     let pitch = |(from, to): (std::time::Duration, std::time::Duration)| {

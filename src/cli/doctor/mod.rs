@@ -62,9 +62,11 @@ impl Finding {
 }
 
 /// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
-pub async fn run(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
+/// Examines everything and prints what was found. `no_cost` leaves out requests that vendors bill.
+pub async fn run(loaded: &Loaded, no_cost: bool, output: &mut Output<'_>) -> Result<(), Failure> {
+    let cost = if no_cost { engines::Cost::None } else { engines::Cost::Small };
     let mut findings: Vec<Finding> = loaded.warnings.iter().map(weakness).collect();
-    findings.extend(examine(&loaded.config).await);
+    findings.extend(examine(&loaded.config, cost).await);
     output.print(&findings, || text(&findings))?;
     let failed = findings.iter().any(Finding::is_fail);
     if failed { Err(Failure::said()) } else { Ok(()) }
@@ -75,7 +77,7 @@ fn weakness(warning: &Fault) -> Finding {
 }
 
 /// All findings. What stands on something that is missing is not looked at.
-async fn examine(config: &Config) -> Vec<Finding> {
+async fn examine(config: &Config, cost: engines::Cost) -> Vec<Finding> {
     let (mut findings, practice) = keeping::database(&config.database, config.numbers).await;
     findings.extend(keeping::secrets(config).await);
     findings.push(keeping::state(&config.state).await);
@@ -86,7 +88,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     if is_sound {
         findings.push(loopback::examine(&config.ari, &config.media).await);
     }
-    findings.extend(engines::examine(&config.engines(), &practice).await);
+    findings.extend(engines::examine(&config.engines(), &practice, cost).await);
     let permitted = config.permitted(config.engines().catalogue());
     findings.extend(keeping::tenants(&practice, &permitted));
     findings.extend(keeping::prices(config, &practice));

@@ -176,10 +176,11 @@ pub fn message(body: &[u8]) -> String {
 }
 
 /// The error in a body, as OpenAI and servers with its API write it: `{"error": {"message", "type", "param", "code"}}`, or
-/// as ElevenLabs (`{"detail": {"status", "message"}}`), or as plain text.
+/// as ElevenLabs (`{"detail": {"status", "message"}}`), as FastAPI (`{"detail": [{"msg"}]}`), as Deepgram
+/// (`{"err_code", "err_msg"}`), or as plain text.
 struct Problem {
     message: String,
-    /// `code`, `type` and `status`, those that there are.
+    /// `code`, `type`, `status` and `err_code`, those that there are.
     codes: Vec<String>,
     parameter: Option<String>,
 }
@@ -188,13 +189,15 @@ impl Problem {
     fn read(body: &[u8]) -> Problem {
         let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         let error = ["error", "detail"].iter().find_map(|key| json.get(key)).unwrap_or(&json);
+        let error = error.get(0).unwrap_or(error);
         let field = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
-        let text = field("message").or(error.as_str()).map(str::to_owned);
+        let text = ["message", "msg", "err_msg"].iter().find_map(|name| field(name)).or(error.as_str());
+        let text = text.map(str::to_owned);
         let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         Problem {
             message: words.chars().take(ERROR_MESSAGE).collect(),
-            codes: ["code", "type", "status"]
+            codes: ["code", "type", "status", "err_code"]
                 .iter()
                 .filter_map(|name| field(name))
                 .map(str::to_owned)
@@ -300,6 +303,23 @@ mod tests {
         ] {
             let error = refusal(head, &body).await;
             assert_eq!((error.reason(), error.worth_retrying()), (reason, retry), "{head} {body}");
+        }
+    }
+
+    #[test]
+    fn every_vendors_message_is_read() {
+        for (body, expected) in [
+            (r#"{"error":{"message":"m"}}"#, "m"),
+            (r#"{"error":"m"}"#, "m"),
+            (r#"{"detail":{"status":"s","message":"m"}}"#, "m"),
+            (r#"{"detail":[{"loc":["body"],"msg":"m"}]}"#, "m"),
+            (r#"{"detail":"m"}"#, "m"),
+            (r#"{"err_code":"C","err_msg":"m","request_id":"r"}"#, "m"),
+            (r#"{"category":"C","message":"m","details":"d"}"#, "m"),
+            ("bad  gateway", "bad gateway"),
+            ("[]", "[]"),
+        ] {
+            assert_eq!(message(body.as_bytes()), expected, "{body}");
         }
     }
 

@@ -71,7 +71,8 @@ impl OpenAi {
         let mut charge = meter.charge(Kind::Stt, &self.name, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
-        let answer: Transcript = response.json().await.map_err(|error| self.endpoint.broken(error))?;
+        let answer: TranscriptionResponse =
+            response.json().await.map_err(|error| self.endpoint.broken(error))?;
         if let Some(usage) = answer.usage {
             usage.count(charge);
         }
@@ -94,30 +95,30 @@ impl OpenAi {
 }
 
 #[derive(Deserialize)]
-struct Transcript {
+struct TranscriptionResponse {
     /// Null or empty when there are no words.
     #[serde(deserialize_with = "Option::deserialize")]
     text: Option<String>,
     #[serde(default, deserialize_with = "known_usage")]
-    usage: Option<Usage>,
+    usage: Option<VendorUsage>,
 }
 
 /// What the vendor bills, where it states that.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Usage {
+enum VendorUsage {
     Duration { seconds: f64 },
     Tokens { input_tokens: u64, output_tokens: u64 },
 }
 
-impl Usage {
+impl VendorUsage {
     fn count(self, mut charge: Charge) {
         match self {
-            Usage::Duration { seconds } if seconds > 0.0 => {
+            VendorUsage::Duration { seconds } if seconds > 0.0 => {
                 charge.set(Unit::AudioMs, (seconds * 1_000.0).round() as u64);
             }
-            Usage::Duration { .. } => {}
-            Usage::Tokens { input_tokens, output_tokens } => {
+            VendorUsage::Duration { .. } => {}
+            VendorUsage::Tokens { input_tokens, output_tokens } => {
                 charge.set(Unit::InputTokens, input_tokens);
                 charge.set(Unit::OutputTokens, output_tokens);
             }
@@ -126,9 +127,9 @@ impl Usage {
 }
 
 /// A form that is not known is none: the words are there.
-fn known_usage<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Usage>, D::Error> {
+fn known_usage<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<VendorUsage>, D::Error> {
     let value = serde_json::Value::deserialize(from)?;
-    Ok(Usage::deserialize(value).ok())
+    Ok(VendorUsage::deserialize(value).ok())
 }
 
 impl Stt for OpenAi {

@@ -107,17 +107,17 @@ impl Deepgram {
 
     async fn try_out(&self) -> Result<String, EngineError> {
         #[derive(Deserialize)]
-        struct Models {
+        struct AuraVoices {
             #[serde(default)]
-            tts: Vec<Model>,
+            tts: Vec<AuraVoice>,
         }
         #[derive(Deserialize)]
-        struct Model {
+        struct AuraVoice {
             #[serde(default)]
             canonical_name: String,
         }
         let answer = self.endpoint.send(self.endpoint.get("/models")).await?;
-        let models: Models = answer.json().await.map_err(|error| self.endpoint.broken(error))?;
+        let models: AuraVoices = answer.json().await.map_err(|error| self.endpoint.broken(error))?;
         let (address, voice) = (self.endpoint.address(), &self.settings.voice);
         if models.tts.iter().any(|it| it.canonical_name == *voice) {
             return Ok(format!("{address}, voice {voice}"));

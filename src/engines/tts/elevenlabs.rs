@@ -110,11 +110,12 @@ impl ElevenLabs {
 
     async fn try_out(&self) -> Result<String, EngineError> {
         #[derive(Deserialize)]
-        struct Model {
+        struct ElevenLabsModel {
             model_id: String,
         }
         let answer = self.endpoint.send(self.endpoint.get("/models")).await?;
-        let models: Vec<Model> = answer.json().await.map_err(|error| self.endpoint.broken(error))?;
+        let models: Vec<ElevenLabsModel> =
+            answer.json().await.map_err(|error| self.endpoint.broken(error))?;
         let (address, model) = (self.endpoint.address(), &self.settings.model);
         if models.iter().any(|it| it.model_id == *model) {
             return Ok(format!("{address}, model {model}"));

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::sound::{Format, Rate, Requested};
+use super::sound::{Rate, Requested, SpeechFormat};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -31,7 +31,7 @@ pub struct Settings {
     /// The longest text of one request, in characters; a longer one is spoken in parts. 500 by default.
     pub max_chars: usize,
     /// The format that is requested. `pcm` by default.
-    pub format: Format,
+    pub format: SpeechFormat,
     /// Samples a second of answers without a WAV header. By default as `Content-Type` states, else 24000, and 8000 for
     /// `mulaw`.
     pub rate: Option<Rate>,
@@ -46,7 +46,7 @@ impl Default for Settings {
             models: Vec::new(),
             voice: "alloy".into(),
             max_chars: 500,
-            format: Format::Pcm,
+            format: SpeechFormat::Pcm,
             rate: None,
             extra: Extra::default(),
         }

@@ -10,7 +10,7 @@ use crate::audio::codec::{alaw_sample, ulaw_sample};
 use crate::engines::core::EngineError;
 
 /// A stream of bytes.
-pub type Raw = BoxStream<'static, Result<Bytes, EngineError>>;
+pub type ByteStream = BoxStream<'static, Result<Bytes, EngineError>>;
 
 /// How samples are written, all little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Encoding {
 
 /// Decodes samples that may be split anywhere, and mixes their channels down to one.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct SampleDecoder {
     encoding: Encoding,
     channels: usize,
     /// Less than one sample of all channels.
@@ -55,9 +55,9 @@ pub struct Decoder {
     left: Option<u64>,
 }
 
-impl Decoder {
-    pub fn new(encoding: Encoding, channels: u16, length: Option<u64>) -> Decoder {
-        Decoder { encoding, channels: usize::from(channels.max(1)), partial: Vec::new(), left: length }
+impl SampleDecoder {
+    pub fn new(encoding: Encoding, channels: u16, length: Option<u64>) -> SampleDecoder {
+        SampleDecoder { encoding, channels: usize::from(channels.max(1)), partial: Vec::new(), left: length }
     }
 
     pub fn decode(&mut self, piece: &[u8]) -> Vec<i16> {
@@ -86,7 +86,7 @@ fn mixed(encoding: Encoding, frame: &[u8], width: usize) -> i16 {
 }
 
 /// Clips of a stream of samples.
-pub fn clips(rate: u32, mut decoder: Decoder, bytes: Raw) -> Pieces {
+pub fn clips(rate: u32, mut decoder: SampleDecoder, bytes: ByteStream) -> Pieces {
     let samples = bytes.map(move |piece| Ok(decoder.decode(&piece?)));
     let is_clip =
         |samples: &Result<Vec<i16>, EngineError>| samples.as_ref().map_or(true, |it| !it.is_empty());
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn decoded(encoding: Encoding, channels: u16, length: Option<u64>, pieces: &[&[u8]]) -> Vec<i16> {
-        let mut decoder = Decoder::new(encoding, channels, length);
+        let mut decoder = SampleDecoder::new(encoding, channels, length);
         pieces.iter().flat_map(|piece| decoder.decode(piece)).collect()
     }
 
@@ -129,7 +129,7 @@ mod tests {
     async fn a_last_odd_byte_is_dropped_and_no_clip_is_empty() {
         let pieces: Vec<_> =
             [&[1u8][..], &[], &[0, 2], &[0, 9]].into_iter().map(|it| Ok(Bytes::from_static(it))).collect();
-        let decoder = Decoder::new(Encoding::Pcm16, 1, None);
+        let decoder = SampleDecoder::new(Encoding::Pcm16, 1, None);
         let clips: Vec<_> = clips(8_000, decoder, stream::iter(pieces).boxed()).collect().await;
         assert_eq!(clips, [Ok(Clip::new(8_000, [1])), Ok(Clip::new(8_000, [2]))]);
     }
@@ -138,7 +138,7 @@ mod tests {
         #[test]
         fn no_sample_is_lost(samples: Vec<i16>, cuts in proptest::collection::vec(0usize..64, 0..9)) {
             let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-            let mut decoder = Decoder::new(Encoding::Pcm16, 1, None);
+            let mut decoder = SampleDecoder::new(Encoding::Pcm16, 1, None);
             let (mut rest, mut found) = (bytes.as_slice(), Vec::new());
             for cut in cuts {
                 let (piece, after) = rest.split_at(cut.min(rest.len()));

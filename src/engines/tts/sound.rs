@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
 use super::Pieces;
-use super::samples::{Decoder, Encoding, Raw, clips};
+use super::samples::{ByteStream, Encoding, SampleDecoder, clips};
 use super::wav;
 use crate::engines::core::EngineError;
 
@@ -21,7 +21,7 @@ const QUOTED: usize = 120;
 /// A format that can be requested and played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum SpeechFormat {
     /// 16-bit little-endian samples without a header.
     #[default]
     Pcm,
@@ -30,21 +30,21 @@ pub enum Format {
     Mulaw,
 }
 
-impl Format {
+impl SpeechFormat {
     /// The name in OpenAI's API (`response_format`).
     pub fn as_str(self) -> &'static str {
         match self {
-            Format::Pcm => "pcm",
-            Format::Wav => "wav",
-            Format::Mulaw => "mulaw",
+            SpeechFormat::Pcm => "pcm",
+            SpeechFormat::Wav => "wav",
+            SpeechFormat::Mulaw => "mulaw",
         }
     }
 
     /// Samples a second where neither settings nor answer state them: OpenAI's PCM, and G.711.
     fn usual_rate(self) -> u32 {
         match self {
-            Format::Pcm | Format::Wav => 24_000,
-            Format::Mulaw => 8_000,
+            SpeechFormat::Pcm | SpeechFormat::Wav => 24_000,
+            SpeechFormat::Mulaw => 8_000,
         }
     }
 }
@@ -63,8 +63,8 @@ pub enum Bare {
 impl Bare {
     pub fn requested(self, rate: Rate) -> Requested {
         match self {
-            Bare::Pcm => Requested { format: Format::Pcm, rate: Some(rate) },
-            Bare::Mulaw => Requested { format: Format::Mulaw, rate: None },
+            Bare::Pcm => Requested { format: SpeechFormat::Pcm, rate: Some(rate) },
+            Bare::Mulaw => Requested { format: SpeechFormat::Mulaw, rate: None },
         }
     }
 }
@@ -94,7 +94,7 @@ impl TryFrom<u32> for Rate {
 /// What was requested.
 #[derive(Debug, Clone, Copy)]
 pub struct Requested {
-    pub format: Format,
+    pub format: SpeechFormat,
     /// Samples a second of an answer without a header; `None` where the settings state none.
     pub rate: Option<Rate>,
 }
@@ -106,7 +106,7 @@ pub struct Requested {
 pub async fn recognise(
     content_type: Option<&str>,
     requested: Requested,
-    mut bytes: Raw,
+    mut bytes: ByteStream,
 ) -> Result<Pieces, EngineError> {
     let mut begin = Vec::new();
     while begin.len() < SIGNATURE {
@@ -123,11 +123,11 @@ pub async fn recognise(
         return Err(refusal(found, &content_type, &begin));
     }
     let encoding = match requested.format {
-        Format::Pcm | Format::Wav => Encoding::Pcm16,
-        Format::Mulaw => Encoding::Ulaw,
+        SpeechFormat::Pcm | SpeechFormat::Wav => Encoding::Pcm16,
+        SpeechFormat::Mulaw => Encoding::Ulaw,
     };
     let rate = requested.rate.or(content_type.rate).map_or(requested.format.usual_rate(), Rate::get);
-    let decoder = Decoder::new(encoding, 1, None);
+    let decoder = SampleDecoder::new(encoding, 1, None);
     Ok(clips(rate, decoder, stream::once(async { Ok(Bytes::from(begin)) }).chain(bytes).boxed()))
 }
 
@@ -135,7 +135,7 @@ pub async fn recognise(
 ///
 /// # Errors
 /// Permanent: it is another kind of file, or its samples cannot be read.
-pub async fn wav(mut begin: Vec<u8>, mut bytes: Raw) -> Result<Pieces, EngineError> {
+pub async fn wav(mut begin: Vec<u8>, mut bytes: ByteStream) -> Result<Pieces, EngineError> {
     let header = loop {
         if begin.len() >= SIGNATURE && !is_wav(&begin) {
             return Err(EngineError::Permanent("the sound is no WAV file".into()));
@@ -152,7 +152,7 @@ pub async fn wav(mut begin: Vec<u8>, mut bytes: Raw) -> Result<Pieces, EngineErr
         }
     };
     let rest = Bytes::from(begin).slice(header.start..);
-    let decoder = Decoder::new(header.encoding, header.channels, header.length);
+    let decoder = SampleDecoder::new(header.encoding, header.channels, header.length);
     Ok(clips(header.rate, decoder, stream::once(async { Ok(rest) }).chain(bytes).boxed()))
 }
 

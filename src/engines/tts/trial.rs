@@ -15,7 +15,7 @@ pub const TRIAL: &str = "One, two.";
 
 /// A speech that was synthesised and not played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trial {
+pub struct SpeechTrial {
     /// Samples a second.
     pub rate: u32,
     /// The length of the speech.
@@ -26,12 +26,12 @@ pub struct Trial {
     pub total: Duration,
 }
 
-impl fmt::Display for Trial {
+impl fmt::Display for SpeechTrial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trial { rate, length, first, total } = self;
+        let SpeechTrial { rate, length, first, total } = self;
         write!(
             f,
-            "{rate} Hz, {:.1} s of speech in {} ms, the first samples after {} ms",
+            "{rate} Hz, spoke {:.1} s in {} ms, the first samples after {} ms",
             length.as_secs_f64(),
             total.as_millis(),
             first.as_millis()
@@ -43,16 +43,20 @@ impl fmt::Display for Trial {
 ///
 /// # Errors
 /// As of [`Tts::speak`]; and Permanent when the speech has no samples.
-pub async fn run(engine: &dyn Tts, text: &str, voice: Voice) -> Result<Trial, EngineError> {
+pub async fn run(engine: &dyn Tts, text: &str, voice: Voice) -> Result<SpeechTrial, EngineError> {
     let begun = Instant::now();
     let mut pieces = engine.speak(text.into(), voice, Meter::default()).await?;
-    let mut trial: Option<Trial> = None;
+    let mut trial: Option<SpeechTrial> = None;
     while let Some(clip) = pieces.next().await {
         let clip = clip?;
-        let new =
-            Trial { rate: clip.rate, length: Duration::ZERO, first: begun.elapsed(), total: Duration::ZERO };
+        let new = SpeechTrial {
+            rate: clip.rate,
+            length: Duration::ZERO,
+            first: begun.elapsed(),
+            total: Duration::ZERO,
+        };
         trial.get_or_insert(new).length += clip.duration();
     }
     let trial = trial.ok_or_else(|| EngineError::Permanent("the speech has no samples".into()))?;
-    Ok(Trial { total: begun.elapsed(), ..trial })
+    Ok(SpeechTrial { total: begun.elapsed(), ..trial })
 }

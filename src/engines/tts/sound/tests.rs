@@ -3,9 +3,9 @@ use crate::audio::Clip;
 use crate::audio::resample::convert;
 use crate::engines::core::wav::encode;
 
-const PCM: Requested = Requested { format: Format::Pcm, rate: None };
+const PCM: Requested = Requested { format: SpeechFormat::Pcm, rate: None };
 
-fn raw(pieces: &[&[u8]]) -> Raw {
+fn raw(pieces: &[&[u8]]) -> ByteStream {
     let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     stream::iter(pieces).boxed()
 }
@@ -53,10 +53,10 @@ async fn a_tone_keeps_its_pitch_in_every_format_and_rate() {
     for (content_type, requested, bytes) in [
         (Some("audio/wav"), PCM, encode(22_050, &tone(22_050))),
         (Some("audio/pcm"), PCM, streamed),
-        (None, at(Format::Wav, None), stereo),
-        (Some("audio/basic"), at(Format::Mulaw, None), mulaw),
+        (None, at(SpeechFormat::Wav, None), stereo),
+        (Some("audio/basic"), at(SpeechFormat::Mulaw, None), mulaw),
         (Some("audio/pcm"), PCM, le(24_000)),
-        (None, at(Format::Pcm, Some(16_000)), le(16_000)),
+        (None, at(SpeechFormat::Pcm, Some(16_000)), le(16_000)),
         (Some("audio/pcm; rate=16000"), PCM, le(16_000)),
     ] {
         let clip = recognised(content_type, requested, &bytes).await.expect("a sound");

@@ -1,0 +1,186 @@
+//! The servers of engines, and their lists of models.
+//!
+//! A list is a hint only. whisper.cpp has none, Ollama's is null or names `llama3.2:latest`, OpenRouter's has no models for
+//! speech, Azure's has no deployments.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::engines::core::openai::Endpoint;
+use crate::engines::core::server::{Auth, OPENAI, Settings, SettingsError};
+use crate::engines::core::{EngineError, FailureReason};
+use crate::engines::registry::{Entry, LlmSpec, Remote, SttSpec, TtsSpec};
+use crate::engines::tts;
+
+/// The most bytes of a list that are read: OpenRouter's has some hundred kilobytes.
+const LONGEST_LIST: usize = 4 << 20;
+
+/// A vendor's API, as far as its list of models goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ListApi {
+    OpenAi,
+    ElevenLabs,
+    Deepgram,
+}
+
+/// A server and the model that is asked for.
+#[derive(Debug, Clone)]
+pub struct EngineServer {
+    settings: Settings,
+    api: ListApi,
+    /// Of Deepgram, whose voices are models, the voice.
+    model: String,
+}
+
+/// What a list says about the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    With {
+        shutdown: Option<NaiveDate>,
+    },
+    Without,
+    /// The server has no list.
+    NoList,
+}
+
+impl EngineServer {
+    pub fn of_stt(entry: &Entry<SttSpec>) -> Option<EngineServer> {
+        EngineServer::openai(entry.server()?, entry.models()?.0)
+    }
+
+    pub fn of_llm(entry: &Entry<LlmSpec>) -> Option<EngineServer> {
+        EngineServer::openai(entry.server()?, entry.models()?.0)
+    }
+
+    pub fn of_tts(entry: &Entry<TtsSpec>) -> Option<EngineServer> {
+        match &entry.spec {
+            TtsSpec::OpenAi(Remote { server, options }) => EngineServer::openai(server, &options.model),
+            TtsSpec::ElevenLabs(Remote { server, options }) => Some(EngineServer {
+                settings: server.clone(),
+                api: ListApi::ElevenLabs,
+                model: options.model.clone(),
+            }),
+            TtsSpec::Deepgram(Remote { server, options }) => Some(EngineServer {
+                settings: server.clone(),
+                api: ListApi::Deepgram,
+                model: options.voice.clone(),
+            }),
+            TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
+        }
+    }
+
+    fn openai(settings: &Settings, model: &str) -> Option<EngineServer> {
+        Some(EngineServer { settings: settings.clone(), api: ListApi::OpenAi, model: model.to_owned() })
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub fn is_openai(&self) -> bool {
+        self.settings.base_url.trim_end_matches('/') == OPENAI
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, SettingsError> {
+        let auth = match self.api {
+            ListApi::OpenAi => Auth::Scheme("Bearer"),
+            ListApi::ElevenLabs => tts::elevenlabs::AUTH,
+            ListApi::Deepgram => tts::deepgram::AUTH,
+        };
+        Endpoint::with_auth(&self.settings, auth)
+    }
+
+    /// Asks for the list, which costs nothing.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses the key. A list that cannot be read is none.
+    pub async fn list(&self) -> Result<Listing, EngineError> {
+        let endpoint = self.endpoint().map_err(|error| EngineError::Permanent(error.to_string()))?;
+        let mut response = match endpoint.send(endpoint.get("/models")).await {
+            Ok(response) => response,
+            Err(error) if matches!(error.reason(), FailureReason::Refused | FailureReason::Model) => {
+                return Ok(Listing::NoList);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| endpoint.broken(error))? {
+            body.extend_from_slice(&piece);
+            if body.len() > LONGEST_LIST {
+                return Ok(Listing::NoList);
+            }
+        }
+        Ok(listing(self.api, &self.model, &body))
+    }
+}
+
+impl fmt::Display for EngineServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.settings.base_url.split('?').next().unwrap_or_default();
+        write!(f, "{address}, {}", self.model)
+    }
+}
+
+#[derive(Deserialize)]
+struct ListedModel {
+    #[serde(alias = "model_id", alias = "canonical_name")]
+    id: String,
+    #[serde(default)]
+    shutdown_date: Option<NaiveDate>,
+}
+
+fn listing(api: ListApi, model: &str, body: &[u8]) -> Listing {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return Listing::NoList };
+    let list = match api {
+        ListApi::OpenAi => body.get("data").unwrap_or(&body),
+        ListApi::ElevenLabs => &body,
+        ListApi::Deepgram => body.get("tts").unwrap_or(&Value::Null),
+    };
+    let items = match list {
+        Value::Null => return Listing::Without,
+        Value::Array(items) => items,
+        _ => return Listing::NoList,
+    };
+    let models = items.iter().filter_map(|item| ListedModel::deserialize(item).ok());
+    models
+        .filter(|it| is_same(&it.id, model))
+        .map(|it| Listing::With { shutdown: it.shutdown_date })
+        .next()
+        .unwrap_or(Listing::Without)
+}
+
+/// Ollama adds the tag `latest`, Gemini the prefix `models/`.
+fn is_same(id: &str, model: &str) -> bool {
+    let id = id.strip_prefix("models/").unwrap_or(id);
+    id == model || id.strip_suffix(":latest") == Some(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_all_servers_are_read() {
+        let with = Listing::With { shutdown: None };
+        let ends = Listing::With { shutdown: "2027-01-06".parse().ok() };
+        for (api, body, expected) in [
+            (ListApi::OpenAi, r#"{"data":[{"id":"m","object":"model"}]}"#, with),
+            (ListApi::OpenAi, r#"{"data":[{"id":"m","shutdown_date":null}]}"#, with),
+            (ListApi::OpenAi, r#"{"data":[{"id":"m","shutdown_date":"2027-01-06"}]}"#, ends),
+            (ListApi::OpenAi, r#"{"data":[{"id":"m:latest"},{"name":"x"}]}"#, with),
+            (ListApi::OpenAi, r#"{"data":[{"id":"models/m"}]}"#, with),
+            (ListApi::OpenAi, r#"{"data":[{"id":"m2"}]}"#, Listing::Without),
+            (ListApi::OpenAi, r#"{"object":"list","data":null}"#, Listing::Without),
+            (ListApi::OpenAi, "<html>", Listing::NoList),
+            (ListApi::OpenAi, r#"{"detail":"?"}"#, Listing::NoList),
+            (ListApi::ElevenLabs, r#"[{"model_id":"m","name":"M"}]"#, with),
+            (ListApi::Deepgram, r#"{"stt":[],"tts":[{"name":"n","canonical_name":"m"}]}"#, with),
+            (ListApi::Deepgram, "{}", Listing::Without),
+        ] {
+            assert_eq!(listing(api, "m", body.as_bytes()), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One small request to an engine, as a call would make it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use crate::audio::Clip;
+use crate::engines::core::usage::Meter;
+use crate::engines::core::{EngineError, FailureReason};
+use crate::engines::llm::{Delta, Llm, Message, Prompt, Role};
+use crate::engines::stt::{Hints, Stt};
+use crate::engines::tts::{self, Tts, Voice};
+
+/// From here on callers notice that they wait.
+const SLOW: Duration = Duration::from_millis(1_500);
+/// How much of a reply is shown, in characters.
+const SHOWN: usize = 40;
+
+/// What a request showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestTrial {
+    Transcript { total: Duration },
+    Reply { text: String, first: Duration, total: Duration },
+    Speech(tts::trial::SpeechTrial),
+}
+
+impl RequestTrial {
+    /// What is wrong with an answer, and the remedy.
+    pub fn doubt(&self) -> Option<(String, String)> {
+        match self {
+            RequestTrial::Reply { text, .. } if spells_markup(text) => Some((
+                "it writes tool calls or its thoughts into its text".into(),
+                "start the server with its parsers (vLLM: --tool-call-parser and --reasoning-parser; llama.cpp: --jinja)"
+                    .into(),
+            )),
+            RequestTrial::Speech(speech) if speech.length < Duration::from_millis(100) => Some((
+                "the speech is too short for its text".into(),
+                "see format and rate of this engine: the server may answer in another format".into(),
+            )),
+            _ if self.first() > SLOW => Some((
+                format!("callers wait {:.1} s for it", self.first().as_secs_f64()),
+                "choose a faster model or a nearer server".into(),
+            )),
+            _ => None,
+        }
+    }
+
+    /// The time until the first of what a caller hears.
+    fn first(&self) -> Duration {
+        match self {
+            RequestTrial::Transcript { total } => *total,
+            RequestTrial::Reply { first, .. } => *first,
+            RequestTrial::Speech(speech) => speech.first,
+        }
+    }
+}
+
+impl fmt::Display for RequestTrial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestTrial::Transcript { total } => {
+                write!(f, "transcribed 0.3 s of sound in {} ms", total.as_millis())
+            }
+            RequestTrial::Reply { text, first, total } => {
+                let shown: String = text.chars().take(SHOWN).collect();
+                let (first, total) = (first.as_millis(), total.as_millis());
+                write!(f, "replied {shown:?} in {total} ms, the first words after {first} ms")
+            }
+            RequestTrial::Speech(speech) => speech.fmt(f),
+        }
+    }
+}
+
+fn spells_markup(text: &str) -> bool {
+    let text = text.trim_start();
+    ["<tool_call", "<think", "<|", "[TOOL_CALLS]", "{\"name\""].iter().any(|mark| text.starts_with(mark))
+}
+
+/// Has 0.3 s of sound transcribed, which has no words.
+///
+/// # Errors
+/// As of [`Stt::transcribe`].
+pub async fn transcribe(engine: Arc<dyn Stt>) -> Result<RequestTrial, EngineError> {
+    let begun = Instant::now();
+    let sound: Vec<i16> = (0..2_400i16).map(|n| (n % 80 - 40) * 50).collect();
+    engine.transcribe(Clip::new(8_000, sound), Hints::default(), Meter::default()).await?;
+    Ok(RequestTrial::Transcript { total: begun.elapsed() })
+}
+
+/// Asks a question at the beginning of a call.
+///
+/// # Errors
+/// As of [`Llm::reply`], and of its stream.
+pub async fn ask(engine: Arc<dyn Llm>, may_hang_up: bool) -> Result<RequestTrial, EngineError> {
+    let message = |role, text: &str| Message { role, text: text.to_owned() };
+    let prompt = Prompt {
+        system: "You answer the telephone. Answer in one word.".into(),
+        messages: vec![message(Role::Agent, "Hello!"), message(Role::Caller, "Can you hear me?")],
+        may_hang_up,
+        ..Prompt::default()
+    };
+    let begun = Instant::now();
+    let mut deltas = engine.reply(prompt, Meter::default()).await?;
+    let (mut text, mut first) = (String::new(), None);
+    while let Some(delta) = deltas.next().await {
+        first.get_or_insert_with(|| begun.elapsed());
+        if let Delta::Text(piece) = delta? {
+            text.push_str(&piece);
+        }
+    }
+    let total = begun.elapsed();
+    if text.trim().is_empty() {
+        return Err(EngineError::refused(FailureReason::Empty, "the reply has no text"));
+    }
+    Ok(RequestTrial::Reply { text, first: first.unwrap_or(total), total })
+}
+
+/// Has one word spoken.
+///
+/// # Errors
+/// As of [`Tts::speak`], and of its stream.
+pub async fn speak(engine: Arc<dyn Tts>) -> Result<RequestTrial, EngineError> {
+    Ok(RequestTrial::Speech(tts::trial::run(&*engine, "Hello.", Voice::default()).await?))
+}

@@ -1,0 +1,146 @@
+"""Runs the vendors' own clients against a local server of their APIs, refusals included. Prints "done"."""
+
+import io
+import os
+import wave
+
+import openai
+from deepgram import DeepgramClient
+from deepgram.core.api_error import ApiError as DeepgramError
+from deepgram.environment import DeepgramClientEnvironment
+from elevenlabs.client import ElevenLabs
+from elevenlabs.core.api_error import ApiError as ElevenLabsError
+
+URL = os.environ["VENDOR_URL"]
+LIMITED = os.environ["LIMITED_URL"]
+KEY = os.environ["VENDOR_KEY"]
+REPLY = "We are open from nine to five."
+TOOL = {"type": "function", "function": {"name": "hang_up", "parameters": {"type": "object", "properties": {}}}}
+
+
+def client(url: str = URL, key: str = KEY) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+
+
+def refused(kind: type[Exception], act, **expected) -> Exception:
+    try:
+        act()
+    except kind as error:
+        for name, value in expected.items():
+            assert getattr(error, name) == value, (error, name, getattr(error, name))
+        return error
+    raise AssertionError(f"no {kind}")
+
+
+def clip(seconds: float) -> io.BytesIO:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(8000)
+        writer.writeframes(b"\x00\x10" * int(8000 * seconds))
+    file.seek(0)
+    file.name = "speech.wav"
+    return file
+
+
+def ask(**fields):
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": fields.pop("text", "Hours?")}]
+    return client().chat.completions.create(model="gpt-5.4-mini", messages=messages, **fields)
+
+
+def chat() -> None:
+    models = {model.id: model.shutdown_date for model in client().models.list()}
+    assert models["gpt-5.4-mini"] is None and models["tts-1"] == "2027-01-06", models
+    whole = ask(max_completion_tokens=16)
+    assert whole.choices[0].message.content == REPLY and whole.usage.completion_tokens == 8
+    chunks = list(ask(stream=True, stream_options={"include_usage": True}, max_completion_tokens=16, tools=[TOOL]))
+    assert "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices) == REPLY
+    assert chunks[-2].choices[0].finish_reason == "stop" and chunks[-1].usage.prompt_tokens == 40
+    chunks = list(ask(text="Goodbye.", stream=True, tools=[TOOL], reasoning_effort="none"))
+    calls = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or []]
+    assert calls[0].function.name == "hang_up" and chunks[-1].choices[0].finish_reason == "tool_calls"
+    call = ask(text="Goodbye.", tools=[TOOL]).choices[0].message.tool_calls[0]
+    assert (call.type, call.function.name) == ("function", "hang_up")
+    error = refused(openai.BadRequestError, lambda: ask(max_tokens=16), code="unsupported_parameter")
+    assert error.param == "max_tokens"
+    refused(openai.BadRequestError, lambda: ask(extra_body={"no_such_field": 1}), code="unknown_parameter")
+    refused(openai.BadRequestError, lambda: ask(stream_options={"include_usage": True}))
+    refused(openai.AuthenticationError, lambda: client(key="sk-wrong").models.list(), code="invalid_api_key")
+    limited = client(LIMITED).chat.completions
+    message = [{"role": "user", "content": "Hours?"}]
+    refused(
+        openai.RateLimitError,
+        lambda: limited.create(model="gpt-5.4-mini", messages=message),
+        code="insufficient_quota",
+    )
+
+
+def transcription() -> None:
+    create = client().audio.transcriptions.create
+    new = create(model="gpt-transcribe", file=clip(0.5), extra_body={"languages": ["de"], "keywords": ["Ada"]})
+    assert new.text == "What are your opening hours?" and new.usage.input_tokens == 14
+    typed = create(model="gpt-transcribe", file=clip(0.5), languages=["de", "en"], response_format="json")
+    assert typed.usage.type == "tokens"
+    old = create(model="whisper-1", file=clip(1.5), language="de")
+    assert old.usage.type == "duration" and old.usage.seconds == 2
+    refused(openai.BadRequestError, lambda: create(model="gpt-transcribe", file=clip(0.5), language="de"))
+    refused(openai.BadRequestError, lambda: create(model="whisper-1", file=clip(0.5), languages=["de"]))
+    refused(openai.BadRequestError, lambda: create(model="whisper-1", file=clip(0.05)))
+    refused(openai.RateLimitError, lambda: client(LIMITED).audio.transcriptions.create(model="whisper-1", file=clip(1)))
+
+
+def speech() -> None:
+    def speak(**fields) -> bytes:
+        order = {"model": "tts-1", "voice": "alloy", "input": "Hello.", **fields}
+        with client().audio.speech.with_streaming_response.create(**order) as response:
+            return b"".join(response.iter_bytes())
+
+    samples = speak(response_format="pcm", speed=1.1, instructions="Calmly.")
+    assert len(samples) == 2 * int(24000 * 0.68), len(samples)
+    assert speak(response_format="wav")[:4] == b"RIFF" and speak()[:3] == b"ID3"
+    refused(openai.BadRequestError, lambda: speak(voice="nobody"))
+    refused(openai.BadRequestError, lambda: speak(response_format="mulaw"))
+    refused(openai.BadRequestError, lambda: speak(input=""))
+
+
+def elevenlabs() -> None:
+    voice = "JBFqnCBsd6RMkjVDRZzb"
+
+    def speak(url: str = URL, key: str = KEY, id: str = voice, **fields) -> bytes:
+        eleven = ElevenLabs(base_url=f"{url}/elevenlabs", api_key=key)
+        order = {"text": "Hello.", "model_id": "eleven_flash_v2_5", "output_format": "pcm_16000", **fields}
+        options = {"max_retries": 0}
+        return b"".join(eleven.text_to_speech.stream(id, request_options=options, **order))
+
+    models = ElevenLabs(base_url=f"{URL}/elevenlabs", api_key=KEY).models.list()
+    assert "eleven_flash_v2_5" in [model.model_id for model in models]
+    assert len(speak(language_code="de", seed=7)) == 2 * int(16000 * 0.68)
+    assert len(speak(output_format="ulaw_8000")) == int(8000 * 0.68)
+    assert speak(output_format="mp3_44100_128")[:3] == b"ID3"
+    refused(ElevenLabsError, lambda: speak(key="wrong"), status_code=401)
+    refused(ElevenLabsError, lambda: speak(id="nobody"), status_code=404)
+    refused(ElevenLabsError, lambda: speak(model_id="eleven_multilingual_v2", language_code="de"), status_code=400)
+    error = refused(ElevenLabsError, lambda: speak(LIMITED), status_code=401)
+    assert "quota_exceeded" in str(error.body), error.body
+
+
+def deepgram() -> None:
+    def speak(url: str = URL, key: str = KEY, **fields) -> bytes:
+        base = f"{url}/deepgram"
+        places = DeepgramClientEnvironment(base=base, production=base, agent=base, agent_rest=base)
+        aura = DeepgramClient(api_key=key, environment=places).speak.v1.audio
+        order = {"text": "Hello.", "model": "aura-2-thalia-en", "encoding": "linear16", "container": "none", **fields}
+        return b"".join(aura.generate(request_options={"max_retries": 0}, **order))
+
+    assert len(speak(sample_rate=16000)) == 2 * int(16000 * 0.68)
+    assert len(speak(encoding="mulaw", sample_rate=8000, tag=["a", "b"], speed=1.1)) == int(8000 * 0.68)
+    assert speak(sample_rate=16000, container="wav")[:4] == b"RIFF"
+    refused(DeepgramError, lambda: speak(key="wrong"), status_code=401)
+    refused(DeepgramError, lambda: speak(sample_rate=11025), status_code=400)
+    refused(DeepgramError, lambda: speak(LIMITED), status_code=402)
+
+
+for run in (chat, transcription, speech, elevenlabs, deepgram):
+    run()
+print("done")

@@ -1,0 +1,61 @@
+//! A call with an engine of each kind at a server of its own.
+
+use serde_json::json;
+use vca::sim::Step;
+use vca::tenancy::{CallStatus, EngineKind};
+
+use super::engines::pitches;
+use super::{house, listen, question};
+use crate::support::vendor::{KEY, Kind, REPLY, Vendor, WORDS};
+
+#[test]
+fn a_call_has_each_of_its_engines_at_another_server() {
+    let agent = json!({
+        "greeting": "Welcome to the test.", "language": "en-GB", "stt": "whisper", "llm": "llama", "tts": "eleven",
+    });
+    let Some((mut house, main)) = house(agent) else { return };
+    let (whisper, llama, eleven) = (Vendor::start(), Vendor::start(), Vendor::start());
+    for (name, kind, api, base_url) in [
+        ("WHISPER", "stt", "openai", whisper.base_url()),
+        ("LLAMA", "llm", "openai", llama.base_url()),
+        ("ELEVEN", "tts", "elevenlabs", eleven.url("/elevenlabs/v1")),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            house.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    house.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    house.set("VCA__TURN__FILLER_MS", "0");
+    house.open();
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    let report = house.satisfied(house.place(super::MAIN, script));
+    assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
+    let (record, turns) = house.last_call(main);
+    assert_eq!(record.status, CallStatus::Completed);
+    let said: Vec<_> =
+        turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    let reply = REPLY.concat();
+    assert_eq!(said, [("", "Welcome to the test."), (WORDS, &reply), (WORDS, &reply)]);
+
+    for (vendor, kind) in [(&whisper, Kind::Stt), (&llama, Kind::Llm), (&eleven, Kind::Tts)] {
+        for other in [Kind::Stt, Kind::Llm, Kind::Tts] {
+            assert_eq!(vendor.requests(other).is_empty(), other != kind, "{kind:?} {other:?}");
+        }
+    }
+    assert!(whisper.requests(Kind::Stt)[0].contains("name=\"language\"\r\n\r\nen\r\n"));
+    assert_eq!(llama.requests(Kind::Llm)[0].json()["model"], "llama3.2");
+    let order = eleven.requests(Kind::Tts).pop().expect("a speech");
+    let expected = json!({ "text": reply, "model_id": "eleven_flash_v2_5", "language_code": "en" });
+    assert_eq!((order.authorization.as_str(), order.json()), (KEY, expected));
+    let usage = house.office.usage_of(&record);
+    let mut used: Vec<_> =
+        usage.engines.iter().map(|taken| (taken.kind, taken.engine.as_str(), taken.model.as_str())).collect();
+    used.dedup();
+    for (kind, engine, model) in [
+        (EngineKind::Stt, "whisper", "whisper-1"),
+        (EngineKind::Llm, "llama", "llama3.2"),
+        (EngineKind::Tts, "eleven", "eleven_flash_v2_5"),
+    ] {
+        assert!(used.contains(&(kind, engine, model)), "{used:?}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Replies (`POST /v1/chat/completions`), streamed or not.
+//!
+//! <https://platform.openai.com/docs/api-reference/chat/create>
+
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::{Dialect, Habit, Kind, REPLY, Server, Shared, TOKENS, answer, receive};
+
+/// The fields of a request.
+const FIELDS: &[&str] = &[
+    "frequency_penalty",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "metadata",
+    "model",
+    "n",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "service_tier",
+    "stop",
+    "store",
+    "stream",
+    "stream_options",
+    "temperature",
+    "tool_choice",
+    "tools",
+    "top_p",
+    "user",
+    "verbosity",
+];
+
+pub async fn complete(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(failure) = receive((&server, Dialect::OpenAi, Kind::Llm), &headers, &body).await {
+        return failure;
+    }
+    let question: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Err((param, code, message)) = checked(&server, &question) {
+        let error =
+            json!({ "message": message, "type": "invalid_request_error", "param": param, "code": code });
+        let status = if code == "model_not_found" { 404 } else { 400 };
+        return answer(status, &json!({ "error": error }));
+    }
+    let reply = Reply::to(&server, &question);
+    if question["stream"] == true { streamed(&question, &reply) } else { whole(&question, &reply) }
+}
+
+type Refusal = (&'static str, &'static str, String);
+
+fn checked(server: &Server, question: &Value) -> Result<(), Refusal> {
+    let refuse = |param, message: String| Err((param, "invalid_value", message));
+    let Some(fields) = question.as_object() else { return refuse("body", "The body is not JSON".into()) };
+    if let Some(unknown) = fields.keys().find(|field| !FIELDS.contains(&field.as_str())) {
+        return Err(("", "unknown_parameter", format!("Unrecognized request argument supplied: {unknown}")));
+    }
+    let model = question["model"].as_str().unwrap_or_default();
+    if model.is_empty() || model.starts_with("no-such") {
+        return Err(("model", "model_not_found", format!("The model `{model}` does not exist")));
+    }
+    if fields.contains_key("max_tokens")
+        && (server.has(Habit::NoMaxTokens) || fields.contains_key("max_completion_tokens"))
+    {
+        let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                       'max_completion_tokens' instead.";
+        return Err(("max_tokens", "unsupported_parameter", message.into()));
+    }
+    for limit in ["max_tokens", "max_completion_tokens"] {
+        if fields.get(limit).is_some_and(|limit| limit.as_u64().is_none_or(|limit| limit == 0)) {
+            return refuse("max_tokens", format!("{limit} is no positive number"));
+        }
+    }
+    if fields.contains_key("stream_options") && question["stream"] != true {
+        return refuse("stream_options", "stream_options is only allowed when stream is enabled".into());
+    }
+    checked_tools(server, question)?;
+    checked_messages(server, question)
+}
+
+fn checked_tools(server: &Server, question: &Value) -> Result<(), Refusal> {
+    let Some(tools) = question.get("tools") else { return Ok(()) };
+    let is_tool = |tool: &Value| tool["type"] == "function" && tool["function"]["name"].is_string();
+    let are_tools = tools.as_array().is_some_and(|tools| !tools.is_empty() && tools.iter().all(is_tool));
+    if !are_tools {
+        return Err(("tools", "invalid_value", "tools is no list of functions".into()));
+    }
+    if server.has(Habit::NoTools) {
+        let message =
+            "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set";
+        return Err(("tools", "invalid_value", message.into()));
+    }
+    Ok(())
+}
+
+fn checked_messages(server: &Server, question: &Value) -> Result<(), Refusal> {
+    let refuse = |message: &str| Err(("messages", "invalid_value", message.to_owned()));
+    let messages = question["messages"].as_array().cloned().unwrap_or_default();
+    let roles: Vec<&str> =
+        messages.iter().map(|message| message["role"].as_str().unwrap_or_default()).collect();
+    if roles.is_empty()
+        || !roles.iter().all(|role| ["system", "developer", "user", "assistant", "tool"].contains(role))
+    {
+        return refuse("messages has no message, or one of an unknown role");
+    }
+    if !messages.iter().all(|message| message["content"].is_string() || message["tool_calls"].is_array()) {
+        return refuse("a message has no content");
+    }
+    let talk: Vec<&&str> = roles.iter().skip_while(|role| **role == "system").collect();
+    let alternates = talk.iter().enumerate().all(|(at, role)| **role == ["user", "assistant"][at % 2]);
+    if server.has(Habit::StrictTemplate) && !alternates {
+        return refuse("Conversation roles must alternate user/assistant/user/assistant/...");
+    }
+    Ok(())
+}
+
+/// The pieces of a reply, and how it ends.
+struct Reply {
+    texts: Vec<String>,
+    tool: Option<String>,
+    finish: &'static str,
+}
+
+impl Reply {
+    fn to(server: &Server, question: &Value) -> Reply {
+        let last = question["messages"].as_array().and_then(|it| it.last()).cloned().unwrap_or_default();
+        let is_goodbye = last["content"].as_str().is_some_and(|text| text.contains("Goodbye"));
+        let tool =
+            question["tools"][0]["function"]["name"].as_str().filter(|_| is_goodbye).map(str::to_owned);
+        let texts = REPLY.map(str::to_owned).to_vec();
+        match tool {
+            _ if server.has(Habit::Thinks) => Reply { texts: Vec::new(), tool: None, finish: "length" },
+            _ if server.has(Habit::TextToolCalls) && question.get("tools").is_some() => {
+                let text = "<tool_call>{\"name\": \"hang_up\", \"arguments\": {}}</tool_call>".to_owned();
+                Reply { texts: vec![text], tool: None, finish: "stop" }
+            }
+            Some(name) => Reply { texts, tool: Some(name), finish: "tool_calls" },
+            None => Reply { texts, tool: None, finish: "stop" },
+        }
+    }
+
+    fn call(&self) -> Option<Value> {
+        let name = self.tool.as_ref()?;
+        Some(
+            json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": "{}" } }),
+        )
+    }
+}
+
+fn usage() -> Value {
+    let (prompt, completion) = TOKENS;
+    json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
+}
+
+fn streamed(question: &Value, reply: &Reply) -> Response {
+    let chunk = |choices: Value| {
+        json!({ "id": "c-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": question["model"],
+                "choices": choices })
+    };
+    let delta = |delta: Value| chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]));
+    let mut chunks = vec![delta(json!({ "role": "assistant", "content": "" }))];
+    chunks.extend(reply.texts.iter().map(|text| delta(json!({ "content": text }))));
+    chunks.extend(reply.call().map(|call| delta(json!({ "tool_calls": [call] }))));
+    chunks.push(chunk(json!([{ "index": 0, "delta": {}, "finish_reason": reply.finish }])));
+    if question["stream_options"]["include_usage"] == true {
+        let mut last = chunk(json!([]));
+        last["usage"] = usage();
+        chunks.push(last);
+    }
+    let events = chunks.into_iter().map(|chunk| format!("data: {chunk}\n\n"));
+    let events: Vec<_> = events.chain(["data: [DONE]\n\n".to_owned()]).map(Ok::<_, Infallible>).collect();
+    ([("content-type", "text/event-stream")], Body::from_stream(stream::iter(events))).into_response()
+}
+
+fn whole(question: &Value, reply: &Reply) -> Response {
+    let mut message = json!({ "role": "assistant", "content": reply.texts.concat(), "refusal": null });
+    if let Some(call) = reply.call() {
+        message["tool_calls"] = json!([call]);
+    }
+    let choice = json!({ "index": 0, "message": message, "finish_reason": reply.finish, "logprobs": null });
+    answer(
+        200,
+        &json!({ "id": "c-1", "object": "chat.completion", "created": 1_700_000_000, "model": question["model"],
+                 "choices": [choice], "usage": usage() }),
+    )
+}

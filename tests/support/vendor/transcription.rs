@@ -1,0 +1,112 @@
+//! Transcription (`POST /v1/audio/transcriptions`).
+//!
+//! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde_json::json;
+
+use super::{Dialect, Kind, Shared, WORDS, answer, receive};
+
+const FIELDS: &[&str] = &[
+    "chunking_strategy",
+    "file",
+    "keywords[]",
+    "language",
+    "languages[]",
+    "model",
+    "prompt",
+    "response_format",
+    "temperature",
+];
+
+pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(failure) = receive((&server, Dialect::OpenAi, Kind::Stt), &headers, &body).await {
+        return failure;
+    }
+    let form = Form::read(&headers, &body);
+    let seconds = match checked(&form) {
+        Ok(seconds) => seconds,
+        Err(message) => return Dialect::OpenAi.refusal(400, "invalid_value", &message),
+    };
+    let usage = match form.text("model") {
+        Some("whisper-1") => json!({ "type": "duration", "seconds": seconds.ceil() as u64 }),
+        _ => json!({ "type": "tokens", "input_tokens": 14, "output_tokens": 7, "total_tokens": 21 }),
+    };
+    answer(200, &json!({ "text": WORDS, "usage": usage }))
+}
+
+/// The length of the file, in seconds.
+fn checked(form: &Form) -> Result<f64, String> {
+    if let Some((unknown, _)) = form.0.iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
+        return Err(format!("Unrecognized request argument supplied: {unknown}"));
+    }
+    let model = form.text("model").filter(|model| !model.starts_with("no-such")).ok_or("no model")?;
+    let is_new = model.starts_with("gpt-transcribe");
+    if is_new && form.text("language").is_some() {
+        return Err("gpt-transcribe takes languages in place of language".into());
+    }
+    if !is_new && (form.text("languages[]").is_some() || form.text("keywords[]").is_some()) {
+        return Err(format!("languages and keywords are not supported with {model}"));
+    }
+    let languages = form.0.iter().filter(|(name, _)| name == "language" || name == "languages[]");
+    if languages.clone().any(|(_, code)| code.len() != 2) {
+        return Err("a language is no code of ISO 639-1".into());
+    }
+    if model.starts_with("gpt") && !matches!(form.text("response_format"), None | Some("json")) {
+        return Err(format!("response_format has to be json with {model}"));
+    }
+    let file = form.field("file").ok_or("no file")?;
+    let reader =
+        hound::WavReader::new(file).map_err(|error| format!("Audio file might be corrupted: {error}"))?;
+    let seconds = f64::from(reader.duration()) / f64::from(reader.spec().sample_rate);
+    if seconds < 0.1 {
+        Err("Audio file is too short. Minimum audio length is 0.1 seconds.".into())
+    } else {
+        Ok(seconds)
+    }
+}
+
+/// A form of `multipart/form-data` (RFC 7578).
+struct Form(Vec<(String, Vec<u8>)>);
+
+impl Form {
+    fn read(headers: &HeaderMap, body: &[u8]) -> Form {
+        let content_type =
+            headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let boundary =
+            content_type.split_once("boundary=").map(|(_, it)| it.trim_matches('"')).unwrap_or_default();
+        let delimiter = format!("\r\n--{boundary}");
+        let whole = [b"\r\n", body].concat();
+        let parts = split(&whole, delimiter.as_bytes()).into_iter().skip(1);
+        Form(parts.filter_map(field).collect())
+    }
+
+    fn field(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_slice())
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.field(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+fn split<'a>(whole: &'a [u8], delimiter: &[u8]) -> Vec<&'a [u8]> {
+    let (mut rest, mut parts) = (whole, Vec::new());
+    while let Some(at) = rest.windows(delimiter.len()).position(|window| window == delimiter) {
+        parts.push(&rest[..at]);
+        rest = &rest[at + delimiter.len()..];
+    }
+    parts.push(rest);
+    parts
+}
+
+/// Name and value of a part. The one behind the last delimiter is none.
+fn field(part: &[u8]) -> Option<(String, Vec<u8>)> {
+    let end = part.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&part[..end]);
+    let name = head.split_once("; name=\"")?.1.split('"').next()?;
+    Some((name.to_owned(), part[end + 4..].to_vec()))
+}

@@ -1,0 +1,100 @@
+//! Named engines at servers of their own.
+
+use futures_util::TryStreamExt;
+use vca::audio::Clip;
+use vca::engines::core::usage::Meter;
+use vca::engines::registry::{Engines, Settings};
+use vca::engines::stt::Hints;
+use vca::engines::tts::Voice;
+
+use crate::support::vendor::{Habit, KEY, Kind, Vendor, WORDS};
+
+fn engines(settings: &str) -> Engines {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings: Settings = toml::from_str(settings).expect("settings");
+    Engines::build(&settings).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+async fn spoken(engines: &Engines, name: &str, text: &str) -> (u32, f64) {
+    let engine = engines.tts(Some(name)).expect("an engine");
+    let pieces = engine.speak(text.into(), Voice::default(), Meter::default()).await.expect("a speech");
+    let clips: Vec<Clip> = pieces.try_collect().await.expect("clips");
+    (clips[0].rate, clips.iter().map(|clip| clip.duration().as_secs_f64()).sum())
+}
+
+#[tokio::test]
+async fn a_speech_server_with_openais_api_works_by_its_address_and_model() {
+    let vendor = Vendor::start();
+    let engines = engines(&format!(
+        "[engines.assembly]\nkind = \"tts\"\napi = \"openai\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
+         model = \"assemblyai-tts-1\"\nvoice = \"nova\"\n",
+        vendor.base_url()
+    ));
+    let (rate, seconds) = spoken(&engines, "assembly", "Hello.").await;
+    assert_eq!(rate, 24_000);
+    assert!((seconds - 0.68).abs() < 0.01, "{seconds}");
+    let order = vendor.requests(Kind::Tts)[0].json();
+    assert_eq!((&order["model"], &order["voice"]), (&"assemblyai-tts-1".into(), &"nova".into()));
+}
+
+#[tokio::test]
+async fn vendors_of_speech_work_by_their_own_apis() {
+    let vendor = Vendor::start();
+    let engines = engines(&format!(
+        "[engines.eleven]\nkind = \"tts\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nmax_chars = 8\n\
+         [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n",
+        vendor.url("/elevenlabs/v1"),
+        vendor.url("/deepgram/v1")
+    ));
+    // Two parts of six and four characters.
+    let (rate, seconds) = spoken(&engines, "eleven", "Hello. Yes.").await;
+    assert!(rate == 16_000 && (seconds - 1.30).abs() < 0.01, "{rate} {seconds}");
+    let (rate, seconds) = spoken(&engines, "aura", "Hello.").await;
+    assert!(rate == 8_000 && (seconds - 0.68).abs() < 0.01, "{rate} {seconds}");
+    let keys: Vec<String> = vendor.requests(Kind::Tts).into_iter().map(|it| it.authorization).collect();
+    assert_eq!(keys, [KEY.to_owned(), KEY.to_owned(), format!("Token {KEY}")]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_between_requests_is_no_failure() {
+    let vendor = Vendor::with(&[Habit::ShortConnections]);
+    let engines = engines(&format!(
+        "[engines.whisper]\nkind = \"stt\"\napi = \"openai\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
+        vendor.base_url()
+    ));
+    let engine = engines.stt(Some("whisper")).expect("an engine");
+    for _ in 0..3 {
+        let speech = Clip::new(8_000, vec![500; 4_000]);
+        assert_eq!(engine.transcribe(speech, Hints::default(), Meter::default()).await.as_deref(), Ok(WORDS));
+    }
+}
+
+#[test]
+fn a_vendors_own_server_needs_a_key() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    for (api, key) in [("elevenlabs", "engines.voice.key"), ("deepgram", "engines.voice.key")] {
+        let settings: Settings =
+            toml::from_str(&format!("[engines.voice]\nkind = \"tts\"\napi = \"{api}\"\n")).expect("settings");
+        let faults = Engines::build(&settings).err().expect("a fault");
+        assert_eq!(faults[0].key, key, "{faults:?}");
+    }
+}
+
+/// Keys are in files that are not there.
+#[test]
+fn every_example_of_the_documentation_can_be_built() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let document = include_str!("../../docs/engines.md");
+    let examples: Vec<&str> =
+        document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 12);
+    for example in examples {
+        let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
+            true => "key = \"k\"",
+            false => line,
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let settings: Settings = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert!(Engines::build(&settings).is_ok(), "{text}");
+    }
+}
