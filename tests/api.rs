@@ -12,6 +12,7 @@ mod deletion;
 mod documented;
 mod documents;
 mod feedback;
+mod idempotency;
 mod inbound;
 mod inventory;
 mod isolation;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use tracing::warn;
 
 use super::retention::RetentionRun;
@@ -24,6 +25,9 @@ pub async fn keep_up(store: Store, registrar: Arc<Registrar>) {
         ticks.tick().await;
         if let Err(error) = finish_deletions(&store, &registrar).await {
             warn!(%error, "numbers of deleted tenants not released: next try in an hour");
+        }
+        if let Err(error) = store.delete_old_idempotency_keys(Utc::now()).await {
+            warn!(%error, "old idempotency keys not deleted: next try in an hour");
         }
         if let Err(error) = retention.run(None).await {
             warn!(%error, "retention not applied: next try in an hour");

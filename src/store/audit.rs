@@ -90,11 +90,15 @@ impl Tx {
     /// Writes an entry within the transaction of its change.
     ///
     /// # Errors
-    /// `LimitReached` when the tenant's own keys have made as many changes within a day as they may.
+    /// `LimitReached` when the tenant's own keys have made as many changes within a day as they may; `Refused` when the
+    /// request has an `Idempotency-Key` and lost its lease.
     pub async fn audit(&mut self, change: Change) -> Result<(), StoreError> {
         if let Some(tenant) = change.actor.tenant {
             self.admit("changes_per_day", self.limits.changes_per_day.into(), changes_of_a_day(tenant))
                 .await?;
+        }
+        if let Some(attempt) = change.actor.attempt {
+            self.record_attempt(attempt, change.resource, &change.resource_id).await?;
         }
         self.execute(change.insert()).await.map(drop)
     }

@@ -80,6 +80,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0015_deletion_and_limits.sql"),
     ),
     (
+        "0016_idempotency_keys",
+        include_str!("../../migrations/sqlite/0016_idempotency_keys.sql"),
+        include_str!("../../migrations/postgres/0016_idempotency_keys.sql"),
+    ),
+    (
         "0017_registration_attempts",
         include_str!("../../migrations/sqlite/0017_registration_attempts.sql"),
         include_str!("../../migrations/postgres/0017_registration_attempts.sql"),

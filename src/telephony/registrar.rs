@@ -143,7 +143,9 @@ impl Registrar {
         wish: Wish,
     ) -> Result<Registration, StoreError> {
         let work = {
-            let (this, scope, actor) = (self.clone(), scope.clone(), actor.clone());
+            // It may outlast the request and its lease.
+            let actor = Actor { attempt: None, ..actor.clone() };
+            let (this, scope) = (self.clone(), scope.clone());
             async move { this.in_turn(&scope, &actor, number, wish).await }
         };
         let mut asked = tokio::spawn(work.in_current_span());

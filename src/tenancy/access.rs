@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::TenantId;
 use super::kinds::{id, words};
@@ -39,12 +40,29 @@ pub struct Actor {
     /// The client's address.
     pub address: Option<IpAddr>,
     pub request: Option<String>,
+    /// The attempt at a request with an `Idempotency-Key`, which is recorded with the change.
+    pub attempt: Option<RequestAttempt>,
+}
+
+/// One attempt to carry out a request with an `Idempotency-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestAttempt {
+    /// The record of the request.
+    pub request: Uuid,
+    pub id: Uuid,
 }
 
 impl Actor {
     /// The daemon itself.
     pub fn system() -> Actor {
-        Actor { name: "system".to_owned(), key: None, tenant: None, address: None, request: None }
+        Actor {
+            name: "system".to_owned(),
+            key: None,
+            tenant: None,
+            address: None,
+            request: None,
+            attempt: None,
+        }
     }
 
     /// The user who runs a command of this program on the machine.

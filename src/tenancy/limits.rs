@@ -25,6 +25,8 @@ pub struct TenantLimits {
     pub feedback_per_call: u32,
     /// Changes in 24 hours by the tenant's own API keys; each adds an entry to the audit log. Default 10000.
     pub changes_per_day: u32,
+    /// Requests with an `Idempotency-Key` in 24 hours, each stored with its response. Default 10000.
+    pub idempotency_keys: u32,
 }
 
 impl Default for TenantLimits {
@@ -38,6 +40,7 @@ impl Default for TenantLimits {
             webhooks: 20,
             feedback_per_call: 10,
             changes_per_day: 10_000,
+            idempotency_keys: 10_000,
         }
     }
 }
@@ -59,6 +62,9 @@ impl LimitReached {
             "webhooks" => "delete one or change one that exists",
             "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
+            "idempotency_keys" => {
+                "send requests without the header, continue tomorrow, or ask the operator for more"
+            }
             "feedback_per_call" => "the call has received all of its feedback",
             _ => "continue tomorrow, or ask the operator for more",
         }

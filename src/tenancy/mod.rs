@@ -22,7 +22,7 @@ mod transcript;
 mod usage;
 mod webhooks;
 
-pub use access::{Actor, ApiKey, KeyId, Role};
+pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};
 pub use check::{
     Draft, Flaw, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name,
     check_remark,

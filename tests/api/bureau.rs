@@ -338,6 +338,13 @@ impl Client {
         self.send_with(Method::PATCH, path, headers, Some(body.to_string())).await
     }
 
+    /// A POST with this `Idempotency-Key`.
+    pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Answer {
+        let headers =
+            vec![("content-type", "application/json".to_owned()), ("idempotency-key", key.to_owned())];
+        self.send_with(Method::POST, path, headers, Some(body.to_string())).await
+    }
+
     /// A PUT of a resource that has this entity tag.
     pub async fn put_if(&self, tag: &str, path: &str, body: Value) -> Answer {
         let headers = vec![("content-type", "application/json".to_owned()), ("if-match", tag.to_owned())];

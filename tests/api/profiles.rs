@@ -485,7 +485,7 @@ async fn retention_periods_that_have_changed_meanwhile_are_not_replaced(bureau: 
     let (tenant, admin) = bureau.tenant("Bakery").await;
     let at = format!("/api/tenants/{tenant}/retention");
     let read = etag(&admin.get(&at).await);
-    let changed = admin.put_if(&read, &at, json!({ "call_days": 30 })).await;
+    let changed = admin.put_if(&read, &at, json!({ "audit_days": 365 })).await;
     assert_eq!(changed.status, 200);
     assert_ne!(etag(&changed), read);
     assert_eq!(etag(&admin.get(&at).await), etag(&changed));

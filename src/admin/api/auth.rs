@@ -17,7 +17,7 @@ use super::{Desk, RequestId};
 use crate::admin::access_log::Requester;
 use crate::admin::client::{Client, TrustedProxies};
 use crate::store::{Presented, Scope};
-use crate::tenancy::{Actor, Role, TenantId, TenantStatus};
+use crate::tenancy::{Actor, RequestAttempt, Role, TenantId, TenantStatus};
 
 /// The holder of a valid key.
 #[derive(Debug, Clone)]
@@ -250,6 +250,29 @@ async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Pr
         requester.enter(named);
     }
     Ok((caller, named))
+}
+
+/// A purge erases the tenant's records of requests, so the record of the purge itself is the operator's.
+const PURGE: &str = "/api/tenants/{tenant_id}/purge";
+
+/// Who sends a request, and the owner of its record: the tenant in the path, otherwise the tenant of the key; none for the
+/// operator's own resources.
+pub async fn owner(parts: &mut Parts, desk: &Desk) -> Result<(Caller, Option<TenantId>), Problem> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if path.contains("{tenant_id}") && path != PURGE {
+        let (caller, tenant) = within(parts, desk).await?;
+        return Ok((caller, Some(tenant)));
+    }
+    let caller = Caller::from_request_parts(parts, desk).await?;
+    let tenant = caller.presented.key.tenant_id;
+    Ok((caller, tenant))
+}
+
+/// Has the changes of a request recorded with this attempt.
+pub fn set_attempt(parts: &mut Parts, attempt: RequestAttempt) {
+    if let Some(caller) = parts.extensions.get_mut::<Caller>() {
+        caller.actor.attempt = Some(attempt);
+    }
 }
 
 /// The token of `Authorization: Bearer`.

@@ -20,7 +20,7 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::ProblemBody;
-use super::{events, responses};
+use super::{events, idempotency, responses};
 use crate::tenancy::{Flaw, Opening};
 
 const ABOUT: &str = "\
@@ -28,7 +28,7 @@ The control plane of VCA, a voice agent for Asterisk.
 
 Every request carries an API key, `Authorization: Bearer vca_…`. `vca key create --operator` creates the first one. \
 A resource of another tenant is answered like one that does not exist: 404. Errors are problem details (RFC 9457) \
-with a stable `code`. Lists are paged: pass `next_cursor` of one page as `cursor` of the next. Unknown fields and \
+with a stable `code`. A POST with an `Idempotency-Key` can be repeated: it is carried out once. Lists are paged: pass `next_cursor` of one page as `cursor` of the next. Unknown fields and \
 unknown query parameters are refused. A key and an address have a limit of requests a minute; beyond it the answer is \
 429 with `Retry-After`. A method that a path does not have is answered with 405.";
 
@@ -114,6 +114,9 @@ pub fn completed(mut document: OpenApi) -> OpenApi {
         let reads = item.get.as_ref().and_then(|operation| operation.operation_id.clone());
         let deletes = item.delete.as_ref().and_then(|operation| operation.operation_id.clone());
         let is_tagged = operations(item).any(|operation| responses::has_if_match(operation));
+        if let Some(post) = item.post.as_mut().filter(|operation| operation.security.is_none()) {
+            idempotency::document(post);
+        }
         for operation in operations(item) {
             used.extend(operation.tags.iter().flatten().cloned());
             operation.parameters.iter_mut().flatten().for_each(complete_parameter);

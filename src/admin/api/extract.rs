@@ -107,7 +107,7 @@ fn check_media_type(request: &Request) -> Result<(), Problem> {
 }
 
 /// The whole body, unless it is too large or too slow.
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let patience = request.extensions().get::<BodyPatience>().map_or(Duration::MAX, |patience| patience.0);
     let read = tokio::time::timeout(patience, Bytes::from_request(request, state)).await;
     let read = read.map_err(|_| {

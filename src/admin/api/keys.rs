@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Caller, Operator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::idempotency::Secret;
 use super::preconditions::{IF_MATCH, Precondition, TaggedKey};
 use super::problem::{Problem, ProblemBody};
 use crate::control::Keys;
@@ -154,9 +155,9 @@ async fn whoami(Caller { presented, .. }: Caller) -> Json<Identity> {
 async fn create(
     Administrator { scope, actor }: Administrator,
     Body(new): Body<CreateTenantKeyRequest>,
-) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
+) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let new = NewKey { name: new.name, role: new.role, expires_at: new.expires_at };
-    Ok((StatusCode::CREATED, Json(Keys::Of(&scope).create(&actor, new).await?.into())))
+    Ok((StatusCode::CREATED, Secret(Json(Keys::Of(&scope).create(&actor, new).await?.into()))))
 }
 
 /// List the tenant's keys, oldest first.
@@ -205,9 +206,9 @@ async fn rotate(
     Administrator { scope, actor }: Administrator,
     Ids(place): Ids<Place>,
     Body(how): Body<RotateKeyRequest>,
-) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
+) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let minted = Keys::Of(&scope).rotate(&actor, place.key_id, how.into()).await?;
-    Ok((StatusCode::CREATED, Json(minted.into())))
+    Ok((StatusCode::CREATED, Secret(Json(minted.into()))))
 }
 
 /// Create an API key of an operator. The response has its secret, which is not shown again.
@@ -219,9 +220,9 @@ async fn create_operators(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Body(new): Body<CreateOperatorKeyRequest>,
-) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
+) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let new = NewKey { name: new.name, role: Role::Operator, expires_at: new.expires_at };
-    Ok((StatusCode::CREATED, Json(Keys::All(&desk.store).create(&actor, new).await?.into())))
+    Ok((StatusCode::CREATED, Secret(Json(Keys::All(&desk.store).create(&actor, new).await?.into()))))
 }
 
 /// List all keys, oldest first.
@@ -275,7 +276,7 @@ async fn rotate_any(
     Operator(actor): Operator,
     Ids(place): Ids<Place>,
     Body(how): Body<RotateKeyRequest>,
-) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
+) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let minted = Keys::All(&desk.store).rotate(&actor, place.key_id, how.into()).await?;
-    Ok((StatusCode::CREATED, Json(minted.into())))
+    Ok((StatusCode::CREATED, Secret(Json(minted.into()))))
 }

@@ -13,6 +13,7 @@ mod events;
 mod expected;
 mod extract;
 mod feedback;
+mod idempotency;
 mod inbound;
 mod inventory;
 mod keys;
@@ -112,6 +113,7 @@ pub fn router(desk: Desk) -> (Router, OpenApi) {
     let (router, document) = described();
     let described = Json(document.clone());
     let router = router
+        .route_layer(from_fn_with_state(desk.clone(), idempotency::apply))
         .route("/openapi.json", get(|| async { described }))
         .merge(document::pages())
         .fallback(|| async { Problem::not_found() })

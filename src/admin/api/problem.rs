@@ -20,6 +20,8 @@ pub struct Problem {
     pub code: &'static str,
     pub detail: String,
     pub errors: Vec<Flaw>,
+    /// The resource that the request has created or changed already.
+    pub resource_id: Option<String>,
     /// After how many seconds it is worth another try.
     pub retry_after_s: Option<u64>,
 }
@@ -46,13 +48,24 @@ pub struct ProblemBody {
     /// The fields that are not acceptable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Flaw>,
+    /// With `already_applied`: the id of the resource that the request has created or changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub resource_id: Option<String>,
     /// The id of the request in the daemon's log.
     pub request_id: String,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
+        Problem {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            resource_id: None,
+            retry_after_s: None,
+        }
     }
 
     /// 404: it is not there, or it is not the caller's. The two are not told apart.
@@ -109,6 +122,7 @@ impl Problem {
             code: self.code,
             detail: self.detail,
             errors: self.errors,
+            resource_id: self.resource_id,
             request_id: request_id.to_owned(),
         };
         let mut response = (self.status, Json(body)).into_response();

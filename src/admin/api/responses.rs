@@ -6,6 +6,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::idempotency;
 use super::problem::ProblemBody;
 
 const PROBLEM: &str = "application/problem+json";
@@ -23,6 +24,8 @@ enum When {
     WithTenantAndChange,
     /// Operations with the header `If-Match`.
     WithIfMatch,
+    /// Operations with the header `Idempotency-Key`.
+    WithIdempotencyKey,
     /// Operations with a request body.
     WithBody,
     /// Operations with an API key and a request body.
@@ -32,13 +35,13 @@ enum When {
 /// A shared response: status, name of the component, condition, description.
 type SharedResponse = (&'static str, &'static str, When, &'static str);
 
-const SHARED: [SharedResponse; 12] = [
+const SHARED: [SharedResponse; 13] = [
     (
         "400",
         "InvalidRequest",
         When::Always,
-        "The request is not acceptable. `code` is `invalid_body` (not a JSON object), `invalid_query`, or \
-         `invalid_value`; `errors` lists the fields.",
+        "The request is not acceptable. `code` is `invalid_body` (not a JSON object), `invalid_query`, \
+         `invalid_idempotency_key`, or `invalid_value`; `errors` lists the fields.",
     ),
     (
         "401",
@@ -80,6 +83,12 @@ const SHARED: [SharedResponse; 12] = [
         "The request body is not `application/json`: `unsupported_media_type`.",
     ),
     (
+        "422",
+        "IdempotencyKeyReused",
+        When::WithIdempotencyKey,
+        "The `Idempotency-Key` was used for another request: `idempotency_key_reused`.",
+    ),
+    (
         "429",
         "TooManyRequests",
         When::Always,
@@ -105,6 +114,7 @@ pub fn complete(operation: &mut Operation, is_change: bool) {
     let has_path_parameter = parameters(operation).any(|it| it.parameter_in == ParameterIn::Path);
     let has_tenant = parameters(operation).any(|it| it.name == "tenant_id");
     let has_if_match = has_if_match(operation);
+    let has_idempotency_key = parameters(operation).any(|it| it.name == "Idempotency-Key");
     let takes_key = operation.security.is_none();
     let has_body = operation.request_body.is_some();
     for (status, name, when, _) in SHARED {
@@ -114,6 +124,7 @@ pub fn complete(operation: &mut Operation, is_change: bool) {
             When::WithPathParameter => has_path_parameter,
             When::WithTenantAndChange => has_tenant && is_change,
             When::WithIfMatch => has_if_match,
+            When::WithIdempotencyKey => has_idempotency_key,
             When::WithBody => has_body,
             When::WithKeyAndBody => takes_key && has_body,
         };
@@ -122,6 +133,9 @@ pub fn complete(operation: &mut Operation, is_change: bool) {
             operation.responses.responses.entry(status.to_owned()).or_insert_with(reference);
         }
     }
+    if has_idempotency_key {
+        add_conflicts(operation);
+    }
     for (status, described) in &mut operation.responses.responses {
         if let RefOr::T(described) = described
             && status.as_str() >= "400"
@@ -129,6 +143,21 @@ pub fn complete(operation: &mut Operation, is_change: bool) {
             *described = response(status, &described.description);
         }
     }
+}
+
+/// Adds the conflicts of `Idempotency-Key` to an operation's own 409, or to the shared one.
+fn add_conflicts(operation: &mut Operation) {
+    const STATUS: &str = "409";
+    let own = match operation.responses.responses.get(STATUS) {
+        Some(RefOr::T(own)) => own.description.clone(),
+        Some(RefOr::Ref(_)) => {
+            SHARED.iter().find(|shared| shared.0 == STATUS).map_or("", |shared| shared.3).to_owned()
+        }
+        None => String::new(),
+    };
+    let about = [own.as_str(), idempotency::CONFLICTS].join(" ").trim().to_owned();
+    let conflict = ResponseBuilder::new().description(about).build();
+    operation.responses.responses.insert(STATUS.to_owned(), conflict.into());
 }
 
 fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
@@ -164,6 +193,10 @@ fn response(status: &str, about: &str) -> Response {
         ResponseBuilder::new().description(about).content(PROBLEM, content).header("X-Request-Id", id);
     let response = match status {
         "401" => response.header("WWW-Authenticate", header(String::schema(), "`Bearer`")),
+        "409" if about.contains(idempotency::CONFLICTS) => response.header(
+            "Retry-After",
+            header(seconds(), "Seconds until the next attempt, with `request_in_progress`."),
+        ),
         "429" | "503" => {
             response.header("Retry-After", header(seconds(), "Seconds until the next attempt is worthwhile."))
         }

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::Desk;
 use super::auth::{Administrator, Reader};
 use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::idempotency::Secret;
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
 use crate::control;
@@ -49,10 +50,10 @@ struct IssuedWebhook {
     secret: String,
 }
 
-impl From<Issued> for Json<IssuedWebhook> {
-    fn from(issued: Issued) -> Json<IssuedWebhook> {
+impl From<Issued> for Secret<Json<IssuedWebhook>> {
+    fn from(issued: Issued) -> Secret<Json<IssuedWebhook>> {
         let secret = issued.secret.expose_secret().to_owned();
-        Json(IssuedWebhook { webhook: issued.webhook, secret })
+        Secret(Json(IssuedWebhook { webhook: issued.webhook, secret }))
     }
 }
 
@@ -66,7 +67,7 @@ async fn create(
     State(desk): State<Desk>,
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewWebhook>,
-) -> Result<(StatusCode, Json<IssuedWebhook>), Problem> {
+) -> Result<(StatusCode, Secret<Json<IssuedWebhook>>), Problem> {
     let issued = control::create_webhook(&scope, &actor, &desk.receivers, new).await?;
     Ok((StatusCode::CREATED, issued.into()))
 }
@@ -134,7 +135,7 @@ async fn delete(
 async fn rotate_secret(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
-) -> Result<Json<IssuedWebhook>, Problem> {
+) -> Result<Secret<Json<IssuedWebhook>>, Problem> {
     Ok(scope.rotate_webhook_secret(&actor, path.webhook_id).await?.into())
 }
 

@@ -148,6 +148,7 @@ impl Scope {
         for call in tx.calls_in_letters(self.tenant, &digits).await? {
             erased.dead_letters += tx.erase_letters(self.tenant, call).await?;
         }
+        tx.erase_responses_with(self.tenant, &digits).await?;
         for entry in entries.into_iter().filter(|entry| entry.holds(&digits)) {
             let write = sql(WRITE)
                 .bind(entry.id)
@@ -220,7 +221,8 @@ impl Tx {
     async fn erase_feedback_entry(&mut self, tenant: TenantId, feedback: Uuid) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE audit_log SET before = NULL, after = NULL \
             WHERE tenant_id = $1 AND resource = 'feedback' AND resource_id = $2";
-        self.execute(sql(SQL).bind(tenant.0).bind(feedback.to_string())).await.map(drop)
+        self.execute(sql(SQL).bind(tenant.0).bind(feedback.to_string())).await?;
+        self.erase_responses_about(tenant, "feedback", feedback).await
     }
 }
 

@@ -111,6 +111,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let id = purged.tenant_id;
         let mut tx = AllTenants(self).begin(Access::Write).await?;
+        tx.erase_responses_naming(id).await?;
         if settings.with_statements {
             tx.execute(sql("DELETE FROM tenants WHERE id = $1").bind(id.0)).await?;
         } else {

@@ -30,6 +30,7 @@ const fn accounting(name: &'static str, key: &'static str) -> OwnedTable {
 
 /// All tenant-owned tables, each before those that it refers to.
 pub const OWNED: &[OwnedTable] = &[
+    deleted("idempotency_keys", "id"),
     deleted("webhook_deliveries", "id"),
     deleted("webhook_events", "id"),
     deleted("webhooks", "id"),

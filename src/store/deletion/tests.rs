@@ -120,7 +120,8 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     };
     scope.end_call(&call, &[engine]).await.expect("an end");
     let opinion = NewFeedback { rating: 4, comment: Some(format!("A fine {WORD}")), source: WORD.into() };
-    scope.create_feedback(&actor, call.id, opinion).await.expect("feedback");
+    let feedback = scope.create_feedback(&actor, call.id, opinion).await.expect("feedback");
+    stored_response(&scope, feedback.id).await;
     note_caller(db, route.tenant.id).await;
     dead_letter(db, &call).await;
     let statement =
@@ -133,6 +134,22 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     let hold = hold.bind(route.tenant.id.0).bind("2026-09").bind("unpriced").bind("a model").bind(now());
     AllTenants(&db.store).execute(hold).await.expect("a held statement");
     (route, call)
+}
+
+/// A stored response of the request that created feedback, and one that holds the caller's number.
+async fn stored_response(scope: &Scope, feedback: FeedbackId) {
+    let api_key = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys").items.remove(0).id;
+    let requests = scope.idempotent_requests();
+    for (resource, text) in [("feedback", WORD), ("ai_profile", CALLER)] {
+        let request = IdempotentRequest { id: Uuid::now_v7(), api_key, fingerprint: [0; 32] };
+        let claim = requests.claim(&request, now()).await.expect("a claim");
+        let Claim::Granted(attempt) = claim else { panic!("{claim:?}") };
+        let mut tx = scope.begin(Access::Write).await.expect("a transaction");
+        tx.record_attempt(attempt, resource, &feedback.to_string()).await.expect("it is recorded");
+        tx.commit().await.expect("it is written");
+        let body = Some(format!("{{\"text\":\"{text}\"}}"));
+        requests.finish(attempt, StoredResponse { status: 201, etag: None, body }).await.expect("stored");
+    }
 }
 
 /// Records how a number stands with its provider.

@@ -5,6 +5,7 @@ mod announced;
 mod backup;
 mod batches;
 mod data;
+mod idempotency;
 mod imports;
 mod inventory;
 mod isolation;
