@@ -43,7 +43,11 @@ def read(kind, answer):
 
 def work():
     operator = AuthenticatedClient(base_url=URL, token=os.environ["VCA_KEY"])
-    tenant = read(Tenant, create_tenant.sync(client=operator, body=CreateTenantRequest(name="Python", plan=Plan.GROWTH)))
+    body = CreateTenantRequest(name="Python", plan=Plan.GROWTH)
+    tenant, repeated = (
+        read(Tenant, create_tenant.sync(client=operator, body=body, idempotency_key="python-1")) for _ in range(2)
+    )
+    assert tenant == repeated
     assert tenant.status == TenantStatus.ACTIVE
     assert tenant.id in [one.id for one in read(TenantPage, list_tenants.sync(client=operator)).items]
 

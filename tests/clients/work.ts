@@ -29,7 +29,9 @@ function check(holds: boolean, what: string): void {
 
 const operator = client(need("VCA_KEY"));
 const plan: Schemas["Plan"] = "growth";
-const tenant = read(await operator.POST("/api/tenants", { body: { name: "TypeScript", plan } }));
+const create = { params: { header: { "Idempotency-Key": "typescript-1" } }, body: { name: "TypeScript", plan } };
+const tenant = read(await operator.POST("/api/tenants", create));
+check(read(await operator.POST("/api/tenants", create)).id === tenant.id, "a repeated request");
 check(tenant.status === "active", "the tenant's status");
 const path = { tenant_id: tenant.id };
 
