@@ -70,6 +70,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let house = Arc::new(House {
         asterisk: asterisk.clone(),
         app: config.ari.app.clone(),
+        rtp_ports: asterisk_ports(&config),
         set_up: Duration::from_millis(config.ari.set_up_timeout_ms),
         media: media::Engine::start(&config.media).context("no media threads")?,
         media_settings: config.media.clone(),
@@ -124,6 +125,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let mut events =
         tokio::spawn(ari::listen(asterisk, config.ari.clone(), switchboard.clone(), stop.clone()));
     let watchdog = tokio::spawn(keep_watchdog_quiet(switchboard.clone()));
+    let port_watch = tokio::spawn(switchboard.clone().watch_rtp_ports());
     info!(database = %config.database.location(), app = %config.ari.app, version = env!("CARGO_PKG_VERSION"), "vca is up");
     tell_systemd(&[NotifyState::Ready]);
 
@@ -154,6 +156,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     stop.cancel();
     watchdog.abort();
+    port_watch.abort();
     missing.abort();
     clerk.abort();
     sums.abort();
@@ -181,6 +184,21 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     info!("vca is down");
     Ok(())
+}
+
+/// Asterisk's RTP ports where they are known, with a warning when they suffice for fewer calls than are allowed.
+fn asterisk_ports(config: &Config) -> Option<ari::RtpPorts> {
+    let ports = ari::RtpPorts::of(&config.ari)?;
+    let (calls, max_calls) = (ports.calls(), config.calls.max_calls);
+    if calls < max_calls {
+        warn!(
+            calls,
+            max_calls,
+            remedy = "widen rtpstart to rtpend in Asterisk's rtp.conf, or lower calls.max_calls",
+            "Asterisk's RTP ports suffice for fewer calls than calls.max_calls: further calls are refused"
+        );
+    }
+    Some(ports)
 }
 
 /// Who this daemon is among those that share the database.

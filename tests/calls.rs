@@ -337,6 +337,7 @@ fn a_call_without_media_is_on_record_as_such() {
     let (record, _) = house.last_call(main);
     assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::Caller)));
     assert_eq!(record.disposition.as_deref(), Some("no_media"));
+    assert_eq!(record.failure_reason.as_deref(), Some("no media: nothing_arrives"));
     let media = record.media.expect("a media report");
     assert_eq!((&media["received"], media.get("mos")), (&json!(0), None), "{media}");
     let counted = house.metric("vca_calls_without_media_total", &["cause=\"nothing_arrives\""]);
@@ -411,6 +412,39 @@ fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
     assert_eq!(silences.len(), 8, "every interruption is honoured\n{}", house.log());
 }
 
+/// The range of ports is short in the settings only: Asterisk itself would not survive its end.
+#[test]
+fn a_call_for_which_asterisk_has_no_ports_returns_to_the_dialplan() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let main = house.office.tenant("main", MAIN, None, local_agent());
+    house.set("VCA__ARI__RTP_PORTS", "[10000, 10003]");
+    house.open();
+    assert!(house.log().contains("suffice for fewer calls"), "{}", house.log());
+    house.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
+    let first = house.answered(MAIN, vec![listen(), Step::Wait(ms(1_000)), Step::HangUp]);
+    let second = house.dial(MAIN, vec![]);
+    assert_eq!(second.status, Some(486), "as the dialplan says\n{}", house.log());
+    assert_eq!(first.finish().status, Some(200), "the call under way goes on");
+    house.last_call(main);
+    let calls = house.office.calls(main);
+    let words: Vec<_> = calls.iter().map(|(call, _)| call.disposition.as_deref().unwrap_or("open")).collect();
+    assert_eq!(words, ["caller_hung_up", "refused_no_rtp_ports"]);
+}
+
+#[test]
+fn a_call_that_is_hung_up_in_asterisk_is_not_ended_by_its_caller() {
+    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    let channels = house.asterisk.channels();
+    let name = channels.iter().find(|name| name.starts_with("PJSIP/")).expect("the caller's channel");
+    house.asterisk.cli(&format!("channel request hangup {name}"));
+    call.finish();
+    let (record, _) = house.last_call(house.main);
+    assert_eq!((record.status, record.ended_by), (CallStatus::Completed, Some(EndedBy::System)));
+    assert_eq!(record.disposition.as_deref(), Some("hung_up_in_asterisk"), "{}", house.log());
+}
+
 #[test]
 fn asterisk_may_go_away_and_come_back() {
     let Some(mut house) = Office::open(local_agent(), |_| {}) else { return };
@@ -420,7 +454,8 @@ fn asterisk_may_go_away_and_come_back() {
     house.house.asterisk.restart();
     assert!(wait::until_true(ms(20_000), || house.asterisk.has_application("vca")), "{}", house.log());
     let (lost, _) = house.last_call(house.main);
-    assert!(!matches!(lost.status, CallStatus::Ringing | CallStatus::Answered), "{lost:?}");
+    assert_eq!((lost.status, lost.ended_by), (CallStatus::Failed, Some(EndedBy::System)), "{lost:?}");
+    assert_eq!(lost.disposition.as_deref(), Some("asterisk_lost"), "{}", house.log());
     let report = house.call(MAIN, Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
     assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
     drop(call);

@@ -86,6 +86,28 @@ pub struct Inventory {
     pub asked_at: Instant,
     pub channels: HashSet<String>,
     pub bridges: HashSet<String>,
+    pub continuity: Continuity,
+}
+
+/// Whether Asterisk is the same process as at the previous connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuity {
+    /// There was no connect before, or Asterisk does not report its start.
+    Unknown,
+    Continued,
+    /// The calls of the previous process are gone.
+    Restarted,
+}
+
+impl Continuity {
+    /// Compares the times at which Asterisk started, at the previous connect and now.
+    pub fn between(previous: Option<&str>, now: Option<&str>) -> Continuity {
+        match (previous, now) {
+            (Some(previous), Some(now)) if previous == now => Continuity::Continued,
+            (Some(_), Some(_)) => Continuity::Restarted,
+            _ => Continuity::Unknown,
+        }
+    }
 }
 
 /// The answer to `Request::endpoint`, and one of the answers to `Request::endpoints`.
@@ -110,6 +132,15 @@ pub struct Setting {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Info {
     pub system: System,
+    #[serde(default)]
+    pub status: AsteriskStatus,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct AsteriskStatus {
+    /// As Asterisk writes it, such as `2026-01-22T13:35:40.937+0000`.
+    #[serde(default)]
+    pub startup_time: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{AriError, ExternalMedia, Inventory};
+use super::answer::{AriError, Continuity, ExternalMedia, Inventory};
 use super::event::Event;
 use super::request::{NewMedia, Reason, Request};
 use thing::Thing;
@@ -92,6 +92,12 @@ pub enum End {
     },
     /// [`Input::HangUp`] or [`Input::GiveBack`].
     HungUp(Reason),
+    /// Asterisk was asked for the end of the caller's channel, by an operator or another program.
+    HungUpInAsterisk {
+        cause: Option<u16>,
+    },
+    /// Asterisk was restarted, and the call ended with it.
+    AsteriskLost,
     Failed(Failure),
 }
 
@@ -290,14 +296,17 @@ impl Bridging {
     }
 
     fn on_caller(&mut self, now: Instant, event: &Event) {
-        let (cause, sip_status) = match event {
-            Event::StasisEnd { .. } => (None, None),
-            Event::ChannelDestroyed { cause, tech_cause, .. } => (Some(*cause), *tech_cause),
-            Event::ChannelHangupRequest { cause, tech_cause, .. } => (*cause, *tech_cause),
+        let left = |cause, sip_status| End::CallerLeft { cause, sip_status };
+        let end = match event {
+            Event::StasisEnd { .. } => left(None, None),
+            Event::ChannelDestroyed { cause, tech_cause, .. } => left(Some(*cause), *tech_cause),
+            // Of the caller's own hang-up Asterisk is informed by the channel: that is no soft one.
+            Event::ChannelHangupRequest { soft: true, cause, .. } => End::HungUpInAsterisk { cause: *cause },
+            Event::ChannelHangupRequest { cause, tech_cause, .. } => left(*cause, *tech_cause),
             _ => return,
         };
         self.caller.gone();
-        self.end(now, End::CallerLeft { cause, sip_status });
+        self.end(now, end);
     }
 
     fn on_media(&mut self, now: Instant, event: &Event) {
@@ -319,7 +328,13 @@ impl Bridging {
     fn reconcile(&mut self, now: Instant, inventory: &Inventory) {
         if self.born < inventory.asked_at && !inventory.channels.contains(&self.caller.id) {
             self.caller.gone();
-            self.end(now, End::CallerLeft { cause: None, sip_status: None });
+            let end = match inventory.continuity {
+                Continuity::Restarted => End::AsteriskLost,
+                Continuity::Unknown | Continuity::Continued => {
+                    End::CallerLeft { cause: None, sip_status: None }
+                }
+            };
+            self.end(now, end);
         }
         let up = matches!(self.phase, Phase::Up { since } if since < inventory.asked_at);
         if inventory.channels.contains(&self.media.id) {

@@ -267,6 +267,13 @@ impl Channel {
         self.dialplan.app_data.split(',').skip(1).map(str::to_owned).collect()
     }
 
+    /// Does its technology carry RTP? Those of Asterisk's own channels do not.
+    pub fn uses_rtp(&self) -> bool {
+        ["PJSIP/", "SIP/", "UnicastRTP/", "MulticastRTP/", "Skinny/", "Motif/"]
+            .iter()
+            .any(|technology| self.name.starts_with(technology))
+    }
+
     /// Is it Asterisk's end of an external-media socket, not a caller?
     pub fn is_external_media(&self) -> bool {
         self.name.starts_with("UnicastRTP/")

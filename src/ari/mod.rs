@@ -18,6 +18,7 @@ mod fake;
 #[allow(clippy::disallowed_methods, reason = "the time of the latest failed request")]
 mod probe;
 pub mod request;
+mod rtp_ports;
 mod settings;
 #[allow(
     clippy::disallowed_methods,
@@ -33,5 +34,6 @@ pub use client::{BadUrl, Client};
 pub use event::Event;
 pub use probe::Trouble;
 pub use request::{Reason, Request};
+pub use rtp_ports::RtpPorts;
 pub use settings::Settings;
 pub use socket::{Signal, Sink, listen};

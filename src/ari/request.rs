@@ -151,6 +151,11 @@ impl Request {
         Request::new(Method::Get, "channels.get", &["channels", id], &[])
     }
 
+    /// All channels of Asterisk. Answer: a list of `Channel`.
+    pub fn channels() -> Request {
+        Request::new(Method::Get, "channels.list", &["channels"], &[])
+    }
+
     /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Result: `ChannelVariable`.
     pub fn variable(channel: &str, name: &str) -> Request {
         let path = ["channels", channel, "variable"];

@@ -22,6 +22,8 @@ pub struct Settings {
     pub tls: TlsFiles,
     /// The Stasis application's name, as the dialplan has it. Default `vca`.
     pub app: String,
+    /// The lowest and the highest of Asterisk's RTP ports; 0 and 0 stand for those of `rtp.conf`. Default 0, 0.
+    pub rtp_ports: (u16, u16),
     /// Limit of one request in ms, connecting and waiting for a free place included. Default 2000.
     pub request_timeout_ms: u64,
     /// Requests under way at once. Default 64.
@@ -51,6 +53,7 @@ impl Default for Settings {
             allow_plaintext: false,
             tls: TlsFiles::default(),
             app: "vca".into(),
+            rtp_ports: (0, 0),
             request_timeout_ms: 2_000,
             max_requests: 64,
             set_up_timeout_ms: 5_000,

@@ -57,9 +57,10 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
     let longest = Duration::from_millis(settings.reconnect_max_ms);
     let mut backoff = Backoff::new(Duration::from_millis(settings.reconnect_min_ms), longest);
     gauge!("vca_ari_connected").set(0.0);
+    let mut started = None;
     loop {
         let began = Instant::now();
-        let lost = session(&client, &settings, &sink, &stop).await;
+        let lost = session(&client, &settings, &sink, &stop, &mut started).await;
         if stop.is_cancelled() {
             info!("event WebSocket closed");
             return;
@@ -103,11 +104,17 @@ async fn name_is_free(client: &Client, settings: &Settings) {
     }
 }
 
-/// One connection, from the handshake to its loss.
-async fn session(client: &Client, settings: &Settings, sink: &impl Sink, stop: &CancellationToken) -> Lost {
+/// One connection, from the handshake to its loss. `started` is when Asterisk started, as of the latest connect.
+async fn session(
+    client: &Client,
+    settings: &Settings,
+    sink: &impl Sink,
+    stop: &CancellationToken,
+    started: &mut Option<String>,
+) -> Lost {
     let opening = async {
         let mut session = Session::open(client, settings).await?;
-        let (inventory, held) = session.resync(client).await?;
+        let (inventory, held) = session.resync(client, started).await?;
         Ok((session, inventory, held))
     };
     let opened = tokio::select! {
@@ -135,7 +142,7 @@ async fn session(client: &Client, settings: &Settings, sink: &impl Sink, stop: &
         info!(
             "requests to Asterisk are carried out again: looking for channels and bridges of calls that have ended"
         );
-        (inventory, held) = match session.resync(client).await {
+        (inventory, held) = match session.resync(client, started).await {
             Ok(resynchronised) => resynchronised,
             Err(lost) => break lost,
         };

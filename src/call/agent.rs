@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::phrases::wording;
-use super::spoken::Spoken;
+use super::spoken::{RATES, Spoken};
 use crate::conversation::{self, Phrase};
 use crate::engines::llm::Llm;
 use crate::engines::stt::{Hints, Stt};
@@ -68,6 +70,13 @@ impl Agent {
         }
     }
 
+    /// The prompt with which a call begins at this time, and its text.
+    pub fn opening(&self, now: DateTime<Utc>) -> (Phrase, Arc<str>) {
+        let is_closed = self.hours.as_ref().is_some_and(|hours| !hours.is_open(now));
+        let phrase = if is_closed { Phrase::Closed } else { Phrase::Greeting };
+        (phrase, self.wording.get(&phrase).cloned().unwrap_or_default())
+    }
+
     /// Speaks all phrases at the rates that calls use, the greeting first. What cannot be spoken now is
     /// logged, and spoken when it is needed.
     pub async fn rehearse(&self, spoken: &Spoken) {
@@ -75,7 +84,7 @@ impl Agent {
         let phrases =
             Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
         for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
-            if let Err(error) = spoken.prepare(tts, &self.voice, text, &[8_000, 16_000]).await {
+            if let Err(error) = spoken.prepare(tts, &self.voice, text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "a phrase could not be spoken ahead");
                 // An engine that is away would make each of the others wait as long.
                 if error.worth_retrying() || error.outcome() == "open" {

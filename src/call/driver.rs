@@ -19,14 +19,15 @@ use super::record::{Log, state_of};
 use super::talk::Talk;
 use super::voice::Voice;
 use super::wire::{Fact, Wire};
-use super::{Admitted, Agent, House, Mail, Ring};
+use super::{Admitted, Agent, House, Mail, Ring, greeting};
 use crate::ari::bridging::{End, Input as Wired};
 use crate::ari::{Event, Reason};
-use crate::conversation::{Conversation, Ending, Input, Output, Record, SpeechId};
+use crate::conversation::{Conversation, Ending, Input, Output, Phrase, Record, SpeechId};
+use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::Delta;
 use crate::media::{Event as Heard, Line as UdpLine};
-use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, Route};
+use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, EngineKind, Route};
 
 /// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -52,7 +53,7 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
     let Admitted { called, route, agent, format } = admitted;
     let call =
         Call { codec: Some(format.name().to_owned()), ..new_call(&ring, &route, called, Some(&agent)) };
-    let started_at = call.started_at;
+    let (started_at, since) = (call.started_at, ring.since);
     let log = Log::begin(call, ring.since, house.ledger.clone(), std::mem::take(&mut ring.feed));
     let mut task = Task::new(ring, house, Some(log));
     task.house.state.begin(task.id, started_at).await;
@@ -63,11 +64,13 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
         Ok(line) => {
             let address = settings.public_address.unwrap_or(settings.bind_address);
             let external_host = SocketAddr::new(address, line.local().port());
-            task.prospect = Some(Prospect { line, external_host, agent, format });
-            task.tell_asterisk(Wired::Admit { external_host, format: format.name().to_owned() });
+            let (opening, text) = agent.opening(Utc::now());
+            task.prospect = Some(Prospect { line, external_host, agent, format, opening });
+            task.prepare_greeting(text, since);
         }
         Err(error) => {
             error!(%error, "no UDP port for the call's media: see [media] ports");
+            task.fail("no UDP port for the call's media");
             task.tell_asterisk(Wired::HangUp { reason: Reason::NoCircuit });
         }
     }
@@ -98,6 +101,8 @@ fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> C
         ended_at: None,
         codec: None,
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     }
 }
 
@@ -134,6 +139,8 @@ struct Prospect {
     external_host: SocketAddr,
     agent: Arc<Agent>,
     format: crate::audio::codec::Format,
+    /// The prompt with which the conversation begins.
+    opening: Phrase,
 }
 
 /// Whatever wakes the task.
@@ -167,6 +174,48 @@ impl Task {
         }
     }
 
+    /// Sets the call up once its first prompt can be played, which is at once if it is cached.
+    fn prepare_greeting(&mut self, text: Arc<str>, since: Instant) {
+        let Some(Prospect { agent, format, .. }) = &self.prospect else { return };
+        let (agent, spoken) = (agent.clone(), self.house.spoken.clone());
+        let is_cached = spoken.find(&*agent.engines.tts, &agent.voice, &text, format.rate()).is_some();
+        if text.trim().is_empty() || is_cached {
+            return self.admit();
+        }
+        let limit = (self.house.set_up * 2 / 3).saturating_sub(since.elapsed());
+        self.hands.start(|reports| async move {
+            let outcome = greeting::synthesise(agent, spoken, text, limit).await;
+            drop(reports.send(Work::Greeting(outcome)).await);
+        });
+    }
+
+    /// Has Asterisk create the call's media and bridge, and answer.
+    fn admit(&mut self) {
+        let Some(Prospect { external_host, format, .. }) = &self.prospect else { return };
+        let (external_host, format) = (*external_host, format.name().to_owned());
+        self.tell_asterisk(Wired::Admit { external_host, format });
+    }
+
+    /// The greeting cannot be played: the dialplan serves the caller, who is not answered.
+    fn refuse_without_greeting(&mut self, error: &EngineError) {
+        let Some(Prospect { agent, .. }) = self.prospect.take() else { return };
+        let (engine, refusal) = (agent.engines.tts.name(), Refusal::NoGreeting);
+        warn!(%error, %engine, "no greeting: the call returns to the dialplan unanswered");
+        counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
+        note_failure(&mut self.log, EngineKind::Tts, engine, error);
+        self.fail("the greeting could not be synthesised");
+        self.refusal = Some(refusal);
+        let (status, reason) = (refusal.given_back().unwrap_or_default(), refusal.reason());
+        self.tell_asterisk(Wired::GiveBack { status, reason });
+    }
+
+    /// Keeps on the record why the call fails.
+    fn fail(&mut self, reason: &str) {
+        if let Some(log) = &mut self.log {
+            log.failed(reason);
+        }
+    }
+
     async fn run(&mut self) {
         self.step().await;
         while !self.done {
@@ -185,7 +234,7 @@ impl Task {
     async fn wait(&mut self) -> Waking {
         let deadlines = [
             self.wire.deadline(),
-            self.talk.as_ref().and_then(|talk| talk.deadline(Instant::now())),
+            self.talk.as_ref().and_then(Talk::deadline),
             self.hang_up.map(|(at, _)| at),
         ];
         let deadline = deadlines.into_iter().flatten().min();
@@ -228,15 +277,19 @@ impl Task {
 
     fn take(&mut self, work: Work) {
         let now = Instant::now();
-        if let Work::Asterisk { id, result } = work {
-            return self.tell_asterisk(Wired::Answer { id, result });
-        }
-        let Some(talk) = &mut self.talk else { return };
+        let work = match work {
+            Work::Asterisk { id, result } => return self.tell_asterisk(Wired::Answer { id, result }),
+            Work::Greeting(Ok(())) => return self.admit(),
+            Work::Greeting(Err(error)) => return self.refuse_without_greeting(&error),
+            other => other,
+        };
+        let (Some(talk), log) = (&mut self.talk, &mut self.log) else { return };
         let input = match work {
-            Work::Asterisk { .. } => return,
+            Work::Asterisk { .. } | Work::Greeting(_) => return,
             Work::Words { listen, result: Ok(text) } => Input::Transcript { listen, text },
             Work::Words { listen, result: Err(error) } => {
                 warn!(%error, engine = %talk.agent.engines.stt.name(), "no transcript");
+                note_failure(log, EngineKind::Stt, talk.agent.engines.stt.name(), &error);
                 Input::TranscriptFailed { listen }
             }
             Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ResponseText { turn, text },
@@ -247,13 +300,13 @@ impl Task {
             }
             Work::Reply { turn, delta: Some(Err(error)) } => {
                 warn!(%error, engine = %talk.agent.engines.llm.name(), "no reply");
+                note_failure(log, EngineKind::Llm, talk.agent.engines.llm.name(), &error);
                 Input::ResponseFailed { turn }
             }
             Work::Reply { turn, delta: None | Some(Ok(Delta::End)) } => Input::ResponseEnded { turn },
             Work::Sound { speech, sound } => {
-                if !talk.voice.take(speech, sound, &mut self.hands) {
-                    return;
-                }
+                let Some(error) = talk.voice.take(speech, sound, &mut self.hands) else { return };
+                note_failure(log, EngineKind::Tts, talk.agent.engines.tts.name(), &error);
                 Input::SynthesisFailed { speech }
             }
         };
@@ -365,15 +418,19 @@ impl Task {
 
     /// Asterisk has answered: the media flows and the conversation begins.
     fn begin(&mut self, peer: SocketAddr) {
-        let Some(Prospect { line, external_host, agent, format }) = self.prospect.take() else { return };
+        let Some(Prospect { line, external_host, agent, format, opening }) = self.prospect.take() else {
+            return;
+        };
         if let Err(error) = line.connect(peer) {
             error!(%error, "Asterisk's media address cannot be reached");
+            self.fail("Asterisk's media address cannot be reached");
             return self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion });
         }
         let port = match self.house.media.open(line, format) {
             Ok(port) => port,
             Err(error) => {
                 error!(%error, "no media for the call: see [media] threads");
+                self.fail("the media threads are full");
                 return self.tell_asterisk(Wired::HangUp { reason: Reason::NoCircuit });
             }
         };
@@ -382,11 +439,10 @@ impl Task {
             log.answered(Instant::now());
         }
         let texts = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
-        let closed = agent.hours.as_ref().is_some_and(|hours| !hours.is_open(Utc::now()));
         let conversation = Conversation::new(agent.manners.clone())
             .with_texts(texts.collect::<Vec<_>>())
             .with_language(agent.language)
-            .closed(closed);
+            .closed(opening == Phrase::Closed);
         let voice = Voice::new(agent.clone(), self.house.spoken.clone(), self.meter.clone(), format.rate());
         let ears = Ears::new(format.rate());
         let now = Instant::now();
@@ -403,7 +459,7 @@ impl Task {
             voiced: false,
             ending: None,
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
-            first_sound: now + Duration::from_millis(settings.first_sound_delay_ms),
+            first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
         };
         talk.handle(now, Input::Connected);
         self.talk = Some(talk);
@@ -414,7 +470,7 @@ impl Task {
         let now = Instant::now();
         let mut media = None;
         let mut ending = None;
-        let mut no_media = false;
+        let mut no_media = None;
         if let Some(talk) = &mut self.talk {
             talk.handle(Instant::now(), Input::CallerLeft);
             while let Some(output) = talk.conversation.poll() {
@@ -426,13 +482,18 @@ impl Task {
             }
             ending = talk.ending;
             let report = talk.port.report();
-            no_media = talk.media_watch.is_missing(&report);
+            no_media = talk.media_watch.missing(&report);
             media = Some(report);
         }
         self.talk = None;
         self.hang_up = None;
         let verdict = verdict(end, ending, self.refusal);
-        let verdict = if no_media { verdict.without_media() } else { verdict };
+        let verdict = if let Some(cause) = no_media {
+            self.fail(&format!("no media: {}", cause.as_str()));
+            verdict.without_media()
+        } else {
+            verdict
+        };
         let verdict = Verdict { sip_status: verdict.sip_status.filter(|_| self.is_sip), ..verdict };
         counter!("vca_calls_total", "disposition" => verdict.disposition).increment(1);
         info!(
@@ -447,6 +508,7 @@ impl Task {
         );
         if let End::Failed(failure) = end {
             error!(%failure, "the call broke off");
+            self.fail(&failure.to_string());
         }
         if let Some(log) = &mut self.log {
             log.ended(verdict, media, &self.meter, now);
@@ -500,6 +562,13 @@ impl Task {
         talk.ears.forget_old();
         let state = state_of(talk.conversation.history());
         self.progress.send_replace((record.turn.0, state));
+    }
+}
+
+/// Keeps the failure of an engine on the record.
+fn note_failure(log: &mut Option<Log>, kind: EngineKind, engine: &str, error: &EngineError) {
+    if let Some(log) = log {
+        log.engine_failed(kind, engine, error, Instant::now());
     }
 }
 

@@ -25,6 +25,10 @@ pub enum Refusal {
     Draining,
     /// The number cannot be looked up, and was not before.
     NoDatabase,
+    /// The greeting cannot be synthesised.
+    NoGreeting,
+    /// Asterisk's RTP ports are short.
+    NoRtpPorts,
 }
 
 impl Refusal {
@@ -37,15 +41,22 @@ impl Refusal {
             // Not a cause upon which a network tries elsewhere, or again.
             Refusal::TenantSuspended | Refusal::QuotaReached => Reason::Rejected,
             Refusal::TenantBusy => Reason::Busy,
-            Refusal::Full => Reason::NoCircuit,
-            Refusal::NoAgent | Refusal::Draining | Refusal::NoDatabase => Reason::Congestion,
+            Refusal::Full | Refusal::NoRtpPorts => Reason::NoCircuit,
+            Refusal::NoAgent | Refusal::Draining | Refusal::NoDatabase | Refusal::NoGreeting => {
+                Reason::Congestion
+            }
         }
     }
 
     /// What the dialplan is told where it is to go on with the caller, as it does when there is no daemon; the
     /// network is told the reason only if that fails.
     pub fn given_back(self) -> Option<&'static str> {
-        (self == Refusal::Draining).then_some("draining")
+        match self {
+            Refusal::Draining => Some("draining"),
+            Refusal::NoGreeting => Some("engines"),
+            Refusal::NoRtpPorts => Some("full"),
+            _ => None,
+        }
     }
 
     /// The word of the call record, the counter and the log.
@@ -61,6 +72,8 @@ impl Refusal {
             Refusal::Full => "refused_full",
             Refusal::Draining => "refused_draining",
             Refusal::NoDatabase => "refused_no_database",
+            Refusal::NoGreeting => "refused_no_greeting",
+            Refusal::NoRtpPorts => "refused_no_rtp_ports",
         }
     }
 }
@@ -105,6 +118,20 @@ pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>
             disposition: if answered { "caller_hung_up" } else { "caller_gave_up" },
             cause: cause.unwrap_or(16),
             sip_status: sip_status.or(ok),
+        },
+        (End::HungUpInAsterisk { cause }, _) => Verdict {
+            status: if answered { CallStatus::Completed } else { CallStatus::Failed },
+            ended_by: EndedBy::System,
+            disposition: "hung_up_in_asterisk",
+            cause: cause.unwrap_or(16),
+            sip_status: ok,
+        },
+        (End::AsteriskLost, _) => Verdict {
+            status: CallStatus::Failed,
+            ended_by: EndedBy::System,
+            disposition: "asterisk_lost",
+            cause: 41,
+            sip_status: ok,
         },
         (End::HungUp(reason), None) => {
             let (status, ended_by, disposition) = of_conversation(conversation);
@@ -159,6 +186,18 @@ mod tests {
         for refusal in [Refusal::UnknownNumber, Refusal::TenantBusy, Refusal::Full, Refusal::NoDatabase] {
             assert_eq!(refusal.given_back(), None, "{refusal:?}");
         }
+    }
+
+    #[test]
+    fn an_end_that_is_not_the_callers_is_not_put_on_them() {
+        let ended = |end| {
+            let verdict = verdict(&end, Some(Ending::CallerLeft), None);
+            (verdict.status, verdict.ended_by, verdict.disposition)
+        };
+        let system = EndedBy::System;
+        assert_eq!(ended(End::AsteriskLost), (CallStatus::Failed, system, "asterisk_lost"));
+        let asked = End::HungUpInAsterisk { cause: Some(16) };
+        assert_eq!(ended(asked), (CallStatus::Completed, system, "hung_up_in_asterisk"));
     }
 
     #[test]

@@ -18,10 +18,24 @@ use crate::engines::llm::Delta;
 /// What a task has to report.
 #[derive(Debug)]
 pub enum Work {
-    Asterisk { id: RequestId, result: Result<Value, AriError> },
-    Words { listen: ListenId, result: Result<String, EngineError> },
-    Reply { turn: TurnId, delta: Option<Result<Delta, EngineError>> },
-    Sound { speech: SpeechId, sound: Sound },
+    Asterisk {
+        id: RequestId,
+        result: Result<Value, AriError>,
+    },
+    /// The first prompt can be played, or not.
+    Greeting(Result<(), EngineError>),
+    Words {
+        listen: ListenId,
+        result: Result<String, EngineError>,
+    },
+    Reply {
+        turn: TurnId,
+        delta: Option<Result<Delta, EngineError>>,
+    },
+    Sound {
+        speech: SpeechId,
+        sound: Sound,
+    },
 }
 
 /// What became of an utterance's synthesis so far.

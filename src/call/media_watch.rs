@@ -32,7 +32,7 @@ enum WatchState {
     /// Packets have arrived, or the watch is switched off.
     Quiet,
     /// The time is over and nothing has arrived.
-    Missing,
+    Missing(MissingMedia),
 }
 
 /// The likely cause of missing media, and the remedy.
@@ -65,7 +65,7 @@ impl MediaWatch {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             WatchState::Waiting(until) => Some(until),
-            WatchState::Quiet | WatchState::Missing => None,
+            WatchState::Quiet | WatchState::Missing(_) => None,
         }
     }
 
@@ -80,15 +80,19 @@ impl MediaWatch {
         if report.received > 0 {
             self.state = WatchState::Quiet;
         } else if until <= now {
-            self.state = WatchState::Missing;
-            return Some(self.cause(report));
+            let cause = self.cause(report);
+            self.state = WatchState::Missing(cause);
+            return Some(cause);
         }
         None
     }
 
-    /// Has no packet arrived at all, although there was time for it?
-    pub fn is_missing(&self, report: &Report) -> bool {
-        self.state == WatchState::Missing && report.received == 0
+    /// The cause for which no packet has arrived at all, although there was time for it.
+    pub fn missing(&self, report: &Report) -> Option<MissingMedia> {
+        match self.state {
+            WatchState::Missing(cause) if report.received == 0 => Some(cause),
+            _ => None,
+        }
     }
 
     fn cause(&self, report: &Report) -> MissingMedia {
@@ -168,12 +172,12 @@ mod tests {
         let mut watch = watch(start, "10.0.0.1:20000", "10.0.0.2:10000");
         assert_eq!(watch.deadline(), Some(start + LIMIT));
         assert_eq!(watch.check(start + LIMIT / 2, &report(0)), None);
-        assert!(!watch.is_missing(&report(0)), "there was no time yet");
+        assert_eq!(watch.missing(&report(0)), None, "there was no time yet");
         let ours = address("10.0.0.1:20000");
         assert_eq!(watch.check(start + LIMIT, &report(0)), Some(MissingMedia::NothingArrives { ours }));
         assert_eq!(watch.check(start + LIMIT * 2, &report(0)), None);
-        assert!(watch.is_missing(&report(0)));
-        assert!(!watch.is_missing(&report(1)), "media began late");
+        assert_eq!(watch.missing(&report(0)), Some(MissingMedia::NothingArrives { ours }));
+        assert_eq!(watch.missing(&report(1)), None, "media began late");
     }
 
     #[test]
@@ -182,7 +186,7 @@ mod tests {
         let mut watch = watch(start, "10.0.0.1:20000", "10.0.0.2:10000");
         assert_eq!(watch.check(start + LIMIT, &report(1)), None);
         assert_eq!(watch.deadline(), None);
-        assert!(!watch.is_missing(&report(1)));
+        assert_eq!(watch.missing(&report(1)), None);
     }
 
     #[test]

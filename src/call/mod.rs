@@ -9,7 +9,9 @@ mod clock;
 mod driver;
 mod ears;
 mod ending;
+mod failures;
 mod feed;
+mod greeting;
 mod hands;
 mod media_watch;
 mod phrases;
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::ari::{Bridging, Client, Event, Inventory};
+use crate::ari::{Bridging, Client, Event, Inventory, RtpPorts};
 use crate::audio::codec::Format;
 use crate::media;
 use crate::state::ConversationState;
@@ -58,6 +60,8 @@ pub struct House {
     pub asterisk: Arc<Client>,
     /// The Stasis application.
     pub app: String,
+    /// Asterisk's RTP ports; `None` when the range is unknown.
+    pub rtp_ports: Option<RtpPorts>,
     /// From the ring until the answer, at most.
     pub set_up: Duration,
     pub media: media::Engine,

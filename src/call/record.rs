@@ -6,8 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::ending::Verdict;
+use super::failures;
 use super::feed::Feed;
 use crate::conversation::{Line, Record, Speaker};
+use crate::engines::core::EngineError;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::Report;
@@ -104,6 +106,20 @@ impl Log {
         if record.interrupted {
             self.feed.tell(at, Happening::Interrupted { turn });
         }
+    }
+
+    /// An engine failed, retries and fallbacks included. The first failure of its kind is written at once.
+    pub fn engine_failed(&mut self, kind: EngineKind, engine: &str, error: &EngineError, at: Instant) {
+        let at = self.clock.at(at);
+        if failures::count(&mut self.call.engine_failures, (kind, engine), error.reason().as_str(), at) {
+            self.ledger.record(Entry::Update(self.call.clone()));
+        }
+        self.feed.set(&self.call);
+    }
+
+    /// Keeps why the call fails. The first reason counts.
+    pub fn failed(&mut self, reason: &str) {
+        self.call.failure_reason.get_or_insert_with(|| failures::reason(reason));
     }
 
     pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, meter: &Meter, at: Instant) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::phrases::lead_in;
@@ -25,10 +26,15 @@ const LONGEST: usize = 60;
 /// How long a stand-in's voice is good enough.
 const STAND_IN: Duration = Duration::from_secs(300);
 
+/// The rates that calls use.
+pub const RATES: [u32; 2] = [8_000, 16_000];
+
 /// Spoken texts, by engine, voice, text and rate.
 #[derive(Default)]
 pub struct Spoken {
     shelf: Mutex<PromptShelf>,
+    /// Wakes the tasks that wait for another task's synthesis.
+    over: Notify,
 }
 
 #[derive(Default)]
@@ -71,8 +77,43 @@ impl Spoken {
         rates: &[u32],
     ) -> Result<(), EngineError> {
         let Some(claim) = self.claim(PromptKey::of(tts, voice, text), rates) else { return Ok(()) };
+        self.speak(&claim, tts, rates, &watch::Sender::new(false)).await
+    }
+
+    /// Has the text synthesised and cached at all [`RATES`], or waits for a task that does so. `begun` becomes true with the
+    /// first samples of a synthesis of its own.
+    ///
+    /// # Errors
+    /// As of [`Spoken::prepare`].
+    pub async fn obtain(
+        &self,
+        tts: &dyn Tts,
+        voice: &Voice,
+        text: &Arc<str>,
+        begun: &watch::Sender<bool>,
+    ) -> Result<(), EngineError> {
+        loop {
+            let over = self.over.notified();
+            if RATES.iter().all(|rate| self.find(tts, voice, text, *rate).is_some()) {
+                return Ok(());
+            }
+            if let Some(claim) = self.claim(PromptKey::of(tts, voice, text), &RATES) {
+                return self.speak(&claim, tts, &RATES, begun).await;
+            }
+            over.await;
+        }
+    }
+
+    async fn speak(
+        &self,
+        claim: &Claim<'_>,
+        tts: &dyn Tts,
+        rates: &[u32],
+        begun: &watch::Sender<bool>,
+    ) -> Result<(), EngineError> {
+        let PromptKey { voice, text, .. } = &claim.words;
         let meter = Meter::default();
-        let clip = speak_whole(tts, voice, text, &meter).await?;
+        let clip = speak_whole(tts, voice, text, &meter, begun).await?;
         let stand_in = meter.total().iter().any(|(item, _)| item.engine != *tts.name());
         let again = stand_in.then(|| Instant::now() + STAND_IN);
         for rate in rates {
@@ -131,6 +172,7 @@ struct Claim<'a> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.spoken.shelf().under_way.remove(&self.words);
+        self.spoken.over.notify_waiters();
     }
 }
 
@@ -139,6 +181,7 @@ async fn speak_whole(
     voice: &Voice,
     text: &Arc<str>,
     meter: &Meter,
+    begun: &watch::Sender<bool>,
 ) -> Result<Clip, EngineError> {
     let mut pieces = tts.speak(text.clone(), voice.clone(), meter.clone()).await?;
     let mut whole: Option<(u32, Vec<i16>)> = None;
@@ -149,6 +192,7 @@ async fn speak_whole(
             return Err(EngineError::Permanent(format!("a phrase is longer than {LONGEST} s")));
         }
         samples.extend_from_slice(&piece.samples);
+        begun.send_if_modified(|begun| !samples.is_empty() && !std::mem::replace(begun, true));
     }
     let (rate, samples) = whole.ok_or_else(|| EngineError::Temporary("no audio came".into()))?;
     Ok(Clip::new(rate, samples))
@@ -218,6 +262,23 @@ mod tests {
         assert_eq!(prepared(&spoken, &speaker).await, (3, 200));
         tokio::time::advance(STAND_IN * 10).await;
         assert_eq!(prepared(&spoken, &speaker).await, (3, 200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_needs_the_text_waits_for_the_one_that_synthesises_it() {
+        let (spoken, speaker) = (Spoken::default(), speaker());
+        let (voice, text) = (Voice::default(), Arc::from("Hello."));
+        let begun = watch::Sender::new(false);
+        let (first, second) = tokio::join!(
+            spoken.prepare(&speaker, &voice, &text, &RATES),
+            spoken.obtain(&speaker, &voice, &text, &begun)
+        );
+        assert!(first.is_ok() && second.is_ok());
+        assert!(spoken.find(&speaker, &voice, &text, 16_000).is_some(), "it was waited for");
+        assert_eq!(speaker.asked.load(Ordering::Relaxed), 1);
+        let other = Arc::from("Other.");
+        spoken.obtain(&speaker, &voice, &other, &begun).await.expect("it speaks");
+        assert!(*begun.borrow(), "the first samples are reported");
     }
 
     #[tokio::test(start_paused = true)]

@@ -35,8 +35,8 @@ pub struct Talk {
     pub voiced: bool,
     pub ending: Option<Ending>,
     pub media_watch: MediaWatch,
-    /// The agent's first sound leaves at this moment.
-    pub first_sound: Instant,
+    /// The agent's first sound waits until this moment.
+    pub first_sound: Option<Instant>,
 }
 
 impl Talk {
@@ -45,15 +45,15 @@ impl Talk {
     }
 
     /// When the call has to wake up, whatever happens.
-    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         let conversation = self.conversation.deadline().and_then(|(at, _)| self.clock.instant(at));
-        let first_sound = Some(self.first_sound).filter(|at| *at > now);
-        [conversation, self.media_watch.deadline(), first_sound].into_iter().flatten().min()
+        [conversation, self.media_watch.deadline(), self.first_sound].into_iter().flatten().min()
     }
 
     /// Feeds the media thread, once the first sound may leave.
     pub fn feed(&mut self, now: Instant) {
-        if self.first_sound <= now {
+        self.first_sound.take_if(|at| *at <= now);
+        if self.first_sound.is_none() {
             self.voice.feed(&mut self.port);
         }
     }

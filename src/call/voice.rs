@@ -111,24 +111,21 @@ impl Voice {
         self.fed.clear();
     }
 
-    /// Takes what a synthesis has to report; true when it failed.
-    pub fn take(&mut self, speech: SpeechId, sound: Sound, hands: &mut Hands) -> bool {
-        let Some(utterance) = self.queue.iter_mut().find(|utterance| utterance.speech == speech) else {
-            return false;
-        };
+    /// Takes the next part of a synthesis. Returns the error of one that failed.
+    pub fn take(&mut self, speech: SpeechId, sound: Sound, hands: &mut Hands) -> Option<EngineError> {
+        let utterance = self.queue.iter_mut().find(|utterance| utterance.speech == speech)?;
         let failed = match sound {
             Sound::Samples(samples) => {
-                if samples.is_empty() {
-                    return false;
+                if !samples.is_empty() {
+                    utterance.length += samples.len() as u64;
+                    utterance.samples.push_back(samples.into());
                 }
-                utterance.length += samples.len() as u64;
-                utterance.samples.push_back(samples.into());
-                return false;
+                return None;
             }
-            Sound::End => false,
+            Sound::End => None,
             Sound::Failed(error) => {
                 tracing::warn!(%error, engine = %self.agent.engines.tts.name(), "synthesis failed");
-                true
+                Some(error)
             }
         };
         utterance.state = SpeechState::Spoken;

@@ -131,6 +131,14 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
         ),
     ]));
     found.extend(ari_url(&settings.url));
+    let (low, high) = settings.rtp_ports;
+    if (low == 0) != (high == 0) || low > high {
+        found.push(Complaint::new(
+            "ari.rtp_ports",
+            format!("{low} to {high} is no range of ports"),
+            "write rtpstart and rtpend of Asterisk's rtp.conf, as in [10000, 20000], or [0, 0] to have them read",
+        ));
+    }
     found.extend(keys::files("ari", &settings.tls));
     found.extend(keys::unused("ari", &settings.tls, settings.url.starts_with("https:"), "https://"));
     if settings.password.expose_secret().is_empty() {

@@ -372,6 +372,7 @@ fn a_command_for_the_tables_needs_no_asterisk() {
 fn ports_and_threads_have_to_suffice_for_the_calls() {
     assert_eq!(faults("[media]\nports = [20000, 20010]", &[]), ["media.ports @ vca.toml:2"]);
     assert_eq!(faults("[media]\nports = [0, 20010]", &[]), ["media.ports @ vca.toml:2"]);
+    assert_eq!(faults("[ari]\nrtp_ports = [20000, 10000]", &[]), ["ari.rtp_ports @ vca.toml:2"]);
     assert_eq!(faults("[calls]\nmax_calls = 1501", &[]), ["media.calls_per_thread @ default"]);
     assert_eq!(faults("[media]\nbind_address = \"0.0.0.0\"", &[]), ["media.public_address @ default"]);
 }

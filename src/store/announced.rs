@@ -124,6 +124,8 @@ impl NewAnnouncement {
             ended_at: None,
             codec: None,
             media: None,
+            failure_reason: None,
+            engine_failures: Vec::new(),
         }
     }
 }

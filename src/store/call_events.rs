@@ -12,7 +12,8 @@ use super::statement::{Value, any_of};
 use super::tx::Tx;
 use super::{StoreError, now};
 use crate::tenancy::{
-    Call, CallId, CallStatus, Direction, EndedBy, EventId, EventType, NumberId, ProfileId, TenantId,
+    Call, CallId, CallStatus, Direction, EndedBy, EngineFailure, EventId, EventType, NumberId, ProfileId,
+    TenantId,
 };
 
 /// A recorded call before a change: whether it was answered, and whether it had ended.
@@ -130,6 +131,10 @@ pub struct CallPayload<'a> {
     /// ITU-T Q.850 cause value.
     hangup_cause: Option<u16>,
     sip_status: Option<u16>,
+    /// Why the call failed; `null` for a call that did not fail.
+    failure_reason: Option<&'a str>,
+    /// The engines that failed during the call.
+    engine_failures: &'a [EngineFailure],
     provider_call_id: Option<&'a str>,
     started_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
@@ -156,6 +161,8 @@ impl CallPayload<'_> {
             ended_by: call.ended_by,
             hangup_cause: call.hangup_cause,
             sip_status: call.sip_status,
+            failure_reason: call.failure_reason.as_deref(),
+            engine_failures: &call.engine_failures,
             provider_call_id: call.provider_call_id.as_deref(),
             started_at: call.started_at,
             answered_at: call.answered_at,

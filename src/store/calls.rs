@@ -9,7 +9,7 @@ use super::statement::{Value, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::{CALL_ENGINES, EngineRow, LAST_TURN};
 use super::{Backend, Scope, Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
+use crate::tenancy::{Call, CallId, CallTurn, EngineFailure, EngineUse, NumberId, ProfileId, TenantId};
 
 /// No call lasts so long: its daemon will not return.
 pub const ABANDONED: TimeDelta = TimeDelta::days(2);
@@ -19,7 +19,8 @@ const CLOSED_AT_ONCE: i64 = 200;
 
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
-    sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media";
+    sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
+    failure_reason, engine_failures";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -27,7 +28,8 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, \
     sip_status = excluded.sip_status, \
     provider_call_id = CASE WHEN calls.erased_at IS NULL THEN excluded.provider_call_id END, \
-    answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, daemon = excluded.daemon \
+    answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
+    failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -62,6 +64,8 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         call.ended_at.into(),
         call.codec.as_deref().into(),
         call.media.as_ref().map(serde_json::Value::to_string).into(),
+        call.failure_reason.as_deref().map(without_nul).into(),
+        failures_text(&call.engine_failures).into(),
         daemon.into(),
     ]
 }
@@ -223,6 +227,12 @@ pub(super) fn foreign(what: &str) -> StoreError {
     StoreError::invalid(format_args!("this {what} is another tenant's"))
 }
 
+/// Engine failures as they are stored: a JSON array, or nothing.
+fn failures_text(failures: &[EngineFailure]) -> Option<String> {
+    let is_some = !failures.is_empty();
+    is_some.then(|| serde_json::to_string(failures).ok()).flatten()
+}
+
 /// PostgreSQL keeps no NUL in a text, and one in a transcript is no reason to refuse the turn.
 fn without_nul(text: &str) -> String {
     text.replace('\0', "")
@@ -250,6 +260,8 @@ pub(super) struct Row {
     ended_at: Option<DateTime<Utc>>,
     codec: Option<String>,
     media: Option<String>,
+    failure_reason: Option<String>,
+    engine_failures: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -257,6 +269,7 @@ impl TryFrom<Row> for Call {
 
     fn try_from(row: Row) -> Result<Call, StoreError> {
         let media = row.media.as_deref().map(serde_json::from_str);
+        let failures = row.engine_failures.as_deref().map(serde_json::from_str).transpose();
         Ok(Call {
             id: CallId(row.id),
             tenant_id: TenantId(row.tenant_id),
@@ -281,6 +294,8 @@ impl TryFrom<Row> for Call {
             ended_at: row.ended_at,
             codec: row.codec,
             media: media.transpose().map_err(StoreError::corrupt)?,
+            failure_reason: row.failure_reason,
+            engine_failures: failures.map_err(StoreError::corrupt)?.unwrap_or_default(),
         })
     }
 }

@@ -90,6 +90,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0017_registration_attempts.sql"),
     ),
     (
+        "0019_call_failures",
+        include_str!("../../migrations/sqlite/0019_call_failures.sql"),
+        include_str!("../../migrations/postgres/0019_call_failures.sql"),
+    ),
+    (
         "0021_unmatched_numbers",
         include_str!("../../migrations/sqlite/0021_unmatched_numbers.sql"),
         include_str!("../../migrations/postgres/0021_unmatched_numbers.sql"),

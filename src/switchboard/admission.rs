@@ -32,6 +32,8 @@ pub struct Standing {
     pub draining: bool,
     pub calls: usize,
     pub tenant_calls: u32,
+    /// Asterisk has RTP ports for another call.
+    pub has_ports: bool,
     /// The month in which it comes in.
     pub month: Month,
 }
@@ -70,6 +72,9 @@ pub fn decide(
     }
     if standing.calls >= settings.max_calls {
         return Err(Refusal::Full);
+    }
+    if !standing.has_ports {
+        return Err(Refusal::NoRtpPorts);
     }
     Ok(())
 }
@@ -145,7 +150,7 @@ mod tests {
     }
 
     fn quiet() -> Standing {
-        Standing { draining: false, calls: 0, tenant_calls: 0, month: month() }
+        Standing { draining: false, calls: 0, tenant_calls: 0, has_ports: true, month: month() }
     }
 
     fn decision(change: impl FnOnce(&mut Route), standing: Standing) -> Result<(), Refusal> {
@@ -187,6 +192,9 @@ mod tests {
         let many = Standing { tenant_calls: 20, ..quiet() };
         assert_eq!(decision(|r| r.tenant.max_concurrent_calls = None, many), Err(Refusal::TenantBusy));
         assert_eq!(decision(|_| {}, Standing { calls: 200, ..quiet() }), Err(Refusal::Full));
+        let short = Standing { has_ports: false, ..quiet() };
+        assert_eq!(decision(|_| {}, short), Err(Refusal::NoRtpPorts));
+        assert_eq!(Refusal::NoRtpPorts.given_back(), Some("full"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::admission::Standing;
+use super::port_budget::PortBudget;
 use crate::ari::bridging::{bridge_id, media_id};
 use crate::call::{Mail, View};
 use crate::tenancy::{Call, CallId, Month, TenantId};
@@ -92,10 +93,14 @@ impl Live {
 
     /// How things stand for a call of `tenant`. Only calls that were let in count: a flood of refused ones takes
     /// no place from anybody.
-    pub fn standing(&self, tenant: Option<TenantId>, month: Month) -> Standing {
+    pub fn standing(&self, tenant: Option<TenantId>, month: Month, ports: &PortBudget) -> Standing {
+        let calls = self.calls.values().filter(|entry| entry.tenant.is_some()).count();
+        // The call itself is one of those that are not admitted yet.
+        let waiting = self.calls.len().saturating_sub(calls + 1);
         Standing {
             draining: self.draining,
-            calls: self.calls.values().filter(|entry| entry.tenant.is_some()).count(),
+            calls,
+            has_ports: ports.has_room(calls, waiting),
             tenant_calls: tenant.and_then(|tenant| self.tenants.get(&tenant).copied()).unwrap_or(0),
             month,
         }
@@ -188,7 +193,11 @@ mod tests {
         assert!(!live.replace("1.1", "1.8"), "it is no caller any more");
         assert!(!live.replace(&media_id(&id.to_string()), "1.8"), "our own end is no caller");
         let month = Month::of(chrono::DateTime::UNIX_EPOCH);
-        assert_eq!(live.standing(Some(tenant), month).tenant_calls, 1, "it is still its tenant's");
+        assert_eq!(
+            live.standing(Some(tenant), month, &PortBudget::new(None)).tenant_calls,
+            1,
+            "it is still its tenant's"
+        );
         assert_eq!(live.end(id), Some("1.7".into()));
         assert!(live.ids.is_empty());
         assert_eq!(live.end(id), None);
@@ -204,14 +213,14 @@ mod tests {
         live.assign(first, tenant);
         live.assign(first, tenant);
         assert_eq!(
-            live.standing(Some(tenant), month),
-            Standing { draining: false, calls: 1, tenant_calls: 1, month }
+            live.standing(Some(tenant), month, &PortBudget::new(None)),
+            Standing { draining: false, calls: 1, tenant_calls: 1, has_ports: true, month }
         );
         live.end(first);
         live.end(first);
         assert_eq!(
-            live.standing(Some(tenant), month),
-            Standing { draining: false, calls: 0, tenant_calls: 0, month }
+            live.standing(Some(tenant), month, &PortBudget::new(None)),
+            Standing { draining: false, calls: 0, tenant_calls: 0, has_ports: true, month }
         );
     }
 

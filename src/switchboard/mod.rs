@@ -5,6 +5,7 @@
 
 mod admission;
 mod live;
+mod port_budget;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use crate::tenancy::{AiProfile, Call, CallId, Did, Month, Route, TenantId, mask}
 pub use admission::Settings;
 use admission::{decide, format_for};
 use live::Live;
+use port_budget::PortBudget;
 
 /// Finds the agent that a profile describes; `None`, and a log line, when it cannot be had.
 pub type Casting = Box<dyn Fn(&AiProfile) -> Option<Agent> + Send + Sync>;
@@ -45,6 +47,7 @@ struct Inner {
     settings: Settings,
     plans: Plans,
     live: Mutex<Live>,
+    ports: PortBudget,
     connected: AtomicBool,
     tasks: TaskTracker,
 }
@@ -62,6 +65,7 @@ impl Switchboard {
         plans: Plans,
     ) -> Switchboard {
         let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
+        let ports = PortBudget::new(house.rtp_ports);
         Switchboard(Arc::new(Inner {
             house,
             routing,
@@ -70,6 +74,7 @@ impl Switchboard {
             settings,
             plans,
             live,
+            ports,
             connected,
             tasks,
         }))
@@ -128,6 +133,19 @@ impl Switchboard {
         self.0.house.media.beats()
     }
 
+    /// Counts the channels of other applications again and again, where Asterisk's RTP ports are known.
+    pub async fn watch_rtp_ports(self) {
+        let mut looks = tokio::time::interval(PORT_WATCH);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.0.ports.is_known() {
+            looks.tick().await;
+            if let Ok(channels) = self.0.house.asterisk.ask::<Vec<Channel>>(Request::channels()).await {
+                let live = self.0.live();
+                self.0.ports.observe(&channels, |id| live.knows(id));
+            }
+        }
+    }
+
     /// Takes no more calls, lets those under way go on until `patience` is over, then ends them politely.
     pub async fn drain(&self, patience: Duration) {
         self.0.live().drain();
@@ -154,6 +172,8 @@ impl Switchboard {
     }
 }
 
+/// The pause between two counts of Asterisk's channels.
+const PORT_WATCH: Duration = Duration::from_secs(5);
 /// Characters of a called number that a log line shows.
 const LONGEST_LOGGED: usize = 40;
 /// A teardown takes this long at most.
@@ -304,7 +324,7 @@ impl Switchboard {
         let month = Month::of(Utc::now());
         {
             let mut live = self.0.live();
-            let standing = live.standing(tenant, month);
+            let standing = live.standing(tenant, month, &self.0.ports);
             let decision = decide(route.map(|route| &**route), standing, &self.0.settings, &self.0.plans);
             decision.map_err(|refusal| (refusal, known()))?;
             if let Some(tenant) = tenant {

@@ -148,6 +148,26 @@ pub struct Call {
     /// Quality of the received audio: loss, jitter, estimated MOS.
     #[schema(value_type = Option<Object>)]
     pub media: Option<serde_json::Value>,
+    /// Why the call failed, such as the status and text of Asterisk's response; absent for a call that did not fail.
+    #[serde(default)]
+    pub failure_reason: Option<String>,
+    /// The engines that failed during the call, retries and fallbacks included. The call may have gone on.
+    #[serde(default)]
+    pub engine_failures: Vec<EngineFailure>,
+}
+
+/// Failures of one engine during a call for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EngineFailure {
+    pub kind: EngineKind,
+    /// The engine's name, as in the configuration.
+    pub engine: String,
+    /// A word such as `timeout`. New values can be added.
+    pub reason: String,
+    /// How many failures there were.
+    pub count: u32,
+    /// The time of the first one.
+    pub first_at: DateTime<Utc>,
 }
 
 /// One turn of a call: the agent's text as far as it was played. Latencies are milliseconds from the end of the

@@ -104,6 +104,8 @@ async fn seeded(bureau: &Bureau, command: &mut Command) {
         ended_at: Some(start + TimeDelta::seconds(31)),
         codec: Some("ulaw".to_owned()),
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     };
     scope.begin_call(&call).await.expect("a call");
     scope.update_call(&call).await.expect("a call");

@@ -57,6 +57,8 @@ pub async fn call_of(bureau: &Bureau, tenant: Uuid) -> Call {
         ended_at: None,
         codec: None,
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     };
     scope.begin_call(&call).await.expect("a call");
     call

@@ -138,6 +138,8 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         ended_at: None,
         codec: None,
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     }
 }
 

@@ -74,6 +74,8 @@ fn a_call_that_asterisk_does_not_set_up_is_cleared_away() {
     for request in ["POST /ari/bridges", "POST /ari/channels/externalMedia"] {
         let record = fails(&house, main, &wire, Fault::Refused(request));
         assert_eq!(record.disposition.as_deref(), Some("failed_setup"), "{request}");
+        let reason = record.failure_reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("Asterisk answered 5"), "{request}: {reason:?}");
     }
     fails(&house, main, &wire, Fault::Swallowed("POST /ari/bridges"));
     // What Asterisk made is deleted although nobody said that it was made.

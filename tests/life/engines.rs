@@ -15,6 +15,13 @@ const PROMPT: &str = "You answer the telephone.";
 
 /// A house whose only tenant is served by the vendor's engines.
 fn served_house() -> Option<(House, TenantId, Vendor)> {
+    let (mut house, main, vendor) = prepared_house()?;
+    house.open();
+    Some((house, main, vendor))
+}
+
+/// The same, before the daemon is started.
+fn prepared_house() -> Option<(House, TenantId, Vendor)> {
     let (mut house, main) = house(json!({ "greeting": GREETING, "language": "en-GB", "voice": "nova" }))?;
     let vendor = Vendor::start();
     house.set("OPENAI_BASE_URL", &vendor.base_url());
@@ -25,7 +32,6 @@ fn served_house() -> Option<(House, TenantId, Vendor)> {
     }
     // A filler would join the phrases whose pitch tells them apart.
     house.set("VCA__TURN__FILLER_MS", "0");
-    house.open();
     Some((house, main, vendor))
 }
 
@@ -146,6 +152,39 @@ fn a_model_that_recovers_is_forgiven() {
     assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"));
     let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
     assert_eq!(said, [GREETING, "Technical difficulty, trying again.", &REPLY.concat()]);
+    let failures: Vec<_> =
+        record.engine_failures.iter().map(|it| (it.kind, it.engine.as_str(), it.reason.as_str())).collect();
+    assert_eq!(failures, [(EngineKind::Llm, "openai", "timeout")], "the call went on");
+    let shown = house.vca.cli(&["call", "show", &record.id.to_string()]).expect("the call");
+    assert!(shown.contains("llm openai failed"), "{shown}");
+}
+
+/// The speech engine is away when the daemon starts, and comes back.
+#[test]
+fn without_a_greeting_the_dialplan_keeps_the_call() {
+    let Some((mut house, main, vendor)) = prepared_house() else { return };
+    vendor.feels(Kind::Tts, Mood::Broken);
+    // The engine is asked again for each call.
+    house.set("VCA__TTS__RETRY__BREAKER_FAILURES", "0");
+    house.open();
+    house.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
+    for mood in [Mood::Broken, Mood::Stalled] {
+        vendor.feels(Kind::Tts, mood);
+        let report = house.dial(super::MAIN, vec![listen(), Step::HangUp]);
+        assert_eq!(report.status, Some(486), "{mood:?}: as the dialplan says\n{}", house.log());
+        assert!(report.setup < Some(ms(5_000)), "{mood:?}: {:?}", report.setup);
+        let (record, turns) = house.last_call(main);
+        assert_eq!(record.disposition.as_deref(), Some("refused_no_greeting"), "{mood:?}");
+        assert_eq!((record.status, record.answered_at), (CallStatus::Refused, None), "{mood:?}");
+        assert_eq!((record.engine_failures[0].kind, turns.len()), (EngineKind::Tts, 0), "{mood:?}");
+        assert!(record.failure_reason.is_some(), "{mood:?}");
+    }
+    let refusals = house.metric("vca_refusals_total", &["reason=\"refused_no_greeting\""]);
+    assert_eq!(refusals, Some(2.0));
+    vendor.feels(Kind::Tts, Mood::Well);
+    let served = house.dial(super::MAIN, vec![listen(), Step::HangUp]);
+    assert_eq!(served.status, Some(200), "{}", house.log());
+    assert_eq!(pitches(&served), [400]);
 }
 
 #[test]

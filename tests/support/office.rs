@@ -133,6 +133,8 @@ impl Office {
                 ended_at: Some(ended_at),
                 codec: None,
                 media: None,
+                failure_reason: None,
+                engine_failures: Vec::new(),
             };
             scope.end_call(&call, &[]).await.expect("a call");
         });

@@ -114,7 +114,38 @@ fn status(code: u16) -> Result<Value, AriError> {
 
 fn inventory(asked_at: Instant, channels: &[&str], bridges: &[&str]) -> Input {
     let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
-    Input::Reconciled(Arc::new(Inventory { asked_at, channels: set(channels), bridges: set(bridges) }))
+    let continuity = Continuity::Continued;
+    let (channels, bridges) = (set(channels), set(bridges));
+    Input::Reconciled(Arc::new(Inventory { asked_at, channels, bridges, continuity }))
+}
+
+#[test]
+fn a_call_that_is_gone_with_its_asterisk_was_not_ended_by_the_caller() {
+    for (continuity, expected) in [
+        (Continuity::Restarted, End::AsteriskLost),
+        (Continuity::Continued, End::CallerLeft { cause: None, sip_status: None }),
+        (Continuity::Unknown, End::CallerLeft { cause: None, sip_status: None }),
+    ] {
+        let mut bench = Bench::up();
+        let asked_at = bench.now + Duration::from_millis(1);
+        let (channels, bridges) = Default::default();
+        let outputs =
+            bench.tell(Input::Reconciled(Arc::new(Inventory { asked_at, channels, bridges, continuity })));
+        assert!(outputs.contains(&format!("ended {expected:?}")), "{continuity:?}: {outputs:?}");
+    }
+}
+
+#[test]
+fn a_hang_up_that_asterisk_was_asked_for_is_not_the_callers() {
+    let request = |soft| {
+        let channel = channel("17.0");
+        Input::Event(Event::ChannelHangupRequest { channel, cause: Some(16), tech_cause: None, soft })
+    };
+    let ends = [true, false].map(|soft| Bench::up().tell(request(soft)));
+    let asked = End::HungUpInAsterisk { cause: Some(16) };
+    assert!(ends[0].contains(&format!("ended {asked:?}")), "{:?}", ends[0]);
+    let left = End::CallerLeft { cause: Some(16), sip_status: None };
+    assert!(ends[1].contains(&format!("ended {left:?}")), "{:?}", ends[1]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{Signal, Sink};
-use crate::ari::answer::{Application, AriError, Inventory};
+use crate::ari::answer::{Application, AriError, Continuity, Info, Inventory};
 use crate::ari::client::Client;
 use crate::ari::event::Event;
 use crate::ari::probe::Trouble;
@@ -88,14 +88,24 @@ impl Session {
         })
     }
 
-    /// Sets the event filter, then asks what there is; gives back the events that came meanwhile.
-    pub async fn resync(&mut self, client: &Client) -> Result<(Inventory, Vec<Event>), Lost> {
+    /// Sets the event filter, then asks for the application's channels and bridges, and when Asterisk started, which is kept
+    /// in `started`. Returns the events that arrived meanwhile as well.
+    pub async fn resync(
+        &mut self,
+        client: &Client,
+        started: &mut Option<String>,
+    ) -> Result<(Inventory, Vec<Event>), Lost> {
         let app = self.app.clone();
         let asking = async {
             client.send(Request::event_filter(&app, &Event::KINDS)).await?;
             let asked_at = std::time::Instant::now();
             let Application { channel_ids, bridge_ids, .. } = client.ask(Request::application(&app)).await?;
-            Ok(Inventory { asked_at, channels: channel_ids, bridges: bridge_ids })
+            // Without res_ari_asterisk there is no answer; nothing else depends on it.
+            let now =
+                client.ask::<Info>(Request::info()).await.ok().and_then(|info| info.status.startup_time);
+            let continuity = Continuity::between(started.as_deref(), now.as_deref());
+            *started = now.or_else(|| started.take());
+            Ok(Inventory { asked_at, channels: channel_ids, bridges: bridge_ids, continuity })
         };
         tokio::pin!(asking);
         let mut held = Vec::new();

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
+use crate::ari::answer::Continuity;
 use crate::ari::fake::{FakeAri, Reply, Ws, header, healthy};
 
 /// Longer than anything here takes, so that a hang fails and does not hang.
@@ -16,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Listener {
     signals: mpsc::UnboundedReceiver<Signal>,
+    /// Of the latest connect.
+    continuity: Continuity,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -30,7 +33,7 @@ impl Listener {
             let _ = heard.send(signal);
         };
         let task = tokio::spawn(listen(client, settings, sink, stop.clone()));
-        Listener { signals, stop, task }
+        Listener { signals, continuity: Continuity::Unknown, stop, task }
     }
 
     async fn next(&mut self) -> String {
@@ -38,6 +41,7 @@ impl Listener {
             tokio::time::timeout(PATIENCE, self.signals.recv()).await.expect("a signal").expect("a listener");
         match signal {
             Signal::Connected(inventory) => {
+                self.continuity = inventory.continuity;
                 let mut channels: Vec<_> = inventory.channels.iter().cloned().collect();
                 channels.sort();
                 format!("connected {}", channels.join(" "))
@@ -116,6 +120,32 @@ async fn a_lost_socket_comes_back_with_what_there_is_then() {
 }
 
 #[tokio::test]
+async fn a_restart_of_asterisk_is_recognised() {
+    let mut connects = 0;
+    let starts =
+        ["2026-01-22T10:00:00.000+0000", "2026-01-22T10:00:00.000+0000", "2026-01-22T11:00:00.000+0000"];
+    let mut fake = FakeAri::start(move |line| {
+        connects += usize::from(line.starts_with("GET /ari/events"));
+        if line.starts_with("GET /ari/asterisk/info") {
+            let status = json!({ "startup_time": starts[connects - 1] });
+            return Reply::Json(200, json!({ "system": { "version": "22.7.0" }, "status": status }));
+        }
+        healthy(line, &[])
+    })
+    .await;
+    let mut listener = Listener::start(fake.settings());
+    let mut seen = vec![];
+    for _ in 0..3 {
+        let ws = socket(&mut fake).await;
+        assert_eq!(listener.next().await, "connected ");
+        seen.push(listener.continuity);
+        drop(ws);
+        assert_eq!(listener.next().await, "disconnected");
+    }
+    assert_eq!(seen, [Continuity::Unknown, Continuity::Continued, Continuity::Restarted]);
+}
+
+#[tokio::test]
 async fn garbage_is_passed_over() {
     let mut fake = FakeAri::healthy(&[]).await;
     let mut listener = Listener::start(fake.settings());
@@ -161,8 +191,8 @@ async fn a_name_that_was_taken_is_left_alone_until_it_is_free() {
     let kinds: Vec<_> =
         heads.iter().map(|head| head.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ")).collect();
     let (open, filter) = ("GET /ari/events", "PUT /ari/applications/vca/eventFilter");
-    let look = "GET /ari/applications/vca";
-    assert_eq!(kinds, [open, filter, look, look, look, open, filter, look]);
+    let (look, info) = ("GET /ari/applications/vca", "GET /ari/asterisk/info");
+    assert_eq!(kinds, [open, filter, look, info, look, look, open, filter, look, info]);
 }
 
 /// A half-open socket: the server's end is open and reads nothing, so no pong comes.

@@ -12,7 +12,7 @@ use crate::cli::table::{Sheet, Table, or_dash, printable};
 use crate::cli::{actor, tenant};
 use crate::store::{CallFilter, Store, StoreError, Window};
 use crate::tenancy::{
-    Call, CallId, CallStatus, CallTurn, Did, NumberId, ProfileId, Tenant, TenantId, Transcript,
+    Call, CallId, CallStatus, CallTurn, Did, EngineFailure, NumberId, ProfileId, Tenant, TenantId, Transcript,
 };
 
 #[derive(Debug, Subcommand)]
@@ -203,6 +203,7 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("status", call.status)
         .line("why", or_dash(call.disposition.as_deref()))
         .line("ended by", or_dash(call.ended_by))
+        .line("reason", or_dash(call.failure_reason.as_deref().map(printable)))
         .line("cause (Q.850)", or_dash(call.hangup_cause))
         .line("started", call.started_at.format("%F %T%.3f UTC"))
         .line("answered", or_dash(call.answered_at.map(|at| at.format("%F %T%.3f UTC"))))
@@ -212,6 +213,16 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("media", or_dash(call.media.as_ref()))
         .line("channel", &call.asterisk_channel_id);
     let mut text = sheet.to_string();
+    for failure in &call.engine_failures {
+        let EngineFailure { kind, engine, reason, count, first_at } = failure;
+        let first = first_at.format("%T%.3f UTC");
+        let _ = writeln!(
+            text,
+            "{kind} {} failed {count} times: {}, first at {first}",
+            printable(engine),
+            printable(reason)
+        );
+    }
     for turn in turns {
         let _ = write!(text, "\n{}", transcript(turn));
     }

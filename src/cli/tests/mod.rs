@@ -117,6 +117,8 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         ended_at: Some(started_at + TimeDelta::seconds(75)),
         codec: Some("ulaw".into()),
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     }
 }
 

@@ -80,6 +80,8 @@ pub fn call_to(route: &Route) -> Call {
         ended_at: None,
         codec: None,
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     }
 }
 
@@ -96,6 +98,14 @@ pub fn completed(call: &Call) -> Call {
         ended_at: Some(call.started_at + TimeDelta::seconds(60)),
         codec: Some("ulaw".to_owned()),
         media: Some(json!({"loss": 0.25, "mos": 4.4})),
+        failure_reason: Some("no_media: other_address".to_owned()),
+        engine_failures: vec![EngineFailure {
+            kind: EngineKind::Llm,
+            engine: "openai".to_owned(),
+            reason: "timeout".to_owned(),
+            count: 2,
+            first_at: call.started_at,
+        }],
         ..call.clone()
     }
 }

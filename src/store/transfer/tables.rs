@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, CallStatus, Did, Direction, EndedBy, EngineKind, EventType, Month, Plan, ProfileSettings,
-    ProviderState, ProviderType, Retention, TenantStatus, UsageUnit, check_profile_name,
+    AgentRole, CallStatus, Did, Direction, EndedBy, EngineFailure, EngineKind, EventType, Month, Plan,
+    ProfileSettings, ProviderState, ProviderType, Retention, TenantStatus, UsageUnit, check_profile_name,
 };
 
 /// A tenant-owned table.
@@ -205,6 +205,8 @@ pub const CALLS: [Table; 6] = [
             ("ended_at", Moment),
             ("codec", Text),
             ("media", Document(document::<Json>)),
+            ("failure_reason", Text),
+            ("engine_failures", Document(document::<Vec<EngineFailure>>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),
             ("erased_at", Moment),

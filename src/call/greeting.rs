@@ -1,0 +1,53 @@
+//! The first prompt of a call exists before the call is answered: a caller is never answered with silence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+use tracing::Instrument;
+
+use super::{Agent, Spoken};
+use crate::engines::core::EngineError;
+
+/// After the first samples the rest is waited for this long. A prompt that is cached as a whole need not be synthesised
+/// again, but the caller does not ring for a slow engine.
+const REST: Duration = Duration::from_millis(700);
+
+/// The first of two things that can happen to a synthesis.
+enum Progress {
+    Begun,
+    Over(Result<(), EngineError>),
+}
+
+/// Has a prompt synthesised and cached. Returns once its first samples exist, and its rest if that is quick. The synthesis
+/// goes on for later calls.
+///
+/// # Errors
+/// The engine's, or a timeout when no samples exist after `limit`.
+pub async fn synthesise(
+    agent: Arc<Agent>,
+    spoken: Arc<Spoken>,
+    text: Arc<str>,
+    limit: Duration,
+) -> Result<(), EngineError> {
+    let (begun, mut beginning) = watch::channel(false);
+    let synthesis = async move { spoken.obtain(&*agent.engines.tts, &agent.voice, &text, &begun).await };
+    let mut whole: JoinHandle<_> = tokio::spawn(synthesis.in_current_span());
+    let first = async {
+        tokio::select! {
+            outcome = &mut whole => Progress::Over(joined(outcome)),
+            Ok(()) = beginning.changed() => Progress::Begun,
+        }
+    };
+    match timeout(limit, first).await {
+        Err(_) => Err(EngineError::Timeout(limit)),
+        Ok(Progress::Over(outcome)) => outcome,
+        Ok(Progress::Begun) => timeout(REST, whole).await.map_or(Ok(()), joined),
+    }
+}
+
+fn joined(outcome: Result<Result<(), EngineError>, JoinError>) -> Result<(), EngineError> {
+    outcome.unwrap_or_else(|error| Err(EngineError::Temporary(error.to_string())))
+}
