@@ -33,11 +33,11 @@ pub struct Status {
     pub metrics: PrometheusHandle,
     pub access: MetricsAccess,
     pub desk: Desk,
-    found: Arc<Mutex<Option<Found>>>,
+    found: Arc<Mutex<Option<CheckedParts>>>,
 }
 
 /// The result of the last check, and when it was made. Without parts it did not end in time.
-struct Found {
+struct CheckedParts {
     at: Instant,
     parts: Option<Vec<Part>>,
 }
@@ -71,7 +71,7 @@ impl Status {
             return found.parts.clone();
         }
         let parts = timeout(CHECK_TIMEOUT, self.health.check()).await.ok();
-        *found = Some(Found { at: Instant::now(), parts: parts.clone() });
+        *found = Some(CheckedParts { at: Instant::now(), parts: parts.clone() });
         parts
     }
 }

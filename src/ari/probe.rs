@@ -58,9 +58,9 @@ pub(super) async fn probe(client: &Client, app: &str, registration: Registration
     let mut unanswered = None;
     for (operation, verdict) in found {
         match verdict {
-            Verdict::CarriedOut => {}
-            Verdict::Refused(error) => return Err(Trouble::Refused { operation, error }),
-            Verdict::Unanswered(error) => {
+            ProbeVerdict::CarriedOut => {}
+            ProbeVerdict::Refused(error) => return Err(Trouble::Refused { operation, error }),
+            ProbeVerdict::Unanswered(error) => {
                 unanswered.get_or_insert(Trouble::Unanswered { operation, error });
             }
         }
@@ -68,25 +68,25 @@ pub(super) async fn probe(client: &Client, app: &str, registration: Registration
     unanswered.map_or(Ok(()), Err)
 }
 
-enum Verdict {
+enum ProbeVerdict {
     CarriedOut,
     Refused(AriError),
     Unanswered(AriError),
 }
 
 /// A 404 is a refusal where the resource has to exist, and where it is not ARI's answer about a single resource.
-fn judge(result: Result<Value, AriError>, has_to_exist: bool) -> Verdict {
+fn judge(result: Result<Value, AriError>, has_to_exist: bool) -> ProbeVerdict {
     match result {
-        Ok(_) => Verdict::CarriedOut,
-        Err(error @ AriError::Status { code: 401 | 403, .. }) => Verdict::Refused(error),
+        Ok(_) => ProbeVerdict::CarriedOut,
+        Err(error @ AriError::Status { code: 401 | 403, .. }) => ProbeVerdict::Refused(error),
         Err(AriError::Status { code: 404, message })
             if !has_to_exist && !message.is_empty() && message != NO_MODULE =>
         {
-            Verdict::CarriedOut
+            ProbeVerdict::CarriedOut
         }
-        Err(error @ AriError::Status { code: 404, .. }) => Verdict::Refused(error),
-        Err(AriError::Status { code: 400..500, .. }) => Verdict::CarriedOut,
-        Err(error) => Verdict::Unanswered(error),
+        Err(error @ AriError::Status { code: 404, .. }) => ProbeVerdict::Refused(error),
+        Err(AriError::Status { code: 400..500, .. }) => ProbeVerdict::CarriedOut,
+        Err(error) => ProbeVerdict::Unanswered(error),
     }
 }
 

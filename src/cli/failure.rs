@@ -14,7 +14,7 @@ const NOT_FOUND: u8 = 66;
 const UNAVAILABLE: u8 = 69;
 const CONFLICT: u8 = 73;
 
-/// What is told on standard error, and the exit code.
+/// The message on standard error, and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub code: u8,

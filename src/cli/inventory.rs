@@ -19,10 +19,10 @@ use crate::tenancy::{Did, InventoryNumber, NumberSource, Numbering, Tenant, Tena
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Enter a number. One that a tenant has already is assigned to that tenant.
-    Add(Add),
+    Add(AddNumber),
     /// List the inventory.
-    List(List),
-    /// Assign a number to a tenant, whose administrators may take it then.
+    List(ListInventory),
+    /// Assign a number to a tenant: its administrators may then take it.
     Assign {
         /// The number, or the entry's id.
         number: String,
@@ -44,7 +44,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Add {
+pub struct AddNumber {
     /// With its country code; in numbers.default_region that may be left out.
     #[arg(allow_hyphen_values = true)]
     number: String,
@@ -58,7 +58,7 @@ pub struct Add {
 }
 
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListInventory {
     /// Only numbers that are assigned to this tenant. Id or name.
     #[arg(long)]
     tenant: Option<String>,
@@ -115,7 +115,7 @@ impl Command {
     }
 }
 
-impl Add {
+impl AddNumber {
     async fn read(self, store: &Store, numbering: &Numbering) -> Result<NewInventoryNumber, Failure> {
         let did = control::read_number(numbering, &self.number)?;
         let tenant = match self.tenant {
@@ -157,7 +157,7 @@ async fn find(store: &Store, numbering: &Numbering, named: &str) -> Result<Inven
     })
 }
 
-impl List {
+impl ListInventory {
     async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let tenant = match &self.tenant {
             Some(named) => Some(tenant::find(store, named).await?.id),
@@ -202,7 +202,7 @@ impl Remove {
     }
 }
 
-/// What an import or a sync does to the inventory.
+/// The changes that an import or a sync makes to the inventory.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     dry_run: bool,
@@ -273,7 +273,7 @@ async fn entry(store: &Store, numbering: &Numbering, line: &str) -> Result<NewIn
     let mut field = || fields.next().filter(|text| !text.is_empty()).map(str::to_owned);
     let number = field().unwrap_or_default();
     let (tenant, note) = (field(), field());
-    Add { number, tenant, source: NumberSource::Operator, note }.read(store, numbering).await
+    AddNumber { number, tenant, source: NumberSource::Operator, note }.read(store, numbering).await
 }
 
 async fn read(file: &Path) -> Result<String, Failure> {

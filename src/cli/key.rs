@@ -19,10 +19,10 @@ use crate::tenancy::{ApiKey, KeyId, Role};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a key. Its secret is printed now, and never again.
-    Create(Create),
+    Create(CreateKey),
     /// List keys.
     List {
-        /// Id or name; everybody's keys when absent.
+        /// Id or name. Default: all keys.
         #[arg(long)]
         tenant: Option<String>,
     },
@@ -35,13 +35,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Revoke {
     #[command(flatten)]
-    which: Which,
+    which: KeySelector,
     #[command(flatten)]
     trial: Trial,
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateKey {
     /// A key for everything, for every tenant.
     #[arg(long, required_unless_present = "tenant", conflicts_with_all = ["tenant", "role"])]
     operator: bool,
@@ -51,7 +51,7 @@ pub struct Create {
     /// `tenant_admin` changes what is the tenant's, `tenant_viewer` reads it.
     #[arg(long, default_value = "tenant_admin", value_parser = tenants_role)]
     role: Role,
-    /// What it is for. Default: who made it.
+    /// The purpose of the key. Default: its creator.
     #[arg(long)]
     name: Option<String>,
     /// After how long it expires. Default: never.
@@ -60,7 +60,7 @@ pub struct Create {
 }
 
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct KeySelector {
     /// How it begins, such as vca_1a2b3c4d, or its id.
     key: String,
 }
@@ -68,7 +68,7 @@ pub struct Which {
 #[derive(Debug, Args)]
 pub struct Rotate {
     #[command(flatten)]
-    which: Which,
+    which: KeySelector,
     /// For how long the old secret still works, at most a week. Default: not at all.
     #[arg(long, value_name = "30m", value_parser = span)]
     grace: Option<TimeDelta>,
@@ -113,7 +113,7 @@ impl Command {
     }
 }
 
-impl Create {
+impl CreateKey {
     async fn run(self, store: &Store) -> Result<Minted, Failure> {
         let name = self.name.unwrap_or_else(|| actor().name);
         let expires_at = self.expires.map(from_now);
@@ -144,7 +144,7 @@ impl Rotate {
     }
 }
 
-impl Which {
+impl KeySelector {
     async fn find(&self, store: &Store) -> Result<ApiKey, Failure> {
         let missing =
             || Failure::not_found(format!("there is no key {:?}: `vca key list` shows them all", self.key));

@@ -17,25 +17,25 @@ use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderTy
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Give a tenant a number, which assigns it in the inventory. It is active at once.
-    Create(Create),
+    Create(CreateNumber),
     /// List numbers.
-    List(List),
+    List(ListNumbers),
     /// List called numbers that no tenant has, the latest first: their calls were refused with 404.
     Unmatched,
     /// Show one number.
-    Show(Which),
+    Show(NumberSelector),
     /// Switch a number on or off. Calls to a number that is off are refused.
-    Update(Update),
+    Update(UpdateNumber),
     /// Have its provider send its calls here, again or for the first time.
-    Register(Which),
+    Register(NumberSelector),
     /// Have its provider no longer send its calls here, where VCA had arranged it.
-    Unregister(Which),
+    Unregister(NumberSelector),
     /// Release a number. Its call records stay, and it remains assigned to the tenant (`vca inventory assign`).
     Delete(Delete),
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateNumber {
     /// Id or name.
     #[arg(long)]
     tenant: String,
@@ -47,7 +47,7 @@ pub struct Create {
 }
 
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListNumbers {
     /// Id or name; all tenants when absent.
     #[arg(long)]
     tenant: Option<String>,
@@ -60,7 +60,7 @@ pub struct List {
 }
 
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct NumberSelector {
     /// The number itself, or its id.
     number: String,
     /// Look among this tenant's numbers only. Id or name.
@@ -71,15 +71,15 @@ pub struct Which {
 #[derive(Debug, Args)]
 pub struct Delete {
     #[command(flatten)]
-    which: Which,
+    which: NumberSelector,
     #[command(flatten)]
     trial: Trial,
 }
 
 #[derive(Debug, Args)]
-pub struct Update {
+pub struct UpdateNumber {
     #[command(flatten)]
-    which: Which,
+    which: NumberSelector,
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     active: bool,
 }
@@ -101,7 +101,7 @@ impl Command {
                 let numbers = store.unmatched_numbers().await?;
                 return output.print(&numbers, || unmatched_table(&numbers));
             }
-            Command::Create(Create { tenant, did, provider_type }) => {
+            Command::Create(CreateNumber { tenant, did, provider_type }) => {
                 let tenant = tenant::find(store, &tenant).await?;
                 let registrar = registration::registrar(store, config)?;
                 let given_by = GivenBy::Operator;
@@ -111,7 +111,7 @@ impl Command {
                 return confirm(OwnedNumber { number, tenant_name: tenant.name }, output);
             }
             Command::Show(which) => which.find(store, numbering).await?,
-            Command::Update(Update { which, active }) => {
+            Command::Update(UpdateNumber { which, active }) => {
                 let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
                 let registrar = registration::registrar(store, config)?;
                 let scope = store.scope(number.tenant_id);
@@ -151,7 +151,7 @@ fn confirm(owned: OwnedNumber, output: &mut Output<'_>) -> Result<(), Failure> {
     )))
 }
 
-impl Which {
+impl NumberSelector {
     async fn find(&self, store: &Store, numbering: &Numbering) -> Result<OwnedNumber, Failure> {
         let query = match self.number.parse() {
             Ok(id) => NumberQuery::Id(id),
@@ -189,7 +189,7 @@ impl Which {
     }
 }
 
-impl List {
+impl ListNumbers {
     async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let filter = NumberFilter { is_active: self.active, provider_type: self.provider_type };
         let tenant = match &self.tenant {

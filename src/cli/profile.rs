@@ -20,7 +20,7 @@ use crate::tenancy::{AgentRole, AiProfile, Permitted, ProfileId, ProfileSettings
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create a profile.
-    Create(Create),
+    Create(CreateProfile),
     /// List profiles.
     List {
         /// Id or name; all tenants when absent.
@@ -30,15 +30,15 @@ pub enum Command {
     /// Show one profile.
     Show(Show),
     /// Change a profile. The next call has what has changed; calls under way keep what they began with.
-    Update(Update),
+    Update(UpdateProfile),
     /// List what a profile was and is, newest first.
-    Versions(Which),
+    Versions(ProfileSelector),
     /// Make a profile what it was at a version.
     Rollback(Rollback),
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateProfile {
     /// Id or name.
     #[arg(long)]
     tenant: String,
@@ -47,7 +47,7 @@ pub struct Create {
     #[arg(long, default_value = "receptionist")]
     role: AgentRole,
     #[command(flatten)]
-    prompt: Prompt,
+    prompt: PromptArgs,
     /// Answer this tenant's calls, in place of the profile that does now.
     #[arg(long)]
     default: bool,
@@ -56,7 +56,7 @@ pub struct Create {
 }
 
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct ProfileSelector {
     /// Id, or name if only one has it.
     profile: String,
     /// Look among this tenant's profiles only. Id or name.
@@ -67,8 +67,8 @@ pub struct Which {
 #[derive(Debug, Args)]
 pub struct Show {
     #[command(flatten)]
-    which: Which,
-    /// What it was at this version.
+    which: ProfileSelector,
+    /// The version to show.
     #[arg(long, value_name = "N")]
     version: Option<u32>,
 }
@@ -76,21 +76,21 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Rollback {
     #[command(flatten)]
-    which: Which,
+    which: ProfileSelector,
     #[arg(long, value_name = "N")]
     version: u32,
 }
 
 #[derive(Debug, Args)]
-pub struct Update {
+pub struct UpdateProfile {
     #[command(flatten)]
-    which: Which,
+    which: ProfileSelector,
     #[arg(long)]
     name: Option<String>,
     #[arg(long)]
     role: Option<AgentRole>,
     #[command(flatten)]
-    prompt: Prompt,
+    prompt: PromptArgs,
     /// Answer the tenant's calls, in place of the profile that does now; `false` leaves it without one.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     default: Option<bool>,
@@ -100,8 +100,8 @@ pub struct Update {
 
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct Prompt {
-    /// What the agent is told about its task.
+struct PromptArgs {
+    /// The agent's instructions for its task.
     #[arg(long)]
     system_prompt: Option<String>,
     /// The same, from a file.
@@ -109,9 +109,9 @@ struct Prompt {
     system_prompt_file: Option<PathBuf>,
 }
 
-/// A profile, and whose it is.
+/// A profile and its tenant.
 #[derive(Debug, Serialize)]
-struct Owned {
+struct OwnedProfile {
     #[serde(flatten)]
     profile: AiProfile,
     tenant_name: String,
@@ -136,8 +136,8 @@ impl Command {
     }
 }
 
-impl Create {
-    async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
+impl CreateProfile {
+    async fn run(self, store: &Store, config: &Config) -> Result<OwnedProfile, Failure> {
         let system_prompt = self.prompt.text()?.ok_or_else(|| {
             Failure::unacceptable("a profile needs a prompt: --system-prompt or --system-prompt-file")
         })?;
@@ -147,13 +147,13 @@ impl Create {
         let new = NewProfile { name: self.name, role: self.role, system_prompt, is_default, settings };
         let scope = store.scope(tenant.id);
         let profile = control::create_profile(&scope, &actor(), &permitted(config), new).await?;
-        Ok(Owned { profile, tenant_name: tenant.name })
+        Ok(OwnedProfile { profile, tenant_name: tenant.name })
     }
 }
 
-impl Update {
-    async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
-        let Owned { profile, tenant_name } = self.which.find(store).await?;
+impl UpdateProfile {
+    async fn run(self, store: &Store, config: &Config) -> Result<OwnedProfile, Failure> {
+        let OwnedProfile { profile, tenant_name } = self.which.find(store).await?;
         let system_prompt = self.prompt.text()?;
         let decide = |current: &AiProfile| -> Result<ProfileChanges, Failure> {
             let is_changed = !self.settings.is_empty();
@@ -170,18 +170,18 @@ impl Update {
         let scope = store.scope(profile.tenant_id);
         let profile =
             control::update_profile(&scope, &actor(), &permitted(config), profile.id, decide).await?;
-        Ok(Owned { profile, tenant_name })
+        Ok(OwnedProfile { profile, tenant_name })
     }
 }
 
 impl Rollback {
-    async fn run(self, store: &Store, config: &Config) -> Result<Owned, Failure> {
-        let Owned { profile, tenant_name } = self.which.find(store).await?;
+    async fn run(self, store: &Store, config: &Config) -> Result<OwnedProfile, Failure> {
+        let OwnedProfile { profile, tenant_name } = self.which.find(store).await?;
         let scope = store.scope(profile.tenant_id);
         let version = self.version;
         let permitted = permitted(config);
         let profile = control::roll_back_profile(&scope, &actor(), &permitted, profile.id, version).await?;
-        Ok(Owned { profile, tenant_name })
+        Ok(OwnedProfile { profile, tenant_name })
     }
 }
 
@@ -191,7 +191,7 @@ fn permitted(config: &Config) -> Permitted {
     config.permitted(config.engines().catalogue())
 }
 
-impl Prompt {
+impl PromptArgs {
     fn text(&self) -> Result<Option<String>, Failure> {
         let Some(path) = &self.system_prompt_file else { return Ok(self.system_prompt.clone()) };
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -201,7 +201,7 @@ impl Prompt {
     }
 }
 
-impl Which {
+impl ProfileSelector {
     async fn versions(&self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         let profile = self.find(store).await?.profile;
         let scope = store.scope(profile.tenant_id);
@@ -221,14 +221,14 @@ impl Which {
         })
     }
 
-    async fn find(&self, store: &Store) -> Result<Owned, Failure> {
+    async fn find(&self, store: &Store) -> Result<OwnedProfile, Failure> {
         let named = &self.profile;
         let id: Option<ProfileId> = named.parse().ok();
         let mut found = Vec::new();
         for tenant in tenant::find_or_all(store, self.tenant.as_deref()).await? {
             let profiles = store.scope(tenant.id).profiles().await?;
             let same = profiles.into_iter().filter(|it| Some(it.id) == id || it.name == *named);
-            found.extend(same.map(|profile| Owned::new(profile, &tenant)));
+            found.extend(same.map(|profile| OwnedProfile::new(profile, &tenant)));
         }
         if found.len() > 1 {
             let ids: Vec<String> = found.iter().map(|it| it.profile.id.to_string()).collect();
@@ -243,9 +243,9 @@ impl Which {
     }
 }
 
-impl Owned {
-    fn new(profile: AiProfile, tenant: &Tenant) -> Owned {
-        Owned { profile, tenant_name: tenant.name.clone() }
+impl OwnedProfile {
+    fn new(profile: AiProfile, tenant: &Tenant) -> OwnedProfile {
+        OwnedProfile { profile, tenant_name: tenant.name.clone() }
     }
 }
 
@@ -253,11 +253,11 @@ async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> R
     let mut all = Vec::new();
     for tenant in tenant::find_or_all(store, tenant).await? {
         let profiles = store.scope(tenant.id).profiles().await?;
-        all.extend(profiles.into_iter().map(|profile| Owned::new(profile, &tenant)));
+        all.extend(profiles.into_iter().map(|profile| OwnedProfile::new(profile, &tenant)));
     }
     output.print(&all, || {
         let mut table = Table::new(["name", "role", "default", "tenant", "stt", "llm", "tts", "id"]);
-        for Owned { profile, tenant_name } in &all {
+        for OwnedProfile { profile, tenant_name } in &all {
             table.row([
                 profile.name.clone(),
                 profile.role.to_string(),
@@ -273,7 +273,7 @@ async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> R
     })
 }
 
-fn sheet(Owned { profile, tenant_name }: &Owned) -> String {
+fn sheet(OwnedProfile { profile, tenant_name }: &OwnedProfile) -> String {
     let sheet = Sheet::new()
         .line("id", profile.id)
         .line("name", &profile.name)

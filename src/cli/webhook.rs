@@ -22,8 +22,8 @@ use crate::webhooks::Guard;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Have a tenant told of events; the secret that requests are signed with is shown once.
-    Create(Create),
+    /// Subscribe a tenant's receiver to events; the secret that signs requests is shown once.
+    Create(CreateWebhook),
     /// List webhooks.
     List {
         /// Id or name; all tenants when absent.
@@ -33,8 +33,8 @@ pub enum Command {
     /// Show one webhook.
     Show { webhook: WebhookId },
     /// Change a webhook, or switch it on or off.
-    Update(Update),
-    /// Delete a webhook. What was on its way is given up.
+    Update(UpdateWebhook),
+    /// Delete a webhook. Pending deliveries are given up.
     Delete {
         webhook: WebhookId,
         #[command(flatten)]
@@ -56,23 +56,23 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub struct CreateWebhook {
     /// Id or name.
     #[arg(long)]
     tenant: String,
     #[arg(long, value_name = "https://…")]
     url: String,
-    /// What to tell of. Can be given several times, or with commas between.
+    /// Event types. Can be given several times, or separated by commas.
     #[arg(long = "event", required = true, value_delimiter = ',')]
     events: Vec<EventType>,
 }
 
 #[derive(Debug, Args)]
-pub struct Update {
+pub struct UpdateWebhook {
     webhook: WebhookId,
     #[arg(long, value_name = "https://…")]
     url: Option<String>,
-    /// What to tell of from now on, in place of what it was.
+    /// The new event types, instead of the present ones.
     #[arg(long = "event", value_delimiter = ',')]
     events: Vec<EventType>,
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
@@ -91,9 +91,9 @@ pub struct Deliveries {
     limit: u32,
 }
 
-/// A webhook, whose it is, and its secret if it is new.
+/// A webhook, its tenant, and its secret if it is new.
 #[derive(Debug, Serialize)]
-struct Owned {
+struct OwnedWebhook {
     #[serde(flatten)]
     webhook: Webhook,
     tenant_name: String,
@@ -101,14 +101,14 @@ struct Owned {
     secret: Option<String>,
 }
 
-impl Owned {
-    fn new(webhook: Webhook, tenant: &Tenant) -> Owned {
-        Owned { webhook, tenant_name: tenant.name.clone(), secret: None }
+impl OwnedWebhook {
+    fn new(webhook: Webhook, tenant: &Tenant) -> OwnedWebhook {
+        OwnedWebhook { webhook, tenant_name: tenant.name.clone(), secret: None }
     }
 
-    fn issued(issued: Issued, tenant: &Tenant) -> Owned {
+    fn issued(issued: Issued, tenant: &Tenant) -> OwnedWebhook {
         let secret = Some(issued.secret.expose_secret().to_owned());
-        Owned { secret, ..Owned::new(issued.webhook, tenant) }
+        OwnedWebhook { secret, ..OwnedWebhook::new(issued.webhook, tenant) }
     }
 }
 
@@ -140,36 +140,36 @@ impl Command {
                 store.scope(tenant.id).delete_webhook(&actor(), webhook).await?;
                 return output.print(&found, || format!("deleted {webhook}"));
             }
-            Command::Create(Create { tenant, url, events }) => {
+            Command::Create(CreateWebhook { tenant, url, events }) => {
                 let tenant = tenant::find(store, &tenant).await?;
                 let new = NewWebhook { url, events };
                 let scope = store.scope(tenant.id);
-                Owned::issued(control::create_webhook(&scope, &actor(), &guard, new).await?, &tenant)
+                OwnedWebhook::issued(control::create_webhook(&scope, &actor(), &guard, new).await?, &tenant)
             }
             Command::Show { webhook } => {
                 let (tenant, webhook) = find(store, webhook).await?;
-                Owned::new(webhook, &tenant)
+                OwnedWebhook::new(webhook, &tenant)
             }
-            Command::Update(Update { webhook, url, events, active }) => {
+            Command::Update(UpdateWebhook { webhook, url, events, active }) => {
                 let (tenant, _) = find(store, webhook).await?;
                 let events = Some(events).filter(|events| !events.is_empty());
                 let changes = WebhookChanges { url, events, is_active: active };
                 let (scope, any) = (store.scope(tenant.id), control::in_any_state::<_, Failure>);
                 let changed =
                     control::update_webhook(&scope, &actor(), &guard, webhook, changes, any).await?;
-                Owned::new(changed, &tenant)
+                OwnedWebhook::new(changed, &tenant)
             }
             Command::RotateSecret { webhook } => {
                 let (tenant, _) = find(store, webhook).await?;
                 let issued = store.scope(tenant.id).rotate_webhook_secret(&actor(), webhook).await?;
-                Owned::issued(issued, &tenant)
+                OwnedWebhook::issued(issued, &tenant)
             }
         };
         output.print(&owned, || sheet(&owned))
     }
 }
 
-/// A webhook, and the tenant whose it is.
+/// A webhook and its tenant.
 async fn find(store: &Store, id: WebhookId) -> Result<(Tenant, Webhook), Failure> {
     let found = async {
         let tenant = store.tenant_of_webhook(id).await?;
@@ -188,11 +188,11 @@ async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> R
     for tenant in tenant::find_or_all(store, tenant).await? {
         // A tenant has a few.
         let webhooks = store.scope(tenant.id).webhooks(Window::first(500)).await?;
-        all.extend(webhooks.items.into_iter().map(|webhook| Owned::new(webhook, &tenant)));
+        all.extend(webhooks.items.into_iter().map(|webhook| OwnedWebhook::new(webhook, &tenant)));
     }
     output.print(&all, || {
         let mut table = Table::new(["id", "tenant", "active", "events", "url"]);
-        for Owned { webhook, tenant_name, .. } in &all {
+        for OwnedWebhook { webhook, tenant_name, .. } in &all {
             table.row([
                 webhook.id.to_string(),
                 tenant_name.clone(),
@@ -258,7 +258,7 @@ async fn deliveries(store: &Store, wanted: Deliveries, output: &mut Output<'_>) 
     })
 }
 
-fn sheet(Owned { webhook, tenant_name, secret }: &Owned) -> String {
+fn sheet(OwnedWebhook { webhook, tenant_name, secret }: &OwnedWebhook) -> String {
     let sheet = Sheet::new()
         .line("id", webhook.id)
         .line("url", &webhook.url)

@@ -46,7 +46,7 @@ pub fn in_any_state<T, E>(_: &T) -> Result<(), E> {
 /// Why a use case did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Fields whose values are not acceptable.
+    /// Fields with values that are not accepted.
     #[error("{}", listed(.0))]
     Invalid(Vec<Flaw>),
     #[error(transparent)]

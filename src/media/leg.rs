@@ -11,7 +11,7 @@ use crate::audio::ahead;
 use crate::audio::codec::{Encoder, Format, MAX_DECODED, MAX_PAYLOAD, MAX_READ_PAYLOAD};
 use crate::audio::frame::MAX_FRAME;
 use crate::audio::vad::Thresholds;
-use crate::rtp::jitter::{Jitter, Next, Verdict};
+use crate::rtp::jitter::{Jitter, Next, Placement};
 use crate::rtp::packet::{HEADER, Packet, write_header};
 use crate::rtp::quality::Quality;
 
@@ -154,17 +154,17 @@ impl Path for Leg {
         let began = *self.began.get_or_insert(now);
         let arrival = now.saturating_duration_since(began).as_secs_f64() * f64::from(self.format.clock());
         match self.jitter.insert(&packet) {
-            Verdict::Due => self.hear(packet.payload, now, scratch),
-            Verdict::Kept => {}
-            Verdict::Duplicate => {
+            Placement::Due => self.hear(packet.payload, now, scratch),
+            Placement::Kept => {}
+            Placement::Duplicate => {
                 self.quality.duplicate += 1;
                 return;
             }
-            Verdict::Late => {
+            Placement::Late => {
                 self.quality.late += 1;
                 return;
             }
-            Verdict::Restarted { lost } => {
+            Placement::Restarted { lost } => {
                 self.quality.lost += u64::from(lost);
                 self.quality.restarted();
                 self.hear(packet.payload, now, scratch);

@@ -5,7 +5,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::call_events::{CallPayload, TranscriptPayload};
 use super::counting::Reached;
-use super::registrations::Failure;
+use super::registrations::RegistrationFailure;
 use super::webhooks::Pinged;
 use crate::tenancy::{EventType, Feedback};
 
@@ -24,7 +24,7 @@ pub fn event_data(kind: EventType) -> EventData {
         EventType::TranscriptReady => of::<TranscriptPayload<'_>>(),
         EventType::QuotaReached => of::<Reached>(),
         EventType::FeedbackReceived => of::<Feedback>(),
-        EventType::NumberRegistrationFailed => of::<Failure<'_>>(),
+        EventType::NumberRegistrationFailed => of::<RegistrationFailure<'_>>(),
         EventType::Ping => of::<Pinged>(),
     }
 }

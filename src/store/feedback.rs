@@ -49,11 +49,11 @@ pub struct FeedbackFilter {
 const COLUMNS: &str = "id, tenant_id, call_id, rating, comment, source, created_at";
 
 impl Scope {
-    /// Keeps an opinion and tells the tenant's webhooks of it.
+    /// Stores feedback and emits its event.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such call, `Invalid` for a rating that is none, `LimitReached` when the call has
-    /// as much feedback as it may have.
+    /// `NotFound` when the tenant has no such call, `Invalid` for a rating out of range, `LimitReached` when the
+    /// call has the most feedback that is allowed.
     pub async fn create_feedback(
         &self,
         actor: &Actor,

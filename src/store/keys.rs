@@ -27,7 +27,7 @@ pub struct NewKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A key and its secret, which nobody can see again.
+/// A new key and its secret, which cannot be shown again.
 #[derive(Debug)]
 pub struct Minted {
     pub key: ApiKey,
@@ -51,7 +51,7 @@ pub struct Rotation {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A key that was presented, and the tenant whose it is.
+/// A presented key and its tenant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Presented {
     pub key: ApiKey,
@@ -94,7 +94,7 @@ impl Store {
         one(&AllTenants(self), None, id).await
     }
 
-    /// From here on the key opens nothing, whoever's it is. One that was revoked before stays as it is.
+    /// Revokes a key of any tenant. One that was revoked before is unchanged.
     ///
     /// # Errors
     /// `NotFound` when there is no such key.
@@ -115,11 +115,11 @@ impl Store {
         revoke(&AllTenants(self), None, actor, id, check).await
     }
 
-    /// Puts a new key in the place of one, whoever's it is.
+    /// Replaces a key of any tenant by a new one.
     ///
     /// # Errors
-    /// `NotFound` when there is no such key, `Invalid` when it opens nothing any more,
-    /// `Conflict` when it was rotated before.
+    /// `NotFound` when there is no such key, `Invalid` when it is no longer valid, `Conflict` when it was rotated
+    /// before.
     pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
         rotate(&AllTenants(self), None, actor, id, how).await
     }
@@ -133,7 +133,7 @@ impl Store {
         tx.rotate_key(None, actor, id, how).await.map(drop)
     }
 
-    /// The key that a secret belongs to, whatever its state; `None` for a secret that nobody was given.
+    /// The key of a secret, in any state; `None` for an unknown secret.
     pub async fn present(&self, secret: &str) -> Result<Option<Presented>, StoreError> {
         let select = composed(format!("SELECT {COLUMNS} FROM api_keys WHERE hash = $1"));
         let row = AllTenants(self).optional::<Row>(select.bind(&hash(secret)[..])).await?;

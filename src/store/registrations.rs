@@ -107,7 +107,7 @@ impl Scope {
         }
         let mut deliveries = 0;
         if is_recorded && step.state == ProviderState::Failed {
-            let failure = Failure::of(self.tenant, step.action, &after);
+            let failure = RegistrationFailure::of(self.tenant, step.action, &after);
             let kind = EventType::NumberRegistrationFailed;
             deliveries = tx.emit(self.tenant, kind, EventId::new(), &failure).await?;
         }
@@ -168,7 +168,7 @@ struct Row {
 /// `data` of `number.registration_failed`. Every failed attempt is an event of its own.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 #[schema(as = RegistrationFailedEventData)]
-pub struct Failure<'a> {
+pub struct RegistrationFailure<'a> {
     tenant_id: TenantId,
     phone_number_id: NumberId,
     /// In E.164.
@@ -180,9 +180,9 @@ pub struct Failure<'a> {
     action: &'static str,
 }
 
-impl<'a> Failure<'a> {
-    fn of(tenant_id: TenantId, action: &'static str, number: &'a Row) -> Failure<'a> {
-        Failure {
+impl<'a> RegistrationFailure<'a> {
+    fn of(tenant_id: TenantId, action: &'static str, number: &'a Row) -> RegistrationFailure<'a> {
+        RegistrationFailure {
             tenant_id,
             phone_number_id: NumberId(number.id),
             did: format!("+{}", number.did),

@@ -30,7 +30,7 @@ pub struct NewTenant {
     pub max_concurrent_calls: Option<u32>,
 }
 
-/// What changes about a tenant; what is absent stays.
+/// Changes of a tenant; an absent field is unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantChanges {
@@ -151,10 +151,10 @@ impl Store {
         self.update_tenant_if(actor, id, |_| Ok(changes)).await
     }
 
-    /// The changes are decided by what is there, within the transaction that makes them.
+    /// Decides the changes by the present row, within their transaction.
     ///
     /// # Errors
-    /// `NotFound` when there is no such tenant; whatever `decide` refuses.
+    /// `NotFound` when there is no such tenant; those of `decide`.
     pub async fn update_tenant_if<E: From<StoreError>>(
         &self,
         actor: &Actor,

@@ -53,7 +53,7 @@ async fn list_of_call(
 /// Conditions of a list of feedback.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct FeedbackQuery {
     /// Only feedback with this rating.
     #[param(minimum = 0, maximum = 255)]
     rating: Option<u8>,
@@ -67,11 +67,11 @@ struct Filter {
 
 /// List the feedback on all of the tenant's calls, newest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/feedback", operation_id = "listFeedback", tag = "feedback",
-    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), FeedbackQuery, Paging),
     responses((status = 200, description = "A page of feedback.", body = Listed<Feedback>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(Filter { rating, source, from, to }): Asked<Filter>,
+    Asked(FeedbackQuery { rating, source, from, to }): Asked<FeedbackQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<Feedback>>, Problem> {
     let filter = FeedbackFilter { call: None, rating, source, from, to };

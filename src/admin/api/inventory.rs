@@ -22,7 +22,7 @@ pub fn router() -> OpenApiRouter<Desk> {
 
 /// The entry of a path.
 #[derive(Debug, Deserialize)]
-struct Entry {
+struct InventoryPath {
     inventory_number_id: InventoryNumberId,
 }
 
@@ -66,7 +66,7 @@ async fn create(
 /// Conditions of a list of the inventory.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct InventoryQuery {
     /// Only numbers that are assigned to this tenant.
     tenant_id: Option<TenantId>,
     /// Only numbers that are assigned to a tenant, or that are not.
@@ -77,12 +77,12 @@ struct Filter {
 
 /// List the inventory, oldest first.
 #[utoipa::path(get, path = "/api/number-inventory", operation_id = "listInventoryNumbers", tag = "phone numbers",
-    params(Filter, Paging),
+    params(InventoryQuery, Paging),
     responses((status = 200, description = "A page of the inventory.", body = Listed<InventoryNumber>)))]
 async fn list(
     State(desk): State<Desk>,
     _: Operator,
-    Asked(Filter { tenant_id, is_assigned, source }): Asked<Filter>,
+    Asked(InventoryQuery { tenant_id, is_assigned, source }): Asked<InventoryQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<InventoryNumber>>, Problem> {
     let filter = InventoryFilter { tenant: tenant_id, is_assigned, source };
@@ -97,7 +97,7 @@ async fn list(
 async fn show(
     State(desk): State<Desk>,
     _: Operator,
-    Ids(Entry { inventory_number_id }): Ids<Entry>,
+    Ids(InventoryPath { inventory_number_id }): Ids<InventoryPath>,
 ) -> Result<Json<InventoryNumber>, Problem> {
     Ok(Json(desk.store.inventory_number(inventory_number_id).await?))
 }
@@ -132,7 +132,7 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Op
 async fn update(
     State(desk): State<Desk>,
     Operator(actor): Operator,
-    Ids(Entry { inventory_number_id }): Ids<Entry>,
+    Ids(InventoryPath { inventory_number_id }): Ids<InventoryPath>,
     Body(UpdateInventoryNumberRequest { tenant_id, note }): Body<UpdateInventoryNumberRequest>,
 ) -> Result<Json<InventoryNumber>, Problem> {
     let changes = InventoryChanges { tenant: tenant_id, note };
@@ -149,7 +149,7 @@ async fn update(
 async fn delete(
     State(desk): State<Desk>,
     Operator(actor): Operator,
-    Ids(Entry { inventory_number_id }): Ids<Entry>,
+    Ids(InventoryPath { inventory_number_id }): Ids<InventoryPath>,
 ) -> Result<StatusCode, Problem> {
     desk.store.remove_inventory_number(&actor, inventory_number_id).await?;
     Ok(StatusCode::NO_CONTENT)

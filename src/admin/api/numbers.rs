@@ -76,7 +76,7 @@ async fn create(
 /// Conditions of a list of phone numbers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct NumbersQuery {
     /// Only numbers that are active, or that are not.
     is_active: Option<bool>,
     /// Only numbers of this provider.
@@ -86,11 +86,11 @@ struct Filter {
 /// List the tenant's phone numbers, oldest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers", operation_id = "listPhoneNumbers",
     tag = "phone numbers",
-    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), NumbersQuery, Paging),
     responses((status = 200, description = "A page of phone numbers.", body = Listed<PhoneNumber>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(Filter { is_active, provider_type }): Asked<Filter>,
+    Asked(NumbersQuery { is_active, provider_type }): Asked<NumbersQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<PhoneNumber>>, Problem> {
     let filter = NumberFilter { is_active, provider_type };

@@ -59,7 +59,7 @@ async fn create(
 /// Conditions of a list of profiles.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct ProfilesQuery {
     /// Only profiles with this role.
     role: Option<AgentRole>,
     /// Only the default profile, or only the others.
@@ -69,11 +69,11 @@ struct Filter {
 /// List the tenant's profiles, oldest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/ai-profiles", operation_id = "listAiProfiles",
     tag = "AI profiles",
-    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), ProfilesQuery, Paging),
     responses((status = 200, description = "A page of profiles.", body = Listed<AiProfile>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(Filter { role, is_default }): Asked<Filter>,
+    Asked(ProfilesQuery { role, is_default }): Asked<ProfilesQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<AiProfile>>, Problem> {
     Ok(scope.profiles_page(ProfileFilter { role, is_default }, paging.window()?).await?.into())

@@ -128,7 +128,7 @@ impl Desk {
 /// Whether it is only tried.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Trial {
+struct DryRunQuery {
     /// Only say what would happen. Default false.
     #[serde(default)]
     dry_run: bool,
@@ -139,14 +139,14 @@ struct Trial {
 /// Its numbers are released and unregistered at their providers, its keys revoked, its webhooks deleted and their pending
 /// deliveries given up. Its other rows stay until it is purged. `dry_run=true` shows the counts and changes nothing.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}", operation_id = "deleteTenant", tag = "tenants",
-    params(("tenant_id" = TenantId, Path), Trial,
+    params(("tenant_id" = TenantId, Path), DryRunQuery,
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The tenant was deleted, or would be.", body = Deleted)))]
 async fn delete(
     State(desk): State<Desk>,
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
-    Asked(Trial { dry_run }): Asked<Trial>,
+    Asked(DryRunQuery { dry_run }): Asked<DryRunQuery>,
     precondition: Precondition,
 ) -> Result<Json<Deleted>, Problem> {
     let (store, registrar) = (&desk.store, &desk.registrar);

@@ -22,8 +22,8 @@ use super::Finding;
 use crate::ari::{self, Client};
 use crate::media::{self, Line};
 use circuit::Circuit;
-use fault::Fault;
-use sound::{End, FRAMES};
+use fault::LoopbackFault;
+use sound::{FRAMES, LoopEnd};
 
 const CHECK: &str = "media";
 
@@ -55,8 +55,11 @@ pub async fn examine(asterisk: &ari::Settings, media: &media::Settings) -> Findi
 }
 
 /// The proof, and what Asterisk did not delete after it.
-async fn prove(settings: &ari::Settings, media: &media::Settings) -> Result<(Proof, Vec<String>), Fault> {
-    let client = Arc::new(Client::new(settings).map_err(Fault::Url)?);
+async fn prove(
+    settings: &ari::Settings,
+    media: &media::Settings,
+) -> Result<(Proof, Vec<String>), LoopbackFault> {
+    let client = Arc::new(Client::new(settings).map_err(LoopbackFault::Url)?);
     let lines = [bind(media)?, bind(media)?];
     let (signals, inbox) = mpsc::channel(SIGNALS);
     let sink = move |signal| drop(signals.try_send(signal));
@@ -65,7 +68,7 @@ async fn prove(settings: &ari::Settings, media: &media::Settings) -> Result<(Pro
     let mut circuit = Circuit::new(client, &settings.app, inbox);
     let trying = async {
         let trial = timeout(LIMIT, try_out(&mut circuit, lines, media)).await;
-        let outcome = trial.unwrap_or(Err(Fault::Slow(LIMIT)));
+        let outcome = trial.unwrap_or(Err(LoopbackFault::Slow(LIMIT)));
         let left = circuit.tear_down(outcome.is_err()).await;
         stop.cancel();
         outcome.map(|proof| (proof, left))
@@ -73,21 +76,26 @@ async fn prove(settings: &ari::Settings, media: &media::Settings) -> Result<(Pro
     tokio::join!(trying, listening).0
 }
 
-fn bind(media: &media::Settings) -> Result<Line, Fault> {
+fn bind(media: &media::Settings) -> Result<Line, LoopbackFault> {
     let bound = Line::bind(media.bind_address, media.ports, rand::random());
-    bound.map_err(|error| Fault::NoPort { address: media.bind_address, error })
+    bound.map_err(|error| LoopbackFault::NoPort { address: media.bind_address, error })
 }
 
-async fn try_out(circuit: &mut Circuit, lines: [Line; 2], media: &media::Settings) -> Result<Proof, Fault> {
+async fn try_out(
+    circuit: &mut Circuit,
+    lines: [Line; 2],
+    media: &media::Settings,
+) -> Result<Proof, LoopbackFault> {
     let public = media.public_address.unwrap_or(media.bind_address);
     let engine = media::Engine::start(&media::Settings { threads: 1, calls_per_thread: 2, ..media.clone() });
-    let engine = engine.map_err(Fault::NoThreads)?;
+    let engine = engine.map_err(LoopbackFault::NoThreads)?;
     let peers = circuit.build(lines.each_ref().map(|line| (public, line.local().port()).into())).await?;
     let [a, b] = lines;
-    let mut ends = [End::open(&engine, a, public, peers[0])?, End::open(&engine, b, public, peers[1])?];
+    let mut ends =
+        [LoopEnd::open(&engine, a, public, peers[0])?, LoopEnd::open(&engine, b, public, peers[1])?];
     circuit.close().await?;
     sound::exchange(&mut ends).await;
-    judge(&ends.map(End::into_heard))
+    judge(&ends.map(LoopEnd::into_heard))
 }
 
 /// The audio that one end received from the other.
@@ -105,10 +113,10 @@ struct EndReport {
     delay: Option<Duration>,
 }
 
-fn judge(ends: &[EndReport; 2]) -> Result<Proof, Fault> {
+fn judge(ends: &[EndReport; 2]) -> Result<Proof, LoopbackFault> {
     let deaf: Vec<&EndReport> = ends.iter().filter(|end| end.frames == 0).collect();
     if let Some(&&EndReport { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.strangers) {
-        return Err(Fault::Strangers { ours, theirs });
+        return Err(LoopbackFault::Strangers { ours, theirs });
     }
     match *deaf.as_slice() {
         [] => {
@@ -116,9 +124,9 @@ fn judge(ends: &[EndReport; 2]) -> Result<Proof, Fault> {
             let lost = ends.iter().map(|end| FRAMES.saturating_sub(end.frames)).sum();
             Ok(Proof { round_trip, lost })
         }
-        [a, b] if !a.rtp && !b.rtp => Err(Fault::NoRtp { ours: a.ours, theirs: a.theirs }),
-        [_, _] => Err(Fault::NoSound),
-        [end, ..] => Err(Fault::OneWay { ours: end.ours, theirs: end.theirs }),
+        [a, b] if !a.rtp && !b.rtp => Err(LoopbackFault::NoRtp { ours: a.ours, theirs: a.theirs }),
+        [_, _] => Err(LoopbackFault::NoSound),
+        [end, ..] => Err(LoopbackFault::OneWay { ours: end.ours, theirs: end.theirs }),
     }
 }
 

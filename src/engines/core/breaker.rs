@@ -39,7 +39,7 @@ impl Default for State {
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct BreakerLimits {
     /// Consecutive failures that open it; 0 disables it.
     pub failures: u32,
     pub pause: Duration,
@@ -54,7 +54,7 @@ pub struct Permit {
 
 /// The change that a result has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum BreakerChange {
     None,
     Opened(Duration),
     Closed,
@@ -99,18 +99,24 @@ impl Permit {
         self.trials.is_some()
     }
 
-    pub fn succeeded(mut self) -> Change {
+    pub fn succeeded(mut self) -> BreakerChange {
         let was_trial = self.trials.take().is_some();
         *self.breaker.state() = State::default();
-        if was_trial { Change::Closed } else { Change::None }
+        if was_trial { BreakerChange::Closed } else { BreakerChange::None }
     }
 
     /// The request failed. `failures` is its number of failed attempts, `delay` the time that the server asked for.
-    pub fn failed(mut self, failures: u32, delay: Option<Duration>, limits: Limits, now: Instant) -> Change {
+    pub fn failed(
+        mut self,
+        failures: u32,
+        delay: Option<Duration>,
+        limits: BreakerLimits,
+        now: Instant,
+    ) -> BreakerChange {
         let trials = self.trials.take();
         if limits.failures == 0 {
             *self.breaker.state() = State::default();
-            return Change::None;
+            return BreakerChange::None;
         }
         let mut state = self.breaker.state();
         let (pause, trials) = match (*state, trials) {
@@ -119,16 +125,16 @@ impl Permit {
                 let failures = before.saturating_add(failures);
                 if failures < limits.failures && delay.is_none() {
                     *state = State::Closed { failures };
-                    return Change::None;
+                    return BreakerChange::None;
                 }
                 (limits.pause, 0)
             }
             // Another request has opened it meanwhile.
-            (State::Open { .. } | State::Trial, None) => return Change::None,
+            (State::Open { .. } | State::Trial, None) => return BreakerChange::None,
         };
         let pause = delay.unwrap_or(pause);
         *state = State::Open { until: now + pause, trials };
-        Change::Opened(pause)
+        BreakerChange::Opened(pause)
     }
 }
 
@@ -145,19 +151,19 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { failures: 2, pause: Duration::from_secs(30) };
+    const LIMITS: BreakerLimits = BreakerLimits { failures: 2, pause: Duration::from_secs(30) };
 
-    fn fail(breaker: &Breaker, now: Instant) -> Change {
+    fn fail(breaker: &Breaker, now: Instant) -> BreakerChange {
         breaker.admit(now).expect("it is closed").failed(1, None, LIMITS, now)
     }
 
     #[test]
     fn opens_after_consecutive_failures_only() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        assert_eq!(fail(&breaker, now), Change::None);
-        assert_eq!(breaker.admit(now).expect("closed").succeeded(), Change::None);
-        assert_eq!(fail(&breaker, now), Change::None);
-        assert_eq!(fail(&breaker, now), Change::Opened(LIMITS.pause));
+        assert_eq!(fail(&breaker, now), BreakerChange::None);
+        assert_eq!(breaker.admit(now).expect("closed").succeeded(), BreakerChange::None);
+        assert_eq!(fail(&breaker, now), BreakerChange::None);
+        assert_eq!(fail(&breaker, now), BreakerChange::Opened(LIMITS.pause));
         assert_eq!(breaker.admit(now + Duration::from_secs(10)).expect_err("open"), Duration::from_secs(20));
     }
 
@@ -168,9 +174,9 @@ mod tests {
         let later = now + LIMITS.pause;
         let trial = breaker.admit(later).expect("its time is over");
         assert!(trial.is_trial() && breaker.admit(later).is_err(), "a second request has to wait");
-        assert_eq!(trial.failed(1, None, LIMITS, later), Change::Opened(LIMITS.pause * 2));
+        assert_eq!(trial.failed(1, None, LIMITS, later), BreakerChange::Opened(LIMITS.pause * 2));
         let later = later + LIMITS.pause * 2;
-        assert_eq!(breaker.admit(later).expect("a trial").succeeded(), Change::Closed);
+        assert_eq!(breaker.admit(later).expect("a trial").succeeded(), BreakerChange::Closed);
         assert!(!breaker.admit(later).expect("closed").is_trial());
     }
 
@@ -199,16 +205,16 @@ mod tests {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let delay = Some(Duration::from_secs(120));
         let opened = breaker.admit(now).expect("closed").failed(1, delay, LIMITS, now);
-        assert_eq!(opened, Change::Opened(Duration::from_secs(120)));
+        assert_eq!(opened, BreakerChange::Opened(Duration::from_secs(120)));
         assert!(breaker.is_open(now + Duration::from_secs(119)));
     }
 
     #[test]
     fn zero_failures_disable_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        let limits = Limits { failures: 0, ..LIMITS };
+        let limits = BreakerLimits { failures: 0, ..LIMITS };
         for _ in 0..9 {
-            assert_eq!(breaker.admit(now).expect("closed").failed(3, None, limits, now), Change::None);
+            assert_eq!(breaker.admit(now).expect("closed").failed(3, None, limits, now), BreakerChange::None);
         }
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EngineError;
-use super::breaker::{Breaker, Change, Limits, Permit};
+use super::breaker::{Breaker, BreakerChange, BreakerLimits, Permit};
 
 /// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -140,18 +140,20 @@ impl Policy {
                     _ => None,
                 };
                 let pause = Duration::from_millis(self.settings.breaker_ms);
-                let limits = Limits { failures: self.settings.breaker_failures, pause };
+                let limits = BreakerLimits { failures: self.settings.breaker_failures, pause };
                 permit.failed(failures, delay, limits, Instant::now())
             }
         };
         match change {
-            Change::None => return,
-            Change::Opened(pause) => {
+            BreakerChange::None => return,
+            BreakerChange::Opened(pause) => {
                 tracing::warn!(engine = %self.engine, kind = %self.kind, ?pause, "engine not asked for a while: it failed");
             }
-            Change::Closed => tracing::info!(engine = %self.engine, kind = %self.kind, "engine works again"),
+            BreakerChange::Closed => {
+                tracing::info!(engine = %self.engine, kind = %self.kind, "engine works again")
+            }
         }
-        let is_open = if change == Change::Closed { 0.0 } else { 1.0 };
+        let is_open = if change == BreakerChange::Closed { 0.0 } else { 1.0 };
         metrics::gauge!("vca_engine_open", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
             .set(is_open);
     }

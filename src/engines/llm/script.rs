@@ -28,7 +28,7 @@ const PATTERN_SIZE: usize = 1 << 20;
 pub struct Script {
     /// Phrases of callers, for a recogniser's grammar.
     pub phrases: Vec<String>,
-    replies: Vec<Reply>,
+    replies: Vec<ScriptReply>,
     otherwise: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct BadScript {
 }
 
 #[derive(Debug, Clone)]
-struct Reply {
+struct ScriptReply {
     patterns: Vec<Regex>,
     say: Vec<String>,
     delay: Duration,
@@ -145,7 +145,7 @@ fn filled(say: &str, captures: &Captures<'_>) -> String {
     text
 }
 
-fn checked(text: &str, reply: Spanned<RawReply>) -> Result<Reply, BadScript> {
+fn checked(text: &str, reply: Spanned<RawReply>) -> Result<ScriptReply, BadScript> {
     let whole = reply.span();
     let reply = reply.into_inner();
     let fault =
@@ -177,7 +177,7 @@ fn checked(text: &str, reply: Spanned<RawReply>) -> Result<Reply, BadScript> {
         return Err(fault(span, problem, "add the group to each pattern, or write $$ for a dollar sign"));
     }
     let delay = Duration::from_millis(reply.delay_ms.into());
-    Ok(Reply { patterns, say, delay, hang_up: reply.hang_up })
+    Ok(ScriptReply { patterns, say, delay, hang_up: reply.hang_up })
 }
 
 /// The first `$group` in a text that some pattern does not have.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::fault::Fault;
+use super::fault::LoopbackFault;
 use crate::ari::answer::{Application, ExternalMedia};
 use crate::ari::request::NewMedia;
 use crate::ari::{Client, Event, Reason, Request, Signal};
@@ -35,31 +35,31 @@ impl Circuit {
     }
 
     /// Makes the channels, each towards one of our sockets. Where Asterisk has its own ends of them.
-    pub async fn build(&mut self, ours: [SocketAddr; 2]) -> Result<[SocketAddr; 2], Fault> {
+    pub async fn build(&mut self, ours: [SocketAddr; 2]) -> Result<[SocketAddr; 2], LoopbackFault> {
         let is_connected = |signal: &Signal| matches!(signal, Signal::Connected(_));
         if !self.hears(is_connected).await {
-            return Err(Fault::NoEvents);
+            return Err(LoopbackFault::NoEvents);
         }
         Ok([self.make(0, ours[0]).await?, self.make(1, ours[1]).await?])
     }
 
-    async fn make(&mut self, n: usize, ours: SocketAddr) -> Result<SocketAddr, Fault> {
+    async fn make(&mut self, n: usize, ours: SocketAddr) -> Result<SocketAddr, LoopbackFault> {
         let id = self.channels[n].clone();
         let new = NewMedia { channel_id: &id, app: &self.app, external_host: ours, format: "ulaw" };
         let made = self.client.ask::<ExternalMedia>(Request::external_media(&new)).await;
-        let made = made.map_err(Fault::NoChannel)?;
+        let made = made.map_err(LoopbackFault::NoChannel)?;
         let has_started = |signal: &Signal| matches!(signal, Signal::Event(Event::StasisStart { channel, .. }) if channel.id == id);
-        if self.hears(has_started).await { Ok(made.local) } else { Err(Fault::NoStart) }
+        if self.hears(has_started).await { Ok(made.local) } else { Err(LoopbackFault::NoStart) }
     }
 
     /// Joins the channels.
-    pub async fn close(&self) -> Result<(), Fault> {
+    pub async fn close(&self) -> Result<(), LoopbackFault> {
         let [a, b] = &self.channels;
         let joined = async {
             self.client.send(Request::create_bridge(&self.bridge)).await?;
             self.client.send(Request::add_to_bridge(&self.bridge, &[a, b])).await
         };
-        joined.await.map(drop).map_err(Fault::NoBridge)
+        joined.await.map(drop).map_err(LoopbackFault::NoBridge)
     }
 
     /// Deletes everything, and waits until it is gone: Asterisk keeps an application after its WebSocket is closed

@@ -10,7 +10,7 @@ use crate::media;
 
 /// Addresses are `ours` as Asterisk has it, and `theirs` as reported by Asterisk.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum LoopbackFault {
     #[error("{0}")]
     Url(BadUrl),
     #[error("no UDP port of {address} can be had: {error}")]
@@ -43,52 +43,54 @@ pub enum Fault {
     Slow(Duration),
 }
 
-impl Fault {
+impl LoopbackFault {
     pub fn remedy(&self, asterisk: &ari::Settings, media: &media::Settings) -> String {
         let bind = media.bind_address;
         match self {
-            Fault::Url(_) => "correct ari.url (ARI_URL)".into(),
-            Fault::NoPort { .. } => format!(
+            LoopbackFault::Url(_) => "correct ari.url (ARI_URL)".into(),
+            LoopbackFault::NoPort { .. } => format!(
                 "media.bind_address ({bind}) has to be an address of this machine, and media.ports a range with \
                  two free ports"
             ),
-            Fault::NoThreads(_) => {
+            LoopbackFault::NoThreads(_) => {
                 "see the limits of this machine: `ulimit -u`, TasksMax of a service".into()
             }
-            Fault::NoEvents => {
+            LoopbackFault::NoEvents => {
                 "load res_http_websocket.so and res_ari_events.so, and see Asterisk's log; sessionlimit \
                  in http.conf may be used up"
                     .into()
             }
-            Fault::NoChannel(AriError::Decode(_)) => {
+            LoopbackFault::NoChannel(AriError::Decode(_)) => {
                 "chan_rtp.so has to tell UNICASTRTP_LOCAL_ADDRESS and _PORT, as it does since Asterisk 18"
                     .into()
             }
-            Fault::NoChannel(AriError::Status { code: 500.., .. }) => format!(
+            LoopbackFault::NoChannel(AriError::Status { code: 500.., .. }) => format!(
                 "see Asterisk's log: has rtp.conf free ports (rtpstart to rtpend), does chan_rtp.so run, and has \
                  Asterisk's machine a route to {}?",
                 media.public_address.unwrap_or(bind)
             ),
-            Fault::NoChannel(error) | Fault::NoBridge(error) => asterisk::remedy(error, asterisk),
-            Fault::NoStart => "load res_stasis.so and app_stasis.so, and see Asterisk's log".into(),
-            Fault::Unreachable { .. } => format!(
+            LoopbackFault::NoChannel(error) | LoopbackFault::NoBridge(error) => {
+                asterisk::remedy(error, asterisk)
+            }
+            LoopbackFault::NoStart => "load res_stasis.so and app_stasis.so, and see Asterisk's log".into(),
+            LoopbackFault::Unreachable { .. } => format!(
                 "media.bind_address ({bind}) has to be an address that reaches Asterisk: not 127.0.0.1 when Asterisk \
                  is on another machine"
             ),
-            Fault::NoRtp { .. } => addresses(media),
-            Fault::Strangers { .. } => {
+            LoopbackFault::NoRtp { .. } => addresses(media),
+            LoopbackFault::Strangers { .. } => {
                 format!("no NAT may stand between vca and Asterisk; {}", addresses(media))
             }
-            Fault::NoSound => {
+            LoopbackFault::NoSound => {
                 "see Asterisk's log: bridge_simple.so and res_rtp_asterisk.so have to run".into()
             }
-            Fault::OneWay { ours, theirs } => format!(
+            LoopbackFault::OneWay { ours, theirs } => format!(
                 "a firewall drops UDP between these two ports ({} of vca, {} of Asterisk): open all of media.ports and \
                  all of rtpstart to rtpend of rtp.conf, both ways",
                 ours.port(),
                 theirs.port()
             ),
-            Fault::Slow(_) => {
+            LoopbackFault::Slow(_) => {
                 "Asterisk, or this machine, is overloaded: see `asterisk -rx 'core show taskprocessors'`"
                     .into()
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::EndReport;
-use super::fault::Fault;
+use super::fault::LoopbackFault;
 use crate::audio::codec::Format;
 use crate::media::{self, Event, Hearing, Line, Port, SpeechTag};
 
@@ -27,7 +27,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 const LOUD: i64 = 600 * 600;
 
 /// One end of the loop.
-pub struct End {
+pub struct LoopEnd {
     port: Port,
     hearing: Hearing,
     /// The samples examined so far.
@@ -35,20 +35,20 @@ pub struct End {
     heard: EndReport,
 }
 
-impl End {
+impl LoopEnd {
     /// Connects the line to Asterisk's end and lets it run.
     pub fn open(
         engine: &media::Engine,
         line: Line,
         public: IpAddr,
         theirs: SocketAddr,
-    ) -> Result<End, Fault> {
+    ) -> Result<LoopEnd, LoopbackFault> {
         let ours = SocketAddr::new(public, line.local().port());
-        line.connect(theirs).map_err(|error| Fault::Unreachable { theirs, error })?;
+        line.connect(theirs).map_err(|error| LoopbackFault::Unreachable { theirs, error })?;
         let port =
             engine.open(line, Format::Ulaw).unwrap_or_else(|_| unreachable!("the engine was made for two"));
         let heard = EndReport { ours, theirs, rtp: false, strangers: false, frames: 0, delay: None };
-        Ok(End { port, hearing: Hearing::new(RATE), seen: 0, heard })
+        Ok(LoopEnd { port, hearing: Hearing::new(RATE), seen: 0, heard })
     }
 
     pub fn into_heard(self) -> EndReport {
@@ -78,7 +78,7 @@ impl End {
 }
 
 /// Waits until RTP flows, then sends the sound one way and then the other.
-pub async fn exchange([a, b]: &mut [End; 2]) {
+pub async fn exchange([a, b]: &mut [LoopEnd; 2]) {
     let until = Instant::now() + RTP_LIMIT;
     while !(a.heard.rtp && b.heard.rtp) && Instant::now() < until {
         sleep(GLANCE).await;
@@ -89,7 +89,7 @@ pub async fn exchange([a, b]: &mut [End; 2]) {
     send(b, a).await;
 }
 
-async fn send(from: &mut End, to: &mut End) {
+async fn send(from: &mut LoopEnd, to: &mut LoopEnd) {
     let until = Instant::now() + LENGTH + DELAY_LIMIT;
     let mut begun = None;
     // The queue is empty: it has room.
