@@ -35,7 +35,7 @@ use vitals::Vitals;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
-/// Calls that are told of before they come, or that came within the last minute.
+/// The number of announced calls that are remembered, from before their channel arrives until a minute after it.
 const ANNOUNCED: usize = 10_000;
 /// How long records are still written when the daemon stops.
 const LAST_RECORDS: Duration = Duration::from_secs(10);
@@ -45,10 +45,10 @@ const LAST_TASK: Duration = Duration::from_secs(5);
 /// connections to the database.
 const AFTER_DRAIN: Duration = Duration::from_secs(60);
 
-/// Runs until SIGTERM or SIGINT, then drains; a second one ends the drain.
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain.
 ///
 /// # Errors
-/// What keeps it from starting: the database, the engines' settings, an address that is taken.
+/// When the database, an engine's settings or an address in use prevents the start.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let store = open_store(&config)
         .await?
@@ -110,7 +110,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     };
     let health = Arc::new(Vitals::new(parts, configuration));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
-    // With the port taken, another daemon may run: whose calls are under way is known from here on.
+    // From here on the port is taken, so no other daemon of this name is running and its unfinished calls can be
+    // closed.
     close_interrupted(&store).await?;
     announcements.refill(&calls).await.context("calls that were told of cannot be looked up")?;
     let deliverer =
@@ -252,7 +253,7 @@ async fn close_interrupted(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An embedded database is brought up to date here: nobody else uses it. A server's is the operator's.
+/// An embedded database is migrated here: no other process uses it. A server's schema is the operator's.
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let store = Store::open(&config.database).await?;
     if store.backend() == Backend::Sqlite {

@@ -1,6 +1,6 @@
-//! What Asterisk answers to a request: why there is no answer, and the answers that are read.
+//! Asterisk's responses to requests: errors, and the parsed results.
 //!
-//! It knows neither how a request travels nor what is made of the answer.
+//! Transport and use of the results are elsewhere.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +20,7 @@ pub enum AriError {
     /// TLS failed: one side does not accept the other's certificate, or it is not TLS. Nothing was asked.
     #[error("no TLS connection to Asterisk: {0}")]
     Tls(String),
-    /// The connection broke before the answer was whole. What was asked may have been done.
+    /// The connection broke before the response was complete. The request may have been carried out.
     #[error("the connection to Asterisk broke before its answer was whole")]
     Broken,
     /// An HTTP status other than 2xx.
@@ -65,7 +65,7 @@ impl AriError {
 #[serde(try_from = "RawExternalMedia")]
 pub struct ExternalMedia {
     pub channel_id: String,
-    /// Where Asterisk's RTP will come from, and where it wants ours.
+    /// The source of Asterisk's RTP, which is also where it expects ours.
     pub local: SocketAddr,
 }
 
@@ -79,7 +79,7 @@ pub struct Application {
     pub bridge_ids: HashSet<String>,
 }
 
-/// What of the application existed in Asterisk after a connect.
+/// The application's channels and bridges in Asterisk after a connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
     /// When it was asked for: what came into being later may be missing.

@@ -1,13 +1,13 @@
-//! One call in Asterisk, from the ring to the last trace of it.
+//! One call in Asterisk, from the ring until its last object is gone.
 //!
-//! A call that is let in gets an external-media channel and a bridge, both asked for at once; caller and media
-//! enter the bridge; then the call is answered, last, so that the greeting can leave with the answer. However
-//! it ends, and in whatever state, nothing is left: what was made is deleted, what comes into being late is
-//! deleted then, what cannot be deleted is reported.
+//! An admitted call gets an external-media channel and a bridge, both requested at once; caller and media join the
+//! bridge; the call is answered last, so that the greeting can start with the answer. However and whenever the
+//! call ends, nothing remains: its objects are deleted, late ones as soon as they exist, and those that cannot be
+//! deleted are reported.
 //!
-//! The contract: after every [`Bridging::handle`], and with [`Input::Tick`] when [`Bridging::deadline`] has come,
-//! the driver drains [`Bridging::poll`] fully; it answers every [`Output::Send`] with one [`Input::Answer`].
-//! It reads no clock and sends nothing itself, and knows neither tenants nor samples.
+//! The contract: after every [`Bridging::handle`], and with [`Input::Tick`] at [`Bridging::deadline`], the driver
+//! drains [`Bridging::poll`] fully; it returns the result of every [`Output::Send`] with one [`Input::Answer`].
+//! Reads no clock, sends nothing itself, and contains neither tenants nor samples.
 
 mod thing;
 
@@ -29,30 +29,30 @@ const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
 /// A channel that cannot enter the bridge is on its way in or out of the application: look again after this.
 const JOIN_PAUSE: Duration = Duration::from_millis(50);
 const JOIN_ATTEMPTS: u32 = 4;
-/// The channel that a caller had before is hung up after this: by then another is in its place in the bridge, and
-/// whoever has transferred the call has hung up by themselves.
+/// A caller's former channel is hung up after this: by then another one has replaced it in the bridge, and a party
+/// that transferred the call has hung up itself.
 const FORMER_PAUSE: Duration = Duration::from_secs(1);
 
-/// The channel variable that tells the dialplan why it is to go on with a caller.
+/// The channel variable with which the dialplan learns why it continues with a caller.
 pub const STATUS_VARIABLE: &str = "VCA_STATUS";
 
 /// Names a request and its answer, within one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u32);
 
-/// What happened.
+/// An event, or the result of a request.
 #[derive(Debug, Clone)]
 pub enum Input {
     /// The call is let in: `external_host` is our socket as Asterisk reaches it, `format` its codec there.
     Admit { external_host: SocketAddr, format: String },
     /// The call has to end. Before the answer this refuses it, and the reason decides the SIP status.
     HangUp { reason: Reason },
-    /// The call has to end here, but the dialplan is to go on with the caller: [`STATUS_VARIABLE`] tells it why. A
-    /// caller who cannot be given back is refused with the reason.
+    /// The call has to end here, and the dialplan continues with the caller; [`STATUS_VARIABLE`] has the reason. A
+    /// caller who cannot be returned is refused with `reason`.
     GiveBack { status: &'static str, reason: Reason },
     /// Something happened to a channel or bridge; those of other calls are passed over.
     Event(Event),
-    /// What became of [`Output::Send`].
+    /// The result of [`Output::Send`].
     Answer { id: RequestId, result: Result<Value, AriError> },
     /// The event WebSocket was lost and is back; this is what there is now.
     Reconciled(Arc<Inventory>),
@@ -60,7 +60,7 @@ pub enum Input {
     Tick,
 }
 
-/// What is to be done, or known.
+/// A request to send, or an event for the call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     Send {
@@ -113,7 +113,7 @@ pub enum Failure {
     BridgeLost,
 }
 
-/// How far a call's set-up has come.
+/// The progress of a call's set-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// It waits for [`Input::Admit`].
@@ -130,7 +130,7 @@ pub struct Bridging {
     born: Instant,
     /// Sets the reason that the caller's device is given.
     reason: Reason,
-    /// What the dialplan is told when it gets the caller back. Otherwise the caller is hung up.
+    /// The status for the dialplan when it gets the caller back. Otherwise the caller is hung up.
     back: Option<&'static str>,
     phase: Phase,
     caller: Thing,
@@ -139,7 +139,7 @@ pub struct Bridging {
     former: Option<(Instant, String)>,
     media: Thing,
     bridge: Thing,
-    /// Where Asterisk's RTP comes from, once it is known.
+    /// The source of Asterisk's RTP, once it is known.
     peer: Option<SocketAddr>,
     /// The external-media channel is in the application's hands and can be moved.
     entered: bool,
@@ -279,8 +279,8 @@ impl Bridging {
         }
     }
 
-    /// The caller goes on by another channel, which Asterisk puts into the bridge by itself. What was asked of the
-    /// old one says nothing of it.
+    /// The caller continues on another channel, which Asterisk puts into the bridge by itself. Pending results of
+    /// the old channel do not apply to it.
     fn replace_caller(&mut self, now: Instant, channel: &str) {
         let old = std::mem::replace(&mut self.caller, Thing::present(channel.to_owned()));
         self.pending.retain(|(_, step)| !step.is_about_caller());
@@ -379,8 +379,8 @@ impl Bridging {
         self.fail_on(now, Stage::Creation, media.map(drop));
     }
 
-    /// A refusal may be a channel that is not in the application yet, or not any more: the event that says so
-    /// comes by another connection, so it gets a moment before the verdict.
+    /// A refusal may be due to a channel that is not yet, or no longer, in the application. That event arrives on
+    /// another connection, so it has a moment before the verdict.
     fn on_joined(&mut self, now: Instant, result: Result<(), AriError>) {
         let Phase::SetUp { stage, join, .. } = &mut self.phase else { return };
         match result {
@@ -448,7 +448,7 @@ impl Bridging {
         }
     }
 
-    /// The next step of the set-up, when its time has come.
+    /// Takes the next step of the set-up when it is due.
     fn set_up(&mut self, now: Instant) {
         let Phase::SetUp { stage, until, mut join } = self.phase else { return };
         if until <= now {

@@ -1,7 +1,7 @@
-//! What is asked of Asterisk: each request with its method, path, query and body.
+//! Requests to Asterisk, each with method, path, query and body.
 //!
-//! It knows neither how a request travels nor in which order they are sent. The operations are those of
-//! `/ari/api-docs/*.json`; all of them are in Asterisk 18 to 22.
+//! Transport and order are elsewhere. The operations are those of `/ari/api-docs/*.json`; all of them exist in
+//! Asterisk 18 to 22.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -70,7 +70,7 @@ impl Reason {
     }
 }
 
-/// What `Request::external_media` takes.
+/// Arguments of `Request::external_media`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMedia<'a> {
     /// The id that the channel will have.
@@ -82,7 +82,7 @@ pub struct NewMedia<'a> {
     pub format: &'a str,
 }
 
-/// What `Request::originate` takes: a channel that goes straight into the application.
+/// Arguments of `Request::originate`: a channel that goes straight into the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCall<'a> {
     pub channel_id: &'a str,
@@ -109,7 +109,7 @@ impl Request {
         Request::new(Method::Delete, "channels.hangup", &["channels", channel], &[("reason_code", &code)])
     }
 
-    /// Gives the channel back to the dialplan, behind the `Stasis()` that it came through.
+    /// Returns the channel to the dialplan, after the `Stasis()` that it entered through.
     pub fn continue_in_dialplan(channel: &str) -> Request {
         Request::new(Method::Post, "channels.continue", &["channels", channel, "continue"], &[])
     }

@@ -95,7 +95,8 @@ impl Agent {
     }
 }
 
-/// Hours that cannot be understood, for a time zone that is no more, keep nobody from being answered.
+/// Hours that cannot be evaluated, such as those in a time zone that no longer exists, do not prevent calls from
+/// being answered.
 fn schedule(profile: &AiProfile) -> Option<Schedule> {
     let read = profile.settings.hours.as_ref()?.schedule();
     let complain = |flaws: &Vec<_>| tracing::warn!(profile = %profile.id, ?flaws, "the profile's hours are not understood");

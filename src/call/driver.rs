@@ -1,4 +1,4 @@
-//! The call's task: waits for the next thing to happen, tells the machines, does what they say.
+//! The call's task: waits for events, passes them to the state machines, and carries out their actions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
         }
     }
     task.run().await;
-    // Nobody takes up a call that is over, and its words are not kept where nobody needs them.
+    // The call is over: delete its conversation state.
     task.house.state.end(task.id).await;
 }
 
@@ -121,10 +121,10 @@ struct Task {
     log: Option<Log>,
     refusal: Option<Refusal>,
     is_sip: bool,
-    /// What the conversation will need, until Asterisk has answered.
+    /// Resources for the conversation, until Asterisk has answered.
     prospect: Option<Prospect>,
     talk: Option<Talk>,
-    /// What the call takes of engines.
+    /// Counts the call's engine usage.
     meter: Meter,
     /// How far the conversation is, for its state to be saved.
     progress: watch::Sender<(u32, serde_json::Value)>,
@@ -221,7 +221,7 @@ impl Task {
         while !self.done {
             match self.wait().await {
                 Waking::Mail(Some(mail)) => self.read(mail),
-                // The switchboard is gone: nobody tells what happens in Asterisk any more.
+                // The switchboard has stopped, so no further events of Asterisk will arrive.
                 Waking::Mail(None) => self.tell_asterisk(Wired::HangUp { reason: Reason::NormalClearing }),
                 Waking::Work(work) => self.take(work),
                 Waking::Media => self.listen(),
@@ -313,15 +313,15 @@ impl Task {
         talk.handle(now, input);
     }
 
-    /// The caller puts the call on hold, or takes it back. Who comes by a transfer takes it back as well: it was the
-    /// other channel that held, and nothing more is told of that one.
+    /// The caller puts the call on hold or resumes it. A caller who arrives by a transfer resumes it as well: the
+    /// other channel was on hold, and sends no further events.
     fn hold(&mut self, event: &Event) {
         let input = match event {
             Event::ChannelHold { .. } => Input::Held,
             Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => Input::Resumed,
             _ => return,
         };
-        // The voice that was heard until now comes first.
+        // Audio received until now is handled first.
         self.listen();
         let now = Instant::now();
         let Some(talk) = &mut self.talk else { return };
@@ -332,7 +332,7 @@ impl Task {
         }
     }
 
-    /// Takes what the media thread tells.
+    /// Handles the media thread's events.
     fn listen(&mut self) {
         let now = Instant::now();
         let Some(talk) = &mut self.talk else { return };

@@ -1,4 +1,4 @@
-//! Why a call ended and whose doing it was: one verdict for every ending.
+//! Why a call ended, and the party that ended it: one verdict for every ending.
 
 use crate::ari::bridging::{End, Failure};
 use crate::ari::request::Reason;
@@ -8,7 +8,7 @@ use crate::tenancy::{CallStatus, EndedBy};
 /// Why a call was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// The called number is no phone number, or nobody's.
+    /// The called number is not a phone number, or belongs to no tenant.
     UnknownNumber,
     NumberInactive,
     TenantSuspended,
@@ -78,7 +78,7 @@ impl Refusal {
     }
 }
 
-/// What is written of the end of a call.
+/// The record of a call's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     pub status: CallStatus,

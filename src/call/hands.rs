@@ -1,5 +1,5 @@
-//! What a call has going on elsewhere: requests to Asterisk and questions to engines, each a task that
-//! reports through one bounded queue and ends with the call.
+//! Tasks of a call: requests to Asterisk and to engines. Each reports through one bounded queue and ends with the
+//! call.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -67,7 +67,7 @@ impl Hands {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // What has ended is forgotten, so that a long call holds no more than a short one.
+        // Removes finished tasks, so that a long call holds no more than a short one.
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(task(self.reports.clone()).in_current_span())
     }

@@ -1,7 +1,7 @@
-//! One call: a task of its own that joins Asterisk, the media thread, the engines and the conversation.
+//! One call: a task that joins Asterisk, the media thread, the engines and the conversation.
 //!
-//! The task decides nothing about the talk (`conversation` does) nor about Asterisk (`ari::bridging` does); it
-//! tells both what happened and does what they say. It never blocks: whatever takes time is a task of
+//! The task decides nothing about the conversation (`conversation` does) nor about Asterisk (`ari::bridging`
+//! does): it passes events to both and carries out their actions. It never blocks: slow work is done in tasks of
 //! `Hands`, and everything ends with the call.
 
 mod agent;
@@ -42,7 +42,7 @@ pub use feed::{Feed, TooManyReaders, View};
 pub use spoken::Spoken;
 pub use tenant_metrics::TenantMetrics;
 
-/// What a call is told from outside.
+/// A message to a call.
 #[derive(Debug)]
 pub enum Mail {
     /// Something happened to one of its channels or its bridge.
@@ -51,7 +51,7 @@ pub enum Mail {
     Reconciled(Arc<Inventory>),
     /// End the conversation politely.
     End,
-    /// Hang up now, whatever is being said.
+    /// Hang up now, even during speech.
     Cut,
 }
 
@@ -84,7 +84,7 @@ pub struct Ring {
     pub provider_call_id: Option<String>,
     pub bridging: Bridging,
     pub mailbox: mpsc::Receiver<Mail>,
-    /// For whoever watches it.
+    /// For readers of the call's events.
     pub feed: Feed,
     pub since: Instant,
 }

@@ -1,4 +1,4 @@
-//! What is written of a call while it lasts and when it ends, and told to whoever watches it.
+//! Records of a call during its time and at its end, and the events for its readers.
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ pub struct Log {
     clock: CallClock,
     ledger: Ledger,
     feed: Feed,
-    /// The caller's words that were told last: their turn, and how many lines the conversation had with them.
+    /// The caller's words in the last event: their turn, and the conversation's number of lines with them.
     told: Option<(u32, usize)>,
 }
 
@@ -64,7 +64,7 @@ impl Log {
         self.feed.tell(at, Happening::Answered);
     }
 
-    /// The answer to what the caller said begins: their words are told before the turn is over.
+    /// The response begins: the caller's words are published before the turn is over.
     pub fn answering(&mut self, turn: u32, history: &[Line], at: Instant) {
         let Some(Line { speaker: Speaker::Caller, text }) = history.last() else { return };
         if self.told.is_none_or(|(_, lines)| lines != history.len()) {
@@ -151,7 +151,7 @@ impl Log {
     }
 }
 
-/// What the call has taken of engines, as it is kept.
+/// The call's engine usage, as it is recorded.
 fn engine_use(meter: &Meter) -> Vec<EngineUse> {
     let taken = meter.total().into_iter().map(|(item, quantity)| EngineUse {
         kind: match item.kind {

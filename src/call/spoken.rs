@@ -1,8 +1,8 @@
-//! Phrases that were spoken ahead, and are kept.
+//! The cache of pre-synthesised prompts.
 //!
-//! A phrase is synthesised before it is needed, when the daemon starts or at a tenant's first call, so
-//! that "technical difficulty" can be said while every engine is down. What a stand-in had to speak is kept only
-//! until the engine itself can be asked again: callers should not hear a second voice for ever.
+//! A prompt is synthesised before it is needed, at the daemon's start or at a tenant's first call, so that
+//! "technical difficulty" can be played while all engines are down. A prompt of a fallback engine is kept only
+//! until the engine itself is available again, so that callers do not hear a second voice forever.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ pub struct Spoken {
 #[derive(Default)]
 struct PromptShelf {
     clips: HashMap<(PromptKey, u32), Kept>,
-    /// What somebody is having spoken just now.
+    /// Prompts that a task is synthesising.
     under_way: HashSet<PromptKey>,
 }
 
@@ -64,11 +64,11 @@ impl Spoken {
         self.shelf().clips.get(&(words, rate)).map(|kept| kept.clip.clone())
     }
 
-    /// Speaks the text for each of `rates` and keeps it, at nobody's charge. Nothing is done when it is kept already,
-    /// or when somebody else is at it.
+    /// Synthesises the text for each of `rates` and caches it, charged to no call. Does nothing if it is cached or
+    /// being synthesised already.
     ///
     /// # Errors
-    /// What the engine, and whatever stands in for it, say.
+    /// Those of the engine and its fallback.
     pub async fn prepare(
         &self,
         tts: &dyn Tts,
@@ -163,7 +163,7 @@ impl PromptKey {
     }
 }
 
-/// Ends with whoever holds it, however that ends.
+/// Released when dropped, however its task ends.
 struct Claim<'a> {
     spoken: &'a Spoken,
     words: PromptKey,

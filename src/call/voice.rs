@@ -23,7 +23,7 @@ const AHEAD: usize = 2;
 pub struct Voice {
     agent: Arc<Agent>,
     spoken: Arc<Spoken>,
-    /// What was spoken ahead is not on it: it was not spoken for this call.
+    /// Pre-synthesised prompts are not counted here: they were not synthesised for this call.
     meter: Meter,
     rate: u32,
     /// In the order in which they are heard.
@@ -39,7 +39,7 @@ struct QueuedSpeech {
     held: bool,
     state: SpeechState,
     samples: VecDeque<Arc<[i16]>>,
-    /// Samples that came so far.
+    /// Samples so far.
     length: u64,
     /// Some of it was fed to the media thread.
     begun: bool,
@@ -199,7 +199,7 @@ impl Voice {
     }
 }
 
-/// Reports an utterance's samples as they come.
+/// Reports a speech's samples as they arrive.
 async fn speak(
     pieces: Result<Pieces, EngineError>,
     rate: u32,

@@ -106,13 +106,13 @@ enum Command {
     /// The record of calls, and the calls under way.
     #[command(subcommand)]
     Call(call::Command),
-    /// Webhooks: where tenants are told of what happens.
+    /// Webhooks: subscriptions of tenants' receivers to events.
     #[command(subcommand)]
     Webhook(webhook::Command),
-    /// What tenants have taken, what it costs, and where their quotas stand.
+    /// Usage, costs and quotas of tenants.
     #[command(subcommand)]
     Usage(usage::Command),
-    /// What calls were like: counts, durations, latencies, busiest hours.
+    /// Statistics of calls: counts, durations, latencies, busiest hours.
     Analytics(Box<analytics::Command>),
     /// For how long a tenant's records are kept.
     #[command(subcommand)]
@@ -143,7 +143,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command; what fails is told on standard error.
+    /// Runs the command. A failure is printed on standard error.
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -215,7 +215,7 @@ impl Cli {
     }
 }
 
-/// The database, whose tables have to be there.
+/// The database, with all migrations applied.
 async fn prepared(loaded: Loaded) -> Result<(Store, Config), Failure> {
     let (keyring, numbering) = (loaded.config.keyring()?, loaded.config.numbers);
     let store = database::open(&loaded.config.database).await?;

@@ -1,4 +1,4 @@
-//! What values mean: those that can be read, but cannot work.
+//! Checks of values: those that can be parsed, but cannot work.
 
 mod engines;
 mod keys;
@@ -18,7 +18,7 @@ use crate::billing::{Plans, Prices};
 use crate::transport::{HostPlace, place};
 use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks};
 
-/// A value that cannot work, wherever it came from.
+/// A value that cannot work, from any source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
     /// `section.key`.
@@ -355,7 +355,7 @@ fn zeros(keys: &[(&str, bool)]) -> Vec<Complaint> {
     zero.map(|(key, _)| Complaint::new(*key, "0 makes no sense here", "set it to 1 or more")).collect()
 }
 
-/// Complains of each pair whose first is greater than its second.
+/// Reports each pair with a first value greater than its second.
 fn orders(pairs: &[(&str, u128, &str, u128)]) -> Vec<Complaint> {
     let wrong = pairs.iter().filter(|(_, low, _, high)| low > high);
     let complain = |(low_key, low, high_key, high): &(&str, u128, &str, u128)| {

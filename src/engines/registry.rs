@@ -40,8 +40,8 @@ pub struct SttSettings {
     pub default: Option<String>,
     /// The engine that is asked when another one has failed. None by default.
     pub fallback: Option<String>,
-    /// What callers may say, for pocketsphinx, is taken from the script of replies when that is the
-    /// default engine for replies and no phrases are set. True by default.
+    /// Whether pocketsphinx takes the phrases of callers from the script of replies, where that is the default
+    /// engine for replies and no phrases are set. True by default.
     pub phrases_of_script: bool,
     pub retry: retry::Settings,
     pub openai: stt::openai::Settings,
@@ -166,10 +166,10 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Builds every engine whose settings allow it; all faults are returned at once. No engine is asked yet: see their
-    /// `probe`.
+    /// Builds every engine that the settings allow; returns all faults at once. No requests are sent yet: see the
+    /// engines' `probe`.
     ///
-    /// The `openai` engines exist when there is a key or the server is another than OpenAI's. A TLS provider has to be
+    /// The `openai` engines exist when there is a key or the server is not OpenAI's. A TLS provider has to be
     /// installed before.
     ///
     /// # Errors

@@ -48,13 +48,13 @@ impl Change {
         }
     }
 
-    /// What it was. Never give it a secret.
+    /// The state before the change. Never pass a secret.
     pub fn before<T: Serialize>(mut self, value: &T) -> Change {
         self.before = serde_json::to_value(value).ok();
         self
     }
 
-    /// What it became. Never give it a secret.
+    /// The state after the change. Never pass a secret.
     pub fn after<T: Serialize>(mut self, value: &T) -> Change {
         self.after = serde_json::to_value(value).ok();
         self

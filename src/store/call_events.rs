@@ -59,7 +59,7 @@ impl Tx {
         self.all_of(any_of(SELECT, tenants.into_iter().map(Value::from).collect(), "")).await
     }
 
-    /// The turns of the calls whose transcripts are ready.
+    /// The turns of calls with a complete transcript.
     async fn spoken<'a>(
         &mut self,
         events: impl Iterator<Item = &'a CallEvent<'a>>,

@@ -1,4 +1,4 @@
-//! Call records and their turns. Writing is idempotent by id: a write whose outcome is unknown may be repeated.
+//! Call records and their turns. Writing is idempotent by id: a write with an unknown outcome may be repeated.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -88,10 +88,10 @@ pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
 }
 
 impl Store {
-    /// Closes this daemon's calls that began before `before` and have no end: the daemon was killed. Another daemon's
-    /// calls are its own to close, until they are [`ABANDONED`]; an SQLite file has no other daemon. Announced calls
-    /// whose channel may still arrive are left to [`super::Announcements`]. The calls become `failed`, with
-    /// `interrupted` as their disposition and `now` as their end. Returns how many there were.
+    /// Closes this daemon's calls that began before `before` and have no end, because the daemon was killed. Calls
+    /// of another daemon are left to it until they are [`ABANDONED`]; an SQLite file has no other daemon.
+    /// Announced calls that may still arrive are left to [`super::Announcements`]. The calls become `failed`, with
+    /// `interrupted` as their disposition and `now` as their end. Returns their number.
     pub async fn close_unfinished(
         &self,
         before: DateTime<Utc>,
@@ -142,7 +142,7 @@ impl Store {
         Ok(closed)
     }
 
-    /// Calls that began before this moment are closed whichever daemon has them. An SQLite file has one daemon.
+    /// Calls that began before this moment are closed for any daemon. An SQLite file has one daemon.
     pub(super) fn not_mine_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self.backend() {
             Backend::Sqlite => now + ABANDONED,

@@ -1,10 +1,10 @@
 //! The database: tenants, their numbers and profiles, and the record of every call.
 //!
-//! SQLite by default, PostgreSQL when the URL says so; one text of SQL serves both. All SQL of the
-//! product is in this room and in `migrations/`. Whatever belongs to a tenant is reached through a
-//! [`Scope`] alone, whose every query names the tenant, and the schema refuses references across.
+//! SQLite by default, PostgreSQL by URL; one text of SQL serves both. All SQL of the product is in this room and
+//! in `migrations/`. Rows of a tenant are reached through a [`Scope`] alone; each of its queries names the tenant,
+//! and the schema refuses references across tenants.
 //!
-//! It knows nothing of a call's life: it keeps what it is given.
+//! The life of a call is elsewhere: this room stores.
 
 mod analytics;
 mod announced;
@@ -119,7 +119,7 @@ pub struct Store {
     timeout: Duration,
     /// Notified when there is something in the outbox.
     bell: Arc<Notify>,
-    /// The rule by which numbers are told apart.
+    /// The rule by which two numbers are distinguished.
     numbering: Numbering,
     /// Their quotas are watched.
     plans: Arc<Plans>,
@@ -167,7 +167,7 @@ impl Store {
         Store { pool: self.pool.sized(settings, settings.call_connections), ..self.clone() }
     }
 
-    /// The same store, whose transactions may take no longer than `limit`.
+    /// The same store with a time limit of `limit` for transactions.
     #[must_use]
     fn limited_to(self, limit: Duration) -> Store {
         Store { timeout: self.timeout.min(limit), ..self }

@@ -1,4 +1,4 @@
-//! May this call come in? Strict: the called number decides the tenant, and there is no fallback.
+//! Admission of calls. Strict: the called number decides the tenant, and there is no fallback.
 
 use serde::Deserialize;
 
@@ -15,8 +15,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// Calls at once of a tenant when neither it nor its plan has a limit. Default 20.
     pub max_calls_per_tenant: u32,
-    /// How long a daemon that is told to stop lets its calls go on, in seconds. Default 300,
-    /// the length of the longest call.
+    /// The time for calls in progress after the daemon is stopped, in seconds. Default 300, the length of the
+    /// longest call.
     pub drain_timeout_s: u64,
 }
 
@@ -26,7 +26,7 @@ impl Default for Settings {
     }
 }
 
-/// How things stand when a call comes in, not counting it.
+/// The state of daemon and tenant when a call arrives, without the call itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub draining: bool,
@@ -38,7 +38,8 @@ pub struct Standing {
     pub month: Month,
 }
 
-/// Lets the call in, or says why not. What is the tenant's own doing comes before what is ours.
+/// Admits the call or returns the reason for a refusal. Causes on the tenant's side take precedence over the
+/// daemon's.
 pub fn decide(
     route: Option<&Route>,
     standing: Standing,

@@ -33,7 +33,7 @@ struct LiveEntry {
 }
 
 impl Live {
-    /// A call has come in on `channel`; `None` when it is there already.
+    /// Adds a call that has arrived on `channel`; `None` if there is one already.
     pub fn begin(&mut self, id: CallId, channel: &str) -> Option<mpsc::Receiver<Mail>> {
         if self.ids.contains_key(channel) {
             return None;
@@ -53,7 +53,7 @@ impl Live {
         }
     }
 
-    /// The calls under way that are somebody's, with those who are being refused.
+    /// The calls in progress that have a tenant, including those that are being refused.
     pub fn shown(&self) -> impl Iterator<Item = Call> {
         self.calls.values().filter_map(|entry| entry.view.as_ref()?.call())
     }

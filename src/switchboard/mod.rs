@@ -99,7 +99,7 @@ impl Switchboard {
         self.0.live().len()
     }
 
-    /// The calls under way that are a tenant's, or everybody's, newest first.
+    /// The calls in progress of a tenant, or all calls, newest first.
     pub fn calls_of(&self, tenant: Option<TenantId>) -> Vec<Call> {
         let live = self.0.live();
         let wanted = |call: &Call| tenant.is_none_or(|tenant| call.tenant_id == tenant);
@@ -205,17 +205,17 @@ impl Switchboard {
         self.0.live().deliver(&id, Mail::Event(event));
     }
 
-    /// Does a channel that enters the application belong to a call under way? So does one that takes the place of the
-    /// call's caller, as after an attended transfer: nobody is asked again, and the call stays its tenant's.
+    /// Whether a channel that enters the application belongs to a call in progress. So does one that replaces a
+    /// call's caller, as after an attended transfer: there is no new admission, and the call stays its tenant's.
     fn is_of_a_call(&self, channel: &str, replaces: Option<&str>) -> bool {
         let mut live = self.0.live();
         live.knows(channel) || replaces.is_some_and(|old| live.replace(old, channel))
     }
 
-    /// A channel that nobody knows has entered the application.
+    /// An unknown channel has entered the application.
     fn welcome(&self, channel: &Channel, args: &[String], found: Found) {
         if channel.is_external_media() {
-            // Its call is over: it came into being after all was thought to be gone.
+            // Its call is over: the channel was created after the call was cleaned up.
             return self.ask_of_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
         }
         if channel.state == ChannelState::Up && found == Found::There {
@@ -341,13 +341,15 @@ impl Switchboard {
         }
     }
 
-    /// Asks Asterisk how the caller's audio comes in. When it does not say, every trunk speaks mu-law.
+    /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk
+    /// supports.
     async fn format_of(&self, channel: &str) -> Format {
         let asked = self.0.house.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
         asked.map_or(Format::Ulaw, |ChannelVariable { value }| format_for(&value))
     }
 
-    /// Events flow again. Calls learn what is left of them; what belongs to nobody is taken in or cleared away.
+    /// Events are received again. Calls learn which of their objects are left; unknown channels become calls or
+    /// are deleted.
     fn reconcile(&self, inventory: &Arc<Inventory>) {
         self.0.connected.store(true, Relaxed);
         self.0.live().deliver_to_all(|| Mail::Reconciled(inventory.clone()));
@@ -388,7 +390,7 @@ fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(LONGEST_LOGGED).collect()
 }
 
-/// How a channel that nobody knows came to notice.
+/// How an unknown channel was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// It enters the application now.

@@ -29,21 +29,21 @@ struct Habit {
 const SENTENCES_WITH_WHAT: &str = "sentences that begin with \"What\"";
 
 const HABITS: &[Habit] = &[
-    Habit { name: SENTENCES_WITH_WHAT, words: &[], recorded: 1.7, goal: 0.1 },
+    Habit { name: SENTENCES_WITH_WHAT, words: &[], recorded: 0.5, goal: 0.1 },
     Habit {
         name: "nobody, somebody, anybody, everybody",
         words: &["nobody", "somebody", "anybody", "everybody"],
-        recorded: 0.5,
+        recorded: 0.3,
         goal: 0.1,
     },
-    Habit { name: "told, tells", words: &["told", "tells"], recorded: 0.6, goal: 0.1 },
+    Habit { name: "told, tells", words: &["told", "tells"], recorded: 0.3, goal: 0.1 },
     Habit {
         name: "whoever, whatever, whose, whichever",
         words: &["whoever", "whatever", "whose", "whosever", "whichever"],
-        recorded: 1.1,
+        recorded: 0.6,
         goal: 0.3,
     },
-    Habit { name: "come, comes, came", words: &["come", "comes", "came"], recorded: 0.8, goal: 0.3 },
+    Habit { name: "come, comes, came", words: &["come", "comes", "came"], recorded: 0.4, goal: 0.3 },
 ];
 
 /// Names that are used behind the path of their module, and may be shared.
@@ -116,7 +116,7 @@ fn shared_names(files: &[(String, String)]) -> Figure {
     shared_by.sort_unstable_by(|a, b| b.cmp(a));
     let places = shared_by.into_iter().map(|(count, name)| format!("{name} {count}")).collect();
     let measured = 100.0 * ratio(shared, all);
-    Figure { name: "types that share their name, in percent", measured, recorded: 16.0, goal: 8.0, places }
+    Figure { name: "types that share their name, in percent", measured, recorded: 12.5, goal: 8.0, places }
 }
 
 fn macros(files: &[(String, String)]) -> Figure {
@@ -143,7 +143,7 @@ fn function_lengths(files: &[(String, String)]) -> [Figure; 3] {
     [
         figure("lines of a function: median", at(50), 7.0, 7.0),
         figure("lines of a function: 90th percentile", at(10), 20.0, 20.0),
-        figure("lines of a function: longest", at(0), 133.0, 60.0),
+        figure("lines of a function: longest", at(0), 140.0, 60.0),
     ]
 }
 

@@ -1,7 +1,7 @@
-//! Authentication and authorisation. A handler takes one of these types as an argument; without one it has no scope to
-//! ask the store through.
+//! Authentication and authorisation. A handler takes one of these types as an argument; without one it has no
+//! scope of the store.
 //!
-//! What belongs to another tenant is answered with 404, never with 403.
+//! Resources of another tenant are answered with 404, never with 403.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -282,7 +282,7 @@ pub fn bearer(parts: &Parts) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
 }
 
-/// Where the request came from. Without the layer that knows the trusted proxies, none is trusted.
+/// The request's client. Without the layer that knows the trusted proxies, no proxy is trusted.
 pub fn client(parts: &Parts) -> Option<Client> {
     if let Some(client) = parts.extensions.get::<Client>() {
         return Some(*client);

@@ -1,4 +1,4 @@
-//! What handlers take of a request: bodies and queries whose faults become problems, and pages.
+//! Extractors of handlers: bodies and queries with faults that become problems, and pages.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::inbound;
 use super::problem::Problem;
 use crate::store::{Page, Window};
 
-/// How long the body of this request may take; put to it by whoever knows the settings.
+/// The timeout of this request's body, set by a layer that has the settings.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyPatience(pub Duration);
 
@@ -42,7 +42,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// Reads a JSON object.
 fn read<T: DeserializeOwned>(bytes: &[u8], operation: Operation) -> Result<T, Problem> {
     let invalid = |problem: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", problem);
-    // A list would pass for an object whose fields it fills in their order, or leaves out.
+    // A list would be read as an object's fields in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(invalid("the body has to be a JSON object"));
     }

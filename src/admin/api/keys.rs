@@ -123,7 +123,7 @@ impl From<RotateKeyRequest> for Rotation {
 struct Filter {
     /// Only keys with this role.
     role: Option<Role>,
-    /// Only keys whose secret begins like this, such as `vca_1a2b3c4d`.
+    /// Only keys with a secret that begins like this, such as `vca_1a2b3c4d`.
     prefix: Option<String>,
 }
 

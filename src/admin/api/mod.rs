@@ -167,7 +167,7 @@ pub(super) fn too_slow(id: &RequestId) -> Response {
     named(Problem::unavailable("timed_out", "this took too long: try again"), id)
 }
 
-/// The response to a request whose headers name two clients.
+/// The response to a request with headers that name two clients.
 pub(super) fn conflicting_headers(id: &RequestId) -> Response {
     let detail = "Forwarded and X-Forwarded-For name different clients: have the proxy remove the one that it does \
         not write itself";

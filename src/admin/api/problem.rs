@@ -1,6 +1,6 @@
-//! What the API says when it does not do what it was asked: problem details (RFC 9457) with a stable code.
+//! Refusals and failures of the API: problem details (RFC 9457) with a stable code.
 //!
-//! No text of a database or of a bug leaves the daemon: that goes to the log, under the request's id.
+//! Texts of a database error or of a bug do not leave the daemon: they are logged with the request's id.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -229,7 +229,7 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
     text
 }
 
-/// What was said in a turn, and how long each step took.
+/// The words of a turn, and the duration of each step.
 fn transcript(turn: &CallTurn) -> String {
     let mut text = format!("#{}", turn.turn);
     for (name, time) in [

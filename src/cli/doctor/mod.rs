@@ -22,7 +22,7 @@ use crate::config::{Config, Fault, Loaded};
 /// How long one examination may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What was found about one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub check: String,

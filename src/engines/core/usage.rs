@@ -1,8 +1,8 @@
-//! What a call takes of engines, counted where it is taken: each engine counts for itself, in the units that
-//! its vendor bills, so that the use of one that stands in for another is its own.
+//! Usage of engines by a call, counted by each engine itself, in the units that its vendor bills, so that the
+//! usage of a fallback is its own.
 //!
-//! What was asked counts from then on, for a vendor bills what it has begun, whether its answer is still wanted or
-//! not. What a vendor refuses is waived.
+//! A request counts as soon as it is sent, because a vendor bills requests that it has begun, even if the response
+//! is no longer wanted. A refused request is waived.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use super::retry::Kind;
 /// The model of engines that are programs of this machine.
 pub const LOCAL: &str = "local";
 
-/// What is counted.
+/// The unit of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {
     Requests,
@@ -33,12 +33,12 @@ pub struct Item {
     pub unit: Unit,
 }
 
-/// Counts for one call, or for nobody when nobody reads it. Clones count together.
+/// Counts the usage of one call; without readers the counts are dropped. Clones share their counts.
 #[derive(Debug, Clone, Default)]
 pub struct Meter(Arc<Mutex<BTreeMap<Item, u64>>>);
 
 impl Meter {
-    /// Counts a request that is about to be made; what else it takes is told to the answer.
+    /// Counts a request that is about to be sent. The rest of its usage is added to the returned charge.
     pub fn charge(&self, kind: Kind, engine: &Arc<str>, model: &str) -> Charge {
         let (meter, engine) = (self.clone(), engine.clone());
         let mut charge = Charge { meter, kind, engine, model: model.into(), taken: BTreeMap::new() };
@@ -46,7 +46,7 @@ impl Meter {
         charge
     }
 
-    /// What was taken so far, in a stable order.
+    /// The usage so far, in a stable order.
     pub fn total(&self) -> Vec<(Item, u64)> {
         let counts = self.counts();
         counts.iter().filter(|(_, count)| **count > 0).map(|(item, count)| (item.clone(), *count)).collect()
@@ -57,7 +57,7 @@ impl Meter {
     }
 }
 
-/// What one request takes. Dropping it changes nothing: it stays counted.
+/// The usage of one request. Dropping it changes nothing: the usage stays counted.
 #[derive(Debug)]
 pub struct Charge {
     meter: Meter,

@@ -34,7 +34,7 @@ pub struct Message {
 pub struct Prompt {
     /// The profile's instructions.
     pub system: Arc<str>,
-    /// What has been said so far, oldest first; the caller's newest words are last.
+    /// The conversation so far, oldest first; the caller's newest words are last.
     pub messages: Vec<Message>,
     /// The engine's own name for a model; its default when absent.
     pub model: Option<Arc<str>>,
@@ -64,7 +64,7 @@ pub trait Llm: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &Arc<str>;
 
-    /// Starts a reply. Dropping the stream cancels what is left of it. What it takes is told to the meter.
+    /// Starts a reply. Dropping the stream cancels the rest. The usage is added to the meter.
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>>;
 
     /// Tries itself out, at no cost, and says in a few words what was proven.

@@ -27,7 +27,7 @@ pub struct Entry<S> {
     pub spec: S,
 }
 
-/// What an engine is built into: none when a built-in engine is not set up.
+/// The result of building an engine: none when a built-in engine is not configured.
 pub(super) type Built<T> = Result<Option<Arc<T>>, Fault>;
 
 impl<S> Entry<S> {
@@ -86,7 +86,7 @@ impl Entry<SttSpec> {
         }
     }
 
-    /// The model of calls whose profile names none, and the further ones; none of an engine without models.
+    /// The model of calls with a profile that names none, and the further ones; none for an engine without models.
     pub fn models(&self) -> Option<(&str, &[String])> {
         match &self.spec {
             SttSpec::OpenAi(Remote { server, options }) => {
@@ -140,7 +140,7 @@ impl Entry<LlmSpec> {
         EngineNames::new(&self.name, allowed(self.models()), Names::None)
     }
 
-    /// What callers may say by its script; nothing of an engine without one.
+    /// The phrases of callers in its script; none for an engine without a script.
     pub(super) fn phrases(&self) -> Vec<String> {
         match &self.spec {
             LlmSpec::Scripted(options) => llm::scripted::Scripted::new(self.name.clone(), options)

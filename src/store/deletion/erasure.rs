@@ -19,7 +19,7 @@ pub enum Subject {
     Caller(String),
 }
 
-/// What was erased, or would be. It repeats none of it.
+/// Counts of erased data, without the data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Erased {
     /// Nothing was erased yet.
@@ -27,9 +27,9 @@ pub struct Erased {
     /// Calls made anonymous: their rows stay with their times.
     pub calls: u64,
     pub turns: u64,
-    /// Entries of feedback whose comment was erased; the rating stays.
+    /// Entries of feedback with an erased comment; the rating stays.
     pub feedback: u64,
-    /// Events for webhooks whose payload was erased.
+    /// Events for webhooks with an erased payload.
     pub webhook_events: u64,
     /// Pending deliveries of those, cancelled.
     pub deliveries_cancelled: u64,
@@ -39,7 +39,7 @@ pub struct Erased {
     pub audit_entries: u64,
     /// Copies that are out of reach.
     pub not_covered: Vec<String>,
-    /// The calls, whose conversation state goes as well.
+    /// The calls. Their conversation state is deleted as well.
     #[serde(skip)]
     pub ids: Vec<CallId>,
 }

@@ -25,7 +25,7 @@ pub struct PurgeSettings {
     pub leave_registrations: bool,
 }
 
-/// What a purge has erased, or would erase.
+/// Counts of the data that a purge has erased, or would erase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Purged {
     #[schema(value_type = String, format = Uuid)]
@@ -39,11 +39,11 @@ pub struct Purged {
 }
 
 impl Store {
-    /// Erases the rows of a deleted tenant in small batches. What is broken off can be repeated.
+    /// Erases the rows of a deleted tenant in small batches. An interrupted purge can be repeated.
     ///
     /// # Errors
-    /// `NotFound` when there is no such tenant; `Refused` when it is not deleted, when a call of its is under way, or when
-    /// a provider may still have one of its numbers.
+    /// `NotFound` when there is no such tenant; `Refused` when it is not deleted, one of its calls is in progress,
+    /// or a provider may still have one of its numbers.
     pub async fn purge_tenant(
         &self,
         actor: &Actor,

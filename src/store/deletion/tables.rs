@@ -1,7 +1,7 @@
-//! What becomes of the rows of each table when a tenant is purged and when a call is erased. A test holds the list against
-//! the database: a table that is new has to be entered here.
+//! The treatment of each table's rows in the purge of a tenant and in the erasure of a call. A test compares the
+//! list with the database: enter new tables here.
 
-/// What a purge does with a tenant's rows.
+/// The treatment of a tenant's rows in a purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purge {
     Delete,

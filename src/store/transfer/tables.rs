@@ -19,11 +19,11 @@ pub struct Table {
     pub name: &'static str,
     /// All but `tenant_id`.
     pub columns: &'static [(&'static str, Kind)],
-    /// What rows are ordered by.
+    /// The columns that rows are ordered by.
     pub order: &'static str,
 }
 
-/// What a column holds.
+/// The type of a column's values.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// The row's own id, or one of a row that it refers to.
@@ -46,7 +46,7 @@ pub enum Kind {
 
 use Kind::{Count, Flag, Id, Json as Document, Moment, Secret, Text, UpTo, Word};
 
-/// What the program reads as `u32`.
+/// The range that the program reads as `u32`.
 const U32: i64 = u32::MAX as i64;
 
 /// Reads a text of a closed set or of a form.
@@ -83,8 +83,8 @@ fn hold_reason(text: &str) -> Result<(), String> {
     if matches!(text, "unpriced" | "unreadable") { Ok(()) } else { Err(format!("{text:?} is no reason")) }
 }
 
-/// What a tenant has set up, in an order in which rows refer to rows before them; and its statements with the history of
-/// its plan, so that months that were billed elsewhere are not billed again.
+/// The tables of a tenant's own settings, in an order in which rows refer to earlier rows; and its statements with
+/// the history of its plan, so that months that were billed elsewhere are not billed again.
 pub const OWNED: [Table; 8] = [
     Table {
         name: "phone_numbers",
@@ -373,7 +373,7 @@ impl Table {
         self.name == "calls" || self.column("call_id").is_some()
     }
 
-    /// What was billed, and by which plan.
+    /// Whether it is part of billing: statements and plans.
     pub fn is_of_billing(&self) -> bool {
         matches!(self.name, "statements" | "tenant_terms" | "statement_holds")
     }
