@@ -2,6 +2,7 @@
 
 mod clerk;
 mod lines;
+mod report;
 mod rollups;
 mod vitals;
 
@@ -108,7 +109,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         ledger: ledger.clone(),
         warm_up: rehearsal.abort_handle(),
     };
-    let health = Arc::new(Vitals::new(parts, configuration));
+    let health = Arc::new(Vitals::new(parts, report::Facts::of(&config), configuration));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
     // From here on the port is taken, so no other daemon of this name is running and its unfinished calls can be
     // closed.

@@ -65,6 +65,7 @@ pub mod cli;
 pub mod config;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "builds, starts and stops everything")]
 pub mod daemon;
+#[allow(clippy::disallowed_methods, reason = "notes the time of problems")]
 pub mod logging;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts a task per call")]
 pub mod switchboard;

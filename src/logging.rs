@@ -3,17 +3,23 @@
 //!
 //! Masking numbers and leaving out secrets is the duty of the code that logs.
 
+mod recent;
+
 use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
 use std::panic;
 
 use tracing::{Event, Level, Subscriber, error};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+
+use recent::Recent;
+pub use recent::recent_problems;
 
 use crate::config::{self, Log, LogFormat};
 
@@ -32,7 +38,8 @@ pub fn start(settings: &Log) {
     } else {
         json(stdout, &settings.service, priorities)
     };
-    if registry().with(lines.with_filter(filter)).try_init().is_ok() {
+    let recent = Recent.with_filter(LevelFilter::WARN);
+    if registry().with(lines.with_filter(filter)).with(recent).try_init().is_ok() {
         log_panics();
     }
 }

@@ -57,7 +57,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "webhooks",
         ],
     ),
-    ("logging", &["config"]),
+    ("logging", &["admin", "config"]),
     (
         "daemon",
         &[
@@ -68,6 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "engines",
+            "logging",
             "media",
             "state",
             "store",

@@ -10,6 +10,7 @@ mod connections;
 mod guard;
 mod live;
 mod places;
+mod report;
 mod server;
 mod settings;
 mod status;
@@ -22,8 +23,12 @@ use anyhow::Context;
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
+use uuid::Uuid;
 
 pub use live::{LiveCalls, Unwatched};
+pub use report::{
+    CallLoad, DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport, RecordReport,
+};
 pub use server::Server;
 pub use settings::{MetricsAccess, Settings, TlsSettings};
 pub use tls::{Tls, TlsFault};
@@ -32,6 +37,9 @@ pub use tls::{Tls, TlsFault};
 pub trait Health: Send + Sync {
     /// The state of everything that a call needs.
     fn check(&self) -> BoxFuture<'_, Vec<Part>>;
+
+    /// The daemon's report; the port adds the parts. `probe` is a row of the database to look for.
+    fn report(&self, probe: Option<Uuid>) -> BoxFuture<'_, DaemonReport>;
 
     /// Sets the gauges that are measured only when metrics are read.
     fn measure(&self);

@@ -1,4 +1,5 @@
-//! `/`, `/healthz` and `/readyz`, which need no key, and `/metrics`, which may need an operator's.
+//! `/`, `/healthz` and `/readyz`, which need no key, `/metrics`, which may need an operator's, and `/status`, which needs an
+//! operator's except for clients on this machine.
 //!
 //! `/healthz` also reports the configuration, to clients on this machine alone: which engines and providers are in use
 //! is no secret, and still of use to an attacker.
@@ -6,26 +7,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::api::{self, Desk};
 use super::client::Client;
-use super::{Health, MetricsAccess, Part};
+use super::{DaemonReport, Health, MetricsAccess, Part, PartReport};
 
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// For how long a result is served again, so that frequent probes make no work for the database.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Why there are no parts.
+const UNFINISHED: &str = "the checks did not end in time";
 
 #[derive(Clone)]
 pub struct Status {
@@ -61,6 +67,7 @@ impl Status {
             .route("/healthz", get(health))
             .route("/readyz", get(ready))
             .route("/metrics", get(scrape))
+            .route("/status", get(report))
             .with_state(self)
     }
 
@@ -88,17 +95,48 @@ async fn health(State(status): State<Status>, request: Request) -> impl IntoResp
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "configuration": configuration }))
 }
 
+/// Can calls be taken?
+fn is_ready(parts: &[Part]) -> bool {
+    parts.iter().all(|part| part.ok || !part.needed)
+}
+
 /// 200 when calls can be taken, otherwise 503; either way with every part. `degraded`: a part fails that calls can do
 /// without.
 async fn ready(State(status): State<Status>) -> impl IntoResponse {
     let Some(parts) = status.parts().await else {
-        let problem = "the checks did not end in time";
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "problem": problem })));
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "problem": UNFINISHED })));
     };
-    let is_ready = parts.iter().all(|part| part.ok || !part.needed);
+    let is_ready = is_ready(&parts);
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let is_degraded = is_ready && parts.iter().any(|part| !part.ok);
     (code, Json(json!({ "ready": is_ready, "degraded": is_degraded, "parts": parts })))
+}
+
+#[derive(Deserialize)]
+struct ReportQuery {
+    /// A row of `write_probes`.
+    probe: Option<Uuid>,
+}
+
+/// The daemon's report.
+async fn report(
+    State(status): State<Status>,
+    Query(ReportQuery { probe }): Query<ReportQuery>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if !is_local(&status, &parts)
+        && let Err(refusal) = api::admit_operator(&status.desk, &mut parts).await
+    {
+        return refusal;
+    }
+    let (report, parts) = tokio::join!(status.health.report(probe), status.parts());
+    let parts = parts.unwrap_or_else(|| {
+        vec![Part { name: "checks", ok: false, needed: true, problem: Some(UNFINISHED.to_owned()) }]
+    });
+    let ready = is_ready(&parts);
+    let parts = parts.into_iter().map(PartReport::from).collect();
+    Json(DaemonReport { ready, parts, ..report }).into_response()
 }
 
 async fn scrape(State(status): State<Status>, request: Request) -> Response {
@@ -122,7 +160,7 @@ fn is_local(status: &Status, parts: &Parts) -> bool {
         && client.address().is_loopback()
         && status.desk.limits.warns_of(client)
     {
-        warn!(client = %client.address(), "/metrics needs an operator's key here: {doubt}");
+        warn!(client = %client.address(), "an operator's key is needed here: {doubt}");
     }
     client.is_local()
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::DateTime;
 use futures_util::stream::BoxStream;
 use metrics::{Key, Level, Metadata, Recorder};
 use secrecy::SecretString;
@@ -37,6 +38,30 @@ impl Health for Told {
             match &self.parts {
                 Some(parts) => parts.clone(),
                 None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn report(&self, probe: Option<Uuid>) -> BoxFuture<'_, DaemonReport> {
+        Box::pin(async move {
+            let database = DatabaseReport {
+                location: "here".into(),
+                problem: None,
+                has_probe: probe.map(|probe| probe.is_nil()),
+            };
+            DaemonReport {
+                version: "1".into(),
+                pid: 7,
+                started_at: DateTime::UNIX_EPOCH,
+                now: DateTime::UNIX_EPOCH,
+                application: "vca".into(),
+                ready: false,
+                parts: Vec::new(),
+                calls: CallLoad { live: 0, max: 1 },
+                files: None,
+                database,
+                records: RecordReport { pending: 0, dropped: 0 },
+                log: Vec::new(),
             }
         })
     }
@@ -135,6 +160,19 @@ async fn it_is_ready_when_all_that_is_needed_is_there() {
     let away = answers(Told::new(vec![part(false, true)]), &["/readyz"]).await;
     let expected = r#"{"degraded":false,"parts":[{"name":"ari","needed":true,"ok":false,"problem":"away"}],"ready":false}"#;
     assert_eq!(away[0], (503, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn a_report_has_the_parts_and_the_row_that_was_asked_for() {
+    let paths = ["/status", &format!("/status?probe={}", Uuid::nil()), "/status?probe=x"];
+    let answers = answers(Told::new(vec![part(true, true), part(false, false)]), &paths).await;
+    let report: DaemonReport = serde_json::from_str(&answers[0].1).unwrap();
+    assert!(report.ready && report.parts.len() == 2, "{report:#?}");
+    assert_eq!(report.parts[1].problem.as_deref(), Some("away"));
+    assert_eq!(report.database.has_probe, None);
+    let report: DaemonReport = serde_json::from_str(&answers[1].1).unwrap();
+    assert_eq!(report.database.has_probe, Some(true));
+    assert_eq!(answers[2].0, 400);
 }
 
 #[tokio::test]

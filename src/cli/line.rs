@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Certificate, Identity, Method, Response, StatusCode};
+use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -33,8 +33,11 @@ pub struct Access {
 
 impl Access {
     fn client(&self) -> Result<reqwest::Client, Failure> {
-        let mut builder =
-            reqwest::Client::builder().no_proxy().connect_timeout(PATIENCE).read_timeout(SILENCE);
+        self.build(reqwest::Client::builder())
+    }
+
+    fn build(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
+        let mut builder = builder.no_proxy().connect_timeout(PATIENCE).read_timeout(SILENCE);
         if let Some(file) = &self.ca {
             let roots = Certificate::from_pem_bundle(&read(file)?).map_err(|error| unusable(file, &error))?;
             builder = builder.tls_certs_merge(roots);
@@ -44,6 +47,18 @@ impl Access {
                 builder.identity(Identity::from_pem(&read(file)?).map_err(|error| unusable(file, &error))?);
         }
         builder.build().map_err(|error| Failure::from(anyhow::Error::from(error)))
+    }
+
+    fn key(&self) -> Option<SecretString> {
+        self.key.clone().filter(|key| !key.expose_secret().is_empty())
+    }
+
+    fn base(&self, config: &Config) -> String {
+        let scheme = if config.admin.tls.certificate.is_some() { "https" } else { "http" };
+        match &self.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("{scheme}://{}", reachable(config.admin.bind)),
+        }
     }
 }
 
@@ -62,7 +77,17 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 pub struct Line {
     http: reqwest::Client,
     base: String,
-    key: SecretString,
+    key: Option<SecretString>,
+}
+
+/// Why the daemon gives no report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    NoConnection,
+    /// It wants an operator's key.
+    Refused,
+    /// Something else responds: how.
+    NoDaemon(String),
 }
 
 /// The fields that are printed.
@@ -78,19 +103,50 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 impl Line {
     pub fn open(access: &Access, config: &Config) -> Result<Line, Failure> {
-        let key = access.key.clone().filter(|key| !key.expose_secret().is_empty()).ok_or_else(|| {
+        let key = access.key().ok_or_else(|| {
             Failure::unacceptable(
                 "the running daemon asks for an operator's API key: give it with --key or in VCA_API_KEY; \
                  `vca key create --operator` makes one",
             )
         })?;
-        let http = access.client()?;
-        let scheme = if config.admin.tls.certificate.is_some() { "https" } else { "http" };
-        let base = match &access.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("{scheme}://{}", reachable(config.admin.bind)),
-        };
-        Ok(Line { http, base, key })
+        Ok(Line { http: access.client()?, base: access.base(config), key: Some(key) })
+    }
+
+    /// The daemon as it responds to any client on this machine, with a key where there is one. Without a key, nothing secret
+    /// is sent, and its certificate, which need not be for this address, is not verified.
+    pub fn keyless(access: &Access, config: &Config) -> Result<Line, Failure> {
+        let (key, builder) = (access.key(), reqwest::Client::builder());
+        let http = access.build(builder.tls_danger_accept_invalid_certs(key.is_none()))?;
+        Ok(Line { http, base: access.base(config), key })
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Asks without a complaint: the caller tells the reasons apart.
+    pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, Unanswered> {
+        let response = self.request(Method::GET, path).timeout(PATIENCE).send().await;
+        let response =
+            response.map_err(|error| match error.is_connect() && !self.base.starts_with("https") {
+                true => Unanswered::NoConnection,
+                false => Unanswered::NoDaemon(format!("{:#}", anyhow::Error::from(error.without_url()))),
+            })?;
+        let status = response.status();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+        {
+            return Err(Unanswered::Refused);
+        }
+        let body = response.json().await;
+        body.map_err(|_| Unanswered::NoDaemon(format!("HTTP {status} without a report of vca")))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
+        }
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -108,8 +164,7 @@ impl Line {
     }
 
     async fn send(&self, method: Method, path: &str, limit: Option<Duration>) -> Result<Response, Failure> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        request = request.bearer_auth(self.key.expose_secret());
+        let mut request = self.request(method, path);
         if let Some(limit) = limit {
             request = request.timeout(limit);
         }

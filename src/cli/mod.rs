@@ -129,11 +129,7 @@ enum Command {
     /// Who changed what, and when; newest first.
     Audit(audit::Command),
     /// Find out what is wrong, and what to do about it.
-    Doctor {
-        /// Make no requests that vendors bill: engines with servers are then examined by their lists of models alone.
-        #[arg(long)]
-        no_cost: bool,
-    },
+    Doctor(doctor::Command),
     /// Print the description of the HTTP API (OpenAPI, JSON).
     Openapi,
     /// Print what makes a shell complete this program's commands.
@@ -166,7 +162,7 @@ impl Cli {
             Command::Restore(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Config(configuration::Command::Check) => configuration::check(&read(Need::All)?, output),
             Command::Config(configuration::Command::Reference) => configuration::reference(output),
-            Command::Doctor { no_cost } => doctor::run(&read(Need::All)?, no_cost, output).await,
+            Command::Doctor(command) => command.run(&read(Need::All)?, output).await,
             Command::Tenant(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

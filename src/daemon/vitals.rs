@@ -9,8 +9,10 @@ use futures_util::future::BoxFuture;
 use metrics::{counter, gauge};
 use tokio::task::AbortHandle;
 use tracing::warn;
+use uuid::Uuid;
 
-use crate::admin::{Configuration, Health, Part};
+use super::report::Facts;
+use crate::admin::{Configuration, DaemonReport, Health, Part};
 use crate::ari;
 use crate::config::Config;
 use crate::state::ConversationState;
@@ -68,14 +70,15 @@ pub struct Parts {
 /// What `/healthz`, `/readyz` and `/metrics` report.
 pub struct Vitals {
     parts: Parts,
+    facts: Facts,
     configuration: Configuration,
     pulse: Mutex<Pulse>,
     reasons: Mutex<Reasons>,
 }
 
 impl Vitals {
-    pub fn new(parts: Parts, configuration: Configuration) -> Vitals {
-        Vitals { parts, configuration, pulse: Mutex::default(), reasons: Mutex::default() }
+    pub fn new(parts: Parts, facts: Facts, configuration: Configuration) -> Vitals {
+        Vitals { parts, facts, configuration, pulse: Mutex::default(), reasons: Mutex::default() }
     }
 
     /// Events have to flow, and requests to be carried out: without either no call is answered.
@@ -144,6 +147,10 @@ impl Health for Vitals {
                 part("state", false, self.told("state", state)),
             ]
         })
+    }
+
+    fn report(&self, probe: Option<Uuid>) -> BoxFuture<'_, DaemonReport> {
+        Box::pin(self.facts.report(&self.parts, probe))
     }
 
     fn measure(&self) {

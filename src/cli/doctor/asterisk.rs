@@ -1,6 +1,7 @@
 //! Asterisk: is it there, does it let us in, and can it do what a call takes?
 
-use super::{Finding, endpoints};
+use super::Finding;
+use super::endpoints::{self, Endpoint};
 use crate::ari::answer::{Application, Info, Module};
 use crate::ari::{AriError, Client, Request, Settings};
 
@@ -36,28 +37,64 @@ const USEFUL: &[(&str, &str)] = &[
 /// The versions of Asterisk that are supported.
 const VERSIONS: std::ops::RangeInclusive<u32> = 18..=22;
 
-pub async fn examine(settings: &Settings) -> Vec<Finding> {
+/// Asterisk, as far as it could be asked.
+#[derive(Debug, Default)]
+pub struct Examined {
+    pub findings: Vec<Finding>,
+    pub registration: Registration,
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// The Stasis application exists in Asterisk while a program is connected.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    Connected {
+        channels: usize,
+    },
+    Absent,
+    /// Asterisk does not say.
+    #[default]
+    Unknown,
+}
+
+impl Examined {
+    fn failed(finding: Finding) -> Examined {
+        Examined { findings: vec![finding], ..Examined::default() }
+    }
+}
+
+pub async fn examine(settings: &Settings) -> Examined {
     const CHECK: &str = "asterisk";
     let client = match Client::new(settings) {
         Ok(client) => client,
-        Err(error) => return vec![Finding::fail(CHECK, error, "correct ari.url (ARI_URL)")],
+        Err(error) => return Examined::failed(Finding::fail(CHECK, error, "correct ari.url (ARI_URL)")),
     };
     let info: Info = match client.ask(Request::info()).await {
         Ok(info) => info,
         Err(error) => {
             let remedy = remedy(&error, settings);
-            return vec![Finding::fail(CHECK, error, remedy)];
+            return Examined::failed(Finding::fail(CHECK, error, remedy));
         }
     };
     let mut findings = vec![version(&info.system.version)];
-    findings.extend(match client.ask::<Vec<Module>>(Request::modules()).await {
-        Ok(loaded) => modules(&loaded),
-        Err(error) => vec![Finding::fail("asterisk modules", &error, remedy(&error, settings))],
+    let loaded = client.ask::<Vec<Module>>(Request::modules()).await;
+    findings.extend(match &loaded {
+        Ok(loaded) => modules(loaded),
+        Err(error) => vec![Finding::fail("asterisk modules", error, remedy(error, settings))],
     });
-    let application: Result<Application, AriError> = client.ask(Request::application(&settings.app)).await;
-    findings.push(registered(application, settings));
-    findings.extend(endpoints::examine(&client).await);
-    findings
+    let registration = match client.ask::<Application>(Request::application(&settings.app)).await {
+        Ok(application) => Registration::Connected { channels: application.channel_ids.len() },
+        Err(error) if error.is_gone() => Registration::Absent,
+        Err(error) => {
+            let remedy = remedy(&error, settings);
+            findings.push(Finding::fail(format!("application {}", settings.app), error, remedy));
+            Registration::Unknown
+        }
+    };
+    let (endpoints, of_endpoints) = endpoints::examine(&client).await;
+    findings.extend(of_endpoints);
+    findings.extend(endpoints::codecs(&endpoints, &loaded.unwrap_or_default()));
+    Examined { findings, registration, endpoints }
 }
 
 fn version(version: &str) -> Finding {
@@ -104,25 +141,8 @@ fn missing_module((name, purpose): (&str, &str), finding: fn(String, String, Str
     )
 }
 
-/// The application exists in Asterisk while a daemon is connected.
-fn registered(application: Result<Application, AriError>, settings: &Settings) -> Finding {
-    let check = format!("application {}", settings.app);
-    match application {
-        Ok(application) => {
-            let channels = application.channel_ids.len();
-            Finding::ok(check, format!("a daemon is connected; {channels} channels are in it"))
-        }
-        Err(error) if error.is_gone() => Finding::warn(
-            check,
-            "no daemon is connected: its calls go on in the dialplan",
-            "start `vca serve`",
-        ),
-        Err(error) => {
-            let remedy = remedy(&error, settings);
-            Finding::fail(check, error, remedy)
-        }
-    }
-}
+/// ARI's message where no module serves a path.
+const UNKNOWN_RESOURCE: &str = "Resource not found";
 
 /// The remedy for a failed request.
 pub(super) fn remedy(error: &AriError, settings: &Settings) -> String {
@@ -132,6 +152,13 @@ pub(super) fn remedy(error: &AriError, settings: &Settings) -> String {
             "ari.conf needs [{user}] with type=user, read_only=no and the password that ari.password (ARI_PASSWORD) \
              has; then `asterisk -rx 'module reload res_ari'`"
         ),
+        // ARI itself responds so where the module of a resource is not loaded; without ARI it is a page of HTML.
+        AriError::Status { code: 404, message } if message == UNKNOWN_RESOURCE => {
+            "ARI runs without its modules: load = res_ari_applications.so, res_ari_asterisk.so, res_ari_bridges.so, \
+             res_ari_channels.so, res_ari_endpoints.so and res_ari_events.so in modules.conf, or \
+             `asterisk -rx 'module load res_ari_asterisk.so'` and so on; on failure see Asterisk's log"
+                .into()
+        }
         AriError::Status { code: 404, .. } | AriError::Decode(_) => format!(
             "is {url} (ari.url, ARI_URL) Asterisk's HTTP server, with its prefix, and enabled=yes in ari.conf?"
         ),

@@ -43,6 +43,7 @@ pub async fn database(settings: &Settings, numbering: Numbering) -> (Vec<Finding
             findings.extend(isolation(&store).await);
             findings.push(dead_letters(&store).await);
             findings.extend(ambiguities(&store).await);
+            findings.extend(suspended(&store).await);
             (findings, patients)
         }
         Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
@@ -129,6 +130,26 @@ pub async fn secrets(config: &Config) -> Option<Finding> {
     })
 }
 
+/// Tenants whose calls are refused with 403, as was intended.
+async fn suspended(store: &Store) -> Option<Finding> {
+    let tenants = store.tenants().await.ok()?;
+    let names: Vec<String> =
+        tenants.into_iter().filter(|it| it.status == TenantStatus::Suspended).map(|it| it.name).collect();
+    (!names.is_empty()).then(|| {
+        Finding::note("suspended tenants", format!("calls to {} are refused (403)", names.join(", ")))
+    })
+}
+
+/// Numbers whose calls are refused with 404, as was intended.
+fn inactive(Patient { tenant, numbers, .. }: &Patient) -> Option<Finding> {
+    let inactive: Vec<String> =
+        numbers.iter().filter(|it| !it.is_active).map(|it| it.did.to_string()).collect();
+    (!inactive.is_empty()).then(|| {
+        let seen = format!("{} inactive: their calls are refused (404)", inactive.join(", "));
+        Finding::note(format!("numbers of {}", tenant.name), seen)
+    })
+}
+
 async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {
     let mut patients = Vec::new();
     for tenant in store.tenants().await?.into_iter().filter(|it| it.status == TenantStatus::Active) {
@@ -174,7 +195,13 @@ pub fn prices(config: &Config, patients: &[Patient]) -> Vec<Finding> {
 
 /// Can each active tenant be called, and does someone answer?
 pub fn tenants(patients: &[Patient], permitted: &Permitted) -> Vec<Finding> {
-    patients.iter().map(tenant).chain(patients.iter().filter_map(|it| replaced(it, permitted))).collect()
+    let inactive = patients.iter().filter_map(inactive);
+    patients
+        .iter()
+        .map(tenant)
+        .chain(inactive)
+        .chain(patients.iter().filter_map(|it| replaced(it, permitted)))
+        .collect()
 }
 
 /// Settings of a default profile that calls do not use: saved before they were refused, or imported.

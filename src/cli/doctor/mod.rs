@@ -3,6 +3,10 @@
 //! Each examination answers with findings, a line each. A new one is added to [`examine`].
 
 mod asterisk;
+mod clock;
+mod daemon;
+mod dialplan;
+mod disk;
 mod endpoints;
 mod engines;
 mod hostname;
@@ -10,14 +14,29 @@ mod keeping;
 mod loopback;
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::line::Access;
 use super::output::Output;
 use super::table::printable;
 use crate::config::{Config, Fault, Loaded};
+
+#[derive(Debug, Args)]
+pub struct Command {
+    /// The program of Asterisk's command line, with which the dialplan is read.
+    #[arg(long, value_name = "PROGRAM", default_value = "asterisk")]
+    asterisk: PathBuf,
+    /// Make no requests that vendors bill: engines with servers are then examined by their lists of models alone.
+    #[arg(long)]
+    no_cost: bool,
+    #[command(flatten)]
+    access: Access,
+}
 
 /// How long one examination may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,6 +54,8 @@ pub struct Finding {
 pub enum Verdict {
     /// It works; what was seen.
     Ok { seen: String },
+    /// Not a fault by itself: a remark, or what could not be checked.
+    Note { seen: String },
     /// Calls can be taken, but not all, or not well.
     Warn { problem: String, remedy: String },
     /// No call can be taken, or those of one tenant cannot.
@@ -44,6 +65,10 @@ pub enum Verdict {
 impl Finding {
     pub fn ok(check: impl Into<String>, seen: impl Into<String>) -> Finding {
         Finding { check: check.into(), verdict: Verdict::Ok { seen: seen.into() } }
+    }
+
+    pub fn note(check: impl Into<String>, seen: impl Into<String>) -> Finding {
+        Finding { check: check.into(), verdict: Verdict::Note { seen: seen.into() } }
     }
 
     pub fn warn(check: impl Into<String>, problem: impl ToString, remedy: impl Into<String>) -> Finding {
@@ -61,37 +86,62 @@ impl Finding {
     }
 }
 
-/// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
-/// Examines everything and prints what was found. `no_cost` leaves out requests that vendors bill.
-pub async fn run(loaded: &Loaded, no_cost: bool, output: &mut Output<'_>) -> Result<(), Failure> {
-    let cost = if no_cost { engines::Cost::None } else { engines::Cost::Small };
-    let mut findings: Vec<Finding> = loaded.warnings.iter().map(weakness).collect();
-    findings.extend(examine(&loaded.config, cost).await);
-    output.print(&findings, || text(&findings))?;
-    let failed = findings.iter().any(Finding::is_fail);
-    if failed { Err(Failure::said()) } else { Ok(()) }
+impl Command {
+    /// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
+    pub async fn run(self, loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
+        let mut findings: Vec<Finding> = loaded.warnings.iter().map(weakness).collect();
+        findings.extend(self.examine(&loaded.config).await);
+        output.print(&findings, || text(&findings))?;
+        let failed = findings.iter().any(Finding::is_fail);
+        if failed { Err(Failure::said()) } else { Ok(()) }
+    }
 }
 
 fn weakness(warning: &Fault) -> Finding {
     Finding::warn("configuration", format!("{}: {}", warning.key, warning.problem), &warning.remedy)
 }
 
-/// All findings. What stands on something that is missing is not looked at.
-async fn examine(config: &Config, cost: engines::Cost) -> Vec<Finding> {
-    let (mut findings, practice) = keeping::database(&config.database, config.numbers).await;
-    findings.extend(keeping::secrets(config).await);
-    findings.push(keeping::state(&config.state).await);
-    let asterisk = asterisk::examine(&config.ari).await;
-    let is_sound = asterisk.iter().all(|finding| !finding.is_fail());
-    findings.extend(asterisk);
-    findings.extend(hostname::examine(&config.ari).await);
-    if is_sound {
-        findings.push(loopback::examine(&config.ari, &config.media).await);
+impl Command {
+    /// All findings. What depends on something that is missing is not checked.
+    async fn examine(&self, config: &Config) -> Vec<Finding> {
+        let (mut findings, practice) = keeping::database(&config.database, config.numbers).await;
+        findings.extend(disk::examine(&config.database));
+        findings.extend(keeping::secrets(config).await);
+        findings.push(keeping::state(&config.state).await);
+        findings.extend(self.asterisk(config).await);
+        findings.extend(hostname::examine(&config.ari).await);
+        findings.extend(clock::examine(config).await);
+        let cost = if self.no_cost { engines::Cost::None } else { engines::Cost::Small };
+        findings.extend(agents(config, &practice, cost).await);
+        findings
     }
-    findings.extend(engines::examine(&config.engines(), &practice, cost).await);
+
+    /// Asterisk, its dialplan, the media path, and the daemon that is connected.
+    async fn asterisk(&self, config: &Config) -> Vec<Finding> {
+        let (daemon, mut findings) = daemon::ask(&self.access, config).await;
+        let asterisk::Examined { findings: found, registration, endpoints } =
+            asterisk::examine(&config.ari).await;
+        let is_sound = found.iter().all(|finding| !finding.is_fail());
+        findings.extend(found);
+        if !endpoints.is_empty() {
+            let dialplan = dialplan::read(&self.asterisk, &config.ari).await;
+            findings.extend(dialplan::examine(&dialplan, &endpoints, &config.ari.app));
+        }
+        findings.extend(daemon::examine(&daemon, &registration, config));
+        if is_sound {
+            findings.push(loopback::examine(&config.ari, &config.media).await);
+        }
+        findings
+    }
+}
+
+/// The engines, and the tenants whose calls they answer.
+async fn agents(config: &Config, practice: &[keeping::Patient], cost: engines::Cost) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(engines::examine(&config.engines(), practice, cost).await);
     let permitted = config.permitted(config.engines().catalogue());
-    findings.extend(keeping::tenants(&practice, &permitted));
-    findings.extend(keeping::prices(config, &practice));
+    findings.extend(keeping::tenants(practice, &permitted));
+    findings.extend(keeping::prices(config, practice));
     findings
 }
 
@@ -107,6 +157,7 @@ fn text(findings: &[Finding]) -> String {
     for Finding { check, verdict } in findings {
         let (word, found, remedy) = match verdict {
             Verdict::Ok { seen } => ("ok  ", seen, None),
+            Verdict::Note { seen } => ("note", seen, None),
             Verdict::Warn { problem, remedy } => ("warn", problem, Some(remedy)),
             Verdict::Fail { problem, remedy } => ("FAIL", problem, Some(remedy)),
         };

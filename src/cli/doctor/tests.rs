@@ -80,7 +80,7 @@ async fn an_asterisk_that_is_not_there_is_found_with_a_remedy() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Port 9 of the loopback address: nobody listens there.
     let settings = crate::ari::Settings { url: "http://127.0.0.1:9".into(), ..Default::default() };
-    let findings = asterisk::examine(&settings).await;
+    let findings = asterisk::examine(&settings).await.findings;
     let Verdict::Fail { remedy, .. } = by_name(&findings, "asterisk") else { panic!("{findings:#?}") };
     assert!(remedy.contains("127.0.0.1:9"), "{remedy}");
 }

@@ -1,0 +1,88 @@
+//! The report of the running daemon (`GET /status`): for `vca doctor`, and for operators who compare it with the shell.
+//!
+//! It names the database and recent problems, so it needs an operator's key, except for clients on this machine.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Part;
+
+/// The running daemon, as it sees itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonReport {
+    pub version: String,
+    pub pid: u32,
+    pub started_at: DateTime<Utc>,
+    /// The daemon's clock.
+    pub now: DateTime<Utc>,
+    /// The name of its Stasis application.
+    pub application: String,
+    /// Can it take calls?
+    pub ready: bool,
+    pub parts: Vec<PartReport>,
+    pub calls: CallLoad,
+    /// Absent where the system does not tell.
+    pub files: Option<OpenFiles>,
+    pub database: DatabaseReport,
+    pub records: RecordReport,
+    /// Warnings and errors of its log, the latest first.
+    pub log: Vec<LoggedProblem>,
+}
+
+/// A part of the daemon; see [`Part`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartReport {
+    pub name: String,
+    pub ok: bool,
+    pub needed: bool,
+    pub problem: Option<String>,
+}
+
+impl From<Part> for PartReport {
+    fn from(part: Part) -> PartReport {
+        PartReport { name: part.name.to_owned(), ok: part.ok, needed: part.needed, problem: part.problem }
+    }
+}
+
+/// Live calls and the most that the daemon takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallLoad {
+    pub live: usize,
+    pub max: usize,
+}
+
+/// Open file descriptors and the most that the daemon may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFiles {
+    pub open: u64,
+    /// Absent: unlimited.
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseReport {
+    /// The database without its password; an SQLite file by its absolute path.
+    pub location: String,
+    /// Why it does not take writes; absent when it does.
+    pub problem: Option<String>,
+    /// Does it hold the row that the request named? Absent when it named none, or when the database does not answer.
+    pub has_probe: Option<bool>,
+}
+
+/// Records of calls on their way to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordReport {
+    pub pending: usize,
+    /// Lost since the daemon's start.
+    pub dropped: u64,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedProblem {
+    pub at: DateTime<Utc>,
+    /// `WARN` or `ERROR`.
+    pub level: String,
+    pub target: String,
+    pub text: String,
+}
