@@ -136,7 +136,7 @@ fn a_model_that_fails_again_and_again_ends_the_call() {
     let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
     assert_eq!(said[1], "Technical difficulty, trying again.", "{said:?}");
     let outcomes = house.metric("vca_engine_requests_total", &["kind=\"llm\""]);
-    assert!(outcomes.is_some_and(|count| count >= 9.0), "each is tried three times: {outcomes:?}");
+    assert!(outcomes.is_some_and(|count| count >= 5.0), "three times, then once a turn: {outcomes:?}");
 }
 
 #[test]

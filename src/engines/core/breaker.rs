@@ -2,7 +2,8 @@
 //!
 //! Closed, it lets every request pass. It opens after some consecutive failures, or at once for as long as a server asks for.
 //! Open, it refuses requests, so that callers are served by the fallback without a delay. When its time is over it lets one
-//! request pass: success closes it, failure opens it for longer.
+//! request pass: success closes it, failure opens it for longer. Where no fallback follows, every request is such a trial,
+//! unless the server asked for the delay: to refuse it would not help the caller.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,8 @@ enum State {
         until: Instant,
         /// Trials that failed since it opened.
         trials: u32,
+        /// The server asked for the delay.
+        is_asked: bool,
     },
     /// One request is under way to find out.
     Trial,
@@ -61,20 +64,23 @@ pub enum BreakerChange {
 }
 
 impl Breaker {
-    /// Lets a request pass.
+    /// Lets a request pass. `has_fallback` is whether another engine can answer in place of this one.
     ///
     /// # Errors
     /// It is open; the time until the next trial.
-    pub fn admit(&self, now: Instant) -> Result<Permit, Duration> {
+    pub fn admit(&self, now: Instant, has_fallback: bool) -> Result<Permit, Duration> {
         let mut state = self.state();
         let trials = match *state {
             State::Closed { .. } => None,
-            State::Open { until, .. } if now < until => return Err(until - now),
+            State::Open { until, is_asked, .. } if now < until && (has_fallback || is_asked) => {
+                return Err(until - now);
+            }
+            State::Trial if has_fallback => return Err(Duration::ZERO),
             State::Open { trials, .. } => {
                 *state = State::Trial;
                 Some(trials)
             }
-            State::Trial => return Err(Duration::ZERO),
+            State::Trial => Some(0),
         };
         Ok(Permit { breaker: self.clone(), trials })
     }
@@ -133,7 +139,7 @@ impl Permit {
             (State::Open { .. } | State::Trial, None) => return BreakerChange::None,
         };
         let pause = delay.unwrap_or(pause);
-        *state = State::Open { until: now + pause, trials };
+        *state = State::Open { until: now + pause, trials, is_asked: delay.is_some() };
         BreakerChange::Opened(pause)
     }
 }
@@ -142,7 +148,7 @@ impl Drop for Permit {
     /// A trial without a result, as of a call that ended, leaves the trial to the next request.
     fn drop(&mut self) {
         if let Some(trials) = self.trials.take() {
-            *self.breaker.state() = State::Open { until: Instant::now(), trials };
+            *self.breaker.state() = State::Open { until: Instant::now(), trials, is_asked: false };
         }
     }
 }
@@ -154,59 +160,75 @@ mod tests {
     const LIMITS: BreakerLimits = BreakerLimits { failures: 2, pause: Duration::from_secs(30) };
 
     fn fail(breaker: &Breaker, now: Instant) -> BreakerChange {
-        breaker.admit(now).expect("it is closed").failed(1, None, LIMITS, now)
+        breaker.admit(now, true).expect("it is closed").failed(1, None, LIMITS, now)
     }
 
     #[test]
     fn opens_after_consecutive_failures_only() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         assert_eq!(fail(&breaker, now), BreakerChange::None);
-        assert_eq!(breaker.admit(now).expect("closed").succeeded(), BreakerChange::None);
+        assert_eq!(breaker.admit(now, true).expect("closed").succeeded(), BreakerChange::None);
         assert_eq!(fail(&breaker, now), BreakerChange::None);
         assert_eq!(fail(&breaker, now), BreakerChange::Opened(LIMITS.pause));
-        assert_eq!(breaker.admit(now + Duration::from_secs(10)).expect_err("open"), Duration::from_secs(20));
+        assert_eq!(
+            breaker.admit(now + Duration::from_secs(10), true).expect_err("open"),
+            Duration::from_secs(20)
+        );
     }
 
     #[test]
     fn one_request_is_the_trial() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        breaker.admit(now).expect("closed").failed(2, None, LIMITS, now);
+        breaker.admit(now, true).expect("closed").failed(2, None, LIMITS, now);
         let later = now + LIMITS.pause;
-        let trial = breaker.admit(later).expect("its time is over");
-        assert!(trial.is_trial() && breaker.admit(later).is_err(), "a second request has to wait");
+        let trial = breaker.admit(later, true).expect("its time is over");
+        assert!(trial.is_trial() && breaker.admit(later, true).is_err(), "a second request has to wait");
         assert_eq!(trial.failed(1, None, LIMITS, later), BreakerChange::Opened(LIMITS.pause * 2));
         let later = later + LIMITS.pause * 2;
-        assert_eq!(breaker.admit(later).expect("a trial").succeeded(), BreakerChange::Closed);
-        assert!(!breaker.admit(later).expect("closed").is_trial());
+        assert_eq!(breaker.admit(later, true).expect("a trial").succeeded(), BreakerChange::Closed);
+        assert!(!breaker.admit(later, true).expect("closed").is_trial());
     }
 
     #[test]
     fn pauses_are_bounded() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        breaker.admit(now).expect("closed").failed(2, None, LIMITS, now);
+        breaker.admit(now, true).expect("closed").failed(2, None, LIMITS, now);
         for _ in 0..40 {
             now += LIMITS.pause * LONGEST;
-            breaker.admit(now).expect("a trial").failed(1, None, LIMITS, now);
+            breaker.admit(now, true).expect("a trial").failed(1, None, LIMITS, now);
         }
-        assert!(breaker.admit(now + LIMITS.pause * LONGEST).is_ok());
+        assert!(breaker.admit(now + LIMITS.pause * LONGEST, true).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_trial_without_a_result_is_given_to_the_next_request() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        breaker.admit(now).expect("closed").failed(2, None, LIMITS, now);
+        breaker.admit(now, true).expect("closed").failed(2, None, LIMITS, now);
         tokio::time::advance(LIMITS.pause).await;
-        drop(breaker.admit(Instant::now()).expect("a trial"));
-        assert!(breaker.admit(Instant::now()).expect("another trial").is_trial());
+        drop(breaker.admit(Instant::now(), true).expect("a trial"));
+        assert!(breaker.admit(Instant::now(), true).expect("another trial").is_trial());
     }
 
     #[test]
     fn a_delay_that_the_server_asks_for_opens_it_at_once() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let delay = Some(Duration::from_secs(120));
-        let opened = breaker.admit(now).expect("closed").failed(1, delay, LIMITS, now);
+        let opened = breaker.admit(now, true).expect("closed").failed(1, delay, LIMITS, now);
         assert_eq!(opened, BreakerChange::Opened(Duration::from_secs(120)));
         assert!(breaker.is_open(now + Duration::from_secs(119)));
+    }
+
+    #[test]
+    fn without_a_fallback_every_request_is_a_trial() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        breaker.admit(now, false).expect("closed").failed(2, None, LIMITS, now);
+        let (first, second) =
+            (breaker.admit(now, false).expect("one"), breaker.admit(now, false).expect("two"));
+        assert!(first.is_trial() && second.is_trial());
+        assert_eq!(first.succeeded(), BreakerChange::Closed);
+        drop(second);
+        breaker.admit(now, false).expect("open").failed(1, Some(LIMITS.pause), LIMITS, now);
+        assert!(breaker.admit(now, false).is_err(), "the server asked for the delay");
     }
 
     #[test]
@@ -214,7 +236,10 @@ mod tests {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let limits = BreakerLimits { failures: 0, ..LIMITS };
         for _ in 0..9 {
-            assert_eq!(breaker.admit(now).expect("closed").failed(3, None, limits, now), BreakerChange::None);
+            assert_eq!(
+                breaker.admit(now, true).expect("closed").failed(3, None, limits, now),
+                BreakerChange::None
+            );
         }
     }
 }

@@ -89,11 +89,18 @@ pub struct Policy {
     engine: Arc<str>,
     settings: Settings,
     breaker: Breaker,
+    /// Another engine answers when this one does not.
+    has_fallback: bool,
 }
 
 impl Policy {
     pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
-        Policy { kind, engine, settings, breaker: Breaker::default() }
+        Policy { kind, engine, settings, breaker: Breaker::default(), has_fallback: false }
+    }
+
+    /// The same engine, with or without another one that answers when this one does not.
+    pub fn with_fallback(self, has_fallback: bool) -> Policy {
+        Policy { has_fallback, ..self }
     }
 
     /// How long an attempt may take.
@@ -114,7 +121,7 @@ impl Policy {
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let permit = self.breaker.admit(Instant::now()).map_err(|wait| {
+        let permit = self.breaker.admit(Instant::now(), self.has_fallback).map_err(|wait| {
             self.count("open");
             EngineError::Open(wait)
         })?;
@@ -379,7 +386,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_hangs_costs_one_question() {
-        let policy = policy();
+        let policy = policy().with_fallback(true);
         let seconds = Duration::from_secs;
         assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(10))), seconds(10)));
         assert!(policy.is_open());
@@ -390,6 +397,16 @@ mod tests {
         assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(4))), seconds(4)), "a short trial");
         tokio::time::advance(seconds(60)).await;
         assert_eq!(policy.answer(|| std::future::ready(Ok(7))).await, Ok(7));
+        assert!(!policy.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_fallback_an_engine_that_hangs_is_tried_for_a_short_time() {
+        let policy = policy();
+        let seconds = Duration::from_secs;
+        assert_eq!(hang(&policy).await.1, seconds(10));
+        assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(4))), seconds(4)));
+        assert_eq!(policy.answer(|| std::future::ready(Ok(7))).await, Ok(7), "it recovers at once");
         assert!(!policy.is_open());
     }
 

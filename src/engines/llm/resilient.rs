@@ -22,14 +22,16 @@ pub struct Resilient {
 impl Resilient {
     /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
     pub fn new(engine: Arc<dyn Llm>, settings: Settings, fallback: Option<Arc<dyn Llm>>) -> Resilient {
-        let policy = Policy::new(Kind::Llm, engine.name().clone(), settings);
+        let policy =
+            Policy::new(Kind::Llm, engine.name().clone(), settings).with_fallback(fallback.is_some());
         Resilient { engine, policy, fallback }
     }
 
     /// The same engine with the same policy, and with a fallback.
     pub fn with_fallback(&self, fallback: Option<&Resilient>) -> Resilient {
         let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Llm>);
-        Resilient { fallback, ..self.clone() }
+        let policy = self.policy.clone().with_fallback(fallback.is_some());
+        Resilient { fallback, policy, engine: self.engine.clone() }
     }
 }
 

@@ -36,12 +36,14 @@ pub enum SttSpec {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there are few of them, which are built at the start")]
 pub enum LlmSpec {
     OpenAi(Remote<llm::openai::Settings>),
     Scripted(llm::scripted::Settings),
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there are few of them, which are built at the start")]
 pub enum TtsSpec {
     OpenAi(Remote<tts::openai::Settings>),
     ElevenLabs(Remote<tts::elevenlabs::Settings>),
@@ -52,6 +54,7 @@ pub enum TtsSpec {
 
 /// An engine of any kind.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there are few of them, which are built at the start")]
 pub enum Spec {
     Stt(SttSpec),
     Llm(LlmSpec),

@@ -38,7 +38,7 @@ impl Sentences {
 
     /// The reply was cut off: an unfinished sentence is dropped where a finished one exists.
     pub fn cut(&mut self) -> String {
-        self.push("\n").trim_end_matches('\n').to_owned()
+        self.push(" ").trim_end().to_owned()
     }
 
     /// Whether anything but white space has passed.
