@@ -82,7 +82,7 @@ pub struct Application {
 /// The application's channels and bridges in Asterisk after a connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
-    /// When it was asked for: what came into being later may be missing.
+    /// The time of the request: objects that were created later may be missing.
     pub asked_at: Instant,
     pub channels: HashSet<String>,
     pub bridges: HashSet<String>,
@@ -112,7 +112,7 @@ impl Continuity {
 
 /// The answer to `Request::endpoint`, and one of the answers to `Request::endpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Endpoint {
+pub struct AsteriskEndpoint {
     /// Its name, such as `vca-trunk`.
     #[serde(default)]
     pub resource: String,

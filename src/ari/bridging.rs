@@ -173,11 +173,11 @@ enum SetUpStep {
     Explain,
     GiveBack,
     Dismiss,
-    Delete(Part),
+    Delete(BridgingPart),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum BridgingPart {
     Caller,
     Media,
     Bridge,
@@ -471,7 +471,7 @@ impl Bridging {
     fn tear_down(&mut self, now: Instant) {
         let Phase::Ending { until } = self.phase else { return };
         self.dismiss();
-        for which in [Part::Caller, Part::Media, Part::Bridge] {
+        for which in [BridgingPart::Caller, BridgingPart::Media, BridgingPart::Bridge] {
             if until <= now {
                 self.thing(which).give_up();
             } else if self.thing(which).take_deletion(now) {
@@ -491,23 +491,23 @@ impl Bridging {
         }
     }
 
-    fn removal(&self, which: Part) -> (SetUpStep, Request) {
+    fn removal(&self, which: BridgingPart) -> (SetUpStep, Request) {
         let request = match (which, self.back) {
-            (Part::Caller, Some(status)) => {
+            (BridgingPart::Caller, Some(status)) => {
                 return (SetUpStep::Explain, Request::set_variable(&self.caller.id, STATUS_VARIABLE, status));
             }
-            (Part::Caller, None) => Request::hang_up(&self.caller.id, self.reason),
-            (Part::Media, _) => Request::hang_up(&self.media.id, Reason::NormalClearing),
-            (Part::Bridge, _) => Request::destroy_bridge(&self.bridge.id),
+            (BridgingPart::Caller, None) => Request::hang_up(&self.caller.id, self.reason),
+            (BridgingPart::Media, _) => Request::hang_up(&self.media.id, Reason::NormalClearing),
+            (BridgingPart::Bridge, _) => Request::destroy_bridge(&self.bridge.id),
         };
         (SetUpStep::Delete(which), request)
     }
 
-    fn thing(&mut self, which: Part) -> &mut Thing {
+    fn thing(&mut self, which: BridgingPart) -> &mut Thing {
         match which {
-            Part::Caller => &mut self.caller,
-            Part::Media => &mut self.media,
-            Part::Bridge => &mut self.bridge,
+            BridgingPart::Caller => &mut self.caller,
+            BridgingPart::Media => &mut self.media,
+            BridgingPart::Bridge => &mut self.bridge,
         }
     }
 
@@ -524,7 +524,7 @@ impl SetUpStep {
     fn is_about_caller(self) -> bool {
         match self {
             SetUpStep::Join | SetUpStep::Answer | SetUpStep::Explain | SetUpStep::GiveBack => true,
-            SetUpStep::Delete(which) => which == Part::Caller,
+            SetUpStep::Delete(which) => which == BridgingPart::Caller,
             SetUpStep::CreateMedia | SetUpStep::CreateBridge | SetUpStep::Dismiss => false,
         }
     }

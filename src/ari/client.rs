@@ -1,7 +1,7 @@
-//! Sends requests to ARI, a bounded number at once, each within its time.
+//! Sends requests to ARI, a bounded number at once, each with a timeout.
 //!
-//! It repeats nothing by itself: whether a request may be repeated is known to whoever made it. The password
-//! is in one header that no log, URL or `Debug` shows.
+//! Repeats nothing by itself: the caller decides whether a request may be repeated. The password is in one header
+//! that no log, URL or `Debug` output contains.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::answer::AriError;
-use super::probe::{Health, Trouble};
+use super::probe::{ProbeHealth, Trouble};
 use super::request::{Method, Request};
 use super::settings::Settings;
 use super::tls;
@@ -37,7 +37,7 @@ pub struct Client {
     tls: Arc<ClientConfig>,
     timeout: Duration,
     places: Semaphore,
-    health: Health,
+    health: ProbeHealth,
 }
 
 /// Why [`Settings::url`] is not usable. Its text does not repeat the URL, which might hold a password.
@@ -73,7 +73,7 @@ impl Client {
             .map_err(unusable)?;
         let timeout = Duration::from_millis(settings.request_timeout_ms);
         let places = Semaphore::new(settings.max_requests.max(1));
-        Ok(Client { http, base, authorization, tls, timeout, places, health: Health::default() })
+        Ok(Client { http, base, authorization, tls, timeout, places, health: ProbeHealth::default() })
     }
 
     /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.
@@ -122,7 +122,7 @@ impl Client {
         self.health.trouble()
     }
 
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &ProbeHealth {
         &self.health
     }
 

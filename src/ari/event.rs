@@ -1,8 +1,8 @@
-//! What Asterisk tells: one text frame of the event WebSocket becomes one [`Event`].
+//! Asterisk's events: one text frame of the event WebSocket becomes one [`Event`].
 //!
-//! An event that nobody here reads is kept by its name and is no error; a field that an older or newer
-//! Asterisk leaves out is empty. It knows nothing of sockets and calls.
-//! The fields are those of `/ari/api-docs/events.json` of Asterisk 18 to 22.
+//! An event that is not used here is kept by its name and is not an error; a field that an older or newer Asterisk
+//! leaves out is empty. No sockets and no calls. The fields are those of `/ari/api-docs/events.json` of Asterisk
+//! 18 to 22.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use serde::Deserialize;
 /// One event of the Stasis application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A channel is in the application's hands. `replaces` is the id of the channel whose place it takes in a bridge,
-    /// as after an attended transfer.
+    /// A channel has entered the application. `replaces` is the id of the channel that it replaces in a bridge, as
+    /// after an attended transfer.
     StasisStart {
         channel: Box<Channel>,
         args: Vec<String>,
         replaces: Option<String>,
     },
-    /// A channel has left the application. For a channel that came from the dialplan it is the last event.
+    /// A channel has left the application. For a channel from the dialplan it is the last event.
     StasisEnd {
         channel: Box<Channel>,
     },
@@ -85,7 +85,7 @@ pub struct Channel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum ChannelState {
     Down,
-    /// It rings here: a call that came in and was not answered yet.
+    /// An inbound channel that is ringing and not answered yet.
     Ring,
     /// It rings there.
     Ringing,
@@ -146,7 +146,7 @@ pub enum DecodeError {
 }
 
 impl Event {
-    /// The kinds that [`Event::decode`] tells apart: what Asterisk's event filter has to let through.
+    /// The kinds that [`Event::decode`] distinguishes: the ones that Asterisk's event filter has to pass.
     pub const KINDS: [&'static str; 10] = [
         "StasisStart",
         "StasisEnd",

@@ -1,11 +1,10 @@
 //! Asterisk, through its REST interface (ARI).
 //!
-//! - [`event`]: what Asterisk tells; [`request`] and [`answer`]: what is asked of it and what it says to that.
+//! - [`event`]: Asterisk's events; [`request`] and [`answer`]: requests and their results.
 //! - [`bridging`]: one call's set-up and teardown in Asterisk, as a state machine.
 //! - [`Client`] sends requests; [`listen`] holds the event WebSocket.
 //!
-//! It knows nothing of tenants, of conversations, or of samples. Only `client` and `socket` touch the clock and
-//! the network.
+//! No tenants, no conversations, no samples. Only `client` and `socket` use the clock and the network.
 
 pub mod answer;
 pub mod bridging;

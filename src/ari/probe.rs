@@ -33,7 +33,7 @@ pub enum Trouble {
 
 /// Does Asterisk have to know the application?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Registration {
+pub(super) enum AppRegistration {
     /// Yes: its event WebSocket is open.
     Required,
     Optional,
@@ -41,7 +41,7 @@ pub(super) enum Registration {
 
 /// Asks for the application, for a channel, and for the deletion of a bridge, at the same time: the last needs a user who
 /// may write. They do not wait for a place among the requests of calls. Takes `request_timeout_ms` at most.
-pub(super) async fn probe(client: &Client, app: &str, registration: Registration) -> Result<(), Trouble> {
+pub(super) async fn probe(client: &Client, app: &str, registration: AppRegistration) -> Result<(), Trouble> {
     let application = Request { operation: "probe.application", ..Request::application(app) };
     let channel = Request { operation: "probe.channels", ..Request::channel(NO_SUCH) };
     let bridge = Request { operation: "probe.bridges", ..Request::destroy_bridge(NO_SUCH) };
@@ -51,7 +51,7 @@ pub(super) async fn probe(client: &Client, app: &str, registration: Registration
         client.send_at_once(bridge),
     );
     let found = [
-        ("applications", judge(results.0, registration == Registration::Required)),
+        ("applications", judge(results.0, registration == AppRegistration::Required)),
         ("channels", judge(results.1, false)),
         ("bridges", judge(results.2, false)),
     ];
@@ -90,15 +90,15 @@ fn judge(result: Result<Value, AriError>, has_to_exist: bool) -> ProbeVerdict {
     }
 }
 
-/// The result of the latest probe, and the time of the latest request whose failure concerns more than one call.
+/// The result of the latest probe, and the time of the latest failure that concerns more than one call.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct ProbeHealth {
     trouble: Mutex<Option<Trouble>>,
     doubted_at: Mutex<Option<Instant>>,
     doubted: Notify,
 }
 
-impl Health {
+impl ProbeHealth {
     pub fn trouble(&self) -> Option<Trouble> {
         lock(&self.trouble).clone()
     }
@@ -149,7 +149,7 @@ mod tests {
     use crate::ari::fake::{FakeAri, Reply, healthy};
 
     /// What a probe finds where requests that contain `part` get `reply`, and all others are carried out.
-    async fn found(part: &'static str, reply: Reply, registration: Registration) -> Result<(), Trouble> {
+    async fn found(part: &'static str, reply: Reply, registration: AppRegistration) -> Result<(), Trouble> {
         let script = move |line: &str| if line.contains(part) { reply.clone() } else { missing(line) };
         let fake = FakeAri::start(script).await;
         let settings = crate::ari::Settings { request_timeout_ms: 300, ..fake.settings() };
@@ -169,10 +169,10 @@ mod tests {
     #[tokio::test]
     async fn a_missing_channel_is_no_trouble_and_a_missing_module_is() {
         let gone = || Reply::Json(404, json!({ "message": "Channel not found" }));
-        assert_eq!(found("/channels/", gone(), Registration::Required).await, Ok(()));
+        assert_eq!(found("/channels/", gone(), AppRegistration::Required).await, Ok(()));
         let unloaded = || Reply::Json(404, json!({ "message": NO_MODULE }));
         for part in ["/channels/", "/bridges/", "/applications/"] {
-            for registration in [Registration::Required, Registration::Optional] {
+            for registration in [AppRegistration::Required, AppRegistration::Optional] {
                 let found = found(part, unloaded(), registration).await;
                 assert!(matches!(found, Err(Trouble::Refused { .. })), "{part}: {found:?}");
             }
@@ -182,8 +182,8 @@ mod tests {
     #[tokio::test]
     async fn an_application_has_to_be_known_only_while_it_is_registered() {
         let unknown = || Reply::Json(404, json!({ "message": "Application not found" }));
-        assert_eq!(found("/applications/", unknown(), Registration::Optional).await, Ok(()));
-        let found = found("/applications/", unknown(), Registration::Required).await;
+        assert_eq!(found("/applications/", unknown(), AppRegistration::Optional).await, Ok(()));
+        let found = found("/applications/", unknown(), AppRegistration::Required).await;
         assert!(matches!(found, Err(Trouble::Refused { operation: "applications", .. })), "{found:?}");
     }
 
@@ -192,18 +192,18 @@ mod tests {
         let page = "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>";
         for refusal in [Reply::Json(401, Value::Null), Reply::Json(403, Value::Null), Reply::Raw(page.into())]
         {
-            let found = found("DELETE", refusal, Registration::Optional).await;
+            let found = found("DELETE", refusal, AppRegistration::Optional).await;
             assert!(matches!(found, Err(Trouble::Refused { operation: "bridges", .. })), "{found:?}");
         }
         for silence in [Reply::Stall, Reply::Raw(String::new()), Reply::Json(500, Value::Null)] {
-            let found = found("/channels/", silence, Registration::Required).await;
+            let found = found("/channels/", silence, AppRegistration::Required).await;
             assert!(matches!(found, Err(Trouble::Unanswered { operation: "channels", .. })), "{found:?}");
         }
     }
 
     #[test]
     fn a_gone_channel_raises_no_doubt() {
-        let health = Health::default();
+        let health = ProbeHealth::default();
         let status = |code, message: &str| AriError::Status { code, message: message.into() };
         for error in [status(404, "Channel not found"), status(409, ""), status(422, "")] {
             health.note(&error);

@@ -207,7 +207,7 @@ impl Request {
         Request::new(Method::Get, "asterisk.config", &path, &[])
     }
 
-    /// What Asterisk knows of a device or trunk, such as `PJSIP` and `vca-trunk`. Answer: `Endpoint`.
+    /// The state of a device or trunk in Asterisk, such as `PJSIP` and `vca-trunk`. Result: `AsteriskEndpoint`.
     pub fn endpoint(technology: &str, resource: &str) -> Request {
         Request::new(Method::Get, "endpoints.get", &["endpoints", technology, resource], &[])
     }

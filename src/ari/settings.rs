@@ -32,7 +32,7 @@ pub struct Settings {
     pub set_up_timeout_ms: u64,
     /// Pause between our own pings on the event WebSocket, in ms. Default 5000.
     pub ping_interval_ms: u64,
-    /// The event WebSocket counts as dead when no frame came for this long, in ms. Default 15000.
+    /// The event WebSocket counts as dead after this time without a frame, in ms. Default 15000.
     pub idle_limit_ms: u64,
     /// Interval of probes whether Asterisk carries out requests, in ms. Default 5000.
     pub probe_interval_ms: u64,

@@ -1,9 +1,9 @@
-//! The event WebSocket: kept open, kept alive, opened again, and never a gap that nobody hears of.
+//! The event WebSocket: keeps it open and alive, reconnects it, and makes every gap known.
 //!
-//! After each connect the event filter is set and the application's channels and bridges are asked for; what
-//! happens meanwhile is held back and follows [`Signal::Connected`] in order. One task reads, and it waits for
-//! no call: Asterisk drops a reader that lags (`websocket_write_timeout`, 100 ms). It knows nothing of what the
-//! events mean. Where another program has taken the application's name, that one is left alone until it is gone.
+//! After each connect the event filter is set and the application's channels and bridges are listed; events
+//! meanwhile are held back and follow [`Signal::Connected`] in order. One task reads, and waits for no call:
+//! Asterisk disconnects a reader that lags (`websocket_write_timeout`, 100 ms). The meaning of events is
+//! elsewhere. Where another program has taken the application's name, that one is left alone until it is gone.
 
 mod backoff;
 mod session;
@@ -29,7 +29,7 @@ use watch::{until_carried_out, watch};
 /// two programs of one name do not take it from each other in turns.
 const LOOK_PAUSE: Duration = Duration::from_secs(3);
 
-/// What the event WebSocket has to say.
+/// A signal of the event WebSocket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Signal {
     /// Events flow; this is what there was when they began to. Repeated after each reconnect, and when requests are carried
@@ -52,7 +52,7 @@ impl<F: Fn(Signal) + Send + Sync> Sink for F {
     }
 }
 
-/// Holds the event WebSocket until `stop`; whatever fails is logged with its remedy and tried again.
+/// Holds the event WebSocket until `stop`; failures are logged with their remedy, and the connection is retried.
 pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, stop: CancellationToken) {
     let longest = Duration::from_millis(settings.reconnect_max_ms);
     let mut backoff = Backoff::new(Duration::from_millis(settings.reconnect_min_ms), longest);
@@ -91,8 +91,8 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
     }
 }
 
-/// Waits until nobody has the application's name: then Asterisk knows no such application. It knows one, too, while
-/// calls of a program that is gone are left in it; they end in time.
+/// Waits until no program has the application's name: then Asterisk lists no such application. It also lists one
+/// while it has calls of a program that is gone; they end in time.
 async fn name_is_free(client: &Client, settings: &Settings) {
     let mut backoff = Backoff::new(LOOK_PAUSE, Duration::from_millis(settings.reconnect_max_ms));
     loop {

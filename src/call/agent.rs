@@ -77,8 +77,8 @@ impl Agent {
         (phrase, self.wording.get(&phrase).cloned().unwrap_or_default())
     }
 
-    /// Speaks all phrases at the rates that calls use, the greeting first. What cannot be spoken now is
-    /// logged, and spoken when it is needed.
+    /// Synthesises all phrases at the rates that calls use, the greeting first. A failed phrase is logged, and
+    /// synthesised when it is needed.
     pub async fn rehearse(&self, spoken: &Spoken) {
         let tts = &*self.engines.tts;
         let phrases =

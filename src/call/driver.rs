@@ -572,7 +572,7 @@ fn note_failure(log: &mut Option<Log>, kind: EngineKind, engine: &str, error: &E
     }
 }
 
-/// What a person who reads the log would wonder about: the caller is another, or does not listen.
+/// Logs events that explain a call's behaviour: another caller, or a caller on hold.
 fn note(event: &Event) {
     match event {
         Event::StasisStart { channel, replaces: Some(old), .. } => {

@@ -32,7 +32,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What the caller's network is told (ITU-T Q.850).
+    /// The cause for the caller's network (ITU-T Q.850).
     pub fn reason(self) -> Reason {
         match self {
             Refusal::UnknownNumber | Refusal::NumberInactive | Refusal::TenantDeleted => {
@@ -48,8 +48,8 @@ impl Refusal {
         }
     }
 
-    /// What the dialplan is told where it is to go on with the caller, as it does when there is no daemon; the
-    /// network is told the reason only if that fails.
+    /// The status for the dialplan where it continues with the caller, as it does without a daemon. The network
+    /// gets the cause only if that fails.
     pub fn given_back(self) -> Option<&'static str> {
         match self {
             Refusal::Draining => Some("draining"),

@@ -16,7 +16,7 @@ use crate::engines::core::EngineError;
 const REST: Duration = Duration::from_millis(700);
 
 /// The first of two things that can happen to a synthesis.
-enum Progress {
+enum GreetingProgress {
     Begun,
     Over(Result<(), EngineError>),
 }
@@ -37,14 +37,14 @@ pub async fn synthesise(
     let mut whole: JoinHandle<_> = tokio::spawn(synthesis.in_current_span());
     let first = async {
         tokio::select! {
-            outcome = &mut whole => Progress::Over(joined(outcome)),
-            Ok(()) = beginning.changed() => Progress::Begun,
+            outcome = &mut whole => GreetingProgress::Over(joined(outcome)),
+            Ok(()) = beginning.changed() => GreetingProgress::Begun,
         }
     };
     match timeout(limit, first).await {
         Err(_) => Err(EngineError::Timeout(limit)),
-        Ok(Progress::Over(outcome)) => outcome,
-        Ok(Progress::Begun) => timeout(REST, whole).await.map_or(Ok(()), joined),
+        Ok(GreetingProgress::Over(outcome)) => outcome,
+        Ok(GreetingProgress::Begun) => timeout(REST, whole).await.map_or(Ok(()), joined),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::conversation::{ListenId, SpeechId, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::llm::Delta;
 
-/// What a task has to report.
+/// The result of a task.
 #[derive(Debug)]
 pub enum Work {
     Asterisk {
@@ -38,7 +38,7 @@ pub enum Work {
     },
 }
 
-/// What became of an utterance's synthesis so far.
+/// The progress of a synthesis.
 #[derive(Debug)]
 pub enum Sound {
     /// At the leg's rate.

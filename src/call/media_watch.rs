@@ -1,6 +1,7 @@
-//! Notices a call without media: no packet of the caller's audio within a few seconds after the answer.
+//! Detects a call without media: no packet of the caller's audio within a few seconds after the answer.
 //!
-//! A caller whose device suppresses silence has sent packets before it pauses, so a pause is not a missing medium.
+//! A device with silence suppression has sent packets before it pauses, so a pause does not count as missing
+//! media.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -55,7 +55,7 @@ pub enum Mail {
     Cut,
 }
 
-/// What every call of the daemon shares.
+/// Services that all calls of the daemon share.
 pub struct House {
     pub asterisk: Arc<Client>,
     /// The Stasis application.

@@ -106,7 +106,7 @@ impl Spoken {
 
     async fn speak(
         &self,
-        claim: &Claim<'_>,
+        claim: &PromptClaim<'_>,
         tts: &dyn Tts,
         rates: &[u32],
         begun: &watch::Sender<bool>,
@@ -126,7 +126,7 @@ impl Spoken {
     }
 
     /// The right to have it spoken, where that is to be done.
-    fn claim(&self, words: PromptKey, rates: &[u32]) -> Option<Claim<'_>> {
+    fn claim(&self, words: PromptKey, rates: &[u32]) -> Option<PromptClaim<'_>> {
         let mut shelf = self.shelf();
         let now = Instant::now();
         let lasts = |rate: &u32| {
@@ -136,7 +136,7 @@ impl Spoken {
         if rates.iter().all(lasts) || !shelf.under_way.insert(words.clone()) {
             return None;
         }
-        Some(Claim { spoken: self, words })
+        Some(PromptClaim { spoken: self, words })
     }
 
     fn shelf(&self) -> MutexGuard<'_, PromptShelf> {
@@ -164,12 +164,12 @@ impl PromptKey {
 }
 
 /// Released when dropped, however its task ends.
-struct Claim<'a> {
+struct PromptClaim<'a> {
     spoken: &'a Spoken,
     words: PromptKey,
 }
 
-impl Drop for Claim<'_> {
+impl Drop for PromptClaim<'_> {
     fn drop(&mut self) {
         self.spoken.shelf().under_way.remove(&self.words);
         self.spoken.over.notify_waiters();

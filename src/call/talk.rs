@@ -44,7 +44,7 @@ impl Talk {
         self.conversation.handle(self.clock.at(now), input);
     }
 
-    /// When the call has to wake up, whatever happens.
+    /// The time at which the call has to wake up in any case.
     pub fn deadline(&self) -> Option<Instant> {
         let conversation = self.conversation.deadline().and_then(|(at, _)| self.clock.instant(at));
         [conversation, self.media_watch.deadline(), self.first_sound].into_iter().flatten().min()

@@ -1,4 +1,5 @@
-//! Phone numbers of tenants. Each change is followed by a request to the number's provider, whose outcome is in the number.
+//! Phone numbers of tenants. Each change is followed by a request to the number's provider; the number has the
+//! outcome.
 
 use std::sync::Arc;
 

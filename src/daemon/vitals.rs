@@ -67,7 +67,7 @@ pub struct Parts {
     pub warm_up: AbortHandle,
 }
 
-/// What `/healthz`, `/readyz` and `/metrics` report.
+/// The data of `/healthz`, `/readyz` and `/metrics`.
 pub struct Vitals {
     parts: Parts,
     facts: Facts,

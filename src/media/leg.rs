@@ -11,7 +11,7 @@ use crate::audio::ahead;
 use crate::audio::codec::{Encoder, Format, MAX_DECODED, MAX_PAYLOAD, MAX_READ_PAYLOAD};
 use crate::audio::frame::MAX_FRAME;
 use crate::audio::vad::Thresholds;
-use crate::rtp::jitter::{Jitter, Next, Placement};
+use crate::rtp::jitter::{Jitter, Next, PacketOutcome};
 use crate::rtp::packet::{HEADER, Packet, write_header};
 use crate::rtp::quality::Quality;
 
@@ -154,17 +154,17 @@ impl Path for Leg {
         let began = *self.began.get_or_insert(now);
         let arrival = now.saturating_duration_since(began).as_secs_f64() * f64::from(self.format.clock());
         match self.jitter.insert(&packet) {
-            Placement::Due => self.hear(packet.payload, now, scratch),
-            Placement::Kept => {}
-            Placement::Duplicate => {
+            PacketOutcome::Due => self.hear(packet.payload, now, scratch),
+            PacketOutcome::Kept => {}
+            PacketOutcome::Duplicate => {
                 self.quality.duplicate += 1;
                 return;
             }
-            Placement::Late => {
+            PacketOutcome::Late => {
                 self.quality.late += 1;
                 return;
             }
-            Placement::Restarted { lost } => {
+            PacketOutcome::Restarted { lost } => {
                 self.quality.lost += u64::from(lost);
                 self.quality.restarted();
                 self.hear(packet.payload, now, scratch);

@@ -23,7 +23,7 @@ const MAX_MISORDER: i16 = 100;
 
 /// The outcome of one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
+pub enum PacketOutcome {
     /// The packet was due and nothing waits: use it now, it is not kept.
     Due,
     /// Kept behind a gap.
@@ -85,35 +85,35 @@ impl<const N: usize> Jitter<N> {
     }
 
     /// Takes a packet. A payload longer than `N` bytes is cut; no format in use has one.
-    pub fn insert(&mut self, packet: &Packet<'_>) -> Placement {
+    pub fn insert(&mut self, packet: &Packet<'_>) -> PacketOutcome {
         let Packet { ssrc, sequence, .. } = *packet;
         let ahead = sequence.wrapping_sub(self.due) as i16;
         if self.ssrc != Some(ssrc) {
             let first = self.ssrc.is_none();
             self.restart(packet);
-            return if first { Placement::Due } else { Placement::Restarted { lost: 0 } };
+            return if first { PacketOutcome::Due } else { PacketOutcome::Restarted { lost: 0 } };
         }
         match ahead {
             _ if ahead < -MAX_MISORDER => {
                 self.restart(packet);
-                Placement::Restarted { lost: 0 }
+                PacketOutcome::Restarted { lost: 0 }
             }
-            ..0 => Placement::Late,
+            ..0 => PacketOutcome::Late,
             _ if self.waiting == 0 && (ahead == 0 || self.timeline.continues_at(packet.timestamp)) => {
                 self.due = sequence.wrapping_add(1);
                 self.timeline.pass(ahead == 0, packet.timestamp);
-                Placement::Due
+                PacketOutcome::Due
             }
             _ if ahead as usize >= SLOTS => {
                 // The gap is wider than the buffer: the missing packets are given up.
                 let lost = self.lost_before(ahead, packet.timestamp);
                 self.restart(packet);
-                Placement::Restarted { lost }
+                PacketOutcome::Restarted { lost }
             }
-            _ if self.slots[slot_of(sequence)].sequence == Some(sequence) => Placement::Duplicate,
+            _ if self.slots[slot_of(sequence)].sequence == Some(sequence) => PacketOutcome::Duplicate,
             _ => {
                 self.keep(packet);
-                Placement::Kept
+                PacketOutcome::Kept
             }
         }
     }
@@ -284,9 +284,9 @@ mod tests {
                     let payload = sequence.to_be_bytes();
                     let verdict = jitter.insert(&packet(sequence, u32::from(sequence) * PACKET, &payload));
                     match verdict {
-                        Placement::Kept => {}
-                        Placement::Due => out.push_str(&format!("{sequence} ")),
-                        Placement::Restarted { .. } => out.push_str(&format!("{verdict:?} {sequence} ")),
+                        PacketOutcome::Kept => {}
+                        PacketOutcome::Due => out.push_str(&format!("{sequence} ")),
+                        PacketOutcome::Restarted { .. } => out.push_str(&format!("{verdict:?} {sequence} ")),
                         other => out.push_str(&format!("{other:?} ")),
                     }
                 }
@@ -373,7 +373,7 @@ mod tests {
     impl Stream {
         fn send(&mut self, length: u32) {
             self.sequence = self.sequence.wrapping_add(1);
-            if let Placement::Restarted { lost } =
+            if let PacketOutcome::Restarted { lost } =
                 self.jitter.insert(&packet(self.sequence, self.timestamp, &[1]))
             {
                 self.lost += u64::from(lost);

@@ -1,6 +1,6 @@
 //! Assigns channels to records, for calls that are announced over HTTP and arrive as a channel a moment later.
 //!
-//! The announcement or the channel, whichever is first, creates the id of the record, and the other joins it. The
+//! The first of the two, announcement or channel, creates the id of the record, and the other joins it. The
 //! assignment is in memory, so that an arriving call waits for nothing; the daemon's start fills it from the
 //! database. A call without a channel after a minute is closed.
 //!

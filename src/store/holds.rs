@@ -10,7 +10,7 @@ use super::tx::{AllTenants, RowScope};
 use super::{HoldReason, Page, Store, StoreError, Window};
 use crate::tenancy::{Month, TenantId};
 
-/// A tenant whose statements of some months are held back.
+/// A tenant with statements that are held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HeldTenant {
     #[schema(value_type = String, format = Uuid)]
@@ -20,7 +20,7 @@ pub struct HeldTenant {
     pub months: Vec<HeldMonth>,
 }
 
-/// A month whose statement is held back.
+/// A month with a statement that is held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HeldMonth {
     pub month: Month,

@@ -119,7 +119,8 @@ impl IdempotentRequests {
         }
     }
 
-    /// A row that is a day old, or whose attempt has neither changed anything nor ended within its lease, is taken over.
+    /// A row is taken over when it is a day old, or when its attempt has neither changed anything nor ended within
+    /// its lease.
     fn insert(
         &self,
         request: &IdempotentRequest,
@@ -149,7 +150,7 @@ impl IdempotentRequests {
             .bind(now - KEPT)
     }
 
-    /// Stores the response of an attempt. An attempt whose lease was taken over stores nothing.
+    /// Stores the response of an attempt. An attempt with a lease that was taken over stores nothing.
     ///
     /// # Errors
     /// Those of the database.

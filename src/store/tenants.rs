@@ -56,7 +56,7 @@ impl Tx {
         if status == TenantStatus::Deleted.as_str() { Err(StoreError::tenant_deleted()) } else { Ok(()) }
     }
 
-    /// Locks a tenant's row until the commit, whatever its status is, and returns the status.
+    /// Locks a tenant's row, in any status, until the commit, and returns the status.
     ///
     /// # Errors
     /// `NotFound` when there is no such tenant.

@@ -8,7 +8,7 @@
 //!
 //! A transaction has one deadline for everything from waiting for a connection to its commit. The
 //! database enforces it for each statement too (PostgreSQL by `statement_timeout`, SQLite by a progress handler), so that
-//! a statement whose caller has gone does not hold its connection.
+//! the statement of a caller that has gone does not hold its connection.
 
 use std::time::Duration;
 

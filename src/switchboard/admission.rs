@@ -34,7 +34,7 @@ pub struct Standing {
     pub tenant_calls: u32,
     /// Asterisk has RTP ports for another call.
     pub has_ports: bool,
-    /// The month in which it comes in.
+    /// The month of its arrival.
     pub month: Month,
 }
 
@@ -80,10 +80,10 @@ pub fn decide(
     Ok(())
 }
 
-/// The format in which a channel's audio needs the least transcoding, by Asterisk's
-/// `CHANNEL(audionativeformat)`: the trunk's own where we speak it, G.722 for whatever is wideband. Not the
-/// trunk's Opus or linear audio: Asterisk sends those on an external-media channel, but does not take them
-/// back, for their payload types are not among the assigned ones (asterisk/documentation, issue 142).
+/// The format in which a channel's audio needs the least transcoding, by Asterisk's `CHANNEL(audionativeformat)`:
+/// the trunk's own where VCA supports it, G.722 for other wideband formats. Not the trunk's Opus or linear audio:
+/// Asterisk sends those on an external-media channel, but does not accept them, because their payload types are
+/// not among the assigned ones (asterisk/documentation, issue 142).
 pub fn format_for(native: &str) -> Format {
     let names = native.trim_matches(|c| matches!(c, '(' | ')' | ' '));
     let first = names.split(['|', ',', '&']).next().unwrap_or_default().trim();

@@ -91,8 +91,8 @@ impl Live {
         Some(entry.channel)
     }
 
-    /// How things stand for a call of `tenant`. Only calls that were let in count: a flood of refused ones takes
-    /// no place from anybody.
+    /// The state of daemon and tenant for a new call of `tenant`. Only admitted calls count, so a flood of refused
+    /// ones takes no places.
     pub fn standing(&self, tenant: Option<TenantId>, month: Month, ports: &PortBudget) -> Standing {
         let calls = self.calls.values().filter(|entry| entry.tenant.is_some()).count();
         // The call itself is one of those that are not admitted yet.

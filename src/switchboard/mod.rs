@@ -1,7 +1,7 @@
-//! Joins what Asterisk tells to the calls: events to their call, new channels to a new one.
+//! Routes Asterisk's events to calls: known channels to their call, new channels to a new one.
 //!
-//! [`Switchboard::deliver`] runs on the task that reads the event WebSocket, so it looks things up and
-//! hands them on; all that takes time is the new call's own task.
+//! [`Switchboard::deliver`] runs in the task that reads the event WebSocket, so it only looks up and passes on;
+//! slow work is done in the new call's own task.
 
 mod admission;
 mod live;

@@ -25,8 +25,8 @@ impl PortBudget {
         self.ports.is_some()
     }
 
-    /// Is there room for another call, whose trunk has its pair already? `admitted` calls have two pairs or will take them,
-    /// and `waiting` ones have their trunk's.
+    /// Whether there is room for another call that has the pair of its trunk already. `admitted` calls have two
+    /// pairs or will take them; `waiting` ones have their trunk's.
     pub fn has_room(&self, admitted: usize, waiting: usize) -> bool {
         let used = PAIRS_OF_A_CALL * (admitted + 1) + waiting + self.others.load(Relaxed);
         self.ports.is_none_or(|ports| used <= ports.pairs())

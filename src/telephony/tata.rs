@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Provisioned, TelephonyAdapter, TelephonyError, TenantNumber};
-use crate::ari::answer::Endpoint;
+use crate::ari::answer::AsteriskEndpoint;
 use crate::ari::{AriError, Client, Request};
 use crate::tenancy::ProviderState;
 
@@ -23,7 +23,7 @@ impl TataAdapter {
     /// The state of the trunk in Asterisk, and the remedy.
     async fn trunk(&self) -> Result<String, TelephonyError> {
         let name = &self.endpoint;
-        let asked = self.client.ask::<Endpoint>(Request::endpoint("PJSIP", name)).await;
+        let asked = self.client.ask::<AsteriskEndpoint>(Request::endpoint("PJSIP", name)).await;
         match asked.map(|endpoint| endpoint.state.unwrap_or_default()).as_deref() {
             Ok("online") => Ok(format!("The trunk {name} is up. ")),
             Ok("offline") => Ok(format!(

@@ -29,21 +29,21 @@ struct Habit {
 const SENTENCES_WITH_WHAT: &str = "sentences that begin with \"What\"";
 
 const HABITS: &[Habit] = &[
-    Habit { name: SENTENCES_WITH_WHAT, words: &[], recorded: 0.5, goal: 0.1 },
+    Habit { name: SENTENCES_WITH_WHAT, words: &[], recorded: 0.1, goal: 0.1 },
     Habit {
         name: "nobody, somebody, anybody, everybody",
         words: &["nobody", "somebody", "anybody", "everybody"],
-        recorded: 0.3,
+        recorded: 0.1,
         goal: 0.1,
     },
-    Habit { name: "told, tells", words: &["told", "tells"], recorded: 0.3, goal: 0.1 },
+    Habit { name: "told, tells", words: &["told", "tells"], recorded: 0.1, goal: 0.1 },
     Habit {
         name: "whoever, whatever, whose, whichever",
         words: &["whoever", "whatever", "whose", "whosever", "whichever"],
-        recorded: 0.6,
+        recorded: 0.3,
         goal: 0.3,
     },
-    Habit { name: "come, comes, came", words: &["come", "comes", "came"], recorded: 0.4, goal: 0.3 },
+    Habit { name: "come, comes, came", words: &["come", "comes", "came"], recorded: 0.3, goal: 0.3 },
 ];
 
 /// Names that are used behind the path of their module, and may be shared.
@@ -116,7 +116,7 @@ fn shared_names(files: &[(String, String)]) -> Figure {
     shared_by.sort_unstable_by(|a, b| b.cmp(a));
     let places = shared_by.into_iter().map(|(count, name)| format!("{name} {count}")).collect();
     let measured = 100.0 * ratio(shared, all);
-    Figure { name: "types that share their name, in percent", measured, recorded: 12.5, goal: 8.0, places }
+    Figure { name: "types that share their name, in percent", measured, recorded: 8.0, goal: 8.0, places }
 }
 
 fn macros(files: &[(String, String)]) -> Figure {
@@ -161,7 +161,7 @@ fn file_lengths(files: &[(String, String)]) -> [Figure; 2] {
         |name, measured, recorded, goal| Figure { name, measured, recorded, goal, places: places.clone() };
     [
         figure("files of over 400 lines", long, 7.0, 0.0),
-        figure("lines of a file: longest", longest, 530.0, 400.0),
+        figure("lines of a file: longest", longest, 600.0, 400.0),
     ]
 }
 

@@ -111,11 +111,11 @@ impl AuthFailure {
     }
 }
 
-/// Finds the valid key that the request carries. A request whose key was not valid lately counts with its address before
-/// the key is looked up, so a flood of invented keys from an address does not reach the database.
+/// Finds the valid key of the request. A request with a key that was not valid lately counts with its address
+/// before the key is looked up, so a flood of invented keys from an address does not reach the database.
 ///
 /// # Errors
-/// The outer error: the database does not answer, or too many look-ups wait.
+/// The outer error: the database does not respond, or too many look-ups wait.
 async fn authenticate(
     parts: &Parts,
     desk: &Desk,

@@ -42,7 +42,7 @@ const ABOUT: &str = "A key of the client's choice, such as a UUID, that is new f
     secret, or the daemon died before it was sent), the repetition gets 409 `already_applied` with `resource_id`. Default: a \
     repeated request is carried out again.";
 
-/// What a 409 can mean beside the operation's own reasons.
+/// The meaning of a 409 beside the operation's own reasons.
 pub const CONFLICTS: &str = "The `Idempotency-Key` is in use by a request in progress: `request_in_progress`, \
     `request_taken_over`; or its request was carried out and the response is not stored: `already_applied`, with \
     `resource_id`.";
@@ -68,7 +68,7 @@ pub async fn apply(State(desk): State<Desk>, request: Request, next: Next) -> Re
         return next.run(request).await;
     }
     match admit(&desk, request).await {
-        Ok(Admitted { requests, attempt, request }) => {
+        Ok(AdmittedRequest { requests, attempt, request }) => {
             let response = next.run(request).await;
             settle(&requests, attempt, response).await
         }
@@ -76,15 +76,15 @@ pub async fn apply(State(desk): State<Desk>, request: Request, next: Next) -> Re
     }
 }
 
-/// A request whose key was claimed.
-struct Admitted {
+/// A request with a claimed key.
+struct AdmittedRequest {
     requests: IdempotentRequests,
     attempt: RequestAttempt,
     request: Request,
 }
 
 /// Claims the key of a request, or responds in place of the handler.
-async fn admit(desk: &Desk, request: Request) -> Result<Admitted, Box<Response>> {
+async fn admit(desk: &Desk, request: Request) -> Result<AdmittedRequest, Box<Response>> {
     let (parts, body, owner, described) = describe(desk, request).await.map_err(respond)?;
     let requests = match owner {
         Some(tenant) => desk.store.scope(tenant).idempotent_requests(),
@@ -95,7 +95,7 @@ async fn admit(desk: &Desk, request: Request) -> Result<Admitted, Box<Response>>
         Claim::Granted(attempt) => {
             let mut parts = parts;
             auth::set_attempt(&mut parts, attempt);
-            Ok(Admitted { requests, attempt, request: Request::from_parts(parts, Body::from(body)) })
+            Ok(AdmittedRequest { requests, attempt, request: Request::from_parts(parts, Body::from(body)) })
         }
         Claim::InProgress => Err(respond(in_progress())),
         Claim::OtherRequest => Err(respond(other_request())),

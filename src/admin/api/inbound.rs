@@ -97,14 +97,14 @@ impl Inbound {
 }
 
 /// A dialplan that may tell of calls. It is looked at before the body is.
-struct Dialplan(IpAddr);
+struct AnnouncingDialplan(IpAddr);
 
-impl FromRequestParts<Desk> for Dialplan {
+impl FromRequestParts<Desk> for AnnouncingDialplan {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Dialplan, Problem> {
+    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<AnnouncingDialplan, Problem> {
         let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
-        inbound.admit(parts, &desk.limits).map(Dialplan)
+        inbound.admit(parts, &desk.limits).map(AnnouncingDialplan)
     }
 }
 
@@ -219,7 +219,7 @@ struct Receipt {
         (status = 404, body = ProblemBody, description = "No secret is configured, so announcements are switched off: `not_found`.")))]
 async fn announce(
     State(desk): State<Desk>,
-    Dialplan(address): Dialplan,
+    AnnouncingDialplan(address): AnnouncingDialplan,
     Body(announcement): Body<Announcement>,
 ) -> Result<Json<Receipt>, Problem> {
     let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;

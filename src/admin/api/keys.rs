@@ -120,22 +120,22 @@ impl From<RotateKeyRequest> for Rotation {
 /// Conditions of a list of keys.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct KeysQuery {
     /// Only keys with this role.
     role: Option<Role>,
     /// Only keys with a secret that begins like this, such as `vca_1a2b3c4d`.
     prefix: Option<String>,
 }
 
-impl From<Filter> for KeyFilter {
-    fn from(Filter { role, prefix }: Filter) -> KeyFilter {
+impl From<KeysQuery> for KeyFilter {
+    fn from(KeysQuery { role, prefix }: KeysQuery) -> KeyFilter {
         KeyFilter { role, prefix }
     }
 }
 
 /// The key of a path.
 #[derive(Debug, Deserialize)]
-struct Place {
+struct KeyPath {
     key_id: KeyId,
 }
 
@@ -162,11 +162,11 @@ async fn create(
 
 /// List the tenant's keys, oldest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys", operation_id = "listTenantKeys", tag = "keys",
-    params(("tenant_id" = TenantId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), KeysQuery, Paging),
     responses((status = 200, description = "A page of keys.", body = Listed<ApiKey>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(filter): Asked<Filter>,
+    Asked(filter): Asked<KeysQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<ApiKey>>, Problem> {
     Ok(scope.keys(&filter.into(), paging.window()?).await?.into())
@@ -176,7 +176,7 @@ async fn list(
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/keys/{key_id}", operation_id = "getTenantKey", tag = "keys",
     params(("tenant_id" = TenantId, Path), ("key_id" = KeyId, Path)),
     responses((status = 200, description = "The key.", body = ApiKey)))]
-async fn show(Reader { scope }: Reader, Ids(place): Ids<Place>) -> Result<TaggedKey, Problem> {
+async fn show(Reader { scope }: Reader, Ids(place): Ids<KeyPath>) -> Result<TaggedKey, Problem> {
     Ok(TaggedKey(scope.key(place.key_id).await?))
 }
 
@@ -188,7 +188,7 @@ async fn show(Reader { scope }: Reader, Ids(place): Ids<Place>) -> Result<Tagged
     responses((status = 200, description = "The revoked key.", body = ApiKey)))]
 async fn revoke(
     Administrator { scope, actor }: Administrator,
-    Ids(place): Ids<Place>,
+    Ids(place): Ids<KeyPath>,
     precondition: Precondition,
 ) -> Result<TaggedKey, Problem> {
     let check = |key: &ApiKey| precondition.check_key(key);
@@ -204,7 +204,7 @@ async fn revoke(
         (status = 409, description = "The key was rotated before: `already_rotated`.", body = ProblemBody)))]
 async fn rotate(
     Administrator { scope, actor }: Administrator,
-    Ids(place): Ids<Place>,
+    Ids(place): Ids<KeyPath>,
     Body(how): Body<RotateKeyRequest>,
 ) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let minted = Keys::Of(&scope).rotate(&actor, place.key_id, how.into()).await?;
@@ -227,12 +227,12 @@ async fn create_operators(
 
 /// List all keys, oldest first.
 #[utoipa::path(get, path = "/api/keys", operation_id = "listKeys", tag = "keys",
-    params(Filter, Paging),
+    params(KeysQuery, Paging),
     responses((status = 200, description = "A page of keys.", body = Listed<ApiKey>)))]
 async fn list_all(
     State(desk): State<Desk>,
     _: Operator,
-    Asked(filter): Asked<Filter>,
+    Asked(filter): Asked<KeysQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<ApiKey>>, Problem> {
     Ok(desk.store.keys(&filter.into(), paging.window()?).await?.into())
@@ -245,7 +245,7 @@ async fn list_all(
 async fn show_any(
     State(desk): State<Desk>,
     _: Operator,
-    Ids(place): Ids<Place>,
+    Ids(place): Ids<KeyPath>,
 ) -> Result<TaggedKey, Problem> {
     Ok(TaggedKey(desk.store.key(place.key_id).await?))
 }
@@ -257,7 +257,7 @@ async fn show_any(
 async fn revoke_any(
     State(desk): State<Desk>,
     Operator(actor): Operator,
-    Ids(place): Ids<Place>,
+    Ids(place): Ids<KeyPath>,
     precondition: Precondition,
 ) -> Result<TaggedKey, Problem> {
     let check = |key: &ApiKey| precondition.check_key(key);
@@ -274,7 +274,7 @@ async fn revoke_any(
 async fn rotate_any(
     State(desk): State<Desk>,
     Operator(actor): Operator,
-    Ids(place): Ids<Place>,
+    Ids(place): Ids<KeyPath>,
     Body(how): Body<RotateKeyRequest>,
 ) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let minted = Keys::All(&desk.store).rotate(&actor, place.key_id, how.into()).await?;

@@ -68,7 +68,7 @@ impl Problem {
         }
     }
 
-    /// 404: it is not there, or it is not the caller's. The two are not told apart.
+    /// 404: the resource does not exist, or belongs to another tenant. The response is the same.
     pub fn not_found() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such resource")
     }

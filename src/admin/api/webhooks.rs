@@ -139,7 +139,7 @@ async fn rotate_secret(
     Ok(scope.rotate_webhook_secret(&actor, path.webhook_id).await?.into())
 }
 
-/// Send a test event to a webhook, whatever it subscribes to. The delivery log has the result.
+/// Send a test event to a webhook, regardless of its subscription. The delivery log has the result.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/ping", operation_id = "pingWebhook",
     tag = "webhooks",
     params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path)),
@@ -154,7 +154,7 @@ async fn ping(
 /// Conditions of a list of deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct DeliveriesQuery {
     /// Only deliveries in this state.
     status: Option<DeliveryStatus>,
     /// Only deliveries of this type of event.
@@ -164,12 +164,12 @@ struct Filter {
 /// List a webhook's deliveries, newest first.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/webhooks/{webhook_id}/deliveries",
     operation_id = "listWebhookDeliveries", tag = "webhooks",
-    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path), Filter, Paging),
+    params(("tenant_id" = TenantId, Path), ("webhook_id" = WebhookId, Path), DeliveriesQuery, Paging),
     responses((status = 200, description = "A page of deliveries.", body = Listed<Delivery>)))]
 async fn deliveries(
     Reader { scope }: Reader,
     Ids(path): Ids<OfWebhook>,
-    Asked(Filter { status, event_type }): Asked<Filter>,
+    Asked(DeliveriesQuery { status, event_type }): Asked<DeliveriesQuery>,
     Asked(paging): Asked<Paging>,
 ) -> Result<Json<Listed<Delivery>>, Problem> {
     Ok(scope

@@ -1,6 +1,6 @@
 //! One connection of the event WebSocket: handshake, resynchronisation, reading, keepalive.
 //!
-//! It knows nothing of what comes after it is lost.
+//! Reconnecting is elsewhere.
 
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ use crate::ari::settings::Settings;
 
 /// Events that a resynchronisation may hold back before it counts as failed.
 const MAX_HELD: usize = 10_000;
-/// What a ping or a close may take to leave. They are a few bytes: longer means that nothing leaves.
+/// The time limit for writing a ping or a close. They are a few bytes: if they take longer, nothing is sent at
+/// all.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why there are no events.
@@ -196,7 +197,7 @@ impl Lost {
         }
     }
 
-    /// What a person can do about it.
+    /// The remedy for an operator.
     pub fn remedy(&self) -> &'static str {
         match self {
             Lost::Unreachable(_) => {
@@ -245,8 +246,8 @@ impl From<Error> for Lost {
     }
 }
 
-/// One frame. What cannot be read is counted and passed over; only the connection's end is an error, and the loss of
-/// the application's name, after which nothing comes any more.
+/// Decodes one frame. Unreadable ones are counted and skipped; only the connection's end is an error, and the loss
+/// of the application's name, after which there are no more events.
 fn decode(message: Option<Result<Message, Error>>) -> Result<Option<Event>, Lost> {
     let text = match message {
         None | Some(Ok(Message::Close(_))) => return Err(Lost::Closed),

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::ari::client::Client;
-use crate::ari::probe::{Registration, Trouble, probe};
+use crate::ari::probe::{AppRegistration, Trouble, probe};
 use crate::ari::settings::Settings;
 
 /// Probes without an answer, one after the other, that count as trouble.
@@ -31,7 +31,7 @@ pub(super) async fn watch(client: &Client, settings: &Settings) -> Result<(), Tr
                 () = health.doubted() => {}
             }
         }
-        let probed = probe(client, &settings.app, Registration::Required).await;
+        let probed = probe(client, &settings.app, AppRegistration::Required).await;
         note(client, probed.as_ref().err());
         match probed {
             Ok(()) if health.is_settled() => return Ok(()),
@@ -55,7 +55,7 @@ pub(super) async fn until_carried_out(
     mut pause: impl FnMut() -> Duration,
 ) {
     loop {
-        let probed = probe(client, &settings.app, Registration::Optional).await;
+        let probed = probe(client, &settings.app, AppRegistration::Optional).await;
         note(client, probed.as_ref().err());
         if probed.is_ok() {
             return;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Finding;
-use crate::ari::answer::{Endpoint as Listed, Module, Setting};
+use crate::ari::answer::{AsteriskEndpoint as Listed, Module, Setting};
 use crate::ari::{AriError, Client, Request};
 
 const CHECK: &str = "sip endpoints";

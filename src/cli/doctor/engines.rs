@@ -92,7 +92,7 @@ impl EngineCandidate {
     }
 }
 
-/// What the list of models shows, which is no proof: servers differ in it.
+/// The result from the list of models, which is no proof: servers differ in it.
 fn listed(
     check: String,
     server: &EngineServer,
@@ -114,7 +114,7 @@ fn listed(
     }
 }
 
-/// What a request showed.
+/// The result of a request.
 fn tried(
     check: String,
     server: &EngineServer,

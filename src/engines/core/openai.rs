@@ -130,7 +130,7 @@ impl Endpoint {
                 break;
             }
         }
-        let problem = Problem::read(&body);
+        let problem = ErrorBody::read(&body);
         let text = format!("HTTP {}: {}", status.as_u16(), self.without_key(&problem.message));
         let reason = problem.reason(status);
         let is_final = reason == FailureReason::Quota || delay::should_retry(&headers) == Some(false);
@@ -172,21 +172,21 @@ fn worth_retrying(status: StatusCode) -> bool {
 
 /// The vendor's own words in an error's body, cut short.
 pub fn message(body: &[u8]) -> String {
-    Problem::read(body).message
+    ErrorBody::read(body).message
 }
 
 /// The error in a body, as OpenAI and servers with its API write it: `{"error": {"message", "type", "param", "code"}}`, or
 /// as ElevenLabs (`{"detail": {"status", "message"}}`), as FastAPI (`{"detail": [{"msg"}]}`), as Deepgram
 /// (`{"err_code", "err_msg"}`), or as plain text.
-struct Problem {
+struct ErrorBody {
     message: String,
     /// `code`, `type`, `status` and `err_code`, those that there are.
     codes: Vec<String>,
     parameter: Option<String>,
 }
 
-impl Problem {
-    fn read(body: &[u8]) -> Problem {
+impl ErrorBody {
+    fn read(body: &[u8]) -> ErrorBody {
         let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         let error = ["error", "detail"].iter().find_map(|key| json.get(key)).unwrap_or(&json);
         let error = error.get(0).unwrap_or(error);
@@ -195,7 +195,7 @@ impl Problem {
         let text = text.map(str::to_owned);
         let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        Problem {
+        ErrorBody {
             message: words.chars().take(ERROR_MESSAGE).collect(),
             codes: ["code", "type", "status", "err_code"]
                 .iter()

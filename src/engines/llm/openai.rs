@@ -24,7 +24,7 @@ use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Meter, Unit, estimated_tokens};
 use crate::names::Names;
 use history::{length, lines};
-use request::{Learned, Refused, body};
+use request::{Learned, RefusedOptions, body};
 use stream::{Tally, deltas};
 
 pub use request::{RESERVED, TokenLimit};
@@ -78,7 +78,7 @@ impl Settings {
     }
 }
 
-pub struct OpenAi {
+pub struct OpenAiLlm {
     name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
@@ -87,11 +87,11 @@ pub struct OpenAi {
     learned: Learned,
 }
 
-impl OpenAi {
-    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
+impl OpenAiLlm {
+    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiLlm {
         let models = settings.allowed_models();
         let limit = settings.token_limit.unwrap_or_else(|| TokenLimit::of_server(&endpoint.address()));
-        OpenAi { name, endpoint, settings, limit, models, learned: Learned::default() }
+        OpenAiLlm { name, endpoint, settings, limit, models, learned: Learned::default() }
     }
 
     /// Asks; once more without each optional parameter that the server refuses by name, which is remembered.
@@ -117,7 +117,7 @@ impl OpenAi {
         prompt: &Prompt,
         model: &str,
         meter: &Meter,
-        refused: &Refused,
+        refused: &RefusedOptions,
     ) -> Result<Deltas, EngineError> {
         let lines = lines(prompt, self.settings.alternate, self.settings.history_tokens);
         let body = body(&self.settings, self.limit, prompt, &lines, refused);
@@ -131,7 +131,7 @@ impl OpenAi {
     }
 }
 
-impl Llm for OpenAi {
+impl Llm for OpenAiLlm {
     fn name(&self) -> &Arc<str> {
         &self.name
     }

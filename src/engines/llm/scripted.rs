@@ -24,22 +24,22 @@ pub struct Settings {
     pub word_ms: u64,
 }
 
-pub struct Scripted {
+pub struct ScriptedLlm {
     name: Arc<str>,
     script: Script,
     word: Duration,
     replies: String,
 }
 
-impl Scripted {
+impl ScriptedLlm {
     /// Reads the script. A permanent error if the file cannot be read or has a fault; it names the line.
-    pub fn new(name: Arc<str>, settings: &Settings) -> Result<Scripted, EngineError> {
+    pub fn new(name: Arc<str>, settings: &Settings) -> Result<ScriptedLlm, EngineError> {
         let (text, source) = match &settings.script {
             Some(path) => (read(path)?, path.display().to_string()),
             None => (include_str!("builtin.toml").to_owned(), "the built-in script".to_owned()),
         };
         let script = Script::parse(&text).map_err(|e| EngineError::Permanent(format!("{source}, {e}")))?;
-        Ok(Scripted { name, script, word: Duration::from_millis(settings.word_ms), replies: source })
+        Ok(ScriptedLlm { name, script, word: Duration::from_millis(settings.word_ms), replies: source })
     }
 
     /// Phrases of callers, for a recogniser's grammar.
@@ -57,7 +57,7 @@ fn read(path: &Path) -> Result<String, EngineError> {
     })
 }
 
-impl Llm for Scripted {
+impl Llm for ScriptedLlm {
     fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -106,7 +106,7 @@ mod tests {
         let script =
             "otherwise = \"One two  three.\"\n[[reply]]\npattern = \"slow\"\nsay = \"A b\"\ndelay_ms = 300";
         let script = Script::parse(script).expect("a script");
-        let engine = Scripted {
+        let engine = ScriptedLlm {
             name: "scripted".into(),
             script,
             word: Duration::from_millis(50),
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_built_in_script_knows_its_own_phrases() {
-        let engine = Scripted::new("scripted".into(), &Settings::default()).expect("a script");
+        let engine = ScriptedLlm::new("scripted".into(), &Settings::default()).expect("a script");
         Grammar::new(engine.phrases()).expect("a grammar");
         let otherwise: String = text(&engine, "xyzzy").await;
         for phrase in engine.phrases() {
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    async fn text(engine: &Scripted, said: &str) -> String {
+    async fn text(engine: &ScriptedLlm, said: &str) -> String {
         let words: Vec<_> =
             engine.reply(asked(said), Meter::default()).await.expect("a reply").collect().await;
         let text = |word| match word {
@@ -145,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn hangs_up_where_it_may() {
-        let engine = Scripted::new("scripted".into(), &Settings::default()).expect("a script");
+        let engine = ScriptedLlm::new("scripted".into(), &Settings::default()).expect("a script");
         for may_hang_up in [true, false] {
             let prompt = Prompt { may_hang_up, ..asked("goodbye") };
             let deltas: Vec<_> =
@@ -158,7 +158,9 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let settings = Settings { script: Some("/nonexistent/script.toml".into()), word_ms: 0 };
-        let Err(error) = Scripted::new("scripted".into(), &settings) else { panic!("there is no such file") };
+        let Err(error) = ScriptedLlm::new("scripted".into(), &settings) else {
+            panic!("there is no such file")
+        };
         assert!(error.to_string().contains("/nonexistent/script.toml"), "{error}");
     }
 }

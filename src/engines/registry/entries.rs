@@ -68,7 +68,7 @@ impl<S> Entry<S> {
 }
 
 impl<S> Entry<S> {
-    /// The endpoint of another vendor, whose own server needs a key.
+    /// The endpoint of another vendor; its own server needs a key.
     fn vendor(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<Endpoint, Fault> {
         if server.key.is_none() && server.base_url.trim_end_matches('/') == own {
             let problem = format!("{own} needs a key: set it");
@@ -106,7 +106,7 @@ impl Entry<SttSpec> {
         match &self.spec {
             SttSpec::OpenAi(Remote { server, options }) => {
                 let endpoint = self.endpoint(server)?;
-                Ok(endpoint.map(|it| Arc::new(stt::openai::OpenAi::new(name, it, options.clone())) as _))
+                Ok(endpoint.map(|it| Arc::new(stt::openai::OpenAiStt::new(name, it, options.clone())) as _))
             }
             SttSpec::Pocketsphinx(options) => {
                 let mut options = options.clone();
@@ -143,7 +143,7 @@ impl Entry<LlmSpec> {
     /// The phrases of callers in its script; none for an engine without a script.
     pub(super) fn phrases(&self) -> Vec<String> {
         match &self.spec {
-            LlmSpec::Scripted(options) => llm::scripted::Scripted::new(self.name.clone(), options)
+            LlmSpec::Scripted(options) => llm::scripted::ScriptedLlm::new(self.name.clone(), options)
                 .map(|it| it.phrases().to_vec())
                 .unwrap_or_default(),
             LlmSpec::OpenAi(_) => Vec::new(),
@@ -160,9 +160,9 @@ impl Entry<LlmSpec> {
         match &self.spec {
             LlmSpec::OpenAi(Remote { server, options }) => {
                 let endpoint = self.endpoint(server)?;
-                Ok(endpoint.map(|it| Arc::new(llm::openai::OpenAi::new(name, it, options.clone())) as _))
+                Ok(endpoint.map(|it| Arc::new(llm::openai::OpenAiLlm::new(name, it, options.clone())) as _))
             }
-            LlmSpec::Scripted(options) => match llm::scripted::Scripted::new(name, options) {
+            LlmSpec::Scripted(options) => match llm::scripted::ScriptedLlm::new(name, options) {
                 Ok(engine) => Ok(Some(Arc::new(engine))),
                 Err(error) => Err(Fault::new(format!("{}.script", self.section), error)),
             },
@@ -209,7 +209,7 @@ impl Entry<TtsSpec> {
         Ok(match &self.spec {
             TtsSpec::OpenAi(Remote { server, options }) => self
                 .endpoint(server)?
-                .map(|it| Arc::new(tts::openai::OpenAi::new(name, it, options.clone())) as _),
+                .map(|it| Arc::new(tts::openai::OpenAiTts::new(name, it, options.clone())) as _),
             TtsSpec::ElevenLabs(Remote { server, options }) => {
                 let endpoint = self.vendor(server, tts::elevenlabs::BASE_URL, tts::elevenlabs::AUTH)?;
                 Some(Arc::new(tts::elevenlabs::ElevenLabs::new(name, endpoint, options.clone())))

@@ -135,7 +135,7 @@ fn options<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<O, Error> {
     Value::from(table).deserialize()
 }
 
-/// As [`remote`], of a vendor whose default address this is.
+/// As [`remote`], for a vendor with this default address.
 fn remote_at<O: for<'de> Deserialize<'de>>(base_url: &str, mut table: Dict) -> Result<Remote<O>, Error> {
     table.entry("base_url".into()).or_insert_with(|| base_url.into());
     remote(table)

@@ -45,7 +45,7 @@ impl Settings {
     }
 }
 
-pub struct OpenAi {
+pub struct OpenAiStt {
     name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
@@ -53,11 +53,11 @@ pub struct OpenAi {
     models: Names,
 }
 
-impl OpenAi {
-    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
+impl OpenAiStt {
+    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiStt {
         let model = settings.model_at(&endpoint.address()).to_owned();
         let models = Names::models(&model, &settings.models);
-        OpenAi { name, endpoint, settings, model, models }
+        OpenAiStt { name, endpoint, settings, model, models }
     }
 
     async fn request(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
@@ -103,7 +103,7 @@ struct TranscriptionResponse {
     usage: Option<VendorUsage>,
 }
 
-/// What the vendor bills, where it states that.
+/// The billed quantity, where the vendor states it.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum VendorUsage {
@@ -132,7 +132,7 @@ fn known_usage<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Vendo
     Ok(VendorUsage::deserialize(value).ok())
 }
 
-impl Stt for OpenAi {
+impl Stt for OpenAiStt {
     fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -170,7 +170,7 @@ mod tests {
 
     async fn transcribed(answers: Vec<Vec<Step>>) -> (Result<String, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
+        let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings());
         let patience = retry::Settings {
             timeout_ms: 500,
             retries: 2,
@@ -206,7 +206,7 @@ mod tests {
     async fn fields(settings: &str, language: &str) -> String {
         let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
         let settings = toml::from_str(settings).expect("settings");
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
+        let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings);
         let hints = Hints { language: Some(language.into()), model: None };
         engine.transcribe(speech(), hints, Meter::default()).await.expect("words");
         let request = vendor.requests().pop().expect("a request");
@@ -257,7 +257,7 @@ mod tests {
         ] {
             let body = format!(r#"{{"text":null,"usage":{usage}}}"#);
             let vendor = Vendor::start(vec![answer("200 OK", body)]).await;
-            let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
+            let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), Settings::default());
             let meter = Meter::default();
             let words = engine.transcribe(speech(), Hints::default(), meter.clone()).await;
             assert_eq!(words.as_deref(), Ok(""));
@@ -304,7 +304,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_heard_is_counted() {
         let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
+        let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings());
         let meter = Meter::default();
         let hints = Hints { model: Some("whisper-2".into()), ..Hints::default() };
         engine.transcribe(speech(), hints, meter.clone()).await.expect("words");
@@ -320,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn names_that_are_not_accepted_are_not_sent() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
+        let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings());
         for (model, language) in [("whisper-9", "de"), ("whisper-2", "../x"), ("whisper-2", "d\r\ne")] {
             let hints = Hints { model: Some(model.into()), language: Some(language.into()) };
             let error = engine.transcribe(speech(), hints, Meter::default()).await.expect_err("a refusal");
@@ -332,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn silence_needs_no_vendor() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
+        let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings());
         assert_eq!(
             engine.transcribe(Clip::new(8_000, []), Hints::default(), Meter::default()).await.as_deref(),
             Ok("")

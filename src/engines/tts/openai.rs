@@ -65,17 +65,17 @@ pub fn voices() -> Names {
     Names::Token
 }
 
-pub struct OpenAi {
+pub struct OpenAiTts {
     name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
     models: Names,
 }
 
-impl OpenAi {
-    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAi {
+impl OpenAiTts {
+    pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiTts {
         let models = settings.allowed_models();
-        OpenAi { name, endpoint, settings, models }
+        OpenAiTts { name, endpoint, settings, models }
     }
 
     async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -100,7 +100,7 @@ impl OpenAi {
     }
 }
 
-impl Tts for OpenAi {
+impl Tts for OpenAiTts {
     fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -158,7 +158,7 @@ mod tests {
             ..retry::Settings::default()
         };
         let engine = Resilient::new(
-            Arc::new(OpenAi::new("openai".into(), vendor.endpoint(), settings())),
+            Arc::new(OpenAiTts::new("openai".into(), vendor.endpoint(), settings())),
             patience,
             None,
         );
@@ -194,7 +194,7 @@ mod tests {
             "rate = 16000\nextra = { instructions = \"Calmly.\", speed = 1.1, sample_rate = 16000 }",
         )
         .expect("settings");
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
+        let engine = OpenAiTts::new("openai".into(), vendor.endpoint(), settings);
         let pieces = engine.speak("Yes.".into(), Voice::default(), Meter::default()).await.expect("a speech");
         assert_eq!(pieces.collect::<Vec<_>>().await, [Ok(Clip::new(16_000, [1, -2, 3]))]);
         let sent: Value =
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn names_that_are_not_accepted_are_not_sent() {
         let vendor = Vendor::start(vec![]).await;
-        let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings());
+        let engine = OpenAiTts::new("openai".into(), vendor.endpoint(), settings());
         let named = |model: &str, voice: &str| Voice {
             model: Some(model.into()),
             name: Some(voice.into()),

@@ -9,7 +9,7 @@ use super::sound::{self, Requested};
 use crate::engines::core::EngineError;
 use crate::engines::core::openai::Endpoint;
 
-/// The clips of a successful response, in whichever format it is.
+/// The clips of a successful response, in any format.
 ///
 /// # Errors
 /// As of [`sound::recognise`].

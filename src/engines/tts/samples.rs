@@ -51,7 +51,7 @@ pub struct SampleDecoder {
     channels: usize,
     /// Less than one sample of all channels.
     partial: Vec<u8>,
-    /// Bytes of samples that are still to come, where that is known.
+    /// Remaining bytes of samples, where their number is known.
     left: Option<u64>,
 }
 

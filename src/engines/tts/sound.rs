@@ -1,8 +1,7 @@
-//! Recognises what a speech server answers with: samples in a WAV file, bare samples, or anything that is no sound that
-//! can be played.
+//! Recognises a speech server's response: samples in a WAV file, bare samples, or content that cannot be played.
 //!
-//! Servers with OpenAI's API differ: LocalAI answers with WAV whatever was requested, speaches with the rate of the
-//! voice, others with MP3 or with an error page under status 200. The bytes decide first, then `Content-Type`.
+//! Servers with OpenAI's API differ: LocalAI sends WAV in any case, speaches samples at the rate of the voice,
+//! others MP3 or an error page under status 200. The bytes decide first, then `Content-Type`.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -91,7 +90,7 @@ impl TryFrom<u32> for Rate {
     }
 }
 
-/// What was requested.
+/// The requested format.
 #[derive(Debug, Clone, Copy)]
 pub struct Requested {
     pub format: SpeechFormat,
@@ -131,10 +130,10 @@ pub async fn recognise(
     Ok(clips(rate, decoder, stream::once(async { Ok(Bytes::from(begin)) }).chain(bytes).boxed()))
 }
 
-/// Clips of a WAV file whose beginning has been read. Nothing at all is an empty stream.
+/// Clips of a WAV file, after its beginning was read. An empty input is an empty stream.
 ///
 /// # Errors
-/// Permanent: it is another kind of file, or its samples cannot be read.
+/// A permanent error if it is another kind of file, or its samples cannot be read.
 pub async fn wav(mut begin: Vec<u8>, mut bytes: ByteStream) -> Result<Pieces, EngineError> {
     let header = loop {
         if begin.len() >= SIGNATURE && !is_wav(&begin) {

@@ -1,8 +1,8 @@
-//! Reads the header of a WAV stream whose lengths need not be known.
+//! Parses the header of a WAV stream; its lengths may be unknown.
 //!
-//! RIFF (Multimedia Programming Interface and Data Specifications 1.0, 1991): chunks of an id, a length and a body, which
-//! is padded to an even length. A server that streams cannot know the length of the samples and writes 0 or a very large
-//! one.
+//! RIFF (Multimedia Programming Interface and Data Specifications 1.0, 1991): chunks of an id, a length and a
+//! body, which is padded to an even length. A server that streams cannot know the length of the samples and writes
+//! 0 or a very large one.
 
 use super::samples::Encoding;
 

@@ -31,11 +31,11 @@ enum ListApi {
 pub struct EngineServer {
     settings: Settings,
     api: ListApi,
-    /// Of Deepgram, whose voices are models, the voice.
+    /// The model; for Deepgram the voice, because its voices are models.
     model: String,
 }
 
-/// What a list says about the model.
+/// The model's state in a server's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
     With {

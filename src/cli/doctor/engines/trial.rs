@@ -19,7 +19,7 @@ const SLOW: Duration = Duration::from_millis(1_500);
 /// How much of a reply is shown, in characters.
 const SHOWN: usize = 40;
 
-/// What a request showed.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestTrial {
     Transcript { total: Duration },
@@ -28,7 +28,7 @@ pub enum RequestTrial {
 }
 
 impl RequestTrial {
-    /// What is wrong with an answer, and the remedy.
+    /// The problem of a response, and the remedy.
     pub fn doubt(&self) -> Option<(String, String)> {
         match self {
             RequestTrial::Reply { text, .. } if spells_markup(text) => Some((

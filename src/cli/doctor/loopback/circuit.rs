@@ -14,7 +14,7 @@ use crate::ari::{Client, Event, Reason, Request, Signal};
 
 /// The time limit for opening the event WebSocket and for a channel's event; Asterisk needs milliseconds.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
-/// After this, objects whose creation was abandoned exist.
+/// After this, objects with an abandoned creation exist.
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// How long all of it may take to go, and the pause between two looks.
 const CLEAR_LIMIT: Duration = Duration::from_secs(2);

@@ -18,7 +18,7 @@ pub const RESERVED: [&str; 4] = ["messages", "model", "stream", "tools"];
 /// Optional parameters that are left out once a server has refused them.
 const OPTIONAL: [&str; 5] =
     ["max_completion_tokens", "max_tokens", "reasoning_effort", "stream_options", "temperature"];
-/// Models whose refusals are remembered.
+/// The number of models with remembered refusals.
 const MODELS: usize = 256;
 
 /// The parameter that limits the length of a reply.
@@ -53,7 +53,7 @@ impl TokenLimit {
     }
 
     /// The parameter to send, where `refused` were not supported: this one, or else the other one, or else none.
-    fn supported(self, refused: &Refused) -> Option<&'static str> {
+    fn supported(self, refused: &RefusedOptions) -> Option<&'static str> {
         let other = match self {
             TokenLimit::MaxCompletionTokens => Some(TokenLimit::MaxTokens),
             TokenLimit::MaxTokens => Some(TokenLimit::MaxCompletionTokens),
@@ -65,14 +65,14 @@ impl TokenLimit {
 }
 
 /// The parameters that a model refused.
-pub type Refused = BTreeSet<&'static str>;
+pub type RefusedOptions = BTreeSet<&'static str>;
 
 /// The parameters that each model of one engine refused.
 #[derive(Debug, Default)]
-pub struct Learned(Mutex<BTreeMap<String, Refused>>);
+pub struct Learned(Mutex<BTreeMap<String, RefusedOptions>>);
 
 impl Learned {
-    pub fn of(&self, model: &str) -> Refused {
+    pub fn of(&self, model: &str) -> RefusedOptions {
         self.models().get(model).cloned().unwrap_or_default()
     }
 
@@ -88,7 +88,7 @@ impl Learned {
         models.entry(model.to_owned()).or_default().insert(known)
     }
 
-    fn models(&self) -> MutexGuard<'_, BTreeMap<String, Refused>> {
+    fn models(&self) -> MutexGuard<'_, BTreeMap<String, RefusedOptions>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -99,7 +99,7 @@ pub fn body(
     limit: TokenLimit,
     prompt: &Prompt,
     lines: &[ChatLine],
-    refused: &Refused,
+    refused: &RefusedOptions,
 ) -> Value {
     let model = prompt.model.as_deref().unwrap_or(&settings.model);
     let mut body = Map::new();

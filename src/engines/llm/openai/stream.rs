@@ -39,12 +39,12 @@ struct Chunk {
 
 #[derive(Deserialize)]
 struct Choice {
-    delta: Option<Piece>,
+    delta: Option<DeltaPiece>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Piece {
+struct DeltaPiece {
     content: Option<String>,
     /// Written for the user, in place of the content.
     refusal: Option<String>,
@@ -64,7 +64,7 @@ struct Function {
 
 /// Token counts so far; the last ones count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-struct Usage {
+struct ReportedUsage {
     prompt_tokens: u64,
     #[serde(default)]
     completion_tokens: u64,
@@ -90,7 +90,7 @@ impl Tally {
         }
     }
 
-    fn report(&mut self, usage: Usage) {
+    fn report(&mut self, usage: ReportedUsage) {
         self.is_reported = true;
         self.charge.set(Unit::InputTokens, usage.prompt_tokens);
         self.charge.set(Unit::OutputTokens, usage.completion_tokens);
@@ -134,7 +134,7 @@ enum Meaning {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum StreamProgress {
     Open,
     /// The reply is complete; token counts may follow.
     Finished,
@@ -142,14 +142,14 @@ enum Progress {
 }
 
 /// The state of a reply between two events.
-struct Reader {
+struct StreamReader {
     engine: Arc<str>,
     tally: Tally,
     may_hang_up: bool,
     visible: Visible,
     sentences: Sentences,
     hangs_up: bool,
-    progress: Progress,
+    progress: StreamProgress,
 }
 
 /// The pieces of the reply in a body of server-sent events, up to its end or the first error.
@@ -157,14 +157,14 @@ pub fn deltas<S>(engine: Arc<str>, body: S, tally: Tally, may_hang_up: bool) -> 
 where
     S: Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
 {
-    let reader = Reader {
+    let reader = StreamReader {
         engine,
         tally,
         may_hang_up,
         visible: Visible::default(),
         sentences: Sentences::default(),
         hangs_up: false,
-        progress: Progress::Open,
+        progress: StreamProgress::Open,
     };
     let events = bounded(body).eventsource().map(meaning).boxed();
     let state = (reader, events, VecDeque::new());
@@ -176,7 +176,7 @@ where
 }
 
 async fn next(
-    reader: &mut Reader,
+    reader: &mut StreamReader,
     events: &mut BoxStream<'static, Meaning>,
     pending: &mut VecDeque<Item>,
 ) -> Option<Item> {
@@ -185,26 +185,26 @@ async fn next(
             return Some(item);
         }
         let event = match reader.progress {
-            Progress::Closed => return None,
-            Progress::Finished => timeout(USAGE_TIMEOUT, events.next()).await.ok().flatten(),
-            Progress::Open => events.next().await,
+            StreamProgress::Closed => return None,
+            StreamProgress::Finished => timeout(USAGE_TIMEOUT, events.next()).await.ok().flatten(),
+            StreamProgress::Open => events.next().await,
         };
         pending.extend(reader.read(event.unwrap_or(Meaning::End)));
     }
 }
 
-impl Reader {
+impl StreamReader {
     fn read(&mut self, meaning: Meaning) -> Vec<Item> {
         match (meaning, self.progress) {
             (Meaning::Chunk(chunk), _) => self.chunk(chunk),
-            (Meaning::End, Progress::Open) => self.finish(Finish::Stop, Progress::Closed),
-            (Meaning::Failure(error), Progress::Open) => {
-                self.progress = Progress::Closed;
+            (Meaning::End, StreamProgress::Open) => self.finish(Finish::Stop, StreamProgress::Closed),
+            (Meaning::Failure(error), StreamProgress::Open) => {
+                self.progress = StreamProgress::Closed;
                 vec![Err(error)]
             }
             // The reply was complete before this end or fault.
             (Meaning::End | Meaning::Failure(_), _) => {
-                self.progress = Progress::Closed;
+                self.progress = StreamProgress::Closed;
                 Vec::new()
             }
         }
@@ -216,15 +216,17 @@ impl Reader {
             self.tally.report(usage);
         }
         let choice = chunk.choices.and_then(|choices| choices.into_iter().next());
-        let Some(choice) = choice.filter(|_| self.progress == Progress::Open) else { return Vec::new() };
+        let Some(choice) = choice.filter(|_| self.progress == StreamProgress::Open) else {
+            return Vec::new();
+        };
         let mut items = choice.delta.map(|piece| self.piece(piece)).unwrap_or_default();
         if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
-            items.extend(self.finish(Finish::read(&reason), Progress::Finished));
+            items.extend(self.finish(Finish::read(&reason), StreamProgress::Finished));
         }
         items
     }
 
-    fn piece(&mut self, piece: Piece) -> Vec<Item> {
+    fn piece(&mut self, piece: DeltaPiece) -> Vec<Item> {
         let names = piece.tool_calls.unwrap_or_default().into_iter().filter_map(|call| call.function?.name);
         self.hangs_up |= names.filter(|name| name == HANG_UP).count() > 0;
         let text = piece.content.unwrap_or_default() + &piece.refusal.unwrap_or_default();
@@ -234,7 +236,7 @@ impl Reader {
     }
 
     /// Ends the reply.
-    fn finish(&mut self, finish: Finish, progress: Progress) -> Vec<Item> {
+    fn finish(&mut self, finish: Finish, progress: StreamProgress) -> Vec<Item> {
         self.progress = progress;
         let (rest, call) = std::mem::take(&mut self.visible).end();
         self.hangs_up |= call.is_some_and(|call| call.contains(HANG_UP));
@@ -251,7 +253,7 @@ impl Reader {
         match (is_empty, finish) {
             (true, Finish::ContentFilter) => items.extend([Ok(Delta::Declined), Ok(Delta::End)]),
             (true, _) => {
-                self.progress = Progress::Closed;
+                self.progress = StreamProgress::Closed;
                 items.push(Err(empty(finish)));
             }
             (false, _) => items.push(Ok(Delta::End)),

@@ -9,7 +9,7 @@ use super::stream::LONGEST;
 use super::*;
 use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
-use crate::engines::llm::scripted::Scripted;
+use crate::engines::llm::scripted::ScriptedLlm;
 use crate::engines::llm::{Delta, Message, Resilient, Role};
 
 type Item = Result<Delta, EngineError>;
@@ -65,7 +65,7 @@ async fn metered(answers: Vec<Vec<Step>>, meter: &Meter) -> (Result<Reply, Engin
         max_backoff_ms: 1,
         ..retry::Settings::default()
     };
-    let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
+    let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default());
     let engine = Resilient::new(Arc::new(engine), patience, None);
     let reply = match engine.reply(prompt(), meter.clone()).await {
         Ok(deltas) => Ok(deltas.collect().await),
@@ -138,7 +138,7 @@ async fn a_reply_that_nobody_wants_any_more_is_counted_as_far_as_it_came() {
     steps.push(Step::Stall);
     let vendor = Vendor::start(vec![steps]).await;
     let (engine, meter) =
-        (OpenAi::new("openai".into(), vendor.endpoint(), Settings::default()), Meter::default());
+        (OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default()), Meter::default());
     let mut reply = engine.reply(prompt(), meter.clone()).await.expect("a reply");
     assert_eq!(reply.next().await, Some(Ok(Delta::Text("Well, then".into()))));
     drop(reply);
@@ -156,7 +156,7 @@ async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
         data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
     let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
     let settings = Settings { models: vec!["gpt-5.6-sol".into()], ..Settings::default() };
-    let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
+    let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), settings);
     let meter = Meter::default();
     let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
     assert_eq!(reply, [Delta::Text("Bye.".into()), Delta::HangUp, Delta::End].map(Ok));
@@ -171,7 +171,7 @@ async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
 #[tokio::test]
 async fn a_model_that_is_not_allowed_is_not_asked() {
     let vendor = Vendor::start(vec![]).await;
-    let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
+    let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default());
     let prompt = Prompt { model: Some("gpt-5-pro".into()), ..prompt() };
     let Err(error) = engine.reply(prompt, Meter::default()).await else { panic!("it is asked") };
     assert!(!error.worth_retrying() && error.to_string().contains("use one of gpt-5.4-mini"), "{error}");
@@ -181,8 +181,8 @@ async fn a_model_that_is_not_allowed_is_not_asked() {
 #[tokio::test]
 async fn what_stands_in_is_charged_as_itself() {
     let vendor = Vendor::start(vec![answer("401 Unauthorized", "{}")]).await;
-    let engine = Arc::new(OpenAi::new("openai".into(), vendor.endpoint(), Settings::default()));
-    let script = crate::engines::llm::scripted::Scripted::new("scripted".into(), &Default::default())
+    let engine = Arc::new(OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default()));
+    let script = crate::engines::llm::scripted::ScriptedLlm::new("scripted".into(), &Default::default())
         .expect("the built-in script");
     let engine = Resilient::new(engine, retry::Settings::default(), Some(Arc::new(script)));
     let meter = Meter::default();
@@ -273,8 +273,8 @@ async fn an_empty_reply_is_a_failure_and_goes_to_the_fallback() {
         assert_eq!(reply.expect_err(&body).reason(), FailureReason::Empty);
         assert_eq!(requests.len(), 1, "it is not repeated");
         let vendor = Vendor::start(vec![chunked(&[body.as_bytes()])]).await;
-        let engine = Arc::new(OpenAi::new("openai".into(), vendor.endpoint(), Settings::default()));
-        let script = Scripted::new("scripted".into(), &Default::default()).expect("the built-in script");
+        let engine = Arc::new(OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default()));
+        let script = ScriptedLlm::new("scripted".into(), &Default::default()).expect("the built-in script");
         let engine = Resilient::new(engine, retry::Settings::default(), Some(Arc::new(script)));
         let reply: Reply =
             engine.reply(prompt(), Meter::default()).await.expect("a fallback").collect().await;
@@ -318,7 +318,7 @@ async fn the_end_is_reported_before_the_token_counts() {
     let mut steps = begun(&[body_with(&["Yes."], "stop").as_bytes()]);
     steps.push(Step::Stall);
     let vendor = Vendor::start(vec![steps]).await;
-    let engine = OpenAi::new("openai".into(), vendor.endpoint(), Settings::default());
+    let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default());
     let mut reply = engine.reply(prompt(), Meter::default()).await.expect("a reply");
     assert_eq!(reply.next().await, Some(Ok(Delta::Text("Yes.".into()))));
     assert_eq!(reply.next().await, Some(Ok(Delta::End)));
@@ -355,7 +355,7 @@ async fn a_refused_parameter_is_left_out_and_remembered() {
     let answers = vec![refusal("max_tokens"), refusal("temperature"), good(), good(), refusal("messages")];
     let vendor = Vendor::start(answers).await;
     let settings = Settings { temperature: Some(0.7), ..Settings::default() };
-    let engine = OpenAi::new("openai".into(), vendor.endpoint(), settings);
+    let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), settings);
     let meter = Meter::default();
     for _ in 0..2 {
         let reply: Reply = engine.reply(prompt(), meter.clone()).await.expect("a reply").collect().await;

@@ -1,7 +1,8 @@
 //! The part of a model's text that is meant for the caller.
 //!
-//! Models that reason begin with `<think>…</think>` where their server does not separate it (vLLM without a reasoning parser,
-//! llama.cpp, LM Studio). Models whose server does not parse tool calls spell them in the text. Neither is to be spoken.
+//! Models that reason begin with `<think>…</think>` where their server does not separate it (vLLM without a
+//! reasoning parser, llama.cpp, LM Studio). Where the server does not parse tool calls, models spell them in the
+//! text. Neither is to be spoken.
 
 /// Opening tags of reasoning, which count at the beginning of a reply only, and their closing tags.
 const REASONING: [(&str, &str); 4] = [
@@ -42,7 +43,7 @@ enum Match {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum TextPart {
     /// Before the first word.
     Beginning,
     Reasoning {
@@ -58,14 +59,14 @@ enum Part {
 /// Divides a text that arrives in pieces. The result does not depend on how it is cut into pieces.
 #[derive(Debug)]
 pub struct Visible {
-    part: Part,
+    part: TextPart,
     /// Text that is not decided yet; of a call, the call.
     held: String,
 }
 
 impl Default for Visible {
     fn default() -> Visible {
-        Visible { part: Part::Beginning, held: String::new() }
+        Visible { part: TextPart::Beginning, held: String::new() }
     }
 }
 
@@ -81,19 +82,19 @@ impl Visible {
     /// Ends the text: the rest of the visible text, and the tool call that the model spelled, if any.
     pub fn end(self) -> (String, Option<String>) {
         match self.part {
-            Part::Beginning | Part::Text { .. } => (self.held, None),
-            Part::Reasoning { .. } => (String::new(), None),
-            Part::Call => (String::new(), Some(self.held)),
+            TextPart::Beginning | TextPart::Text { .. } => (self.held, None),
+            TextPart::Reasoning { .. } => (String::new(), None),
+            TextPart::Call => (String::new(), Some(self.held)),
         }
     }
 
     /// Decides about the next part of the held text; false when more has to arrive first.
     fn step(&mut self, visible: &mut String) -> bool {
         match self.part {
-            Part::Beginning => self.begin(),
-            Part::Reasoning { closing } => self.reason(closing),
-            Part::Text { at_line_start } => self.read(at_line_start, visible),
-            Part::Call => {
+            TextPart::Beginning => self.begin(),
+            TextPart::Reasoning { closing } => self.reason(closing),
+            TextPart::Text { at_line_start } => self.read(at_line_start, visible),
+            TextPart::Call => {
                 let end = self.held.floor_char_boundary(LONGEST_CALL);
                 self.held.truncate(end);
                 false
@@ -110,10 +111,10 @@ impl Visible {
             REASONING.iter().map(|(opening, closing)| (begins(&self.held, opening), opening, closing));
         let mut opening = opening.filter(|(found, ..)| *found != Match::No);
         match opening.next() {
-            None => self.part = Part::Text { at_line_start: true },
+            None => self.part = TextPart::Text { at_line_start: true },
             Some((Match::Yes, opening, closing)) => {
                 self.held.drain(..opening.len());
-                self.part = Part::Reasoning { closing };
+                self.part = TextPart::Reasoning { closing };
             }
             Some(_) => return false,
         }
@@ -129,7 +130,7 @@ impl Visible {
             return false;
         };
         self.held.drain(..at + closing.len());
-        self.part = Part::Beginning;
+        self.part = TextPart::Beginning;
         true
     }
 
@@ -139,14 +140,15 @@ impl Visible {
             if found != Match::No {
                 visible.push_str(&self.held[..at]);
                 self.held.drain(..at);
-                self.part = if found == Match::Yes { Part::Call } else { Part::Text { at_line_start } };
+                self.part =
+                    if found == Match::Yes { TextPart::Call } else { TextPart::Text { at_line_start } };
                 return found == Match::Yes;
             }
             at_line_start = char == '\n' || (at_line_start && char.is_whitespace());
         }
         visible.push_str(&self.held);
         self.held.clear();
-        self.part = Part::Text { at_line_start };
+        self.part = TextPart::Text { at_line_start };
         false
     }
 }
