@@ -143,6 +143,14 @@ fn a_server_without_pcm_is_named_and_mu_law_works() {
 }
 
 #[test]
+fn a_server_that_refuses_max_tokens_or_has_a_strict_template_is_served() {
+    for habit in [Habit::NoMaxTokens, Habit::StrictTemplate] {
+        let (word, text) = of_habits(&[habit], "llm", "");
+        assert_eq!(word, "ok", "{habit:?}: {text}");
+    }
+}
+
+#[test]
 fn a_server_that_refuses_tools_is_named_with_its_options() {
     let (word, text) = of_habits(&[Habit::NoTools], "llm", "");
     assert!(word == "fail" && text.contains("--enable-auto-tool-choice"), "{word} {text}");

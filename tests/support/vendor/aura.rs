@@ -21,7 +21,7 @@ pub async fn speak(
     body: Bytes,
 ) -> Response {
     const DIALECT: Dialect = Dialect::Deepgram;
-    if let Err(failure) = receive((&server, DIALECT, Kind::Tts), &headers, &body).await {
+    if let Some(failure) = receive((&server, DIALECT, Kind::Tts), &headers, &body).await {
         return failure;
     }
     let order: Value = serde_json::from_slice(&body).unwrap_or_default();

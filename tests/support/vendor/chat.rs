@@ -43,7 +43,7 @@ const FIELDS: &[&str] = &[
 ];
 
 pub async fn complete(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(failure) = receive((&server, Dialect::OpenAi, Kind::Llm), &headers, &body).await {
+    if let Some(failure) = receive((&server, Dialect::OpenAi, Kind::Llm), &headers, &body).await {
         return failure;
     }
     let question: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -268,15 +268,12 @@ fn answer(status: u16, body: &Value) -> Response {
     (StatusCode::from_u16(status).expect("a status"), axum::Json(body.clone())).into_response()
 }
 
-/// Notes a request.
-///
-/// # Errors
-/// The response of a request without the key, and of a server that is not well.
+/// Notes a request. The response of one without the key, and of a server that is not well.
 async fn receive(
     (server, dialect, kind): (&Server, Dialect, Kind),
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<(), Response> {
+) -> Option<Response> {
     let header = if dialect == Dialect::ElevenLabs { "xi-api-key" } else { "authorization" };
     let authorization = headers.get(header).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let request = Request { authorization: authorization.to_owned(), body: body.to_vec() };
@@ -286,10 +283,10 @@ async fn receive(
         engines[kind as usize].mood
     };
     if dialect.key(headers) != Some(KEY) {
-        return Err(dialect.wrong_key());
+        return Some(dialect.wrong_key());
     }
-    Err(match mood {
-        Mood::Well => return Ok(()),
+    Some(match mood {
+        Mood::Well => return None,
         Mood::Broken => dialect.refusal(500, "server_error", "The server had an error"),
         Mood::Stalled => std::future::pending().await,
         Mood::WrongKey => dialect.wrong_key(),

@@ -19,7 +19,7 @@ const VOICES: &[&str] = &[
 ];
 
 pub async fn speak(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(failure) = receive((&server, Dialect::OpenAi, Kind::Tts), &headers, &body).await {
+    if let Some(failure) = receive((&server, Dialect::OpenAi, Kind::Tts), &headers, &body).await {
         return failure;
     }
     let order: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -23,7 +23,7 @@ const FIELDS: &[&str] = &[
 ];
 
 pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(failure) = receive((&server, Dialect::OpenAi, Kind::Stt), &headers, &body).await {
+    if let Some(failure) = receive((&server, Dialect::OpenAi, Kind::Stt), &headers, &body).await {
         return failure;
     }
     let form = Form::read(&headers, &body);

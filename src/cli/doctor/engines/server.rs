@@ -144,12 +144,9 @@ fn listing(api: ListApi, model: &str, body: &[u8]) -> Listing {
         Value::Array(items) => items,
         _ => return Listing::NoList,
     };
-    let models = items.iter().filter_map(|item| ListedModel::deserialize(item).ok());
-    models
-        .filter(|it| is_same(&it.id, model))
-        .map(|it| Listing::With { shutdown: it.shutdown_date })
-        .next()
-        .unwrap_or(Listing::Without)
+    let mut models = items.iter().filter_map(|item| ListedModel::deserialize(item).ok());
+    let found = models.find(|it| is_same(&it.id, model));
+    found.map_or(Listing::Without, |it| Listing::With { shutdown: it.shutdown_date })
 }
 
 /// Ollama adds the tag `latest`, Gemini the prefix `models/`.
