@@ -15,6 +15,12 @@ fn engines(settings: &str) -> Engines {
     Engines::build(&settings).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
+/// The vendor has a runtime of its own, which is not started within another one.
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(test)
+}
+
 async fn spoken(engines: &Engines, name: &str, text: &str) -> (u32, f64) {
     let engine = engines.tts(Some(name)).expect("an engine");
     let pieces = engine.speak(text.into(), Voice::default(), Meter::default()).await.expect("a speech");
@@ -22,23 +28,23 @@ async fn spoken(engines: &Engines, name: &str, text: &str) -> (u32, f64) {
     (clips[0].rate, clips.iter().map(|clip| clip.duration().as_secs_f64()).sum())
 }
 
-#[tokio::test]
-async fn a_speech_server_with_openais_api_works_by_its_address_and_model() {
+#[test]
+fn a_speech_server_with_openais_api_works_by_its_address_and_model() {
     let vendor = Vendor::start();
     let engines = engines(&format!(
         "[engines.assembly]\nkind = \"tts\"\napi = \"openai\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
          model = \"assemblyai-tts-1\"\nvoice = \"nova\"\n",
         vendor.base_url()
     ));
-    let (rate, seconds) = spoken(&engines, "assembly", "Hello.").await;
+    let (rate, seconds) = run(spoken(&engines, "assembly", "Hello."));
     assert_eq!(rate, 24_000);
     assert!((seconds - 0.68).abs() < 0.01, "{seconds}");
     let order = vendor.requests(Kind::Tts)[0].json();
     assert_eq!((&order["model"], &order["voice"]), (&"assemblyai-tts-1".into(), &"nova".into()));
 }
 
-#[tokio::test]
-async fn vendors_of_speech_work_by_their_own_apis() {
+#[test]
+fn vendors_of_speech_work_by_their_own_apis() {
     let vendor = Vendor::start();
     let engines = engines(&format!(
         "[engines.eleven]\nkind = \"tts\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nmax_chars = 8\n\
@@ -47,26 +53,29 @@ async fn vendors_of_speech_work_by_their_own_apis() {
         vendor.url("/deepgram/v1")
     ));
     // Two parts of six and four characters.
-    let (rate, seconds) = spoken(&engines, "eleven", "Hello. Yes.").await;
+    let (rate, seconds) = run(spoken(&engines, "eleven", "Hello. Yes."));
     assert!(rate == 16_000 && (seconds - 1.30).abs() < 0.01, "{rate} {seconds}");
-    let (rate, seconds) = spoken(&engines, "aura", "Hello.").await;
+    let (rate, seconds) = run(spoken(&engines, "aura", "Hello."));
     assert!(rate == 8_000 && (seconds - 0.68).abs() < 0.01, "{rate} {seconds}");
     let keys: Vec<String> = vendor.requests(Kind::Tts).into_iter().map(|it| it.authorization).collect();
     assert_eq!(keys, [KEY.to_owned(), KEY.to_owned(), format!("Token {KEY}")]);
 }
 
-#[tokio::test]
-async fn a_connection_that_is_closed_between_requests_is_no_failure() {
+#[test]
+fn a_connection_that_is_closed_between_requests_is_no_failure() {
     let vendor = Vendor::with(&[Habit::ShortConnections]);
     let engines = engines(&format!(
         "[engines.whisper]\nkind = \"stt\"\napi = \"openai\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
         vendor.base_url()
     ));
     let engine = engines.stt(Some("whisper")).expect("an engine");
-    for _ in 0..3 {
-        let speech = Clip::new(8_000, vec![500; 4_000]);
-        assert_eq!(engine.transcribe(speech, Hints::default(), Meter::default()).await.as_deref(), Ok(WORDS));
-    }
+    run(async {
+        for _ in 0..3 {
+            let speech = Clip::new(8_000, vec![500; 4_000]);
+            let words = engine.transcribe(speech, Hints::default(), Meter::default()).await;
+            assert_eq!(words.as_deref(), Ok(WORDS));
+        }
+    });
 }
 
 #[test]
