@@ -9,6 +9,7 @@ use clap::Args;
 use super::call;
 use super::failure::Failure;
 use super::output::Output;
+use super::span::moment;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::analytics::{
@@ -27,11 +28,12 @@ pub struct Command {
     /// Id or name; an overview of all tenants when absent.
     #[arg(long)]
     tenant: Option<String>,
-    /// The calls that began at this moment or later, such as 2026-01-31T09:00:00Z. Default: 30 days before --to.
-    #[arg(long, value_name = "TIME")]
+    /// The calls that began at this moment or later, such as 2026-01-31, 2026-01-31T09:00:00Z, or 7d for a week
+    /// ago. Default: 30 days before --to.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<DateTime<Utc>>,
     /// And before this one. Default: now.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<DateTime<Utc>>,
     /// Only calls to this number, or to the number of this id.
     #[arg(long, requires = "tenant")]

@@ -19,6 +19,9 @@ pub struct Access {
     /// An operator's API key; `vca key create --operator` makes one.
     #[arg(long, env = "VCA_API_KEY", hide_env_values = true, value_name = "KEY", value_parser = secret)]
     key: Option<SecretString>,
+    /// A file that contains such a key, used where no key is given otherwise.
+    #[arg(long, env = "VCA_API_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// The daemon's HTTP port. Default: `admin.bind` of the configuration, and `https` where `[admin.tls]` is set. A
     /// certificate is for a name: then write that name, as in https://pbx.example.com:8080.
     #[arg(long, env = "VCA_URL")]
@@ -49,8 +52,12 @@ impl Access {
         builder.build().map_err(|error| Failure::from(anyhow::Error::from(error)))
     }
 
-    fn key(&self) -> Option<SecretString> {
-        self.key.clone().filter(|key| !key.expose_secret().is_empty())
+    fn key(&self) -> Result<Option<SecretString>, Failure> {
+        let given = self.key.clone().filter(|key| !key.expose_secret().is_empty());
+        match (given, &self.key_file) {
+            (None, Some(file)) => read_key(file).map(Some),
+            (given, _) => Ok(given),
+        }
     }
 
     fn base(&self, config: &Config) -> String {
@@ -59,6 +66,15 @@ impl Access {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("{scheme}://{}", reachable(config.admin.bind)),
         }
+    }
+}
+
+/// The key in a file, without the line break at its end.
+fn read_key(file: &Path) -> Result<SecretString, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| unusable(file, &error))?;
+    match text.trim() {
+        "" => Err(unusable(file, &"it is empty")),
+        key => Ok(SecretString::from(key)),
     }
 }
 
@@ -103,10 +119,10 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 impl Line {
     pub fn open(access: &Access, config: &Config) -> Result<Line, Failure> {
-        let key = access.key().ok_or_else(|| {
+        let key = access.key()?.ok_or_else(|| {
             Failure::unacceptable(
-                "the running daemon asks for an operator's API key: give it with --key or in VCA_API_KEY; \
-                 `vca key create --operator` makes one",
+                "the running daemon asks for an operator's API key: give it with --key or in VCA_API_KEY, or its file \
+                 with --key-file or in VCA_API_KEY_FILE; `vca key create --operator` creates one",
             )
         })?;
         Ok(Line { http: access.client()?, base: access.base(config), key: Some(key) })
@@ -115,7 +131,7 @@ impl Line {
     /// The daemon as it responds to any client on this machine, with a key where there is one. Without a key, nothing secret
     /// is sent, and its certificate, which need not be for this address, is not verified.
     pub fn keyless(access: &Access, config: &Config) -> Result<Line, Failure> {
-        let (key, builder) = (access.key(), reqwest::Client::builder());
+        let (key, builder) = (access.key()?, reqwest::Client::builder());
         let http = access.build(builder.tls_danger_accept_invalid_certs(key.is_none()))?;
         Ok(Line { http, base: access.base(config), key })
     }
@@ -208,6 +224,7 @@ mod tests {
     fn access(key: &str, url: &str) -> Access {
         Access {
             key: Some(SecretString::from(key)),
+            key_file: None,
             url: Some(url.to_owned()),
             ca: None,
             client_certificate: None,
@@ -220,6 +237,21 @@ mod tests {
         assert_eq!(reached("0.0.0.0:8080"), "127.0.0.1:8080");
         assert_eq!(reached("[::]:1"), "[::1]:1");
         assert_eq!(reached("192.0.2.1:80"), "192.0.2.1:80");
+    }
+
+    #[test]
+    fn a_key_may_be_in_a_file() {
+        let file = std::env::temp_dir().join(format!("vca-key-{:016x}", rand::random::<u64>()));
+        let key_of = |access: Access| access.key().map(|key| key.map(|it| it.expose_secret().to_owned()));
+        let with_file = |key| Access { key_file: Some(file.clone()), ..access(key, "") };
+        assert!(key_of(with_file("")).is_err_and(|it| it.code == 65), "there is no such file");
+        std::fs::write(&file, "vca_in_file\n").expect("a file");
+        assert_eq!(key_of(with_file("")), Ok(Some("vca_in_file".to_owned())));
+        assert_eq!(key_of(with_file("vca_given")), Ok(Some("vca_given".to_owned())));
+        std::fs::write(&file, "\n").expect("a file");
+        let empty = key_of(with_file("")).expect_err("no key");
+        assert!(empty.text.ends_with("cannot be used: it is empty"), "{empty:?}");
+        std::fs::remove_file(&file).expect("removed");
     }
 
     #[tokio::test]

@@ -68,6 +68,31 @@ impl Store {
         page(AllTenants(self).all(query.statement()).await?, window)
     }
 
+    /// Calls from one id to another, newest first, of one tenant or of all.
+    pub async fn calls_between(
+        &self,
+        low: Uuid,
+        high: Uuid,
+        tenant: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<(CallId, TenantId)>, StoreError> {
+        let mut query = Conditions::new("SELECT id, tenant_id FROM calls WHERE id >=", low);
+        query.and("id <=", high);
+        query.and_if("tenant_id =", tenant.map(|tenant| tenant.0));
+        query.then("ORDER BY id DESC");
+        query.limit(limit.into());
+        let rows = AllTenants(self).all::<(Uuid, Uuid)>(query.statement()).await?;
+        Ok(rows.into_iter().map(|(call, tenant)| (CallId(call), TenantId(tenant))).collect())
+    }
+
+    /// The dispositions with which calls have ended, in alphabetical order.
+    pub async fn dispositions(&self) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT disposition FROM rollup_outcomes \
+            WHERE disposition <> '' AND calls > 0 ORDER BY disposition";
+        let rows = AllTenants(self).all::<(String,)>(sql(SQL)).await?;
+        Ok(rows.into_iter().map(|(disposition,)| disposition).collect())
+    }
+
     /// The tenant that has a call.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
 pub use pool::{Backend, Connections, LISTING};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
-pub use registrations::{Attempt as RegistrationAttempt, Credit, RegistrationStep};
+pub use registrations::{Credit, RegistrationAttempt, RegistrationStep};
 pub use routing::{Routing, RoutingSettings};
 pub use secrets::{Resealing, Unopened};
 pub use security::{Bypass, Isolation};

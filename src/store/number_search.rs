@@ -50,6 +50,11 @@ impl Store {
         AllTenants(self).one::<NamedRow>(find).await?.try_into()
     }
 
+    /// The numbers that a dialled text can mean, the likelier one first.
+    pub fn called(&self, text: &str) -> Vec<Did> {
+        self.numbering.called(text)
+    }
+
     /// The numbers of all tenants, or of one, ordered by tenant.
     pub async fn numbers_of(
         &self,

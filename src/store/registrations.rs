@@ -26,12 +26,12 @@ pub struct RegistrationStep<'a> {
     pub detail: &'a str,
     pub reference: Option<&'a str>,
     pub credit: Credit,
-    pub attempt: Attempt,
+    pub attempt: RegistrationAttempt,
 }
 
 /// Whether a step is worth an entry of the audit log and an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
+pub enum RegistrationAttempt {
     /// Someone asked for it: always.
     Requested,
     /// The daemon repeats it by itself, from this state: once the state has become another one than that. Otherwise a
@@ -39,16 +39,20 @@ pub enum Attempt {
     Repeated { from: ProviderState },
 }
 
-impl Attempt {
+impl RegistrationAttempt {
     /// By the daemon itself, an attempt is a repetition.
-    pub fn by(actor: &Actor, from: ProviderState) -> Attempt {
-        if *actor == Actor::system() { Attempt::Repeated { from } } else { Attempt::Requested }
+    pub fn by(actor: &Actor, from: ProviderState) -> RegistrationAttempt {
+        if *actor == Actor::system() {
+            RegistrationAttempt::Repeated { from }
+        } else {
+            RegistrationAttempt::Requested
+        }
     }
 
     fn is_recorded(self, state: ProviderState) -> bool {
         match self {
-            Attempt::Requested => true,
-            Attempt::Repeated { from } => state != from && state != ProviderState::Pending,
+            RegistrationAttempt::Requested => true,
+            RegistrationAttempt::Repeated { from } => state != from && state != ProviderState::Pending,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::names::CallName;
 use super::records::tenant_of;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
@@ -21,8 +22,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Add {
-    /// The call's id.
-    call: CallId,
+    /// The call's id, its first digits, or `last`.
+    call: CallName,
     /// 1, the worst, to 5.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=5))]
     rating: u8,
@@ -60,7 +61,8 @@ impl Command {
     pub async fn run(self, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             Command::Add(Add { call, rating, comment, source }) => {
-                let scope = store.scope(tenant_of(store, call).await?);
+                let (call, tenant) = call.find(store, None).await?;
+                let scope = store.scope(tenant);
                 let new = NewFeedback { rating, comment, source };
                 let feedback = control::create_feedback(&scope, &actor(), call, new).await?;
                 output.print(&feedback, || sheet(&feedback))

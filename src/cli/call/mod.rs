@@ -3,6 +3,7 @@
 mod erase;
 mod feedback;
 mod live;
+mod names;
 mod records;
 
 use clap::Subcommand;

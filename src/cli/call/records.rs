@@ -6,13 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::names::CallName;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::span::moment;
 use crate::cli::table::{Sheet, Table, or_dash, printable};
 use crate::cli::{actor, tenant};
-use crate::store::{CallFilter, Store, StoreError, Window};
+use crate::store::{CallFilter, NumberQuery, Store, StoreError, Window};
 use crate::tenancy::{
-    Call, CallId, CallStatus, CallTurn, Did, EngineFailure, NumberId, ProfileId, Tenant, TenantId, Transcript,
+    Call, CallId, CallStatus, CallTurn, EngineFailure, NumberId, ProfileId, Tenant, TenantId, Transcript,
 };
 
 #[derive(Debug, Subcommand)]
@@ -44,11 +46,11 @@ pub struct ListCalls {
     /// The caller's number, with or without +.
     #[arg(long, value_name = "NUMBER")]
     caller: Option<String>,
-    /// Begun at this moment or later, such as 2026-01-31T09:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    /// Begun at this moment or later, such as 2026-01-31, 2026-01-31T09:00:00Z, or 7d for a week ago.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<DateTime<Utc>>,
     /// Begun before this moment.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<DateTime<Utc>>,
     /// Answered for so many seconds at least.
     #[arg(long, value_name = "SECONDS")]
@@ -67,8 +69,8 @@ pub struct ListCalls {
 /// One call.
 #[derive(Debug, Args)]
 pub struct CallSelector {
-    /// The call's id.
-    call: CallId,
+    /// The call's id, its first digits, or `last`.
+    call: CallName,
     /// Look among this tenant's calls only. Id or name.
     #[arg(long)]
     tenant: Option<String>,
@@ -132,21 +134,38 @@ impl ListCalls {
             }
             None => store.calls(&filter, window).await?,
         };
+        if let (Some(disposition), []) = (&filter.disposition, page.items.as_slice()) {
+            check_disposition(store, disposition).await?;
+        }
         output.print(&page.items, || table(&page.items))
     }
 }
 
-/// The number of an id, or the one that is called by a DID.
+/// Whether calls have ended with a disposition, which may be misspelt.
+async fn check_disposition(store: &Store, disposition: &str) -> Result<(), Failure> {
+    let known = store.dispositions().await?;
+    if known.is_empty() || known.iter().any(|it| it == disposition) {
+        return Ok(());
+    }
+    Err(Failure::not_found(format!(
+        "no call has ended with the disposition {disposition:?}: those on record are {}",
+        known.join(", ")
+    )))
+}
+
+/// The number of an id, or the one that a dialled text leads to.
 pub async fn find_number(store: &Store, named: &str) -> Result<NumberId, Failure> {
     if let Ok(id) = named.parse() {
         return Ok(id);
     }
-    let did: Did = named.parse().map_err(Failure::unacceptable)?;
-    let route = store.route(&did).await?;
-    let route = route.ok_or_else(|| {
-        Failure::not_found(format!("there is no number {did}; one that was given up is found by its id"))
+    let query = NumberQuery::Called(store.called(named));
+    let found = store.find_number(&query, None).await.map_err(|error| match error {
+        StoreError::NotFound => Failure::not_found(format!(
+            "there is no number {named:?}; one that was released is found by its id"
+        )),
+        error => error.into(),
     })?;
-    Ok(route.number.id)
+    Ok(found.number.id)
 }
 
 /// Calls as people read them.
@@ -169,13 +188,13 @@ pub fn table(calls: &[Call]) -> String {
 
 impl CallSelector {
     async fn find(&self, store: &Store) -> Result<(Tenant, Call, Vec<CallTurn>), Failure> {
-        let id = self.call;
         let tenant = match self.tenant.as_deref() {
-            Some(named) => tenant::find(store, named).await?,
-            None => store.tenant(tenant_of(store, id).await?).await?,
+            Some(named) => Some(tenant::find(store, named).await?.id),
+            None => None,
         };
-        match store.scope(tenant.id).call(id).await? {
-            Some((call, turns)) => Ok((tenant, call, turns)),
+        let (id, tenant) = self.call.find(store, tenant).await?;
+        match store.scope(tenant).call(id).await? {
+            Some((call, turns)) => Ok((store.tenant(tenant).await?, call, turns)),
             None => Err(no_call(id)),
         }
     }
@@ -189,7 +208,7 @@ pub async fn tenant_of(store: &Store, call: CallId) -> Result<crate::tenancy::Te
     })
 }
 
-fn no_call(id: CallId) -> Failure {
+fn no_call(id: impl std::fmt::Display) -> Failure {
     Failure::not_found(format!("there is no call {id}: `vca call list` shows the latest"))
 }
 
@@ -205,6 +224,8 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("ended by", or_dash(call.ended_by))
         .line("reason", or_dash(call.failure_reason.as_deref().map(printable)))
         .line("cause (Q.850)", or_dash(call.hangup_cause))
+        .line("SIP status", or_dash(call.sip_status))
+        .line("provider call", or_dash(call.provider_call_id.as_deref()))
         .line("started", call.started_at.format("%F %T%.3f UTC"))
         .line("answered", or_dash(call.answered_at.map(|at| at.format("%F %T%.3f UTC"))))
         .line("ended", or_dash(call.ended_at.map(|at| at.format("%F %T%.3f UTC"))))

@@ -9,7 +9,11 @@ async fn a_call_is_shown_with_its_transcript() {
     let number = desk.json(&["number", "show", "+15550100"]).await;
     let number: PhoneNumber = serde_json::from_value(number).expect("a number");
     let started_at = Utc::now();
-    let call = completed(&number, started_at);
+    let call = Call {
+        sip_status: Some(200),
+        provider_call_id: Some("a84b4c76e66710@pbx".into()),
+        ..completed(&number, started_at)
+    };
     let turn = CallTurn {
         call_id: call.id,
         tenant_id: call.tenant_id,
@@ -24,7 +28,7 @@ async fn a_call_is_shown_with_its_transcript() {
         at: started_at,
     };
     let scope = desk.store.scope(call.tenant_id);
-    scope.begin_call(&call).await.expect("a record");
+    scope.end_call(&call, &[]).await.expect("a record");
     scope.add_turn(&turn).await.expect("a turn");
 
     let id = call.id.to_string();
@@ -32,6 +36,8 @@ async fn a_call_is_shown_with_its_transcript() {
     for part in [
         "from           +15550123\n",
         "length         1:15\n",
+        "SIP status     200\n",
+        "provider call  a84b4c76e66710@pbx\n",
         "#1  words 210 ms  commit 500 ms  audio 640 ms\n  caller: are you [2J open\n  agent:  We are [interrupted]",
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
@@ -49,11 +55,22 @@ async fn a_call_is_shown_with_its_transcript() {
         (["--number", "+15550100"], 1),
         (["--min-duration", "76"], 0),
         (["--to", "2020-01-01T00:00:00Z"], 0),
+        (["--from", "7d"], 1),
+        (["--to", "2020-01-01"], 0),
+        (["--disposition", "completed"], 1),
+        (["--profile", "0199a1b2-c3d4-7e5f-8a6b-0123456789ab"], 0),
+        (["--max-duration", "75"], 1),
     ] {
         let found = desk.json(&[&["call", "list"], &filter[..]].concat()).await;
         assert_eq!(found.as_array().map(Vec::len), Some(expected), "{filter:?}");
     }
     assert_eq!(desk.code(&["call", "list", "--number", "+15550999"]).await, 66);
+    let misspelt = desk.run(&["call", "list", "--disposition", "complete"]).await.expect_err("misspelt");
+    assert!(misspelt.code == 66 && misspelt.text.ends_with("those on record are completed"), "{misspelt:?}");
+    for name in ["last", &id[..8], &id[..13].to_uppercase()] {
+        assert_eq!(desk.json(&["call", "show", name]).await["id"], id.as_str(), "{name}");
+    }
+    assert_eq!(desk.code(&["call", "show", "ffffffff"]).await, 66);
     let words = desk.text(&["call", "transcript", &id]).await;
     assert!(words.contains("Caller: are you [2J open\nAgent:  We are [interrupted]"), "{words}");
     desk.text(&["call", "feedback", "add", &id, "--rating", "4", "--comment", "quick"]).await;

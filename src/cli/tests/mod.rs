@@ -3,6 +3,7 @@
 mod backups;
 mod calls;
 mod keys;
+mod ledger;
 mod numbers;
 mod profiles;
 mod tenants;
@@ -48,6 +49,7 @@ impl Desk {
             }
             Command::Analytics(command) => command.run(&self.store, &mut output).await?,
             Command::Retention(command) => command.run(&self.store, &mut output).await?,
+            Command::Ledger(command) => command.run(&self.store, &mut output).await?,
             Command::Key(command) => command.run(&self.store, &mut output).await?,
             Command::Audit(command) => command.run(&self.store, &mut output).await?,
             Command::Openapi => manual::openapi(&mut output)?,

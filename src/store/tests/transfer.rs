@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Database, on_both, values};
+use super::{Database, on_both, on_postgres, on_sqlite, values};
 use crate::store::pool::Pool;
 use crate::store::transfer::lists;
 use crate::store::*;
@@ -267,4 +267,29 @@ async fn no_column_is_forgotten(db: Database) {
     let forgotten: Vec<_> =
         found.iter().filter(|(table, column)| !transfer::is_known(table, column)).collect();
     assert!(forgotten.is_empty(), "say in store/transfer/tables.rs what becomes of {forgotten:?}");
+}
+
+/// Issue 10: an installation that has outgrown SQLite takes its calls, transcripts and usage along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_with_its_history_moves_from_sqlite_to_postgresql() {
+    on_sqlite(async |from: Database| {
+        let (route, file) = exported(&from).await;
+        let text = serde_json::to_string(&file).expect("JSON");
+        on_postgres(async move |to: Database| {
+            let read = TenantFile::parse(&text).expect("a document");
+            let settings = ImportSettings::default();
+            let imported = to.store.import_tenant(&Actor::system(), &read, settings).await.expect("it is in");
+            assert!(imported.written, "{imported:?}");
+            let scope = to.store.scope(route.tenant.id);
+            let again = scope.export(&Actor::system(), true).await.expect("a document");
+            assert_eq!(comparable(&again), comparable(&read));
+            let calls = scope.calls(&CallFilter::default(), Window::first(9)).await.expect("calls").items;
+            assert_eq!(calls.len(), 1);
+            let usage = scope.usage_of_month(Month::of(read.exported_at)).await.expect("usage");
+            assert_eq!((usage.sums.calls, usage.engines), (1, vec![engine()]));
+            assert_eq!(to.store.roll_up_calls(9).await.expect("added"), 1, "analytics have them, too");
+        })
+        .await;
+    })
+    .await;
 }

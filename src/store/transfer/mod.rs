@@ -6,6 +6,7 @@
 mod cell;
 mod import;
 mod tables;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

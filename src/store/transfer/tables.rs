@@ -1,16 +1,13 @@
 //! The tables and columns that make up a tenant, and the types that read their values. A test compares the lists with
 //! the database, so that a new column either travels or stays behind knowingly.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
+use super::words::{did, document, events, hold_reason, profile_name, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, CallStatus, Did, Direction, EndedBy, EngineFailure, EngineKind, EventType, Month, Plan,
-    ProfileSettings, ProviderState, ProviderType, Retention, TenantStatus, UsageUnit, check_profile_name,
+    AgentRole, CallStatus, Direction, EndedBy, EngineFailure, EngineKind, Month, Plan, ProfileSettings,
+    ProviderState, ProviderType, Retention, TenantStatus, UsageUnit,
 };
 
 /// A tenant-owned table.
@@ -48,40 +45,6 @@ use Kind::{Count, Flag, Id, Json as Document, Moment, Secret, Text, UpTo, Word};
 
 /// The range that the program reads as `u32`.
 const U32: i64 = u32::MAX as i64;
-
-/// Reads a text of a closed set or of a form.
-fn word<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
-    text.parse::<T>().map(drop).map_err(|error| error.to_string())
-}
-
-fn did(text: &str) -> Result<(), String> {
-    text.parse::<Did>().map(drop).map_err(|_| "this is not a phone number".to_owned())
-}
-
-fn profile_name(text: &str) -> Result<(), String> {
-    check_profile_name(text).map_or(Ok(()), |flaw| Err(flaw.problem))
-}
-
-fn document<T: DeserializeOwned>(json: &Json) -> Result<(), String> {
-    T::deserialize(json).map(drop).map_err(|error| error.to_string())
-}
-
-/// `webhooks.events`: words with commas around each.
-fn events(text: &str) -> Result<(), String> {
-    let listed = text.strip_prefix(',').and_then(|text| text.strip_suffix(','));
-    let listed = listed.ok_or_else(|| format!("{text:?} has to be like \",call.started,call.ended,\""))?;
-    listed.split(',').try_for_each(word::<EventType>)
-}
-
-fn url(text: &str) -> Result<(), String> {
-    let is_url = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme))
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    if is_url { Ok(()) } else { Err("this is not a URL with https:// or http://".to_owned()) }
-}
-
-fn hold_reason(text: &str) -> Result<(), String> {
-    if matches!(text, "unpriced" | "unreadable") { Ok(()) } else { Err(format!("{text:?} is no reason")) }
-}
 
 /// The tables of a tenant's own settings, in an order in which rows refer to earlier rows; and its statements with
 /// the history of its plan, so that months that were billed elsewhere are not billed again.
