@@ -2,6 +2,7 @@
 
 mod clerk;
 mod lines;
+mod reload;
 mod report;
 mod rollups;
 mod vitals;
@@ -21,8 +22,9 @@ use crate::admin;
 use crate::admin::api::{Desk, Inbound, LastUse, Limits};
 use crate::ari;
 use crate::call::{Agent, Engines, House, Spoken, TenantMetrics};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Loaded};
 use crate::control;
+use crate::current::Current;
 use crate::engines::registry;
 use crate::media;
 use crate::state::{self, ConversationState};
@@ -33,6 +35,8 @@ use crate::tenancy::{AiProfile, Permitted, TenantStatus};
 use crate::webhooks::{Deliverer, Guard};
 use lines::Lines;
 use vitals::Vitals;
+
+pub use reload::Source;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
@@ -46,11 +50,12 @@ const LAST_TASK: Duration = Duration::from_secs(5);
 /// connections to the database.
 const AFTER_DRAIN: Duration = Duration::from_secs(60);
 
-/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain.
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain. SIGHUP reloads the configuration from `source`.
 ///
 /// # Errors
 /// When the database, an engine's settings or an address in use prevents the start.
-pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
+pub async fn run(loaded: Loaded, metrics: PrometheusHandle, source: Source) -> anyhow::Result<()> {
+    let Loaded { config, effective, .. } = loaded;
     let store = open_store(&config)
         .await?
         .with_sealing(config.keyring()?)
@@ -63,10 +68,10 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let calls = store.for_calls(&config.database);
     let ledger = Ledger::new(calls.clone(), LEDGER);
     let state = state::connect(&config.state).await?;
-    let cast = Arc::new(Cast::new(&config)?);
+    let cast = Current::new(Cast::new(&config)?);
     let spoken = Arc::new(Spoken::default());
     // Calls are taken meanwhile.
-    let rehearsal = tokio::spawn(rehearse(store.clone(), cast.clone(), spoken.clone()));
+    let rehearsal = tokio::spawn(rehearse(store.clone(), cast.get(), spoken.clone()));
     let asterisk = Arc::new(ari::Client::new(&config.ari)?);
     let house = Arc::new(House {
         asterisk: asterisk.clone(),
@@ -82,9 +87,11 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     });
     let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
     let unmatched = tokio::spawn(routing.unmatched().write_to(store.clone()));
-    let permitted = Arc::new(cast.permitted.clone());
+    let permitted = Current::new(cast.get().permitted.clone());
+    let billing = Current::new(config.billing());
+    let agents = cast.clone();
     let patience = Duration::from_secs(config.calls.drain_timeout_s);
-    let casting: Casting = Box::new(move |profile| cast.agent(profile));
+    let casting: Casting = Box::new(move |profile| agents.get().agent(profile));
     let announcements = Announcements::new(ANNOUNCED);
     let switchboard = Switchboard::new(
         house,
@@ -97,8 +104,21 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 
     let stop = CancellationToken::new();
     let live = Arc::new(Lines(switchboard.clone()));
-    let configuration = vitals::configuration(&config, &store, &permitted);
-    let desk = desk(&config, [&store, &calls], &asterisk, &announcements, live, state.clone(), permitted);
+    let configuration = vitals::configuration(&config, &store, &permitted.get());
+    let desk = Desk {
+        billing: billing.clone(),
+        permitted: permitted.clone(),
+        ..desk(&config, [&store, &calls], &asterisk, &announcements, live, state.clone())
+    };
+    let targets = reload::Targets {
+        switchboard: switchboard.clone(),
+        store: store.clone(),
+        spoken,
+        cast,
+        billing: billing.clone(),
+        permitted,
+    };
+    let reloads = tokio::spawn(reload::on_hang_up(source, targets, effective));
     let registrar = desk.registrar.clone();
     let parts = vitals::Parts {
         switchboard: switchboard.clone(),
@@ -120,7 +140,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let all_written = CancellationToken::new();
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
-    let mut clerk = tokio::spawn(clerk::run_billing(store.clone(), config.billing()));
+    let mut clerk = tokio::spawn(clerk::run_billing(store.clone(), billing));
     let mut upkeep = tokio::spawn(control::keep_up(store.clone(), registrar));
     let mut sums = tokio::spawn(rollups::add_calls(store.clone()));
     let mut admin = tokio::spawn(admin.serve(stop.clone()));
@@ -165,6 +185,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     upkeep.abort();
     unmatched.abort();
     rehearsal.abort();
+    reloads.abort();
     for task in [events, admin] {
         if tokio::time::timeout(LAST_TASK, task).await.is_err() {
             warn!("a task did not stop in time");
@@ -212,7 +233,7 @@ fn name(config: &Config) -> String {
     })
 }
 
-/// What the handlers of the API share.
+/// What the handlers of the API share, with the defaults of what a reload changes.
 fn desk(
     config: &Config,
     [store, calls]: [&Store; 2],
@@ -220,7 +241,6 @@ fn desk(
     announcements: &Announcements,
     live: Arc<Lines>,
     state: Arc<dyn ConversationState>,
-    permitted: Arc<Permitted>,
 ) -> Desk {
     let production = config.environment == Environment::Production;
     let adapters = Adapters::new(&config.telephony, asterisk.clone(), &config.ari.app, production);
@@ -236,11 +256,11 @@ fn desk(
         registrar: Arc::new(registrar),
         inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
         receivers: Guard::new(&config.webhooks),
-        billing: Arc::new(config.billing()),
+        billing: Current::default(),
         live,
         state,
         numbering: config.numbers,
-        permitted,
+        permitted: Current::default(),
     }
 }
 

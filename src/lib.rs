@@ -6,6 +6,7 @@
 pub mod audio;
 pub mod billing;
 pub mod conversation;
+pub mod current;
 pub mod language;
 pub mod names;
 pub mod rtp;

@@ -9,29 +9,42 @@ use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
 use std::panic;
 
-use tracing::{Event, Level, Subscriber, error};
+use tracing::{Event, Level, Subscriber, error, warn};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry, reload};
 
 use recent::Recent;
 pub use recent::recent_problems;
 
 use crate::config::{self, Log, LogFormat};
 
+/// The filter of the log, which can be changed.
+#[derive(Clone)]
+pub struct LogFilter(reload::Handle<EnvFilter, registry::Registry>);
+
+impl LogFilter {
+    /// Filters by `filter` from now on.
+    pub fn set(&self, filter: &str) {
+        if let Err(error) = self.0.reload(EnvFilter::new(with_words_guarded(filter))) {
+            warn!(%error, "the filter of the log cannot be changed");
+        }
+    }
+}
+
 /// Begins to log, and logs panics too. When something logs already, it stays.
-pub fn start(settings: &Log) {
+pub fn start(settings: &Log) -> LogFilter {
     let pretty = match settings.format {
         LogFormat::Json => false,
         LogFormat::Pretty => true,
         LogFormat::Auto => stdout().is_terminal(),
     };
     // The filter was examined with the configuration; what is wrong in it is left out.
-    let filter = EnvFilter::new(with_words_guarded(&settings.filter));
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(with_words_guarded(&settings.filter)));
     let priorities = Priorities::of(stdout());
     let lines = if pretty {
         text(stdout, stdout().is_terminal(), priorities)
@@ -42,6 +55,7 @@ pub fn start(settings: &Log) {
     if registry().with(lines.with_filter(filter)).with(recent).try_init().is_ok() {
         log_panics();
     }
+    LogFilter(handle)
 }
 
 /// The words of callers and agents are logged only where the filter names their target; a general `debug` is not

@@ -3,6 +3,7 @@
 mod asterisk;
 mod engines;
 mod permitted;
+mod reload;
 mod servers;
 mod trouble;
 mod vendors;

@@ -18,6 +18,7 @@ use source::{product, root, sources};
 const ROOMS: &[(&str, &[&str])] = &[
     ("audio", &[]),
     ("language", &[]),
+    ("current", &[]),
     ("conversation", &["language"]),
     ("sealing", &[]),
     ("transport", &[]),
@@ -28,15 +29,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("billing", &["tenancy"]),
     ("media", &["audio", "rtp"]),
     ("engines", &["audio", "names"]),
-    ("store", &["billing", "sealing", "tenancy", "transport"]),
+    ("store", &["billing", "sealing", "tenancy", "transport", "current"]),
     ("analytics", &["store", "tenancy"]),
     ("state", &["tenancy", "transport"]),
     ("webhooks", &["store", "tenancy"]),
     ("call", &["ari", "audio", "conversation", "engines", "language", "media", "state", "store", "tenancy"]),
-    ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy"]),
+    ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy", "current"]),
     ("telephony", &["ari", "store", "tenancy"]),
     ("control", &["state", "store", "telephony", "tenancy", "webhooks"]),
-    ("admin", &["analytics", "billing", "control", "state", "store", "telephony", "tenancy", "webhooks"]),
+    (
+        "admin",
+        &["analytics", "billing", "control", "state", "store", "telephony", "tenancy", "webhooks", "current"],
+    ),
     (
         "config",
         &[
@@ -67,6 +71,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "call",
             "config",
             "control",
+            "current",
             "engines",
             "logging",
             "media",

@@ -156,7 +156,14 @@ impl Cli {
         let paths = Paths { config: self.config.as_deref(), env_file: self.env_file.as_deref() };
         let read = |need| examine(&paths, need).map_err(Failure::from);
         match self.command {
-            Command::Serve => serve::run(read(Need::All)?).await,
+            Command::Serve => {
+                let (config, env_file) = (self.config.clone(), self.env_file.clone());
+                let reread = move || {
+                    let paths = Paths { config: config.as_deref(), env_file: env_file.as_deref() };
+                    examine(&paths, Need::All)
+                };
+                serve::run(read(Need::All)?, Box::new(reread)).await
+            }
             Command::Migrate => migrate(&read(Need::Database)?.config, output).await,
             Command::Backup(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Restore(command) => command.run(&read(Need::Database)?.config, output).await,

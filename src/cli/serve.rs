@@ -3,15 +3,19 @@
 use tracing::warn;
 
 use super::failure::Failure;
-use crate::config::Loaded;
+use crate::config::{Fault, Loaded};
 use crate::{admin, daemon, logging};
 
-pub async fn run(loaded: Loaded) -> Result<(), Failure> {
-    logging::start(&loaded.config.log);
+pub type Reread = Box<dyn Fn() -> Result<Loaded, Vec<Fault>> + Send + Sync>;
+
+/// Serves with `loaded`; `reread` reads the configuration again.
+pub async fn run(loaded: Loaded, reread: Reread) -> Result<(), Failure> {
+    let log = logging::start(&loaded.config.log);
     for warning in &loaded.warnings {
         let (key, remedy) = (&warning.key, &warning.remedy);
         warn!(key, from = warning.source, remedy, "configuration: {}", warning.problem);
     }
     let metrics = admin::install_metrics()?;
-    Ok(daemon::run(loaded.config, metrics).await?)
+    let source = daemon::Source { reread, set_log_filter: Box::new(move |filter| log.set(filter)) };
+    Ok(daemon::run(loaded, metrics, source).await?)
 }

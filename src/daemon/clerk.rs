@@ -7,6 +7,7 @@ use metrics::gauge;
 use tracing::{info, warn};
 
 use crate::billing::Billing;
+use crate::current::Current;
 use crate::store::{ABANDONED, HoldReason, IssueRequest, Store, StoreError};
 use crate::tenancy::Actor;
 
@@ -15,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(900);
 const NAMED: usize = 5;
 
 /// Looks for what is due until it is dropped. Dropping it at any moment loses nothing: the next look goes on.
-pub async fn run_billing(store: Store, billing: Billing) {
+pub async fn run_billing(store: Store, billing: Current<Billing>) {
     gauge!("vca_statements_held").set(0.0);
     let mut ticks = tokio::time::interval(EVERY);
     loop {
@@ -23,7 +24,7 @@ pub async fn run_billing(store: Store, billing: Billing) {
         if let Err(error) = close_abandoned(&store).await {
             warn!(%error, "abandoned calls cannot be closed now: tried again later");
         }
-        if let Err(error) = issue_statements(&store, &billing).await {
+        if let Err(error) = issue_statements(&store, &billing.get()).await {
             warn!(%error, "statements cannot be issued now: tried again later");
         }
     }

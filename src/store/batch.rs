@@ -144,7 +144,7 @@ impl<'a> Batch<'a> {
         tx.roll_up(late).await?;
         tx.replace_engines(&changes.taken).await?;
         let deliveries = tx.emit_calls(&changes.events).await?;
-        Ok(deliveries + tx.count_calls(&store.plans, changes.ended).await?)
+        Ok(deliveries + tx.count_calls(&store.plans.get(), changes.ended).await?)
     }
 
     async fn recorded(&self, tx: &mut Tx) -> Result<HashMap<Uuid, Recorded>, StoreError> {

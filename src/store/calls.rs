@@ -136,7 +136,7 @@ impl Store {
             deliveries += tx.emit_call(Some((call.answered_at.is_some(), false)), call).await?;
             ended.extend(tx.interrupted(call).await?);
         }
-        deliveries += tx.count_calls(&self.plans, ended).await?;
+        deliveries += tx.count_calls(&self.plans.get(), ended).await?;
         tx.commit().await?;
         self.ring(deliveries);
         Ok(closed)

@@ -106,6 +106,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Notify;
 
 use crate::billing::Plans;
+use crate::current::Current;
 use crate::sealing::Keyring;
 use crate::tenancy::{Numbering, TenantId, TenantLimits};
 use pool::Pool;
@@ -122,9 +123,9 @@ pub struct Store {
     /// The rule by which two numbers are distinguished.
     numbering: Numbering,
     /// Their quotas are watched.
-    plans: Arc<Plans>,
+    plans: Current<Plans>,
     /// How much one tenant may store.
-    limits: TenantLimits,
+    limits: Current<TenantLimits>,
     /// Whose calls are put on record.
     daemon: Arc<str>,
     /// Seals and opens the secrets that are kept.
@@ -153,8 +154,8 @@ impl Store {
             timeout,
             bell: Arc::default(),
             numbering: Numbering::default(),
-            plans: Arc::default(),
-            limits: TenantLimits::default(),
+            plans: Current::default(),
+            limits: Current::default(),
             daemon: Arc::from(""),
             sealing: Keyring::default(),
         })
@@ -182,7 +183,12 @@ impl Store {
     /// The store with these limits by tenant.
     #[must_use]
     pub fn with_limits(self, limits: TenantLimits) -> Store {
-        Store { limits, ..self }
+        Store { limits: Current::new(limits), ..self }
+    }
+
+    /// Changes the limits of this store and its clones.
+    pub fn set_limits(&self, limits: TenantLimits) {
+        self.limits.set(limits);
     }
 
     /// The connections of this store's pool.

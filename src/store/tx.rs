@@ -192,7 +192,7 @@ impl Tx {
             StoreError::TooSlow { limit } => StoreError::no_answer(limit),
             error => error,
         })?;
-        let mut tx = Tx { connection, deadline, limit, limits: store.limits };
+        let mut tx = Tx { connection, deadline, limit, limits: *store.limits.get() };
         tx.limit_sqlite().await?;
         Ok(tx)
     }

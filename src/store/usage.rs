@@ -10,6 +10,7 @@ use super::statement::{composed, sql};
 use super::tx::{Access, RowScope, Tx};
 use super::{Backend, Scope, Store, StoreError, kept};
 use crate::billing::Plans;
+use crate::current::Current;
 use crate::tenancy::{CallId, CallSums, EngineUse, Month, Usage};
 
 /// The stored usage of a call.
@@ -111,7 +112,12 @@ impl Store {
     /// The store, with the plans that decide about quota events.
     #[must_use]
     pub fn with_plans(self, plans: Plans) -> Store {
-        Store { plans: plans.into(), ..self }
+        Store { plans: Current::new(plans), ..self }
+    }
+
+    /// Changes the plans of this store and its clones.
+    pub fn set_plans(&self, plans: Plans) {
+        self.plans.set(plans);
     }
 }
 

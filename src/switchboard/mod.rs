@@ -24,6 +24,7 @@ use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
 use crate::audio::codec::Format;
 use crate::billing::Plans;
 use crate::call::{self, Admitted, Agent, Feed, House, Mail, Refusal, Ring, View};
+use crate::current::Current;
 use crate::store::{Announcements, Routing};
 use crate::tenancy::{AiProfile, Call, CallId, Did, Month, Route, TenantId, mask};
 
@@ -44,12 +45,17 @@ struct Inner {
     routing: Routing,
     announcements: Announcements,
     casting: Casting,
-    settings: Settings,
-    plans: Plans,
+    rules: Current<Rules>,
     live: Mutex<Live>,
     ports: PortBudget,
     connected: AtomicBool,
     tasks: TaskTracker,
+}
+
+/// What admission is decided by.
+struct Rules {
+    settings: Settings,
+    plans: Plans,
 }
 
 /// Why a call is not let in, and what is known of it for its record.
@@ -71,13 +77,17 @@ impl Switchboard {
             routing,
             announcements,
             casting,
-            settings,
-            plans,
+            rules: Current::new(Rules { settings, plans }),
             live,
             ports,
             connected,
             tasks,
         }))
+    }
+
+    /// Changes what later calls are admitted by. The time of a drain stays as it was at the start.
+    pub fn set_rules(&self, settings: Settings, plans: Plans) {
+        self.0.rules.set(Rules { settings, plans });
     }
 
     /// Do events flow?
@@ -325,7 +335,8 @@ impl Switchboard {
         {
             let mut live = self.0.live();
             let standing = live.standing(tenant, month, &self.0.ports);
-            let decision = decide(route.map(|route| &**route), standing, &self.0.settings, &self.0.plans);
+            let rules = self.0.rules.get();
+            let decision = decide(route.map(|route| &**route), standing, &rules.settings, &rules.plans);
             decision.map_err(|refusal| (refusal, known()))?;
             if let Some(tenant) = tenant {
                 live.assign(ring.id, tenant);

@@ -18,6 +18,7 @@ use vca::admin::{LiveCalls, Unwatched};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, View};
+use vca::current::Current;
 use vca::names::{EngineNames, Names};
 use vca::state::Memory;
 use vca::store::{Announcements, Backend, NewKey, Settings, Store};
@@ -185,14 +186,14 @@ pub fn desk(
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
         last_use: Arc::new(LastUse::start(store.clone())),
-        billing: Arc::new(billing()),
+        billing: Current::new(billing()),
         live: Arc::new(Lines::default()),
         state: Arc::new(Memory::new(&vca::state::Settings::default())),
         receivers: Guard::new(&receivers()),
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
         numbering: Numbering::default(),
-        permitted: Arc::new(permitted()),
+        permitted: Current::new(permitted()),
     }
 }
 

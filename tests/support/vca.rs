@@ -21,6 +21,7 @@ pub struct Vca {
     /// Another one once the daemon has found it taken.
     admin_port: Arc<AtomicU16>,
     environment: Vec<(String, String)>,
+    config: Option<PathBuf>,
 }
 
 impl Vca {
@@ -28,7 +29,7 @@ impl Vca {
     pub fn new(program: &Path, folder: &Path, asterisk: &Asterisk) -> Vca {
         let admin_port = Arc::new(AtomicU16::new(ports::free()));
         let database = format!("sqlite://{}", folder.join("vca.db").display());
-        let vca = Vca { program: program.to_owned(), admin_port, environment: Vec::new() };
+        let vca = Vca { program: program.to_owned(), admin_port, environment: Vec::new(), config: None };
         vca.with("ARI_URL", &asterisk.ari_url())
             .with("ARI_USERNAME", asterisk.ari_user())
             .with("ARI_PASSWORD", asterisk.ari_password())
@@ -44,6 +45,18 @@ impl Vca {
     /// One more variable of its environment; a later value covers an earlier one.
     pub fn with(mut self, name: &str, value: &str) -> Vca {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same without a variable.
+    pub fn without(mut self, name: &str) -> Vca {
+        self.environment.retain(|(it, _)| it != name);
+        self
+    }
+
+    /// The same with a configuration file.
+    pub fn configured(mut self, path: &str) -> Vca {
+        self.config = Some(path.into());
         self
     }
 
@@ -145,6 +158,7 @@ impl Vca {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env("VCA__ADMIN__BIND", format!("127.0.0.1:{}", self.admin_port()));
+        command.args(self.config.iter().flat_map(|path| ["--config".as_ref(), path.as_os_str()]));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -60,6 +60,7 @@ pub use shares::HEAVY;
 
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
+use crate::current::Current;
 use crate::state::ConversationState;
 use crate::store::Store;
 use crate::telephony::Registrar;
@@ -74,7 +75,7 @@ pub struct Desk {
     pub last_use: Arc<LastUse>,
     /// Where webhooks may lead.
     pub receivers: Guard,
-    pub billing: Arc<Billing>,
+    pub billing: Current<Billing>,
     pub live: Arc<dyn LiveCalls>,
     /// The state of conversations, which an erasure deletes as well.
     pub state: Arc<dyn ConversationState>,
@@ -84,7 +85,7 @@ pub struct Desk {
     /// How numbers are written.
     pub numbering: Numbering,
     /// The engines, names and limits that a profile can ask for.
-    pub permitted: Arc<Permitted>,
+    pub permitted: Current<Permitted>,
 }
 
 /// The id of a request, in its response and in the log.

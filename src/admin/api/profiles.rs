@@ -52,7 +52,7 @@ async fn create(
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewProfile>,
 ) -> Result<(StatusCode, Tagged<AiProfile>), Problem> {
-    let profile = control::create_profile(&scope, &actor, &desk.permitted, new).await?;
+    let profile = control::create_profile(&scope, &actor, &desk.permitted.get(), new).await?;
     Ok((StatusCode::CREATED, Tagged(profile)))
 }
 
@@ -144,7 +144,7 @@ async fn update(
         precondition.check(current)?;
         request.changes(current, operation)
     };
-    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted, id, decide).await?))
+    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted.get(), id, decide).await?))
 }
 
 /// Replace the settings of a profile as a whole. An absent field takes its default.
@@ -164,7 +164,7 @@ async fn replace_settings(
         precondition.check(current)?;
         Ok(ProfileChanges { settings: Some(settings), ..ProfileChanges::default() })
     };
-    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted, id, decide).await?))
+    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted.get(), id, decide).await?))
 }
 
 /// List the versions of a profile, newest first.
@@ -214,7 +214,7 @@ async fn roll_back(
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     Body(RollBackRequest { version }): Body<RollBackRequest>,
 ) -> Result<Tagged<AiProfile>, Problem> {
-    Ok(Tagged(control::roll_back_profile(&scope, &actor, &desk.permitted, id, version).await?))
+    Ok(Tagged(control::roll_back_profile(&scope, &actor, &desk.permitted.get(), id, version).await?))
 }
 
 impl UpdateAiProfileRequest {

@@ -98,10 +98,10 @@ async fn of_tenant(
     Asked(time): Asked<UsageTime>,
 ) -> Result<Json<UsageReport>, Problem> {
     Ok(Json(match time.period()? {
-        Period::Month(month) => scope.statement(&desk.billing, month).await?.into_report(),
+        Period::Month(month) => scope.statement(&desk.billing.get(), month).await?.into_report(),
         Period::Days(from, to) => {
             let tenant = desk.store.tenant(scope.tenant_id()).await?;
-            desk.billing.days(&tenant, (from, to), &scope.usage_of_days(from, to).await?)
+            desk.billing.get().days(&tenant, (from, to), &scope.usage_of_days(from, to).await?)
         }
     }))
 }
@@ -132,7 +132,7 @@ async fn of_call(
     Ids(CallPath { call_id }): Ids<CallPath>,
 ) -> Result<Json<CallUsage>, Problem> {
     let usage = scope.usage_of_call(call_id).await?.ok_or_else(Problem::not_found)?;
-    let bill = Bill::new(&desk.billing.prices, None, &usage);
+    let bill = Bill::new(&desk.billing.get().prices, None, &usage);
     Ok(Json(CallUsage { call_id, sums: usage.sums, bill }))
 }
 
@@ -175,7 +175,7 @@ async fn statement(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let month: Month = month.parse().map_err(|error| Problem::field("month", error))?;
-    let statement = scope.statement(&desk.billing, month).await?;
+    let statement = scope.statement(&desk.billing.get(), month).await?;
     let vary = (header::VARY, "accept".to_owned());
     if wanted.format.unwrap_or_else(|| accepted(&headers)) == StatementFormat::Json {
         return Ok(([vary], Json(statement)).into_response());
@@ -225,7 +225,7 @@ async fn of_all(
 ) -> Result<Json<UsageList>, Problem> {
     let month = month_or_present(month)?;
     let MonthReports { page, unreadable } =
-        desk.store.month_reports(&desk.billing, month, paging.window()?).await?;
+        desk.store.month_reports(&desk.billing.get(), month, paging.window()?).await?;
     for tenant in &unreadable {
         warn!(tenant_id = %tenant.tenant_id, problem = %tenant.problem, "usage cannot be read");
     }
