@@ -43,7 +43,7 @@ pub struct IdempotentRequest {
 
 /// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum ClaimOutcome {
     /// The request is to be carried out, by this attempt.
     Granted(RequestAttempt),
     /// Another attempt is carrying it out.
@@ -99,7 +99,11 @@ impl IdempotentRequests {
     ///
     /// # Errors
     /// `LimitReached` (`idempotency_keys`) when the owner has as many records as it may have; those of the database.
-    pub async fn claim(&self, request: &IdempotentRequest, now: DateTime<Utc>) -> Result<Claim, StoreError> {
+    pub async fn claim(
+        &self,
+        request: &IdempotentRequest,
+        now: DateTime<Utc>,
+    ) -> Result<ClaimOutcome, StoreError> {
         const FIND: &str = "SELECT fingerprint, resource, resource_id, status, etag, body FROM idempotency_keys \
             WHERE id = $1 AND (tenant_id = $2 OR ($2 IS NULL AND tenant_id IS NULL))";
         let attempt = RequestAttempt { request: request.id, id: Uuid::now_v7() };
@@ -107,7 +111,7 @@ impl IdempotentRequests {
         let at_most = tx.limits.idempotency_keys;
         if tx.execute(self.insert(request, attempt, at_most, now)).await? > 0 {
             tx.commit().await?;
-            return Ok(Claim::Granted(attempt));
+            return Ok(ClaimOutcome::Granted(attempt));
         }
         let find = sql(FIND).bind(request.id).bind(self.owner());
         match tx.optional::<Row>(find).await? {
@@ -265,18 +269,18 @@ struct Row {
 }
 
 impl Row {
-    fn claim(self, request: &IdempotentRequest) -> Result<Claim, StoreError> {
+    fn claim(self, request: &IdempotentRequest) -> Result<ClaimOutcome, StoreError> {
         if self.fingerprint != request.fingerprint {
-            return Ok(Claim::OtherRequest);
+            return Ok(ClaimOutcome::OtherRequest);
         }
         let changed = self.resource.zip(self.resource_id).map(|(kind, id)| ChangedResource { kind, id });
         match (self.status, self.body) {
             (Some(status), Some(body)) => {
                 let status = status.try_into().map_err(StoreError::corrupt)?;
-                Ok(Claim::Finished(StoredResponse { status, etag: self.etag, body: Some(body) }))
+                Ok(ClaimOutcome::Finished(StoredResponse { status, etag: self.etag, body: Some(body) }))
             }
-            (None, _) if changed.is_none() => Ok(Claim::InProgress),
-            _ => Ok(Claim::Changed(changed)),
+            (None, _) if changed.is_none() => Ok(ClaimOutcome::InProgress),
+            _ => Ok(ClaimOutcome::Changed(changed)),
         }
     }
 }

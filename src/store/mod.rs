@@ -76,7 +76,7 @@ pub use error::{Duplicate, StoreError};
 pub use event_schemas::{EventData, event_data};
 pub use feedback::{FeedbackFilter, NewFeedback};
 pub use holds::{HeldMonth, HeldTenant};
-pub use idempotency::{ChangedResource, Claim, IdempotentRequest, IdempotentRequests, StoredResponse};
+pub use idempotency::{ChangedResource, ClaimOutcome, IdempotentRequest, IdempotentRequests, StoredResponse};
 pub use inventory::{InventoryChanges, InventoryFilter, NewInventoryNumber, Put};
 pub use keys::{KeyFilter, Minted, NewKey, Presented, Rotation};
 pub use ledger::{Entry, Ledger};

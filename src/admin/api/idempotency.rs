@@ -23,7 +23,7 @@ use uuid::{Builder, Uuid};
 use super::extract;
 use super::problem::Problem;
 use super::{Desk, auth, inbound};
-use crate::store::{ChangedResource, Claim, IdempotentRequest, IdempotentRequests, StoredResponse};
+use crate::store::{ChangedResource, ClaimOutcome, IdempotentRequest, IdempotentRequests, StoredResponse};
 use crate::tenancy::{RequestAttempt, TenantId};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -92,15 +92,15 @@ async fn admit(desk: &Desk, request: Request) -> Result<AdmittedRequest, Box<Res
     };
     let claim = requests.claim(&described, Utc::now()).await.map_err(|error| respond(error.into()))?;
     match claim {
-        Claim::Granted(attempt) => {
+        ClaimOutcome::Granted(attempt) => {
             let mut parts = parts;
             auth::set_attempt(&mut parts, attempt);
             Ok(AdmittedRequest { requests, attempt, request: Request::from_parts(parts, Body::from(body)) })
         }
-        Claim::InProgress => Err(respond(in_progress())),
-        Claim::OtherRequest => Err(respond(other_request())),
-        Claim::Changed(resource) => Err(respond(already_applied(resource))),
-        Claim::Finished(stored) => Err(Box::new(replay(stored))),
+        ClaimOutcome::InProgress => Err(respond(in_progress())),
+        ClaimOutcome::OtherRequest => Err(respond(other_request())),
+        ClaimOutcome::Changed(resource) => Err(respond(already_applied(resource))),
+        ClaimOutcome::Finished(stored) => Err(Box::new(replay(stored))),
     }
 }
 

@@ -143,7 +143,7 @@ async fn stored_response(scope: &Scope, feedback: FeedbackId) {
     for (resource, text) in [("feedback", WORD), ("ai_profile", CALLER)] {
         let request = IdempotentRequest { id: Uuid::now_v7(), api_key, fingerprint: [0; 32] };
         let claim = requests.claim(&request, now()).await.expect("a claim");
-        let Claim::Granted(attempt) = claim else { panic!("{claim:?}") };
+        let ClaimOutcome::Granted(attempt) = claim else { panic!("{claim:?}") };
         let mut tx = scope.begin(Access::Write).await.expect("a transaction");
         tx.record_attempt(attempt, resource, &feedback.to_string()).await.expect("it is recorded");
         tx.commit().await.expect("it is written");

@@ -25,9 +25,9 @@ async fn request(db: &Database, scope: &Scope) -> IdempotentRequest {
     IdempotentRequest { id: Uuid::now_v7(), api_key: key, fingerprint: [7; 32] }
 }
 
-fn granted(claim: Claim) -> RequestAttempt {
+fn granted(claim: ClaimOutcome) -> RequestAttempt {
     match claim {
-        Claim::Granted(attempt) => attempt,
+        ClaimOutcome::Granted(attempt) => attempt,
         other => panic!("{other:?}"),
     }
 }
@@ -45,13 +45,13 @@ async fn a_response_is_kept_for_a_day(db: Database) {
     let (request, requests, now) = (request(&db, &scope).await, scope.idempotent_requests(), Utc::now());
     let claim = async |request: &IdempotentRequest, at| requests.claim(request, at).await.expect("a claim");
     let attempt = granted(claim(&request, now).await);
-    assert_eq!(claim(&request, now).await, Claim::InProgress);
+    assert_eq!(claim(&request, now).await, ClaimOutcome::InProgress);
     requests.finish(attempt, response(Some("{}"))).await.expect("it is stored");
     for at in [now, now + TimeDelta::hours(23)] {
-        assert_eq!(claim(&request, at).await, Claim::Finished(response(Some("{}"))));
+        assert_eq!(claim(&request, at).await, ClaimOutcome::Finished(response(Some("{}"))));
     }
     let other = IdempotentRequest { fingerprint: [8; 32], ..request };
-    assert_eq!(claim(&other, now).await, Claim::OtherRequest);
+    assert_eq!(claim(&other, now).await, ClaimOutcome::OtherRequest);
     granted(claim(&other, now + TimeDelta::hours(25)).await);
 }
 
@@ -59,9 +59,13 @@ async fn of_requests_at_once_one_is_carried_out(db: Database) {
     let scope = db.store.scope(db.tenant(1).await.tenant.id);
     let (request, requests, now) = (request(&db, &scope).await, scope.idempotent_requests(), Utc::now());
     let claims = join_all((0..8).map(|_| requests.claim(&request, now))).await;
-    let claims: Vec<Claim> = claims.into_iter().map(|claim| claim.expect("a claim")).collect();
-    assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Granted(_))).count(), 1, "{claims:?}");
-    assert_eq!(claims.iter().filter(|claim| **claim == Claim::InProgress).count(), 7, "{claims:?}");
+    let claims: Vec<ClaimOutcome> = claims.into_iter().map(|claim| claim.expect("a claim")).collect();
+    assert_eq!(
+        claims.iter().filter(|claim| matches!(claim, ClaimOutcome::Granted(_))).count(),
+        1,
+        "{claims:?}"
+    );
+    assert_eq!(claims.iter().filter(|claim| **claim == ClaimOutcome::InProgress).count(), 7, "{claims:?}");
 }
 
 async fn a_killed_attempt_is_repeated_after_its_lease_unless_it_changed_something(db: Database) {
@@ -70,15 +74,15 @@ async fn a_killed_attempt_is_repeated_after_its_lease_unless_it_changed_somethin
     let claim = async |at| requests.claim(&request, at).await.expect("a claim");
     let later = now + TimeDelta::seconds(61);
     granted(claim(now).await);
-    assert_eq!(claim(now + TimeDelta::seconds(59)).await, Claim::InProgress);
+    assert_eq!(claim(now + TimeDelta::seconds(59)).await, ClaimOutcome::InProgress);
     let attempt = granted(claim(later).await);
     let profile = values::profile("Front desk", false);
     let profile = scope.create_profile(&actor(attempt), profile).await.expect("a profile");
     let resource = ChangedResource { kind: "ai_profile".into(), id: profile.id.to_string() };
-    assert_eq!(claim(later + TimeDelta::hours(1)).await, Claim::Changed(Some(resource.clone())));
+    assert_eq!(claim(later + TimeDelta::hours(1)).await, ClaimOutcome::Changed(Some(resource.clone())));
     requests.release(attempt).await.expect("it is left");
     requests.finish(attempt, response(None)).await.expect("it is stored");
-    assert_eq!(claim(later).await, Claim::Changed(Some(resource)), "the response is not kept");
+    assert_eq!(claim(later).await, ClaimOutcome::Changed(Some(resource)), "the response is not kept");
 }
 
 async fn an_attempt_that_was_taken_over_changes_nothing(db: Database) {
@@ -90,7 +94,7 @@ async fn an_attempt_that_was_taken_over_changes_nothing(db: Database) {
     assert!(matches!(refused, Err(StoreError::Refused { code: "request_taken_over", .. })), "{refused:?}");
     requests.finish(slow, response(Some("late"))).await.expect("it stores nothing");
     requests.release(slow).await.expect("it deletes nothing");
-    assert_eq!(requests.claim(&request, now).await.expect("a claim"), Claim::InProgress);
+    assert_eq!(requests.claim(&request, now).await.expect("a claim"), ClaimOutcome::InProgress);
     let profiles = scope.profiles().await.expect("profiles");
     assert!(profiles.iter().all(|profile| profile.name != "Late"), "{profiles:?}");
     scope
@@ -123,7 +127,7 @@ async fn records_are_limited_and_deleted_after_a_day(db: Database) {
     let refused = requests.claim(&fresh(), now).await;
     let reached = LimitReached { limit: "idempotency_keys", at_most: 3 };
     assert!(matches!(refused, Err(StoreError::LimitReached(it)) if it == reached), "{refused:?}");
-    assert_eq!(requests.claim(&request, now).await.expect("a claim"), Claim::InProgress);
+    assert_eq!(requests.claim(&request, now).await.expect("a claim"), ClaimOutcome::InProgress);
     other.idempotent_requests().claim(&fresh(), now).await.expect("another tenant has its own limit");
     store.idempotent_requests().claim(&fresh(), now).await.expect("the operator has its own limit");
     assert_eq!(store.delete_old_idempotency_keys(now).await.expect("none is old"), 0);
