@@ -1,6 +1,7 @@
 //! The daemon: wires the rooms together, starts them, lets calls finish and stops them.
 
 mod clerk;
+mod costs;
 mod lines;
 mod reload;
 mod report;
@@ -140,6 +141,7 @@ pub async fn run(loaded: Loaded, metrics: PrometheusHandle, source: Source) -> a
     let all_written = CancellationToken::new();
     let mut deliverer = tokio::spawn(deliverer.run(all_written.clone()));
     let mut missing = tokio::spawn(announcements.watch(calls.clone(), ledger.clone()));
+    let costs = tokio::spawn(costs::measure(store.clone(), billing.clone()));
     let mut clerk = tokio::spawn(clerk::run_billing(store.clone(), billing));
     let mut upkeep = tokio::spawn(control::keep_up(store.clone(), registrar));
     let mut sums = tokio::spawn(rollups::add_calls(store.clone()));
@@ -184,6 +186,7 @@ pub async fn run(loaded: Loaded, metrics: PrometheusHandle, source: Source) -> a
     sums.abort();
     upkeep.abort();
     unmatched.abort();
+    costs.abort();
     rehearsal.abort();
     reloads.abort();
     for task in [events, admin] {

@@ -373,7 +373,7 @@ fn ten_callers_at_once_are_all_served() {
 /// The daemon's own count: upper bounds in seconds, and the frames within them.
 fn lateness(house: &House) -> String {
     let text = house.page("/metrics").map_or_else(String::new, |(_, text)| text);
-    let lines = text.lines().filter_map(|line| line.strip_prefix("vca_frames_sent_late_total{at_most_s="));
+    let lines = text.lines().filter_map(|line| line.strip_prefix("vca_frame_lateness_seconds_bucket{le="));
     lines.collect::<Vec<_>>().join(", ")
 }
 

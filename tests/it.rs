@@ -9,6 +9,7 @@ mod calls;
 mod doctor;
 mod environment;
 mod life;
+mod metrics;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tidy;

@@ -9,6 +9,7 @@ mod client;
 mod connections;
 mod guard;
 mod live;
+mod measurements;
 mod places;
 mod report;
 mod server;
@@ -26,6 +27,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 pub use live::{LiveCalls, Unwatched};
+pub use measurements::{BucketCounts, METRICS, MetricKind, READ_METRICS};
 pub use report::{
     CallLoad, DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport, RecordReport,
 };
@@ -42,7 +44,8 @@ pub trait Health: Send + Sync {
     fn report(&self, probe: Option<Uuid>) -> BoxFuture<'_, DaemonReport>;
 
     /// Sets the gauges that are measured only when metrics are read.
-    fn measure(&self);
+    /// Returns how late frames left, which the media threads count themselves.
+    fn measure(&self) -> BucketCounts;
 
     /// The configuration that is in use.
     fn configuration(&self) -> &Configuration;
@@ -82,7 +85,9 @@ pub struct Part {
 /// # Errors
 /// When there is a recorder already.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    builder()?.install_recorder().context("metrics are recorded already")
+    let handle = builder()?.install_recorder().context("metrics are recorded already")?;
+    measurements::describe();
+    Ok(handle)
 }
 
 /// Times fall into buckets that part what a caller feels.

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::api::{self, Desk};
 use super::client::Client;
+use super::measurements::exposition;
 use super::{DaemonReport, Health, MetricsAccess, Part, PartReport};
 
 /// A check that takes longer has failed.
@@ -149,8 +150,9 @@ async fn scrape(State(status): State<Status>, request: Request) -> Response {
     if !is_open && let Err(refusal) = api::admit_operator(&status.desk, &mut parts).await {
         return refusal;
     }
-    status.health.measure();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], status.metrics.render()).into_response()
+    let lateness = status.health.measure();
+    let text = format!("{}{}", status.metrics.render(), exposition(&lateness));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
 /// A client that is not, and only seems so because its proxy is not trusted, needs a key; the log says why.

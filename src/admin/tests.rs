@@ -66,7 +66,9 @@ impl Health for Told {
         })
     }
 
-    fn measure(&self) {}
+    fn measure(&self) -> BucketCounts {
+        BucketCounts::default()
+    }
 
     fn configuration(&self) -> &Configuration {
         &self.configuration

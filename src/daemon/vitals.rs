@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use tokio::task::AbortHandle;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::report::Facts;
-use crate::admin::{Configuration, DaemonReport, Health, Part};
+use crate::admin::{BucketCounts, Configuration, DaemonReport, Health, Part};
 use crate::ari;
 use crate::config::Config;
 use crate::state::ConversationState;
@@ -153,7 +153,7 @@ impl Health for Vitals {
         Box::pin(self.facts.report(&self.parts, probe))
     }
 
-    fn measure(&self) {
+    fn measure(&self) -> BucketCounts {
         gauge!("vca_calls_live").set(self.parts.switchboard.live_calls() as f64);
         gauge!("vca_ledger_pending").set(self.parts.ledger.pending() as f64);
         for (pool, store) in [("calls", &self.parts.calls), ("api", &self.parts.api)] {
@@ -164,11 +164,9 @@ impl Health for Vitals {
                 .set(f64::from(connections.idle));
             gauge!("vca_database_connections_max", "pool" => pool).set(f64::from(connections.max));
         }
-        for (bound_us, frames) in self.parts.switchboard.frame_lateness() {
-            let bound =
-                if bound_us == u64::MAX { "+Inf".to_owned() } else { (bound_us as f64 / 1e6).to_string() };
-            counter!("vca_frames_sent_late_total", "at_most_s" => bound).absolute(frames);
-        }
+        let seconds = |us: u64| if us == u64::MAX { f64::INFINITY } else { us as f64 / 1e6 };
+        let (counts, sum) = self.parts.switchboard.frame_lateness();
+        BucketCounts { buckets: counts.into_iter().map(|(us, frames)| (seconds(us), frames)).collect(), sum }
     }
 
     fn configuration(&self) -> &Configuration {

@@ -32,7 +32,7 @@ impl<S: Subscriber> Layer<S> for Recent {
         if *metadata.level() > Level::WARN {
             return;
         }
-        let mut line = Line::default();
+        let mut line = EventText::default();
         event.record(&mut line);
         let problem = LoggedProblem {
             at: Utc::now(),
@@ -50,18 +50,18 @@ impl<S: Subscriber> Layer<S> for Recent {
 
 /// The message and the fields of an event: `message; name: value`.
 #[derive(Default)]
-struct Line {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Line {
+impl EventText {
     fn text(self) -> String {
         format!("{}{}", self.message, self.fields).chars().take(LONGEST).collect()
     }
 }
 
-impl Visit for Line {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         // A String takes all text.
         let _ = match field.name() {

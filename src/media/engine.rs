@@ -110,7 +110,10 @@ struct Inbox {
 
 /// How late frames left: counts by upper bound.
 #[derive(Default)]
-pub struct Lateness([AtomicU64; BOUNDS_US.len() + 1]);
+pub struct Lateness {
+    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    total_us: AtomicU64,
+}
 
 const BOUNDS_US: [u64; 9] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
 
@@ -118,7 +121,8 @@ impl Lateness {
     fn record(&self, late: Duration, legs: u64) {
         let micros = late.as_micros() as u64;
         let bucket = BOUNDS_US.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS_US.len());
-        self.0[bucket].fetch_add(legs, Relaxed);
+        self.buckets[bucket].fetch_add(legs, Relaxed);
+        self.total_us.fetch_add(micros.saturating_mul(legs), Relaxed);
     }
 }
 
@@ -169,8 +173,13 @@ impl Engine {
     /// How late frames have left so far: frames by upper bound in microseconds, the last without bound.
     pub fn lateness(&self) -> BTreeMap<u64, u64> {
         let bounds = BOUNDS_US.into_iter().chain([u64::MAX]);
-        let count = |n: usize| self.threads.iter().map(|c| c.inbox.lateness.0[n].load(Relaxed)).sum();
+        let count = |n: usize| self.threads.iter().map(|c| c.inbox.lateness.buckets[n].load(Relaxed)).sum();
         bounds.enumerate().map(|(n, bound)| (bound, count(n))).collect()
+    }
+
+    /// The sum of the delays with which frames have left so far.
+    pub fn total_lateness(&self) -> Duration {
+        Duration::from_micros(self.threads.iter().map(|c| c.inbox.lateness.total_us.load(Relaxed)).sum())
     }
 }
 

@@ -128,6 +128,8 @@ pub struct Store {
     limits: Current<TenantLimits>,
     /// Whose calls are put on record.
     daemon: Arc<str>,
+    /// The label of this store's connections in metrics.
+    pool_label: &'static str,
     /// Seals and opens the secrets that are kept.
     sealing: Keyring,
 }
@@ -157,6 +159,7 @@ impl Store {
             plans: Current::default(),
             limits: Current::default(),
             daemon: Arc::from(""),
+            pool_label: "api",
             sealing: Keyring::default(),
         })
     }
@@ -165,7 +168,8 @@ impl Store {
     /// however slow, never make a caller wait.
     #[must_use]
     pub fn for_calls(&self, settings: &Settings) -> Store {
-        Store { pool: self.pool.sized(settings, settings.call_connections), ..self.clone() }
+        let pool = self.pool.sized(settings, settings.call_connections);
+        Store { pool, pool_label: "calls", ..self.clone() }
     }
 
     /// The same store with a time limit of `limit` for transactions.

@@ -177,7 +177,8 @@ impl Tx {
 
     async fn begin(store: &Store, row_scope: String, access: Access) -> Result<Tx, StoreError> {
         let limit = store.timeout;
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
+        let deadline = begun + limit;
         let connection = within(deadline, limit, async {
             Ok(match &store.pool {
                 Pool::Sqlite(pool) => TxConnection::Sqlite(pool.begin_with(begin_sqlite(access)).await?),
@@ -192,6 +193,7 @@ impl Tx {
             StoreError::TooSlow { limit } => StoreError::no_answer(limit),
             error => error,
         })?;
+        metrics::histogram!("vca_database_wait_seconds", "pool" => store.pool_label).record(begun.elapsed());
         let mut tx = Tx { connection, deadline, limit, limits: *store.limits.get() };
         tx.limit_sqlite().await?;
         Ok(tx)

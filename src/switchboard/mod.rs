@@ -133,9 +133,9 @@ impl Switchboard {
         is_there
     }
 
-    /// How late frames have left so far: frames by upper bound in microseconds.
-    pub fn frame_lateness(&self) -> std::collections::BTreeMap<u64, u64> {
-        self.0.house.media.lateness()
+    /// How late frames have left so far: frames by upper bound in microseconds, and the sum of their delays.
+    pub fn frame_lateness(&self) -> (std::collections::BTreeMap<u64, u64>, Duration) {
+        (self.0.house.media.lateness(), self.0.house.media.total_lateness())
     }
 
     /// A count of rounds for each media thread: see [`crate::media::Engine::beats`].

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vca::admin::api::{Desk, Limits};
 use vca::admin::{
-    CallLoad, Configuration, DaemonReport, DatabaseReport, Health, MetricsAccess, Part, RecordReport, Server,
-    Settings,
+    BucketCounts, CallLoad, Configuration, DaemonReport, DatabaseReport, Health, MetricsAccess, Part,
+    RecordReport, Server, Settings,
 };
 use vca::store::{NewKey, NewTenant, Store};
 use vca::tenancy::{Actor, Plan, Role};
@@ -59,7 +59,9 @@ impl Health for Well {
         Box::pin(async { report })
     }
 
-    fn measure(&self) {}
+    fn measure(&self) -> BucketCounts {
+        BucketCounts::default()
+    }
 
     fn configuration(&self) -> &Configuration {
         &self.0

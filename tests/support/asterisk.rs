@@ -174,6 +174,14 @@ impl Asterisk {
         output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
     }
 
+    /// The program of Asterisk's command line and its first arguments, for a shell.
+    pub fn command_line(&self) -> String {
+        let command = self.sandbox.command("asterisk");
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        format!("{} -C {}/etc/asterisk.conf", words.join(" "), self.folder.inside)
+    }
+
     /// What ARI says to a GET, such as `channels`; `None` when it gives no good answer.
     pub fn ari(&self, path: &str) -> Option<Value> {
         let (user, password) = (self.ari_user(), self.ari_password());

@@ -1,7 +1,7 @@
 //! Asterisk: is it there, does it let us in, and can it do what a call takes?
 
 use super::Finding;
-use super::endpoints::{self, Endpoint};
+use super::endpoints::{self, SipEndpoint};
 use crate::ari::answer::{Application, Info, Module};
 use crate::ari::{AriError, Client, Request, Settings};
 
@@ -42,7 +42,7 @@ const VERSIONS: std::ops::RangeInclusive<u32> = 18..=22;
 pub struct Examined {
     pub findings: Vec<Finding>,
     pub registration: Registration,
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<SipEndpoint>,
 }
 
 /// The Stasis application exists in Asterisk while a program is connected.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::endpoints::Endpoint;
+use super::endpoints::SipEndpoint;
 use super::{Finding, hostname};
 use crate::ari::Settings;
 
@@ -18,10 +18,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The contexts of a dialplan: what each runs, and where it leads.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Dialplan(BTreeMap<String, Context>);
+pub struct Dialplan(BTreeMap<String, DialplanContext>);
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Context {
+struct DialplanContext {
     /// The names of Stasis applications.
     applications: BTreeSet<String>,
     /// Words of includes and of the arguments of applications, among which are the contexts that calls may go to.
@@ -51,7 +51,7 @@ pub async fn read(asterisk: &Path, settings: &Settings) -> Result<Dialplan, Stri
 }
 
 /// Where the calls of each endpoint lead.
-pub fn examine(dialplan: &Result<Dialplan, String>, endpoints: &[Endpoint], app: &str) -> Vec<Finding> {
+pub fn examine(dialplan: &Result<Dialplan, String>, endpoints: &[SipEndpoint], app: &str) -> Vec<Finding> {
     let dialplan = match dialplan {
         Ok(dialplan) => dialplan,
         Err(reason) => return vec![Finding::note(CHECK, format!("not checked: {reason}"))],
@@ -71,6 +71,18 @@ pub fn examine(dialplan: &Result<Dialplan, String>, endpoints: &[Endpoint], app:
     let others = by_context.iter().filter(|(context, _)| !leads.contains(context));
     findings.extend(others.map(|(context, names)| elsewhere(dialplan, context, &names.join(", "), app)));
     findings
+}
+
+/// The context in which a call enters: one of an endpoint that leads to the application or, where the dialplan cannot be
+/// read, that of all endpoints.
+pub fn entered(dialplan: &Result<Dialplan, String>, endpoints: &[SipEndpoint], app: &str) -> Option<String> {
+    let contexts: BTreeSet<&str> = endpoints.iter().map(|endpoint| endpoint.context.as_str()).collect();
+    match dialplan {
+        Ok(dialplan) => contexts.into_iter().find(|context| dialplan.reaches(context).contains(app)),
+        Err(_) if contexts.len() == 1 => contexts.into_iter().next(),
+        Err(_) => None,
+    }
+    .map(str::to_owned)
 }
 
 fn nothing_leads(dialplan: &Dialplan, app: &str) -> Finding {
@@ -114,7 +126,7 @@ fn elsewhere(dialplan: &Dialplan, context: &str, names: &str, app: &str) -> Find
 impl Dialplan {
     /// Reads the output of `dialplan show`.
     pub fn parse(text: &str) -> Dialplan {
-        let mut contexts: BTreeMap<String, Context> = BTreeMap::new();
+        let mut contexts: BTreeMap<String, DialplanContext> = BTreeMap::new();
         let mut current = None;
         for line in text.lines() {
             if let Some(name) = line.strip_prefix("[ Context '").and_then(|rest| rest.split('\'').next()) {
@@ -140,7 +152,7 @@ impl Dialplan {
     }
 }
 
-impl Context {
+impl DialplanContext {
     /// A line such as `  '_+XXX!' =>       1. Stasis(vca)                 [extensions.conf:29]`.
     fn add(&mut self, line: &str) {
         let line = line.rsplit_once('[').map_or(line, |(line, _)| line);
@@ -182,11 +194,11 @@ mod tests {
 -= 13 extensions (35 priorities) in 5 contexts. =-
 ";
 
-    fn endpoint(name: &str, context: &str) -> Endpoint {
-        Endpoint { name: name.into(), context: context.into(), codecs: Vec::new(), is_open: false }
+    fn endpoint(name: &str, context: &str) -> SipEndpoint {
+        SipEndpoint { name: name.into(), context: context.into(), codecs: Vec::new(), is_open: false }
     }
 
-    fn found(endpoints: &[Endpoint]) -> String {
+    fn found(endpoints: &[SipEndpoint]) -> String {
         format!("{:?}", examine(&Ok(Dialplan::parse(SHOWN)), endpoints, "vca"))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Finding;
-use crate::ari::answer::{AsteriskEndpoint as Listed, Module, Setting};
+use crate::ari::answer::{AsteriskEndpoint, Module, Setting};
 use crate::ari::{AriError, Client, Request};
 
 const CHECK: &str = "sip endpoints";
@@ -34,7 +34,7 @@ const TRANSLATED: &[(&str, &str)] = &[
 
 /// What the doctor needs to know of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct SipEndpoint {
     pub name: String,
     /// The dialplan context of its calls.
     pub context: String,
@@ -44,14 +44,14 @@ pub struct Endpoint {
     pub is_open: bool,
 }
 
-impl Endpoint {
-    fn new(name: String, settings: &[Setting]) -> Endpoint {
+impl SipEndpoint {
+    fn new(name: String, settings: &[Setting]) -> SipEndpoint {
         let value =
             |name: &str| settings.iter().find(|it| it.attribute == name).map_or("", |it| it.value.trim());
         // Such as `(ulaw|alaw|g729)`.
         let codecs =
             value("allow").split(['(', ')', '|', ',']).map(str::trim).filter(|codec| !codec.is_empty());
-        Endpoint {
+        SipEndpoint {
             name,
             context: value("context").to_owned(),
             codecs: codecs.map(str::to_owned).collect(),
@@ -61,7 +61,7 @@ impl Endpoint {
 }
 
 /// The endpoints, and the findings about how they identify callers.
-pub async fn examine(client: &Client) -> (Vec<Endpoint>, Vec<Finding>) {
+pub async fn examine(client: &Client) -> (Vec<SipEndpoint>, Vec<Finding>) {
     match all(client).await {
         Ok(endpoints) => {
             let open: Vec<Finding> = endpoints.iter().filter(|it| it.is_open).map(finding).collect();
@@ -75,12 +75,12 @@ pub async fn examine(client: &Client) -> (Vec<Endpoint>, Vec<Finding>) {
     }
 }
 
-async fn all(client: &Client) -> Result<Vec<Endpoint>, AriError> {
-    let listed: Vec<Listed> = client.ask(Request::endpoints("PJSIP")).await?;
+async fn all(client: &Client) -> Result<Vec<SipEndpoint>, AriError> {
+    let listed: Vec<AsteriskEndpoint> = client.ask(Request::endpoints("PJSIP")).await?;
     let mut endpoints = Vec::new();
-    for Listed { resource: name, .. } in listed.into_iter().take(MOST) {
+    for AsteriskEndpoint { resource: name, .. } in listed.into_iter().take(MOST) {
         match client.ask::<Vec<Setting>>(Request::pjsip_endpoint(&name)).await {
-            Ok(settings) => endpoints.push(Endpoint::new(name, &settings)),
+            Ok(settings) => endpoints.push(SipEndpoint::new(name, &settings)),
             // Removed meanwhile, or not of pjsip.conf.
             Err(error) if error.is_gone() => {}
             Err(error) => return Err(error),
@@ -97,7 +97,7 @@ pub(super) fn is_open(settings: &[Setting]) -> bool {
     by_name && value("auth").is_empty()
 }
 
-fn finding(Endpoint { name, .. }: &Endpoint) -> Finding {
+fn finding(SipEndpoint { name, .. }: &SipEndpoint) -> Finding {
     Finding::fail(
         format!("{CHECK}: {name}"),
         format!(
@@ -110,14 +110,14 @@ fn finding(Endpoint { name, .. }: &Endpoint) -> Finding {
 }
 
 /// Allowed codecs that no running module translates: a caller who uses one is connected and not heard.
-pub fn codecs(endpoints: &[Endpoint], modules: &[Module]) -> Vec<Finding> {
+pub fn codecs(endpoints: &[SipEndpoint], modules: &[Module]) -> Vec<Finding> {
     let is_translated = |codec: &str| {
         // Linear audio needs no codec module.
         codec.starts_with("slin")
             || !is_audio(codec)
             || modules.iter().any(|module| translates(module, codec))
     };
-    let found = |endpoint: &Endpoint| {
+    let found = |endpoint: &SipEndpoint| {
         let (heard, unheard): (Vec<&str>, Vec<&str>) =
             endpoint.codecs.iter().map(String::as_str).partition(|codec| is_translated(codec));
         match (heard.iter().any(|codec| is_audio(codec)), unheard.as_slice()) {
@@ -164,8 +164,8 @@ fn untranslated(is_mixed: bool, codecs: &str, names: BTreeSet<String>) -> Findin
 mod tests {
     use super::*;
 
-    fn endpoint(name: &str, allow: &str) -> Endpoint {
-        Endpoint::new(name.into(), &[Setting { attribute: "allow".into(), value: allow.into() }])
+    fn endpoint(name: &str, allow: &str) -> SipEndpoint {
+        SipEndpoint::new(name.into(), &[Setting { attribute: "allow".into(), value: allow.into() }])
     }
 
     fn running(names: &[&str]) -> Vec<Module> {
@@ -176,7 +176,8 @@ mod tests {
     fn codecs_that_no_module_translates_are_named() {
         let modules = running(&["codec_ulaw.so", "codec_alaw.so", "codec_opus_open_source.so"]);
         let found = |allow: &[(&str, &str)]| {
-            let endpoints: Vec<Endpoint> = allow.iter().map(|(name, allow)| endpoint(name, allow)).collect();
+            let endpoints: Vec<SipEndpoint> =
+                allow.iter().map(|(name, allow)| endpoint(name, allow)).collect();
             format!("{:?}", codecs(&endpoints, &modules))
         };
         assert_eq!(found(&[("a", "(ulaw|alaw|opus|slin16|h264)")]), "[]");

@@ -4,6 +4,7 @@
 //! Two sockets, an external-media channel for each and a bridge between them, in a Stasis application of the
 //! doctor's own: neither the dialplan nor a running daemon is involved. The objects are deleted in any case.
 
+pub mod call;
 mod circuit;
 mod fault;
 mod sound;

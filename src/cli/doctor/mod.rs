@@ -25,6 +25,7 @@ use super::line::Access;
 use super::output::Output;
 use super::table::printable;
 use crate::config::{Config, Fault, Loaded};
+use loopback::call::is_dialable;
 
 #[derive(Debug, Args)]
 pub struct Command {
@@ -34,6 +35,13 @@ pub struct Command {
     /// Make no requests that vendors bill: engines with servers are then examined by their lists of models alone.
     #[arg(long)]
     no_cost: bool,
+    /// Place a call to this number through the dialplan, listen for the agent's first words, and hang up. It is recorded and
+    /// charged like any other call.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    call: Option<String>,
+    /// The context that the call enters. Default: the one of a SIP endpoint that leads to the Stasis application.
+    #[arg(long, requires = "call")]
+    context: Option<String>,
     #[command(flatten)]
     access: Access,
 }
@@ -123,15 +131,40 @@ impl Command {
             asterisk::examine(&config.ari).await;
         let is_sound = found.iter().all(|finding| !finding.is_fail());
         findings.extend(found);
+        let dialplan = dialplan::read(&self.asterisk, &config.ari).await;
         if !endpoints.is_empty() {
-            let dialplan = dialplan::read(&self.asterisk, &config.ari).await;
             findings.extend(dialplan::examine(&dialplan, &endpoints, &config.ari.app));
         }
         findings.extend(daemon::examine(&daemon, &registration, config));
         if is_sound {
             findings.push(loopback::examine(&config.ari, &config.media).await);
         }
+        if let (Some(number), true) = (&self.call, is_sound) {
+            let entered =
+                self.context.clone().or_else(|| dialplan::entered(&dialplan, &endpoints, &config.ari.app));
+            findings.extend(self.placed(number, entered, config).await);
+        }
         findings
+    }
+
+    /// A call to a number, where number and context can be dialled.
+    async fn placed(&self, number: &str, context: Option<String>, config: &Config) -> Vec<Finding> {
+        const CHECK: &str = "call";
+        match context {
+            Some(context) if is_dialable(number) && is_dialable(&context) => {
+                loopback::call::examine(number, &context, config).await
+            }
+            Some(_) => vec![Finding::fail(
+                CHECK,
+                "the number or the context cannot be dialled",
+                "give a number such as +493055500100, and a context of extensions.conf",
+            )],
+            None => vec![Finding::fail(
+                CHECK,
+                "it is not known which context calls enter",
+                "name it by --context, such as --context from-trunk",
+            )],
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::fault::LoopbackFault;
 use crate::ari::answer::{Application, ExternalMedia};
-use crate::ari::request::NewMedia;
+use crate::ari::request::{NewCall, NewMedia};
 use crate::ari::{Client, Event, Reason, Request, Signal};
 
 /// The time limit for opening the event WebSocket and for a channel's event; Asterisk needs milliseconds.
@@ -19,6 +19,17 @@ const AFTERMATH: Duration = Duration::from_millis(300);
 /// How long all of it may take to go, and the pause between two looks.
 const CLEAR_LIMIT: Duration = Duration::from_secs(2);
 const CLEAR_PAUSE: Duration = Duration::from_millis(20);
+
+/// How a call went on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallProgress {
+    Answered,
+    /// With a Q.850 cause, and Asterisk's text for it.
+    Refused {
+        cause: u16,
+        text: String,
+    },
+}
 
 pub struct Circuit {
     client: Arc<Client>,
@@ -50,6 +61,50 @@ impl Circuit {
         let made = made.map_err(LoopbackFault::NoChannel)?;
         let has_started = |signal: &Signal| matches!(signal, Signal::Event(Event::StasisStart { channel, .. }) if channel.id == id);
         if self.hears(has_started).await { Ok(made.local) } else { Err(LoopbackFault::NoStart) }
+    }
+
+    /// Has Asterisk call an endpoint, in place of the first channel. Returns when it answers or is refused.
+    ///
+    /// # Errors
+    /// Asterisk opens no event WebSocket, or does not place the call.
+    pub async fn call(&mut self, endpoint: &str, limit: Duration) -> Result<CallProgress, LoopbackFault> {
+        if !self.hears(|signal| matches!(signal, Signal::Connected(_))).await {
+            return Err(LoopbackFault::NoEvents);
+        }
+        let (channel, far_end) = (self.channels[0].clone(), self.far_end());
+        let new = NewCall {
+            channel_id: &channel,
+            other_channel_id: Some(&far_end),
+            endpoint,
+            app: &self.app,
+            app_args: "",
+            timeout_s: limit.as_secs().try_into().unwrap_or(u32::MAX),
+        };
+        self.client.send(Request::originate(&new)).await.map_err(LoopbackFault::NoCall)?;
+        while let Some(signal) = self.inbox.recv().await {
+            match signal {
+                Signal::Event(Event::StasisStart { channel: started, .. }) if started.id == channel => {
+                    return Ok(CallProgress::Answered);
+                }
+                Signal::Event(Event::ChannelDestroyed { channel: ended, cause, cause_txt, .. })
+                    if ended.id == channel =>
+                {
+                    return Ok(CallProgress::Refused { cause, text: cause_txt });
+                }
+                _ => {}
+            }
+        }
+        Err(LoopbackFault::NoEvents)
+    }
+
+    /// The channel of a Local call that the dialplan has.
+    pub fn far_end(&self) -> String {
+        format!("{}-far", self.app)
+    }
+
+    /// Creates the second channel, towards one of our sockets, beside a call.
+    pub async fn attach(&mut self, ours: SocketAddr) -> Result<SocketAddr, LoopbackFault> {
+        self.make(1, ours).await
     }
 
     /// Joins the channels.

@@ -21,6 +21,8 @@ pub enum LoopbackFault {
     NoEvents,
     #[error("Asterisk makes no external-media channel: {0}")]
     NoChannel(AriError),
+    #[error("Asterisk does not place the call: {0}")]
+    NoCall(AriError),
     #[error(
         "Asterisk makes external-media channels but does not hand them to the application (no StasisStart)"
     )]
@@ -69,9 +71,9 @@ impl LoopbackFault {
                  Asterisk's machine a route to {}?",
                 media.public_address.unwrap_or(bind)
             ),
-            LoopbackFault::NoChannel(error) | LoopbackFault::NoBridge(error) => {
-                asterisk::remedy(error, asterisk)
-            }
+            LoopbackFault::NoChannel(error)
+            | LoopbackFault::NoCall(error)
+            | LoopbackFault::NoBridge(error) => asterisk::remedy(error, asterisk),
             LoopbackFault::NoStart => "load res_stasis.so and app_stasis.so, and see Asterisk's log".into(),
             LoopbackFault::Unreachable { .. } => format!(
                 "media.bind_address ({bind}) has to be an address that reaches Asterisk: not 127.0.0.1 when Asterisk \

@@ -25,6 +25,8 @@ const DELAY_LIMIT: Duration = Duration::from_millis(400);
 const GLANCE: Duration = Duration::from_millis(1);
 /// Mean square above which a frame is the sound: 20 dB below it, and far above silence.
 const LOUD: i64 = 600 * 600;
+/// Mean square above which a frame is speech, not noise of a line.
+const AUDIBLE: i64 = 150 * 150;
 
 /// One end of the loop.
 pub struct LoopEnd {
@@ -65,6 +67,18 @@ impl LoopEnd {
             self.seen += FRAME as u64;
         }
         frames
+    }
+
+    /// Waits until the other end says something; false when it is silent for the whole time.
+    pub async fn first_sound(&mut self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        while Instant::now() < until {
+            if self.look().iter().any(|frame| power(frame) > AUDIBLE) {
+                return true;
+            }
+            sleep(GLANCE).await;
+        }
+        false
     }
 
     /// Has the sound begun to leave, since this was last asked?
@@ -117,6 +131,11 @@ fn sound() -> Arc<[i16]> {
 }
 
 fn is_loud(frame: &[i16]) -> bool {
+    power(frame) > LOUD
+}
+
+/// The mean square of the samples.
+fn power(frame: &[i16]) -> i64 {
     let square: i64 = frame.iter().map(|&sample| i64::from(sample).pow(2)).sum();
-    square / FRAME as i64 > LOUD
+    square / FRAME as i64
 }
