@@ -236,7 +236,7 @@ fn name(config: &Config) -> String {
     })
 }
 
-/// What the handlers of the API share, with the defaults of what a reload changes.
+/// The shared state of the API's handlers, with the defaults of the reloadable settings.
 fn desk(
     config: &Config,
     [store, calls]: [&Store; 2],

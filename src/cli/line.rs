@@ -140,7 +140,7 @@ impl Line {
         &self.base
     }
 
-    /// Asks without a complaint: the caller tells the reasons apart.
+    /// Sends a request and returns the reason of a failure instead of reporting it.
     pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, Unanswered> {
         let response = self.request(Method::GET, path).timeout(PATIENCE).send().await;
         let response =

@@ -52,7 +52,7 @@ struct Inner {
     tasks: TaskTracker,
 }
 
-/// What admission is decided by.
+/// The settings that admission depends on.
 struct Rules {
     settings: Settings,
     plans: Plans,

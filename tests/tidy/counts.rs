@@ -116,7 +116,7 @@ fn shared_names(files: &[(String, String)]) -> Figure {
     shared_by.sort_unstable_by(|a, b| b.cmp(a));
     let places = shared_by.into_iter().map(|(count, name)| format!("{name} {count}")).collect();
     let measured = 100.0 * ratio(shared, all);
-    Figure { name: "types that share their name, in percent", measured, recorded: 8.0, goal: 8.0, places }
+    Figure { name: "types that share their name, in percent", measured, recorded: 7.0, goal: 8.0, places }
 }
 
 fn macros(files: &[(String, String)]) -> Figure {
@@ -142,8 +142,8 @@ fn function_lengths(files: &[(String, String)]) -> [Figure; 3] {
         |name, measured, recorded, goal| Figure { name, measured, recorded, goal, places: longest.clone() };
     [
         figure("lines of a function: median", at(50), 7.0, 7.0),
-        figure("lines of a function: 90th percentile", at(10), 20.0, 20.0),
-        figure("lines of a function: longest", at(0), 140.0, 60.0),
+        figure("lines of a function: 90th percentile", at(10), 19.0, 20.0),
+        figure("lines of a function: longest", at(0), 156.0, 60.0),
     ]
 }
 
@@ -160,8 +160,8 @@ fn file_lengths(files: &[(String, String)]) -> [Figure; 2] {
     let figure =
         |name, measured, recorded, goal| Figure { name, measured, recorded, goal, places: places.clone() };
     [
-        figure("files of over 400 lines", long, 7.0, 0.0),
-        figure("lines of a file: longest", longest, 600.0, 400.0),
+        figure("files of over 400 lines", long, 6.0, 0.0),
+        figure("lines of a file: longest", longest, 585.0, 400.0),
     ]
 }
 

@@ -95,7 +95,7 @@ fn nothing_leads(dialplan: &Dialplan, app: &str) -> Finding {
     Finding::fail(CHECK, format!("no SIP endpoint's calls reach Stasis({app})"), remedy)
 }
 
-/// An endpoint whose calls do not reach the application: a phone perhaps, or a trunk with a mistake.
+/// An endpoint with calls that do not reach the application: a phone perhaps, or a trunk with a mistake.
 fn elsewhere(dialplan: &Dialplan, context: &str, names: &str, app: &str) -> Finding {
     let check = format!("{CHECK} of {names}");
     if !dialplan.0.contains_key(context) {

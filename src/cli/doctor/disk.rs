@@ -11,7 +11,7 @@ const ENOUGH: u64 = 1024 * MIB;
 /// SQLite needs room for its write-ahead log.
 const LEAST: u64 = 64 * MIB;
 
-/// Nothing where the database is a server, whose disk cannot be seen.
+/// Nothing where the database is a server: its disk cannot be examined from here.
 pub fn examine(settings: &Settings) -> Option<Finding> {
     let file = settings.file()?;
     let file = std::path::absolute(file).ok()?;
@@ -24,7 +24,7 @@ pub fn examine(settings: &Settings) -> Option<Finding> {
 
 const CHECK: &str = "disk space";
 
-/// What this file system has left for programs that are not root's, in bytes.
+/// The bytes of this file system that are free for programs other than root's.
 fn free(folder: &Path) -> std::io::Result<u64> {
     let found = rustix::fs::statvfs(folder)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))

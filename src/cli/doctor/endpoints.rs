@@ -32,7 +32,7 @@ const TRANSLATED: &[(&str, &str)] = &[
     ("ulaw", "codec_ulaw"),
 ];
 
-/// What the doctor needs to know of an endpoint.
+/// The properties of an endpoint that the doctor checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SipEndpoint {
     pub name: String,

@@ -95,7 +95,7 @@ impl Finding {
 }
 
 impl Command {
-    /// Examines, and fails when anything is wrong. What deserves a warning only is no failure.
+    /// Runs all checks. Fails when one has failed; warnings do not count.
     pub async fn run(self, loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
         let mut findings: Vec<Finding> = loaded.warnings.iter().map(weakness).collect();
         findings.extend(self.examine(&loaded.config).await);
@@ -110,7 +110,7 @@ fn weakness(warning: &Fault) -> Finding {
 }
 
 impl Command {
-    /// All findings. What depends on something that is missing is not checked.
+    /// All findings. Checks that depend on a missing part are skipped.
     async fn examine(&self, config: &Config) -> Vec<Finding> {
         let (mut findings, practice) = keeping::database(&config.database, config.numbers).await;
         findings.extend(disk::examine(&config.database));

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How many of the tenant's latest calls are searched for the record.
 const LATEST: u32 = 50;
 
-/// What a placed call did.
+/// The outcome of a placed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum CallOutcome {
     /// Hung up before the answer, with a Q.850 cause.
