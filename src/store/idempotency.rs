@@ -104,8 +104,8 @@ impl IdempotentRequests {
         request: &IdempotentRequest,
         now: DateTime<Utc>,
     ) -> Result<ClaimOutcome, StoreError> {
-        const FIND: &str = "SELECT fingerprint, resource, resource_id, status, etag, body FROM idempotency_keys \
-            WHERE id = $1 AND (tenant_id = $2 OR ($2 IS NULL AND tenant_id IS NULL))";
+        const FIND: &str = "SELECT fingerprint, leased_until, resource, resource_id, status, etag, body \
+            FROM idempotency_keys WHERE id = $1 AND (tenant_id = $2 OR ($2 IS NULL AND tenant_id IS NULL))";
         let attempt = RequestAttempt { request: request.id, id: Uuid::now_v7() };
         let mut tx = self.begin(Access::Write).await?;
         let at_most = tx.limits.idempotency_keys;
@@ -115,7 +115,7 @@ impl IdempotentRequests {
         }
         let find = sql(FIND).bind(request.id).bind(self.owner());
         match tx.optional::<Row>(find).await? {
-            Some(row) => row.claim(request),
+            Some(row) => row.claim(request, now),
             None => {
                 let limit = "idempotency_keys";
                 Err(StoreError::LimitReached(LimitReached { limit, at_most: at_most.into() }))
@@ -261,6 +261,7 @@ impl Tx {
 #[derive(sqlx::FromRow)]
 struct Row {
     fingerprint: Vec<u8>,
+    leased_until: DateTime<Utc>,
     resource: Option<String>,
     resource_id: Option<String>,
     status: Option<i64>,
@@ -269,7 +270,7 @@ struct Row {
 }
 
 impl Row {
-    fn claim(self, request: &IdempotentRequest) -> Result<ClaimOutcome, StoreError> {
+    fn claim(self, request: &IdempotentRequest, now: DateTime<Utc>) -> Result<ClaimOutcome, StoreError> {
         if self.fingerprint != request.fingerprint {
             return Ok(ClaimOutcome::OtherRequest);
         }
@@ -279,7 +280,7 @@ impl Row {
                 let status = status.try_into().map_err(StoreError::corrupt)?;
                 Ok(ClaimOutcome::Finished(StoredResponse { status, etag: self.etag, body: Some(body) }))
             }
-            (None, _) if changed.is_none() => Ok(ClaimOutcome::InProgress),
+            (None, _) if changed.is_none() || self.leased_until > now => Ok(ClaimOutcome::InProgress),
             _ => Ok(ClaimOutcome::Changed(changed)),
         }
     }

@@ -164,12 +164,12 @@ async fn a_request_that_was_cut_off_is_repeated_unless_it_changed_something(bure
     let made = admin.post_once("7f1c", &path, profile("Front desk")).await.expect(201);
     bureau.raw("UPDATE idempotency_keys SET status = NULL, etag = NULL, body = NULL".to_owned()).await;
     let again = admin.post_once("7f1c", &path, profile("Front desk")).await;
+    assert_eq!(again.problem(409), "request_in_progress", "its lease lasts");
+    bureau.raw("UPDATE idempotency_keys SET leased_until = '2020-01-01T00:00:00Z'".to_owned()).await;
+    let again = admin.post_once("7f1c", &path, profile("Front desk")).await;
     assert_eq!(again.body["resource_id"], made["id"]);
     assert_eq!(again.problem(409), "already_applied");
     bureau.raw("UPDATE idempotency_keys SET resource = NULL, resource_id = NULL".to_owned()).await;
-    let again = admin.post_once("7f1c", &path, profile("Front desk")).await;
-    assert_eq!(again.problem(409), "request_in_progress", "its lease lasts");
-    bureau.raw("UPDATE idempotency_keys SET leased_until = '2020-01-01T00:00:00Z'".to_owned()).await;
     let again = admin.post_once("7f1c", &path, profile("Front desk")).await.expect(201);
     assert_ne!(again["id"], made["id"]);
 }
@@ -215,6 +215,6 @@ fn each_post_describes_the_header() {
             with_secret.insert(text(post, "operationId"));
         }
     }
-    assert!(posts >= 20, "{posts}");
+    assert!(posts >= 19, "{posts}");
     assert_eq!(with_secret, WITH_SECRET.into(), "test that their responses are not stored");
 }
