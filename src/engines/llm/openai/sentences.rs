@@ -101,7 +101,7 @@ mod tests {
             ("Ask Dr. Smith on the 3. of May", "Ask Dr. Smith on the 3. of May"),
             ("Really? \"Yes!\" And th", "Really? \"Yes!"),
             ("はい。そして", "はい。"),
-            ("First line\nsecond", "First line"),
+            ("First line\nsecond", "First line\n"),
         ] {
             assert_eq!(cut(&[text]), spoken, "{text}");
         }
