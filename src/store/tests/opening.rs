@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 15] = [
+const STEPS: [&str; 16] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -18,6 +18,7 @@ const STEPS: [&str; 15] = [
     "0013_billing",
     "0014_row_checks",
     "0015_deletion_and_limits",
+    "0016_idempotency_keys",
     "0017_registration_attempts",
     "0019_call_failures",
     "0021_unmatched_numbers",
