@@ -69,6 +69,8 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         ended_at: None,
         codec: Some("ulaw".into()),
         media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
     }
 }
 
