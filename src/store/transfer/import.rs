@@ -109,8 +109,9 @@ impl Store {
 
 /// Two numbers of one document that callers could not tell apart.
 fn collision_within(numbering: &Numbering, dids: &[Did]) -> Option<String> {
-    let pairs = dids.iter().enumerate().flat_map(|(at, did)| dids[at + 1..].iter().map(move |it| (did, it)));
-    let (did, other) = pairs.into_iter().find(|(did, other)| numbering.collide(did, other))?;
+    let mut pairs =
+        dids.iter().enumerate().flat_map(|(at, did)| dids[at + 1..].iter().map(move |it| (did, it)));
+    let (did, other) = pairs.find(|(did, other)| numbering.collide(did, other))?;
     Some(NumberRefusal::Collides { did: did.clone(), other: Some(other.clone()) }.to_string())
 }
 
