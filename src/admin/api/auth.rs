@@ -135,6 +135,8 @@ async fn authenticate(
         return Ok(Err(AuthFailure::Unknown));
     }
     let turn = if is_known { None } else { Some(lookups.admit(address).await?) };
+    // Another request may have proven the key meanwhile: those that wait behind this one then wait no longer.
+    let turn = turn.filter(|_| !lookups.is_known(secret));
     let presented = desk.store.present(secret).await?;
     drop(turn);
     let checked = presented.ok_or(AuthFailure::Unknown).and_then(check);

@@ -21,8 +21,8 @@ const AT_ONCE: usize = 2;
 const WAIT: Duration = Duration::from_secs(2);
 /// Requests that wait at once.
 const WAITING: usize = 256;
-/// Of these, requests from one address (of IPv6, from one network of 64 bits).
-const WAITING_OF_ADDRESS: usize = 32;
+/// Of these, requests from one address (of IPv6, from one network of 64 bits): a client may open many connections at once.
+const WAITING_OF_ADDRESS: usize = 224;
 /// Keys in memory, about 16 bytes each.
 const KNOWN: usize = 10_000;
 
