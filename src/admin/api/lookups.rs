@@ -17,8 +17,8 @@ use crate::admin::client::counted;
 
 /// Keys looked up at once that have not been valid lately.
 const AT_ONCE: usize = 2;
-/// For how long such a request waits for its turn. A look-up takes milliseconds.
-const WAIT: Duration = Duration::from_secs(2);
+/// For how long such a request waits for its turn. A look-up takes milliseconds, unless the machine is overloaded.
+const WAIT: Duration = Duration::from_secs(5);
 /// Requests that wait at once.
 const WAITING: usize = 256;
 /// Of these, requests from one address (of IPv6, from one network of 64 bits): a client may open many connections at once.
