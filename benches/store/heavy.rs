@@ -55,7 +55,7 @@ pub async fn measure(bureau: &Bureau) -> bool {
     join_all(loops).await;
     let limit = idle.p99.saturating_mul(3).max(Duration::from_millis(50));
     let ok = fast && refused_busy == 0 && busy.p99 <= limit;
-    let millis = |time: Duration| (time < Duration::MAX).then(|| time.as_secs_f64() * 1_000.0);
+    let millis = |time: Duration| (time < Duration::MAX).then_some(time.as_secs_f64() * 1_000.0);
     let figures = json!({
         "benchmark": "heavy",
         "analytics_loops": LOOPS,

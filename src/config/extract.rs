@@ -74,7 +74,7 @@ fn inside_engine(error: Error, values: &Dict) -> Error {
     let inner = table.and_then(Value::as_dict).and_then(|table| Named::read(table.clone()).err());
     let Some(mut inner) = inner else { return error };
     inner.path.splice(0..0, error.path);
-    inner
+    *inner
 }
 
 /// The value at `key`, or the innermost one around it that is no table.

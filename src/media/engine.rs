@@ -353,10 +353,10 @@ impl Seat {
         if self.path.is_closed() {
             return false;
         }
-        if turn.is_multiple_of(SENTRY) {
-            if let Some(unexpected) = self.line.unexpected() {
-                self.path.count_unexpected(unexpected);
-            }
+        if turn.is_multiple_of(SENTRY)
+            && let Some(unexpected) = self.line.unexpected()
+        {
+            self.path.count_unexpected(unexpected);
         }
         let ticks = turn.saturating_sub(self.turn).max(1);
         self.turn = turn;

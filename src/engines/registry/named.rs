@@ -74,7 +74,7 @@ impl Named {
     ///
     /// # Errors
     /// A key is missing or unknown, or its value does not fit. The error's path leads to the key.
-    pub fn read(mut table: Dict) -> Result<Named, Error> {
+    pub fn read(mut table: Dict) -> Result<Named, Box<Error>> {
         let kind = required(&mut table, "kind")?;
         let api = required(&mut table, "api")?;
         let retry = optional(&mut table, "retry")?;
@@ -108,41 +108,41 @@ impl<'de> Deserialize<'de> for Named {
     }
 }
 
-fn misfit(kind: Kind) -> Error {
+fn misfit(kind: Kind) -> Box<Error> {
     let apis = match kind {
         Kind::Stt => "openai or pocketsphinx",
         Kind::Llm => "openai or scripted",
         Kind::Tts => "openai, elevenlabs, deepgram, espeak or flite",
     };
-    at(Error::from(format!("it has no engines of kind {kind}: use {apis}")), "api")
+    at(Box::new(Error::from(format!("it has no engines of kind {kind}: use {apis}"))), "api")
 }
 
-fn required<T: for<'de> Deserialize<'de>>(table: &mut Dict, key: &'static str) -> Result<T, Error> {
-    optional(table, key)?.ok_or_else(|| Error::from(Fault::MissingField(key.into())))
+fn required<T: for<'de> Deserialize<'de>>(table: &mut Dict, key: &'static str) -> Result<T, Box<Error>> {
+    optional(table, key)?.ok_or_else(|| Box::new(Error::from(Fault::MissingField(key.into()))))
 }
 
-fn optional<T: for<'de> Deserialize<'de>>(table: &mut Dict, key: &str) -> Result<Option<T>, Error> {
+fn optional<T: for<'de> Deserialize<'de>>(table: &mut Dict, key: &str) -> Result<Option<T>, Box<Error>> {
     let Some(value) = table.remove(key) else { return Ok(None) };
-    value.deserialize().map(Some).map_err(|error| at(error, key))
+    value.deserialize().map(Some).map_err(|error| at(Box::new(error), key))
 }
 
-fn at(mut error: Error, key: &str) -> Error {
+fn at(mut error: Box<Error>, key: &str) -> Box<Error> {
     error.path.insert(0, key.to_owned());
     error
 }
 
-fn options<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<O, Error> {
-    Value::from(table).deserialize()
+fn options<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<O, Box<Error>> {
+    Ok(Value::from(table).deserialize()?)
 }
 
 /// As [`remote`], for a vendor with this default address.
-fn remote_at<O: for<'de> Deserialize<'de>>(base_url: &str, mut table: Dict) -> Result<Remote<O>, Error> {
+fn remote_at<O: for<'de> Deserialize<'de>>(base_url: &str, mut table: Dict) -> Result<Remote<O>, Box<Error>> {
     table.entry("base_url".into()).or_insert_with(|| base_url.into());
     remote(table)
 }
 
 /// Divides a table into the keys of the server and the options.
-fn remote<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<Remote<O>, Error> {
+fn remote<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<Remote<O>, Box<Error>> {
     let is_server = |(key, _): &(String, Value)| server::Settings::KEYS.contains(&key.as_str());
     let (server, rest): (Vec<_>, Vec<_>) = table.into_iter().partition(is_server);
     let server = Value::from(Dict::from_iter(server)).deserialize()?;
@@ -170,7 +170,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 mod tests {
     use super::*;
 
-    fn read(toml: &str) -> Result<Named, Error> {
+    fn read(toml: &str) -> Result<Named, Box<Error>> {
         let value: toml::Table = toml::from_str(toml).expect("TOML");
         Named::read(Value::serialize(value).expect("values").into_dict().expect("a table"))
     }
