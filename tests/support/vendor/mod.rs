@@ -254,7 +254,7 @@ impl Dialect {
         }
     }
 
-    fn key<'a>(self, headers: &'a HeaderMap) -> Option<&'a str> {
+    fn key(self, headers: &HeaderMap) -> Option<&str> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
             Dialect::OpenAi => header("authorization")?.strip_prefix("Bearer "),
