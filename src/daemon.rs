@@ -132,10 +132,9 @@ pub async fn run(loaded: Loaded, metrics: PrometheusHandle, source: Source) -> a
     };
     let health = Arc::new(Vitals::new(parts, report::Facts::of(&config), configuration));
     let admin = admin::Server::bind(&config.admin, health, metrics, desk)?;
-    // From here on the port is taken, so no other daemon of this name is running and its unfinished calls can be
-    // closed.
+    // The port is taken now, so no other daemon of this name runs, and the unfinished calls of this name can be closed.
     close_interrupted(&store).await?;
-    announcements.refill(&calls).await.context("calls that were told of cannot be looked up")?;
+    announcements.refill(&calls).await.context("announced calls cannot be read")?;
     let deliverer =
         Deliverer::new(store.clone(), config.webhooks.clone()).context("webhooks cannot be sent")?;
     let all_written = CancellationToken::new();
@@ -155,17 +154,17 @@ pub async fn run(loaded: Loaded, metrics: PrometheusHandle, source: Source) -> a
 
     let fault = tokio::select! {
         signal = wait_for_signal() => signal.map(|()| None)?,
-        _ = &mut events => bail!("nobody reads Asterisk's events any more: see the log"),
-        _ = &mut admin => bail!("the admin port is closed: see the log"),
+        _ = &mut events => bail!("the ARI event task stopped: see the log"),
+        _ = &mut admin => bail!("the admin server stopped: see the log"),
         // Calls do not need these: they are seen to their end before the daemon starts anew.
-        _ = &mut deliverer => Some("nobody sends webhooks any more"),
-        _ = &mut missing => Some("nobody waits for announced calls any more"),
-        _ = &mut clerk => Some("the billing job has stopped"),
+        _ = &mut deliverer => Some("webhook delivery stopped"),
+        _ = &mut missing => Some("watch for announced calls stopped"),
+        _ = &mut clerk => Some("billing job stopped"),
         _ = &mut upkeep => Some("retention job stopped"),
-        _ = &mut sums => Some("job that sums up calls for analytics stopped"),
+        _ = &mut sums => Some("roll-up of calls stopped"),
     };
     if let Some(fault) = fault {
-        error!("{fault}: the daemon stops as soon as its calls are over");
+        error!("{fault}: the daemon drains its calls and exits");
     }
     // Where the drain may last longer than TimeoutStopSec, systemd waits for it, too.
     let stopping = u32::try_from((patience + AFTER_DRAIN).as_micros()).unwrap_or(u32::MAX);
@@ -174,7 +173,7 @@ pub async fn run(loaded: Loaded, metrics: PrometheusHandle, source: Source) -> a
         () = switchboard.drain(patience) => {}
         signal = wait_for_signal() => {
             signal?;
-            warn!(calls = switchboard.live_calls(), "told to stop again: the calls that are left are cut off");
+            warn!(calls = switchboard.live_calls(), "second signal: remaining calls are ended");
             switchboard.cut().await;
         }
     }
@@ -227,7 +226,7 @@ fn asterisk_ports(config: &Config) -> Option<ari::RtpPorts> {
     Some(ports)
 }
 
-/// Who this daemon is among those that share the database.
+/// The daemon's name among those that share the database.
 fn name(config: &Config) -> String {
     let own = config.database.daemon.clone().filter(|own| !own.is_empty());
     own.unwrap_or_else(|| {
@@ -267,7 +266,7 @@ fn desk(
     }
 }
 
-/// Calls that a daemon was killed in are recorded as what they are.
+/// Records calls as interrupted that were live when this daemon was killed.
 async fn close_interrupted(store: &Store) -> anyhow::Result<()> {
     let now = Utc::now();
     let calls = store.close_unfinished(now, now).await.context("calls of an earlier run cannot be closed")?;
@@ -291,7 +290,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         return Err(StoreError::Schema { what }.into());
     }
     if let Some(weakness) = store.isolation().await?.weakness() {
-        warn!("row-level security protects nothing: {weakness}");
+        warn!("row-level security is not in effect: {weakness}");
     }
     Ok(store)
 }
@@ -308,17 +307,17 @@ async fn warn_of_ambiguous_numbers(store: &Store) {
     }
 }
 
-/// Speaks every active tenant's phrases ahead, so that a first caller is greeted as fast as any other.
+/// Pre-synthesises every active tenant's prompts, so that a first caller is greeted as fast as any other.
 async fn rehearse(store: Store, cast: Arc<Cast>, spoken: Arc<Spoken>) {
     let began = std::time::Instant::now();
     let agents = match active_agents(&store, &cast).await {
         Ok(agents) => agents,
-        Err(error) => return warn!(%error, "no phrases are spoken ahead: the profiles cannot be read"),
+        Err(error) => return warn!(%error, "prompts are not pre-synthesised: the profiles cannot be read"),
     };
     for agent in &agents {
         agent.rehearse(&spoken).await;
     }
-    info!(agents = agents.len(), ms = began.elapsed().as_millis() as u64, "phrases are spoken ahead");
+    info!(agents = agents.len(), ms = began.elapsed().as_millis() as u64, "prompts are pre-synthesised");
 }
 
 async fn active_agents(store: &Store, cast: &Cast) -> Result<Vec<Agent>, StoreError> {
@@ -359,7 +358,7 @@ impl Cast {
         let profile = &AiProfile { settings, ..profile.clone() };
         let wanted = &profile.settings;
         let missing = |kind: &str, name: &Option<String>| {
-            warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile asks for an engine that there is not");
+            warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile names an engine that is not configured");
         };
         let stt = self.engines.stt(wanted.stt.as_deref());
         let llm = self.engines.llm(wanted.llm.as_deref());
@@ -404,7 +403,7 @@ async fn keep_watchdog_quiet(switchboard: Switchboard) {
         if beats.iter().zip(&before).all(|(now, then)| now != then) {
             tell_systemd(&[NotifyState::Watchdog]);
         } else {
-            error!("a media thread hangs: the watchdog is not told");
+            error!("a media thread hangs: no keep-alive is sent to systemd's watchdog");
         }
         before = beats;
     }
@@ -412,6 +411,6 @@ async fn keep_watchdog_quiet(switchboard: Switchboard) {
 
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "systemd does not listen");
+        warn!(%error, "systemd cannot be notified");
     }
 }

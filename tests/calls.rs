@@ -482,8 +482,8 @@ fn a_call_that_was_told_of_joins_its_record() {
     assert!(!turns.is_empty(), "the conversation is on the record");
     assert_eq!(house.office.calls(main).len(), 1, "the call has one record\n{}", house.log());
     let log = house.log();
-    let told = log.lines().find(|line| line.contains("a call is told of"));
-    let told = told.unwrap_or_else(|| panic!("nobody told of the call\n{}\n{log}", house.asterisk.log()));
+    let told = log.lines().find(|line| line.contains("call announced"));
+    let told = told.unwrap_or_else(|| panic!("the call was not announced\n{}\n{log}", house.asterisk.log()));
     assert!(
         told.contains(&call.id.to_string()) && told.contains(&call.asterisk_channel_id),
         "{told}\n{call:?}"

@@ -85,7 +85,7 @@ impl Agent {
             Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
         for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
             if let Err(error) = spoken.prepare(tts, &self.voice, text, &RATES).await {
-                tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "a phrase could not be spoken ahead");
+                tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");
                 // An engine that is away would make each of the others wait as long.
                 if error.worth_retrying() || error.outcome() == "open" {
                     return;

@@ -211,7 +211,7 @@ async fn ping(store: &Store, id: WebhookId, wait: u64, output: &mut Output<'_>) 
     let delivery = follow(store, tenant.id, delivery, Duration::from_secs(wait)).await?;
     output.print(&delivery, || {
         let hint = match (delivery.status, delivery.attempts) {
-            (DeliveryStatus::Pending, 0) => "nobody has sent it yet: does the daemon run?\n",
+            (DeliveryStatus::Pending, 0) => "not sent yet: is the daemon running?\n",
             _ => "",
         };
         format!("{}{hint}", sheet_of(&delivery))

@@ -138,7 +138,7 @@ impl Announcements {
         for it in missing {
             match store.scope(it.tenant).call(it.call).await {
                 Ok(Some((call, _))) if call.status == CallStatus::Ringing => {
-                    info!(call_id = %it.call, tenant_id = %it.tenant, "a call that was told of never came");
+                    info!(call_id = %it.call, tenant_id = %it.tenant, "announced call did not arrive");
                     ledger.record(Record::Update(closed(call, now)));
                 }
                 Ok(_) => {}

@@ -230,7 +230,7 @@ impl Switchboard {
         }
         if channel.state == ChannelState::Up && found == Found::There {
             // It was answered by a daemon that is no more; the dialplan goes on with it.
-            warn!(channel = %channel.id, "an answered call that nobody knows goes back to the dialplan");
+            warn!(channel = %channel.id, "unknown answered call: continued in the dialplan");
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
         let called = channel.called_number(args);
@@ -377,7 +377,7 @@ impl Switchboard {
                         switchboard.welcome(&channel, &channel.stasis_arguments(), Found::There)
                     }
                     Ok(_) => {}
-                    Err(error) => warn!(%channel, %error, "a channel that nobody knows cannot be looked at"),
+                    Err(error) => warn!(%channel, %error, "unknown channel cannot be read"),
                 }
             });
         }
@@ -390,7 +390,7 @@ impl Switchboard {
             if let Err(error) = asterisk.send(request).await
                 && !error.is_gone()
             {
-                warn!(operation, %error, "Asterisk does not clear away what belongs to nobody");
+                warn!(operation, %error, "leftover channel or bridge not deleted");
             }
         });
     }

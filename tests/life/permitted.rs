@@ -27,7 +27,7 @@ fn a_stored_or_imported_voice_that_is_a_url_is_not_fetched() {
     house.vca.cli(&["tenant", "import", &file, "--new-ids", "--without-numbers"]).expect("an import");
 
     house.open();
-    let ready = || house.log().contains("phrases are spoken ahead");
+    let ready = || house.log().contains("prompts are pre-synthesised");
     assert!(crate::support::wait::until_true(super::ms(20_000), ready), "{}", house.log());
     house.satisfied(house.place(MAIN, exchange()));
     let (record, turns) = house.last_call(main);

@@ -227,7 +227,7 @@ async fn announce(
     let (channel, called) = (incoming.channel.clone(), incoming.called.clone());
     let receipt = match inbound.reception.announce(incoming, Utc::now()).await? {
         Announced::Expected { call, tenant } => {
-            info!(%address, %channel, call_id = %call, tenant_id = %tenant, "a call is told of");
+            info!(%address, %channel, call_id = %call, tenant_id = %tenant, "call announced");
             Receipt {
                 status: ReceiptStatus::Success,
                 call_record_id: Some(call),
@@ -236,7 +236,7 @@ async fn announce(
             }
         }
         Announced::Refused(refusal) => {
-            warn!(%address, %channel, ?called, %refusal, "a call is told of that will not be answered");
+            warn!(%address, %channel, ?called, %refusal, "call announced that will not be answered");
             Receipt {
                 status: ReceiptStatus::Error,
                 call_record_id: None,

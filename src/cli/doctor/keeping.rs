@@ -68,7 +68,7 @@ async fn isolation(store: &Store) -> Option<Finding> {
         ),
         Ok(bypassed @ Isolation::Bypassed { .. }) => {
             let remedy = bypassed.weakness().unwrap_or_default();
-            Finding::warn(CHECK, "row-level security protects nothing from this role", remedy)
+            Finding::warn(CHECK, "row-level security does not apply to this role", remedy)
         }
         Err(error) => Finding::fail(CHECK, error, "see the database's own log"),
     })
