@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use metrics::counter;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::{Cast, rehearse};
+use super::agents::{Cast, rehearse};
+use super::build::Services;
 use crate::billing::Billing;
 use crate::call::Spoken;
 use crate::config::{Config, Effective, Fault, Faults, Loaded};
@@ -56,6 +58,7 @@ pub async fn on_hang_up(source: Source, targets: Targets, mut effective: Vec<Eff
         Ok(hang_ups) => hang_ups,
         Err(error) => return warn!(%error, "SIGHUP cannot be received: no reload without a restart"),
     };
+    let mut warm_up = JoinSet::new();
     while hang_ups.recv().await.is_some() {
         match reload(&source, &targets) {
             Ok(loaded) => {
@@ -66,6 +69,9 @@ pub async fn on_hang_up(source: Source, targets: Targets, mut effective: Vec<Eff
                     warn!(keys = ?after_restart, "changed settings take effect after a restart");
                 }
                 effective = loaded.effective;
+                // Prompts of other voices and languages; those that are cached cost nothing. One warm-up at a time.
+                warm_up.shutdown().await;
+                warm_up.spawn(rehearse(targets.store.clone(), targets.cast.get(), targets.spoken.clone()));
             }
             Err(problem) => {
                 counter!("vca_config_reloads_total", "outcome" => "failed").increment(1);
@@ -84,6 +90,17 @@ fn reload(source: &Source, targets: &Targets) -> Result<Loaded, String> {
 }
 
 impl Targets {
+    pub fn of(services: &Services) -> Targets {
+        Targets {
+            switchboard: services.switchboard.clone(),
+            store: services.store.clone(),
+            spoken: services.spoken.clone(),
+            cast: services.cast.clone(),
+            billing: services.billing.clone(),
+            permitted: services.permitted.clone(),
+        }
+    }
+
     /// Live calls keep the agents that they began with.
     fn apply(&self, config: &Config, cast: Cast) {
         self.permitted.set(cast.permitted.clone());
@@ -92,8 +109,6 @@ impl Targets {
         self.store.set_plans(config.plans.clone());
         self.store.set_limits(config.limits);
         self.switchboard.set_rules(config.calls.clone(), config.plans.clone());
-        // Prompts of other voices and languages; those that are cached cost nothing.
-        tokio::spawn(rehearse(self.store.clone(), self.cast.get(), self.spoken.clone()));
     }
 }
 

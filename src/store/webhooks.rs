@@ -284,7 +284,9 @@ fn insert(webhook: &Webhook, sealed: &str) -> Statement {
 /// The event types of a webhook, each once, in their standard order.
 fn sorted(events: Vec<EventType>) -> Result<Vec<EventType>, StoreError> {
     if events.contains(&EventType::Ping) {
-        return Err(StoreError::invalid("ping cannot be subscribed to: it is sent to the webhook that is tested"));
+        return Err(StoreError::invalid(
+            "ping cannot be subscribed to: it is sent to the webhook that is tested",
+        ));
     }
     if events.is_empty() {
         return Err(StoreError::invalid("a webhook subscribes to one type of event or more"));

@@ -1,0 +1,87 @@
+//! Profiles to agents, and the prompts that are pre-synthesised for them.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::call::{Agent, Engines, Spoken};
+use crate::config::Config;
+use crate::engines::registry;
+use crate::store::{Store, StoreError};
+use crate::tenancy::{AiProfile, Permitted, TenantStatus};
+
+/// Pre-synthesises every active tenant's prompts, so that a first caller is greeted as fast as any other.
+pub async fn rehearse(store: Store, cast: Arc<Cast>, spoken: Arc<Spoken>) {
+    let began = std::time::Instant::now();
+    let agents = match active_agents(&store, &cast).await {
+        Ok(agents) => agents,
+        Err(error) => return warn!(%error, "prompts are not pre-synthesised: the profiles cannot be read"),
+    };
+    for agent in &agents {
+        agent.rehearse(&spoken).await;
+    }
+    info!(agents = agents.len(), ms = began.elapsed().as_millis() as u64, "prompts are pre-synthesised");
+}
+
+async fn active_agents(store: &Store, cast: &Cast) -> Result<Vec<Agent>, StoreError> {
+    let mut agents = Vec::new();
+    for tenant in store.tenants().await? {
+        if tenant.status == TenantStatus::Active
+            && let Some(profile) = store.scope(tenant.id).default_profile().await?
+        {
+            agents.extend(cast.agent(&profile));
+        }
+    }
+    Ok(agents)
+}
+
+/// Profiles to agents, by the engines that there are.
+pub struct Cast {
+    engines: registry::Engines,
+    pub permitted: Permitted,
+}
+
+impl Cast {
+    pub fn new(config: &Config) -> anyhow::Result<Cast> {
+        let engines = registry::Engines::build(&config.engines()).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
+        })?;
+        let permitted = config.permitted(engines.catalogue());
+        Ok(Cast { engines, permitted })
+    }
+
+    /// `None` if the profile names an engine that was not built. Settings that are not permitted, of a profile that was
+    /// saved under other rules or imported, give way to the daemon's.
+    pub fn agent(&self, profile: &AiProfile) -> Option<Agent> {
+        let (settings, refused) = self.permitted.effective(&profile.settings);
+        for flaw in &refused {
+            warn!(profile = %profile.id, field = %flaw.field, problem = %flaw.problem, "profile setting not used");
+        }
+        let profile = &AiProfile { settings, ..profile.clone() };
+        let wanted = &profile.settings;
+        let missing = |kind: &str, name: &Option<String>| {
+            warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile names an engine that is not configured");
+        };
+        let stt = self.engines.stt(wanted.stt.as_deref());
+        let llm = self.engines.llm(wanted.llm.as_deref());
+        let tts = self.engines.tts(wanted.tts.as_deref());
+        match (stt, llm, tts) {
+            (Some(stt), Some(llm), Some(tts)) => {
+                Some(Agent::new(profile, Engines { stt, llm, tts }, self.permitted.manners.clone()))
+            }
+            (None, _, _) => {
+                missing("stt", &wanted.stt);
+                None
+            }
+            (_, None, _) => {
+                missing("llm", &wanted.llm);
+                None
+            }
+            (_, _, None) => {
+                missing("tts", &wanted.tts);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Builds the parts of the daemon from its configuration. Apart from the warm-up of prompts, none of them acts yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::Utc;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::agents::{Cast, rehearse};
+use super::lines::Lines;
+use super::vitals;
+use crate::admin::api::{Desk, Inbound, LastUse, Limits};
+use crate::ari;
+use crate::billing::Billing;
+use crate::call::{House, Spoken, TenantMetrics};
+use crate::config::{Config, Environment};
+use crate::current::Current;
+use crate::media;
+use crate::state::{self, ConversationState};
+use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError, UnmatchedCounter};
+use crate::switchboard::{Casting, Switchboard};
+use crate::telephony::{Adapters, Reception, Registrar};
+use crate::tenancy::Permitted;
+use crate::webhooks::Guard;
+
+/// Records that wait for a database that is away: some hours of a busy day.
+const LEDGER: usize = 20_000;
+/// The number of announced calls that are remembered, from before their channel arrives until a minute after it.
+const ANNOUNCED: usize = 10_000;
+
+/// The parts of a daemon, connected.
+pub struct Services {
+    pub store: Store,
+    /// The connections of calls, so that API requests do not delay them.
+    pub calls: Store,
+    pub ledger: Ledger,
+    pub state: Arc<dyn ConversationState>,
+    pub asterisk: Arc<ari::Client>,
+    pub switchboard: Switchboard,
+    pub announcements: Announcements,
+    pub unmatched: UnmatchedCounter,
+    pub spoken: Arc<Spoken>,
+    pub cast: Current<Cast>,
+    pub permitted: Current<Permitted>,
+    pub billing: Current<Billing>,
+    /// Pre-synthesises prompts; calls are taken meanwhile.
+    pub warm_up: JoinHandle<()>,
+}
+
+impl Services {
+    /// # Errors
+    /// The database, the settings of an engine, or a media thread prevents the start.
+    pub async fn build(config: &Config) -> anyhow::Result<Services> {
+        let store = open_store(config).await?;
+        warn_of_ambiguous_numbers(&store).await;
+        let calls = store.for_calls(&config.database);
+        let ledger = Ledger::new(calls.clone(), LEDGER);
+        let state = state::connect(&config.state).await?;
+        let cast = Current::new(Cast::new(config)?);
+        let spoken = Arc::new(Spoken::default());
+        let warm_up = tokio::spawn(rehearse(store.clone(), cast.get(), spoken.clone()));
+        let asterisk = Arc::new(ari::Client::new(&config.ari)?);
+        let house = house(config, &asterisk, &ledger, &state, &spoken)?;
+        let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
+        let unmatched = routing.unmatched();
+        let announcements = Announcements::new(ANNOUNCED);
+        let agents = cast.clone();
+        let casting: Casting = Box::new(move |profile| agents.get().agent(profile));
+        let (limits, plans) = (config.calls.clone(), config.plans.clone());
+        let switchboard =
+            Switchboard::new(Arc::new(house), routing, announcements.clone(), casting, limits, plans);
+        let permitted = Current::new(cast.get().permitted.clone());
+        let billing = Current::new(config.billing());
+        Ok(Services {
+            store,
+            calls,
+            ledger,
+            state,
+            asterisk,
+            switchboard,
+            announcements,
+            unmatched,
+            spoken,
+            cast,
+            permitted,
+            billing,
+            warm_up,
+        })
+    }
+
+    /// The parts that are checked and measured.
+    pub fn parts(&self) -> vitals::Parts {
+        vitals::Parts {
+            switchboard: self.switchboard.clone(),
+            asterisk: self.asterisk.clone(),
+            calls: self.calls.clone(),
+            api: self.store.clone(),
+            state: self.state.clone(),
+            ledger: self.ledger.clone(),
+            warm_up: self.warm_up.abort_handle(),
+        }
+    }
+
+    /// The shared state of the API's handlers.
+    pub fn desk(&self, config: &Config) -> Desk {
+        let production = config.environment == Environment::Production;
+        let adapters = Adapters::new(&config.telephony, self.asterisk.clone(), &config.ari.app, production);
+        let adapters = Arc::new(adapters);
+        // A request to the API gets its response before the API's own timeout.
+        let timeout = Duration::from_millis(config.admin.request_timeout_ms * 2 / 3);
+        let registrar = Registrar::new(self.store.clone(), adapters.clone()).with_timeout(timeout);
+        let reception = Reception::new(self.calls.clone(), adapters, self.announcements.clone());
+        Desk {
+            store: self.store.clone(),
+            limits: Arc::new(Limits::new(&config.admin.limits)),
+            last_use: Arc::new(LastUse::start(self.store.clone())),
+            registrar: Arc::new(registrar),
+            inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
+            receivers: Guard::new(&config.webhooks),
+            billing: self.billing.clone(),
+            live: Arc::new(Lines(self.switchboard.clone())),
+            state: self.state.clone(),
+            numbering: config.numbers,
+            permitted: self.permitted.clone(),
+        }
+    }
+    /// Records calls as interrupted that were live when this daemon was killed. Only for the daemon that holds the admin port:
+    /// no other one of its name runs then.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn close_interrupted(&self) -> anyhow::Result<()> {
+        let now = Utc::now();
+        let calls = self
+            .store
+            .close_unfinished(now, now)
+            .await
+            .context("calls of an earlier run cannot be closed")?;
+        if calls > 0 {
+            warn!(calls, "calls were under way when the daemon was last killed: recorded as interrupted");
+        }
+        Ok(())
+    }
+}
+
+fn house(
+    config: &Config,
+    asterisk: &Arc<ari::Client>,
+    ledger: &Ledger,
+    state: &Arc<dyn ConversationState>,
+    spoken: &Arc<Spoken>,
+) -> anyhow::Result<House> {
+    Ok(House {
+        asterisk: asterisk.clone(),
+        app: config.ari.app.clone(),
+        rtp_ports: asterisk_ports(config),
+        set_up: Duration::from_millis(config.ari.set_up_timeout_ms),
+        media: media::Engine::start(&config.media).context("no media threads")?,
+        media_settings: config.media.clone(),
+        ledger: ledger.clone(),
+        state: state.clone(),
+        spoken: spoken.clone(),
+        tenant_metrics: TenantMetrics::default(),
+    })
+}
+
+/// Asterisk's RTP ports where they are known, with a warning when they suffice for fewer calls than are allowed.
+fn asterisk_ports(config: &Config) -> Option<ari::RtpPorts> {
+    let ports = ari::RtpPorts::of(&config.ari)?;
+    let (calls, max_calls) = (ports.calls(), config.calls.max_calls);
+    if calls < max_calls {
+        warn!(
+            calls,
+            max_calls,
+            remedy = "widen rtpstart to rtpend in Asterisk's rtp.conf, or lower calls.max_calls",
+            "Asterisk's RTP ports suffice for fewer calls than calls.max_calls: further calls are refused"
+        );
+    }
+    Some(ports)
+}
+
+/// The daemon's name among those that share the database.
+fn name(config: &Config) -> String {
+    let own = config.database.daemon.clone().filter(|own| !own.is_empty());
+    own.unwrap_or_else(|| {
+        let system = rustix::system::uname();
+        format!("{}/{}", system.nodename().to_string_lossy(), config.ari.app)
+    })
+}
+
+/// An embedded database is migrated here: no other process uses it. A server's schema is the operator's.
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::open(&config.database).await?;
+    if store.backend() == Backend::Sqlite {
+        for name in store.migrate().await? {
+            info!(%name, "database migrated");
+        }
+    }
+    let pending = store.pending_migrations().await?;
+    if !pending.is_empty() {
+        let what = format!("the database lacks {}: run `vca migrate`", pending.join(", "));
+        return Err(StoreError::Schema { what }.into());
+    }
+    if let Some(weakness) = store.isolation().await?.weakness() {
+        warn!("row-level security is not in effect: {weakness}");
+    }
+    Ok(store
+        .with_sealing(config.keyring()?)
+        .with_plans(config.plans.clone())
+        .with_numbering(config.numbers)
+        .with_limits(config.limits)
+        .of_daemon(&name(config)))
+}
+
+/// Numbers that callers cannot tell apart were created under another `numbers.default_region`.
+async fn warn_of_ambiguous_numbers(store: &Store) {
+    match store.ambiguous_numbers().await {
+        Ok(ambiguous) => {
+            for it in ambiguous {
+                warn!(number = %it.number, other = %it.other, "ambiguous number: {it}; `vca doctor` says what to do");
+            }
+        }
+        Err(error) => warn!(%error, "numbers cannot be checked for ambiguities"),
+    }
+}
