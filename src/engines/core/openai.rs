@@ -9,7 +9,6 @@ use chrono::Utc;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use super::server::{Auth, SettingsError};
 use super::{EngineError, FailureReason, Refusal, delay};
@@ -100,25 +99,6 @@ impl Endpoint {
         let hopeless = error.is_builder() || error.is_redirect();
         let text = self.without_key(&described(error));
         if hopeless { EngineError::Permanent(text) } else { EngineError::Temporary(text) }
-    }
-
-    /// Asks for the list of models: proves address and key, and says whether `model` is among them.
-    /// It costs nothing.
-    pub async fn probe(&self, model: &str) -> Result<String, EngineError> {
-        #[derive(Deserialize)]
-        struct Models {
-            data: Vec<Model>,
-        }
-        #[derive(Deserialize)]
-        struct Model {
-            id: String,
-        }
-        let models: Models =
-            self.send(self.get("/models")).await?.json().await.map_err(|e| self.broken(e))?;
-        if models.data.iter().any(|m| m.id == model) {
-            return Ok(format!("{}, model {model}", self.address()));
-        }
-        Err(EngineError::Permanent(format!("{} has no model {model}: choose another one", self.address())))
     }
 
     async fn refused(&self, mut response: Response) -> EngineError {
@@ -374,17 +354,6 @@ mod tests {
         vendor.stop().await;
         let error = endpoint.send(endpoint.post("/x")).await.expect_err("nobody is there");
         assert!(matches!(error, EngineError::Temporary(_)), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_probe_looks_for_the_model() {
-        let list = r#"{"object":"list","data":[{"id":"gpt-5.4-mini"}]}"#;
-        let vendor = Vendor::start(vec![answer("200 OK", list), answer("200 OK", list)]).await;
-        let endpoint = vendor.endpoint();
-        assert!(endpoint.probe("gpt-5.4-mini").await.is_ok());
-        let error = endpoint.probe("gpt-9").await.expect_err("no such model");
-        assert!(!error.worth_retrying(), "{error:?}");
-        assert!(vendor.requests()[0].starts_with("GET /models "), "{:?}", vendor.requests());
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub trait Llm: Send + Sync {
     /// Starts a reply. Dropping the stream cancels the rest. The usage is added to the meter.
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>>;
 
-    /// Tries itself out, at no cost, and says in a few words what was proven.
+    /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok("nothing to prove".to_owned()) }.boxed()
     }

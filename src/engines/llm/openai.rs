@@ -139,10 +139,6 @@ impl Llm for OpenAiLlm {
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         self.ask(prompt, meter).boxed()
     }
-
-    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.endpoint.probe(&self.settings.model).boxed()
-    }
 }
 
 #[cfg(test)]

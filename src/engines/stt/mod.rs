@@ -43,7 +43,7 @@ pub trait Stt: Send + Sync {
         meter: Meter,
     ) -> BoxFuture<'_, Result<String, EngineError>>;
 
-    /// Tries itself out, at no cost, and says in a few words what was proven.
+    /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok("nothing to prove".to_owned()) }.boxed()
     }

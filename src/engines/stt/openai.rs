@@ -145,10 +145,6 @@ impl Stt for OpenAiStt {
     ) -> BoxFuture<'_, Result<String, EngineError>> {
         self.request(speech, hints, meter).boxed()
     }
-
-    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.endpoint.probe(&self.model).boxed()
-    }
 }
 
 #[cfg(test)]

@@ -104,26 +104,6 @@ impl Deepgram {
         query.extend(self.settings.extra.query_fields());
         query
     }
-
-    async fn try_out(&self) -> Result<String, EngineError> {
-        #[derive(Deserialize)]
-        struct AuraVoices {
-            #[serde(default)]
-            tts: Vec<AuraVoice>,
-        }
-        #[derive(Deserialize)]
-        struct AuraVoice {
-            #[serde(default)]
-            canonical_name: String,
-        }
-        let answer = self.endpoint.send(self.endpoint.get("/models")).await?;
-        let models: AuraVoices = answer.json().await.map_err(|error| self.endpoint.broken(error))?;
-        let (address, voice) = (self.endpoint.address(), &self.settings.voice);
-        if models.tts.iter().any(|it| it.canonical_name == *voice) {
-            return Ok(format!("{address}, voice {voice}"));
-        }
-        Err(EngineError::Permanent(format!("{address} has no voice {voice}: choose another one")))
-    }
 }
 
 impl Tts for Deepgram {
@@ -142,10 +122,6 @@ impl Tts for Deepgram {
 
     fn max_chars(&self) -> usize {
         self.settings.max_chars.min(2_000)
-    }
-
-    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.try_out().boxed()
     }
 }
 

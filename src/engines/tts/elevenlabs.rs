@@ -107,21 +107,6 @@ impl ElevenLabs {
             Bare::Mulaw => "ulaw_8000".into(),
         }
     }
-
-    async fn try_out(&self) -> Result<String, EngineError> {
-        #[derive(Deserialize)]
-        struct ElevenLabsModel {
-            model_id: String,
-        }
-        let answer = self.endpoint.send(self.endpoint.get("/models")).await?;
-        let models: Vec<ElevenLabsModel> =
-            answer.json().await.map_err(|error| self.endpoint.broken(error))?;
-        let (address, model) = (self.endpoint.address(), &self.settings.model);
-        if models.iter().any(|it| it.model_id == *model) {
-            return Ok(format!("{address}, model {model}"));
-        }
-        Err(EngineError::Permanent(format!("{address} has no model {model}: choose another one")))
-    }
 }
 
 impl Tts for ElevenLabs {
@@ -140,10 +125,6 @@ impl Tts for ElevenLabs {
 
     fn max_chars(&self) -> usize {
         self.settings.max_chars
-    }
-
-    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.try_out().boxed()
     }
 }
 

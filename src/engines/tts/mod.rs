@@ -53,7 +53,7 @@ pub trait Tts: Send + Sync {
         usize::MAX
     }
 
-    /// Tries itself out, at no cost, and says in a few words what was proven.
+    /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok("nothing to prove".to_owned()) }.boxed()
     }

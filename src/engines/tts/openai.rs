@@ -117,10 +117,6 @@ impl Tts for OpenAiTts {
     fn max_chars(&self) -> usize {
         self.settings.max_chars
     }
-
-    fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
-        self.endpoint.probe(&self.settings.model).boxed()
-    }
 }
 
 #[cfg(test)]
