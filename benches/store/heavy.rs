@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
+use vca::admin::api::LimitSettings;
 use vca::store::{Routing, RoutingSettings, Settings, Store};
 use vca::tenancy::{Did, Role};
 
@@ -20,6 +21,8 @@ const FROM_TO: &str = "from=2025-01-01T00:00:00Z&to=2026-02-04T12:00:00Z";
 const LOOPS: usize = 24;
 const CALLS: u32 = 400;
 const REQUESTS: usize = 300;
+/// Between two requests of the other tenant.
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// Fills the database, then prints figures; false when a call was refused, an answer failed or others waited too long.
 pub async fn measure(bureau: &Bureau) -> bool {
@@ -27,6 +30,7 @@ pub async fn measure(bureau: &Bureau) -> bool {
     let (neighbour, _) = bureau.tenant("Neighbour").await;
     number(bureau, neighbour).await;
     fill(&bureau.url, tenant).await;
+    let bureau = &bureau.with_limits(&LimitSettings::default()).await;
     let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
     let path = format!("/api/tenants/{tenant}/analytics?{FROM_TO}");
     sum_up(bureau).await;
@@ -151,11 +155,12 @@ struct Latency {
     put_off: usize,
 }
 
-/// Sends a tenant's requests one after another: its key, and a list from the database.
+/// Sends a tenant's requests one after another, within its key's rate: its key, and a list from the database.
 async fn requests(client: &Client, tenant: Uuid) -> Latency {
     let paths = ["/api/whoami".to_owned(), format!("/api/tenants/{tenant}/phone-numbers?limit=50")];
     let (mut took, mut put_off) = (Vec::new(), 0);
     for path in paths.iter().cycle().take(REQUESTS) {
+        tokio::time::sleep(PAUSE).await;
         let began = Instant::now();
         match client.get(path).await.status.as_u16() {
             200 => took.push(began.elapsed()),
