@@ -8,6 +8,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use vca::admin::LiveCalls;
+use vca::admin::api::LimitSettings;
 use vca::store::{AuditFilter, NewKey, NewTenant, Window};
 use vca::tenancy::{Actor, Plan, Role};
 
@@ -168,6 +169,24 @@ async fn keys_beyond_the_limit_of_their_address_are_not_looked_up() {
         200,
         "a known key is not counted"
     );
+}
+
+#[tokio::test]
+async fn a_key_beyond_its_limit_is_refused_without_the_database_and_after_a_delay() {
+    super::bureau::on_sqlite(|bureau| async move {
+        let limits = LimitSettings { per_key: 3.try_into().expect("some"), ..LimitSettings::default() };
+        let bureau = bureau.with_limits(&limits).await;
+        let other = bureau.operator.with_key(&format!("vca_12345678_{:043}", 7));
+        for _ in 0..3 {
+            assert_eq!(bureau.operator.get("/api/whoami").await.status, 200);
+        }
+        bureau.store.close().await;
+        assert_eq!(other.get("/api/whoami").await.status, 503, "an unknown key is looked up");
+        let began = std::time::Instant::now();
+        assert_eq!(bureau.operator.get("/api/whoami").await.status, 429);
+        assert!(began.elapsed() >= std::time::Duration::from_millis(250));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::header::AUTHORIZATION;
@@ -17,7 +18,10 @@ use super::{Desk, RequestId};
 use crate::admin::access_log::Requester;
 use crate::admin::client::{Client, TrustedProxies};
 use crate::store::{Presented, Scope};
-use crate::tenancy::{Actor, RequestAttempt, Role, TenantId, TenantStatus};
+use crate::tenancy::{Actor, ApiKey, RequestAttempt, Role, TenantId, TenantStatus};
+
+/// The delay of a response to a key that has asked too often.
+const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 
 /// The holder of a valid key.
 #[derive(Debug, Clone)]
@@ -56,10 +60,6 @@ impl FromRequestParts<Desk> for Caller {
             Err(refusal) => return Err(refuse(&refusal, address, desk)),
         };
         let key = &presented.key;
-        if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
-            requester.identify(key);
-        }
-        desk.limits.admit_key(key.id)?;
         take_place(parts, desk, key.tenant_id).await?;
         desk.last_use.note(key, Utc::now());
         let actor = Actor {
@@ -111,11 +111,13 @@ impl AuthFailure {
     }
 }
 
-/// Finds the valid key of the request. A request with a key that was not valid lately counts with its address
-/// before the key is looked up, so a flood of invented keys from an address does not reach the database.
+/// Finds the valid key of the request, and counts the request with it.
+///
+/// Neither flood reaches the database: a request with a key that was not valid lately counts with its address before the key is
+/// looked up, and one with a known key counts with the key before.
 ///
 /// # Errors
-/// The outer error: the database does not respond, or too many look-ups wait.
+/// The outer error: the database does not respond, too many look-ups wait, or the key has asked too often.
 async fn authenticate(
     parts: &Parts,
     desk: &Desk,
@@ -123,8 +125,8 @@ async fn authenticate(
 ) -> Result<Result<Presented, AuthFailure>, Problem> {
     let lookups = &desk.limits.lookups;
     let secret = bearer(parts);
-    let is_known = secret.is_some_and(|secret| lookups.is_known(secret));
-    if !is_known
+    let known = secret.and_then(|secret| lookups.known(secret));
+    if known.is_none()
         && let Some(address) = address
         && let Err(problem) = desk.limits.admit_address(address)
     {
@@ -134,14 +136,36 @@ async fn authenticate(
     if !may_be_key(secret) {
         return Ok(Err(AuthFailure::Unknown));
     }
-    let turn = if is_known { None } else { Some(lookups.admit(address).await?) };
+    let turn = match &known {
+        Some(key) => admit_key(parts, desk, key).await.map(|()| None)?,
+        None => Some(lookups.admit(address).await?),
+    };
     // Another request may have proven the key meanwhile: those that wait behind this one then wait no longer.
-    let turn = turn.filter(|_| !lookups.is_known(secret));
+    let turn = turn.filter(|_| lookups.known(secret).is_none());
     let presented = desk.store.present(secret).await?;
     drop(turn);
     let checked = presented.ok_or(AuthFailure::Unknown).and_then(check);
-    lookups.note(secret, checked.is_ok());
+    lookups.note(secret, checked.as_ref().ok().map(|presented| &presented.key));
+    if let (None, Ok(presented)) = (&known, &checked) {
+        admit_key(parts, desk, &presented.key).await?;
+    }
     Ok(checked)
+}
+
+/// Counts a request with its key.
+///
+/// # Errors
+/// 429 when the key has asked too often, after a delay: a client that ignores `Retry-After` and repeats at once does not keep
+/// the machine busy.
+async fn admit_key(parts: &Parts, desk: &Desk, key: &ApiKey) -> Result<(), Problem> {
+    if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
+        requester.identify(key);
+    }
+    let admitted = desk.limits.admit_key(key.id);
+    if admitted.is_err() {
+        tokio::time::sleep(REFUSAL_DELAY).await;
+    }
+    admitted
 }
 
 /// Does it begin like the secrets that `vca key create` makes, and is it no longer? Others are not looked up.

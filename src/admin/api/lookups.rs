@@ -1,11 +1,11 @@
 //! Bounds the look-ups of API keys that were not valid lately, so that requests with invented keys do not occupy the
 //! database: a few at a time, and a few waiting for each address. A key that was valid lately waits for none of them.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::problem::Problem;
 use crate::admin::client::counted;
+use crate::tenancy::ApiKey;
 
 /// Keys looked up at once that have not been valid lately.
 const AT_ONCE: usize = 2;
@@ -23,12 +24,12 @@ const WAIT: Duration = Duration::from_secs(5);
 const WAITING: usize = 256;
 /// Of these, requests from one address (of IPv6, from one network of 64 bits): a client may open many connections at once.
 const WAITING_OF_ADDRESS: usize = 224;
-/// Keys in memory, about 16 bytes each.
+/// Keys in memory, some hundred bytes each.
 const KNOWN: usize = 10_000;
 
 pub struct Lookups {
-    /// Hashes of keys that were valid when last seen. The seed of the hash is random and of this process alone.
-    valid: Mutex<HashSet<u64>>,
+    /// Keys that were valid when last seen, by the hash of their secret. Its seed is random and of this process alone.
+    valid: Mutex<HashMap<u64, Arc<ApiKey>>>,
     hasher: RandomState,
     turns: Semaphore,
     queue: Semaphore,
@@ -49,9 +50,9 @@ impl Default for Lookups {
 }
 
 impl Lookups {
-    /// Was this key valid when last seen? Then it is looked up without waiting.
-    pub fn is_known(&self, secret: &str) -> bool {
-        self.valid().contains(&self.hasher.hash_one(secret))
+    /// The key, if it was valid when last seen. Then it is looked up without waiting.
+    pub fn known(&self, secret: &str) -> Option<Arc<ApiKey>> {
+        self.valid().get(&self.hasher.hash_one(secret)).cloned()
     }
 
     /// Waits until another key may be looked up; the look-up ends when the permit is dropped.
@@ -81,20 +82,21 @@ impl Lookups {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn note(&self, secret: &str, is_valid: bool) {
+    /// Remembers a valid key; forgets the secret of an invalid one.
+    pub fn note(&self, secret: &str, valid_key: Option<&ApiKey>) {
         let hash = self.hasher.hash_one(secret);
         let mut valid = self.valid();
-        if !is_valid {
+        let Some(key) = valid_key else {
             valid.remove(&hash);
             return;
-        }
+        };
         if valid.len() >= KNOWN {
             valid.clear();
         }
-        valid.insert(hash);
+        valid.insert(hash, Arc::new(key.clone()));
     }
 
-    fn valid(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn valid(&self) -> MutexGuard<'_, HashMap<u64, Arc<ApiKey>>> {
         self.valid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,25 +125,43 @@ fn too_many() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::tenancy::{KeyId, Role};
 
     /// The addresses of as many clients.
     fn addresses() -> impl Iterator<Item = Option<IpAddr>> {
         (0_u32..).map(|n| Some(IpAddr::from(n.to_be_bytes())))
     }
 
+    fn key() -> ApiKey {
+        ApiKey {
+            id: KeyId(Uuid::nil()),
+            tenant_id: None,
+            role: Role::Operator,
+            name: "ops".into(),
+            prefix: "vca_1a2b3c4d".into(),
+            created_by: "cli root".into(),
+            created_at: Default::default(),
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_unknown_key_waits_for_the_look_ups_of_others() {
         let lookups = Lookups::default();
-        assert!(!lookups.is_known("good"));
-        lookups.note("good", true);
-        assert!(lookups.is_known("good"));
+        assert_eq!(lookups.known("good"), None);
+        lookups.note("good", Some(&key()));
+        assert_eq!(lookups.known("good").as_deref(), Some(&key()));
         let held = [lookups.admit(None).await.unwrap(), lookups.admit(None).await.unwrap()];
         assert_eq!(lookups.admit(None).await.unwrap_err().status, 429, "it has waited");
         drop(held);
         assert!(lookups.admit(None).await.is_ok());
-        lookups.note("good", false);
-        assert!(!lookups.is_known("good"), "it is looked up like any other");
+        lookups.note("good", None);
+        assert_eq!(lookups.known("good"), None, "it is looked up like any other");
     }
 
     #[tokio::test(start_paused = true)]
