@@ -26,7 +26,7 @@ pub struct Settings {
     pub per_address: NonZeroU32,
     /// Requests of one tenant's keys that are served at the same time. Default 8.
     pub concurrent_per_tenant: NonZeroU32,
-    /// Of these, analytics and other reads of many rows. Default 2.
+    /// Of these, analytics and other reads of many rows, each of which can occupy a core of the database. Default 1.
     pub heavy_per_tenant: NonZeroU32,
     /// Such reads of all tenants and of the operator that are served at the same time. Default 4.
     pub heavy: NonZeroU32,
@@ -39,7 +39,7 @@ impl Default for Settings {
             per_key: count(600),
             per_address: count(1_200),
             concurrent_per_tenant: count(8),
-            heavy_per_tenant: count(2),
+            heavy_per_tenant: count(1),
             heavy: count(4),
         }
     }
