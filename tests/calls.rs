@@ -450,7 +450,8 @@ fn asterisk_may_go_away_and_come_back() {
     let Some(mut house) = Office::open(local_agent(), |_| {}) else { return };
     let mut call = Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, vec![listen()]));
     // The 200 OK reaches the caller before the result of `answer` reaches VCA; without it the set-up has failed.
-    let is_recorded = || house.office.calls(house.main).first().is_some_and(|(call, _)| call.answered_at.is_some());
+    let is_recorded =
+        || house.office.calls(house.main).first().is_some_and(|(call, _)| call.answered_at.is_some());
     assert!(wait::until_true(ms(5_000), || call.step() || is_recorded()), "{}", house.log());
     house.house.asterisk.kill();
     house.house.asterisk.restart();

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use vca::ari::{self, AriError, Signal};
+use vca::ari::{self, AriError, Signal, SignalKind};
 use vca::state;
 use vca::store::{self, Store, StoreError};
 use vca::transport::TlsFiles;
@@ -73,8 +73,8 @@ async fn event_web_socket(right: ari::Settings, wrong: ari::Settings) {
     let metrics = recorder.handle();
     let _counted = metrics::set_default_local_recorder(&recorder);
     let (sender, mut connected) = mpsc::channel(16);
-    let sink = move |signal| {
-        if let Signal::Connected(_) = signal {
+    let sink = move |signal: Signal| {
+        if let SignalKind::Connected(_) = signal.kind {
             let _ = sender.try_send(());
         }
     };

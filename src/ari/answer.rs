@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::ids::{BridgeId, ChannelId};
+
 /// Why a request got no good answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AriError {
@@ -64,7 +66,7 @@ impl AriError {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawExternalMedia")]
 pub struct ExternalMedia {
-    pub channel_id: String,
+    pub channel_id: ChannelId,
     /// The source of Asterisk's RTP, which is also where it expects ours.
     pub local: SocketAddr,
 }
@@ -74,9 +76,9 @@ pub struct ExternalMedia {
 pub struct Application {
     pub name: String,
     #[serde(default)]
-    pub channel_ids: HashSet<String>,
+    pub channel_ids: HashSet<ChannelId>,
     #[serde(default)]
-    pub bridge_ids: HashSet<String>,
+    pub bridge_ids: HashSet<BridgeId>,
 }
 
 /// The application's channels and bridges in Asterisk after a connect.
@@ -84,8 +86,8 @@ pub struct Application {
 pub struct Inventory {
     /// The time of the request: objects that were created later may be missing.
     pub asked_at: Instant,
-    pub channels: HashSet<String>,
-    pub bridges: HashSet<String>,
+    pub channels: HashSet<ChannelId>,
+    pub bridges: HashSet<BridgeId>,
     pub continuity: Continuity,
 }
 
@@ -175,7 +177,7 @@ pub struct ChannelVariable {
 
 #[derive(Deserialize)]
 struct RawExternalMedia {
-    id: String,
+    id: ChannelId,
     #[serde(default)]
     channelvars: RawVars,
 }
@@ -234,7 +236,7 @@ mod tests {
         let text = r#"{"name":"vca","channel_ids":["1795354538.0","vca-media-1"],"bridge_ids":["vca-bridge-1"],
             "endpoint_ids":[],"device_names":[],"events_allowed":[],"events_disallowed":[]}"#;
         let application: Application = serde_json::from_str(text).unwrap();
-        assert_eq!(application.channel_ids, ["1795354538.0", "vca-media-1"].map(String::from).into());
-        assert_eq!(application.bridge_ids, [String::from("vca-bridge-1")].into());
+        assert_eq!(application.channel_ids, ["1795354538.0", "vca-media-1"].map(ChannelId::new).into());
+        assert_eq!(application.bridge_ids, [BridgeId::new("vca-bridge-1")].into());
     }
 }

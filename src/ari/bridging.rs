@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::answer::{AriError, Continuity, ExternalMedia, Inventory};
 use super::event::Event;
+use super::ids::{BridgeId, ChannelId};
 use super::request::{NewMedia, Reason, Request};
 use thing::Thing;
 
@@ -75,7 +76,8 @@ pub enum Output {
     Ended(End),
     /// These channels and bridges could not be deleted.
     Leaked {
-        ids: Vec<String>,
+        channels: Vec<ChannelId>,
+        bridges: Vec<BridgeId>,
     },
     /// The last output: nothing is left to do.
     Done,
@@ -133,12 +135,12 @@ pub struct Bridging {
     /// The status for the dialplan when it gets the caller back. Otherwise the caller is hung up.
     back: Option<&'static str>,
     phase: Phase,
-    caller: Thing,
+    caller: Thing<ChannelId>,
     /// The channel that the caller had before, and when it is hung up. Without that it might stay in the
     /// application, out of the bridge, for ever.
-    former: Option<(Instant, String)>,
-    media: Thing,
-    bridge: Thing,
+    former: Option<(Instant, ChannelId)>,
+    media: Thing<ChannelId>,
+    bridge: Thing<BridgeId>,
     /// The source of Asterisk's RTP, once it is known.
     peer: Option<SocketAddr>,
     /// The external-media channel is in the application's hands and can be moved.
@@ -185,14 +187,14 @@ enum BridgingPart {
 
 impl Bridging {
     /// A call that rings as channel `caller`. It has `set_up` until it is answered, admission included.
-    pub fn new(now: Instant, call_id: &str, caller: &str, app: &str, set_up: Duration) -> Bridging {
+    pub fn new(now: Instant, call_id: &str, caller: ChannelId, app: &str, set_up: Duration) -> Bridging {
         Bridging {
             app: app.to_owned(),
             born: now,
             reason: Reason::Congestion,
             back: None,
             phase: Phase::SetUp { stage: Stage::Admission, until: now + set_up, join: Join::default() },
-            caller: Thing::present(caller.to_owned()),
+            caller: Thing::present(caller),
             former: None,
             media: Thing::absent(media_id(call_id)),
             bridge: Thing::absent(bridge_id(call_id)),
@@ -242,11 +244,10 @@ impl Bridging {
             Phase::SetUp { until, join, .. } => Some(join.again.map_or(until, |again| again.min(until))),
             Phase::Up { .. } => self.former.as_ref().map(|(at, _)| *at),
             Phase::Done => None,
-            Phase::Ending { until } => [&self.caller, &self.media, &self.bridge]
-                .into_iter()
-                .filter_map(Thing::deadline)
-                .chain([until])
-                .min(),
+            Phase::Ending { until } => {
+                let deadlines = [self.caller.deadline(), self.media.deadline(), self.bridge.deadline()];
+                deadlines.into_iter().flatten().chain([until]).min()
+            }
         }
     }
 
@@ -269,11 +270,11 @@ impl Bridging {
             return self.replace_caller(now, &channel.id);
         }
         match event.channel_id() {
-            Some(id) if id == self.caller.id => self.on_caller(now, event),
-            Some(id) if id == self.media.id => self.on_media(now, event),
+            Some(id) if *id == self.caller.id => self.on_caller(now, event),
+            Some(id) if *id == self.media.id => self.on_media(now, event),
             _ => {}
         }
-        if matches!(event, Event::BridgeDestroyed { bridge_id } if *bridge_id == self.bridge.id) {
+        if matches!(event, Event::BridgeDestroyed { bridge } if *bridge == self.bridge.id) {
             self.bridge.gone();
             self.end(now, End::Failed(Failure::BridgeLost));
         }
@@ -281,8 +282,8 @@ impl Bridging {
 
     /// The caller continues on another channel, which Asterisk puts into the bridge by itself. Pending results of
     /// the old channel do not apply to it.
-    fn replace_caller(&mut self, now: Instant, channel: &str) {
-        let old = std::mem::replace(&mut self.caller, Thing::present(channel.to_owned()));
+    fn replace_caller(&mut self, now: Instant, channel: &ChannelId) {
+        let old = std::mem::replace(&mut self.caller, Thing::present(channel.clone()));
         self.pending.retain(|(_, step)| !step.is_about_caller());
         self.dismiss();
         self.former = Some((now + FORMER_PAUSE, old.id));
@@ -365,7 +366,14 @@ impl Bridging {
             SetUpStep::Explain => self.on_explained(result.map(drop)),
             SetUpStep::GiveBack => self.on_given_back(result.map(drop)),
             SetUpStep::Dismiss => {}
-            SetUpStep::Delete(which) => self.thing(which).delete_answered(now, &result.map(drop)),
+            SetUpStep::Delete(which) => {
+                let result = result.map(drop);
+                match which {
+                    BridgingPart::Caller => self.caller.delete_answered(now, &result),
+                    BridgingPart::Media => self.media.delete_answered(now, &result),
+                    BridgingPart::Bridge => self.bridge.delete_answered(now, &result),
+                }
+            }
         }
     }
 
@@ -472,19 +480,22 @@ impl Bridging {
         let Phase::Ending { until } = self.phase else { return };
         self.dismiss();
         for which in [BridgingPart::Caller, BridgingPart::Media, BridgingPart::Bridge] {
-            if until <= now {
-                self.thing(which).give_up();
-            } else if self.thing(which).take_deletion(now) {
+            let is_due = match which {
+                BridgingPart::Caller => self.caller.advance(now, until),
+                BridgingPart::Media => self.media.advance(now, until),
+                BridgingPart::Bridge => self.bridge.advance(now, until),
+            };
+            if is_due {
                 let (step, request) = self.removal(which);
                 self.send(step, request);
             }
         }
-        let things = [&self.caller, &self.media, &self.bridge];
-        if things.iter().all(|thing| thing.is_settled()) {
-            let ids: Vec<_> =
-                things.iter().filter(|thing| thing.is_leaked()).map(|thing| thing.id.clone()).collect();
-            if !ids.is_empty() {
-                self.outputs.push_back(Output::Leaked { ids });
+        if self.caller.is_settled() && self.media.is_settled() && self.bridge.is_settled() {
+            let channels: Vec<_> =
+                [&self.caller, &self.media].into_iter().filter_map(Thing::leaked).collect();
+            let bridges: Vec<_> = self.bridge.leaked().into_iter().collect();
+            if !(channels.is_empty() && bridges.is_empty()) {
+                self.outputs.push_back(Output::Leaked { channels, bridges });
             }
             self.outputs.push_back(Output::Done);
             self.phase = Phase::Done;
@@ -501,14 +512,6 @@ impl Bridging {
             (BridgingPart::Bridge, _) => Request::destroy_bridge(&self.bridge.id),
         };
         (SetUpStep::Delete(which), request)
-    }
-
-    fn thing(&mut self, which: BridgingPart) -> &mut Thing {
-        match which {
-            BridgingPart::Caller => &mut self.caller,
-            BridgingPart::Media => &mut self.media,
-            BridgingPart::Bridge => &mut self.bridge,
-        }
     }
 
     fn send(&mut self, step: SetUpStep, request: Request) {
@@ -531,13 +534,13 @@ impl SetUpStep {
 }
 
 /// The id of a call's external-media channel.
-pub fn media_id(call_id: &str) -> String {
-    format!("vca-media-{call_id}")
+pub fn media_id(call_id: &str) -> ChannelId {
+    ChannelId::new(&format!("vca-media-{call_id}"))
 }
 
 /// The id of a call's bridge.
-pub fn bridge_id(call_id: &str) -> String {
-    format!("vca-bridge-{call_id}")
+pub fn bridge_id(call_id: &str) -> BridgeId {
+    BridgeId::new(&format!("vca-bridge-{call_id}"))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::answer::AriError;
+use super::ids::AsteriskId;
 use super::probe::{ProbeHealth, Trouble};
 use super::request::{Method, Request};
 use super::settings::Settings;
@@ -30,6 +31,7 @@ const POOL_IDLE: Duration = Duration::from_secs(10);
 
 /// The way to one Asterisk. Share it by `Arc`.
 pub struct Client {
+    asterisk: AsteriskId,
     http: reqwest::Client,
     /// Scheme, host, port and prefix, with `/ari`, without a slash at its end.
     base: Url,
@@ -73,7 +75,21 @@ impl Client {
             .map_err(unusable)?;
         let timeout = Duration::from_millis(settings.request_timeout_ms);
         let places = Semaphore::new(settings.max_requests.max(1));
-        Ok(Client { http, base, authorization, tls, timeout, places, health: ProbeHealth::default() })
+        Ok(Client {
+            asterisk: AsteriskId::default(),
+            http,
+            base,
+            authorization,
+            tls,
+            timeout,
+            places,
+            health: ProbeHealth::default(),
+        })
+    }
+
+    /// The Asterisk that it sends to.
+    pub fn asterisk(&self) -> &AsteriskId {
+        &self.asterisk
     }
 
     /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.

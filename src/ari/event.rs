@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::dtmf::Digit;
+use super::ids::{BridgeId, ChannelId};
+
 /// One event of the Stasis application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -16,7 +19,7 @@ pub enum Event {
     StasisStart {
         channel: Box<Channel>,
         args: Vec<String>,
-        replaces: Option<String>,
+        replaces: Option<ChannelId>,
     },
     /// A channel has left the application. For a channel from the dialplan it is the last event.
     StasisEnd {
@@ -40,10 +43,10 @@ pub enum Event {
     ChannelStateChange {
         channel: Box<Channel>,
     },
-    /// `duration_ms` is how long the key was held.
+    /// The far end has pressed a key and released it. `duration_ms` is how long it was held.
     ChannelDtmfReceived {
         channel: Box<Channel>,
-        digit: String,
+        digit: Digit,
         duration_ms: u32,
     },
     /// The channel's far end has put the call on hold.
@@ -54,7 +57,7 @@ pub enum Event {
         channel: Box<Channel>,
     },
     BridgeDestroyed {
-        bridge_id: String,
+        bridge: BridgeId,
     },
     /// Another connection took the application's name; this one gets no more events.
     ApplicationReplaced,
@@ -65,20 +68,26 @@ pub enum Event {
 }
 
 /// A channel as events and answers show it.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Channel {
     /// Its UNIQUEID.
-    pub id: String,
+    pub id: ChannelId,
     /// Technology, peer and serial number, such as `PJSIP/trunk-0000002a`.
+    #[serde(default)]
     pub name: String,
+    #[serde(default)]
     pub state: ChannelState,
+    #[serde(default)]
     pub caller: Party,
+    #[serde(default)]
     pub connected: Party,
+    #[serde(default)]
     pub dialplan: Dialplan,
     /// Empty when unknown.
+    #[serde(default)]
     pub language: String,
     /// The far end's name for the call: the SIP `Call-ID`. Empty before Asterisk 20 and for other channels.
+    #[serde(default)]
     pub protocol_id: String,
 }
 
@@ -143,6 +152,8 @@ pub enum DecodeError {
     Json { reason: &'static str, line: usize, column: usize },
     #[error("{kind} lacks {field}")]
     Missing { kind: &'static str, field: &'static str },
+    #[error("{kind} has a malformed {field}")]
+    Malformed { kind: &'static str, field: &'static str },
 }
 
 impl Event {
@@ -167,7 +178,7 @@ impl Event {
             "StasisStart" => Event::StasisStart {
                 channel: named(raw.channel, "StasisStart")?,
                 args: raw.args,
-                replaces: raw.replace_channel.map(|channel| channel.id).filter(|id| !id.is_empty()),
+                replaces: raw.replace_channel.and_then(|channel| ChannelId::try_from(channel.id).ok()),
             },
             "StasisEnd" => Event::StasisEnd { channel: named(raw.channel, "StasisEnd")? },
             "ChannelDestroyed" => Event::ChannelDestroyed {
@@ -187,14 +198,17 @@ impl Event {
             }
             "ChannelDtmfReceived" => Event::ChannelDtmfReceived {
                 channel: named(raw.channel, "ChannelDtmfReceived")?,
-                digit: raw.digit,
+                digit: Digit::parse(&raw.digit)
+                    .ok_or(DecodeError::Malformed { kind: "ChannelDtmfReceived", field: "digit" })?,
                 duration_ms: raw.duration_ms,
             },
             "ChannelHold" => Event::ChannelHold { channel: named(raw.channel, "ChannelHold")? },
             "ChannelUnhold" => Event::ChannelUnhold { channel: named(raw.channel, "ChannelUnhold")? },
-            "BridgeDestroyed" => match raw.bridge {
-                Some(bridge) if !bridge.id.is_empty() => Event::BridgeDestroyed { bridge_id: bridge.id },
-                _ => return Err(DecodeError::Missing { kind: "BridgeDestroyed", field: "bridge.id" }),
+            "BridgeDestroyed" => Event::BridgeDestroyed {
+                bridge: raw
+                    .bridge
+                    .and_then(|bridge| BridgeId::try_from(bridge.id).ok())
+                    .ok_or(DecodeError::Missing { kind: "BridgeDestroyed", field: "bridge.id" })?,
             },
             "ApplicationReplaced" => Event::ApplicationReplaced,
             _ => Event::Unknown { kind: raw.kind },
@@ -216,8 +230,8 @@ impl Event {
         }
     }
 
-    pub fn channel_id(&self) -> Option<&str> {
-        self.channel().map(|channel| channel.id.as_str())
+    pub fn channel_id(&self) -> Option<&ChannelId> {
+        self.channel().map(|channel| &channel.id)
     }
 
     /// The event's name, for counters: one of [`Event::KINDS`] or `unknown`.
@@ -242,6 +256,21 @@ impl Event {
 const LONGEST_CALL_ID: usize = 255;
 
 impl Channel {
+    /// A channel of which no more than the id is known.
+    #[cfg(test)]
+    pub fn with_id(id: &str) -> Channel {
+        Channel {
+            id: ChannelId::new(id),
+            name: String::new(),
+            state: ChannelState::default(),
+            caller: Party::default(),
+            connected: Party::default(),
+            dialplan: Dialplan::default(),
+            language: String::new(),
+            protocol_id: String::new(),
+        }
+    }
+
     /// The provider's id of the call: the argument `provider_call_id=…` with which the dialplan called `Stasis`, where the
     /// trunk has a header for it; otherwise the far end's name for the call, which is the SIP `Call-ID`.
     pub fn provider_call_id(&self, args: &[String]) -> Option<String> {
@@ -283,7 +312,10 @@ impl Channel {
 /// Shows nothing personal, since events are logged.
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Channel")
+            .field("id", &self.id.as_str())
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -291,7 +323,7 @@ impl From<serde_json::Error> for DecodeError {
     fn from(error: serde_json::Error) -> Self {
         use serde_json::error::Category;
         let reason = match error.classify() {
-            Category::Data => "a field of another type",
+            Category::Data => "a field is missing or of another type",
             Category::Eof => "cut short",
             Category::Io | Category::Syntax => "bad syntax",
         };
@@ -307,9 +339,9 @@ struct RawEvent {
     #[serde(default)]
     channel: Option<Box<Channel>>,
     #[serde(default)]
-    replace_channel: Option<Box<Channel>>,
+    replace_channel: Option<RawId>,
     #[serde(default)]
-    bridge: Option<RawBridge>,
+    bridge: Option<RawId>,
     #[serde(default)]
     args: Vec<String>,
     #[serde(default)]
@@ -327,13 +359,13 @@ struct RawEvent {
 }
 
 #[derive(Deserialize)]
-struct RawBridge {
+struct RawId {
     #[serde(default)]
     id: String,
 }
 
 fn named(channel: Option<Box<Channel>>, kind: &'static str) -> Result<Box<Channel>, DecodeError> {
-    channel.filter(|channel| !channel.id.is_empty()).ok_or(DecodeError::Missing { kind, field: "channel.id" })
+    channel.ok_or(DecodeError::Missing { kind, field: "channel" })
 }
 
 #[cfg(test)]

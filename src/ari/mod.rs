@@ -10,10 +10,12 @@ pub mod answer;
 pub mod bridging;
 #[allow(clippy::disallowed_methods, reason = "requests take time, which is measured and limited")]
 mod client;
+mod dtmf;
 pub mod event;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a server for tests")]
 mod fake;
+mod ids;
 #[allow(clippy::disallowed_methods, reason = "the time of the latest failed request")]
 mod probe;
 pub mod request;
@@ -30,9 +32,11 @@ mod tls;
 pub use answer::{AriError, Inventory};
 pub use bridging::Bridging;
 pub use client::{BadUrl, Client};
+pub use dtmf::{Digit, DtmfTiming};
 pub use event::Event;
+pub use ids::{AsteriskId, BridgeId, ChannelId};
 pub use probe::Trouble;
 pub use request::{Reason, Request};
 pub use rtp_ports::RtpPorts;
 pub use settings::Settings;
-pub use socket::{Signal, Sink, listen};
+pub use socket::{Signal, SignalKind, Sink, listen};

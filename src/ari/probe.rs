@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::answer::AriError;
 use super::client::Client;
+use super::ids::{BridgeId, ChannelId};
 use super::request::Request;
 
 /// The id of a channel and of a bridge that never exist.
@@ -43,8 +44,8 @@ pub(super) enum AppRegistration {
 /// may write. They do not wait for a place among the requests of calls. Takes `request_timeout_ms` at most.
 pub(super) async fn probe(client: &Client, app: &str, registration: AppRegistration) -> Result<(), Trouble> {
     let application = Request { operation: "probe.application", ..Request::application(app) };
-    let channel = Request { operation: "probe.channels", ..Request::channel(NO_SUCH) };
-    let bridge = Request { operation: "probe.bridges", ..Request::destroy_bridge(NO_SUCH) };
+    let channel = Request { operation: "probe.channels", ..Request::channel(&ChannelId::new(NO_SUCH)) };
+    let bridge = Request { operation: "probe.bridges", ..Request::destroy_bridge(&BridgeId::new(NO_SUCH)) };
     let results = tokio::join!(
         client.send_at_once(application),
         client.send_at_once(channel),

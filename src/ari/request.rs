@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::dtmf::{Digit, DtmfTiming};
+use super::ids::{BridgeId, ChannelId};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -22,7 +25,7 @@ pub struct Request {
     pub method: Method,
     /// Resource and operation, a bounded set of words for metrics: `channels.answer`.
     pub operation: &'static str,
-    /// Path below `/ari`, and the query, both percent-encoded. May hold phone numbers.
+    /// Path below `/ari`, and the query, both percent-encoded. May hold phone numbers and pressed keys.
     pub target: String,
     pub body: Option<Value>,
 }
@@ -74,7 +77,7 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMedia<'a> {
     /// The id that the channel will have.
-    pub channel_id: &'a str,
+    pub channel_id: &'a ChannelId,
     pub app: &'a str,
     /// Our socket, as Asterisk reaches it.
     pub external_host: SocketAddr,
@@ -85,9 +88,9 @@ pub struct NewMedia<'a> {
 /// Arguments of `Request::originate`: a channel that goes straight into the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCall<'a> {
-    pub channel_id: &'a str,
+    pub channel_id: &'a ChannelId,
     /// For a `Local/` endpoint: the id of its other half.
-    pub other_channel_id: Option<&'a str>,
+    pub other_channel_id: Option<&'a ChannelId>,
     /// Such as `Local/s@vca-doctor` or `PJSIP/alice`.
     pub endpoint: &'a str,
     pub app: &'a str,
@@ -99,26 +102,39 @@ pub struct NewCall<'a> {
 
 impl Request {
     /// Answers a call that rings.
-    pub fn answer(channel: &str) -> Request {
-        Request::new(Method::Post, "channels.answer", &["channels", channel, "answer"], &[])
+    pub fn answer(channel: &ChannelId) -> Request {
+        Request::new(Method::Post, "channels.answer", &["channels", channel.as_str(), "answer"], &[])
     }
 
     /// Hangs up; before the answer it refuses.
-    pub fn hang_up(channel: &str, reason: Reason) -> Request {
+    pub fn hang_up(channel: &ChannelId, reason: Reason) -> Request {
         let code = reason.code().to_string();
-        Request::new(Method::Delete, "channels.hangup", &["channels", channel], &[("reason_code", &code)])
+        Request::new(
+            Method::Delete,
+            "channels.hangup",
+            &["channels", channel.as_str()],
+            &[("reason_code", &code)],
+        )
     }
 
     /// Returns the channel to the dialplan, after the `Stasis()` that it entered through.
-    pub fn continue_in_dialplan(channel: &str) -> Request {
-        Request::new(Method::Post, "channels.continue", &["channels", channel, "continue"], &[])
+    pub fn continue_in_dialplan(channel: &ChannelId) -> Request {
+        Request::new(Method::Post, "channels.continue", &["channels", channel.as_str(), "continue"], &[])
+    }
+
+    /// Sends keys to the channel's far end, in the form that was negotiated with it. Asterisk answers before they are sent.
+    pub fn send_dtmf(channel: &ChannelId, digits: &[Digit], timing: DtmfTiming) -> Request {
+        let keys: String = digits.iter().map(|digit| digit.as_char()).collect();
+        let [pause, tone] = [timing.pause, timing.tone].map(|time| time.as_millis().to_string());
+        let query = [("dtmf", keys.as_str()), ("between", &pause), ("duration", &tone)];
+        Request::new(Method::Post, "channels.sendDTMF", &["channels", channel.as_str(), "dtmf"], &query)
     }
 
     /// Makes a channel that talks RTP with a socket of ours. Answer: `ExternalMedia`.
     pub fn external_media(new: &NewMedia<'_>) -> Request {
         let host = new.external_host.to_string();
         let query = [
-            ("channelId", new.channel_id),
+            ("channelId", new.channel_id.as_str()),
             ("app", new.app),
             ("external_host", &host),
             ("format", new.format),
@@ -134,7 +150,7 @@ impl Request {
     pub fn originate(new: &NewCall<'_>) -> Request {
         let timeout = new.timeout_s.to_string();
         let mut query = vec![
-            ("channelId", new.channel_id),
+            ("channelId", new.channel_id.as_str()),
             ("endpoint", new.endpoint),
             ("app", new.app),
             ("timeout", &timeout),
@@ -142,13 +158,13 @@ impl Request {
         if !new.app_args.is_empty() {
             query.push(("appArgs", new.app_args));
         }
-        query.extend(new.other_channel_id.map(|other| ("otherChannelId", other)));
+        query.extend(new.other_channel_id.map(|other| ("otherChannelId", other.as_str())));
         Request::new(Method::Post, "channels.originate", &["channels"], &query)
     }
 
     /// Answer: `Channel`.
-    pub fn channel(id: &str) -> Request {
-        Request::new(Method::Get, "channels.get", &["channels", id], &[])
+    pub fn channel(id: &ChannelId) -> Request {
+        Request::new(Method::Get, "channels.get", &["channels", id.as_str()], &[])
     }
 
     /// All channels of Asterisk. Answer: a list of `Channel`.
@@ -157,30 +173,35 @@ impl Request {
     }
 
     /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Result: `ChannelVariable`.
-    pub fn variable(channel: &str, name: &str) -> Request {
-        let path = ["channels", channel, "variable"];
+    pub fn variable(channel: &ChannelId, name: &str) -> Request {
+        let path = ["channels", channel.as_str(), "variable"];
         Request::new(Method::Get, "channels.getVariable", &path, &[("variable", name)])
     }
 
-    pub fn set_variable(channel: &str, name: &str, value: &str) -> Request {
-        let path = ["channels", channel, "variable"];
+    pub fn set_variable(channel: &ChannelId, name: &str, value: &str) -> Request {
+        let path = ["channels", channel.as_str(), "variable"];
         Request::new(Method::Post, "channels.setVariable", &path, &[("variable", name), ("value", value)])
     }
 
     /// Makes a bridge for two. Without further attributes Asterisk takes its cheapest technology.
-    pub fn create_bridge(id: &str) -> Request {
-        Request::new(Method::Post, "bridges.create", &["bridges"], &[("bridgeId", id), ("type", "mixing")])
+    pub fn create_bridge(id: &BridgeId) -> Request {
+        Request::new(
+            Method::Post,
+            "bridges.create",
+            &["bridges"],
+            &[("bridgeId", id.as_str()), ("type", "mixing")],
+        )
     }
 
     /// All of them enter, or the first that is missing fails the request.
-    pub fn add_to_bridge(bridge: &str, channels: &[&str]) -> Request {
-        let path = ["bridges", bridge, "addChannel"];
-        Request::new(Method::Post, "bridges.addChannel", &path, &[("channel", &channels.join(","))])
+    pub fn add_to_bridge(bridge: &BridgeId, channels: &[&ChannelId]) -> Request {
+        let path = ["bridges", bridge.as_str(), "addChannel"];
+        Request::new(Method::Post, "bridges.addChannel", &path, &[("channel", &list(channels))])
     }
 
     /// The channels in it stay in the application.
-    pub fn destroy_bridge(id: &str) -> Request {
-        Request::new(Method::Delete, "bridges.destroy", &["bridges", id], &[])
+    pub fn destroy_bridge(id: &BridgeId) -> Request {
+        Request::new(Method::Delete, "bridges.destroy", &["bridges", id.as_str()], &[])
     }
 
     /// Lets only these kinds of event through. Answer: `Application`.
@@ -238,7 +259,12 @@ impl Request {
     }
 }
 
-/// Shows no target, which may hold a phone number.
+/// The value of a query parameter that may be repeated.
+fn list(channels: &[&ChannelId]) -> String {
+    channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// Shows no target, which may hold a phone number or pressed keys.
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Request({})", self.operation)
@@ -263,6 +289,10 @@ mod tests {
 
     use super::*;
 
+    fn id(text: &str) -> ChannelId {
+        ChannelId::new(text)
+    }
+
     fn line(request: &Request) -> String {
         format!("{:?} {}", request.method, request.target)
     }
@@ -270,29 +300,38 @@ mod tests {
     #[test]
     fn requests_read_as_ari_wants_them() {
         let media = NewMedia {
-            channel_id: "vca-media-7",
+            channel_id: &id("vca-media-7"),
             app: "vca",
             external_host: "[::1]:4000".parse().unwrap(),
             format: "slin16",
         };
+        let bridge = BridgeId::new("b");
+        let keys: Vec<Digit> = "1#".chars().map(|key| key.try_into().unwrap()).collect();
         let cases = [
-            (Request::answer("17.0"), "Post /channels/17.0/answer"),
-            (Request::hang_up("17.0", Reason::Busy), "Delete /channels/17.0?reason_code=17"),
-            (Request::continue_in_dialplan("17.0"), "Post /channels/17.0/continue"),
+            (Request::answer(&id("17.0")), "Post /channels/17.0/answer"),
+            (Request::hang_up(&id("17.0"), Reason::Busy), "Delete /channels/17.0?reason_code=17"),
+            (Request::continue_in_dialplan(&id("17.0")), "Post /channels/17.0/continue"),
             (
                 Request::external_media(&media),
                 "Post /channels/externalMedia?channelId=vca-media-7&app=vca&external_host=%5B%3A%3A1%5D%3A4000&\
                  format=slin16&encapsulation=rtp&transport=udp&connection_type=client&direction=both",
             ),
-            (Request::create_bridge("b"), "Post /bridges?bridgeId=b&type=mixing"),
-            (Request::add_to_bridge("b", &["1.0", "2.0"]), "Post /bridges/b/addChannel?channel=1.0%2C2.0"),
-            (Request::destroy_bridge("b"), "Delete /bridges/b"),
+            (
+                Request::send_dtmf(&id("17.0"), &keys, DtmfTiming::default()),
+                "Post /channels/17.0/dtmf?dtmf=1%23&between=100&duration=100",
+            ),
+            (Request::create_bridge(&bridge), "Post /bridges?bridgeId=b&type=mixing"),
+            (
+                Request::add_to_bridge(&bridge, &[&id("1.0"), &id("2.0")]),
+                "Post /bridges/b/addChannel?channel=1.0%2C2.0",
+            ),
+            (Request::destroy_bridge(&bridge), "Delete /bridges/b"),
             (Request::application("vca"), "Get /applications/vca"),
             (Request::endpoint("PJSIP", "vca-trunk"), "Get /endpoints/PJSIP/vca-trunk"),
             (Request::endpoints("PJSIP"), "Get /endpoints/PJSIP"),
             (Request::pjsip_endpoint("a/b"), "Get /asterisk/config/dynamic/res_pjsip/endpoint/a%2Fb"),
             (
-                Request::variable("1.0", "CHANNEL(audioreadformat)"),
+                Request::variable(&id("1.0"), "CHANNEL(audioreadformat)"),
                 "Get /channels/1.0/variable?variable=CHANNEL%28audioreadformat%29",
             ),
         ];
@@ -313,13 +352,13 @@ mod tests {
 
     #[test]
     fn debug_shows_no_number() {
-        assert_eq!(format!("{:?}", Request::channel("Local/15550100")), "Request(channels.get)");
+        assert_eq!(format!("{:?}", Request::channel(&id("Local/15550100"))), "Request(channels.get)");
     }
 
     proptest! {
         #[test]
         fn no_id_escapes_its_segment(id in any::<String>()) {
-            let target = Request::answer(&id).target;
+            let target = Request::answer(&ChannelId::new(&id)).target;
             prop_assert_eq!(target.matches('/').count(), 3);
             prop_assert!(target.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#'));
         }

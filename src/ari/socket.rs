@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::answer::Inventory;
 use super::client::Client;
 use super::event::Event;
+use super::ids::AsteriskId;
 use super::request::Request;
 use super::settings::Settings;
 use backoff::Backoff;
@@ -29,9 +30,15 @@ use watch::{until_carried_out, watch};
 /// two programs of one name do not take it from each other in turns.
 const LOOK_PAUSE: Duration = Duration::from_secs(3);
 
-/// A signal of the event WebSocket.
+/// A signal of the event WebSocket of one Asterisk.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Signal {
+pub struct Signal {
+    pub asterisk: AsteriskId,
+    pub kind: SignalKind,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SignalKind {
     /// Events flow; this is what there was when they began to. Repeated after each reconnect, and when requests are carried
     /// out again after some failed.
     Connected(Arc<Inventory>),
@@ -130,13 +137,12 @@ async fn session(
     gauge!("vca_ari_connected").set(1.0);
     counter!("vca_ari_connects_total").increment(1);
     watch::carried_out(client);
+    let deliver = |kind| sink.deliver(Signal { asterisk: client.asterisk().clone(), kind });
     let lost = loop {
         client.health().forget_doubts();
-        sink.deliver(Signal::Connected(Arc::new(inventory)));
-        for event in held {
-            sink.deliver(Signal::Event(event));
-        }
-        if let Err(lost) = session.pump(sink, watch(client, settings), stop).await {
+        deliver(SignalKind::Connected(Arc::new(inventory)));
+        held.into_iter().map(SignalKind::Event).for_each(deliver);
+        if let Err(lost) = session.pump(deliver, watch(client, settings), stop).await {
             break lost;
         }
         info!(
@@ -148,7 +154,7 @@ async fn session(
         };
     };
     gauge!("vca_ari_connected").set(0.0);
-    sink.deliver(Signal::Disconnected);
+    deliver(SignalKind::Disconnected);
     lost
 }
 

@@ -86,7 +86,7 @@ fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> C
         phone_number_id: route.number.id,
         ai_profile_id: agent.map(|agent| agent.profile),
         ai_profile_version: agent.map(|agent| agent.version),
-        asterisk_channel_id: ring.channel.clone(),
+        asterisk_channel_id: ring.channel.to_string(),
         direction: Direction::Inbound,
         caller_number: ring.caller.clone(),
         called_number: called,

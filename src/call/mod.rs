@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::ari::{Bridging, Client, Event, Inventory, RtpPorts};
+use crate::ari::{Bridging, ChannelId, Client, Event, Inventory, RtpPorts};
 use crate::audio::codec::Format;
 use crate::media;
 use crate::state::ConversationState;
@@ -76,7 +76,7 @@ pub struct House {
 pub struct Ring {
     pub id: CallId,
     /// The caller's channel: Asterisk's UNIQUEID.
-    pub channel: String,
+    pub channel: ChannelId,
     pub caller: Option<String>,
     /// Is it a SIP call?
     pub is_sip: bool,

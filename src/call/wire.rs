@@ -47,10 +47,12 @@ impl Wire {
                 }
                 Output::Ready { peer } => return Some(Fact::Ready { peer }),
                 Output::Ended(end) => return Some(Fact::Ended(end)),
-                Output::Leaked { ids } => {
-                    metrics::counter!("vca_asterisk_leaks_total").increment(ids.len() as u64);
+                Output::Leaked { channels, bridges } => {
+                    let count = channels.len() + bridges.len();
+                    metrics::counter!("vca_asterisk_leaks_total").increment(count as u64);
                     tracing::error!(
-                        ?ids,
+                        ?channels,
+                        ?bridges,
                         "Asterisk did not delete these: look with 'core show channels' and 'bridge show all'"
                     );
                 }

@@ -1,4 +1,4 @@
-//! The calls that are under way: who they belong to and where their mail goes.
+//! The calls that are under way: their tenants, their channels and bridges, and their queues.
 //!
 //! A plain map behind a lock that is held for a look-up, never across a wait.
 
@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use super::admission::Standing;
 use super::port_budget::PortBudget;
 use crate::ari::bridging::{bridge_id, media_id};
+use crate::ari::{AsteriskId, BridgeId, ChannelId};
 use crate::call::{Mail, View};
 use crate::tenancy::{Call, CallId, Month, TenantId};
 
@@ -18,31 +19,40 @@ const MAILBOX: usize = 128;
 #[derive(Default)]
 pub struct Live {
     calls: HashMap<CallId, LiveEntry>,
-    /// Every id in Asterisk that belongs to a call: its two channels and its bridge.
-    ids: HashMap<String, CallId>,
+    /// Every channel that belongs to a call: its caller's and its external media's.
+    channels: HashMap<(AsteriskId, ChannelId), CallId>,
+    bridges: HashMap<(AsteriskId, BridgeId), CallId>,
     tenants: HashMap<TenantId, u32>,
     draining: bool,
 }
 
 struct LiveEntry {
     mailbox: mpsc::Sender<Mail>,
+    asterisk: AsteriskId,
     /// The caller's.
-    channel: String,
+    channel: ChannelId,
     tenant: Option<TenantId>,
     view: Option<View>,
 }
 
 impl Live {
     /// Adds a call that has arrived on `channel`; `None` if there is one already.
-    pub fn begin(&mut self, id: CallId, channel: &str) -> Option<mpsc::Receiver<Mail>> {
-        if self.ids.contains_key(channel) {
+    pub fn begin(
+        &mut self,
+        id: CallId,
+        asterisk: &AsteriskId,
+        channel: &ChannelId,
+    ) -> Option<mpsc::Receiver<Mail>> {
+        if self.call_of_channel(asterisk, channel).is_some() {
             return None;
         }
         let (mailbox, letters) = mpsc::channel(MAILBOX);
-        for asterisk_id in asterisk_ids(id, channel) {
-            self.ids.insert(asterisk_id, id);
-        }
-        self.calls.insert(id, LiveEntry { mailbox, channel: channel.to_owned(), tenant: None, view: None });
+        let (asterisk, channel) = (asterisk.clone(), channel.clone());
+        let (media, bridge) = own_ids(id);
+        self.channels.insert((asterisk.clone(), channel.clone()), id);
+        self.channels.insert((asterisk.clone(), media), id);
+        self.bridges.insert((asterisk.clone(), bridge), id);
+        self.calls.insert(id, LiveEntry { mailbox, asterisk, channel, tenant: None, view: None });
         Some(letters)
     }
 
@@ -65,22 +75,23 @@ impl Live {
     }
 
     /// The caller of a call goes on by the channel `new`. False when `old` is no call's caller.
-    pub fn replace(&mut self, old: &str, new: &str) -> bool {
-        let Some(id) = self.ids.get(old).copied() else { return false };
-        let Some(entry) = self.calls.get_mut(&id).filter(|entry| entry.channel == old) else { return false };
-        entry.channel = new.to_owned();
-        self.ids.remove(old);
-        self.ids.insert(new.to_owned(), id);
+    pub fn replace(&mut self, asterisk: &AsteriskId, old: &ChannelId, new: &ChannelId) -> bool {
+        let Some(id) = self.call_of_channel(asterisk, old) else { return false };
+        let Some(entry) = self.calls.get_mut(&id).filter(|entry| entry.channel == *old) else { return false };
+        entry.channel = new.clone();
+        self.channels.remove(&(asterisk.clone(), old.clone()));
+        self.channels.insert((asterisk.clone(), new.clone()), id);
         true
     }
 
-    /// The call is over. The channel that its caller had, if it was not over before.
-    pub fn end(&mut self, id: CallId) -> Option<String> {
-        let entry = self.calls.remove(&id)?;
-        for asterisk_id in asterisk_ids(id, &entry.channel) {
-            self.ids.remove(&asterisk_id);
-        }
-        if let Some(tenant) = entry.tenant
+    /// The call is over. Returns its caller's channel, if it was not over before.
+    pub fn end(&mut self, id: CallId) -> Option<ChannelId> {
+        let LiveEntry { asterisk, channel, tenant, .. } = self.calls.remove(&id)?;
+        let (media, bridge) = own_ids(id);
+        self.channels.remove(&(asterisk.clone(), channel.clone()));
+        self.channels.remove(&(asterisk.clone(), media));
+        self.bridges.remove(&(asterisk, bridge));
+        if let Some(tenant) = tenant
             && let Some(count) = self.tenants.get_mut(&tenant)
         {
             *count -= 1;
@@ -88,7 +99,7 @@ impl Live {
                 self.tenants.remove(&tenant);
             }
         }
-        Some(entry.channel)
+        Some(channel)
     }
 
     /// The state of daemon and tenant for a new call of `tenant`. Only admitted calls count, so a flood of refused
@@ -115,20 +126,25 @@ impl Live {
         }
     }
 
-    pub fn knows(&self, asterisk_id: &str) -> bool {
-        self.ids.contains_key(asterisk_id)
+    /// The call that a channel belongs to.
+    pub fn call_of_channel(&self, asterisk: &AsteriskId, channel: &ChannelId) -> Option<CallId> {
+        self.channels.get(&(asterisk.clone(), channel.clone())).copied()
     }
 
-    /// Gives mail to the call to which an id in Asterisk belongs. False when there is none.
-    pub fn deliver(&self, asterisk_id: &str, mail: Mail) -> bool {
-        let Some(id) = self.ids.get(asterisk_id) else { return false };
-        self.post(*id, mail);
-        true
+    /// The call that a bridge belongs to.
+    pub fn call_of_bridge(&self, asterisk: &AsteriskId, bridge: &BridgeId) -> Option<CallId> {
+        self.bridges.get(&(asterisk.clone(), bridge.clone())).copied()
     }
 
     /// Gives the same mail to every call.
     pub fn deliver_to_all(&self, mail: impl Fn() -> Mail) {
         self.calls.keys().for_each(|id| self.post(*id, mail()));
+    }
+
+    /// Gives the same mail to every call of one Asterisk.
+    pub fn deliver_to_calls_of(&self, asterisk: &AsteriskId, mail: impl Fn() -> Mail) {
+        let calls = self.calls.iter().filter(|(_, entry)| entry.asterisk == *asterisk);
+        calls.for_each(|(id, _)| self.post(*id, mail()));
     }
 
     pub fn drain(&mut self) {
@@ -157,49 +173,78 @@ impl Live {
     }
 }
 
-fn asterisk_ids(id: CallId, channel: &str) -> [String; 3] {
+/// The ids that VCA chooses for a call's objects in Asterisk.
+fn own_ids(id: CallId) -> (ChannelId, BridgeId) {
     let id = id.to_string();
-    [channel.to_owned(), media_id(&id), bridge_id(&id)]
+    (media_id(&id), bridge_id(&id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn local() -> AsteriskId {
+        AsteriskId::default()
+    }
+
+    fn channel(id: &str) -> ChannelId {
+        ChannelId::new(id)
+    }
+
     #[test]
-    fn mail_goes_to_the_call_that_an_id_belongs_to() {
+    fn channels_and_bridges_belong_to_their_call() {
         let (mut live, id) = (Live::default(), CallId::new());
-        let mut letters = live.begin(id, "1.1").unwrap();
-        assert!(live.begin(CallId::new(), "1.1").is_none());
-        for asterisk_id in ["1.1", &media_id(&id.to_string()), &bridge_id(&id.to_string())] {
-            assert!(live.deliver(asterisk_id, Mail::End), "{asterisk_id}");
-            assert!(letters.try_recv().is_ok());
+        let mut letters = live.begin(id, &local(), &channel("1.1")).unwrap();
+        assert!(live.begin(CallId::new(), &local(), &channel("1.1")).is_none());
+        let (media, bridge) = own_ids(id);
+        for owned in [channel("1.1"), media] {
+            assert_eq!(live.call_of_channel(&local(), &owned), Some(id), "{owned}");
         }
-        assert!(!live.deliver("2.2", Mail::End));
+        assert_eq!(live.call_of_bridge(&local(), &bridge), Some(id));
+        assert_eq!(live.call_of_channel(&local(), &channel("2.2")), None);
+        live.post(id, Mail::End);
+        assert!(letters.try_recv().is_ok());
         live.end(id);
-        assert!(!live.knows("1.1"));
-        assert!(live.ids.is_empty());
+        assert_eq!(live.call_of_channel(&local(), &channel("1.1")), None);
+        assert!(live.channels.is_empty() && live.bridges.is_empty());
+    }
+
+    #[test]
+    fn two_asterisks_may_have_channels_of_the_same_id() {
+        let [berlin, mumbai] = ["berlin", "mumbai"].map(AsteriskId::new);
+        let (mut live, ids) = (Live::default(), [CallId::new(), CallId::new()]);
+        let mut first = live.begin(ids[0], &berlin, &channel("1.1")).unwrap();
+        let mut second = live.begin(ids[1], &mumbai, &channel("1.1")).expect("another Asterisk's channel");
+        assert_eq!(live.call_of_channel(&berlin, &channel("1.1")), Some(ids[0]));
+        assert_eq!(live.call_of_channel(&mumbai, &channel("1.1")), Some(ids[1]));
+        live.deliver_to_calls_of(&mumbai, || Mail::End);
+        assert!(second.try_recv().is_ok());
+        assert!(first.try_recv().is_err(), "a reconnect of one Asterisk concerns its own calls");
+        assert!(live.replace(&mumbai, &channel("1.1"), &channel("1.7")));
+        assert_eq!(live.call_of_channel(&berlin, &channel("1.1")), Some(ids[0]));
+        assert_eq!(live.call_of_channel(&berlin, &channel("1.7")), None);
+        live.end(ids[0]);
+        assert_eq!(live.call_of_channel(&mumbai, &channel("1.7")), Some(ids[1]));
     }
 
     #[test]
     fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
         let (mut live, tenant, id) = (Live::default(), TenantId::new(), CallId::new());
-        let mut letters = live.begin(id, "1.1").unwrap();
+        let _letters = live.begin(id, &local(), &channel("1.1")).unwrap();
         live.assign(id, tenant);
-        assert!(live.replace("1.1", "1.7"));
-        assert!(live.deliver("1.7", Mail::End));
-        assert!(letters.try_recv().is_ok());
-        assert!(!live.knows("1.1"), "what happens to the old channel is nobody's");
-        assert!(!live.replace("1.1", "1.8"), "it is no caller any more");
-        assert!(!live.replace(&media_id(&id.to_string()), "1.8"), "our own end is no caller");
+        assert!(live.replace(&local(), &channel("1.1"), &channel("1.7")));
+        assert_eq!(live.call_of_channel(&local(), &channel("1.7")), Some(id));
+        assert_eq!(live.call_of_channel(&local(), &channel("1.1")), None, "the old channel is no call's");
+        assert!(!live.replace(&local(), &channel("1.1"), &channel("1.8")), "it is no caller any more");
+        assert!(!live.replace(&local(), &own_ids(id).0, &channel("1.8")), "our own end is no caller");
         let month = Month::of(chrono::DateTime::UNIX_EPOCH);
         assert_eq!(
             live.standing(Some(tenant), month, &PortBudget::new(None)).tenant_calls,
             1,
             "it is still its tenant's"
         );
-        assert_eq!(live.end(id), Some("1.7".into()));
-        assert!(live.ids.is_empty());
+        assert_eq!(live.end(id), Some(channel("1.7")));
+        assert!(live.channels.is_empty());
         assert_eq!(live.end(id), None);
     }
 
@@ -208,8 +253,8 @@ mod tests {
         let (mut live, tenant) = (Live::default(), TenantId::new());
         let (first, second) = (CallId::new(), CallId::new());
         let month = Month::of(chrono::DateTime::UNIX_EPOCH);
-        let _first = live.begin(first, "1.1");
-        let _second = live.begin(second, "1.2");
+        let _first = live.begin(first, &local(), &channel("1.1"));
+        let _second = live.begin(second, &local(), &channel("1.2"));
         live.assign(first, tenant);
         live.assign(first, tenant);
         assert_eq!(
@@ -227,7 +272,7 @@ mod tests {
     #[test]
     fn a_full_mailbox_never_blocks() {
         let (mut live, id) = (Live::default(), CallId::new());
-        let mut letters = live.begin(id, "1.1").unwrap();
+        let mut letters = live.begin(id, &local(), &channel("1.1")).unwrap();
         (0..MAILBOX + 5).for_each(|_| live.deliver_to_all(|| Mail::End));
         assert_eq!(std::iter::from_fn(|| letters.try_recv().ok()).count(), MAILBOX);
     }

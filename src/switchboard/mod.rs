@@ -20,7 +20,9 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::ari::answer::ChannelVariable;
 use crate::ari::bridging::{bridge_id, media_id};
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
-use crate::ari::{Bridging, Event, Inventory, Reason, Request, Signal, Sink};
+use crate::ari::{
+    AsteriskId, Bridging, ChannelId, Event, Inventory, Reason, Request, Signal, SignalKind, Sink,
+};
 use crate::audio::codec::Format;
 use crate::billing::Plans;
 use crate::call::{self, Admitted, Agent, Feed, House, Mail, Refusal, Ring, View};
@@ -150,8 +152,8 @@ impl Switchboard {
         while self.0.ports.is_known() {
             looks.tick().await;
             if let Ok(channels) = self.0.house.asterisk.ask::<Vec<Channel>>(Request::channels()).await {
-                let live = self.0.live();
-                self.0.ports.observe(&channels, |id| live.knows(id));
+                let (live, asterisk) = (self.0.live(), self.0.house.asterisk.asterisk());
+                self.0.ports.observe(&channels, |id| live.call_of_channel(asterisk, id).is_some());
             }
         }
     }
@@ -193,37 +195,42 @@ const GOODBYES: Duration = Duration::from_secs(20);
 
 impl Sink for Switchboard {
     fn deliver(&self, signal: Signal) {
-        match signal {
-            Signal::Connected(inventory) => self.reconcile(&inventory),
-            Signal::Disconnected => self.0.connected.store(false, Relaxed),
-            Signal::Event(event) => self.route(event),
+        let Signal { asterisk, kind } = signal;
+        match kind {
+            SignalKind::Connected(inventory) => self.reconcile(&asterisk, &inventory),
+            SignalKind::Disconnected => self.0.connected.store(false, Relaxed),
+            SignalKind::Event(event) => self.route(&asterisk, event),
         }
     }
 }
 
 impl Switchboard {
-    fn route(&self, event: Event) {
+    fn route(&self, asterisk: &AsteriskId, event: Event) {
         if let Event::StasisStart { channel, replaces, args } = &event
-            && !self.is_of_a_call(&channel.id, replaces.as_deref())
+            && !self.is_of_a_call(asterisk, &channel.id, replaces.as_ref())
         {
-            return self.welcome(channel, args, Found::Entering);
+            return self.welcome(asterisk, channel, args, Found::Entering);
         }
-        let id = match &event {
-            Event::BridgeDestroyed { bridge_id } => bridge_id.clone(),
-            other => other.channel_id().unwrap_or_default().to_owned(),
+        let live = self.0.live();
+        let call = match &event {
+            Event::BridgeDestroyed { bridge } => live.call_of_bridge(asterisk, bridge),
+            other => other.channel_id().and_then(|channel| live.call_of_channel(asterisk, channel)),
         };
-        self.0.live().deliver(&id, Mail::Event(event));
+        if let Some(call) = call {
+            live.post(call, Mail::Event(event));
+        }
     }
 
     /// Whether a channel that enters the application belongs to a call in progress. So does one that replaces a
     /// call's caller, as after an attended transfer: there is no new admission, and the call stays its tenant's.
-    fn is_of_a_call(&self, channel: &str, replaces: Option<&str>) -> bool {
+    fn is_of_a_call(&self, asterisk: &AsteriskId, channel: &ChannelId, replaces: Option<&ChannelId>) -> bool {
         let mut live = self.0.live();
-        live.knows(channel) || replaces.is_some_and(|old| live.replace(old, channel))
+        live.call_of_channel(asterisk, channel).is_some()
+            || replaces.is_some_and(|old| live.replace(asterisk, old, channel))
     }
 
     /// An unknown channel has entered the application.
-    fn welcome(&self, channel: &Channel, args: &[String], found: Found) {
+    fn welcome(&self, asterisk: &AsteriskId, channel: &Channel, args: &[String], found: Found) {
         if channel.is_external_media() {
             // Its call is over: the channel was created after the call was cleaned up.
             return self.ask_of_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
@@ -234,7 +241,7 @@ impl Switchboard {
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
         let called = channel.called_number(args);
-        let Some((id, mailbox)) = self.begin(channel, &called.text) else { return };
+        let Some((id, mailbox)) = self.begin(asterisk, channel, &called.text) else { return };
         let feed = Feed::default();
         self.0.live().show(id, feed.view());
         let since = Instant::now();
@@ -250,7 +257,7 @@ impl Switchboard {
             );
         });
         let house = &self.0.house;
-        let bridging = Bridging::new(since, &id.to_string(), &channel.id, &house.app, house.set_up);
+        let bridging = Bridging::new(since, &id.to_string(), channel.id.clone(), &house.app, house.set_up);
         let provider_call_id = channel.provider_call_id(args);
         let is_sip = channel.name.starts_with("PJSIP/");
         let ring = Ring {
@@ -270,13 +277,18 @@ impl Switchboard {
 
     /// Gives a channel its place among the calls, and the record that it was announced with, if it was; `None` when
     /// it has one already.
-    fn begin(&self, channel: &Channel, called: &str) -> Option<(CallId, mpsc::Receiver<Mail>)> {
+    fn begin(
+        &self,
+        asterisk: &AsteriskId,
+        channel: &Channel,
+        called: &str,
+    ) -> Option<(CallId, mpsc::Receiver<Mail>)> {
         let mut live = self.0.live();
-        if live.knows(&channel.id) {
+        if live.call_of_channel(asterisk, &channel.id).is_some() {
             return None;
         }
-        let id = self.0.announcements.arrive(&channel.id, called, Utc::now());
-        let mailbox = live.begin(id, &channel.id)?;
+        let id = self.0.announcements.arrive(channel.id.as_str(), called, Utc::now());
+        let mailbox = live.begin(id, asterisk, &channel.id)?;
         Some((id, mailbox))
     }
 
@@ -354,32 +366,36 @@ impl Switchboard {
 
     /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk
     /// supports.
-    async fn format_of(&self, channel: &str) -> Format {
+    async fn format_of(&self, channel: &ChannelId) -> Format {
         let asked = self.0.house.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
         asked.map_or(Format::Ulaw, |ChannelVariable { value }| format_for(&value))
     }
 
     /// Events are received again. Calls learn which of their objects are left; unknown channels become calls or
     /// are deleted.
-    fn reconcile(&self, inventory: &Arc<Inventory>) {
+    fn reconcile(&self, asterisk: &AsteriskId, inventory: &Arc<Inventory>) {
         self.0.connected.store(true, Relaxed);
-        self.0.live().deliver_to_all(|| Mail::Reconciled(inventory.clone()));
-        let unknown = |id: &&String| !self.0.live().knows(id);
-        for bridge in inventory.bridges.iter().filter(unknown).filter(|id| id.starts_with("vca-")) {
+        let live = self.0.live();
+        live.deliver_to_calls_of(asterisk, || Mail::Reconciled(inventory.clone()));
+        let bridges = inventory.bridges.iter().filter(|id| live.call_of_bridge(asterisk, id).is_none());
+        for bridge in bridges.filter(|id| id.as_str().starts_with("vca-")) {
             self.ask_of_asterisk(Request::destroy_bridge(bridge));
         }
-        for channel in inventory.channels.iter().filter(unknown) {
-            let (switchboard, channel) = (self.clone(), channel.clone());
-            self.0.tasks.spawn(async move {
-                let asked = switchboard.0.house.asterisk.ask::<Channel>(Request::channel(&channel)).await;
-                match asked {
-                    Ok(channel) if !switchboard.0.live().knows(&channel.id) => {
-                        switchboard.welcome(&channel, &channel.stasis_arguments(), Found::There)
-                    }
-                    Ok(_) => {}
-                    Err(error) => warn!(%channel, %error, "unknown channel cannot be read"),
-                }
-            });
+        for channel in inventory.channels.iter().filter(|id| live.call_of_channel(asterisk, id).is_none()) {
+            let (switchboard, asterisk, channel) = (self.clone(), asterisk.clone(), channel.clone());
+            self.0.tasks.spawn(async move { switchboard.adopt(&asterisk, &channel).await });
+        }
+    }
+
+    /// Reads an unknown channel, which becomes a call or is removed.
+    async fn adopt(&self, asterisk: &AsteriskId, channel: &ChannelId) {
+        let asked = self.0.house.asterisk.ask::<Channel>(Request::channel(channel)).await;
+        match asked {
+            Ok(channel) if self.0.live().call_of_channel(asterisk, &channel.id).is_none() => {
+                self.welcome(asterisk, &channel, &channel.stasis_arguments(), Found::There)
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%channel, %error, "unknown channel cannot be read"),
         }
     }
 

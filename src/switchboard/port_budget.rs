@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::ari::RtpPorts;
 use crate::ari::event::Channel;
+use crate::ari::{ChannelId, RtpPorts};
 
 /// Pairs of ports of a call: the trunk's and those of external media.
 const PAIRS_OF_A_CALL: usize = 2;
@@ -33,7 +33,7 @@ impl PortBudget {
     }
 
     /// Takes the channels that Asterisk has; `is_ours` is true for those of calls under way.
-    pub fn observe(&self, channels: &[Channel], is_ours: impl Fn(&str) -> bool) {
+    pub fn observe(&self, channels: &[Channel], is_ours: impl Fn(&ChannelId) -> bool) {
         let others = channels.iter().filter(|channel| channel.uses_rtp() && !is_ours(&channel.id)).count();
         self.others.store(others, Relaxed);
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn channel(name: &str) -> Channel {
-        Channel { id: name.into(), name: name.into(), ..Channel::default() }
+        Channel { name: name.into(), ..Channel::with_id(name) }
     }
 
     #[test]
@@ -61,7 +61,7 @@ mod tests {
     fn channels_of_other_applications_count() {
         let budget = PortBudget::new(Some(RtpPorts::new((10_000, 10_019))));
         let channels = ["PJSIP/desk-1", "PJSIP/ours-2", "Local/100@internal-3;1"].map(channel);
-        budget.observe(&channels, |id| id == "PJSIP/ours-2");
+        budget.observe(&channels, |id| id.as_str() == "PJSIP/ours-2");
         assert!(budget.has_room(3, 0));
         assert!(!budget.has_room(4, 0), "the other call's pair is taken");
         budget.observe(&[], |_| false);

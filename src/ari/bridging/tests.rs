@@ -19,7 +19,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let now = Instant::now();
-        Bench { machine: Bridging::new(now, "7", "17.0", "vca", SET_UP), now }
+        Bench { machine: Bridging::new(now, "7", ChannelId::new("17.0"), "vca", SET_UP), now }
     }
 
     /// A call that is let in: media and bridge are asked for as requests 0 and 1.
@@ -79,7 +79,11 @@ fn shown(output: &Output) -> String {
         Output::Send { id, request } => format!("{} {:?} {}", id.0, request.method, request.target),
         Output::Ready { peer } => format!("ready {peer}"),
         Output::Ended(end) => format!("ended {end:?}"),
-        Output::Leaked { ids } => format!("leaked {}", ids.join(" ")),
+        Output::Leaked { channels, bridges } => {
+            let channels = channels.iter().map(ChannelId::as_str);
+            let ids: Vec<_> = channels.chain(bridges.iter().map(BridgeId::as_str)).collect();
+            format!("leaked {}", ids.join(" "))
+        }
         Output::Done => "done".into(),
     }
 }
@@ -89,7 +93,7 @@ fn media() -> Value {
 }
 
 fn channel(id: &str) -> Box<Channel> {
-    Box::new(Channel { id: id.into(), state: ChannelState::Up, ..Channel::default() })
+    Box::new(Channel { state: ChannelState::Up, ..Channel::with_id(id) })
 }
 
 fn start(id: &str) -> Input {
@@ -97,7 +101,11 @@ fn start(id: &str) -> Input {
 }
 
 fn takes_the_place(id: &str, old: &str) -> Input {
-    Input::Event(Event::StasisStart { channel: channel(id), args: vec![], replaces: Some(old.into()) })
+    Input::Event(Event::StasisStart {
+        channel: channel(id),
+        args: vec![],
+        replaces: Some(ChannelId::new(old)),
+    })
 }
 
 fn give_back() -> Input {
@@ -113,9 +121,9 @@ fn status(code: u16) -> Result<Value, AriError> {
 }
 
 fn inventory(asked_at: Instant, channels: &[&str], bridges: &[&str]) -> Input {
-    let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
     let continuity = Continuity::Continued;
-    let (channels, bridges) = (set(channels), set(bridges));
+    let channels = channels.iter().map(|id| ChannelId::new(id)).collect();
+    let bridges = bridges.iter().map(|id| BridgeId::new(id)).collect();
     Input::Reconciled(Arc::new(Inventory { asked_at, channels, bridges, continuity }))
 }
 
@@ -366,7 +374,8 @@ fn media_or_bridge_are_taken_away() {
             "5 Delete /bridges/vca-bridge-7"
         ]
     );
-    let said = Bench::up().tell(Input::Event(Event::BridgeDestroyed { bridge_id: "vca-bridge-7".into() }));
+    let said =
+        Bench::up().tell(Input::Event(Event::BridgeDestroyed { bridge: BridgeId::new("vca-bridge-7") }));
     assert_eq!(said[0], "ended Failed(BridgeLost)");
 }
 

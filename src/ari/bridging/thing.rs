@@ -14,8 +14,8 @@ const BACKOFF: Duration = Duration::from_millis(250);
 const DOUBT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
-pub(super) struct Thing {
-    pub id: String,
+pub(super) struct Thing<Id> {
+    pub id: Id,
     state: ResourceState,
     /// Failed deletions.
     failures: u32,
@@ -37,12 +37,12 @@ enum ResourceState {
     Leaked,
 }
 
-impl Thing {
-    pub fn absent(id: String) -> Thing {
+impl<Id: Clone> Thing<Id> {
+    pub fn absent(id: Id) -> Thing<Id> {
         Thing { id, state: ResourceState::Absent, failures: 0, doubtful: false }
     }
 
-    pub fn present(id: String) -> Thing {
+    pub fn present(id: Id) -> Thing<Id> {
         Thing { state: ResourceState::Present, ..Thing::absent(id) }
     }
 
@@ -50,8 +50,9 @@ impl Thing {
         self.state == ResourceState::Present
     }
 
-    pub fn is_leaked(&self) -> bool {
-        self.state == ResourceState::Leaked
+    /// Its id, if it could not be deleted.
+    pub fn leaked(&self) -> Option<Id> {
+        (self.state == ResourceState::Leaked).then(|| self.id.clone())
     }
 
     /// Nothing is left to be done about it.
@@ -85,8 +86,15 @@ impl Thing {
         self.state = ResourceState::Gone;
     }
 
-    /// Is a deletion due? Then the caller sends it now.
-    pub fn take_deletion(&mut self, now: Instant) -> bool {
+    /// Is a deletion due? Then the caller sends it now. From `until` on nothing is deleted any more.
+    pub fn advance(&mut self, now: Instant, until: Instant) -> bool {
+        if until <= now {
+            self.give_up();
+        }
+        self.take_deletion(now)
+    }
+
+    fn take_deletion(&mut self, now: Instant) -> bool {
         let due = match self.state {
             ResourceState::Present => true,
             ResourceState::Due(at) => at <= now,
@@ -126,7 +134,7 @@ impl Thing {
     }
 
     /// Whatever is still open about it stays open.
-    pub fn give_up(&mut self) {
+    fn give_up(&mut self) {
         if !self.is_settled() {
             self.state = ResourceState::Leaked;
         }

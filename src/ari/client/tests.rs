@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::ari::ChannelId;
 use crate::ari::answer::{Application, ExternalMedia};
 use crate::ari::fake::{FakeAri, Reply, header};
 use crate::ari::request::NewMedia;
@@ -22,7 +23,7 @@ async fn a_request_is_sent_as_written_and_its_answer_read() {
     let fake = FakeAri::start(move |_| Reply::Json(200, media.clone())).await;
     let client = client(fake.settings());
     let external_host = "[::1]:4000".parse().unwrap();
-    let new = NewMedia { channel_id: "m", app: "vca", external_host, format: "ulaw" };
+    let new = NewMedia { channel_id: &ChannelId::new("m"), app: "vca", external_host, format: "ulaw" };
     let media: ExternalMedia = client.ask(Request::external_media(&new)).await.unwrap();
     assert_eq!(media.local, "[::1]:9".parse().unwrap());
     let head = fake.heads.lock().unwrap()[0].clone();

@@ -17,7 +17,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_asyn
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Signal, Sink};
+use super::SignalKind;
 use crate::ari::answer::{Application, AriError, Continuity, Info, Inventory};
 use crate::ari::client::Client;
 use crate::ari::event::Event;
@@ -127,7 +127,7 @@ impl Session {
     /// Why the connection is lost: the watch found trouble, it broke, or `stop`.
     pub async fn pump(
         &mut self,
-        sink: &impl Sink,
+        deliver: impl Fn(SignalKind),
         watch: impl Future<Output = Result<(), Trouble>>,
         stop: &CancellationToken,
     ) -> Result<(), Lost> {
@@ -140,7 +140,7 @@ impl Session {
                 message = self.socket.next() => {
                     heard = Instant::now();
                     match decode(message) {
-                        Ok(Some(event)) => sink.deliver(Signal::Event(event)),
+                        Ok(Some(event)) => deliver(SignalKind::Event(event)),
                         Ok(None) => {}
                         Err(lost) => return Err(lost),
                     }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
+use crate::ari::ChannelId;
 use crate::ari::answer::Continuity;
 use crate::ari::fake::{FakeAri, Reply, Ws, header, healthy};
 
@@ -39,15 +40,18 @@ impl Listener {
     async fn next(&mut self) -> String {
         let signal =
             tokio::time::timeout(PATIENCE, self.signals.recv()).await.expect("a signal").expect("a listener");
-        match signal {
-            Signal::Connected(inventory) => {
+        assert_eq!(signal.asterisk, AsteriskId::default());
+        match signal.kind {
+            SignalKind::Connected(inventory) => {
                 self.continuity = inventory.continuity;
-                let mut channels: Vec<_> = inventory.channels.iter().cloned().collect();
+                let mut channels: Vec<_> = inventory.channels.iter().map(ChannelId::as_str).collect();
                 channels.sort();
                 format!("connected {}", channels.join(" "))
             }
-            Signal::Event(event) => format!("{} {}", event.kind(), event.channel_id().unwrap_or_default()),
-            Signal::Disconnected => "disconnected".into(),
+            SignalKind::Event(event) => {
+                format!("{} {}", event.kind(), event.channel_id().map_or("", ChannelId::as_str))
+            }
+            SignalKind::Disconnected => "disconnected".into(),
         }
     }
 }
@@ -155,7 +159,7 @@ async fn garbage_is_passed_over() {
         ws.send(Message::text(text)).await.unwrap();
     }
     ws.send(Message::binary(vec![0xff; 100])).await.unwrap();
-    tell(&mut ws, "Novelty", "").await;
+    tell(&mut ws, "Novelty", "1.0").await;
     tell(&mut ws, "StasisEnd", "1.0").await;
     assert_eq!([listener.next().await, listener.next().await], ["unknown ", "StasisEnd 1.0"]);
 }
@@ -185,7 +189,7 @@ async fn a_name_that_was_taken_is_left_alone_until_it_is_free() {
     let mut listener = Listener::start(fake.settings());
     let mut ws = socket(&mut fake).await;
     assert_eq!(listener.next().await, "connected 1.0");
-    tell(&mut ws, "ApplicationReplaced", "").await;
+    ws.send(Message::text(r#"{"type":"ApplicationReplaced","application":"vca"}"#)).await.unwrap();
     assert_eq!([listener.next().await, listener.next().await], ["disconnected", "connected 1.0"]);
     let heads = fake.heads.lock().unwrap().clone();
     let kinds: Vec<_> =

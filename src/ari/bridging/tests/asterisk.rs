@@ -79,7 +79,7 @@ pub(super) fn any_input() -> impl Strategy<Value = (Input, Duration)> {
         2 => id.clone().prop_map(start),
         1 => id.clone().prop_map(end),
         1 => id.prop_map(|id| Input::Event(Event::ChannelDestroyed { channel: channel(id), cause: 16, cause_txt: String::new(), tech_cause: None })),
-        1 => Just(Input::Event(Event::BridgeDestroyed { bridge_id: "vca-bridge-7".into() })),
+        1 => Just(Input::Event(Event::BridgeDestroyed { bridge: BridgeId::new("vca-bridge-7") })),
         8 => (0..12_u32, result).prop_map(|(id, result)| Input::Answer { id: RequestId(id), result }),
         1 => any::<(bool, bool)>().prop_map(|(caller, media)| {
             let channels: Vec<_> = [(caller, "17.0"), (media, "vca-media-7")].iter().filter(|(there, _)| *there).map(|(_, id)| *id).collect();
@@ -125,7 +125,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn new(script: &'a Script) -> World<'a> {
         let epoch = Instant::now();
-        let machine = Bridging::new(epoch, "7", "17.0", "vca", SET_UP);
+        let machine = Bridging::new(epoch, "7", ChannelId::new("17.0"), "vca", SET_UP);
         let there = [String::from("17.0")].into();
         let agenda = BTreeMap::new();
         let mut world =
@@ -138,7 +138,7 @@ impl<'a> World<'a> {
         let last = if script.gives_back { give_back() } else { hang_up };
         world.plan(script.hang_up_at_ms.unwrap_or(LAST_MS), Act::Tell(last));
         if let Some(at) = script.caller_leaves_at_ms {
-            world.plan(at, Act::Carry(Request::hang_up("17.0", Reason::NormalClearing)));
+            world.plan(at, Act::Carry(Request::hang_up(&ChannelId::new("17.0"), Reason::NormalClearing)));
         }
         if let Some((_, until)) = script.deaf_ms {
             world.plan(until, Act::LookAround);
@@ -200,7 +200,10 @@ impl<'a> World<'a> {
             trace.push(format!("{now} -> {}", shown(&output)));
             match output {
                 Output::Send { id, request } => self.take(now, id, request),
-                Output::Leaked { ids } => self.leaked.extend(ids),
+                Output::Leaked { channels, bridges } => {
+                    self.leaked.extend(channels.iter().map(ToString::to_string));
+                    self.leaked.extend(bridges.iter().map(ToString::to_string));
+                }
                 Output::Ready { .. } | Output::Ended(_) | Output::Done => {}
             }
         }
@@ -264,7 +267,7 @@ impl<'a> World<'a> {
                 let Some(id) = subject(request) else { return };
                 if self.there.remove(&id) {
                     let event = match id.as_str() {
-                        "vca-bridge-7" => Input::Event(Event::BridgeDestroyed { bridge_id: id }),
+                        "vca-bridge-7" => Input::Event(Event::BridgeDestroyed { bridge: BridgeId::new(&id) }),
                         _ => end(&id),
                     };
                     self.plan(heard, Act::Happen(event));

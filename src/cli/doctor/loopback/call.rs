@@ -94,7 +94,7 @@ async fn place(
         let outcome = follow(&mut circuit, line, media, endpoint).await;
         let left = circuit.tear_down(outcome.is_err()).await;
         stop.cancel();
-        outcome.map(|outcome| (outcome, circuit.far_end(), left))
+        outcome.map(|outcome| (outcome, circuit.far_end().to_string(), left))
     };
     tokio::join!(placing, listening).0
 }

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::fault::LoopbackFault;
 use crate::ari::answer::{Application, ExternalMedia};
 use crate::ari::request::{NewCall, NewMedia};
-use crate::ari::{Client, Event, Reason, Request, Signal};
+use crate::ari::{BridgeId, ChannelId, Client, Event, Reason, Request, Signal, SignalKind};
 
 /// The time limit for opening the event WebSocket and for a channel's event; Asterisk needs milliseconds.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(2);
@@ -34,20 +34,21 @@ pub enum CallProgress {
 pub struct Circuit {
     client: Arc<Client>,
     app: String,
-    channels: [String; 2],
-    bridge: String,
+    channels: [ChannelId; 2],
+    bridge: BridgeId,
     inbox: mpsc::Receiver<Signal>,
 }
 
 impl Circuit {
     pub fn new(client: Arc<Client>, app: &str, inbox: mpsc::Receiver<Signal>) -> Circuit {
-        let channels = [format!("{app}-a"), format!("{app}-b")];
-        Circuit { client, app: app.to_owned(), channels, bridge: format!("{app}-bridge"), inbox }
+        let channels = ["a", "b"].map(|end| ChannelId::new(&format!("{app}-{end}")));
+        let bridge = BridgeId::new(&format!("{app}-bridge"));
+        Circuit { client, app: app.to_owned(), channels, bridge, inbox }
     }
 
     /// Makes the channels, each towards one of our sockets. Where Asterisk has its own ends of them.
     pub async fn build(&mut self, ours: [SocketAddr; 2]) -> Result<[SocketAddr; 2], LoopbackFault> {
-        let is_connected = |signal: &Signal| matches!(signal, Signal::Connected(_));
+        let is_connected = |signal: &Signal| matches!(signal.kind, SignalKind::Connected(_));
         if !self.hears(is_connected).await {
             return Err(LoopbackFault::NoEvents);
         }
@@ -59,7 +60,7 @@ impl Circuit {
         let new = NewMedia { channel_id: &id, app: &self.app, external_host: ours, format: "ulaw" };
         let made = self.client.ask::<ExternalMedia>(Request::external_media(&new)).await;
         let made = made.map_err(LoopbackFault::NoChannel)?;
-        let has_started = |signal: &Signal| matches!(signal, Signal::Event(Event::StasisStart { channel, .. }) if channel.id == id);
+        let has_started = |signal: &Signal| matches!(&signal.kind, SignalKind::Event(Event::StasisStart { channel, .. }) if channel.id == id);
         if self.hears(has_started).await { Ok(made.local) } else { Err(LoopbackFault::NoStart) }
     }
 
@@ -68,7 +69,7 @@ impl Circuit {
     /// # Errors
     /// Asterisk opens no event WebSocket, or does not place the call.
     pub async fn call(&mut self, endpoint: &str, limit: Duration) -> Result<CallProgress, LoopbackFault> {
-        if !self.hears(|signal| matches!(signal, Signal::Connected(_))).await {
+        if !self.hears(|signal| matches!(signal.kind, SignalKind::Connected(_))).await {
             return Err(LoopbackFault::NoEvents);
         }
         let (channel, far_end) = (self.channels[0].clone(), self.far_end());
@@ -82,11 +83,11 @@ impl Circuit {
         };
         self.client.send(Request::originate(&new)).await.map_err(LoopbackFault::NoCall)?;
         while let Some(signal) = self.inbox.recv().await {
-            match signal {
-                Signal::Event(Event::StasisStart { channel: started, .. }) if started.id == channel => {
+            match signal.kind {
+                SignalKind::Event(Event::StasisStart { channel: started, .. }) if started.id == channel => {
                     return Ok(CallProgress::Answered);
                 }
-                Signal::Event(Event::ChannelDestroyed { channel: ended, cause, cause_txt, .. })
+                SignalKind::Event(Event::ChannelDestroyed { channel: ended, cause, cause_txt, .. })
                     if ended.id == channel =>
                 {
                     return Ok(CallProgress::Refused { cause, text: cause_txt });
@@ -98,8 +99,8 @@ impl Circuit {
     }
 
     /// The channel of a Local call that the dialplan has.
-    pub fn far_end(&self) -> String {
-        format!("{}-far", self.app)
+    pub fn far_end(&self) -> ChannelId {
+        ChannelId::new(&format!("{}-far", self.app))
     }
 
     /// Creates the second channel, towards one of our sockets, beside a call.
@@ -148,10 +149,9 @@ impl Circuit {
 
     async fn left(&self) -> Vec<String> {
         match self.client.ask::<Application>(Request::application(&self.app)).await {
-            Ok(held) => held.channel_ids.into_iter().chain(held.bridge_ids).collect(),
+            Ok(held) => names(&held.channel_ids, &held.bridge_ids),
             Err(error) if error.is_gone() => Vec::new(),
-            // Nobody knows.
-            Err(_) => self.channels.iter().chain([&self.bridge]).cloned().collect(),
+            Err(_) => names(&self.channels, [&self.bridge]),
         }
     }
 
@@ -167,4 +167,12 @@ impl Circuit {
         };
         timeout(SIGNAL_LIMIT, waiting).await.unwrap_or(false)
     }
+}
+
+fn names<'a>(
+    channels: impl IntoIterator<Item = &'a ChannelId>,
+    bridges: impl IntoIterator<Item = &'a BridgeId>,
+) -> Vec<String> {
+    let channels = channels.into_iter().map(ToString::to_string);
+    channels.chain(bridges.into_iter().map(ToString::to_string)).collect()
 }
