@@ -12,7 +12,7 @@ use divan::{Bencher, black_box};
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::frame::MAX_FRAME;
 use vca::audio::vad::{Earshot, TwoOpinions, VoiceDetector, Webrtc};
-use vca::media::{Hearing, Leg, LegConfig, Path, Port, Scratch, SpeechTag, link};
+use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, Port, Scratch, SpeechTag, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 fn main() {
@@ -50,7 +50,7 @@ impl Resonance {
 struct Call {
     leg: Leg,
     port: Port,
-    hearing: Hearing,
+    buffer: AudioBuffer,
     packets: Vec<Vec<u8>>,
     next: usize,
     sequence: u16,
@@ -71,7 +71,7 @@ impl Call {
             packets: packets.collect(),
             leg: Leg::new(LegConfig::new(format), back),
             port,
-            hearing: Hearing::new(format.rate()),
+            buffer: AudioBuffer::new(format.rate()),
             next: 0,
             sequence: 0,
             now: Instant::now(),
@@ -104,8 +104,8 @@ impl Call {
 
     fn attend(&mut self) {
         while self.port.next_event().is_some() {}
-        self.port.fetch(&mut self.hearing);
-        self.hearing.forget(self.hearing.end());
+        self.port.fetch(&mut self.buffer);
+        self.buffer.forget(self.buffer.end());
     }
 }
 

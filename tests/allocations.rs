@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::resample::convert;
-use vca::media::{Hearing, Leg, LegConfig, Path, Port, Scratch, SpeechTag, link};
+use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, Port, Scratch, SpeechTag, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 use super::support::clips;
@@ -81,7 +81,7 @@ fn touches(format: Format) -> u64 {
     let answer: Arc<[i16]> = vec![700; 6 * format.rate() as usize].into();
     assert!(port.play(SpeechTag(1), answer, true));
     let (packets, mut now) = (packets(format), Instant::now());
-    let mut hearing = Hearing::new(format.rate());
+    let mut buffer = AudioBuffer::new(format.rate());
     let (mut counted, mut scratch) = (0, Box::<Scratch>::default());
     for (n, packet) in packets.iter().enumerate() {
         now += Duration::from_millis(20);
@@ -92,16 +92,16 @@ fn touches(format: Format) -> u64 {
         if n >= 10 {
             counted += TOUCHES.get() - before;
         }
-        attend(&mut port, &mut hearing);
+        attend(&mut port, &mut buffer);
     }
-    assert!(hearing.end() > 0, "nothing was heard");
+    assert!(buffer.end() > 0, "nothing was heard");
     counted
 }
 
 /// The call's side, whose allocations do not count.
-fn attend(port: &mut Port, hearing: &mut Hearing) {
+fn attend(port: &mut Port, buffer: &mut AudioBuffer) {
     while port.next_event().is_some() {}
-    port.fetch(hearing);
+    port.fetch(buffer);
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn a_stranger_on_the_media_port_is_neither_heard_nor_answered() {
     let (call, turns) = house.last_call(main);
     assert_eq!(understood(&turns), 1, "{turns:?}");
     let media = call.media.expect("a media report");
-    assert!(media["strangers"].as_u64() > Some(0), "{media}");
+    assert!(media["unexpected"].as_u64() > Some(0), "{media}");
     assert_eq!((&media["malformed"], &media["lost"]), (&json!(0), &json!(0)), "{media}");
 }
 

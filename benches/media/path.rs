@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use vca::media::{Path, Scratch, Unexpected};
+use vca::media::{FramePath, Scratch, UnexpectedPackets};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 pub struct Bare {
@@ -21,7 +21,7 @@ impl Bare {
     }
 }
 
-impl Path for Bare {
+impl FramePath for Bare {
     fn receive(&mut self, _bytes: &[u8], _now: Instant, _scratch: &mut Scratch) {
         self.received.fetch_add(1, Relaxed);
     }
@@ -42,7 +42,7 @@ impl Path for Bare {
         &self.packet
     }
 
-    fn count_unexpected(&mut self, _unexpected: Unexpected) {}
+    fn count_unexpected(&mut self, _unexpected: UnexpectedPackets) {}
 
     fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)

@@ -11,7 +11,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::SockaddrIn;
 use nix::unistd::Pid;
 use vca::audio::codec::Format;
-use vca::media::{Engine, Hearing, Line, Port, Settings, SpeechTag};
+use vca::media::{AudioBuffer, MediaSocket, Port, Settings, SpeechTag, Threads};
 
 use super::load::{Load, Received, espeak};
 use super::path::Bare;
@@ -71,19 +71,20 @@ pub fn pin(core: usize) {
 pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
     let load = Load::bind();
     let peer = SocketAddr::V4(load.address);
-    let engine =
-        Engine::start(&Settings { calls_per_thread: calls, ..Settings::default() }).expect("a media thread");
-    let lines = (0..calls).map(|_| Line::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), (0, 0), 0).expect("a port"));
+    let settings = Settings { calls_per_thread: calls, ..Settings::default() };
+    let threads = Threads::start(&settings).expect("a media thread");
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let sockets = (0..calls).map(|_| MediaSocket::bind(localhost, (0, 0), 0).expect("a port"));
     let (mut ports, mut addresses) = (Vec::new(), Vec::new());
     let (received, closed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    for line in lines {
-        line.connect(peer).expect("loopback");
-        addresses.push(SockaddrIn::new(127, 0, 0, 1, line.local().port()));
+    for socket in sockets {
+        socket.connect(peer).expect("loopback");
+        addresses.push(SockaddrIn::new(127, 0, 0, 1, socket.local().port()));
         match kind {
             Kind::Floor => {
-                engine.carry(line, Box::new(Bare::new(received.clone(), closed.clone()))).expect("room")
+                threads.add(socket, Box::new(Bare::new(received.clone(), closed.clone()))).expect("room")
             }
-            Kind::Product => ports.push(engine.open(line, Format::Ulaw).expect("room")),
+            Kind::Product => ports.push(threads.open(socket, Format::Ulaw).expect("room")),
         }
     }
     let done = AtomicBool::new(false);
@@ -111,7 +112,7 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
         Kind::Product => closed_ports(ports),
     };
     closed.store(true, Relaxed);
-    drop(engine);
+    drop(threads);
     let frame_us = cpu.as_secs_f64() * 1e6 / (sent * calls as u64).max(1) as f64;
     Outcome {
         lost_in: (sent * calls as u64).saturating_sub(arrived),
@@ -135,8 +136,8 @@ fn media_thread_time() -> Duration {
 /// a second).
 fn stolen_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let core = stat.lines().find_map(|line| line.strip_prefix("cpu0 "));
-    let ticks = core.and_then(|line| line.split_whitespace().nth(7)?.parse().ok());
+    let core = stat.lines().find_map(|line| socket.strip_prefix("cpu0 "));
+    let ticks = core.and_then(|line| socket.split_whitespace().nth(7)?.parse().ok());
     Duration::from_millis(10 * ticks.unwrap_or(0))
 }
 
@@ -148,12 +149,12 @@ fn closed_ports(ports: Vec<Port>) -> u64 {
 /// The calls' tasks: they keep the agent speaking and fetch what the caller says.
 fn attend(ports: &mut [Port], done: &AtomicBool) {
     let clip: Arc<[i16]> = espeak("We are open from nine to five, and on Saturday until noon.").samples;
-    let mut hearing = Hearing::new(8_000);
+    let mut buffer = AudioBuffer::new(8_000);
     while !done.load(Relaxed) {
         for port in ports.iter_mut() {
             while port.next_event().is_some() {}
-            port.fetch(&mut hearing);
-            hearing.forget(hearing.end());
+            port.fetch(&mut buffer);
+            buffer.forget(buffer.end());
             if port.has_room() {
                 let _ = port.play(SpeechTag(1), clip.clone(), false);
             }

@@ -2,10 +2,10 @@
 //!
 //! Pure: no clocks, no sockets, no imports of other rooms. Samples are 16-bit signed, mono.
 
-pub mod ahead;
 pub mod codec;
 pub mod frame;
 pub mod g722;
+pub mod prefetch;
 pub mod resample;
 pub mod vad;
 

@@ -26,7 +26,7 @@ use crate::conversation::{Conversation, Ending, Input, Output, Phrase, Record, S
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::Delta;
-use crate::media::{Event as Heard, Line as UdpLine};
+use crate::media::{MediaEvent, MediaSocket};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, EngineKind, Route};
 
 /// Between the last sample that we send and the hang-up: the time it takes to reach the caller's ear.
@@ -60,7 +60,7 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
     let (states, id, progress) = (task.house.state.clone(), task.id, task.progress.subscribe());
     task.hands.start(|_| save_progress(states, id, progress));
     let settings = &task.house.media_settings;
-    match UdpLine::bind(settings.bind_address, settings.ports, rand::random()) {
+    match MediaSocket::bind(settings.bind_address, settings.ports, rand::random()) {
         Ok(line) => {
             let address = settings.public_address.unwrap_or(settings.bind_address);
             let external_host = SocketAddr::new(address, line.local().port());
@@ -134,7 +134,7 @@ struct Task {
 }
 
 struct Prospect {
-    line: UdpLine,
+    line: MediaSocket,
     /// The address of `line` as Asterisk reaches it.
     external_host: SocketAddr,
     agent: Arc<Agent>,
@@ -244,10 +244,10 @@ impl Task {
                 None => std::future::pending().await,
             }
         };
-        let bell = self.talk.as_ref().map(|talk| talk.port.bell());
+        let notify = self.talk.as_ref().map(|talk| talk.port.notify());
         let media = async {
-            match bell {
-                Some(bell) => bell.notified().await,
+            match notify {
+                Some(notify) => notify.notified().await,
                 None => std::future::pending().await,
             }
         };
@@ -340,31 +340,31 @@ impl Task {
         while let Some(event) = talk.port.next_event() {
             let id = |speech: crate::media::SpeechTag| SpeechId(speech.0);
             let begins = match &event {
-                Heard::PlaybackStarted { speech } => talk.voice.turn_of(id(*speech)),
+                MediaEvent::PlaybackStarted { speech } => talk.voice.turn_of(id(*speech)),
                 _ => None,
             };
             let input = match event {
-                Heard::SpeechStarted { at, position } => {
+                MediaEvent::SpeechStarted { at, position } => {
                     talk.voiced = true;
                     talk.ears.mark(at, position);
                     Input::SpeechStarted { at: talk.clock.at(at) }
                 }
-                Heard::SpeechPaused { at, position } => {
+                MediaEvent::SpeechPaused { at, position } => {
                     talk.voiced = false;
                     talk.ears.mark(at, position);
                     Input::SpeechPaused { at: talk.clock.at(at) }
                 }
-                Heard::PlaybackStarted { speech } => Input::PlaybackStarted { speech: id(speech) },
-                Heard::Played { speech, position } => {
+                MediaEvent::PlaybackStarted { speech } => Input::PlaybackStarted { speech: id(speech) },
+                MediaEvent::Played { speech, position } => {
                     Input::Played { speech: id(speech), position, total: talk.voice.total(id(speech)) }
                 }
-                Heard::PlaybackEnded { speech, position } => {
+                MediaEvent::PlaybackEnded { speech, position } => {
                     let (speech, total) = (id(speech), Some(position));
                     talk.handle(now, Input::Played { speech, position, total });
                     talk.voice.heard(speech);
                     Input::PlaybackEnded { speech }
                 }
-                Heard::UnexpectedPackets { from } => {
+                MediaEvent::UnexpectedPackets { from } => {
                     talk.media_watch.dropped(from);
                     continue;
                 }
@@ -503,7 +503,7 @@ impl Task {
             seconds = self.log.as_ref().map(|log| log.lasted(now).num_milliseconds() as f64 / 1_000.0),
             mos = media.as_ref().and_then(|report| report.mos),
             lost = media.as_ref().map(|report| report.lost),
-            strangers = media.as_ref().map(|report| report.strangers),
+            unexpected = media.as_ref().map(|report| report.unexpected),
             "call ended"
         );
         if let End::Failed(failure) = end {

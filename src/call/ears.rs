@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::audio::Clip;
-use crate::media::{Hearing, Port};
+use crate::media::{AudioBuffer, Port};
 
 /// Audio before the first voiced frame that goes to transcription too: the start of a word is soft.
 const BEFORE: Duration = Duration::from_millis(240);
@@ -16,14 +16,14 @@ const KEPT: Duration = Duration::from_secs(3);
 const MARKS: usize = 64;
 
 pub struct Ears {
-    hearing: Hearing,
+    hearing: AudioBuffer,
     /// Moments of the conversation and the audio's positions at them, oldest first.
     marks: VecDeque<(Instant, u64)>,
 }
 
 impl Ears {
     pub fn new(rate: u32) -> Ears {
-        Ears { hearing: Hearing::new(rate), marks: VecDeque::new() }
+        Ears { hearing: AudioBuffer::new(rate), marks: VecDeque::new() }
     }
 
     pub fn fetch(&mut self, port: &mut Port) {

@@ -64,7 +64,7 @@ pub struct House {
     pub rtp_ports: Option<RtpPorts>,
     /// From the ring until the answer, at most.
     pub set_up: Duration,
-    pub media: media::Engine,
+    pub media: media::Threads,
     pub media_settings: media::Settings,
     pub ledger: Ledger,
     pub state: Arc<dyn ConversationState>,

@@ -157,7 +157,7 @@ fn house(
         app: config.ari.app.clone(),
         rtp_ports: asterisk_ports(config),
         set_up: Duration::from_millis(config.ari.set_up_timeout_ms),
-        media: media::Engine::start(&config.media).context("no media threads")?,
+        media: media::Threads::start(&config.media).context("no media threads")?,
         media_settings: config.media.clone(),
         ledger: ledger.clone(),
         state: state.clone(),

@@ -1,18 +1,19 @@
-//! One call's frame path, both ways, without a socket or a clock: packets and times are arguments.
+//! One call's frame path in both directions, without a socket or a clock: packets and times are arguments.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::ear::Ear;
-use super::line::Unexpected;
+use super::path::{FramePath, Scratch};
 use super::playout::Playout;
-use super::port::{Backend, Event};
-use crate::audio::ahead;
-use crate::audio::codec::{Encoder, Format, MAX_DECODED, MAX_PAYLOAD, MAX_READ_PAYLOAD};
-use crate::audio::frame::MAX_FRAME;
+use super::port::{Backend, MediaEvent};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::socket::UnexpectedPackets;
+use crate::audio::codec::{Format, MAX_READ_PAYLOAD};
+use crate::audio::prefetch::prefetch;
 use crate::audio::vad::Thresholds;
 use crate::rtp::jitter::{Jitter, Next, PacketOutcome};
-use crate::rtp::packet::{HEADER, Packet, write_header};
+use crate::rtp::packet::Packet;
 use crate::rtp::quality::Quality;
 
 /// The configuration of a leg.
@@ -20,8 +21,8 @@ use crate::rtp::quality::Quality;
 pub struct LegConfig {
     pub format: Format,
     pub thresholds: Thresholds,
-    /// Ticks of 20 ms that a missing packet is waited for.
-    pub patience: u32,
+    /// How long a missing packet is waited for, in ticks of 20 ms.
+    pub reorder_ticks: u32,
     /// Where the stream begins; random, so that it cannot be guessed (RFC 3550, section 5.1).
     pub ssrc: u32,
     pub sequence: u16,
@@ -34,7 +35,7 @@ impl LegConfig {
         LegConfig {
             format,
             thresholds: Thresholds::default(),
-            patience: 2,
+            reorder_ticks: 2,
             ssrc: 1,
             sequence: 0,
             timestamp: 0,
@@ -42,104 +43,56 @@ impl LegConfig {
     }
 }
 
-/// Ticks without a packet after which the caller is taken to send nothing at all: the time of the
-/// longest packet that is in use.
+/// Ticks without a packet after which the caller is taken to send nothing: the length of the longest packet in use.
 const QUIET: u32 = 3;
 
 /// Ticks between two updates of the counts that the call can read.
 const PUBLISH: u32 = 50;
 
-/// A client of a media thread: a call's leg, or in a benchmark something that does nothing.
-pub trait Path: Send {
-    /// It will be served next: what is needed of it may be fetched into the cache. A thousand calls do not fit
-    /// there, and what is fetched while the kernel works for another call is not waited for.
-    fn approach(&self) {}
-
-    /// It is about to be served. Its own memory is there by now, and says what else will be needed.
-    fn arrive(&self) {}
-
-    /// Takes a packet from Asterisk.
-    fn receive(&mut self, bytes: &[u8], now: Instant, scratch: &mut Scratch);
-
-    /// 20 ms have passed, or `ticks` times that after a stall. Gives the packet to send.
-    fn tick<'a>(&'a mut self, now: Instant, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8];
-
-    /// Packets from another address than Asterisk's were dropped.
-    fn count_unexpected(&mut self, unexpected: Unexpected);
-
-    /// The call has let go of its end.
-    fn is_closed(&self) -> bool;
-}
-
-/// Working memory that the legs of a thread share, so that it stays in the cache.
-pub struct Scratch {
-    pub(super) decoded: [i16; MAX_DECODED],
-    frame: [i16; MAX_FRAME],
-    packet: [u8; HEADER + MAX_PAYLOAD],
-}
-
-impl Default for Scratch {
-    fn default() -> Scratch {
-        Scratch { decoded: [0; MAX_DECODED], frame: [0; MAX_FRAME], packet: [0; HEADER + MAX_PAYLOAD] }
-    }
-}
-
 pub struct Leg {
     format: Format,
     jitter: Jitter<MAX_READ_PAYLOAD>,
     quality: Quality,
-    ear: Ear,
+    receiver: Receiver,
     playout: Playout,
-    encoder: Encoder,
+    sender: Sender,
     back: Backend,
     began: Option<Instant>,
-    /// Frames heard since the last tick.
+    /// Frames received since the last tick.
     fresh: u32,
-    /// Ticks in a row without one.
+    /// Ticks in a row without a frame.
     quiet: u32,
-    out: Out,
     since_publish: u32,
-}
-
-/// The stream that is sent.
-struct Out {
-    ssrc: u32,
-    sequence: u16,
-    timestamp: u32,
-    /// Was the last frame speech? The first of a talkspurt carries the marker (RFC 3551, section 4.1).
-    talking: bool,
-    packets: u64,
 }
 
 impl Leg {
     pub fn new(config: LegConfig, back: Backend) -> Leg {
-        let LegConfig { format, thresholds, patience, ssrc, sequence, timestamp } = config;
+        let format = config.format;
         Leg {
             format,
-            jitter: Jitter::new(patience, format.clock()),
+            jitter: Jitter::new(config.reorder_ticks, format.clock()),
             quality: Quality::default(),
-            ear: Ear::new(format, thresholds),
+            receiver: Receiver::new(format, config.thresholds),
             playout: Playout::new(format.rate()),
-            encoder: Encoder::new(format),
+            sender: Sender::new(&config),
             back,
             began: None,
             fresh: 0,
             quiet: 0,
-            out: Out { ssrc, sequence, timestamp, talking: false, packets: 0 },
             since_publish: 0,
         }
     }
 }
 
-impl Path for Leg {
-    fn approach(&self) {
-        ahead::fetch(self);
+impl FramePath for Leg {
+    fn prefetch_self(&self) {
+        prefetch(self);
     }
 
-    fn arrive(&self) {
-        self.ear.expect();
-        self.playout.arrive();
-        self.back.arrive();
+    fn prefetch_buffers(&self) {
+        self.receiver.prefetch();
+        self.playout.prefetch();
+        self.back.prefetch();
     }
 
     fn receive(&mut self, bytes: &[u8], now: Instant, scratch: &mut Scratch) {
@@ -154,7 +107,7 @@ impl Path for Leg {
         let began = *self.began.get_or_insert(now);
         let arrival = now.saturating_duration_since(began).as_secs_f64() * f64::from(self.format.clock());
         match self.jitter.insert(&packet) {
-            PacketOutcome::Due => self.hear(packet.payload, now, scratch),
+            PacketOutcome::Due => self.decode(packet.payload, now, scratch),
             PacketOutcome::Kept => {}
             PacketOutcome::Duplicate => {
                 self.quality.duplicate += 1;
@@ -167,13 +120,13 @@ impl Path for Leg {
             PacketOutcome::Restarted { lost } => {
                 self.quality.lost += u64::from(lost);
                 self.quality.restarted();
-                self.hear(packet.payload, now, scratch);
+                self.decode(packet.payload, now, scratch);
             }
         }
         self.quality.arrived(packet.timestamp, arrival as i64);
         self.drain(now, scratch);
         if is_first {
-            // The call can see at once that media flows.
+            // The call sees at once that media flows.
             self.publish();
         }
     }
@@ -187,13 +140,13 @@ impl Path for Leg {
             self.since_publish = 0;
             self.publish();
         }
-        self.speak(ticks, scratch)
+        self.send(ticks, scratch)
     }
 
-    fn count_unexpected(&mut self, unexpected: Unexpected) {
-        let before = self.back.shared.strangers.fetch_add(unexpected.packets, Relaxed);
+    fn count_unexpected(&mut self, unexpected: UnexpectedPackets) {
+        let before = self.back.shared.unexpected.fetch_add(unexpected.packets, Relaxed);
         if before == 0 {
-            self.back.tell(Event::UnexpectedPackets { from: unexpected.from });
+            self.back.send(MediaEvent::UnexpectedPackets { from: unexpected.from });
         }
     }
 
@@ -213,31 +166,31 @@ impl Leg {
     }
 
     fn drain(&mut self, now: Instant, scratch: &mut Scratch) {
-        let Leg { jitter, ear, quality, back, fresh, .. } = self;
+        let Leg { jitter, receiver, quality, back, fresh, .. } = self;
         loop {
             match jitter.pop() {
-                Next::Payload(payload) => match ear.hear(payload, now, back, scratch) {
+                Next::Payload(payload) => match receiver.decode(payload, now, back, scratch) {
                     Ok(frames) => *fresh += frames,
                     Err(_) => quality.malformed += 1,
                 },
                 Next::Lost => {
                     quality.lost += 1;
                     *fresh += 1;
-                    ear.conceal(now, back);
+                    receiver.conceal(now, back);
                 }
                 Next::Wait => return,
             }
         }
     }
 
-    fn hear(&mut self, payload: &[u8], now: Instant, scratch: &mut Scratch) {
-        match self.ear.hear(payload, now, &mut self.back, scratch) {
+    fn decode(&mut self, payload: &[u8], now: Instant, scratch: &mut Scratch) {
+        match self.receiver.decode(payload, now, &mut self.back, scratch) {
             Ok(frames) => self.fresh += frames,
             Err(_) => self.quality.malformed += 1,
         }
     }
 
-    /// A device that sends nothing is silent, and its silence counts like any other.
+    /// Fills the time in which the caller's device sends nothing with silence.
     fn keep_time(&mut self, now: Instant) {
         if std::mem::take(&mut self.fresh) > 0 || self.jitter.has_gap() || self.began.is_none() {
             self.quiet = 0;
@@ -251,33 +204,17 @@ impl Leg {
         };
         self.quality.restarted();
         for _ in 0..missing {
-            self.ear.hear_nothing(now, &mut self.back);
+            self.receiver.push_missing(now, &mut self.back);
         }
     }
 
-    /// The next packet. After a stall the timestamp says how long it was; nothing is sent twice as fast.
-    fn speak<'a>(&mut self, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8] {
+    /// The next packet.
+    fn send<'a>(&mut self, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8] {
         let frame = &mut scratch.frame[..self.format.frame_len()];
-        let talking = self.playout.fill(frame, &mut self.back);
-        let Some((header, payload)) = scratch.packet.split_first_chunk_mut::<HEADER>() else { return &[] };
-        let Some(payload) = payload.first_chunk_mut::<MAX_PAYLOAD>() else { return &[] };
-        let len = self.encoder.encode(frame, payload);
-        let step = self.format.clock() / 50;
-        self.out.timestamp = self.out.timestamp.wrapping_add(step * ticks);
-        self.out.sequence = self.out.sequence.wrapping_add(1);
-        let packet = Packet {
-            marker: talking && !self.out.talking,
-            payload_type: self.format.payload_type(),
-            sequence: self.out.sequence,
-            timestamp: self.out.timestamp,
-            ssrc: self.out.ssrc,
-            payload: &[],
-        };
-        write_header(header, &packet);
-        self.out.talking = talking;
-        self.out.packets += 1;
-        self.back.shared.sent.store(self.out.packets, Relaxed);
-        &scratch.packet[..HEADER + len]
+        let is_talking = self.playout.fill(frame, &mut self.back);
+        let len = self.sender.write(frame, is_talking, ticks, &mut scratch.packet);
+        self.back.shared.sent.store(self.sender.packets(), Relaxed);
+        &scratch.packet[..len]
     }
 }
 
@@ -286,11 +223,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::media::ear::FRAME;
-    use crate::media::hearing::Hearing;
+    use crate::media::audio_buffer::AudioBuffer;
     use crate::media::port::{Port, SpeechTag, link};
+    use crate::media::receiver::FRAME;
+    use crate::rtp::packet::{HEADER, write_header};
 
-    /// A leg, its call and a clock that stands still until it is told to go on.
+    /// A leg, its call's end and a clock that the test advances.
     struct Bench {
         leg: Leg,
         port: Port,
@@ -330,28 +268,28 @@ mod tests {
             self.leg.tick(self.now, 1, &mut self.scratch).to_vec()
         }
 
-        fn heard(&mut self) -> u64 {
-            let mut hearing = Hearing::new(self.leg.format.rate());
-            self.port.fetch(&mut hearing);
-            hearing.end()
+        fn received_samples(&mut self) -> u64 {
+            let mut buffer = AudioBuffer::new(self.leg.format.rate());
+            self.port.fetch(&mut buffer);
+            buffer.end()
         }
     }
 
     #[test]
-    fn every_frame_is_heard_and_losses_are_filled() {
+    fn every_frame_is_received_and_losses_are_concealed() {
         let mut bench = Bench::new(Format::Ulaw);
         for n in 0..100 {
             bench.packet((n % 10 != 5).then_some(&[0x55; 160]));
             bench.tick();
         }
-        assert_eq!(bench.heard(), 100 * 160);
+        assert_eq!(bench.received_samples(), 100 * 160);
         bench.leg.publish();
         let report = bench.port.report();
         assert_eq!((report.received, report.lost, report.malformed), (90, 10, 0));
     }
 
     #[test]
-    fn keypresses_are_no_loss() {
+    fn pressed_keys_are_not_loss() {
         let mut bench = Bench::new(Format::Ulaw);
         for _ in 0..10 {
             for _ in 0..10 {
@@ -387,25 +325,25 @@ mod tests {
     fn the_address_of_unexpected_packets_is_reported_once() {
         let mut bench = Bench::new(Format::Ulaw);
         let from = "192.0.2.7:4000".parse().unwrap();
-        bench.leg.count_unexpected(Unexpected { packets: 3, from });
-        bench.leg.count_unexpected(Unexpected { packets: 4, from: "192.0.2.8:4000".parse().unwrap() });
-        assert_eq!(bench.port.next_event(), Some(Event::UnexpectedPackets { from }));
-        assert_eq!((bench.port.next_event(), bench.port.report().strangers), (None, 7));
+        bench.leg.count_unexpected(UnexpectedPackets { packets: 3, from });
+        bench.leg.count_unexpected(UnexpectedPackets { packets: 4, from: "192.0.2.8:4000".parse().unwrap() });
+        assert_eq!(bench.port.next_event(), Some(MediaEvent::UnexpectedPackets { from }));
+        assert_eq!((bench.port.next_event(), bench.port.report().unexpected), (None, 7));
     }
 
     #[test]
-    fn a_silent_line_keeps_time() {
+    fn silence_of_a_device_that_sends_nothing_counts() {
         let mut bench = Bench::new(Format::Ulaw);
         bench.packet(Some(&[0x55; 160]));
         (0..11).for_each(|_| drop(bench.tick()));
-        assert_eq!(bench.heard(), 11 * 160, "one frame came, ten were silent");
+        assert_eq!(bench.received_samples(), 11 * 160, "one frame was received, ten were silent");
     }
 
     #[test]
-    fn nothing_is_heard_before_the_first_packet() {
+    fn no_audio_is_counted_before_the_first_packet() {
         let mut bench = Bench::new(Format::Slin16);
         (0..10).for_each(|_| drop(bench.tick()));
-        assert_eq!(bench.heard(), 0);
+        assert_eq!(bench.received_samples(), 0);
     }
 
     #[test]
@@ -418,7 +356,7 @@ mod tests {
         bench.packet(Some(&[0xFF; 3]));
         bench.leg.publish();
         assert_eq!(bench.port.report().malformed, 5);
-        assert_eq!(bench.heard(), 0);
+        assert_eq!(bench.received_samples(), 0);
     }
 
     #[test]
@@ -441,8 +379,8 @@ mod tests {
         assert!(marker(bench.tick()));
         assert!(!marker(bench.tick()));
         assert!(!marker(bench.tick()));
-        assert_eq!(bench.port.next_event(), Some(Event::PlaybackStarted { speech: SpeechTag(1) }));
-        let ended = Event::PlaybackEnded { speech: SpeechTag(1), position: Duration::from_millis(40) };
+        assert_eq!(bench.port.next_event(), Some(MediaEvent::PlaybackStarted { speech: SpeechTag(1) }));
+        let ended = MediaEvent::PlaybackEnded { speech: SpeechTag(1), position: Duration::from_millis(40) };
         assert_eq!(bench.port.next_event(), Some(ended));
     }
 

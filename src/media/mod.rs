@@ -1,21 +1,30 @@
 //! The media path of calls: RTP from and to Asterisk, 50 frames a second each way.
 //!
-//! A [`Line`] is a call's UDP socket, a `Leg` its frame path, an [`Engine`] the threads that serve the
-//! legs, and a [`Port`] what the call's task holds of it. Frames stay on the media thread, which
-//! allocates nothing and waits for nothing; what crosses to the call is sparse.
+//! A [`MediaSocket`] is a call's UDP socket, a [`Leg`] its frame path, [`Threads`] the media threads that serve the legs,
+//! and a [`Port`] the call task's end. Frames stay on the media thread, which allocates nothing and never waits; the call
+//! task receives few events.
 //!
 //! It knows nothing of conversations, tenants or Asterisk's control side.
 
-mod ear;
-mod engine;
-mod hearing;
+mod audio_buffer;
+mod lateness;
 mod leg;
-mod line;
+mod path;
 mod playout;
 mod port;
+mod receiver;
+mod sender;
+mod settings;
+mod socket;
+#[cfg(test)]
+mod test_path;
+mod threads;
+mod timer_wheel;
 
-pub use engine::{Engine, Full, Lateness, Settings};
-pub use hearing::Hearing;
-pub use leg::{Leg, LegConfig, Path, Scratch};
-pub use line::{Line, Unexpected};
-pub use port::{Event, Port, Report, SpeechTag, link};
+pub use audio_buffer::AudioBuffer;
+pub use leg::{Leg, LegConfig};
+pub use path::{FramePath, Scratch};
+pub use port::{MediaEvent, Port, Report, SpeechTag, link};
+pub use settings::Settings;
+pub use socket::{MediaSocket, UnexpectedPackets};
+pub use threads::{CapacityError, Threads};

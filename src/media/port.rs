@@ -1,4 +1,4 @@
-//! The two ends between the call's task and the media thread: bounded rings and a notification.
+//! The two ends of a leg, the call task's and the media thread's: bounded rings and a notification.
 //!
 //! Neither side ever waits for the other. The media thread notifies; the call drains.
 
@@ -11,18 +11,18 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::hearing::Hearing;
-use crate::audio::ahead;
+use super::audio_buffer::AudioBuffer;
 use crate::audio::codec::Format;
+use crate::audio::prefetch::prefetch;
 use crate::rtp::quality::Quality;
 
-/// Names one utterance of the agent.
+/// Identifies one speech of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpeechTag(pub u32);
 
 /// An event for the call. Positions of the caller's audio count received samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum MediaEvent {
     SpeechStarted {
         at: Instant,
         position: u64,
@@ -34,7 +34,7 @@ pub enum Event {
     PlaybackStarted {
         speech: SpeechTag,
     },
-    /// How much of an utterance has left so far: ten times a second, and when it is paused.
+    /// How much of a speech has been sent so far: ten times a second, and when it is paused.
     Played {
         speech: SpeechTag,
         position: Duration,
@@ -49,7 +49,7 @@ pub enum Event {
     },
 }
 
-/// Samples of an utterance on their way out.
+/// Samples of a speech that are queued.
 pub(super) struct Piece {
     pub speech: SpeechTag,
     pub samples: Arc<[i16]>,
@@ -71,48 +71,54 @@ const PIECES: usize = 64;
 const CONTROLS: usize = 32;
 const EVENTS: usize = 256;
 /// Seconds of the caller's audio that wait to be fetched.
-const HEARD_SECONDS: usize = 2;
+const AUDIO_SECONDS: usize = 2;
 
-/// The media thread's end.
+/// The media thread's end of a [`Port`].
 pub struct Backend {
     pub(super) pieces: Consumer<Piece>,
     pub(super) controls: Consumer<Control>,
-    pub(super) events: Producer<Event>,
-    pub(super) heard: Producer<i16>,
-    pub(super) spent: Producer<Arc<[i16]>>,
-    pub(super) bell: Arc<Notify>,
+    pub(super) events: Producer<MediaEvent>,
+    pub(super) audio: Producer<i16>,
+    pub(super) played: Producer<Arc<[i16]>>,
+    pub(super) notify: Arc<Notify>,
     pub(super) shared: Arc<Shared>,
-    /// The value of `shared.posted` at the last look.
+    /// The value of `shared.posted` at the last check.
     seen: u64,
 }
 
 impl Backend {
-    /// Has the call queued anything, or tried to, since this was asked last? One look at memory that is needed anyway, instead
-    /// of one at each ring.
-    pub(super) fn take_news(&mut self) -> bool {
+    /// True when the call has queued anything, or tried to, since the last check. One read of memory that is needed anyway,
+    /// instead of one of each ring.
+    pub(super) fn take_posted(&mut self) -> bool {
         let posted = self.shared.posted.load(Acquire);
         std::mem::replace(&mut self.seen, posted) != posted
     }
 
-    /// Has fetched what is looked at and written every 20 ms.
-    pub(super) fn arrive(&self) {
-        ahead::fetch(&*self.shared);
-        ahead::fetch(self.heard.buffer());
+    /// Prefetches the memory that is read and written every 20 ms.
+    pub(super) fn prefetch(&self) {
+        prefetch(&*self.shared);
+        prefetch(self.audio.buffer());
     }
 
-    /// Has fetched where the next of the caller's samples go.
-    pub(super) fn expect_heard(&mut self, samples: usize) {
-        if let Ok(mut chunk) = self.heard.write_chunk_uninit(samples) {
-            ahead::fetch(chunk.as_mut_slices().0);
+    /// Prefetches the memory to which the caller's next samples are written.
+    pub(super) fn prefetch_audio(&mut self, samples: usize) {
+        if let Ok(mut chunk) = self.audio.write_chunk_uninit(samples) {
+            prefetch(chunk.as_mut_slices().0);
         }
     }
 
-    /// Tells the call. An event that finds the ring full is counted; the ring holds seconds of them.
-    pub(super) fn tell(&mut self, event: Event) {
+    /// Gives a frame to the call. Returns the number of samples that had room; the others are lost to transcription only.
+    pub(super) fn push_audio(&mut self, frame: &[i16]) -> u64 {
+        let (written, _) = self.audio.push_partial_slice(frame);
+        written.len() as u64
+    }
+
+    /// Sends an event to the call. The ring holds seconds of events; one that finds it full is dropped and counted.
+    pub(super) fn send(&mut self, event: MediaEvent) {
         if self.events.push(event).is_err() {
-            self.shared.missed.fetch_add(1, Relaxed);
+            self.shared.events_dropped.fetch_add(1, Relaxed);
         }
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 }
 
@@ -121,7 +127,7 @@ impl Backend {
 #[repr(C, align(64))]
 pub(super) struct Shared {
     pub closed: AtomicBool,
-    /// How often the call has queued a piece or a control, or tried to.
+    /// The number of times that the call has queued a piece or a control, or tried to.
     posted: AtomicU64,
     pub sent: AtomicU64,
     pub received: AtomicU64,
@@ -129,8 +135,8 @@ pub(super) struct Shared {
     pub late: AtomicU64,
     pub duplicate: AtomicU64,
     pub malformed: AtomicU64,
-    pub strangers: AtomicU64,
-    pub missed: AtomicU64,
+    pub unexpected: AtomicU64,
+    events_dropped: AtomicU64,
     jitter_us: AtomicU64,
     /// 0 while there is no score.
     mos_thousandths: AtomicU64,
@@ -148,7 +154,7 @@ impl Shared {
     }
 }
 
-/// How a leg fared, for the call record.
+/// The media quality of a leg, for the call record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     pub format: &'static str,
@@ -158,8 +164,8 @@ pub struct Report {
     pub duplicate: u64,
     /// No RTP, or not of the call's format.
     pub malformed: u64,
-    /// Packets from anyone but Asterisk; they were dropped.
-    pub strangers: u64,
+    /// Packets from other addresses than Asterisk's, which were dropped.
+    pub unexpected: u64,
     pub sent: u64,
     pub jitter_ms: f64,
     /// Estimated mean opinion score of the received audio, 1.0 to 4.5; absent when nothing was received.
@@ -172,19 +178,19 @@ pub struct Port {
     format: Format,
     pieces: Producer<Piece>,
     controls: Producer<Control>,
-    events: Consumer<Event>,
-    heard: Consumer<i16>,
-    spent: Consumer<Arc<[i16]>>,
-    bell: Arc<Notify>,
+    events: Consumer<MediaEvent>,
+    audio: Consumer<i16>,
+    played: Consumer<Arc<[i16]>>,
+    notify: Arc<Notify>,
     shared: Arc<Shared>,
     epoch: u32,
 }
 
-/// Writes the caller's ring once from end to end: a media thread that is the first to touch a page waits for the kernel
-/// to clear it, and a large one takes long.
-fn claim(heard: &mut Producer<i16>, read: &mut Consumer<i16>) {
-    let all = heard.slots();
-    if let Ok(chunk) = heard.write_chunk(all) {
+/// Writes the caller's ring once from end to end, so that the kernel clears its pages now and not on the media thread: a
+/// huge page takes long.
+fn claim(audio: &mut Producer<i16>, read: &mut Consumer<i16>) {
+    let all = audio.slots();
+    if let Ok(chunk) = audio.write_chunk(all) {
         chunk.commit_all();
     }
     if let Ok(chunk) = read.read_chunk(all) {
@@ -197,22 +203,22 @@ pub fn link(format: Format) -> (Port, Backend) {
     let (pieces_in, pieces) = RingBuffer::new(PIECES);
     let (controls_in, controls) = RingBuffer::new(CONTROLS);
     let (events, events_out) = RingBuffer::new(EVENTS);
-    let (mut heard, mut heard_out) = RingBuffer::new(HEARD_SECONDS * format.rate() as usize);
-    claim(&mut heard, &mut heard_out);
-    let (spent, spent_out) = RingBuffer::new(2 * PIECES);
-    let (bell, shared) = (Arc::new(Notify::new()), Arc::new(Shared::default()));
+    let (mut audio, mut audio_out) = RingBuffer::new(AUDIO_SECONDS * format.rate() as usize);
+    claim(&mut audio, &mut audio_out);
+    let (played, played_out) = RingBuffer::new(2 * PIECES);
+    let (notify, shared) = (Arc::new(Notify::new()), Arc::new(Shared::default()));
     let port = Port {
         format,
         pieces: pieces_in,
         controls: controls_in,
         events: events_out,
-        heard: heard_out,
-        spent: spent_out,
-        bell: bell.clone(),
+        audio: audio_out,
+        played: played_out,
+        notify: notify.clone(),
         shared: shared.clone(),
         epoch: 0,
     };
-    (port, Backend { pieces, controls, events, heard, spent, bell, shared, seen: 0 })
+    (port, Backend { pieces, controls, events, audio, played, notify, shared, seen: 0 })
 }
 
 impl Port {
@@ -220,8 +226,8 @@ impl Port {
         self.format
     }
 
-    /// Queues samples, at the format's rate, behind what is queued already. `last` ends the utterance; the
-    /// samples may be none. False when the queue is full: try again after the next event.
+    /// Queues samples, at the format's rate, behind those that are queued. `last` ends the speech; `samples` may
+    /// be empty. Returns false when the queue is full: try again after the next event.
     #[must_use]
     pub fn play(&mut self, speech: SpeechTag, samples: Arc<[i16]>, last: bool) -> bool {
         let queued = self.pieces.push(Piece { speech, samples, last, epoch: self.epoch }).is_ok();
@@ -229,22 +235,22 @@ impl Port {
         queued
     }
 
-    /// Is there room for another piece?
+    /// True when there is room for another piece.
     pub fn has_room(&self) -> bool {
         self.pieces.slots() > 0
     }
 
-    /// Stops the playback where it is.
+    /// Pauses the playback.
     pub fn pause(&mut self) {
         self.control(Control::Pause);
     }
 
-    /// Goes on where `pause` stopped.
+    /// Continues a paused playback.
     pub fn resume(&mut self) {
         self.control(Control::Resume);
     }
 
-    /// Drops all that is queued or playing, and ends a pause.
+    /// Drops all samples that are queued or playing, and ends a pause.
     pub fn flush(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.control(Control::Flush(self.epoch));
@@ -253,29 +259,29 @@ impl Port {
     /// The media thread empties the ring every 20 ms, and a call gives a few controls a second at most.
     fn control(&mut self, control: Control) {
         if self.controls.push(control).is_err() {
-            tracing::error!("the media thread does not take its controls");
+            tracing::error!("queue of media controls full: control dropped");
         }
         self.shared.posted.fetch_add(1, Release);
     }
 
-    /// Rings when something may have happened. Then drain [`Port::next_event`] and [`Port::fetch`].
-    pub fn bell(&self) -> Arc<Notify> {
-        self.bell.clone()
+    /// Notified when there may be events or audio: drain [`Port::next_event`] and [`Port::fetch`] then.
+    pub fn notify(&self) -> Arc<Notify> {
+        self.notify.clone()
     }
 
-    pub fn next_event(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<MediaEvent> {
         // Played samples are freed here, not on the media thread.
-        while self.spent.pop().is_ok() {}
+        while self.played.pop().is_ok() {}
         self.events.pop().ok()
     }
 
-    /// Moves what was heard of the caller into `hearing`.
-    pub fn fetch(&mut self, hearing: &mut Hearing) {
-        let count = self.heard.slots();
-        if let Ok(chunk) = self.heard.read_chunk(count) {
+    /// Moves the caller's audio into `buffer`.
+    pub fn fetch(&mut self, buffer: &mut AudioBuffer) {
+        let count = self.audio.slots();
+        if let Ok(chunk) = self.audio.read_chunk(count) {
             let (first, second) = chunk.as_slices();
-            hearing.append(first);
-            hearing.append(second);
+            buffer.append(first);
+            buffer.append(second);
             chunk.commit_all();
         }
     }
@@ -290,7 +296,7 @@ impl Port {
             late: shared.late.load(Relaxed),
             duplicate: shared.duplicate.load(Relaxed),
             malformed: shared.malformed.load(Relaxed),
-            strangers: shared.strangers.load(Relaxed),
+            unexpected: shared.unexpected.load(Relaxed),
             sent: shared.sent.load(Relaxed),
             jitter_ms: shared.jitter_us.load(Relaxed) as f64 / 1_000.0,
             mos: (mos > 0).then_some(mos as f64 / 1_000.0),
@@ -300,6 +306,10 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        let dropped = self.shared.events_dropped.load(Relaxed);
+        if dropped > 0 {
+            tracing::warn!(dropped, "queue of media events was full: events dropped");
+        }
         self.shared.closed.store(true, Relaxed);
     }
 }

@@ -64,14 +64,14 @@ pub struct Jitter<const N: usize> {
     waiting: usize,
     /// Ticks that the gap before the first waiting packet has lasted.
     gap_ticks: u32,
-    patience: u32,
+    reorder_ticks: u32,
     timeline: Timeline,
 }
 
 impl<const N: usize> Jitter<N> {
-    /// `patience` is how many ticks of 20 ms a missing packet is waited for; `clock` is in ticks of the RTP timestamp a
+    /// `reorder_ticks` is how many ticks of 20 ms a missing packet is waited for; `clock` is in ticks of the RTP timestamp a
     /// second.
-    pub fn new(patience: u32, clock: u32) -> Jitter<N> {
+    pub fn new(reorder_ticks: u32, clock: u32) -> Jitter<N> {
         let slot = || Slot { sequence: None, timestamp: 0, len: 0, payload: [0; N] };
         Jitter {
             slots: Box::new(std::array::from_fn(|_| slot())),
@@ -79,7 +79,7 @@ impl<const N: usize> Jitter<N> {
             due: 0,
             waiting: 0,
             gap_ticks: 0,
-            patience,
+            reorder_ticks,
             timeline: Timeline::new(clock),
         }
     }
@@ -123,7 +123,7 @@ impl<const N: usize> Jitter<N> {
         if self.waiting == 0 {
             return Next::Wait;
         }
-        let given_up = self.gap_ticks >= self.patience;
+        let given_up = self.gap_ticks >= self.reorder_ticks;
         if given_up {
             self.skip_events();
         }

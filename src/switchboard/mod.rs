@@ -140,9 +140,9 @@ impl Switchboard {
         (self.0.house.media.lateness(), self.0.house.media.total_lateness())
     }
 
-    /// A count of rounds for each media thread: see [`crate::media::Engine::beats`].
+    /// A count of rounds for each media thread: see [`crate::media::Threads::rounds`].
     pub fn media_beats(&self) -> Vec<u64> {
-        self.0.house.media.beats()
+        self.0.house.media.rounds()
     }
 
     /// Counts the channels of other applications again and again, where Asterisk's RTP ports are known.

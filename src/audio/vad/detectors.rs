@@ -5,8 +5,8 @@ use webrtc_vad::{SampleRate, Vad as WebrtcVad, VadMode};
 
 use super::VoiceDetector;
 use super::double::Doubler;
-use crate::audio::ahead;
 use crate::audio::frame::{Framer, MAX_FRAME};
+use crate::audio::prefetch::{prefetch, prefetch_run};
 
 /// webrtc-vad in its strictest mode.
 pub struct Webrtc(WebrtcVad);
@@ -27,12 +27,12 @@ impl Webrtc {
 const FVAD: usize = 740;
 
 impl VoiceDetector for Webrtc {
-    fn expect(&self) {
+    fn prefetch(&self) {
         const { assert!(size_of::<WebrtcVad>() == size_of::<*const u8>()) };
         // SAFETY: it is of a pointer's size and has one field, which is the pointer to the C state. Nothing is read
         // through it.
         let state: *const u8 = unsafe { std::mem::transmute_copy(&self.0) };
-        ahead::fetch_run(state, FVAD);
+        prefetch_run(state, FVAD);
     }
 
     fn is_voice(&mut self, frame: &[i16]) -> bool {
@@ -75,8 +75,8 @@ impl Earshot {
 }
 
 impl VoiceDetector for Earshot {
-    fn expect(&self) {
-        ahead::fetch(&*self.detector);
+    fn prefetch(&self) {
+        prefetch(&*self.detector);
     }
 
     fn is_voice(&mut self, frame: &[i16]) -> bool {

@@ -19,7 +19,7 @@ pub trait VoiceDetector: Send {
     fn is_voice(&mut self, frame: &[i16]) -> bool;
 
     /// Called shortly before a frame: may fetch the detector's memory into the cache.
-    fn expect(&self) {}
+    fn prefetch(&self) {}
 }
 
 /// A change between speech and silence. The counts are frames back from the newest, which is 1.
@@ -82,8 +82,8 @@ impl<D: VoiceDetector> Vad<D> {
     }
 
     /// Called shortly before a frame: fetches the detector's memory into the cache.
-    pub fn expect(&self) {
-        self.detector.expect();
+    pub fn prefetch(&self) {
+        self.detector.prefetch();
     }
 
     pub fn is_speaking(&self) -> bool {
@@ -91,7 +91,7 @@ impl<D: VoiceDetector> Vad<D> {
     }
 
     /// Judges the next frame.
-    pub fn hear(&mut self, frame: &[i16]) -> Option<SpeechChange> {
+    pub fn push(&mut self, frame: &[i16]) -> Option<SpeechChange> {
         let power = mean_square(frame);
         let tone = self.tones.is_tone(power);
         let voiced = self.detector.is_voice(frame) && !tone;
@@ -100,7 +100,7 @@ impl<D: VoiceDetector> Vad<D> {
     }
 
     /// Counts a frame that was not received as silence, without the detector.
-    pub fn hear_nothing(&mut self) -> Option<SpeechChange> {
+    pub fn push_missing(&mut self) -> Option<SpeechChange> {
         self.judge(false)
     }
 
@@ -153,7 +153,7 @@ mod tests {
 
     fn changes(script: &str) -> Vec<(usize, SpeechChange)> {
         let mut vad = Vad::new(Told, Thresholds::default());
-        let judge = |(n, c)| vad.hear(&[i16::from(c == 'v')]).map(|change| (n, change));
+        let judge = |(n, c)| vad.push(&[i16::from(c == 'v')]).map(|change| (n, change));
         script.chars().enumerate().filter_map(judge).collect()
     }
 
@@ -180,7 +180,7 @@ mod tests {
     fn the_decay_of_a_word_is_no_part_of_it() {
         let mut vad = Vad::new(Told, Thresholds::default());
         let levels = [9_000; 10].into_iter().chain([200; 3]).chain([0; 3]);
-        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.push(&[level; 160])).collect();
         assert_eq!(changes, [SpeechChange::Started { frames: 3 }, SpeechChange::Paused { frames: 6 }]);
     }
 
@@ -188,7 +188,7 @@ mod tests {
     fn a_shout_before_does_not_make_a_quiet_caller_unheard() {
         let mut vad = Vad::new(Told, Thresholds::default());
         let levels = [20_000; 2].into_iter().chain([0; 10]).chain([400; 10]);
-        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.hear(&[level; 160])).collect();
+        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.push(&[level; 160])).collect();
         assert_eq!(changes, [SpeechChange::Started { frames: 3 }]);
     }
 }

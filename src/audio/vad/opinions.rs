@@ -72,7 +72,7 @@ impl TwoOpinions {
         (self.loud, self.faint) = (self.loud.max(mean_square(frame)), 0);
     }
 
-    fn hear_nothing(&mut self) {
+    fn count_gap(&mut self) {
         self.follows = false;
         self.gap += 1;
         if self.gap >= GAP {
@@ -115,17 +115,17 @@ impl TwoOpinions {
 }
 
 impl VoiceDetector for TwoOpinions {
-    fn expect(&self) {
-        self.first.expect();
+    fn prefetch(&self) {
+        self.first.prefetch();
         // If the second detector judged the last frame, it is likely to judge the next.
         if self.follows {
-            self.second.expect();
+            self.second.prefetch();
         }
     }
 
     fn is_voice(&mut self, frame: &[i16]) -> bool {
         if !self.first.is_voice(frame) {
-            self.hear_nothing();
+            self.count_gap();
             return false;
         }
         self.gap = 0;

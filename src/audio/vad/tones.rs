@@ -53,7 +53,7 @@ mod tests {
             let (mut payload, mut heard) = ([0; MAX_PAYLOAD], [0; MAX_DECODED]);
             let len = encoder.encode(frame, &mut payload);
             let count = decoder.decode(&payload[..len], &mut heard).expect("what was just encoded");
-            let change = vad.hear(&heard[..count]);
+            let change = vad.push(&heard[..count]);
             changes
                 .extend(change.map(|change| (n as u32 * 20, matches!(change, SpeechChange::Started { .. }))));
         }

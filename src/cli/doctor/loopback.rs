@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Finding;
 use crate::ari::{self, Client};
-use crate::media::{self, Line};
+use crate::media::{self, MediaSocket};
 use circuit::Circuit;
 use fault::LoopbackFault;
 use sound::{FRAMES, LoopEnd};
@@ -61,14 +61,14 @@ async fn prove(
     media: &media::Settings,
 ) -> Result<(Proof, Vec<String>), LoopbackFault> {
     let client = Arc::new(Client::new(settings).map_err(LoopbackFault::Url)?);
-    let lines = [bind(media)?, bind(media)?];
+    let sockets = [bind(media)?, bind(media)?];
     let (signals, inbox) = mpsc::channel(SIGNALS);
     let sink = move |signal| drop(signals.try_send(signal));
     let stop = CancellationToken::new();
     let listening = ari::listen(client.clone(), settings.clone(), sink, stop.clone());
     let mut circuit = Circuit::new(client, &settings.app, inbox);
     let trying = async {
-        let trial = timeout(LIMIT, try_out(&mut circuit, lines, media)).await;
+        let trial = timeout(LIMIT, try_out(&mut circuit, sockets, media)).await;
         let outcome = trial.unwrap_or(Err(LoopbackFault::Slow(LIMIT)));
         let left = circuit.tear_down(outcome.is_err()).await;
         stop.cancel();
@@ -77,23 +77,25 @@ async fn prove(
     tokio::join!(trying, listening).0
 }
 
-fn bind(media: &media::Settings) -> Result<Line, LoopbackFault> {
-    let bound = Line::bind(media.bind_address, media.ports, rand::random());
+fn bind(media: &media::Settings) -> Result<MediaSocket, LoopbackFault> {
+    let bound = MediaSocket::bind(media.bind_address, media.ports, rand::random());
     bound.map_err(|error| LoopbackFault::NoPort { address: media.bind_address, error })
 }
 
 async fn try_out(
     circuit: &mut Circuit,
-    lines: [Line; 2],
+    sockets: [MediaSocket; 2],
     media: &media::Settings,
 ) -> Result<Proof, LoopbackFault> {
     let public = media.public_address.unwrap_or(media.bind_address);
-    let engine = media::Engine::start(&media::Settings { threads: 1, calls_per_thread: 2, ..media.clone() });
-    let engine = engine.map_err(LoopbackFault::NoThreads)?;
-    let peers = circuit.build(lines.each_ref().map(|line| (public, line.local().port()).into())).await?;
-    let [a, b] = lines;
+    let threads =
+        media::Threads::start(&media::Settings { threads: 1, calls_per_thread: 2, ..media.clone() });
+    let threads = threads.map_err(LoopbackFault::NoThreads)?;
+    let peers =
+        circuit.build(sockets.each_ref().map(|socket| (public, socket.local().port()).into())).await?;
+    let [a, b] = sockets;
     let mut ends =
-        [LoopEnd::open(&engine, a, public, peers[0])?, LoopEnd::open(&engine, b, public, peers[1])?];
+        [LoopEnd::open(&threads, a, public, peers[0])?, LoopEnd::open(&threads, b, public, peers[1])?];
     circuit.close().await?;
     sound::exchange(&mut ends).await;
     judge(&ends.map(LoopEnd::into_heard))
@@ -108,7 +110,7 @@ struct EndReport {
     /// RTP arrived, with sound or silence.
     rtp: bool,
     /// Packets from other addresses arrived.
-    strangers: bool,
+    unexpected: bool,
     /// Frames in which the other end's sound was, and how long the first was under way.
     frames: u32,
     delay: Option<Duration>,
@@ -116,8 +118,8 @@ struct EndReport {
 
 fn judge(ends: &[EndReport; 2]) -> Result<Proof, LoopbackFault> {
     let deaf: Vec<&EndReport> = ends.iter().filter(|end| end.frames == 0).collect();
-    if let Some(&&EndReport { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.strangers) {
-        return Err(LoopbackFault::Strangers { ours, theirs });
+    if let Some(&&EndReport { ours, theirs, .. }) = deaf.iter().find(|end| !end.rtp && end.unexpected) {
+        return Err(LoopbackFault::UnexpectedSender { ours, theirs });
     }
     match *deaf.as_slice() {
         [] => {

@@ -84,14 +84,14 @@ async fn place(
     endpoint: &str,
 ) -> Result<(CallOutcome, String, Vec<String>), LoopbackFault> {
     let client = Arc::new(Client::new(settings).map_err(LoopbackFault::Url)?);
-    let line = bind(media)?;
+    let socket = bind(media)?;
     let (signals, inbox) = mpsc::channel(SIGNALS);
     let sink = move |signal| drop(signals.try_send(signal));
     let stop = CancellationToken::new();
     let listening = ari::listen(client.clone(), settings.clone(), sink, stop.clone());
     let mut circuit = Circuit::new(client, &settings.app, inbox);
     let placing = async {
-        let outcome = follow(&mut circuit, line, media, endpoint).await;
+        let outcome = follow(&mut circuit, socket, media, endpoint).await;
         let left = circuit.tear_down(outcome.is_err()).await;
         stop.cancel();
         outcome.map(|outcome| (outcome, circuit.far_end().to_string(), left))
@@ -101,7 +101,7 @@ async fn place(
 
 async fn follow(
     circuit: &mut Circuit,
-    line: media::Line,
+    socket: media::MediaSocket,
     media: &media::Settings,
     endpoint: &str,
 ) -> Result<CallOutcome, LoopbackFault> {
@@ -113,7 +113,7 @@ async fn follow(
         Ok(Err(fault)) => Err(fault),
         Ok(Ok(CallProgress::Refused { cause, text })) => Ok(CallOutcome::Refused { after, cause, text }),
         Ok(Ok(CallProgress::Answered)) => {
-            let sound = listen(circuit, line, media).await?;
+            let sound = listen(circuit, socket, media).await?;
             Ok(CallOutcome::Answered { after, sound })
         }
     }
@@ -122,15 +122,16 @@ async fn follow(
 /// The time until the first sound.
 async fn listen(
     circuit: &mut Circuit,
-    line: media::Line,
+    socket: media::MediaSocket,
     media: &media::Settings,
 ) -> Result<Option<Duration>, LoopbackFault> {
     let answered = Instant::now();
     let public = media.public_address.unwrap_or(media.bind_address);
-    let engine = media::Engine::start(&media::Settings { threads: 1, calls_per_thread: 2, ..media.clone() });
-    let engine = engine.map_err(LoopbackFault::NoThreads)?;
-    let theirs = circuit.attach(SocketAddr::new(public, line.local().port())).await?;
-    let mut end = LoopEnd::open(&engine, line, public, theirs)?;
+    let threads =
+        media::Threads::start(&media::Settings { threads: 1, calls_per_thread: 2, ..media.clone() });
+    let threads = threads.map_err(LoopbackFault::NoThreads)?;
+    let theirs = circuit.attach(SocketAddr::new(public, socket.local().port())).await?;
+    let mut end = LoopEnd::open(&threads, socket, public, theirs)?;
     circuit.close().await?;
     Ok(end.first_sound(SILENCE_LIMIT).await.then(|| answered.elapsed()))
 }

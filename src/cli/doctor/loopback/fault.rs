@@ -36,7 +36,7 @@ pub enum LoopbackFault {
     #[error(
         "packets come to {ours}, but not from {theirs}, which Asterisk told, to the address that is bound"
     )]
-    Strangers { ours: SocketAddr, theirs: SocketAddr },
+    UnexpectedSender { ours: SocketAddr, theirs: SocketAddr },
     #[error("RTP comes back, but the sound is not in it")]
     NoSound,
     #[error("only one direction is heard: nothing comes to {ours} from {theirs}")]
@@ -80,7 +80,7 @@ impl LoopbackFault {
                  is on another machine"
             ),
             LoopbackFault::NoRtp { .. } => addresses(media),
-            LoopbackFault::Strangers { .. } => {
+            LoopbackFault::UnexpectedSender { .. } => {
                 format!("no NAT may stand between vca and Asterisk; {}", addresses(media))
             }
             LoopbackFault::NoSound => {

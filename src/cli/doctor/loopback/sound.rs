@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::EndReport;
 use super::fault::LoopbackFault;
 use crate::audio::codec::Format;
-use crate::media::{self, Event, Hearing, Line, Port, SpeechTag};
+use crate::media::{self, AudioBuffer, MediaEvent, MediaSocket, Port, SpeechTag};
 
 /// The sound's length in frames of 20 ms.
 pub const FRAMES: u32 = 25;
@@ -25,45 +25,46 @@ const DELAY_LIMIT: Duration = Duration::from_millis(400);
 const GLANCE: Duration = Duration::from_millis(1);
 /// Mean square above which a frame is the sound: 20 dB below it, and far above silence.
 const LOUD: i64 = 600 * 600;
-/// Mean square above which a frame is speech, not noise of a line.
+/// Mean square above which a frame is speech, not noise of a socket.
 const AUDIBLE: i64 = 150 * 150;
 
 /// One end of the loop.
 pub struct LoopEnd {
     port: Port,
-    hearing: Hearing,
+    buffer: AudioBuffer,
     /// The samples examined so far.
     seen: u64,
     heard: EndReport,
 }
 
 impl LoopEnd {
-    /// Connects the line to Asterisk's end and lets it run.
+    /// Connects the socket to Asterisk's end and lets it run.
     pub fn open(
-        engine: &media::Engine,
-        line: Line,
+        threads: &media::Threads,
+        socket: MediaSocket,
         public: IpAddr,
         theirs: SocketAddr,
     ) -> Result<LoopEnd, LoopbackFault> {
-        let ours = SocketAddr::new(public, line.local().port());
-        line.connect(theirs).map_err(|error| LoopbackFault::Unreachable { theirs, error })?;
-        let port =
-            engine.open(line, Format::Ulaw).unwrap_or_else(|_| unreachable!("the engine was made for two"));
-        let heard = EndReport { ours, theirs, rtp: false, strangers: false, frames: 0, delay: None };
-        Ok(LoopEnd { port, hearing: Hearing::new(RATE), seen: 0, heard })
+        let ours = SocketAddr::new(public, socket.local().port());
+        socket.connect(theirs).map_err(|error| LoopbackFault::Unreachable { theirs, error })?;
+        let port = threads
+            .open(socket, Format::Ulaw)
+            .unwrap_or_else(|_| unreachable!("the threads have room for two"));
+        let heard = EndReport { ours, theirs, rtp: false, unexpected: false, frames: 0, delay: None };
+        Ok(LoopEnd { port, buffer: AudioBuffer::new(RATE), seen: 0, heard })
     }
 
     pub fn into_heard(self) -> EndReport {
-        EndReport { strangers: self.port.report().strangers > 0, ..self.heard }
+        EndReport { unexpected: self.port.report().unexpected > 0, ..self.heard }
     }
 
     /// The frames since the last call.
     fn look(&mut self) -> Vec<Arc<[i16]>> {
-        self.port.fetch(&mut self.hearing);
-        self.heard.rtp |= self.hearing.end() > 0;
+        self.port.fetch(&mut self.buffer);
+        self.heard.rtp |= self.buffer.end() > 0;
         let mut frames = Vec::new();
-        while self.seen + FRAME as u64 <= self.hearing.end() {
-            frames.push(self.hearing.clip(self.seen, self.seen + FRAME as u64).samples);
+        while self.seen + FRAME as u64 <= self.buffer.end() {
+            frames.push(self.buffer.clip(self.seen, self.seen + FRAME as u64).samples);
             self.seen += FRAME as u64;
         }
         frames
@@ -85,7 +86,7 @@ impl LoopEnd {
     fn has_begun(&mut self) -> bool {
         let mut begun = false;
         while let Some(event) = self.port.next_event() {
-            begun |= matches!(event, Event::PlaybackStarted { .. });
+            begun |= matches!(event, MediaEvent::PlaybackStarted { .. });
         }
         begun
     }

@@ -11,7 +11,7 @@ fn address(port: u16) -> SocketAddr {
 fn well(n: u16) -> EndReport {
     let delay = Some(Duration::from_millis(7));
     let (ours, theirs) = (address(4_000 + n), address(5_000 + n));
-    EndReport { ours, theirs, rtp: true, strangers: false, frames: FRAMES, delay }
+    EndReport { ours, theirs, rtp: true, unexpected: false, frames: FRAMES, delay }
 }
 
 fn silent(n: u16) -> EndReport {
@@ -50,7 +50,7 @@ fn loss_and_leftovers_are_warned_of() {
 
 #[test]
 fn failures_are_told_apart() {
-    let stranger = |n| EndReport { strangers: true, ..deaf(n) };
+    let stranger = |n| EndReport { unexpected: true, ..deaf(n) };
     assert!(found(deaf(0), deaf(1)).starts_with("no RTP comes back at all"));
     assert!(found(stranger(0), deaf(1)).starts_with("packets come to 192.0.2.1:4000, but not from"));
     assert!(found(well(0), stranger(1)).starts_with("packets come to 192.0.2.1:4001, but not from"));

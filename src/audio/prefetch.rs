@@ -5,25 +5,25 @@
 //! kernel sends and receives, they cost next to nothing. Does nothing on processors other than x86-64.
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+const CACHE_LINE: usize = 64;
 
 /// Prefetches a value's own memory.
 #[inline]
-pub fn fetch<T: ?Sized>(value: &T) {
-    fetch_run(std::ptr::from_ref(value).cast(), size_of_val(value));
+pub fn prefetch<T: ?Sized>(value: &T) {
+    prefetch_run(std::ptr::from_ref(value).cast(), size_of_val(value));
 }
 
 /// Prefetches `len` bytes.
 #[inline]
-pub fn fetch_run(start: *const u8, len: usize) {
-    let within = start.addr() % LINE;
-    for offset in (0..len + within).step_by(LINE) {
-        fetch_line(start.wrapping_sub(within).wrapping_add(offset));
+pub fn prefetch_run(start: *const u8, len: usize) {
+    let within = start.addr() % CACHE_LINE;
+    for offset in (0..len + within).step_by(CACHE_LINE) {
+        prefetch_line(start.wrapping_sub(within).wrapping_add(offset));
     }
 }
 
 #[inline]
-fn fetch_line(address: *const u8) {
+fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction is a hint: it returns no data to the program and faults on no address.
     unsafe {

@@ -2,20 +2,20 @@
 
 use crate::audio::Clip;
 
-/// The newest audio of the caller, addressed by how many samples were heard before it.
-pub struct Hearing {
+/// The caller's newest audio. A position is the number of samples received before it.
+pub struct AudioBuffer {
     rate: u32,
     samples: Vec<i16>,
     /// The position of the first sample that is kept.
     start: u64,
 }
 
-/// The longest utterance that is kept.
+/// The longest audio that is kept.
 const MAX_SECONDS: usize = 60;
 
-impl Hearing {
-    pub fn new(rate: u32) -> Hearing {
-        Hearing { rate, samples: Vec::new(), start: 0 }
+impl AudioBuffer {
+    pub fn new(rate: u32) -> AudioBuffer {
+        AudioBuffer { rate, samples: Vec::new(), start: 0 }
     }
 
     /// Samples a second.
@@ -56,23 +56,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_stay_true_when_the_old_is_forgotten() {
-        let mut hearing = Hearing::new(8_000);
+    fn positions_stay_valid_when_old_audio_is_dropped() {
+        let mut buffer = AudioBuffer::new(8_000);
         let samples: Vec<i16> = (0..1_000).collect();
-        hearing.append(&samples);
-        hearing.forget(400);
-        assert_eq!(hearing.clip(500, 503).samples[..], [500, 501, 502]);
-        assert_eq!(hearing.clip(0, 401).samples[..], [400]);
-        assert_eq!(hearing.clip(990, 5_000).samples.len(), 10);
-        assert_eq!(hearing.clip(700, 600).samples.len(), 0);
-        assert_eq!(hearing.end(), 1_000);
+        buffer.append(&samples);
+        buffer.forget(400);
+        assert_eq!(buffer.clip(500, 503).samples[..], [500, 501, 502]);
+        assert_eq!(buffer.clip(0, 401).samples[..], [400]);
+        assert_eq!(buffer.clip(990, 5_000).samples.len(), 10);
+        assert_eq!(buffer.clip(700, 600).samples.len(), 0);
+        assert_eq!(buffer.end(), 1_000);
     }
 
     #[test]
-    fn an_endless_utterance_is_bounded() {
-        let mut hearing = Hearing::new(8_000);
-        (0..200).for_each(|_| hearing.append(&[1; 8_000]));
-        assert!(hearing.samples.len() <= 75 * 8_000);
-        assert_eq!(hearing.end(), 1_600_000);
+    fn the_buffer_of_an_endless_utterance_is_bounded() {
+        let mut buffer = AudioBuffer::new(8_000);
+        (0..200).for_each(|_| buffer.append(&[1; 8_000]));
+        assert!(buffer.samples.len() <= 75 * 8_000);
+        assert_eq!(buffer.end(), 1_600_000);
     }
 }

@@ -1,23 +1,23 @@
 //! A call's UDP socket, which receives from Asterisk only, and a second one for all other packets.
 //!
 //! The socket is connected to the address that Asterisk announced, so the kernel keeps unexpected packets out of its queue,
-//! however many there are. The second socket, the sentry, shares the port and receives just those: they are counted, and
-//! the address of one is kept.
+//! however many there are. The second socket shares the port and receives only those: they are counted, and the address of
+//! one is kept.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
 
-pub struct Line {
+pub struct MediaSocket {
     socket: UdpSocket,
-    sentry: UdpSocket,
+    unexpected: UdpSocket,
     local: SocketAddr,
 }
 
 /// Packets from another address than Asterisk's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unexpected {
+pub struct UnexpectedPackets {
     pub packets: u64,
     /// The sender of one of them.
     pub from: SocketAddr,
@@ -25,37 +25,37 @@ pub struct Unexpected {
 
 /// Bytes that the kernel queues: 250 ms of 16-bit linear is 8 kB; packets count with their overhead.
 const RECEIVE_BUFFER: usize = 64 * 1024;
-/// The sentry counts; it need not keep a flood.
-const SENTRY_BUFFER: usize = 4 * 1024;
+/// Of the second socket, which only counts packets.
+const UNEXPECTED_BUFFER: usize = 4 * 1024;
 
-impl Line {
+impl MediaSocket {
     /// Binds a free port of `address`, within `ports` unless that is `0..=0`.
-    pub fn bind(address: IpAddr, ports: (u16, u16), start: u16) -> io::Result<Line> {
+    pub fn bind(address: IpAddr, ports: (u16, u16), start: u16) -> io::Result<MediaSocket> {
         let (first, last) = ports;
         if first == 0 {
-            return Line::bind_port(SocketAddr::new(address, 0));
+            return MediaSocket::bind_port(SocketAddr::new(address, 0));
         }
         let count = u32::from(last.saturating_sub(first)) + 1;
         let candidates = (0..count).map(|n| first + ((u32::from(start) + n) % count) as u16);
         let mut fault = io::Error::from(io::ErrorKind::AddrInUse);
         for port in candidates {
-            match Line::bind_port(SocketAddr::new(address, port)) {
-                Ok(line) => return Ok(line),
+            match MediaSocket::bind_port(SocketAddr::new(address, port)) {
+                Ok(socket) => return Ok(socket),
                 Err(error) => fault = error,
             }
         }
         Err(fault)
     }
 
-    /// A first socket without a shared port finds out whether the port is free, then gives way to two.
-    fn bind_port(address: SocketAddr) -> io::Result<Line> {
+    /// Binds an exclusive socket first, which fails when the port is in use, and replaces it by the two that share the port.
+    fn bind_port(address: SocketAddr) -> io::Result<MediaSocket> {
         let local = UdpSocket::bind(address)?.local_addr()?;
         let socket = open(local, RECEIVE_BUFFER)?;
-        let sentry = open(local, SENTRY_BUFFER)?;
-        Ok(Line { socket, sentry, local })
+        let unexpected = open(local, UNEXPECTED_BUFFER)?;
+        Ok(MediaSocket { socket, unexpected, local })
     }
 
-    /// Where Asterisk is to send to.
+    /// The address to which Asterisk sends.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -68,7 +68,7 @@ impl Line {
         Ok(())
     }
 
-    /// A packet of Asterisk's, if one is there.
+    /// The next packet from Asterisk, if one is queued.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<usize> {
         self.socket.recv(buffer).ok()
     }
@@ -78,13 +78,13 @@ impl Line {
         self.socket.send(packet).is_ok()
     }
 
-    /// The unexpected packets that are waiting, up to a bound; they are dropped.
-    pub fn unexpected(&self) -> Option<Unexpected> {
+    /// Drops the queued unexpected packets, up to a bound, and returns their number.
+    pub fn drain_unexpected(&self) -> Option<UnexpectedPackets> {
         let mut scrap = [0; 16];
-        let mut found: Option<Unexpected> = None;
+        let mut found: Option<UnexpectedPackets> = None;
         for _ in 0..64 {
-            let Ok((_, from)) = self.sentry.recv_from(&mut scrap) else { break };
-            found.get_or_insert(Unexpected { packets: 0, from }).packets += 1;
+            let Ok((_, from)) = self.unexpected.recv_from(&mut scrap) else { break };
+            found.get_or_insert(UnexpectedPackets { packets: 0, from }).packets += 1;
         }
         found
     }
@@ -104,33 +104,34 @@ fn open(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
 mod tests {
     use super::*;
 
-    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn strangers_are_counted_and_not_heard() {
-        let line = Line::bind(HOME, (0, 0), 0).unwrap();
-        let (peer, stranger) = (UdpSocket::bind((HOME, 0)).unwrap(), UdpSocket::bind((HOME, 0)).unwrap());
-        stranger.send_to(b"early", line.local()).unwrap();
-        line.connect(peer.local_addr().unwrap()).unwrap();
+    fn unexpected_packets_are_counted_and_dropped() {
+        let ours = MediaSocket::bind(LOCALHOST, (0, 0), 0).unwrap();
+        let (peer, other) =
+            (UdpSocket::bind((LOCALHOST, 0)).unwrap(), UdpSocket::bind((LOCALHOST, 0)).unwrap());
+        other.send_to(b"early", ours.local()).unwrap();
+        ours.connect(peer.local_addr().unwrap()).unwrap();
         for _ in 0..3 {
-            stranger.send_to(b"forged", line.local()).unwrap();
+            other.send_to(b"forged", ours.local()).unwrap();
         }
-        peer.send_to(b"true", line.local()).unwrap();
+        peer.send_to(b"true", ours.local()).unwrap();
         let mut buffer = [0; 32];
-        assert_eq!(line.receive(&mut buffer).map(|len| buffer[..len].to_vec()), Some(b"true".to_vec()));
-        assert_eq!(line.receive(&mut buffer), None);
-        let unexpected = line.unexpected().unwrap();
+        assert_eq!(ours.receive(&mut buffer).map(|len| buffer[..len].to_vec()), Some(b"true".to_vec()));
+        assert_eq!(ours.receive(&mut buffer), None);
+        let unexpected = ours.drain_unexpected().unwrap();
         assert!(unexpected.packets >= 3);
-        assert_eq!(unexpected.from, stranger.local_addr().unwrap());
-        assert_eq!(line.unexpected(), None);
-        assert!(line.send(b"hello"));
+        assert_eq!(unexpected.from, other.local_addr().unwrap());
+        assert_eq!(ours.drain_unexpected(), None);
+        assert!(ours.send(b"hello"));
         assert_eq!(peer.recv(&mut buffer).unwrap(), 5);
     }
 
     #[test]
     fn a_range_that_is_used_up_is_an_error() {
-        let first = Line::bind(HOME, (0, 0), 0).unwrap();
+        let first = MediaSocket::bind(LOCALHOST, (0, 0), 0).unwrap();
         let port = first.local().port();
-        assert!(Line::bind(HOME, (port, port), 0).is_err());
+        assert!(MediaSocket::bind(LOCALHOST, (port, port), 0).is_err());
     }
 }
