@@ -159,9 +159,9 @@ impl Fault {
 /// Engines by name. Cheap to clone.
 #[derive(Clone)]
 pub struct Engines {
-    stt: Shelf<dyn Stt>,
-    llm: Shelf<dyn Llm>,
-    tts: Shelf<dyn Tts>,
+    stt: EngineSet<dyn Stt>,
+    llm: EngineSet<dyn Llm>,
+    tts: EngineSet<dyn Tts>,
     all: Arc<Catalogue>,
 }
 
@@ -181,13 +181,13 @@ impl Engines {
         let llm = llm_engines(settings, &mut faults);
         let tts = tts_engines(settings, &mut faults);
         let engines = Engines {
-            stt: Shelf::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
+            stt: EngineSet::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
                 Arc::new(engine.with_fallback(fallback)) as Arc<dyn Stt>
             }),
-            llm: Shelf::new(llm, &defaults.llm, &settings.llm.fallback, |engine, fallback| {
+            llm: EngineSet::new(llm, &defaults.llm, &settings.llm.fallback, |engine, fallback| {
                 Arc::new(engine.with_fallback(fallback)) as Arc<dyn Llm>
             }),
-            tts: Shelf::new(tts, &defaults.tts, &settings.tts.fallback, |engine, fallback| {
+            tts: EngineSet::new(tts, &defaults.tts, &settings.tts.fallback, |engine, fallback| {
                 Arc::new(engine.with_fallback(fallback)) as Arc<dyn Tts>
             }),
             all: Arc::new(settings.catalogue()),
@@ -295,31 +295,31 @@ fn tts_engines(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<(Arc<str>, t
 }
 
 /// The engines of one kind.
-struct Shelf<T: ?Sized> {
+struct EngineSet<T: ?Sized> {
     engines: Arc<BTreeMap<Arc<str>, Arc<T>>>,
     default: Arc<str>,
 }
 
-impl<T: ?Sized> Clone for Shelf<T> {
+impl<T: ?Sized> Clone for EngineSet<T> {
     fn clone(&self) -> Self {
-        Shelf { engines: self.engines.clone(), default: self.default.clone() }
+        EngineSet { engines: self.engines.clone(), default: self.default.clone() }
     }
 }
 
-impl<T: ?Sized> Shelf<T> {
+impl<T: ?Sized> EngineSet<T> {
     /// `finish` gives an engine its fallback.
     fn new<R>(
         engines: Vec<(Arc<str>, R)>,
         default: &str,
         fallback: &Option<String>,
         finish: impl Fn(&R, Option<&R>) -> Arc<T>,
-    ) -> Shelf<T> {
+    ) -> EngineSet<T> {
         let fallback = engines.iter().find(|(name, _)| Some(&**name) == fallback.as_deref());
         let finished = engines.iter().map(|(name, engine)| {
             let other = fallback.filter(|(of, _)| of != name).map(|(_, engine)| engine);
             (name.clone(), finish(engine, other))
         });
-        Shelf { engines: Arc::new(finished.collect()), default: default.into() }
+        EngineSet { engines: Arc::new(finished.collect()), default: default.into() }
     }
 
     fn take(&self, name: Option<&str>) -> Option<Arc<T>> {

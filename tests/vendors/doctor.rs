@@ -153,13 +153,19 @@ fn a_server_that_refuses_max_tokens_or_has_a_strict_template_is_served() {
 #[test]
 fn a_server_that_refuses_tools_is_named_with_its_options() {
     let (word, text) = of_habits(&[Habit::NoTools], "llm", "");
-    assert!(word == "fail" && text.contains("--enable-auto-tool-choice"), "{word} {text}");
+    assert!(word == "warn" && text.contains("--enable-auto-tool-choice"), "{word} {text}");
 }
 
 #[test]
 fn tool_calls_in_the_text_are_found() {
     let (word, text) = of_habits(&[Habit::TextToolCalls], "llm", "");
     assert_ne!(word, "ok", "{text}");
+}
+
+#[test]
+fn reasoning_that_no_tag_opens_is_found() {
+    let (word, text) = of_habits(&[Habit::UnopenedReasoning], "llm", "");
+    assert!(word == "warn" && text.contains("--reasoning-parser"), "{word} {text}");
 }
 
 #[test]

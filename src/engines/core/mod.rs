@@ -2,6 +2,7 @@
 
 pub mod breaker;
 mod delay;
+pub mod error_body;
 pub mod extra;
 pub mod openai;
 pub mod process;

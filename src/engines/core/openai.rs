@@ -10,14 +10,15 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::error_body::{ErrorBody, LONGEST};
 use super::server::{Auth, SettingsError};
 use super::{EngineError, FailureReason, Refusal, delay};
 
 pub use super::server::Settings;
 
-/// How much of an error's body is read, in bytes, and how much of its message repeated, in characters.
+/// How much of an error's body is read, in bytes.
 const ERROR_BODY: usize = 16 * 1024;
-const ERROR_MESSAGE: usize = 200;
+
 /// A vendor, its connections kept open between requests.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -111,13 +112,14 @@ impl Endpoint {
             }
         }
         let problem = ErrorBody::read(&body);
-        let text = format!("HTTP {}: {}", status.as_u16(), self.without_key(&problem.message));
-        let reason = problem.reason(status);
-        let is_final = reason == FailureReason::Quota || delay::should_retry(&headers) == Some(false);
+        let text = format!("HTTP {}: {}", status.as_u16(), self.without_key(problem.message()));
+        let (reason, parameter) = (problem.reason(status), problem.unsupported_parameter(status));
+        let is_final = reason == FailureReason::Quota
+            || parameter.is_some()
+            || delay::should_retry(&headers) == Some(false);
         let is_temporary = worth_retrying(status) || delay::should_retry(&headers) == Some(true);
         match delay::asked_for(&headers, Utc::now()) {
             _ if is_final || !is_temporary => {
-                let parameter = problem.unsupported_parameter(status);
                 EngineError::Refused(Box::new(Refusal { reason, parameter, text }))
             }
             Some(after) => EngineError::Busy { after, reason: text },
@@ -150,78 +152,6 @@ fn worth_retrying(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error()
 }
 
-/// The vendor's own words in an error's body, cut short.
-pub fn message(body: &[u8]) -> String {
-    ErrorBody::read(body).message
-}
-
-/// The error in a body, as OpenAI and servers with its API write it: `{"error": {"message", "type", "param", "code"}}`, or
-/// as ElevenLabs (`{"detail": {"status", "message"}}`), as FastAPI (`{"detail": [{"msg"}]}`), as Deepgram
-/// (`{"err_code", "err_msg"}`), or as plain text.
-struct ErrorBody {
-    message: String,
-    /// `code`, `type`, `status` and `err_code`, those that there are.
-    codes: Vec<String>,
-    parameter: Option<String>,
-}
-
-impl ErrorBody {
-    fn read(body: &[u8]) -> ErrorBody {
-        let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-        let error = ["error", "detail"].iter().find_map(|key| json.get(key)).unwrap_or(&json);
-        let error = error.get(0).unwrap_or(error);
-        let field = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
-        let text = ["message", "msg", "err_msg"].iter().find_map(|name| field(name)).or(error.as_str());
-        let text = text.map(str::to_owned);
-        let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        ErrorBody {
-            message: words.chars().take(ERROR_MESSAGE).collect(),
-            codes: ["code", "type", "status", "err_code"]
-                .iter()
-                .filter_map(|name| field(name))
-                .map(str::to_owned)
-                .collect(),
-            parameter: field("param").map(str::to_owned),
-        }
-    }
-
-    fn has(&self, code: &str) -> bool {
-        self.codes.iter().any(|it| it == code)
-    }
-
-    fn reason(&self, status: StatusCode) -> FailureReason {
-        let is_quota =
-            ["insufficient_quota", "quota_exceeded", "billing_error"].iter().any(|code| self.has(code));
-        match status.as_u16() {
-            _ if is_quota => FailureReason::Quota,
-            _ if self.has("model_not_found") => FailureReason::Model,
-            402 => FailureReason::Quota,
-            401 | 403 => FailureReason::Auth,
-            404 if self.message.to_lowercase().contains("model") => FailureReason::Model,
-            429 => FailureReason::Busy,
-            408 | 504 => FailureReason::Timeout,
-            500.. => FailureReason::Unavailable,
-            _ => FailureReason::Refused,
-        }
-    }
-
-    /// The parameter that the server does not support, by its name or in quotes in the message.
-    fn unsupported_parameter(&self, status: StatusCode) -> Option<String> {
-        const WORDS: [&str; 5] = ["unsupported", "not supported", "unrecognized", "unknown", "not permitted"];
-        let text = self.message.to_lowercase();
-        let is_unsupported = ["unsupported_parameter", "unsupported_value", "unknown_parameter"]
-            .iter()
-            .any(|code| self.has(code))
-            || WORDS.iter().any(|word| text.contains(word));
-        if !matches!(status.as_u16(), 400 | 422) || !is_unsupported {
-            return None;
-        }
-        let quoted = || self.message.split(['\'', '"', '`']).nth(1).map(str::to_owned);
-        self.parameter.clone().or_else(quoted)
-    }
-}
-
 /// An error with its causes, without the URL.
 fn described(error: reqwest::Error) -> String {
     let error = error.without_url();
@@ -231,13 +161,11 @@ fn described(error: reqwest::Error) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    text.chars().take(ERROR_MESSAGE).collect()
+    text.chars().take(LONGEST).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::engines::core::vendor::{Vendor, answer};
 
@@ -283,23 +211,6 @@ mod tests {
         ] {
             let error = refusal(head, &body).await;
             assert_eq!((error.reason(), error.worth_retrying()), (reason, retry), "{head} {body}");
-        }
-    }
-
-    #[test]
-    fn every_vendors_message_is_read() {
-        for (body, expected) in [
-            (r#"{"error":{"message":"m"}}"#, "m"),
-            (r#"{"error":"m"}"#, "m"),
-            (r#"{"detail":{"status":"s","message":"m"}}"#, "m"),
-            (r#"{"detail":[{"loc":["body"],"msg":"m"}]}"#, "m"),
-            (r#"{"detail":"m"}"#, "m"),
-            (r#"{"err_code":"C","err_msg":"m","request_id":"r"}"#, "m"),
-            (r#"{"category":"C","message":"m","details":"d"}"#, "m"),
-            ("bad  gateway", "bad gateway"),
-            ("[]", "[]"),
-        ] {
-            assert_eq!(message(body.as_bytes()), expected, "{body}");
         }
     }
 
@@ -370,13 +281,6 @@ mod tests {
         for base_url in ["", "api.openai.com", "ftp://x/v1"] {
             let settings = Settings { base_url: base_url.into(), ..Settings::default() };
             assert!(Endpoint::new(&settings).is_err(), "{base_url:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_body_gives_a_short_message(body: Vec<u8>) {
-            prop_assert!(message(&body).chars().count() <= ERROR_MESSAGE);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Replies: a language model, or a script that stands in for one.
+//! Replies by a language model or by a script.
 
 pub mod openai;
 mod resilient;
@@ -70,5 +70,10 @@ pub trait Llm: Send + Sync {
     /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok("nothing to prove".to_owned()) }.boxed()
+    }
+
+    /// Habits of its server that the replies so far revealed and that callers notice: each with its remedy.
+    fn remarks(&self) -> Vec<(String, String)> {
+        Vec::new()
     }
 }

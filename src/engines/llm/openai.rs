@@ -4,6 +4,7 @@
 //! (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>); where it reports none, or the
 //! reply is cut off before, tokens are estimated from characters.
 
+mod habits;
 mod history;
 mod request;
 mod sentences;
@@ -15,17 +16,19 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
-use crate::engines::core::usage::{Meter, Unit, estimated_tokens};
+use crate::engines::core::usage::{Charge, Meter, Unit, estimated_tokens};
 use crate::names::Names;
+use habits::Habits;
 use history::{length, lines};
-use request::{Learned, RefusedOptions, body};
-use stream::{Tally, deltas};
+use request::body;
+use stream::{ReasoningHabit, UsageCounter, deltas};
 
 pub use request::{RESERVED, TokenLimit};
 
@@ -84,28 +87,33 @@ pub struct OpenAiLlm {
     settings: Settings,
     limit: TokenLimit,
     models: Names,
-    learned: Learned,
+    habits: Arc<Habits>,
 }
 
 impl OpenAiLlm {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiLlm {
         let models = settings.allowed_models();
         let limit = settings.token_limit.unwrap_or_else(|| TokenLimit::of_server(&endpoint.address()));
-        OpenAiLlm { name, endpoint, settings, limit, models, learned: Learned::default() }
+        OpenAiLlm { name, endpoint, settings, limit, models, habits: Arc::default() }
     }
 
-    /// Asks; once more without each optional parameter that the server refuses by name, which is remembered.
+    /// Asks; once more for each parameter that the server refuses by name, without it, which is remembered.
     async fn ask(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
         let model = prompt.model.as_deref().unwrap_or(&self.settings.model);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
+        let lines = lines(&prompt, self.settings.alternate, self.settings.history_tokens);
+        let input = estimated_tokens(length(&lines));
         loop {
-            let error = match self.ask_once(&prompt, model, &meter, &self.learned.of(model)).await {
+            let body = body(&self.settings, self.limit, &prompt, &lines, &self.habits.of(model));
+            let mut charge = meter.charge(Kind::Llm, &self.name, model);
+            charge.set(Unit::InputTokens, input);
+            let error = match self.ask_once(&body, model, charge, prompt.may_hang_up).await {
                 Ok(deltas) => return Ok(deltas),
                 Err(error) => error,
             };
             match error.unsupported_parameter() {
-                Some(parameter) if self.learned.refuse(model, parameter) => {
-                    tracing::info!(engine = %self.name, model, parameter, "parameter not supported: not sent any more");
+                Some(parameter) if self.habits.refuse(model, parameter, &body) => {
+                    tracing::info!(engine = %self.name, model, parameter, "parameter refused: requests are adapted");
                 }
                 _ => return Err(error),
             }
@@ -114,20 +122,17 @@ impl OpenAiLlm {
 
     async fn ask_once(
         &self,
-        prompt: &Prompt,
+        body: &Value,
         model: &str,
-        meter: &Meter,
-        refused: &RefusedOptions,
+        charge: Charge,
+        may_hang_up: bool,
     ) -> Result<Deltas, EngineError> {
-        let lines = lines(prompt, self.settings.alternate, self.settings.history_tokens);
-        let body = body(&self.settings, self.limit, prompt, &lines, refused);
-        let mut charge = meter.charge(Kind::Llm, &self.name, model);
-        charge.set(Unit::InputTokens, estimated_tokens(length(&lines)));
-        let answer = self.endpoint.send(self.endpoint.post("/chat/completions").json(&body)).await;
+        let answer = self.endpoint.send(self.endpoint.post("/chat/completions").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
-        Ok(deltas(self.name.clone(), body, Tally::new(charge), prompt.may_hang_up))
+        let reasoning = ReasoningHabit::of(&self.habits, model);
+        Ok(deltas(self.name.clone(), body, UsageCounter::new(charge), may_hang_up, reasoning))
     }
 }
 
@@ -138,6 +143,10 @@ impl Llm for OpenAiLlm {
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         self.ask(prompt, meter).boxed()
+    }
+
+    fn remarks(&self) -> Vec<(String, String)> {
+        self.habits.remarks()
     }
 }
 

@@ -1,4 +1,4 @@
-//! An engine with its retries and the engine that stands in for it.
+//! An engine with its retries and its fallback.
 
 use std::sync::Arc;
 
@@ -10,8 +10,7 @@ use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 
-/// Asks an engine as patiently as its policy says, then its fallback. A reply that breaks off in the
-/// middle is not begun again.
+/// Asks an engine with retries, then its fallback. A reply that breaks off in the middle is not repeated.
 #[derive(Clone)]
 pub struct Resilient {
     engine: Arc<dyn Llm>,
@@ -54,5 +53,9 @@ impl Llm for Resilient {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.policy.within(self.engine.probe()).boxed()
+    }
+
+    fn remarks(&self) -> Vec<(String, String)> {
+        self.engine.remarks()
     }
 }

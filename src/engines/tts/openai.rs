@@ -145,7 +145,7 @@ mod tests {
         meter: &Meter,
     ) -> (Result<Sound, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
-        let patience = retry::Settings {
+        let retries = retry::Settings {
             timeout_ms: 500,
             retries: 2,
             budget_ms: 10_000,
@@ -155,7 +155,7 @@ mod tests {
         };
         let engine = Resilient::new(
             Arc::new(OpenAiTts::new("openai".into(), vendor.endpoint(), settings())),
-            patience,
+            retries,
             None,
         );
         let voice = Voice { model: Some("tts-1-hd".into()), ..Voice::default() };

@@ -137,7 +137,8 @@ impl Reply {
         let is_goodbye = last["content"].as_str().is_some_and(|text| text.contains("Goodbye"));
         let tool =
             question["tools"][0]["function"]["name"].as_str().filter(|_| is_goodbye).map(str::to_owned);
-        let texts = REPLY.map(str::to_owned).to_vec();
+        let reasoning = server.has(Habit::UnopenedReasoning).then_some("They ask for the hours.</think>\n\n");
+        let texts: Vec<String> = reasoning.into_iter().chain(REPLY).map(str::to_owned).collect();
         match tool {
             _ if server.has(Habit::Thinks) => Reply { texts: Vec::new(), tool: None, finish: "length" },
             _ if server.has(Habit::TextToolCalls) && question.get("tools").is_some() => {

@@ -65,6 +65,8 @@ pub enum Habit {
     TextToolCalls,
     /// All tokens are spent on reasoning (thinking models).
     Thinks,
+    /// Replies begin with reasoning, and only its end has a tag (vLLM with a template that opens it).
+    UnopenedReasoning,
     /// Connections are closed after a request, without notice (proxies and load balancers).
     ShortConnections,
     /// Speech is WAV at 22.05 kHz whatever was requested (LocalAI).

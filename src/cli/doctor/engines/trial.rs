@@ -23,7 +23,7 @@ const SHOWN: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestTrial {
     Transcript { total: Duration },
-    Reply { text: String, first: Duration, total: Duration },
+    Reply { text: String, first: Duration, total: Duration, remark: Option<(String, String)> },
     Speech(tts::trial::SpeechTrial),
 }
 
@@ -36,6 +36,7 @@ impl RequestTrial {
                 "start the server with its parsers (vLLM: --tool-call-parser and --reasoning-parser; llama.cpp: --jinja)"
                     .into(),
             )),
+            RequestTrial::Reply { remark: Some(remark), .. } => Some(remark.clone()),
             RequestTrial::Speech(speech) if speech.length < Duration::from_millis(100) => Some((
                 "the speech is too short for its text".into(),
                 "see format and rate of this engine: the server may answer in another format".into(),
@@ -64,7 +65,7 @@ impl fmt::Display for RequestTrial {
             RequestTrial::Transcript { total } => {
                 write!(f, "transcribed 0.3 s of sound in {} ms", total.as_millis())
             }
-            RequestTrial::Reply { text, first, total } => {
+            RequestTrial::Reply { text, first, total, .. } => {
                 let shown: String = text.chars().take(SHOWN).collect();
                 let (first, total) = (first.as_millis(), total.as_millis());
                 write!(f, "replied {shown:?} in {total} ms, the first words after {first} ms")
@@ -115,7 +116,8 @@ pub async fn ask(engine: Arc<dyn Llm>, may_hang_up: bool) -> Result<RequestTrial
     if text.trim().is_empty() {
         return Err(EngineError::refused(FailureReason::Empty, "the reply has no text"));
     }
-    Ok(RequestTrial::Reply { text, first: first.unwrap_or(total), total })
+    let remark = engine.remarks().into_iter().next();
+    Ok(RequestTrial::Reply { text, first: first.unwrap_or(total), total, remark })
 }
 
 /// Has one word spoken.

@@ -1,13 +1,13 @@
-//! The body of a request, and the parameters that a server turned out not to support.
+//! The body of a request.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
 
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Settings;
+use super::habits::ModelHabits;
 use super::history::ChatLine;
 use crate::engines::llm::Prompt;
 
@@ -15,11 +15,6 @@ use crate::engines::llm::Prompt;
 pub const HANG_UP: &str = "hang_up";
 /// Parameters that the body always has, and that `extra` must not replace.
 pub const RESERVED: [&str; 4] = ["messages", "model", "stream", "tools"];
-/// Optional parameters that are left out once a server has refused them.
-const OPTIONAL: [&str; 5] =
-    ["max_completion_tokens", "max_tokens", "reasoning_effort", "stream_options", "temperature"];
-/// The number of models with remembered refusals.
-const MODELS: usize = 256;
 
 /// The parameter that limits the length of a reply.
 ///
@@ -53,7 +48,7 @@ impl TokenLimit {
     }
 
     /// The parameter to send, where `refused` were not supported: this one, or else the other one, or else none.
-    fn supported(self, refused: &RefusedOptions) -> Option<&'static str> {
+    fn supported(self, refused: &BTreeSet<&'static str>) -> Option<&'static str> {
         let other = match self {
             TokenLimit::MaxCompletionTokens => Some(TokenLimit::MaxTokens),
             TokenLimit::MaxTokens => Some(TokenLimit::MaxCompletionTokens),
@@ -64,61 +59,35 @@ impl TokenLimit {
     }
 }
 
-/// The parameters that a model refused.
-pub type RefusedOptions = BTreeSet<&'static str>;
-
-/// The parameters that each model of one engine refused.
-#[derive(Debug, Default)]
-pub struct Learned(Mutex<BTreeMap<String, RefusedOptions>>);
-
-impl Learned {
-    pub fn of(&self, model: &str) -> RefusedOptions {
-        self.models().get(model).cloned().unwrap_or_default()
-    }
-
-    /// Remembers a refused parameter; whether a request without it is worth a try.
-    pub fn refuse(&self, model: &str, parameter: &str) -> bool {
-        // Servers name nested parameters by their path, as in stream_options.include_usage.
-        let name = parameter.split('.').next().unwrap_or_default();
-        let Some(known) = OPTIONAL.iter().find(|it| **it == name) else { return false };
-        let mut models = self.models();
-        if models.len() >= MODELS && !models.contains_key(model) {
-            models.pop_first();
-        }
-        models.entry(model.to_owned()).or_default().insert(known)
-    }
-
-    fn models(&self) -> MutexGuard<'_, BTreeMap<String, RefusedOptions>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The body of a request.
 pub fn body(
     settings: &Settings,
     limit: TokenLimit,
     prompt: &Prompt,
     lines: &[ChatLine],
-    refused: &RefusedOptions,
+    habits: &ModelHabits,
 ) -> Value {
+    let refused = &habits.refused;
     let model = prompt.model.as_deref().unwrap_or(&settings.model);
     let mut body = Map::new();
     body.insert("model".into(), json!(model));
     body.insert("messages".into(), json!(lines));
     body.insert("stream".into(), json!(true));
-    if prompt.may_hang_up {
+    if prompt.may_hang_up && !refused.contains("tools") {
         body.insert("tools".into(), json!([hang_up()]));
     }
     if let Some(parameter) = limit.supported(refused) {
         body.insert(parameter.into(), json!(prompt.max_tokens.unwrap_or(settings.max_tokens)));
     }
+    let effort = settings.reasoning_effort.as_deref().filter(|_| !refused.contains("reasoning_effort"));
+    let effort = if habits.wants_no_reasoning { Some("none") } else { effort };
     let optional = [
         ("temperature", settings.temperature.map(Value::from)),
-        ("reasoning_effort", settings.reasoning_effort.clone().map(Value::from)),
         ("stream_options", settings.include_usage.then(|| json!({ "include_usage": true }))),
     ];
     let sent = optional.into_iter().filter(|(name, _)| !refused.contains(name));
     body.extend(sent.filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    body.extend(effort.map(|effort| ("reasoning_effort".to_owned(), json!(effort))));
     let mut body = Value::Object(body);
     settings.extra.merge_into(&mut body);
     body
@@ -143,7 +112,8 @@ mod tests {
     }
 
     fn sent(settings: &Settings, limit: TokenLimit, refused: &[&'static str]) -> Value {
-        body(settings, limit, &Prompt::default(), &[], &refused.iter().copied().collect())
+        let habits = ModelHabits { refused: refused.iter().copied().collect(), ..ModelHabits::default() };
+        body(settings, limit, &Prompt::default(), &[], &habits)
     }
 
     #[test]
@@ -190,16 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_remembered_by_model_and_bounded() {
-        let learned = Learned::default();
-        assert!(learned.refuse("a", "max_tokens") && !learned.refuse("a", "max_tokens"));
-        assert!(learned.refuse("a", "stream_options.include_usage"));
-        assert!(!learned.refuse("a", "messages"), "it cannot be left out");
-        assert_eq!(learned.of("a").len(), 2);
-        assert!(learned.of("b").is_empty());
-        for model in 0..2 * MODELS {
-            learned.refuse(&model.to_string(), "temperature");
-        }
-        assert_eq!(learned.models().len(), MODELS);
+    fn tools_and_reasoning_depend_on_what_the_model_accepts() {
+        let prompt = Prompt { may_hang_up: true, ..Prompt::default() };
+        let sent = |habits| body(&settings(""), TokenLimit::None, &prompt, &[], &habits);
+        let usual = sent(ModelHabits::default());
+        assert_eq!((usual.get("tools").is_some(), usual.get("reasoning_effort")), (true, None));
+        let refused = ModelHabits { refused: ["tools"].into(), ..ModelHabits::default() };
+        assert_eq!(sent(refused).get("tools"), None);
+        let effort = ["reasoning_effort"].into();
+        let silent = ModelHabits { refused: effort, wants_no_reasoning: true, ..ModelHabits::default() };
+        assert_eq!(sent(silent)["reasoning_effort"], "none");
     }
 }

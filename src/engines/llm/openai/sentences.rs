@@ -41,6 +41,15 @@ impl Sentences {
         self.push(" ").trim_end().to_owned()
     }
 
+    /// The text so far was not for the caller: drops what was kept back. The next sentence is a first one again.
+    pub fn retract(&mut self) {
+        self.text.truncate(self.passed);
+        if self.passed > 0 {
+            self.text.push('\n');
+        }
+        self.has_sentence = false;
+    }
+
     /// Whether anything but white space has passed.
     pub fn has_words(&self) -> bool {
         !self.text[..self.passed].trim().is_empty()
@@ -115,6 +124,17 @@ mod tests {
         assert_eq!(sentences.push(" On Sun"), "");
         assert_eq!(sentences.push("days, too. B"), " On Sundays, too.");
         assert_eq!(sentences.end(), " B");
+    }
+
+    #[test]
+    fn a_retracted_text_does_not_pass() {
+        let mut sentences = Sentences::default();
+        assert_eq!(sentences.push("The caller asks. Their"), "The caller asks.");
+        sentences.retract();
+        assert_eq!(sentences.push("We are"), "\nWe are", "a new first sentence");
+        let mut unheard = Sentences::default();
+        unheard.retract();
+        assert_eq!(unheard.push("Yes."), "Yes.");
     }
 
     proptest! {

@@ -15,10 +15,11 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::habits::Habits;
 use super::request::HANG_UP;
 use super::sentences::Sentences;
 use super::visible::Visible;
-use crate::engines::core::openai::message;
+use crate::engines::core::error_body::message;
 use crate::engines::core::usage::{Charge, Unit, characters, estimated_tokens};
 use crate::engines::core::{EngineError, FailureReason};
 use crate::engines::llm::{Delta, Deltas};
@@ -71,16 +72,16 @@ struct ReportedUsage {
 }
 
 /// The usage of a reply: as the server reports it, or else estimated.
-pub struct Tally {
+pub struct UsageCounter {
     charge: Charge,
     /// Characters that arrived.
     said: u64,
     is_reported: bool,
 }
 
-impl Tally {
-    pub fn new(charge: Charge) -> Tally {
-        Tally { charge, said: 0, is_reported: false }
+impl UsageCounter {
+    pub fn new(charge: Charge) -> UsageCounter {
+        UsageCounter { charge, said: 0, is_reported: false }
     }
 
     fn add(&mut self, text: &str) {
@@ -94,6 +95,31 @@ impl Tally {
         self.is_reported = true;
         self.charge.set(Unit::InputTokens, usage.prompt_tokens);
         self.charge.set(Unit::OutputTokens, usage.completion_tokens);
+    }
+}
+
+/// Whether the replies of a model begin in reasoning: assumed of a reply, and corrected by it.
+pub struct ReasoningHabit {
+    habits: Arc<Habits>,
+    model: String,
+    is_expected: bool,
+}
+
+impl ReasoningHabit {
+    pub fn of(habits: &Arc<Habits>, model: &str) -> ReasoningHabit {
+        let is_expected = habits.of(model).begins_in_reasoning;
+        ReasoningHabit { habits: habits.clone(), model: model.to_owned(), is_expected }
+    }
+
+    fn note(&self, engine: &str, begins: bool) {
+        if self.habits.begin_in_reasoning(&self.model, begins) {
+            tracing::info!(
+                engine,
+                model = self.model,
+                begins,
+                "whether replies begin in reasoning has changed"
+            );
+        }
     }
 }
 
@@ -127,7 +153,7 @@ impl Finish {
 }
 
 /// One event of the stream.
-enum Meaning {
+enum StreamItem {
     Chunk(Chunk),
     End,
     Failure(EngineError),
@@ -144,29 +170,37 @@ enum StreamProgress {
 /// The state of a reply between two events.
 struct StreamReader {
     engine: Arc<str>,
-    tally: Tally,
+    usage: UsageCounter,
     may_hang_up: bool,
     visible: Visible,
+    reasoning: ReasoningHabit,
     sentences: Sentences,
     hangs_up: bool,
     progress: StreamProgress,
 }
 
 /// The pieces of the reply in a body of server-sent events, up to its end or the first error.
-pub fn deltas<S>(engine: Arc<str>, body: S, tally: Tally, may_hang_up: bool) -> Deltas
+pub fn deltas<S>(
+    engine: Arc<str>,
+    body: S,
+    usage: UsageCounter,
+    may_hang_up: bool,
+    reasoning: ReasoningHabit,
+) -> Deltas
 where
     S: Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
 {
     let reader = StreamReader {
         engine,
-        tally,
+        usage,
         may_hang_up,
-        visible: Visible::default(),
+        visible: if reasoning.is_expected { Visible::in_reasoning() } else { Visible::default() },
+        reasoning,
         sentences: Sentences::default(),
         hangs_up: false,
         progress: StreamProgress::Open,
     };
-    let events = bounded(body).eventsource().map(meaning).boxed();
+    let events = bounded(body).eventsource().map(stream_item).boxed();
     let state = (reader, events, VecDeque::new());
     stream::unfold(state, |(mut reader, mut events, mut pending)| async move {
         let item = next(&mut reader, &mut events, &mut pending).await?;
@@ -177,7 +211,7 @@ where
 
 async fn next(
     reader: &mut StreamReader,
-    events: &mut BoxStream<'static, Meaning>,
+    events: &mut BoxStream<'static, StreamItem>,
     pending: &mut VecDeque<Item>,
 ) -> Option<Item> {
     loop {
@@ -189,21 +223,21 @@ async fn next(
             StreamProgress::Finished => timeout(USAGE_TIMEOUT, events.next()).await.ok().flatten(),
             StreamProgress::Open => events.next().await,
         };
-        pending.extend(reader.read(event.unwrap_or(Meaning::End)));
+        pending.extend(reader.read(event.unwrap_or(StreamItem::End)));
     }
 }
 
 impl StreamReader {
-    fn read(&mut self, meaning: Meaning) -> Vec<Item> {
-        match (meaning, self.progress) {
-            (Meaning::Chunk(chunk), _) => self.chunk(chunk),
-            (Meaning::End, StreamProgress::Open) => self.finish(Finish::Stop, StreamProgress::Closed),
-            (Meaning::Failure(error), StreamProgress::Open) => {
+    fn read(&mut self, item: StreamItem) -> Vec<Item> {
+        match (item, self.progress) {
+            (StreamItem::Chunk(chunk), _) => self.chunk(chunk),
+            (StreamItem::End, StreamProgress::Open) => self.finish(Finish::Stop, StreamProgress::Closed),
+            (StreamItem::Failure(error), StreamProgress::Open) => {
                 self.progress = StreamProgress::Closed;
                 vec![Err(error)]
             }
             // The reply was complete before this end or fault.
-            (Meaning::End | Meaning::Failure(_), _) => {
+            (StreamItem::End | StreamItem::Failure(_), _) => {
                 self.progress = StreamProgress::Closed;
                 Vec::new()
             }
@@ -212,8 +246,8 @@ impl StreamReader {
 
     fn chunk(&mut self, chunk: Chunk) -> Vec<Item> {
         // Counts that cannot be read cost the estimate, not the reply.
-        if let Some(usage) = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok()) {
-            self.tally.report(usage);
+        if let Some(reported) = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok()) {
+            self.usage.report(reported);
         }
         let choice = chunk.choices.and_then(|choices| choices.into_iter().next());
         let Some(choice) = choice.filter(|_| self.progress == StreamProgress::Open) else {
@@ -230,15 +264,20 @@ impl StreamReader {
         let names = piece.tool_calls.unwrap_or_default().into_iter().filter_map(|call| call.function?.name);
         self.hangs_up |= names.filter(|name| name == HANG_UP).count() > 0;
         let text = piece.content.unwrap_or_default() + &piece.refusal.unwrap_or_default();
-        self.tally.add(&text);
+        self.usage.add(&text);
         let visible = self.visible.push(&text);
+        if self.visible.take_end_of_unopened() {
+            self.sentences.retract();
+            self.reasoning.note(&self.engine, true);
+            self.reasoning.is_expected = false;
+        }
         said(self.sentences.push(&visible)).collect()
     }
 
     /// Ends the reply.
     fn finish(&mut self, finish: Finish, progress: StreamProgress) -> Vec<Item> {
         self.progress = progress;
-        let (rest, call) = std::mem::take(&mut self.visible).end();
+        let (rest, call) = std::mem::take(&mut self.visible).end(finish == Finish::Stop);
         self.hangs_up |= call.is_some_and(|call| call.contains(HANG_UP));
         self.hangs_up &= self.may_hang_up;
         let mut text = self.sentences.push(&rest);
@@ -248,6 +287,9 @@ impl StreamReader {
         };
         let mut items: Vec<Item> = said(text).collect();
         let is_empty = !self.sentences.has_words() && !self.hangs_up;
+        if self.reasoning.is_expected && finish == Finish::Stop && !is_empty {
+            self.reasoning.note(&self.engine, false);
+        }
         self.count(if is_empty { "empty" } else { finish.as_str() });
         items.extend(self.hangs_up.then_some(Ok(Delta::HangUp)));
         match (is_empty, finish) {
@@ -282,29 +324,29 @@ fn empty(finish: Finish) -> EngineError {
     EngineError::refused(FailureReason::Empty, text)
 }
 
-fn meaning(event: Result<Event, EventStreamError<EngineError>>) -> Meaning {
+fn stream_item(event: Result<Event, EventStreamError<EngineError>>) -> StreamItem {
     let event = match event {
         Ok(event) => event,
-        Err(EventStreamError::Transport(error)) => return Meaning::Failure(error),
+        Err(EventStreamError::Transport(error)) => return StreamItem::Failure(error),
         Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => {
             return failure("the reply is no stream of events".into());
         }
     };
     if event.data.trim() == "[DONE]" {
-        return Meaning::End;
+        return StreamItem::End;
     }
     if event.event == "error" {
         return failure(message(event.data.as_bytes()));
     }
     match serde_json::from_str::<Chunk>(&event.data) {
         Ok(chunk) if chunk.error.is_some() => failure(message(event.data.as_bytes())),
-        Ok(chunk) => Meaning::Chunk(chunk),
+        Ok(chunk) => StreamItem::Chunk(chunk),
         Err(_) => failure("the reply has an event that is no JSON chunk".into()),
     }
 }
 
-fn failure(text: String) -> Meaning {
-    Meaning::Failure(EngineError::Temporary(text))
+fn failure(text: String) -> StreamItem {
+    StreamItem::Failure(EngineError::Temporary(text))
 }
 
 fn bounded(

@@ -57,7 +57,7 @@ async fn replied(answers: Vec<Vec<Step>>) -> (Result<Reply, EngineError>, Vec<St
 
 async fn metered(answers: Vec<Vec<Step>>, meter: &Meter) -> (Result<Reply, EngineError>, Vec<String>) {
     let vendor = Vendor::start(answers).await;
-    let patience = retry::Settings {
+    let retries = retry::Settings {
         timeout_ms: 500,
         retries: 2,
         budget_ms: 10_000,
@@ -66,7 +66,7 @@ async fn metered(answers: Vec<Vec<Step>>, meter: &Meter) -> (Result<Reply, Engin
         ..retry::Settings::default()
     };
     let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default());
-    let engine = Resilient::new(Arc::new(engine), patience, None);
+    let engine = Resilient::new(Arc::new(engine), retries, None);
     let reply = match engine.reply(prompt(), meter.clone()).await {
         Ok(deltas) => Ok(deltas.collect().await),
         Err(error) => Err(error),
@@ -76,8 +76,9 @@ async fn metered(answers: Vec<Vec<Step>>, meter: &Meter) -> (Result<Reply, Engin
 
 async fn read(body: Vec<Bytes>) -> Reply {
     let name = Arc::from("openai");
-    let tally = Tally::new(Meter::default().charge(Kind::Llm, &name, ""));
-    deltas(name, pieces::iter(body.into_iter().map(Ok)), tally, true).collect().await
+    let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
+    let reasoning = ReasoningHabit::of(&Arc::default(), "");
+    deltas(name, pieces::iter(body.into_iter().map(Ok)), usage, true, reasoning).collect().await
 }
 
 async fn read_text(body: &str) -> Reply {
@@ -132,7 +133,7 @@ async fn takes_an_estimate_where_the_server_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_reply_that_nobody_wants_any_more_is_counted_as_far_as_it_came() {
+async fn a_cancelled_reply_is_counted_as_far_as_it_arrived() {
     let first = b"data: {\"choices\":[{\"delta\":{\"content\":\"Well, then\"}}]}\n\n";
     let mut steps = begun(&[first]);
     steps.push(Step::Stall);
@@ -179,7 +180,7 @@ async fn a_model_that_is_not_allowed_is_not_asked() {
 }
 
 #[tokio::test]
-async fn what_stands_in_is_charged_as_itself() {
+async fn a_fallback_is_charged_as_itself() {
     let vendor = Vendor::start(vec![answer("401 Unauthorized", "{}")]).await;
     let engine = Arc::new(OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default()));
     let script = crate::engines::llm::scripted::ScriptedLlm::new("scripted".into(), &Default::default())
@@ -344,51 +345,14 @@ async fn reasoning_and_spelled_calls_are_not_said() {
     assert_eq!(reply[reply.len() - 2..], expected[2..].iter().cloned().map(Ok).collect::<Vec<_>>());
 }
 
-/// The rule of OpenAI's current models: `max_tokens` is refused.
-#[tokio::test]
-async fn a_refused_parameter_is_left_out_and_remembered() {
-    let refusal = |name: &str| {
-        let error = json!({ "error": { "message": "m", "code": "unsupported_parameter", "param": name } });
-        answer("400 Bad Request", error.to_string())
-    };
-    let good = || chunked(&[GOOD.as_bytes()]);
-    let answers = vec![refusal("max_tokens"), refusal("temperature"), good(), good(), refusal("messages")];
-    let vendor = Vendor::start(answers).await;
-    let settings = Settings { temperature: Some(0.7), ..Settings::default() };
-    let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), settings);
-    let meter = Meter::default();
-    for _ in 0..2 {
-        let reply: Reply = engine.reply(prompt(), meter.clone()).await.expect("a reply").collect().await;
-        assert_eq!(reply, ok(&["Grüß", " Gott"]));
-    }
-    let Err(error) = engine.reply(prompt(), meter.clone()).await else { panic!("it cannot be left out") };
-    assert_eq!(error.reason(), FailureReason::Refused);
-    let sent: Vec<[bool; 3]> = vendor
-        .requests()
-        .iter()
-        .map(|request| {
-            let body = body_of(request);
-            ["max_tokens", "max_completion_tokens", "temperature"].map(|name| body.get(name).is_some())
-        })
-        .collect();
-    let expected = [
-        [true, false, true],
-        [false, true, true],
-        [false, true, false],
-        [false, true, false],
-        [false, true, false],
-    ];
-    assert_eq!(sent, expected);
-    let requests = meter.total().into_iter().find(|(item, _)| item.unit == Unit::Requests);
-    assert_eq!(requests.expect("requests").1, 2, "refused requests cost nothing");
-}
-
 #[tokio::test]
 async fn an_endless_line_is_cut_off() {
     let pieces = vec![Bytes::from(vec![b'a'; LONGEST / 2]); 3];
     let reply = read(pieces).await;
     assert_eq!(reply, [Err(EngineError::Permanent("the reply does not end".into()))]);
 }
+
+mod adapting;
 
 proptest! {
     #[test]

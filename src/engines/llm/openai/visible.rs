@@ -1,7 +1,8 @@
 //! The part of a model's text that is meant for the caller.
 //!
 //! Models that reason begin with `<think>…</think>` where their server does not separate it (vLLM without a
-//! reasoning parser, llama.cpp, LM Studio). Where the server does not parse tool calls, models spell them in the
+//! reasoning parser, llama.cpp, LM Studio). Where the chat template writes the opening tag, as those of DeepSeek R1 and of Qwen's
+//! thinking models do, only the closing one is in the text. Where the server does not parse tool calls, models spell them in the
 //! text. Neither is to be spoken.
 
 /// Opening tags of reasoning, which count at the beginning of a reply only, and their closing tags.
@@ -31,6 +32,8 @@ const CALLS: [&str; 13] = [
 const BLOCKS: [&str; 3] = ["```json", "```tool", "```xml"];
 /// How much of a tool call is kept, in bytes.
 const LONGEST_CALL: usize = 4 * 1024;
+/// The length of the longest closing tag, in bytes.
+const LONGEST_TAG: usize = 12;
 /// How much white space within the beginning of a JSON object is waited for, in bytes.
 const LONGEST_SPACE: usize = 64;
 
@@ -49,6 +52,11 @@ enum TextPart {
     Reasoning {
         closing: &'static str,
     },
+    /// Perhaps within reasoning that no tag has opened: everything is held until a closing tag or the end.
+    Unopened {
+        /// How much of the held text has no closing tag, in bytes.
+        searched: usize,
+    },
     Text {
         /// Nothing but white space since the last line break.
         at_line_start: bool,
@@ -62,26 +70,49 @@ pub struct Visible {
     part: TextPart,
     /// Text that is not decided yet; of a call, the call.
     held: String,
+    /// Some words were visible.
+    has_words: bool,
+    /// Reasoning that no tag had opened has ended.
+    ended_unopened: bool,
 }
 
 impl Default for Visible {
     fn default() -> Visible {
-        Visible { part: TextPart::Beginning, held: String::new() }
+        Visible { part: TextPart::Beginning, held: String::new(), has_words: false, ended_unopened: false }
     }
 }
 
 impl Visible {
+    /// A text that is expected to begin within reasoning.
+    pub fn in_reasoning() -> Visible {
+        Visible { part: TextPart::Unopened { searched: 0 }, ..Visible::default() }
+    }
+
+    /// Whether reasoning that no tag had opened has ended since the last question: the visible text before it was a part of it.
+    pub fn take_end_of_unopened(&mut self) -> bool {
+        std::mem::take(&mut self.ended_unopened)
+    }
+
     /// Takes the next piece; the visible text that is now certain.
     pub fn push(&mut self, piece: &str) -> String {
         self.held.push_str(piece);
         let mut visible = String::new();
         while self.step(&mut visible) {}
+        self.has_words |= !visible.trim().is_empty();
         visible
     }
 
-    /// Ends the text: the rest of the visible text, and the tool call that the model spelled, if any.
-    pub fn end(self) -> (String, Option<String>) {
+    /// Ends the text: the rest of the visible text, and the tool call that the model spelled, if any. Without a closing tag,
+    /// `is_complete` decides whether the text was the reply or reasoning that was cut off.
+    pub fn end(self, is_complete: bool) -> (String, Option<String>) {
         match self.part {
+            TextPart::Unopened { .. } if is_complete => {
+                let mut reply = Visible::default();
+                let visible = reply.push(&self.held);
+                let (rest, call) = reply.end(is_complete);
+                (visible + &rest, call)
+            }
+            TextPart::Unopened { .. } => (String::new(), None),
             TextPart::Beginning | TextPart::Text { .. } => (self.held, None),
             TextPart::Reasoning { .. } => (String::new(), None),
             TextPart::Call => (String::new(), Some(self.held)),
@@ -93,6 +124,7 @@ impl Visible {
         match self.part {
             TextPart::Beginning => self.begin(),
             TextPart::Reasoning { closing } => self.reason(closing),
+            TextPart::Unopened { searched } => self.search(searched),
             TextPart::Text { at_line_start } => self.read(at_line_start, visible),
             TextPart::Call => {
                 let end = self.held.floor_char_boundary(LONGEST_CALL);
@@ -129,13 +161,41 @@ impl Visible {
             self.held.drain(..tail);
             return false;
         };
+        self.close(at, closing);
+        true
+    }
+
+    fn search(&mut self, searched: usize) -> bool {
+        let from = self.held.floor_char_boundary(searched.saturating_sub(LONGEST_TAG));
+        let closings =
+            REASONING.iter().filter_map(|(_, closing)| Some((self.held[from..].find(closing)?, closing)));
+        let Some((at, closing)) = closings.min_by_key(|(at, _)| *at) else {
+            self.part = TextPart::Unopened { searched: self.held.len() };
+            return false;
+        };
+        self.close(from + at, closing);
+        self.ended_unopened = true;
+        true
+    }
+
+    /// Reasoning ends with the closing tag at a place of the held text.
+    fn close(&mut self, at: usize, closing: &str) {
         self.held.drain(..at + closing.len());
         self.part = TextPart::Beginning;
-        true
     }
 
     fn read(&mut self, mut at_line_start: bool, visible: &mut String) -> bool {
         for (at, char) in self.held.char_indices() {
+            let rest = &self.held[at..];
+            let closing = REASONING.iter().find(|(_, closing)| rest.starts_with(closing));
+            if let Some((_, closing)) = closing {
+                let has_words =
+                    self.has_words || !visible.trim().is_empty() || !self.held[..at].trim().is_empty();
+                self.ended_unopened |= has_words;
+                visible.clear();
+                self.close(at, closing);
+                return true;
+            }
             let found = call_begins(&self.held[at..], at_line_start);
             if found != Match::No {
                 visible.push_str(&self.held[..at]);
@@ -165,9 +225,11 @@ fn begins(text: &str, mark: &str) -> Match {
 
 fn call_begins(text: &str, at_line_start: bool) -> Match {
     let anywhere = CALLS.iter().map(|mark| begins(text, mark));
+    let closing =
+        REASONING.iter().map(|(_, closing)| begins(text, closing)).filter(|found| *found == Match::Maybe);
     let blocks = BLOCKS.iter().filter(|_| at_line_start).map(|mark| begins(text, mark));
     let object = if at_line_start { object_begins(text) } else { Match::No };
-    anywhere.chain(blocks).chain([object]).fold(Match::No, |best, found| match (best, found) {
+    anywhere.chain(closing).chain(blocks).chain([object]).fold(Match::No, |best, found| match (best, found) {
         (Match::Yes, _) | (_, Match::Yes) => Match::Yes,
         (Match::Maybe, _) | (_, Match::Maybe) => Match::Maybe,
         _ => Match::No,
@@ -196,10 +258,25 @@ mod tests {
 
     fn read(pieces: &[&str]) -> (String, Option<String>) {
         let mut reader = Visible::default();
-        let mut text: String = pieces.iter().map(|piece| reader.push(piece)).collect();
-        let (rest, call) = reader.end();
+        let mut text = String::new();
+        for piece in pieces {
+            let visible = reader.push(piece);
+            if reader.take_end_of_unopened() {
+                text.clear();
+            }
+            text.push_str(&visible);
+        }
+        let (rest, call) = reader.end(true);
         text.push_str(&rest);
         (text, call)
+    }
+
+    /// The visible text of a reply that is expected to begin within reasoning, and whether it did.
+    fn read_in_reasoning(pieces: &[&str], is_complete: bool) -> (String, bool) {
+        let mut reader = Visible::in_reasoning();
+        let text: String = pieces.iter().map(|piece| reader.push(piece)).collect();
+        let ended = reader.take_end_of_unopened();
+        (text + &reader.end(is_complete).0, ended)
     }
 
     #[test]
@@ -216,6 +293,36 @@ mod tests {
         ] {
             assert_eq!(read(&[text]), (visible.into(), None), "{text}");
         }
+    }
+
+    #[test]
+    fn text_before_a_lone_closing_tag_is_reasoning() {
+        for (text, visible) in [
+            ("</think>", ""),
+            ("</think>\n\nYes.", "Yes."),
+            ("The caller wants hours.</think>\n\nWe open at nine.", "We open at nine."),
+            ("a</think>b</think>Yes.", "Yes."),
+            ("<think>a</think>b</think>Yes.", "Yes."),
+            ("Well, 3 </ 4", "Well, 3 </ 4"),
+        ] {
+            assert_eq!(read(&[text]), (visible.into(), None), "{text}");
+            let letters: Vec<String> = text.chars().map(String::from).collect();
+            let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+            assert_eq!(read(&letters), (visible.into(), None), "{text}");
+        }
+        let mut reader = Visible::default();
+        reader.push("</think>Yes.");
+        assert!(!reader.take_end_of_unopened(), "nothing was before it");
+    }
+
+    #[test]
+    fn a_text_that_is_expected_to_begin_in_reasoning_is_held() {
+        let reply = ["They may say hang_up. Hm.</th", "ink>We open", " at nine."];
+        assert_eq!(read_in_reasoning(&reply, true), ("We open at nine.".into(), true));
+        assert_eq!(read_in_reasoning(&["We open", " at nine."], true), ("We open at nine.".into(), false));
+        assert_eq!(read_in_reasoning(&["They want"], false), (String::new(), false), "it was cut off");
+        assert_eq!(read_in_reasoning(&["<think>a</think>Yes."], true), ("Yes.".into(), true));
+        assert_eq!(LONGEST_TAG, REASONING.map(|(_, closing)| closing.len()).into_iter().max().unwrap_or(0));
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! Retries, time limits and the breaker in paused time.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+fn policy() -> Policy {
+    Policy::new(Kind::Llm, "test".into(), Settings::default())
+}
+
+fn temporary() -> EngineError {
+    EngineError::Temporary("down".into())
+}
+
+/// Asks with the given results in turn; returns the outcome, the attempts made and the time taken.
+async fn asked(results: Vec<Result<u8, EngineError>>) -> (Result<u8, EngineError>, usize, Duration) {
+    let (mut left, total, begun) = (VecDeque::from(results), 9, Instant::now());
+    let mut asked = 0;
+    let answer = policy()
+        .answer(|| {
+            asked += 1;
+            let result = left.pop_front();
+            async move {
+                match result {
+                    Some(result) => result,
+                    None => std::future::pending().await,
+                }
+            }
+        })
+        .await;
+    assert!(asked < total);
+    (answer, asked, begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_failures_are_overcome() {
+    let (answer, asked, took) = asked(vec![Err(temporary()), Err(temporary()), Ok(7)]).await;
+    assert_eq!((answer, asked), (Ok(7), 3));
+    let expected = Duration::from_millis(300)..=Duration::from_millis(610);
+    assert!(expected.contains(&took), "200 and 400 ms, jittered down to half: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_third_failure_is_returned() {
+    let (answer, asked, _) = asked(vec![Err(temporary()), Err(temporary()), Err(temporary()), Ok(7)]).await;
+    assert_eq!((answer, asked), (Err(temporary()), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_failure_is_not_repeated() {
+    let error = EngineError::Permanent("wrong key".into());
+    let (answer, asked, took) = asked(vec![Err(error.clone()), Ok(7)]).await;
+    assert_eq!((answer, asked, took), (Err(error), 1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_waited_for_no_longer_than_the_budget() {
+    let (answer, asked, took) = asked(vec![]).await;
+    assert_eq!((answer, asked), (Err(EngineError::Timeout(Duration::from_secs(10))), 2));
+    assert_eq!(took, Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_asks_for_time_gets_it() {
+    let busy = EngineError::Busy { after: Duration::from_secs(3), reason: "429".into() };
+    let (answer, _, took) = asked(vec![Err(busy), Ok(1)]).await;
+    assert_eq!((answer, took.as_secs()), (Ok(1), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_beyond_the_budget_is_not_waited_for() {
+    let busy = EngineError::Busy { after: Duration::from_secs(20), reason: "429".into() };
+    let (answer, asked, took) = asked(vec![Err(busy.clone()), Ok(1)]).await;
+    assert_eq!((answer, asked, took), (Err(busy), 1, Duration::ZERO));
+}
+
+/// Asks one question of an engine that hangs; the outcome and the time taken.
+async fn hang(policy: &Policy) -> (Result<u8, EngineError>, Duration) {
+    let begun = Instant::now();
+    (policy.answer(std::future::pending::<Result<u8, EngineError>>).await, begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_hangs_costs_one_question() {
+    let policy = policy().with_fallback(true);
+    let seconds = Duration::from_secs;
+    assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(10))), seconds(10)));
+    assert!(policy.is_open());
+    assert_eq!(hang(&policy).await, (Err(EngineError::Open(seconds(30))), Duration::ZERO));
+    let clone = policy.clone();
+    assert!(matches!(hang(&clone).await.0, Err(EngineError::Open(_))), "clones share the breaker");
+    tokio::time::advance(seconds(30)).await;
+    assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(4))), seconds(4)), "a short trial");
+    tokio::time::advance(seconds(60)).await;
+    assert_eq!(policy.answer(|| std::future::ready(Ok(7))).await, Ok(7));
+    assert!(!policy.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_fallback_an_engine_that_hangs_is_tried_for_a_short_time() {
+    let policy = policy();
+    let seconds = Duration::from_secs;
+    assert_eq!(hang(&policy).await.1, seconds(10));
+    assert_eq!(hang(&policy).await, (Err(EngineError::Timeout(seconds(4))), seconds(4)));
+    assert_eq!(policy.answer(|| std::future::ready(Ok(7))).await, Ok(7), "it recovers at once");
+    assert!(!policy.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_asks_for_time_is_left_alone_for_it() {
+    let policy = policy();
+    let busy = EngineError::Busy { after: Duration::from_secs(90), reason: "429".into() };
+    let answer: Result<u8, _> = policy.answer(|| std::future::ready(Err(busy.clone()))).await;
+    assert_eq!(answer, Err(busy));
+    tokio::time::advance(Duration::from_secs(89)).await;
+    let answer: Result<u8, _> = policy.answer(|| std::future::ready(Ok(1))).await;
+    assert_eq!(answer, Err(EngineError::Open(Duration::from_secs(1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_do_not_open_the_breaker() {
+    let policy = policy();
+    for _ in 0..9 {
+        let refusal = EngineError::Permanent("HTTP 400".into());
+        let answer: Result<u8, _> = policy.answer(|| std::future::ready(Err(refusal.clone()))).await;
+        assert_eq!(answer, Err(refusal));
+    }
+    assert!(!policy.is_open(), "a faulty profile does not keep other tenants from an engine");
+}
+
+type Item = Result<u8, EngineError>;
+
+fn pieces(items: Vec<Item>, then_stall: bool) -> BoxStream<'static, Item> {
+    let given = stream::iter(items);
+    if then_stall { given.chain(stream::pending()).boxed() } else { given.boxed() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_repeated_until_its_first_piece() {
+    let mut streams = VecDeque::from([
+        pieces(vec![Err(temporary())], false),
+        pieces(vec![], true),
+        pieces(vec![Ok(1), Ok(2)], false),
+    ]);
+    let heard = policy().stream(|| std::future::ready(Ok(streams.pop_front().unwrap()))).await.unwrap();
+    assert_eq!(heard.collect::<Vec<_>>().await, [Ok(1), Ok(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_after_the_first_piece_ends_the_stream() {
+    let mut asked = 0;
+    let heard = policy()
+        .stream(|| {
+            asked += 1;
+            std::future::ready(Ok(pieces(vec![Ok(1)], true)))
+        })
+        .await
+        .unwrap();
+    let timeout = EngineError::Timeout(Duration::from_secs(8));
+    assert_eq!(heard.collect::<Vec<_>>().await, [Ok(1), Err(timeout)]);
+    assert_eq!(asked, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_after_the_first_piece_ends_the_stream() {
+    let heard = policy()
+        .stream(|| std::future::ready(Ok(pieces(vec![Ok(1), Err(temporary()), Ok(2)], true))))
+        .await
+        .unwrap();
+    assert_eq!(heard.collect::<Vec<_>>().await, [Ok(1), Err(temporary())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_stream_is_an_answer() {
+    let heard = policy().stream(|| std::future::ready(Ok(pieces(vec![], false)))).await.unwrap();
+    assert_eq!(heard.count().await, 0);
+}
