@@ -30,6 +30,7 @@ pub use live::{LiveCalls, Unwatched};
 pub use measurements::{BucketCounts, METRICS, MetricKind, READ_METRICS};
 pub use report::{
     CallLoad, DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport, RecordReport,
+    RefusedSetting, ReloadOutcome, ReloadReport,
 };
 pub use server::Server;
 pub use settings::{MetricsAccess, Settings, TlsSettings};

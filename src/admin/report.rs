@@ -27,6 +27,9 @@ pub struct DaemonReport {
     pub records: RecordReport,
     /// Warnings and errors of its log, the latest first.
     pub log: Vec<LoggedProblem>,
+    /// The latest reload of its configuration; absent before the first.
+    #[serde(default)]
+    pub reload: Option<ReloadReport>,
 }
 
 /// A part of the daemon; see [`Part`].
@@ -85,4 +88,30 @@ pub struct LoggedProblem {
     pub level: String,
     pub target: String,
     pub text: String,
+}
+
+/// A reload of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// 1 for the first since the daemon's start.
+    pub number: u64,
+    pub at: DateTime<Utc>,
+    #[serde(flatten)]
+    pub outcome: ReloadOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ReloadOutcome {
+    /// The configuration was read; the keys that have another value, by what became of them.
+    Applied { changed: Vec<String>, refused: Vec<RefusedSetting>, after_restart: Vec<String> },
+    /// The configuration has faults, and nothing was changed.
+    Failed { problem: String },
+}
+
+/// A setting that its server refuses, so that the former one stays in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSetting {
+    pub key: String,
+    pub problem: String,
 }

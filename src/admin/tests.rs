@@ -62,6 +62,7 @@ impl Health for Told {
                 database,
                 records: RecordReport { pending: 0, dropped: 0 },
                 log: Vec::new(),
+                reload: None,
             }
         })
     }

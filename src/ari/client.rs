@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use metrics::{counter, histogram};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Response, Url};
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::answer::AriError;
 use super::ids::AsteriskId;
@@ -23,6 +23,7 @@ use super::probe::{ProbeHealth, Trouble};
 use super::request::{Method, Request};
 use super::settings::Settings;
 use super::tls;
+use crate::current::Current;
 
 /// Largest answer that is read: an application with some ten thousand channels.
 const MAX_ANSWER: usize = 4 << 20;
@@ -35,7 +36,9 @@ pub struct Client {
     http: reqwest::Client,
     /// Scheme, host, port and prefix, with `/ari`, without a slash at its end.
     base: Url,
-    authorization: HeaderValue,
+    authorization: Current<HeaderValue>,
+    /// Notified when `authorization` is another one.
+    new_login: Notify,
     tls: Arc<ClientConfig>,
     timeout: Duration,
     places: Semaphore,
@@ -63,16 +66,14 @@ impl Client {
         let base = base(&settings.url)?;
         let tls = tls::config(settings, base.scheme() == "https")
             .map_err(|error| BadUrl::Tls(error.to_string()))?;
-        let builder = || reqwest::Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls));
-        let authorization = authorization(&builder().build().map_err(unusable)?, &base, settings)?;
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())]);
-        let http = builder()
-            .default_headers(headers)
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(ClientConfig::clone(&tls))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .pool_idle_timeout(POOL_IDLE)
             .build()
             .map_err(unusable)?;
+        let authorization = Current::new(authorization(&http, &base, settings)?);
         let timeout = Duration::from_millis(settings.request_timeout_ms);
         let places = Semaphore::new(settings.max_requests.max(1));
         Ok(Client {
@@ -80,6 +81,7 @@ impl Client {
             http,
             base,
             authorization,
+            new_login: Notify::new(),
             tls,
             timeout,
             places,
@@ -90,6 +92,22 @@ impl Client {
     /// The Asterisk that it sends to.
     pub fn asterisk(&self) -> &AsteriskId {
         &self.asterisk
+    }
+
+    /// Sends the user and password of `settings` with every request from now on, and with the next event WebSocket. An open
+    /// WebSocket stays open.
+    ///
+    /// # Errors
+    /// A user name or password that no header can carry; then the former ones stay in use.
+    pub fn set_login(&self, settings: &Settings) -> Result<(), BadUrl> {
+        self.authorization.set(authorization(&self.http, &self.base, settings)?);
+        self.new_login.notify_one();
+        Ok(())
+    }
+
+    /// Waits for another user or password: requests that were refused may now be carried out.
+    pub(super) async fn new_login(&self) {
+        self.new_login.notified().await;
     }
 
     /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.
@@ -153,7 +171,7 @@ impl Client {
         let rest = &self.base.as_str()[self.base.scheme().len()..];
         let mut url = format!("{scheme}{rest}/events?subscribeAll=false&app=");
         super::request::encode(app, &mut url);
-        (url, self.authorization.clone())
+        (url, HeaderValue::clone(&self.authorization.get()))
     }
 
     async fn exchange(&self, request: Request) -> Result<Value, AriError> {
@@ -164,7 +182,8 @@ impl Client {
             Method::Delete => reqwest::Method::DELETE,
         };
         let url = format!("{}{}", self.base, request.target);
-        let mut builder = self.http.request(method, url);
+        let authorization = HeaderValue::clone(&self.authorization.get());
+        let mut builder = self.http.request(method, url).header(AUTHORIZATION, authorization);
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }

@@ -87,6 +87,7 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
         warn!(why = %lost, remedy = lost.remedy(), again_in_ms = pause.as_millis() as u64, "no ARI events");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = client.new_login() => {}
             () = stop.cancelled() => return,
         }
         if lost.is_about_requests() {

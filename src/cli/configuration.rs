@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::failure::Failure;
 use super::output::Output;
+use super::reload::Reload;
 use super::table::Table;
 use crate::config::{Loaded, REFERENCE, Warnings};
 
@@ -11,6 +12,9 @@ use crate::config::{Loaded, REFERENCE, Warnings};
 pub enum Command {
     /// Examine the configuration and show every value with its source; secrets are not shown.
     Check,
+    /// Have the running daemon read its configuration again; report which settings changed, were refused, or need a restart.
+    /// Run it as root or as the daemon's user.
+    Reload(Reload),
     /// Print a configuration file with every key, commented out.
     Reference,
 }

@@ -20,6 +20,7 @@ mod operator;
 mod output;
 mod profile;
 mod registration;
+mod reload;
 mod retention;
 mod secrets;
 mod serve;
@@ -168,6 +169,9 @@ impl Cli {
             Command::Backup(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Restore(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Config(configuration::Command::Check) => configuration::check(&read(Need::All)?, output),
+            Command::Config(configuration::Command::Reload(command)) => {
+                command.run(&read(Need::Daemon)?.config, output).await
+            }
             Command::Config(configuration::Command::Reference) => configuration::reference(output),
             Command::Doctor(command) => command.run(&read(Need::All)?, output).await,
             Command::Tenant(command) => {

@@ -1,5 +1,6 @@
 //! The reference of all keys, `config/vca.toml`, and what the configuration says about each of them.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 use figment::value::{Dict, Value};
@@ -48,6 +49,15 @@ pub struct Effective {
     pub value: String,
     /// `file:line`, the name of an environment variable, or `default`.
     pub source: String,
+    /// Another value of a secret, which [`Effective::value`] does not show, has another digest.
+    #[serde(skip)]
+    pub digest: u64,
+}
+
+/// A digest of a value under a key of this process alone, so that it says nothing about the value.
+fn digest(value: Option<&Value>) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    value.map_or(0, |value| KEY.hash_one(toml(value)))
 }
 
 /// Every key of the reference and its default as TOML, in the order of the file.
@@ -101,13 +111,14 @@ pub(super) fn effective(values: &Dict, sources: &Sources<'_>) -> Vec<Effective> 
                 None => default.clone(),
             };
             let source = if given.is_some() { sources.of(key) } else { "default".into() };
-            Effective { key: key.clone(), value, source }
+            Effective { key: key.clone(), value, source, digest: digest(given) }
         })
         .collect();
     let engines = root.find_ref("engines").map(|engines| leaves("engines", engines)).unwrap_or_default();
     rows.extend(engines.into_iter().map(|(key, value)| {
+        let digest = digest(Some(value));
         let value = if is_secret(&key) { "«set»".into() } else { toml(value) };
-        Effective { source: sources.of(&key), key, value }
+        Effective { source: sources.of(&key), digest, key, value }
     }));
     rows
 }
@@ -126,7 +137,7 @@ fn leaves<'a>(key: &str, value: &'a Value) -> Vec<(String, &'a Value)> {
 pub(super) fn show_files(effective: &mut Vec<Effective>, files: &SecretFiles) {
     for (key, path, source) in files.rows() {
         let value = toml(&Value::from(path.display().to_string()));
-        let row = Effective { key, value, source: source.to_owned() };
+        let row = Effective { key, value, source: source.to_owned(), digest: 0 };
         match effective.iter_mut().find(|shown| shown.key == row.key) {
             Some(shown) => *shown = row,
             None => effective.push(row),

@@ -1,8 +1,12 @@
-//! Reloading the configuration on SIGHUP: settings that can change while calls are live take effect, and the log names the
-//! others. A configuration with faults changes nothing.
+//! Reloading the configuration on SIGHUP: settings that can change while calls are live take effect, and the log and
+//! `GET /status` name the others. A configuration with faults changes nothing.
+
+mod changes;
+mod credentials;
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use metrics::counter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -10,30 +14,18 @@ use tracing::{error, info, warn};
 
 use super::agents::{Cast, rehearse};
 use super::build::Services;
+use crate::admin::{ReloadOutcome, ReloadReport};
+use crate::ari;
 use crate::billing::Billing;
 use crate::call::Spoken;
 use crate::config::{Config, Effective, Fault, Faults, Loaded};
 use crate::current::Current;
+use crate::state::ConversationState;
 use crate::store::Store;
 use crate::switchboard::Switchboard;
 use crate::tenancy::Permitted;
-
-/// Keys, or beginnings of keys, that take effect without a restart.
-const RELOADED: &[&str] = &[
-    "calls.max_calls",
-    "calls.max_calls_per_tenant",
-    "engines.",
-    "limits.",
-    "llm.",
-    "log.filter",
-    "openai.",
-    "plans.",
-    "prices.",
-    "profiles.",
-    "stt.",
-    "tts.",
-    "turn.",
-];
+use changes::{changes, in_use};
+use credentials::ServersInUse;
 
 /// How the configuration is read again.
 pub struct Source {
@@ -42,58 +34,99 @@ pub struct Source {
     pub set_log_filter: Box<dyn Fn(&str) + Send + Sync>,
 }
 
+/// The latest reload; none before the first.
+pub type LatestReload = Current<Option<ReloadReport>>;
+
 /// The parts of the daemon whose settings can change.
 pub struct Targets {
     pub switchboard: Switchboard,
+    pub asterisk: Arc<ari::Client>,
     pub store: Store,
+    /// The connections of calls.
+    pub calls: Store,
+    pub state: Arc<dyn ConversationState>,
     pub spoken: Arc<Spoken>,
     pub cast: Current<Cast>,
     pub billing: Current<Billing>,
     pub permitted: Current<Permitted>,
 }
 
-/// Reloads on each SIGHUP until it is dropped. `effective` is the configuration at the start.
-pub async fn on_hang_up(source: Source, targets: Targets, mut effective: Vec<Effective>) {
+/// Reloads on each SIGHUP until it is dropped. `config` and `effective` are those of the start.
+pub async fn on_hang_up(
+    source: Source,
+    targets: Targets,
+    latest: LatestReload,
+    config: Config,
+    mut effective: Vec<Effective>,
+) {
     let mut hang_ups = match signal(SignalKind::hangup()) {
         Ok(hang_ups) => hang_ups,
         Err(error) => return warn!(%error, "SIGHUP cannot be received: no reload without a restart"),
     };
+    let mut servers = ServersInUse::of(&config);
     let mut warm_up = JoinSet::new();
-    while hang_ups.recv().await.is_some() {
-        match reload(&source, &targets) {
-            Ok(loaded) => {
-                counter!("vca_config_reloads_total", "outcome" => "ok").increment(1);
-                let (changed, after_restart) = changes(&effective, &loaded.effective);
-                info!(?changed, "configuration reloaded");
-                if !after_restart.is_empty() {
-                    warn!(keys = ?after_restart, "changed settings take effect after a restart");
-                }
-                effective = loaded.effective;
+    for number in 1.. {
+        if hang_ups.recv().await.is_none() {
+            return;
+        }
+        let outcome = match read(&source) {
+            Ok((loaded, cast)) => {
+                let credentials = servers.take_up(&loaded.config, &targets).await;
+                (source.set_log_filter)(&loaded.config.log.filter);
+                targets.apply(&loaded.config, cast);
+                let outcome = changes(&effective, &loaded.effective, &credentials);
+                effective = in_use(effective, loaded.effective, &outcome);
                 // Prompts of other voices and languages; those that are cached cost nothing. One warm-up at a time.
                 warm_up.shutdown().await;
                 warm_up.spawn(rehearse(targets.store.clone(), targets.cast.get(), targets.spoken.clone()));
+                outcome
             }
-            Err(problem) => {
-                counter!("vca_config_reloads_total", "outcome" => "failed").increment(1);
-                error!(%problem, "configuration not reloaded: the former one stays in use");
-            }
-        }
+            Err(problem) => ReloadOutcome::Failed { problem },
+        };
+        log(&outcome);
+        latest.set(Some(ReloadReport { number, at: Utc::now(), outcome }));
     }
 }
 
-fn reload(source: &Source, targets: &Targets) -> Result<Loaded, String> {
+/// The configuration and its engines.
+fn read(source: &Source) -> Result<(Loaded, Cast), String> {
     let loaded = tokio::task::block_in_place(&source.reread).map_err(|faults| Faults(&faults).to_string())?;
     let cast = Cast::new(&loaded.config).map_err(|error| error.to_string())?;
-    (source.set_log_filter)(&loaded.config.log.filter);
-    targets.apply(&loaded.config, cast);
-    Ok(loaded)
+    Ok((loaded, cast))
+}
+
+fn log(outcome: &ReloadOutcome) {
+    let label = match outcome {
+        ReloadOutcome::Applied { changed, refused, after_restart } => {
+            info!(?changed, "configuration reloaded");
+            for setting in refused {
+                error!(
+                    key = setting.key,
+                    problem = setting.problem,
+                    "refused: the former value stays in use"
+                );
+            }
+            if !after_restart.is_empty() {
+                warn!(keys = ?after_restart, "changed settings take effect after a restart");
+            }
+            if refused.is_empty() { "ok" } else { "refused" }
+        }
+        ReloadOutcome::Failed { problem } => {
+            error!(%problem, "configuration not reloaded: the former one stays in use");
+            "failed"
+        }
+    };
+    counter!("vca_config_reloads_total", "outcome" => label).increment(1);
 }
 
 impl Targets {
     pub fn of(services: &Services) -> Targets {
         Targets {
             switchboard: services.switchboard.clone(),
+            asterisk: services.asterisk.clone(),
             store: services.store.clone(),
+            calls: services.calls.clone(),
+            state: services.state.clone(),
             spoken: services.spoken.clone(),
             cast: services.cast.clone(),
             billing: services.billing.clone(),
@@ -109,30 +142,5 @@ impl Targets {
         self.store.set_plans(config.plans.clone());
         self.store.set_limits(config.limits);
         self.switchboard.set_rules(config.calls.clone(), config.plans.clone());
-    }
-}
-
-/// The keys with another value: those that took effect, and those that need a restart. A changed secret does not show.
-fn changes<'a>(before: &'a [Effective], after: &'a [Effective]) -> (Vec<&'a str>, Vec<&'a str>) {
-    let differs = |row: &&Effective| !before.iter().any(|old| old.key == row.key && old.value == row.value);
-    let is_reloaded = |key: &&str| {
-        RELOADED.iter().any(|name| if name.ends_with('.') { key.starts_with(name) } else { key == name })
-    };
-    after.iter().filter(differs).map(|row| row.key.as_str()).partition(is_reloaded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changed_keys_are_divided_by_whether_they_took_effect() {
-        let row =
-            |key: &str, value: &str| Effective { key: key.into(), value: value.into(), source: "x".into() };
-        let before =
-            [row("calls.max_calls", "1"), row("calls.drain_timeout_s", "1"), row("prices.currency", "1")];
-        let after =
-            [row("calls.max_calls", "2"), row("calls.drain_timeout_s", "2"), row("prices.currency", "1")];
-        assert_eq!(changes(&before, &after), (vec!["calls.max_calls"], vec!["calls.drain_timeout_s"]));
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use rustix::process::{Resource, getrlimit};
 use uuid::Uuid;
 
+use super::reload::LatestReload;
 use super::vitals::Parts;
 use crate::admin::{CallLoad, DaemonReport, DatabaseReport, OpenFiles, RecordReport};
 use crate::config::Config;
@@ -21,16 +22,16 @@ pub struct Facts {
     started_at: DateTime<Utc>,
     application: String,
     database: String,
-    max_calls: usize,
+    reloads: LatestReload,
 }
 
 impl Facts {
-    pub fn of(config: &Config) -> Facts {
+    pub fn of(config: &Config, reloads: LatestReload) -> Facts {
         Facts {
             started_at: Utc::now(),
             application: config.ari.app.clone(),
             database: config.database.location(),
-            max_calls: config.calls.max_calls,
+            reloads,
         }
     }
 
@@ -44,11 +45,12 @@ impl Facts {
             application: self.application.clone(),
             ready: false,
             parts: Vec::new(),
-            calls: CallLoad { live: parts.switchboard.live_calls(), max: self.max_calls },
+            calls: CallLoad { live: parts.switchboard.live_calls(), max: parts.switchboard.max_calls() },
             files: open_files(),
             database: self.database(&parts.calls, probe).await,
             records: RecordReport { pending: parts.ledger.pending(), dropped: parts.ledger.dropped() },
             log: logging::recent_problems(),
+            reload: Option::clone(&self.reloads.get()),
         }
     }
 

@@ -62,8 +62,9 @@ impl Daemon {
     ) -> anyhow::Result<Daemon> {
         let desk = services.desk(config);
         let registrar = desk.registrar.clone();
+        let reloads = reload::LatestReload::default();
         let configuration = vitals::configuration(config, &services.store, &services.permitted.get());
-        let health = Vitals::new(services.parts(), report::Facts::of(config), configuration);
+        let health = Vitals::new(services.parts(), report::Facts::of(config, reloads.clone()), configuration);
         let admin = admin::Server::bind(&config.admin, Arc::new(health), metrics, desk)?;
         services.close_interrupted().await?;
         services.announcements.refill(&services.calls).await.context("announced calls cannot be read")?;
@@ -78,7 +79,9 @@ impl Daemon {
         );
         let mut jobs = start_jobs(&services);
         jobs.start("retention job", control::keep_up(services.store.clone(), registrar));
-        jobs.start("reload on SIGHUP", reload::on_hang_up(source, reload::Targets::of(&services), effective));
+        let targets = reload::Targets::of(&services);
+        let reload = reload::on_hang_up(source, targets, reloads, config.clone(), effective);
+        jobs.start("reload on SIGHUP", reload);
         Ok(Daemon {
             drain_timeout: Duration::from_secs(config.calls.drain_timeout_s),
             events: tokio::spawn(events),

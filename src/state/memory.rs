@@ -70,6 +70,12 @@ impl Memory {
         held.get(&call).filter(|held| held.expires_at > now).map(|held| held.conversation.clone())
     }
 
+    /// The calls of all conversations that have not expired.
+    pub(super) fn calls(&self) -> Vec<CallId> {
+        let now = Instant::now();
+        self.held().iter().filter(|(_, held)| held.expires_at > now).map(|(call, _)| *call).collect()
+    }
+
     pub(super) fn forget(&self, call: CallId) {
         self.held().remove(&call);
     }
@@ -114,6 +120,14 @@ impl ConversationState for Memory {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StateError>> {
         ready(Ok(())).boxed()
+    }
+
+    fn set_server<'a>(&'a self, settings: &'a Settings) -> BoxFuture<'a, Result<(), StateError>> {
+        let answer = match settings.redis_url {
+            None => Ok(()),
+            Some(_) => Err(StateError::Invalid("Redis is used after a restart".to_owned())),
+        };
+        ready(answer).boxed()
     }
 }
 

@@ -24,6 +24,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::tenancy::CallId;
+use crate::transport::LoginAttempt;
 
 /// The saved state of a conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +52,20 @@ pub trait ConversationState: Send + Sync {
 
     /// Checks that the server, if any, responds.
     fn ping(&self) -> BoxFuture<'_, Result<(), StateError>>;
+
+    /// Uses the Redis of other settings from now on, and writes all conversations there.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL that is not valid, and where one side has a Redis and the other has none.
+    fn set_server<'a>(&'a self, settings: &'a Settings) -> BoxFuture<'a, Result<(), StateError>>;
+}
+
+/// Logs in to the Redis of the settings, on a connection of its own. Without one, there is nothing to refuse.
+pub async fn try_login(settings: &Settings) -> LoginAttempt {
+    match &settings.redis_url {
+        Some(url) => redis::Redis::try_login(url, settings).await,
+        None => LoginAttempt::Accepted,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use fred::clients::Client;
+use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, KeysInterface};
 use fred::types::config::{Config, ReconnectPolicy, TlsConnector, UnresponsiveConfig};
 use fred::types::{Builder, Expiration};
@@ -19,9 +20,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{SavedConversation, Settings, StateError};
 use crate::tenancy::CallId;
-use crate::transport::{HostPlace, client_config, place};
+use crate::transport::{HostPlace, LoginAttempt, client_config, place};
 
 const NEVER_GIVE_UP: u32 = 0;
+/// How long a login may take.
+const LOGIN: Duration = Duration::from_secs(3);
 
 pub(super) struct Redis {
     client: Client,
@@ -32,16 +35,7 @@ pub(super) struct Redis {
 impl Redis {
     /// A client that is not connected yet.
     pub(super) fn new(url: &SecretString, settings: &Settings) -> Result<Redis, StateError> {
-        let invalid = |what: &str| {
-            let example = "redis://localhost:6379/0";
-            StateError::Invalid(format!("the Redis URL cannot be used ({what}); write it as in {example}"))
-        };
-        let (mut config, security) = parse(url).map_err(|problem| invalid(&problem))?;
-        if security == Security::Tls {
-            let tls = client_config(&settings.tls);
-            let tls = tls.map_err(|error| StateError::Invalid(format!("state.{error}")))?;
-            config.tls = Some(TlsConnector::from(tls).into());
-        }
+        let mut config = configured(url, settings)?;
         // Without fail_fast=false and the unresponsive check, a broken connection is not re-established.
         config.fail_fast = false;
         let timeout = Duration::from_millis(settings.timeout_ms);
@@ -61,6 +55,38 @@ impl Redis {
             .build()
             .map_err(|error| invalid(error.details()))?;
         Ok(Redis { client, ttl: settings.ttl_s.into(), timeout })
+    }
+
+    /// Logs in with the user and password of `url`, on a connection of its own.
+    pub(super) async fn try_login(url: &SecretString, settings: &Settings) -> LoginAttempt {
+        let unanswered = |problem: String| LoginAttempt::Unanswered { problem };
+        let client = configured(url, settings).and_then(|config| {
+            Builder::from_config(config).build().map_err(|error| invalid(error.details()))
+        });
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => return unanswered(error.to_string()),
+        };
+        let login = async {
+            client.init().await?;
+            client.ping::<()>(None).await
+        };
+        let answer = tokio::time::timeout(LOGIN, login).await;
+        let _ = tokio::time::timeout(LOGIN, client.quit()).await;
+        match answer {
+            Ok(Ok(())) => LoginAttempt::Accepted,
+            Ok(Err(error)) if *error.kind() == ErrorKind::Auth => {
+                LoginAttempt::Refused { problem: error.details().to_owned() }
+            }
+            Ok(Err(error)) => unanswered(error.to_string()),
+            Err(_) => unanswered(format!("no answer within {} s", LOGIN.as_secs())),
+        }
+    }
+
+    /// Closes the connection once the commands before are written.
+    pub(super) async fn close(&self) {
+        // Without an answer it is closed all the same, when it is dropped.
+        let _ = self.within(self.client.quit()).await;
     }
 
     /// Connects in the background, with retries; waits a short time for the first attempt.
@@ -125,6 +151,22 @@ impl Redis {
             }
         }
     }
+}
+
+fn invalid(problem: &str) -> StateError {
+    let example = "redis://localhost:6379/0";
+    StateError::Invalid(format!("the Redis URL cannot be used ({problem}); write it as in {example}"))
+}
+
+/// The servers and credentials of a URL, with TLS where it asks for that.
+fn configured(url: &SecretString, settings: &Settings) -> Result<Config, StateError> {
+    let (mut config, security) = parse(url).map_err(|problem| invalid(&problem))?;
+    if security == Security::Tls {
+        let tls = client_config(&settings.tls);
+        let tls = tls.map_err(|error| StateError::Invalid(format!("state.{error}")))?;
+        config.tls = Some(TlsConnector::from(tls).into());
+    }
+    Ok(config)
 }
 
 /// The transport security that a URL asks for.

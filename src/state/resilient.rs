@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::redis::Redis;
 use super::{ConversationState, Memory, SavedConversation, Settings, StateError};
+use crate::current::Current;
 use crate::tenancy::CallId;
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -33,7 +34,7 @@ pub struct MirroredState {
 
 struct MirrorShared {
     memory: Memory,
-    redis: Redis,
+    redis: Current<Redis>,
     capacity: usize,
     debts: Mutex<Debts>,
     lost: Notify,
@@ -58,12 +59,12 @@ impl MirroredState {
     pub(super) async fn connect(memory: Memory, redis: Redis, settings: &Settings) -> MirroredState {
         let shared = Arc::new(MirrorShared {
             memory,
-            redis,
+            redis: Current::new(redis),
             capacity: settings.capacity,
             debts: Mutex::default(),
             lost: Notify::new(),
         });
-        let connected = shared.redis.connect().await;
+        let connected = shared.redis.get().connect().await;
         if let Err(error) = connected {
             shared.mark_down(&error);
         }
@@ -86,9 +87,9 @@ impl MirrorShared {
 
     async fn write(&self, call: CallId, what: Owed) -> Result<(), StateError> {
         match what {
-            Owed::Remove => self.redis.remove(call).await,
+            Owed::Remove => self.redis.get().remove(call).await,
             Owed::Put => match self.memory.known(call) {
-                Some(conversation) => self.redis.put(call, &conversation).await,
+                Some(conversation) => self.redis.get().put(call, &conversation).await,
                 // Expired in the meantime; it expires in Redis as well.
                 None => Ok(()),
             },
@@ -103,7 +104,7 @@ impl MirrorShared {
         if self.debts().down {
             return None;
         }
-        match self.redis.fetch(call).await {
+        match self.redis.get().fetch(call).await {
             Ok(found) => {
                 let found = found?;
                 self.memory.adopt(call, found.clone());
@@ -135,6 +136,24 @@ impl MirrorShared {
         }
     }
 
+    /// Uses another client. New writes wait until the former one has sent its last; then all conversations are written, as
+    /// the other server may have none of them.
+    async fn replace(&self, redis: Redis) {
+        self.debts().down = true;
+        let former = self.redis.get();
+        self.redis.set(redis);
+        former.close().await;
+        // Connects in the background where it takes longer.
+        let _ = self.redis.get().connect().await;
+        let mut debts = self.debts();
+        debts.down = true;
+        for call in self.memory.calls() {
+            debts.note(call, Owed::Put, self.capacity);
+        }
+        drop(debts);
+        self.lost.notify_one();
+    }
+
     /// The next missed write. If there is none, Redis counts as available again.
     fn next_debt(&self) -> Option<(CallId, Owed)> {
         let mut debts = self.debts();
@@ -146,7 +165,7 @@ impl MirrorShared {
 
     /// Repeats missed writes until there are none.
     async fn settle(&self) -> Result<(), StateError> {
-        self.redis.ping().await?;
+        self.redis.get().ping().await?;
         while let Some((call, what)) = self.next_debt() {
             if let Err(error) = self.write(call, what).await {
                 if let Entry::Vacant(vacant) = self.debts().owed.entry(call) {
@@ -205,6 +224,15 @@ impl ConversationState for MirroredState {
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StateError>> {
-        self.shared.redis.ping().boxed()
+        async { self.shared.redis.get().ping().await }.boxed()
+    }
+    fn set_server<'a>(&'a self, settings: &'a Settings) -> BoxFuture<'a, Result<(), StateError>> {
+        async move {
+            let missing = || StateError::Invalid("Redis is no longer used only after a restart".to_owned());
+            let url = settings.redis_url.as_ref().ok_or_else(missing)?;
+            self.shared.replace(Redis::new(url, settings)?).await;
+            Ok(())
+        }
+        .boxed()
     }
 }

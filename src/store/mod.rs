@@ -30,6 +30,7 @@ mod idempotency;
 mod inventory;
 mod keys;
 mod ledger;
+mod login;
 mod migrations;
 mod number_rules;
 mod number_search;

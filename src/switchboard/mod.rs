@@ -92,6 +92,11 @@ impl Switchboard {
         self.0.rules.set(Rules { settings, plans });
     }
 
+    /// The most calls at once.
+    pub fn max_calls(&self) -> usize {
+        self.0.rules.get().settings.max_calls
+    }
+
     /// Do events flow?
     pub fn is_connected(&self) -> bool {
         self.0.connected.load(Relaxed)

@@ -55,6 +55,7 @@ impl Health for Well {
             database,
             records: RecordReport { pending: 0, dropped: 0 },
             log: Vec::new(),
+            reload: None,
         };
         Box::pin(async { report })
     }

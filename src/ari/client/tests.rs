@@ -37,6 +37,20 @@ async fn a_request_is_sent_as_written_and_its_answer_read() {
 }
 
 #[tokio::test]
+async fn another_login_is_sent_with_the_next_request_and_event_web_socket() {
+    let fake = FakeAri::start(|_| Reply::Json(204, Value::Null)).await;
+    let client = client(fake.settings());
+    client.send(Request::info()).await.unwrap();
+    let other = Settings { username: "b".into(), password: "c".into(), ..fake.settings() };
+    client.set_login(&other).unwrap();
+    client.send(Request::info()).await.unwrap();
+    let heads = fake.heads.lock().unwrap().clone();
+    assert_eq!(header(&heads[0], "authorization"), Some("Basic dmNhOmh1c2gtaHVzaA=="));
+    assert_eq!(header(&heads[1], "authorization"), Some("Basic Yjpj"));
+    assert_eq!(client.events("vca").1, "Basic Yjpj");
+}
+
+#[tokio::test]
 async fn no_body_is_null() {
     assert_eq!(answered(Reply::Json(204, Value::Null)).await, Ok(Value::Null));
 }

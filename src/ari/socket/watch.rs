@@ -48,7 +48,7 @@ pub(super) async fn watch(client: &Client, settings: &Settings) -> Result<(), Tr
     }
 }
 
-/// Waits until a probe succeeds, at intervals of `pause`.
+/// Waits until a probe succeeds, at intervals of `pause`, and at once when there is another user or password.
 pub(super) async fn until_carried_out(
     client: &Client,
     settings: &Settings,
@@ -60,7 +60,10 @@ pub(super) async fn until_carried_out(
         if probed.is_ok() {
             return;
         }
-        sleep(pause()).await;
+        tokio::select! {
+            () = sleep(pause()) => {}
+            () = client.new_login() => {}
+        }
     }
 }
 

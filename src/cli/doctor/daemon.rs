@@ -294,6 +294,7 @@ mod tests {
             },
             records: RecordReport { pending: 0, dropped: 0 },
             log: Vec::new(),
+            reload: None,
         }
     }
 
