@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::engines::core::covered::CoveredFailure;
+use crate::engines::core::retry::Kind;
 use crate::tenancy::{EngineFailure, EngineKind};
 
 /// Entries of a call: each is a kind, an engine and a reason.
@@ -9,24 +11,43 @@ const MOST: usize = 16;
 /// Characters of a reason.
 const LONGEST: usize = 200;
 
-/// Counts a failure of an engine. Returns whether it has a new entry.
+/// Counts a failure of an engine that the caller noticed. Returns whether it has a new entry.
 pub fn count(
     failures: &mut Vec<EngineFailure>,
     (kind, engine): (EngineKind, &str),
     reason: &str,
     at: DateTime<Utc>,
 ) -> bool {
-    let same = |it: &&mut EngineFailure| it.kind == kind && it.engine == engine && it.reason == reason;
-    if let Some(failure) = failures.iter_mut().find(same) {
-        failure.count = failure.count.saturating_add(1);
+    let (engine, reason) = (engine.to_owned(), reason.to_owned());
+    add(failures, EngineFailure { kind, engine, reason, count: 1, first_at: at, covered: false })
+}
+
+/// Counts a failure that the fallback covered, at its time on the call's clock.
+pub fn count_covered(failures: &mut Vec<EngineFailure>, failure: &CoveredFailure, at: DateTime<Utc>) {
+    let (kind, engine) = (engine_kind(failure.kind), failure.engine.to_string());
+    let reason = failure.reason.as_str().to_owned();
+    add(failures, EngineFailure { kind, engine, reason, count: 1, first_at: at, covered: true });
+}
+
+fn add(failures: &mut Vec<EngineFailure>, failure: EngineFailure) -> bool {
+    let key = |it: &EngineFailure| (it.kind, it.engine.clone(), it.reason.clone(), it.covered);
+    if let Some(same) = failures.iter_mut().find(|it| key(it) == key(&failure)) {
+        same.count = same.count.saturating_add(1);
         return false;
     }
     let is_new = failures.len() < MOST;
     if is_new {
-        let (engine, reason) = (engine.to_owned(), reason.to_owned());
-        failures.push(EngineFailure { kind, engine, reason, count: 1, first_at: at });
+        failures.push(failure);
     }
     is_new
+}
+
+pub fn engine_kind(kind: Kind) -> EngineKind {
+    match kind {
+        Kind::Stt => EngineKind::Stt,
+        Kind::Llm => EngineKind::Llm,
+        Kind::Tts => EngineKind::Tts,
+    }
 }
 
 /// A reason as the record keeps it: one line of at most 200 characters.
@@ -50,6 +71,22 @@ mod tests {
         let expected =
             [(EngineKind::Llm, 2, first), (EngineKind::Tts, 1, later), (EngineKind::Llm, 1, later)];
         assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn covered_failures_are_counted_apart() {
+        let (mut failures, at) = (Vec::new(), DateTime::UNIX_EPOCH);
+        let covered = CoveredFailure {
+            kind: Kind::Llm,
+            engine: "openai".into(),
+            reason: crate::engines::core::FailureReason::Timeout,
+            at: tokio::time::Instant::now(),
+        };
+        count(&mut failures, (EngineKind::Llm, "openai"), "timeout", at);
+        count_covered(&mut failures, &covered, at);
+        count_covered(&mut failures, &covered, at);
+        let counts: Vec<_> = failures.iter().map(|it| (it.count, it.covered)).collect();
+        assert_eq!(counts, [(1, false), (2, true)]);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::failures;
 use super::feed::Feed;
 use crate::conversation::{Line, Record, Speaker};
 use crate::engines::core::EngineError;
-use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::Report;
 use crate::store::{Entry, Ledger};
@@ -124,6 +123,10 @@ impl Log {
 
     pub fn ended(&mut self, verdict: Verdict, media: Option<Report>, meter: &Meter, at: Instant) {
         let at = self.clock.at(at);
+        for failure in meter.covered.take() {
+            let at = self.clock.at(failure.at.into_std());
+            failures::count_covered(&mut self.call.engine_failures, &failure, at);
+        }
         let call = &mut self.call;
         call.status = verdict.status;
         call.ended_by = Some(verdict.ended_by);
@@ -154,11 +157,7 @@ impl Log {
 /// The call's engine usage, as it is recorded.
 fn engine_use(meter: &Meter) -> Vec<EngineUse> {
     let taken = meter.total().into_iter().map(|(item, quantity)| EngineUse {
-        kind: match item.kind {
-            Kind::Stt => EngineKind::Stt,
-            Kind::Llm => EngineKind::Llm,
-            Kind::Tts => EngineKind::Tts,
-        },
+        kind: failures::engine_kind(item.kind),
         engine: item.engine.to_string(),
         model: item.model.to_string(),
         unit: match item.unit {

@@ -151,7 +151,7 @@ pub struct Call {
     /// Why the call failed, such as the status and text of Asterisk's response; absent for a call that did not fail.
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// The engines that failed during the call, retries and fallbacks included. The call may have gone on.
+    /// The engines that failed during the call, after their retries. The call may have gone on.
     #[serde(default)]
     pub engine_failures: Vec<EngineFailure>,
 }
@@ -168,6 +168,9 @@ pub struct EngineFailure {
     pub count: u32,
     /// The time of the first one.
     pub first_at: DateTime<Utc>,
+    /// The fallback answered in place of the engine, so that the caller noticed a delay at most.
+    #[serde(default)]
+    pub covered: bool,
 }
 
 /// One turn of a call: the agent's text as far as it was played. Latencies are milliseconds from the end of the

@@ -159,6 +159,39 @@ fn a_model_that_recovers_is_forgiven() {
     assert!(shown.contains("llm openai failed"), "{shown}");
 }
 
+#[test]
+fn a_failure_that_the_fallback_covered_is_on_record() {
+    let Some((mut house, main, vendor)) = prepared_house() else { return };
+    let other = Vendor::start();
+    for (key, value) in [
+        ("KIND", "llm"),
+        ("API", "openai"),
+        ("BASE_URL", &other.base_url()),
+        ("KEY", KEY),
+        ("MODEL", "llama3.2"),
+    ] {
+        house.set(&format!("VCA__ENGINES__OTHER__{key}"), value);
+    }
+    house.set("VCA__LLM__FALLBACK", "other");
+    house.open();
+    vendor.feels(Kind::Llm, Mood::OutOfQuota);
+    let report = dial(&house, vec![listen(), question(), listen(), Step::HangUp]);
+    assert_eq!(pitches(&report), [400; 2], "the fallback's reply is heard");
+    let (record, turns) = house.last_call(main);
+    assert_eq!(
+        (record.disposition.as_deref(), &*turns[1].agent_text),
+        (Some("caller_hung_up"), &*REPLY.concat())
+    );
+    let failures: Vec<_> = record
+        .engine_failures
+        .iter()
+        .map(|it| (it.kind, it.engine.as_str(), it.reason.as_str(), it.covered))
+        .collect();
+    assert_eq!(failures, [(EngineKind::Llm, "openai", "quota", true)]);
+    let shown = house.vca.cli(&["call", "show", &record.id.to_string()]).expect("the call");
+    assert!(shown.contains("covered by the fallback"), "{shown}");
+}
+
 /// The speech engine is away when the daemon starts, and comes back.
 #[test]
 fn without_a_greeting_the_dialplan_keeps_the_call() {

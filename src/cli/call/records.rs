@@ -235,11 +235,12 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("channel", &call.asterisk_channel_id);
     let mut text = sheet.to_string();
     for failure in &call.engine_failures {
-        let EngineFailure { kind, engine, reason, count, first_at } = failure;
+        let EngineFailure { kind, engine, reason, count, first_at, covered } = failure;
+        let covered = if *covered { ", covered by the fallback" } else { "" };
         let first = first_at.format("%T%.3f UTC");
         let _ = writeln!(
             text,
-            "{kind} {} failed {count} times: {}, first at {first}",
+            "{kind} {} failed {count} times: {}, first at {first}{covered}",
             printable(engine),
             printable(reason)
         );

@@ -1,6 +1,7 @@
 //! Common to all engines: errors, retries, usage meters, local programs, and vendors' servers with their HTTP endpoints.
 
 pub mod breaker;
+pub mod covered;
 mod delay;
 pub mod error_body;
 pub mod extra;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::covered::CoveredFailures;
 use super::retry::Kind;
 
 /// The model of engines that are programs of this machine.
@@ -33,9 +34,13 @@ pub struct Item {
     pub unit: Unit,
 }
 
-/// Counts the usage of one call; without readers the counts are dropped. Clones share their counts.
+/// Counts the usage of one call, and notes failures that fallbacks covered; without readers they are dropped. Clones share
+/// their counts.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<Mutex<BTreeMap<Item, u64>>>);
+pub struct Meter {
+    counts: Arc<Mutex<BTreeMap<Item, u64>>>,
+    pub covered: CoveredFailures,
+}
 
 impl Meter {
     /// Counts a request that is about to be sent. The rest of its usage is added to the returned charge.
@@ -53,7 +58,7 @@ impl Meter {
     }
 
     fn counts(&self) -> MutexGuard<'_, BTreeMap<Item, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

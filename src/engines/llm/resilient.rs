@@ -44,7 +44,11 @@ impl Llm for Resilient {
             let answer = self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await;
             match (&self.fallback, answer) {
                 // A model's name means nothing to another engine.
-                (Some(fallback), Err(_)) => fallback.reply(Prompt { model: None, ..prompt }, meter).await,
+                (Some(fallback), Err(error)) => {
+                    let deltas = fallback.reply(Prompt { model: None, ..prompt }, meter.clone()).await?;
+                    meter.covered.add(Kind::Llm, self.engine.name(), &error);
+                    Ok(deltas)
+                }
                 (_, answer) => answer,
             }
         }

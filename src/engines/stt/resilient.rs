@@ -53,8 +53,11 @@ impl Stt for Resilient {
                 .await;
             match (&self.fallback, answer) {
                 // A model's name means nothing to another engine.
-                (Some(fallback), Err(_)) => {
-                    fallback.transcribe(speech, Hints { model: None, ..hints }, meter).await
+                (Some(fallback), Err(error)) => {
+                    let hints = Hints { model: None, ..hints };
+                    let words = fallback.transcribe(speech, hints, meter.clone()).await?;
+                    meter.covered.add(Kind::Stt, self.engine.name(), &error);
+                    Ok(words)
                 }
                 (_, answer) => answer,
             }

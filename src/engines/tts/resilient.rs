@@ -57,9 +57,11 @@ impl Resilient {
         let ask = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
         match (&self.fallback, self.policy.stream(ask).await) {
             // The names of a voice and of a model mean nothing to another engine.
-            (Some(fallback), Err(_)) => {
+            (Some(fallback), Err(error)) => {
                 let voice = Voice { language: voice.language, ..Voice::default() };
-                fallback.speak(text, voice, meter).await
+                let pieces = fallback.speak(text, voice, meter.clone()).await?;
+                meter.covered.add(Kind::Tts, self.engine.name(), &error);
+                Ok(pieces)
             }
             (_, answer) => answer,
         }
@@ -166,8 +168,10 @@ mod tests {
     ) -> (Vec<u32>, usize) {
         let fallback = fallback.map(|it| it as Arc<dyn Tts>);
         let engine = Resilient::new(engine.clone(), Settings::default(), fallback);
-        let pieces = engine.speak(text.into(), Voice::default(), Meter::default()).await.expect("a speech");
+        let (has_fallback, meter) = (engine.fallback.is_some(), Meter::default());
+        let pieces = engine.speak(text.into(), Voice::default(), meter.clone()).await.expect("a speech");
         let clips: Vec<Clip> = pieces.map(|clip| clip.expect("a clip")).collect().await;
+        assert_eq!(meter.covered.take().len(), usize::from(has_fallback));
         (clips.iter().map(|clip| clip.rate).collect(), clips.iter().map(|clip| clip.samples.len()).sum())
     }
 

@@ -105,6 +105,7 @@ pub fn completed(call: &Call) -> Call {
             reason: "timeout".to_owned(),
             count: 2,
             first_at: call.started_at,
+            covered: true,
         }],
         ..call.clone()
     }

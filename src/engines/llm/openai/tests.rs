@@ -191,6 +191,9 @@ async fn a_fallback_is_charged_as_itself() {
     let charged: Vec<_> =
         meter.total().into_iter().map(|(item, _)| (item.engine.to_string(), item.unit)).collect();
     assert_eq!(charged, [("scripted".to_owned(), Unit::Requests), ("scripted".to_owned(), Unit::Characters)]);
+    let covered: Vec<_> =
+        meter.covered.take().into_iter().map(|it| (it.engine.to_string(), it.reason)).collect();
+    assert_eq!(covered, [("openai".to_owned(), FailureReason::Auth)]);
 }
 
 #[tokio::test]
