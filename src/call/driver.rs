@@ -22,10 +22,12 @@ use super::wire::{Fact, Wire};
 use super::{Admitted, Agent, House, Mail, Ring, greeting};
 use crate::ari::bridging::{End, Input as Wired};
 use crate::ari::{Event, Reason};
-use crate::conversation::{Conversation, Ending, Input, Output, Phrase, Record, SpeechId};
+use crate::conversation::{
+    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, Phrase, PlaybackEvent,
+    Recognition, Record, SpeechId,
+};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
-use crate::engines::llm::Delta;
 use crate::media::{MediaEvent, MediaSocket};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, EngineKind, Route};
 
@@ -286,28 +288,25 @@ impl Task {
         let (Some(talk), log) = (&mut self.talk, &mut self.log) else { return };
         let input = match work {
             Work::Asterisk { .. } | Work::Greeting(_) => return,
-            Work::Words { listen, result: Ok(text) } => Input::Transcript { listen, text },
-            Work::Words { listen, result: Err(error) } => {
+            Work::Words { utterance, result: Ok(text) } => {
+                Input::Recognition { utterance, event: Recognition::Final { text } }
+            }
+            Work::Words { utterance, result: Err(error) } => {
                 warn!(%error, engine = %talk.agent.engines.stt.name(), "no transcript");
                 note_failure(log, EngineKind::Stt, talk.agent.engines.stt.name(), &error);
-                Input::TranscriptFailed { listen }
+                Input::Recognition { utterance, event: Recognition::Failed }
             }
-            Work::Reply { turn, delta: Some(Ok(Delta::Text(text))) } => Input::ResponseText { turn, text },
-            Work::Reply { turn, delta: Some(Ok(Delta::HangUp)) } => Input::ResponseHangsUp { turn },
-            Work::Reply { turn, delta: Some(Ok(Delta::Declined)) } => {
-                let text = talk.agent.language.prompts.declined.to_owned();
-                Input::ResponseText { turn, text }
+            Work::Reply { turn, delta } => {
+                if let Some(Err(error)) = &delta {
+                    warn!(%error, engine = %talk.agent.engines.llm.name(), "no reply");
+                    note_failure(log, EngineKind::Llm, talk.agent.engines.llm.name(), error);
+                }
+                Input::Response { turn, event: talk.response_event(delta) }
             }
-            Work::Reply { turn, delta: Some(Err(error)) } => {
-                warn!(%error, engine = %talk.agent.engines.llm.name(), "no reply");
-                note_failure(log, EngineKind::Llm, talk.agent.engines.llm.name(), &error);
-                Input::ResponseFailed { turn }
-            }
-            Work::Reply { turn, delta: None | Some(Ok(Delta::End)) } => Input::ResponseEnded { turn },
             Work::Sound { speech, sound } => {
                 let Some(error) = talk.voice.take(speech, sound, &mut self.hands) else { return };
                 note_failure(log, EngineKind::Tts, talk.agent.engines.tts.name(), &error);
-                Input::SynthesisFailed { speech }
+                Input::Playback { speech, event: PlaybackEvent::SynthesisFailed }
             }
         };
         talk.handle(now, input);
@@ -316,19 +315,20 @@ impl Task {
     /// The caller puts the call on hold or resumes it. A caller who arrives by a transfer resumes it as well: the
     /// other channel was on hold, and sends no further events.
     fn hold(&mut self, event: &Event) {
-        let input = match event {
-            Event::ChannelHold { .. } => Input::Held,
-            Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => Input::Resumed,
+        let change = match event {
+            Event::ChannelHold { .. } => HoldChange::Held,
+            Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => HoldChange::Resumed,
             _ => return,
         };
         // Audio received until now is handled first.
         self.listen();
         let now = Instant::now();
         let Some(talk) = &mut self.talk else { return };
-        let speaks = talk.voiced && input == Input::Resumed;
-        talk.handle(now, input);
+        let speaks = talk.voiced && change == HoldChange::Resumed;
+        talk.handle(now, Input::Hold(change));
         if speaks {
-            talk.handle(now, Input::SpeechStarted { at: talk.clock.at(now) });
+            let started = CallerSpeech::Started { at: talk.clock.at(now) };
+            talk.handle(now, Input::CallerSpeech(started));
         }
     }
 
@@ -347,22 +347,26 @@ impl Task {
                 MediaEvent::SpeechStarted { at, position } => {
                     talk.voiced = true;
                     talk.ears.mark(at, position);
-                    Input::SpeechStarted { at: talk.clock.at(at) }
+                    Input::CallerSpeech(CallerSpeech::Started { at: talk.clock.at(at) })
                 }
                 MediaEvent::SpeechPaused { at, position } => {
                     talk.voiced = false;
                     talk.ears.mark(at, position);
-                    Input::SpeechPaused { at: talk.clock.at(at) }
+                    Input::CallerSpeech(CallerSpeech::Paused { at: talk.clock.at(at) })
                 }
-                MediaEvent::PlaybackStarted { speech } => Input::PlaybackStarted { speech: id(speech) },
+                MediaEvent::PlaybackStarted { speech } => {
+                    Input::Playback { speech: id(speech), event: PlaybackEvent::Started }
+                }
                 MediaEvent::Played { speech, position } => {
-                    Input::Played { speech: id(speech), position, total: talk.voice.total(id(speech)) }
+                    let (speech, total) = (id(speech), talk.voice.total(id(speech)));
+                    Input::Playback { speech, event: PlaybackEvent::Progress { position, total } }
                 }
                 MediaEvent::PlaybackEnded { speech, position } => {
                     let (speech, total) = (id(speech), Some(position));
-                    talk.handle(now, Input::Played { speech, position, total });
+                    let event = PlaybackEvent::Progress { position, total };
+                    talk.handle(now, Input::Playback { speech, event });
                     talk.voice.heard(speech);
-                    Input::PlaybackEnded { speech }
+                    Input::Playback { speech, event: PlaybackEvent::Ended }
                 }
                 MediaEvent::UnexpectedPackets { from } => {
                     talk.media_watch.dropped(from);
@@ -371,7 +375,7 @@ impl Task {
             };
             talk.handle(now, input);
             if let (Some(turn), Some(log)) = (begins, &mut self.log) {
-                log.answering(turn.0, talk.conversation.history(), Instant::now());
+                log.answering(turn.0, talk.conversation.context(), Instant::now());
             }
         }
     }
@@ -457,6 +461,7 @@ impl Task {
             ears,
             voice,
             voiced: false,
+            recognising: None,
             ending: None,
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
@@ -521,22 +526,7 @@ impl Task {
     async fn obey(&mut self, output: Output) {
         let Some(talk) = &mut self.talk else { return };
         match output {
-            Output::Transcribe { listen, turn, from, to } => {
-                talk.transcribe(listen, turn, from..to, &self.meter, &mut self.hands);
-            }
-            Output::Respond { turn, history } => talk.respond(turn, &history, &self.meter, &mut self.hands),
-            Output::Cancel { turn } => {
-                self.hands.cancel(turn);
-                if talk.voice.cancel(turn) {
-                    talk.port.flush();
-                }
-            }
-            Output::Speak { speech, turn, what, held } => {
-                if !talk.voice.say(speech, turn, &what, held, &mut self.hands) {
-                    talk.handle(Instant::now(), Input::PlaybackEnded { speech });
-                }
-            }
-            Output::Release { turn } => talk.voice.release(turn),
+            Output::Pipeline(command) => self.command(command),
             Output::Pause => talk.port.pause(),
             Output::Resume => talk.port.resume(),
             Output::Flush => {
@@ -555,12 +545,39 @@ impl Task {
         }
     }
 
+    /// Passes a command to the engines and the agent's voice.
+    fn command(&mut self, command: Command) {
+        let Some(talk) = &mut self.talk else { return };
+        match command {
+            Command::Recognise { utterance, turn, from } => talk.recognising = Some((utterance, turn, from)),
+            Command::EndUtterance { utterance, at } => {
+                talk.transcribe(utterance, at, &self.meter, &mut self.hands);
+            }
+            Command::Respond { turn, context } => {
+                talk.respond(turn, &context, &self.meter, &mut self.hands);
+            }
+            Command::Cancel { turn } => {
+                self.hands.cancel(turn);
+                if talk.voice.cancel(turn) {
+                    talk.port.flush();
+                }
+            }
+            Command::Speak { speech, turn, what, held } => {
+                if !talk.voice.say(speech, turn, &what, held, &mut self.hands) {
+                    let event = PlaybackEvent::Ended;
+                    talk.handle(Instant::now(), Input::Playback { speech, event });
+                }
+            }
+            Command::Release { turn } => talk.voice.release(turn),
+        }
+    }
+
     fn finish_turn(&mut self, record: &Record) {
         self.hands.forget(record.turn);
         write_turn(self.log.as_ref(), record, &self.meter);
         let Some(talk) = &mut self.talk else { return };
         talk.ears.forget_old();
-        let state = state_of(talk.conversation.history());
+        let state = state_of(talk.conversation.context());
         self.progress.send_replace((record.turn.0, state));
     }
 }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::ari::answer::AriError;
 use crate::ari::bridging::RequestId;
-use crate::conversation::{ListenId, SpeechId, TurnId};
+use crate::conversation::{SpeechId, TurnId, UtteranceId};
 use crate::engines::core::EngineError;
 use crate::engines::llm::Delta;
 
@@ -25,7 +25,7 @@ pub enum Work {
     /// The first prompt can be played, or not.
     Greeting(Result<(), EngineError>),
     Words {
-        listen: ListenId,
+        utterance: UtteranceId,
         result: Result<String, EngineError>,
     },
     Reply {

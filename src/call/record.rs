@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ending::Verdict;
 use super::failures;
 use super::feed::Feed;
-use crate::conversation::{Line, Record, Speaker};
+use crate::conversation::{ContextItem, Record};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::Report;
@@ -40,7 +40,7 @@ pub struct Log {
     clock: CallClock,
     ledger: Ledger,
     feed: Feed,
-    /// The caller's words in the last event: their turn, and the conversation's number of lines with them.
+    /// The caller's words in the last event: their turn, and the conversation's number of items with them.
     told: Option<(u32, usize)>,
 }
 
@@ -64,10 +64,10 @@ impl Log {
     }
 
     /// The response begins: the caller's words are published before the turn is over.
-    pub fn answering(&mut self, turn: u32, history: &[Line], at: Instant) {
-        let Some(Line { speaker: Speaker::Caller, text }) = history.last() else { return };
-        if self.told.is_none_or(|(_, lines)| lines != history.len()) {
-            self.told = Some((turn, history.len()));
+    pub fn answering(&mut self, turn: u32, context: &[ContextItem], at: Instant) {
+        let Some(ContextItem::Caller { text }) = context.last() else { return };
+        if self.told.is_none_or(|(_, items)| items != context.len()) {
+            self.told = Some((turn, context.len()));
             self.feed.tell(self.clock.at(at), Happening::CallerTurn { turn, text: text.clone() });
         }
     }
@@ -173,15 +173,14 @@ fn engine_use(meter: &Meter) -> Vec<EngineUse> {
 }
 
 /// A conversation as its state is kept.
-pub fn state_of(history: &[Line]) -> serde_json::Value {
-    let line = |line: &Line| {
-        let speaker = match line.speaker {
-            Speaker::Caller => "caller",
-            Speaker::Agent => "agent",
-        };
-        json!({ "speaker": speaker, "text": line.text })
+pub fn state_of(context: &[ContextItem]) -> serde_json::Value {
+    let item = |item: &ContextItem| match item {
+        ContextItem::Caller { text } => json!({ "speaker": "caller", "text": text }),
+        ContextItem::Agent { text, cut_short } => {
+            json!({ "speaker": "agent", "text": text, "cut_short": cut_short })
+        }
     };
-    json!({ "history": history.iter().map(line).collect::<Vec<_>>() })
+    json!({ "history": context.iter().map(item).collect::<Vec<_>>() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A conversation under way: the state machine with its audio, its clock and the engines it asks.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,9 @@ use super::hands::{Hands, Work};
 use super::media_watch::MediaWatch;
 use super::voice::Voice;
 use crate::audio::Clip;
-use crate::conversation::{At, Conversation, Ending, Input, Line, ListenId, Phrase, Speaker, TurnId};
+use crate::conversation::{
+    At, ContextItem, Conversation, Ending, Input, Phrase, ResponseEvent, TurnId, UtteranceId,
+};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, Message, Prompt, Role};
@@ -33,6 +34,8 @@ pub struct Talk {
     pub voice: Voice,
     /// The media thread hears a voice, whether or not the conversation listens.
     pub voiced: bool,
+    /// The utterance that is being recognised: its id, turn and beginning.
+    pub recognising: Option<(UtteranceId, TurnId, At)>,
     pub ending: Option<Ending>,
     pub media_watch: MediaWatch,
     /// The agent's first sound waits until this moment.
@@ -72,30 +75,35 @@ impl Talk {
         self.ears.between(instant(from), instant(to))
     }
 
-    /// Starts the transcription of the caller's audio between two moments.
-    pub fn transcribe(
-        &mut self,
-        listen: ListenId,
-        turn: TurnId,
-        span: Range<At>,
-        meter: &Meter,
-        hands: &mut Hands,
-    ) {
+    /// Starts the transcription of an utterance that ends at `to`.
+    pub fn transcribe(&mut self, utterance: UtteranceId, to: At, meter: &Meter, hands: &mut Hands) {
+        let Some((_, turn, from)) = self.recognising.take_if(|(open, ..)| *open == utterance) else { return };
         self.ears.fetch(&mut self.port);
-        let clip = self.clip(span.start, span.end);
+        let clip = self.clip(from, to);
         let (stt, hints) = (self.agent.engines.stt.clone(), self.agent.hints.clone());
         let meter = meter.clone();
         hands.start_for(turn, |reports| async move {
             let result = stt.transcribe(clip, hints, meter).await;
-            drop(reports.send(Work::Words { listen, result }).await);
+            drop(reports.send(Work::Words { utterance, result }).await);
         });
     }
 
-    /// Starts the model's response to a history.
-    pub fn respond(&self, turn: TurnId, history: &[Line], meter: &Meter, hands: &mut Hands) {
+    /// A piece of the model's reply as the conversation's event; `None` is the end of the stream.
+    pub fn response_event(&self, delta: Option<Result<Delta, EngineError>>) -> ResponseEvent {
+        match delta {
+            Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
+            Some(Ok(Delta::HangUp)) => ResponseEvent::HangUp,
+            Some(Ok(Delta::Declined)) => ResponseEvent::Text(self.agent.language.prompts.declined.to_owned()),
+            Some(Err(_)) => ResponseEvent::Failed,
+            None | Some(Ok(Delta::End)) => ResponseEvent::Finished,
+        }
+    }
+
+    /// Starts the model's response to a context.
+    pub fn respond(&self, turn: TurnId, context: &[ContextItem], meter: &Meter, hands: &mut Hands) {
         let prompt = Prompt {
             system: self.agent.system_prompt.clone(),
-            messages: messages(history, &self.agent.wording),
+            messages: messages(context, &self.agent.wording),
             model: self.agent.model.clone(),
             max_tokens: self.agent.max_reply_tokens,
             may_hang_up: self.agent.may_hang_up,
@@ -108,13 +116,15 @@ impl Talk {
     }
 }
 
-/// The history as the model reads it: without the prompts for failed engines, which models imitate.
-fn messages(history: &[Line], wording: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
-    let message = |line: &Line| match line.speaker {
-        Speaker::Caller => Message { role: Role::Caller, text: line.text.clone() },
-        Speaker::Agent => Message { role: Role::Agent, text: without_failures(&line.text, wording) },
+/// The context as the model reads it: without the prompts for failed engines, which models imitate.
+fn messages(context: &[ContextItem], wording: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
+    let message = |item: &ContextItem| match item {
+        ContextItem::Caller { text } => Message { role: Role::Caller, text: text.clone() },
+        ContextItem::Agent { text, .. } => {
+            Message { role: Role::Agent, text: without_failures(text, wording) }
+        }
     };
-    history.iter().map(message).filter(|message| !message.text.is_empty()).collect()
+    context.iter().map(message).filter(|message| !message.text.is_empty()).collect()
 }
 
 /// The agent's words without prompts for failed engines. A prompt that the caller interrupted is the whole of its line.
@@ -164,15 +174,16 @@ mod tests {
             (Phrase::Difficulty, "Technical difficulty, trying again.".into()),
             (Phrase::AudioIssues, "Audio issues, please hold.".into()),
         ]);
-        let line = |speaker, text: &str| Line { speaker, text: text.into() };
-        let history = [
-            line(Speaker::Agent, "Hello."),
-            line(Speaker::Caller, "Audio issues, please hold."),
-            line(Speaker::Agent, "Technical difficulty, trying again."),
-            line(Speaker::Agent, "We open at nine. Audio issues, please hold."),
-            line(Speaker::Agent, "Technical difficulty,"),
+        let caller = |text: &str| ContextItem::Caller { text: text.into() };
+        let agent = |text: &str| ContextItem::Agent { text: text.into(), cut_short: false };
+        let context = [
+            agent("Hello."),
+            caller("Audio issues, please hold."),
+            agent("Technical difficulty, trying again."),
+            agent("We open at nine. Audio issues, please hold."),
+            agent("Technical difficulty,"),
         ];
-        let texts: Vec<_> = messages(&history, &wording).into_iter().map(|message| message.text).collect();
+        let texts: Vec<_> = messages(&context, &wording).into_iter().map(|message| message.text).collect();
         assert_eq!(texts, ["Hello.", "Audio issues, please hold.", "We open at nine."]);
     }
 }

@@ -5,20 +5,40 @@ use std::time::Duration;
 use super::floor::{Floor, Interruption};
 use super::response::Response;
 use super::timer::Timer;
-use super::{At, Conversation, Ending, Output, Phrase, Say, Speaker, SpeechId, TurnId};
+use super::{
+    At, Command, Conversation, Ending, Output, Phrase, PlaybackEvent, ResponseEvent, Say, SpeechId, TurnId,
+};
 
 /// How long after a filler the next one plays, if the caller still waits.
 const FILLER_AGAIN: Duration = Duration::from_secs(5);
 
 impl Conversation {
-    pub(super) fn response_text(&mut self, now: At, turn: TurnId, text: &str) {
+    pub(super) fn response(&mut self, now: At, turn: TurnId, event: ResponseEvent) {
+        match event {
+            ResponseEvent::Text(text) => self.response_text(now, turn, &text),
+            ResponseEvent::HangUp => self.response_hangs_up(turn),
+            ResponseEvent::Finished => self.response_ended(now, turn),
+            ResponseEvent::Failed => self.response_failed(now, turn),
+        }
+    }
+
+    pub(super) fn playback(&mut self, now: At, speech: SpeechId, event: &PlaybackEvent) {
+        match *event {
+            PlaybackEvent::Started => self.playback_started(now, speech),
+            PlaybackEvent::Progress { position, total } => self.played(now, speech, position, total),
+            PlaybackEvent::Ended => self.playback_ended(now, speech),
+            PlaybackEvent::SynthesisFailed => self.synthesis_failed(now, speech),
+        }
+    }
+
+    fn response_text(&mut self, now: At, turn: TurnId, text: &str) {
         let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) else {
             return;
         };
         response.add(now, text, self.language, &mut self.out);
     }
 
-    pub(super) fn response_ended(&mut self, now: At, turn: TurnId) {
+    fn response_ended(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
         if response.turn == turn && !response.complete {
             response.end(self.language, &mut self.out);
@@ -26,7 +46,7 @@ impl Conversation {
         }
     }
 
-    pub(super) fn response_hangs_up(&mut self, turn: TurnId) {
+    fn response_hangs_up(&mut self, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
         if response.turn == turn && !response.complete {
             response.hangs_up = true;
@@ -34,7 +54,7 @@ impl Conversation {
     }
 
     /// Sentences that are complete are played; the unfinished one is dropped.
-    pub(super) fn response_failed(&mut self, now: At, turn: TurnId) {
+    fn response_failed(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
         if response.turn == turn && !response.complete {
             response.add_goodbye(&mut self.out);
@@ -51,21 +71,21 @@ impl Conversation {
         }
     }
 
-    pub(super) fn playback_started(&mut self, now: At, speech: SpeechId) {
+    fn playback_started(&mut self, now: At, speech: SpeechId) {
         if let Some(response) = self.audible(speech) {
             response.started(speech, now);
             self.timers.stop(Timer::Filler);
         }
     }
 
-    pub(super) fn played(&mut self, now: At, speech: SpeechId, position: Duration, total: Option<Duration>) {
+    fn played(&mut self, now: At, speech: SpeechId, position: Duration, total: Option<Duration>) {
         if let Some(response) = self.audible(speech) {
             response.played(speech, now, position, total);
             self.timers.stop(Timer::Filler);
         }
     }
 
-    pub(super) fn playback_ended(&mut self, now: At, speech: SpeechId) {
+    fn playback_ended(&mut self, now: At, speech: SpeechId) {
         if self.filler.take_if(|filler| *filler == speech).is_some() {
             self.timers.start(Timer::Filler, now, FILLER_AGAIN);
         }
@@ -75,7 +95,7 @@ impl Conversation {
         }
     }
 
-    pub(super) fn synthesis_failed(&mut self, now: At, speech: SpeechId) {
+    fn synthesis_failed(&mut self, now: At, speech: SpeechId) {
         let Some(response) = self.floor.response_mut().filter(|response| response.contains(speech)) else {
             return;
         };
@@ -97,7 +117,7 @@ impl Conversation {
         }
         let speech = self.out.new_speech();
         self.filler = Some(speech);
-        self.out.push(Output::Speak { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });
+        self.out.command(Command::Speak { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });
     }
 
     pub(super) fn say(&mut self, what: Say) {
@@ -154,7 +174,7 @@ impl Conversation {
             self.failures += 1;
         }
         let record = response.record(&self.texts, interrupted);
-        self.transcript.add(Speaker::Agent, &record.agent);
+        self.transcript.add_agent(&record);
         self.out.push(Output::TurnFinished(record));
     }
 

@@ -8,7 +8,7 @@ use super::endpoint::{is_backchannel, is_presence_check};
 use super::response::Response;
 use super::timer::Timer;
 use super::utterance::Utterance;
-use super::{At, Conversation, ListenId, Output, TurnId};
+use super::{At, CallerSpeech, Command, Conversation, Output, Recognition, TurnId, UtteranceId};
 use crate::language::Language;
 
 /// Whose turn it is to speak.
@@ -42,7 +42,7 @@ pub(super) struct Interruption {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct PendingWords {
     turn: TurnId,
-    listen: ListenId,
+    utterance: UtteranceId,
     /// The end of the speech.
     to: At,
     /// The agent had asked something: "yes" answers it.
@@ -88,7 +88,21 @@ impl PendingWords {
 }
 
 impl Conversation {
-    pub(super) fn speech_started(&mut self, at: At) {
+    pub(super) fn caller_speech(&mut self, now: At, change: CallerSpeech) {
+        match change {
+            CallerSpeech::Started { at } => self.speech_started(at.min(now)),
+            CallerSpeech::Paused { at } => self.speech_paused(at.min(now)),
+        }
+    }
+
+    pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
+        match event {
+            Recognition::Final { text } => self.words(now, utterance, text.trim()),
+            Recognition::Failed => self.words_failed(now, utterance),
+        }
+    }
+
+    fn speech_started(&mut self, at: At) {
         if self.voice.is_some() || self.on_hold {
             return;
         }
@@ -122,16 +136,17 @@ impl Conversation {
                 interruption.voiced += at.since(since);
                 let pending = PendingWords {
                     turn: self.out.new_turn(),
-                    listen: self.out.new_listen(),
+                    utterance: self.out.new_utterance(),
                     to: at,
                     asked: response.has_asked(&self.texts),
                     awaited: response.was_unheard(interruption.from),
                 };
-                let PendingWords { turn, listen, .. } = pending;
+                let PendingWords { turn, utterance, .. } = pending;
                 if let Some(earlier) = interruption.pending.replace(pending) {
-                    self.out.push(Output::Cancel { turn: earlier.turn });
+                    self.out.command(Command::Cancel { turn: earlier.turn });
                 }
-                self.out.push(Output::Transcribe { listen, turn, from: interruption.from, to: at });
+                self.out.command(Command::Recognise { utterance, turn, from: interruption.from });
+                self.out.command(Command::EndUtterance { utterance, at });
                 self.timers.stop(Timer::BargeInCertain);
                 self.timers.start(Timer::BargeInWords, at, self.settings.barge_in_words_ms);
             }
@@ -143,13 +158,13 @@ impl Conversation {
         }
     }
 
-    pub(super) fn words(&mut self, now: At, listen: ListenId, text: &str) {
+    fn words(&mut self, now: At, utterance: UtteranceId, text: &str) {
         match &self.floor {
-            Floor::Caller(_) => self.utterance_words(now, listen, text),
-            Floor::Agent(response, _) => match self.pending(listen) {
+            Floor::Caller(_) => self.utterance_words(now, utterance, text),
+            Floor::Agent(response, _) => match self.pending(utterance) {
                 Some(pending) if pending.is_meant(text, self.language) && self.gives_way(response) => {
                     self.give_way(now);
-                    self.utterance_words(now, listen, text);
+                    self.utterance_words(now, utterance, text);
                 }
                 Some(_) => self.withdraw(now),
                 None => {}
@@ -158,18 +173,18 @@ impl Conversation {
         }
     }
 
-    pub(super) fn words_failed(&mut self, now: At, listen: ListenId) {
+    fn words_failed(&mut self, now: At, utterance: UtteranceId) {
         match &self.floor {
-            Floor::Caller(_) => self.utterance_failed(now, listen),
-            Floor::Agent(..) if self.pending(listen).is_some() => self.withdraw(now),
+            Floor::Caller(_) => self.utterance_failed(now, utterance),
+            Floor::Agent(..) if self.pending(utterance).is_some() => self.withdraw(now),
             _ => {}
         }
     }
 
-    /// The speech over the agent that `listen` transcribes.
-    fn pending(&self, listen: ListenId) -> Option<PendingWords> {
+    /// The speech over the agent that `utterance` is.
+    fn pending(&self, utterance: UtteranceId) -> Option<PendingWords> {
         let Floor::Agent(_, Some(interruption)) = &self.floor else { return None };
-        interruption.pending.filter(|pending| pending.listen == listen)
+        interruption.pending.filter(|pending| pending.utterance == utterance)
     }
 
     /// The caller begins to speak while the agent has the floor.
@@ -255,7 +270,7 @@ impl Conversation {
             Floor::Agent(response, Some(interruption)) => {
                 self.stop_responding();
                 self.flush();
-                self.out.push(Output::Cancel { turn: response.turn });
+                self.out.command(Command::Cancel { turn: response.turn });
                 self.conclude(&response, true);
                 let utterance = self.take_up(interruption);
                 self.hear(utterance);
@@ -275,12 +290,12 @@ impl Conversation {
     /// Speech over the agent becomes an utterance.
     fn take_up(&mut self, interruption: Interruption) -> Utterance {
         match interruption.pending {
-            Some(PendingWords { turn, listen, to, .. }) if self.voice.is_none() => {
-                Utterance::asked(turn, listen, interruption.from, to)
+            Some(PendingWords { turn, utterance, to, .. }) if self.voice.is_none() => {
+                Utterance::asked(turn, utterance, interruption.from, to)
             }
             stale => {
                 if let Some(PendingWords { turn, .. }) = stale {
-                    self.out.push(Output::Cancel { turn });
+                    self.out.command(Command::Cancel { turn });
                 }
                 Utterance::new(self.out.new_turn(), interruption.from)
             }
@@ -294,7 +309,7 @@ impl Conversation {
         };
         self.stop_responding();
         self.flush();
-        self.out.push(Output::Cancel { turn: response.turn });
+        self.out.command(Command::Cancel { turn: response.turn });
         let Some(question) = response.question else { return };
         self.transcript.take_back(&question.text);
         self.turns -= 1;

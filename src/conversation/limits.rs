@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::floor::Floor;
 use super::response::Response;
 use super::timer::Timer;
-use super::utterance::{Utterance, Words};
-use super::{At, Conversation, Ending, Output, Phrase, Say, Speaker};
+use super::utterance::Utterance;
+use super::{At, Command, Conversation, Ending, Output, Phrase, Say};
 
 /// How long a goodbye may take, synthesis included, before the call ends without it.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
@@ -91,14 +91,12 @@ impl Conversation {
                 }
                 let listening = interruption.and_then(|interruption| interruption.listening());
                 for turn in [Some(response.turn), listening].into_iter().flatten() {
-                    self.out.push(Output::Cancel { turn });
+                    self.out.command(Command::Cancel { turn });
                 }
                 self.conclude(&response, false);
             }
             Floor::Caller(utterance) => {
-                if utterance.words != Words::Unasked {
-                    self.out.push(Output::Cancel { turn: utterance.turn });
-                }
+                self.out.command(Command::Cancel { turn: utterance.turn });
                 self.record_utterance(&utterance);
             }
             Floor::Free | Floor::Ended => {}
@@ -140,7 +138,7 @@ impl Conversation {
     /// The last utterance stays on record although it gets no response.
     fn record_utterance(&mut self, utterance: &Utterance) {
         if let Some(record) = utterance.record() {
-            self.transcript.add(Speaker::Caller, &record.caller);
+            self.transcript.add_caller(&record.caller);
             self.out.push(Output::TurnFinished(record));
         }
     }

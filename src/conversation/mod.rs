@@ -26,6 +26,7 @@
 mod agent_turn;
 mod at;
 mod clauses;
+mod context;
 mod contract;
 mod endpoint;
 mod fault;
@@ -33,6 +34,7 @@ mod floor;
 mod hold;
 mod limits;
 mod outbox;
+mod pipeline;
 mod response;
 mod settings;
 mod snapshot;
@@ -48,8 +50,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use at::At;
+pub use context::ContextItem;
 pub use contract::*;
 pub use fault::Fault;
+pub use pipeline::*;
 pub use settings::{Overrides, Settings};
 pub use snapshot::Snapshot;
 pub use timer::Timer;
@@ -117,7 +121,7 @@ impl Conversation {
     }
 
     /// Sets the texts of the prompts, for history and records. A prompt without a text is spoken all the same but
-    /// leaves no line.
+    /// leaves no item.
     pub fn with_texts(mut self, texts: impl IntoIterator<Item = (Phrase, String)>) -> Conversation {
         self.texts = texts.into_iter().collect();
         self
@@ -158,28 +162,20 @@ impl Conversation {
         self.timers.next()
     }
 
-    /// The transcript as far as it was heard, oldest line first.
-    pub fn history(&self) -> &[Line] {
-        self.transcript.lines()
+    /// The items of the conversation as far as they were heard, oldest first.
+    pub fn context(&self) -> &[ContextItem] {
+        self.transcript.items()
     }
 
     fn dispatch(&mut self, now: At, input: Input) {
         match input {
             Input::Connected => self.connected(now),
-            Input::SpeechStarted { at } => self.speech_started(at.min(now)),
-            Input::SpeechPaused { at } => self.speech_paused(at.min(now)),
-            Input::Transcript { listen, text } => self.words(now, listen, text.trim()),
-            Input::TranscriptFailed { listen } => self.words_failed(now, listen),
-            Input::ResponseText { turn, text } => self.response_text(now, turn, &text),
-            Input::ResponseHangsUp { turn } => self.response_hangs_up(turn),
-            Input::ResponseEnded { turn } => self.response_ended(now, turn),
-            Input::ResponseFailed { turn } => self.response_failed(now, turn),
-            Input::PlaybackStarted { speech } => self.playback_started(now, speech),
-            Input::Played { speech, position, total } => self.played(now, speech, position, total),
-            Input::PlaybackEnded { speech } => self.playback_ended(now, speech),
-            Input::SynthesisFailed { speech } => self.synthesis_failed(now, speech),
-            Input::Held => self.held(now),
-            Input::Resumed => self.resumed(now),
+            Input::CallerSpeech(change) => self.caller_speech(now, change),
+            Input::Recognition { utterance, event } => self.recognition(now, utterance, &event),
+            Input::Response { turn, event } => self.response(now, turn, event),
+            Input::Playback { speech, event } => self.playback(now, speech, &event),
+            Input::Hold(HoldChange::Held) => self.held(now),
+            Input::Hold(HoldChange::Resumed) => self.resumed(now),
             Input::CallerLeft => self.caller_left(),
             Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
             Input::Tick => {}

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ListenId, Output, SpeechId, TurnId};
+use super::{Command, Output, SpeechId, TurnId, UtteranceId};
 
 /// The outputs that the driver has not polled yet.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -12,12 +12,17 @@ pub(super) struct Outbox {
     outputs: VecDeque<Output>,
     turns: u32,
     speeches: u32,
-    listens: u32,
+    utterances: u32,
 }
 
 impl Outbox {
     pub fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+
+    /// Adds a request to the pipeline.
+    pub fn command(&mut self, command: Command) {
+        self.push(Output::Pipeline(command));
     }
 
     pub fn pop(&mut self) -> Option<Output> {
@@ -32,8 +37,8 @@ impl Outbox {
         SpeechId(next(&mut self.speeches))
     }
 
-    pub fn new_listen(&mut self) -> ListenId {
-        ListenId(next(&mut self.listens))
+    pub fn new_utterance(&mut self) -> UtteranceId {
+        UtteranceId(next(&mut self.utterances))
     }
 }
 

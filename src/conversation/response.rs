@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::clauses::Clauses;
 use super::outbox::Outbox;
 use super::transcript::heard;
-use super::{At, Ending, Latency, Output, Phrase, Record, Say, SpeechId, TurnId};
+use super::{At, Command, Ending, Latency, Phrase, Record, Say, SpeechId, TurnId};
 use crate::language::Language;
 
 /// Speech within this time after the commit continues the utterance. Later the caller is waiting, and "Hello?" does not
@@ -108,7 +108,12 @@ impl Response {
 
     pub fn say(&mut self, what: Say, out: &mut Outbox) {
         let id = out.new_speech();
-        out.push(Output::Speak { speech: id, turn: self.turn, what: what.clone(), held: !self.committed });
+        out.command(Command::Speak {
+            speech: id,
+            turn: self.turn,
+            what: what.clone(),
+            held: !self.committed,
+        });
         let speech = ResponseSpeech {
             id,
             what,

@@ -1,42 +1,50 @@
 //! The transcript as far as it was heard: the caller's words once their turn is committed, the agent's as far as they
 //! were played.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Line, Speaker};
+use super::{ContextItem, Record};
 
 /// Speaking rate while the length of a speech is unknown, in characters a second: a brisk 150 to 180 words a minute.
 const CHARS_PER_SECOND: u128 = 15;
 
-/// The lines of the conversation so far.
+/// The items of the conversation so far.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Transcript {
-    lines: Vec<Line>,
+    items: Vec<ContextItem>,
 }
 
 impl Transcript {
-    pub fn lines(&self) -> &[Line] {
-        &self.lines
+    pub fn items(&self) -> &[ContextItem] {
+        &self.items
     }
 
-    /// Adds a line, unless it is empty.
-    pub fn add(&mut self, speaker: Speaker, text: &str) {
+    /// Adds the caller's words, unless there are none.
+    pub fn add_caller(&mut self, text: &str) {
         if !text.is_empty() {
-            self.lines.push(Line { speaker, text: text.to_owned() });
+            self.items.push(ContextItem::Caller { text: text.to_owned() });
         }
     }
 
-    /// Removes the last line if it is the caller's `text`: the utterance had not ended.
-    pub fn take_back(&mut self, text: &str) {
-        self.lines.pop_if(|last| last.speaker == Speaker::Caller && last.text == text);
+    /// Adds the agent's words of a finished turn, unless there are none.
+    pub fn add_agent(&mut self, record: &Record) {
+        if !record.agent.is_empty() {
+            self.items.push(ContextItem::Agent { text: record.agent.clone(), cut_short: record.interrupted });
+        }
     }
 
-    /// The lines so far and an utterance that is not committed yet.
-    pub fn followed_by(&self, caller: &str) -> Vec<Line> {
-        let question = Line { speaker: Speaker::Caller, text: caller.to_owned() };
-        self.lines.iter().cloned().chain([question]).collect()
+    /// Removes the last item if it is the caller's `text`: the utterance had not ended.
+    pub fn take_back(&mut self, text: &str) {
+        self.items.pop_if(|last| matches!(last, ContextItem::Caller { text: said } if said == text));
+    }
+
+    /// The items so far and an utterance that is not committed yet.
+    pub fn followed_by(&self, caller: &str) -> Arc<[ContextItem]> {
+        let question = ContextItem::Caller { text: caller.to_owned() };
+        self.items.iter().cloned().chain([question]).collect()
     }
 }
 
@@ -76,6 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::conversation::{Latency, TurnId};
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -106,16 +115,23 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_taken_back_only_if_it_is_the_last() {
+    fn an_utterance_is_taken_back_only_if_it_is_the_last_item() {
+        let agent = Record {
+            turn: TurnId(0),
+            caller: String::new(),
+            agent: "two".to_owned(),
+            interrupted: false,
+            latency: Latency::default(),
+        };
         let mut transcript = Transcript::default();
-        transcript.add(Speaker::Caller, "one");
-        transcript.add(Speaker::Agent, "two");
-        transcript.add(Speaker::Agent, "");
+        transcript.add_caller("one");
+        transcript.add_agent(&agent);
+        transcript.add_agent(&Record { agent: String::new(), ..agent });
         transcript.take_back("one");
-        assert_eq!(transcript.lines().len(), 2);
-        transcript.add(Speaker::Caller, "three");
+        assert_eq!(transcript.items().len(), 2);
+        transcript.add_caller("three");
         transcript.take_back("three");
-        assert_eq!(transcript.lines().len(), 2);
+        assert_eq!(transcript.items().len(), 2);
     }
 
     proptest! {

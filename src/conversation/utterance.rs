@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Completeness, completeness};
 use super::floor::Floor;
+use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::timer::Timer;
-use super::{At, Conversation, Ending, Latency, ListenId, Output, Phrase, Record, Say, Speaker, TurnId};
+use super::{At, Command, Conversation, Ending, Latency, Phrase, Record, Say, TurnId, UtteranceId};
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
@@ -37,8 +38,12 @@ pub(super) struct Utterance {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Words {
+    /// Not recognised yet.
     Unasked,
-    Asked(ListenId),
+    /// Recognition has begun; the utterance has not ended.
+    Open(UtteranceId),
+    /// The utterance has ended, and its words are awaited.
+    Asked(UtteranceId),
     Known(String),
     Failed,
 }
@@ -60,8 +65,8 @@ impl Utterance {
     }
 
     /// Speech between two moments that is being transcribed.
-    pub fn asked(turn: TurnId, listen: ListenId, from: At, to: At) -> Utterance {
-        Utterance { to: Some(to), words: Words::Asked(listen), ..Utterance::new(turn, from) }
+    pub fn asked(turn: TurnId, id: UtteranceId, from: At, to: At) -> Utterance {
+        Utterance { to: Some(to), words: Words::Asked(id), ..Utterance::new(turn, from) }
     }
 
     /// Puts known words before those that are being transcribed; an utterance that is not transcribed yet will contain
@@ -87,6 +92,15 @@ impl Utterance {
         }
     }
 
+    /// Begins the recognition of an utterance that is not recognised yet.
+    fn recognise(&mut self, out: &mut Outbox) {
+        if self.words == Words::Unasked {
+            let utterance = out.new_utterance();
+            self.words = Words::Open(utterance);
+            out.command(Command::Recognise { utterance, turn: self.turn, from: self.from });
+        }
+    }
+
     fn question(&self, to: At, text: &str) -> Question {
         Question { from: self.from, to, text: text.to_owned() }
     }
@@ -94,12 +108,13 @@ impl Utterance {
 
 impl Conversation {
     /// Gives the floor to the caller, who speaks or has just paused.
-    pub(super) fn hear(&mut self, utterance: Utterance) {
+    pub(super) fn hear(&mut self, mut utterance: Utterance) {
         self.timers.stop(Timer::Silence);
         match utterance.to {
             Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
             None => self.limit_speech(utterance.from),
         }
+        utterance.recognise(&mut self.out);
         self.floor = Floor::Caller(utterance);
     }
 
@@ -117,12 +132,16 @@ impl Conversation {
         self.timers.stop(Timer::Commit);
         self.timers.stop(Timer::Filler);
         self.filler = None;
-        if utterance.words != Words::Unasked {
-            self.out.push(Output::Cancel { turn: utterance.turn });
-            utterance.turn = self.out.new_turn();
-        }
         let from = utterance.from;
-        *utterance = Utterance::new(utterance.turn, from);
+        let open = Utterance { words: utterance.words.clone(), ..Utterance::new(utterance.turn, from) };
+        *utterance = match open.words {
+            Words::Open(_) => open,
+            _ => {
+                self.out.command(Command::Cancel { turn: open.turn });
+                Utterance::new(self.out.new_turn(), from)
+            }
+        };
+        utterance.recognise(&mut self.out);
         self.limit_speech(from);
     }
 
@@ -153,16 +172,16 @@ impl Conversation {
 
     fn ask_for_words(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let Some(to) = utterance.to else { return };
-        let listen = self.out.new_listen();
-        utterance.words = Words::Asked(listen);
-        self.out.push(Output::Transcribe { listen, turn: utterance.turn, from: utterance.from, to });
+        let (Some(at), Words::Open(id)) = (utterance.to, &utterance.words) else { return };
+        let id = *id;
+        utterance.words = Words::Asked(id);
+        self.out.command(Command::EndUtterance { utterance: id, at });
     }
 
-    /// The transcript of the utterance, unless `listen` is outdated.
-    pub(super) fn utterance_words(&mut self, now: At, listen: ListenId, text: &str) {
+    /// The transcript of the utterance, unless `id` is outdated.
+    pub(super) fn utterance_words(&mut self, now: At, id: UtteranceId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let Some(to) = utterance.to.filter(|_| utterance.words == Words::Asked(listen)) else { return };
+        let Some(to) = utterance.to.filter(|_| utterance.words == Words::Asked(id)) else { return };
         let text = format!("{} {text}", utterance.before);
         let text = text.trim();
         utterance.words = Words::Known(text.to_owned());
@@ -186,14 +205,14 @@ impl Conversation {
         if self.settings.early_reply && self.turns < self.settings.max_turns {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
-            self.out
-                .push(Output::Respond { turn: utterance.turn, history: self.transcript.followed_by(text) });
+            let context = self.transcript.followed_by(text);
+            self.out.command(Command::Respond { turn: utterance.turn, context });
         }
     }
 
-    pub(super) fn utterance_failed(&mut self, now: At, listen: ListenId) {
+    pub(super) fn utterance_failed(&mut self, now: At, id: UtteranceId) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.words == Words::Asked(listen) {
+        if utterance.words == Words::Asked(id) {
             utterance.words = Words::Failed;
             if utterance.overdue {
                 self.commit(now);
@@ -206,7 +225,7 @@ impl Conversation {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to else { return };
         match &utterance.words {
-            Words::Unasked => {
+            Words::Unasked | Words::Open(_) => {
                 utterance.overdue = true;
                 self.ask_for_words();
                 self.await_response(now);
@@ -266,16 +285,16 @@ impl Conversation {
         let waiting = utterance.overdue;
         let mut response = match utterance.early {
             Some(early) => {
-                self.out.push(Output::Release { turn: early.turn });
+                self.out.command(Command::Release { turn: early.turn });
                 early
             }
             None => {
-                let history = self.transcript.followed_by(text);
-                self.out.push(Output::Respond { turn: utterance.turn, history });
+                let context = self.transcript.followed_by(text);
+                self.out.command(Command::Respond { turn: utterance.turn, context });
                 Response::to(utterance.turn, question, utterance.latency)
             }
         };
-        self.transcript.add(Speaker::Caller, text);
+        self.transcript.add_caller(text);
         response.commit(now);
         let unanswered = response.complete && response.is_wordless();
         self.floor = Floor::Agent(response, None);

@@ -76,7 +76,9 @@ struct Watch {
     turn: u32,
     speech: u32,
     speeches: u32,
-    listen: u32,
+    utterance: u32,
+    /// Recognition that has begun and not ended: its utterance and turn.
+    open: Option<(UtteranceId, TurnId)>,
     paused: bool,
     on_hold: bool,
     over: bool,
@@ -100,7 +102,23 @@ impl Watch {
 
     fn see(&mut self, output: Output) {
         match output {
-            Output::Speak { speech, turn, what, .. } => {
+            Output::Pipeline(command) => self.see_command(command),
+            Output::Pause => assert!(!std::mem::replace(&mut self.paused, true), "paused twice"),
+            Output::Resume => {
+                assert!(std::mem::replace(&mut self.paused, false), "resumed what was not paused")
+            }
+            Output::Flush => self.paused = false,
+            Output::TurnFinished(record) => {
+                assert!(!self.finished.contains(&record.turn), "{record:?} finished twice");
+                self.finished.push(record.turn);
+            }
+            Output::HangUp { .. } => self.over = true,
+        }
+    }
+
+    fn see_command(&mut self, command: Command) {
+        match command {
+            Command::Speak { speech, turn, what, .. } => {
                 let filler = what == Say::Phrase(Phrase::Filler);
                 assert!(!filler || !self.paused, "a filler on top of the caller");
                 let hurries = [Phrase::StillThere, Phrase::SilenceGoodbye].map(Say::Phrase).contains(&what);
@@ -113,57 +131,58 @@ impl Watch {
                 self.speeches += 1;
                 (self.speech, self.turn) = (speech.0, self.turn.max(turn.0));
             }
-            Output::Transcribe { listen, turn, from, to } => {
-                assert!(from <= to, "speech ends after it begins");
+            Command::Recognise { utterance, turn, .. } => {
+                assert_eq!(self.open, None, "one utterance is recognised at a time");
                 assert!(!self.cancelled.contains(&turn), "{turn:?} is dead");
-                self.listen = listen.0;
+                self.open = Some((utterance, turn));
             }
-            Output::Respond { turn, history } => {
-                assert_eq!(history.last().map(|line| line.speaker), Some(Speaker::Caller));
+            Command::EndUtterance { utterance, .. } => {
+                let open = self.open.take().map(|(open, _)| open);
+                assert_eq!(open, Some(utterance), "an utterance ends that was not begun");
+                self.utterance = utterance.0;
+            }
+            Command::Cancel { turn } => {
+                self.open.take_if(|(_, open)| *open == turn);
+                self.cancelled.push(turn);
+            }
+            Command::Release { turn } => assert!(!self.cancelled.contains(&turn), "{turn:?} is dead"),
+            Command::Respond { turn, context } => {
+                assert!(matches!(context.last(), Some(ContextItem::Caller { .. })));
                 assert!(!self.asked.contains(&turn), "{turn:?} was asked before");
                 self.asked.push(turn);
                 self.turn = turn.0;
             }
-            Output::Pause => assert!(!std::mem::replace(&mut self.paused, true), "paused twice"),
-            Output::Resume => {
-                assert!(std::mem::replace(&mut self.paused, false), "resumed what was not paused")
-            }
-            Output::Flush => self.paused = false,
-            Output::Cancel { turn } => self.cancelled.push(turn),
-            Output::Release { turn } => assert!(!self.cancelled.contains(&turn), "{turn:?} is dead"),
-            Output::TurnFinished(record) => {
-                assert!(!self.finished.contains(&record.turn), "{record:?} finished twice");
-                self.finished.push(record.turn);
-            }
-            Output::HangUp { .. } => self.over = true,
         }
     }
 
     fn input(&self, event: &Event, now: At) -> Input {
-        let listen = ListenId(self.listen.saturating_sub(event.back));
+        let utterance = UtteranceId(self.utterance.saturating_sub(event.back));
         let turn = TurnId(self.turn.saturating_sub(event.back));
         let speech = SpeechId(self.speech.saturating_sub(event.back));
         let late = Duration::from_millis(150 + 200 * u64::from(event.back));
         let at = At((now.0 + Duration::from_millis(100)).saturating_sub(late));
         let text = event.text.to_owned();
+        let recognised = |event| Input::Recognition { utterance, event };
+        let response = |event| Input::Response { turn, event };
+        let playback = |event| Input::Playback { speech, event };
         match event.kind {
-            0 | 10 => Input::SpeechStarted { at },
-            1 | 11 => Input::SpeechPaused { at },
-            2 => Input::Transcript { listen, text },
-            3 => Input::ResponseText { turn, text },
-            4 => Input::ResponseEnded { turn },
-            5 => Input::PlaybackStarted { speech },
-            6 => Input::PlaybackEnded { speech },
+            0 | 10 => Input::CallerSpeech(CallerSpeech::Started { at }),
+            1 | 11 => Input::CallerSpeech(CallerSpeech::Paused { at }),
+            2 => recognised(Recognition::Final { text }),
+            3 => response(ResponseEvent::Text(text)),
+            4 => response(ResponseEvent::Finished),
+            5 => playback(PlaybackEvent::Started),
+            6 => playback(PlaybackEvent::Ended),
             7 => Input::Tick,
             8 => Input::Connected,
-            9 => Input::Transcript { listen, text: "What are your hours?".to_owned() },
-            12 => Input::Played { speech, position: Duration::from_millis(300), total: None },
-            13 => Input::TranscriptFailed { listen },
-            14 => Input::ResponseFailed { turn },
-            15 => Input::SynthesisFailed { speech },
-            17 => Input::ResponseHangsUp { turn },
-            18 => Input::Held,
-            19 | 20 => Input::Resumed,
+            9 => recognised(Recognition::Final { text: "What are your hours?".to_owned() }),
+            12 => playback(PlaybackEvent::Progress { position: Duration::from_millis(300), total: None }),
+            13 => recognised(Recognition::Failed),
+            14 => response(ResponseEvent::Failed),
+            15 => playback(PlaybackEvent::SynthesisFailed),
+            17 => response(ResponseEvent::HangUp),
+            18 => Input::Hold(HoldChange::Held),
+            19 | 20 => Input::Hold(HoldChange::Resumed),
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }
@@ -189,8 +208,8 @@ fn check(settings: Settings, events: &[Event]) -> Watch {
         now = target;
         let input = watch.input(event, now);
         match input {
-            Input::Held => watch.on_hold = true,
-            Input::Resumed => watch.on_hold = false,
+            Input::Hold(HoldChange::Held) => watch.on_hold = true,
+            Input::Hold(HoldChange::Resumed) => watch.on_hold = false,
             _ => {}
         }
         turn.handle(now, input);

@@ -4,10 +4,14 @@
 //! Any other line is an output with its moment. [`plays_out`] runs the inputs and compares the whole text, twice: once
 //! in one piece, and once with the conversation stored and resumed after every input.
 //!
+//! `transcribe` stands for the end of an utterance, with its beginning; that its recognition begins is checked but not
+//! written.
+//!
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `history` shows the transcript so far.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -57,7 +61,9 @@ struct Stage {
     start: At,
     now: At,
     log: String,
-    listen: u32,
+    /// The utterances whose recognition has begun, with turn and beginning.
+    begun: HashMap<UtteranceId, (TurnId, At)>,
+    utterance: u32,
     asked: u32,
 }
 
@@ -72,7 +78,8 @@ impl Stage {
             start,
             now: start,
             log: String::new(),
-            listen: 0,
+            begun: HashMap::new(),
+            utterance: 0,
             asked: 0,
         }
     }
@@ -90,7 +97,7 @@ impl Stage {
         self.now = until;
         writeln!(self.log, "{line}").unwrap();
         if what == "history" {
-            let history = described(self.conversation.history());
+            let history = described(self.conversation.context());
             return writeln!(self.log, "{} history{history}", self.ms(self.now)).unwrap();
         }
         let input = self.input(what);
@@ -101,8 +108,12 @@ impl Stage {
         self.conversation.handle(self.now, input);
         while let Some(output) = self.conversation.poll() {
             match output {
-                Output::Transcribe { listen, .. } => self.listen = listen.0,
-                Output::Respond { turn, .. } => self.asked = turn.0,
+                Output::Pipeline(Command::Recognise { utterance, turn, from }) => {
+                    self.begun.insert(utterance, (turn, from));
+                    continue;
+                }
+                Output::Pipeline(Command::EndUtterance { utterance, .. }) => self.utterance = utterance.0,
+                Output::Pipeline(Command::Respond { turn, .. }) => self.asked = turn.0,
                 _ => {}
             }
             let at = self.ms(self.now);
@@ -130,29 +141,30 @@ impl Stage {
         let id = arguments.iter().find_map(|word| word.strip_prefix('#')?.parse::<u32>().ok());
         let numbers: Vec<u64> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
         let ago = |default| At(self.now.0 - Duration::from_millis(*numbers.first().unwrap_or(&default)));
-        let listen = ListenId(id.unwrap_or(self.listen));
+        let utterance = UtteranceId(id.unwrap_or(self.utterance));
         let turn = TurnId(id.unwrap_or(self.asked));
-        let speech = || SpeechId(id.expect("an utterance's id"));
+        let recognised = |event| Input::Recognition { utterance, event };
+        let response = |event| Input::Response { turn, event };
+        let playback = |event| Input::Playback { speech: SpeechId(id.expect("a speech's id")), event };
         match verb {
             "answer" => Input::Connected,
-            "speech" => Input::SpeechStarted { at: ago(60) },
-            "pause" => Input::SpeechPaused { at: ago(120) },
-            "words" => Input::Transcript { listen, text },
-            "stt_fails" => Input::TranscriptFailed { listen },
-            "reply" => Input::ResponseText { turn, text },
-            "hangup" => Input::ResponseHangsUp { turn },
-            "done" => Input::ResponseEnded { turn },
-            "llm_fails" => Input::ResponseFailed { turn },
-            "starts" => Input::PlaybackStarted { speech: speech() },
-            "played" => Input::Played {
-                speech: speech(),
+            "speech" => Input::CallerSpeech(CallerSpeech::Started { at: ago(60) }),
+            "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120) }),
+            "words" => recognised(Recognition::Final { text }),
+            "stt_fails" => recognised(Recognition::Failed),
+            "reply" => response(ResponseEvent::Text(text)),
+            "hangup" => response(ResponseEvent::HangUp),
+            "done" => response(ResponseEvent::Finished),
+            "llm_fails" => response(ResponseEvent::Failed),
+            "starts" => playback(PlaybackEvent::Started),
+            "played" => playback(PlaybackEvent::Progress {
                 position: Duration::from_millis(numbers[0]),
                 total: numbers.get(1).copied().map(Duration::from_millis),
-            },
-            "ends" => Input::PlaybackEnded { speech: speech() },
-            "broken" => Input::SynthesisFailed { speech: speech() },
-            "hold" => Input::Held,
-            "unhold" => Input::Resumed,
+            }),
+            "ends" => playback(PlaybackEvent::Ended),
+            "broken" => playback(PlaybackEvent::SynthesisFailed),
+            "hold" => Input::Hold(HoldChange::Held),
+            "unhold" => Input::Hold(HoldChange::Resumed),
             "left" => Input::CallerLeft,
             "end" => Input::EndRequested,
             "tick" => Input::Tick,
@@ -162,26 +174,32 @@ impl Stage {
 
     fn describe(&self, output: &Output) -> String {
         match output {
-            Output::Transcribe { listen, turn, from, to } => {
-                format!("transcribe #{} turn {} {}..{}", listen.0, turn.0, self.ms(*from), self.ms(*to))
+            Output::Pipeline(command) => self.describe_command(command),
+            Output::Pause => "pause playback".to_owned(),
+            Output::Resume => "resume playback".to_owned(),
+            Output::Flush => "flush".to_owned(),
+            Output::TurnFinished(record) => finished(record),
+            Output::HangUp { ending } => format!("hang up: {ending:?}"),
+        }
+    }
+
+    fn describe_command(&self, command: &Command) -> String {
+        match command {
+            Command::Recognise { .. } => unreachable!("it is not written"),
+            Command::EndUtterance { utterance, at } => {
+                let (turn, from) = self.begun[utterance];
+                format!("transcribe #{} turn {} {}..{}", utterance.0, turn.0, self.ms(from), self.ms(*at))
             }
-            Output::Respond { turn, history } => {
-                format!("ask turn {}{}", turn.0, described(history))
-            }
-            Output::Cancel { turn } => format!("cancel turn {}", turn.0),
-            Output::Speak { speech, turn, what, held } => {
+            Command::Respond { turn, context } => format!("ask turn {}{}", turn.0, described(context)),
+            Command::Cancel { turn } => format!("cancel turn {}", turn.0),
+            Command::Speak { speech, turn, what, held } => {
                 let what = match what {
                     Say::Text(text) => format!("{text:?}"),
                     Say::Phrase(phrase) => format!("{phrase:?}"),
                 };
                 format!("say #{} turn {}{} {what}", speech.0, turn.0, if *held { " held" } else { "" })
             }
-            Output::Release { turn } => format!("release turn {}", turn.0),
-            Output::Pause => "pause playback".to_owned(),
-            Output::Resume => "resume playback".to_owned(),
-            Output::Flush => "flush".to_owned(),
-            Output::TurnFinished(record) => finished(record),
-            Output::HangUp { ending } => format!("hang up: {ending:?}"),
+            Command::Release { turn } => format!("release turn {}", turn.0),
         }
     }
 
@@ -200,12 +218,12 @@ fn texts() -> [(Phrase, String); 4] {
     .map(|(phrase, text)| (phrase, text.to_owned()))
 }
 
-fn described(history: &[Line]) -> String {
-    let lines = history.iter().map(|line| match line.speaker {
-        Speaker::Caller => format!(" C: {}", line.text),
-        Speaker::Agent => format!(" A: {}", line.text),
+fn described(context: &[ContextItem]) -> String {
+    let items = context.iter().map(|item| match item {
+        ContextItem::Caller { text } => format!(" C: {text}"),
+        ContextItem::Agent { text, .. } => format!(" A: {text}"),
     });
-    lines.collect()
+    items.collect()
 }
 
 fn finished(record: &Record) -> String {

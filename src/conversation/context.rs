@@ -1,0 +1,16 @@
+//! The items of a conversation that the model reads as its context.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that was said, as far as it was heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContextItem {
+    /// An utterance of the caller.
+    Caller { text: String },
+    /// The agent's words in one turn, as far as they were played.
+    Agent {
+        text: String,
+        /// The caller interrupted before the rest was heard.
+        cut_short: bool,
+    },
+}

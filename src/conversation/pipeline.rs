@@ -1,0 +1,125 @@
+//! The contract between the conversation and the speech pipeline: STT, LLM and TTS.
+//!
+//! The conversation yields a [`Command`] and receives streams of events: [`Recognition`] of an utterance,
+//! [`ResponseEvent`]s of a turn's response, and [`PlaybackEvent`]s of a speech. Every event carries the id that the
+//! command introduced, so an event of abandoned work is recognised and ignored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{At, ContextItem, TurnId};
+
+/// One utterance of the caller, as it is recognised. A turn has one at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UtteranceId(pub u32);
+
+/// One sentence or prompt of the agent: the unit of synthesis and playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SpeechId(pub u32);
+
+/// A request to the pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Recognise the caller's speech from `from` on, which is in the past.
+    Recognise { utterance: UtteranceId, turn: TurnId, from: At },
+    /// The utterance ends at `at`, for now: deliver its words. It is never resumed; more speech is a new utterance,
+    /// possibly with the same beginning.
+    EndUtterance { utterance: UtteranceId, at: At },
+    /// Ask the model for a response to `context`, which ends with the caller's words.
+    Respond { turn: TurnId, context: Arc<[ContextItem]> },
+    /// Abandon all work for `turn`: recognition, response, synthesis, held speech.
+    Cancel { turn: TurnId },
+    /// Synthesise and play, after earlier speech; only [`Phrase::Filler`] goes before speech that has not begun to
+    /// play. While `held`, synthesise only, until [`Command::Release`].
+    Speak { speech: SpeechId, turn: TurnId, what: Say, held: bool },
+    /// Play the held speech of `turn`.
+    Release { turn: TurnId },
+}
+
+/// The recognition of an utterance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recognition {
+    /// The words of the ended utterance; empty when there were none. The last event.
+    Final { text: String },
+    /// The STT engine failed, retries included. The last event.
+    Failed,
+}
+
+/// The model's response, as it is streamed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResponseEvent {
+    /// The next piece of text.
+    Text(String),
+    /// The agent ends the call after its response, unless the caller has more to say.
+    HangUp,
+    /// The response is complete. The last event.
+    Finished,
+    /// The model failed, retries and fallback included. The last event.
+    Failed,
+}
+
+/// The playback of a speech.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlaybackEvent {
+    /// The first sample was sent.
+    Started,
+    /// How much was sent. `total` is the speech's length, once it is known.
+    Progress { position: Duration, total: Option<Duration> },
+    /// The last sample was sent.
+    Ended,
+    /// The TTS engine failed, retries and fallback included. Audio that it had delivered is still played, and
+    /// [`PlaybackEvent::Ended`] may follow as for any other speech.
+    SynthesisFailed,
+}
+
+/// The model's text, or a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Say {
+    Text(String),
+    Phrase(Phrase),
+}
+
+/// A fixed prompt, synthesised before it is needed, so that it can be played while engines fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Phrase {
+    Greeting,
+    /// The STT engine failed or heard no words.
+    DidNotCatch,
+    /// The LLM engine failed.
+    Difficulty,
+    /// The TTS engine failed.
+    AudioIssues,
+    /// The response is late.
+    Filler,
+    StillThere,
+    /// The caller stayed silent for too long.
+    SilenceGoodbye,
+    TurnLimitGoodbye,
+    /// The time limit is near.
+    TimeWarning,
+    TimeLimitGoodbye,
+    /// The daemon or an operator ends the call, or the agent does without words of its own.
+    Goodbye,
+    /// Outside of business hours.
+    Closed,
+}
+
+impl Phrase {
+    /// Every prompt and the name under which a profile's `phrases` replaces it.
+    pub const NAMES: [(Phrase, &str); 12] = [
+        (Phrase::Greeting, "greeting"),
+        (Phrase::DidNotCatch, "did_not_catch"),
+        (Phrase::Difficulty, "difficulty"),
+        (Phrase::AudioIssues, "audio_issues"),
+        (Phrase::Filler, "filler"),
+        (Phrase::StillThere, "still_there"),
+        (Phrase::SilenceGoodbye, "silence_goodbye"),
+        (Phrase::TurnLimitGoodbye, "turn_limit_goodbye"),
+        (Phrase::TimeWarning, "time_warning"),
+        (Phrase::TimeLimitGoodbye, "time_limit_goodbye"),
+        (Phrase::Goodbye, "goodbye"),
+        (Phrase::Closed, "closed"),
+    ];
+}
