@@ -1,6 +1,7 @@
 //! What becomes of calls when something breaks: strangers, crashes, and the loss of every server that there is.
 
 mod asterisk;
+mod credentials;
 mod engines;
 mod permitted;
 mod reload;

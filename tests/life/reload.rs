@@ -1,12 +1,16 @@
 //! SIGHUP: what can change during calls changes, and a configuration with faults changes nothing.
 
+use reqwest::Method;
 use rustix::process::Signal;
-use serde_json::json;
-use vca::tenancy::CallStatus;
-
-use super::{ANSWER, GREETING, MAIN, SCRIPT, WORDS, exchange, house, listen, ms, question};
-use crate::support::house::House;
+use serde_json::{Value, json};
 use vca::sim::Step;
+use vca::tenancy::{CallStatus, TenantId};
+
+use super::{
+    ANSWER, GREETING, MAIN, SCRIPT, WORDS, agent, exchange, house, listen, ms, question, understood,
+};
+use crate::support::house::House;
+use crate::support::vendor::{KEY, Kind, Vendor};
 
 fn configuration(house: &House, max_calls: &str, script: &str, filter: &str) -> String {
     let text = format!(
@@ -59,4 +63,120 @@ fn a_reload_takes_effect_while_a_call_goes_on() {
         .collect();
     said.sort();
     assert_eq!(said, [ANSWER, "From ten to four."], "the live call keeps its script\n{}", house.log());
+}
+
+/// Reloads by `vca config reload`; exit code and output.
+pub(super) fn reload(house: &House) -> (Option<i32>, Value) {
+    let output = house.vca.run(&["config", "reload", "--json"]).expect("vca can be run");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report = serde_json::from_str(&printed).unwrap_or_else(|error| {
+        panic!("{error}: {printed}{}\n{}", String::from_utf8_lossy(&output.stderr), house.log())
+    });
+    (output.status.code(), report)
+}
+
+/// Reloads, and expects that these keys changed and nothing else.
+pub(super) fn reloads(house: &House, keys: &[&str]) {
+    let (code, report) = reload(house);
+    let expected = json!({ "changed": keys, "refused": [], "after_restart": [] });
+    let found = json!({
+        "changed": report["changed"], "refused": report["refused"], "after_restart": report["after_restart"],
+    });
+    assert_eq!((code, found), (Some(0), expected), "{report}\n{}", house.log());
+}
+
+/// Reloads, and expects that the server refuses this key.
+pub(super) fn is_refused(house: &House, key: &str) {
+    let (code, report) = reload(house);
+    assert_eq!((code, &report["refused"][0]["key"]), (Some(1), &Value::from(key)), "{report}");
+    assert_eq!(report["changed"], json!([]), "{report}");
+    assert!(house.log().contains("the former value stays in use"), "{}", house.log());
+}
+
+/// A call is answered, understood and recorded.
+pub(super) fn serves(house: &House, main: TenantId) {
+    house.satisfied(house.place(MAIN, exchange()));
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}\n{}", house.log());
+}
+
+/// The daemon with one secret in a file instead of a variable.
+pub(super) fn with_secret(house: &mut House, variable: &str, secret: &str) {
+    let path = house.write("secret", secret);
+    house.vca = house.vca.clone().without(variable).with(&format!("{variable}_FILE"), &path);
+    house.open();
+}
+
+/// Status and body of an operator's request to the API.
+fn request(house: &House, key: &str, method: Method, path: &str, body: &Value) -> (u16, Value) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let url = format!("{}/api/{path}", house.vca.admin_url());
+        let request = reqwest::Client::new().request(method, url).bearer_auth(key);
+        let request = if body.is_null() { request } else { request.json(body) };
+        let response = request.send().await.expect("the daemon answers");
+        (response.status().as_u16(), response.json().await.expect("JSON"))
+    })
+}
+
+#[test]
+fn an_engines_new_key_is_sent_with_the_next_call() {
+    let Some((mut house, main)) = house(json!({ "greeting": GREETING, "language": "en-GB" })) else { return };
+    let vendor = Vendor::start();
+    house.set("OPENAI_BASE_URL", &vendor.base_url());
+    with_secret(&mut house, "OPENAI_API_KEY", KEY);
+    let dial = || house.satisfied(house.place(MAIN, vec![listen(), question(), listen(), Step::HangUp]));
+    dial();
+    let keys = || -> Vec<String> {
+        vendor.requests(Kind::Llm).into_iter().map(|request| request.authorization).collect()
+    };
+    assert_eq!(keys(), [format!("Bearer {KEY}")], "{}", house.log());
+    house.write("secret", "sk-renewed");
+    reloads(&house, &["openai.key"]);
+    dial();
+    assert_eq!(keys().last().map(String::as_str), Some("Bearer sk-renewed"), "{}", house.log());
+    house.last_call(main);
+    assert!(!house.log().contains("sk-renewed"), "{}", house.log());
+}
+
+#[test]
+fn prices_plans_and_limits_of_a_reload_are_in_the_next_response() {
+    let Some((mut house, main)) = house(agent()) else { return };
+    let write = |house: &House, price: &str, minutes: u32, keys: u32| {
+        let text = format!(
+            "[prices]\ncall_minute = {price}\n[plans.starter]\nminutes_per_month = {minutes}\n\
+             [limits]\nkeys = {keys}\n"
+        );
+        house.write("vca.toml", &text)
+    };
+    let path = write(&house, "1000000", 100, 1);
+    house.vca = house.vca.clone().configured(&path);
+    house.open();
+    house.office.talked(main, 120);
+    let operator = house.office.operator_key();
+    let month = chrono::Utc::now().format("%Y-%m");
+    let usage = || {
+        let path = format!("tenants/{main}/usage?month={month}");
+        let (_, usage) = request(&house, &operator, Method::GET, &path, &Value::Null);
+        (usage["total_micros"].clone(), usage["quota"]["minutes_per_month"].clone())
+    };
+    let create_key = || {
+        let body = json!({ "name": "front office", "role": "tenant_viewer" });
+        request(&house, &operator, Method::POST, &format!("tenants/{main}/keys"), &body).0
+    };
+    assert_eq!(usage(), (json!(2_000_000), json!(100)));
+    assert_eq!((create_key(), create_key()), (201, 409));
+
+    write(&house, "3000000", 50, 2);
+    reloads(&house, &["limits.keys", "plans.starter.minutes_per_month", "prices.call_minute"]);
+    assert_eq!(usage(), (json!(6_000_000), json!(50)));
+    assert_eq!((create_key(), create_key()), (201, 409));
+
+    // A configuration with a fault changes nothing, and the fault is named.
+    write(&house, "\"dear\"", 10, 9);
+    let (code, report) = reload(&house);
+    assert_eq!((code, &report["outcome"]), (Some(1), &Value::from("failed")), "{report}");
+    assert!(report["problem"].as_str().is_some_and(|text| text.contains("prices.call_minute")), "{report}");
+    assert_eq!(usage(), (json!(6_000_000), json!(50)));
+    assert_eq!(create_key(), 409);
 }

@@ -16,7 +16,7 @@ use crate::support::{self, wait};
 const OTHER: &str = "+49305550200";
 
 /// Asks Redis in its own protocol (RESP2): a bulk string's text, an integer's digits, or the line as it is.
-fn ask(server: SocketAddr, command: &[&str]) -> Option<String> {
+pub(super) fn ask(server: SocketAddr, command: &[&str]) -> Option<String> {
     let mut stream = TcpStream::connect(server).ok()?;
     stream.set_read_timeout(Some(ms(2_000))).ok()?;
     let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
@@ -75,14 +75,14 @@ fn the_loss_of_redis_is_not_heard() {
 }
 
 /// A database of one test on the server of the tests; dropped with it.
-struct Database {
+pub(super) struct Database {
     server: String,
-    name: String,
+    pub name: String,
 }
 
 impl Database {
     /// `None`, after a word on stderr, where there is no server and none is demanded.
-    fn create() -> Option<Database> {
+    pub fn create() -> Option<Database> {
         let Ok(server) = std::env::var("VCA_TEST_DATABASE_URL") else {
             assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_DATABASE_URL is not set");
             eprintln!("skipped: VCA_TEST_DATABASE_URL is not set");
@@ -94,17 +94,47 @@ impl Database {
     }
 
     fn run(&self, statement: &str) {
+        Database::run_at(&self.server, statement);
+    }
+
+    fn run_at(url: &str, statement: &str) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut server = PgConnection::connect(&self.server).await.expect("the server of the tests");
+            let mut server = PgConnection::connect(url).await.expect("the server of the tests");
             let statement = AssertSqlSafe(statement.to_owned());
             sqlx::raw_sql(statement).execute(&mut server).await.expect("a statement");
         });
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let (rest, _) = self.server.rsplit_once('/').expect("a URL that ends with the database's name");
         format!("{rest}/{}", self.name)
+    }
+
+    /// Creates a role of the database's name that may read and write its rows.
+    pub fn create_role(&self, password: &str) {
+        let role = &self.name;
+        let statements = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD '{password}'; GRANT {role} TO CURRENT_USER; \
+             GRANT USAGE ON SCHEMA public TO {role}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        );
+        Database::run_at(&self.url(), &statements);
+    }
+
+    pub fn alter_role(&self, password: &str) {
+        self.run(&format!("ALTER ROLE {} PASSWORD '{password}'", self.name));
+    }
+
+    /// Closes all connections of the role.
+    pub fn disconnect_role(&self) {
+        let role = &self.name;
+        let statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename";
+        self.run(&format!("{statement} = '{role}'"));
+    }
+
+    pub fn url_of_role(&self, password: &str) -> String {
+        format!("postgres://{}:{password}@{}/{}", self.name, self.address(), self.name)
     }
 
     /// Host and port.
@@ -117,6 +147,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         self.run(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        self.run(&format!("DROP ROLE IF EXISTS {}", self.name));
     }
 }
 

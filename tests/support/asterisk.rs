@@ -235,6 +235,13 @@ impl Asterisk {
         self.folder.write(&path, &text.replace(from, to));
     }
 
+    /// Changes the password of the ARI user, and has Asterisk read it.
+    pub fn set_ari_password(&mut self, password: &str) {
+        self.edit("vca-ari", &self.ari_password, password);
+        self.cli("module reload res_ari.so");
+        password.clone_into(&mut self.ari_password);
+    }
+
     /// The log of security events so far.
     pub fn security_log(&self) -> String {
         self.folder.read("log/security")

@@ -65,6 +65,14 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The output of `redis-cli` with these arguments, without space at its ends.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = self.sandbox.command("redis-cli").args(["-p", &port]).args(arguments).output();
+        let output = output.expect("chroot can be started");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Ends it as a crash would; what it held is gone.
     pub fn kill(&mut self) {
         self.program.kill();
