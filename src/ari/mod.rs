@@ -1,13 +1,12 @@
 //! Asterisk, through its REST interface (ARI).
 //!
-//! - [`event`]: Asterisk's events; [`request`] and [`answer`]: requests and their results.
-//! - [`bridging`]: one call's set-up and teardown in Asterisk, as a state machine.
+//! - [`event`]: Asterisk's events; [`request`] and [`answer`]: requests and their results; `ids`: the ids in them.
+//! - [`topology`]: one call's legs and bridges, from set-up to teardown, as a state machine.
 //! - [`Client`] sends requests; [`listen`] holds the event WebSocket.
 //!
 //! No tenants, no conversations, no samples. Only `client` and `socket` use the clock and the network.
 
 pub mod answer;
-pub mod bridging;
 #[allow(clippy::disallowed_methods, reason = "requests take time, which is measured and limited")]
 mod client;
 mod dtmf;
@@ -28,9 +27,9 @@ mod settings;
 )]
 mod socket;
 mod tls;
+pub mod topology;
 
 pub use answer::{AriError, Inventory};
-pub use bridging::Bridging;
 pub use client::{BadUrl, Client};
 pub use dtmf::{Digit, DtmfTiming};
 pub use event::Event;
@@ -40,3 +39,4 @@ pub use request::{Reason, Request};
 pub use rtp_ports::RtpPorts;
 pub use settings::Settings;
 pub use socket::{Signal, SignalKind, Sink, listen};
+pub use topology::Topology;

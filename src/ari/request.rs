@@ -199,6 +199,12 @@ impl Request {
         Request::new(Method::Post, "bridges.addChannel", &path, &[("channel", &list(channels))])
     }
 
+    /// They stay in the application, out of any bridge.
+    pub fn remove_from_bridge(bridge: &BridgeId, channels: &[&ChannelId]) -> Request {
+        let path = ["bridges", bridge.as_str(), "removeChannel"];
+        Request::new(Method::Post, "bridges.removeChannel", &path, &[("channel", &list(channels))])
+    }
+
     /// The channels in it stay in the application.
     pub fn destroy_bridge(id: &BridgeId) -> Request {
         Request::new(Method::Delete, "bridges.destroy", &["bridges", id.as_str()], &[])
@@ -324,6 +330,10 @@ mod tests {
             (
                 Request::add_to_bridge(&bridge, &[&id("1.0"), &id("2.0")]),
                 "Post /bridges/b/addChannel?channel=1.0%2C2.0",
+            ),
+            (
+                Request::remove_from_bridge(&bridge, &[&id("1.0")]),
+                "Post /bridges/b/removeChannel?channel=1.0",
             ),
             (Request::destroy_bridge(&bridge), "Delete /bridges/b"),
             (Request::application("vca"), "Get /applications/vca"),

@@ -20,7 +20,7 @@ use super::talk::Talk;
 use super::voice::Voice;
 use super::wire::{Fact, Wire};
 use super::{Admitted, Agent, House, Mail, Ring, greeting};
-use crate::ari::bridging::{End, Input as Wired};
+use crate::ari::topology::{End, Input as Wired};
 use crate::ari::{Event, Reason};
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, Phrase, PlaybackEvent,
@@ -44,7 +44,7 @@ pub async fn refuse(mut ring: Ring, house: Arc<House>, refusal: Refusal, called:
     task.refusal = Some(refusal);
     let reason = refusal.reason();
     task.tell_asterisk(match refusal.given_back() {
-        Some(status) => Wired::GiveBack { status, reason },
+        Some(status) => Wired::ContinueInDialplan { status, reason },
         None => Wired::HangUp { reason },
     });
     task.run().await;
@@ -195,7 +195,7 @@ impl Task {
     fn admit(&mut self) {
         let Some(Prospect { external_host, format, .. }) = &self.prospect else { return };
         let (external_host, format) = (*external_host, format.name().to_owned());
-        self.tell_asterisk(Wired::Admit { external_host, format });
+        self.tell_asterisk(Wired::admit(external_host, format));
     }
 
     /// The greeting cannot be played: the dialplan serves the caller, who is not answered.
@@ -208,7 +208,7 @@ impl Task {
         self.fail("the greeting could not be synthesised");
         self.refusal = Some(refusal);
         let (status, reason) = (refusal.given_back().unwrap_or_default(), refusal.reason());
-        self.tell_asterisk(Wired::GiveBack { status, reason });
+        self.tell_asterisk(Wired::ContinueInDialplan { status, reason });
     }
 
     /// Keeps on the record why the call fails.
@@ -280,7 +280,7 @@ impl Task {
     fn take(&mut self, work: Work) {
         let now = Instant::now();
         let work = match work {
-            Work::Asterisk { id, result } => return self.tell_asterisk(Wired::Answer { id, result }),
+            Work::Asterisk { id, result } => return self.tell_asterisk(Wired::Response { id, result }),
             Work::Greeting(Ok(())) => return self.admit(),
             Work::Greeting(Err(error)) => return self.refuse_without_greeting(&error),
             other => other,

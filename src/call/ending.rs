@@ -1,7 +1,7 @@
 //! Why a call ended, and the party that ended it: one verdict for every ending.
 
-use crate::ari::bridging::{End, Failure};
 use crate::ari::request::Reason;
+use crate::ari::topology::{End, Failure};
 use crate::conversation::Ending;
 use crate::tenancy::{CallStatus, EndedBy};
 

@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument;
 
 use crate::ari::answer::AriError;
-use crate::ari::bridging::RequestId;
+use crate::ari::topology::RequestId;
 use crate::conversation::{SpeechId, TurnId, UtteranceId};
 use crate::engines::core::EngineError;
 use crate::engines::llm::Delta;

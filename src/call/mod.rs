@@ -1,6 +1,6 @@
 //! One call: a task that joins Asterisk, the media thread, the engines and the conversation.
 //!
-//! The task decides nothing about the conversation (`conversation` does) nor about Asterisk (`ari::bridging`
+//! The task decides nothing about the conversation (`conversation` does) nor about Asterisk (`ari::topology`
 //! does): it passes events to both and carries out their actions. It never blocks: slow work is done in tasks of
 //! `Hands`, and everything ends with the call.
 
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::ari::{Bridging, ChannelId, Client, Event, Inventory, RtpPorts};
+use crate::ari::{ChannelId, Client, Event, Inventory, RtpPorts, Topology};
 use crate::audio::codec::Format;
 use crate::media;
 use crate::state::ConversationState;
@@ -82,7 +82,7 @@ pub struct Ring {
     pub is_sip: bool,
     /// The trunk's id of the call.
     pub provider_call_id: Option<String>,
-    pub bridging: Bridging,
+    pub bridging: Topology,
     pub mailbox: mpsc::Receiver<Mail>,
     /// For readers of the call's events.
     pub feed: Feed,

@@ -1,4 +1,4 @@
-//! A call's side of Asterisk: drives the bridging machine and sends what it asks for.
+//! A call's side of Asterisk: drives the topology machine and sends its requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::hands::{Hands, Work};
 use crate::ari::Client;
-use crate::ari::bridging::{Bridging, End, Input, Output};
+use crate::ari::topology::{End, Input, Output, Topology};
 
 /// An event of the machine for the call.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ pub enum Fact {
 }
 
 pub struct Wire {
-    bridging: Bridging,
+    bridging: Topology,
     client: Arc<Client>,
 }
 
 impl Wire {
-    pub fn new(bridging: Bridging, client: Arc<Client>) -> Wire {
+    pub fn new(bridging: Topology, client: Arc<Client>) -> Wire {
         Wire { bridging, client }
     }
 

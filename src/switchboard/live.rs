@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::admission::Standing;
 use super::port_budget::PortBudget;
-use crate::ari::bridging::{bridge_id, media_id};
+use crate::ari::topology::call_of;
 use crate::ari::{AsteriskId, BridgeId, ChannelId};
 use crate::call::{Mail, View};
 use crate::tenancy::{Call, CallId, Month, TenantId};
@@ -19,9 +19,8 @@ const MAILBOX: usize = 128;
 #[derive(Default)]
 pub struct Live {
     calls: HashMap<CallId, LiveEntry>,
-    /// Every channel that belongs to a call: its caller's and its external media's.
-    channels: HashMap<(AsteriskId, ChannelId), CallId>,
-    bridges: HashMap<(AsteriskId, BridgeId), CallId>,
+    /// The channels of callers. The ids of the other channels and of bridges contain the call's.
+    callers: HashMap<(AsteriskId, ChannelId), CallId>,
     tenants: HashMap<TenantId, u32>,
     draining: bool,
 }
@@ -48,10 +47,7 @@ impl Live {
         }
         let (mailbox, letters) = mpsc::channel(MAILBOX);
         let (asterisk, channel) = (asterisk.clone(), channel.clone());
-        let (media, bridge) = own_ids(id);
-        self.channels.insert((asterisk.clone(), channel.clone()), id);
-        self.channels.insert((asterisk.clone(), media), id);
-        self.bridges.insert((asterisk.clone(), bridge), id);
+        self.callers.insert((asterisk.clone(), channel.clone()), id);
         self.calls.insert(id, LiveEntry { mailbox, asterisk, channel, tenant: None, view: None });
         Some(letters)
     }
@@ -76,21 +72,18 @@ impl Live {
 
     /// The caller of a call goes on by the channel `new`. False when `old` is no call's caller.
     pub fn replace(&mut self, asterisk: &AsteriskId, old: &ChannelId, new: &ChannelId) -> bool {
-        let Some(id) = self.call_of_channel(asterisk, old) else { return false };
-        let Some(entry) = self.calls.get_mut(&id).filter(|entry| entry.channel == *old) else { return false };
-        entry.channel = new.clone();
-        self.channels.remove(&(asterisk.clone(), old.clone()));
-        self.channels.insert((asterisk.clone(), new.clone()), id);
+        let Some(id) = self.callers.remove(&(asterisk.clone(), old.clone())) else { return false };
+        self.callers.insert((asterisk.clone(), new.clone()), id);
+        if let Some(entry) = self.calls.get_mut(&id) {
+            entry.channel = new.clone();
+        }
         true
     }
 
     /// The call is over. Returns its caller's channel, if it was not over before.
     pub fn end(&mut self, id: CallId) -> Option<ChannelId> {
         let LiveEntry { asterisk, channel, tenant, .. } = self.calls.remove(&id)?;
-        let (media, bridge) = own_ids(id);
-        self.channels.remove(&(asterisk.clone(), channel.clone()));
-        self.channels.remove(&(asterisk.clone(), media));
-        self.bridges.remove(&(asterisk, bridge));
+        self.callers.remove(&(asterisk, channel.clone()));
         if let Some(tenant) = tenant
             && let Some(count) = self.tenants.get_mut(&tenant)
         {
@@ -128,12 +121,18 @@ impl Live {
 
     /// The call that a channel belongs to.
     pub fn call_of_channel(&self, asterisk: &AsteriskId, channel: &ChannelId) -> Option<CallId> {
-        self.channels.get(&(asterisk.clone(), channel.clone())).copied()
+        let caller = self.callers.get(&(asterisk.clone(), channel.clone()));
+        caller.copied().or_else(|| self.call_named_in(asterisk, channel.as_str()))
     }
 
     /// The call that a bridge belongs to.
     pub fn call_of_bridge(&self, asterisk: &AsteriskId, bridge: &BridgeId) -> Option<CallId> {
-        self.bridges.get(&(asterisk.clone(), bridge.clone())).copied()
+        self.call_named_in(asterisk, bridge.as_str())
+    }
+
+    fn call_named_in(&self, asterisk: &AsteriskId, id: &str) -> Option<CallId> {
+        let call = call_of(id)?.parse().ok()?;
+        self.calls.get(&call).filter(|entry| entry.asterisk == *asterisk).map(|_| call)
     }
 
     /// Gives the same mail to every call.
@@ -173,15 +172,10 @@ impl Live {
     }
 }
 
-/// The ids that VCA chooses for a call's objects in Asterisk.
-fn own_ids(id: CallId) -> (ChannelId, BridgeId) {
-    let id = id.to_string();
-    (media_id(&id), bridge_id(&id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ari::topology::{bridge_id, media_id};
 
     fn local() -> AsteriskId {
         AsteriskId::default()
@@ -196,17 +190,22 @@ mod tests {
         let (mut live, id) = (Live::default(), CallId::new());
         let mut letters = live.begin(id, &local(), &channel("1.1")).unwrap();
         assert!(live.begin(CallId::new(), &local(), &channel("1.1")).is_none());
-        let (media, bridge) = own_ids(id);
-        for owned in [channel("1.1"), media] {
+        for owned in [channel("1.1"), media_id(&id.to_string())] {
             assert_eq!(live.call_of_channel(&local(), &owned), Some(id), "{owned}");
         }
-        assert_eq!(live.call_of_bridge(&local(), &bridge), Some(id));
+        for number in [0, 1] {
+            let bridge = bridge_id(&id.to_string(), number);
+            assert_eq!(live.call_of_bridge(&local(), &bridge), Some(id), "{bridge}");
+            assert_eq!(live.call_of_bridge(&AsteriskId::new("other"), &bridge), None, "{bridge}");
+        }
+        assert_eq!(live.call_of_bridge(&local(), &bridge_id(&CallId::new().to_string(), 0)), None);
         assert_eq!(live.call_of_channel(&local(), &channel("2.2")), None);
         live.post(id, Mail::End);
         assert!(letters.try_recv().is_ok());
         live.end(id);
         assert_eq!(live.call_of_channel(&local(), &channel("1.1")), None);
-        assert!(live.channels.is_empty() && live.bridges.is_empty());
+        assert_eq!(live.call_of_channel(&local(), &media_id(&id.to_string())), None);
+        assert!(live.callers.is_empty());
     }
 
     #[test]
@@ -236,7 +235,10 @@ mod tests {
         assert_eq!(live.call_of_channel(&local(), &channel("1.7")), Some(id));
         assert_eq!(live.call_of_channel(&local(), &channel("1.1")), None, "the old channel is no call's");
         assert!(!live.replace(&local(), &channel("1.1"), &channel("1.8")), "it is no caller any more");
-        assert!(!live.replace(&local(), &own_ids(id).0, &channel("1.8")), "our own end is no caller");
+        assert!(
+            !live.replace(&local(), &media_id(&id.to_string()), &channel("1.8")),
+            "our own end is no caller"
+        );
         let month = Month::of(chrono::DateTime::UNIX_EPOCH);
         assert_eq!(
             live.standing(Some(tenant), month, &PortBudget::new(None)).tenant_calls,
@@ -244,7 +246,7 @@ mod tests {
             "it is still its tenant's"
         );
         assert_eq!(live.end(id), Some(channel("1.7")));
-        assert!(live.channels.is_empty());
+        assert!(live.callers.is_empty());
         assert_eq!(live.end(id), None);
     }
 

@@ -18,10 +18,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::ari::answer::ChannelVariable;
-use crate::ari::bridging::{bridge_id, media_id};
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
+use crate::ari::topology::{bridge_id, media_id};
 use crate::ari::{
-    AsteriskId, Bridging, ChannelId, Event, Inventory, Reason, Request, Signal, SignalKind, Sink,
+    AsteriskId, ChannelId, Event, Inventory, Reason, Request, Signal, SignalKind, Sink, Topology,
 };
 use crate::audio::codec::Format;
 use crate::billing::Plans;
@@ -262,7 +262,7 @@ impl Switchboard {
             );
         });
         let house = &self.0.house;
-        let bridging = Bridging::new(since, &id.to_string(), channel.id.clone(), &house.app, house.set_up);
+        let bridging = Topology::new(since, &id.to_string(), channel.id.clone(), &house.app, house.set_up);
         let provider_call_id = channel.provider_call_id(args);
         let is_sip = channel.name.starts_with("PJSIP/");
         let ring = Ring {
@@ -448,7 +448,7 @@ impl Drop for Presence {
                 self.switchboard.ask_of_asterisk(Request::hang_up(&channel, Reason::Congestion));
             }
             self.switchboard.ask_of_asterisk(Request::hang_up(&media_id(&id), Reason::NormalClearing));
-            self.switchboard.ask_of_asterisk(Request::destroy_bridge(&bridge_id(&id)));
+            self.switchboard.ask_of_asterisk(Request::destroy_bridge(&bridge_id(&id, 0)));
         }
     }
 }

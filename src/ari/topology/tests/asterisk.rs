@@ -1,4 +1,4 @@
-//! An Asterisk of three things, which obeys late, fails, or stays silent as a script says.
+//! A simulated Asterisk, which carries out requests late, fails, or stays silent as a script says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +25,13 @@ pub(super) struct Script {
     admit_at_ms: Option<u64>,
     hang_up_at_ms: Option<u64>,
     /// Its caller is not hung up then, but given back to the dialplan.
-    gives_back: bool,
+    to_dialplan: bool,
     caller_leaves_at_ms: Option<u64>,
+    /// Times at which the wanted state changes. Then four legs are added with the first one, and nothing else ends the
+    /// call.
+    changes: Vec<(u64, Wanted)>,
     /// From when to when events are lost; at the end comes an inventory.
-    deaf_ms: Option<(u64, u64)>,
+    lost_ms: Option<(u64, u64)>,
 }
 
 /// How long the client waits for an answer.
@@ -44,24 +47,49 @@ pub(super) fn script() -> impl Strategy<Value = Script> {
         1 => prop::option::of(0..2_500_u64).prop_map(Fate::Silent),
     ];
     let moment = || prop::option::of(prop_oneof![0..200_u64, 0..7_000_u64]);
-    let deaf = prop::option::of((0..300_u64, 1..3_000_u64).prop_map(|(from, long)| (from, from + long)));
+    let lost = prop::option::of((0..300_u64, 1..3_000_u64).prop_map(|(from, long)| (from, from + long)));
     let fates = prop::collection::vec(fate, 0..24);
     let moments = (moment(), moment(), moment());
-    (fates, 0..30_u64, moments, any::<bool>(), deaf).prop_map(
-        |(fates, event_delay_ms, moments, gives_back, deaf_ms)| {
+    (fates, 0..30_u64, moments, any::<bool>(), lost).prop_map(
+        |(fates, event_delay_ms, moments, to_dialplan, lost_ms)| {
             let (admit_at_ms, hang_up_at_ms, caller_leaves_at_ms) = moments;
             Script {
                 fates,
                 event_delay_ms,
                 admit_at_ms,
                 hang_up_at_ms,
-                gives_back,
+                to_dialplan,
                 caller_leaves_at_ms,
-                deaf_ms,
+                changes: vec![],
+                lost_ms,
             }
         },
     )
 }
+
+/// Any two groups of four legs, at any times.
+pub(super) fn changes() -> impl Strategy<Value = Script> {
+    let change = (0..6_000_u64, prop::collection::vec(0..3_usize, 4)).prop_map(|(at, groups_of)| {
+        let group = |number| (0..4).filter(|leg| groups_of[usize::from(*leg)] == number).map(LegId).collect();
+        (at, Wanted { groups: vec![group(0), group(1)] })
+    });
+    let fates = prop::collection::vec((0..150_u64).prop_map(Fate::Fine), 0..40);
+    (fates, 0..30_u64, prop::collection::vec(change, 0..8)).prop_map(|(fates, event_delay_ms, changes)| {
+        Script {
+            fates,
+            event_delay_ms,
+            admit_at_ms: None,
+            hang_up_at_ms: Some(CHANGES_END_MS),
+            to_dialplan: false,
+            caller_leaves_at_ms: None,
+            changes,
+            lost_ms: None,
+        }
+    })
+}
+
+/// By then the latest change is carried out.
+const CHANGES_END_MS: u64 = 20_000;
 
 pub(super) fn any_input() -> impl Strategy<Value = (Input, Duration)> {
     let id = prop::sample::select(vec!["17.0", "vca-media-7", "other"]);
@@ -72,15 +100,15 @@ pub(super) fn any_input() -> impl Strategy<Value = (Input, Duration)> {
         2 => prop::sample::select(vec![400_u16, 404, 409, 422, 500]).prop_map(status),
     ];
     let input = prop_oneof![
-        1 => Just(Input::Admit { external_host: "127.0.0.1:4000".parse().unwrap(), format: "ulaw".into() }),
+        1 => Just(Input::admit("127.0.0.1:4000".parse().unwrap(), "ulaw".into())),
         1 => Just(Input::HangUp { reason: Reason::Busy }),
-        1 => Just(give_back()),
+        1 => Just(to_dialplan()),
         1 => id.clone().prop_map(|old| takes_the_place("other", old)),
         2 => id.clone().prop_map(start),
         1 => id.clone().prop_map(end),
         1 => id.prop_map(|id| Input::Event(Event::ChannelDestroyed { channel: channel(id), cause: 16, cause_txt: String::new(), tech_cause: None })),
         1 => Just(Input::Event(Event::BridgeDestroyed { bridge: BridgeId::new("vca-bridge-7") })),
-        8 => (0..12_u32, result).prop_map(|(id, result)| Input::Answer { id: RequestId(id), result }),
+        8 => (0..12_u32, result).prop_map(|(id, result)| Input::Response { id: RequestId(id), result }),
         1 => any::<(bool, bool)>().prop_map(|(caller, media)| {
             let channels: Vec<_> = [(caller, "17.0"), (media, "vca-media-7")].iter().filter(|(there, _)| *there).map(|(_, id)| *id).collect();
             inventory(Instant::now() + SET_UP, &channels, &[])
@@ -102,7 +130,29 @@ pub(super) fn play(script: &Script) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Plays the changes and compares the groups in Asterisk with the wanted ones.
+pub(super) fn play_changes(script: &Script) -> Result<(), TestCaseError> {
+    let mut world = World::new(script);
+    let trace = world.run();
+    let trace = trace.join("\n");
+    prop_assert!(trace.contains("ended HungUp"), "nothing else ends it:\n{trace}");
+    let latest = script.changes.iter().max_by_key(|(at, _)| *at).map(|(_, wanted)| wanted.clone());
+    let wanted = latest.unwrap_or_else(|| Wanted::together([LegId::CALLER, LegId::MEDIA]));
+    let name = |leg: &LegId| ["17.0", "vca-media-7", "vca-media-7.2", "vca-media-7.3"][usize::from(leg.0)];
+    let expected: BTreeSet<BTreeSet<String>> = wanted
+        .groups
+        .iter()
+        .filter(|group| group.len() > 1)
+        .map(|group| group.iter().map(|leg| name(leg).to_owned()).collect())
+        .collect();
+    prop_assert_eq!(&world.groups_at_hang_up, &expected, "{}", trace);
+    prop_assert!(world.there.is_empty(), "left behind: {:?}\n{}", world.there, trace);
+    Ok(())
+}
+
 enum Act {
+    /// Notes who hears whom.
+    Observe,
     Tell(Input),
     /// An event, unless the socket is lost.
     Happen(Input),
@@ -112,38 +162,69 @@ enum Act {
 
 struct World<'a> {
     script: &'a Script,
-    machine: Bridging,
+    machine: Topology,
     epoch: Instant,
     /// What comes when, and in which order.
     agenda: BTreeMap<(u64, u32), Act>,
     serial: u32,
     sent: usize,
     there: BTreeSet<String>,
+    /// The channels of each bridge.
+    members: BTreeMap<String, BTreeSet<String>>,
+    groups_at_hang_up: BTreeSet<BTreeSet<String>>,
     leaked: BTreeSet<String>,
 }
 
 impl<'a> World<'a> {
     fn new(script: &'a Script) -> World<'a> {
         let epoch = Instant::now();
-        let machine = Bridging::new(epoch, "7", ChannelId::new("17.0"), "vca", SET_UP);
+        let machine = Topology::new(epoch, "7", ChannelId::new("17.0"), "vca", SET_UP);
         let there = [String::from("17.0")].into();
         let agenda = BTreeMap::new();
-        let mut world =
-            World { script, machine, epoch, agenda, serial: 0, sent: 0, there, leaked: BTreeSet::new() };
-        let admit = Input::Admit { external_host: "127.0.0.1:4000".parse().unwrap(), format: "ulaw".into() };
+        let mut world = World {
+            script,
+            machine,
+            epoch,
+            agenda,
+            serial: 0,
+            sent: 0,
+            there,
+            members: BTreeMap::new(),
+            groups_at_hang_up: BTreeSet::new(),
+            leaked: BTreeSet::new(),
+        };
+        world.plan_changes();
+        let admit = Input::admit("127.0.0.1:4000".parse().unwrap(), "ulaw".into());
         if let Some(at) = script.admit_at_ms {
             world.plan(at, Act::Tell(admit));
         }
         let hang_up = Input::HangUp { reason: Reason::NormalClearing };
-        let last = if script.gives_back { give_back() } else { hang_up };
+        let last = if script.to_dialplan { to_dialplan() } else { hang_up };
         world.plan(script.hang_up_at_ms.unwrap_or(LAST_MS), Act::Tell(last));
         if let Some(at) = script.caller_leaves_at_ms {
             world.plan(at, Act::Carry(Request::hang_up(&ChannelId::new("17.0"), Reason::NormalClearing)));
         }
-        if let Some((_, until)) = script.deaf_ms {
+        if let Some((_, until)) = script.lost_ms {
             world.plan(until, Act::LookAround);
         }
         world
+    }
+
+    fn plan_changes(&mut self) {
+        let hang_up_at = match self.script.hang_up_at_ms {
+            Some(CHANGES_END_MS) => CHANGES_END_MS,
+            _ => return,
+        };
+        let media =
+            |port| LegSpec::ExternalMedia { host: ([127, 0, 0, 1], port).into(), format: "ulaw".into() };
+        let wanted = Wanted::together([LegId::CALLER, LegId::MEDIA]);
+        let legs = vec![media(4_000), media(4_002), media(4_004)];
+        self.plan(0, Act::Tell(Input::Arrange { legs, wanted }));
+        for (at, wanted) in &self.script.changes {
+            // Not before the call is up: until then it has a deadline.
+            self.plan(3_000 + at, Act::Tell(Input::Arrange { legs: vec![], wanted: wanted.clone() }));
+        }
+        self.plan(hang_up_at - 1, Act::Observe);
     }
 
     fn plan(&mut self, at_ms: u64, act: Act) {
@@ -179,11 +260,15 @@ impl<'a> World<'a> {
                 self.step(now, input, trace);
             }
             Act::Happen(input) => {
-                if self.script.deaf_ms.is_none_or(|(from, until)| now < from || until <= now) {
+                if self.script.lost_ms.is_none_or(|(from, until)| now < from || until <= now) {
                     self.step(now, input, trace);
                 }
             }
             Act::Carry(request) => self.carry(now, &request),
+            Act::Observe => {
+                self.groups_at_hang_up =
+                    self.members.values().filter(|members| !members.is_empty()).cloned().collect();
+            }
             Act::LookAround => {
                 let there: Vec<_> = self.there.iter().map(String::as_str).collect();
                 let asked_at = self.epoch + Duration::from_millis(now);
@@ -239,7 +324,7 @@ impl<'a> World<'a> {
         if let Some(at) = honest {
             self.plan(at, Act::Carry(request));
         }
-        self.plan(answered, Act::Tell(Input::Answer { id, result }));
+        self.plan(answered, Act::Tell(Input::Response { id, result }));
     }
 
     fn foreseen(&self, request: &Request) -> Result<Value, AriError> {
@@ -247,7 +332,7 @@ impl<'a> World<'a> {
         match request.method {
             Method::Delete if !there => status(404),
             Method::Post if request.operation.starts_with("channels.") && !there => status(404),
-            Method::Post if request.operation == "bridges.addChannel" && self.there.len() < 3 => status(400),
+            Method::Post if !moved(request).iter().all(|channel| self.there.contains(channel)) => status(400),
             _ => Ok(media()),
         }
     }
@@ -257,17 +342,28 @@ impl<'a> World<'a> {
         let heard = now + self.script.event_delay_ms;
         match request.operation {
             "channels.externalMedia" => {
-                self.there.insert("vca-media-7".into());
-                self.plan(heard, Act::Happen(start("vca-media-7")));
+                let id = parameter(request, "channelId").expect("an id");
+                self.plan(heard, Act::Happen(start(&id)));
+                self.there.insert(id);
             }
             "bridges.create" => {
-                self.there.insert("vca-bridge-7".into());
+                self.there.insert(parameter(request, "bridgeId").expect("an id"));
+            }
+            "bridges.addChannel" | "bridges.removeChannel" => {
+                let channels = moved(request);
+                self.members.values_mut().for_each(|members| members.retain(|it| !channels.contains(it)));
+                let bridge = subject(request).filter(|_| request.operation == "bridges.addChannel");
+                if let Some(bridge) = bridge {
+                    self.members.entry(bridge).or_default().extend(channels);
+                }
             }
             "channels.hangup" | "channels.continue" | "bridges.destroy" => {
                 let Some(id) = subject(request) else { return };
                 if self.there.remove(&id) {
                     let event = match id.as_str() {
-                        "vca-bridge-7" => Input::Event(Event::BridgeDestroyed { bridge: BridgeId::new(&id) }),
+                        bridge if bridge.starts_with("vca-bridge-7") => {
+                            Input::Event(Event::BridgeDestroyed { bridge: BridgeId::new(&id) })
+                        }
                         _ => end(&id),
                     };
                     self.plan(heard, Act::Happen(event));
@@ -282,4 +378,19 @@ impl<'a> World<'a> {
 fn subject(request: &Request) -> Option<String> {
     let path = request.target.split('?').next()?;
     path.split('/').nth(2).map(str::to_owned).filter(|id| id != "externalMedia")
+}
+
+/// The channels that a request moves.
+fn moved(request: &Request) -> Vec<String> {
+    let channels = parameter(request, "channel").unwrap_or_default();
+    channels.split("%2C").filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+fn parameter(request: &Request, name: &str) -> Option<String> {
+    let (_, query) = request.target.split_once('?')?;
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|it| it.1.to_owned())
 }

@@ -1,32 +1,34 @@
-//! Calls as scripts, then thousands of them against a moody Asterisk in any order.
+//! Calls as scripts, then thousands of random ones against a simulated Asterisk that is slow, fails or stays silent.
 
+mod arrangements;
 mod asterisk;
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::ari::event::{Channel, ChannelState};
-use crate::ari::request::Method;
+use crate::ari::request::{Method, Reason};
 
 const SET_UP: Duration = Duration::from_secs(5);
 
 struct Bench {
-    machine: Bridging,
+    machine: Topology,
     now: Instant,
 }
 
 impl Bench {
     fn new() -> Bench {
         let now = Instant::now();
-        Bench { machine: Bridging::new(now, "7", ChannelId::new("17.0"), "vca", SET_UP), now }
+        Bench { machine: Topology::new(now, "7", ChannelId::new("17.0"), "vca", SET_UP), now }
     }
 
     /// A call that is let in: media and bridge are asked for as requests 0 and 1.
     fn admitted() -> Bench {
         let mut bench = Bench::new();
-        let external_host = "127.0.0.1:4000".parse().unwrap();
-        let said = bench.tell(Input::Admit { external_host, format: "ulaw".into() });
+        let said = bench.tell(Input::admit("127.0.0.1:4000".parse().unwrap(), "ulaw".into()));
         assert_eq!(said, ["0 Post channels.externalMedia", "1 Post bridges.create"]);
         bench
     }
@@ -34,14 +36,14 @@ impl Bench {
     /// A call that talks.
     fn up() -> Bench {
         let mut bench = Bench::admitted();
-        assert_eq!(bench.answer(0, Ok(media())), [""; 0]);
-        assert_eq!(bench.answer(1, Ok(json!({}))), [""; 0]);
+        assert_eq!(bench.respond(0, Ok(media())), [""; 0]);
+        assert_eq!(bench.respond(1, Ok(json!({}))), [""; 0]);
         assert_eq!(
             bench.tell(start("vca-media-7")),
             ["2 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-media-7"]
         );
-        assert_eq!(bench.answer(2, Ok(Value::Null)), ["3 Post /channels/17.0/answer"]);
-        assert_eq!(bench.answer(3, Ok(Value::Null)), ["ready 127.0.0.1:31544"]);
+        assert_eq!(bench.respond(2, Ok(Value::Null)), ["3 Post /channels/17.0/answer"]);
+        assert_eq!(bench.respond(3, Ok(Value::Null)), ["ready 127.0.0.1:31544"]);
         bench
     }
 
@@ -50,8 +52,8 @@ impl Bench {
         std::iter::from_fn(|| self.machine.poll()).map(|output| shown(&output)).collect()
     }
 
-    fn answer(&mut self, id: u32, result: Result<Value, AriError>) -> Vec<String> {
-        self.tell(Input::Answer { id: RequestId(id), result })
+    fn respond(&mut self, id: u32, result: Result<Value, AriError>) -> Vec<String> {
+        self.tell(Input::Response { id: RequestId(id), result })
     }
 
     fn after(&mut self, pause: Duration) -> Vec<String> {
@@ -72,7 +74,9 @@ fn shown(output: &Output) -> String {
     match output {
         Output::Send { id, request } if request.target.len() > 60 || request.target.contains("bridgeId") => {
             match request.operation {
-                "bridges.addChannel" => format!("{} {:?} {}", id.0, request.method, request.target),
+                "bridges.addChannel" | "bridges.removeChannel" => {
+                    format!("{} {:?} {}", id.0, request.method, request.target)
+                }
                 operation => format!("{} {:?} {operation}", id.0, request.method),
             }
         }
@@ -108,8 +112,8 @@ fn takes_the_place(id: &str, old: &str) -> Input {
     })
 }
 
-fn give_back() -> Input {
-    Input::GiveBack { status: "draining", reason: Reason::Congestion }
+fn to_dialplan() -> Input {
+    Input::ContinueInDialplan { status: "draining", reason: Reason::Congestion }
 }
 
 fn end(id: &str) -> Input {
@@ -168,8 +172,8 @@ fn the_caller_hangs_up() {
             "5 Delete /bridges/vca-bridge-7"
         ]
     );
-    assert_eq!(bench.answer(5, Ok(Value::Null)), [""; 0]);
-    assert_eq!(bench.answer(4, Ok(Value::Null)), ["done"]);
+    assert_eq!(bench.respond(5, Ok(Value::Null)), [""; 0]);
+    assert_eq!(bench.respond(4, Ok(Value::Null)), ["done"]);
     assert_eq!(bench.tell(end("17.0")), [""; 0], "nothing after done");
 }
 
@@ -179,8 +183,8 @@ fn the_agent_hangs_up() {
     let said = bench.tell(Input::HangUp { reason: Reason::NormalClearing });
     assert_eq!(said[..2], ["ended HungUp(NormalClearing)", "4 Delete /channels/17.0?reason_code=16"]);
     assert_eq!(bench.tell(end("17.0")), [""; 0], "the first reason counts");
-    assert_eq!(bench.answer(5, status(404)), [""; 0]);
-    assert_eq!(bench.answer(6, status(404)), ["done"], "what is gone is gone");
+    assert_eq!(bench.respond(5, status(404)), [""; 0]);
+    assert_eq!(bench.respond(6, status(404)), ["done"], "what is gone is gone");
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn a_call_is_refused() {
     let mut bench = Bench::new();
     let said = bench.tell(Input::HangUp { reason: Reason::UnallocatedNumber });
     assert_eq!(said, ["ended HungUp(UnallocatedNumber)", "0 Delete /channels/17.0?reason_code=1"]);
-    assert_eq!(bench.answer(0, Ok(Value::Null)), ["done"]);
+    assert_eq!(bench.respond(0, Ok(Value::Null)), ["done"]);
 }
 
 #[test]
@@ -196,34 +200,34 @@ fn a_caller_is_given_back_to_the_dialplan() {
     let told = "0 Post /channels/17.0/variable?variable=VCA_STATUS&value=draining";
     let asked = || {
         let mut bench = Bench::new();
-        assert_eq!(bench.tell(give_back()), ["ended HungUp(Congestion)", told]);
+        assert_eq!(bench.tell(to_dialplan()), ["ended HungUp(Congestion)", told]);
         bench
     };
     let mut bench = asked();
-    assert_eq!(bench.answer(0, Ok(Value::Null)), ["1 Post /channels/17.0/continue"]);
-    assert_eq!(bench.answer(1, Ok(Value::Null)), ["done"]);
+    assert_eq!(bench.respond(0, Ok(Value::Null)), ["1 Post /channels/17.0/continue"]);
+    assert_eq!(bench.respond(1, Ok(Value::Null)), ["done"]);
     let mut bench = asked();
-    bench.answer(0, Ok(Value::Null));
+    bench.respond(0, Ok(Value::Null));
     assert_eq!(bench.tell(end("17.0")), ["done"], "the event comes before the answer");
     let mut bench = asked();
     assert_eq!(bench.tell(end("17.0")), ["done"], "the caller has given up");
     let mut bench = asked();
-    bench.answer(0, Ok(Value::Null));
-    assert_eq!(bench.answer(1, status(409)), ["done"], "it has left the application");
+    bench.respond(0, Ok(Value::Null));
+    assert_eq!(bench.respond(1, status(409)), ["done"], "it has left the application");
 }
 
 #[test]
 fn a_caller_who_cannot_be_given_back_is_refused() {
     let mut bench = Bench::new();
-    bench.tell(give_back());
-    assert_eq!(bench.answer(0, status(500)), ["1 Delete /channels/17.0?reason_code=42"]);
-    assert_eq!(bench.answer(1, Ok(Value::Null)), ["done"]);
+    bench.tell(to_dialplan());
+    assert_eq!(bench.respond(0, status(500)), ["1 Delete /channels/17.0?reason_code=42"]);
+    assert_eq!(bench.respond(1, Ok(Value::Null)), ["done"]);
     for failure in [status(412), Err(AriError::Timeout(SET_UP))] {
         let mut bench = Bench::new();
-        bench.tell(give_back());
-        bench.answer(0, Ok(Value::Null));
-        assert_eq!(bench.answer(1, failure), ["2 Delete /channels/17.0?reason_code=42"]);
-        assert_eq!(bench.answer(2, Ok(Value::Null)), ["done"]);
+        bench.tell(to_dialplan());
+        bench.respond(0, Ok(Value::Null));
+        assert_eq!(bench.respond(1, failure), ["2 Delete /channels/17.0?reason_code=42"]);
+        assert_eq!(bench.respond(2, Ok(Value::Null)), ["done"]);
     }
 }
 
@@ -233,7 +237,7 @@ fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
     assert_eq!(bench.tell(takes_the_place("18.0", "17.0")), [""; 0]);
     assert_eq!(bench.wait(), ["4 Delete /channels/17.0?reason_code=16"], "nobody talks to it any more");
     assert_eq!(bench.machine.deadline(), None);
-    assert_eq!(bench.answer(4, status(404)), [""; 0]);
+    assert_eq!(bench.respond(4, status(404)), [""; 0]);
     assert_eq!(bench.tell(end("17.0")), [""; 0]);
     let gone = Event::ChannelDestroyed {
         channel: channel("17.0"),
@@ -264,9 +268,9 @@ fn a_channel_that_replaces_a_caller_who_is_hung_up_goes_too() {
     let said = bench.tell(takes_the_place("18.0", "17.0"));
     assert_eq!(said, ["7 Delete /channels/17.0?reason_code=16", "8 Delete /channels/18.0?reason_code=16"]);
     for id in [4, 5, 6, 7] {
-        assert_eq!(bench.answer(id, Ok(Value::Null)), [""; 0]);
+        assert_eq!(bench.respond(id, Ok(Value::Null)), [""; 0]);
     }
-    assert_eq!(bench.answer(8, Ok(Value::Null)), ["done"]);
+    assert_eq!(bench.respond(8, Ok(Value::Null)), ["done"]);
 }
 
 #[test]
@@ -283,15 +287,15 @@ fn nobody_decides_about_a_call() {
 fn the_media_channel_is_not_moved_before_it_has_entered() {
     let mut bench = Bench::admitted();
     assert_eq!(bench.tell(start("vca-media-7")), [""; 0]);
-    assert_eq!(bench.answer(1, Ok(json!({}))), [""; 0]);
-    assert_eq!(bench.answer(0, Ok(media())).len(), 1, "all three have come");
+    assert_eq!(bench.respond(1, Ok(json!({}))), [""; 0]);
+    assert_eq!(bench.respond(0, Ok(media())).len(), 1, "all three have come");
 }
 
 #[test]
 fn the_entry_was_missed_while_the_socket_was_lost() {
     let mut bench = Bench::admitted();
-    bench.answer(0, Ok(media()));
-    bench.answer(1, Ok(json!({})));
+    bench.respond(0, Ok(media()));
+    bench.respond(1, Ok(json!({})));
     let said = bench.tell(inventory(bench.now, &["17.0", "vca-media-7"], &["vca-bridge-7"]));
     assert_eq!(said.len(), 1, "{said:?}");
 }
@@ -300,33 +304,33 @@ fn the_entry_was_missed_while_the_socket_was_lost() {
 fn what_is_created_late_is_deleted_then() {
     let mut bench = Bench::admitted();
     assert_eq!(bench.tell(end("17.0")), ["ended CallerLeft { cause: None, sip_status: None }"]);
-    assert_eq!(bench.answer(1, Ok(json!({}))), ["2 Delete /bridges/vca-bridge-7"]);
-    assert_eq!(bench.answer(2, Ok(Value::Null)), [""; 0]);
-    assert_eq!(bench.answer(0, Ok(media())), ["3 Delete /channels/vca-media-7?reason_code=16"]);
-    assert_eq!(bench.answer(3, Ok(Value::Null)), ["done"]);
+    assert_eq!(bench.respond(1, Ok(json!({}))), ["2 Delete /bridges/vca-bridge-7"]);
+    assert_eq!(bench.respond(2, Ok(Value::Null)), [""; 0]);
+    assert_eq!(bench.respond(0, Ok(media())), ["3 Delete /channels/vca-media-7?reason_code=16"]);
+    assert_eq!(bench.respond(3, Ok(Value::Null)), ["done"]);
 }
 
 #[test]
 fn a_creation_without_an_answer_is_looked_for_twice() {
     let mut bench = Bench::admitted();
-    bench.answer(1, status(409));
-    let said = bench.answer(0, Err(AriError::Timeout(SET_UP)));
+    bench.respond(1, status(409));
+    let said = bench.respond(0, Err(AriError::Timeout(SET_UP)));
     assert_eq!(said, ["3 Delete /channels/vca-media-7?reason_code=16"]);
-    bench.answer(2, Ok(Value::Null));
-    assert_eq!(bench.answer(3, status(404)), [""; 0], "it may still come");
+    bench.respond(2, Ok(Value::Null));
+    assert_eq!(bench.respond(3, status(404)), [""; 0], "it may still come");
     assert_eq!(bench.wait(), ["4 Delete /channels/vca-media-7?reason_code=16"]);
-    assert_eq!(bench.answer(4, status(404)), ["done"]);
+    assert_eq!(bench.respond(4, status(404)), ["done"]);
 }
 
 #[test]
 fn a_join_that_comes_too_early_is_tried_again() {
     let mut bench = Bench::admitted();
-    bench.answer(0, Ok(media()));
-    bench.answer(1, Ok(json!({})));
+    bench.respond(0, Ok(media()));
+    bench.respond(1, Ok(json!({})));
     bench.tell(start("vca-media-7"));
-    assert_eq!(bench.answer(2, status(422)), [""; 0]);
+    assert_eq!(bench.respond(2, status(422)), [""; 0]);
     assert_eq!(bench.wait().len(), 1);
-    assert_eq!(bench.answer(3, status(400)), [""; 0]);
+    assert_eq!(bench.respond(3, status(400)), [""; 0]);
     let said = bench.tell(end("17.0"));
     assert_eq!(
         said[0], "ended CallerLeft { cause: None, sip_status: None }",
@@ -337,7 +341,7 @@ fn a_join_that_comes_too_early_is_tried_again() {
 #[test]
 fn a_media_answer_without_an_address_fails_the_call() {
     let mut bench = Bench::admitted();
-    let said = bench.answer(0, Ok(json!({ "id": "vca-media-7" })));
+    let said = bench.respond(0, Ok(json!({ "id": "vca-media-7" })));
     assert!(said[0].starts_with("ended Failed(Step { stage: Creation"), "{said:?}");
     assert_eq!(said[2], "3 Delete /channels/vca-media-7?reason_code=16");
 }
@@ -345,7 +349,7 @@ fn a_media_answer_without_an_address_fails_the_call() {
 #[test]
 fn set_up_ends_in_time() {
     let mut bench = Bench::admitted();
-    bench.answer(0, Ok(media()));
+    bench.respond(0, Ok(media()));
     assert_eq!(
         bench.after(SET_UP),
         [
@@ -395,11 +399,11 @@ fn after_a_reconnect_only_what_was_there_before_can_be_missed() {
 fn a_deletion_that_fails_is_tried_again_and_then_reported() {
     let mut bench = Bench::up();
     bench.tell(end("17.0"));
-    bench.answer(5, Ok(Value::Null));
+    bench.respond(5, Ok(Value::Null));
     let mut pauses = vec![];
     let mut id = 4;
     let said = loop {
-        let said = bench.answer(id, status(500));
+        let said = bench.respond(id, status(500));
         if !said.is_empty() {
             break said;
         }

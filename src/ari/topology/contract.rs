@@ -1,0 +1,150 @@
+//! The inputs and outputs of the topology machine.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::ari::answer::{AriError, Inventory};
+use crate::ari::dtmf::Digit;
+use crate::ari::event::Event;
+use crate::ari::ids::{BridgeId, ChannelId};
+use crate::ari::request::{Reason, Request};
+
+/// Identifies a request and its result within one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u32);
+
+/// One party of the call. Legs are numbered in the order in which they are added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(pub(super) u8);
+
+impl LegId {
+    /// The channel that the call arrived on.
+    pub const CALLER: LegId = LegId(0);
+    /// The first leg that is added, which is VCA's own.
+    pub const MEDIA: LegId = LegId(1);
+}
+
+/// How a leg gets its channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LegSpec {
+    /// The channel has entered the application by itself. It is answered once it has joined its group.
+    Arrived(ChannelId),
+    /// VCA creates a channel that exchanges RTP with its socket `host`, in Asterisk's codec `format`.
+    ExternalMedia { host: SocketAddr, format: String },
+}
+
+/// The wanted state: who hears whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// The legs of a group hear each other. A leg is in one group at most. One that is alone in its group, or in none,
+    /// is in no bridge.
+    pub groups: Vec<BTreeSet<LegId>>,
+}
+
+impl Wanted {
+    /// One group.
+    pub fn together(legs: impl IntoIterator<Item = LegId>) -> Wanted {
+        Wanted { groups: vec![legs.into_iter().collect()] }
+    }
+}
+
+/// An event, or the result of a request.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Adds legs and sets the wanted state. The first one lets the call in; later ones change who hears whom.
+    Arrange { legs: Vec<LegSpec>, wanted: Wanted },
+    /// The call has to end. Before the answer this refuses it, and the reason decides the SIP status.
+    HangUp { reason: Reason },
+    /// The call has to end here, and the dialplan continues with the caller; [`STATUS_VARIABLE`](super::STATUS_VARIABLE)
+    /// has the reason. A caller who cannot be returned is refused with `reason`.
+    ContinueInDialplan { status: &'static str, reason: Reason },
+    /// Sends keys to the far end of a leg while the call is up. A failure ends nothing; the client counts it.
+    SendDtmf { leg: LegId, digits: Vec<Digit> },
+    /// An event of a channel or bridge; those of other calls are ignored.
+    Event(Event),
+    /// The result of [`Output::Send`].
+    Response { id: RequestId, result: Result<Value, AriError> },
+    /// The event WebSocket was lost and is open again; these objects exist now.
+    Reconciled(Arc<Inventory>),
+    /// Only time has passed.
+    Tick,
+}
+
+impl Input {
+    /// Lets the call in: the caller and an external-media channel hear each other. `host` is VCA's socket as Asterisk
+    /// reaches it, `format` its codec there.
+    pub fn admit(host: SocketAddr, format: String) -> Input {
+        let wanted = Wanted::together([LegId::CALLER, LegId::MEDIA]);
+        Input::Arrange { legs: vec![LegSpec::ExternalMedia { host, format }], wanted }
+    }
+}
+
+/// A request to send, or an event for the call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    Send {
+        id: RequestId,
+        request: Request,
+    },
+    /// The first wanted state is reached: the call is answered and its media flows. `peer` is the only address from
+    /// which RTP is accepted.
+    Ready {
+        peer: SocketAddr,
+    },
+    /// The call is over, for this reason; its teardown begins. Sent exactly once.
+    Ended(End),
+    /// These channels and bridges could not be deleted.
+    Leaked {
+        channels: Vec<ChannelId>,
+        bridges: Vec<BridgeId>,
+    },
+    /// The last output: nothing is left to do.
+    Done,
+}
+
+/// Why a call is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The caller hung up, or the channel left the application. `cause` is a Q.850 code and `sip_status` that of the
+    /// SIP call, where Asterisk reports them.
+    CallerLeft {
+        cause: Option<u16>,
+        sip_status: Option<u16>,
+    },
+    /// [`Input::HangUp`] or [`Input::ContinueInDialplan`].
+    HungUp(Reason),
+    /// An operator or another program had Asterisk hang up the caller's channel.
+    HungUpInAsterisk {
+        cause: Option<u16>,
+    },
+    /// Asterisk was restarted, and the call ended with it.
+    AsteriskLost,
+    Failed(Failure),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("the call was not set up in time: it hung in {0:?}")]
+    Deadline(Stage),
+    #[error("{stage:?} failed: {error}")]
+    Step { stage: Stage, error: AriError },
+    #[error("Asterisk ended the call's external-media channel")]
+    MediaLost,
+    #[error("the call's bridge was destroyed")]
+    BridgeLost,
+}
+
+/// The part of the wanted state that is not reached yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// There is no wanted state: the call waits for [`Input::Arrange`].
+    Admission,
+    /// Channels and bridges are created.
+    Creation,
+    /// Legs leave bridges or enter them.
+    Joining,
+    Answering,
+}

@@ -1,0 +1,144 @@
+//! One leg: its channel, the bridge that it is in, and the bridge that it should be in.
+
+use std::net::SocketAddr;
+
+use super::contract::LegId;
+use super::resource::Resource;
+use crate::ari::ids::ChannelId;
+use crate::ari::request::{NewMedia, Request};
+
+#[derive(Debug)]
+pub(super) struct CallLeg {
+    pub id: LegId,
+    pub channel: Resource<ChannelId>,
+    pub kind: LegKind,
+    /// The number of the bridge that it should be in; `None` for a leg that should be in no bridge.
+    pub home: Option<usize>,
+    pub placement: LegPlacement,
+}
+
+#[derive(Debug)]
+pub(super) enum LegKind {
+    Arrived(AnswerState),
+    ExternalMedia {
+        host: SocketAddr,
+        format: String,
+        entry: StasisEntry,
+        /// The source of Asterisk's RTP, once it is known.
+        peer: Option<SocketAddr>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnswerState {
+    Ringing,
+    Requested,
+    Answered,
+}
+
+/// A channel that VCA creates can be moved only once it has entered the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StasisEntry {
+    Awaited,
+    Entered,
+}
+
+/// Where a leg is, by the number of the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LegPlacement {
+    Alone,
+    Joining { to: usize, from: Option<usize> },
+    In(usize),
+    Leaving(usize),
+}
+
+impl CallLeg {
+    pub fn is_arrived(&self) -> bool {
+        matches!(self.kind, LegKind::Arrived(_))
+    }
+
+    /// Can its channel be moved into a bridge?
+    pub fn is_ready(&self) -> bool {
+        self.channel.is_present()
+            && match &self.kind {
+                LegKind::Arrived(_) => true,
+                LegKind::ExternalMedia { entry, peer, .. } => {
+                    *entry == StasisEntry::Entered && peer.is_some()
+                }
+            }
+    }
+
+    pub fn entered(&mut self) {
+        if let LegKind::ExternalMedia { entry, .. } = &mut self.kind {
+            *entry = StasisEntry::Entered;
+        }
+    }
+
+    /// Is it in the bridge that it should be in, or in none?
+    pub fn is_home(&self) -> bool {
+        match (self.home, self.placement) {
+            (Some(home), LegPlacement::In(bridge)) => home == bridge,
+            (home, LegPlacement::Alone) => home.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Should it enter this bridge now? A move that is under way has to finish first.
+    pub fn should_join(&self, bridge: usize) -> bool {
+        let is_still = matches!(self.placement, LegPlacement::Alone | LegPlacement::In(_));
+        self.home == Some(bridge) && is_still && !self.is_home()
+    }
+
+    pub fn should_leave(&self, bridge: usize) -> bool {
+        self.home.is_none() && self.placement == LegPlacement::In(bridge)
+    }
+
+    pub fn should_be_answered(&self) -> bool {
+        let is_ringing = matches!(self.kind, LegKind::Arrived(AnswerState::Ringing));
+        is_ringing && self.home.is_some() && self.is_home()
+    }
+
+    /// The call's set-up is complete, as far as this leg is concerned.
+    pub fn is_settled(&self) -> bool {
+        let is_answered = match &self.kind {
+            LegKind::Arrived(state) => *state == AnswerState::Answered,
+            LegKind::ExternalMedia { .. } => true,
+        };
+        self.is_ready() && self.is_home() && is_answered
+    }
+
+    pub fn joining(&mut self, bridge: usize) {
+        let from = match self.placement {
+            LegPlacement::In(bridge) => Some(bridge),
+            _ => None,
+        };
+        self.placement = LegPlacement::Joining { to: bridge, from };
+    }
+
+    /// The move into a bridge failed, or its result does not apply any more.
+    pub fn join_failed(&mut self) {
+        if let LegPlacement::Joining { from, .. } = self.placement {
+            self.placement = from.map_or(LegPlacement::Alone, LegPlacement::In);
+        }
+    }
+
+    /// The removal from a bridge has no result.
+    pub fn leave_forgotten(&mut self) {
+        if let LegPlacement::Leaving(bridge) = self.placement {
+            self.placement = LegPlacement::In(bridge);
+        }
+    }
+
+    /// The request that creates its channel, for one that does not arrive by itself.
+    pub fn creation(&self, app: &str) -> Option<Request> {
+        match &self.kind {
+            LegKind::Arrived(_) => None,
+            LegKind::ExternalMedia { host, format, .. } => Some(Request::external_media(&NewMedia {
+                channel_id: &self.channel.id,
+                app,
+                external_host: *host,
+                format,
+            })),
+        }
+    }
+}

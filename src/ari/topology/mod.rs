@@ -1,0 +1,346 @@
+//! One call in Asterisk, from its arrival until its last object is deleted: a list of legs and the wanted state, which
+//! says who hears whom. The machine works out the requests that lead from the present state to the wanted one.
+//!
+//! An admitted call gets an external-media channel and a bridge, both requested at once; caller and media join the
+//! bridge; the call is answered last, so that the greeting can start with the answer. However and whenever the call
+//! ends, nothing remains: its objects are deleted, late ones as soon as they exist, and those that cannot be deleted
+//! are reported.
+//!
+//! The contract: after every [`Topology::handle`], and with [`Input::Tick`] at [`Topology::deadline`], the driver
+//! drains [`Topology::poll`] fully; it returns the result of every [`Output::Send`] with one [`Input::Response`].
+//! Reads no clock, sends nothing itself, and contains neither tenants nor samples.
+//!
+//! # The call
+//!
+//! | phase | input | next | output |
+//! |---|---|---|---|
+//! | `Admission` | `Arrange` | `SetUp` | creation of channels and bridges |
+//! | `SetUp` | responses, `StasisStart` | `SetUp` | the next step of each leg |
+//! | `SetUp` | every leg is where it should be, callers are answered | `Up` | `Ready` |
+//! | `Up` | `Arrange` | `Up` | the steps to the new wanted state |
+//! | `Admission`, `SetUp` | the deadline | `Ending` | `Ended(Failed(Deadline))` |
+//! | any of these | `HangUp`, `ContinueInDialplan` | `Ending` | `Ended(HungUp)` |
+//! | any of these | the caller's channel ends or leaves | `Ending` | `Ended(CallerLeft)`, `Ended(HungUpInAsterisk)` |
+//! | any of these | a step fails, media or bridge end | `Ending` | `Ended(Failed)` |
+//! | `Ending` | responses, time | `Ending` | deletions, repeated with a growing pause |
+//! | `Ending` | everything is deleted, or 30 s have passed | `Done` | `Leaked` where something is left; `Done` |
+//!
+//! # A leg
+//!
+//! | placement | wanted bridge | next | request |
+//! |---|---|---|---|
+//! | `Alone`, `In(a)` | `b`, whose legs are all ready | `Joining(b)` | `addChannel`, one for all of them |
+//! | `In(a)` | none | `Leaving(a)` | `removeChannel` |
+//! | `Joining(b)` | accepted | `In(b)` | an arrived channel is answered |
+//! | `Joining(b)` | refused | as before | again after 50 ms, four times in all |
+//! | `Leaving(a)` | accepted or refused | `Alone` | – |
+
+mod arrangement;
+mod bridge;
+mod contract;
+mod leg;
+mod requests;
+mod resource;
+mod teardown;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::answer::{AriError, Continuity, Inventory};
+use super::dtmf::{Digit, DtmfTiming};
+use super::event::Event;
+use super::ids::{BridgeId, ChannelId};
+use super::request::Request;
+use arrangement::Arrangement;
+pub use contract::{End, Failure, Input, LegId, LegSpec, Output, RequestId, Stage, Wanted};
+use requests::{RequestQueue, TopologyStep};
+use teardown::{CallerExit, Teardown, last_outputs};
+
+/// A teardown ends after this, and what is left is reported.
+const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
+/// The channel variable in which the dialplan finds why it continues with a caller.
+pub const STATUS_VARIABLE: &str = "VCA_STATUS";
+
+/// The machine. Dropping it before [`Output::Done`] leaves objects in Asterisk.
+#[derive(Debug)]
+pub struct Topology {
+    phase: TopologyPhase,
+    arrangement: Arrangement,
+    teardown: Teardown,
+    requests: RequestQueue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TopologyPhase {
+    Admission { until: Instant },
+    SetUp { until: Instant },
+    Up { since: Instant },
+    Ending { until: Instant },
+    Done,
+}
+
+impl Topology {
+    /// A call that rings as channel `caller`. It has `set_up` until it is answered, admission included.
+    pub fn new(now: Instant, call_id: &str, caller: ChannelId, app: &str, set_up: Duration) -> Topology {
+        let mut arrangement = Arrangement::new(app, call_id);
+        arrangement.add(now, LegSpec::Arrived(caller));
+        Topology {
+            phase: TopologyPhase::Admission { until: now + set_up },
+            arrangement,
+            teardown: Teardown::new(),
+            requests: RequestQueue::default(),
+        }
+    }
+
+    /// Takes an event or result. After [`Output::Done`] it has no effect.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.phase == TopologyPhase::Done {
+            return;
+        }
+        match input {
+            Input::Arrange { legs, wanted } => self.arrange(now, legs, &wanted),
+            Input::HangUp { reason } => {
+                self.teardown.reason = reason;
+                self.end(now, End::HungUp(reason));
+            }
+            Input::ContinueInDialplan { status, reason } => {
+                self.teardown.exit = CallerExit::ContinueInDialplan { status };
+                self.teardown.reason = reason;
+                self.end(now, End::HungUp(reason));
+            }
+            Input::SendDtmf { leg, digits } => self.send_dtmf(leg, &digits),
+            Input::Event(event) => self.on_event(now, &event),
+            Input::Response { id, result } => self.on_response(now, id, result),
+            Input::Reconciled(inventory) => self.reconcile(now, &inventory),
+            Input::Tick => {}
+        }
+        self.advance(now);
+        self.teardown.tick(now, &mut self.requests);
+        self.tear_down(now);
+    }
+
+    /// The next action.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.requests.poll()
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            TopologyPhase::Admission { until } | TopologyPhase::SetUp { until } => {
+                self.arrangement.deadline().into_iter().chain([until]).min()
+            }
+            TopologyPhase::Up { .. } => {
+                self.arrangement.deadline().into_iter().chain(self.teardown.deadline()).min()
+            }
+            TopologyPhase::Ending { until } => {
+                let legs = self.arrangement.legs.iter().filter_map(|leg| leg.channel.deadline());
+                let bridges = self.arrangement.bridges.iter().filter_map(|it| it.resource.deadline());
+                legs.chain(bridges).chain([until]).min()
+            }
+            TopologyPhase::Done => None,
+        }
+    }
+
+    fn arrange(&mut self, now: Instant, legs: Vec<LegSpec>, wanted: &Wanted) {
+        match self.phase {
+            TopologyPhase::Admission { until } => self.phase = TopologyPhase::SetUp { until },
+            TopologyPhase::SetUp { .. } | TopologyPhase::Up { .. } => {}
+            TopologyPhase::Ending { .. } | TopologyPhase::Done => return,
+        }
+        legs.into_iter().for_each(|spec| self.arrangement.add(now, spec));
+        self.arrangement.want(wanted);
+    }
+
+    fn send_dtmf(&mut self, leg: LegId, digits: &[Digit]) {
+        if let (TopologyPhase::Up { .. }, Some(leg)) = (self.phase, self.arrangement.leg(leg)) {
+            let request = Request::send_dtmf(&leg.channel.id, digits, DtmfTiming::default());
+            self.requests.send(TopologyStep::SendDtmf, request);
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: &Event) {
+        if let Event::StasisStart { channel, replaces: Some(old), .. } = event
+            && let Some(leg) = self.arrangement.leg_of(old).filter(|leg| leg.is_arrived())
+        {
+            let leg = leg.id;
+            return self.replace_caller(now, leg, channel.id.clone());
+        }
+        if let Event::BridgeDestroyed { bridge } = event {
+            return self.on_bridge_destroyed(now, bridge);
+        }
+        let Some(leg) = event.channel_id().and_then(|id| self.arrangement.leg_of(id)) else { return };
+        let leg_id = leg.id;
+        match leg.is_arrived() {
+            true => self.on_caller(now, leg_id, event),
+            false => self.on_media(now, leg_id, event),
+        }
+    }
+
+    fn replace_caller(&mut self, now: Instant, leg: LegId, channel: ChannelId) {
+        let former = self.arrangement.replace_channel(now, leg, channel, &mut self.requests);
+        if let Some(former) = former {
+            self.teardown.caller_replaced(now, former, &mut self.requests);
+        }
+    }
+
+    fn on_bridge_destroyed(&mut self, now: Instant, id: &BridgeId) {
+        let bridge = self.arrangement.bridges.iter_mut().find(|bridge| bridge.resource.id == *id);
+        if let Some(bridge) = bridge {
+            bridge.resource.gone();
+            self.end(now, End::Failed(Failure::BridgeLost));
+        }
+    }
+
+    fn on_caller(&mut self, now: Instant, leg: LegId, event: &Event) {
+        let left = |cause, sip_status| End::CallerLeft { cause, sip_status };
+        let end = match event {
+            Event::StasisEnd { .. } => left(None, None),
+            Event::ChannelDestroyed { cause, tech_cause, .. } => left(Some(*cause), *tech_cause),
+            // A hang-up by the caller is requested by the channel itself: that is no soft one.
+            Event::ChannelHangupRequest { soft: true, cause, .. } => End::HungUpInAsterisk { cause: *cause },
+            Event::ChannelHangupRequest { cause, tech_cause, .. } => left(*cause, *tech_cause),
+            _ => return,
+        };
+        if let Some(leg) = self.arrangement.leg(leg) {
+            leg.channel.gone();
+        }
+        self.end(now, end);
+    }
+
+    fn on_media(&mut self, now: Instant, leg: LegId, event: &Event) {
+        let Some(leg) = self.arrangement.leg(leg) else { return };
+        match event {
+            Event::StasisStart { .. } => {
+                leg.entered();
+                leg.channel.seen(now);
+            }
+            Event::StasisEnd { .. } => self.end(now, End::Failed(Failure::MediaLost)),
+            Event::ChannelDestroyed { .. } => {
+                leg.channel.gone();
+                self.end(now, End::Failed(Failure::MediaLost));
+            }
+            _ => {}
+        }
+    }
+
+    /// Only an object that existed before the list was requested can be missing in it.
+    fn reconcile(&mut self, now: Instant, inventory: &Inventory) {
+        let asked_at = inventory.asked_at;
+        let is_up = matches!(self.phase, TopologyPhase::Up { since } if since < asked_at);
+        let mut ends = Vec::new();
+        for leg in &mut self.arrangement.legs {
+            let is_listed = inventory.channels.contains(&leg.channel.id);
+            let is_missing = !is_listed && leg.channel.existed_before(asked_at);
+            if leg.is_arrived() {
+                if is_missing {
+                    leg.channel.gone();
+                    ends.push(end_of_missing_caller(inventory.continuity));
+                }
+            } else if is_listed {
+                leg.entered();
+                leg.channel.seen(now);
+            } else if is_missing && is_up {
+                ends.push(End::Failed(Failure::MediaLost));
+            }
+        }
+        for bridge in &mut self.arrangement.bridges {
+            if inventory.bridges.contains(&bridge.resource.id) {
+                bridge.resource.seen(now);
+            } else if is_up && bridge.resource.existed_before(asked_at) {
+                ends.push(End::Failed(Failure::BridgeLost));
+            }
+        }
+        ends.into_iter().for_each(|end| self.end(now, end));
+    }
+
+    fn on_response(&mut self, now: Instant, id: RequestId, result: Result<Value, AriError>) {
+        let Some(step) = self.requests.finish(id) else { return };
+        let arrangement = &mut self.arrangement;
+        let outcome = match step {
+            TopologyStep::CreateLeg(leg) => arrangement.leg_created(now, leg, result),
+            TopologyStep::CreateBridge(bridge) => arrangement.bridge_created(now, bridge, result.map(drop)),
+            TopologyStep::Join { bridge, legs } => arrangement.joined(now, bridge, &legs, result.map(drop)),
+            TopologyStep::Leave { legs, .. } => arrangement.left(&legs, result.map(drop)),
+            TopologyStep::Answer(leg) => arrangement.answered(leg, result.map(drop)),
+            deletion => {
+                let result = result.map(drop);
+                self.teardown.finished(now, &deletion, &result, arrangement, &mut self.requests);
+                Ok(())
+            }
+        };
+        if let Err(end) = outcome {
+            self.end(now, end);
+        }
+    }
+
+    /// The first reason counts.
+    fn end(&mut self, now: Instant, end: End) {
+        if !matches!(self.phase, TopologyPhase::Ending { .. } | TopologyPhase::Done) {
+            self.phase = TopologyPhase::Ending { until: now + TEARDOWN_LIMIT };
+            self.requests.emit(Output::Ended(end));
+        }
+    }
+
+    /// Sends the requests that lead to the wanted state, and reports when it is reached for the first time.
+    fn advance(&mut self, now: Instant) {
+        match self.phase {
+            TopologyPhase::Admission { until } if until <= now => {
+                self.end(now, End::Failed(Failure::Deadline(Stage::Admission)));
+            }
+            TopologyPhase::SetUp { until } if until <= now => {
+                self.end(now, End::Failed(Failure::Deadline(self.arrangement.stage())));
+            }
+            TopologyPhase::SetUp { .. } => {
+                self.arrangement.advance(now, &mut self.requests);
+                if let Some(peer) = self.arrangement.settled() {
+                    self.phase = TopologyPhase::Up { since: now };
+                    self.requests.emit(Output::Ready { peer });
+                }
+            }
+            TopologyPhase::Up { .. } => self.arrangement.advance(now, &mut self.requests),
+            TopologyPhase::Admission { .. } | TopologyPhase::Ending { .. } | TopologyPhase::Done => {}
+        }
+    }
+
+    /// Deletes what exists, and finishes when nothing is left to delete.
+    fn tear_down(&mut self, now: Instant) {
+        let TopologyPhase::Ending { until } = self.phase else { return };
+        self.teardown.advance(now, until, &mut self.arrangement, &mut self.requests);
+        if let Some(outputs) = last_outputs(&self.arrangement) {
+            outputs.into_iter().for_each(|output| self.requests.emit(output));
+            self.phase = TopologyPhase::Done;
+        }
+    }
+}
+
+fn end_of_missing_caller(continuity: Continuity) -> End {
+    match continuity {
+        Continuity::Restarted => End::AsteriskLost,
+        Continuity::Unknown | Continuity::Continued => End::CallerLeft { cause: None, sip_status: None },
+    }
+}
+
+/// The id of a call's external-media channel.
+pub fn media_id(call_id: &str) -> ChannelId {
+    ChannelId::new(&format!("vca-media-{call_id}"))
+}
+
+/// The id of a call's bridge; a call with several numbers them from 0.
+pub fn bridge_id(call_id: &str, number: usize) -> BridgeId {
+    match number {
+        0 => BridgeId::new(&format!("vca-bridge-{call_id}")),
+        number => BridgeId::new(&format!("vca-bridge-{call_id}.{number}")),
+    }
+}
+
+/// The id of the call that a channel or bridge with this id was created for, by the forms above.
+pub fn call_of(id: &str) -> Option<&str> {
+    let rest = id.strip_prefix("vca-media-").or_else(|| id.strip_prefix("vca-bridge-"))?;
+    rest.split('.').next()
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a moment to begin at")]
+mod tests;
