@@ -136,8 +136,8 @@ fn media_thread_time() -> Duration {
 /// a second).
 fn stolen_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let core = stat.lines().find_map(|line| socket.strip_prefix("cpu0 "));
-    let ticks = core.and_then(|line| socket.split_whitespace().nth(7)?.parse().ok());
+    let core = stat.lines().find_map(|line| line.strip_prefix("cpu0 "));
+    let ticks = core.and_then(|line| line.split_whitespace().nth(7)?.parse().ok());
     Duration::from_millis(10 * ticks.unwrap_or(0))
 }
 
