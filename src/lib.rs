@@ -16,6 +16,8 @@ pub mod transport;
 
 pub mod analytics;
 pub mod ari;
+#[allow(clippy::disallowed_methods, reason = "sends requests and resolves names, with timeouts")]
+pub mod egress;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

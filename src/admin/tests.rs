@@ -15,7 +15,6 @@ use super::*;
 use crate::store::Store;
 use crate::telephony::{Adapters, Registrar};
 use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
-use crate::webhooks::Guard;
 
 /// Answers with these parts, or never; and counts how often it is asked.
 #[derive(Default)]
@@ -101,7 +100,7 @@ async fn desk() -> Desk {
         billing: Default::default(),
         live: Arc::new(Quiet),
         state: Arc::new(crate::state::Memory::new(&crate::state::Settings::default())),
-        receivers: Guard::new(&crate::webhooks::Settings::default()),
+        receivers: crate::webhooks::Settings::default().destinations(),
     }
 }
 

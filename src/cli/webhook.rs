@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::control;
 use crate::store::{DeliveryFilter, Issued, NewWebhook, Store, StoreError, WebhookChanges, Window};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, Tenant, TenantId, Webhook, WebhookId};
-use crate::webhooks::Guard;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -117,7 +116,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 impl Command {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
-        let guard = Guard::new(&config.webhooks);
+        let guard = config.webhooks.destinations();
         let owned = match self {
             Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
             Command::Ping { webhook, wait } => return ping(store, webhook, wait, output).await,

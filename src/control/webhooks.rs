@@ -1,9 +1,9 @@
 //! Webhooks: where they may lead, and the events to which they subscribe.
 
 use super::ControlError;
+use crate::egress::DestinationPolicy;
 use crate::store::{Issued, NewWebhook, Scope, StoreError, WebhookChanges};
 use crate::tenancy::{Actor, EventType, Flaw, Webhook, WebhookId};
-use crate::webhooks::Guard;
 
 /// The most event types in one request; there are far fewer.
 const MOST_EVENTS: usize = 100;
@@ -16,7 +16,7 @@ const MOST_EVENTS: usize = 100;
 pub async fn create_webhook(
     scope: &Scope,
     actor: &Actor,
-    receivers: &Guard,
+    receivers: &DestinationPolicy,
     new: NewWebhook,
 ) -> Result<Issued, ControlError> {
     ControlError::unless_none(flaws(receivers, Some(&new.url), Some(&new.events)))?;
@@ -30,7 +30,7 @@ pub async fn create_webhook(
 pub async fn update_webhook<E: From<StoreError> + From<ControlError>>(
     scope: &Scope,
     actor: &Actor,
-    receivers: &Guard,
+    receivers: &DestinationPolicy,
     id: WebhookId,
     changes: WebhookChanges,
     precondition: impl FnOnce(&Webhook) -> Result<(), E>,
@@ -43,7 +43,7 @@ pub async fn update_webhook<E: From<StoreError> + From<ControlError>>(
     scope.update_webhook_if(actor, id, decide).await
 }
 
-fn flaws(receivers: &Guard, url: Option<&str>, events: Option<&[EventType]>) -> Vec<Flaw> {
+fn flaws(receivers: &DestinationPolicy, url: Option<&str>, events: Option<&[EventType]>) -> Vec<Flaw> {
     let url = url.and_then(|url| receivers.check(url).err()).map(|error| Flaw::new("url", error.to_string()));
     url.into_iter().chain(events.and_then(events_flaw)).collect()
 }

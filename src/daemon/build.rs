@@ -23,7 +23,6 @@ use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError, U
 use crate::switchboard::{Casting, Switchboard};
 use crate::telephony::{Adapters, Reception, Registrar};
 use crate::tenancy::Permitted;
-use crate::webhooks::Guard;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
@@ -118,7 +117,7 @@ impl Services {
             last_use: Arc::new(LastUse::start(self.store.clone())),
             registrar: Arc::new(registrar),
             inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
-            receivers: Guard::new(&config.webhooks),
+            receivers: config.webhooks.destinations(),
             billing: self.billing.clone(),
             live: Arc::new(Lines(self.switchboard.clone())),
             state: self.state.clone(),

@@ -20,23 +20,23 @@ use super::slots::Slots;
 use crate::store::{Attempt, Claimed, Outcome, Store, StoreError, Waiting};
 
 /// The lease is longer than the timeout of a request by this.
-const SLACK: Duration = Duration::from_secs(5);
-/// How long requests in progress may continue after the deliverer is stopped.
-const GRACE: Duration = Duration::from_secs(3);
-const UPKEEP: Duration = Duration::from_secs(10);
-const CLEARING: Duration = Duration::from_secs(3_600);
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// The time limit of the last round, after the deliverer is stopped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
+const CLEAR_INTERVAL: Duration = Duration::from_secs(3_600);
 /// The number of batches after which a cleanup is interrupted until the next one.
-const BATCHES: usize = 20;
+const MAX_BATCHES: usize = 20;
 
 pub struct Deliverer {
     store: Store,
     settings: Settings,
     sender: Arc<HttpSender>,
-    under_way: JoinSet<(Claimed, SendResult)>,
+    in_progress: JoinSet<(Claimed, SendResult)>,
     slots: Slots,
     cleared: Option<Instant>,
     /// The database is not available.
-    away: bool,
+    is_unavailable: bool,
 }
 
 impl Deliverer {
@@ -44,29 +44,29 @@ impl Deliverer {
     /// When TLS cannot be set up.
     pub fn new(store: Store, settings: Settings) -> Result<Deliverer, reqwest::Error> {
         let sender = Arc::new(HttpSender::new(&settings)?);
-        let (under_way, slots) = (JoinSet::new(), Slots::new(settings.max_concurrent));
-        Ok(Deliverer { store, settings, sender, under_way, slots, cleared: None, away: false })
+        let (in_progress, slots) = (JoinSet::new(), Slots::new(settings.max_concurrent));
+        Ok(Deliverer { store, settings, sender, in_progress, slots, cleared: None, is_unavailable: false })
     }
 
     /// Delivers until `stop`; then makes one last round over the outbox, within some seconds.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = interval(Duration::from_millis(self.settings.poll_interval_ms));
-        let mut upkeep = interval(UPKEEP);
+        let mut upkeep = interval(UPKEEP_INTERVAL);
         while !stop.is_cancelled() {
             let filled = self.fill(Utc::now()).await;
-            self.note(filled);
+            self.log_availability(filled);
             let store = self.store.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(done) = self.under_way.join_next_with_id() => self.settle(done, Utc::now()).await,
+                Some(done) = self.in_progress.join_next_with_id() => self.settle(done, Utc::now()).await,
                 () = store.outbox_filled() => {}
                 _ = ticks.tick() => {}
                 _ = upkeep.tick() => self.keep_up().await,
             }
         }
-        if timeout(GRACE, self.round(Utc::now())).await.is_err() {
+        if timeout(STOP_TIMEOUT, self.round(Utc::now())).await.is_err() {
             info!(
-                under_way = self.under_way.len(),
+                in_progress = self.in_progress.len(),
                 "webhook deliveries in progress are repeated after the next start"
             );
         }
@@ -79,7 +79,7 @@ impl Deliverer {
     pub async fn round(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
         loop {
             self.fill(now).await?;
-            match self.under_way.join_next_with_id().await {
+            match self.in_progress.join_next_with_id().await {
                 Some(done) => self.settle(done, now).await,
                 None => return Ok(()),
             }
@@ -99,14 +99,14 @@ impl Deliverer {
             let taken = |waiting: &Waiting| self.slots.taken(waiting.tenant(), moment);
             taken(one).total_cmp(&taken(other))
         });
-        let lease = now + Duration::from_millis(self.settings.timeout_ms) + SLACK;
+        let lease = now + Duration::from_millis(self.settings.timeout_ms) + LEASE_MARGIN;
         for webhook in waiting {
             let Some(limit) = u32::try_from(self.room(&webhook)).ok().filter(|room| *room > 0) else {
                 continue;
             };
             let scope = self.store.scope(webhook.tenant());
             for claimed in scope.claim_deliveries(webhook.webhook(), now, lease, limit).await? {
-                self.send_off(claimed);
+                self.start_request(claimed);
             }
         }
         Ok(())
@@ -119,11 +119,11 @@ impl Deliverer {
         at_once.saturating_sub(held).min(self.slots.share(webhook.tenant()))
     }
 
-    fn send_off(&mut self, claimed: Claimed) {
+    fn start_request(&mut self, claimed: Claimed) {
         let (sender, tenant, webhook) = (Arc::clone(&self.sender), claimed.tenant, claimed.webhook);
-        let task = self.under_way.spawn(async move {
-            let answer = sender.deliver(&claimed).await;
-            (claimed, answer)
+        let task = self.in_progress.spawn(async move {
+            let result = sender.deliver(&claimed).await;
+            (claimed, result)
         });
         self.slots.take(task.id(), tenant, webhook, Instant::now());
     }
@@ -131,29 +131,29 @@ impl Deliverer {
     /// Records the result of a request. If that fails, the delivery becomes due again when its lease ends; the
     /// receiver recognises the duplicate by its id.
     async fn settle(&mut self, done: Result<(Id, (Claimed, SendResult)), JoinError>, now: DateTime<Utc>) {
-        let (claimed, answer) = match done {
+        let (claimed, result) = match done {
             Ok((id, done)) => {
-                self.slots.give_back(id, Instant::now());
+                self.slots.release(id, Instant::now());
                 done
             }
             Err(failure) => {
-                self.slots.give_back(failure.id(), Instant::now());
+                self.slots.release(failure.id(), Instant::now());
                 return warn!(%failure, "a webhook request panicked");
             }
         };
-        let outcome = outcome(answer.status, answer.wish, claimed.attempts, now, rand::random());
-        count(outcome, &answer);
+        let outcome = outcome(result.status, result.retry_after, claimed.attempts, now, rand::random());
+        count(outcome, &result);
         let attempt = Attempt {
             at: now,
-            response_status: answer.status,
-            response_ms: answer.status.map(|_| answer.took.as_millis().try_into().unwrap_or(u32::MAX)),
-            problem: answer.problem,
+            response_status: result.status,
+            response_ms: result.status.map(|_| result.took.as_millis().try_into().unwrap_or(u32::MAX)),
+            problem: result.problem,
             outcome,
         };
         let (webhook_id, tenant_id) = (claimed.webhook, claimed.tenant);
         debug!(%webhook_id, %tenant_id, event_id = %claimed.event, ?attempt, "webhook delivery attempted");
-        let patience = now - TimeDelta::days(self.settings.disable_after_days.into());
-        match self.store.scope(claimed.tenant).settle_delivery(&claimed, &attempt, patience).await {
+        let disable_since = now - TimeDelta::days(self.settings.disable_after_days.into());
+        match self.store.scope(claimed.tenant).settle_delivery(&claimed, &attempt, disable_since).await {
             Ok(true) => {
                 warn!(%webhook_id, %tenant_id, problem = attempt.problem, "webhook disabled after repeated failures")
             }
@@ -165,13 +165,13 @@ impl Deliverer {
     }
 
     async fn keep_up(&mut self) {
-        self.slots.forget_old(Instant::now());
+        self.slots.drop_negligible(Instant::now());
         if let Ok(pending) = self.store.deliveries_pending().await {
             gauge!("vca_webhook_deliveries_pending").set(pending as f64);
         }
-        if self.cleared.is_none_or(|at| at.elapsed() > CLEARING) {
+        if self.cleared.is_none_or(|at| at.elapsed() > CLEAR_INTERVAL) {
             let kept = self.clear(Utc::now()).await;
-            self.note(kept);
+            self.log_availability(kept);
         }
     }
 
@@ -181,7 +181,7 @@ impl Deliverer {
     /// When the database does not respond.
     pub async fn clear(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let before = now - TimeDelta::days(self.settings.keep_days.into());
-        for _ in 0..BATCHES {
+        for _ in 0..MAX_BATCHES {
             if self.store.clear_deliveries(before).await? == 0 {
                 self.cleared = Some(Instant::now());
                 break;
@@ -191,22 +191,24 @@ impl Deliverer {
     }
 
     /// Logs once that the database is not available, and once that it is again.
-    fn note(&mut self, answer: Result<(), StoreError>) {
-        match answer {
-            Ok(()) if self.away => info!("webhook deliveries resumed"),
-            Err(ref error) if !self.away => warn!(%error, "webhook deliveries are waiting for the database"),
+    fn log_availability(&mut self, result: Result<(), StoreError>) {
+        match result {
+            Ok(()) if self.is_unavailable => info!("webhook deliveries resumed"),
+            Err(ref error) if !self.is_unavailable => {
+                warn!(%error, "webhook deliveries are waiting for the database")
+            }
             _ => {}
         }
-        self.away = answer.is_err();
+        self.is_unavailable = result.is_err();
     }
 }
 
-fn count(outcome: Outcome, answer: &SendResult) {
-    let word = match outcome {
+fn count(outcome: Outcome, result: &SendResult) {
+    let label = match outcome {
         Outcome::Delivered => "delivered",
         Outcome::Again(_) => "failed",
         Outcome::GivenUp | Outcome::Unsubscribed => "given_up",
     };
-    counter!("vca_webhook_attempts_total", "outcome" => word).increment(1);
-    histogram!("vca_webhook_attempt_seconds").record(answer.took.as_secs_f64());
+    counter!("vca_webhook_attempts_total", "outcome" => label).increment(1);
+    histogram!("vca_webhook_attempt_seconds").record(result.took.as_secs_f64());
 }

@@ -1,21 +1,21 @@
 //! Webhooks: delivery from the outbox in the database to tenants' receivers, by Standard Webhooks
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 //!
-//! Every event is delivered at least once, or given up after days; a duplicate has the same id. A receiver's
-//! address has to be admitted by [`Guard`]. The content of events is opaque here.
+//! Every event is delivered at least once, or given up after days; a duplicate has the same id. The addresses of receivers
+//! are checked by `egress`. The content of events is opaque here.
 
 mod deliverer;
-mod guard;
 mod schedule;
 mod sender;
 mod signature;
 mod slots;
 
 pub use deliverer::Deliverer;
-pub use guard::{Guard, RefusedReceiver};
 pub use signature::sign;
 
 use serde::Deserialize;
+
+use crate::egress::DestinationPolicy;
 
 /// `[webhooks]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +38,13 @@ pub struct Settings {
     pub keep_days: u32,
     /// The number of days with failures only, after which a webhook is disabled. Default 5.
     pub disable_after_days: u32,
+}
+
+impl Settings {
+    /// The receivers that tenants may name.
+    pub fn destinations(&self) -> DestinationPolicy {
+        DestinationPolicy { allow_private: self.allow_private_targets, allow_http: self.allow_http }
+    }
 }
 
 impl Default for Settings {

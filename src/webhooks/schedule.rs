@@ -10,31 +10,33 @@ use crate::store::Outcome;
 const PAUSES: [u64; 10] =
     [0, 5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
 /// The longest `Retry-After` that is respected.
-const LONGEST_WISH: Duration = Duration::from_secs(24 * 3_600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// The outcome of a delivery that was tried `before` times before. `wish` is the receiver's `Retry-After`;
-/// `chance`, from 0 to 1, spreads the pause by up to a tenth in either direction.
+/// The outcome of a delivery that was tried `before` times before. `retry_after` is the receiver's; `jitter`, from 0
+/// to 1, spreads the pause by up to a tenth in either direction.
 pub fn outcome(
     status: Option<u16>,
-    wish: Option<Duration>,
+    retry_after: Option<Duration>,
     before: u32,
     now: DateTime<Utc>,
-    chance: f64,
+    jitter: f64,
 ) -> Outcome {
     match status {
         Some(200..300) => Outcome::Delivered,
         Some(410) => Outcome::Unsubscribed,
-        _ => match pause(before.saturating_add(1), chance) {
-            Some(pause) => Outcome::Again(now + pause.max(wish.unwrap_or_default().min(LONGEST_WISH))),
+        _ => match pause(before.saturating_add(1), jitter) {
+            Some(pause) => {
+                Outcome::Again(now + pause.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)))
+            }
             None => Outcome::GivenUp,
         },
     }
 }
 
 /// The pause after `attempts` attempts; `None` after the last one.
-fn pause(attempts: u32, chance: f64) -> Option<Duration> {
+fn pause(attempts: u32, jitter: f64) -> Option<Duration> {
     let seconds = PAUSES.get(usize::try_from(attempts).ok()?)?;
-    Some(Duration::from_secs(*seconds).mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0)))
+    Some(Duration::from_secs(*seconds).mul_f64(0.9 + 0.2 * jitter.clamp(0.0, 1.0)))
 }
 
 #[cfg(test)]
@@ -55,18 +57,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_answer_is_a_success_a_farewell_or_worth_a_pause(
-            status in proptest::option::of(100_u16..600), before in 0_u32..20, chance in 0.0..1.0, wish in 0_u64..200_000,
+        fn a_response_is_a_success_an_unsubscription_or_followed_by_a_pause(
+            status in proptest::option::of(100_u16..600), before in 0_u32..20, jitter in 0.0..1.0, retry_after in 0_u64..200_000,
         ) {
             let now = DateTime::UNIX_EPOCH;
-            let found = outcome(status, Some(Duration::from_secs(wish)), before, now, chance);
+            let found = outcome(status, Some(Duration::from_secs(retry_after)), before, now, jitter);
             match (status, found) {
                 (Some(200..300), Outcome::Delivered) | (Some(410), Outcome::Unsubscribed) => {}
                 (_, Outcome::GivenUp) => prop_assert!(before >= 9),
                 (_, Outcome::Again(at)) => {
                     let (pause, nominal) = ((at - now).num_seconds(), PAUSES[before as usize + 1] as i64);
-                    let wish = wish.min(86_400) as i64;
-                    prop_assert!((nominal * 9 / 10 - 1..=nominal * 11 / 10).contains(&pause) || pause == wish);
+                    let retry_after = retry_after.min(86_400) as i64;
+                    prop_assert!((nominal * 9 / 10 - 1..=nominal * 11 / 10).contains(&pause) || pause == retry_after);
                 }
                 other => prop_assert!(false, "{other:?}"),
             }

@@ -17,13 +17,13 @@ use crate::tenancy::{TenantId, WebhookId};
 /// Receiver time of this age counts half.
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// Receiver time below this is dropped. Seconds.
-const FORGOTTEN: f64 = 0.01;
+const NEGLIGIBLE: f64 = 0.01;
 
 /// The slots of a deliverer.
 #[derive(Debug)]
 pub struct Slots {
     total: usize,
-    under_way: HashMap<Id, RequestSlot>,
+    in_progress: HashMap<Id, RequestSlot>,
     taken: HashMap<TenantId, Taken>,
 }
 
@@ -51,48 +51,48 @@ impl Taken {
 
 impl Slots {
     pub fn new(total: usize) -> Slots {
-        Slots { total, under_way: HashMap::new(), taken: HashMap::new() }
+        Slots { total, in_progress: HashMap::new(), taken: HashMap::new() }
     }
 
     pub fn free(&self) -> usize {
-        self.total.saturating_sub(self.under_way.len())
+        self.total.saturating_sub(self.in_progress.len())
     }
 
     /// Requests in progress to a webhook.
     pub fn held_by_webhook(&self, webhook: WebhookId) -> usize {
-        self.under_way.values().filter(|slot| slot.webhook == webhook).count()
+        self.in_progress.values().filter(|slot| slot.webhook == webhook).count()
     }
 
     /// The number of requests that a tenant may start now. Each started one leaves one slot fewer free, and one
     /// more held.
     pub fn share(&self, tenant: TenantId) -> usize {
-        let held = self.under_way.values().filter(|slot| slot.tenant == tenant).count();
+        let held = self.in_progress.values().filter(|slot| slot.tenant == tenant).count();
         self.free().saturating_sub(held).div_ceil(2)
     }
 
     /// A tenant's receiver time of late, including requests in progress. Seconds.
     pub fn taken(&self, tenant: TenantId, now: Instant) -> f64 {
         let before = self.taken.get(&tenant).map_or(0.0, |taken| taken.seconds_at(now));
-        let held = self.under_way.values().filter(|slot| slot.tenant == tenant);
+        let held = self.in_progress.values().filter(|slot| slot.tenant == tenant);
         before + held.map(|slot| now.saturating_duration_since(slot.since).as_secs_f64()).sum::<f64>()
     }
 
     /// Adds a request.
     pub fn take(&mut self, task: Id, tenant: TenantId, webhook: WebhookId, now: Instant) {
-        self.under_way.insert(task, RequestSlot { tenant, webhook, since: now });
+        self.in_progress.insert(task, RequestSlot { tenant, webhook, since: now });
     }
 
     /// Removes a finished request.
-    pub fn give_back(&mut self, task: Id, now: Instant) {
-        let Some(slot) = self.under_way.remove(&task) else { return };
+    pub fn release(&mut self, task: Id, now: Instant) {
+        let Some(slot) = self.in_progress.remove(&task) else { return };
         let took = now.saturating_duration_since(slot.since).as_secs_f64();
         let taken = self.taken.entry(slot.tenant).or_insert(Taken { seconds: 0.0, at: now });
         *taken = Taken { seconds: taken.seconds_at(now) + took, at: now };
     }
 
     /// Drops entries that no longer count.
-    pub fn forget_old(&mut self, now: Instant) {
-        self.taken.retain(|_, taken| taken.seconds_at(now) > FORGOTTEN);
+    pub fn drop_negligible(&mut self, now: Instant) {
+        self.taken.retain(|_, taken| taken.seconds_at(now) > NEGLIGIBLE);
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
             let (over, left) = ends.into_iter().partition::<Vec<_>, _>(|(end, _)| *end <= second);
             ends = left;
             for (_, task) in over {
-                slots.give_back(task, now);
+                slots.release(task, now);
                 free.push(task);
             }
             for tenant in slow {
@@ -142,17 +142,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_taken_is_forgotten() {
+    async fn receiver_time_decays_and_is_dropped() {
         let (mut slots, task) = (Slots::new(4), tasks(1).await[0]);
         let tenant = TenantId::new();
         slots.take(task, tenant, WebhookId::new(), Instant::now());
         tokio::time::advance(Duration::from_secs(14)).await;
-        slots.give_back(task, Instant::now());
+        slots.release(task, Instant::now());
         assert!((slots.taken(tenant, Instant::now()) - 14.0).abs() < 0.1);
         tokio::time::advance(HALF_LIFE).await;
         assert!((slots.taken(tenant, Instant::now()) - 7.0).abs() < 0.1);
         tokio::time::advance(Duration::from_secs(3_600)).await;
-        slots.forget_old(Instant::now());
+        slots.drop_negligible(Instant::now());
         assert!(slots.taken.is_empty());
     }
 
@@ -171,7 +171,7 @@ mod tests {
                     }
                 }
                 let mut held: HashMap<TenantId, usize> = HashMap::new();
-                for slot in slots.under_way.values() {
+                for slot in slots.in_progress.values() {
                     *held.entry(slot.tenant).or_default() += 1;
                 }
                 assert!(held.values().all(|held| *held <= total.div_ceil(2)), "{held:?} of {total}");

@@ -26,7 +26,6 @@ use vca::telephony::{self, Adapters, Reception, Registrar};
 use vca::tenancy::{
     Actor, Call, CallId, EngineKind, Happening, LiveEvent, Numbering, Permitted, Role, TenantId, UsageUnit,
 };
-use vca::webhooks::Guard;
 
 /// The API, served.
 #[derive(Clone)]
@@ -189,7 +188,7 @@ pub fn desk(
         billing: Current::new(billing()),
         live: Arc::new(Lines::default()),
         state: Arc::new(Memory::new(&vca::state::Settings::default())),
-        receivers: Guard::new(&receivers()),
+        receivers: receivers().destinations(),
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
         numbering: Numbering::default(),

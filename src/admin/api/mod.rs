@@ -61,11 +61,11 @@ pub use shares::HEAVY;
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
 use crate::current::Current;
+use crate::egress::DestinationPolicy;
 use crate::state::ConversationState;
 use crate::store::Store;
 use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted};
-use crate::webhooks::Guard;
 
 /// The state that handlers share.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ pub struct Desk {
     pub limits: Arc<Limits>,
     pub last_use: Arc<LastUse>,
     /// Where webhooks may lead.
-    pub receivers: Guard,
+    pub receivers: DestinationPolicy,
     pub billing: Current<Billing>,
     pub live: Arc<dyn LiveCalls>,
     /// The state of conversations, which an erasure deletes as well.

@@ -1,0 +1,9 @@
+//! Requests to addresses that tenants name: an HTTP client that reaches public addresses only, with timeouts, without a
+//! proxy and without following redirects.
+
+mod addresses;
+mod client;
+mod policy;
+
+pub use client::{EgressClient, EgressError, EgressResponse};
+pub use policy::{DestinationError, DestinationPolicy};
