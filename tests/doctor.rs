@@ -1,6 +1,7 @@
 //! `vca doctor` on a real Asterisk: what is well, and whether each thing that is not is named with its remedy.
 
 mod faults;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -2,10 +2,12 @@
 
 mod asterisk;
 mod credentials;
+mod disk;
 mod engines;
+mod media;
 mod permitted;
 mod reload;
-mod servers;
+pub mod servers;
 mod trouble;
 mod vendors;
 mod webhooks;

@@ -34,7 +34,7 @@ pub use report::{
 };
 pub use server::Server;
 pub use settings::{MetricsAccess, Settings, TlsSettings};
-pub use tls::{Tls, TlsFault};
+pub use tls::{CertificateFiles, Tls, TlsFault};
 
 /// The daemon's state, as the port reports it.
 pub trait Health: Send + Sync {

@@ -17,12 +17,15 @@ use super::api::{self, Desk};
 use super::connections::Gate;
 use super::guard::guarded;
 use super::status::Status;
-use super::{Health, Settings, Tls};
+use super::{CertificateFiles, Health, Settings, Tls};
 
 /// The time for requests in progress after the server is stopped.
 const GRACE: Duration = Duration::from_secs(2);
 /// The interval at which metrics that are not fetched are condensed; otherwise they would accumulate.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that has its port and does not serve yet.
 pub struct Server {
@@ -30,7 +33,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     metrics: PrometheusHandle,
-    tls: Option<Tls>,
+    certificate: Option<CertificateFiles>,
     gate: Gate,
     header_timeout: Duration,
 }
@@ -38,7 +41,7 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// When the address is taken or not this machine's, when keys would cross the network in the clear, or when
-    /// the certificate cannot be used.
+    /// the settings of TLS name only one of certificate and key.
     pub fn bind(
         settings: &Settings,
         health: Arc<dyn Health>,
@@ -52,7 +55,7 @@ impl Server {
                  admin.allow_plaintext_remote = true where something else encrypts"
             );
         }
-        let tls = Tls::load(&settings.tls)?;
+        let certificate = CertificateFiles::of(&settings.tls)?;
         let listener = listen(address).with_context(|| {
             format!("the admin port {address} cannot be opened: choose another with admin.bind")
         })?;
@@ -63,7 +66,7 @@ impl Server {
             listener,
             router: guarded(status.router().merge(api), settings),
             metrics,
-            tls,
+            certificate,
             gate: Gate::new(settings),
             header_timeout: Duration::from_millis(settings.header_timeout_ms),
         })
@@ -74,19 +77,33 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop`.
+    /// Serves until `stop`. Until its certificate can be used, connections are closed at once.
     pub async fn serve(self, stop: CancellationToken) {
-        let (metrics, tls) = (self.metrics.clone(), self.tls.clone());
+        let metrics = self.metrics.clone();
         tokio::select! {
             outcome = self.run(stop) => if let Err(error) = outcome {
                 tracing::error!(%error, "the admin port is closed");
             },
             () = keep_up(&metrics) => {}
-            () = heed_hang_ups(tls) => {}
         }
     }
 
     async fn run(self, stop: CancellationToken) -> std::io::Result<()> {
+        let tls = match self.certificate.clone() {
+            None => None,
+            Some(files) => tokio::select! {
+                tls = files.until_usable() => Some(tls),
+                closed = close_all(&self.listener) => return closed,
+                () = stop.cancelled() => return Ok(()),
+            },
+        };
+        tokio::select! {
+            outcome = self.accept(tls.clone(), stop) => outcome,
+            () = heed_hang_ups(tls) => Ok(()),
+        }
+    }
+
+    async fn accept(self, tls: Option<Tls>, stop: CancellationToken) -> std::io::Result<()> {
         let handle = Handle::new();
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp(self.listener)?.handle(handle.clone()).http1_only();
@@ -99,7 +116,7 @@ impl Server {
         };
         tokio::select! {
             outcome = async {
-                match self.tls {
+                match tls {
                     Some(tls) => {
                         let acceptor = RustlsAcceptor::new(tls.config()).handshake_timeout(self.header_timeout);
                         server.acceptor(acceptor.acceptor(self.gate)).serve(service).await
@@ -116,6 +133,16 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Closes each connection, without an end. The port stays taken: it is what two daemons of one name cannot share.
+async fn close_all(listener: &TcpListener) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+    loop {
+        if listener.accept().await.is_err() {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
 }
 
 /// Condenses measurements, for ever.

@@ -1,5 +1,5 @@
 //! TLS on the port: certificate and key from files, clients' certificates if they are asked for, and a new
-//! certificate without a restart.
+//! certificate without a restart. Files that cannot be used at the start are waited for.
 //!
 //! It says which key of the settings is at fault and never what is in a file.
 
@@ -15,7 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::signal::unix::Signal;
 use tokio::time::interval;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::TlsSettings;
 
@@ -34,12 +34,13 @@ pub struct TlsFault {
 /// The certificate in use, and its files.
 #[derive(Clone)]
 pub struct Tls {
-    files: Files,
+    files: CertificateFiles,
     config: RustlsConfig,
 }
 
+/// The files of the settings.
 #[derive(Debug, Clone)]
-struct Files {
+pub struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
@@ -51,19 +52,7 @@ impl Tls {
     /// # Errors
     /// A file that cannot be read or is none of its kind, or a key that is not the certificate's.
     pub fn load(settings: &TlsSettings) -> Result<Option<Tls>, TlsFault> {
-        let files = match (&settings.certificate, &settings.key) {
-            (None, None) => return Ok(None),
-            (Some(certificate), Some(key)) => {
-                let client_ca = settings.client_ca.clone();
-                Files { certificate: certificate.clone(), key: key.clone(), client_ca }
-            }
-            (Some(_), None) => return Err(fault("admin.tls.key", "the certificate's key is missing")),
-            (None, Some(_)) => {
-                return Err(fault("admin.tls.certificate", "the key's certificate is missing"));
-            }
-        };
-        let config = RustlsConfig::from_config(Arc::new(files.read()?));
-        Ok(Some(Tls { files, config }))
+        CertificateFiles::of(settings)?.map(CertificateFiles::load).transpose()
     }
 
     pub(super) fn config(&self) -> RustlsConfig {
@@ -104,7 +93,50 @@ impl Tls {
     }
 }
 
-impl Files {
+impl CertificateFiles {
+    /// `None` when TLS is not asked for. No file is opened.
+    ///
+    /// # Errors
+    /// A certificate without a key, or the reverse.
+    pub fn of(settings: &TlsSettings) -> Result<Option<CertificateFiles>, TlsFault> {
+        match (&settings.certificate, &settings.key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (certificate.clone(), key.clone());
+                Ok(Some(CertificateFiles { certificate, key, client_ca: settings.client_ca.clone() }))
+            }
+            (Some(_), None) => Err(fault("admin.tls.key", "the certificate's key is missing")),
+            (None, Some(_)) => Err(fault("admin.tls.certificate", "the key's certificate is missing")),
+        }
+    }
+
+    fn load(self) -> Result<Tls, TlsFault> {
+        let config = RustlsConfig::from_config(Arc::new(self.read()?));
+        Ok(Tls { files: self, config })
+    }
+
+    /// Reads the files every second until they can be used. Each new reason why not is logged.
+    pub(super) async fn until_usable(self) -> Tls {
+        let mut ticks = interval(LOOK);
+        let mut known = None;
+        loop {
+            ticks.tick().await;
+            match self.clone().load() {
+                Ok(tls) => {
+                    if known.is_some() {
+                        info!("admin port open: its certificate can be used");
+                    }
+                    return tls;
+                }
+                Err(fault) if known.as_ref() == Some(&fault) => {}
+                Err(fault) => {
+                    error!(%fault, "admin port closed: its certificate cannot be used; calls are served meanwhile");
+                    known = Some(fault);
+                }
+            }
+        }
+    }
+
     fn read(&self) -> Result<ServerConfig, TlsFault> {
         let chain = certificates("admin.tls.certificate", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)

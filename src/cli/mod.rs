@@ -161,9 +161,9 @@ impl Cli {
                 let (config, env_file) = (self.config.clone(), self.env_file.clone());
                 let reread = move || {
                     let paths = Paths { config: config.as_deref(), env_file: env_file.as_deref() };
-                    examine(&paths, Need::All)
+                    examine(&paths, Need::Service)
                 };
-                serve::run(read(Need::All)?, Box::new(reread)).await
+                serve::run(read(Need::Service)?, Box::new(reread)).await
             }
             Command::Migrate => migrate(&read(Need::Database)?.config, output).await,
             Command::Backup(command) => command.run(&read(Need::Database)?.config, output).await,
@@ -173,7 +173,7 @@ impl Cli {
                 command.run(&read(Need::Daemon)?.config, output).await
             }
             Command::Config(configuration::Command::Reference) => configuration::reference(output),
-            Command::Doctor(command) => command.run(&read(Need::All)?, output).await,
+            Command::Doctor(command) => command.run(&read(Need::Service)?, output).await,
             Command::Tenant(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await

@@ -141,8 +141,10 @@ impl Config {
 /// variables can be read, and hold no key that is unknown, is always checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Everything: the daemon.
+    /// Everything.
     All,
+    /// Everything but the files of the admin port's certificate: the daemon waits for them, and the doctor reports them.
+    Service,
     /// The database and what is logged: a command for the operator's tables.
     Database,
     /// None: a command that asks the running daemon.
@@ -153,7 +155,7 @@ impl Need {
     /// Is a missing value of `key` a fault?
     fn includes(self, key: &str) -> bool {
         match self {
-            Need::All => true,
+            Need::All | Need::Service => true,
             Need::Database => key.starts_with("database.") || key.starts_with("seal."),
             Need::Daemon => false,
         }
@@ -185,7 +187,7 @@ pub struct Loaded {
 /// Reads the configuration: defaults, then the file, then systemd's credentials, then the environment.
 ///
 /// For [`Need::All`] the engines and the port's TLS are built as well, and dropped: that reads their files and
-/// sends no requests. A TLS provider has to be installed before.
+/// sends no requests. For [`Need::Service`] the files of TLS are not read. A TLS provider has to be installed before.
 ///
 /// # Errors
 /// All faults, sorted by key; of those in a value's meaning only the ones that matter for `need`.
@@ -194,17 +196,27 @@ pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<Fault>> {
     let path = paths.config.or_else(|| default.exists().then_some(default));
     let file = path.map_or_else(|| Ok(File::none()), |path| File::read(path).map_err(|fault| vec![fault]))?;
     let (variables, public_variables) = variables(paths.env_file)?;
-    let (mut loaded, mut faults) = compose(file, &variables, need);
+    let composed = if need == Need::Service { Need::All } else { need };
+    let (mut loaded, mut faults) = compose(file, &variables, composed);
     loaded.warnings.extend(public_variables);
-    if need == Need::All && !faults.iter().any(Fault::is_about_engines) {
+    if composed == Need::All && !faults.iter().any(Fault::is_about_engines) {
         let unfit = Engines::build(&loaded.config.engines()).err().unwrap_or_default();
         faults.extend(unfit.into_iter().map(|fault| Fault::of_engine(fault, &loaded.effective)));
     }
-    if need == Need::All && !faults.iter().any(|fault| fault.key.starts_with("admin.tls")) {
-        let unfit = admin::Tls::load(&loaded.config.admin.tls).err();
+    if !faults.iter().any(|fault| fault.key.starts_with("admin.tls")) {
+        let unfit = port_tls(&loaded.config.admin.tls, need);
         faults.extend(unfit.map(|fault| Fault::of_tls(fault, &loaded.effective)));
     }
     if faults.is_empty() { Ok(loaded) } else { Err(fault::sorted(faults)) }
+}
+
+/// The fault of the admin port's TLS that matters for `need`.
+fn port_tls(settings: &admin::TlsSettings, need: Need) -> Option<admin::TlsFault> {
+    match need {
+        Need::All => admin::Tls::load(settings).err(),
+        Need::Service => admin::CertificateFiles::of(settings).err(),
+        Need::Database | Need::Daemon => None,
+    }
 }
 
 /// The process's variables, with those of a file beneath them, and a warning when every user of the machine can read a

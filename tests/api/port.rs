@@ -272,6 +272,28 @@ async fn metrics_may_need_an_operator() {
     }
 }
 
+/// From this machine it needs no key; behind a proxy, or from elsewhere, an operator's.
+#[tokio::test]
+async fn the_report_of_the_daemon_is_the_operators() {
+    let port = Port::open(|_| {}).await;
+    assert_eq!(port.get("/status", None).await.status(), 200);
+    let new = NewTenant { name: "Bakery".into(), plan: Plan::Starter, max_concurrent_calls: None };
+    let tenant = port.store.create_tenant(&Actor::system(), new).await.expect("a tenant");
+    let scope = port.store.scope(tenant.id);
+    for role in [Role::TenantAdmin, Role::TenantViewer] {
+        let new = NewKey { name: "x".into(), role, expires_at: None };
+        let minted = scope.create_key(&Actor::system(), new).await.expect("a key");
+        let keys = [(None, 401), (Some(minted.secret.expose_secret()), 403), (Some(&*port.operator), 200)];
+        for (key, expected) in keys {
+            let request = reqwest::Client::new().get(format!("http://{}/status", port.address));
+            let request = request.header("x-forwarded-for", "203.0.113.9");
+            let request = key.iter().fold(request, |request, key| request.bearer_auth(key));
+            let response = request.send().await.expect("a response");
+            assert_eq!(response.status(), expected, "{role:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn browsers_are_told_to_be_careful() {
     let port = Port::open(|_| {}).await;

@@ -93,6 +93,28 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     tokio::time::timeout(Duration::from_secs(10), taken_up).await.expect("the new one");
 }
 
+#[tokio::test]
+async fn a_certificate_that_arrives_late_opens_the_port() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let authority = Authority::new();
+    let (certificate, key) = authority.install(HOST);
+    let hidden = certificate.with_extension("hidden");
+    fs::rename(&certificate, &hidden).expect("a file");
+    let port = Port::open(|settings| {
+        settings.tls.certificate = Some(certificate.clone());
+        settings.tls.key = Some(key);
+    })
+    .await;
+    assert!(ask(&client(&authority, None), &port).await.is_err(), "the port is closed");
+    fs::rename(&hidden, &certificate).expect("a file");
+    let opened = async {
+        while ask(&client(&authority, None), &port).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), opened).await.expect("it is taken up");
+}
+
 /// Asterisk asks for no certificates; a proxy in front of it may.
 #[tokio::test]
 async fn the_ari_client_shows_its_certificate() {

@@ -17,16 +17,16 @@ use crate::support::vca::Vca;
 use crate::support::wait;
 
 const MAIN: &str = "+49305550100";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the doctor with arguments: exit code and report.
-fn run(vca: &Vca, args: &[&str]) -> (Option<i32>, String) {
+pub(super) fn run(vca: &Vca, args: &[&str]) -> (Option<i32>, String) {
     let output = vca.run(&[&["doctor"], args].concat()).expect("vca can be run");
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Runs the doctor until its report says `words`; its failures say so.
-fn until_found(vca: &Vca, args: &[&str], words: &[&str]) {
+pub(super) fn until_found(vca: &Vca, args: &[&str], words: &[&str]) {
     let mut seen = (None, String::new());
     let found = wait::until_true(PATIENCE, || {
         seen = run(vca, args);
@@ -36,7 +36,7 @@ fn until_found(vca: &Vca, args: &[&str], words: &[&str]) {
 }
 
 /// A program that the test writes.
-fn script(practice: &Practice, name: &str, text: &str) -> String {
+pub(super) fn script(practice: &Practice, name: &str, text: &str) -> String {
     let path = practice.folder.join(name);
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("the folder can be written");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a program");

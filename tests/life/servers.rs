@@ -75,7 +75,7 @@ fn the_loss_of_redis_is_not_heard() {
 }
 
 /// A database of one test on the server of the tests; dropped with it.
-pub(super) struct Database {
+pub struct Database {
     server: String,
     pub name: String,
 }

@@ -42,6 +42,11 @@ impl Vca {
         Vca { admin_port: Arc::new(AtomicU16::new(ports::free())), ..self.clone() }
     }
 
+    /// The same, started by another program, which gets its arguments.
+    pub fn through(&self, program: &str) -> Vca {
+        Vca { program: program.into(), ..self.clone() }
+    }
+
     /// One more variable of its environment; a later value covers an earlier one.
     pub fn with(mut self, name: &str, value: &str) -> Vca {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -101,6 +106,18 @@ impl Vca {
         Ok(id.to_owned())
     }
 
+    /// Starts the daemon without waiting for it.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn spawn(&self) -> Daemon {
+        let mut command = self.command();
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.program.display()));
+        let log = follow(&mut child);
+        Daemon { child, log }
+    }
+
     /// Starts the daemon and waits until it is ready to take calls. Another admin port is chosen while it is taken.
     pub fn serve(&self) -> Result<Daemon, String> {
         let mut attempts = 0..ports::TRIES;
@@ -114,11 +131,7 @@ impl Vca {
     }
 
     fn start(&self) -> Result<Daemon, String> {
-        let mut command = self.command();
-        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
-        let log = follow(&mut child);
-        let mut daemon = Daemon { child, log };
+        let mut daemon = self.spawn();
         let mut ended = None;
         let ready = wait::until_true(Duration::from_secs(30), || {
             ended = daemon.child.try_wait().ok().flatten();
@@ -173,6 +186,10 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);

@@ -10,8 +10,10 @@ mod disk;
 mod endpoints;
 mod engines;
 mod hostname;
+mod journal;
 mod keeping;
 mod loopback;
+mod rtp;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -136,8 +138,11 @@ impl Command {
             findings.extend(dialplan::examine(&dialplan, &endpoints, &config.ari.app));
         }
         findings.extend(daemon::examine(&daemon, &registration, config));
+        if !matches!(daemon, daemon::Daemon::Running(_)) {
+            findings.extend(journal::examine().await);
+        }
         if is_sound {
-            findings.push(loopback::examine(&config.ari, &config.media).await);
+            findings.extend(media_path(config).await);
         }
         if let (Some(number), true) = (&self.call, is_sound) {
             let entered =
@@ -166,6 +171,15 @@ impl Command {
             )],
         }
     }
+}
+
+/// Asterisk's RTP ports, and a sound over two of them where that leaves a free one.
+async fn media_path(config: &Config) -> Vec<Finding> {
+    let (test, mut findings) = rtp::examine(&config.ari, config.calls.max_calls).await;
+    if test == rtp::MediaTest::Possible {
+        findings.push(loopback::examine(&config.ari, &config.media).await);
+    }
+    findings
 }
 
 /// The engines, and the tenants whose calls they answer.

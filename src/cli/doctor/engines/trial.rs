@@ -127,3 +127,17 @@ pub async fn ask(engine: Arc<dyn Llm>, may_hang_up: bool) -> Result<RequestTrial
 pub async fn speak(engine: Arc<dyn Tts>) -> Result<RequestTrial, EngineError> {
     Ok(RequestTrial::Speech(tts::trial::run(&*engine, "Hello.", Voice::default()).await?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_response_is_doubted() {
+        let after = |ms| RequestTrial::Transcript { total: Duration::from_millis(ms) };
+        assert_eq!(after(1_500).doubt(), None);
+        let (problem, remedy) = after(3_000).doubt().expect("callers notice");
+        assert_eq!(problem, "callers wait 3.0 s for it");
+        assert!(remedy.contains("nearer server"), "{remedy}");
+    }
+}

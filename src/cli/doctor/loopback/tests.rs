@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::ari::AriError;
 use crate::cli::doctor::Verdict;
 
 fn address(port: u16) -> SocketAddr {
@@ -69,4 +70,12 @@ async fn an_address_that_is_not_ours_is_found_before_asterisk_is_asked() {
     };
     assert!(problem.contains("192.0.2.1"), "{problem}");
     assert!(remedy.contains("media.bind_address"), "{remedy}");
+}
+
+#[test]
+fn an_address_to_which_asterisk_has_no_route_is_named() {
+    let error = AriError::Status { code: 500, message: "Internal Server Error".into() };
+    let media = media::Settings { public_address: Some([192, 0, 2, 9].into()), ..Default::default() };
+    let remedy = LoopbackFault::NoChannel(error).remedy(&ari::Settings::default(), &media);
+    assert!(remedy.contains("has Asterisk's machine a route to 192.0.2.9?"), "{remedy}");
 }

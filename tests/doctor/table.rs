@@ -1,0 +1,186 @@
+//! Faults of the servers, of Asterisk's modules and of the daemon's start, each named by the doctor with its remedy.
+//! `docs/operations.md` has the table.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::faults::{run, script, until_found};
+use super::{Practice, examine};
+use crate::life::servers::Database;
+use crate::support::authority::Authority;
+use crate::support::office::Office;
+use crate::support::ports;
+use crate::support::vca::Vca;
+
+/// The report with one more variable says all of `words`.
+fn says(vca: &Vca, variable: (&str, &str), words: &[&str]) {
+    let (_, report) = examine(&vca.clone().with(variable.0, variable.1));
+    for words in words {
+        assert!(report.contains(words), "no {words:?} in:\n{report}");
+    }
+}
+
+#[test]
+fn faults_of_ari_are_found() {
+    let Some(practice) = Practice::open() else { return };
+    let elsewhere = format!("http://127.0.0.1:{}", ports::free());
+    says(
+        &practice.vca,
+        ("ARI_URL", &elsewhere),
+        &["FAIL  asterisk", "is Asterisk running, with enabled=yes in http.conf", &elsewhere],
+    );
+    practice.asterisk.cli("module unload res_ari_channels.so");
+    let words = ["FAIL  asterisk res_ari_channels.so", "it is needed for answering and hanging up"];
+    until_found(&practice.vca, &[], &words);
+    practice.asterisk.cli("module load res_ari_channels.so");
+    practice.asterisk.edit("vca-ari", "enabled=yes", "enabled=no");
+    practice.asterisk.cli("module reload res_ari.so");
+    until_found(&practice.vca, &[], &["FAIL  asterisk", "its prefix, and enabled=yes in ari.conf?"]);
+}
+
+#[test]
+fn missing_translators_are_found() {
+    let Some(practice) = Practice::open() else { return };
+    for (module, purpose) in [
+        ("codec_g722.so", "callers with wideband codecs"),
+        ("codec_alaw.so", "callers with G.711 A-law"),
+        ("codec_ulaw.so", "callers with G.711 µ-law"),
+    ] {
+        practice.asterisk.cli(&format!("module unload {module}"));
+        let check = format!("warn  asterisk {module}");
+        until_found(&practice.vca, &[], &[&check, purpose, &format!("load = {module} in modules.conf")]);
+    }
+}
+
+#[test]
+fn asterisk_is_not_robbed_of_its_last_rtp_ports() {
+    let Some(practice) = Practice::open() else { return };
+    let range = |range| ("VCA__ARI__RTP_PORTS", range);
+    says(
+        &practice.vca,
+        range("[10000, 10199]"),
+        &[
+            "warn  asterisk rtp ports",
+            "suffice for 50 calls; calls.max_calls is 200",
+            "widen rtpstart to rtpend",
+        ],
+    );
+    let (code, report) = examine(&practice.vca.clone().with("VCA__ARI__RTP_PORTS", "[10000, 10001]"));
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("the media path is not tested, as Asterisk crashes"), "{report}");
+    assert!(!report.contains("heard both ways"), "{report}");
+}
+
+#[test]
+fn a_postgresql_that_is_away_or_refuses_is_found() {
+    let Some(practice) = Practice::open() else { return };
+    let Some(database) = Database::create() else { return };
+    let url = database.url();
+    let (user, rest) = url.rsplit_once('@').expect("a URL with a user");
+    let away = format!("{user}@127.0.0.1:{}/vca", ports::free());
+    says(
+        &practice.vca,
+        ("DATABASE_URL", &away),
+        &["FAIL  database", "is the server running, and are host and port right?"],
+    );
+    let wrong = format!("postgres://vca:wrong@{rest}");
+    says(
+        &practice.vca,
+        ("DATABASE_URL", &wrong),
+        &["FAIL  database", "password authentication failed", "pg_hba.conf"],
+    );
+    says(
+        &practice.vca,
+        ("DATABASE_URL", &url),
+        &["FAIL  database", "PostgreSQL answers, but its tables lack", "vca migrate"],
+    );
+}
+
+#[test]
+fn a_redis_that_is_away_is_found() {
+    let Some(practice) = Practice::open() else { return };
+    let url = format!("redis://127.0.0.1:{}", ports::free());
+    let words =
+        ["warn  conversation state", "Redis is unavailable", "start Redis, or correct state.redis_url"];
+    says(&practice.vca, ("REDIS_URL", &url), &words);
+}
+
+#[test]
+fn programs_and_models_of_local_engines_that_are_missing_are_found() {
+    let Some(practice) = Practice::open() else { return };
+    says(
+        &practice.vca,
+        ("VCA__STT__POCKETSPHINX__MODEL", "/no/such/model"),
+        &["FAIL  stt pocketsphinx", "/no/such/model"],
+    );
+    let without_programs = ("PATH", "/no/such/folder");
+    says(&practice.vca, without_programs, &["FAIL  tts espeak", "install the package espeak-ng"]);
+}
+
+#[test]
+fn a_tenant_without_a_default_profile_is_found() {
+    let Some(practice) = Practice::open() else { return };
+    Office::open(&practice.folder).tenant("Bakery", "+49305550200", None, Value::Null);
+    let (code, report) = examine(&practice.vca);
+    assert_eq!(code, Some(1), "{report}");
+    let words =
+        ["FAIL  tenant Bakery", "it has no default profile: its calls are refused", "vca profile create"];
+    assert!(words.iter().all(|words| report.contains(words)), "{report}");
+}
+
+/// The daemon does not start and cannot be asked: the unit's journal has the reason.
+#[test]
+fn the_journal_of_the_unit_is_read() {
+    let Some(practice) = Practice::open() else { return };
+    let now = chrono::Utc::now().timestamp_micros();
+    let entry = |message: &str, priority: &str| serde_json::json!({ "MESSAGE": message, "PRIORITY": priority, "__REALTIME_TIMESTAMP": now.to_string() });
+    let line = r#"{"level":"WARN","message":"no ARI events","why":"refused"}"#;
+    let failure = "vca: the admin port 127.0.0.1:8080 cannot be opened: choose another with admin.bind";
+    let entries = format!("{}\n{}\n", entry(line, "4"), entry(failure, "6"));
+    fs::write(practice.folder.join("entries"), entries).expect("a file");
+    let entries = practice.folder.join("entries");
+    script(&practice, "journalctl", &format!("[ \"$1 $2\" = '-u vca' ] && exec cat {}", entries.display()));
+    let path = format!("{}:{}", practice.folder.display(), std::env::var("PATH").unwrap_or_default());
+    let words = ["note  unit's journal", "1 errors and 1 warnings", failure];
+    says(&practice.vca, ("PATH", &path), &words);
+    // A journal that does not respond is left out.
+    script(&practice, "journalctl", "exec sleep 60");
+    let (_, report) = run(&practice.vca.clone().with("PATH", &path), &["--no-cost"]);
+    assert!(!report.contains("unit's journal"), "{report}");
+}
+
+/// The daemon serves calls without the certificate of its admin port, and takes it up when it is there.
+#[test]
+fn a_missing_certificate_closes_the_admin_port_alone() {
+    let Some(practice) = Practice::open() else { return };
+    let authority = Authority::new();
+    let (certificate, key) = authority.install("127.0.0.1");
+    let hidden = certificate.with_extension("hidden");
+    fs::rename(&certificate, &hidden).expect("a file");
+    let path = |path: &Path| path.display().to_string();
+    let vca = practice
+        .vca
+        .clone()
+        .with("VCA__ADMIN__TLS__CERTIFICATE", &path(&certificate))
+        .with("VCA__ADMIN__TLS__KEY", &path(&key));
+    let daemon = vca.spawn();
+    let is_connected = || practice.asterisk.has_application("vca");
+    assert!(crate::support::wait::until_true(super::faults::PATIENCE, is_connected), "calls are served");
+    until_found(
+        &vca,
+        &[],
+        &[
+            "FAIL  daemon",
+            "is closed until its certificate can be used",
+            &path(&certificate),
+            "taken up within a second",
+        ],
+    );
+    let log: Vec<String> = daemon.log.try_iter().map(|line| line.to_string()).collect();
+    let errors = log.iter().filter(|line| line.contains("admin port closed")).count();
+    assert_eq!(errors, 1, "{log:#?}");
+    fs::rename(&hidden, &certificate).expect("a file");
+    until_found(&vca, &[], &["ok    daemon", "takes calls since"]);
+}
