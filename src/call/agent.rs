@@ -1,12 +1,12 @@
-//! Who answers a call: a profile's words and manners, and the engines that it speaks through.
+//! The agent of a call: prompt texts, settings and engines, from a profile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::phrases::wording;
-use super::spoken::{RATES, Spoken};
+use super::phrases::phrases;
+use super::prompt_cache::{PromptCache, RATES};
 use crate::conversation::{self, Phrase};
 use crate::engines::llm::Llm;
 use crate::engines::stt::{Hints, Stt};
@@ -39,18 +39,18 @@ pub struct Agent {
     /// When it is there; always when absent.
     pub hours: Option<Schedule>,
     pub language: &'static Language,
-    pub manners: conversation::Settings,
-    pub wording: HashMap<Phrase, Arc<str>>,
+    pub turn_settings: conversation::Settings,
+    pub phrases: HashMap<Phrase, Arc<str>>,
 }
 
 impl Agent {
-    /// `manners` are the daemon's defaults.
-    pub fn new(profile: &AiProfile, engines: Engines, manners: conversation::Settings) -> Agent {
+    /// `turn_settings` are the daemon's defaults.
+    pub fn new(profile: &AiProfile, engines: Engines, turn_settings: conversation::Settings) -> Agent {
         let settings = &profile.settings;
         let language: Option<Arc<str>> = settings.language.as_deref().map(Arc::from);
-        let mut wording = wording(language.as_deref(), &settings.phrases);
+        let mut phrases = phrases(language.as_deref(), &settings.phrases);
         if let Some(greeting) = &settings.greeting {
-            wording.insert(Phrase::Greeting, greeting.as_str().into());
+            phrases.insert(Phrase::Greeting, greeting.as_str().into());
         }
         let given = |text: &Option<String>| text.as_deref().map(Arc::from);
         Agent {
@@ -65,8 +65,8 @@ impl Agent {
             may_hang_up: settings.may(Tool::HangUp),
             hours: schedule(profile),
             language: Language::of(settings.language.as_deref()),
-            manners: manners.with(&settings.turn),
-            wording,
+            turn_settings: turn_settings.with(&settings.turn),
+            phrases,
         }
     }
 
@@ -74,17 +74,17 @@ impl Agent {
     pub fn opening(&self, now: DateTime<Utc>) -> (Phrase, Arc<str>) {
         let is_closed = self.hours.as_ref().is_some_and(|hours| !hours.is_open(now));
         let phrase = if is_closed { Phrase::Closed } else { Phrase::Greeting };
-        (phrase, self.wording.get(&phrase).cloned().unwrap_or_default())
+        (phrase, self.phrases.get(&phrase).cloned().unwrap_or_default())
     }
 
     /// Synthesises all phrases at the rates that calls use, the greeting first. A failed phrase is logged, and
     /// synthesised when it is needed.
-    pub async fn rehearse(&self, spoken: &Spoken) {
+    pub async fn warm_up(&self, prompts: &PromptCache) {
         let tts = &*self.engines.tts;
         let phrases =
-            Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.wording.get(phrase)?)));
+            Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.phrases.get(phrase)?)));
         for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
-            if let Err(error) = spoken.prepare(tts, &self.voice, text, &RATES).await {
+            if let Err(error) = prompts.prepare(tts, &self.voice, text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");
                 // An engine that is away would make each of the others wait as long.
                 if error.worth_retrying() || error.outcome() == "open" {

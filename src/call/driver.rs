@@ -9,18 +9,18 @@ use metrics::counter;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use super::bridging_driver::{BridgingDriver, BridgingEvent};
+use super::caller_audio::CallerAudio;
 use super::clock::Clock;
-use super::ears::Ears;
 use super::ending::{Refusal, Verdict, verdict};
-use super::hands::{Hands, Work};
 use super::media_watch::{MediaAddresses, MediaWatch};
 use super::progress::{save_progress, write_turn};
-use super::record::{Log, state_of};
+use super::record::{RecordWriter, state_of};
+use super::speech_queue::SpeechQueue;
 use super::talk::Talk;
-use super::voice::Voice;
-use super::wire::{Fact, Wire};
-use super::{Admitted, Agent, House, Mail, Ring, greeting};
-use crate::ari::topology::{End, Input as Wired};
+use super::tasks::{CallTasks, TaskResult};
+use super::{Admitted, Agent, CallMessage, CallServices, IncomingCall, greeting};
+use crate::ari::topology::{End, Input as BridgingInput};
 use crate::ari::{Event, Reason};
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, Phrase, PlaybackEvent,
@@ -35,33 +35,48 @@ use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, EngineKind, Route
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Refuses a call, or gives it back to the dialplan, with a record where there is a tenant.
-pub async fn refuse(mut ring: Ring, house: Arc<House>, refusal: Refusal, called: Option<(Arc<Route>, Did)>) {
-    let feed = std::mem::take(&mut ring.feed);
+pub async fn refuse(
+    mut incoming: IncomingCall,
+    services: Arc<CallServices>,
+    refusal: Refusal,
+    called: Option<(Arc<Route>, Did)>,
+) {
+    let feed = std::mem::take(&mut incoming.feed);
     let log = called.map(|(route, did)| {
-        Log::begin(new_call(&ring, &route, did, None), ring.since, house.ledger.clone(), feed)
+        RecordWriter::begin(
+            new_call(&incoming, &route, did, None),
+            incoming.since,
+            services.ledger.clone(),
+            feed,
+        )
     });
-    let mut task = Task::new(ring, house, log);
+    let mut task = Task::new(incoming, services, log);
     task.refusal = Some(refusal);
     let reason = refusal.reason();
     task.tell_asterisk(match refusal.given_back() {
-        Some(status) => Wired::ContinueInDialplan { status, reason },
-        None => Wired::HangUp { reason },
+        Some(status) => BridgingInput::ContinueInDialplan { status, reason },
+        None => BridgingInput::HangUp { reason },
     });
     task.run().await;
 }
 
 /// Answers a call and talks until it is over.
-pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
+pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, admitted: Admitted) {
     let Admitted { called, route, agent, format } = admitted;
     let call =
-        Call { codec: Some(format.name().to_owned()), ..new_call(&ring, &route, called, Some(&agent)) };
-    let (started_at, since) = (call.started_at, ring.since);
-    let log = Log::begin(call, ring.since, house.ledger.clone(), std::mem::take(&mut ring.feed));
-    let mut task = Task::new(ring, house, Some(log));
-    task.house.state.begin(task.id, started_at).await;
-    let (states, id, progress) = (task.house.state.clone(), task.id, task.progress.subscribe());
-    task.hands.start(|_| save_progress(states, id, progress));
-    let settings = &task.house.media_settings;
+        Call { codec: Some(format.name().to_owned()), ..new_call(&incoming, &route, called, Some(&agent)) };
+    let (started_at, since) = (call.started_at, incoming.since);
+    let log = RecordWriter::begin(
+        call,
+        incoming.since,
+        services.ledger.clone(),
+        std::mem::take(&mut incoming.feed),
+    );
+    let mut task = Task::new(incoming, services, Some(log));
+    task.services.state.begin(task.id, started_at).await;
+    let (states, id, progress) = (task.services.state.clone(), task.id, task.progress.subscribe());
+    task.tasks.start(|_| save_progress(states, id, progress));
+    let settings = &task.services.media_settings;
     match MediaSocket::bind(settings.bind_address, settings.ports, rand::random()) {
         Ok(line) => {
             let address = settings.public_address.unwrap_or(settings.bind_address);
@@ -73,32 +88,32 @@ pub async fn answer(mut ring: Ring, house: Arc<House>, admitted: Admitted) {
         Err(error) => {
             error!(%error, "no UDP port for the call's media: see [media] ports");
             task.fail("no UDP port for the call's media");
-            task.tell_asterisk(Wired::HangUp { reason: Reason::NoCircuit });
+            task.tell_asterisk(BridgingInput::HangUp { reason: Reason::NoCircuit });
         }
     }
     task.run().await;
     // The call is over: delete its conversation state.
-    task.house.state.end(task.id).await;
+    task.services.state.end(task.id).await;
 }
 
-fn new_call(ring: &Ring, route: &Route, called: Did, agent: Option<&Agent>) -> Call {
+fn new_call(incoming: &IncomingCall, route: &Route, called: Did, agent: Option<&Agent>) -> Call {
     Call {
-        id: ring.id,
+        id: incoming.id,
         tenant_id: route.tenant.id,
         phone_number_id: route.number.id,
         ai_profile_id: agent.map(|agent| agent.profile),
         ai_profile_version: agent.map(|agent| agent.version),
-        asterisk_channel_id: ring.channel.to_string(),
+        asterisk_channel_id: incoming.channel.to_string(),
         direction: Direction::Inbound,
-        caller_number: ring.caller.clone(),
+        caller_number: incoming.caller.clone(),
         called_number: called,
         status: CallStatus::Ringing,
         ended_by: None,
         disposition: None,
         hangup_cause: None,
         sip_status: None,
-        provider_call_id: ring.provider_call_id.clone(),
-        started_at: since_epoch(ring.since),
+        provider_call_id: incoming.provider_call_id.clone(),
+        started_at: since_epoch(incoming.since),
         answered_at: None,
         ended_at: None,
         codec: None,
@@ -115,12 +130,12 @@ fn since_epoch(at: Instant) -> DateTime<Utc> {
 
 struct Task {
     id: CallId,
-    house: Arc<House>,
-    mailbox: mpsc::Receiver<Mail>,
-    inbox: mpsc::Receiver<Work>,
-    hands: Hands,
-    wire: Wire,
-    log: Option<Log>,
+    services: Arc<CallServices>,
+    messages: mpsc::Receiver<CallMessage>,
+    results: mpsc::Receiver<TaskResult>,
+    tasks: CallTasks,
+    bridging: BridgingDriver,
+    records: Option<RecordWriter>,
     refusal: Option<Refusal>,
     is_sip: bool,
     /// Resources for the conversation, until Asterisk has answered.
@@ -145,28 +160,28 @@ struct Prospect {
     opening: Phrase,
 }
 
-/// Whatever wakes the task.
+/// The event that wakes the task.
 enum Waking {
-    Mail(Option<Mail>),
-    Work(Work),
+    Message(Option<CallMessage>),
+    Result(TaskResult),
     Media,
     Time,
 }
 
 impl Task {
-    fn new(ring: Ring, house: Arc<House>, log: Option<Log>) -> Task {
-        let (hands, inbox) = Hands::new();
-        let wire = Wire::new(ring.bridging, house.asterisk.clone());
+    fn new(incoming: IncomingCall, services: Arc<CallServices>, log: Option<RecordWriter>) -> Task {
+        let (tasks, results) = CallTasks::new();
+        let bridging = BridgingDriver::new(incoming.bridging, services.asterisk.clone());
         Task {
-            id: ring.id,
-            house,
-            mailbox: ring.mailbox,
-            inbox,
-            hands,
-            wire,
-            log,
+            id: incoming.id,
+            services,
+            messages: incoming.messages,
+            results,
+            tasks,
+            bridging,
+            records: log,
             refusal: None,
-            is_sip: ring.is_sip,
+            is_sip: incoming.is_sip,
             prospect: None,
             talk: None,
             meter: Meter::default(),
@@ -179,15 +194,15 @@ impl Task {
     /// Sets the call up once its first prompt can be played, which is at once if it is cached.
     fn prepare_greeting(&mut self, text: Arc<str>, since: Instant) {
         let Some(Prospect { agent, format, .. }) = &self.prospect else { return };
-        let (agent, spoken) = (agent.clone(), self.house.spoken.clone());
-        let is_cached = spoken.find(&*agent.engines.tts, &agent.voice, &text, format.rate()).is_some();
+        let (agent, prompts) = (agent.clone(), self.services.prompts.clone());
+        let is_cached = prompts.find(&*agent.engines.tts, &agent.voice, &text, format.rate()).is_some();
         if text.trim().is_empty() || is_cached {
             return self.admit();
         }
-        let limit = (self.house.set_up * 2 / 3).saturating_sub(since.elapsed());
-        self.hands.start(|reports| async move {
-            let outcome = greeting::synthesise(agent, spoken, text, limit).await;
-            drop(reports.send(Work::Greeting(outcome)).await);
+        let limit = (self.services.set_up * 2 / 3).saturating_sub(since.elapsed());
+        self.tasks.start(|reports| async move {
+            let outcome = greeting::synthesise(agent, prompts, text, limit).await;
+            drop(reports.send(TaskResult::Greeting(outcome)).await);
         });
     }
 
@@ -195,7 +210,7 @@ impl Task {
     fn admit(&mut self) {
         let Some(Prospect { external_host, format, .. }) = &self.prospect else { return };
         let (external_host, format) = (*external_host, format.name().to_owned());
-        self.tell_asterisk(Wired::admit(external_host, format));
+        self.tell_asterisk(BridgingInput::admit(external_host, format));
     }
 
     /// The greeting cannot be played: the dialplan serves the caller, who is not answered.
@@ -204,16 +219,16 @@ impl Task {
         let (engine, refusal) = (agent.engines.tts.name(), Refusal::NoGreeting);
         warn!(%error, %engine, "no greeting: the call returns to the dialplan unanswered");
         counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
-        note_failure(&mut self.log, EngineKind::Tts, engine, error);
+        note_failure(&mut self.records, EngineKind::Tts, engine, error);
         self.fail("the greeting could not be synthesised");
         self.refusal = Some(refusal);
         let (status, reason) = (refusal.given_back().unwrap_or_default(), refusal.reason());
-        self.tell_asterisk(Wired::ContinueInDialplan { status, reason });
+        self.tell_asterisk(BridgingInput::ContinueInDialplan { status, reason });
     }
 
     /// Keeps on the record why the call fails.
     fn fail(&mut self, reason: &str) {
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &mut self.records {
             log.failed(reason);
         }
     }
@@ -222,10 +237,12 @@ impl Task {
         self.step().await;
         while !self.done {
             match self.wait().await {
-                Waking::Mail(Some(mail)) => self.read(mail),
+                Waking::Message(Some(message)) => self.read(message),
                 // The switchboard has stopped, so no further events of Asterisk will arrive.
-                Waking::Mail(None) => self.tell_asterisk(Wired::HangUp { reason: Reason::NormalClearing }),
-                Waking::Work(work) => self.take(work),
+                Waking::Message(None) => {
+                    self.tell_asterisk(BridgingInput::HangUp { reason: Reason::NormalClearing })
+                }
+                Waking::Result(result) => self.take(result),
                 Waking::Media => self.listen(),
                 Waking::Time => self.tick(),
             }
@@ -235,7 +252,7 @@ impl Task {
 
     async fn wait(&mut self) -> Waking {
         let deadlines = [
-            self.wire.deadline(),
+            self.bridging.deadline(),
             self.talk.as_ref().and_then(Talk::deadline),
             self.hang_up.map(|(at, _)| at),
         ];
@@ -254,57 +271,59 @@ impl Task {
             }
         };
         tokio::select! {
-            mail = self.mailbox.recv() => Waking::Mail(mail),
-            Some(work) = self.inbox.recv() => Waking::Work(work),
+            message = self.messages.recv() => Waking::Message(message),
+            Some(result) = self.results.recv() => Waking::Result(result),
             () = media => Waking::Media,
             () = time => Waking::Time,
         }
     }
 
-    fn read(&mut self, mail: Mail) {
-        match mail {
-            Mail::Event(event) => {
+    fn read(&mut self, message: CallMessage) {
+        match message {
+            CallMessage::Event(event) => {
                 note(&event);
                 self.hold(&event);
-                self.tell_asterisk(Wired::Event(event));
+                self.tell_asterisk(BridgingInput::Event(event));
             }
-            Mail::Reconciled(inventory) => self.tell_asterisk(Wired::Reconciled(inventory)),
-            Mail::End => match &mut self.talk {
+            CallMessage::Reconciled(inventory) => self.tell_asterisk(BridgingInput::Reconciled(inventory)),
+            CallMessage::End => match &mut self.talk {
                 Some(talk) => talk.handle(Instant::now(), Input::EndRequested),
-                None => self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion }),
+                None => self.tell_asterisk(BridgingInput::HangUp { reason: Reason::Congestion }),
             },
-            Mail::Cut => self.tell_asterisk(Wired::HangUp { reason: Reason::NormalClearing }),
+            CallMessage::Cut => self.tell_asterisk(BridgingInput::HangUp { reason: Reason::NormalClearing }),
         }
     }
 
-    fn take(&mut self, work: Work) {
+    fn take(&mut self, result: TaskResult) {
         let now = Instant::now();
-        let work = match work {
-            Work::Asterisk { id, result } => return self.tell_asterisk(Wired::Response { id, result }),
-            Work::Greeting(Ok(())) => return self.admit(),
-            Work::Greeting(Err(error)) => return self.refuse_without_greeting(&error),
+        let result = match result {
+            TaskResult::Asterisk { id, result } => {
+                return self.tell_asterisk(BridgingInput::Response { id, result });
+            }
+            TaskResult::Greeting(Ok(())) => return self.admit(),
+            TaskResult::Greeting(Err(error)) => return self.refuse_without_greeting(&error),
             other => other,
         };
-        let (Some(talk), log) = (&mut self.talk, &mut self.log) else { return };
-        let input = match work {
-            Work::Asterisk { .. } | Work::Greeting(_) => return,
-            Work::Words { utterance, result: Ok(text) } => {
+        let (Some(talk), log) = (&mut self.talk, &mut self.records) else { return };
+        let input = match result {
+            TaskResult::Asterisk { .. } | TaskResult::Greeting(_) => return,
+            TaskResult::Words { utterance, result: Ok(text) } => {
                 Input::Recognition { utterance, event: Recognition::Final { text } }
             }
-            Work::Words { utterance, result: Err(error) } => {
+            TaskResult::Words { utterance, result: Err(error) } => {
                 warn!(%error, engine = %talk.agent.engines.stt.name(), "no transcript");
                 note_failure(log, EngineKind::Stt, talk.agent.engines.stt.name(), &error);
                 Input::Recognition { utterance, event: Recognition::Failed }
             }
-            Work::Reply { turn, delta } => {
+            TaskResult::Reply { turn, delta } => {
                 if let Some(Err(error)) = &delta {
                     warn!(%error, engine = %talk.agent.engines.llm.name(), "no reply");
                     note_failure(log, EngineKind::Llm, talk.agent.engines.llm.name(), error);
                 }
                 Input::Response { turn, event: talk.response_event(delta) }
             }
-            Work::Sound { speech, sound } => {
-                let Some(error) = talk.voice.take(speech, sound, &mut self.hands) else { return };
+            TaskResult::Sound { speech, sound } => {
+                let Some(error) = talk.speech.take(speech, sound, &mut self.tasks) else { return };
                 note_failure(log, EngineKind::Tts, talk.agent.engines.tts.name(), &error);
                 Input::Playback { speech, event: PlaybackEvent::SynthesisFailed }
             }
@@ -336,36 +355,36 @@ impl Task {
     fn listen(&mut self) {
         let now = Instant::now();
         let Some(talk) = &mut self.talk else { return };
-        talk.ears.fetch(&mut talk.port);
+        talk.caller_audio.fetch(&mut talk.port);
         while let Some(event) = talk.port.next_event() {
             let id = |speech: crate::media::SpeechTag| SpeechId(speech.0);
             let begins = match &event {
-                MediaEvent::PlaybackStarted { speech } => talk.voice.turn_of(id(*speech)),
+                MediaEvent::PlaybackStarted { speech } => talk.speech.turn_of(id(*speech)),
                 _ => None,
             };
             let input = match event {
                 MediaEvent::SpeechStarted { at, position } => {
                     talk.voiced = true;
-                    talk.ears.mark(at, position);
+                    talk.caller_audio.mark(at, position);
                     Input::CallerSpeech(CallerSpeech::Started { at: talk.clock.at(at) })
                 }
                 MediaEvent::SpeechPaused { at, position } => {
                     talk.voiced = false;
-                    talk.ears.mark(at, position);
+                    talk.caller_audio.mark(at, position);
                     Input::CallerSpeech(CallerSpeech::Paused { at: talk.clock.at(at) })
                 }
                 MediaEvent::PlaybackStarted { speech } => {
                     Input::Playback { speech: id(speech), event: PlaybackEvent::Started }
                 }
                 MediaEvent::Played { speech, position } => {
-                    let (speech, total) = (id(speech), talk.voice.total(id(speech)));
+                    let (speech, total) = (id(speech), talk.speech.total(id(speech)));
                     Input::Playback { speech, event: PlaybackEvent::Progress { position, total } }
                 }
                 MediaEvent::PlaybackEnded { speech, position } => {
                     let (speech, total) = (id(speech), Some(position));
                     let event = PlaybackEvent::Progress { position, total };
                     talk.handle(now, Input::Playback { speech, event });
-                    talk.voice.heard(speech);
+                    talk.speech.heard(speech);
                     Input::Playback { speech, event: PlaybackEvent::Ended }
                 }
                 MediaEvent::UnexpectedPackets { from } => {
@@ -374,7 +393,7 @@ impl Task {
                 }
             };
             talk.handle(now, input);
-            if let (Some(turn), Some(log)) = (begins, &mut self.log) {
+            if let (Some(turn), Some(log)) = (begins, &mut self.records) {
                 log.answering(turn.0, talk.conversation.context(), Instant::now());
             }
         }
@@ -382,25 +401,25 @@ impl Task {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        self.wire.tell(now, Wired::Tick);
+        self.bridging.tell(now, BridgingInput::Tick);
         if let Some(talk) = &mut self.talk {
             talk.watch_media(now);
             talk.handle(now, Input::Tick);
         }
         if let Some((_, reason)) = self.hang_up.take_if(|(at, _)| *at <= now) {
-            self.tell_asterisk(Wired::HangUp { reason });
+            self.tell_asterisk(BridgingInput::HangUp { reason });
         }
     }
 
-    fn tell_asterisk(&mut self, input: Wired) {
-        self.wire.tell(Instant::now(), input);
+    fn tell_asterisk(&mut self, input: BridgingInput) {
+        self.bridging.tell(Instant::now(), input);
     }
 
     /// Does all that the machines ask for, until they ask for nothing more.
     async fn step(&mut self) {
         loop {
-            if let Some(fact) = self.wire.next_fact(&mut self.hands) {
-                self.learn(fact);
+            if let Some(event) = self.bridging.next_event(&mut self.tasks) {
+                self.learn(event);
             } else if let Some(output) = self.talk.as_mut().and_then(|talk| talk.conversation.poll()) {
                 self.obey(output).await;
             } else {
@@ -412,11 +431,11 @@ impl Task {
         }
     }
 
-    fn learn(&mut self, fact: Fact) {
-        match fact {
-            Fact::Ready { peer } => self.begin(peer),
-            Fact::Ended(end) => self.end(&end),
-            Fact::Done => self.done = true,
+    fn learn(&mut self, event: BridgingEvent) {
+        match event {
+            BridgingEvent::Ready { peer } => self.begin(peer),
+            BridgingEvent::Ended(end) => self.end(&end),
+            BridgingEvent::Done => self.done = true,
         }
     }
 
@@ -428,38 +447,39 @@ impl Task {
         if let Err(error) = line.connect(peer) {
             error!(%error, "Asterisk's media address cannot be reached");
             self.fail("Asterisk's media address cannot be reached");
-            return self.tell_asterisk(Wired::HangUp { reason: Reason::Congestion });
+            return self.tell_asterisk(BridgingInput::HangUp { reason: Reason::Congestion });
         }
-        let port = match self.house.media.open(line, format) {
+        let port = match self.services.media.open(line, format) {
             Ok(port) => port,
             Err(error) => {
                 error!(%error, "no media for the call: see [media] threads");
                 self.fail("the media threads are full");
-                return self.tell_asterisk(Wired::HangUp { reason: Reason::NoCircuit });
+                return self.tell_asterisk(BridgingInput::HangUp { reason: Reason::NoCircuit });
             }
         };
         info!(codec = format.name(), "call answered");
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &mut self.records {
             log.answered(Instant::now());
         }
-        let texts = agent.wording.iter().map(|(phrase, text)| (*phrase, text.to_string()));
-        let conversation = Conversation::new(agent.manners.clone())
+        let texts = agent.phrases.iter().map(|(phrase, text)| (*phrase, text.to_string()));
+        let conversation = Conversation::new(agent.turn_settings.clone())
             .with_texts(texts.collect::<Vec<_>>())
             .with_language(agent.language)
             .closed(opening == Phrase::Closed);
-        let voice = Voice::new(agent.clone(), self.house.spoken.clone(), self.meter.clone(), format.rate());
-        let ears = Ears::new(format.rate());
+        let speech =
+            SpeechQueue::new(agent.clone(), self.services.prompts.clone(), self.meter.clone(), format.rate());
+        let caller_audio = CallerAudio::new(format.rate());
         let now = Instant::now();
         let clock = Clock::starting(now);
-        let settings = &self.house.media_settings;
+        let settings = &self.services.media_settings;
         let addresses = MediaAddresses { ours: external_host, asterisk: peer };
         let mut talk = Talk {
             conversation,
             clock,
             agent,
             port,
-            ears,
-            voice,
+            caller_audio,
+            speech,
             voiced: false,
             recognising: None,
             ending: None,
@@ -480,7 +500,7 @@ impl Task {
             talk.handle(Instant::now(), Input::CallerLeft);
             while let Some(output) = talk.conversation.poll() {
                 match output {
-                    Output::TurnFinished(record) => write_turn(self.log.as_ref(), &record, &self.meter),
+                    Output::TurnFinished(record) => write_turn(self.records.as_ref(), &record, &self.meter),
                     Output::HangUp { ending } => talk.ending = talk.ending.or(Some(ending)),
                     _ => {}
                 }
@@ -505,7 +525,7 @@ impl Task {
             disposition = verdict.disposition,
             ended_by = %verdict.ended_by,
             cause = verdict.cause,
-            seconds = self.log.as_ref().map(|log| log.lasted(now).num_milliseconds() as f64 / 1_000.0),
+            seconds = self.records.as_ref().map(|log| log.lasted(now).num_milliseconds() as f64 / 1_000.0),
             mos = media.as_ref().and_then(|report| report.mos),
             lost = media.as_ref().map(|report| report.lost),
             unexpected = media.as_ref().map(|report| report.unexpected),
@@ -515,10 +535,10 @@ impl Task {
             error!(%failure, "the call broke off");
             self.fail(&failure.to_string());
         }
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &mut self.records {
             log.ended(verdict, media, &self.meter, now);
             let call = log.call();
-            self.house.tenant_metrics.ended(call.tenant_id, call.status, log.talked());
+            self.services.tenant_metrics.ended(call.tenant_id, call.status, log.talked());
         }
     }
 
@@ -530,7 +550,7 @@ impl Task {
             Output::Pause => talk.port.pause(),
             Output::Resume => talk.port.resume(),
             Output::Flush => {
-                talk.voice.drop_all();
+                talk.speech.drop_all();
                 talk.port.flush();
             }
             Output::TurnFinished(record) => self.finish_turn(&record),
@@ -551,39 +571,39 @@ impl Task {
         match command {
             Command::Recognise { utterance, turn, from } => talk.recognising = Some((utterance, turn, from)),
             Command::EndUtterance { utterance, at } => {
-                talk.transcribe(utterance, at, &self.meter, &mut self.hands);
+                talk.transcribe(utterance, at, &self.meter, &mut self.tasks);
             }
             Command::Respond { turn, context } => {
-                talk.respond(turn, &context, &self.meter, &mut self.hands);
+                talk.respond(turn, &context, &self.meter, &mut self.tasks);
             }
             Command::Cancel { turn } => {
-                self.hands.cancel(turn);
-                if talk.voice.cancel(turn) {
+                self.tasks.cancel(turn);
+                if talk.speech.cancel(turn) {
                     talk.port.flush();
                 }
             }
             Command::Speak { speech, turn, what, held } => {
-                if !talk.voice.say(speech, turn, &what, held, &mut self.hands) {
+                if !talk.speech.say(speech, turn, &what, held, &mut self.tasks) {
                     let event = PlaybackEvent::Ended;
                     talk.handle(Instant::now(), Input::Playback { speech, event });
                 }
             }
-            Command::Release { turn } => talk.voice.release(turn),
+            Command::Release { turn } => talk.speech.release(turn),
         }
     }
 
     fn finish_turn(&mut self, record: &Record) {
-        self.hands.forget(record.turn);
-        write_turn(self.log.as_ref(), record, &self.meter);
+        self.tasks.forget(record.turn);
+        write_turn(self.records.as_ref(), record, &self.meter);
         let Some(talk) = &mut self.talk else { return };
-        talk.ears.forget_old();
+        talk.caller_audio.forget_old();
         let state = state_of(talk.conversation.context());
         self.progress.send_replace((record.turn.0, state));
     }
 }
 
 /// Keeps the failure of an engine on the record.
-fn note_failure(log: &mut Option<Log>, kind: EngineKind, engine: &str, error: &EngineError) {
+fn note_failure(log: &mut Option<RecordWriter>, kind: EngineKind, engine: &str, error: &EngineError) {
     if let Some(log) = log {
         log.engine_failed(kind, engine, error, Instant::now());
     }

@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::{Agent, Spoken};
+use super::{Agent, PromptCache};
 use crate::engines::core::EngineError;
 
 /// After the first samples the rest is waited for this long. A prompt that is cached as a whole need not be synthesised
@@ -28,12 +28,12 @@ enum GreetingProgress {
 /// The engine's, or a timeout when no samples exist after `limit`.
 pub async fn synthesise(
     agent: Arc<Agent>,
-    spoken: Arc<Spoken>,
+    prompts: Arc<PromptCache>,
     text: Arc<str>,
     limit: Duration,
 ) -> Result<(), EngineError> {
     let (begun, mut beginning) = watch::channel(false);
-    let synthesis = async move { spoken.obtain(&*agent.engines.tts, &agent.voice, &text, &begun).await };
+    let synthesis = async move { prompts.obtain(&*agent.engines.tts, &agent.voice, &text, &begun).await };
     let mut whole: JoinHandle<_> = tokio::spawn(synthesis.in_current_span());
     let first = async {
         tokio::select! {

@@ -2,26 +2,26 @@
 //!
 //! The task decides nothing about the conversation (`conversation` does) nor about Asterisk (`ari::topology`
 //! does): it passes events to both and carries out their actions. It never blocks: slow work is done in tasks of
-//! `Hands`, and everything ends with the call.
+//! `CallTasks`, and everything ends with the call.
 
 mod agent;
+mod bridging_driver;
+mod caller_audio;
 mod clock;
 mod driver;
-mod ears;
 mod ending;
 mod failures;
 mod feed;
 mod greeting;
-mod hands;
 mod media_watch;
 mod phrases;
 mod progress;
+mod prompt_cache;
 mod record;
-mod spoken;
+mod speech_queue;
 mod talk;
+mod tasks;
 mod tenant_metrics;
-mod voice;
-mod wire;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,12 +39,12 @@ pub use agent::{Agent, Engines};
 pub use driver::{answer, refuse};
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, View};
-pub use spoken::Spoken;
+pub use prompt_cache::PromptCache;
 pub use tenant_metrics::TenantMetrics;
 
 /// A message to a call.
 #[derive(Debug)]
-pub enum Mail {
+pub enum CallMessage {
     /// Something happened to one of its channels or its bridge.
     Event(Event),
     /// The event WebSocket is back after a gap.
@@ -56,7 +56,7 @@ pub enum Mail {
 }
 
 /// Services that all calls of the daemon share.
-pub struct House {
+pub struct CallServices {
     pub asterisk: Arc<Client>,
     /// The Stasis application.
     pub app: String,
@@ -68,12 +68,12 @@ pub struct House {
     pub media_settings: media::Settings,
     pub ledger: Ledger,
     pub state: Arc<dyn ConversationState>,
-    pub spoken: Arc<Spoken>,
+    pub prompts: Arc<PromptCache>,
     pub tenant_metrics: TenantMetrics,
 }
 
 /// A call that rings and waits for what becomes of it.
-pub struct Ring {
+pub struct IncomingCall {
     pub id: CallId,
     /// The caller's channel: Asterisk's UNIQUEID.
     pub channel: ChannelId,
@@ -83,7 +83,7 @@ pub struct Ring {
     /// The trunk's id of the call.
     pub provider_call_id: Option<String>,
     pub bridging: Topology,
-    pub mailbox: mpsc::Receiver<Mail>,
+    pub messages: mpsc::Receiver<CallMessage>,
     /// For readers of the call's events.
     pub feed: Feed,
     pub since: Instant,

@@ -10,7 +10,7 @@ use crate::language::{Language, Prompts};
 
 /// The text of every prompt in a language (BCP 47; English for one without texts of its own), with a profile's own
 /// texts in their place.
-pub fn wording(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMap<Phrase, Arc<str>> {
+pub fn phrases(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMap<Phrase, Arc<str>> {
     let prompts = &Language::of(language).prompts;
     let text = |phrase: &Phrase, name: &str| match own.get(name) {
         Some(text) => text.as_str().into(),
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn every_phrase_has_words_in_every_language() {
         for language in [None, Some("de-AT"), Some("es"), Some("fr_CA"), Some("xx")] {
-            let words = wording(language, &BTreeMap::new());
+            let words = phrases(language, &BTreeMap::new());
             assert_eq!(words.len(), Phrase::NAMES.len());
             assert!(words.values().all(|text| !text.is_empty()), "{language:?}");
         }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_profile_has_the_last_word() {
         let own = BTreeMap::from([("filler".to_owned(), "Hm.".to_owned())]);
-        let words = wording(Some("de"), &own);
+        let words = phrases(Some("de"), &own);
         assert_eq!(&*words[&Phrase::Filler], "Hm.");
         assert_eq!(&*words[&Phrase::StillThere], "Sind Sie noch da?");
     }

@@ -7,7 +7,7 @@ use metrics::histogram;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use super::record::Log;
+use super::record::RecordWriter;
 use crate::conversation::Record;
 use crate::engines::core::usage::Meter;
 use crate::state::ConversationState;
@@ -15,7 +15,7 @@ use crate::tenancy::CallId;
 
 /// Writes a finished turn to the record, the metrics and the log. Its words go to the record, and to the log only under
 /// the target `vca::transcript`.
-pub fn write_turn(log: Option<&Log>, record: &Record, meter: &Meter) {
+pub fn write_turn(log: Option<&RecordWriter>, record: &Record, meter: &Meter) {
     if let Some(log) = log {
         log.turn(record, meter, Instant::now());
     }

@@ -35,7 +35,7 @@ impl CallClock {
 }
 
 /// The record of one call. Every change goes to the ledger at once. Moments are times of the call's own clock.
-pub struct Log {
+pub struct RecordWriter {
     call: Call,
     clock: CallClock,
     ledger: Ledger,
@@ -44,14 +44,14 @@ pub struct Log {
     told: Option<(u32, usize)>,
 }
 
-impl Log {
+impl RecordWriter {
     /// The first ring was at `since`.
-    pub fn begin(call: Call, since: Instant, ledger: Ledger, feed: Feed) -> Log {
+    pub fn begin(call: Call, since: Instant, ledger: Ledger, feed: Feed) -> RecordWriter {
         ledger.record(Entry::Begin(call.clone()));
         feed.set(&call);
         feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
         let clock = CallClock::new(call.started_at, since);
-        Log { call, clock, ledger, feed, told: None }
+        RecordWriter { call, clock, ledger, feed, told: None }
     }
 
     pub fn answered(&mut self, at: Instant) {

@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::Agent;
+use super::caller_audio::CallerAudio;
 use super::clock::Clock;
-use super::ears::Ears;
-use super::hands::{Hands, Work};
 use super::media_watch::MediaWatch;
-use super::voice::Voice;
+use super::speech_queue::SpeechQueue;
+use super::tasks::{CallTasks, TaskResult};
 use crate::audio::Clip;
 use crate::conversation::{
     At, ContextItem, Conversation, Ending, Input, Phrase, ResponseEvent, TurnId, UtteranceId,
@@ -30,8 +30,8 @@ pub struct Talk {
     pub clock: Clock,
     pub agent: Arc<Agent>,
     pub port: Port,
-    pub ears: Ears,
-    pub voice: Voice,
+    pub caller_audio: CallerAudio,
+    pub speech: SpeechQueue,
     /// The media thread hears a voice, whether or not the conversation listens.
     pub voiced: bool,
     /// The utterance that is being recognised: its id, turn and beginning.
@@ -57,7 +57,7 @@ impl Talk {
     pub fn feed(&mut self, now: Instant) {
         self.first_sound.take_if(|at| *at <= now);
         if self.first_sound.is_none() {
-            self.voice.feed(&mut self.port);
+            self.speech.feed(&mut self.port);
         }
     }
 
@@ -72,19 +72,19 @@ impl Talk {
     /// The caller's audio between two moments.
     fn clip(&self, from: At, to: At) -> Clip {
         let instant = |at| self.clock.instant(at).unwrap_or_else(Instant::now);
-        self.ears.between(instant(from), instant(to))
+        self.caller_audio.between(instant(from), instant(to))
     }
 
     /// Starts the transcription of an utterance that ends at `to`.
-    pub fn transcribe(&mut self, utterance: UtteranceId, to: At, meter: &Meter, hands: &mut Hands) {
+    pub fn transcribe(&mut self, utterance: UtteranceId, to: At, meter: &Meter, tasks: &mut CallTasks) {
         let Some((_, turn, from)) = self.recognising.take_if(|(open, ..)| *open == utterance) else { return };
-        self.ears.fetch(&mut self.port);
+        self.caller_audio.fetch(&mut self.port);
         let clip = self.clip(from, to);
         let (stt, hints) = (self.agent.engines.stt.clone(), self.agent.hints.clone());
         let meter = meter.clone();
-        hands.start_for(turn, |reports| async move {
+        tasks.start_for(turn, |reports| async move {
             let result = stt.transcribe(clip, hints, meter).await;
-            drop(reports.send(Work::Words { utterance, result }).await);
+            drop(reports.send(TaskResult::Words { utterance, result }).await);
         });
     }
 
@@ -100,16 +100,16 @@ impl Talk {
     }
 
     /// Starts the model's response to a context.
-    pub fn respond(&self, turn: TurnId, context: &[ContextItem], meter: &Meter, hands: &mut Hands) {
+    pub fn respond(&self, turn: TurnId, context: &[ContextItem], meter: &Meter, tasks: &mut CallTasks) {
         let prompt = Prompt {
             system: self.agent.system_prompt.clone(),
-            messages: messages(context, &self.agent.wording),
+            messages: messages(context, &self.agent.phrases),
             model: self.agent.model.clone(),
             max_tokens: self.agent.max_reply_tokens,
             may_hang_up: self.agent.may_hang_up,
         };
         let (llm, meter) = (self.agent.engines.llm.clone(), meter.clone());
-        hands.start_for(turn, |reports| async move {
+        tasks.start_for(turn, |reports| async move {
             let deltas = llm.reply(prompt, meter).await;
             pass_on(deltas, turn, reports).await;
         });
@@ -117,19 +117,19 @@ impl Talk {
 }
 
 /// The context as the model reads it: without the prompts for failed engines, which models imitate.
-fn messages(context: &[ContextItem], wording: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
+fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
     let message = |item: &ContextItem| match item {
         ContextItem::Caller { text } => Message { role: Role::Caller, text: text.clone() },
         ContextItem::Agent { text, .. } => {
-            Message { role: Role::Agent, text: without_failures(text, wording) }
+            Message { role: Role::Agent, text: without_failures(text, phrases) }
         }
     };
     context.iter().map(message).filter(|message| !message.text.is_empty()).collect()
 }
 
 /// The agent's words without prompts for failed engines. A prompt that the caller interrupted is the whole of its line.
-fn without_failures(text: &str, wording: &HashMap<Phrase, Arc<str>>) -> String {
-    let prompts = [Phrase::Difficulty, Phrase::AudioIssues].iter().filter_map(|phrase| wording.get(phrase));
+fn without_failures(text: &str, phrases: &HashMap<Phrase, Arc<str>>) -> String {
+    let prompts = [Phrase::Difficulty, Phrase::AudioIssues].iter().filter_map(|phrase| phrases.get(phrase));
     let mut text = text.trim().to_owned();
     for prompt in prompts.map(|prompt| prompt.trim()).filter(|prompt| !prompt.is_empty()) {
         if prompt.starts_with(&text) {
@@ -141,8 +141,8 @@ fn without_failures(text: &str, wording: &HashMap<Phrase, Arc<str>>) -> String {
 }
 
 /// Reports a response piece by piece.
-async fn pass_on(deltas: Result<Deltas, EngineError>, turn: TurnId, reports: mpsc::Sender<Work>) {
-    let report = async |delta| reports.send(Work::Reply { turn, delta }).await.is_ok();
+async fn pass_on(deltas: Result<Deltas, EngineError>, turn: TurnId, reports: mpsc::Sender<TaskResult>) {
+    let report = async |delta| reports.send(TaskResult::Reply { turn, delta }).await.is_ok();
     let mut deltas = match deltas {
         Ok(deltas) => deltas,
         Err(error) => {
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_model_does_not_read_prompts_for_failures() {
-        let wording = HashMap::from([
+        let phrases = HashMap::from([
             (Phrase::Difficulty, "Technical difficulty, trying again.".into()),
             (Phrase::AudioIssues, "Audio issues, please hold.".into()),
         ]);
@@ -183,7 +183,7 @@ mod tests {
             agent("We open at nine. Audio issues, please hold."),
             agent("Technical difficulty,"),
         ];
-        let texts: Vec<_> = messages(&context, &wording).into_iter().map(|message| message.text).collect();
+        let texts: Vec<_> = messages(&context, &phrases).into_iter().map(|message| message.text).collect();
         assert_eq!(texts, ["Hello.", "Audio issues, please hold.", "We open at nine."]);
     }
 }

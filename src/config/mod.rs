@@ -102,7 +102,7 @@ impl Config {
             stt: engines.stt,
             llm: engines.llm,
             tts: engines.tts,
-            manners: self.turn_settings(),
+            turn_settings: self.turn_settings(),
             reply_tokens: self.reply_tokens(),
             ceilings: self.profiles.clone(),
         }

@@ -4,51 +4,51 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::call::{Agent, Engines, Spoken};
+use crate::call::{Agent, Engines, PromptCache};
 use crate::config::Config;
 use crate::engines::registry;
 use crate::store::{Store, StoreError};
 use crate::tenancy::{AiProfile, Permitted, TenantStatus};
 
 /// Pre-synthesises every active tenant's prompts, so that a first caller is greeted as fast as any other.
-pub async fn rehearse(store: Store, cast: Arc<Cast>, spoken: Arc<Spoken>) {
+pub async fn warm_up_prompts(store: Store, agent_factory: Arc<AgentFactory>, prompts: Arc<PromptCache>) {
     let began = std::time::Instant::now();
-    let agents = match active_agents(&store, &cast).await {
+    let agents = match active_agents(&store, &agent_factory).await {
         Ok(agents) => agents,
         Err(error) => return warn!(%error, "prompts are not pre-synthesised: the profiles cannot be read"),
     };
     for agent in &agents {
-        agent.rehearse(&spoken).await;
+        agent.warm_up(&prompts).await;
     }
     info!(agents = agents.len(), ms = began.elapsed().as_millis() as u64, "prompts are pre-synthesised");
 }
 
-async fn active_agents(store: &Store, cast: &Cast) -> Result<Vec<Agent>, StoreError> {
+async fn active_agents(store: &Store, agent_factory: &AgentFactory) -> Result<Vec<Agent>, StoreError> {
     let mut agents = Vec::new();
     for tenant in store.tenants().await? {
         if tenant.status == TenantStatus::Active
             && let Some(profile) = store.scope(tenant.id).default_profile().await?
         {
-            agents.extend(cast.agent(&profile));
+            agents.extend(agent_factory.agent(&profile));
         }
     }
     Ok(agents)
 }
 
 /// Profiles to agents, by the engines that there are.
-pub struct Cast {
+pub struct AgentFactory {
     engines: registry::Engines,
     pub permitted: Permitted,
 }
 
-impl Cast {
-    pub fn new(config: &Config) -> anyhow::Result<Cast> {
+impl AgentFactory {
+    pub fn new(config: &Config) -> anyhow::Result<AgentFactory> {
         let engines = registry::Engines::build(&config.engines()).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
         let permitted = config.permitted(engines.catalogue());
-        Ok(Cast { engines, permitted })
+        Ok(AgentFactory { engines, permitted })
     }
 
     /// `None` if the profile names an engine that was not built. Settings that are not permitted, of a profile that was
@@ -68,7 +68,7 @@ impl Cast {
         let tts = self.engines.tts(wanted.tts.as_deref());
         match (stt, llm, tts) {
             (Some(stt), Some(llm), Some(tts)) => {
-                Some(Agent::new(profile, Engines { stt, llm, tts }, self.permitted.manners.clone()))
+                Some(Agent::new(profile, Engines { stt, llm, tts }, self.permitted.turn_settings.clone()))
             }
             (None, _, _) => {
                 missing("stt", &wanted.stt);

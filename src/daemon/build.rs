@@ -8,19 +8,19 @@ use chrono::Utc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::agents::{Cast, rehearse};
+use super::agents::{AgentFactory, warm_up_prompts};
 use super::lines::Lines;
 use super::vitals;
 use crate::admin::api::{Desk, Inbound, LastUse, Limits};
 use crate::ari;
 use crate::billing::Billing;
-use crate::call::{House, Spoken, TenantMetrics};
+use crate::call::{CallServices, PromptCache, TenantMetrics};
 use crate::config::{Config, Environment};
 use crate::current::Current;
 use crate::media;
 use crate::state::{self, ConversationState};
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError, UnmatchedCounter};
-use crate::switchboard::{Casting, Switchboard};
+use crate::switchboard::{FindAgent, Switchboard};
 use crate::telephony::{Adapters, Reception, Registrar};
 use crate::tenancy::Permitted;
 
@@ -40,8 +40,8 @@ pub struct Services {
     pub switchboard: Switchboard,
     pub announcements: Announcements,
     pub unmatched: UnmatchedCounter,
-    pub spoken: Arc<Spoken>,
-    pub cast: Current<Cast>,
+    pub prompts: Arc<PromptCache>,
+    pub agent_factory: Current<AgentFactory>,
     pub permitted: Current<Permitted>,
     pub billing: Current<Billing>,
     /// Pre-synthesises prompts; calls are taken meanwhile.
@@ -57,20 +57,20 @@ impl Services {
         let calls = store.for_calls(&config.database);
         let ledger = Ledger::new(calls.clone(), LEDGER);
         let state = state::connect(&config.state).await?;
-        let cast = Current::new(Cast::new(config)?);
-        let spoken = Arc::new(Spoken::default());
-        let warm_up = tokio::spawn(rehearse(store.clone(), cast.get(), spoken.clone()));
+        let agent_factory = Current::new(AgentFactory::new(config)?);
+        let prompts = Arc::new(PromptCache::default());
+        let warm_up = tokio::spawn(warm_up_prompts(store.clone(), agent_factory.get(), prompts.clone()));
         let asterisk = Arc::new(ari::Client::new(&config.ari)?);
-        let house = house(config, &asterisk, &ledger, &state, &spoken)?;
+        let services = services(config, &asterisk, &ledger, &state, &prompts)?;
         let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
         let unmatched = routing.unmatched();
         let announcements = Announcements::new(ANNOUNCED);
-        let agents = cast.clone();
-        let casting: Casting = Box::new(move |profile| agents.get().agent(profile));
+        let agents = agent_factory.clone();
+        let find_agent: FindAgent = Box::new(move |profile| agents.get().agent(profile));
         let (limits, plans) = (config.calls.clone(), config.plans.clone());
         let switchboard =
-            Switchboard::new(Arc::new(house), routing, announcements.clone(), casting, limits, plans);
-        let permitted = Current::new(cast.get().permitted.clone());
+            Switchboard::new(Arc::new(services), routing, announcements.clone(), find_agent, limits, plans);
+        let permitted = Current::new(agent_factory.get().permitted.clone());
         let billing = Current::new(config.billing());
         Ok(Services {
             store,
@@ -81,8 +81,8 @@ impl Services {
             switchboard,
             announcements,
             unmatched,
-            spoken,
-            cast,
+            prompts,
+            agent_factory,
             permitted,
             billing,
             warm_up,
@@ -144,14 +144,14 @@ impl Services {
     }
 }
 
-fn house(
+fn services(
     config: &Config,
     asterisk: &Arc<ari::Client>,
     ledger: &Ledger,
     state: &Arc<dyn ConversationState>,
-    spoken: &Arc<Spoken>,
-) -> anyhow::Result<House> {
-    Ok(House {
+    prompts: &Arc<PromptCache>,
+) -> anyhow::Result<CallServices> {
+    Ok(CallServices {
         asterisk: asterisk.clone(),
         app: config.ari.app.clone(),
         rtp_ports: asterisk_ports(config),
@@ -160,7 +160,7 @@ fn house(
         media_settings: config.media.clone(),
         ledger: ledger.clone(),
         state: state.clone(),
-        spoken: spoken.clone(),
+        prompts: prompts.clone(),
         tenant_metrics: TenantMetrics::default(),
     })
 }

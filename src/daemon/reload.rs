@@ -12,12 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::agents::{Cast, rehearse};
+use super::agents::{AgentFactory, warm_up_prompts};
 use super::build::Services;
 use crate::admin::{ReloadOutcome, ReloadReport};
 use crate::ari;
 use crate::billing::Billing;
-use crate::call::Spoken;
+use crate::call::PromptCache;
 use crate::config::{Config, Effective, Fault, Faults, Loaded};
 use crate::current::Current;
 use crate::state::ConversationState;
@@ -45,8 +45,8 @@ pub struct Targets {
     /// The connections of calls.
     pub calls: Store,
     pub state: Arc<dyn ConversationState>,
-    pub spoken: Arc<Spoken>,
-    pub cast: Current<Cast>,
+    pub prompts: Arc<PromptCache>,
+    pub agent_factory: Current<AgentFactory>,
     pub billing: Current<Billing>,
     pub permitted: Current<Permitted>,
 }
@@ -70,15 +70,19 @@ pub async fn on_hang_up(
             return;
         }
         let outcome = match read(&source) {
-            Ok((loaded, cast)) => {
+            Ok((loaded, agent_factory)) => {
                 let credentials = servers.take_up(&loaded.config, &targets).await;
                 (source.set_log_filter)(&loaded.config.log.filter);
-                targets.apply(&loaded.config, cast);
+                targets.apply(&loaded.config, agent_factory);
                 let outcome = changes(&effective, &loaded.effective, &credentials);
                 effective = in_use(effective, loaded.effective, &outcome);
                 // Prompts of other voices and languages; those that are cached cost nothing. One warm-up at a time.
                 warm_up.shutdown().await;
-                warm_up.spawn(rehearse(targets.store.clone(), targets.cast.get(), targets.spoken.clone()));
+                warm_up.spawn(warm_up_prompts(
+                    targets.store.clone(),
+                    targets.agent_factory.get(),
+                    targets.prompts.clone(),
+                ));
                 outcome
             }
             Err(problem) => ReloadOutcome::Failed { problem },
@@ -89,10 +93,10 @@ pub async fn on_hang_up(
 }
 
 /// The configuration and its engines.
-fn read(source: &Source) -> Result<(Loaded, Cast), String> {
+fn read(source: &Source) -> Result<(Loaded, AgentFactory), String> {
     let loaded = tokio::task::block_in_place(&source.reread).map_err(|faults| Faults(&faults).to_string())?;
-    let cast = Cast::new(&loaded.config).map_err(|error| error.to_string())?;
-    Ok((loaded, cast))
+    let agent_factory = AgentFactory::new(&loaded.config).map_err(|error| error.to_string())?;
+    Ok((loaded, agent_factory))
 }
 
 fn log(outcome: &ReloadOutcome) {
@@ -127,17 +131,17 @@ impl Targets {
             store: services.store.clone(),
             calls: services.calls.clone(),
             state: services.state.clone(),
-            spoken: services.spoken.clone(),
-            cast: services.cast.clone(),
+            prompts: services.prompts.clone(),
+            agent_factory: services.agent_factory.clone(),
             billing: services.billing.clone(),
             permitted: services.permitted.clone(),
         }
     }
 
     /// Live calls keep the agents that they began with.
-    fn apply(&self, config: &Config, cast: Cast) {
-        self.permitted.set(cast.permitted.clone());
-        self.cast.set(cast);
+    fn apply(&self, config: &Config, agent_factory: AgentFactory) {
+        self.permitted.set(agent_factory.permitted.clone());
+        self.agent_factory.set(agent_factory);
         self.billing.set(config.billing());
         self.store.set_plans(config.plans.clone());
         self.store.set_limits(config.limits);

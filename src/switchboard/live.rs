@@ -10,11 +10,11 @@ use super::admission::Standing;
 use super::port_budget::PortBudget;
 use crate::ari::topology::call_of;
 use crate::ari::{AsteriskId, BridgeId, ChannelId};
-use crate::call::{Mail, View};
+use crate::call::{CallMessage, View};
 use crate::tenancy::{Call, CallId, Month, TenantId};
 
-/// Mail that waits for a call. A call reads at once; one that does not is stuck.
-const MAILBOX: usize = 128;
+/// Messages that wait for a call. A call reads at once; one that does not is stuck.
+const QUEUE: usize = 128;
 
 #[derive(Default)]
 pub struct Live {
@@ -26,7 +26,7 @@ pub struct Live {
 }
 
 struct LiveEntry {
-    mailbox: mpsc::Sender<Mail>,
+    queue: mpsc::Sender<CallMessage>,
     asterisk: AsteriskId,
     /// The caller's.
     channel: ChannelId,
@@ -41,15 +41,15 @@ impl Live {
         id: CallId,
         asterisk: &AsteriskId,
         channel: &ChannelId,
-    ) -> Option<mpsc::Receiver<Mail>> {
+    ) -> Option<mpsc::Receiver<CallMessage>> {
         if self.call_of_channel(asterisk, channel).is_some() {
             return None;
         }
-        let (mailbox, letters) = mpsc::channel(MAILBOX);
+        let (queue, messages) = mpsc::channel(QUEUE);
         let (asterisk, channel) = (asterisk.clone(), channel.clone());
         self.callers.insert((asterisk.clone(), channel.clone()), id);
-        self.calls.insert(id, LiveEntry { mailbox, asterisk, channel, tenant: None, view: None });
-        Some(letters)
+        self.calls.insert(id, LiveEntry { queue, asterisk, channel, tenant: None, view: None });
+        Some(messages)
     }
 
     /// Lets the call be watched.
@@ -135,15 +135,15 @@ impl Live {
         self.calls.get(&call).filter(|entry| entry.asterisk == *asterisk).map(|_| call)
     }
 
-    /// Gives the same mail to every call.
-    pub fn deliver_to_all(&self, mail: impl Fn() -> Mail) {
-        self.calls.keys().for_each(|id| self.post(*id, mail()));
+    /// Sends the same message to every call.
+    pub fn deliver_to_all(&self, message: impl Fn() -> CallMessage) {
+        self.calls.keys().for_each(|id| self.post(*id, message()));
     }
 
     /// Gives the same mail to every call of one Asterisk.
-    pub fn deliver_to_calls_of(&self, asterisk: &AsteriskId, mail: impl Fn() -> Mail) {
+    pub fn deliver_to_calls_of(&self, asterisk: &AsteriskId, message: impl Fn() -> CallMessage) {
         let calls = self.calls.iter().filter(|(_, entry)| entry.asterisk == *asterisk);
-        calls.for_each(|(id, _)| self.post(*id, mail()));
+        calls.for_each(|(id, _)| self.post(*id, message()));
     }
 
     pub fn drain(&mut self) {
@@ -158,15 +158,15 @@ impl Live {
         self.calls.len()
     }
 
-    /// Gives mail to one call, if it is there.
-    pub fn post(&self, id: CallId, mail: Mail) {
+    /// Sends a message to one call, if it is there.
+    pub fn post(&self, id: CallId, message: CallMessage) {
         let Some(entry) = self.calls.get(&id) else { return };
-        match entry.mailbox.try_send(mail) {
-            // A call that has closed its mailbox is about to leave the map.
+        match entry.queue.try_send(message) {
+            // A call that has closed its queue is about to leave the map.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(_)) => {
                 metrics::counter!("vca_mail_dropped_total").increment(1);
-                tracing::error!(call_id = %id, "the call does not read its mail");
+                tracing::error!(call_id = %id, "call queue full: message dropped");
             }
         }
     }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn channels_and_bridges_belong_to_their_call() {
         let (mut live, id) = (Live::default(), CallId::new());
-        let mut letters = live.begin(id, &local(), &channel("1.1")).unwrap();
+        let mut messages = live.begin(id, &local(), &channel("1.1")).unwrap();
         assert!(live.begin(CallId::new(), &local(), &channel("1.1")).is_none());
         for owned in [channel("1.1"), media_id(&id.to_string())] {
             assert_eq!(live.call_of_channel(&local(), &owned), Some(id), "{owned}");
@@ -200,8 +200,8 @@ mod tests {
         }
         assert_eq!(live.call_of_bridge(&local(), &bridge_id(&CallId::new().to_string(), 0)), None);
         assert_eq!(live.call_of_channel(&local(), &channel("2.2")), None);
-        live.post(id, Mail::End);
-        assert!(letters.try_recv().is_ok());
+        live.post(id, CallMessage::End);
+        assert!(messages.try_recv().is_ok());
         live.end(id);
         assert_eq!(live.call_of_channel(&local(), &channel("1.1")), None);
         assert_eq!(live.call_of_channel(&local(), &media_id(&id.to_string())), None);
@@ -216,7 +216,7 @@ mod tests {
         let mut second = live.begin(ids[1], &mumbai, &channel("1.1")).expect("another Asterisk's channel");
         assert_eq!(live.call_of_channel(&berlin, &channel("1.1")), Some(ids[0]));
         assert_eq!(live.call_of_channel(&mumbai, &channel("1.1")), Some(ids[1]));
-        live.deliver_to_calls_of(&mumbai, || Mail::End);
+        live.deliver_to_calls_of(&mumbai, || CallMessage::End);
         assert!(second.try_recv().is_ok());
         assert!(first.try_recv().is_err(), "a reconnect of one Asterisk concerns its own calls");
         assert!(live.replace(&mumbai, &channel("1.1"), &channel("1.7")));
@@ -272,10 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn a_full_mailbox_never_blocks() {
+    fn a_full_queue_never_blocks() {
         let (mut live, id) = (Live::default(), CallId::new());
-        let mut letters = live.begin(id, &local(), &channel("1.1")).unwrap();
-        (0..MAILBOX + 5).for_each(|_| live.deliver_to_all(|| Mail::End));
-        assert_eq!(std::iter::from_fn(|| letters.try_recv().ok()).count(), MAILBOX);
+        let mut messages = live.begin(id, &local(), &channel("1.1")).unwrap();
+        (0..QUEUE + 5).for_each(|_| live.deliver_to_all(|| CallMessage::End));
+        assert_eq!(std::iter::from_fn(|| messages.try_recv().ok()).count(), QUEUE);
     }
 }

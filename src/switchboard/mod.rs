@@ -25,7 +25,7 @@ use crate::ari::{
 };
 use crate::audio::codec::Format;
 use crate::billing::Plans;
-use crate::call::{self, Admitted, Agent, Feed, House, Mail, Refusal, Ring, View};
+use crate::call::{self, Admitted, Agent, CallMessage, CallServices, Feed, IncomingCall, Refusal, View};
 use crate::current::Current;
 use crate::store::{Announcements, Routing};
 use crate::tenancy::{AiProfile, Call, CallId, Did, Month, Route, TenantId, mask};
@@ -35,18 +35,18 @@ use admission::{decide, format_for};
 use live::Live;
 use port_budget::PortBudget;
 
-/// Finds the agent that a profile describes; `None`, and a log line, when it cannot be had.
-pub type Casting = Box<dyn Fn(&AiProfile) -> Option<Agent> + Send + Sync>;
+/// Builds the agent of a profile; returns `None` and logs when it cannot be built.
+pub type FindAgent = Box<dyn Fn(&AiProfile) -> Option<Agent> + Send + Sync>;
 
 /// The daemon's calls. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Switchboard(Arc<Inner>);
 
 struct Inner {
-    house: Arc<House>,
+    services: Arc<CallServices>,
     routing: Routing,
     announcements: Announcements,
-    casting: Casting,
+    find_agent: FindAgent,
     rules: Current<Rules>,
     live: Mutex<Live>,
     ports: PortBudget,
@@ -65,20 +65,20 @@ type Refused = (Refusal, Option<(Arc<Route>, Did)>);
 
 impl Switchboard {
     pub fn new(
-        house: Arc<House>,
+        services: Arc<CallServices>,
         routing: Routing,
         announcements: Announcements,
-        casting: Casting,
+        find_agent: FindAgent,
         settings: Settings,
         plans: Plans,
     ) -> Switchboard {
         let (live, connected, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
-        let ports = PortBudget::new(house.rtp_ports);
+        let ports = PortBudget::new(services.rtp_ports);
         Switchboard(Arc::new(Inner {
-            house,
+            services,
             routing,
             announcements,
-            casting,
+            find_agent,
             rules: Current::new(Rules { settings, plans }),
             live,
             ports,
@@ -135,19 +135,19 @@ impl Switchboard {
         let live = self.0.live();
         let is_there = live.view(tenant, call).is_some();
         if is_there {
-            live.post(call, Mail::End);
+            live.post(call, CallMessage::End);
         }
         is_there
     }
 
     /// How late frames have left so far: frames by upper bound in microseconds, and the sum of their delays.
     pub fn frame_lateness(&self) -> (std::collections::BTreeMap<u64, u64>, Duration) {
-        (self.0.house.media.lateness(), self.0.house.media.total_lateness())
+        (self.0.services.media.lateness(), self.0.services.media.total_lateness())
     }
 
     /// A count of rounds for each media thread: see [`crate::media::Threads::rounds`].
     pub fn media_beats(&self) -> Vec<u64> {
-        self.0.house.media.rounds()
+        self.0.services.media.rounds()
     }
 
     /// Counts the channels of other applications again and again, where Asterisk's RTP ports are known.
@@ -156,8 +156,8 @@ impl Switchboard {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while self.0.ports.is_known() {
             looks.tick().await;
-            if let Ok(channels) = self.0.house.asterisk.ask::<Vec<Channel>>(Request::channels()).await {
-                let (live, asterisk) = (self.0.live(), self.0.house.asterisk.asterisk());
+            if let Ok(channels) = self.0.services.asterisk.ask::<Vec<Channel>>(Request::channels()).await {
+                let (live, asterisk) = (self.0.live(), self.0.services.asterisk.asterisk());
                 self.0.ports.observe(&channels, |id| live.call_of_channel(asterisk, id).is_some());
             }
         }
@@ -172,7 +172,7 @@ impl Switchboard {
             return;
         }
         warn!(calls = self.live_calls(), "the calls that are left are ended");
-        self.0.live().deliver_to_all(|| Mail::End);
+        self.0.live().deliver_to_all(|| CallMessage::End);
         if tokio::time::timeout(GOODBYES, self.0.tasks.wait()).await.is_err() {
             error!(calls = self.live_calls(), "calls did not end in time");
         }
@@ -182,7 +182,7 @@ impl Switchboard {
     pub async fn cut(&self) {
         self.0.live().drain();
         self.0.tasks.close();
-        self.0.live().deliver_to_all(|| Mail::Cut);
+        self.0.live().deliver_to_all(|| CallMessage::Cut);
         if tokio::time::timeout(TEARDOWN, self.0.tasks.wait()).await.is_err() {
             error!(calls = self.live_calls(), "calls did not end in time");
         }
@@ -222,7 +222,7 @@ impl Switchboard {
             other => other.channel_id().and_then(|channel| live.call_of_channel(asterisk, channel)),
         };
         if let Some(call) = call {
-            live.post(call, Mail::Event(event));
+            live.post(call, CallMessage::Event(event));
         }
     }
 
@@ -246,7 +246,7 @@ impl Switchboard {
             return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
         }
         let called = channel.called_number(args);
-        let Some((id, mailbox)) = self.begin(asterisk, channel, &called.text) else { return };
+        let Some((id, messages)) = self.begin(asterisk, channel, &called.text) else { return };
         let feed = Feed::default();
         self.0.live().show(id, feed.view());
         let since = Instant::now();
@@ -261,23 +261,24 @@ impl Switchboard {
                 "call arrived"
             );
         });
-        let house = &self.0.house;
-        let bridging = Topology::new(since, &id.to_string(), channel.id.clone(), &house.app, house.set_up);
+        let services = &self.0.services;
+        let bridging =
+            Topology::new(since, &id.to_string(), channel.id.clone(), &services.app, services.set_up);
         let provider_call_id = channel.provider_call_id(args);
         let is_sip = channel.name.starts_with("PJSIP/");
-        let ring = Ring {
+        let incoming = IncomingCall {
             id,
             channel: channel.id.clone(),
             caller,
             is_sip,
             provider_call_id,
             bridging,
-            mailbox,
+            messages,
             feed,
             since,
         };
         let switchboard = self.clone();
-        self.0.tasks.spawn(async move { switchboard.attend(ring, called).await }.instrument(span));
+        self.0.tasks.spawn(async move { switchboard.attend(incoming, called).await }.instrument(span));
     }
 
     /// Gives a channel its place among the calls, and the record that it was announced with, if it was; `None` when
@@ -287,32 +288,32 @@ impl Switchboard {
         asterisk: &AsteriskId,
         channel: &Channel,
         called: &str,
-    ) -> Option<(CallId, mpsc::Receiver<Mail>)> {
+    ) -> Option<(CallId, mpsc::Receiver<CallMessage>)> {
         let mut live = self.0.live();
         if live.call_of_channel(asterisk, &channel.id).is_some() {
             return None;
         }
         let id = self.0.announcements.arrive(channel.id.as_str(), called, Utc::now());
-        let mailbox = live.begin(id, asterisk, &channel.id)?;
-        Some((id, mailbox))
+        let messages = live.begin(id, asterisk, &channel.id)?;
+        Some((id, messages))
     }
 
-    async fn attend(self, ring: Ring, called: CalledNumber) {
-        let presence = Presence { switchboard: self.clone(), id: ring.id };
+    async fn attend(self, incoming: IncomingCall, called: CalledNumber) {
+        let presence = Presence { switchboard: self.clone(), id: incoming.id };
         gauge!("vca_calls_live").set(self.live_calls() as f64);
-        let house = self.0.house.clone();
-        match self.admit(&ring, &called.text).await {
+        let services = self.0.services.clone();
+        match self.admit(&incoming, &called.text).await {
             Ok(admitted) => {
-                // A profile that changed since the start has new phrases; spoken ones cost nothing.
-                let (agent, spoken) = (admitted.agent.clone(), house.spoken.clone());
-                // Nobody waits for it, least of all a daemon that drains.
-                tokio::spawn(async move { agent.rehearse(&spoken).await }.in_current_span());
-                call::answer(ring, house, admitted).await;
+                // A profile that changed since the start has new prompts; cached ones cost nothing.
+                let (agent, prompts) = (admitted.agent.clone(), services.prompts.clone());
+                // Not tracked: a drain does not wait for it.
+                tokio::spawn(async move { agent.warm_up(&prompts).await }.in_current_span());
+                call::answer(incoming, services, admitted).await;
             }
             Err((refusal, known)) => {
                 counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
                 self.log_refusal(refusal, &called);
-                call::refuse(ring, house, refusal, known).await;
+                call::refuse(incoming, services, refusal, known).await;
             }
         }
         drop(presence);
@@ -336,8 +337,8 @@ impl Switchboard {
         warn!(called = %text, called_by = source, looked_for, reason, cause, remedy, "call refused");
     }
 
-    async fn admit(&self, ring: &Ring, called: &str) -> Result<Admitted, Refused> {
-        let (found, format) = tokio::join!(self.0.routing.dialled(called), self.format_of(&ring.channel));
+    async fn admit(&self, incoming: &IncomingCall, called: &str) -> Result<Admitted, Refused> {
+        let (found, format) = tokio::join!(self.0.routing.dialled(called), self.format_of(&incoming.channel));
         let found = found.map_err(|error| {
             error!(%error, "the called number cannot be looked up");
             (Refusal::NoDatabase, None)
@@ -356,10 +357,11 @@ impl Switchboard {
             let decision = decide(route.map(|route| &**route), standing, &rules.settings, &rules.plans);
             decision.map_err(|refusal| (refusal, known()))?;
             if let Some(tenant) = tenant {
-                live.assign(ring.id, tenant);
+                live.assign(incoming.id, tenant);
             }
         }
-        let agent = |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.casting)(profile));
+        let agent =
+            |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.find_agent)(profile));
         match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
             Some((Some(agent), route, called)) => {
                 Ok(Admitted { called, route, agent: Arc::new(agent), format })
@@ -372,7 +374,8 @@ impl Switchboard {
     /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk
     /// supports.
     async fn format_of(&self, channel: &ChannelId) -> Format {
-        let asked = self.0.house.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
+        let asked =
+            self.0.services.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
         asked.map_or(Format::Ulaw, |ChannelVariable { value }| format_for(&value))
     }
 
@@ -381,7 +384,7 @@ impl Switchboard {
     fn reconcile(&self, asterisk: &AsteriskId, inventory: &Arc<Inventory>) {
         self.0.connected.store(true, Relaxed);
         let live = self.0.live();
-        live.deliver_to_calls_of(asterisk, || Mail::Reconciled(inventory.clone()));
+        live.deliver_to_calls_of(asterisk, || CallMessage::Reconciled(inventory.clone()));
         let bridges = inventory.bridges.iter().filter(|id| live.call_of_bridge(asterisk, id).is_none());
         for bridge in bridges.filter(|id| id.as_str().starts_with("vca-")) {
             self.ask_of_asterisk(Request::destroy_bridge(bridge));
@@ -394,7 +397,7 @@ impl Switchboard {
 
     /// Reads an unknown channel, which becomes a call or is removed.
     async fn adopt(&self, asterisk: &AsteriskId, channel: &ChannelId) {
-        let asked = self.0.house.asterisk.ask::<Channel>(Request::channel(channel)).await;
+        let asked = self.0.services.asterisk.ask::<Channel>(Request::channel(channel)).await;
         match asked {
             Ok(channel) if self.0.live().call_of_channel(asterisk, &channel.id).is_none() => {
                 self.welcome(asterisk, &channel, &channel.stasis_arguments(), Found::There)
@@ -405,7 +408,7 @@ impl Switchboard {
     }
 
     fn ask_of_asterisk(&self, request: Request) {
-        let asterisk = self.0.house.asterisk.clone();
+        let asterisk = self.0.services.asterisk.clone();
         self.0.tasks.spawn(async move {
             let operation = request.operation;
             if let Err(error) = asterisk.send(request).await

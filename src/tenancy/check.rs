@@ -80,8 +80,8 @@ fn settings_flaws(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Flaw
     flaws.extend(permitted.name_flaws(settings));
     flaws.extend(engines(settings, permitted));
     flaws.extend(phrases(settings));
-    let manners = permitted.manners.clone().with(&settings.turn);
-    flaws.extend(manners.faults().into_iter().map(|fault| {
+    let turn_settings = permitted.turn_settings.clone().with(&settings.turn);
+    flaws.extend(turn_settings.faults().into_iter().map(|fault| {
         let problem = format!("{}; {}", fault.problem, fault.remedy);
         Flaw::new(fault.key, problem).below("turn")
     }));

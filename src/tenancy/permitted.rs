@@ -35,7 +35,7 @@ pub struct Permitted {
     pub llm: Vec<EngineNames>,
     pub tts: Vec<EngineNames>,
     /// The daemon's settings of the conversation. A profile's settings override them.
-    pub manners: conversation::Settings,
+    pub turn_settings: conversation::Settings,
     /// The daemon's longest response, in tokens, for profiles that set none.
     pub reply_tokens: u32,
     pub ceilings: Ceilings,
@@ -103,10 +103,10 @@ impl Permitted {
 
     /// Turns, milliseconds and tokens: the ceilings, or the daemon's defaults where those are higher.
     fn limits(&self) -> (u32, u64, u32) {
-        let duration = u64::try_from(self.manners.max_duration_ms.as_millis()).unwrap_or(u64::MAX);
+        let duration = u64::try_from(self.turn_settings.max_duration_ms.as_millis()).unwrap_or(u64::MAX);
         let Ceilings { max_turns, max_duration_ms, max_reply_tokens } = self.ceilings;
         (
-            max_turns.max(self.manners.max_turns),
+            max_turns.max(self.turn_settings.max_turns),
             max_duration_ms.max(duration),
             max_reply_tokens.max(self.reply_tokens).max(1),
         )
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_daemons_own_defaults_are_always_permitted() {
         let mut permitted = permitted();
-        permitted.manners.max_turns = 300;
+        permitted.turn_settings.max_turns = 300;
         permitted.ceilings.max_turns = 5;
         let wanted =
             |turns: u32| serde_json::from_value(serde_json::json!({ "turn": { "max_turns": turns } }));

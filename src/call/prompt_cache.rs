@@ -31,7 +31,7 @@ pub const RATES: [u32; 2] = [8_000, 16_000];
 
 /// Spoken texts, by engine, voice, text and rate.
 #[derive(Default)]
-pub struct Spoken {
+pub struct PromptCache {
     shelf: Mutex<PromptShelf>,
     /// Wakes the tasks that wait for another task's synthesis.
     over: Notify,
@@ -57,7 +57,7 @@ struct Kept {
     again: Option<Instant>,
 }
 
-impl Spoken {
+impl PromptCache {
     /// The text as a clip of `rate`, if it was spoken before.
     pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
         let words = PromptKey::of(tts, voice, text);
@@ -136,7 +136,7 @@ impl Spoken {
         if rates.iter().all(lasts) || !shelf.under_way.insert(words.clone()) {
             return None;
         }
-        Some(PromptClaim { spoken: self, words })
+        Some(PromptClaim { prompts: self, words })
     }
 
     fn shelf(&self) -> MutexGuard<'_, PromptShelf> {
@@ -165,14 +165,14 @@ impl PromptKey {
 
 /// Released when dropped, however its task ends.
 struct PromptClaim<'a> {
-    spoken: &'a Spoken,
+    prompts: &'a PromptCache,
     words: PromptKey,
 }
 
 impl Drop for PromptClaim<'_> {
     fn drop(&mut self) {
-        self.spoken.shelf().under_way.remove(&self.words);
-        self.spoken.over.notify_waiters();
+        self.prompts.shelf().under_way.remove(&self.words);
+        self.prompts.over.notify_waiters();
     }
 }
 
@@ -238,65 +238,65 @@ mod tests {
         Speaker { name: "own".into(), is_away: AtomicBool::new(false), asked: AtomicUsize::new(0) }
     }
 
-    async fn prepared(spoken: &Spoken, speaker: &Speaker) -> (usize, i16) {
+    async fn prepared(prompts: &PromptCache, speaker: &Speaker) -> (usize, i16) {
         let (voice, text) = (Voice::default(), Arc::from("Hello."));
-        spoken.prepare(speaker, &voice, &text, &[8_000]).await.expect("it speaks");
-        let clip = spoken.find(speaker, &voice, &text, 8_000).expect("it is kept");
+        prompts.prepare(speaker, &voice, &text, &[8_000]).await.expect("it speaks");
+        let clip = prompts.find(speaker, &voice, &text, 8_000).expect("it is kept");
         (speaker.asked.load(Ordering::Relaxed), clip.samples[400])
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stand_ins_voice_is_not_kept_for_ever() {
-        let (spoken, speaker) = (Spoken::default(), speaker());
+        let (prompts, speaker) = (PromptCache::default(), speaker());
         speaker.is_away.store(true, Ordering::Relaxed);
-        assert_eq!(prepared(&spoken, &speaker).await, (1, 100));
+        assert_eq!(prepared(&prompts, &speaker).await, (1, 100));
         assert_eq!(
-            prepared(&spoken, &speaker).await,
+            prepared(&prompts, &speaker).await,
             (1, 100),
             "an engine that is away is not asked each time"
         );
         tokio::time::advance(STAND_IN).await;
-        assert_eq!(prepared(&spoken, &speaker).await, (2, 100));
+        assert_eq!(prepared(&prompts, &speaker).await, (2, 100));
         speaker.is_away.store(false, Ordering::Relaxed);
         tokio::time::advance(STAND_IN).await;
-        assert_eq!(prepared(&spoken, &speaker).await, (3, 200));
+        assert_eq!(prepared(&prompts, &speaker).await, (3, 200));
         tokio::time::advance(STAND_IN * 10).await;
-        assert_eq!(prepared(&spoken, &speaker).await, (3, 200));
+        assert_eq!(prepared(&prompts, &speaker).await, (3, 200));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_needs_the_text_waits_for_the_one_that_synthesises_it() {
-        let (spoken, speaker) = (Spoken::default(), speaker());
+        let (prompts, speaker) = (PromptCache::default(), speaker());
         let (voice, text) = (Voice::default(), Arc::from("Hello."));
         let begun = watch::Sender::new(false);
         let (first, second) = tokio::join!(
-            spoken.prepare(&speaker, &voice, &text, &RATES),
-            spoken.obtain(&speaker, &voice, &text, &begun)
+            prompts.prepare(&speaker, &voice, &text, &RATES),
+            prompts.obtain(&speaker, &voice, &text, &begun)
         );
         assert!(first.is_ok() && second.is_ok());
-        assert!(spoken.find(&speaker, &voice, &text, 16_000).is_some(), "it was waited for");
+        assert!(prompts.find(&speaker, &voice, &text, 16_000).is_some(), "it was waited for");
         assert_eq!(speaker.asked.load(Ordering::Relaxed), 1);
         let other = Arc::from("Other.");
-        spoken.obtain(&speaker, &voice, &other, &begun).await.expect("it speaks");
+        prompts.obtain(&speaker, &voice, &other, &begun).await.expect("it speaks");
         assert!(*begun.borrow(), "the first samples are reported");
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_at_once_have_it_spoken_once() {
-        let (spoken, speaker) = (Spoken::default(), speaker());
+        let (prompts, speaker) = (PromptCache::default(), speaker());
         let (voice, text) = (Voice::default(), Arc::from("Hello."));
-        let prepare = || spoken.prepare(&speaker, &voice, &text, &[8_000]);
+        let prepare = || prompts.prepare(&speaker, &voice, &text, &[8_000]);
         let (first, second) = tokio::join!(prepare(), prepare());
         assert!(first.is_ok() && second.is_ok());
         drop(
             tokio::time::timeout(
                 Duration::from_millis(1),
-                spoken.prepare(&speaker, &voice, &text, &[16_000]),
+                prompts.prepare(&speaker, &voice, &text, &[16_000]),
             )
             .await,
         );
         assert_eq!(speaker.asked.load(Ordering::Relaxed), 2);
-        spoken.prepare(&speaker, &voice, &text, &[16_000]).await.expect("who gave up is not waited for");
-        assert!(spoken.find(&speaker, &voice, &text, 16_000).is_some());
+        prompts.prepare(&speaker, &voice, &text, &[16_000]).await.expect("who gave up is not waited for");
+        assert!(prompts.find(&speaker, &voice, &text, 16_000).is_some());
     }
 }

@@ -15,15 +15,15 @@ const KEPT: Duration = Duration::from_secs(3);
 /// Moments that are remembered: several turns' worth.
 const MARKS: usize = 64;
 
-pub struct Ears {
+pub struct CallerAudio {
     hearing: AudioBuffer,
     /// Moments of the conversation and the audio's positions at them, oldest first.
     marks: VecDeque<(Instant, u64)>,
 }
 
-impl Ears {
-    pub fn new(rate: u32) -> Ears {
-        Ears { hearing: AudioBuffer::new(rate), marks: VecDeque::new() }
+impl CallerAudio {
+    pub fn new(rate: u32) -> CallerAudio {
+        CallerAudio { hearing: AudioBuffer::new(rate), marks: VecDeque::new() }
     }
 
     pub fn fetch(&mut self, port: &mut Port) {
@@ -71,24 +71,25 @@ mod tests {
 
     #[test]
     fn moments_are_found_in_the_audio() {
-        let mut ears = Ears::new(8_000);
+        let mut caller_audio = CallerAudio::new(8_000);
         let start = Instant::now();
         let samples: Vec<i16> = (0..32_000).collect();
-        ears.hearing.append(&samples);
-        ears.mark(start, 8_000);
-        ears.mark(start + Duration::from_secs(1), 16_000);
-        let clip = ears.between(start, start + Duration::from_secs(1));
+        caller_audio.hearing.append(&samples);
+        caller_audio.mark(start, 8_000);
+        caller_audio.mark(start + Duration::from_secs(1), 16_000);
+        let clip = caller_audio.between(start, start + Duration::from_secs(1));
         assert_eq!(clip.samples[0], 8_000 - 1_920);
         assert_eq!(clip.samples.len(), 1_920 + 8_000 + 800);
-        let later = ears.between(start + Duration::from_millis(1_500), start + Duration::from_millis(1_600));
+        let later =
+            caller_audio.between(start + Duration::from_millis(1_500), start + Duration::from_millis(1_600));
         assert_eq!(later.samples[0], 20_000 - 1_920);
     }
 
     #[test]
     fn what_is_old_is_forgotten() {
-        let mut ears = Ears::new(8_000);
-        ears.hearing.append(&vec![0; 80_000]);
-        ears.forget_old();
-        assert_eq!(ears.hearing.clip(0, 80_000).samples.len(), 24_000);
+        let mut caller_audio = CallerAudio::new(8_000);
+        caller_audio.hearing.append(&vec![0; 80_000]);
+        caller_audio.forget_old();
+        assert_eq!(caller_audio.hearing.clip(0, 80_000).samples.len(), 24_000);
     }
 }

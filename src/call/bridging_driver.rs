@@ -4,26 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::hands::{Hands, Work};
+use super::tasks::{CallTasks, TaskResult};
 use crate::ari::Client;
 use crate::ari::topology::{End, Input, Output, Topology};
 
 /// An event of the machine for the call.
 #[derive(Debug)]
-pub enum Fact {
+pub enum BridgingEvent {
     Ready { peer: SocketAddr },
     Ended(End),
     Done,
 }
 
-pub struct Wire {
+pub struct BridgingDriver {
     bridging: Topology,
     client: Arc<Client>,
 }
 
-impl Wire {
-    pub fn new(bridging: Topology, client: Arc<Client>) -> Wire {
-        Wire { bridging, client }
+impl BridgingDriver {
+    pub fn new(bridging: Topology, client: Arc<Client>) -> BridgingDriver {
+        BridgingDriver { bridging, client }
     }
 
     pub fn tell(&mut self, now: Instant, input: Input) {
@@ -35,18 +35,18 @@ impl Wire {
     }
 
     /// The next event for the call. Sends the requests before it to Asterisk.
-    pub fn next_fact(&mut self, hands: &mut Hands) -> Option<Fact> {
+    pub fn next_event(&mut self, tasks: &mut CallTasks) -> Option<BridgingEvent> {
         loop {
             match self.bridging.poll()? {
                 Output::Send { id, request } => {
                     let client = self.client.clone();
-                    hands.start(|reports| async move {
+                    tasks.start(|reports| async move {
                         let result = client.send(request).await;
-                        drop(reports.send(Work::Asterisk { id, result }).await);
+                        drop(reports.send(TaskResult::Asterisk { id, result }).await);
                     });
                 }
-                Output::Ready { peer } => return Some(Fact::Ready { peer }),
-                Output::Ended(end) => return Some(Fact::Ended(end)),
+                Output::Ready { peer } => return Some(BridgingEvent::Ready { peer }),
+                Output::Ended(end) => return Some(BridgingEvent::Ended(end)),
                 Output::Leaked { channels, bridges } => {
                     let count = channels.len() + bridges.len();
                     metrics::counter!("vca_asterisk_leaks_total").increment(count as u64);
@@ -56,7 +56,7 @@ impl Wire {
                         "Asterisk did not delete these: look with 'core show channels' and 'bridge show all'"
                     );
                 }
-                Output::Done => return Some(Fact::Done),
+                Output::Done => return Some(BridgingEvent::Done),
             }
         }
     }

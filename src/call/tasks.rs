@@ -17,7 +17,7 @@ use crate::engines::llm::Delta;
 
 /// The result of a task.
 #[derive(Debug)]
-pub enum Work {
+pub enum TaskResult {
     Asterisk {
         id: RequestId,
         result: Result<Value, AriError>,
@@ -50,20 +50,20 @@ pub enum Sound {
 /// Reports that wait for the call; a task that finds the queue full waits its turn.
 const QUEUE: usize = 64;
 
-pub struct Hands {
+pub struct CallTasks {
     tasks: JoinSet<()>,
     by_turn: HashMap<TurnId, Vec<AbortHandle>>,
-    reports: mpsc::Sender<Work>,
+    reports: mpsc::Sender<TaskResult>,
 }
 
-impl Hands {
-    pub fn new() -> (Hands, mpsc::Receiver<Work>) {
-        let (reports, inbox) = mpsc::channel(QUEUE);
-        (Hands { tasks: JoinSet::new(), by_turn: HashMap::new(), reports }, inbox)
+impl CallTasks {
+    pub fn new() -> (CallTasks, mpsc::Receiver<TaskResult>) {
+        let (reports, results) = mpsc::channel(QUEUE);
+        (CallTasks { tasks: JoinSet::new(), by_turn: HashMap::new(), reports }, results)
     }
 
     /// Starts a task that lasts as long as the call.
-    pub fn start<F>(&mut self, task: impl FnOnce(mpsc::Sender<Work>) -> F) -> AbortHandle
+    pub fn start<F>(&mut self, task: impl FnOnce(mpsc::Sender<TaskResult>) -> F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -73,7 +73,7 @@ impl Hands {
     }
 
     /// Starts a task that lasts as long as a turn.
-    pub fn start_for<F>(&mut self, turn: TurnId, task: impl FnOnce(mpsc::Sender<Work>) -> F)
+    pub fn start_for<F>(&mut self, turn: TurnId, task: impl FnOnce(mpsc::Sender<TaskResult>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::agent::Agent;
-use super::hands::{Hands, Sound, Work};
 use super::phrases::Fitting;
-use super::spoken::Spoken;
+use super::prompt_cache::PromptCache;
+use super::tasks::{CallTasks, Sound, TaskResult};
 use crate::conversation::{Phrase, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
@@ -20,9 +20,9 @@ use crate::media::{Port, SpeechTag};
 /// Utterances that are synthesised at once: the one that is due, and the next.
 const AHEAD: usize = 2;
 
-pub struct Voice {
+pub struct SpeechQueue {
     agent: Arc<Agent>,
-    spoken: Arc<Spoken>,
+    prompts: Arc<PromptCache>,
     /// Pre-synthesised prompts are not counted here: they were not synthesised for this call.
     meter: Meter,
     rate: u32,
@@ -48,25 +48,32 @@ struct QueuedSpeech {
 #[derive(PartialEq)]
 enum SpeechState {
     Waiting,
-    Speaking,
-    Spoken,
+    Synthesising,
+    Complete,
 }
 
-impl Voice {
-    pub fn new(agent: Arc<Agent>, spoken: Arc<Spoken>, meter: Meter, rate: u32) -> Voice {
-        Voice { agent, spoken, meter, rate, queue: VecDeque::new(), fed: VecDeque::new() }
+impl SpeechQueue {
+    pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> SpeechQueue {
+        SpeechQueue { agent, prompts, meter, rate, queue: VecDeque::new(), fed: VecDeque::new() }
     }
 
     /// Takes an utterance behind all others, or ahead of what has not begun when it is a filler. A filler that
-    /// was not spoken ahead is left out, false: it would hold up what it is to bridge.
-    pub fn say(&mut self, speech: SpeechId, turn: TurnId, what: &Say, held: bool, hands: &mut Hands) -> bool {
+    /// is not cached is left out, and false returned: synthesising it would delay the reply that it is meant to cover.
+    pub fn say(
+        &mut self,
+        speech: SpeechId,
+        turn: TurnId,
+        what: &Say,
+        held: bool,
+        tasks: &mut CallTasks,
+    ) -> bool {
         let text: Arc<str> = match what {
             Say::Text(text) => text.as_str().into(),
-            Say::Phrase(phrase) => self.agent.wording.get(phrase).cloned().unwrap_or_default(),
+            Say::Phrase(phrase) => self.agent.phrases.get(phrase).cloned().unwrap_or_default(),
         };
         let is_filler = *what == Say::Phrase(Phrase::Filler);
         let tts = &*self.agent.engines.tts;
-        if is_filler && self.spoken.find(tts, &self.agent.voice, &text, self.rate).is_none() {
+        if is_filler && self.prompts.find(tts, &self.agent.voice, &text, self.rate).is_none() {
             return false;
         }
         let utterance = QueuedSpeech {
@@ -82,7 +89,7 @@ impl Voice {
         let begun = self.queue.iter().take_while(|utterance| utterance.begun).count();
         let place = if is_filler { begun } else { self.queue.len() };
         self.queue.insert(place, utterance);
-        self.start_synthesis(hands);
+        self.start_synthesis(tasks);
         true
     }
 
@@ -112,7 +119,7 @@ impl Voice {
     }
 
     /// Takes the next part of a synthesis. Returns the error of one that failed.
-    pub fn take(&mut self, speech: SpeechId, sound: Sound, hands: &mut Hands) -> Option<EngineError> {
+    pub fn take(&mut self, speech: SpeechId, sound: Sound, tasks: &mut CallTasks) -> Option<EngineError> {
         let utterance = self.queue.iter_mut().find(|utterance| utterance.speech == speech)?;
         let failed = match sound {
             Sound::Samples(samples) => {
@@ -128,8 +135,8 @@ impl Voice {
                 Some(error)
             }
         };
-        utterance.state = SpeechState::Spoken;
-        self.start_synthesis(hands);
+        utterance.state = SpeechState::Complete;
+        self.start_synthesis(tasks);
         failed
     }
 
@@ -141,7 +148,7 @@ impl Voice {
             }
             let tag = SpeechTag(utterance.speech.0);
             let piece = utterance.samples.pop_front();
-            let last = utterance.samples.is_empty() && utterance.state == SpeechState::Spoken;
+            let last = utterance.samples.is_empty() && utterance.state == SpeechState::Complete;
             if piece.is_none() && !last {
                 return;
             }
@@ -163,7 +170,7 @@ impl Voice {
         let fed = self.fed.iter().find(|(of, _, _)| *of == speech).map(|(_, _, length)| *length);
         fed.or_else(|| {
             let utterance = self.queue.iter().find(|utterance| utterance.speech == speech)?;
-            (utterance.state == SpeechState::Spoken).then(|| self.length(utterance.length))
+            (utterance.state == SpeechState::Complete).then(|| self.length(utterance.length))
         })
     }
 
@@ -176,22 +183,22 @@ impl Voice {
         Duration::from_micros(samples * 1_000_000 / u64::from(self.rate))
     }
 
-    fn start_synthesis(&mut self, hands: &mut Hands) {
-        let Voice { agent, spoken, meter, rate, queue, .. } = self;
-        let busy = queue.iter().filter(|utterance| utterance.state == SpeechState::Speaking).count();
+    fn start_synthesis(&mut self, tasks: &mut CallTasks) {
+        let SpeechQueue { agent, prompts, meter, rate, queue, .. } = self;
+        let busy = queue.iter().filter(|utterance| utterance.state == SpeechState::Synthesising).count();
         let waiting = queue.iter_mut().filter(|utterance| utterance.state == SpeechState::Waiting);
         for utterance in waiting.take(AHEAD.saturating_sub(busy)) {
             let tts = &*agent.engines.tts;
-            if let Some(clip) = spoken.find(tts, &agent.voice, &utterance.text, *rate) {
+            if let Some(clip) = prompts.find(tts, &agent.voice, &utterance.text, *rate) {
                 utterance.length = clip.samples.len() as u64;
                 utterance.samples.push_back(clip.samples);
-                utterance.state = SpeechState::Spoken;
+                utterance.state = SpeechState::Complete;
                 continue;
             }
-            utterance.state = SpeechState::Speaking;
+            utterance.state = SpeechState::Synthesising;
             let (speech, text, rate) = (utterance.speech, utterance.text.clone(), *rate);
             let (tts, voice, meter) = (agent.engines.tts.clone(), agent.voice.clone(), meter.clone());
-            hands.start_for(utterance.turn, |reports| async move {
+            tasks.start_for(utterance.turn, |reports| async move {
                 let pieces = tts.speak(text, voice, meter).await;
                 speak(pieces, rate, speech, reports).await;
             });
@@ -204,9 +211,9 @@ async fn speak(
     pieces: Result<Pieces, EngineError>,
     rate: u32,
     speech: SpeechId,
-    reports: mpsc::Sender<Work>,
+    reports: mpsc::Sender<TaskResult>,
 ) {
-    let report = async |sound| reports.send(Work::Sound { speech, sound }).await.is_ok();
+    let report = async |sound| reports.send(TaskResult::Sound { speech, sound }).await.is_ok();
     let mut pieces = match pieces {
         Ok(pieces) => pieces,
         Err(error) => {
