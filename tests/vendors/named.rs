@@ -78,6 +78,29 @@ fn a_connection_that_is_closed_between_requests_is_no_failure() {
     });
 }
 
+/// The words that an engine reads in a clip of noise.
+fn transcribed(habits: &[Habit]) -> String {
+    let vendor = Vendor::with(habits);
+    let engines = engines(&format!(
+        "[engines.whisper]\nkind = \"stt\"\napi = \"openai\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
+        vendor.base_url()
+    ));
+    let engine = engines.stt(Some("whisper")).expect("an engine");
+    let speech = Clip::new(8_000, vec![500; 4_000]);
+    run(engine.transcribe(speech, Hints::default(), Meter::default())).expect("words")
+}
+
+#[test]
+fn words_that_the_recogniser_doubts_are_not_the_callers() {
+    assert_eq!(transcribed(&[Habit::NoiseWords]), "");
+    assert_eq!(
+        transcribed(&[Habit::NoiseWords, Habit::NoVerbose]),
+        "Thank you.",
+        "nothing speaks against them"
+    );
+    assert_eq!(transcribed(&[Habit::NoVerbose]), WORDS);
+}
+
 #[test]
 fn a_vendors_own_server_needs_a_key() {
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -4,9 +4,11 @@
 
 pub mod grammar;
 mod language;
+mod noise;
 pub mod openai;
 pub mod pocketsphinx;
 mod resilient;
+mod response;
 pub mod scripted;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -10,13 +11,14 @@ use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
 use super::language::{Hint, code};
+use super::response::{ResponseFormat, TranscriptionResponse};
 use super::{Hints, Stt};
 use crate::audio::Clip;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::OPENAI;
-use crate::engines::core::usage::{Charge, Meter, Unit};
+use crate::engines::core::usage::{Meter, Unit};
 use crate::engines::core::{EngineError, wav};
 use crate::names::Names;
 
@@ -33,6 +35,9 @@ pub struct Settings {
     pub models: Vec<String>,
     /// The field of the caller's language. Default: `languages` for `gpt-transcribe`, else `language`.
     pub language_field: Option<Hint>,
+    /// The requested format. Default: `json` for OpenAI's `gpt-` models, `verbose_json` for others, and `json` once that was
+    /// refused.
+    pub response_format: Option<ResponseFormat>,
     /// Further fields of the request, such as `prompt`, `keywords` and `temperature`. None by default.
     pub extra: Extra,
 }
@@ -51,13 +56,15 @@ pub struct OpenAiStt {
     settings: Settings,
     model: String,
     models: Names,
+    /// The server has refused `verbose_json`.
+    has_json_only: AtomicBool,
 }
 
 impl OpenAiStt {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiStt {
         let model = settings.model_at(&endpoint.address()).to_owned();
         let models = Names::models(&model, &settings.models);
-        OpenAiStt { name, endpoint, settings, model, models }
+        OpenAiStt { name, endpoint, settings, model, models, has_json_only: AtomicBool::new(false) }
     }
 
     async fn request(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
@@ -66,26 +73,50 @@ impl OpenAiStt {
         }
         let model = hints.model.as_deref().unwrap_or(&self.model);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
-        let form = self.form(&speech, model, hints.language.as_deref())?;
+        let language = hints.language.as_deref();
+        let format = self.settings.response_format.unwrap_or_else(|| ResponseFormat::of_model(model));
+        let has_json_only = self.has_json_only.load(Ordering::Relaxed);
+        let format = if has_json_only { ResponseFormat::Json } else { format };
+        match self.ask((&speech, model, language), format, &meter).await {
+            Err(error) if format == ResponseFormat::VerboseJson && refuses_format(&error) => {
+                tracing::info!(engine = %self.name, "verbose_json refused: json is requested from now on");
+                self.has_json_only.store(true, Ordering::Relaxed);
+                self.ask((&speech, model, language), ResponseFormat::Json, &meter).await
+            }
+            words => words,
+        }
+    }
+
+    async fn ask(
+        &self,
+        (speech, model, language): (&Clip, &str, Option<&str>),
+        format: ResponseFormat,
+        meter: &Meter,
+    ) -> Result<String, EngineError> {
+        let form = self.form(speech, model, language, format)?;
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
         let mut charge = meter.charge(Kind::Stt, &self.name, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
-        let answer: TranscriptionResponse =
+        let response: TranscriptionResponse =
             response.json().await.map_err(|error| self.endpoint.broken(error))?;
-        if let Some(usage) = answer.usage {
-            usage.count(charge);
-        }
-        Ok(answer.text.unwrap_or_default().trim().to_owned())
+        response.count(charge);
+        Ok(response.words(speech))
     }
 
-    fn form(&self, speech: &Clip, model: &str, language: Option<&str>) -> Result<Form, EngineError> {
+    fn form(
+        &self,
+        speech: &Clip,
+        model: &str,
+        language: Option<&str>,
+        format: ResponseFormat,
+    ) -> Result<Form, EngineError> {
         let file = Part::bytes(wav::encode(speech.rate, &speech.samples))
             .file_name("speech.wav")
             .mime_str("audio/wav")
             .map_err(|error| self.endpoint.broken(error))?;
-        let form =
-            Form::new().part("file", file).text("model", model.to_owned()).text("response_format", "json");
+        let form = Form::new().part("file", file).text("model", model.to_owned());
+        let form = form.text("response_format", format.as_str());
         let field = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).field();
         let hint = language.map(code).transpose()?.zip(field);
         let hint = hint.map(|(code, field)| (field.to_owned(), code));
@@ -94,42 +125,11 @@ impl OpenAiStt {
     }
 }
 
-#[derive(Deserialize)]
-struct TranscriptionResponse {
-    /// Null or empty when there are no words.
-    #[serde(deserialize_with = "Option::deserialize")]
-    text: Option<String>,
-    #[serde(default, deserialize_with = "known_usage")]
-    usage: Option<VendorUsage>,
-}
-
-/// The billed quantity, where the vendor states it.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum VendorUsage {
-    Duration { seconds: f64 },
-    Tokens { input_tokens: u64, output_tokens: u64 },
-}
-
-impl VendorUsage {
-    fn count(self, mut charge: Charge) {
-        match self {
-            VendorUsage::Duration { seconds } if seconds > 0.0 => {
-                charge.set(Unit::AudioMs, (seconds * 1_000.0).round() as u64);
-            }
-            VendorUsage::Duration { .. } => {}
-            VendorUsage::Tokens { input_tokens, output_tokens } => {
-                charge.set(Unit::InputTokens, input_tokens);
-                charge.set(Unit::OutputTokens, output_tokens);
-            }
-        }
-    }
-}
-
-/// A form that is not known is none: the words are there.
-fn known_usage<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<VendorUsage>, D::Error> {
-    let value = serde_json::Value::deserialize(from)?;
-    Ok(VendorUsage::deserialize(value).ok())
+/// Whether a server refuses the requested format, as vLLM does before 0.11.
+fn refuses_format(error: &EngineError) -> bool {
+    let text = error.to_string();
+    let is_refused = matches!(error, EngineError::Refused(_));
+    is_refused && ["response_format", "verbose_json"].iter().any(|word| text.contains(word))
 }
 
 impl Stt for OpenAiStt {
@@ -190,7 +190,7 @@ mod tests {
             "authorization: Bearer secret-key",
             "name=\"model\"\r\n\r\nwhisper-2",
             "name=\"language\"\r\n\r\nde\r\n",
-            "name=\"response_format\"\r\n\r\njson",
+            "name=\"response_format\"\r\n\r\nverbose_json",
             "filename=\"speech.wav\"",
             "RIFF",
         ] {
@@ -215,9 +215,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_language_is_in_the_field_that_the_model_takes() {
-        let common = "response_format=json";
+        let (common, verbose) = ("response_format=json", "response_format=verbose_json");
         for (settings, expected) in [
-            ("", format!("model=whisper-1 {common} language=no")),
+            ("", format!("model=whisper-1 {verbose} language=no")),
             ("model = \"gpt-transcribe\"", format!("model=gpt-transcribe {common} languages[]=no")),
             (
                 "model = \"gpt-transcribe-2026-11-02\"\nextra = { keywords = [\"Ada\", \"Bo\"], temperature = 0 }",
@@ -227,9 +227,9 @@ mod tests {
             ),
             (
                 "model = \"ours\"\nlanguage_field = \"languages\"",
-                format!("model=ours {common} languages[]=no"),
+                format!("model=ours {verbose} languages[]=no"),
             ),
-            ("language_field = \"none\"", format!("model=whisper-1 {common}")),
+            ("language_field = \"none\"", format!("model=whisper-1 {verbose}")),
         ] {
             assert_eq!(fields(settings, "nb-NO").await, expected);
         }
@@ -260,6 +260,22 @@ mod tests {
             let counted: Vec<_> = meter.total().into_iter().map(|(item, count)| (item.unit, count)).collect();
             assert_eq!(counted, expected, "{usage}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_verbose_json_is_asked_for_json() {
+        let refusal =
+            r#"{"object":"error","message":"Currently only support response_format `text` or `json`"}"#;
+        let good = || answer("200 OK", r#"{"text":"yes"}"#);
+        let (words, _) = transcribed(vec![answer("400 Bad Request", refusal), good()]).await;
+        assert_eq!(words.as_deref(), Ok("yes"));
+        let vendor = Vendor::start(vec![answer("400 Bad Request", refusal), good(), good()]).await;
+        let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), Settings::default());
+        for _ in 0..2 {
+            engine.transcribe(speech(), Hints::default(), Meter::default()).await.expect("words");
+        }
+        let is_verbose: Vec<_> = vendor.requests().iter().map(|it| it.contains("verbose_json")).collect();
+        assert_eq!(is_verbose, [true, false, false], "it is remembered");
     }
 
     #[test]

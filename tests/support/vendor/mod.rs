@@ -67,6 +67,10 @@ pub enum Habit {
     Thinks,
     /// Replies begin with reasoning, and only its end has a tag (vLLM with a template that opens it).
     UnopenedReasoning,
+    /// The words are "Thank you.", and doubtful: there was only noise (Whisper).
+    NoiseWords,
+    /// `verbose_json` is refused (vLLM before 0.11).
+    NoVerbose,
     /// Connections are closed after a request, without notice (proxies and load balancers).
     ShortConnections,
     /// Speech is WAV at 22.05 kHz whatever was requested (LocalAI).

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::json;
 
-use super::{Dialect, Kind, Shared, WORDS, answer, receive};
+use super::{Dialect, Habit, Kind, Server, Shared, WORDS, answer, receive};
 
 const FIELDS: &[&str] = &[
     "chunking_strategy",
@@ -27,7 +27,7 @@ pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) 
         return failure;
     }
     let form = Form::read(&headers, &body);
-    let seconds = match checked(&form) {
+    let seconds = match checked(&server, &form) {
         Ok(seconds) => seconds,
         Err(message) => return Dialect::OpenAi.refusal(400, "invalid_value", &message),
     };
@@ -35,11 +35,22 @@ pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) 
         Some("whisper-1") => json!({ "type": "duration", "seconds": seconds.ceil() as u64 }),
         _ => json!({ "type": "tokens", "input_tokens": 14, "output_tokens": 7, "total_tokens": 21 }),
     };
-    answer(200, &json!({ "text": WORDS, "usage": usage }))
+    let is_noise = server.has(Habit::NoiseWords);
+    let (words, doubt) = if is_noise { ("Thank you.", 0.87) } else { (WORDS, 0.01) };
+    let mut transcript = json!({ "text": words, "usage": usage });
+    if form.text("response_format") == Some("verbose_json") {
+        transcript["task"] = json!("transcribe");
+        transcript["duration"] = json!(seconds);
+        transcript["segments"] = json!([{
+            "id": 0, "seek": 0, "start": 0.0, "end": seconds, "text": format!(" {words}"), "tokens": [1], "temperature": 0.0,
+            "avg_logprob": -0.3, "compression_ratio": 0.8, "no_speech_prob": doubt,
+        }]);
+    }
+    answer(200, &transcript)
 }
 
 /// The length of the file, in seconds.
-fn checked(form: &Form) -> Result<f64, String> {
+fn checked(server: &Server, form: &Form) -> Result<f64, String> {
     if let Some((unknown, _)) = form.0.iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
         return Err(format!("Unrecognized request argument supplied: {unknown}"));
     }
@@ -57,6 +68,10 @@ fn checked(form: &Form) -> Result<f64, String> {
     }
     if model.starts_with("gpt") && !matches!(form.text("response_format"), None | Some("json")) {
         return Err(format!("response_format has to be json with {model}"));
+    }
+    let format = form.text("response_format").unwrap_or("json");
+    if !["json", "verbose_json"].contains(&format) || (format != "json" && server.has(Habit::NoVerbose)) {
+        return Err("Currently only support response_format `text` or `json`".into());
     }
     let file = form.field("file").ok_or("no file")?;
     let reader =

@@ -10,6 +10,8 @@ const CONTEXT: usize = 48;
 #[derive(Debug, Default)]
 pub struct Sentences {
     text: String,
+    /// Where the text for the caller begins, in bytes.
+    start: usize,
     /// How much of the text has passed, in bytes.
     passed: usize,
     /// A sentence is complete.
@@ -20,7 +22,7 @@ impl Sentences {
     /// Takes the next piece; the text that passes.
     pub fn push(&mut self, piece: &str) -> String {
         self.text.push_str(piece);
-        let from = self.text.floor_char_boundary(self.passed.saturating_sub(CONTEXT));
+        let from = self.text.floor_char_boundary(self.passed.saturating_sub(CONTEXT)).max(self.start);
         let end = last_end(&self.text[from..]).map(|end| from + end);
         self.has_sentence |= end.is_some();
         let until = match end {
@@ -47,6 +49,7 @@ impl Sentences {
         if self.passed > 0 {
             self.text.push('\n');
         }
+        self.start = self.text.len();
         self.has_sentence = false;
     }
 
