@@ -285,6 +285,52 @@ fn outside_of_business_hours_a_caller_is_told_so() {
     assert_eq!(said, ["We are closed today."]);
 }
 
+/// Keys reach the model's prompt and the transcript as the profile says, and never the log.
+#[test]
+fn keys_are_a_turn_and_stay_out_of_the_log() {
+    const MASKED: &str = "+49305550107";
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let shown = house.office.tenant("shown", MAIN, None, local_agent());
+    let masking = local_agent_with(json!({ "dtmf": "masked" }));
+    let masked = house.office.tenant("masked", MASKED, None, masking);
+    house.set_script(
+        r#"
+        phrases = ["what are your opening hours"]
+        otherwise = "Pardon?"
+        [[reply]]
+        pattern = '\[pressed 4 7 #\]'
+        say = "I have your number."
+        [[reply]]
+        pattern = '\[pressed 3 keys\]'
+        say = "I have three keys."
+        "#,
+    );
+    house.set("VCA__LOG__FILTER", "debug");
+    house.open();
+    let pause = || Step::Wait(ms(100));
+    let press = |key| [Step::Press(key), pause()];
+    let script = || {
+        let keys = ['4', '7', '#'].into_iter().flat_map(press);
+        [listen()].into_iter().chain(keys).chain([listen(), Step::HangUp]).collect::<Vec<_>>()
+    };
+    for (did, tenant, entry, response) in [
+        (MAIN, shown, "[pressed 4 7 #]", "I have your number."),
+        (MASKED, masked, "[pressed 3 keys]", "I have three keys."),
+    ] {
+        let report = house.dial(did, script());
+        let missed = &report.conversation.missed;
+        let log = house.log();
+        assert!(missed.is_empty(), "{missed:?}\n{log}");
+        let (_, turns) = house.last_call(tenant);
+        let keys = turns.iter().find(|turn| turn.caller_text.starts_with('[')).expect("a turn of keys");
+        assert_eq!((keys.caller_text.as_str(), keys.agent_text.as_str()), (entry, response), "{log}");
+        let log = log + &house.log();
+        assert!(log.contains("[pressed 3 keys]"), "the log has the number of keys: {log}");
+        assert!(!log.contains("4 7 #"), "the log has no keys: {log}");
+    }
+}
+
 #[test]
 fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
     let Some(house) = Office::open(local_agent(), |_| {}) else { return };

@@ -23,7 +23,7 @@ use super::{Admitted, Agent, CallMessage, CallServices, IncomingCall, greeting};
 use crate::ari::topology::{End, Input as BridgingInput};
 use crate::ari::{Event, Reason};
 use crate::conversation::{
-    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, Phrase, PlaybackEvent,
+    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Key, Output, Phrase, PlaybackEvent,
     Recognition, Record, SpeechId,
 };
 use crate::engines::core::EngineError;
@@ -283,6 +283,7 @@ impl Task {
             CallMessage::Event(event) => {
                 note(&event);
                 self.hold(&event);
+                self.press_key(&event);
                 self.tell_asterisk(BridgingInput::Event(event));
             }
             CallMessage::Reconciled(inventory) => self.tell_asterisk(BridgingInput::Reconciled(inventory)),
@@ -348,6 +349,16 @@ impl Task {
         if speaks {
             let started = CallerSpeech::Started { at: talk.clock.at(now) };
             talk.handle(now, Input::CallerSpeech(started));
+        }
+    }
+
+    /// The caller pressed a key.
+    fn press_key(&mut self, event: &Event) {
+        let Event::ChannelDtmfReceived { digit, .. } = event else { return };
+        // Audio received until now is handled first.
+        self.listen();
+        if let (Some(talk), Some(key)) = (&mut self.talk, Key::new(digit.as_char())) {
+            talk.handle(Instant::now(), Input::Dtmf { key });
         }
     }
 

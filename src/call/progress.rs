@@ -40,7 +40,9 @@ pub fn write_turn(log: Option<&RecordWriter>, record: &Record, meter: &Meter) {
         audio_ms = millis(latency.audio),
         "turn finished"
     );
-    debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, agent = record.agent);
+    // Keys may be a PIN: the log has their number only.
+    let keys = record.keys.as_ref().map(|keys| keys.masked().to_string());
+    debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, keys, agent = record.agent);
 }
 
 /// Saves the state of a conversation after every turn; a slow server skips outdated states.

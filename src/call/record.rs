@@ -65,10 +65,14 @@ impl RecordWriter {
 
     /// The response begins: the caller's words are published before the turn is over.
     pub fn answering(&mut self, turn: u32, context: &[ContextItem], at: Instant) {
-        let Some(ContextItem::Caller { text }) = context.last() else { return };
+        let text = match context.last() {
+            Some(ContextItem::Caller { text }) => text.clone(),
+            Some(ContextItem::Dtmf(keys)) => keys.to_string(),
+            Some(ContextItem::Agent { .. }) | None => return,
+        };
         if self.told.is_none_or(|(_, items)| items != context.len()) {
             self.told = Some((turn, context.len()));
-            self.feed.tell(self.clock.at(at), Happening::CallerTurn { turn, text: text.clone() });
+            self.feed.tell(self.clock.at(at), Happening::CallerTurn { turn, text });
         }
     }
 
@@ -82,7 +86,7 @@ impl RecordWriter {
             call_id: self.call.id,
             tenant_id: self.call.tenant_id,
             turn: record.turn.0,
-            caller_text: record.caller.clone(),
+            caller_text: record.caller_text().into_owned(),
             agent_text: record.agent.clone(),
             interrupted: record.interrupted,
             transcript_ms: millis(record.latency.transcript),
@@ -96,8 +100,9 @@ impl RecordWriter {
 
     fn tell_turn(&self, record: &Record, at: DateTime<Utc>) {
         let turn = record.turn.0;
-        if !record.caller.is_empty() && self.told.is_none_or(|(told, _)| told != turn) {
-            self.feed.tell(at, Happening::CallerTurn { turn, text: record.caller.clone() });
+        let text = record.caller_text();
+        if !text.is_empty() && self.told.is_none_or(|(told, _)| told != turn) {
+            self.feed.tell(at, Happening::CallerTurn { turn, text: text.into_owned() });
         }
         if !record.agent.is_empty() {
             self.feed.tell(at, Happening::AgentTurn { turn, text: record.agent.clone() });
@@ -176,6 +181,7 @@ fn engine_use(meter: &Meter) -> Vec<EngineUse> {
 pub fn state_of(context: &[ContextItem]) -> serde_json::Value {
     let item = |item: &ContextItem| match item {
         ContextItem::Caller { text } => json!({ "speaker": "caller", "text": text }),
+        ContextItem::Dtmf(keys) => json!({ "speaker": "caller", "text": keys.to_string() }),
         ContextItem::Agent { text, cut_short } => {
             json!({ "speaker": "agent", "text": text, "cut_short": cut_short })
         }

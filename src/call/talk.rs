@@ -120,6 +120,7 @@ impl Talk {
 fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
     let message = |item: &ContextItem| match item {
         ContextItem::Caller { text } => Message { role: Role::Caller, text: text.clone() },
+        ContextItem::Dtmf(keys) => Message { role: Role::Caller, text: keys.to_string() },
         ContextItem::Agent { text, .. } => {
             Message { role: Role::Agent, text: without_failures(text, phrases) }
         }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that was said, as far as it was heard.
+use super::Keys;
+
+/// One thing that the caller or the agent did, as far as the other perceived it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContextItem {
     /// An utterance of the caller.
@@ -13,4 +15,6 @@ pub enum ContextItem {
         /// The caller interrupted before the rest was heard.
         cut_short: bool,
     },
+    /// Keys that the caller pressed one after the other.
+    Dtmf(Keys),
 }

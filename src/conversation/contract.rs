@@ -2,11 +2,12 @@
 //!
 //! Plain values, all of them serialisable; nothing here decides.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Command, PlaybackEvent, Recognition, ResponseEvent, SpeechId, UtteranceId};
+use super::{At, Command, Key, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, UtteranceId};
 
 /// One exchange: an utterance of the caller and the agent's response. 0 is the greeting.
 ///
@@ -28,6 +29,8 @@ pub enum Input {
     Response { turn: TurnId, event: ResponseEvent },
     /// A speech is played.
     Playback { speech: SpeechId, event: PlaybackEvent },
+    /// The caller pressed a key.
+    Dtmf { key: Key },
     /// The caller puts the call on hold or takes it off hold.
     Hold(HoldChange),
     /// The caller hung up, or the channel is gone.
@@ -78,8 +81,10 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub turn: TurnId,
-    /// The caller's words; empty for the greeting and for the agent's own prompts.
+    /// The caller's words; empty for the greeting, for the agent's own prompts, and for keys.
     pub caller: String,
+    /// The keys that the caller pressed in place of words.
+    pub keys: Option<Keys>,
     /// The agent's words that were played, cut at a word; without the filler. A prompt is included when its text is
     /// known, see [`Conversation::with_texts`](super::Conversation::with_texts).
     pub agent: String,
@@ -88,7 +93,17 @@ pub struct Record {
     pub latency: Latency,
 }
 
-/// Times since the end of the caller's speech; for the greeting, since the answer.
+impl Record {
+    /// The caller's side as the transcript has it: their words or their keys.
+    pub fn caller_text(&self) -> Cow<'_, str> {
+        match &self.keys {
+            Some(keys) => Cow::Owned(keys.to_string()),
+            None => Cow::Borrowed(&self.caller),
+        }
+    }
+}
+
+/// Times since the end of the caller's speech, or since their last key; for the greeting, since the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Latency {
     /// The transcript was there.

@@ -310,6 +310,16 @@ impl Conversation {
         self.stop_responding();
         self.flush();
         self.out.command(Command::Cancel { turn: response.turn });
+        if response.answers_keys() {
+            // The keys stay a turn of their own.
+            self.conclude(&response, true);
+            let from = self.voice.unwrap_or_default();
+            let utterance = match interruption {
+                Some(interruption) => self.take_up(interruption),
+                None => Utterance::new(self.out.new_turn(), from),
+            };
+            return self.hear(utterance);
+        }
         let Some(question) = response.question else { return };
         self.transcript.take_back(&question.text);
         self.turns -= 1;

@@ -43,9 +43,11 @@ impl Conversation {
         } else if self.voice.is_some() {
             let turn = self.out.new_turn();
             self.hear(Utterance::new(turn, now));
+        } else if self.keypad.is_complete() {
+            self.answer_entry(now);
         } else if self.warning_due {
             self.warn(now);
-        } else if !self.on_hold {
+        } else if !self.on_hold && !self.keypad.is_entering() {
             self.timers.start(Timer::Silence, now, self.settings.silence_ms);
         }
     }
@@ -101,6 +103,7 @@ impl Conversation {
             }
             Floor::Free | Floor::Ended => {}
         }
+        self.note_entry();
         self.timers.stop_all();
         self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);
         self.prompt(now, phrase, Some(ending));
@@ -122,6 +125,7 @@ impl Conversation {
     }
 
     pub(super) fn hang_up(&mut self, ending: Ending) {
+        self.note_entry();
         self.floor = Floor::Ended;
         self.timers.stop_all();
         self.out.push(Output::HangUp { ending });

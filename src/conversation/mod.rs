@@ -14,11 +14,13 @@
 //! |---|---|---|
 //! | not connected | `Connected` | agent (greeting, or the closed prompt) |
 //! | free | `SpeechStarted` | caller |
+//! | free | an entry of keys is complete | agent (response) |
 //! | free | timer `Silence` | agent (prompt, or goodbye) |
 //! | caller | timer `Commit`, words known | agent (response; "didn't catch that" without words) |
 //! | caller | timer `Commit`, a cough without words | free |
 //! | agent, not heard yet | `SpeechStarted` soon after the commit | caller (the utterance continues) |
 //! | agent | interruption by meaningful or long speech | caller (a new utterance) |
+//! | agent | an entry of keys is complete, see `keypad` | agent (response to it) |
 //! | agent | everything played | free; caller, if they speak over the end; ended, after a goodbye |
 //! | any | timer `Limit`, `EndRequested`, turn limit | agent (goodbye) |
 //! | any | `CallerLeft`, goodbye played or overdue | ended |
@@ -32,6 +34,7 @@ mod endpoint;
 mod fault;
 mod floor;
 mod hold;
+mod keypad;
 mod limits;
 mod outbox;
 mod pipeline;
@@ -53,6 +56,7 @@ pub use at::At;
 pub use context::ContextItem;
 pub use contract::*;
 pub use fault::Fault;
+pub use keypad::{DtmfMode, Key, Keys};
 pub use pipeline::*;
 pub use settings::{Overrides, Settings};
 pub use snapshot::Snapshot;
@@ -60,6 +64,7 @@ pub use timer::Timer;
 
 use crate::language::Language;
 use floor::Floor;
+use keypad::Keypad;
 use outbox::Outbox;
 use timer::Timers;
 use transcript::Transcript;
@@ -81,6 +86,7 @@ pub struct Conversation {
     /// The start of the caller's speech, in any turn.
     voice: Option<At>,
     on_hold: bool,
+    keypad: Keypad,
     timers: Timers,
     /// The latest filler, until it has been played.
     filler: Option<SpeechId>,
@@ -108,6 +114,7 @@ impl Conversation {
             floor: Floor::NotConnected,
             voice: None,
             on_hold: false,
+            keypad: Keypad::default(),
             timers: Timers::default(),
             filler: None,
             out: Outbox::default(),
@@ -174,6 +181,7 @@ impl Conversation {
             Input::Recognition { utterance, event } => self.recognition(now, utterance, &event),
             Input::Response { turn, event } => self.response(now, turn, event),
             Input::Playback { speech, event } => self.playback(now, speech, &event),
+            Input::Dtmf { key } => self.key_pressed(now, key),
             Input::Hold(HoldChange::Held) => self.held(now),
             Input::Hold(HoldChange::Resumed) => self.resumed(now),
             Input::CallerLeft => self.caller_left(),
@@ -191,6 +199,7 @@ impl Conversation {
                 Timer::BargeInWords => self.resume_playback(),
                 Timer::Filler => self.play_filler(now),
                 Timer::Monologue => self.cut_monologue(now),
+                Timer::Keys => self.complete_entry(now),
                 Timer::Silence => self.prompt_silent_caller(now),
                 Timer::Warning => self.warn(now),
                 Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),

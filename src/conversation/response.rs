@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::clauses::Clauses;
 use super::outbox::Outbox;
 use super::transcript::heard;
-use super::{At, Command, Ending, Latency, Phrase, Record, Say, SpeechId, TurnId};
+use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
 use crate::language::Language;
 
 /// Speech within this time after the commit continues the utterance. Later the caller is waiting, and "Hello?" does not
@@ -24,6 +24,8 @@ pub(super) struct Question {
     pub to: At,
     /// The transcript; empty without words.
     pub text: String,
+    /// Keys that were pressed in place of words.
+    pub keys: Option<Keys>,
 }
 
 /// The agent's side of one turn.
@@ -77,6 +79,12 @@ impl Response {
             complete: false,
             ..Response::new(turn, since)
         }
+    }
+
+    /// A response to keys, the last of which was pressed at `last`.
+    pub fn to_keys(turn: TurnId, keys: Keys, last: At) -> Response {
+        let question = Question { from: last, to: last, text: String::new(), keys: Some(keys) };
+        Response::to(turn, question, Latency::default())
     }
 
     /// A prompt that answers no utterance.
@@ -234,6 +242,16 @@ impl Response {
         self.question.as_ref().is_some_and(|question| question.to.since(question.from) >= longest)
     }
 
+    /// It is being heard, and the caller's keys may interrupt it.
+    pub fn yields_to_keys(&self) -> bool {
+        self.goodbye.is_none() && !self.is_awaited()
+    }
+
+    /// It answers keys, not words.
+    pub fn answers_keys(&self) -> bool {
+        self.question.as_ref().is_some_and(|question| question.keys.is_some())
+    }
+
     /// Some of the response's own words were heard.
     pub fn was_heard(&self) -> bool {
         self.speeches.iter().any(|speech| match &speech.what {
@@ -259,6 +277,7 @@ impl Response {
         Record {
             turn: self.turn,
             caller: self.question.as_ref().map_or_else(String::new, |question| question.text.clone()),
+            keys: self.question.as_ref().and_then(|question| question.keys.clone()),
             agent: heard.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" "),
             interrupted,
             latency: self.latency,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, SchemaFormat};
 
+use super::DtmfMode;
 use super::fault::{LONGEST, NON_ZERO};
 
 macro_rules! settings {
@@ -67,9 +68,11 @@ macro_rules! settings {
     (@type ms) => { Duration };
     (@type count) => { u32 };
     (@type switch) => { bool };
+    (@type dtmf) => { DtmfMode };
     (@raw ms) => { u64 };
     (@raw count) => { u32 };
     (@raw switch) => { bool };
+    (@raw dtmf) => { DtmfMode };
     (@value ms $value:expr) => { Duration::from_millis($value) };
     (@value $other:ident $value:expr) => { $value };
 }
@@ -108,12 +111,16 @@ settings! {
     warn_before_ms: ms = 30_000,
     /// Turns in a row without an answer, by failing engines, before the call is given up.
     max_failures: count = 3,
+    /// The caller's keys (DTMF): `shown` to the model and in the transcript; `masked`: both have their number only;
+    /// `ignored`: keys have no effect.
+    dtmf: dtmf = DtmfMode::Shown,
 }
 
 /// The schema of one setting of a profile. The type of the default is the setting's.
 fn property(name: &str, about: &str, default: &serde_json::Value) -> ObjectBuilder {
     let (kind, most) = match default {
         serde_json::Value::Bool(_) => (Type::Boolean, None),
+        serde_json::Value::String(_) => (Type::String, None),
         _ if name.ends_with("_ms") => (Type::Integer, u64::try_from(LONGEST.as_millis()).ok()),
         _ => (Type::Integer, Some(u64::from(u32::MAX))),
     };
@@ -125,5 +132,11 @@ fn property(name: &str, about: &str, default: &serde_json::Value) -> ObjectBuild
         .format(most.map(|_| SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(least)
         .maximum(most)
+        .enum_values(default.is_string().then(|| names(&DtmfMode::NAMES)))
         .description(Some(about))
+}
+
+/// The values of a setting that has names, and `null`.
+fn names(names: &[&str]) -> Vec<serde_json::Value> {
+    names.iter().map(|name| (*name).into()).chain([serde_json::Value::Null]).collect()
 }

@@ -21,6 +21,8 @@ pub enum Timer {
     Filler,
     /// The caller has spoken without a pause for too long to be asking something.
     Monologue,
+    /// The caller has pressed no further key for a while.
+    Keys,
     /// Both sides have been silent for a while.
     Silence,
     /// The time limit is near.
@@ -32,13 +34,14 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 10] = [
+    const ALL: [Timer; 11] = [
         Timer::Commit,
         Timer::BargeIn,
         Timer::BargeInCertain,
         Timer::BargeInWords,
         Timer::Filler,
         Timer::Monologue,
+        Timer::Keys,
         Timer::Silence,
         Timer::Warning,
         Timer::Limit,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContextItem, Record};
+use super::{ContextItem, Keys, Record};
 
 /// Speaking rate while the length of a speech is unknown, in characters a second: a brisk 150 to 180 words a minute.
 const CHARS_PER_SECOND: u128 = 15;
@@ -36,9 +36,18 @@ impl Transcript {
         }
     }
 
+    pub fn add_keys(&mut self, keys: &Keys) {
+        self.items.push(ContextItem::Dtmf(keys.clone()));
+    }
+
     /// Removes the last item if it is the caller's `text`: the utterance had not ended.
     pub fn take_back(&mut self, text: &str) {
         self.items.pop_if(|last| matches!(last, ContextItem::Caller { text: said } if said == text));
+    }
+
+    /// The items so far.
+    pub fn context(&self) -> Arc<[ContextItem]> {
+        self.items.as_slice().into()
     }
 
     /// The items so far and an utterance that is not committed yet.
@@ -119,6 +128,7 @@ mod tests {
         let agent = Record {
             turn: TurnId(0),
             caller: String::new(),
+            keys: None,
             agent: "two".to_owned(),
             interrupted: false,
             latency: Latency::default(),

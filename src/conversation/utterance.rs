@@ -84,6 +84,7 @@ impl Utterance {
             Words::Known(text) if !text.is_empty() => Some(Record {
                 turn: self.turn,
                 caller: text.clone(),
+                keys: None,
                 agent: String::new(),
                 interrupted: false,
                 latency: self.latency,
@@ -101,14 +102,20 @@ impl Utterance {
         }
     }
 
+    /// Recognition is over, with words or without.
+    pub fn is_judged(&self) -> bool {
+        matches!(self.words, Words::Known(_) | Words::Failed)
+    }
+
     fn question(&self, to: At, text: &str) -> Question {
-        Question { from: self.from, to, text: text.to_owned() }
+        Question { from: self.from, to, text: text.to_owned(), keys: None }
     }
 }
 
 impl Conversation {
     /// Gives the floor to the caller, who speaks or has just paused.
     pub(super) fn hear(&mut self, mut utterance: Utterance) {
+        self.note_entry();
         self.timers.stop(Timer::Silence);
         match utterance.to {
             Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
@@ -222,6 +229,9 @@ impl Conversation {
 
     /// The wait for more speech is over: the floor goes to the agent as soon as the transcript is there.
     pub(super) fn commit(&mut self, now: At) {
+        if self.awaits_keys(now) {
+            return;
+        }
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to else { return };
         match &utterance.words {
@@ -245,7 +255,7 @@ impl Conversation {
     }
 
     /// The caller waits from now on.
-    fn await_response(&mut self, now: At) {
+    pub(super) fn await_response(&mut self, now: At) {
         if !self.settings.filler_ms.is_zero() {
             self.timers.start(Timer::Filler, now, self.settings.filler_ms);
         }

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::codec::{Codec, PhoneDecoder, PhoneEncoder};
 use super::conversation::RecordedCall;
+use super::keypress::{self, Keypress};
 use super::script::{CallerAction, CallerScript, Step};
 use super::track::{Placement, Track};
 use super::voice;
@@ -119,6 +120,7 @@ struct TelephoneThread {
     script: CallerScript,
     clips: Vec<Clip>,
     saying: Option<Saying>,
+    pressing: Option<Keypress>,
     encoder: PhoneEncoder,
     decoder: PhoneDecoder,
     placement: Placement,
@@ -158,6 +160,7 @@ impl TelephoneThread {
             script: CallerScript::new(steps),
             clips,
             saying: None,
+            pressing: None,
             encoder: codec.encoder(),
             decoder: codec.decoder(),
             placement: Placement::new(codec.clock()),
@@ -240,7 +243,7 @@ impl TelephoneThread {
     fn tick(&mut self, now: Duration) {
         let peer = *self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner);
         // Speech before the media is connected would be lost, so the script waits.
-        if self.saying.is_none() && peer.is_some() {
+        if self.saying.is_none() && self.pressing.is_none() && peer.is_some() {
             self.follow_script(now);
         }
         let spoken = self.saying.is_some();
@@ -248,14 +251,33 @@ impl TelephoneThread {
         let timestamp = self.timestamp;
         self.timestamp = self.timestamp.wrapping_add(self.codec.clock() / 50);
         let Some(peer) = peer else { return };
+        if let Some(event) = self.next_key_event(timestamp, now) {
+            self.conversation.sent.put(now, &frame);
+            return self.send(&event, peer);
+        }
         if self.suppress_silence && !spoken {
             return;
         }
         let payload = self.encoder.encode(&frame);
         self.conversation.sent.put(now, &frame);
-        let packet = self.packet(timestamp, &payload);
-        // A packet that cannot be sent is a lost one, as on any network.
-        let _ = self.socket.send_to(&packet, peer);
+        let packet = self.packet(self.codec.payload_type(), timestamp, &payload);
+        self.send(&packet, peer);
+    }
+
+    /// A packet that cannot be sent is a lost one, as on any network.
+    fn send(&self, packet: &[u8], peer: SocketAddr) {
+        let _ = self.socket.send_to(packet, peer);
+    }
+
+    /// The next packet of the key that is pressed, which takes the place of audio.
+    fn next_key_event(&mut self, timestamp: u32, now: Duration) -> Option<Vec<u8>> {
+        let key = self.pressing.as_mut()?;
+        let (started, payload) = key.next(timestamp, self.codec.clock() / 50);
+        if key.is_over() {
+            self.pressing = None;
+            self.script.finished_saying(now + FRAME);
+        }
+        Some(self.packet(keypress::PAYLOAD_TYPE, started, &payload))
     }
 
     fn follow_script(&mut self, now: Duration) {
@@ -265,6 +287,7 @@ impl TelephoneThread {
                 self.shared.utterances.store(n + 1, Ordering::Release);
                 self.saying = Some(Saying { clip: self.clips[n].clone(), position: 0, began: now });
             }
+            CallerAction::Press(key) => self.pressing = Keypress::of(key),
             CallerAction::HangUp => {
                 self.conversation.hung_up = true;
                 self.shared.hung_up.store(true, Ordering::Release);
@@ -287,9 +310,9 @@ impl TelephoneThread {
         frame
     }
 
-    fn packet(&mut self, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+    fn packet(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<u8> {
         let mut packet = Vec::with_capacity(HEADER + payload.len());
-        packet.extend([0x80, self.codec.payload_type()]);
+        packet.extend([0x80, payload_type]);
         packet.extend(self.sequence.to_be_bytes());
         packet.extend(timestamp.to_be_bytes());
         packet.extend(self.ssrc.to_be_bytes());

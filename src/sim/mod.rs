@@ -7,6 +7,7 @@
 pub mod caller;
 pub mod codec;
 pub mod conversation;
+mod keypress;
 pub mod script;
 pub mod track;
 pub mod voice;

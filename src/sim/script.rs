@@ -21,6 +21,8 @@ pub enum Step {
     },
     /// Speak.
     Say(Clip),
+    /// Press a key (RFC 4733) for 100 ms: `0` to `9`, `*`, `#` or `A` to `D`.
+    Press(char),
     /// Stay silent, without regard to the agent.
     Wait(Duration),
     HangUp,
@@ -35,6 +37,7 @@ pub(super) enum CallerAction {
     Silence,
     /// Begins the clip with this number, counted from 0.
     Speak(usize),
+    Press(char),
     HangUp,
     /// The script is over; the caller stays silent.
     Done,
@@ -78,7 +81,8 @@ impl CallerScript {
         self.last_voiced = Some(now);
     }
 
-    /// Called every 20 ms while the caller is silent. The clip of a `Speak` has to be played before the next call.
+    /// Called every 20 ms while the caller is silent. The clip of a `Speak` and the key of a `Press` have to be over before the
+    /// next call.
     pub(super) fn next(&mut self, now: Duration) -> CallerAction {
         let Some(step) = self.steps.front() else { return CallerAction::Done };
         let waited = now.saturating_sub(self.entered);
@@ -86,7 +90,7 @@ impl CallerScript {
             Step::Listen { silent, at_most } => (self.silent_for(now, *silent), Some(*at_most)),
             Step::LetSpeak { spoken, at_most } => (self.spoken_for(*spoken), Some(*at_most)),
             Step::Wait(time) => (waited >= *time, None),
-            Step::Say(_) | Step::HangUp => (true, None),
+            Step::Say(_) | Step::Press(_) | Step::HangUp => (true, None),
         };
         if !over {
             if at_most.is_none_or(|limit| waited < limit) {
@@ -97,7 +101,7 @@ impl CallerScript {
         self.enter_next(now)
     }
 
-    /// The caller's clip is over.
+    /// The caller's clip or key is over.
     pub(super) fn finished_saying(&mut self, now: Duration) {
         self.entered = now;
         self.interrupted = None;
@@ -108,12 +112,12 @@ impl CallerScript {
         match self.steps.pop_front() {
             Some(Step::Say(_)) => {
                 self.said += 1;
-                // Audio from before the caller's utterance is no response to it, nor are the words that it
-                // interrupts.
-                self.interrupted = self.last_voiced.filter(|last| now.saturating_sub(*last) <= BREATH);
-                self.last_voiced = None;
-                self.spoken_since = None;
+                self.await_response(now);
                 CallerAction::Speak(self.said - 1)
+            }
+            Some(Step::Press(key)) => {
+                self.await_response(now);
+                CallerAction::Press(key)
             }
             Some(Step::HangUp) => {
                 self.steps.clear();
@@ -121,6 +125,13 @@ impl CallerScript {
             }
             _ => CallerAction::Silence,
         }
+    }
+
+    /// Audio from before the caller's utterance or key is no response to it, nor are the words that it interrupts.
+    fn await_response(&mut self, now: Duration) {
+        self.interrupted = self.last_voiced.filter(|last| now.saturating_sub(*last) <= BREATH);
+        self.last_voiced = None;
+        self.spoken_since = None;
     }
 
     fn silent_for(&self, now: Duration, silent: Duration) -> bool {
@@ -166,6 +177,7 @@ mod tests {
                     events.push(format!("{} speak {n}", now.as_millis()));
                     saying = Some(now + lengths[n]);
                 }
+                CallerAction::Press(key) => events.push(format!("{} press {key}", now.as_millis())),
                 CallerAction::HangUp => events.push(format!("{} hang up", now.as_millis())),
                 CallerAction::Done => break,
             }

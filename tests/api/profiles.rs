@@ -389,6 +389,7 @@ async fn a_change_of_settings_leaves_the_others(bureau: Bureau) {
         (json!({ "settings": { "hours": { "timezone": null } } }), "settings.hours.timezone"),
         (json!({ "settings": { "turn": { "max_turns": "many" } } }), "settings.turn.max_turns"),
         (json!({ "settings": { "turn": [] } }), "settings.turn"),
+        (json!({ "settings": { "turn": { "dtmf": "loud" } } }), "settings.turn.dtmf"),
         (json!({ "settings": { "turn": { "patience": 1 } } }), "settings.turn.patience"),
         (json!({ "settings": "none" }), "settings"),
         (json!({ "name": null }), "name"),

@@ -18,7 +18,7 @@ struct Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..21];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..23];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -147,7 +147,7 @@ impl Watch {
             }
             Command::Release { turn } => assert!(!self.cancelled.contains(&turn), "{turn:?} is dead"),
             Command::Respond { turn, context } => {
-                assert!(matches!(context.last(), Some(ContextItem::Caller { .. })));
+                assert!(matches!(context.last(), Some(ContextItem::Caller { .. } | ContextItem::Dtmf(_))));
                 assert!(!self.asked.contains(&turn), "{turn:?} was asked before");
                 self.asked.push(turn);
                 self.turn = turn.0;
@@ -183,6 +183,7 @@ impl Watch {
             17 => response(ResponseEvent::HangUp),
             18 => Input::Hold(HoldChange::Held),
             19 | 20 => Input::Hold(HoldChange::Resumed),
+            21 | 22 => Input::Dtmf { key: Key::new(if event.back == 3 { '#' } else { '1' }).unwrap() },
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }

@@ -7,6 +7,7 @@ mod endpointing;
 mod failures;
 mod hold;
 mod invariants;
+mod keys;
 mod late_words;
 mod leaving;
 mod limits;

@@ -9,6 +9,7 @@
 //!
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
+//! `key 1` is a key that the caller presses.
 //! `history` shows the transcript so far.
 
 use std::collections::HashMap;
@@ -163,6 +164,7 @@ impl Stage {
             }),
             "ends" => playback(PlaybackEvent::Ended),
             "broken" => playback(PlaybackEvent::SynthesisFailed),
+            "key" => Input::Dtmf { key: arguments[0].chars().next().and_then(Key::new).expect("a key") },
             "hold" => Input::Hold(HoldChange::Held),
             "unhold" => Input::Hold(HoldChange::Resumed),
             "left" => Input::CallerLeft,
@@ -222,6 +224,7 @@ fn described(context: &[ContextItem]) -> String {
     let items = context.iter().map(|item| match item {
         ContextItem::Caller { text } => format!(" C: {text}"),
         ContextItem::Agent { text, .. } => format!(" A: {text}"),
+        ContextItem::Dtmf(keys) => format!(" K: {keys}"),
     });
     items.collect()
 }
@@ -230,6 +233,9 @@ fn finished(record: &Record) -> String {
     let mut text = format!("finished turn {}", record.turn.0);
     if !record.caller.is_empty() {
         write!(text, " C: {}", record.caller).unwrap();
+    }
+    if let Some(keys) = &record.keys {
+        write!(text, " K: {keys}").unwrap();
     }
     if !record.agent.is_empty() {
         write!(text, " A: {}", record.agent).unwrap();

@@ -1,0 +1,284 @@
+//! The keys that the caller presses (DTMF). Consecutive keys are one entry, and an entry is a turn of the caller's.
+//!
+//! | the floor, when an entry is complete | then |
+//! |---|---|
+//! | free | the entry gets a response |
+//! | the caller's | the entry precedes their words, and one response answers both |
+//! | the agent's, heard, with barge-in | the agent stops, and the entry gets a response |
+//! | the agent's otherwise | the entry waits for the end of the agent's turn |
+//!
+//! A key proves that the caller is there, so earlier silence no longer counts. Speech completes an entry.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::floor::Floor;
+use super::response::Response;
+use super::timer::Timer;
+use super::{At, Command, Conversation, Latency, Output, Record};
+
+/// The longest pause within an entry. People need about a second to find the next key.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The most keys of an entry: card numbers have 19 digits.
+const LONGEST: usize = 64;
+
+/// The key that completes an entry, by the custom of telephone menus.
+const ENTER: Key = Key('#');
+
+/// A key: `0` to `9`, `A` to `D`, `*` or `#`. `Debug` does not show it.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key(char);
+
+impl Key {
+    /// `None` for a character that is not on a telephone keypad.
+    pub fn new(character: char) -> Option<Key> {
+        matches!(character, '0'..='9' | 'A'..='D' | '*' | '#').then_some(Key(character))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(masked)")
+    }
+}
+
+/// How much of the caller's keys a conversation keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DtmfMode {
+    /// The model and the transcript have the keys.
+    #[default]
+    Shown,
+    /// The model and the transcript have the number of keys.
+    Masked,
+    /// Keys have no effect.
+    Ignored,
+}
+
+impl DtmfMode {
+    /// The values, as they are written.
+    pub const NAMES: [&str; 3] = ["shown", "masked", "ignored"];
+}
+
+/// An entry. `Debug` shows the number of its keys only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keys {
+    Shown(String),
+    Masked { count: usize },
+}
+
+impl Keys {
+    fn none(mode: DtmfMode) -> Keys {
+        match mode {
+            DtmfMode::Shown => Keys::Shown(String::new()),
+            DtmfMode::Masked | DtmfMode::Ignored => Keys::Masked { count: 0 },
+        }
+    }
+
+    fn add(&mut self, key: Key) {
+        match self {
+            Keys::Shown(keys) => keys.push(key.0),
+            Keys::Masked { count } => *count += 1,
+        }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Keys::Shown(keys) => keys.len(),
+            Keys::Masked { count } => *count,
+        }
+    }
+
+    /// The same entry without its keys, as logs have it.
+    pub fn masked(&self) -> Keys {
+        Keys::Masked { count: self.count() }
+    }
+}
+
+/// As the model and the transcript have it: `[pressed 1 2 3 #]`, or `[pressed 4 keys]`.
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Keys::Shown(keys) => {
+                f.write_str("[pressed")?;
+                keys.chars().try_for_each(|key| write!(f, " {key}"))?;
+                f.write_str("]")
+            }
+            Keys::Masked { count: 1 } => f.write_str("[pressed 1 key]"),
+            Keys::Masked { count } => write!(f, "[pressed {count} keys]"),
+        }
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({})", self.count())
+    }
+}
+
+/// The entry that is being made, or that waits for the floor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) enum Keypad {
+    #[default]
+    Idle,
+    /// More keys may follow.
+    Entering(Entry),
+    /// The entry waits for the end of the agent's turn.
+    Complete(Entry),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Entry {
+    keys: Keys,
+    /// When the last key was pressed.
+    last: At,
+}
+
+impl Keypad {
+    pub fn is_entering(&self) -> bool {
+        matches!(self, Keypad::Entering(_))
+    }
+
+    pub fn is_complete(&self) -> bool {
+        matches!(self, Keypad::Complete(_))
+    }
+
+    /// Adds a key. Returns whether it completes the entry.
+    fn press(&mut self, now: At, key: Key, mode: DtmfMode) -> bool {
+        let mut keys = self.take().map_or_else(|| Keys::none(mode), |entry| entry.keys);
+        keys.add(key);
+        let ends = key == ENTER || keys.count() >= LONGEST;
+        *self = Keypad::Entering(Entry { keys, last: now });
+        ends
+    }
+
+    fn complete(&mut self) {
+        if let Some(entry) = self.take() {
+            *self = Keypad::Complete(entry);
+        }
+    }
+
+    fn take(&mut self) -> Option<Entry> {
+        match std::mem::take(self) {
+            Keypad::Idle => None,
+            Keypad::Entering(entry) | Keypad::Complete(entry) => Some(entry),
+        }
+    }
+}
+
+impl Conversation {
+    pub(super) fn key_pressed(&mut self, now: At, key: Key) {
+        let mode = self.settings.dtmf;
+        if mode == DtmfMode::Ignored || matches!(self.floor, Floor::NotConnected) {
+            return;
+        }
+        self.prompts = 0;
+        self.timers.stop(Timer::Silence);
+        if self.keypad.press(now, key, mode) {
+            self.complete_entry(now);
+        } else {
+            self.timers.start(Timer::Keys, now, PAUSE);
+        }
+    }
+
+    pub(super) fn complete_entry(&mut self, now: At) {
+        self.timers.stop(Timer::Keys);
+        self.keypad.complete();
+        match &self.floor {
+            Floor::Free => self.answer_entry(now),
+            Floor::Caller(_) => self.join_entry(now),
+            Floor::Agent(response, None) if self.settings.barge_in && response.yields_to_keys() => {
+                self.interrupt_for_entry(now);
+            }
+            Floor::Agent(..) | Floor::NotConnected | Floor::Ended => {}
+        }
+    }
+
+    /// An entry is not complete: the commit of the caller's words waits for it.
+    pub(super) fn awaits_keys(&mut self, now: At) -> bool {
+        let waits = self.keypad.is_entering();
+        if waits {
+            self.timers.start(Timer::Commit, now, PAUSE);
+        }
+        waits
+    }
+
+    /// Asks for a response to the entry.
+    pub(super) fn answer_entry(&mut self, now: At) {
+        let Some(Entry { keys, last }) = self.keypad.take() else { return };
+        self.timers.stop(Timer::Silence);
+        self.turns += 1;
+        self.transcript.add_keys(&keys);
+        let turn = self.out.new_turn();
+        self.out.command(Command::Respond { turn, context: self.transcript.context() });
+        let mut response = Response::to_keys(turn, keys, last);
+        response.commit(now);
+        self.floor = Floor::Agent(response, None);
+        self.await_response(now);
+    }
+
+    /// The caller's words will be answered together with the entry. A response that was prepared without it is of no
+    /// use.
+    fn join_entry(&mut self, now: At) {
+        self.note_entry();
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.early.take().is_some() {
+            self.out.command(Command::Cancel { turn: utterance.turn });
+            utterance.turn = self.out.new_turn();
+        }
+        if utterance.is_judged() {
+            self.timers.start(Timer::Commit, now, self.settings.commit_finished_ms);
+        }
+    }
+
+    fn interrupt_for_entry(&mut self, now: At) {
+        let Floor::Agent(response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
+        self.stop_responding();
+        self.flush();
+        self.out.command(Command::Cancel { turn: response.turn });
+        self.conclude(&response, true);
+        self.settle(now, None);
+    }
+
+    /// Keeps the entry, if there is one, as a turn without a response of its own.
+    pub(super) fn note_entry(&mut self) {
+        let Some(Entry { keys, .. }) = self.keypad.take() else { return };
+        self.timers.stop(Timer::Keys);
+        self.transcript.add_keys(&keys);
+        let turn = self.out.new_turn();
+        self.out.push(Output::TurnFinished(Record {
+            turn,
+            caller: String::new(),
+            keys: Some(keys),
+            agent: String::new(),
+            interrupted: false,
+            latency: Latency::default(),
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_no_key() {
+        let key = Key::new('7').expect("a key");
+        let mut keys = Keys::none(DtmfMode::Shown);
+        keys.add(key);
+        assert_eq!(format!("{key:?} {keys:?} {}", keys.masked()), "Key(masked) Keys(1) [pressed 1 key]");
+        assert_eq!(keys.to_string(), "[pressed 7]");
+        assert_eq!(Key::new('E'), None);
+    }
+
+    #[test]
+    fn an_entry_is_bounded() {
+        let mut keypad = Keypad::default();
+        let key = Key::new('1').expect("a key");
+        let completed = (1..=LONGEST).find(|_| keypad.press(At::default(), key, DtmfMode::Masked));
+        assert_eq!(completed, Some(LONGEST));
+    }
+}

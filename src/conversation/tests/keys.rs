@@ -1,0 +1,227 @@
+//! The caller presses keys.
+
+use super::script::plays_out;
+use crate::conversation::{DtmfMode, Settings};
+
+/// Plays `script` after a greeting that was heard.
+#[track_caller]
+fn continues(change: impl FnOnce(&mut Settings), script: &str) {
+    let greeted = r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+    "#;
+    plays_out(change, &(greeted.to_owned() + script));
+}
+
+#[test]
+fn keys_with_short_pauses_are_one_entry_and_get_a_response() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +1900 key 2
+            6900 ask turn 1 A: Hello, how can I help? K: [pressed 1 2]
+        +2100 reply "Thank you."
+        +0 done
+            7000 say #1 turn 1 "Thank you."
+        +100 starts #1
+        +900 ends #1
+            8000 finished turn 1 K: [pressed 1 2] A: Thank you. reply=2100 commit=2000 audio=2200
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn the_pound_key_completes_an_entry() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 4
+        +200 key #
+            3200 ask turn 1 A: Hello, how can I help? K: [pressed 4 #]
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn masked_keys_are_counted() {
+    continues(
+        |settings| settings.dtmf = DtmfMode::Masked,
+        r#"
+        +1000 key 4
+        +200 key 2
+        +200 key #
+            3400 ask turn 1 A: Hello, how can I help? K: [pressed 3 keys]
+        +100 left
+            3500 finished turn 1 K: [pressed 3 keys] commit=0
+            3500 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn ignored_keys_have_no_effect() {
+    continues(
+        |settings| settings.dtmf = DtmfMode::Ignored,
+        r#"
+        +1000 key 4
+        +200 key #
+            9000 say #1 turn 1 StillThere
+        +5900 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_key_is_a_sign_of_life() {
+    continues(
+        |settings| settings.silence_prompts = 1,
+        r#"
+            9000 say #1 turn 1 StillThere
+        +7900 ends #1
+            9900 finished turn 1 A: Are you there?
+        +6500 key *
+            18400 ask turn 2 A: Hello, how can I help? A: Are you there? K: [pressed *]
+        +2100 reply "Yes?"
+        +0 done
+            18500 say #2 turn 2 "Yes?"
+        +500 ends #2
+            19000 finished turn 2 K: [pressed *] A: Yes? reply=2100 commit=2000
+            26000 say #3 turn 3 StillThere
+        +7100 tick
+        "#,
+    );
+}
+
+#[test]
+fn the_agent_stops_for_an_entry() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +50 starts #0
+        +1000 key 1
+        +200 key #
+            1250 flush
+            1250 cancel turn 0
+            1250 finished turn 0 (interrupted) audio=50
+            1250 ask turn 1 K: [pressed 1 #]
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn without_barge_in_an_entry_waits_for_the_end_of_the_agents_turn() {
+    plays_out(
+        |settings| settings.barge_in = false,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +50 starts #0
+        +1000 key 1
+        +200 key #
+        +1000 key 2
+        +100 key #
+        +1000 ends #0
+            3350 finished turn 0 A: Hello, how can I help? audio=50
+            3350 ask turn 1 A: Hello, how can I help? K: [pressed 1 # 2 #]
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_after_words_are_answered_together_with_them() {
+    continues(
+        |_| {},
+        r#"
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +100 words "My number is"
+            4100 ask turn 1 A: Hello, how can I help? C: My number is
+        +100 key 1
+        +1000 key 7
+        +1000 key #
+            6200 finished turn 2 K: [pressed 1 7 #]
+            6200 cancel turn 1
+            6500 ask turn 3 A: Hello, how can I help? K: [pressed 1 7 #] C: My number is
+        +310 tick
+        "#,
+    );
+}
+
+#[test]
+fn speech_completes_an_entry() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +500 speech
+            3500 finished turn 2 K: [pressed 1]
+        +1000 pause
+            4500 transcribe #0 turn 1 3440..4380
+        +80 words "And two."
+            4580 ask turn 1 A: Hello, how can I help? K: [pressed 1] C: And two.
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_caller_who_speaks_before_the_response_to_keys_is_answered_anew() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +100 key #
+            3100 ask turn 1 A: Hello, how can I help? K: [pressed 1 #]
+        +500 speech
+            3600 flush
+            3600 cancel turn 1
+            3600 finished turn 1 K: [pressed 1 #] (interrupted) commit=0
+        +1000 pause
+            4600 transcribe #0 turn 2 3540..4480
+        +80 words "Sales, please."
+            4680 ask turn 2 A: Hello, how can I help? K: [pressed 1 #] C: Sales, please.
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_before_the_end_of_the_call_are_on_record() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +100 left
+            3100 finished turn 1 K: [pressed 1]
+            3100 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn keys_count_against_the_limit_of_turns() {
+    continues(
+        |settings| settings.max_turns = 1,
+        r#"
+        +1000 key #
+            3000 ask turn 1 A: Hello, how can I help? K: [pressed #]
+        +100 reply "Thank you."
+        +0 done
+            3100 say #1 turn 1 "Thank you."
+        +900 ends #1
+            4000 finished turn 1 K: [pressed #] A: Thank you. reply=100 commit=0
+            4000 say #2 turn 2 TurnLimitGoodbye
+        +10 tick
+        "#,
+    );
+}
