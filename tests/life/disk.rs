@@ -91,6 +91,7 @@ impl SmallDisk {
 
 /// The tenant's calls as the daemon's API lists them: it alone sees its database.
 fn listed(house: &House, operator: &str, main: TenantId) -> Vec<Value> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let page: Value = runtime.block_on(async {
         let url = format!("{}/api/tenants/{main}/calls", house.vca.admin_url());
