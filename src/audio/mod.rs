@@ -2,6 +2,7 @@
 //!
 //! Pure: no clocks, no sockets, no imports of other rooms. Samples are 16-bit signed, mono.
 
+mod buffer;
 pub mod codec;
 pub mod frame;
 pub mod g722;
@@ -10,6 +11,8 @@ pub mod resample;
 pub mod vad;
 
 use std::sync::Arc;
+
+pub use buffer::AudioBuffer;
 
 /// A piece of mono audio that can be shared without copying.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,23 +5,24 @@
 //! `CallTasks`, and everything ends with the call.
 
 mod agent;
-mod bridging_driver;
-mod caller_audio;
 mod clock;
-mod driver;
 mod ending;
 mod failures;
 mod feed;
 mod greeting;
 mod media_watch;
+mod phase;
 mod phrases;
-mod progress;
+mod pipeline;
 mod prompt_cache;
 mod record;
-mod speech_queue;
-mod talk;
+mod records;
+mod setup;
+mod talking;
+mod task;
 mod tasks;
 mod tenant_metrics;
+mod topology_driver;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,10 +37,10 @@ use crate::store::Ledger;
 use crate::tenancy::{CallId, Did, Route};
 
 pub use agent::{Agent, Engines};
-pub use driver::{answer, refuse};
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, View};
 pub use prompt_cache::PromptCache;
+pub use setup::{answer, refuse};
 pub use tenant_metrics::TenantMetrics;
 
 /// A message to a call.
@@ -82,7 +83,7 @@ pub struct IncomingCall {
     pub is_sip: bool,
     /// The trunk's id of the call.
     pub provider_call_id: Option<String>,
-    pub bridging: Topology,
+    pub topology: Topology,
     pub messages: mpsc::Receiver<CallMessage>,
     /// For readers of the call's events.
     pub feed: Feed,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
-use crate::engines::stt::{self, Stt};
+use crate::engines::stt::{self, Buffered, Stt};
 use crate::engines::tts::{self, Tts};
 use crate::names::EngineNames;
 
@@ -182,7 +182,7 @@ impl Engines {
         let tts = tts_engines(settings, &mut faults);
         let engines = Engines {
             stt: EngineSet::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
-                Arc::new(engine.with_fallback(fallback)) as Arc<dyn Stt>
+                Arc::new(Buffered::new(engine.with_fallback(fallback))) as Arc<dyn Stt>
             }),
             llm: EngineSet::new(llm, &defaults.llm, &settings.llm.fallback, |engine, fallback| {
                 Arc::new(engine.with_fallback(fallback)) as Arc<dyn Llm>

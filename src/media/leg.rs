@@ -223,7 +223,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::media::audio_buffer::AudioBuffer;
+    use crate::audio::AudioBuffer;
     use crate::media::port::{Port, SpeechTag, link};
     use crate::media::receiver::FRAME;
     use crate::rtp::packet::{HEADER, write_header};

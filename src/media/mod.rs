@@ -6,7 +6,6 @@
 //!
 //! It knows nothing of conversations, tenants or Asterisk's control side.
 
-mod audio_buffer;
 mod lateness;
 mod leg;
 mod path;
@@ -21,7 +20,7 @@ mod test_path;
 mod threads;
 mod timer_wheel;
 
-pub use audio_buffer::AudioBuffer;
+pub use crate::audio::AudioBuffer;
 pub use leg::{Leg, LegConfig};
 pub use path::{FramePath, Scratch};
 pub use port::{MediaEvent, Port, Report, SpeechTag, link};

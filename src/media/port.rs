@@ -11,7 +11,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::audio_buffer::AudioBuffer;
+use crate::audio::AudioBuffer;
 use crate::audio::codec::Format;
 use crate::audio::prefetch::prefetch;
 use crate::rtp::quality::Quality;
@@ -277,11 +277,16 @@ impl Port {
 
     /// Moves the caller's audio into `buffer`.
     pub fn fetch(&mut self, buffer: &mut AudioBuffer) {
+        self.fetch_with(|samples| buffer.append(samples));
+    }
+
+    /// Passes on the caller's audio since the last time, in order.
+    pub fn fetch_with(&mut self, mut take: impl FnMut(&[i16])) {
         let count = self.audio.slots();
         if let Ok(chunk) = self.audio.read_chunk(count) {
             let (first, second) = chunk.as_slices();
-            buffer.append(first);
-            buffer.append(second);
+            take(first);
+            take(second);
             chunk.commit_all();
         }
     }

@@ -262,7 +262,7 @@ impl Switchboard {
             );
         });
         let services = &self.0.services;
-        let bridging =
+        let topology =
             Topology::new(since, &id.to_string(), channel.id.clone(), &services.app, services.set_up);
         let provider_call_id = channel.provider_call_id(args);
         let is_sip = channel.name.starts_with("PJSIP/");
@@ -272,7 +272,7 @@ impl Switchboard {
             caller,
             is_sip,
             provider_call_id,
-            bridging,
+            topology,
             messages,
             feed,
             since,

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use vca::audio::Clip;
 use vca::engines::core::usage::Meter;
 use vca::engines::registry::{Engines, Settings};
-use vca::engines::stt::Hints;
+use vca::engines::stt::{Hints, recognise};
 use vca::engines::tts::Voice;
 
 use crate::support::vendor::{Habit, KEY, Kind, Vendor, WORDS};
@@ -72,7 +72,7 @@ fn a_connection_that_is_closed_between_requests_is_no_failure() {
     run(async {
         for _ in 0..3 {
             let speech = Clip::new(8_000, vec![500; 4_000]);
-            let words = engine.transcribe(speech, Hints::default(), Meter::default()).await;
+            let words = recognise(&*engine, speech, Hints::default(), Meter::default()).await;
             assert_eq!(words.as_deref(), Ok(WORDS));
         }
     });
@@ -87,7 +87,7 @@ fn transcribed(habits: &[Habit]) -> String {
     ));
     let engine = engines.stt(Some("whisper")).expect("an engine");
     let speech = Clip::new(8_000, vec![500; 4_000]);
-    run(engine.transcribe(speech, Hints::default(), Meter::default())).expect("words")
+    run(recognise(&*engine, speech, Hints::default(), Meter::default())).expect("words")
 }
 
 #[test]

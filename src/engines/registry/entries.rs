@@ -9,7 +9,7 @@ use crate::engines::core::openai::Endpoint;
 use crate::engines::core::server::{Auth, SettingsError};
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
-use crate::engines::stt::{self, Stt};
+use crate::engines::stt::{self, Transcriber};
 use crate::engines::tts::{self, Tts};
 use crate::names::{EngineNames, Names};
 
@@ -101,7 +101,7 @@ impl Entry<SttSpec> {
     }
 
     /// Builds it. `phrases` are those of the script, for pocketsphinx without phrases of its own.
-    pub(super) fn build(&self, phrases: &[String]) -> Built<dyn Stt> {
+    pub(super) fn build(&self, phrases: &[String]) -> Built<dyn Transcriber> {
         let name = self.name.clone();
         match &self.spec {
             SttSpec::OpenAi(Remote { server, options }) => {

@@ -8,7 +8,7 @@ use super::*;
 use crate::audio::{Clip, resample};
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Message, Prompt, Role};
-use crate::engines::stt::Hints;
+use crate::engines::stt::{Hints, recognise};
 use crate::engines::tts::Voice;
 use crate::names::Names;
 
@@ -166,7 +166,7 @@ async fn local_engines_hold_a_conversation() {
     let (tts, stt, llm) = (tts.expect("flite"), stt.expect("pocketsphinx"), llm.expect("scripted"));
     let (question, _) = spoken(&*tts, "What are your opening hours?", Voice::default()).await;
     let narrow = resample::convert(&question, 8_000);
-    let words = stt.transcribe(narrow, Hints::default(), Meter::default()).await.expect("words");
+    let words = recognise(&*stt, narrow, Hints::default(), Meter::default()).await.expect("words");
     assert_eq!(words, "what are your opening hours");
     let messages = vec![Message { role: Role::Caller, text: words }];
     let prompt = Prompt { messages, ..Prompt::default() };
@@ -206,7 +206,7 @@ async fn a_grammar_is_understood_at_telephone_rate() {
                 let clip = resample::convert(&spoken(&*tts, phrase, voice).await.0, rate);
                 heard += clip.duration();
                 let begun = Instant::now();
-                let words = stt.transcribe(clip, Hints::default(), Meter::default()).await.expect("words");
+                let words = recognise(&*stt, clip, Hints::default(), Meter::default()).await.expect("words");
                 took += begun.elapsed();
                 if words != phrase {
                     misheard.push((phrase, words));
@@ -223,7 +223,7 @@ async fn silence_has_no_words() {
     let stt = engines("").stt(None).expect("pocketsphinx");
     for samples in [0, 1, 80, 8_000] {
         let words =
-            stt.transcribe(Clip::new(8_000, vec![0; samples]), Hints::default(), Meter::default()).await;
+            recognise(&*stt, Clip::new(8_000, vec![0; samples]), Hints::default(), Meter::default()).await;
         assert_eq!(words.as_deref(), Ok(""), "{samples} samples");
     }
 }

@@ -1,7 +1,9 @@
 //! Speech to text.
 //!
-//! An engine hears one utterance, or as much of it as has been said, and returns its words.
+//! The rest of the program sees sessions ([`Stt`]). An engine that transcribes whole clips is a [`Transcriber`], and
+//! [`Buffered`] makes sessions of it.
 
+mod buffered;
 pub mod grammar;
 mod language;
 mod noise;
@@ -10,6 +12,7 @@ pub mod pocketsphinx;
 mod resilient;
 mod response;
 pub mod scripted;
+mod session;
 
 use std::sync::Arc;
 
@@ -20,7 +23,9 @@ use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 
+pub use buffered::Buffered;
 pub use resilient::Resilient;
+pub use session::{SessionConfig, Stt, SttEvent, SttSession, Utterance, recognise};
 
 /// Context that helps an engine to recognise words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,8 +36,8 @@ pub struct Hints {
     pub model: Option<Arc<str>>,
 }
 
-/// An engine that turns speech into words.
-pub trait Stt: Send + Sync {
+/// An engine that transcribes whole clips.
+pub trait Transcriber: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &Arc<str>;
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::language::{Hint, code};
 use super::response::{ResponseFormat, TranscriptionResponse};
-use super::{Hints, Stt};
+use super::{Hints, Transcriber};
 use crate::audio::Clip;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
@@ -132,7 +132,7 @@ fn refuses_format(error: &EngineError) -> bool {
     is_refused && ["response_format", "verbose_json"].iter().any(|word| text.contains(word))
 }
 
-impl Stt for OpenAiStt {
+impl Transcriber for OpenAiStt {
     fn name(&self) -> &Arc<str> {
         &self.name
     }

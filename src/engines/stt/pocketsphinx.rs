@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::grammar::Grammar;
-use super::{Hints, Stt};
+use super::{Hints, Transcriber};
 use crate::audio::{Clip, resample};
 use crate::engines::core::EngineError;
 use crate::engines::core::process::{InheritedFile, Program};
@@ -147,7 +147,7 @@ impl Pocketsphinx {
     }
 }
 
-impl Stt for Pocketsphinx {
+impl Transcriber for Pocketsphinx {
     fn name(&self) -> &Arc<str> {
         &self.name
     }

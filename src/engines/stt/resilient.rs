@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Hints, Stt};
+use super::{Hints, Transcriber};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy, Settings};
@@ -14,14 +14,18 @@ use crate::engines::core::usage::Meter;
 /// Asks an engine as patiently as its policy says, then its fallback.
 #[derive(Clone)]
 pub struct Resilient {
-    engine: Arc<dyn Stt>,
+    engine: Arc<dyn Transcriber>,
     policy: Policy,
-    fallback: Option<Arc<dyn Stt>>,
+    fallback: Option<Arc<dyn Transcriber>>,
 }
 
 impl Resilient {
     /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
-    pub fn new(engine: Arc<dyn Stt>, settings: Settings, fallback: Option<Arc<dyn Stt>>) -> Resilient {
+    pub fn new(
+        engine: Arc<dyn Transcriber>,
+        settings: Settings,
+        fallback: Option<Arc<dyn Transcriber>>,
+    ) -> Resilient {
         let policy =
             Policy::new(Kind::Stt, engine.name().clone(), settings).with_fallback(fallback.is_some());
         Resilient { engine, policy, fallback }
@@ -29,13 +33,13 @@ impl Resilient {
 
     /// The same engine with the same policy, and with a fallback.
     pub fn with_fallback(&self, fallback: Option<&Resilient>) -> Resilient {
-        let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Stt>);
+        let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Transcriber>);
         let policy = self.policy.clone().with_fallback(fallback.is_some());
         Resilient { fallback, policy, engine: self.engine.clone() }
     }
 }
 
-impl Stt for Resilient {
+impl Transcriber for Resilient {
     fn name(&self) -> &Arc<str> {
         self.engine.name()
     }

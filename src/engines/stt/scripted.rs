@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Hints, Stt};
+use super::{Hints, Transcriber};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
@@ -32,7 +32,7 @@ impl Scripted {
     }
 }
 
-impl Stt for Scripted {
+impl Transcriber for Scripted {
     fn name(&self) -> &Arc<str> {
         &self.name
     }

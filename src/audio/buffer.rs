@@ -1,6 +1,6 @@
 //! The caller's audio, kept until it is transcribed.
 
-use crate::audio::Clip;
+use super::Clip;
 
 /// The caller's newest audio. A position is the number of samples received before it.
 pub struct AudioBuffer {

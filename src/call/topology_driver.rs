@@ -10,34 +10,34 @@ use crate::ari::topology::{End, Input, Output, Topology};
 
 /// An event of the machine for the call.
 #[derive(Debug)]
-pub enum BridgingEvent {
+pub enum TopologyEvent {
     Ready { peer: SocketAddr },
     Ended(End),
     Done,
 }
 
-pub struct BridgingDriver {
-    bridging: Topology,
+pub struct TopologyDriver {
+    topology: Topology,
     client: Arc<Client>,
 }
 
-impl BridgingDriver {
-    pub fn new(bridging: Topology, client: Arc<Client>) -> BridgingDriver {
-        BridgingDriver { bridging, client }
+impl TopologyDriver {
+    pub fn new(topology: Topology, client: Arc<Client>) -> TopologyDriver {
+        TopologyDriver { topology, client }
     }
 
-    pub fn tell(&mut self, now: Instant, input: Input) {
-        self.bridging.handle(now, input);
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.topology.handle(now, input);
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.bridging.deadline()
+        self.topology.deadline()
     }
 
     /// The next event for the call. Sends the requests before it to Asterisk.
-    pub fn next_event(&mut self, tasks: &mut CallTasks) -> Option<BridgingEvent> {
+    pub fn next_event(&mut self, tasks: &mut CallTasks) -> Option<TopologyEvent> {
         loop {
-            match self.bridging.poll()? {
+            match self.topology.poll()? {
                 Output::Send { id, request } => {
                     let client = self.client.clone();
                     tasks.start(|reports| async move {
@@ -45,8 +45,8 @@ impl BridgingDriver {
                         drop(reports.send(TaskResult::Asterisk { id, result }).await);
                     });
                 }
-                Output::Ready { peer } => return Some(BridgingEvent::Ready { peer }),
-                Output::Ended(end) => return Some(BridgingEvent::Ended(end)),
+                Output::Ready { peer } => return Some(TopologyEvent::Ready { peer }),
+                Output::Ended(end) => return Some(TopologyEvent::Ended(end)),
                 Output::Leaked { channels, bridges } => {
                     let count = channels.len() + bridges.len();
                     metrics::counter!("vca_asterisk_leaks_total").increment(count as u64);
@@ -56,7 +56,7 @@ impl BridgingDriver {
                         "Asterisk did not delete these: look with 'core show channels' and 'bridge show all'"
                     );
                 }
-                Output::Done => return Some(BridgingEvent::Done),
+                Output::Done => return Some(TopologyEvent::Done),
             }
         }
     }

@@ -1,0 +1,122 @@
+//! The phases of a call, each with its data.
+//!
+//! | phase | event | next |
+//! |---|---|---|
+//! | `SettingUp` | Asterisk has answered and the media flows | `Talking` |
+//! | `SettingUp` | the greeting cannot be synthesised | `Ending`, with a refusal |
+//! | `SettingUp` | no media | `Ending` |
+//! | any of these | the call is over in Asterisk | `Ending`: the record is closed |
+//! | `Ending` | everything is deleted in Asterisk | `Done` |
+
+use std::time::Instant;
+
+use super::Refusal;
+use super::media_watch::MissingMedia;
+use super::pipeline::PipelineEvent;
+use super::records::Records;
+use super::setup::SettingUp;
+use super::talking::Talking;
+use super::task::Waking;
+use crate::ari::Reason;
+use crate::conversation::{Ending, HoldChange, Key};
+use crate::media::Report;
+
+pub enum Phase {
+    /// The greeting is synthesised, and Asterisk creates the call's channel and bridge.
+    SettingUp(SettingUp),
+    Talking(Box<Talking>),
+    /// The call ends; with a reason if it was refused.
+    Ending(Option<Refusal>),
+    /// Nothing of the call is left in Asterisk.
+    Done,
+}
+
+/// The state of a call at its end, for its record.
+#[derive(Default)]
+pub struct Closing {
+    pub refusal: Option<Refusal>,
+    /// `None` when there was no conversation.
+    pub ending: Option<Ending>,
+    pub media: Option<Report>,
+    /// No packet of the caller's arrived.
+    pub missing_media: Option<MissingMedia>,
+}
+
+impl Phase {
+    /// The time at which the call has to wake up in any case.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.as_talking().and_then(Talking::deadline)
+    }
+
+    /// The next event of the phase.
+    pub async fn next(&mut self) -> Waking {
+        match self {
+            Phase::Talking(talking) => talking.next().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Carries out one action of the conversation. Returns false when there is none.
+    pub fn step(&mut self, records: &mut Records) -> bool {
+        self.talking().is_some_and(|talking| talking.step(records))
+    }
+
+    /// Feeds the media thread.
+    pub fn feed(&mut self, now: Instant) {
+        if let Some(talking) = self.talking() {
+            talking.feed(now);
+        }
+    }
+
+    /// Handles the media thread's events.
+    pub fn listen(&mut self, records: &mut Records) {
+        if let Some(talking) = self.talking() {
+            talking.listen(records);
+        }
+    }
+
+    /// Handles an event of the pipeline.
+    pub fn take(&mut self, event: PipelineEvent, records: &mut Records) {
+        if let Some(talking) = self.talking() {
+            talking.take(event, records);
+        }
+    }
+
+    /// The caller puts the call on hold or resumes it.
+    pub fn hold(&mut self, change: HoldChange, records: &mut Records) {
+        if let Some(talking) = self.talking() {
+            talking.hold(change, records);
+        }
+    }
+
+    /// The caller presses a key.
+    pub fn press(&mut self, key: Key, records: &mut Records) {
+        if let Some(talking) = self.talking() {
+            talking.press(key, records);
+        }
+    }
+
+    /// Ends the conversation politely. Returns false when there is none.
+    pub fn request_end(&mut self) -> bool {
+        self.talking().map(Talking::request_end).is_some()
+    }
+
+    /// Handles passed deadlines. Returns a reason when the caller is to be hung up.
+    pub fn tick(&mut self, now: Instant) -> Option<Reason> {
+        self.talking()?.tick(now)
+    }
+
+    fn talking(&mut self) -> Option<&mut Talking> {
+        match self {
+            Phase::Talking(talking) => Some(talking),
+            _ => None,
+        }
+    }
+
+    fn as_talking(&self) -> Option<&Talking> {
+        match self {
+            Phase::Talking(talking) => Some(talking),
+            _ => None,
+        }
+    }
+}

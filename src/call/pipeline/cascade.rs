@@ -1,0 +1,262 @@
+//! The pipeline of three engines: STT, LLM and TTS.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::context::messages;
+use super::positions::Positions;
+use super::speech_queue::SpeechQueue;
+use super::tasks::{EngineResult, EngineTasks};
+use super::{AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
+use crate::call::{Agent, PromptCache};
+use crate::conversation::{
+    At, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
+};
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
+use crate::engines::llm::{Delta, Deltas, Prompt};
+use crate::engines::stt::{SessionConfig, SttEvent, SttSession, Utterance};
+use crate::tenancy::EngineKind;
+
+/// Audio that is kept between turns: enough for the beginning of the next utterance.
+const KEPT: Duration = Duration::from_secs(3);
+
+pub struct Cascade {
+    agent: Arc<Agent>,
+    meter: Meter,
+    session: Box<dyn SttSession>,
+    positions: Positions,
+    /// The utterance that has begun.
+    open: Option<(UtteranceId, TurnId)>,
+    /// Utterances that have ended, until their words are known.
+    ended: Vec<(UtteranceId, TurnId)>,
+    speech: SpeechQueue,
+    tasks: EngineTasks,
+    results: mpsc::Receiver<EngineResult>,
+    events: VecDeque<PipelineEvent>,
+}
+
+impl Cascade {
+    /// A pipeline for a call at `rate` samples a second. Its usage is added to `meter`.
+    pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> Cascade {
+        let config = SessionConfig { rate, hints: agent.hints.clone(), meter: meter.clone() };
+        let (tasks, results) = EngineTasks::new();
+        Cascade {
+            session: agent.engines.stt.open(config),
+            positions: Positions::new(rate),
+            open: None,
+            ended: Vec::new(),
+            speech: SpeechQueue::new(agent.clone(), prompts, meter.clone(), rate),
+            tasks,
+            results,
+            events: VecDeque::new(),
+            agent,
+            meter,
+        }
+    }
+
+    /// Carries out a command of the conversation.
+    pub fn command(&mut self, command: Command) -> PlaybackEffect {
+        match command {
+            Command::Recognise { utterance, turn, from } => {
+                self.open = Some((utterance, turn));
+                self.session.begin(Utterance(utterance.0), self.positions.of(from));
+            }
+            Command::EndUtterance { utterance, at } => self.end_utterance(utterance, at),
+            Command::Respond { turn, context } => self.respond(turn, &context),
+            Command::Cancel { turn } => return self.cancel(turn),
+            Command::Speak { speech, turn, what, held } => {
+                if !self.speech.add(speech, turn, &what, held, &mut self.tasks) {
+                    self.events.push_back(PipelineEvent::SpeechSkipped { speech });
+                }
+            }
+            Command::Release { turn } => self.speech.release(turn),
+        }
+        PlaybackEffect::Unchanged
+    }
+
+    /// Takes the next samples of the caller, silence included.
+    pub fn caller_audio(&mut self, samples: &[i16]) {
+        self.positions.advance(samples.len());
+        self.session.audio(samples);
+    }
+
+    /// The moment `at` is at `position` of the caller's audio.
+    pub fn mark(&mut self, at: At, position: u64) {
+        self.positions.mark(at, position);
+    }
+
+    /// The next event. Waits for one; dropping the future loses none.
+    pub async fn next(&mut self) -> PipelineEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            tokio::select! {
+                event = poll_fn(|cx| self.session.poll_event(cx)) => self.recognised(event),
+                Some(result) = self.results.recv() => self.take(result),
+            }
+        }
+    }
+
+    /// The next event that needs no wait.
+    pub fn next_ready(&mut self) -> Option<PipelineEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next audio for playback, if there is any that is not held.
+    pub fn next_audio(&mut self) -> Option<AudioPiece> {
+        self.speech.next_audio()
+    }
+
+    /// The length of a speech, once it is known.
+    pub fn length(&self, speech: SpeechId) -> Option<Duration> {
+        self.speech.length_of(speech)
+    }
+
+    /// The turn of a speech, until it has been played to its end.
+    pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
+        self.speech.turn_of(speech)
+    }
+
+    /// A speech was played to its end.
+    pub fn played(&mut self, speech: SpeechId) {
+        self.speech.played(speech);
+    }
+
+    /// Drops all speech that has not been played.
+    pub fn flush(&mut self) {
+        self.speech.flush();
+    }
+
+    /// A turn is over: only the newest of the caller's audio may still be asked for.
+    pub fn turn_finished(&mut self, turn: TurnId) {
+        self.tasks.forget(turn);
+        self.session.forget(self.positions.before_end(KEPT));
+    }
+
+    fn end_utterance(&mut self, utterance: UtteranceId, at: At) {
+        if let Some(open) = self.open.take_if(|(open, _)| *open == utterance) {
+            self.ended.push(open);
+            self.session.end(Utterance(utterance.0), self.positions.of(at));
+        }
+    }
+
+    fn cancel(&mut self, turn: TurnId) -> PlaybackEffect {
+        let open = self.open.take_if(|(_, of)| *of == turn);
+        let ended = self.ended.extract_if(.., |(_, of)| *of == turn);
+        for (utterance, _) in open.into_iter().chain(ended) {
+            self.session.cancel(Utterance(utterance.0));
+        }
+        self.tasks.cancel(turn);
+        self.events.retain(|event| !matches!(event, PipelineEvent::Response { turn: of, .. } if *of == turn));
+        self.speech.cancel(turn)
+    }
+
+    fn respond(&mut self, turn: TurnId, context: &[ContextItem]) {
+        let prompt = Prompt {
+            system: self.agent.system_prompt.clone(),
+            messages: messages(context, &self.agent.phrases),
+            model: self.agent.model.clone(),
+            max_tokens: self.agent.max_reply_tokens,
+            may_hang_up: self.agent.may_hang_up,
+        };
+        let (llm, meter) = (self.agent.engines.llm.clone(), self.meter.clone());
+        self.tasks.start(turn, |reports| async move {
+            let deltas = llm.reply(prompt, meter).await;
+            report_reply(deltas, turn, reports).await;
+        });
+    }
+
+    fn recognised(&mut self, event: SttEvent) {
+        let (Utterance(id), result) = match event {
+            SttEvent::Final { utterance, text } => (utterance, Ok(text)),
+            SttEvent::Failed { utterance, error } => (utterance, Err(error)),
+        };
+        let utterance = UtteranceId(id);
+        let Some(place) = self.ended.iter().position(|(ended, _)| *ended == utterance) else { return };
+        self.ended.swap_remove(place);
+        let event = match result {
+            Ok(text) => Recognition::Final { text },
+            Err(error) => {
+                let engine = self.agent.engines.stt.name().clone();
+                warn!(%error, %engine, "no transcript");
+                self.engine_failed(EngineKind::Stt, engine, error);
+                Recognition::Failed
+            }
+        };
+        self.events.push_back(PipelineEvent::Recognition { utterance, event });
+    }
+
+    fn take(&mut self, result: EngineResult) {
+        match result {
+            EngineResult::Reply { turn, .. } if !self.tasks.has(turn) => {}
+            EngineResult::Reply { turn, delta } => self.replied(turn, delta),
+            EngineResult::Synthesis { speech, event } => {
+                match self.speech.take(speech, event, &mut self.tasks) {
+                    None => self.events.push_back(PipelineEvent::Audio),
+                    Some(error) => {
+                        let engine = self.agent.engines.tts.name().clone();
+                        warn!(%error, %engine, "synthesis failed");
+                        self.engine_failed(EngineKind::Tts, engine, error);
+                        self.events.push_back(PipelineEvent::SynthesisFailed { speech });
+                    }
+                }
+            }
+        }
+    }
+
+    fn replied(&mut self, turn: TurnId, delta: Option<Result<Delta, EngineError>>) {
+        let event = match delta {
+            Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
+            Some(Ok(Delta::HangUp)) => ResponseEvent::HangUp,
+            Some(Ok(Delta::Declined)) => ResponseEvent::Text(self.agent.language.prompts.declined.to_owned()),
+            Some(Err(error)) => {
+                let engine = self.agent.engines.llm.name().clone();
+                warn!(%error, %engine, "no reply");
+                self.engine_failed(EngineKind::Llm, engine, error);
+                ResponseEvent::Failed
+            }
+            None | Some(Ok(Delta::End)) => ResponseEvent::Finished,
+        };
+        self.events.push_back(PipelineEvent::Response { turn, event });
+    }
+
+    fn engine_failed(&mut self, kind: EngineKind, engine: Arc<str>, error: EngineError) {
+        self.events.push_back(PipelineEvent::EngineFailed(EngineFault { kind, engine, error }));
+    }
+}
+
+/// Reports a response piece by piece.
+async fn report_reply(
+    deltas: Result<Deltas, EngineError>,
+    turn: TurnId,
+    reports: mpsc::Sender<EngineResult>,
+) {
+    let report = async |delta| reports.send(EngineResult::Reply { turn, delta }).await.is_ok();
+    let mut deltas = match deltas {
+        Ok(deltas) => deltas,
+        Err(error) => {
+            report(Some(Err(error))).await;
+            return;
+        }
+    };
+    while let Some(delta) = deltas.next().await {
+        let is_last = matches!(delta, Err(_) | Ok(Delta::End));
+        if !report(Some(delta)).await {
+            return;
+        }
+        if is_last {
+            // The tokens are counted while the rest of the stream is read.
+            while deltas.next().await.is_some() {}
+            return;
+        }
+    }
+    report(None).await;
+}

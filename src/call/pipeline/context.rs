@@ -1,0 +1,56 @@
+//! A conversation's context as a language model reads it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::conversation::{ContextItem, Phrase};
+use crate::engines::llm::{Message, Role};
+
+/// The context as the model reads it: without the prompts for failed engines, which models imitate.
+pub fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
+    let message = |item: &ContextItem| match item {
+        ContextItem::Caller { text } => Message { role: Role::Caller, text: text.clone() },
+        ContextItem::Dtmf(keys) => Message { role: Role::Caller, text: keys.to_string() },
+        ContextItem::Agent { text, .. } => {
+            Message { role: Role::Agent, text: without_failures(text, phrases) }
+        }
+    };
+    context.iter().map(message).filter(|message| !message.text.is_empty()).collect()
+}
+
+/// The agent's words without prompts for failed engines. A prompt that the caller interrupted is the whole of its line.
+fn without_failures(text: &str, phrases: &HashMap<Phrase, Arc<str>>) -> String {
+    let prompts = [Phrase::Difficulty, Phrase::AudioIssues].iter().filter_map(|phrase| phrases.get(phrase));
+    let mut text = text.trim().to_owned();
+    for prompt in prompts.map(|prompt| prompt.trim()).filter(|prompt| !prompt.is_empty()) {
+        if prompt.starts_with(&text) {
+            return String::new();
+        }
+        text = text.replace(prompt, "").trim().to_owned();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_does_not_read_prompts_for_failures() {
+        let phrases = HashMap::from([
+            (Phrase::Difficulty, "Technical difficulty, trying again.".into()),
+            (Phrase::AudioIssues, "Audio issues, please hold.".into()),
+        ]);
+        let caller = |text: &str| ContextItem::Caller { text: text.into() };
+        let agent = |text: &str| ContextItem::Agent { text: text.into(), cut_short: false };
+        let context = [
+            agent("Hello."),
+            caller("Audio issues, please hold."),
+            agent("Technical difficulty, trying again."),
+            agent("We open at nine. Audio issues, please hold."),
+            agent("Technical difficulty,"),
+        ];
+        let texts: Vec<_> = messages(&context, &phrases).into_iter().map(|message| message.text).collect();
+        assert_eq!(texts, ["Hello.", "Audio issues, please hold.", "We open at nine."]);
+    }
+}

@@ -1,0 +1,73 @@
+//! The speech pipeline: turns the caller's audio into words, and context into speech.
+//!
+//! The call's task passes commands and audio in, and takes events and audio out; it knows no engine. [`Cascade`] chains
+//! STT, LLM and TTS. A speech-to-speech engine would be a second type with the same methods, and the call's field an enum
+//! of both.
+
+mod cascade;
+mod context;
+mod positions;
+mod speech_queue;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::conversation::{Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId};
+use crate::engines::core::EngineError;
+use crate::tenancy::EngineKind;
+
+pub use cascade::Cascade;
+
+/// An event of the pipeline. Events of cancelled work are dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PipelineEvent {
+    Recognition {
+        utterance: UtteranceId,
+        event: Recognition,
+    },
+    Response {
+        turn: TurnId,
+        event: ResponseEvent,
+    },
+    /// More audio may be ready: see [`Cascade::next_audio`].
+    Audio,
+    /// A filler is left out, because it is not cached: synthesising it would delay the reply that it is meant to cover.
+    SpeechSkipped {
+        speech: SpeechId,
+    },
+    /// The TTS engine failed. Audio that it had delivered is still played.
+    SynthesisFailed {
+        speech: SpeechId,
+    },
+    /// An engine failed, retries and fallback included. Precedes the event of the work that fails with it.
+    EngineFailed(EngineFault),
+}
+
+/// The failure of an engine, for the call's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFault {
+    pub kind: EngineKind,
+    pub engine: Arc<str>,
+    pub error: EngineError,
+}
+
+/// The effect of a command on audio that has left the pipeline already.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaybackEffect {
+    Unchanged,
+    /// Some of it is of cancelled work: drop it.
+    Flush,
+}
+
+/// A piece of a speech for playback, at the call's rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioPiece {
+    pub speech: SpeechId,
+    /// Empty in a last piece that only ends the speech.
+    pub samples: Arc<[i16]>,
+    /// The speech ends with this piece.
+    pub last: bool,
+}

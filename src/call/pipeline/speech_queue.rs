@@ -1,0 +1,237 @@
+//! The agent's speeches in order: synthesised ahead, and handed out piece by piece.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::tasks::{EngineResult, EngineTasks, SynthesisEvent};
+use super::{AudioPiece, PlaybackEffect};
+use crate::call::phrases::Fitting;
+use crate::call::{Agent, PromptCache};
+use crate::conversation::{Phrase, Say, SpeechId, TurnId};
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
+use crate::engines::tts::Pieces;
+
+/// Speeches that are synthesised at the same time: the one that is due, and the next.
+const AHEAD: usize = 2;
+
+pub struct SpeechQueue {
+    agent: Arc<Agent>,
+    prompts: Arc<PromptCache>,
+    /// Pre-synthesised prompts are not counted here: they were not synthesised for this call.
+    meter: Meter,
+    rate: u32,
+    /// In the order of playback.
+    queue: VecDeque<QueuedSpeech>,
+    /// Handed out entirely, but not played to the end yet.
+    delivered: VecDeque<(SpeechId, TurnId, Duration)>,
+}
+
+struct QueuedSpeech {
+    speech: SpeechId,
+    turn: TurnId,
+    text: Arc<str>,
+    held: bool,
+    state: SpeechState,
+    samples: VecDeque<Arc<[i16]>>,
+    /// Samples so far.
+    length: u64,
+    /// Some of it was handed out.
+    begun: bool,
+}
+
+#[derive(PartialEq)]
+enum SpeechState {
+    Waiting,
+    Synthesising,
+    Complete,
+}
+
+impl SpeechQueue {
+    pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> SpeechQueue {
+        SpeechQueue { agent, prompts, meter, rate, queue: VecDeque::new(), delivered: VecDeque::new() }
+    }
+
+    /// Adds a speech behind all others, or, a filler, ahead of those that have not begun. Returns false for a filler that
+    /// is not cached, and leaves it out.
+    pub fn add(
+        &mut self,
+        speech: SpeechId,
+        turn: TurnId,
+        what: &Say,
+        held: bool,
+        tasks: &mut EngineTasks,
+    ) -> bool {
+        let text: Arc<str> = match what {
+            Say::Text(text) => text.as_str().into(),
+            Say::Phrase(phrase) => self.agent.phrases.get(phrase).cloned().unwrap_or_default(),
+        };
+        let is_filler = *what == Say::Phrase(Phrase::Filler);
+        let tts = &*self.agent.engines.tts;
+        if is_filler && self.prompts.find(tts, &self.agent.voice, &text, self.rate).is_none() {
+            return false;
+        }
+        let added = QueuedSpeech {
+            speech,
+            turn,
+            text,
+            held,
+            state: SpeechState::Waiting,
+            samples: VecDeque::new(),
+            length: 0,
+            begun: false,
+        };
+        let begun = self.queue.iter().take_while(|queued| queued.begun).count();
+        let place = if is_filler { begun } else { self.queue.len() };
+        self.queue.insert(place, added);
+        self.start_synthesis(tasks);
+        true
+    }
+
+    /// The turn of a speech, until it has been played to its end.
+    pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
+        let queued = self.queue.iter().map(|queued| (queued.speech, queued.turn));
+        let delivered = self.delivered.iter().map(|(speech, turn, _)| (*speech, *turn));
+        queued.chain(delivered).find(|(it, _)| *it == speech).map(|(_, turn)| turn)
+    }
+
+    pub fn release(&mut self, turn: TurnId) {
+        self.queue.iter_mut().filter(|queued| queued.turn == turn).for_each(|queued| queued.held = false);
+    }
+
+    /// Drops the speech of a turn that has not been played.
+    pub fn cancel(&mut self, turn: TurnId) -> PlaybackEffect {
+        let is_playing = self.delivered.iter().any(|(_, of, _)| *of == turn)
+            || self.queue.iter().any(|queued| queued.turn == turn && queued.begun);
+        self.queue.retain(|queued| queued.turn != turn);
+        self.delivered.retain(|(_, of, _)| *of != turn);
+        if is_playing { PlaybackEffect::Flush } else { PlaybackEffect::Unchanged }
+    }
+
+    /// Drops all speech that has not been played.
+    pub fn flush(&mut self) {
+        self.queue.clear();
+        self.delivered.clear();
+    }
+
+    /// Takes the next part of a synthesis. Returns the error of one that failed. Those of dropped speeches are ignored.
+    pub fn take(
+        &mut self,
+        speech: SpeechId,
+        event: SynthesisEvent,
+        tasks: &mut EngineTasks,
+    ) -> Option<EngineError> {
+        let queued = self.queue.iter_mut().find(|queued| queued.speech == speech)?;
+        let failed = match event {
+            SynthesisEvent::Samples(samples) => {
+                if !samples.is_empty() {
+                    queued.length += samples.len() as u64;
+                    queued.samples.push_back(samples.into());
+                }
+                return None;
+            }
+            SynthesisEvent::Finished => None,
+            SynthesisEvent::Failed(error) => Some(error),
+        };
+        queued.state = SpeechState::Complete;
+        self.start_synthesis(tasks);
+        failed
+    }
+
+    /// The next audio for playback. A speech ends with its last piece, which may be empty.
+    pub fn next_audio(&mut self) -> Option<AudioPiece> {
+        let speech = self.queue.front_mut()?;
+        if speech.held {
+            return None;
+        }
+        let samples = speech.samples.pop_front();
+        let last = speech.samples.is_empty() && speech.state == SpeechState::Complete;
+        if samples.is_none() && !last {
+            return None;
+        }
+        speech.begun = true;
+        let piece =
+            AudioPiece { speech: speech.speech, samples: samples.unwrap_or_else(|| Arc::from([])), last };
+        if last && let Some(done) = self.queue.pop_front() {
+            self.delivered.push_back((done.speech, done.turn, self.duration(done.length)));
+        }
+        Some(piece)
+    }
+
+    /// The length of a speech, once it is known.
+    pub fn length_of(&self, speech: SpeechId) -> Option<Duration> {
+        let delivered = self.delivered.iter().find(|(of, _, _)| *of == speech).map(|(_, _, length)| *length);
+        delivered.or_else(|| {
+            let speech = self.queue.iter().find(|queued| queued.speech == speech)?;
+            (speech.state == SpeechState::Complete).then(|| self.duration(speech.length))
+        })
+    }
+
+    /// A speech was played to its end.
+    pub fn played(&mut self, speech: SpeechId) {
+        self.delivered.retain(|(of, _, _)| *of != speech);
+    }
+
+    fn duration(&self, samples: u64) -> Duration {
+        Duration::from_micros(samples * 1_000_000 / u64::from(self.rate))
+    }
+
+    fn start_synthesis(&mut self, tasks: &mut EngineTasks) {
+        let SpeechQueue { agent, prompts, meter, rate, queue, .. } = self;
+        let busy = queue.iter().filter(|queued| queued.state == SpeechState::Synthesising).count();
+        let waiting = queue.iter_mut().filter(|queued| queued.state == SpeechState::Waiting);
+        for queued in waiting.take(AHEAD.saturating_sub(busy)) {
+            let tts = &*agent.engines.tts;
+            if let Some(clip) = prompts.find(tts, &agent.voice, &queued.text, *rate) {
+                queued.length = clip.samples.len() as u64;
+                queued.samples.push_back(clip.samples);
+                queued.state = SpeechState::Complete;
+                continue;
+            }
+            queued.state = SpeechState::Synthesising;
+            let (speech, text, rate) = (queued.speech, queued.text.clone(), *rate);
+            let (tts, voice, meter) = (agent.engines.tts.clone(), agent.voice.clone(), meter.clone());
+            tasks.start(queued.turn, |reports| async move {
+                let pieces = tts.speak(text, voice, meter).await;
+                speak(pieces, rate, speech, reports).await;
+            });
+        }
+    }
+}
+
+/// Reports a speech's samples as they arrive.
+async fn speak(
+    pieces: Result<Pieces, EngineError>,
+    rate: u32,
+    speech: SpeechId,
+    reports: mpsc::Sender<EngineResult>,
+) {
+    let report = async |event| reports.send(EngineResult::Synthesis { speech, event }).await.is_ok();
+    let mut pieces = match pieces {
+        Ok(pieces) => pieces,
+        Err(error) => {
+            report(SynthesisEvent::Failed(error)).await;
+            return;
+        }
+    };
+    let mut fitting = Fitting::new(rate);
+    while let Some(piece) = pieces.next().await {
+        let event = match piece {
+            Ok(piece) => SynthesisEvent::Samples(fitting.fit(&piece)),
+            Err(error) => {
+                report(SynthesisEvent::Samples(fitting.finish())).await;
+                report(SynthesisEvent::Failed(error)).await;
+                return;
+            }
+        };
+        if !report(event).await {
+            return;
+        }
+    }
+    report(SynthesisEvent::Samples(fitting.finish())).await;
+    report(SynthesisEvent::Finished).await;
+}

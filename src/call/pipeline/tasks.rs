@@ -1,0 +1,81 @@
+//! Requests to engines, by turn. Each reports through one bounded queue and ends with the pipeline.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::Instrument;
+
+use crate::conversation::{SpeechId, TurnId};
+use crate::engines::core::EngineError;
+use crate::engines::llm::Delta;
+
+/// A report of a request.
+#[derive(Debug)]
+pub enum EngineResult {
+    /// `None` is the end of the stream.
+    Reply {
+        turn: TurnId,
+        delta: Option<Result<Delta, EngineError>>,
+    },
+    Synthesis {
+        speech: SpeechId,
+        event: SynthesisEvent,
+    },
+}
+
+/// The progress of a synthesis.
+#[derive(Debug)]
+pub enum SynthesisEvent {
+    /// At the call's rate.
+    Samples(Vec<i16>),
+    Finished,
+    Failed(EngineError),
+}
+
+/// Reports that wait for the call; a task that finds the queue full waits.
+const QUEUE: usize = 64;
+
+pub struct EngineTasks {
+    tasks: JoinSet<()>,
+    by_turn: HashMap<TurnId, Vec<AbortHandle>>,
+    reports: mpsc::Sender<EngineResult>,
+}
+
+impl EngineTasks {
+    pub fn new() -> (EngineTasks, mpsc::Receiver<EngineResult>) {
+        let (reports, results) = mpsc::channel(QUEUE);
+        (EngineTasks { tasks: JoinSet::new(), by_turn: HashMap::new(), reports }, results)
+    }
+
+    /// Starts a task that lasts no longer than a turn.
+    pub fn start<F>(&mut self, turn: TurnId, task: impl FnOnce(mpsc::Sender<EngineResult>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // Removes finished tasks, so that a long call holds no more than a short one.
+        while self.tasks.try_join_next().is_some() {}
+        let handle = self.tasks.spawn(task(self.reports.clone()).in_current_span());
+        let handles = self.by_turn.entry(turn).or_default();
+        handles.retain(|handle| !handle.is_finished());
+        handles.push(handle);
+    }
+
+    /// Whether tasks were started for a turn that is neither cancelled nor over.
+    pub fn has(&self, turn: TurnId) -> bool {
+        self.by_turn.contains_key(&turn)
+    }
+
+    /// Ends the tasks of a turn.
+    pub fn cancel(&mut self, turn: TurnId) {
+        for handle in self.by_turn.remove(&turn).unwrap_or_default() {
+            handle.abort();
+        }
+    }
+
+    /// Forgets a turn that is over; its tasks end by themselves.
+    pub fn forget(&mut self, turn: TurnId) {
+        self.by_turn.remove(&turn);
+    }
+}

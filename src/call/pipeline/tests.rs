@@ -1,0 +1,281 @@
+//! The cascade with scripted engines and paused time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::audio::Clip;
+use crate::call::{Agent, Engines, PromptCache};
+use crate::conversation::{At, Command, ContextItem, Phrase, Say, Settings};
+use crate::engines::core::usage::Meter;
+use crate::engines::llm::{Delta, Deltas, Llm, Prompt};
+use crate::engines::stt::scripted::{Scripted, Step};
+use crate::engines::stt::{Buffered, Hints};
+use crate::engines::tts::{Pieces, Tts, Voice};
+use crate::language::Language;
+use crate::tenancy::ProfileId;
+
+const RATE: u32 = 8_000;
+const ONE: TurnId = TurnId(1);
+const TWO: TurnId = TurnId(2);
+
+/// Replies with its scripts in order: one word in 100 ms.
+struct Words {
+    name: Arc<str>,
+    scripts: Mutex<VecDeque<Vec<Result<Delta, EngineError>>>>,
+}
+
+impl Llm for Words {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn reply(&self, _: Prompt, _: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+        let script = self.scripts.lock().unwrap().pop_front().expect("a script");
+        let deltas = stream::iter(script).then(|delta| async {
+            sleep(Duration::from_millis(100)).await;
+            delta
+        });
+        async move { Ok(deltas.boxed()) }.boxed()
+    }
+}
+
+/// Speaks a text in 100 ms, as one loud sample for each of its bytes; fails at the text "fail".
+struct Samples(Arc<str>);
+
+impl Tts for Samples {
+    fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    fn speak(&self, text: Arc<str>, _: Voice, _: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        async move {
+            sleep(Duration::from_millis(100)).await;
+            if &*text == "fail" {
+                return Err(failure());
+            }
+            let clip = Clip::new(RATE, vec![5_000; text.len()]);
+            Ok(stream::iter([Ok(clip)]).boxed())
+        }
+        .boxed()
+    }
+}
+
+fn failure() -> EngineError {
+    EngineError::Permanent("no".into())
+}
+
+fn agent(
+    stt: impl IntoIterator<Item = Step>,
+    llm: impl IntoIterator<Item = Vec<Result<Delta, EngineError>>>,
+) -> Agent {
+    let scripts = Mutex::new(llm.into_iter().collect());
+    let engines = Engines {
+        stt: Arc::new(Buffered::new(Scripted::new(stt))),
+        llm: Arc::new(Words { name: "words".into(), scripts }),
+        tts: Arc::new(Samples("samples".into())),
+    };
+    Agent {
+        profile: ProfileId::new(),
+        version: 1,
+        engines,
+        hints: Hints::default(),
+        voice: Voice::default(),
+        system_prompt: "".into(),
+        model: None,
+        max_reply_tokens: None,
+        may_hang_up: true,
+        hours: None,
+        language: Language::of(None),
+        turn_settings: Settings::default(),
+        phrases: HashMap::from([(Phrase::Filler, "One moment.".into())]),
+    }
+}
+
+fn cascade(agent: Agent) -> Cascade {
+    Cascade::new(Arc::new(agent), Arc::default(), Meter::default(), RATE)
+}
+
+fn text(text: &str) -> Result<Delta, EngineError> {
+    Ok(Delta::Text(text.to_owned()))
+}
+
+fn response(turn: TurnId, event: ResponseEvent) -> PipelineEvent {
+    PipelineEvent::Response { turn, event }
+}
+
+fn respond(turn: TurnId) -> Command {
+    let context = Arc::from([ContextItem::Caller { text: "Hello?".into() }]);
+    Command::Respond { turn, context }
+}
+
+fn at(millis: u64) -> At {
+    At(Duration::from_millis(millis))
+}
+
+impl Cascade {
+    /// Carries out a command that leaves the playback as it is.
+    fn go(&mut self, command: Command) {
+        assert_eq!(self.command(command), PlaybackEffect::Unchanged);
+    }
+
+    fn speak(&mut self, speech: u32, turn: TurnId, text: &str, held: bool) {
+        let (speech, what) = (SpeechId(speech), Say::Text(text.to_owned()));
+        self.go(Command::Speak { speech, turn, what, held });
+    }
+
+    /// Has an utterance of the first second recognised.
+    fn utter(&mut self, utterance: u32, turn: TurnId) {
+        let utterance = UtteranceId(utterance);
+        self.go(Command::Recognise { utterance, turn, from: at(0) });
+        self.go(Command::EndUtterance { utterance, at: at(1_000) });
+    }
+
+    /// All events, until none follows for a minute, apart from those that announce audio.
+    async fn settle(&mut self) -> Vec<PipelineEvent> {
+        let mut events = Vec::new();
+        while let Ok(event) = timeout(Duration::from_secs(60), self.next()).await {
+            events.extend(Some(event).filter(|event| *event != PipelineEvent::Audio));
+        }
+        events
+    }
+
+    /// The speech and the samples of the audio that is ready.
+    fn audio(&mut self) -> Vec<(u32, usize)> {
+        let pieces = std::iter::from_fn(|| self.next_audio());
+        pieces.map(|piece| (piece.speech.0, piece.samples.len())).filter(|(_, length)| *length > 0).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_is_streamed_until_it_is_cancelled() {
+    let script = vec![text("We "), text("are "), text("open."), Ok(Delta::HangUp)];
+    let mut cascade = cascade(agent([], [script.clone(), script]));
+    cascade.go(respond(ONE));
+    assert_eq!(cascade.next().await, response(ONE, ResponseEvent::Text("We ".into())));
+    cascade.go(Command::Cancel { turn: ONE });
+    assert_eq!(cascade.settle().await, []);
+    cascade.go(respond(TWO));
+    let words = ["We ", "are ", "open."].map(|word| ResponseEvent::Text(word.into()));
+    let events = words.into_iter().chain([ResponseEvent::HangUp, ResponseEvent::Finished]);
+    let expected: Vec<_> = events.map(|event| response(TWO, event)).collect();
+    assert_eq!(cascade.settle().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_wait_when_their_turn_is_cancelled_are_dropped() {
+    let heard = Step { delay: Duration::ZERO, answer: Ok("Hello?".into()) };
+    let mut cascade = cascade(agent([heard], [vec![text("Yes.")]]));
+    cascade.caller_audio(&[0; 8_000]);
+    cascade.utter(1, ONE);
+    cascade.go(respond(ONE));
+    cascade.speak(1, ONE, "Yes.", true);
+    sleep(Duration::from_secs(1)).await;
+    cascade.go(Command::Cancel { turn: ONE });
+    assert_eq!(cascade.settle().await, []);
+    assert_eq!(cascade.audio(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_utterance_is_recognised_at_its_end() {
+    let step = |answer| Step { delay: Duration::from_millis(300), answer };
+    let steps = [step(Ok("Hello?".to_owned())), step(Err(failure()))];
+    let mut cascade = cascade(agent(steps, []));
+    cascade.caller_audio(&[0; 8_000]);
+    cascade.mark(at(0), 0);
+    let utterance = UtteranceId(1);
+    cascade.go(Command::Recognise { utterance, turn: ONE, from: at(0) });
+    assert_eq!(cascade.settle().await, [], "it has not ended");
+    cascade.go(Command::EndUtterance { utterance, at: at(500) });
+    let event = Recognition::Final { text: "Hello?".into() };
+    assert_eq!(cascade.settle().await, [PipelineEvent::Recognition { utterance, event }]);
+    cascade.utter(2, TWO);
+    let fault = EngineFault { kind: EngineKind::Stt, engine: "scripted".into(), error: failure() };
+    let failed = PipelineEvent::Recognition { utterance: UtteranceId(2), event: Recognition::Failed };
+    assert_eq!(cascade.settle().await, [PipelineEvent::EngineFailed(fault), failed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filler_goes_before_speech_that_has_not_begun() {
+    let agent = Arc::new(agent([], []));
+    let prompts: Arc<PromptCache> = Arc::default();
+    let mut cascade = Cascade::new(agent.clone(), prompts.clone(), Meter::default(), RATE);
+    let filler = |speech| Command::Speak {
+        speech: SpeechId(speech),
+        turn: ONE,
+        what: Say::Phrase(Phrase::Filler),
+        held: false,
+    };
+    cascade.go(filler(9));
+    assert_eq!(cascade.settle().await, [PipelineEvent::SpeechSkipped { speech: SpeechId(9) }]);
+    let (tts, text) = (&*agent.engines.tts, &agent.phrases[&Phrase::Filler]);
+    prompts.prepare(tts, &agent.voice, text, &[RATE]).await.expect("the filler");
+    cascade.speak(1, ONE, "first", false);
+    assert_eq!(cascade.settle().await, []);
+    assert!(cascade.next_audio().is_some_and(|piece| piece.speech == SpeechId(1)), "it has begun");
+    cascade.speak(2, ONE, "second", false);
+    cascade.go(filler(3));
+    assert_eq!(cascade.settle().await, []);
+    let order: Vec<u32> = cascade.audio().into_iter().map(|(speech, _)| speech).collect();
+    assert_eq!(order, [3, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_speech_is_synthesised_and_waits_for_its_release() {
+    let mut cascade = cascade(agent([], []));
+    cascade.speak(1, ONE, "four", true);
+    cascade.speak(2, ONE, "seven77", true);
+    assert_eq!(cascade.settle().await, []);
+    assert_eq!(cascade.audio(), []);
+    assert_eq!(cascade.length(SpeechId(1)), Some(Duration::from_micros(500)));
+    cascade.go(Command::Release { turn: TWO });
+    assert_eq!(cascade.audio(), [], "another turn's release");
+    cascade.go(Command::Release { turn: ONE });
+    assert_eq!(cascade.audio(), [(1, 4), (2, 7)]);
+    assert_eq!((cascade.turn_of(SpeechId(1)), cascade.length(SpeechId(1)).is_some()), (Some(ONE), true));
+    cascade.played(SpeechId(1));
+    assert_eq!(cascade.turn_of(SpeechId(1)), None);
+    assert_eq!(cascade.command(Command::Cancel { turn: ONE }), PlaybackEffect::Flush, "2 is being played");
+    assert_eq!(cascade.command(Command::Cancel { turn: ONE }), PlaybackEffect::Unchanged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_synthesis_does_not_block_the_next_speech() {
+    let mut cascade = cascade(agent([], []));
+    cascade.speak(1, ONE, "fail", false);
+    cascade.speak(2, ONE, "good", false);
+    let fault = EngineFault { kind: EngineKind::Tts, engine: "samples".into(), error: failure() };
+    let failed = PipelineEvent::SynthesisFailed { speech: SpeechId(1) };
+    assert_eq!(cascade.settle().await, [PipelineEvent::EngineFailed(fault), failed]);
+    let end = cascade.next_audio().expect("the end of the first speech");
+    assert_eq!((end.speech, end.samples.len(), end.last), (SpeechId(1), 0, true));
+    assert_eq!(cascade.audio(), [(2, 4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_drops_all_speech() {
+    let mut cascade = cascade(agent([], []));
+    cascade.speak(1, ONE, "first", false);
+    cascade.speak(2, TWO, "second", true);
+    cascade.settle().await;
+    cascade.flush();
+    assert_eq!((cascade.audio(), cascade.turn_of(SpeechId(2))), (vec![], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_response_ends_with_the_engines_failure() {
+    let mut cascade = cascade(agent([], [vec![text("We "), Err(failure())]]));
+    cascade.go(respond(ONE));
+    let fault = EngineFault { kind: EngineKind::Llm, engine: "words".into(), error: failure() };
+    let expected = [
+        response(ONE, ResponseEvent::Text("We ".into())),
+        PipelineEvent::EngineFailed(fault),
+        response(ONE, ResponseEvent::Failed),
+    ];
+    assert_eq!(cascade.settle().await, expected);
+}

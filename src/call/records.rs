@@ -1,0 +1,166 @@
+//! The call's record, metrics, log lines and saved state, written as the call proceeds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use tokio::sync::watch;
+use tracing::{debug, error, info};
+
+use super::ending::{Refusal, Verdict, verdict};
+use super::phase::Closing;
+use super::pipeline::EngineFault;
+use super::record::{RecordWriter, state_of};
+use super::tenant_metrics::TenantMetrics;
+use crate::ari::topology::End;
+use crate::conversation::{ContextItem, Record, TurnId};
+use crate::engines::core::EngineError;
+use crate::engines::core::usage::Meter;
+use crate::media::Report;
+use crate::state::ConversationState;
+use crate::tenancy::{CallId, EngineKind};
+
+/// The number of the last finished turn, and the conversation's state after it.
+type Progress = (u32, serde_json::Value);
+
+/// Everything that is kept of a call. A call without a tenant has no record.
+pub struct Records {
+    writer: Option<RecordWriter>,
+    /// Counts the call's engine usage.
+    meter: Meter,
+    progress: watch::Sender<Progress>,
+    is_sip: bool,
+}
+
+impl Records {
+    pub fn new(writer: Option<RecordWriter>, is_sip: bool) -> Records {
+        Records { writer, meter: Meter::default(), progress: watch::Sender::default(), is_sip }
+    }
+
+    /// Counts the call's engine usage.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Keeps why the call fails.
+    pub fn fail(&mut self, reason: &str) {
+        if let Some(writer) = &mut self.writer {
+            writer.failed(reason);
+        }
+    }
+
+    pub fn answered(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.answered(Instant::now());
+        }
+    }
+
+    /// The response of a turn begins.
+    pub fn answering(&mut self, turn: TurnId, context: &[ContextItem]) {
+        if let Some(writer) = &mut self.writer {
+            writer.answering(turn.0, context, Instant::now());
+        }
+    }
+
+    pub fn engine_failed(&mut self, fault: &EngineFault) {
+        if let Some(writer) = &mut self.writer {
+            writer.engine_failed(fault.kind, &fault.engine, &fault.error, Instant::now());
+        }
+    }
+
+    /// The call is refused because its greeting cannot be synthesised.
+    pub fn greeting_failed(&mut self, engine: &Arc<str>, error: EngineError, refusal: Refusal) {
+        counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
+        self.engine_failed(&EngineFault { kind: EngineKind::Tts, engine: engine.clone(), error });
+        self.fail("the greeting could not be synthesised");
+    }
+
+    /// Writes a finished turn to the record, the metrics and the log. Its words go to the record, and to the log only
+    /// under the target `vca::transcript`.
+    pub fn turn(&self, record: &Record) {
+        if let Some(writer) = &self.writer {
+            writer.turn(record, &self.meter, Instant::now());
+        }
+        let latency = &record.latency;
+        for (stage, time) in [
+            ("transcript", latency.transcript),
+            ("reply", latency.reply),
+            ("commit", latency.commit),
+            ("audio", latency.audio),
+        ] {
+            if let Some(time) = time {
+                histogram!("vca_turn_seconds", "stage" => stage).record(time.as_secs_f64());
+            }
+        }
+        let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        info!(
+            turn = record.turn.0,
+            interrupted = record.interrupted,
+            transcript_ms = millis(latency.transcript),
+            reply_ms = millis(latency.reply),
+            commit_ms = millis(latency.commit),
+            audio_ms = millis(latency.audio),
+            "turn finished"
+        );
+        // Keys may be a PIN: the log has their number only.
+        let keys = record.keys.as_ref().map(|keys| keys.masked().to_string());
+        debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, keys, agent = record.agent);
+    }
+
+    /// Has the conversation's state saved after a turn.
+    pub fn save(&self, turn: TurnId, context: &[ContextItem]) {
+        self.progress.send_replace((turn.0, state_of(context)));
+    }
+
+    /// Closes the record of a call that is over in Asterisk.
+    pub fn end(&mut self, end: &End, closing: Closing, metrics: &TenantMetrics) {
+        let now = Instant::now();
+        let mut verdict = verdict(end, closing.ending, closing.refusal);
+        if let Some(cause) = closing.missing_media {
+            self.fail(&format!("no media: {}", cause.as_str()));
+            verdict = verdict.without_media();
+        }
+        verdict.sip_status = verdict.sip_status.filter(|_| self.is_sip);
+        counter!("vca_calls_total", "disposition" => verdict.disposition).increment(1);
+        self.log_end(&verdict, closing.media.as_ref(), now);
+        if let End::Failed(failure) = end {
+            error!(%failure, "the call broke off");
+            self.fail(&failure.to_string());
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.ended(verdict, closing.media, &self.meter, now);
+            let call = writer.call();
+            metrics.ended(call.tenant_id, call.status, writer.talked());
+        }
+    }
+
+    fn log_end(&self, verdict: &Verdict, media: Option<&Report>, now: Instant) {
+        let lasted = self.writer.as_ref().map(|writer| writer.lasted(now));
+        info!(
+            disposition = verdict.disposition,
+            ended_by = %verdict.ended_by,
+            cause = verdict.cause,
+            seconds = lasted.map(|lasted| lasted.num_milliseconds() as f64 / 1_000.0),
+            mos = media.and_then(|report| report.mos),
+            lost = media.map(|report| report.lost),
+            unexpected = media.map(|report| report.unexpected),
+            "call ended"
+        );
+    }
+}
+
+/// Saves the state of a conversation after every turn; a slow server skips outdated states.
+pub async fn save_progress(
+    states: Arc<dyn ConversationState>,
+    id: CallId,
+    mut progress: watch::Receiver<Progress>,
+) {
+    while progress.changed().await.is_ok() {
+        let (turns, state) = progress.borrow_and_update().clone();
+        states.save(id, turns, &state).await;
+    }
+}

@@ -1,0 +1,202 @@
+//! The set-up of a call: its record, its socket, its greeting; then its media and its conversation.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use tracing::{error, info};
+
+use super::ending::Refusal;
+use super::media_watch::MediaAddresses;
+use super::phase::Phase;
+use super::pipeline::Cascade;
+use super::record::RecordWriter;
+use super::records::{Records, save_progress};
+use super::talking::Talking;
+use super::task::Task;
+use super::{Admitted, Agent, CallServices, IncomingCall};
+use crate::ari::Reason;
+use crate::ari::topology::Input as TopologyInput;
+use crate::audio::codec::Format;
+use crate::conversation::{Conversation, Phrase};
+use crate::engines::core::usage::Meter;
+use crate::media::{CapacityError, MediaSocket};
+use crate::tenancy::{Call, CallStatus, Did, Direction, Route};
+
+/// Refuses a call, or returns it to the dialplan, with a record where there is a tenant.
+pub async fn refuse(
+    mut incoming: IncomingCall,
+    services: Arc<CallServices>,
+    refusal: Refusal,
+    called: Option<(Arc<Route>, Did)>,
+) {
+    let writer = called.map(|(route, did)| {
+        let call = new_call(&incoming, &route, did, None);
+        let feed = std::mem::take(&mut incoming.feed);
+        RecordWriter::begin(call, incoming.since, services.ledger.clone(), feed)
+    });
+    let records = Records::new(writer, incoming.is_sip);
+    let mut task = Task::new(incoming, services, records, Phase::Ending(Some(refusal)));
+    task.control(refusal.input());
+    task.run().await;
+}
+
+/// Answers a call and talks until it is over.
+pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, admitted: Admitted) {
+    let Admitted { called, route, agent, format } = admitted;
+    let call = new_call(&incoming, &route, called, Some((&agent, format)));
+    let (id, started_at, since) = (call.id, call.started_at, incoming.since);
+    let feed = std::mem::take(&mut incoming.feed);
+    let writer = RecordWriter::begin(call, since, services.ledger.clone(), feed);
+    let records = Records::new(Some(writer), incoming.is_sip);
+    let state = services.state.clone();
+    state.begin(id, started_at).await;
+    let progress = records.progress();
+    let mut task = Task::new(incoming, services, records, Phase::Ending(None));
+    task.tasks.start(|_| save_progress(state.clone(), id, progress));
+    let (opening, text) = agent.opening(Utc::now());
+    match SettingUp::new(agent, format, opening, &task.services) {
+        Ok(setting_up) => {
+            task.phase = Phase::SettingUp(setting_up);
+            task.prepare_greeting(text, since);
+        }
+        Err(error) => {
+            error!(%error, "no UDP port for the call's media: see [media] ports");
+            task.fail("no UDP port for the call's media", Reason::NoCircuit);
+        }
+    }
+    task.run().await;
+    // The call is over: delete its conversation state.
+    state.end(id).await;
+}
+
+impl Refusal {
+    /// The input that ends the call in Asterisk.
+    pub(super) fn input(self) -> TopologyInput {
+        let reason = self.reason();
+        match self.given_back() {
+            Some(status) => TopologyInput::ContinueInDialplan { status, reason },
+            None => TopologyInput::HangUp { reason },
+        }
+    }
+}
+
+fn new_call(
+    incoming: &IncomingCall,
+    route: &Route,
+    called: Did,
+    answered_by: Option<(&Agent, Format)>,
+) -> Call {
+    Call {
+        id: incoming.id,
+        tenant_id: route.tenant.id,
+        phone_number_id: route.number.id,
+        ai_profile_id: answered_by.map(|(agent, _)| agent.profile),
+        ai_profile_version: answered_by.map(|(agent, _)| agent.version),
+        asterisk_channel_id: incoming.channel.to_string(),
+        direction: Direction::Inbound,
+        caller_number: incoming.caller.clone(),
+        called_number: called,
+        status: CallStatus::Ringing,
+        ended_by: None,
+        disposition: None,
+        hangup_cause: None,
+        sip_status: None,
+        provider_call_id: incoming.provider_call_id.clone(),
+        started_at: wall_clock(incoming.since),
+        answered_at: None,
+        ended_at: None,
+        codec: answered_by.map(|(_, format)| format.name().to_owned()),
+        media: None,
+        failure_reason: None,
+        engine_failures: Vec::new(),
+    }
+}
+
+/// The wall clock's time of a moment that is not long ago.
+fn wall_clock(at: Instant) -> DateTime<Utc> {
+    Utc::now() - at.elapsed()
+}
+
+/// The resources for a conversation, until Asterisk has answered.
+pub struct SettingUp {
+    socket: MediaSocket,
+    /// The address of `socket` as Asterisk reaches it.
+    pub external_host: SocketAddr,
+    pub agent: Arc<Agent>,
+    pub format: Format,
+    /// The prompt with which the conversation begins.
+    opening: Phrase,
+}
+
+/// Why a call has no media.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaSetupError {
+    #[error("Asterisk's media address cannot be reached: {0}")]
+    Unreachable(std::io::Error),
+    #[error(transparent)]
+    Full(CapacityError),
+}
+
+impl MediaSetupError {
+    pub fn on_record(&self) -> &'static str {
+        match self {
+            MediaSetupError::Unreachable(_) => "Asterisk's media address cannot be reached",
+            MediaSetupError::Full(_) => "the media threads are full",
+        }
+    }
+
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            MediaSetupError::Unreachable(_) => "see media.bind_address",
+            MediaSetupError::Full(_) => "see [media] threads",
+        }
+    }
+
+    pub fn reason(&self) -> Reason {
+        match self {
+            MediaSetupError::Unreachable(_) => Reason::Congestion,
+            MediaSetupError::Full(_) => Reason::NoCircuit,
+        }
+    }
+}
+
+impl SettingUp {
+    fn new(
+        agent: Arc<Agent>,
+        format: Format,
+        opening: Phrase,
+        services: &CallServices,
+    ) -> std::io::Result<SettingUp> {
+        let settings = &services.media_settings;
+        let socket = MediaSocket::bind(settings.bind_address, settings.ports, rand::random())?;
+        let address = settings.public_address.unwrap_or(settings.bind_address);
+        let external_host = SocketAddr::new(address, socket.local().port());
+        Ok(SettingUp { socket, external_host, agent, format, opening })
+    }
+
+    /// Connects the media to Asterisk's address and begins the conversation.
+    ///
+    /// # Errors
+    /// The address cannot be reached, or the media threads are full.
+    pub fn start(
+        self,
+        peer: SocketAddr,
+        services: &CallServices,
+        meter: Meter,
+    ) -> Result<Talking, MediaSetupError> {
+        let SettingUp { socket, external_host, agent, format, opening } = self;
+        socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
+        let port = services.media.open(socket, format).map_err(MediaSetupError::Full)?;
+        info!(codec = format.name(), "call answered");
+        let texts = agent.phrases.iter().map(|(phrase, text)| (*phrase, text.to_string()));
+        let conversation = Conversation::new(agent.turn_settings.clone())
+            .with_texts(texts.collect::<Vec<_>>())
+            .with_language(agent.language)
+            .closed(opening == Phrase::Closed);
+        let pipeline = Cascade::new(agent, services.prompts.clone(), meter, format.rate());
+        let addresses = MediaAddresses { ours: external_host, asterisk: peer };
+        Ok(Talking::new(conversation, pipeline, port, addresses, &services.media_settings))
+    }
+}

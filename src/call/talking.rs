@@ -1,0 +1,264 @@
+//! A conversation under way: the state machine with its clock, its pipeline and its media.
+
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use tracing::warn;
+
+use super::clock::Clock;
+use super::media_watch::{MediaAddresses, MediaWatch};
+use super::phase::Closing;
+use super::pipeline::{Cascade, PipelineEvent, PlaybackEffect};
+use super::records::Records;
+use super::task::Waking;
+use crate::ari::Reason;
+use crate::conversation::{
+    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Key, Output, PlaybackEvent, Record,
+    SpeechId,
+};
+use crate::media::{self, MediaEvent, Port, SpeechTag};
+
+/// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// A conversation under way.
+pub struct Talking {
+    conversation: Conversation,
+    clock: Clock,
+    pipeline: Cascade,
+    port: Port,
+    media_watch: MediaWatch,
+    caller_voice: CallerVoice,
+    /// The agent's first sound waits until this moment.
+    first_sound: Option<Instant>,
+    ending: Option<Ending>,
+    /// When the caller is hung up, after the last words.
+    hang_up: Option<(Instant, Reason)>,
+}
+
+/// The voice that the media thread hears, whether or not the conversation listens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallerVoice {
+    Silent,
+    Speaking,
+}
+
+impl Talking {
+    /// Starts the conversation of a call that was answered now.
+    pub fn new(
+        conversation: Conversation,
+        pipeline: Cascade,
+        port: Port,
+        addresses: MediaAddresses,
+        settings: &media::Settings,
+    ) -> Talking {
+        let now = Instant::now();
+        let mut talking = Talking {
+            conversation,
+            clock: Clock::starting(now),
+            pipeline,
+            port,
+            media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
+            caller_voice: CallerVoice::Silent,
+            first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
+            ending: None,
+            hang_up: None,
+        };
+        talking.handle(now, Input::Connected);
+        talking
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let conversation = self.conversation.deadline().and_then(|(at, _)| self.clock.instant(at));
+        let hang_up = self.hang_up.map(|(at, _)| at);
+        [conversation, self.media_watch.deadline(), self.first_sound, hang_up].into_iter().flatten().min()
+    }
+
+    pub async fn next(&mut self) -> Waking {
+        let notify = self.port.notify();
+        tokio::select! {
+            () = notify.notified() => Waking::Media,
+            event = self.pipeline.next() => Waking::Pipeline(event),
+        }
+    }
+
+    pub fn step(&mut self, records: &mut Records) -> bool {
+        let Some(output) = self.conversation.poll() else { return false };
+        match output {
+            Output::Pipeline(command) => self.command(command, records),
+            Output::Pause => self.port.pause(),
+            Output::Resume => self.port.resume(),
+            Output::Flush => {
+                self.pipeline.flush();
+                self.port.flush();
+            }
+            Output::TurnFinished(record) => self.finish_turn(&record, records),
+            Output::HangUp { ending } => {
+                self.ending = Some(ending);
+                let reason = match ending {
+                    Ending::EngineFailure => Reason::Congestion,
+                    _ => Reason::NormalClearing,
+                };
+                self.hang_up = Some((Instant::now() + LAST_WORDS, reason));
+            }
+        }
+        true
+    }
+
+    /// Feeds the media thread as far as it has room, once the first sound may leave.
+    pub fn feed(&mut self, now: Instant) {
+        self.first_sound.take_if(|at| *at <= now);
+        if self.first_sound.is_some() {
+            return;
+        }
+        while self.port.has_room()
+            && let Some(piece) = self.pipeline.next_audio()
+        {
+            if !self.port.play(SpeechTag(piece.speech.0), piece.samples, piece.last) {
+                tracing::error!("the media thread had room and has none");
+            }
+        }
+    }
+
+    pub fn listen(&mut self, records: &mut Records) {
+        let now = Instant::now();
+        self.fetch_audio();
+        while let Some(event) = self.port.next_event() {
+            self.media_event(now, event, records);
+        }
+    }
+
+    pub fn take(&mut self, event: PipelineEvent, records: &mut Records) {
+        let input = match event {
+            PipelineEvent::Recognition { utterance, event } => Input::Recognition { utterance, event },
+            PipelineEvent::Response { turn, event } => Input::Response { turn, event },
+            PipelineEvent::Audio => return,
+            PipelineEvent::SpeechSkipped { speech } => {
+                Input::Playback { speech, event: PlaybackEvent::Ended }
+            }
+            PipelineEvent::SynthesisFailed { speech } => {
+                Input::Playback { speech, event: PlaybackEvent::SynthesisFailed }
+            }
+            PipelineEvent::EngineFailed(fault) => return records.engine_failed(&fault),
+        };
+        self.handle(Instant::now(), input);
+    }
+
+    pub fn hold(&mut self, change: HoldChange, records: &mut Records) {
+        // Audio received until now is handled first.
+        self.listen(records);
+        let now = Instant::now();
+        self.handle(now, Input::Hold(change));
+        if change == HoldChange::Resumed && self.caller_voice == CallerVoice::Speaking {
+            let started = CallerSpeech::Started { at: self.clock.at(now) };
+            self.handle(now, Input::CallerSpeech(started));
+        }
+    }
+
+    pub fn press(&mut self, key: Key, records: &mut Records) {
+        // Audio received until now is handled first.
+        self.listen(records);
+        self.handle(Instant::now(), Input::Dtmf { key });
+    }
+
+    pub fn request_end(&mut self) {
+        self.handle(Instant::now(), Input::EndRequested);
+    }
+
+    pub fn tick(&mut self, now: Instant) -> Option<Reason> {
+        if let Some(cause) = self.media_watch.check(now, &self.port.report()) {
+            counter!("vca_calls_without_media_total", "cause" => cause.as_str()).increment(1);
+            warn!(%cause, "no media from the caller since the answer");
+        }
+        self.handle(now, Input::Tick);
+        self.hang_up.take_if(|(at, _)| *at <= now).map(|(_, reason)| reason)
+    }
+
+    /// Ends the conversation of a call that is over in Asterisk.
+    pub fn close(mut self, records: &mut Records) -> Closing {
+        self.handle(Instant::now(), Input::CallerLeft);
+        while let Some(output) = self.conversation.poll() {
+            match output {
+                Output::TurnFinished(record) => records.turn(&record),
+                Output::HangUp { ending } => self.ending = self.ending.or(Some(ending)),
+                _ => {}
+            }
+        }
+        let report = self.port.report();
+        Closing {
+            refusal: None,
+            ending: self.ending,
+            missing_media: self.media_watch.missing(&report),
+            media: Some(report),
+        }
+    }
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.conversation.handle(self.clock.at(now), input);
+    }
+
+    fn command(&mut self, command: Command, records: &mut Records) {
+        // An utterance may end with audio that was received just now.
+        self.fetch_audio();
+        if self.pipeline.command(command) == PlaybackEffect::Flush {
+            self.port.flush();
+        }
+        while let Some(event) = self.pipeline.next_ready() {
+            self.take(event, records);
+        }
+    }
+
+    fn fetch_audio(&mut self) {
+        let pipeline = &mut self.pipeline;
+        self.port.fetch_with(|samples| pipeline.caller_audio(samples));
+    }
+
+    fn media_event(&mut self, now: Instant, event: MediaEvent, records: &mut Records) {
+        match event {
+            MediaEvent::SpeechStarted { at, position } => {
+                self.caller_voice = CallerVoice::Speaking;
+                let at = self.clock.at(at);
+                self.pipeline.mark(at, position);
+                self.handle(now, Input::CallerSpeech(CallerSpeech::Started { at }));
+            }
+            MediaEvent::SpeechPaused { at, position } => {
+                self.caller_voice = CallerVoice::Silent;
+                let at = self.clock.at(at);
+                self.pipeline.mark(at, position);
+                self.handle(now, Input::CallerSpeech(CallerSpeech::Paused { at }));
+            }
+            MediaEvent::PlaybackStarted { speech } => self.playback_started(now, SpeechId(speech.0), records),
+            MediaEvent::Played { speech, position } => {
+                let speech = SpeechId(speech.0);
+                let total = self.pipeline.length(speech);
+                self.playback(now, speech, PlaybackEvent::Progress { position, total });
+            }
+            MediaEvent::PlaybackEnded { speech, position } => {
+                let (speech, total) = (SpeechId(speech.0), Some(position));
+                self.playback(now, speech, PlaybackEvent::Progress { position, total });
+                self.pipeline.played(speech);
+                self.playback(now, speech, PlaybackEvent::Ended);
+            }
+            MediaEvent::UnexpectedPackets { from } => self.media_watch.dropped(from),
+        }
+    }
+
+    fn playback(&mut self, now: Instant, speech: SpeechId, event: PlaybackEvent) {
+        self.handle(now, Input::Playback { speech, event });
+    }
+
+    /// The response begins: readers of the call's events learn the caller's words.
+    fn playback_started(&mut self, now: Instant, speech: SpeechId, records: &mut Records) {
+        let turn = self.pipeline.turn_of(speech);
+        self.playback(now, speech, PlaybackEvent::Started);
+        if let Some(turn) = turn {
+            records.answering(turn, self.conversation.context());
+        }
+    }
+
+    fn finish_turn(&mut self, record: &Record, records: &mut Records) {
+        self.pipeline.turn_finished(record.turn);
+        records.turn(record);
+        records.save(record.turn, self.conversation.context());
+    }
+}

@@ -1,0 +1,249 @@
+//! The call's task: waits for events, passes them to the state machines, and carries out their actions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::phase::{Closing, Phase};
+use super::pipeline::PipelineEvent;
+use super::records::Records;
+use super::setup::SettingUp;
+use super::tasks::{CallTasks, TaskResult};
+use super::topology_driver::{TopologyDriver, TopologyEvent};
+use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
+use crate::ari::topology::{End, Input as TopologyInput};
+use crate::ari::{Event, Reason};
+use crate::conversation::{HoldChange, Key};
+use crate::engines::core::EngineError;
+
+/// One call from its arrival until nothing of it is left in Asterisk.
+pub struct Task {
+    pub services: Arc<CallServices>,
+    messages: mpsc::Receiver<CallMessage>,
+    results: mpsc::Receiver<TaskResult>,
+    pub tasks: CallTasks,
+    topology: TopologyDriver,
+    pub records: Records,
+    pub phase: Phase,
+}
+
+/// The event that wakes the task.
+pub enum Waking {
+    Message(Option<CallMessage>),
+    Result(TaskResult),
+    Media,
+    Pipeline(PipelineEvent),
+    Time,
+}
+
+impl Task {
+    pub fn new(incoming: IncomingCall, services: Arc<CallServices>, records: Records, phase: Phase) -> Task {
+        let (tasks, results) = CallTasks::new();
+        let topology = TopologyDriver::new(incoming.topology, services.asterisk.clone());
+        Task { services, messages: incoming.messages, results, tasks, topology, records, phase }
+    }
+
+    /// Runs the call to its end.
+    pub async fn run(&mut self) {
+        self.step();
+        while !matches!(self.phase, Phase::Done) {
+            match self.wait().await {
+                Waking::Message(Some(message)) => self.read(message),
+                // The switchboard has stopped, so no further events of Asterisk will arrive.
+                Waking::Message(None) => self.hang_up(Reason::NormalClearing),
+                Waking::Result(result) => self.take(result),
+                Waking::Media => self.phase.listen(&mut self.records),
+                Waking::Pipeline(event) => self.phase.take(event, &mut self.records),
+                Waking::Time => self.tick(),
+            }
+            self.step();
+        }
+    }
+
+    async fn wait(&mut self) -> Waking {
+        let deadline = [self.topology.deadline(), self.phase.deadline()].into_iter().flatten().min();
+        let time = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            message = self.messages.recv() => Waking::Message(message),
+            Some(result) = self.results.recv() => Waking::Result(result),
+            waking = self.phase.next() => waking,
+            () = time => Waking::Time,
+        }
+    }
+
+    /// Carries out the actions of both machines, until there are none left.
+    fn step(&mut self) {
+        loop {
+            if let Some(event) = self.topology.next_event(&mut self.tasks) {
+                self.follow(event);
+            } else if !self.phase.step(&mut self.records) {
+                break;
+            }
+        }
+        self.phase.feed(Instant::now());
+    }
+
+    fn read(&mut self, message: CallMessage) {
+        match message {
+            CallMessage::Event(event) => {
+                note(&event);
+                if let Some(change) = hold_change(&event) {
+                    self.phase.hold(change, &mut self.records);
+                }
+                if let Some(key) = pressed_key(&event) {
+                    self.phase.press(key, &mut self.records);
+                }
+                self.control(TopologyInput::Event(event));
+            }
+            CallMessage::Reconciled(inventory) => self.control(TopologyInput::Reconciled(inventory)),
+            CallMessage::End => {
+                if !self.phase.request_end() {
+                    self.hang_up(Reason::Congestion);
+                }
+            }
+            CallMessage::Cut => self.hang_up(Reason::NormalClearing),
+        }
+    }
+
+    fn take(&mut self, result: TaskResult) {
+        match result {
+            TaskResult::Asterisk { id, result } => self.control(TopologyInput::Response { id, result }),
+            TaskResult::Greeting(Ok(())) => self.admit(),
+            TaskResult::Greeting(Err(error)) => self.refuse_without_greeting(error),
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.topology.handle(now, TopologyInput::Tick);
+        if let Some(reason) = self.phase.tick(now) {
+            self.hang_up(reason);
+        }
+    }
+
+    fn follow(&mut self, event: TopologyEvent) {
+        match event {
+            TopologyEvent::Ready { peer } => self.start_conversation(peer),
+            TopologyEvent::Ended(end) => self.close(&end),
+            TopologyEvent::Done => self.phase = Phase::Done,
+        }
+    }
+
+    /// Passes an input to the machine that controls the call in Asterisk.
+    pub fn control(&mut self, input: TopologyInput) {
+        self.topology.handle(Instant::now(), input);
+    }
+
+    fn hang_up(&mut self, reason: Reason) {
+        self.control(TopologyInput::HangUp { reason });
+    }
+
+    /// The call cannot go on: keeps the reason on the record, and hangs up.
+    pub fn fail(&mut self, failure: &str, reason: Reason) {
+        self.records.fail(failure);
+        self.hang_up(reason);
+    }
+
+    /// Starts the call in Asterisk once its first prompt can be played, which is at once if it is cached.
+    pub fn prepare_greeting(&mut self, text: Arc<str>, since: Instant) {
+        let Phase::SettingUp(SettingUp { agent, format, .. }) = &self.phase else { return };
+        let (agent, prompts) = (agent.clone(), self.services.prompts.clone());
+        let is_cached = prompts.find(&*agent.engines.tts, &agent.voice, &text, format.rate()).is_some();
+        if text.trim().is_empty() || is_cached {
+            return self.admit();
+        }
+        let limit = (self.services.set_up * 2 / 3).saturating_sub(since.elapsed());
+        self.tasks.start(|reports| async move {
+            let outcome = greeting::synthesise(agent, prompts, text, limit).await;
+            drop(reports.send(TaskResult::Greeting(outcome)).await);
+        });
+    }
+
+    /// Has Asterisk create the call's media and bridge, and answer.
+    fn admit(&mut self) {
+        let Phase::SettingUp(SettingUp { external_host, format, .. }) = &self.phase else { return };
+        let input = TopologyInput::admit(*external_host, format.name().to_owned());
+        self.control(input);
+    }
+
+    /// The greeting cannot be played: the caller returns to the dialplan unanswered.
+    fn refuse_without_greeting(&mut self, error: EngineError) {
+        let refusal = Refusal::NoGreeting;
+        let phase = std::mem::replace(&mut self.phase, Phase::Ending(Some(refusal)));
+        let Phase::SettingUp(setting_up) = phase else {
+            self.phase = phase;
+            return;
+        };
+        let engine = setting_up.agent.engines.tts.name();
+        warn!(%error, %engine, "no greeting: the call returns to the dialplan unanswered");
+        self.records.greeting_failed(engine, error, refusal);
+        self.control(refusal.input());
+    }
+
+    /// Asterisk has answered: the media flows and the conversation begins.
+    fn start_conversation(&mut self, peer: std::net::SocketAddr) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ending(None));
+        let Phase::SettingUp(setting_up) = phase else {
+            self.phase = phase;
+            return;
+        };
+        match setting_up.start(peer, &self.services, self.records.meter()) {
+            Ok(talking) => {
+                self.records.answered();
+                self.phase = Phase::Talking(Box::new(talking));
+            }
+            Err(failure) => {
+                error!(error = %failure, remedy = failure.remedy(), "no media for the call");
+                self.fail(failure.on_record(), failure.reason());
+            }
+        }
+    }
+
+    /// The call is over in Asterisk: the conversation ends, and the record is closed.
+    fn close(&mut self, end: &End) {
+        let closing = match std::mem::replace(&mut self.phase, Phase::Ending(None)) {
+            Phase::Talking(talking) => talking.close(&mut self.records),
+            Phase::Ending(refusal) => Closing { refusal, ..Closing::default() },
+            Phase::SettingUp(_) | Phase::Done => Closing::default(),
+        };
+        self.records.end(end, closing, &self.services.tenant_metrics);
+    }
+}
+
+/// A caller who puts the call on hold or resumes it. One who arrives by a transfer resumes it as well: the other channel
+/// was on hold, and sends no further events.
+fn hold_change(event: &Event) -> Option<HoldChange> {
+    match event {
+        Event::ChannelHold { .. } => Some(HoldChange::Held),
+        Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => {
+            Some(HoldChange::Resumed)
+        }
+        _ => None,
+    }
+}
+
+fn pressed_key(event: &Event) -> Option<Key> {
+    match event {
+        Event::ChannelDtmfReceived { digit, .. } => Key::new(digit.as_char()),
+        _ => None,
+    }
+}
+
+/// Logs events that explain a call's behaviour: another caller, or a caller on hold.
+fn note(event: &Event) {
+    match event {
+        Event::StasisStart { channel, replaces: Some(old), .. } => {
+            info!(channel = %channel.id, %old, "the caller was transferred: the call goes on with another channel");
+        }
+        Event::ChannelHold { .. } => info!("the caller has put the call on hold"),
+        Event::ChannelUnhold { .. } => info!("the caller has taken the call back from hold"),
+        _ => {}
+    }
+}
