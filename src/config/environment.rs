@@ -27,6 +27,8 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     ("ARI_USERNAME", "ari.username"),
     ("DATABASE_URL", "database.url"),
     ("DEBUG", "log.filter"),
+    ("DEEPGRAM_API_KEY", "deepgram.key"),
+    ("ELEVENLABS_API_KEY", "elevenlabs.key"),
     ("LLM_MODEL", "llm.openai.model"),
     ("MAX_CONVERSATION_DURATION_SECONDS", "turn.max_duration_ms"),
     ("MAX_CONVERSATION_TURNS", "turn.max_turns"),

@@ -22,7 +22,8 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn is_about_engines(&self) -> bool {
-        ["openai", "engines", "stt", "llm", "tts"].contains(&self.key.split('.').next().unwrap_or_default())
+        const SECTIONS: [&str; 7] = ["openai", "elevenlabs", "deepgram", "engines", "stt", "llm", "tts"];
+        SECTIONS.contains(&self.key.split('.').next().unwrap_or_default())
     }
 
     /// A fault that was found in building the engines; its text contains the remedy.

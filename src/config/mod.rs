@@ -65,8 +65,10 @@ pub struct Config {
     /// The daemon-wide defaults of a conversation; a profile's settings override them. See
     /// [`Config::turn_settings`].
     pub turn: conversation::Overrides,
-    /// This and the four that follow make up the engines. See [`Config::engines`].
+    /// This and the six that follow make up the engines. See [`Config::engines`].
     pub openai: engines::core::server::Settings,
+    pub elevenlabs: engines::core::server::VendorAccount,
+    pub deepgram: engines::core::server::VendorAccount,
     pub engines: BTreeMap<String, registry::Named>,
     pub stt: registry::SttSettings,
     pub llm: registry::LlmSettings,
@@ -129,6 +131,8 @@ impl Config {
     pub fn engines(&self) -> registry::Settings {
         registry::Settings {
             openai: self.openai.clone(),
+            elevenlabs: self.elevenlabs.clone(),
+            deepgram: self.deepgram.clone(),
             engines: self.engines.clone(),
             stt: self.stt.clone(),
             llm: self.llm.clone(),

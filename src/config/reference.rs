@@ -18,6 +18,8 @@ pub const REFERENCE: &str = include_str!("../../config/vca.toml");
 pub(super) const SECRETS: &[&str] = &[
     "ari.password",
     "database.url",
+    "deepgram.key",
+    "elevenlabs.key",
     "openai.key",
     "seal.former_keys",
     "seal.key",

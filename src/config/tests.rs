@@ -120,6 +120,8 @@ fn the_named_variables_are_understood() {
             ("APP_ENV", "production"),
             ("APP_NAME", "frontdesk"),
             ("DEBUG", "true"),
+            ("DEEPGRAM_API_KEY", "dg-1"),
+            ("ELEVENLABS_API_KEY", "el-1"),
             ("OPENAI_API_KEY", "sk-1"),
             ("OPENAI_BASE_URL", "http://localhost:9000/v1"),
             ("STT_MODEL", "whisper-2"),
@@ -130,6 +132,8 @@ fn the_named_variables_are_understood() {
     );
     let engines = config.engines();
     assert_eq!(engines.openai.key.expect("a key").expose_secret(), "sk-1");
+    assert_eq!(engines.deepgram.key.as_ref().expect("a key").expose_secret(), "dg-1");
+    assert_eq!(engines.elevenlabs.key.as_ref().expect("a key").expose_secret(), "el-1");
     assert_eq!(engines.openai.base_url, "http://localhost:9000/v1");
     assert_eq!((engines.stt.openai.model.as_deref(), &*engines.llm.openai.model), (Some("whisper-2"), "4"));
     assert_eq!((&*engines.tts.openai.model, &*engines.tts.openai.voice), ("tts-2", "nova"));

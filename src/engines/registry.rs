@@ -14,6 +14,7 @@ use crate::engines::stt::{self, Buffered, Stt};
 use crate::engines::tts::{self, Tts};
 use crate::names::EngineNames;
 
+mod accounts;
 mod entries;
 mod named;
 
@@ -26,6 +27,10 @@ pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 pub struct Settings {
     /// The OpenAI-compatible server of all engines named `openai`.
     pub openai: server::Settings,
+    /// The account at ElevenLabs; with a key there is an engine of this name for speech.
+    pub elevenlabs: server::VendorAccount,
+    /// As above, at Deepgram.
+    pub deepgram: server::VendorAccount,
     /// Further engines of all kinds by name.
     pub engines: BTreeMap<String, Named>,
     pub stt: SttSettings,
@@ -76,7 +81,8 @@ pub struct LlmSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TtsSettings {
-    /// The engine of profiles that name none: `openai` when there is a key, else `espeak`.
+    /// The engine of profiles that name none: `openai` when there is a key, else that of the first account with a key
+    /// (`elevenlabs`, `deepgram`), else `espeak`.
     pub default: Option<String>,
     /// The engine that is asked when another one has failed. None by default.
     pub fallback: Option<String>,
@@ -117,7 +123,7 @@ impl Settings {
         Defaults {
             stt: chosen(&self.stt.default, "pocketsphinx"),
             llm: chosen(&self.llm.default, "scripted"),
-            tts: chosen(&self.tts.default, "espeak"),
+            tts: chosen(&self.tts.default, self.account_voice().unwrap_or("espeak")),
         }
     }
 }

@@ -53,6 +53,8 @@ fn revealed(config: &Config) -> Vec<&str> {
     let telephony = &config.telephony;
     let optional = [
         &config.openai.key,
+        &config.elevenlabs.key,
+        &config.deepgram.key,
         &config.seal.key,
         &config.seal.former_keys,
         &config.state.redis_url,

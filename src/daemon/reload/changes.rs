@@ -11,6 +11,8 @@ const RELOADED: &[&str] = &[
     "calls.max_calls",
     "calls.max_calls_per_tenant",
     "database.url",
+    "deepgram.key",
+    "elevenlabs.key",
     "engines.",
     "limits.",
     "llm.",

@@ -74,6 +74,15 @@ impl Default for Settings {
     }
 }
 
+/// An account at a vendor with an API of its own.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VendorAccount {
+    /// The API key of engines that have none of their own; none by default.
+    #[serde(deserialize_with = "secret")]
+    pub key: Option<SecretString>,
+}
+
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.filter(|key| !key.is_empty()).map(SecretString::from))
 }

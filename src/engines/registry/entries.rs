@@ -237,7 +237,7 @@ impl Settings {
             entry(OPENAI, SttSpec::OpenAi(self.remote(&self.stt.openai))),
             entry("pocketsphinx", SttSpec::Pocketsphinx(self.stt.pocketsphinx.clone())),
         ];
-        entries.extend(self.engines.iter().filter_map(|(name, named)| match &named.spec {
+        entries.extend(self.named_engines().iter().filter_map(|(name, named)| match &named.spec {
             Spec::Stt(spec) => Some(Entry::named(name, named, retry, spec)),
             _ => None,
         }));
@@ -252,7 +252,7 @@ impl Settings {
             entry(OPENAI, LlmSpec::OpenAi(self.remote(&self.llm.openai))),
             entry("scripted", LlmSpec::Scripted(self.llm.scripted.clone())),
         ];
-        entries.extend(self.engines.iter().filter_map(|(name, named)| match &named.spec {
+        entries.extend(self.named_engines().iter().filter_map(|(name, named)| match &named.spec {
             Spec::Llm(spec) => Some(Entry::named(name, named, retry, spec)),
             _ => None,
         }));
@@ -268,7 +268,7 @@ impl Settings {
             entry("espeak", TtsSpec::Espeak(self.tts.espeak.clone())),
             entry("flite", TtsSpec::Flite(self.tts.flite.clone())),
         ];
-        entries.extend(self.engines.iter().filter_map(|(name, named)| match &named.spec {
+        entries.extend(self.named_engines().iter().filter_map(|(name, named)| match &named.spec {
             Spec::Tts(spec) => Some(Entry::named(name, named, retry, spec)),
             _ => None,
         }));

@@ -93,6 +93,26 @@ fn named_engines_are_chosen_by_name() {
     assert_eq!(catalogue.llm[1], EngineNames::new("near", Names::listed(&["c"]), Names::None));
 }
 
+#[test]
+fn an_account_has_an_engine_and_lends_its_key() {
+    let local = engines("elevenlabs.key = \"k\"");
+    assert_eq!(local.tts_names(), ["elevenlabs", "espeak", "flite"]);
+    let both = engines("openai.key = \"o\"\ndeepgram.key = \"k\"\ntts.default = \"deepgram\"");
+    assert_eq!((both.llm_names()[0], both.tts_names()[0]), ("openai", "deepgram"));
+    assert_eq!(engines("openai.key = \"o\"\ndeepgram.key = \"k\"").tts_names()[0], "openai");
+    let own = "elevenlabs.key = \"k\"\n[engines.elevenlabs]\nkind = \"tts\"\napi = \"elevenlabs\"\nrate = 8000\n\
+               [engines.voice]\nkind = \"tts\"\napi = \"elevenlabs\"\n";
+    assert_eq!(engines(own).tts_names(), ["elevenlabs", "espeak", "flite", "voice"]);
+    let key = |toml: &str| {
+        let entries = settings(toml).tts_entries();
+        let entry = entries.iter().find(|entry| &*entry.name == "voice").expect("an engine");
+        entry.server().expect("a server").key.is_some()
+    };
+    assert!(key(own));
+    let elsewhere = format!("{own}base_url = \"https://proxy.example/v1\"\n");
+    assert!(!key(&elsewhere), "the key is for the vendor alone");
+}
+
 /// flite takes a URL for a voice and fetches it; espeak-ng takes a path and opens it.
 #[tokio::test]
 async fn a_voice_that_is_a_url_or_a_path_reaches_no_program() {
