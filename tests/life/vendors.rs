@@ -6,7 +6,7 @@ use vca::tenancy::{CallStatus, EngineKind};
 
 use super::engines::pitches;
 use super::{house, listen, question};
-use crate::support::vendor::{KEY, Kind, REPLY, Vendor, WORDS};
+use crate::support::vendor::{Habit, KEY, Kind, REPLY, Vendor, WORDS};
 
 #[test]
 fn a_call_has_each_of_its_engines_at_another_server() {
@@ -58,4 +58,49 @@ fn a_call_has_each_of_its_engines_at_another_server() {
     ] {
         assert!(used.contains(&(kind, engine, model)), "{used:?}");
     }
+}
+
+/// The servers that operators run themselves, with the habits of vLLM (a chat template that is strict, no tools), speaches and
+/// Kokoro-FastAPI. None of them has keys.
+#[test]
+fn a_call_has_all_its_engines_at_the_operators_own_servers() {
+    let agent = json!({
+        "greeting": "Welcome to the test.", "language": "en-GB", "stt": "speaches", "llm": "vllm", "tts": "kokoro",
+        "tools": ["hang_up"],
+    });
+    let Some((mut house, main)) = house(agent) else { return };
+    let speaches = Vendor::with(&[Habit::Keyless, Habit::NoModels]);
+    let vllm = Vendor::with(&[Habit::Keyless, Habit::StrictTemplate, Habit::NoTools]);
+    let kokoro = Vendor::with(&[Habit::Keyless, Habit::KokoroVoices, Habit::ShortConnections]);
+    for (name, kind, server, model) in [
+        ("SPEACHES", "stt", &speaches, "Systran/faster-whisper-small"),
+        ("VLLM", "llm", &vllm, "llama3.2"),
+        ("KOKORO", "tts", &kokoro, "kokoro"),
+    ] {
+        let address = server.base_url();
+        for (key, value) in [("KIND", kind), ("API", "openai"), ("BASE_URL", &address), ("MODEL", model)] {
+            house.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    house.set("VCA__ENGINES__KOKORO__VOICE", "af_heart");
+    house.set("VCA__TURN__FILLER_MS", "0");
+    house.open();
+    let report = house.satisfied(
+        house.place(super::MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]),
+    );
+    assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
+    let (record, turns) = house.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0));
+    let said: Vec<_> =
+        turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    let reply = REPLY.concat();
+    assert_eq!(said, [("", "Welcome to the test."), (WORDS, &reply), (WORDS, &reply)]);
+
+    let has_tools: Vec<bool> =
+        vllm.requests(Kind::Llm).iter().map(|request| request.json().get("tools").is_some()).collect();
+    let (first, later) = has_tools.split_first().expect("a question");
+    assert!(*first && !later.is_empty() && !later.contains(&true), "learned from the refusal: {has_tools:?}");
+    assert!(speaches.requests(Kind::Stt)[0].contains("verbose_json"));
+    let speech = kokoro.requests(Kind::Tts).pop().expect("a speech");
+    assert_eq!((speech.authorization.as_str(), &speech.json()["voice"]), ("", &json!("af_heart")));
 }

@@ -119,7 +119,7 @@ fn every_example_of_the_documentation_can_be_built() {
     let document = include_str!("../../docs/engines.md");
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 12);
+    assert_eq!(examples.len(), 13);
     for example in examples {
         let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
             true => "key = \"k\"",
@@ -128,5 +128,32 @@ fn every_example_of_the_documentation_can_be_built() {
         let text = lines.collect::<Vec<_>>().join("\n");
         let settings: Settings = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         assert!(Engines::build(&settings).is_ok(), "{text}");
+    }
+}
+
+/// The documentation names the tests of each server.
+#[test]
+fn every_test_that_the_table_of_servers_names_exists() {
+    let document = include_str!("../../docs/engines.md");
+    let rows = document.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 7);
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut folders = vec![root.join("tests"), root.join("src/engines")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(extension) if extension == "rs" => {
+                    sources += &std::fs::read_to_string(&path).expect("a source");
+                }
+                _ => {}
+            }
+        }
+    }
+    let tests: Vec<&str> = rows.filter_map(|row| row.rsplit('|').nth(1)).skip(1).collect();
+    assert_eq!(tests.len(), 17);
+    for name in tests.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        assert!(sources.contains(&format!("fn {name}(")), "{name}");
     }
 }

@@ -71,6 +71,10 @@ pub enum Habit {
     NoiseWords,
     /// `verbose_json` is refused (vLLM before 0.11).
     NoVerbose,
+    /// No key is needed, and one is ignored (vLLM, speaches, Kokoro-FastAPI).
+    Keyless,
+    /// Voices are Kokoro's, such as `af_heart`.
+    KokoroVoices,
     /// Connections are closed after a request, without notice (proxies and load balancers).
     ShortConnections,
     /// Speech is WAV at 22.05 kHz whatever was requested (LocalAI).
@@ -288,7 +292,7 @@ async fn receive(
         engines[kind as usize].requests.push(request);
         engines[kind as usize].mood
     };
-    if dialect.key(headers) != Some(KEY) {
+    if dialect.key(headers) != Some(KEY) && !server.has(Habit::Keyless) {
         return Some(dialect.wrong_key());
     }
     Some(match mood {

@@ -50,9 +50,11 @@ fn checked(server: &Server, order: &Value) -> Result<(), String> {
     if model.is_empty() || model.starts_with("no-such") {
         return Err(format!("The model `{model}` does not exist"));
     }
-    if !order["voice"].as_str().is_some_and(|voice| VOICES.contains(&voice))
-        && !order["voice"]["id"].is_string()
-    {
+    let is_voice = |voice: &str| match server.has(Habit::KokoroVoices) {
+        true => voice.split_once('_').is_some_and(|(kind, _)| kind.len() == 2),
+        false => VOICES.contains(&voice),
+    };
+    if !order["voice"].as_str().is_some_and(is_voice) && !order["voice"]["id"].is_string() {
         return Err(format!("voice {} does not exist", order["voice"]));
     }
     let length = order["input"].as_str().map_or(0, |input| input.chars().count());
