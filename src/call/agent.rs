@@ -30,13 +30,13 @@ pub struct Agent {
     pub hints: Hints,
     pub voice: Voice,
     pub system_prompt: Arc<str>,
-    /// The model that replies; the engine's own choice when absent.
+    /// The model that responds; the engine's default when absent.
     pub model: Option<Arc<str>>,
-    /// The longest reply, in tokens; the engine's default when absent.
+    /// The longest response, in tokens; the engine's default when absent.
     pub max_reply_tokens: Option<u32>,
-    /// May it end the call?
+    /// Whether it may end the call.
     pub may_hang_up: bool,
-    /// When it is there; always when absent.
+    /// Its business hours; always open when absent.
     pub hours: Option<Schedule>,
     pub language: &'static Language,
     pub turn_settings: conversation::Settings,
@@ -86,7 +86,7 @@ impl Agent {
         for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
             if let Err(error) = prompts.prepare(tts, &self.voice, text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");
-                // An engine that is away would make each of the others wait as long.
+                // Each of the others would wait as long for an engine that is down.
                 if error.worth_retrying() || error.outcome() == "open" {
                     return;
                 }
@@ -99,6 +99,6 @@ impl Agent {
 /// being answered.
 fn schedule(profile: &AiProfile) -> Option<Schedule> {
     let read = profile.settings.hours.as_ref()?.schedule();
-    let complain = |flaws: &Vec<_>| tracing::warn!(profile = %profile.id, ?flaws, "the profile's hours are not understood");
-    read.inspect_err(complain).ok()
+    let report = |flaws: &Vec<_>| tracing::warn!(profile = %profile.id, ?flaws, "invalid business hours: treated as always open");
+    read.inspect_err(report).ok()
 }

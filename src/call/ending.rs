@@ -13,21 +13,21 @@ pub enum Refusal {
     NumberInactive,
     TenantSuspended,
     TenantDeleted,
-    /// The tenant has no default profile, or it asks for an engine that there is not.
+    /// The tenant has no default profile, or names an engine that does not exist.
     NoAgent,
     /// The tenant's minutes of this month are used up.
     QuotaReached,
-    /// The tenant has as many calls as it may.
+    /// The tenant has its maximum of calls.
     TenantBusy,
-    /// The daemon has as many calls as it may.
+    /// The daemon has its maximum of calls.
     Full,
     /// The daemon is about to stop.
     Draining,
-    /// The number cannot be looked up, and was not before.
+    /// The number cannot be looked up and is not cached.
     NoDatabase,
     /// The greeting cannot be synthesised.
     NoGreeting,
-    /// Asterisk's RTP ports are short.
+    /// Asterisk has too few RTP ports left.
     NoRtpPorts,
 }
 
@@ -59,7 +59,7 @@ impl Refusal {
         }
     }
 
-    /// The word of the call record, the counter and the log.
+    /// The value in the call record, the metric and the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Refusal::UnknownNumber => "refused_unknown_number",
@@ -109,7 +109,7 @@ pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>
             ended_by: EndedBy::System,
             disposition: refusal.as_str(),
             cause: reason.code().into(),
-            // The dialplan decides about a caller whom it gets back.
+            // The dialplan decides about a caller who returns to it.
             sip_status: reason.sip_status().filter(|_| refusal.given_back().is_none()),
         },
         (End::CallerLeft { cause, sip_status }, _) => Verdict {
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_to_the_network_and_the_record() {
+    fn a_refusal_sets_cause_and_disposition() {
         let refusal = Refusal::TenantSuspended;
         let verdict = verdict(&End::HungUp(refusal.reason()), None, Some(refusal));
         assert_eq!(verdict.status, CallStatus::Refused);
@@ -180,16 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_daemon_about_to_stop_gives_its_callers_back() {
+    fn a_draining_daemon_returns_callers_to_the_dialplan() {
         assert_eq!(Refusal::Draining.given_back(), Some("draining"));
-        assert_eq!(Refusal::Draining.as_str(), "refused_draining", "it is on record all the same");
+        assert_eq!(Refusal::Draining.as_str(), "refused_draining", "its record names the refusal");
         for refusal in [Refusal::UnknownNumber, Refusal::TenantBusy, Refusal::Full, Refusal::NoDatabase] {
             assert_eq!(refusal.given_back(), None, "{refusal:?}");
         }
     }
 
     #[test]
-    fn an_end_that_is_not_the_callers_is_not_put_on_them() {
+    fn an_end_in_asterisk_is_not_the_callers() {
         let ended = |end| {
             let verdict = verdict(&end, Some(Ending::CallerLeft), None);
             (verdict.status, verdict.ended_by, verdict.disposition)

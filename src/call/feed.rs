@@ -49,12 +49,12 @@ impl Feed {
         View(self.0.clone())
     }
 
-    /// Tells how the call stands.
+    /// Publishes the call's present record.
     pub fn set(&self, call: &Call) {
         self.0.past().call = Some(call.clone());
     }
 
-    /// Tells what happened.
+    /// Publishes an event.
     pub fn tell(&self, at: DateTime<Utc>, what: Happening) {
         let mut past = self.0.past();
         let Some(call_id) = past.call.as_ref().map(|call| call.id) else { return };
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_late_learns_what_has_been() {
+    async fn late_readers_get_past_events() {
         let (feed, view) = feed();
         turn(&feed, 1);
         let mut early = pin!(view.events(0).expect("a stream"));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_too_slow_is_told_what_is_lost() {
+    async fn slow_readers_learn_how_many_events_they_missed() {
         let (feed, view) = feed();
         let mut slow = pin!(view.events(0).expect("a stream"));
         (1..=REMEMBERED as u32 + 7).for_each(|n| turn(&feed, n));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_vanishes_ends_its_streams() {
+    async fn dropping_the_feed_ends_its_streams() {
         let (feed, view) = feed();
         let mut reader = pin!(view.events(0).expect("a stream"));
         assert!(reader.next().now_or_never().is_none());
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_has_so_many_readers_and_no_more() {
+    async fn readers_are_bounded() {
         let (_feed, view) = feed();
         let readers: Vec<_> = (0..READERS).map(|_| view.events(0).expect("a stream")).collect();
         assert_eq!(view.events(0).err(), Some(TooManyReaders));

@@ -1,4 +1,4 @@
-//! The first prompt of a call exists before the call is answered: a caller is never answered with silence.
+//! The first prompt of a call is synthesised before the call is answered, so that no call begins with silence.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tracing::Instrument;
 use super::{Agent, PromptCache};
 use crate::engines::core::EngineError;
 
-/// After the first samples the rest is waited for this long. A prompt that is cached as a whole need not be synthesised
-/// again, but the caller does not ring for a slow engine.
+/// The longest wait for the rest of a prompt after its first samples. A prompt that is cached as a whole is not synthesised
+/// again, but a slow engine must not delay the answer.
 const REST: Duration = Duration::from_millis(700);
 
-/// The first of two things that can happen to a synthesis.
+/// The first event of a synthesis.
 enum GreetingProgress {
     Begun,
     Over(Result<(), EngineError>),

@@ -1,8 +1,8 @@
 //! One call: a task that joins Asterisk, the media thread, the engines and the conversation.
 //!
-//! The task decides nothing about the conversation (`conversation` does) nor about Asterisk (`ari::topology`
-//! does): it passes events to both and carries out their actions. It never blocks: slow work is done in tasks of
-//! `CallTasks`, and everything ends with the call.
+//! The task decides nothing about the conversation (`conversation` does) nor about Asterisk (`ari::topology` does): it
+//! passes events to both and carries out their actions. `pipeline` has the engines, `phase` the phases of a call. The
+//! task never blocks: slow work is done in tasks of its own, and everything ends with the call.
 
 mod agent;
 mod clock;
@@ -46,7 +46,7 @@ pub use tenant_metrics::TenantMetrics;
 /// A message to a call.
 #[derive(Debug)]
 pub enum CallMessage {
-    /// Something happened to one of its channels or its bridge.
+    /// An event of one of its channels or its bridge.
     Event(Event),
     /// The event WebSocket is back after a gap.
     Reconciled(Arc<Inventory>),
@@ -63,7 +63,7 @@ pub struct CallServices {
     pub app: String,
     /// Asterisk's RTP ports; `None` when the range is unknown.
     pub rtp_ports: Option<RtpPorts>,
-    /// From the ring until the answer, at most.
+    /// The longest time from the arrival of a call to its answer.
     pub set_up: Duration,
     pub media: media::Threads,
     pub media_settings: media::Settings,
@@ -73,15 +73,15 @@ pub struct CallServices {
     pub tenant_metrics: TenantMetrics,
 }
 
-/// A call that rings and waits for what becomes of it.
+/// A call that has arrived and is neither admitted nor refused yet.
 pub struct IncomingCall {
     pub id: CallId,
     /// The caller's channel: Asterisk's UNIQUEID.
     pub channel: ChannelId,
     pub caller: Option<String>,
-    /// Is it a SIP call?
+    /// Whether it is a SIP call, which has a SIP status.
     pub is_sip: bool,
-    /// The trunk's id of the call.
+    /// The provider's id of the call.
     pub provider_call_id: Option<String>,
     pub topology: Topology,
     pub messages: mpsc::Receiver<CallMessage>,
@@ -90,7 +90,7 @@ pub struct IncomingCall {
     pub since: Instant,
 }
 
-/// A call that is let in.
+/// The decisions about an admitted call.
 pub struct Admitted {
     pub called: Did,
     pub route: Arc<Route>,

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_has_the_last_word() {
+    fn a_profiles_texts_replace_the_built_in_ones() {
         let own = BTreeMap::from([("filler".to_owned(), "Hm.".to_owned())]);
         let words = phrases(Some("de"), &own);
         assert_eq!(&*words[&Phrase::Filler], "Hm.");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_utterance_begins_with_its_first_word() {
+    fn a_speech_begins_with_its_first_word() {
         let mut samples = vec![0; 4_000];
         samples.extend([5_000; 800]);
         for piece in [100, 777, 4_800] {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_silence_is_not_waited_through_for_ever() {
+    fn a_long_silence_is_cut_at_one_second() {
         let mut fitting = Fitting::new(8_000);
         let heard: usize = (0..20).map(|_| fitting.fit(&Clip::new(8_000, vec![0; 800])).len()).sum();
         assert!((8_000..=9_000).contains(&heard), "{heard}");

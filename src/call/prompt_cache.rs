@@ -19,26 +19,26 @@ use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::tts::{Tts, Voice};
 
-/// Texts that are kept. A phrase of three seconds takes 50 to 100 kB.
+/// Cached texts. A prompt of three seconds takes 50 to 100 kB.
 const CAPACITY: usize = 4_096;
-/// The longest phrase that is kept, in seconds.
+/// The longest cached prompt, in seconds.
 const LONGEST: usize = 60;
-/// How long a stand-in's voice is good enough.
-const STAND_IN: Duration = Duration::from_secs(300);
+/// How long a fallback engine's prompt is kept.
+const FALLBACK_KEPT: Duration = Duration::from_secs(300);
 
 /// The rates that calls use.
 pub const RATES: [u32; 2] = [8_000, 16_000];
 
-/// Spoken texts, by engine, voice, text and rate.
+/// Synthesised texts, by engine, voice, text and rate.
 #[derive(Default)]
 pub struct PromptCache {
-    shelf: Mutex<PromptShelf>,
+    entries: Mutex<CacheEntries>,
     /// Wakes the tasks that wait for another task's synthesis.
     over: Notify,
 }
 
 #[derive(Default)]
-struct PromptShelf {
+struct CacheEntries {
     clips: HashMap<(PromptKey, u32), Kept>,
     /// Prompts that a task is synthesising.
     under_way: HashSet<PromptKey>,
@@ -53,15 +53,15 @@ struct PromptKey {
 
 struct Kept {
     clip: Clip,
-    /// When a stand-in spoke it: when the engine itself is to be asked again.
+    /// When the engine itself is asked again, if a fallback synthesised it.
     again: Option<Instant>,
 }
 
 impl PromptCache {
-    /// The text as a clip of `rate`, if it was spoken before.
+    /// The text as a clip of `rate`, if it is cached.
     pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
         let words = PromptKey::of(tts, voice, text);
-        self.shelf().clips.get(&(words, rate)).map(|kept| kept.clip.clone())
+        self.entries().clips.get(&(words, rate)).map(|kept| kept.clip.clone())
     }
 
     /// Synthesises the text for each of `rates` and caches it, charged to no call. Does nothing if it is cached or
@@ -84,7 +84,7 @@ impl PromptCache {
     /// first samples of a synthesis of its own.
     ///
     /// # Errors
-    /// As of [`Spoken::prepare`].
+    /// As of [`PromptCache::prepare`].
     pub async fn obtain(
         &self,
         tts: &dyn Tts,
@@ -113,38 +113,38 @@ impl PromptCache {
     ) -> Result<(), EngineError> {
         let PromptKey { voice, text, .. } = &claim.words;
         let meter = Meter::default();
-        let clip = speak_whole(tts, voice, text, &meter, begun).await?;
-        let stand_in = meter.total().iter().any(|(item, _)| item.engine != *tts.name());
-        let again = stand_in.then(|| Instant::now() + STAND_IN);
+        let clip = synthesise_whole(tts, voice, text, &meter, begun).await?;
+        let is_fallback = meter.total().iter().any(|(item, _)| item.engine != *tts.name());
+        let again = is_fallback.then(|| Instant::now() + FALLBACK_KEPT);
         for rate in rates {
             let fitted = convert(&clip, *rate);
             let start = first_sound(&fitted.samples).unwrap_or(0).saturating_sub(lead_in(*rate));
             let clip = Clip::new(*rate, &fitted.samples[start..]);
-            self.shelf().keep(claim.words.clone(), Kept { clip, again });
+            self.entries().keep(claim.words.clone(), Kept { clip, again });
         }
         Ok(())
     }
 
-    /// The right to have it spoken, where that is to be done.
+    /// The right to synthesise a text; `None` where it is cached or another task does so.
     fn claim(&self, words: PromptKey, rates: &[u32]) -> Option<PromptClaim<'_>> {
-        let mut shelf = self.shelf();
+        let mut entries = self.entries();
         let now = Instant::now();
         let lasts = |rate: &u32| {
-            let kept = shelf.clips.get(&(words.clone(), *rate));
+            let kept = entries.clips.get(&(words.clone(), *rate));
             kept.is_some_and(|kept| kept.again.is_none_or(|again| now < again))
         };
-        if rates.iter().all(lasts) || !shelf.under_way.insert(words.clone()) {
+        if rates.iter().all(lasts) || !entries.under_way.insert(words.clone()) {
             return None;
         }
         Some(PromptClaim { prompts: self, words })
     }
 
-    fn shelf(&self) -> MutexGuard<'_, PromptShelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, CacheEntries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl PromptShelf {
+impl CacheEntries {
     fn keep(&mut self, words: PromptKey, kept: Kept) {
         let key = (words, kept.clip.rate);
         if self.clips.len() >= CAPACITY
@@ -171,12 +171,12 @@ struct PromptClaim<'a> {
 
 impl Drop for PromptClaim<'_> {
     fn drop(&mut self) {
-        self.prompts.shelf().under_way.remove(&self.words);
+        self.prompts.entries().under_way.remove(&self.words);
         self.prompts.over.notify_waiters();
     }
 }
 
-async fn speak_whole(
+async fn synthesise_whole(
     tts: &dyn Tts,
     voice: &Voice,
     text: &Arc<str>,
@@ -194,7 +194,7 @@ async fn speak_whole(
         samples.extend_from_slice(&piece.samples);
         begun.send_if_modified(|begun| !samples.is_empty() && !std::mem::replace(begun, true));
     }
-    let (rate, samples) = whole.ok_or_else(|| EngineError::Temporary("no audio came".into()))?;
+    let (rate, samples) = whole.ok_or_else(|| EngineError::Temporary("no audio".into()))?;
     Ok(Clip::new(rate, samples))
 }
 
@@ -209,7 +209,7 @@ mod tests {
     use crate::engines::core::retry::Kind;
     use crate::engines::tts::Pieces;
 
-    /// An engine that takes a second, and is stood in for while it is away.
+    /// An engine that takes a second, with a fallback while it is down.
     struct Speaker {
         name: Arc<str>,
         is_away: AtomicBool,
@@ -246,21 +246,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stand_ins_voice_is_not_kept_for_ever() {
+    async fn a_fallbacks_prompt_is_replaced() {
         let (prompts, speaker) = (PromptCache::default(), speaker());
         speaker.is_away.store(true, Ordering::Relaxed);
         assert_eq!(prepared(&prompts, &speaker).await, (1, 100));
         assert_eq!(
             prepared(&prompts, &speaker).await,
             (1, 100),
-            "an engine that is away is not asked each time"
+            "an engine that is down is not asked each time"
         );
-        tokio::time::advance(STAND_IN).await;
+        tokio::time::advance(FALLBACK_KEPT).await;
         assert_eq!(prepared(&prompts, &speaker).await, (2, 100));
         speaker.is_away.store(false, Ordering::Relaxed);
-        tokio::time::advance(STAND_IN).await;
+        tokio::time::advance(FALLBACK_KEPT).await;
         assert_eq!(prepared(&prompts, &speaker).await, (3, 200));
-        tokio::time::advance(STAND_IN * 10).await;
+        tokio::time::advance(FALLBACK_KEPT * 10).await;
         assert_eq!(prepared(&prompts, &speaker).await, (3, 200));
     }
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_at_once_have_it_spoken_once() {
+    async fn concurrent_calls_synthesise_once() {
         let (prompts, speaker) = (PromptCache::default(), speaker());
         let (voice, text) = (Voice::default(), Arc::from("Hello."));
         let prepare = || prompts.prepare(&speaker, &voice, &text, &[8_000]);

@@ -15,8 +15,8 @@ use crate::media::Report;
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, Happening, UsageUnit};
 
-/// A call's own clock: the wall clock's time at its first ring, and from there on a clock that is never set. So the length
-/// of a call, by which it is billed, does not depend on what becomes of the wall clock meanwhile.
+/// A call's own clock: the wall clock's time at its arrival, and from there on a monotonic clock. So the length of a
+/// call, by which it is billed, does not change when the wall clock is set.
 #[derive(Debug, Clone, Copy)]
 pub struct CallClock {
     started_at: DateTime<Utc>,
@@ -24,7 +24,7 @@ pub struct CallClock {
 }
 
 impl CallClock {
-    /// `since` is the moment of the first ring, which the wall clock called `started_at`.
+    /// `since` is the moment of the arrival, which the wall clock called `started_at`.
     pub fn new(started_at: DateTime<Utc>, since: Instant) -> CallClock {
         CallClock { started_at, since }
     }
@@ -41,17 +41,17 @@ pub struct RecordWriter {
     ledger: Ledger,
     feed: Feed,
     /// The caller's words in the last event: their turn, and the conversation's number of items with them.
-    told: Option<(u32, usize)>,
+    published: Option<(u32, usize)>,
 }
 
 impl RecordWriter {
-    /// The first ring was at `since`.
+    /// The call arrived at `since`.
     pub fn begin(call: Call, since: Instant, ledger: Ledger, feed: Feed) -> RecordWriter {
         ledger.record(Entry::Begin(call.clone()));
         feed.set(&call);
         feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
         let clock = CallClock::new(call.started_at, since);
-        RecordWriter { call, clock, ledger, feed, told: None }
+        RecordWriter { call, clock, ledger, feed, published: None }
     }
 
     pub fn answered(&mut self, at: Instant) {
@@ -70,13 +70,13 @@ impl RecordWriter {
             Some(ContextItem::Dtmf(keys)) => keys.to_string(),
             Some(ContextItem::Agent { .. }) | None => return,
         };
-        if self.told.is_none_or(|(_, items)| items != context.len()) {
-            self.told = Some((turn, context.len()));
+        if self.published.is_none_or(|(_, items)| items != context.len()) {
+            self.published = Some((turn, context.len()));
             self.feed.tell(self.clock.at(at), Happening::CallerTurn { turn, text });
         }
     }
 
-    /// A turn is over; what the call has taken of engines until then is kept before it.
+    /// A turn is over; the engine usage until then is recorded before it.
     pub fn turn(&self, record: &Record, meter: &Meter, at: Instant) {
         let at = self.clock.at(at);
         let millis =
@@ -95,13 +95,13 @@ impl RecordWriter {
             audio_ms: millis(record.latency.audio),
             at,
         }));
-        self.tell_turn(record, at);
+        self.publish_turn(record, at);
     }
 
-    fn tell_turn(&self, record: &Record, at: DateTime<Utc>) {
+    fn publish_turn(&self, record: &Record, at: DateTime<Utc>) {
         let turn = record.turn.0;
         let text = record.caller_text();
-        if !text.is_empty() && self.told.is_none_or(|(told, _)| told != turn) {
+        if !text.is_empty() && self.published.is_none_or(|(told, _)| told != turn) {
             self.feed.tell(at, Happening::CallerTurn { turn, text: text.into_owned() });
         }
         if !record.agent.is_empty() {
@@ -153,7 +153,7 @@ impl RecordWriter {
         Some(self.call.ended_at? - self.call.answered_at?)
     }
 
-    /// How long the call has lasted, from its first ring.
+    /// How long the call has lasted, from its arrival.
     pub fn lasted(&self, now: Instant) -> TimeDelta {
         self.clock.at(now) - self.call.started_at
     }
@@ -199,7 +199,7 @@ mod tests {
     fn a_wall_clock_that_is_set_does_not_change_a_calls_length() {
         let ringing = Instant::now();
         let seconds = |n| ringing + Duration::from_secs(n);
-        // The wall clock was an hour behind when the call came in, and is right when it ends: nothing asks it.
+        // The wall clock is an hour behind when the call arrives, and right when it ends: nothing reads it.
         let started_at: DateTime<Utc> = "2026-11-30T22:59:00Z".parse().expect("a moment");
         let clock = CallClock::new(started_at, ringing);
         let (answered_at, ended_at) = (clock.at(seconds(2)), clock.at(seconds(62)));

@@ -203,7 +203,7 @@ impl SpeechQueue {
     }
 }
 
-/// Reports a speech's samples as they arrive.
+/// Reports the samples of a speech as they arrive.
 async fn speak(
     pieces: Result<Pieces, EngineError>,
     rate: u32,
