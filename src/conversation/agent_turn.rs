@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::floor::{Floor, Interruption};
+use super::floor::Floor;
+use super::interruption::Interruption;
 use super::response::Response;
 use super::timer::Timer;
 use super::{
@@ -112,7 +113,7 @@ impl Conversation {
             Floor::Agent(response, _) if response.is_awaited() => response.turn,
             _ => return,
         };
-        if self.voice.is_some() || self.floor.is_paused() || self.on_hold {
+        if self.voice.is_some() || self.floor.is_paused() || self.hold.is_on() {
             return self.timers.start(Timer::Filler, now, FILLER_AGAIN);
         }
         let speech = self.out.new_speech();
@@ -130,9 +131,9 @@ impl Conversation {
     pub(super) fn fail(&mut self, now: At, phrase: Phrase) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
         response.failed = true;
-        self.failures += 1;
+        self.limits.turn_failed();
         self.timers.stop(Timer::Filler);
-        if self.failures >= self.settings.max_failures {
+        if self.limits.too_many_failures(&self.settings) {
             self.say_goodbye(now, Phrase::Goodbye, Ending::EngineFailure);
         } else {
             self.say(Say::Phrase(phrase));
@@ -160,7 +161,7 @@ impl Conversation {
         match response.goodbye.or(hangs_up.then_some(Ending::AgentHungUp)) {
             Some(ending) => self.hang_up(ending),
             None => {
-                let spoken_over = interruption.map(|interruption| self.outlasted_by(interruption));
+                let spoken_over = interruption.map(|interruption| self.outlasted_by(&interruption));
                 self.settle(now, spoken_over);
             }
         }
@@ -169,9 +170,9 @@ impl Conversation {
     /// Records the turn, and counts it when an engine failed in it.
     pub(super) fn conclude(&mut self, response: &Response, interrupted: bool) {
         if response.was_heard() {
-            self.failures = 0;
+            self.limits.turn_succeeded();
         } else if response.question.is_some() && response.is_broken() && !response.failed {
-            self.failures += 1;
+            self.limits.turn_failed();
         }
         let record = response.record(&self.texts, interrupted);
         self.transcript.add_agent(&record);

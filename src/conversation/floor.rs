@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{is_backchannel, is_presence_check};
+use super::interruption::{Interruption, PendingWords};
 use super::response::Response;
 use super::timer::Timer;
 use super::utterance::Utterance;
-use super::{At, CallerSpeech, Command, Conversation, Output, Recognition, TurnId, UtteranceId};
-use crate::language::Language;
+use super::{At, CallerSpeech, Command, Conversation, Output, Recognition, UtteranceId};
 
 /// Whose turn it is to speak.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,31 +25,6 @@ pub(super) enum Floor {
     Ended,
 }
 
-/// Speech of the caller while the agent speaks or its response is awaited.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Interruption {
-    from: At,
-    /// How long the caller has spoken since playback was paused, without the current run of speech.
-    voiced: Duration,
-    /// Playback is paused for it.
-    paused: bool,
-    /// The speech so far, while it is being transcribed.
-    pending: Option<PendingWords>,
-}
-
-/// Speech over the agent that is being transcribed.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct PendingWords {
-    turn: TurnId,
-    utterance: UtteranceId,
-    /// The end of the speech.
-    to: At,
-    /// The agent had asked something: "yes" answers it.
-    asked: bool,
-    /// The agent had said nothing yet: "hello?" is a presence check.
-    awaited: bool,
-}
-
 impl Floor {
     /// The agent's response, or the one that is prepared in case the caller has finished.
     pub fn response_mut(&mut self) -> Option<&mut Response> {
@@ -63,27 +37,7 @@ impl Floor {
 
     /// Playback is paused to listen to the caller.
     pub fn is_paused(&self) -> bool {
-        matches!(self, Floor::Agent(_, Some(interruption)) if interruption.paused)
-    }
-}
-
-impl Interruption {
-    /// The turn that is being transcribed.
-    pub fn listening(&self) -> Option<TurnId> {
-        self.pending.map(|pending| pending.turn)
-    }
-
-    /// Playback continued before the transcript was there; it may still interrupt.
-    pub fn is_late(&self) -> bool {
-        !self.paused && self.pending.is_some()
-    }
-}
-
-impl PendingWords {
-    fn is_meant(&self, text: &str, language: &Language) -> bool {
-        let void = (is_backchannel(text, language) && !self.asked)
-            || (is_presence_check(text, language) && self.awaited);
-        !void && !text.is_empty()
+        matches!(self, Floor::Agent(_, Some(interruption)) if interruption.is_paused())
     }
 }
 
@@ -103,7 +57,7 @@ impl Conversation {
     }
 
     fn speech_started(&mut self, at: At) {
-        if self.voice.is_some() || self.on_hold {
+        if self.voice.is_some() || self.hold.is_on() {
             return;
         }
         self.voice = Some(at);
@@ -114,8 +68,8 @@ impl Conversation {
             }
             Floor::Caller(_) => self.join(),
             Floor::Agent(response, None) if response.goodbye.is_none() => self.speak_over(at),
-            Floor::Agent(response, Some(interruption)) if interruption.paused => {
-                let remaining = self.certainty(response).saturating_sub(interruption.voiced);
+            Floor::Agent(response, Some(Interruption::Paused { voiced, .. })) => {
+                let remaining = self.certainty(response).saturating_sub(*voiced);
                 self.timers.start(Timer::BargeInCertain, at, remaining);
                 self.timers.stop(Timer::BargeInWords);
             }
@@ -132,30 +86,33 @@ impl Conversation {
         let at = at.max(since);
         match &mut self.floor {
             Floor::Caller(_) => self.soft_end(at),
-            Floor::Agent(response, Some(interruption)) if interruption.paused => {
-                interruption.voiced += at.since(since);
-                let pending = PendingWords {
-                    turn: self.out.new_turn(),
-                    utterance: self.out.new_utterance(),
-                    to: at,
-                    asked: response.has_asked(&self.texts),
-                    awaited: response.was_unheard(interruption.from),
-                };
-                let PendingWords { turn, utterance, .. } = pending;
-                if let Some(earlier) = interruption.pending.replace(pending) {
-                    self.out.command(Command::Cancel { turn: earlier.turn });
-                }
-                self.out.command(Command::Recognise { utterance, turn, from: interruption.from });
-                self.out.command(Command::EndUtterance { utterance, at });
-                self.timers.stop(Timer::BargeInCertain);
-                self.timers.start(Timer::BargeInWords, at, self.settings.barge_in_words_ms);
-            }
+            Floor::Agent(_, Some(Interruption::Paused { .. })) => self.transcribe_interruption(since, at),
             Floor::Agent(_, interruption) => {
-                interruption.take_if(|interruption| interruption.pending.is_none());
+                interruption.take_if(|interruption| interruption.is_noticed());
                 self.timers.stop(Timer::BargeIn);
             }
             Floor::NotConnected | Floor::Free | Floor::Ended => {}
         }
+    }
+
+    /// The caller pauses after speech over the agent, which has lasted since `since`: asks for the words.
+    fn transcribe_interruption(&mut self, since: At, at: At) {
+        let Floor::Agent(response, Some(Interruption::Paused { from, voiced, pending })) = &mut self.floor
+        else {
+            return;
+        };
+        *voiced += at.since(since);
+        let from = *from;
+        let (turn, utterance) = (self.out.new_turn(), self.out.new_utterance());
+        let (asked, awaited) = (response.has_asked(&self.texts), response.was_unheard(from));
+        let words = PendingWords { turn, utterance, to: at, asked, awaited };
+        if let Some(earlier) = pending.replace(words) {
+            self.out.command(Command::Cancel { turn: earlier.turn });
+        }
+        self.out.command(Command::Recognise { utterance, turn, from });
+        self.out.command(Command::EndUtterance { utterance, at });
+        self.timers.stop(Timer::BargeInCertain);
+        self.timers.start(Timer::BargeInWords, at, self.settings.barge_in_words_ms);
     }
 
     fn words(&mut self, now: At, utterance: UtteranceId, text: &str) {
@@ -184,7 +141,7 @@ impl Conversation {
     /// The speech over the agent that `utterance` is.
     fn pending(&self, utterance: UtteranceId) -> Option<PendingWords> {
         let Floor::Agent(_, Some(interruption)) = &self.floor else { return None };
-        interruption.pending.filter(|pending| pending.utterance == utterance)
+        interruption.pending().filter(|pending| pending.utterance == utterance)
     }
 
     /// The caller begins to speak while the agent has the floor.
@@ -198,8 +155,7 @@ impl Conversation {
         if response.was_hasty(at) && self.filler.is_none() {
             self.take_back();
         } else if unheard || self.settings.barge_in {
-            *interruption =
-                Some(Interruption { from: at, voiced: Duration::ZERO, paused: false, pending: None });
+            *interruption = Some(Interruption::Noticed { from: at });
             self.timers.start(Timer::BargeIn, at, self.settings.barge_in_ms);
         }
     }
@@ -223,33 +179,32 @@ impl Conversation {
         }
         self.timers.start(Timer::BargeInCertain, since, self.certainty(response));
         if let Floor::Agent(_, Some(interruption)) = &mut self.floor {
-            interruption.paused = true;
+            interruption.pause();
             self.out.push(Output::Pause);
         }
     }
 
     /// The speech was a backchannel or had no words: playback continues if the caller is silent.
     fn withdraw(&mut self, now: At) {
-        let Floor::Agent(_, held) = &mut self.floor else { return };
-        let Some(interruption) = held else { return };
-        interruption.pending = None;
-        if self.voice.is_none() {
-            let paused = interruption.paused;
-            *held = None;
-            self.timers.stop(Timer::BargeInWords);
-            if paused {
-                self.unpause();
-            }
-            self.finish_if_over(now);
+        let Floor::Agent(_, over) = &mut self.floor else { return };
+        let Some(interruption) = over else { return };
+        if self.voice.is_some() {
+            return interruption.forget_words();
         }
+        let is_paused = interruption.is_paused();
+        *over = None;
+        self.timers.stop(Timer::BargeInWords);
+        if is_paused {
+            self.hold.unpause(&mut self.out);
+        }
+        self.finish_if_over(now);
     }
 
     /// No transcript in time: playback continues. The transcript may still interrupt when it arrives.
     pub(super) fn resume_playback(&mut self) {
         let Floor::Agent(_, Some(interruption)) = &mut self.floor else { return };
-        interruption.paused = false;
-        interruption.voiced = Duration::ZERO;
-        self.unpause();
+        interruption.resume();
+        self.hold.unpause(&mut self.out);
     }
 
     /// The words are more than a backchannel: the floor goes to the caller.
@@ -269,10 +224,10 @@ impl Conversation {
         match std::mem::replace(&mut self.floor, Floor::Free) {
             Floor::Agent(response, Some(interruption)) => {
                 self.stop_responding();
-                self.flush();
+                self.hold.flush(&mut self.out);
                 self.out.command(Command::Cancel { turn: response.turn });
                 self.conclude(&response, true);
-                let utterance = self.take_up(interruption);
+                let utterance = self.take_up(interruption.from(), interruption.pending());
                 self.hear(utterance);
             }
             other => self.floor = other,
@@ -280,24 +235,24 @@ impl Conversation {
     }
 
     /// The agent finishes while the caller speaks over it: the utterance counts from its beginning.
-    pub(super) fn outlasted_by(&mut self, interruption: Interruption) -> Utterance {
-        if interruption.paused {
-            self.unpause();
+    pub(super) fn outlasted_by(&mut self, interruption: &Interruption) -> Utterance {
+        if interruption.is_paused() {
+            self.hold.unpause(&mut self.out);
         }
-        self.take_up(interruption)
+        self.take_up(interruption.from(), interruption.pending())
     }
 
     /// Speech over the agent becomes an utterance.
-    fn take_up(&mut self, interruption: Interruption) -> Utterance {
-        match interruption.pending {
+    fn take_up(&mut self, from: At, pending: Option<PendingWords>) -> Utterance {
+        match pending {
             Some(PendingWords { turn, utterance, to, .. }) if self.voice.is_none() => {
-                Utterance::asked(turn, utterance, interruption.from, to)
+                Utterance::asked(turn, utterance, from, to)
             }
             stale => {
                 if let Some(PendingWords { turn, .. }) = stale {
                     self.out.command(Command::Cancel { turn });
                 }
-                Utterance::new(self.out.new_turn(), interruption.from)
+                Utterance::new(self.out.new_turn(), from)
             }
         }
     }
@@ -308,26 +263,19 @@ impl Conversation {
             return;
         };
         self.stop_responding();
-        self.flush();
+        self.hold.flush(&mut self.out);
         self.out.command(Command::Cancel { turn: response.turn });
         if response.answers_keys() {
             // The keys stay a turn of their own.
             self.conclude(&response, true);
-            let from = self.voice.unwrap_or_default();
-            let utterance = match interruption {
-                Some(interruption) => self.take_up(interruption),
-                None => Utterance::new(self.out.new_turn(), from),
-            };
+            let from = interruption.as_ref().map(Interruption::from).or(self.voice).unwrap_or_default();
+            let utterance = self.take_up(from, interruption.and_then(|it| it.pending()));
             return self.hear(utterance);
         }
         let Some(question) = response.question else { return };
         self.transcript.take_back(&question.text);
-        self.turns -= 1;
-        let from = question.from;
-        let added = match interruption {
-            Some(interruption) => self.take_up(Interruption { from, ..interruption }),
-            None => Utterance::new(self.out.new_turn(), from),
-        };
+        self.limits.turn_taken_back();
+        let added = self.take_up(question.from, interruption.and_then(|it| it.pending()));
         self.hear(added.following(question.text));
     }
 

@@ -175,7 +175,7 @@ impl Conversation {
         if mode == DtmfMode::Ignored || matches!(self.floor, Floor::NotConnected) {
             return;
         }
-        self.prompts = 0;
+        self.limits.caller_is_there();
         self.timers.stop(Timer::Silence);
         if self.keypad.press(now, key, mode) {
             self.complete_entry(now);
@@ -210,7 +210,7 @@ impl Conversation {
     pub(super) fn answer_entry(&mut self, now: At) {
         let Some(Entry { keys, last }) = self.keypad.take() else { return };
         self.timers.stop(Timer::Silence);
-        self.turns += 1;
+        self.limits.turn_taken();
         self.transcript.add_keys(&keys);
         let turn = self.out.new_turn();
         self.out.command(Command::Respond { turn, context: self.transcript.context() });
@@ -237,7 +237,7 @@ impl Conversation {
     fn interrupt_for_entry(&mut self, now: At) {
         let Floor::Agent(response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.stop_responding();
-        self.flush();
+        self.hold.flush(&mut self.out);
         self.out.command(Command::Cancel { turn: response.turn });
         self.conclude(&response, true);
         self.settle(now, None);

@@ -34,7 +34,9 @@ mod endpoint;
 mod fault;
 mod floor;
 mod hold;
+mod interruption;
 mod keypad;
+mod lifecycle;
 mod limits;
 mod outbox;
 mod pipeline;
@@ -59,12 +61,15 @@ pub use fault::Fault;
 pub use keypad::{DtmfMode, Key, Keys};
 pub use pipeline::*;
 pub use settings::{Overrides, Settings};
-pub use snapshot::Snapshot;
+pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 pub use timer::Timer;
 
 use crate::language::Language;
 use floor::Floor;
+use hold::Hold;
 use keypad::Keypad;
+use lifecycle::{Opening, Warning};
+use limits::Limits;
 use outbox::Outbox;
 use timer::Timers;
 use transcript::Transcript;
@@ -85,23 +90,16 @@ pub struct Conversation {
     floor: Floor,
     /// The start of the caller's speech, in any turn.
     voice: Option<At>,
-    on_hold: bool,
+    hold: Hold,
     keypad: Keypad,
     timers: Timers,
     /// The latest filler, until it has been played.
     filler: Option<SpeechId>,
     out: Outbox,
     transcript: Transcript,
-    /// The caller's turns so far.
-    turns: u32,
-    /// Turns in a row that failing engines left without a response.
-    failures: u32,
-    /// How often a silent caller was prompted.
-    prompts: u32,
-    /// The time limit is near and the caller has not been warned yet.
-    warning_due: bool,
-    /// Outside of business hours: the caller hears the closed prompt and nothing else.
-    closed: bool,
+    limits: Limits,
+    warning: Warning,
+    opening: Opening,
 }
 
 impl Conversation {
@@ -113,17 +111,15 @@ impl Conversation {
             now: None,
             floor: Floor::NotConnected,
             voice: None,
-            on_hold: false,
+            hold: Hold::Off,
             keypad: Keypad::default(),
             timers: Timers::default(),
             filler: None,
             out: Outbox::default(),
             transcript: Transcript::default(),
-            turns: 0,
-            failures: 0,
-            prompts: 0,
-            warning_due: false,
-            closed: false,
+            limits: Limits::default(),
+            warning: Warning::NotDue,
+            opening: Opening::Greeting,
         }
     }
 
@@ -142,9 +138,8 @@ impl Conversation {
 
     /// Outside of business hours: in place of the greeting the caller hears [`Phrase::Closed`], and the call
     /// ends.
-    pub fn closed(mut self, closed: bool) -> Conversation {
-        self.closed = closed;
-        self
+    pub fn closed(self, closed: bool) -> Conversation {
+        Conversation { opening: if closed { Opening::Closed } else { Opening::Greeting }, ..self }
     }
 
     /// Handles `input`, and every deadline that has passed by `now`. A `now` before that of an earlier event counts as
@@ -182,8 +177,7 @@ impl Conversation {
             Input::Response { turn, event } => self.response(now, turn, event),
             Input::Playback { speech, event } => self.playback(now, speech, &event),
             Input::Dtmf { key } => self.key_pressed(now, key),
-            Input::Hold(HoldChange::Held) => self.held(now),
-            Input::Hold(HoldChange::Resumed) => self.resumed(now),
+            Input::Hold(change) => self.hold_changed(now, change),
             Input::CallerLeft => self.caller_left(),
             Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
             Input::Tick => {}

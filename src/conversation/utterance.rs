@@ -209,7 +209,7 @@ impl Conversation {
         };
         self.timers.start(Timer::Commit, to, wait);
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if self.settings.early_reply && self.turns < self.settings.max_turns {
+        if self.settings.early_reply && !self.limits.no_turn_left(&self.settings) {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
             let context = self.transcript.followed_by(text);
@@ -247,7 +247,7 @@ impl Conversation {
             Words::Known(text) if text.is_empty() && to.since(utterance.from) < COUGH => {
                 self.settle(now, None);
             }
-            Words::Known(_) | Words::Failed if self.turns >= self.settings.max_turns => {
+            Words::Known(_) | Words::Failed if self.limits.no_turn_left(&self.settings) => {
                 self.say_goodbye(now, Phrase::TurnLimitGoodbye, Ending::TurnLimit);
             }
             Words::Known(_) | Words::Failed => self.hand_over(now, to),
@@ -265,8 +265,7 @@ impl Conversation {
     fn hand_over(&mut self, now: At, to: At) {
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
-        self.turns += 1;
-        self.prompts = 0;
+        self.limits.turn_taken();
         match &utterance.words {
             Words::Known(text) if !text.is_empty() => {
                 let text = text.clone();

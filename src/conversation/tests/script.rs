@@ -127,7 +127,8 @@ impl Stage {
 
     fn store_and_resume(&mut self) {
         let stored = serde_json::to_string(&self.conversation.snapshot()).expect("a conversation is JSON");
-        let snapshot: Snapshot = serde_json::from_str(&stored).expect("and read back");
+        let stored = serde_json::from_str(&stored).expect("and read back");
+        let snapshot = Snapshot::parse(stored).expect("of this version");
         let language = self.conversation.language;
         self.conversation = Conversation::resume(snapshot, self.settings.clone(), texts(), language);
     }

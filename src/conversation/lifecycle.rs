@@ -1,0 +1,157 @@
+//! The beginning of a conversation, the time between two turns, and the end.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::floor::Floor;
+use super::response::Response;
+use super::timer::Timer;
+use super::utterance::Utterance;
+use super::{At, Command, Conversation, Ending, Output, Phrase, Say};
+
+/// How long a goodbye may take, synthesis included, before the call ends without it.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How the conversation begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Opening {
+    Greeting,
+    /// Outside of business hours: the caller hears the closed prompt and nothing else.
+    Closed,
+}
+
+/// The warning that the time limit is near.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Warning {
+    NotDue,
+    /// It waits until the floor is free.
+    Due,
+}
+
+impl Conversation {
+    pub(super) fn connected(&mut self, now: At) {
+        if !matches!(self.floor, Floor::NotConnected) {
+            return;
+        }
+        let limit = self.settings.max_duration_ms;
+        if self.opening == Opening::Closed {
+            // The closed prompt may be long, but no longer than a call.
+            self.timers.start(Timer::Goodbye, now, limit);
+            return self.prompt(now, Phrase::Closed, Some(Ending::Closed));
+        }
+        let ahead = self.settings.warn_before_ms;
+        self.timers.start(Timer::Limit, now, limit);
+        if !ahead.is_zero() && ahead < limit {
+            self.timers.start(Timer::Warning, now, limit - ahead);
+        }
+        self.prompt(now, Phrase::Greeting, None);
+    }
+
+    /// The agent's turn is over: gives the floor to the caller, who may speak already (`spoken_over`), or waits.
+    pub(super) fn settle(&mut self, now: At, spoken_over: Option<Utterance>) {
+        self.floor = Floor::Free;
+        if let Some((phrase, ending)) = self.limits.reached(&self.settings) {
+            if let Some(utterance) = spoken_over {
+                self.hear(utterance);
+            }
+            self.say_goodbye(now, phrase, ending);
+        } else if let Some(utterance) = spoken_over {
+            self.hear(utterance);
+        } else if self.voice.is_some() {
+            let turn = self.out.new_turn();
+            self.hear(Utterance::new(turn, now));
+        } else if self.keypad.is_complete() {
+            self.answer_entry(now);
+        } else if self.warning == Warning::Due {
+            self.warn(now);
+        } else if !self.hold.is_on() && !self.keypad.is_entering() {
+            self.timers.start(Timer::Silence, now, self.settings.silence_ms);
+        }
+    }
+
+    pub(super) fn prompt_silent_caller(&mut self, now: At) {
+        if self.limits.may_prompt(&self.settings) {
+            self.prompt(now, Phrase::StillThere, None);
+        } else {
+            self.say_goodbye(now, Phrase::SilenceGoodbye, Ending::Silence);
+        }
+    }
+
+    /// Warns the caller of the time limit as soon as the floor is free.
+    pub(super) fn warn(&mut self, now: At) {
+        let is_free = matches!(self.floor, Floor::Free);
+        self.warning = if is_free { Warning::NotDue } else { Warning::Due };
+        if is_free {
+            self.prompt(now, Phrase::TimeWarning, None);
+        }
+    }
+
+    /// Ends the call politely in any state. A goodbye in progress continues.
+    pub(super) fn say_goodbye(&mut self, now: At, phrase: Phrase, ending: Ending) {
+        match std::mem::replace(&mut self.floor, Floor::Free) {
+            Floor::NotConnected => return self.hang_up(ending),
+            Floor::Agent(response, interruption) if response.goodbye.is_some() => {
+                self.floor = Floor::Agent(response, interruption);
+                return;
+            }
+            Floor::Agent(response, interruption) => {
+                if response.is_pending() || interruption.is_some() || self.filler.is_some() {
+                    self.hold.flush(&mut self.out);
+                }
+                let listening = interruption.and_then(|it| it.pending()).map(|pending| pending.turn);
+                for turn in [Some(response.turn), listening].into_iter().flatten() {
+                    self.out.command(Command::Cancel { turn });
+                }
+                self.conclude(&response, false);
+            }
+            Floor::Caller(utterance) => {
+                self.out.command(Command::Cancel { turn: utterance.turn });
+                self.record_utterance(&utterance);
+            }
+            Floor::Free | Floor::Ended => {}
+        }
+        self.note_entry();
+        self.timers.stop_all();
+        self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);
+        self.prompt(now, phrase, Some(ending));
+    }
+
+    pub(super) fn cut_goodbye_short(&mut self) {
+        let Floor::Agent(response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
+        self.conclude(&response, false);
+        self.hang_up(response.goodbye.unwrap_or(Ending::Requested));
+    }
+
+    pub(super) fn caller_left(&mut self) {
+        match std::mem::replace(&mut self.floor, Floor::Free) {
+            Floor::Caller(utterance) => self.record_utterance(&utterance),
+            Floor::Agent(response, _) => self.conclude(&response, false),
+            Floor::NotConnected | Floor::Free | Floor::Ended => {}
+        }
+        self.hang_up(Ending::CallerLeft);
+    }
+
+    pub(super) fn hang_up(&mut self, ending: Ending) {
+        self.note_entry();
+        self.floor = Floor::Ended;
+        self.timers.stop_all();
+        self.out.push(Output::HangUp { ending });
+    }
+
+    /// Plays a prompt that answers no utterance.
+    fn prompt(&mut self, now: At, phrase: Phrase, goodbye: Option<Ending>) {
+        self.timers.stop(Timer::Silence);
+        let response = Response::prompt(self.out.new_turn(), now, goodbye);
+        self.floor = Floor::Agent(response, None);
+        self.say(Say::Phrase(phrase));
+    }
+
+    /// The last utterance stays on record although it gets no response.
+    fn record_utterance(&mut self, utterance: &Utterance) {
+        if let Some(record) = utterance.record() {
+            self.transcript.add_caller(&record.caller);
+            self.out.push(Output::TurnFinished(record));
+        }
+    }
+}
