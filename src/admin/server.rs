@@ -91,7 +91,9 @@ impl Server {
     async fn run(self, stop: CancellationToken) -> std::io::Result<()> {
         let tls = match self.certificate.clone() {
             None => None,
+            // In this order: usable files are taken before the first connection would be closed.
             Some(files) => tokio::select! {
+                biased;
                 tls = files.until_usable() => Some(tls),
                 closed = close_all(&self.listener) => return closed,
                 () = stop.cancelled() => return Ok(()),

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::signal::unix::Signal;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 use tracing::{error, info, warn};
 
 use super::TlsSettings;
@@ -115,12 +115,10 @@ impl CertificateFiles {
         Ok(Tls { files: self, config })
     }
 
-    /// Reads the files every second until they can be used. Each new reason why not is logged.
+    /// Reads the files, at once and every second, until they can be used. Each new reason why not is logged.
     pub(super) async fn until_usable(self) -> Tls {
-        let mut ticks = interval(LOOK);
         let mut known = None;
         loop {
-            ticks.tick().await;
             match self.clone().load() {
                 Ok(tls) => {
                     if known.is_some() {
@@ -134,6 +132,7 @@ impl CertificateFiles {
                     known = Some(fault);
                 }
             }
+            sleep(LOOK).await;
         }
     }
 

@@ -113,7 +113,7 @@ fn programs_and_models_of_local_engines_that_are_missing_are_found() {
     says(
         &practice.vca,
         ("VCA__STT__POCKETSPHINX__MODEL", "/no/such/model"),
-        &["FAIL  stt pocketsphinx", "/no/such/model"],
+        &["FAIL  stt pocketsphinx", "install what the engine needs (see [stt.pocketsphinx])"],
     );
     let without_programs = ("PATH", "/no/such/folder");
     says(&practice.vca, without_programs, &["FAIL  tts espeak", "install the package espeak-ng"]);
