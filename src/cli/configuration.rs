@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::reload::Reload;
 use super::table::Table;
-use crate::config::{Loaded, REFERENCE, Warnings};
+use crate::config::{Loaded, Need, REFERENCE, Warnings};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -19,8 +19,22 @@ pub enum Command {
     Reference,
 }
 
+impl Command {
+    pub async fn run(
+        self,
+        read: impl Fn(Need) -> Result<Loaded, Failure>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
+        match self {
+            Command::Check => check(&read(Need::All)?, output),
+            Command::Reload(command) => command.run(&read(Need::Daemon)?.config, output).await,
+            Command::Reference => reference(output),
+        }
+    }
+}
+
 /// Prints the effective values, and the warnings on standard error.
-pub fn check(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
+fn check(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
     eprint!("{}", Warnings(&loaded.warnings));
     output.print(&loaded.effective, || {
         let mut table = Table::new(["key", "value", "from"]);
@@ -32,6 +46,6 @@ pub fn check(loaded: &Loaded, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 /// Prints the reference.
-pub fn reference(output: &mut Output<'_>) -> Result<(), Failure> {
+fn reference(output: &mut Output<'_>) -> Result<(), Failure> {
     output.print(REFERENCE, || REFERENCE.to_owned())
 }

@@ -153,26 +153,25 @@ impl Cli {
         }
     }
 
+    /// Reads the configuration of the daemon again.
+    fn reread(&self) -> serve::Reread {
+        let (config, env_file) = (self.config.clone(), self.env_file.clone());
+        Box::new(move || {
+            let paths = Paths { config: config.as_deref(), env_file: env_file.as_deref() };
+            examine(&paths, Need::Service)
+        })
+    }
+
     async fn dispatch(self, output: &mut Output<'_>) -> Result<(), Failure> {
         let paths = Paths { config: self.config.as_deref(), env_file: self.env_file.as_deref() };
         let read = |need| examine(&paths, need).map_err(Failure::from);
+        let reread = self.reread();
         match self.command {
-            Command::Serve => {
-                let (config, env_file) = (self.config.clone(), self.env_file.clone());
-                let reread = move || {
-                    let paths = Paths { config: config.as_deref(), env_file: env_file.as_deref() };
-                    examine(&paths, Need::Service)
-                };
-                serve::run(read(Need::Service)?, Box::new(reread)).await
-            }
+            Command::Serve => serve::run(read(Need::Service)?, reread).await,
             Command::Migrate => migrate(&read(Need::Database)?.config, output).await,
             Command::Backup(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Restore(command) => command.run(&read(Need::Database)?.config, output).await,
-            Command::Config(configuration::Command::Check) => configuration::check(&read(Need::All)?, output),
-            Command::Config(configuration::Command::Reload(command)) => {
-                command.run(&read(Need::Daemon)?.config, output).await
-            }
-            Command::Config(configuration::Command::Reference) => configuration::reference(output),
+            Command::Config(command) => command.run(read, output).await,
             Command::Doctor(command) => command.run(&read(Need::Service)?, output).await,
             Command::Tenant(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::asterisk::Registration;
-use super::{Finding, clock};
-use crate::admin::{DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport, Tls};
+use super::{Finding, certificate, clock};
+use crate::admin::{DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport};
 use crate::cli::database;
 use crate::cli::line::{Access, Line, Unanswered};
 use crate::config::Config;
@@ -19,8 +19,6 @@ const CHECK: &str = "daemon";
 const FILES_PER_CALL: u64 = 8;
 /// Files beside those of calls: database, ARI, the admin port and its clients.
 const OTHER_FILES: u64 = 256;
-const CERTIFICATE_REMEDY: &str = "put certificate and key in their places, readable by the daemon's group \
-    (docs/operations.md, TLS files): they are taken up within a second, and calls are served meanwhile";
 /// Problems of the log that are not older are shown.
 const RECENT: TimeDelta = TimeDelta::hours(1);
 
@@ -51,20 +49,8 @@ pub async fn ask(access: &Access, config: &Config) -> (Daemon, Vec<Finding>) {
     {
         findings.push(Finding::warn("database writes", error, "see the database's own log"));
     }
-    let daemon = match (daemon, Tls::load(&config.admin.tls)) {
-        (Daemon::Unknown { .. }, Err(fault)) => Daemon::Unknown {
-            problem: format!(
-                "the admin port at {} is closed until its certificate can be used: {fault}",
-                config.admin.bind
-            ),
-            remedy: CERTIFICATE_REMEDY.into(),
-        },
-        (Daemon::Absent, Err(fault)) => {
-            findings.push(Finding::fail("admin certificate", fault, CERTIFICATE_REMEDY));
-            Daemon::Absent
-        }
-        (daemon, _) => daemon,
-    };
+    let (daemon, closed) = certificate::examine(daemon, &config.admin);
+    findings.extend(closed);
     (daemon, findings)
 }
 

@@ -3,6 +3,7 @@
 //! Each examination answers with findings, a line each. A new one is added to [`examine`].
 
 mod asterisk;
+mod certificate;
 mod clock;
 mod daemon;
 mod dialplan;
