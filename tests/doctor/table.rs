@@ -2,6 +2,7 @@
 //! `docs/operations.md` has the table.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,6 +11,7 @@ use super::faults::{run, script, until_found};
 use super::{Practice, examine};
 use crate::life::servers::Database;
 use crate::support::authority::Authority;
+use crate::support::namespace::mount_namespace;
 use crate::support::office::Office;
 use crate::support::ports;
 use crate::support::vca::Vca;
@@ -183,4 +185,37 @@ fn a_missing_certificate_closes_the_admin_port_alone() {
     assert_eq!(errors, 1, "{log:#?}");
     fs::rename(&hidden, &certificate).expect("a file");
     until_found(&vca, &[], &["ok    daemon", "takes calls since"]);
+}
+
+/// The machine's name is unknown to /etc/hosts, and the name server takes requests without a response.
+#[test]
+fn a_name_server_that_does_not_respond_is_found() {
+    let Some(practice) = Practice::open() else { return };
+    let Some(namespace) = mount_namespace() else { return };
+    let Ok(_silent) = UdpSocket::bind("127.0.0.9:53") else {
+        return eprintln!("skipped: this user may not bind port 53");
+    };
+    let file = |name: &str, text: &str| {
+        let path = practice.folder.join(name);
+        fs::write(&path, text).expect("a file");
+        format!("mount --bind {} /etc/{name}", path.display())
+    };
+    let mounts = [
+        file("resolv.conf", "nameserver 127.0.0.9\n"),
+        file("hosts", "127.0.0.1 localhost\n"),
+        file("nsswitch.conf", "hosts: files dns\n"),
+    ];
+    let vca = env!("CARGO_BIN_EXE_vca");
+    let text = format!(
+        "exec unshare {namespace} -u sh -c 'hostname pbx-of-a-test && {} && exec {vca} \"$@\"' sh \"$@\"",
+        mounts.join(" && ")
+    );
+    let (code, report) = examine(&practice.vca.through(&script(&practice, "doctor", &text)));
+    assert_eq!(code, Some(1), "{report}");
+    let words = [
+        "FAIL  own hostname",
+        "looking up pbx-of-a-test takes longer than 2 s",
+        "add a line to /etc/hosts: 127.0.1.1 pbx-of-a-test",
+    ];
+    assert!(words.iter().all(|words| report.contains(words)), "{report}");
 }

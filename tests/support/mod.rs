@@ -8,6 +8,7 @@ pub mod authority;
 pub mod clips;
 pub mod house;
 pub mod http;
+pub mod namespace;
 pub mod office;
 pub mod phone;
 pub mod ports;
