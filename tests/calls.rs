@@ -306,7 +306,7 @@ fn keys_are_a_turn_and_stay_out_of_the_log() {
         say = "I have three keys."
         "#,
     );
-    house.set("VCA__LOG__FILTER", "debug");
+    house.set("VCA__LOG__FILTER", "debug,vca::transcript=debug");
     house.open();
     let pause = || Step::Wait(ms(100));
     let press = |key| [Step::Press(key), pause()];

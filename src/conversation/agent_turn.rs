@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::floor::Floor;
 use super::interruption::Interruption;
-use super::response::Response;
+use super::response::{Afterwards, Response};
 use super::timer::Timer;
 use super::{
     At, Command, Conversation, Ending, Output, Phrase, PlaybackEvent, ResponseEvent, Say, SpeechId, TurnId,
@@ -41,7 +41,7 @@ impl Conversation {
 
     fn response_ended(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && !response.complete {
+        if response.turn == turn && !response.is_complete() {
             response.end(self.language, &mut self.out);
             self.response_completed(now);
         }
@@ -49,17 +49,16 @@ impl Conversation {
 
     fn response_hangs_up(&mut self, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && !response.complete {
-            response.hangs_up = true;
+        if response.turn == turn && !response.is_complete() {
+            response.hang_up_afterwards();
         }
     }
 
     /// Sentences that are complete are played; the unfinished one is dropped.
     fn response_failed(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && !response.complete {
-            response.add_goodbye(&mut self.out);
-            response.complete = true;
+        if response.turn == turn && !response.is_complete() {
+            response.complete(&mut self.out);
             self.response_completed(now);
         }
     }
@@ -100,7 +99,7 @@ impl Conversation {
         let Some(response) = self.floor.response_mut().filter(|response| response.contains(speech)) else {
             return;
         };
-        if response.broke(speech) && response.goodbye.is_none() {
+        if response.broke(speech) && !response.is_goodbye() {
             response.say(Say::Phrase(Phrase::AudioIssues), &mut self.out);
         }
         self.finish_if_over(now);
@@ -109,7 +108,7 @@ impl Conversation {
     /// The transcript or the response is late: plays a filler, but not while the caller speaks.
     pub(super) fn play_filler(&mut self, now: At) {
         let turn = match &self.floor {
-            Floor::Caller(utterance) if utterance.overdue => utterance.turn,
+            Floor::Caller(utterance) if utterance.is_overdue() => utterance.turn,
             Floor::Agent(response, _) if response.is_awaited() => response.turn,
             _ => return,
         };
@@ -156,11 +155,12 @@ impl Conversation {
         };
         self.stop_responding();
         self.conclude(&response, false);
-        // A caller who speaks over the last words has more to say.
-        let hangs_up = response.hangs_up && interruption.is_none() && self.voice.is_none();
-        match response.goodbye.or(hangs_up.then_some(Ending::AgentHungUp)) {
-            Some(ending) => self.hang_up(ending),
-            None => {
+        let is_spoken_over = interruption.is_some() || self.voice.is_some();
+        match response.afterwards() {
+            Afterwards::CallEnds(ending) => self.hang_up(ending),
+            Afterwards::AgentHangsUp if !is_spoken_over => self.hang_up(Ending::AgentHungUp),
+            // A caller who speaks over the last words has more to say.
+            Afterwards::AgentHangsUp | Afterwards::CallersTurn => {
                 let spoken_over = interruption.map(|interruption| self.outlasted_by(&interruption));
                 self.settle(now, spoken_over);
             }
@@ -181,6 +181,6 @@ impl Conversation {
 
     /// The response that `speech` belongs to, if it may be played.
     fn audible(&mut self, speech: SpeechId) -> Option<&mut Response> {
-        self.floor.response_mut().filter(|response| response.committed && response.contains(speech))
+        self.floor.response_mut().filter(|response| response.is_committed() && response.contains(speech))
     }
 }

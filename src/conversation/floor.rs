@@ -67,7 +67,7 @@ impl Conversation {
                 self.hear(Utterance::new(turn, at));
             }
             Floor::Caller(_) => self.join(),
-            Floor::Agent(response, None) if response.goodbye.is_none() => self.speak_over(at),
+            Floor::Agent(response, None) if !response.is_goodbye() => self.speak_over(at),
             Floor::Agent(response, Some(Interruption::Paused { voiced, .. })) => {
                 let remaining = self.certainty(response).saturating_sub(*voiced);
                 self.timers.start(Timer::BargeInCertain, at, remaining);

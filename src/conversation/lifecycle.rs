@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::floor::Floor;
-use super::response::Response;
+use super::response::{Afterwards, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
 use super::{At, Command, Conversation, Ending, Output, Phrase, Say};
@@ -91,7 +91,7 @@ impl Conversation {
     pub(super) fn say_goodbye(&mut self, now: At, phrase: Phrase, ending: Ending) {
         match std::mem::replace(&mut self.floor, Floor::Free) {
             Floor::NotConnected => return self.hang_up(ending),
-            Floor::Agent(response, interruption) if response.goodbye.is_some() => {
+            Floor::Agent(response, interruption) if response.is_goodbye() => {
                 self.floor = Floor::Agent(response, interruption);
                 return;
             }
@@ -120,7 +120,10 @@ impl Conversation {
     pub(super) fn cut_goodbye_short(&mut self) {
         let Floor::Agent(response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.conclude(&response, false);
-        self.hang_up(response.goodbye.unwrap_or(Ending::Requested));
+        match response.afterwards() {
+            Afterwards::CallEnds(ending) => self.hang_up(ending),
+            Afterwards::AgentHangsUp | Afterwards::CallersTurn => self.hang_up(Ending::Requested),
+        }
     }
 
     pub(super) fn caller_left(&mut self) {

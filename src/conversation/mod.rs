@@ -8,6 +8,12 @@
 //! After every [`Conversation::handle`], and whenever [`Conversation::deadline`] has passed (then with [`Input::Tick`]),
 //! the driver drains [`Conversation::poll`] fully and does what it says, in order.
 //!
+//! # Its parts
+//!
+//! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
+//! turn, endpointing), `interruption` (speech over the agent) and `response` (the agent's turn); `keypad`, `hold`,
+//! `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//!
 //! # Who holds the floor
 //!
 //! | from | event | to |

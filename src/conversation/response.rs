@@ -28,25 +28,46 @@ pub(super) struct Question {
     pub keys: Option<Keys>,
 }
 
+/// What follows a response that was played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Afterwards {
+    /// The caller's turn.
+    CallersTurn,
+    /// The agent hangs up, unless the caller has spoken over it.
+    AgentHangsUp,
+    /// It is a goodbye: the call ends.
+    CallEnds(Ending),
+}
+
+/// Whether the response may be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Stage {
+    /// It may still be discarded, unheard.
+    Prepared,
+    Committed,
+}
+
+/// The model's text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum ResponseText {
+    /// More may arrive.
+    Streaming(Clauses),
+    Complete,
+}
+
 /// The agent's side of one turn.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Response {
     pub turn: TurnId,
     /// `None` for a prompt that answers no utterance.
     pub question: Option<Question>,
-    /// The call ends when this was played.
-    pub goodbye: Option<Ending>,
-    /// It may be played.
-    pub committed: bool,
-    /// It gets no more text.
-    pub complete: bool,
+    stage: Stage,
+    text: ResponseText,
+    afterwards: Afterwards,
     /// An engine's failure left the question without a response, and was counted.
     pub failed: bool,
-    /// The agent ends the call after it.
-    pub hangs_up: bool,
     pub latency: Latency,
     since: At,
-    clauses: Clauses,
     speeches: Vec<ResponseSpeech>,
     first_audio: Option<At>,
 }
@@ -75,8 +96,8 @@ impl Response {
         Response {
             question: Some(question),
             latency,
-            committed: false,
-            complete: false,
+            stage: Stage::Prepared,
+            text: ResponseText::Streaming(Clauses::default()),
             ..Response::new(turn, since)
         }
     }
@@ -89,28 +110,27 @@ impl Response {
 
     /// A prompt that answers no utterance.
     pub fn prompt(turn: TurnId, now: At, goodbye: Option<Ending>) -> Response {
-        Response { goodbye, ..Response::new(turn, now) }
+        let afterwards = goodbye.map_or(Afterwards::CallersTurn, Afterwards::CallEnds);
+        Response { afterwards, ..Response::new(turn, now) }
     }
 
     fn new(turn: TurnId, since: At) -> Response {
         Response {
             turn,
             question: None,
-            goodbye: None,
-            committed: true,
-            complete: true,
+            stage: Stage::Committed,
+            text: ResponseText::Complete,
+            afterwards: Afterwards::CallersTurn,
             failed: false,
-            hangs_up: false,
             latency: Latency::default(),
             since,
-            clauses: Clauses::default(),
             speeches: Vec::new(),
             first_audio: None,
         }
     }
 
     pub fn commit(&mut self, now: At) {
-        self.committed = true;
+        self.stage = Stage::Committed;
         self.latency.commit = Some(now.since(self.since));
     }
 
@@ -120,7 +140,7 @@ impl Response {
             speech: id,
             turn: self.turn,
             what: what.clone(),
-            held: !self.committed,
+            held: self.stage == Stage::Prepared,
         });
         let speech = ResponseSpeech {
             id,
@@ -135,31 +155,56 @@ impl Response {
 
     /// Adds the next piece of text, and speaks the clauses that it completes.
     pub fn add(&mut self, now: At, text: &str, language: &Language, out: &mut Outbox) {
-        if self.complete || text.is_empty() {
+        let ResponseText::Streaming(clauses) = &mut self.text else { return };
+        if text.is_empty() {
             return;
         }
         self.latency.reply.get_or_insert(now.since(self.since));
-        for clause in self.clauses.push(text, language) {
+        for clause in clauses.push(text, language) {
             self.say(Say::Text(clause), out);
         }
     }
 
     /// The text is complete: speaks the rest of it.
     pub fn end(&mut self, language: &Language, out: &mut Outbox) {
-        if !self.complete {
-            for clause in self.clauses.end(language) {
+        if let ResponseText::Streaming(clauses) = &mut self.text {
+            for clause in clauses.end(language) {
                 self.say(Say::Text(clause), out);
             }
-            self.add_goodbye(out);
-            self.complete = true;
+            self.complete(out);
         }
     }
 
-    /// Adds a goodbye for an agent that hangs up without words of its own.
-    pub fn add_goodbye(&mut self, out: &mut Outbox) {
-        if self.hangs_up && self.speeches.is_empty() {
+    /// No more text arrives; an unfinished sentence is dropped. An agent that hangs up without words of its own says a
+    /// goodbye.
+    pub fn complete(&mut self, out: &mut Outbox) {
+        if self.afterwards == Afterwards::AgentHangsUp && self.speeches.is_empty() {
             self.say(Say::Phrase(Phrase::Goodbye), out);
         }
+        self.text = ResponseText::Complete;
+    }
+
+    /// The agent ends the call after the response.
+    pub fn hang_up_afterwards(&mut self) {
+        if self.afterwards == Afterwards::CallersTurn {
+            self.afterwards = Afterwards::AgentHangsUp;
+        }
+    }
+
+    pub fn afterwards(&self) -> Afterwards {
+        self.afterwards
+    }
+
+    pub fn is_goodbye(&self) -> bool {
+        matches!(self.afterwards, Afterwards::CallEnds(_))
+    }
+
+    pub fn is_committed(&self) -> bool {
+        self.stage == Stage::Committed
+    }
+
+    pub fn is_complete(&self) -> bool {
+        matches!(self.text, ResponseText::Complete)
     }
 
     pub fn contains(&self, speech: SpeechId) -> bool {
@@ -168,7 +213,8 @@ impl Response {
 
     /// The response has no text, and the agent does not hang up either: it failed.
     pub fn is_wordless(&self) -> bool {
-        !self.hangs_up && !self.speeches.iter().any(|speech| matches!(speech.what, Say::Text(_)))
+        self.afterwards != Afterwards::AgentHangsUp
+            && !self.speeches.iter().any(|speech| matches!(speech.what, Say::Text(_)))
     }
 
     pub fn started(&mut self, speech: SpeechId, now: At) {
@@ -218,7 +264,7 @@ impl Response {
 
     /// Everything has been played.
     pub fn is_over(&self) -> bool {
-        self.committed && self.complete && !self.is_pending()
+        self.is_committed() && self.is_complete() && !self.is_pending()
     }
 
     /// The caller has asked and heard none of it yet.
@@ -244,7 +290,7 @@ impl Response {
 
     /// It is being heard, and the caller's keys may interrupt it.
     pub fn yields_to_keys(&self) -> bool {
-        self.goodbye.is_none() && !self.is_awaited()
+        !self.is_goodbye() && !self.is_awaited()
     }
 
     /// It answers keys, not words.
@@ -263,7 +309,7 @@ impl Response {
     /// The response ends with a question, most of which was heard: "yes" answers it. `texts` are those of the prompts.
     pub fn has_asked(&self, texts: &HashMap<Phrase, String>) -> bool {
         let pending = self.speeches.iter().filter(|speech| speech.progress != Progress::Ended).count();
-        self.complete
+        self.is_complete()
             && pending <= 1
             && self.speeches.last().is_some_and(|last| {
                 let text = last.text(texts).trim_end();

@@ -2,6 +2,17 @@
 //!
 //! A pause is a soft end: the utterance is transcribed and a response is prepared, unheard. The turn is committed when
 //! the pause has lasted; speech before the commit discards that work and joins the two parts.
+//!
+//! | from | event | to |
+//! |---|---|---|
+//! | open | `SpeechPaused` | paused; the words are asked for, with `early_reply` |
+//! | open | timer `Monologue` | cut, and waiting for words |
+//! | paused | `SpeechStarted` | open: a new utterance with the same beginning |
+//! | paused | words | the commit is adjusted to them, and a response is prepared |
+//! | paused | timer `Commit`, words known | the agent has the floor; free, after a cough |
+//! | paused | timer `Commit`, no words yet | waiting for words |
+//! | paused, cut, waiting for words | words, or their failure | the agent has the floor |
+//! | paused | timer `Commit`, keys are being pressed | paused |
 
 use std::time::Duration;
 
@@ -22,18 +33,34 @@ const COUGH: Duration = Duration::from_millis(400);
 pub(super) struct Utterance {
     pub turn: TurnId,
     pub from: At,
-    /// The end of the latest speech; `None` while the caller speaks.
-    pub to: Option<At>,
+    extent: Extent,
     pub words: Words,
     /// Words before those that are being transcribed.
     before: String,
-    /// The wait for more speech is over and only the transcript is missing.
-    pub overdue: bool,
-    /// It was too long: later speech is no part of it.
-    cut: bool,
+    wait: Wait,
     latency: Latency,
     /// The response that is prepared at a soft end.
     pub early: Option<Response>,
+}
+
+/// How far the utterance extends.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Extent {
+    /// The caller speaks.
+    Open,
+    /// The latest speech ended at `to`; more speech continues the utterance.
+    Paused { to: At },
+    /// It was too long: later speech is no part of it.
+    Cut { to: At },
+}
+
+/// The event that the commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Wait {
+    /// More speech, for a while.
+    ForSpeech,
+    /// The words alone: the wait for more speech is over.
+    ForWords,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +81,10 @@ impl Utterance {
         Utterance {
             turn,
             from,
-            to: None,
+            extent: Extent::Open,
             words: Words::Unasked,
             before: String::new(),
-            overdue: false,
-            cut: false,
+            wait: Wait::ForSpeech,
             latency: Latency::default(),
             early: None,
         }
@@ -66,7 +92,7 @@ impl Utterance {
 
     /// Speech between two moments that is being transcribed.
     pub fn asked(turn: TurnId, id: UtteranceId, from: At, to: At) -> Utterance {
-        Utterance { to: Some(to), words: Words::Asked(id), ..Utterance::new(turn, from) }
+        Utterance { extent: Extent::Paused { to }, words: Words::Asked(id), ..Utterance::new(turn, from) }
     }
 
     /// Puts known words before those that are being transcribed; an utterance that is not transcribed yet will contain
@@ -102,6 +128,23 @@ impl Utterance {
         }
     }
 
+    /// The end of the latest speech; `None` while the caller speaks.
+    fn to(&self) -> Option<At> {
+        match self.extent {
+            Extent::Open => None,
+            Extent::Paused { to } | Extent::Cut { to } => Some(to),
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self.extent, Extent::Cut { .. })
+    }
+
+    /// The caller waits for a response, and only the words are missing.
+    pub fn is_overdue(&self) -> bool {
+        self.wait == Wait::ForWords
+    }
+
     /// Recognition is over, with words or without.
     pub fn is_judged(&self) -> bool {
         matches!(self.words, Words::Known(_) | Words::Failed)
@@ -117,7 +160,7 @@ impl Conversation {
     pub(super) fn hear(&mut self, mut utterance: Utterance) {
         self.note_entry();
         self.timers.stop(Timer::Silence);
-        match utterance.to {
+        match utterance.to() {
             Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
             None => self.limit_speech(utterance.from),
         }
@@ -133,7 +176,7 @@ impl Conversation {
     /// The caller continues before the commit: work on the first part is discarded.
     pub(super) fn join(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.cut {
+        if utterance.is_cut() {
             return;
         }
         self.timers.stop(Timer::Commit);
@@ -157,7 +200,7 @@ impl Conversation {
         self.soft_end(now);
         self.timers.stop(Timer::Commit);
         if let Floor::Caller(utterance) = &mut self.floor {
-            utterance.cut = true;
+            utterance.extent = Extent::Cut { to: utterance.to().unwrap_or(now) };
         }
         self.commit(now);
     }
@@ -165,11 +208,11 @@ impl Conversation {
     /// The soft end.
     pub(super) fn soft_end(&mut self, at: At) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.cut {
+        if utterance.is_cut() {
             return;
         }
         let to = at.max(utterance.from);
-        utterance.to = Some(to);
+        utterance.extent = Extent::Paused { to };
         self.timers.stop(Timer::Monologue);
         self.timers.start(Timer::Commit, to, self.settings.commit_ms);
         if self.settings.early_reply {
@@ -179,7 +222,7 @@ impl Conversation {
 
     fn ask_for_words(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let (Some(at), Words::Open(id)) = (utterance.to, &utterance.words) else { return };
+        let (Some(at), Words::Open(id)) = (utterance.to(), &utterance.words) else { return };
         let id = *id;
         utterance.words = Words::Asked(id);
         self.out.command(Command::EndUtterance { utterance: id, at });
@@ -188,12 +231,12 @@ impl Conversation {
     /// The transcript of the utterance, unless `id` is outdated.
     pub(super) fn utterance_words(&mut self, now: At, id: UtteranceId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let Some(to) = utterance.to.filter(|_| utterance.words == Words::Asked(id)) else { return };
+        let Some(to) = utterance.to().filter(|_| utterance.words == Words::Asked(id)) else { return };
         let text = format!("{} {text}", utterance.before);
         let text = text.trim();
         utterance.words = Words::Known(text.to_owned());
         utterance.latency.transcript = Some(now.since(to));
-        if utterance.overdue {
+        if utterance.is_overdue() {
             self.commit(now);
         } else if !text.is_empty() {
             self.reconsider(to, text);
@@ -221,7 +264,7 @@ impl Conversation {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.words == Words::Asked(id) {
             utterance.words = Words::Failed;
-            if utterance.overdue {
+            if utterance.is_overdue() {
                 self.commit(now);
             }
         }
@@ -233,15 +276,15 @@ impl Conversation {
             return;
         }
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let Some(to) = utterance.to else { return };
+        let Some(to) = utterance.to() else { return };
         match &utterance.words {
             Words::Unasked | Words::Open(_) => {
-                utterance.overdue = true;
+                utterance.wait = Wait::ForWords;
                 self.ask_for_words();
                 self.await_response(now);
             }
             Words::Asked(_) => {
-                utterance.overdue = true;
+                utterance.wait = Wait::ForWords;
                 self.await_response(now);
             }
             Words::Known(text) if text.is_empty() && to.since(utterance.from) < COUGH => {
@@ -277,7 +320,7 @@ impl Conversation {
                 let mut response =
                     Response::to(utterance.turn, utterance.question(to, ""), utterance.latency);
                 response.commit(now);
-                response.complete = true;
+                response.complete(&mut self.out);
                 self.floor = Floor::Agent(response, None);
                 if failed {
                     self.fail(now, Phrase::DidNotCatch);
@@ -291,7 +334,7 @@ impl Conversation {
     /// Releases the prepared response, or asks for one.
     fn respond(&mut self, now: At, utterance: Utterance, to: At, text: &str) {
         let question = utterance.question(to, text);
-        let waiting = utterance.overdue;
+        let waiting = utterance.is_overdue();
         let mut response = match utterance.early {
             Some(early) => {
                 self.out.command(Command::Release { turn: early.turn });
@@ -305,7 +348,7 @@ impl Conversation {
         };
         self.transcript.add_caller(text);
         response.commit(now);
-        let unanswered = response.complete && response.is_wordless();
+        let unanswered = response.is_complete() && response.is_wordless();
         self.floor = Floor::Agent(response, None);
         if unanswered {
             self.fail(now, Phrase::Difficulty);
