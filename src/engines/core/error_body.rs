@@ -18,6 +18,9 @@ const NO_TOOLS: [&str; 5] = [
     "support tool use",
 ];
 
+/// Words of chat templates that have no system prompt, as that of Gemma 2 (in vLLM status 400, in llama.cpp 500).
+const NO_SYSTEM: [&str; 2] = ["system role not supported", "system role is not supported"];
+
 /// The vendor's own words in an error's body, cut short.
 pub fn message(body: &[u8]) -> String {
     ErrorBody::read(body).message
@@ -78,14 +81,19 @@ impl ErrorBody {
         }
     }
 
-    /// The parameter that the server does not support: by its name, or in quotes in the message, or `tools` where the message
-    /// is one of those that servers without tools are known to send.
+    /// The parameter that the server does not support: by its name, or in quotes in the message; or `tools`, or `system` for
+    /// a system prompt, where the message is one that servers without them are known to send.
     pub fn unsupported_parameter(&self, status: StatusCode) -> Option<String> {
         let text = self.message.to_lowercase();
-        if matches!(status.as_u16(), 400 | 404 | 422 | 500 | 501)
-            && NO_TOOLS.iter().any(|words| text.contains(words))
+        let known = NO_TOOLS
+            .map(|words| (words, "tools"))
+            .into_iter()
+            .chain(NO_SYSTEM.map(|words| (words, "system")));
+        let mut known = known.filter(|(words, _)| text.contains(words));
+        if let Some((_, parameter)) = known.next()
+            && matches!(status.as_u16(), 400 | 404 | 422 | 500 | 501)
         {
-            return Some("tools".into());
+            return Some(parameter.into());
         }
         let is_unsupported = ["unsupported_parameter", "unsupported_value", "unknown_parameter"]
             .iter()

@@ -29,6 +29,9 @@ pub enum EngineError {
     /// Worth another try, but not before `after`: HTTP 429 or 503 with `Retry-After` (RFC 9110, 10.2.3).
     #[error("asked to wait {after:?}: {reason}")]
     Busy { after: Duration, reason: String },
+    /// Worth another try: HTTP 429 without a delay, as of vendors that limit concurrent requests.
+    #[error("too many requests: {0}")]
+    RateLimited(String),
     /// The engine failed before, and is not asked for now (see [`breaker`]).
     #[error("not asked: it failed before, and is tried again in {0:?}")]
     Open(Duration),
@@ -112,14 +115,20 @@ impl EngineError {
     }
 
     pub fn worth_retrying(&self) -> bool {
-        matches!(self, EngineError::Timeout(_) | EngineError::Temporary(_) | EngineError::Busy { .. })
+        matches!(
+            self,
+            EngineError::Timeout(_)
+                | EngineError::Temporary(_)
+                | EngineError::Busy { .. }
+                | EngineError::RateLimited(_)
+        )
     }
 
     pub fn reason(&self) -> FailureReason {
         match self {
             EngineError::Timeout(_) => FailureReason::Timeout,
             EngineError::Temporary(_) | EngineError::Open(_) => FailureReason::Unavailable,
-            EngineError::Busy { .. } => FailureReason::Busy,
+            EngineError::Busy { .. } | EngineError::RateLimited(_) => FailureReason::Busy,
             EngineError::Missing { .. } => FailureReason::Missing,
             EngineError::Refused(refusal) => refusal.reason,
             EngineError::Permanent(_) => FailureReason::Refused,
@@ -131,7 +140,7 @@ impl EngineError {
         match self {
             EngineError::Timeout(_) => "timeout",
             EngineError::Temporary(_) => "temporary",
-            EngineError::Busy { .. } => "busy",
+            EngineError::Busy { .. } | EngineError::RateLimited(_) => "busy",
             EngineError::Open(_) => "open",
             EngineError::Missing { .. } | EngineError::Refused(_) | EngineError::Permanent(_) => "permanent",
         }

@@ -123,6 +123,7 @@ impl Endpoint {
                 EngineError::Refused(Box::new(Refusal { reason, parameter, text }))
             }
             Some(after) => EngineError::Busy { after, reason: text },
+            None if reason == FailureReason::Busy => EngineError::RateLimited(text),
             None => EngineError::Temporary(text),
         }
     }
@@ -195,11 +196,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reasons_are_told_apart() {
+    async fn reasons_are_distinguished() {
         let coded = |code: &str| format!("{{\"error\":{{\"message\":\"m\",\"code\":\"{code}\"}}}}");
         for (head, body, reason, retry) in [
             ("429 X\r\nRetry-After: 1", coded("insufficient_quota"), FailureReason::Quota, false),
-            ("429 X", coded("rate_limit_exceeded"), FailureReason::Unavailable, true),
+            ("429 X", coded("rate_limit_exceeded"), FailureReason::Busy, true),
             ("404 X", coded("model_not_found"), FailureReason::Model, false),
             ("404 X", "model 'm' not found".into(), FailureReason::Model, false),
             ("401 X", "{\"detail\":{\"status\":\"quota_exceeded\"}}".into(), FailureReason::Quota, false),
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn statuses_are_told_apart() {
+    async fn statuses_decide_about_retries() {
         for (head, retry) in
             [("500 X", true), ("503 X", true), ("408 X", true), ("400 X", false), ("404 X", false)]
         {
@@ -263,7 +264,7 @@ mod tests {
         let vendor = Vendor::start(vec![]).await;
         let endpoint = vendor.endpoint();
         vendor.stop().await;
-        let error = endpoint.send(endpoint.post("/x")).await.expect_err("nobody is there");
+        let error = endpoint.send(endpoint.post("/x")).await.expect_err("a refused connection");
         assert!(matches!(error, EngineError::Temporary(_)), "{error:?}");
     }
 

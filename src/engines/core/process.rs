@@ -1,4 +1,4 @@
-//! Local programs as engines: bytes in, bytes out, at most so many at once.
+//! Local programs as engines: bytes in, bytes out, a limited number at once.
 //!
 //! Texts and sounds travel over pipes and anonymous files, never over the command line, which every
 //! user of the machine can read. A program dies with the future or stream that asked it.

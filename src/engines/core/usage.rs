@@ -73,7 +73,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// It takes so much, in place of what was said before.
+    /// Sets a quantity, in place of an earlier one.
     pub fn set(&mut self, unit: Unit, quantity: u64) {
         let before = self.taken.insert(unit, quantity).unwrap_or(0);
         let item = Item { kind: self.kind, engine: self.engine.clone(), model: self.model.clone(), unit };
@@ -105,7 +105,7 @@ pub fn characters(text: &str) -> u64 {
     text.chars().count() as u64
 }
 
-/// How many tokens so many characters are, where the server does not say: four to a token, the rule of thumb of
+/// The number of tokens of a number of characters, where the server does not report it: four to a token, the rule of thumb of
 /// <https://help.openai.com/en/articles/4936856-what-are-tokens-and-how-to-count-them> for English. Other
 /// languages take more.
 pub fn estimated_tokens(characters: u64) -> u64 {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_counts_and_what_was_refused_does_not() {
+    fn requests_count_and_refusals_do_not() {
         let meter = Meter::default();
         let mut first = meter.charge(Kind::Llm, &"openai".into(), "gpt-5.4-mini");
         first.set(Unit::OutputTokens, 10);

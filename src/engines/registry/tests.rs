@@ -146,8 +146,8 @@ fn an_empty_key_is_none() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
-    let told = faults(
+fn all_faults_are_reported_at_once() {
+    let reported = faults(
         "stt.default = \"whisper\"\ntts.fallback = \"openai\"\nllm.scripted.script = \"/nonexistent.toml\"\n\
          openai.base_url = \"nowhere\"\nstt.pocketsphinx.phrases = [\"xqzzy\"]\nstt.fallback = \"pocketsphinx\"",
     );
@@ -158,17 +158,17 @@ fn all_faults_are_told_at_once() {
         "stt.default: there is no stt engine \"whisper\"",
         "tts.fallback: there is no tts engine \"openai\"",
     ] {
-        assert!(told.iter().any(|fault| fault.starts_with(part)), "no {part:?} in {told:#?}");
+        assert!(reported.iter().any(|fault| fault.starts_with(part)), "no {part:?} in {reported:#?}");
     }
 }
 
 /// The built-in script belongs to no tenant: callers must not hear it in place of their model.
 #[test]
 fn a_built_in_script_is_no_fallback() {
-    let told = faults("llm.fallback = \"scripted\"");
-    assert!(told[0].starts_with("llm.fallback: the built-in script"), "{told:?}");
-    let told = faults("llm.fallback = \"words\"\nengines.words = { kind = \"llm\", api = \"scripted\" }");
-    assert!(told[0].starts_with("llm.fallback: the built-in script"), "{told:?}");
+    let reported = faults("llm.fallback = \"scripted\"");
+    assert!(reported[0].starts_with("llm.fallback: the built-in script"), "{reported:?}");
+    let reported = faults("llm.fallback = \"words\"\nengines.words = { kind = \"llm\", api = \"scripted\" }");
+    assert!(reported[0].starts_with("llm.fallback: the built-in script"), "{reported:?}");
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/config/replies.example.toml");
     engines(&format!("llm.fallback = \"scripted\"\nllm.scripted.script = {own:?}"));
 }

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn orders_and_hears_odd_pieces() {
+    async fn requests_speech_and_reads_odd_pieces() {
         let (sound, requests) = spoken(vec![chunked(&[&[1], &[0, 2], &[0, 3, 0]])], " Hello. ").await;
         assert_eq!(samples(&sound.expect("a sound")), [1, 2, 3]);
         let body = requests[0].split("\r\n\r\n").nth(1).expect("a body");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_spoken_is_counted_and_what_is_refused_is_not() {
+    async fn speech_is_counted_and_refusals_are_not() {
         let meter = Meter::default();
         let down = answer("503 Oops", "{}");
         drop(metered(vec![down, chunked(&[&[1, 0]])], " Grüße. ", &meter).await);

@@ -18,6 +18,8 @@ pub struct ModelHabits {
     pub refused: BTreeSet<&'static str>,
     /// It refused a request without `reasoning_effort`, as OpenAI's models that reason do beside tools.
     pub wants_no_reasoning: bool,
+    /// Its chat template has no system prompt: the instructions are a part of the first line of the user.
+    pub has_no_system_role: bool,
     /// Its replies begin within reasoning, and only the end of it has a tag: the chat template has written the opening one.
     pub begins_in_reasoning: bool,
 }
@@ -25,6 +27,9 @@ pub struct ModelHabits {
 impl ModelHabits {
     /// Notes a refused parameter of a request; whether a changed request is worth a try.
     fn refuse(&mut self, parameter: &str, request: &Value) -> bool {
+        if parameter == "system" {
+            return !std::mem::replace(&mut self.has_no_system_role, true);
+        }
         // Servers name nested parameters by their path, as in stream_options.include_usage.
         let name = parameter.split(['.', '[']).next().unwrap_or_default();
         let Some(known) = OPTIONAL.iter().find(|it| **it == name) else { return false };

@@ -32,6 +32,21 @@ pub fn lines(prompt: &Prompt, alternate: bool, budget: u32) -> Vec<ChatLine> {
     std::iter::once(system).filter(|line| !line.content.trim().is_empty()).chain(said).collect()
 }
 
+/// The same for templates without a system prompt: its text becomes the beginning of the user's first line.
+pub fn without_system(lines: &[ChatLine]) -> Vec<ChatLine> {
+    let Some((system, said)) = lines.split_first().filter(|(first, _)| first.role == "system") else {
+        return lines.to_vec();
+    };
+    let (first, rest) = match said.split_first() {
+        Some((line, rest)) if line.role == "user" => {
+            (format!("{}\n\n{}", system.content, line.content), rest)
+        }
+        _ => (system.content.clone(), said),
+    };
+    let first = ChatLine { role: "user", content: first };
+    std::iter::once(first).chain(rest.iter().cloned()).collect()
+}
+
 /// How many characters the model reads.
 pub fn length(lines: &[ChatLine]) -> u64 {
     lines.iter().map(|line| characters(&line.content)).sum()
@@ -100,6 +115,14 @@ mod tests {
         assert_eq!(shown(&lines(&said, true, 6_000)), expected);
         let expected = "s:Be kind.|a:Hello?\nStill there?|u:Yes.\nOpen?";
         assert_eq!(shown(&lines(&said, false, 6_000)), expected);
+    }
+
+    #[test]
+    fn a_system_prompt_can_be_a_part_of_the_first_line() {
+        let said = |text: &str| shown(&without_system(&lines(&prompt(text), true, 6_000)));
+        assert_eq!(said("AHello?|CYes."), "u:Be kind.\n\n(The call begins.)|a:Hello?|u:Yes.");
+        assert_eq!(said("CYes."), "u:Be kind.\n\nYes.");
+        assert_eq!(said(""), "u:Be kind.");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Settings;
 use super::habits::ModelHabits;
-use super::history::ChatLine;
+use super::history::{ChatLine, without_system};
 use crate::engines::llm::Prompt;
 
 /// The tool with which the agent ends the call.
@@ -71,7 +71,8 @@ pub fn body(
     let model = prompt.model.as_deref().unwrap_or(&settings.model);
     let mut body = Map::new();
     body.insert("model".into(), json!(model));
-    body.insert("messages".into(), json!(lines));
+    let messages = if habits.has_no_system_role { json!(without_system(lines)) } else { json!(lines) };
+    body.insert("messages".into(), messages);
     body.insert("stream".into(), json!(true));
     if prompt.may_hang_up && !refused.contains("tools") {
         body.insert("tools".into(), json!([hang_up()]));

@@ -86,7 +86,7 @@ async fn read_text(body: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn asks_and_hears() {
+async fn sends_a_question_and_reads_its_reply() {
     let (reply, requests) = replied(vec![chunked(&[GOOD.as_bytes()])]).await;
     assert_eq!(reply, Ok(ok(&["Grüß", " Gott"])));
     assert_eq!(
@@ -108,7 +108,7 @@ fn taken(meter: &Meter) -> Vec<(Unit, u64)> {
 }
 
 #[tokio::test]
-async fn takes_what_the_server_says_in_the_end() {
+async fn usage_is_as_the_server_reports_it() {
     let usage =
         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":31,\"completion_tokens\":9}}\n\ndata: [DONE]";
     let body = GOOD.replace("data: [DONE]", usage);
@@ -121,7 +121,7 @@ async fn takes_what_the_server_says_in_the_end() {
 }
 
 #[tokio::test]
-async fn takes_an_estimate_where_the_server_says_nothing() {
+async fn usage_is_estimated_where_the_server_reports_none() {
     for odd in ["", "data: {\"choices\":[],\"usage\":\"much\"}\n\n"] {
         let body = GOOD.replace("data: [DONE]", &format!("{odd}data: [DONE]"));
         let meter = Meter::default();

@@ -75,7 +75,7 @@ fn a_rate_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_sound_is_refused_by_name_and_setting() {
+async fn other_content_is_refused_by_name_and_setting() {
     for (content_type, bytes, words) in [
         (Some("audio/mpeg"), &b"\xff\xfb\x90\x00............"[..], "MP3 (audio/mpeg)"),
         (None, b"ID3\x04..............", "MP3 (without Content-Type)"),
@@ -112,7 +112,7 @@ async fn a_file_may_be_split_anywhere() {
 }
 
 #[tokio::test]
-async fn what_is_no_wav_is_refused_where_wav_is_the_only_form() {
+async fn other_formats_are_refused_where_wav_is_the_only_one() {
     assert!(wav(vec![], raw(&[&[0; 60]])).await.is_err());
     assert!(wav(vec![], raw(&[b"RIFF"])).await.is_err());
     assert!(wav(vec![], raw(&[])).await.expect("an empty sound").next().await.is_none());

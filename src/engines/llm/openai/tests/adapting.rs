@@ -84,6 +84,22 @@ async fn a_model_that_wants_no_reasoning_is_asked_for_none() {
     assert!(sent[1].get("tools").is_some());
 }
 
+/// The chat template of Gemma 2, in llama.cpp.
+#[tokio::test]
+async fn a_template_without_a_system_prompt_is_served() {
+    let error =
+        json!({ "error": { "code": 500, "message": "System role not supported", "type": "server_error" } });
+    let good = chunked(&[GOOD.as_bytes()]);
+    let (reply, requests) = replied(vec![answer("500 Oops", error.to_string()), good]).await;
+    assert_eq!(reply, Ok(ok(&["Grüß", " Gott"])));
+    let roles = |request: &String| {
+        let messages = body_of(request)["messages"].as_array().cloned().unwrap_or_default();
+        messages.iter().map(|it| it["role"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(roles(&requests[0]), ["system", "user", "assistant", "user"]);
+    assert_eq!(roles(&requests[1]), ["user", "assistant", "user"]);
+}
+
 /// The text of a reply.
 fn text_of(reply: &[Item]) -> String {
     let text = |item: &Item| match item {
