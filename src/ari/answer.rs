@@ -10,16 +10,16 @@ use serde::Deserialize;
 
 use super::ids::{BridgeId, ChannelId};
 
-/// Why a request got no good answer.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AriError {
-    /// Nothing within the timeout. Asterisk may have done, or may yet do, what was asked.
+    /// No response within the timeout. Asterisk may have carried out the request, or may yet do so.
     #[error("Asterisk did not answer within {0:?}")]
     Timeout(Duration),
-    /// No connection: nothing was asked.
+    /// No connection: the request was not sent.
     #[error("no connection to Asterisk")]
     Refused,
-    /// TLS failed: one side does not accept the other's certificate, or it is not TLS. Nothing was asked.
+    /// TLS failed: one side does not accept the other's certificate, or it is not TLS. The request was not sent.
     #[error("no TLS connection to Asterisk: {0}")]
     Tls(String),
     /// The connection broke before the response was complete. The request may have been carried out.
@@ -28,18 +28,18 @@ pub enum AriError {
     /// An HTTP status other than 2xx.
     #[error("Asterisk answered {code}: {message}")]
     Status { code: u16, message: String },
-    /// A 2xx answer that is not what the request promises.
+    /// A 2xx response of another form than the request's.
     #[error("Asterisk's answer is not what was expected: {0}")]
     Decode(&'static str),
 }
 
 impl AriError {
-    /// Is what was asked about simply not there?
+    /// Does the channel or bridge not exist?
     pub fn is_gone(&self) -> bool {
         matches!(self, AriError::Status { code: 404, .. })
     }
 
-    /// May Asterisk have done what was asked, for all one knows?
+    /// Is it unknown whether Asterisk carried out the request?
     pub fn leaves_doubt(&self) -> bool {
         match self {
             AriError::Timeout(_) | AriError::Broken | AriError::Decode(_) => true,
@@ -48,7 +48,7 @@ impl AriError {
         }
     }
 
-    /// A word for a metric.
+    /// The label of a metric.
     pub fn outcome(&self) -> &'static str {
         match self {
             AriError::Timeout(_) => "timeout",
@@ -62,7 +62,7 @@ impl AriError {
     }
 }
 
-/// The answer to `Request::external_media`.
+/// The response to `Request::external_media`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawExternalMedia")]
 pub struct ExternalMedia {
@@ -71,7 +71,7 @@ pub struct ExternalMedia {
     pub local: SocketAddr,
 }
 
-/// The answer to `Request::application` and `Request::event_filter`: what the application holds.
+/// The response to `Request::application` and `Request::event_filter`: what the application holds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Application {
     pub name: String,
@@ -112,7 +112,7 @@ impl Continuity {
     }
 }
 
-/// The answer to `Request::endpoint`, and one of the answers to `Request::endpoints`.
+/// The response to `Request::endpoint`, and one of the responses to `Request::endpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AsteriskEndpoint {
     /// Its name, such as `vca-trunk`.
@@ -123,14 +123,14 @@ pub struct AsteriskEndpoint {
     pub state: Option<String>,
 }
 
-/// One of the answers to `Request::pjsip_endpoint`.
+/// One item of the response to `Request::pjsip_endpoint`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Setting {
     pub attribute: String,
     pub value: String,
 }
 
-/// The answer to `Request::info`.
+/// The response to `Request::info`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Info {
     pub system: System,
@@ -153,7 +153,7 @@ pub struct System {
     pub entity_id: String,
 }
 
-/// One of the answers to `Request::modules`.
+/// One item of the response to `Request::modules`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Module {
     /// Such as `res_ari.so`.
@@ -169,7 +169,7 @@ impl Module {
     }
 }
 
-/// The answer to `Request::variable`.
+/// The response to `Request::variable`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ChannelVariable {
     pub value: String,

@@ -25,12 +25,12 @@ use super::settings::Settings;
 use super::tls;
 use crate::current::Current;
 
-/// Largest answer that is read: an application with some ten thousand channels.
+/// Largest response that is read: an application with some ten thousand channels.
 const MAX_ANSWER: usize = 4 << 20;
 /// Asterisk closes an idle connection after 15 s (`session_keep_alive`); be first, or a request is lost in it.
 const POOL_IDLE: Duration = Duration::from_secs(10);
 
-/// The way to one Asterisk. Share it by `Arc`.
+/// The HTTP client of one Asterisk. Share it by `Arc`.
 pub struct Client {
     asterisk: AsteriskId,
     http: reqwest::Client,
@@ -110,7 +110,7 @@ impl Client {
         self.new_login.notified().await;
     }
 
-    /// Sends one request, once. The answer is `Null` where Asterisk answers without a body.
+    /// Sends one request, once. The result is `Null` where the response has no body.
     pub async fn send(&self, request: Request) -> Result<Value, AriError> {
         let operation = request.operation;
         let exchange = async {
@@ -145,7 +145,7 @@ impl Client {
         result
     }
 
-    /// Sends one request and reads its answer as what the request promises.
+    /// Sends one request and parses its response.
     pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, AriError> {
         let answer = self.send(request).await?;
         T::deserialize(answer).map_err(|_| AriError::Decode("a field is missing or of another type"))
@@ -160,7 +160,7 @@ impl Client {
         &self.health
     }
 
-    /// How a connection of TLS is made.
+    /// The TLS configuration of its connections.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         self.tls.clone()
     }
@@ -270,7 +270,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, AriError> {
     Ok(body)
 }
 
-/// Asterisk's own words for a failure, kept short.
+/// Asterisk's text for a failure, shortened.
 fn message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Failure {

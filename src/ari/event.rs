@@ -33,7 +33,7 @@ pub enum Event {
         cause_txt: String,
         tech_cause: Option<u16>,
     },
-    /// Someone asked for the end of a channel. Asterisk names no `cause` when the far end hung up.
+    /// The end of a channel was requested. Asterisk names no `cause` when the far end hung up.
     ChannelHangupRequest {
         channel: Box<Channel>,
         cause: Option<u16>,
@@ -67,7 +67,7 @@ pub enum Event {
     },
 }
 
-/// A channel as events and answers show it.
+/// A channel as events and responses show it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Channel {
     /// Its UNIQUEID.
@@ -145,7 +145,7 @@ impl NumberSource {
     }
 }
 
-/// Why a frame is no event. Its text holds nothing of the frame, which may carry phone numbers.
+/// Why a frame is no event. The text contains nothing of the frame, which may hold phone numbers or pressed keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("not the JSON of an event: {reason} at line {line}, column {column}")]

@@ -1,4 +1,4 @@
-//! A small ARI for tests: HTTP by script, and the event WebSocket in the test's own hands. Loopback only.
+//! A small ARI server for tests: HTTP by script, and event WebSockets that the test serves. Loopback only.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,11 +16,11 @@ use super::Settings;
 #[derive(Debug, Clone)]
 pub(super) enum Reply {
     Json(u16, Value),
-    /// These very bytes, then the end of the connection.
+    /// These bytes, then the end of the connection.
     Raw(String),
-    /// No answer, and the connection stays open.
+    /// No response, and the connection stays open.
     Stall,
-    /// As healthy, but not before the test lets it.
+    /// A response that waits for the test's notification.
     Held(Arc<Notify>, Value),
     /// For the event WebSocket only: open it.
     Open,
@@ -54,7 +54,7 @@ impl FakeAri {
         FakeAri { url, sockets, heads }
     }
 
-    /// An ARI where all is well, with these channels and this bridge.
+    /// An ARI that carries out every request, with these channels and a bridge.
     pub async fn healthy(channels: &'static [&'static str]) -> FakeAri {
         FakeAri::start(move |line| healthy(line, channels)).await
     }
@@ -127,7 +127,7 @@ pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|it| it.1)
 }
 
-/// Reads one request whole, and gives back its head.
+/// Reads one request. Returns its head.
 async fn head(stream: &mut TcpStream) -> Option<String> {
     let mut head = vec![];
     while !head.ends_with(b"\r\n\r\n") {

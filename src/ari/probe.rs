@@ -132,7 +132,7 @@ impl ProbeHealth {
         *lock(&self.doubted_at) = None;
     }
 
-    /// Requests failed, but not lately: calls may have given up channels and bridges in Asterisk.
+    /// Requests failed, but not recently: calls may have given up deleting channels and bridges in Asterisk.
     pub fn is_settled(&self) -> bool {
         lock(&self.doubted_at).is_some_and(|at| at.elapsed() >= SETTLED)
     }

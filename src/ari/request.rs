@@ -41,9 +41,9 @@ pub enum Reason {
     Busy,
     /// 21; SIP 403.
     Rejected,
-    /// 34; SIP 503: no free line.
+    /// 34; SIP 503: no free circuit.
     NoCircuit,
-    /// 42; SIP 503: we cannot at the moment, another may.
+    /// 42; SIP 503: temporarily unavailable here; another destination may not be.
     Congestion,
 }
 
@@ -122,7 +122,7 @@ impl Request {
         Request::new(Method::Post, "channels.continue", &["channels", channel.as_str(), "continue"], &[])
     }
 
-    /// Sends keys to the channel's far end, in the form that was negotiated with it. Asterisk answers before they are sent.
+    /// Sends keys to the channel's far end, in the form that was negotiated with it. The response does not wait for them.
     pub fn send_dtmf(channel: &ChannelId, digits: &[Digit], timing: DtmfTiming) -> Request {
         let keys: String = digits.iter().map(|digit| digit.as_char()).collect();
         let [pause, tone] = [timing.pause, timing.tone].map(|time| time.as_millis().to_string());
@@ -130,7 +130,7 @@ impl Request {
         Request::new(Method::Post, "channels.sendDTMF", &["channels", channel.as_str(), "dtmf"], &query)
     }
 
-    /// Makes a channel that talks RTP with a socket of ours. Answer: `ExternalMedia`.
+    /// Creates a channel that exchanges RTP with a socket of ours. Response: `ExternalMedia`.
     pub fn external_media(new: &NewMedia<'_>) -> Request {
         let host = new.external_host.to_string();
         let query = [
@@ -146,7 +146,7 @@ impl Request {
         Request::new(Method::Post, "channels.externalMedia", &["channels", "externalMedia"], &query)
     }
 
-    /// Rings an endpoint and takes it into the application. Answer: `Channel`.
+    /// Rings an endpoint and takes it into the application. Response: `Channel`.
     pub fn originate(new: &NewCall<'_>) -> Request {
         let timeout = new.timeout_s.to_string();
         let mut query = vec![
@@ -162,17 +162,17 @@ impl Request {
         Request::new(Method::Post, "channels.originate", &["channels"], &query)
     }
 
-    /// Answer: `Channel`.
+    /// Response: `Channel`.
     pub fn channel(id: &ChannelId) -> Request {
         Request::new(Method::Get, "channels.get", &["channels", id.as_str()], &[])
     }
 
-    /// All channels of Asterisk. Answer: a list of `Channel`.
+    /// All channels of Asterisk. Response: a list of `Channel`.
     pub fn channels() -> Request {
         Request::new(Method::Get, "channels.list", &["channels"], &[])
     }
 
-    /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Result: `ChannelVariable`.
+    /// A channel variable or function, such as `CHANNEL(audioreadformat)`. Response: `ChannelVariable`.
     pub fn variable(channel: &ChannelId, name: &str) -> Request {
         let path = ["channels", channel.as_str(), "variable"];
         Request::new(Method::Get, "channels.getVariable", &path, &[("variable", name)])
@@ -183,7 +183,7 @@ impl Request {
         Request::new(Method::Post, "channels.setVariable", &path, &[("variable", name), ("value", value)])
     }
 
-    /// Makes a bridge for two. Without further attributes Asterisk takes its cheapest technology.
+    /// Creates a bridge. For two channels Asterisk takes its cheapest technology.
     pub fn create_bridge(id: &BridgeId) -> Request {
         Request::new(
             Method::Post,
@@ -210,7 +210,7 @@ impl Request {
         Request::new(Method::Delete, "bridges.destroy", &["bridges", id.as_str()], &[])
     }
 
-    /// Lets only these kinds of event through. Answer: `Application`.
+    /// Lets only these kinds of event through. Response: `Application`.
     pub fn event_filter(app: &str, kinds: &[&str]) -> Request {
         let allowed: Vec<Value> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
         let path = ["applications", app, "eventFilter"];
@@ -218,33 +218,33 @@ impl Request {
         Request { body: Some(json!({ "allowed": allowed })), ..request }
     }
 
-    /// Answer: `Application`.
+    /// Response: `Application`.
     pub fn application(app: &str) -> Request {
         Request::new(Method::Get, "applications.get", &["applications", app], &[])
     }
 
-    /// The devices and trunks of a technology, such as `PJSIP`. Answer: a list of `Endpoint`.
+    /// The devices and trunks of a technology, such as `PJSIP`. Response: a list of `AsteriskEndpoint`.
     pub fn endpoints(technology: &str) -> Request {
         Request::new(Method::Get, "endpoints.list", &["endpoints", technology], &[])
     }
 
-    /// The settings of an endpoint of pjsip.conf, defaults included. Answer: a list of `Setting`.
+    /// The settings of an endpoint of pjsip.conf, defaults included. Response: a list of `Setting`.
     pub fn pjsip_endpoint(name: &str) -> Request {
         let path = ["asterisk", "config", "dynamic", "res_pjsip", "endpoint", name];
         Request::new(Method::Get, "asterisk.config", &path, &[])
     }
 
-    /// The state of a device or trunk in Asterisk, such as `PJSIP` and `vca-trunk`. Result: `AsteriskEndpoint`.
+    /// The state of a device or trunk in Asterisk, such as `PJSIP` and `vca-trunk`. Response: `AsteriskEndpoint`.
     pub fn endpoint(technology: &str, resource: &str) -> Request {
         Request::new(Method::Get, "endpoints.get", &["endpoints", technology, resource], &[])
     }
 
-    /// Answer: `Info`.
+    /// Response: `Info`.
     pub fn info() -> Request {
         Request::new(Method::Get, "asterisk.info", &["asterisk", "info"], &[])
     }
 
-    /// The modules that are loaded. Answer: a list of `Module`.
+    /// The modules that are loaded. Response: a list of `Module`.
     pub fn modules() -> Request {
         Request::new(Method::Get, "asterisk.modules", &["asterisk", "modules"], &[])
     }

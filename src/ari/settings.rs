@@ -1,4 +1,4 @@
-//! How Asterisk's ARI is reached.
+//! The settings of the connection to Asterisk's ARI.
 
 use secrecy::SecretString;
 use serde::Deserialize;

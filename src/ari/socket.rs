@@ -1,7 +1,7 @@
-//! The event WebSocket: keeps it open and alive, reconnects it, and makes every gap known.
+//! The event WebSocket: keeps it open and alive, reconnects it, and reports every gap.
 //!
 //! After each connect the event filter is set and the application's channels and bridges are listed; events
-//! meanwhile are held back and follow [`Signal::Connected`] in order. One task reads, and waits for no call:
+//! meanwhile are held back and follow [`SignalKind::Connected`] in order. One task reads, and waits for no call:
 //! Asterisk disconnects a reader that lags (`websocket_write_timeout`, 100 ms). The meaning of events is
 //! elsewhere. Where another program has taken the application's name, that one is left alone until it is gone.
 
@@ -26,7 +26,7 @@ use backoff::Backoff;
 use session::{Lost, Session};
 use watch::{until_carried_out, watch};
 
-/// First pause before a look at whether another program still has the application's name; it doubles. Long, so that
+/// First pause before checking whether another program still has the application's name; it doubles. Long, so that
 /// two programs of one name do not take it from each other in turns.
 const LOOK_PAUSE: Duration = Duration::from_secs(3);
 
@@ -77,7 +77,7 @@ pub async fn listen(client: Arc<Client>, settings: Settings, sink: impl Sink, st
         }
         counter!("vca_ari_disconnects_total", "why" => lost.as_str()).increment(1);
         if let Lost::Replaced = lost {
-            error!(app = %settings.app, why = %lost, remedy = lost.remedy(), "no calls come here until it is gone");
+            error!(app = %settings.app, why = %lost, remedy = lost.remedy(), "another program receives the calls until it stops");
             tokio::select! {
                 () = name_is_free(&client, &settings) => continue,
                 () = stop.cancelled() => return,

@@ -1,4 +1,4 @@
-//! Events as Asterisk 22.10.1 sent them, and what is left of them when bytes change on the way.
+//! Events as Asterisk 22.10.1 sent them, and the same with changed bytes.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -69,8 +69,8 @@ fn a_channel_takes_anothers_place() {
         matches!(&event, Event::StasisStart { replaces: Some(old), .. } if old.as_str() == "1795354538.0"),
         "{event:?}"
     );
-    let nobodys = r#"{"type":"StasisStart","channel":{"id":"7"},"replace_channel":{}}"#;
-    assert!(matches!(Event::decode(nobodys).unwrap(), Event::StasisStart { replaces: None, .. }));
+    let unnamed = r#"{"type":"StasisStart","channel":{"id":"7"},"replace_channel":{}}"#;
+    assert!(matches!(Event::decode(unnamed).unwrap(), Event::StasisStart { replaces: None, .. }));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn external_media_is_no_caller() {
 }
 
 #[test]
-fn each_kind_is_told_apart() {
+fn each_kind_is_distinguished() {
     let seen: Vec<_> = REAL.iter().map(|text| Event::decode(text).unwrap()).collect();
     let kinds: Vec<_> = seen.iter().map(Event::kind).collect();
     assert_eq!(

@@ -172,12 +172,12 @@ impl Session {
 }
 
 impl Lost {
-    /// Requests fail: the WebSocket is not worth opening before they are carried out.
+    /// Requests fail: opening the WebSocket is pointless before they are carried out.
     pub fn is_about_requests(&self) -> bool {
         matches!(self, Lost::Trouble(_) | Lost::Resync(_))
     }
 
-    /// A word for a metric.
+    /// The label of a metric.
     pub fn as_str(&self) -> &'static str {
         match self {
             Lost::Unreachable(_) => "unreachable",
@@ -225,7 +225,7 @@ impl Lost {
             Lost::Resync(AriError::Status { code: 404, .. }) => "Asterisk needs res_ari_applications loaded",
             Lost::TooLarge => "raise ari.max_event_bytes if Asterisk really sends such events",
             Lost::Replaced => "stop the other program, or give one of the two another name (ari.app)",
-            _ => "none, unless it comes again and again",
+            _ => "none, unless it happens repeatedly",
         }
     }
 }
@@ -260,14 +260,14 @@ fn decode(message: Option<Result<Message, Error>>) -> Result<Option<Event>, Lost
             counter!("vca_ari_events_total", "kind" => event.kind()).increment(1);
             match &event {
                 Event::ApplicationReplaced => return Err(Lost::Replaced),
-                Event::Unknown { kind } => debug!(?kind, "an event that is not read"),
+                Event::Unknown { kind } => debug!(?kind, "event kind ignored"),
                 _ => {}
             }
             Ok(Some(event))
         }
         Err(error) => {
             counter!("vca_ari_undecoded_events_total").increment(1);
-            warn!(%error, bytes = text.len(), "an event could not be read");
+            warn!(%error, bytes = text.len(), "event not decoded");
             Ok(None)
         }
     }

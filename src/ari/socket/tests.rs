@@ -1,4 +1,4 @@
-//! The event WebSocket against an Asterisk that floods, stalls, babbles, goes away and comes back.
+//! The event WebSocket against an Asterisk that floods, stalls, sends garbage, disappears and returns.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::ari::ChannelId;
 use crate::ari::answer::Continuity;
 use crate::ari::fake::{FakeAri, Reply, Ws, header, healthy};
 
-/// Longer than anything here takes, so that a hang fails and does not hang.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than any step here takes: a hang fails the test.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 struct Listener {
     signals: mpsc::UnboundedReceiver<Signal>,
@@ -39,7 +39,7 @@ impl Listener {
 
     async fn next(&mut self) -> String {
         let signal =
-            tokio::time::timeout(PATIENCE, self.signals.recv()).await.expect("a signal").expect("a listener");
+            tokio::time::timeout(DEADLINE, self.signals.recv()).await.expect("a signal").expect("a listener");
         assert_eq!(signal.asterisk, AsteriskId::default());
         match signal.kind {
             SignalKind::Connected(inventory) => {
@@ -57,7 +57,7 @@ impl Listener {
 }
 
 async fn socket(fake: &mut FakeAri) -> Ws {
-    tokio::time::timeout(PATIENCE, fake.sockets.recv()).await.expect("a WebSocket").expect("a server")
+    tokio::time::timeout(DEADLINE, fake.sockets.recv()).await.expect("a WebSocket").expect("a server")
 }
 
 async fn tell(ws: &mut Ws, kind: &str, channel: &str) {
@@ -251,6 +251,6 @@ async fn stop_closes_the_socket() {
     let mut ws = socket(&mut fake).await;
     assert_eq!(listener.next().await, "connected ");
     listener.stop.cancel();
-    tokio::time::timeout(PATIENCE, listener.task).await.expect("it stops").unwrap();
+    tokio::time::timeout(DEADLINE, listener.task).await.expect("it stops").unwrap();
     assert!(matches!(ws.next().await, Some(Ok(Message::Close(_)))));
 }
