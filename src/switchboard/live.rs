@@ -140,7 +140,7 @@ impl Live {
         self.calls.keys().for_each(|id| self.post(*id, message()));
     }
 
-    /// Gives the same mail to every call of one Asterisk.
+    /// Sends the same message to every call of one Asterisk.
     pub fn deliver_to_calls_of(&self, asterisk: &AsteriskId, message: impl Fn() -> CallMessage) {
         let calls = self.calls.iter().filter(|(_, entry)| entry.asterisk == *asterisk);
         calls.for_each(|(id, _)| self.post(*id, message()));
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_call_goes_on_by_the_channel_that_replaces_its_callers() {
         let (mut live, tenant, id) = (Live::default(), TenantId::new(), CallId::new());
-        let _letters = live.begin(id, &local(), &channel("1.1")).unwrap();
+        let _messages = live.begin(id, &local(), &channel("1.1")).unwrap();
         live.assign(id, tenant);
         assert!(live.replace(&local(), &channel("1.1"), &channel("1.7")));
         assert_eq!(live.call_of_channel(&local(), &channel("1.7")), Some(id));

@@ -4,34 +4,27 @@
 //! slow work is done in the new call's own task.
 
 mod admission;
+mod arrival;
 mod live;
 mod port_budget;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::Utc;
-use metrics::{counter, gauge};
-use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{error, info, warn};
 
-use crate::ari::answer::ChannelVariable;
-use crate::ari::event::{CalledNumber, Channel, ChannelState};
-use crate::ari::topology::{bridge_id, media_id};
-use crate::ari::{
-    AsteriskId, ChannelId, Event, Inventory, Reason, Request, Signal, SignalKind, Sink, Topology,
-};
-use crate::audio::codec::Format;
+use crate::ari::event::Channel;
+use crate::ari::{AsteriskId, ChannelId, Event, Inventory, Request, Signal, SignalKind, Sink};
 use crate::billing::Plans;
-use crate::call::{self, Admitted, Agent, CallMessage, CallServices, Feed, IncomingCall, Refusal, View};
+use crate::call::{Agent, CallMessage, CallServices, View};
 use crate::current::Current;
 use crate::store::{Announcements, Routing};
-use crate::tenancy::{AiProfile, Call, CallId, Did, Month, Route, TenantId, mask};
+use crate::tenancy::{AiProfile, Call, CallId, TenantId};
 
 pub use admission::Settings;
-use admission::{decide, format_for};
+use arrival::ChannelOrigin;
 use live::Live;
 use port_budget::PortBudget;
 
@@ -59,9 +52,6 @@ struct Rules {
     settings: Settings,
     plans: Plans,
 }
-
-/// Why a call is not let in, and what is known of it for its record.
-type Refused = (Refusal, Option<(Arc<Route>, Did)>);
 
 impl Switchboard {
     pub fn new(
@@ -97,12 +87,12 @@ impl Switchboard {
         self.0.rules.get().settings.max_calls
     }
 
-    /// Do events flow?
+    /// Is the event WebSocket open?
     pub fn is_connected(&self) -> bool {
         self.0.connected.load(Relaxed)
     }
 
-    /// Can calls to some number be routed while the database is away?
+    /// Can calls to some number be routed while the database is unavailable?
     pub fn has_cached_routes(&self) -> bool {
         self.0.routing.has_cached_routes()
     }
@@ -111,7 +101,7 @@ impl Switchboard {
         self.0.live().is_draining()
     }
 
-    /// Calls under way, those that are being refused included.
+    /// Calls in progress, including those that are being refused.
     pub fn live_calls(&self) -> usize {
         self.0.live().len()
     }
@@ -125,12 +115,12 @@ impl Switchboard {
         calls
     }
 
-    /// One of a tenant's calls under way, to be watched.
+    /// The events of one of a tenant's calls in progress.
     pub fn view(&self, tenant: TenantId, call: CallId) -> Option<View> {
         self.0.live().view(tenant, call)
     }
 
-    /// Ends one of a tenant's calls politely. False when it is not under way.
+    /// Ends one of a tenant's calls politely. False when it is not in progress.
     pub fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
         let live = self.0.live();
         let is_there = live.view(tenant, call).is_some();
@@ -150,7 +140,7 @@ impl Switchboard {
         self.0.services.media.rounds()
     }
 
-    /// Counts the channels of other applications again and again, where Asterisk's RTP ports are known.
+    /// Counts the channels of other applications at intervals, where Asterisk's RTP ports are known.
     pub async fn watch_rtp_ports(self) {
         let mut looks = tokio::time::interval(PORT_WATCH);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -163,22 +153,22 @@ impl Switchboard {
         }
     }
 
-    /// Takes no more calls, lets those under way go on until `patience` is over, then ends them politely.
-    pub async fn drain(&self, patience: Duration) {
+    /// Refuses new calls, lets those in progress continue for `limit`, then ends them politely.
+    pub async fn drain(&self, limit: Duration) {
         self.0.live().drain();
         self.0.tasks.close();
-        info!(calls = self.live_calls(), patience_s = patience.as_secs(), "draining");
-        if tokio::time::timeout(patience, self.0.tasks.wait()).await.is_ok() {
+        info!(calls = self.live_calls(), limit_s = limit.as_secs(), "draining");
+        if tokio::time::timeout(limit, self.0.tasks.wait()).await.is_ok() {
             return;
         }
-        warn!(calls = self.live_calls(), "the calls that are left are ended");
+        warn!(calls = self.live_calls(), "ending the remaining calls");
         self.0.live().deliver_to_all(|| CallMessage::End);
         if tokio::time::timeout(GOODBYES, self.0.tasks.wait()).await.is_err() {
             error!(calls = self.live_calls(), "calls did not end in time");
         }
     }
 
-    /// Takes no more calls and hangs up those under way, in the middle of a word if need be.
+    /// Refuses new calls and hangs up those in progress at once.
     pub async fn cut(&self) {
         self.0.live().drain();
         self.0.tasks.close();
@@ -191,11 +181,9 @@ impl Switchboard {
 
 /// The pause between two counts of Asterisk's channels.
 const PORT_WATCH: Duration = Duration::from_secs(5);
-/// Characters of a called number that a log line shows.
-const LONGEST_LOGGED: usize = 40;
 /// A teardown takes this long at most.
 const TEARDOWN: Duration = Duration::from_secs(3);
-/// A goodbye, its guard and the teardown take this long at most.
+/// A goodbye, its time limit and the teardown take this long at most.
 const GOODBYES: Duration = Duration::from_secs(20);
 
 impl Sink for Switchboard {
@@ -214,7 +202,7 @@ impl Switchboard {
         if let Event::StasisStart { channel, replaces, args } = &event
             && !self.is_of_a_call(asterisk, &channel.id, replaces.as_ref())
         {
-            return self.welcome(asterisk, channel, args, Found::Entering);
+            return self.channel_entered(asterisk, channel, args, ChannelOrigin::Entering);
         }
         let live = self.0.live();
         let call = match &event {
@@ -234,151 +222,6 @@ impl Switchboard {
             || replaces.is_some_and(|old| live.replace(asterisk, old, channel))
     }
 
-    /// An unknown channel has entered the application.
-    fn welcome(&self, asterisk: &AsteriskId, channel: &Channel, args: &[String], found: Found) {
-        if channel.is_external_media() {
-            // Its call is over: the channel was created after the call was cleaned up.
-            return self.ask_of_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
-        }
-        if channel.state == ChannelState::Up && found == Found::There {
-            // It was answered by a daemon that is no more; the dialplan goes on with it.
-            warn!(channel = %channel.id, "unknown answered call: continued in the dialplan");
-            return self.ask_of_asterisk(Request::continue_in_dialplan(&channel.id));
-        }
-        let called = channel.called_number(args);
-        let Some((id, messages)) = self.begin(asterisk, channel, &called.text) else { return };
-        let feed = Feed::default();
-        self.0.live().show(id, feed.view());
-        let since = Instant::now();
-        let caller = Some(channel.caller.number.clone()).filter(|number| !number.is_empty());
-        let span = info_span!("call", call_id = %id, tenant_id = tracing::field::Empty);
-        span.in_scope(|| {
-            info!(
-                channel = %channel.id,
-                caller = %mask(caller.as_deref().unwrap_or("withheld")),
-                called = %printable(&called.text),
-                called_by = called.source.as_str(),
-                "call arrived"
-            );
-        });
-        let services = &self.0.services;
-        let topology =
-            Topology::new(since, &id.to_string(), channel.id.clone(), &services.app, services.set_up);
-        let provider_call_id = channel.provider_call_id(args);
-        let is_sip = channel.name.starts_with("PJSIP/");
-        let incoming = IncomingCall {
-            id,
-            channel: channel.id.clone(),
-            caller,
-            is_sip,
-            provider_call_id,
-            topology,
-            messages,
-            feed,
-            since,
-        };
-        let switchboard = self.clone();
-        self.0.tasks.spawn(async move { switchboard.attend(incoming, called).await }.instrument(span));
-    }
-
-    /// Gives a channel its place among the calls, and the record that it was announced with, if it was; `None` when
-    /// it has one already.
-    fn begin(
-        &self,
-        asterisk: &AsteriskId,
-        channel: &Channel,
-        called: &str,
-    ) -> Option<(CallId, mpsc::Receiver<CallMessage>)> {
-        let mut live = self.0.live();
-        if live.call_of_channel(asterisk, &channel.id).is_some() {
-            return None;
-        }
-        let id = self.0.announcements.arrive(channel.id.as_str(), called, Utc::now());
-        let messages = live.begin(id, asterisk, &channel.id)?;
-        Some((id, messages))
-    }
-
-    async fn attend(self, incoming: IncomingCall, called: CalledNumber) {
-        let presence = Presence { switchboard: self.clone(), id: incoming.id };
-        gauge!("vca_calls_live").set(self.live_calls() as f64);
-        let services = self.0.services.clone();
-        match self.admit(&incoming, &called.text).await {
-            Ok(admitted) => {
-                // A profile that changed since the start has new prompts; cached ones cost nothing.
-                let (agent, prompts) = (admitted.agent.clone(), services.prompts.clone());
-                // Not tracked: a drain does not wait for it.
-                tokio::spawn(async move { agent.warm_up(&prompts).await }.in_current_span());
-                call::answer(incoming, services, admitted).await;
-            }
-            Err((refusal, known)) => {
-                counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
-                self.log_refusal(refusal, &called);
-                call::refuse(incoming, services, refusal, known).await;
-            }
-        }
-        drop(presence);
-    }
-
-    /// The called number is no personal data of the caller's: without it an operator cannot see which number is missing.
-    fn log_refusal(&self, refusal: Refusal, called: &CalledNumber) {
-        let (reason, cause, source) = (refusal.as_str(), refusal.reason().code(), called.source.as_str());
-        let text = printable(&called.text);
-        if refusal != Refusal::UnknownNumber {
-            return warn!(called = %text, called_by = source, reason, cause, "call refused");
-        }
-        let looked_for: Vec<String> =
-            self.0.routing.candidates(&called.text).iter().map(Did::to_string).collect();
-        let remedy = if looked_for.is_empty() {
-            "this is not a phone number: name it in the dialplan, as in Stasis(vca,+15550100)"
-        } else {
-            "no tenant has one of the numbers looked for: see `vca number list`"
-        };
-        let looked_for = looked_for.join(" ");
-        warn!(called = %text, called_by = source, looked_for, reason, cause, remedy, "call refused");
-    }
-
-    async fn admit(&self, incoming: &IncomingCall, called: &str) -> Result<Admitted, Refused> {
-        let (found, format) = tokio::join!(self.0.routing.dialled(called), self.format_of(&incoming.channel));
-        let found = found.map_err(|error| {
-            error!(%error, "the called number cannot be looked up");
-            (Refusal::NoDatabase, None)
-        })?;
-        let known = || found.clone().map(|(did, route)| (route, did));
-        let route = found.as_ref().map(|(_, route)| route);
-        let tenant = route.map(|route| route.tenant.id);
-        if let Some(tenant) = tenant {
-            tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
-        }
-        let month = Month::of(Utc::now());
-        {
-            let mut live = self.0.live();
-            let standing = live.standing(tenant, month, &self.0.ports);
-            let rules = self.0.rules.get();
-            let decision = decide(route.map(|route| &**route), standing, &rules.settings, &rules.plans);
-            decision.map_err(|refusal| (refusal, known()))?;
-            if let Some(tenant) = tenant {
-                live.assign(incoming.id, tenant);
-            }
-        }
-        let agent =
-            |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.find_agent)(profile));
-        match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
-            Some((Some(agent), route, called)) => {
-                Ok(Admitted { called, route, agent: Arc::new(agent), format })
-            }
-            Some((None, ..)) => Err((Refusal::NoAgent, known())),
-            None => Err((Refusal::UnknownNumber, None)),
-        }
-    }
-
-    /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk
-    /// supports.
-    async fn format_of(&self, channel: &ChannelId) -> Format {
-        let asked =
-            self.0.services.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
-        asked.map_or(Format::Ulaw, |ChannelVariable { value }| format_for(&value))
-    }
-
     /// Events are received again. Calls learn which of their objects are left; unknown channels become calls or
     /// are deleted.
     fn reconcile(&self, asterisk: &AsteriskId, inventory: &Arc<Inventory>) {
@@ -387,7 +230,7 @@ impl Switchboard {
         live.deliver_to_calls_of(asterisk, || CallMessage::Reconciled(inventory.clone()));
         let bridges = inventory.bridges.iter().filter(|id| live.call_of_bridge(asterisk, id).is_none());
         for bridge in bridges.filter(|id| id.as_str().starts_with("vca-")) {
-            self.ask_of_asterisk(Request::destroy_bridge(bridge));
+            self.send_to_asterisk(Request::destroy_bridge(bridge));
         }
         for channel in inventory.channels.iter().filter(|id| live.call_of_channel(asterisk, id).is_none()) {
             let (switchboard, asterisk, channel) = (self.clone(), asterisk.clone(), channel.clone());
@@ -400,14 +243,14 @@ impl Switchboard {
         let asked = self.0.services.asterisk.ask::<Channel>(Request::channel(channel)).await;
         match asked {
             Ok(channel) if self.0.live().call_of_channel(asterisk, &channel.id).is_none() => {
-                self.welcome(asterisk, &channel, &channel.stasis_arguments(), Found::There)
+                self.channel_entered(asterisk, &channel, &channel.stasis_arguments(), ChannelOrigin::Existing)
             }
             Ok(_) => {}
             Err(error) => warn!(%channel, %error, "unknown channel cannot be read"),
         }
     }
 
-    fn ask_of_asterisk(&self, request: Request) {
+    fn send_to_asterisk(&self, request: Request) {
         let asterisk = self.0.services.asterisk.clone();
         self.0.tasks.spawn(async move {
             let operation = request.operation;
@@ -417,42 +260,6 @@ impl Switchboard {
                 warn!(operation, %error, "leftover channel or bridge not deleted");
             }
         });
-    }
-}
-
-/// A text of the dialplan's, fit for a log line.
-fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(LONGEST_LOGGED).collect()
-}
-
-/// How an unknown channel was found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
-    /// It enters the application now.
-    Entering,
-    /// It was there when the events began to flow.
-    There,
-}
-
-/// A call's place in the map, for as long as its task runs. A task that panics leaves nothing in Asterisk.
-struct Presence {
-    switchboard: Switchboard,
-    id: CallId,
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        let channel = self.switchboard.0.live().end(self.id);
-        gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
-        if std::thread::panicking() {
-            let id = self.id.to_string();
-            error!(call_id = %id, "the call's task has panicked: the call is cleared away");
-            if let Some(channel) = channel {
-                self.switchboard.ask_of_asterisk(Request::hang_up(&channel, Reason::Congestion));
-            }
-            self.switchboard.ask_of_asterisk(Request::hang_up(&media_id(&id), Reason::NormalClearing));
-            self.switchboard.ask_of_asterisk(Request::destroy_bridge(&bridge_id(&id, 0)));
-        }
     }
 }
 

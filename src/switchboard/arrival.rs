@@ -1,0 +1,214 @@
+//! A new call: from the channel that enters the application to the task that serves it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::Utc;
+use metrics::{counter, gauge};
+use tokio::sync::mpsc;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use super::Switchboard;
+use super::admission::{decide, format_for};
+use crate::ari::answer::ChannelVariable;
+use crate::ari::event::{CalledNumber, Channel, ChannelState};
+use crate::ari::topology::{bridge_id, media_id};
+use crate::ari::{AsteriskId, ChannelId, Reason, Request, Topology};
+use crate::audio::codec::Format;
+use crate::call::{self, Admitted, CallMessage, Feed, IncomingCall, Refusal};
+use crate::tenancy::{CallId, Did, Month, Route, mask};
+
+/// Characters of a called number that a log line shows.
+const LONGEST_LOGGED: usize = 40;
+
+/// How an unknown channel was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChannelOrigin {
+    /// It enters the application now.
+    Entering,
+    /// It was in the application when the events began to flow.
+    Existing,
+}
+
+/// The reason for a refusal, and the route for the call's record where there is one.
+type Refused = (Refusal, Option<(Arc<Route>, Did)>);
+
+impl Switchboard {
+    /// An unknown channel has entered the application.
+    pub(super) fn channel_entered(
+        &self,
+        asterisk: &AsteriskId,
+        channel: &Channel,
+        args: &[String],
+        origin: ChannelOrigin,
+    ) {
+        if channel.is_external_media() {
+            // Its call is over: the channel was created after the call was cleaned up.
+            return self.send_to_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
+        }
+        if channel.state == ChannelState::Up && origin == ChannelOrigin::Existing {
+            // A former daemon answered it; it continues in the dialplan.
+            warn!(channel = %channel.id, "unknown answered call: continued in the dialplan");
+            return self.send_to_asterisk(Request::continue_in_dialplan(&channel.id));
+        }
+        let called = channel.called_number(args);
+        let Some((id, messages)) = self.register(asterisk, channel, &called.text) else { return };
+        let feed = Feed::default();
+        self.0.live().show(id, feed.view());
+        let since = Instant::now();
+        let caller = Some(channel.caller.number.clone()).filter(|number| !number.is_empty());
+        let span = info_span!("call", call_id = %id, tenant_id = tracing::field::Empty);
+        span.in_scope(|| {
+            info!(
+                channel = %channel.id,
+                caller = %mask(caller.as_deref().unwrap_or("withheld")),
+                called = %printable(&called.text),
+                called_by = called.source.as_str(),
+                "call arrived"
+            );
+        });
+        let services = &self.0.services;
+        let topology =
+            Topology::new(since, &id.to_string(), channel.id.clone(), &services.app, services.set_up);
+        let provider_call_id = channel.provider_call_id(args);
+        let is_sip = channel.name.starts_with("PJSIP/");
+        let incoming = IncomingCall {
+            id,
+            channel: channel.id.clone(),
+            caller,
+            is_sip,
+            provider_call_id,
+            topology,
+            messages,
+            feed,
+            since,
+        };
+        let switchboard = self.clone();
+        self.0.tasks.spawn(async move { switchboard.serve(incoming, called).await }.instrument(span));
+    }
+
+    /// Registers a call for the channel, with the id of the record that it was announced with; `None` when the channel
+    /// has a call already.
+    fn register(
+        &self,
+        asterisk: &AsteriskId,
+        channel: &Channel,
+        called: &str,
+    ) -> Option<(CallId, mpsc::Receiver<CallMessage>)> {
+        let mut live = self.0.live();
+        if live.call_of_channel(asterisk, &channel.id).is_some() {
+            return None;
+        }
+        let id = self.0.announcements.arrive(channel.id.as_str(), called, Utc::now());
+        let messages = live.begin(id, asterisk, &channel.id)?;
+        Some((id, messages))
+    }
+
+    async fn serve(self, incoming: IncomingCall, called: CalledNumber) {
+        let guard = LiveCallGuard { switchboard: self.clone(), id: incoming.id };
+        gauge!("vca_calls_live").set(self.live_calls() as f64);
+        let services = self.0.services.clone();
+        match self.admit(&incoming, &called.text).await {
+            Ok(admitted) => {
+                // A profile that changed since the start has new prompts; cached ones cost nothing.
+                let (agent, prompts) = (admitted.agent.clone(), services.prompts.clone());
+                // Not tracked: a drain does not wait for it.
+                tokio::spawn(async move { agent.warm_up(&prompts).await }.in_current_span());
+                call::answer(incoming, services, admitted).await;
+            }
+            Err((refusal, known)) => {
+                counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
+                self.log_refusal(refusal, &called);
+                call::refuse(incoming, services, refusal, known).await;
+            }
+        }
+        drop(guard);
+    }
+
+    /// Logs the called number, which is no personal data of the caller's: the operator has to see which one is missing.
+    fn log_refusal(&self, refusal: Refusal, called: &CalledNumber) {
+        let (reason, cause, source) = (refusal.as_str(), refusal.reason().code(), called.source.as_str());
+        let text = printable(&called.text);
+        if refusal != Refusal::UnknownNumber {
+            return warn!(called = %text, called_by = source, reason, cause, "call refused");
+        }
+        let looked_for: Vec<String> =
+            self.0.routing.candidates(&called.text).iter().map(Did::to_string).collect();
+        let remedy = if looked_for.is_empty() {
+            "this is not a phone number: name it in the dialplan, as in Stasis(vca,+15550100)"
+        } else {
+            "no tenant has one of the numbers looked for: see `vca number list`"
+        };
+        let looked_for = looked_for.join(" ");
+        warn!(called = %text, called_by = source, looked_for, reason, cause, remedy, "call refused");
+    }
+
+    async fn admit(&self, incoming: &IncomingCall, called: &str) -> Result<Admitted, Refused> {
+        let (found, format) = tokio::join!(self.0.routing.dialled(called), self.format_of(&incoming.channel));
+        let found = found.map_err(|error| {
+            error!(%error, "the called number cannot be looked up");
+            (Refusal::NoDatabase, None)
+        })?;
+        let known = || found.clone().map(|(did, route)| (route, did));
+        let route = found.as_ref().map(|(_, route)| route);
+        let tenant = route.map(|route| route.tenant.id);
+        if let Some(tenant) = tenant {
+            tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
+        }
+        let month = Month::of(Utc::now());
+        {
+            let mut live = self.0.live();
+            let standing = live.standing(tenant, month, &self.0.ports);
+            let rules = self.0.rules.get();
+            let decision = decide(route.map(|route| &**route), standing, &rules.settings, &rules.plans);
+            decision.map_err(|refusal| (refusal, known()))?;
+            if let Some(tenant) = tenant {
+                live.assign(incoming.id, tenant);
+            }
+        }
+        let agent =
+            |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.find_agent)(profile));
+        match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
+            Some((Some(agent), route, called)) => {
+                Ok(Admitted { called, route, agent: Arc::new(agent), format })
+            }
+            Some((None, ..)) => Err((Refusal::NoAgent, known())),
+            None => Err((Refusal::UnknownNumber, None)),
+        }
+    }
+
+    /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk
+    /// supports.
+    async fn format_of(&self, channel: &ChannelId) -> Format {
+        let asked =
+            self.0.services.asterisk.ask(Request::variable(channel, "CHANNEL(audionativeformat)")).await;
+        asked.map_or(Format::Ulaw, |ChannelVariable { value }| format_for(&value))
+    }
+}
+
+/// Removes a call from the map when its task ends. If the task panics, its objects in Asterisk are deleted.
+struct LiveCallGuard {
+    switchboard: Switchboard,
+    id: CallId,
+}
+
+impl Drop for LiveCallGuard {
+    fn drop(&mut self) {
+        let channel = self.switchboard.0.live().end(self.id);
+        gauge!("vca_calls_live").set(self.switchboard.live_calls() as f64);
+        if std::thread::panicking() {
+            let id = self.id.to_string();
+            error!(call_id = %id, "call task panicked: its channels and bridge are deleted");
+            if let Some(channel) = channel {
+                self.switchboard.send_to_asterisk(Request::hang_up(&channel, Reason::Congestion));
+            }
+            self.switchboard.send_to_asterisk(Request::hang_up(&media_id(&id), Reason::NormalClearing));
+            self.switchboard.send_to_asterisk(Request::destroy_bridge(&bridge_id(&id, 0)));
+        }
+    }
+}
+
+/// Text from the dialplan without control characters, shortened for a log line.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(LONGEST_LOGGED).collect()
+}
