@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::bridge::MixingBridge;
-use super::contract::{End, Failure, LegId, LegSpec, Stage, Wanted};
+use super::contract::{End, Failure, LegId, LegSpec, SetUpStage, Wanted};
 use super::leg::{AnswerState, CallLeg, LegKind, LegPlacement, StasisEntry};
 use super::requests::{RequestQueue, TopologyStep};
 use super::resource::Resource;
@@ -158,14 +158,14 @@ impl Arrangement {
         peer.filter(|_| self.legs.iter().all(CallLeg::is_settled))
     }
 
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> SetUpStage {
         let bridges_exist = self.bridges.iter().all(|bridge| bridge.resource.is_present());
         if !bridges_exist || !self.legs.iter().all(CallLeg::is_ready) {
-            Stage::Creation
+            SetUpStage::Creation
         } else if self.legs.iter().all(CallLeg::is_home) {
-            Stage::Answering
+            SetUpStage::Answering
         } else {
-            Stage::Joining
+            SetUpStage::Joining
         }
     }
 
@@ -184,7 +184,7 @@ impl Arrangement {
         let media = result.and_then(|answer| {
             ExternalMedia::deserialize(answer).map_err(|_| AriError::Decode("no address of its RTP"))
         });
-        let media = media.map_err(|error| failed(Stage::Creation, error))?;
+        let media = media.map_err(|error| failed(SetUpStage::Creation, error))?;
         if let LegKind::ExternalMedia { peer, .. } = &mut leg.kind {
             *peer = Some(media.local);
         }
@@ -200,7 +200,7 @@ impl Arrangement {
         if let Some(bridge) = self.bridges.get_mut(number) {
             bridge.resource.creation_finished(now, &result);
         }
-        result.map_err(|error| failed(Stage::Creation, error))
+        result.map_err(|error| failed(SetUpStage::Creation, error))
     }
 
     /// A refusal may be due to a channel that is not yet, or no longer, in the application. That event arrives on
@@ -222,7 +222,7 @@ impl Arrangement {
         joined.for_each(CallLeg::join_failed);
         match is_refusal(&error) && bridge.retry_join(now) {
             true => Ok(()),
-            false => Err(failed(Stage::Joining, error)),
+            false => Err(failed(SetUpStage::Joining, error)),
         }
     }
 
@@ -231,7 +231,7 @@ impl Arrangement {
         if let Err(error) = result.as_ref()
             && !is_refusal(error)
         {
-            return Err(failed(Stage::Joining, error.clone()));
+            return Err(failed(SetUpStage::Joining, error.clone()));
         }
         let left = self.legs.iter_mut().filter(|leg| legs.contains(&leg.id));
         left.for_each(|leg| leg.placement = LegPlacement::Alone);
@@ -250,7 +250,7 @@ impl Arrangement {
                 leg.channel.gone();
                 Err(End::CallerLeft { cause: None, sip_status: None })
             }
-            Err(error) => Err(failed(Stage::Answering, error)),
+            Err(error) => Err(failed(SetUpStage::Answering, error)),
         }
     }
 
@@ -304,6 +304,6 @@ fn is_refusal(error: &AriError) -> bool {
     matches!(error, AriError::Status { code: 400 | 404 | 409 | 422, .. })
 }
 
-fn failed(stage: Stage, error: AriError) -> End {
+fn failed(stage: SetUpStage, error: AriError) -> End {
     End::Failed(Failure::Step { stage, error })
 }

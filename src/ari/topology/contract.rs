@@ -128,9 +128,9 @@ pub enum End {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("the call was not set up in time: it hung in {0:?}")]
-    Deadline(Stage),
+    Deadline(SetUpStage),
     #[error("{stage:?} failed: {error}")]
-    Step { stage: Stage, error: AriError },
+    Step { stage: SetUpStage, error: AriError },
     #[error("Asterisk ended the call's external-media channel")]
     MediaLost,
     #[error("the call's bridge was destroyed")]
@@ -139,7 +139,7 @@ pub enum Failure {
 
 /// The part of the wanted state that is not reached yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum SetUpStage {
     /// There is no wanted state: the call waits for [`Input::Arrange`].
     Admission,
     /// Channels and bridges are created.

@@ -53,7 +53,7 @@ use super::event::Event;
 use super::ids::{BridgeId, ChannelId};
 use super::request::Request;
 use arrangement::Arrangement;
-pub use contract::{End, Failure, Input, LegId, LegSpec, Output, RequestId, Stage, Wanted};
+pub use contract::{End, Failure, Input, LegId, LegSpec, Output, RequestId, SetUpStage, Wanted};
 use requests::{RequestQueue, TopologyStep};
 use teardown::{CallerExit, Teardown, last_outputs};
 
@@ -287,7 +287,7 @@ impl Topology {
     fn advance(&mut self, now: Instant) {
         match self.phase {
             TopologyPhase::Admission { until } if until <= now => {
-                self.end(now, End::Failed(Failure::Deadline(Stage::Admission)));
+                self.end(now, End::Failed(Failure::Deadline(SetUpStage::Admission)));
             }
             TopologyPhase::SetUp { until } if until <= now => {
                 self.end(now, End::Failed(Failure::Deadline(self.arrangement.stage())));
