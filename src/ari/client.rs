@@ -273,11 +273,11 @@ async fn body(mut response: Response) -> Result<Vec<u8>, AriError> {
 /// Asterisk's text for a failure, shortened.
 fn message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
-    struct ErrorBody {
+    struct AriErrorBody {
         #[serde(alias = "error")]
         message: String,
     }
-    serde_json::from_slice::<ErrorBody>(body)
+    serde_json::from_slice::<AriErrorBody>(body)
         .map_or_else(|_| String::new(), |it| it.message.chars().take(200).collect())
 }
 
