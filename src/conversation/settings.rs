@@ -1,4 +1,4 @@
-//! How patient, how interruptible, how long: the settings of a conversation and their defaults.
+//! The settings of a conversation (delays, interruptions, limits) and their defaults.
 
 use std::time::Duration;
 

@@ -66,7 +66,7 @@ fn a_backchannel_resumes() {
 }
 
 #[test]
-fn a_pause_without_words_resumes_and_late_words_interrupt_all_the_same() {
+fn a_pause_without_words_resumes_and_late_words_still_interrupt() {
     plays_out(
         |_| {},
         r#"
@@ -132,7 +132,7 @@ fn a_short_sound_does_not_even_pause() {
 }
 
 #[test]
-fn long_speech_interrupts_whatever_its_words() {
+fn long_speech_interrupts_regardless_of_its_words() {
     plays_out(
         |_| {},
         r#"
@@ -217,7 +217,7 @@ fn meaningful_words_interrupt_while_the_caller_speaks_on() {
 }
 
 #[test]
-fn an_answer_that_was_over_when_it_was_paused_stands() {
+fn a_response_that_was_over_when_it_was_paused_stands() {
     plays_out(
         |_| {},
         r#"
@@ -242,7 +242,7 @@ fn an_answer_that_was_over_when_it_was_paused_stands() {
 }
 
 #[test]
-fn an_answer_that_ends_while_words_are_awaited_makes_them_a_turn() {
+fn words_that_are_pending_at_the_end_of_a_response_are_a_turn() {
     plays_out(
         |_| {},
         r#"
@@ -292,7 +292,7 @@ fn without_barge_in_speech_counts_from_the_end_of_the_agents() {
 }
 
 #[test]
-fn what_is_added_after_a_filler_is_joined_to_the_question() {
+fn words_after_a_filler_are_joined_to_the_question() {
     plays_out(
         |_| {},
         r#"

@@ -1,4 +1,9 @@
+//! When the caller's turn is over.
+
+use std::time::Duration;
+
 use super::script::plays_out;
+use crate::conversation::*;
 
 #[test]
 fn a_question_is_answered() {
@@ -112,7 +117,7 @@ fn speech_before_the_commit_takes_back_and_joins() {
 }
 
 #[test]
-fn speech_before_the_words_have_come_joins_too() {
+fn speech_before_the_transcript_joins_too() {
     plays_out(
         |_| {},
         r#"
@@ -187,7 +192,7 @@ fn without_early_reply_words_are_asked_for_at_the_commit() {
 }
 
 #[test]
-fn a_caller_who_goes_on_before_the_answer_is_heard_had_not_finished() {
+fn a_caller_who_continues_before_the_response_is_heard_had_not_finished() {
     plays_out(
         |_| {},
         r#"
@@ -227,7 +232,7 @@ fn a_caller_who_goes_on_before_the_answer_is_heard_had_not_finished() {
 }
 
 #[test]
-fn speech_that_began_before_the_answer_was_heard_counts_as_going_on() {
+fn speech_that_began_before_the_response_was_heard_continues_the_utterance() {
     plays_out(
         |_| {},
         r#"
@@ -326,7 +331,7 @@ fn speech_before_the_answer_or_without_its_beginning_means_nothing() {
 }
 
 #[test]
-fn a_caller_who_goes_on_before_the_pardon_is_heard_joins_too() {
+fn a_caller_who_continues_before_the_did_not_catch_prompt_is_heard_joins_too() {
     plays_out(
         |_| {},
         r#"
@@ -352,4 +357,29 @@ fn a_caller_who_goes_on_before_the_pardon_is_heard_joins_too() {
             5310 hang up: CallerLeft
         "#,
     );
+}
+
+/// A streaming engine hears the caller from the beginning.
+#[test]
+fn recognition_begins_with_the_callers_speech() {
+    let at = |ms| At(Duration::from_millis(ms));
+    let mut conversation = Conversation::new(Settings::default());
+    let mut commands = |ms, input| {
+        conversation.handle(at(ms), input);
+        let outputs = std::iter::from_fn(|| conversation.poll());
+        let commands = outputs.filter_map(|output| match output {
+            Output::Pipeline(command) => Some(command),
+            _ => None,
+        });
+        commands.collect::<Vec<_>>()
+    };
+    commands(0, Input::Connected);
+    commands(900, Input::Playback { speech: SpeechId(0), event: PlaybackEvent::Ended });
+    let started = CallerSpeech::Started { at: at(940) };
+    let (utterance, turn) = (UtteranceId(0), TurnId(1));
+    let recognise = Command::Recognise { utterance, turn, from: at(940) };
+    assert_eq!(commands(1_000, Input::CallerSpeech(started)), [recognise]);
+    let paused = CallerSpeech::Paused { at: at(1_980) };
+    let ends = Command::EndUtterance { utterance, at: at(1_980) };
+    assert_eq!(commands(2_100, Input::CallerSpeech(paused)), [ends]);
 }

@@ -1,7 +1,7 @@
 use super::script::plays_out;
 
 #[test]
-fn failing_stt_is_a_pardon_and_the_third_time_the_end() {
+fn failing_stt_prompts_and_ends_the_call_the_third_time() {
     plays_out(
         |_| {},
         r#"
@@ -39,7 +39,7 @@ fn failing_stt_is_a_pardon_and_the_third_time_the_end() {
 }
 
 #[test]
-fn a_failing_reply_is_a_difficulty_and_success_forgives() {
+fn a_failing_response_prompts_and_a_success_resets_the_count() {
     plays_out(
         |settings| settings.max_failures = 2,
         r#"
@@ -124,7 +124,7 @@ fn a_reply_that_fails_midway_stands() {
 }
 
 #[test]
-fn failing_synthesis_is_told_once_a_turn() {
+fn failing_synthesis_prompts_once_a_turn() {
     plays_out(
         |settings| settings.max_failures = 1,
         r#"
@@ -173,7 +173,7 @@ fn failing_synthesis_is_told_once_a_turn() {
 }
 
 #[test]
-fn what_broken_synthesis_gave_is_still_played() {
+fn audio_before_a_failure_of_synthesis_is_still_played() {
     plays_out(
         |_| {},
         r#"
@@ -202,7 +202,7 @@ fn what_broken_synthesis_gave_is_still_played() {
 }
 
 #[test]
-fn a_late_reply_is_bridged() {
+fn a_late_response_is_covered_by_a_filler() {
     plays_out(
         |_| {},
         r#"
@@ -230,7 +230,7 @@ fn a_late_reply_is_bridged() {
 }
 
 #[test]
-fn zero_turns_the_filler_off() {
+fn zero_disables_the_filler() {
     plays_out(
         |settings| settings.filler_ms = std::time::Duration::ZERO,
         r#"
@@ -250,7 +250,7 @@ fn zero_turns_the_filler_off() {
 }
 
 #[test]
-fn synthesis_that_fails_unheard_is_told_once_the_turn_is_committed() {
+fn synthesis_that_fails_unheard_prompts_once_the_turn_is_committed() {
     plays_out(
         |_| {},
         r#"
@@ -341,7 +341,7 @@ fn a_failing_difficulty_in_a_paused_bridge_waits_for_its_end() {
 }
 
 #[test]
-fn late_words_are_bridged_by_a_filler() {
+fn late_words_are_covered_by_a_filler() {
     plays_out(
         |_| {},
         r#"
@@ -377,7 +377,7 @@ fn speech_without_end_is_answered_all_the_same() {
 }
 
 #[test]
-fn a_long_wait_is_bridged_again_and_again() {
+fn a_long_wait_is_covered_by_several_fillers() {
     plays_out(
         |_| {},
         r#"
@@ -410,7 +410,7 @@ fn a_long_wait_is_bridged_again_and_again() {
 }
 
 #[test]
-fn a_filler_that_plays_while_the_words_come_is_not_followed_by_another_at_once() {
+fn a_filler_that_plays_while_the_words_arrive_is_not_followed_by_another_at_once() {
     plays_out(
         |_| {},
         r#"

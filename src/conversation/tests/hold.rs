@@ -82,7 +82,7 @@ fn music_on_hold_is_not_listened_to() {
 }
 
 #[test]
-fn what_was_said_before_the_hold_is_answered_after_it() {
+fn an_utterance_before_the_hold_is_answered_after_it() {
     plays_out(
         |_| {},
         r#"
@@ -132,7 +132,7 @@ fn without_early_replies_too() {
 }
 
 #[test]
-fn an_answer_goes_on_after_the_hold_where_it_stopped() {
+fn a_response_continues_after_the_hold_where_it_stopped() {
     plays_out(
         |_| {},
         r#"
@@ -153,7 +153,7 @@ fn an_answer_goes_on_after_the_hold_where_it_stopped() {
 }
 
 #[test]
-fn a_late_reply_is_not_bridged_until_the_caller_is_back() {
+fn no_filler_plays_until_the_caller_is_back() {
     plays_out(
         |_| {},
         r#"
@@ -203,7 +203,7 @@ fn a_voice_that_is_heard_when_the_caller_is_back_is_the_callers() {
 }
 
 #[test]
-fn words_over_the_agent_that_are_meant_take_the_floor_on_hold_too() {
+fn meaningful_words_over_the_agent_take_the_floor_on_hold_too() {
     plays_out(
         |_| {},
         r#"
@@ -231,7 +231,7 @@ fn words_over_the_agent_that_are_meant_take_the_floor_on_hold_too() {
 }
 
 #[test]
-fn words_over_the_agent_that_mean_nothing_leave_it_paused_until_the_caller_is_back() {
+fn words_over_the_agent_without_a_meaning_leave_it_paused_until_the_caller_is_back() {
     for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         for wait in [100, 1_000] {
             let script = r#"
@@ -321,7 +321,7 @@ fn a_caller_who_is_back_in_time_hears_the_goodbye() {
 }
 
 #[test]
-fn a_hold_that_is_told_twice_or_not_at_all_does_no_harm() {
+fn repeated_and_missing_hold_events_do_no_harm() {
     plays_out(
         |_| {},
         r#"
@@ -358,7 +358,7 @@ fn a_greeting_waits_for_the_caller() {
 }
 
 #[test]
-fn a_caller_who_leaves_on_hold_is_quoted() {
+fn the_words_of_a_caller_who_leaves_on_hold_are_on_record() {
     plays_out(
         |_| {},
         r#"

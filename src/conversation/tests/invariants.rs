@@ -1,4 +1,4 @@
-//! Whatever is told, in whatever order and at whatever time, some things always hold.
+//! Rules that hold for any events, in any order and at any time.
 
 use std::time::Duration;
 
@@ -230,7 +230,7 @@ proptest! {
     }
 }
 
-/// Random noise is worth something only if it gets anywhere.
+/// The random events reach all parts of a conversation.
 #[test]
 fn noise_reaches_conversations() {
     use proptest::strategy::ValueTree;

@@ -1,4 +1,4 @@
-//! What the caller said over the agent, where the recogniser is slower than a pause may last.
+//! Speech over the agent, with a recogniser that is slower than a pause may last.
 
 use super::script::plays_out;
 
@@ -25,7 +25,7 @@ fn late_words_without_a_meaning_change_nothing() {
 }
 
 #[test]
-fn late_words_that_are_meant_are_a_turn_after_the_answer() {
+fn meaningful_late_words_are_a_turn_after_the_response() {
     plays_out(
         |_| {},
         r#"
@@ -50,7 +50,7 @@ fn late_words_that_are_meant_are_a_turn_after_the_answer() {
 }
 
 #[test]
-fn late_words_without_a_meaning_are_no_turn_after_the_answer_either() {
+fn late_words_without_a_meaning_are_no_turn_after_the_response_either() {
     for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         let script = r#"
         +0 answer
@@ -231,7 +231,7 @@ fn a_short_sound_does_not_end_the_wait_for_late_words() {
 }
 
 #[test]
-fn who_speaks_on_after_the_answer_is_heard_from_the_beginning() {
+fn speech_that_outlasts_the_response_is_heard_from_its_beginning() {
     plays_out(
         |_| {},
         r#"
@@ -257,7 +257,7 @@ fn who_speaks_on_after_the_answer_is_heard_from_the_beginning() {
 }
 
 #[test]
-fn yes_that_was_said_before_the_question_is_no_answer_to_it() {
+fn yes_before_the_question_does_not_answer_it() {
     plays_out(
         |_| {},
         r#"

@@ -1,4 +1,4 @@
-//! The agent ends the call, or there is nobody to talk to.
+//! The agent ends the call, or the caller is absent.
 
 use super::script::{play, plays_out};
 use crate::conversation::*;
@@ -85,7 +85,7 @@ fn a_caller_who_has_more_to_say_is_heard() {
 }
 
 #[test]
-fn outside_of_business_hours_the_caller_is_told_so_and_that_is_all() {
+fn outside_of_business_hours_the_caller_hears_the_closed_prompt_only() {
     play(
         Conversation::new(Settings::default()).closed(true),
         r#"

@@ -125,7 +125,7 @@ fn a_caller_who_interrupts_the_last_answer_is_not_answered_again() {
 }
 
 #[test]
-fn the_warning_waits_for_silence_and_the_limit_for_nobody() {
+fn the_warning_waits_for_silence_and_the_limit_does_not_wait() {
     plays_out(
         |settings| {
             settings.max_duration_ms = Duration::from_millis(10_000);
@@ -271,7 +271,7 @@ fn a_call_that_was_never_answered_ends_without_words() {
 }
 
 #[test]
-fn a_caller_who_leaves_is_quoted() {
+fn the_words_of_a_caller_who_leaves_are_on_record() {
     plays_out(
         |_| {},
         r#"
@@ -302,7 +302,7 @@ fn a_caller_who_leaves_is_quoted() {
 }
 
 #[test]
-fn a_caller_who_leaves_after_their_last_words_is_quoted_too() {
+fn the_words_of_a_caller_who_leaves_after_them_are_on_record_too() {
     plays_out(
         |_| {},
         r#"
@@ -352,7 +352,7 @@ fn the_limit_of_speech_that_passes_in_a_pause_counts_when_the_caller_goes_on() {
 }
 
 #[test]
-fn what_was_said_over_the_agent_is_limited_too() {
+fn speech_over_the_agent_is_limited_too() {
     plays_out(
         |_| {},
         r#"

@@ -93,7 +93,7 @@ impl Stage {
         {
             assert!(deadline > self.now || self.now == self.start, "a deadline in the past");
             self.now = deadline;
-            self.tell(Input::Tick);
+            self.handle(Input::Tick);
         }
         self.now = until;
         writeln!(self.log, "{line}").unwrap();
@@ -102,10 +102,10 @@ impl Stage {
             return writeln!(self.log, "{} history{history}", self.ms(self.now)).unwrap();
         }
         let input = self.input(what);
-        self.tell(input);
+        self.handle(input);
     }
 
-    fn tell(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         self.conversation.handle(self.now, input);
         while let Some(output) = self.conversation.poll() {
             match output {

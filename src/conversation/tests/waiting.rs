@@ -1,9 +1,9 @@
-//! The caller speaks while an answer is under way and nothing of it is heard.
+//! The caller speaks before any of the response is heard.
 
 use super::script::plays_out;
 
 #[test]
-fn hello_does_not_restart_a_slow_reply() {
+fn hello_does_not_restart_a_slow_response() {
     for word in [r#"words "Hello? Are you there?""#, r#"words "Okay.""#, r#"words """#, "stt_fails"] {
         let script = r#"
         +0 answer
@@ -75,7 +75,7 @@ fn words_that_add_something_are_joined_to_the_question() {
 }
 
 #[test]
-fn who_goes_on_shortly_after_the_commit_had_not_finished_and_later_is_overheard() {
+fn speech_shortly_after_the_commit_continues_the_utterance_and_later_speech_is_judged() {
     let script = |end: &str| {
         r#"
         +0 answer
@@ -119,7 +119,7 @@ fn who_goes_on_shortly_after_the_commit_had_not_finished_and_later_is_overheard(
 }
 
 #[test]
-fn late_words_interrupt_an_answer_that_has_begun_meanwhile() {
+fn late_words_interrupt_a_response_that_has_begun_meanwhile() {
     plays_out(
         |_| {},
         r#"
@@ -213,7 +213,7 @@ fn without_barge_in_the_question_can_be_added_to_but_the_answer_not_be_interrupt
 }
 
 #[test]
-fn no_filler_is_said_on_top_of_the_caller() {
+fn no_filler_is_played_over_the_caller() {
     plays_out(
         |_| {},
         r#"
