@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::resample::convert;
-use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, Port, Scratch, SpeechTag, link};
+use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, Port, Scratch, SpeechTag, Tap, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 use super::support::clips;
@@ -74,8 +74,16 @@ fn packets(format: Format) -> Vec<Vec<u8>> {
     packets.into_iter().enumerate().filter(|(n, _)| n % 20 != 13).map(|(_, packet)| packet).collect()
 }
 
-/// What the media thread takes from the heap while a caller speaks and the agent does.
-fn touches(format: Format) -> u64 {
+/// When a second consumer listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listening {
+    Never,
+    /// From a tick in the middle to another one.
+    Meanwhile,
+}
+
+/// The media thread's heap operations while the caller and the agent speak.
+fn touches(format: Format, listening: Listening) -> u64 {
     let (mut port, back) = link(format);
     let mut leg = Leg::new(LegConfig::new(format), back);
     let answer: Arc<[i16]> = vec![700; 6 * format.rate() as usize].into();
@@ -83,8 +91,16 @@ fn touches(format: Format) -> u64 {
     let (packets, mut now) = (packets(format), Instant::now());
     let mut buffer = AudioBuffer::new(format.rate());
     let (mut counted, mut scratch) = (0, Box::<Scratch>::default());
+    let (mut tap, mut tapped) = (None, 0);
     for (n, packet) in packets.iter().enumerate() {
         now += Duration::from_millis(20);
+        if listening == Listening::Meanwhile {
+            match n {
+                20 | 80 => tap = port.tap_point().attach(),
+                60 | 120 => tap = None,
+                _ => {}
+            }
+        }
         let before = TOUCHES.get();
         leg.receive(packet, now, &mut scratch);
         assert!(!leg.tick(now, 1, &mut scratch).is_empty());
@@ -93,8 +109,10 @@ fn touches(format: Format) -> u64 {
             counted += TOUCHES.get() - before;
         }
         attend(&mut port, &mut buffer);
+        tapped += tap.as_mut().map_or(0, |tap: &mut Tap| std::iter::from_fn(|| tap.next_frame()).count());
     }
     assert!(buffer.end() > 0, "nothing was heard");
+    assert_eq!(tapped > 100, listening == Listening::Meanwhile, "{tapped} frames from the tap");
     counted
 }
 
@@ -107,6 +125,9 @@ fn attend(port: &mut Port, buffer: &mut AudioBuffer) {
 #[test]
 fn a_frame_in_and_out_allocates_nothing() {
     for format in Format::ALL {
-        assert_eq!(touches(format), 0, "heap operations on the 20 ms path of {}", format.name());
+        for listening in [Listening::Never, Listening::Meanwhile] {
+            let touches = touches(format, listening);
+            assert_eq!(touches, 0, "heap operations on the 20 ms path of {}, {listening:?}", format.name());
+        }
     }
 }

@@ -216,7 +216,7 @@ fn a_caller_may_leave_at_any_moment() {
 
 /// Over the daemon's HTTP port, by the commands that ask it.
 #[test]
-fn a_live_call_is_listed_watched_and_hung_up() {
+fn a_live_call_is_listed_watched_listened_to_and_hung_up() {
     let Some(house) = Office::open(local_agent(), |_| {}) else { return };
     let vca = house.vca.clone().with("VCA_API_KEY", &house.office.operator_key());
     let mut call = house.answered(MAIN, vec![listen(), question(), listen()]);
@@ -225,6 +225,10 @@ fn a_live_call_is_listed_watched_and_hung_up() {
     let watch = {
         let (vca, id) = (vca.clone(), id.clone());
         std::thread::spawn(move || vca.cli(&["call", "watch", &id, "--json"]))
+    };
+    let listening = {
+        let (vca, id) = (vca.clone(), id.clone());
+        std::thread::spawn(move || vca.run(&["call", "listen", &id]))
     };
     house.turns(&mut call, house.main, 2);
     vca.cli(&["call", "hang-up", &id]).expect("it is under way");
@@ -240,6 +244,16 @@ fn a_live_call_is_listed_watched_and_hung_up() {
     assert!(heard && kinds.contains(&"agent_turn"), "{told}");
     let end = &events.last().expect("an end")["call"];
     assert_eq!((&end["disposition"], &end["ended_by"]), (&json!("requested"), &json!("system")), "{told}");
+    let audio = listening.join().expect("no panic").expect("the call's audio");
+    assert!(audio.status.success(), "{}", String::from_utf8_lossy(&audio.stderr));
+    assert_eq!(audio.stdout.get(..4), Some(&b"RIFF"[..]));
+    // Both are heard, each in a channel of its own.
+    for channel in [0, 2] {
+        let samples = audio.stdout[44..].chunks_exact(4);
+        let loud = samples
+            .filter(|pair| i16::from_le_bytes([pair[channel], pair[channel + 1]]).unsigned_abs() > 1_000);
+        assert!(loud.count() > 1_000, "channel {channel} of {} bytes", audio.stdout.len());
+    }
     let gone = vca.cli(&["call", "hang-up", &id]).expect_err("it is over");
     assert!(gone.contains("not under way"), "{gone}");
     house.comes_to_rest();

@@ -1,5 +1,6 @@
 //! The interface between the HTTP port and calls in progress.
 
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
@@ -22,12 +23,18 @@ pub trait LiveCalls: Send + Sync {
         call: CallId,
         after: u64,
     ) -> Result<BoxStream<'static, LiveEvent>, Unwatched>;
+
+    /// The audio of a tenant's call from now on, as WAV.
+    ///
+    /// # Errors
+    /// When there is no such call with audio, or it has a listener already.
+    fn audio(&self, tenant: TenantId, call: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched>;
 }
 
 /// Why a call cannot be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwatched {
-    /// It is not under way.
+    /// It is not under way, or has no audio.
     NotLive,
     TooManyReaders,
 }

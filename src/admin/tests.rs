@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::stream::BoxStream;
 use metrics::{Key, Level, Metadata, Recorder};
@@ -117,6 +118,10 @@ impl LiveCalls for Quiet {
     }
 
     fn events(&self, _: TenantId, _: CallId, _: u64) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
+        Err(Unwatched::NotLive)
+    }
+
+    fn audio(&self, _: TenantId, _: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched> {
         Err(Unwatched::NotLive)
     }
 }

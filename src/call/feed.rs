@@ -2,13 +2,16 @@
 //! never waits, and a slow reader learns how many it missed.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::watch;
 
+use super::listening::wav_stream;
+use crate::media::TapPoint;
 use crate::tenancy::{Call, Happening, LiveEvent};
 
 /// Events that are remembered of a call: more than its longest conversation has.
@@ -28,9 +31,19 @@ pub struct View(Arc<FeedShared>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyReaders;
 
+/// Why a call cannot be listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    /// It has no audio: it is not answered yet, or over.
+    NoAudio,
+    TooManyListeners,
+}
+
 #[derive(Default)]
 struct FeedShared {
     past: Mutex<Past>,
+    /// Set by the call when its media begins.
+    audio: OnceLock<TapPoint>,
     /// How many events there were.
     news: watch::Sender<u64>,
 }
@@ -70,6 +83,14 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Lets the call be listened to from now on.
+    pub fn set_audio(&self, audio: TapPoint) {
+        // A call has one media path: a second value is not set.
+        let _ = self.0.audio.set(audio);
+    }
+}
+
 impl Drop for Feed {
     fn drop(&mut self) {
         self.0.past().over = true;
@@ -82,6 +103,15 @@ impl View {
     pub fn call(&self) -> Option<Call> {
         let past = self.0.past();
         past.call.clone().filter(|_| !past.over)
+    }
+
+    /// The call's audio from now on, as WAV with the caller in the left channel and the agent in the right.
+    ///
+    /// # Errors
+    /// When the call has no audio, or a listener already.
+    pub fn listen(&self) -> Result<impl Stream<Item = Bytes> + Send + 'static, Unheard> {
+        let audio = self.0.audio.get().filter(|_| !self.0.past().over).ok_or(Unheard::NoAudio)?;
+        audio.attach().map(wav_stream).ok_or(Unheard::TooManyListeners)
     }
 
     /// The events after `after`: past ones, then new ones, until the call is over.

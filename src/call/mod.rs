@@ -10,6 +10,7 @@ mod ending;
 mod failures;
 mod feed;
 mod greeting;
+mod listening;
 mod media_watch;
 mod phase;
 mod phrases;
@@ -38,7 +39,7 @@ use crate::tenancy::{CallId, Did, Route};
 
 pub use agent::{Agent, Engines};
 pub use ending::Refusal;
-pub use feed::{Feed, TooManyReaders, View};
+pub use feed::{Feed, TooManyReaders, Unheard, View};
 pub use prompt_cache::PromptCache;
 pub use setup::{answer, refuse};
 pub use tenant_metrics::TenantMetrics;

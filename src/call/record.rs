@@ -11,7 +11,7 @@ use super::feed::Feed;
 use crate::conversation::{ContextItem, Record};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::{Meter, Unit};
-use crate::media::Report;
+use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, Happening, UsageUnit};
 
@@ -52,6 +52,11 @@ impl RecordWriter {
         feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
         let clock = CallClock::new(call.started_at, since);
         RecordWriter { call, clock, ledger, feed, published: None }
+    }
+
+    /// Lets the call be listened to.
+    pub fn set_audio(&self, audio: TapPoint) {
+        self.feed.set_audio(audio);
     }
 
     pub fn answered(&mut self, at: Instant) {

@@ -16,7 +16,7 @@ use crate::ari::topology::End;
 use crate::conversation::{ContextItem, Record, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
-use crate::media::Report;
+use crate::media::{Report, TapPoint};
 use crate::state::ConversationState;
 use crate::tenancy::{CallId, EngineKind};
 
@@ -53,9 +53,11 @@ impl Records {
         }
     }
 
-    pub fn answered(&mut self) {
+    /// Asterisk has answered, and the call can be listened to.
+    pub fn answered(&mut self, audio: TapPoint) {
         if let Some(writer) = &mut self.writer {
             writer.answered(Instant::now());
+            writer.set_audio(audio);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Key, Output, PlaybackEvent, Record,
     SpeechId,
 };
-use crate::media::{self, MediaEvent, Port, SpeechTag};
+use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -66,6 +66,11 @@ impl Talking {
         };
         talking.handle(now, Input::Connected);
         talking
+    }
+
+    /// The place at which others listen to the call.
+    pub fn tap_point(&self) -> TapPoint {
+        self.port.tap_point()
     }
 
     pub fn deadline(&self) -> Option<Instant> {

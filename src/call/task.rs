@@ -196,7 +196,7 @@ impl Task {
         };
         match setting_up.start(peer, &self.services, self.records.meter()) {
             Ok(talking) => {
-                self.records.answered();
+                self.records.answered(talking.tap_point());
                 self.phase = Phase::Talking(Box::new(talking));
             }
             Err(failure) => {

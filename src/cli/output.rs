@@ -21,6 +21,11 @@ impl<'a> Output<'a> {
         Output { json, to: Box::new(to) }
     }
 
+    /// Writes bytes as they are. Returns false when they cannot be written, as when the reader has closed the pipe.
+    pub fn bytes(&mut self, bytes: &[u8]) -> bool {
+        self.to.write_all(bytes).and_then(|()| self.to.flush()).is_ok()
+    }
+
     /// Prints a value as JSON, or the text that says the same.
     pub fn print<T: Serialize + ?Sized>(
         &mut self,

@@ -212,6 +212,7 @@ impl Leg {
     fn send<'a>(&mut self, ticks: u32, scratch: &'a mut Scratch) -> &'a [u8] {
         let frame = &mut scratch.frame[..self.format.frame_len()];
         let is_talking = self.playout.fill(frame, &mut self.back);
+        self.back.tap_agent(frame, ticks);
         let len = self.sender.write(frame, is_talking, ticks, &mut scratch.packet);
         self.back.shared.sent.store(self.sender.packets(), Relaxed);
         &scratch.packet[..len]

@@ -1,7 +1,7 @@
 //! The media path of calls: RTP from and to Asterisk, 50 frames a second each way.
 //!
 //! A [`MediaSocket`] is a call's UDP socket, a [`Leg`] its frame path, [`Threads`] the media threads that serve the legs,
-//! and a [`Port`] the call task's end. Frames stay on the media thread, which allocates nothing and never waits; the call
+//! and a [`Port`] the call task's end. A [`Tap`] is a second consumer of both directions. Frames stay on the media thread, which allocates nothing and never waits; the call
 //! task receives few events.
 //!
 //! It knows nothing of conversations, tenants or Asterisk's control side.
@@ -15,6 +15,7 @@ mod receiver;
 mod sender;
 mod settings;
 mod socket;
+mod tap;
 #[cfg(test)]
 mod test_path;
 mod threads;
@@ -26,4 +27,5 @@ pub use path::{FramePath, Scratch};
 pub use port::{MediaEvent, Port, Report, SpeechTag, link};
 pub use settings::Settings;
 pub use socket::{MediaSocket, UnexpectedPackets};
+pub use tap::{MAX_SKEW, Party, Tap, TapFrame, TapPoint};
 pub use threads::{CapacityError, Threads};

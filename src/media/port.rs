@@ -11,6 +11,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::tap::{TapExchange, TapPoint, TapWriter};
 use crate::audio::AudioBuffer;
 use crate::audio::codec::Format;
 use crate::audio::prefetch::prefetch;
@@ -82,6 +83,7 @@ pub struct Backend {
     pub(super) played: Producer<Arc<[i16]>>,
     pub(super) notify: Arc<Notify>,
     pub(super) shared: Arc<Shared>,
+    tap: Option<Box<TapWriter>>,
     /// The value of `shared.posted` at the last check.
     seen: u64,
 }
@@ -109,8 +111,21 @@ impl Backend {
 
     /// Gives a frame to the call. Returns the number of samples that had room; the others are lost to transcription only.
     pub(super) fn push_audio(&mut self, frame: &[i16]) -> u64 {
+        if let Some(tap) = &mut self.tap {
+            tap.push_caller(frame);
+        }
         let (written, _) = self.audio.push_partial_slice(frame);
         written.len() as u64
+    }
+
+    /// Gives the agent's frame of a tick to the tap, and takes over an attached or detached one.
+    pub(super) fn tap_agent(&mut self, frame: &[i16], ticks: u32) {
+        if let Some(tap) = &mut self.tap {
+            tap.push_agent(frame, ticks);
+        }
+        if self.shared.tap.has_changed() {
+            self.shared.tap.take_over(&mut self.tap);
+        }
     }
 
     /// Sends an event to the call. The ring holds seconds of events; one that finds it full is dropped and counted.
@@ -127,6 +142,7 @@ impl Backend {
 #[repr(C, align(64))]
 pub(super) struct Shared {
     pub closed: AtomicBool,
+    pub tap: TapExchange,
     /// The number of times that the call has queued a piece or a control, or tried to.
     posted: AtomicU64,
     pub sent: AtomicU64,
@@ -218,12 +234,17 @@ pub fn link(format: Format) -> (Port, Backend) {
         shared: shared.clone(),
         epoch: 0,
     };
-    (port, Backend { pieces, controls, events, audio, played, notify, shared, seen: 0 })
+    (port, Backend { pieces, controls, events, audio, played, notify, shared, tap: None, seen: 0 })
 }
 
 impl Port {
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The place at which other threads attach a second consumer of the call's audio.
+    pub fn tap_point(&self) -> TapPoint {
+        TapPoint { format: self.format, shared: self.shared.clone() }
     }
 
     /// Queues samples, at the format's rate, behind those that are queued. `last` ends the speech; `samples` may

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -17,8 +18,9 @@ use vca::admin::api::{self, Desk, Inbound, LastUse, LimitSettings, Limits};
 use vca::admin::{LiveCalls, Unwatched};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
-use vca::call::{Feed, View};
+use vca::call::{Feed, Unheard, View};
 use vca::current::Current;
+use vca::media::TapPoint;
 use vca::names::{EngineNames, Names};
 use vca::state::Memory;
 use vca::store::{Announcements, Backend, NewKey, Settings, Store};
@@ -253,6 +255,12 @@ impl Lines {
         lines.last().expect("a call").0.tell(Utc::now(), what);
     }
 
+    /// The call that rang last has audio.
+    pub fn set_audio(&self, audio: TapPoint) {
+        let lines = self.0.lock().expect("no test has panicked");
+        lines.last().expect("a call").0.set_audio(audio);
+    }
+
     /// No call is under way any more.
     pub fn hang_up_all(&self) {
         self.0.lock().expect("no test has panicked").clear();
@@ -287,6 +295,14 @@ impl LiveCalls for Lines {
     ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
         let view = self.find(tenant, id).ok_or(Unwatched::NotLive)?;
         view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
+    }
+
+    fn audio(&self, tenant: TenantId, id: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched> {
+        let view = self.find(tenant, id).ok_or(Unwatched::NotLive)?;
+        view.listen().map(StreamExt::boxed).map_err(|unheard| match unheard {
+            Unheard::NoAudio => Unwatched::NotLive,
+            Unheard::TooManyListeners => Unwatched::TooManyReaders,
+        })
     }
 }
 

@@ -31,6 +31,7 @@ const OPERATORS: &[&str] = &[
     "/api/usage",
     "/api/held-statements",
     "/api/calls/live",
+    "/api/calls/{call_id}/audio",
     "/api/analytics",
     "/api/unmatched-numbers",
     "/api/number-inventory",

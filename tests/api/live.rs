@@ -1,17 +1,25 @@
 //! Calls under way over HTTP: which there are, their events, and how they are ended.
 
 use std::pin::Pin;
+use std::time::Instant;
 
 use eventsource_stream::{Event, Eventsource};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
+use vca::audio::codec::Format;
+use vca::media::{FramePath, Leg, LegConfig, Scratch, SpeechTag, link};
 use vca::tenancy::{Happening, Role};
 
 use super::bureau::{Bureau, Client};
 use super::calls::Line;
 use super::on_both;
 
-on_both!(a_live_call_is_watched_to_its_end, a_call_that_is_over_says_so_at_once, a_live_call_is_hung_up);
+on_both!(
+    a_live_call_is_watched_to_its_end,
+    a_call_that_is_over_says_so_at_once,
+    a_live_call_is_hung_up,
+    a_live_call_is_listened_to_by_the_operator_alone,
+);
 
 type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
@@ -103,4 +111,45 @@ async fn a_live_call_is_hung_up(bureau: Bureau) {
     let audit = line.scope.audit(&Default::default(), window).await.expect("the audit log");
     let entry = &audit.items[0];
     assert_eq!((entry.action.as_str(), &entry.resource_id), ("hang_up", &call.id.to_string()));
+}
+
+async fn a_live_call_is_listened_to_by_the_operator_alone(bureau: Bureau) {
+    let (tenant, admin) = bureau.tenant("Bakery").await;
+    let (_, stranger) = bureau.tenant("Brewery").await;
+    let line = Line::of(&bureau, tenant).await;
+    let call = line.call(json!({ "status": "ringing", "ended_at": null }));
+    let path = format!("/api/calls/{}/audio", call.id);
+    assert_eq!(bureau.operator.get(&path).await.problem(404), "not_found");
+    bureau.lines.ring(&call);
+    assert_eq!(bureau.operator.get(&path).await.problem(409), "no_audio");
+
+    let (mut port, back) = link(Format::Ulaw);
+    let (mut leg, mut scratch) = (Leg::new(LegConfig::new(Format::Ulaw), back), Box::<Scratch>::default());
+    bureau.lines.set_audio(port.tap_point());
+    for client in [&admin, &stranger] {
+        assert_eq!(client.get(&path).await.problem(403), "operator_only");
+    }
+    let answer = bureau.operator.open(&path, &[]).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"audio/wav".parse().unwrap())
+    );
+    assert_eq!(bureau.operator.get(&path).await.problem(503), "too_many_readers");
+
+    assert!(port.play(SpeechTag(1), vec![900; 800].into(), true));
+    let now = Instant::now();
+    for _ in 0..10 {
+        leg.tick(now, 1, &mut scratch);
+    }
+    drop(port);
+    // The stream ends with the call.
+    let audio = answer.bytes().await.expect("a stream with an end");
+    assert_eq!((&audio[..4], audio.len()), (&b"RIFF"[..], 44 + 9 * 160 * 4));
+    let agent = audio[44..].chunks_exact(4).map(|pair| i16::from_le_bytes([pair[2], pair[3]]));
+    assert_eq!(agent.filter(|sample| *sample == 900).count(), 4 * 160);
+
+    let window = vca::store::Window::first(1);
+    let audit = line.scope.audit(&Default::default(), window).await.expect("the audit log");
+    let entry = &audit.items[0];
+    assert_eq!((entry.action.as_str(), &entry.resource_id), ("listen", &call.id.to_string()));
 }

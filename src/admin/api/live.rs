@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -38,6 +40,7 @@ pub fn router() -> OpenApiRouter<Desk> {
         .routes(routes!(list_all))
         .routes(routes!(hang_up))
         .routes(routes!(events))
+        .routes(routes!(listen))
 }
 
 /// Calls in progress. The daemon limits their number, so they are not paged.
@@ -126,6 +129,37 @@ async fn events(
         }
     };
     Ok(([UNBUFFERED], stream(events)).into_response())
+}
+
+/// Listen to a call in progress: its audio from now on, until it ends.
+///
+/// 16-bit WAV of unknown length, with the caller in the left channel and the agent in the right. A call has one listener
+/// at a time. Each use is recorded in the tenant's audit log. The law of the country may require the parties' consent.
+#[utoipa::path(get, path = "/api/calls/{call_id}/audio", operation_id = "listenToCall", tag = "live calls",
+    params(("call_id" = CallId, Path)),
+    responses(
+        (status = 200, description = "The audio.", content_type = "audio/wav", body = String),
+        (status = 404, body = ProblemBody, description = "No such call is in progress: `not_found`."),
+        (status = 409, body = ProblemBody, description = "The call has no audio, because it is not answered yet or over: `no_audio`."),
+        (status = 503, body = ProblemBody, description = "The call has a listener already: `too_many_readers`.")))]
+async fn listen(
+    State(desk): State<Desk>,
+    Operator(actor): Operator,
+    Ids(path): Ids<OfCall>,
+) -> Result<Response, Problem> {
+    let id = path.call_id;
+    let call = desk.live.calls(None).into_iter().find(|call| call.id == id).ok_or_else(Problem::not_found)?;
+    let audio = desk.live.audio(call.tenant_id, id).map_err(|reason| match reason {
+        Unwatched::NotLive => {
+            Problem::new(StatusCode::CONFLICT, "no_audio", "the call is not answered yet, or over")
+        }
+        Unwatched::TooManyReaders => {
+            Problem::unavailable("too_many_readers", "the call has a listener already")
+        }
+    })?;
+    desk.store.scope(call.tenant_id).note_access(&actor, "listen", "call", id.0).await?;
+    let body = Body::from_stream(audio.map(Ok::<_, Infallible>));
+    Ok(([UNBUFFERED, (CONTENT_TYPE, HeaderValue::from_static("audio/wav"))], body).into_response())
 }
 
 fn stream(events: BoxStream<'static, LiveEvent>) -> impl IntoResponse {

@@ -22,6 +22,11 @@ pub enum Command {
     HangUp(OneCall),
     /// Tell what happens on a call under way, until it ends. (Asks the running daemon.)
     Watch(OneCall),
+    /// Write the audio of a call under way to standard output, until it ends. (Asks the running daemon.)
+    ///
+    /// WAV with the caller in the left channel and the agent in the right: `vca call listen CALL | ffplay -`, or into a file.
+    /// Recorded in the tenant's audit log. The law of the country may require the parties' consent.
+    Listen(OneCall),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,10 @@ impl Command {
                 let line = Line::open(&access, config)?;
                 watch(&line, &path(&line, call, "events").await?, output).await
             }
+            Command::Listen(OneCall { call, access }) => {
+                let line = Line::open(&access, config)?;
+                listen(&line, call, output).await
+            }
         }
     }
 }
@@ -92,6 +101,18 @@ async fn watch(line: &Line, path: &str, output: &mut Output<'_>) -> Result<(), F
         }
     }
     Err(Failure::unavailable("the daemon ended the stream before the call was over"))
+}
+
+async fn listen(line: &Line, call: CallId, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut audio = line.stream(&format!("/api/calls/{call}/audio")).await?.bytes_stream();
+    while let Some(piece) = audio.next().await {
+        let piece =
+            piece.map_err(|error| Failure::unavailable(format!("the daemon ended the stream: {error}")))?;
+        if !output.bytes(&piece) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// An event as a line.
