@@ -81,6 +81,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "switchboard",
             "telephony",
             "tenancy",
+            "transport",
             "conversation",
             "webhooks",
         ],

@@ -168,7 +168,7 @@ fn prices_plans_and_limits_of_a_reload_are_in_the_next_response() {
     assert_eq!((create_key(), create_key()), (201, 409));
 
     write(&house, "3000000", 50, 2);
-    reloads(&house, &["limits.keys", "plans.starter.minutes_per_month", "prices.call_minute"]);
+    reloads(&house, &["plans.starter.minutes_per_month", "prices.call_minute", "limits.keys"]);
     assert_eq!(usage(), (json!(6_000_000), json!(50)));
     assert_eq!((create_key(), create_key()), (201, 409));
 
