@@ -1,17 +1,17 @@
 //! The daemon: builds its parts, runs them, lets calls finish and stops them.
 
 mod agents;
+mod billing_job;
 mod build;
-mod clerk;
 mod costs;
+mod health;
 mod jobs;
-mod lines;
+mod live_calls;
 mod reload;
 mod report;
 mod rollups;
 mod running;
 mod systemd;
-mod vitals;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use sd_notify::NotifyState;

@@ -3,14 +3,14 @@
 mod access;
 mod agreement;
 mod analytics;
+mod api_server;
 mod audit;
-mod bureau;
 mod calls;
-mod carrier;
 mod clients;
 mod deletion;
 mod documented;
 mod documents;
+mod fake_provider;
 mod feedback;
 mod idempotency;
 mod inbound;
@@ -31,16 +31,16 @@ mod tls;
 mod usage;
 mod webhooks;
 
-/// Makes a test for each kind of database of each function that takes a [`bureau::Bureau`].
+/// Makes a test for each kind of database of each function that takes a [`api_server::ApiServer`].
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() { crate::api::bureau::on_sqlite(super::$test).await })+
+            async fn $test() { crate::api::api_server::on_sqlite(super::$test).await })+
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() { crate::api::bureau::on_postgres(super::$test).await })+
+            async fn $test() { crate::api::api_server::on_postgres(super::$test).await })+
         }
     };
 }

@@ -10,10 +10,10 @@ use vca::sim::conversation::percentile;
 use vca::sim::{Codec, Step};
 use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
 
-use crate::support::house::House;
-use crate::support::office::{Office as Database, local_agent, local_agent_with};
 use crate::support::phone::{self, Call, Plan, Report};
+use crate::support::seed::{Seed as Database, local_agent, local_agent_with};
 use crate::support::sipp::{Dial, Side, SipCall};
+use crate::support::test_env::TestEnv;
 use crate::support::{self, clips, wait};
 
 const MAIN: &str = "+49305550100";
@@ -23,28 +23,28 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// A house whose main tenant has one agent.
-struct Office {
-    house: House,
+/// An environment whose main tenant has one agent.
+struct Seed {
+    env: TestEnv,
     main: TenantId,
 }
 
-impl Office {
+impl Seed {
     /// `prepare` may add other tenants before the daemon starts.
-    fn open(agent: serde_json::Value, prepare: impl FnOnce(&Database)) -> Option<Office> {
-        let mut house = House::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-        let main = house.office.tenant("main", MAIN, None, agent);
-        prepare(&house.office);
-        house.open();
-        Some(Office { house, main })
+    fn open(agent: serde_json::Value, prepare: impl FnOnce(&Database)) -> Option<Seed> {
+        let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+        let main = env.seed.tenant("main", MAIN, None, agent);
+        prepare(&env.seed);
+        env.open();
+        Some(Seed { env, main })
     }
 
     /// One whose daemon is not open yet, and whose tenants have so many minutes a month.
-    fn of_starters(minutes: u32) -> Option<Office> {
-        let mut house = House::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-        house.set("VCA__PLANS__STARTER__MINUTES_PER_MONTH", &minutes.to_string());
-        let main = house.office.tenant("main", MAIN, None, local_agent());
-        Some(Office { house, main })
+    fn of_starters(minutes: u32) -> Option<Seed> {
+        let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+        env.set("VCA__PLANS__STARTER__MINUTES_PER_MONTH", &minutes.to_string());
+        let main = env.seed.tenant("main", MAIN, None, local_agent());
+        Some(Seed { env, main })
     }
 
     fn call(&self, to: &str, codec: Codec, script: Vec<Step>) -> Report {
@@ -56,10 +56,10 @@ impl Office {
     }
 }
 
-impl Deref for Office {
-    type Target = House;
-    fn deref(&self) -> &House {
-        &self.house
+impl Deref for Seed {
+    type Target = TestEnv;
+    fn deref(&self) -> &TestEnv {
+        &self.env
     }
 }
 
@@ -77,16 +77,16 @@ fn question() -> Step {
 
 #[test]
 fn a_call_is_greeted_understood_and_answered_over_each_codec() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
     for (codec, carried) in
         [(Codec::Ulaw, "ulaw"), (Codec::Alaw, "alaw"), (Codec::Slin16, "g722"), (Codec::Opus, "g722")]
     {
-        let report = house.call(MAIN, codec, vec![listen(), question(), listen(), Step::HangUp]);
-        assert_eq!(report.status, Some(200), "{codec:?}\n{}\n{}", report.log, house.log());
+        let report = env.call(MAIN, codec, vec![listen(), question(), listen(), Step::HangUp]);
+        assert_eq!(report.status, Some(200), "{codec:?}\n{}\n{}", report.log, env.log());
         let missed = &report.conversation.missed;
-        assert!(missed.is_empty(), "{codec:?}: {missed:?}\n{}", house.log());
+        assert!(missed.is_empty(), "{codec:?}: {missed:?}\n{}", env.log());
         assert_eq!(report.conversation.lost, 0, "{codec:?}");
-        let (call, turns) = house.last_call(house.main);
+        let (call, turns) = env.last_call(env.main);
         assert_eq!((call.status, call.ended_by), (CallStatus::Completed, Some(EndedBy::Caller)), "{codec:?}");
         assert_eq!(call.sip_status, Some(200), "{codec:?}");
         assert_eq!(call.codec.as_deref(), Some(carried), "{codec:?}: the format follows the call");
@@ -98,18 +98,18 @@ fn a_call_is_greeted_understood_and_answered_over_each_codec() {
 #[test]
 fn what_may_not_come_in_is_refused_before_the_answer() {
     let busy = local_agent_with(json!({ "silence_ms": 60_000 }));
-    let house = Office::open(local_agent(), |office| {
-        office.deactivate_numbers(office.tenant("inactive", "+49305550101", None, local_agent()));
-        let suspended = office.tenant("suspended", "+49305550102", None, local_agent());
-        office.set_status(suspended, TenantStatus::Suspended);
-        let deleted = office.tenant("deleted", "+49305550103", None, local_agent());
-        office.set_status(deleted, TenantStatus::Deleted);
-        office.tenant("no agent", "+49305550104", None, json!(null));
-        office.tenant("odd engine", "+49305550105", None, json!({ "stt": "crystal-ball" }));
-        office.tenant("one line", "+49305550106", Some(1), busy);
+    let env = Seed::open(local_agent(), |seed| {
+        seed.deactivate_numbers(seed.tenant("inactive", "+49305550101", None, local_agent()));
+        let suspended = seed.tenant("suspended", "+49305550102", None, local_agent());
+        seed.set_status(suspended, TenantStatus::Suspended);
+        let deleted = seed.tenant("deleted", "+49305550103", None, local_agent());
+        seed.set_status(deleted, TenantStatus::Deleted);
+        seed.tenant("no agent", "+49305550104", None, json!(null));
+        seed.tenant("odd engine", "+49305550105", None, json!({ "stt": "crystal-ball" }));
+        seed.tenant("one line", "+49305550106", Some(1), busy);
     });
-    let Some(house) = house else { return };
-    let status = |did: &str| house.call(did, Codec::Ulaw, vec![]).status;
+    let Some(env) = env else { return };
+    let status = |did: &str| env.call(did, Codec::Ulaw, vec![]).status;
     assert_eq!(status(UNKNOWN), Some(404), "unknown number");
     assert_eq!(status("+49305550101"), Some(404), "inactive number");
     assert_eq!(status("+49305550102"), Some(403), "suspended tenant");
@@ -117,37 +117,37 @@ fn what_may_not_come_in_is_refused_before_the_answer() {
     assert_eq!(status("+49305550104"), Some(503), "no default profile");
     assert_eq!(status("+49305550105"), Some(503), "an engine that there is not");
     let first =
-        Call::place(&house.asterisk, Plan::new("+49305550106", Codec::Ulaw, vec![listen(), Step::HangUp]));
-    assert!(wait::until_true(ms(5_000), || first.progress().answered().is_some()), "{}", house.log());
+        Call::place(&env.asterisk, Plan::new("+49305550106", Codec::Ulaw, vec![listen(), Step::HangUp]));
+    assert!(wait::until_true(ms(5_000), || first.progress().answered().is_some()), "{}", env.log());
     assert_eq!(status("+49305550106"), Some(486), "a tenant at its limit");
     assert_eq!(first.finish().status, Some(200));
-    house.clears_away(ms(5_000));
+    env.clears_away(ms(5_000));
 }
 
 /// A trunk that calls its account's name, and a dialplan that knows the number.
 #[test]
 fn the_dialplan_can_name_the_called_number() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    house.asterisk.cli("dialplan add extension account,1,Stasis(vca) into vca-inbound");
-    assert_eq!(house.call("account", Codec::Ulaw, vec![]).status, Some(404), "{}", house.log());
-    let log = house.log();
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    env.asterisk.cli("dialplan add extension account,1,Stasis(vca) into vca-inbound");
+    assert_eq!(env.call("account", Codec::Ulaw, vec![]).status, Some(404), "{}", env.log());
+    let log = env.log();
     let refused = log.lines().find(|line| line.contains("call refused")).expect("a line about it");
     for part in ["account", "extension", "Stasis(vca,"] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
     let named = format!("dialplan add extension account,1,Stasis(vca,{MAIN}) into vca-inbound replace");
-    house.asterisk.cli(&named);
-    let report = house.call("account", Codec::Ulaw, vec![listen(), Step::HangUp]);
-    assert_eq!(report.status, Some(200), "{}", house.log());
-    let (call, _) = house.last_call(house.main);
+    env.asterisk.cli(&named);
+    let report = env.call("account", Codec::Ulaw, vec![listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}", env.log());
+    let (call, _) = env.last_call(env.main);
     assert_eq!(call.called_number.to_string(), MAIN);
 }
 
 #[test]
 fn a_refusal_names_the_numbers_that_were_looked_for() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    assert_eq!(house.call(UNKNOWN, Codec::Ulaw, vec![]).status, Some(404));
-    let log = house.log();
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    assert_eq!(env.call(UNKNOWN, Codec::Ulaw, vec![]).status, Some(404));
+    let log = env.log();
     let refused = log.lines().find(|line| line.contains("call refused")).expect("a line about it");
     assert!(refused.contains("looked_for") && refused.matches(UNKNOWN).count() == 2, "{refused}");
     assert!(!refused.contains("30123456"), "the caller's number: {refused}");
@@ -155,10 +155,10 @@ fn a_refusal_names_the_numbers_that_were_looked_for() {
 
 #[test]
 fn a_refused_call_of_a_known_tenant_is_on_record() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    house.office.set_status(house.main, TenantStatus::Suspended);
-    assert_eq!(house.call(MAIN, Codec::Ulaw, vec![]).status, Some(403));
-    let (call, turns) = house.last_call(house.main);
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    env.seed.set_status(env.main, TenantStatus::Suspended);
+    assert_eq!(env.call(MAIN, Codec::Ulaw, vec![]).status, Some(403));
+    let (call, turns) = env.last_call(env.main);
     assert_eq!(call.status, CallStatus::Refused);
     assert_eq!(call.disposition.as_deref(), Some("refused_tenant_suspended"));
     assert_eq!((call.hangup_cause, call.answered_at, turns.len()), (Some(21), None, 0));
@@ -169,47 +169,47 @@ fn a_refused_call_of_a_known_tenant_is_on_record() {
 
 #[test]
 fn a_tenant_whose_minutes_are_used_up_is_refused_and_others_are_not() {
-    let Some(mut house) = Office::of_starters(1) else { return };
-    let other = house.office.tenant("other", "+49305550107", None, local_agent());
-    house.office.talked(house.main, 60);
-    house.house.open();
-    assert_eq!(house.call(MAIN, Codec::Ulaw, vec![]).status, Some(403));
-    let (call, _) = house.last_call(house.main);
+    let Some(mut env) = Seed::of_starters(1) else { return };
+    let other = env.seed.tenant("other", "+49305550107", None, local_agent());
+    env.seed.talked(env.main, 60);
+    env.env.open();
+    assert_eq!(env.call(MAIN, Codec::Ulaw, vec![]).status, Some(403));
+    let (call, _) = env.last_call(env.main);
     assert_eq!((call.status, call.hangup_cause), (CallStatus::Refused, Some(21)));
     assert_eq!(call.disposition.as_deref(), Some("refused_quota_reached"));
-    assert_eq!(house.metric("vca_refusals_total", &["reason=\"refused_quota_reached\""]), Some(1.0));
-    house.office.talked(other, 59);
-    let report = house.call("+49305550107", Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
+    assert_eq!(env.metric("vca_refusals_total", &["reason=\"refused_quota_reached\""]), Some(1.0));
+    env.seed.talked(other, 59);
+    let report = env.call("+49305550107", Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
     assert_eq!(
         report.status,
         Some(200),
-        "one second is left, and a call under way is not cut\n{}",
-        house.log()
+        "one second is left, and a call in progress is not cut\n{}",
+        env.log()
     );
-    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
-    let (call, _) = house.last_call(other);
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
+    let (call, _) = env.last_call(other);
     assert_eq!(call.disposition.as_deref(), Some("caller_hung_up"));
-    assert_eq!(house.call("+49305550107", Codec::Ulaw, vec![]).status, Some(403), "now it is used up");
+    assert_eq!(env.call("+49305550107", Codec::Ulaw, vec![]).status, Some(403), "now it is used up");
 }
 
 #[test]
 fn a_caller_may_leave_at_any_moment() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
     let speaking = |spoken| Step::LetSpeak { spoken: ms(spoken), at_most: ms(12_000) };
     for (moment, script) in [
         ("during the greeting", vec![speaking(300), Step::HangUp]),
         ("during thinking", vec![listen(), question(), Step::Wait(ms(200)), Step::HangUp]),
         ("while the agent speaks", vec![listen(), question(), speaking(600), Step::HangUp]),
     ] {
-        let report = house.call(MAIN, Codec::Ulaw, script);
+        let report = env.call(MAIN, Codec::Ulaw, script);
         assert!(
             report.conversation.missed.is_empty(),
             "{moment}: {:?}\n{}",
             report.conversation.missed,
-            house.log()
+            env.log()
         );
         assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Caller)), "{moment}");
-        let (call, _) = house.last_call(house.main);
+        let (call, _) = env.last_call(env.main);
         assert_eq!(call.disposition.as_deref(), Some("caller_hung_up"), "{moment}");
     }
 }
@@ -217,10 +217,10 @@ fn a_caller_may_leave_at_any_moment() {
 /// Over the daemon's HTTP port, by the commands that ask it.
 #[test]
 fn a_live_call_is_listed_watched_listened_to_and_hung_up() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    let vca = house.vca.clone().with("VCA_API_KEY", &house.office.operator_key());
-    let mut call = house.answered(MAIN, vec![listen(), question(), listen()]);
-    let live = vca.cli_json(&["call", "live"]).expect("calls under way");
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    let vca = env.vca.clone().with("VCA_API_KEY", &env.seed.operator_key());
+    let mut call = env.answered(MAIN, vec![listen(), question(), listen()]);
+    let live = vca.cli_json(&["call", "live"]).expect("calls in progress");
     let id = live[0]["id"].as_str().unwrap_or_else(|| panic!("no call in {live}")).to_owned();
     let watch = {
         let (vca, id) = (vca.clone(), id.clone());
@@ -230,10 +230,10 @@ fn a_live_call_is_listed_watched_listened_to_and_hung_up() {
         let (vca, id) = (vca.clone(), id.clone());
         std::thread::spawn(move || vca.run(&["call", "listen", &id]))
     };
-    house.turns(&mut call, house.main, 2);
-    vca.cli(&["call", "hang-up", &id]).expect("it is under way");
+    env.turns(&mut call, env.main, 2);
+    vca.cli(&["call", "hang-up", &id]).expect("it is in progress");
     let report = call.finish();
-    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", env.log());
     let told = watch.join().expect("no panic").expect("the call's events");
     let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let kinds: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
@@ -255,18 +255,18 @@ fn a_live_call_is_listed_watched_listened_to_and_hung_up() {
         assert!(loud.count() > 1_000, "channel {channel} of {} bytes", audio.stdout.len());
     }
     let gone = vca.cli(&["call", "hang-up", &id]).expect_err("it is over");
-    assert!(gone.contains("not under way"), "{gone}");
-    house.comes_to_rest();
+    assert!(gone.contains("not in progress"), "{gone}");
+    env.comes_to_rest();
 }
 
 #[test]
 fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
-    let Some(house) = Office::open(local_agent_with(json!({ "max_turns": 1 })), |_| {}) else { return };
+    let Some(env) = Seed::open(local_agent_with(json!({ "max_turns": 1 })), |_| {}) else { return };
     // Recorded by a person: "Goodbye".
-    let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
-    let report = house.call(MAIN, Codec::Alaw, vec![listen(), Step::Say(goodbye)]);
-    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
-    let (call, turns) = house.last_call(house.main);
+    let goodbye = clips::prompt(env.asterisk.sandbox(), "vm-goodbye");
+    let report = env.call(MAIN, Codec::Alaw, vec![listen(), Step::Say(goodbye)]);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", env.log());
+    let (call, turns) = env.last_call(env.main);
     assert_eq!((call.disposition.as_deref(), call.ended_by), (Some("turn_limit"), Some(EndedBy::Agent)));
     assert!(turns.iter().any(|turn| turn.caller_text == "goodbye"), "{turns:?}");
 }
@@ -275,11 +275,11 @@ fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
 fn an_agent_that_may_hang_up_does_so_when_the_caller_says_goodbye() {
     let mut agent = local_agent();
     agent["tools"] = json!(["hang_up"]);
-    let Some(house) = Office::open(agent, |_| {}) else { return };
-    let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
-    let report = house.call(MAIN, Codec::Ulaw, vec![listen(), Step::Say(goodbye)]);
-    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
-    let (call, turns) = house.last_call(house.main);
+    let Some(env) = Seed::open(agent, |_| {}) else { return };
+    let goodbye = clips::prompt(env.asterisk.sandbox(), "vm-goodbye");
+    let report = env.call(MAIN, Codec::Ulaw, vec![listen(), Step::Say(goodbye)]);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", env.log());
+    let (call, turns) = env.last_call(env.main);
     assert_eq!((call.disposition.as_deref(), call.ended_by), (Some("agent_hung_up"), Some(EndedBy::Agent)));
     assert_eq!(call.ai_profile_version, Some(1));
     assert!(turns.last().is_some_and(|turn| turn.agent_text.ends_with("Goodbye!")), "{turns:?}");
@@ -290,10 +290,10 @@ fn outside_of_business_hours_a_caller_is_told_so() {
     let mut agent = local_agent();
     agent["hours"] = json!({ "timezone": "Europe/Berlin", "weekly": {} });
     agent["phrases"] = json!({ "closed": "We are closed today." });
-    let Some(house) = Office::open(agent, |_| {}) else { return };
-    let report = house.call(MAIN, Codec::Ulaw, vec![listen()]);
-    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", house.log());
-    let (call, turns) = house.last_call(house.main);
+    let Some(env) = Seed::open(agent, |_| {}) else { return };
+    let report = env.call(MAIN, Codec::Ulaw, vec![listen()]);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", env.log());
+    let (call, turns) = env.last_call(env.main);
     assert_eq!((call.status, call.disposition.as_deref()), (CallStatus::Completed, Some("closed")));
     let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
     assert_eq!(said, ["We are closed today."]);
@@ -304,11 +304,11 @@ fn outside_of_business_hours_a_caller_is_told_so() {
 fn keys_are_a_turn_and_stay_out_of_the_log() {
     const MASKED: &str = "+49305550107";
     let Some(sandbox) = support::sandbox() else { return };
-    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let shown = house.office.tenant("shown", MAIN, None, local_agent());
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let shown = env.seed.tenant("shown", MAIN, None, local_agent());
     let masking = local_agent_with(json!({ "dtmf": "masked" }));
-    let masked = house.office.tenant("masked", MASKED, None, masking);
-    house.set_script(
+    let masked = env.seed.tenant("masked", MASKED, None, masking);
+    env.set_script(
         r#"
         phrases = ["what are your opening hours"]
         otherwise = "Pardon?"
@@ -320,8 +320,8 @@ fn keys_are_a_turn_and_stay_out_of_the_log() {
         say = "I have three keys."
         "#,
     );
-    house.set("VCA__LOG__FILTER", "debug,vca::transcript=debug");
-    house.open();
+    env.set("VCA__LOG__FILTER", "debug,vca::transcript=debug");
+    env.open();
     let pause = || Step::Wait(ms(100));
     let press = |key| [Step::Press(key), pause()];
     let script = || {
@@ -332,14 +332,14 @@ fn keys_are_a_turn_and_stay_out_of_the_log() {
         (MAIN, shown, "[pressed 4 7 #]", "I have your number."),
         (MASKED, masked, "[pressed 3 keys]", "I have three keys."),
     ] {
-        let report = house.dial(did, script());
+        let report = env.dial(did, script());
         let missed = &report.conversation.missed;
-        let log = house.log();
+        let log = env.log();
         assert!(missed.is_empty(), "{missed:?}\n{log}");
-        let (_, turns) = house.last_call(tenant);
+        let (_, turns) = env.last_call(tenant);
         let keys = turns.iter().find(|turn| turn.caller_text.starts_with('[')).expect("a turn of keys");
         assert_eq!((keys.caller_text.as_str(), keys.agent_text.as_str()), (entry, response), "{log}");
-        let log = log + &house.log();
+        let log = log + &env.log();
         assert!(log.contains("[pressed 3 keys]"), "the log has the number of keys: {log}");
         assert!(!log.contains("4 7 #"), "the log has no keys: {log}");
     }
@@ -347,92 +347,92 @@ fn keys_are_a_turn_and_stay_out_of_the_log() {
 
 #[test]
 fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
     let script = vec![listen(), question(), listen(), Step::HangUp];
     let plan = Plan { suppress_silence: true, ..Plan::new(MAIN, Codec::Ulaw, script) };
-    let report = phone::call(&house.asterisk, plan);
-    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+    let report = phone::call(&env.asterisk, plan);
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
     let latency = report.conversation.responses()[0].latency();
     assert!(latency.is_some_and(|latency| latency < ms(1_000)), "{latency:?}");
-    house.comes_to_rest();
+    env.comes_to_rest();
 }
 
 /// The first sound of the agent is held back until the path to the caller is open; the caller is heard from the answer on.
 #[test]
 fn the_first_word_of_either_side_survives_the_answer() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    let report = house.call(MAIN, Codec::Ulaw, vec![listen(), Step::HangUp]);
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    let report = env.call(MAIN, Codec::Ulaw, vec![listen(), Step::HangUp]);
     let delay = report.answer_to_first_voice();
-    assert!(delay.is_some_and(|delay| (ms(300)..ms(1_500)).contains(&delay)), "{delay:?}\n{}", house.log());
+    assert!(delay.is_some_and(|delay| (ms(300)..ms(1_500)).contains(&delay)), "{delay:?}\n{}", env.log());
     // Recorded by a person: "Goodbye". It begins with the answer.
-    let goodbye = clips::prompt(house.asterisk.sandbox(), "vm-goodbye");
-    let report = house.call(MAIN, Codec::Ulaw, vec![Step::Say(goodbye), listen(), Step::HangUp]);
-    assert_eq!(report.status, Some(200), "{}", house.log());
-    let (_, turns) = house.last_call(house.main);
+    let goodbye = clips::prompt(env.asterisk.sandbox(), "vm-goodbye");
+    let report = env.call(MAIN, Codec::Ulaw, vec![Step::Say(goodbye), listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}", env.log());
+    let (_, turns) = env.last_call(env.main);
     assert!(turns.iter().any(|turn| turn.caller_text == "goodbye"), "{turns:?}");
 }
 
 #[test]
 fn a_call_without_media_is_on_record_as_such() {
     let Some(sandbox) = support::sandbox() else { return };
-    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let main = house.office.tenant("main", MAIN, None, local_agent());
-    house.set("VCA__MEDIA__NO_MEDIA_MS", "1000");
-    house.open();
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let main = env.seed.tenant("main", MAIN, None, local_agent());
+    env.set("VCA__MEDIA__NO_MEDIA_MS", "1000");
+    env.open();
     // The caller's audio never arrives.
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let mut call = SipCall::place(
-        &house.asterisk,
+        &env.asterisk,
         &Dial {
-            from_address: house.asterisk.options().trunk,
+            from_address: env.asterisk.options().trunk,
             from: "4930123456".into(),
             to: MAIN.into(),
             codec: Codec::Ulaw,
             media: socket.local_addr().expect("a bound socket"),
         },
     );
-    let warned = wait::until_true(ms(10_000), || house.log().contains("no media from the caller"));
-    assert!(warned, "{}", house.log());
+    let warned = wait::until_true(ms(10_000), || env.log().contains("no media from the caller"));
+    assert!(warned, "{}", env.log());
     call.hang_up();
-    let (record, _) = house.last_call(main);
+    let (record, _) = env.last_call(main);
     assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::Caller)));
     assert_eq!(record.disposition.as_deref(), Some("no_media"));
     assert_eq!(record.failure_reason.as_deref(), Some("no media: nothing_arrives"));
     let media = record.media.expect("a media report");
     assert_eq!((&media["received"], media.get("mos")), (&json!(0), None), "{media}");
-    let counted = house.metric("vca_calls_without_media_total", &["cause=\"nothing_arrives\""]);
+    let counted = env.metric("vca_calls_without_media_total", &["cause=\"nothing_arrives\""]);
     assert_eq!(counted, Some(1.0));
 }
 
 #[test]
 fn ten_callers_at_once_are_all_served() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
     let script = || vec![listen(), question(), listen(), Step::HangUp];
-    let place = || Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, script()));
+    let place = || Call::place(&env.asterisk, Plan::new(MAIN, Codec::Ulaw, script()));
     let mut calls: Vec<Call> = (0..10).map(|_| place()).collect();
     while calls.iter_mut().map(Call::step).filter(|over| !over).count() > 0 {
         std::thread::sleep(ms(5));
     }
     let reports: Vec<Report> = calls.into_iter().map(Call::finish).collect();
     for report in &reports {
-        assert_eq!(report.status, Some(200), "{}\n{}", report.log, house.log());
-        assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+        assert_eq!(report.status, Some(200), "{}\n{}", report.log, env.log());
+        assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
     }
-    house.comes_to_rest();
+    env.comes_to_rest();
     let errors: Vec<Duration> = reports.iter().flat_map(|r| r.conversation.pacing_errors.clone()).collect();
     println!(
         "FIGURE pacing error with 10 calls: p50 {:?} p99 {:?}",
         percentile(&errors, 0.5),
         percentile(&errors, 0.99)
     );
-    println!("FIGURE frames by how late the daemon sent them: {}", lateness(&house));
+    println!("FIGURE frames by how late the daemon sent them: {}", lateness(&env));
     let lost: u64 = reports.iter().map(|report| report.conversation.lost).sum();
     assert_eq!(lost, 0, "packets lost on the way to the callers");
 }
 
 /// The daemon's own count: upper bounds in seconds, and the frames within them.
-fn lateness(house: &House) -> String {
-    let text = house.page("/metrics").map_or_else(String::new, |(_, text)| text);
+fn lateness(env: &TestEnv) -> String {
+    let text = env.page("/metrics").map_or_else(String::new, |(_, text)| text);
     let lines = text.lines().filter_map(|line| line.strip_prefix("vca_frame_lateness_seconds_bucket{le="));
     lines.collect::<Vec<_>>().join(", ")
 }
@@ -441,7 +441,7 @@ fn lateness(house: &House) -> String {
 #[test]
 fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
     let patient = json!({ "commit_ms": 1_500, "commit_finished_ms": 1_500, "commit_trailing_ms": 1_500 });
-    let Some(house) = Office::open(local_agent_with(patient), |_| {}) else { return };
+    let Some(env) = Seed::open(local_agent_with(patient), |_| {}) else { return };
     let interrupt = Step::LetSpeak { spoken: ms(900), at_most: ms(12_000) };
     let (mut greetings, mut excesses, mut silences) = (vec![], vec![], vec![]);
     for _ in 0..4 {
@@ -457,72 +457,71 @@ fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
             listen(),
             Step::HangUp,
         ];
-        let report = house.call(MAIN, Codec::Ulaw, script);
-        assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+        let report = env.call(MAIN, Codec::Ulaw, script);
+        assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
         greetings.extend(report.answer_to_first_voice());
         let answers = report.conversation.responses().into_iter().filter_map(|response| response.latency());
         excesses.extend(answers.map(|latency| latency.as_secs_f64() * 1_000.0 - 1_500.0));
         silences.extend(report.conversation.interruptions().iter().map(|i| i.latency()));
     }
-    house.comes_to_rest();
+    env.comes_to_rest();
     println!("FIGURE answer to greeting: {greetings:?}");
     excesses.sort_by(f64::total_cmp);
     println!("FIGURE excess of an answer: worst {:?} ms of {excesses:?}", excesses.last());
     println!("FIGURE barge-in to silence: p95 {:?} of {silences:?}", percentile(&silences, 0.95));
-    assert_eq!(silences.len(), 8, "every interruption is honoured\n{}", house.log());
+    assert_eq!(silences.len(), 8, "every interruption is honoured\n{}", env.log());
 }
 
 /// The range of ports is short in the settings only: Asterisk itself would not survive its end.
 #[test]
 fn a_call_for_which_asterisk_has_no_ports_returns_to_the_dialplan() {
     let Some(sandbox) = support::sandbox() else { return };
-    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let main = house.office.tenant("main", MAIN, None, local_agent());
-    house.set("VCA__ARI__RTP_PORTS", "[10000, 10003]");
-    house.open();
-    assert!(house.log().contains("suffice for fewer calls"), "{}", house.log());
-    house.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
-    let first = house.answered(MAIN, vec![listen(), Step::Wait(ms(1_000)), Step::HangUp]);
-    let second = house.dial(MAIN, vec![]);
-    assert_eq!(second.status, Some(486), "as the dialplan says\n{}", house.log());
-    assert_eq!(first.finish().status, Some(200), "the call under way goes on");
-    house.last_call(main);
-    let calls = house.office.calls(main);
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let main = env.seed.tenant("main", MAIN, None, local_agent());
+    env.set("VCA__ARI__RTP_PORTS", "[10000, 10003]");
+    env.open();
+    assert!(env.log().contains("suffice for fewer calls"), "{}", env.log());
+    env.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
+    let first = env.answered(MAIN, vec![listen(), Step::Wait(ms(1_000)), Step::HangUp]);
+    let second = env.dial(MAIN, vec![]);
+    assert_eq!(second.status, Some(486), "as the dialplan says\n{}", env.log());
+    assert_eq!(first.finish().status, Some(200), "the call in progress goes on");
+    env.last_call(main);
+    let calls = env.seed.calls(main);
     let words: Vec<_> = calls.iter().map(|(call, _)| call.disposition.as_deref().unwrap_or("open")).collect();
     assert_eq!(words, ["caller_hung_up", "refused_no_rtp_ports"]);
 }
 
 #[test]
 fn a_call_that_is_hung_up_in_asterisk_is_not_ended_by_its_caller() {
-    let Some(house) = Office::open(local_agent(), |_| {}) else { return };
-    let call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
-    let channels = house.asterisk.channels();
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    let call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    let channels = env.asterisk.channels();
     let name = channels.iter().find(|name| name.starts_with("PJSIP/")).expect("the caller's channel");
-    house.asterisk.cli(&format!("channel request hangup {name}"));
+    env.asterisk.cli(&format!("channel request hangup {name}"));
     call.finish();
-    let (record, _) = house.last_call(house.main);
+    let (record, _) = env.last_call(env.main);
     assert_eq!((record.status, record.ended_by), (CallStatus::Completed, Some(EndedBy::System)));
-    assert_eq!(record.disposition.as_deref(), Some("hung_up_in_asterisk"), "{}", house.log());
+    assert_eq!(record.disposition.as_deref(), Some("hung_up_in_asterisk"), "{}", env.log());
 }
 
 #[test]
 fn asterisk_may_go_away_and_come_back() {
-    let Some(mut house) = Office::open(local_agent(), |_| {}) else { return };
-    let mut call = Call::place(&house.asterisk, Plan::new(MAIN, Codec::Ulaw, vec![listen()]));
+    let Some(mut env) = Seed::open(local_agent(), |_| {}) else { return };
+    let mut call = Call::place(&env.asterisk, Plan::new(MAIN, Codec::Ulaw, vec![listen()]));
     // The 200 OK reaches the caller before the result of `answer` reaches VCA; without it the set-up has failed.
-    let is_recorded =
-        || house.office.calls(house.main).first().is_some_and(|(call, _)| call.answered_at.is_some());
-    assert!(wait::until_true(ms(5_000), || call.step() || is_recorded()), "{}", house.log());
-    house.house.asterisk.kill();
-    house.house.asterisk.restart();
-    assert!(wait::until_true(ms(20_000), || house.asterisk.has_application("vca")), "{}", house.log());
-    let (lost, _) = house.last_call(house.main);
+    let is_recorded = || env.seed.calls(env.main).first().is_some_and(|(call, _)| call.answered_at.is_some());
+    assert!(wait::until_true(ms(5_000), || call.step() || is_recorded()), "{}", env.log());
+    env.env.asterisk.kill();
+    env.env.asterisk.restart();
+    assert!(wait::until_true(ms(20_000), || env.asterisk.has_application("vca")), "{}", env.log());
+    let (lost, _) = env.last_call(env.main);
     assert_eq!((lost.status, lost.ended_by), (CallStatus::Failed, Some(EndedBy::System)), "{lost:?}");
-    assert_eq!(lost.disposition.as_deref(), Some("asterisk_lost"), "{}", house.log());
-    let report = house.call(MAIN, Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
-    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, house.log());
+    assert_eq!(lost.disposition.as_deref(), Some("asterisk_lost"), "{}", env.log());
+    let report = env.call(MAIN, Codec::Ulaw, vec![listen(), question(), listen(), Step::HangUp]);
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
     drop(call);
-    house.comes_to_rest();
+    env.comes_to_rest();
 }
 
 /// The dialplan tells of the call over HTTP, with the channel's UNIQUEID, and hands the channel over after that.
@@ -531,22 +530,22 @@ fn a_call_that_was_told_of_joins_its_record() {
     const TOLD: &str = "+49305550777";
     const SECRET: &str = "a-shared-secret-of-the-dialplan";
     let Some(sandbox) = support::sandbox() else { return };
-    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let main = house.office.tenant("main", TOLD, None, local_agent());
-    house.set("VCA__TELEPHONY__INBOUND__SECRET", SECRET);
-    house.open();
-    let url = format!("http://127.0.0.1:{}/internal/telephony/inbound", house.vca.admin_port());
-    house.asterisk.cli(&format!("dialplan set global VCA_INBOUND_URL {url}"));
-    house.asterisk.cli(&format!("dialplan set global VCA_INBOUND_SECRET {SECRET}"));
-    let report = house.dial(TOLD, vec![listen(), question(), listen(), Step::HangUp]);
-    assert_eq!(report.status, Some(200), "{}\n{}", report.log, house.log());
-    let (call, turns) = house.last_call(main);
-    assert_eq!(call.status, CallStatus::Completed, "{}", house.log());
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let main = env.seed.tenant("main", TOLD, None, local_agent());
+    env.set("VCA__TELEPHONY__INBOUND__SECRET", SECRET);
+    env.open();
+    let url = format!("http://127.0.0.1:{}/internal/telephony/inbound", env.vca.admin_port());
+    env.asterisk.cli(&format!("dialplan set global VCA_INBOUND_URL {url}"));
+    env.asterisk.cli(&format!("dialplan set global VCA_INBOUND_SECRET {SECRET}"));
+    let report = env.dial(TOLD, vec![listen(), question(), listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}\n{}", report.log, env.log());
+    let (call, turns) = env.last_call(main);
+    assert_eq!(call.status, CallStatus::Completed, "{}", env.log());
     assert!(!turns.is_empty(), "the conversation is on the record");
-    assert_eq!(house.office.calls(main).len(), 1, "the call has one record\n{}", house.log());
-    let log = house.log();
+    assert_eq!(env.seed.calls(main).len(), 1, "the call has one record\n{}", env.log());
+    let log = env.log();
     let told = log.lines().find(|line| line.contains("call announced"));
-    let told = told.unwrap_or_else(|| panic!("the call was not announced\n{}\n{log}", house.asterisk.log()));
+    let told = told.unwrap_or_else(|| panic!("the call was not announced\n{}\n{log}", env.asterisk.log()));
     assert!(
         told.contains(&call.id.to_string()) && told.contains(&call.asterisk_channel_id),
         "{told}\n{call:?}"

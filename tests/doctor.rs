@@ -10,26 +10,26 @@ use serde_json::Value;
 
 use crate::support;
 use crate::support::asterisk::{Asterisk, Options};
-use crate::support::office::{Office, local_agent};
+use crate::support::seed::{Seed, local_agent};
 use crate::support::vca::Vca;
 use crate::support::wait;
 
 /// Asterisk, a tenant, and a daemon that does not run.
-struct Practice {
+struct DoctorEnv {
     asterisk: Asterisk,
     vca: Vca,
     folder: PathBuf,
 }
 
-impl Practice {
-    fn open() -> Option<Practice> {
+impl DoctorEnv {
+    fn open() -> Option<DoctorEnv> {
         let sandbox = support::sandbox()?;
         let folder = std::env::temp_dir().join(format!("vca-doctor-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let asterisk = Asterisk::start(&sandbox, Options::default());
-        Office::open(&folder).tenant("main", "+49305550100", None, local_agent());
+        Seed::open(&folder).tenant("main", "+49305550100", None, local_agent());
         let vca = Vca::new(Path::new(env!("CARGO_BIN_EXE_vca")), &folder, &asterisk);
-        Some(Practice { asterisk, vca, folder })
+        Some(DoctorEnv { asterisk, vca, folder })
     }
 
     /// Neither channel nor bridge nor application of the doctor's is left.
@@ -47,7 +47,7 @@ impl Practice {
     }
 }
 
-impl Drop for Practice {
+impl Drop for DoctorEnv {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -70,25 +70,25 @@ fn finding<'a>(report: &'a str, check: &str) -> Vec<&'a str> {
 
 #[test]
 fn a_sound_is_heard_both_ways_beside_a_daemon_and_without_one() {
-    let Some(practice) = Practice::open() else { return };
-    let (code, report) = examine(&practice.vca);
+    let Some(env) = DoctorEnv::open() else { return };
+    let (code, report) = examine(&env.vca);
     assert_eq!(code, Some(0), "{report}");
     assert!(finding(&report, "media")[0].ends_with("nothing lost"), "{report}");
-    practice.is_tidy(&[]);
-    let daemon = practice.vca.serve().unwrap_or_else(|fault| panic!("{fault}"));
-    let (code, report) = examine(&practice.vca);
+    env.is_tidy(&[]);
+    let daemon = env.vca.serve().unwrap_or_else(|fault| panic!("{fault}"));
+    let (code, report) = examine(&env.vca);
     assert_eq!(code, Some(0), "{report}");
     assert!(finding(&report, "media")[0].contains("heard both ways"), "{report}");
     println!("{report}");
     assert!(finding(&report, "application")[0].contains("a daemon is connected"), "{report}");
-    practice.is_tidy(&["vca"]);
+    env.is_tidy(&["vca"]);
     drop(daemon);
 }
 
 #[test]
 fn programs_read_the_report_as_json() {
-    let Some(practice) = Practice::open() else { return };
-    let report = practice.vca.cli_json(&["doctor"]).unwrap_or_else(|fault| panic!("{fault}"));
+    let Some(env) = DoctorEnv::open() else { return };
+    let report = env.vca.cli_json(&["doctor"]).unwrap_or_else(|fault| panic!("{fault}"));
     let findings = report.as_array().expect("a list of findings");
     let verdict = |check: &str| findings.iter().find(|it| it["check"] == check).map(|it| &it["verdict"]);
     for check in ["database", "asterisk", "asterisk modules", "media", "tenant main"] {
@@ -99,15 +99,15 @@ fn programs_read_the_report_as_json() {
 /// Asterisk's default of `identify_by` believes the From header.
 #[test]
 fn an_endpoint_that_lets_strangers_in_is_found() {
-    let Some(practice) = Practice::open() else { return };
-    let (code, report) = examine(&practice.vca);
+    let Some(env) = DoctorEnv::open() else { return };
+    let (code, report) = examine(&env.vca);
     assert_eq!(code, Some(0), "{report}");
     assert!(report.contains("each of 5 is known by its address or a password"), "{report}");
-    practice.asterisk.edit("vca-twilio", "identify_by=ip", ";identify_by=ip");
-    practice.asterisk.cli("module reload res_pjsip.so");
+    env.asterisk.edit("vca-twilio", "identify_by=ip", ";identify_by=ip");
+    env.asterisk.cli("module reload res_pjsip.so");
     let mut seen = (None, String::new());
     let found = wait::until_true(Duration::from_secs(5), || {
-        seen = examine(&practice.vca);
+        seen = examine(&env.vca);
         seen.0 == Some(1)
     });
     assert!(found, "{}", seen.1);
@@ -117,14 +117,14 @@ fn an_endpoint_that_lets_strangers_in_is_found() {
 
 #[test]
 fn an_asterisk_that_refuses_or_is_gone_is_told_with_the_remedy() {
-    let Some(mut practice) = Practice::open() else { return };
-    let (code, report) = examine(&practice.vca.clone().with("ARI_PASSWORD", "wrong"));
+    let Some(mut env) = DoctorEnv::open() else { return };
+    let (code, report) = examine(&env.vca.clone().with("ARI_PASSWORD", "wrong"));
     assert_eq!(code, Some(1), "{report}");
     let found = finding(&report, "asterisk");
     assert!(found[0].starts_with("FAIL") && found[1].contains("ARI_PASSWORD"), "{report}");
     assert!(!report.contains("media"), "what needs Asterisk is not tried without it:\n{report}");
-    practice.asterisk.kill();
-    let (code, report) = examine(&practice.vca);
+    env.asterisk.kill();
+    let (code, report) = examine(&env.vca);
     assert_eq!(code, Some(1), "{report}");
     let found = finding(&report, "asterisk");
     assert!(found[0].starts_with("FAIL") && found[1].contains("is Asterisk running"), "{report}");
@@ -132,18 +132,18 @@ fn an_asterisk_that_refuses_or_is_gone_is_told_with_the_remedy() {
 
 #[test]
 fn rtp_that_goes_astray_is_told_with_the_remedy() {
-    let Some(practice) = Practice::open() else { return };
+    let Some(env) = DoctorEnv::open() else { return };
     // Nobody is at 127.0.0.9, so nothing comes back.
-    let astray = practice.vca.clone().with("VCA__MEDIA__PUBLIC_ADDRESS", "127.0.0.9");
+    let astray = env.vca.clone().with("VCA__MEDIA__PUBLIC_ADDRESS", "127.0.0.9");
     let (code, report) = examine(&astray);
     assert_eq!(code, Some(1), "{report}");
     let found = finding(&report, "media");
     assert!(found[0].contains("no RTP comes back at all"), "{report}");
     assert!(found[1].contains("media.public_address (127.0.0.9)"), "{report}");
-    practice.is_tidy(&[]);
+    env.is_tidy(&[]);
     // Now we are there, but our packets leave from another address, and those that come are no answer to them.
     let (code, report) = examine(&astray.with("VCA__MEDIA__BIND_ADDRESS", "0.0.0.0"));
     assert_eq!(code, Some(1), "{report}");
     assert!(finding(&report, "media")[0].contains("packets come to 127.0.0.9"), "{report}");
-    practice.is_tidy(&[]);
+    env.is_tidy(&[]);
 }

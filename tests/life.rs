@@ -24,8 +24,8 @@ use vca::sim::Step;
 use vca::tenancy::{CallStatus, CallTurn, EndedBy, EngineKind, TenantId};
 
 use crate::support::asterisk::Asterisk;
-use crate::support::house::House;
 use crate::support::sipp::Side;
+use crate::support::test_env::TestEnv;
 use crate::support::{self, clips, wait};
 
 const MAIN: &str = "+49305550100";
@@ -46,12 +46,12 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// A house with one tenant and no daemon yet; `None` where there is no sandbox.
-fn house(agent: Value) -> Option<(House, TenantId)> {
-    let mut house = House::build(&support::sandbox()?, program(), None);
-    house.set_script(SCRIPT);
-    let main = house.office.tenant("main", MAIN, None, agent);
-    Some((house, main))
+/// An environment with one tenant and no daemon yet; `None` where there is no sandbox.
+fn env(agent: Value) -> Option<(TestEnv, TenantId)> {
+    let mut env = TestEnv::build(&support::sandbox()?, program(), None);
+    env.set_script(SCRIPT);
+    let main = env.seed.tenant("main", MAIN, None, agent);
+    Some((env, main))
 }
 
 fn program() -> &'static Path {
@@ -116,20 +116,20 @@ fn intrude(target: SocketAddr, stop: &AtomicBool) -> usize {
 
 #[test]
 fn a_stranger_on_the_media_port_is_neither_heard_nor_answered() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    let call = house.answered(MAIN, exchange());
-    let port = media_port(&house.asterisk).expect("the call's external-media channel");
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    let call = env.answered(MAIN, exchange());
+    let port = media_port(&env.asterisk).expect("the call's external-media channel");
     let stop = AtomicBool::new(false);
     let (report, returned) = thread::scope(|scope| {
         let stranger = scope.spawn(|| intrude((Ipv4Addr::LOCALHOST, port).into(), &stop));
-        let report = house.satisfied(call);
+        let report = env.satisfied(call);
         stop.store(true, Relaxed);
         (report, stranger.join().expect("the stranger"))
     });
     assert_eq!(returned, 0, "the agent's audio went to a stranger");
     assert_eq!(report.conversation.lost, 0);
-    let (call, turns) = house.last_call(main);
+    let (call, turns) = env.last_call(main);
     assert_eq!(understood(&turns), 1, "{turns:?}");
     let media = call.media.expect("a media report");
     assert!(media["unexpected"].as_u64() > Some(0), "{media}");
@@ -138,22 +138,22 @@ fn a_stranger_on_the_media_port_is_neither_heard_nor_answered() {
 
 #[test]
 fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    let mut call = house.answered(MAIN, vec![listen(), question(), Step::Wait(ms(60_000))]);
-    house.turns(&mut call, main, 2);
-    house.daemon().kill();
-    let left = (house.asterisk.channels().len(), house.asterisk.bridges().len());
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    let mut call = env.answered(MAIN, vec![listen(), question(), Step::Wait(ms(60_000))]);
+    env.turns(&mut call, main, 2);
+    env.daemon().kill();
+    let left = (env.asterisk.channels().len(), env.asterisk.bridges().len());
     assert_eq!(left, (2, 1), "a crash leaves the call as it is");
 
-    house.open();
+    env.open();
     let report = call.finish();
-    assert_eq!(report.ended_by, Some(Side::Agent), "the dialplan goes on, and hangs up: {}", house.log());
-    let (record, _) = house.last_call(main);
+    assert_eq!(report.ended_by, Some(Side::Agent), "the dialplan goes on, and hangs up: {}", env.log());
+    let (record, _) = env.last_call(main);
     assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::System)));
     assert_eq!(record.disposition.as_deref(), Some("interrupted"));
     assert!(record.ended_at.is_some());
-    let usage = house.office.usage_of(&record);
+    let usage = env.seed.usage_of(&record);
     assert_eq!((usage.sums.calls, usage.sums.turns), (1, 1), "{usage:?}");
     let kinds: Vec<_> = usage.engines.iter().map(|taken| taken.kind).collect();
     assert!(
@@ -161,30 +161,30 @@ fn a_daemon_that_was_killed_leaves_nothing_behind_once_it_is_back() {
         "its engines' use: {usage:?}"
     );
 
-    house.satisfied(house.place(MAIN, exchange()));
-    let (record, turns) = house.last_call(main);
+    env.satisfied(env.place(MAIN, exchange()));
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
 }
 
 /// The dialplan serves new callers as it does when there is no daemon: here, with a cause of its own.
 #[test]
 fn a_daemon_that_is_to_stop_gives_calls_back_and_lets_others_end() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    house.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    env.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
     let mut call =
-        house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
-    house.daemon().signal(Signal::TERM);
-    let draining = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
-    house.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
-    let absent = || house.asterisk.cli("dialplan show vca-absent");
-    assert_eq!(house.dial(MAIN, vec![]).status, Some(486), "a new call\n{}\n{}", absent(), house.log());
-    house.satisfied(call);
-    let ended = house.daemon().wait_for_end(ms(10_000));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
-    house.clears_away(ms(1_000));
+        env.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    env.daemon().signal(Signal::TERM);
+    let draining = || env.page("/readyz").is_some_and(|(status, _)| status == 503);
+    env.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
+    let absent = || env.asterisk.cli("dialplan show vca-absent");
+    assert_eq!(env.dial(MAIN, vec![]).status, Some(486), "a new call\n{}\n{}", absent(), env.log());
+    env.satisfied(call);
+    let ended = env.daemon().wait_for_end(ms(10_000));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", env.log());
+    env.clears_away(ms(1_000));
 
-    let calls = house.office.calls(main);
+    let calls = env.seed.calls(main);
     let words: Vec<_> = calls.iter().map(|(call, _)| call.disposition.as_deref().unwrap_or("open")).collect();
     assert_eq!(words, ["caller_hung_up", "refused_draining"]);
     assert_eq!(understood(&calls[0].1), 2, "{:?}", calls[0].1);
@@ -192,80 +192,78 @@ fn a_daemon_that_is_to_stop_gives_calls_back_and_lets_others_end() {
 
 #[test]
 fn a_call_that_outlasts_the_drain_gets_its_goodbye() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.set("VCA__CALLS__DRAIN_TIMEOUT_S", "1");
-    house.open();
-    let mut call = house.answered(MAIN, vec![listen()]);
-    house.turns(&mut call, main, 1);
-    house.daemon().signal(Signal::TERM);
-    let report = house.satisfied(call);
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.set("VCA__CALLS__DRAIN_TIMEOUT_S", "1");
+    env.open();
+    let mut call = env.answered(MAIN, vec![listen()]);
+    env.turns(&mut call, main, 1);
+    env.daemon().signal(Signal::TERM);
+    let report = env.satisfied(call);
     assert_eq!(report.ended_by, Some(Side::Agent));
     let silence = report.ended.zip(report.conversation.agent().last()).map(|(end, last)| end - last.1);
     assert!(
         silence.is_some_and(|silence| silence < ms(1_000)),
         "hung up in the end of a goodbye: {silence:?}"
     );
-    let ended = house.daemon().wait_for_end(ms(10_000));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
-    let (record, turns) = house.last_call(main);
+    let ended = env.daemon().wait_for_end(ms(10_000));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", env.log());
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, record.disposition.as_deref()), (CallStatus::Completed, Some("requested")));
     assert!(turns.last().is_some_and(|turn| turn.agent_text.ends_with("Goodbye!")), "{turns:?}");
 }
 
 #[test]
 fn a_daemon_that_is_told_twice_cuts_its_calls_off() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
-    house.turns(&mut call, main, 1);
-    house.daemon().signal(Signal::TERM);
-    let draining = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
-    house.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    let mut call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    env.turns(&mut call, main, 1);
+    env.daemon().signal(Signal::TERM);
+    let draining = || env.page("/readyz").is_some_and(|(status, _)| status == 503);
+    env.until(&mut call, ms(5_000), "readiness is withdrawn", draining);
     let told = std::time::Instant::now();
-    house.daemon().signal(Signal::TERM);
+    env.daemon().signal(Signal::TERM);
     let report = call.finish();
-    assert_eq!(report.ended_by, Some(Side::Agent), "{}", house.log());
-    let ended = house.daemon().wait_for_end(ms(10_000));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", house.log());
+    assert_eq!(report.ended_by, Some(Side::Agent), "{}", env.log());
+    let ended = env.daemon().wait_for_end(ms(10_000));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", env.log());
     assert!(told.elapsed() < ms(6_000), "{:?}", told.elapsed());
-    house.clears_away(ms(1_000));
-    let (record, turns) = house.last_call(main);
+    env.clears_away(ms(1_000));
+    let (record, turns) = env.last_call(main);
     assert!(record.ended_at.is_some(), "{record:?}");
     assert!(!turns.iter().any(|turn| turn.agent_text.contains("Goodbye")), "{turns:?}");
 }
 
 #[test]
 fn the_daemon_tells_how_it_is_and_keeps_secrets() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    let mut call = house.answered(MAIN, exchange());
-    house.until(&mut call, ms(2_000), "a call is counted", || {
-        house.metric("vca_calls_live", &[]) == Some(1.0)
-    });
-    house.satisfied(call);
-    house.last_call(main);
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    let mut call = env.answered(MAIN, exchange());
+    env.until(&mut call, ms(2_000), "a call is counted", || env.metric("vca_calls_live", &[]) == Some(1.0));
+    env.satisfied(call);
+    env.last_call(main);
     let is = |name: &str, labels: &[&str], value: f64| {
-        assert_eq!(house.metric(name, labels), Some(value), "{name}: {:?}", house.page("/metrics"));
+        assert_eq!(env.metric(name, labels), Some(value), "{name}: {:?}", env.page("/metrics"));
     };
     is("vca_calls_total", &["disposition=\"caller_hung_up\""], 1.0);
     is("vca_calls_live", &[], 0.0);
     is("vca_ari_connected", &[], 1.0);
     is("vca_turn_seconds_count", &["stage=\"commit\""], 1.0);
-    assert!(house.metric("vca_frame_lateness_seconds_count", &[]).is_some_and(|frames| frames > 100.0));
+    assert!(env.metric("vca_frame_lateness_seconds_count", &[]).is_some_and(|frames| frames > 100.0));
 
-    let log = house.log();
+    let log = env.log();
     assert!(log.contains("call answered") && log.contains("call ended"), "{log}");
     assert!(log.contains(MAIN), "an operator has to see which number was called\n{log}");
-    for secret in ["30123456", "opening", "there.", "five", house.asterisk.ari_password()] {
+    for secret in ["30123456", "opening", "there.", "five", env.asterisk.ari_password()] {
         assert!(!log.contains(secret), "the log tells {secret:?}:\n{log}");
     }
 
-    let ready = |house: &House| house.page("/readyz").map(|(status, _)| status);
-    assert_eq!(ready(&house), Some(200));
-    house.asterisk.kill();
-    assert!(wait::until_true(ms(5_000), || ready(&house) == Some(503)), "{:?}", house.page("/readyz"));
-    assert_eq!(house.metric("vca_ari_connected", &[]), Some(0.0));
-    house.asterisk.restart();
-    assert!(wait::until_true(ms(15_000), || ready(&house) == Some(200)), "{:?}", house.page("/readyz"));
-    assert_eq!(house.metric("vca_ari_connected", &[]), Some(1.0));
+    let ready = |env: &TestEnv| env.page("/readyz").map(|(status, _)| status);
+    assert_eq!(ready(&env), Some(200));
+    env.asterisk.kill();
+    assert!(wait::until_true(ms(5_000), || ready(&env) == Some(503)), "{:?}", env.page("/readyz"));
+    assert_eq!(env.metric("vca_ari_connected", &[]), Some(0.0));
+    env.asterisk.restart();
+    assert!(wait::until_true(ms(15_000), || ready(&env) == Some(200)), "{:?}", env.page("/readyz"));
+    assert_eq!(env.metric("vca_ari_connected", &[]), Some(1.0));
 }

@@ -11,10 +11,10 @@ use vca::sim::{Codec, Step};
 
 use crate::support;
 use crate::support::asterisk::{Asterisk, Options};
-use crate::support::house::House;
 use crate::support::phone::{self, Call, Plan};
 use crate::support::redis::Redis;
 use crate::support::sipp::{Dial, Side, SipCall};
+use crate::support::test_env::TestEnv;
 use crate::support::{clips, ports, wait};
 
 const ECHO: &str = "9000";
@@ -182,12 +182,12 @@ fn the_dev_script_tries_another_port_when_one_is_taken() {
 #[test]
 fn a_daemon_that_finds_its_port_taken_starts_on_another_one() {
     let Some(sandbox) = support::sandbox() else { return };
-    let mut house = House::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
     let (taken, _held) = taken();
-    house.vca.set_admin_port(taken[2]);
-    house.open();
-    assert_ne!(house.vca.admin_port(), taken[2]);
-    assert_eq!(house.page("/readyz").map(|(status, _)| status), Some(200));
+    env.vca.set_admin_port(taken[2]);
+    env.open();
+    assert_ne!(env.vca.admin_port(), taken[2]);
+    assert_eq!(env.page("/readyz").map(|(status, _)| status), Some(200));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use vca::admin::api::LimitSettings;
 use vca::store::{Routing, RoutingSettings, Settings, Store};
 use vca::tenancy::{Did, Role};
 
-use super::bureau::{Bureau, Client};
+use super::api_server::{ApiServer, Client};
 
 const FROM_TO: &str = "from=2025-01-01T00:00:00Z&to=2026-02-04T12:00:00Z";
 /// The analytics of one tenant's viewer that run at once.
@@ -25,15 +25,15 @@ const REQUESTS: usize = 300;
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// Fills the database, then prints figures; false when a call was refused, an answer failed or others waited too long.
-pub async fn measure(bureau: &Bureau) -> bool {
-    let (tenant, _) = bureau.tenant("Heavy").await;
-    let (neighbour, _) = bureau.tenant("Neighbour").await;
-    number(bureau, neighbour).await;
-    fill(&bureau.url, tenant).await;
-    let bureau = &bureau.with_limits(&LimitSettings::default()).await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+pub async fn measure(api: &ApiServer) -> bool {
+    let (tenant, _) = api.tenant("Heavy").await;
+    let (neighbour, _) = api.tenant("Neighbour").await;
+    number(api, neighbour).await;
+    fill(&api.url, tenant).await;
+    let api = &api.with_limits(&LimitSettings::default()).await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
     let path = format!("/api/tenants/{tenant}/analytics?{FROM_TO}");
-    sum_up(bureau).await;
+    sum_up(api).await;
     let mut fast = true;
     for attempt in 1..=3 {
         let began = Instant::now();
@@ -45,16 +45,16 @@ pub async fn measure(bureau: &Bureau) -> bool {
         );
         fast &= answer.status.is_success();
     }
-    let other = bureau.client_of(neighbour, Role::TenantViewer).await;
+    let other = api.client_of(neighbour, Role::TenantViewer).await;
     let idle = requests(&other, neighbour).await;
-    let refused_idle = calls(bureau, 0).await;
+    let refused_idle = calls(api, 0).await;
     let stop = Arc::new(AtomicBool::new(false));
     let answered = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let loops: Vec<_> = (0..LOOPS)
         .map(|_| tokio::spawn(ask_on(viewer.clone(), path.clone(), stop.clone(), answered.clone())))
         .collect();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (busy, refused_busy) = tokio::join!(requests(&other, neighbour), calls(bureau, CALLS));
+    let (busy, refused_busy) = tokio::join!(requests(&other, neighbour), calls(api, CALLS));
     stop.store(true, Relaxed);
     join_all(loops).await;
     let limit = idle.p99.saturating_mul(3).max(Duration::from_millis(50));
@@ -81,13 +81,13 @@ pub async fn measure(bureau: &Bureau) -> bool {
 }
 
 /// A thousand numbers of another tenant's.
-async fn number(bureau: &Bureau, tenant: Uuid) {
+async fn number(api: &ApiServer, tenant: Uuid) {
     let numbers = format!(
         "INSERT INTO phone_numbers (id, tenant_id, did, provider_type, is_active, created_at) \
          SELECT gen_random_uuid(), '{tenant}', '49891' || lpad(n::text, 7, '0'), 'generic', TRUE, now() \
          FROM generate_series(0, 999) n"
     );
-    bureau.raw(numbers).await;
+    api.raw(numbers).await;
 }
 
 async fn fill(url: &str, tenant: Uuid) {
@@ -126,10 +126,10 @@ async fn fill(url: &str, tenant: Uuid) {
 }
 
 /// Adds all calls to the sums, as the daemon does after an upgrade.
-async fn sum_up(bureau: &Bureau) {
+async fn sum_up(api: &ApiServer) {
     let (began, mut calls) = (Instant::now(), 0);
     loop {
-        let added = bureau.store.roll_up_calls(500).await.expect("calls are added");
+        let added = api.store.roll_up_calls(500).await.expect("calls are added");
         calls += added;
         if added == 0 {
             break;
@@ -176,9 +176,9 @@ async fn requests(client: &Client, tenant: Uuid) -> Latency {
 }
 
 /// Routes calls to numbers that were not called before, ten at once, and counts those that cannot be routed.
-async fn calls(bureau: &Bureau, first: u32) -> usize {
-    let settings = Settings { url: SecretString::from(bureau.url.clone()), ..Settings::default() };
-    let store: Store = bureau.store.for_calls(&settings);
+async fn calls(api: &ApiServer, first: u32) -> usize {
+    let settings = Settings { url: SecretString::from(api.url.clone()), ..Settings::default() };
+    let store: Store = api.store.for_calls(&settings);
     let routing = Routing::new(store, &RoutingSettings::default());
     let routing = &routing;
     let callers = (0..10).map(|caller| async move {

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use vca::tenancy::Did;
 
-use super::bureau::{Bureau, Client};
+use super::api_server::{ApiServer, Client};
 use super::crowd::{Crowd, NUMBERS};
 
 /// Readers at once, and how often each asks.
 const READERS: usize = 8;
 const ROUNDS: usize = 100;
 
-pub async fn measure(bureau: &Bureau, crowd: &Crowd) {
+pub async fn measure(api: &ApiServer, crowd: &Crowd) {
     println!("{READERS} readers at once, {ROUNDS} requests each; the ratio is to the baseline's p50 and p99");
     println!("{:<46} {:>9} {:>9} {:>7} {:>7}", "request", "p50 ms", "p99 ms", "ratio", "ratio");
-    let base = ask(&bureau.operator, |_| "/openapi.json".replace("openapi.json", "nowhere")).await;
+    let base = ask(&api.operator, |_| "/openapi.json".replace("openapi.json", "nowhere")).await;
     row("baseline: an answer without the database", &base, &base);
     let big = format!("/api/tenants/{}", crowd.big);
     let period = "from=2026-03-01T00:00:00Z&to=2026-04-01T00:00:00Z";
@@ -35,13 +35,12 @@ pub async fn measure(bureau: &Bureau, crowd: &Crowd) {
         ("analytics of a month (8,900 calls)", format!("{big}/analytics?{period}")),
     ];
     for (name, path) in requests {
-        row(name, &ask(&bureau.operator, |_| path.clone()).await, &base);
+        row(name, &ask(&api.operator, |_| path.clone()).await, &base);
     }
-    let small = ask(&bureau.operator, |n| {
-        format!("/api/tenants/{}/calls?limit=50", crowd.small[n % crowd.small.len()])
-    });
+    let small =
+        ask(&api.operator, |n| format!("/api/tenants/{}/calls?limit=50", crowd.small[n % crowd.small.len()]));
     row("calls of 100 smaller tenants in turn", &small.await, &base);
-    row("a called number, as a call looks it up", &look_up(bureau).await, &base);
+    row("a called number, as a call looks it up", &look_up(api).await, &base);
 }
 
 /// Latencies, sorted.
@@ -62,14 +61,14 @@ async fn ask(client: &Client, path: impl Fn(usize) -> String) -> Vec<Duration> {
     sorted(join_all(readers).await.concat())
 }
 
-async fn look_up(bureau: &Bureau) -> Vec<Duration> {
+async fn look_up(api: &ApiServer) -> Vec<Duration> {
     let readers = (0..READERS).map(|reader| async move {
         let mut took = Vec::with_capacity(5 * ROUNDS);
         for round in 0..5 * ROUNDS {
             let number = 1 + (reader * 5 * ROUNDS + round) * 7_919 % NUMBERS as usize;
             let did: Did = format!("49301{number:07}").parse().expect("a number");
             let began = Instant::now();
-            let route = bureau.store.route(&did).await.expect("an answer");
+            let route = api.store.route(&did).await.expect("an answer");
             took.push(began.elapsed());
             assert!(route.is_some(), "{number}");
         }

@@ -9,7 +9,7 @@ use vca::tenancy::{
     UsageUnit,
 };
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 
 /// Turns of a call, and calls under way at once.
 const TURNS: u32 = 8;
@@ -18,12 +18,12 @@ const AT_ONCE: usize = 100;
 const TIMES: f64 = 7.0;
 
 /// Prints both rates; false when batches are not as fast as they are to be.
-pub async fn measure(bureau: &Bureau) -> bool {
-    let lines = lines(bureau).await;
+pub async fn measure(api: &ApiServer) -> bool {
+    let lines = lines(api).await;
     // The first writes warm up connections and statements.
-    rate(&bureau.store, &lines, 2, 1).await;
-    let single = rate(&bureau.store, &lines, 5, 1).await;
-    let batched = rate(&bureau.store, &lines, 100, 500).await;
+    rate(&api.store, &lines, 2, 1).await;
+    let single = rate(&api.store, &lines, 5, 1).await;
+    let batched = rate(&api.store, &lines, 100, 500).await;
     let times = batched / single;
     println!(
         "ledger: {single:.0} turns/s one entry a transaction, {batched:.0} turns/s in batches, {times:.1} times"
@@ -32,15 +32,15 @@ pub async fn measure(bureau: &Bureau) -> bool {
 }
 
 /// Calls of several tenants.
-async fn lines(bureau: &Bureau) -> Vec<Call> {
+async fn lines(api: &ApiServer) -> Vec<Call> {
     let mut lines = Vec::new();
     for n in 0..20 {
-        let (tenant, _) = bureau.tenant(&format!("Ledger {n}")).await;
+        let (tenant, _) = api.tenant(&format!("Ledger {n}")).await;
         let new = NewNumber {
             did: format!("+4989{n:06}").parse().expect("a number"),
             provider_type: ProviderType::Generic,
         };
-        let scope = bureau.store.scope(TenantId(tenant));
+        let scope = api.store.scope(TenantId(tenant));
         let number = scope.create_number(&Actor::system(), new).await.expect("a number");
         lines.push(ringing(&number));
     }

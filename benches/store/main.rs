@@ -10,8 +10,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
 
 #[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../../tests/api/bureau.rs"]
-mod bureau;
+#[path = "../../tests/api/api_server.rs"]
+mod api_server;
 mod crowd;
 #[allow(dead_code, reason = "each program uses its part")]
 #[path = "../../tests/api/documented.rs"]
@@ -21,7 +21,7 @@ mod latency;
 mod ledger;
 mod plans;
 
-use bureau::Bureau;
+use api_server::ApiServer;
 use crowd::Crowd;
 
 fn main() {
@@ -31,19 +31,19 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ok = runtime.block_on(async {
-        let Some((mut connection, _schema, url)) = bureau::schema().await else {
+        let Some((mut connection, _schema, url)) = api_server::schema().await else {
             eprintln!("it needs a PostgreSQL: ./dev bench store");
             return false;
         };
-        let bureau = Bureau::open(url.clone()).await;
-        let mut ok = !wants("ledger") || ledger::measure(&bureau).await;
+        let api = ApiServer::open(url.clone()).await;
+        let mut ok = !wants("ledger") || ledger::measure(&api).await;
         if wants("latency") {
             let crowd = Crowd::settle(&url).await;
             plans::forget(&mut connection).await;
-            latency::measure(&bureau, &crowd).await;
+            latency::measure(&api, &crowd).await;
             ok &= plans::judge(&mut connection, &url, &crowd).await;
         }
-        ok &= !wants("heavy") || heavy::measure(&bureau).await;
+        ok &= !wants("heavy") || heavy::measure(&api).await;
         ok
     });
     std::process::exit(i32::from(!ok));

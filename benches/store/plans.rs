@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use vca::store::LISTING;
+use vca::store::LIST_PLAN;
 
 use super::crowd::Crowd;
 
@@ -43,7 +43,7 @@ async fn explain(session: &mut PgConnection, query: &str, crowd: &Crowd) -> Vec<
     } else {
         "SET vca.reach = 'all'".to_owned()
     };
-    let prepare = format!("{reach}; {}; PREPARE plan AS {query}", LISTING.replace("LOCAL", ""));
+    let prepare = format!("{reach}; {}; PREPARE plan AS {query}", LIST_PLAN.replace("LOCAL", ""));
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *session).await {
         return vec![format!("no plan: {error}")];
     }

@@ -1,7 +1,7 @@
 //! The access log: one line for each request, under the target `vca::access`, when its response has ended.
 //!
 //! A line names the route (`/api/tenants/{tenant_id}/calls`), not the path: routes are few, so lines can be counted by
-//! them; a path that matches none may be anything that a stranger sends; and queries, which hold callers' numbers, are
+//! them; a path that matches none may contain anything that an unknown client sends; and queries, which hold callers' numbers, are
 //! part of neither. The tenant is a field of its own; the audit log names the call or key that a request was about.
 //! Probes that succeed (`/healthz`, `/readyz`, `/metrics`) are logged at debug: they arrive every few seconds.
 

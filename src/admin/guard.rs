@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::Settings;
 use super::access_log::{AccessLogEntry, LoggedBody, Requester};
-use super::api::{self, BodyPatience, RequestId};
+use super::api::{self, BodyTimeout, RequestId};
 use super::client::{Client, Conflict, TrustedProxies};
 
 /// Puts the guard before all routes.
@@ -50,7 +50,7 @@ async fn watch(State(guard): State<RequestGuard>, mut request: Request, next: Ne
         began: Instant::now(),
     };
     let extensions = request.extensions_mut();
-    extensions.insert(BodyPatience(guard.body));
+    extensions.insert(BodyTimeout(guard.body));
     extensions.insert(id.clone());
     extensions.insert(Arc::clone(&entry.requester));
     let mut response = match client {

@@ -5,12 +5,12 @@ use futures_util::stream::BoxStream;
 
 use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
 
-/// The calls under way, as the daemon has them.
+/// The calls in progress, as the daemon has them.
 pub trait LiveCalls: Send + Sync {
     /// The calls of a tenant, or all calls, newest first.
     fn calls(&self, tenant: Option<TenantId>) -> Vec<Call>;
 
-    /// Ends a tenant's call politely. False when it is not under way.
+    /// Ends a tenant's call politely. False when it is not in progress.
     fn hang_up(&self, tenant: TenantId, call: CallId) -> bool;
 
     /// The events of a tenant's call after `after`: past ones, then new ones.
@@ -22,19 +22,19 @@ pub trait LiveCalls: Send + Sync {
         tenant: TenantId,
         call: CallId,
         after: u64,
-    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched>;
+    ) -> Result<BoxStream<'static, LiveEvent>, WatchError>;
 
     /// The audio of a tenant's call from now on, as WAV.
     ///
     /// # Errors
     /// When there is no such call with audio, or it has a listener already.
-    fn audio(&self, tenant: TenantId, call: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched>;
+    fn audio(&self, tenant: TenantId, call: CallId) -> Result<BoxStream<'static, Bytes>, WatchError>;
 }
 
 /// Why a call cannot be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unwatched {
-    /// It is not under way, or has no audio.
+pub enum WatchError {
+    /// It is not in progress, or has no audio.
     NotLive,
     TooManyReaders,
 }

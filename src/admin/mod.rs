@@ -26,7 +26,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use live::{LiveCalls, Unwatched};
+pub use live::{LiveCalls, WatchError};
 pub use measurements::{BucketCounts, METRICS, MetricKind, READ_METRICS};
 pub use report::{
     CallLoad, DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport, RecordReport,
@@ -34,7 +34,7 @@ pub use report::{
 };
 pub use server::Server;
 pub use settings::{MetricsAccess, Settings, TlsSettings};
-pub use tls::{CertificateFiles, Tls, TlsFault};
+pub use tls::{CertificateFiles, Tls, TlsError};
 
 /// The daemon's state, as the port reports it.
 pub trait Health: Send + Sync {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::client::counted;
 
-/// A peer that has not read for so long can lose its place to a newcomer. It is less than a prober's patience.
+/// A peer that has not read for so long can be replaced by a new connection. It is shorter than the usual timeout of a health probe.
 const STALLED: Duration = Duration::from_millis(300);
 
 #[derive(Debug)]

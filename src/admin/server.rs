@@ -1,4 +1,4 @@
-//! The port itself: opened, served with or without TLS, and closed with a grace for what is under way.
+//! The port itself: opened, served with or without TLS, and closed with a grace for what is in progress.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{self, Desk};
+use super::api::{self, ApiState};
 use super::connections::Gate;
 use super::guard::guarded;
 use super::status::Status;
@@ -46,7 +46,7 @@ impl Server {
         settings: &Settings,
         health: Arc<dyn Health>,
         metrics: PrometheusHandle,
-        desk: Desk,
+        api: ApiState,
     ) -> anyhow::Result<Server> {
         let address = settings.bind;
         if settings.is_exposed() {
@@ -59,12 +59,12 @@ impl Server {
         let listener = listen(address).with_context(|| {
             format!("the admin port {address} cannot be opened: choose another with admin.bind")
         })?;
-        let (api, _) = api::router(desk.clone());
-        let status = Status::new(health, metrics.clone(), settings.metrics_access(), desk);
+        let (routes, _) = api::router(api.clone());
+        let status = Status::new(health, metrics.clone(), settings.metrics_access(), api);
         Ok(Server {
             address: listener.local_addr()?,
             listener,
-            router: guarded(status.router().merge(api), settings),
+            router: guarded(status.router().merge(routes), settings),
             metrics,
             certificate,
             gate: Gate::new(settings),
@@ -72,7 +72,7 @@ impl Server {
         })
     }
 
-    /// Where it listens; with its true port where any was wanted.
+    /// The address that it listens on; with the real port where port 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -147,7 +147,7 @@ async fn close_all(listener: &TcpListener) -> std::io::Result<()> {
     }
 }
 
-/// Condenses measurements, for ever.
+/// Condenses histograms, until it is dropped.
 async fn keep_up(metrics: &PrometheusHandle) {
     let mut ticks = interval(UPKEEP);
     loop {

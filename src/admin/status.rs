@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::api::{self, Desk};
+use super::api::{self, ApiState};
 use super::client::Client;
 use super::measurements::exposition;
 use super::{DaemonReport, Health, MetricsAccess, Part, PartReport};
@@ -39,7 +39,7 @@ pub struct Status {
     pub health: Arc<dyn Health>,
     pub metrics: PrometheusHandle,
     pub access: MetricsAccess,
-    pub desk: Desk,
+    pub api: ApiState,
     found: Arc<Mutex<Option<CheckedParts>>>,
 }
 
@@ -54,9 +54,9 @@ impl Status {
         health: Arc<dyn Health>,
         metrics: PrometheusHandle,
         access: MetricsAccess,
-        desk: Desk,
+        api: ApiState,
     ) -> Status {
-        Status { health, metrics, access, desk, found: Arc::default() }
+        Status { health, metrics, access, api, found: Arc::default() }
     }
 
     pub fn router(self) -> Router {
@@ -127,7 +127,7 @@ async fn report(
 ) -> Response {
     let (mut parts, _) = request.into_parts();
     if !is_local(&status, &parts)
-        && let Err(refusal) = api::admit_operator(&status.desk, &mut parts).await
+        && let Err(refusal) = api::admit_operator(&status.api, &mut parts).await
     {
         return refusal;
     }
@@ -147,7 +147,7 @@ async fn scrape(State(status): State<Status>, request: Request) -> Response {
         MetricsAccess::Local => is_local(&status, &parts),
         MetricsAccess::Operator => false,
     };
-    if !is_open && let Err(refusal) = api::admit_operator(&status.desk, &mut parts).await {
+    if !is_open && let Err(refusal) = api::admit_operator(&status.api, &mut parts).await {
         return refusal;
     }
     let lateness = status.health.measure();
@@ -160,7 +160,7 @@ fn is_local(status: &Status, parts: &Parts) -> bool {
     let Some(client) = api::client(parts) else { return false };
     if let Some(doubt) = client.doubt()
         && client.address().is_loopback()
-        && status.desk.limits.warns_of(client)
+        && status.api.limits.warns_of(client)
     {
         warn!(client = %client.address(), "an operator's key is needed here: {doubt}");
     }

@@ -11,7 +11,7 @@ use metrics::{Key, Level, Metadata, Recorder};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Desk, LastUse, LimitSettings, Limits};
+use super::api::{ApiState, LastUse, LimitSettings, Limits};
 use super::*;
 use crate::store::Store;
 use crate::telephony::{Adapters, Registrar};
@@ -80,8 +80,8 @@ fn part(ok: bool, needed: bool) -> Part {
     Part { name: "ari", ok, needed, problem: (!ok).then(|| "away".to_owned()) }
 }
 
-/// A desk whose database is empty.
-async fn desk() -> Desk {
+/// A api whose database is empty.
+async fn api_state() -> ApiState {
     let settings = crate::store::Settings {
         url: SecretString::from("sqlite::memory:"),
         ..crate::store::Settings::default()
@@ -90,7 +90,7 @@ async fn desk() -> Desk {
     let asterisk = Arc::new(crate::ari::Client::new(&crate::ari::Settings::default()).unwrap());
     let telephony = crate::telephony::Settings::default();
     let adapters = Arc::new(Adapters::new(&telephony, asterisk, "vca", false));
-    Desk {
+    ApiState {
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: None,
         numbering: Default::default(),
@@ -117,12 +117,12 @@ impl LiveCalls for Quiet {
         false
     }
 
-    fn events(&self, _: TenantId, _: CallId, _: u64) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
-        Err(Unwatched::NotLive)
+    fn events(&self, _: TenantId, _: CallId, _: u64) -> Result<BoxStream<'static, LiveEvent>, WatchError> {
+        Err(WatchError::NotLive)
     }
 
-    fn audio(&self, _: TenantId, _: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched> {
-        Err(Unwatched::NotLive)
+    fn audio(&self, _: TenantId, _: CallId) -> Result<BoxStream<'static, Bytes>, WatchError> {
+        Err(WatchError::NotLive)
     }
 }
 
@@ -133,7 +133,7 @@ async fn answers(health: Arc<Told>, paths: &[&str]) -> Vec<(u16, String)> {
         .register_histogram(&Key::from_name("vca_turn_seconds"), &Metadata::new("vca", Level::INFO, None));
     histogram.record(0.3);
     let settings = Settings { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
-    let server = Server::bind(&settings, health, recorder.handle(), desk().await).unwrap();
+    let server = Server::bind(&settings, health, recorder.handle(), api_state().await).unwrap();
     let (base, stop) = (format!("http://{}", server.address()), CancellationToken::new());
     let serving = tokio::spawn(server.serve(stop.clone()));
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -219,7 +219,7 @@ async fn keys_do_not_cross_the_network_in_the_clear() {
     assert!(text.contains("admin.tls") && text.contains("admin.allow_plaintext_remote"), "{text}");
     let handle = builder().unwrap().build_recorder().handle();
     let allowed = Settings { bind, allow_plaintext_remote: true, ..Settings::default() };
-    assert!(Server::bind(&allowed, Told::new(vec![]), handle, desk().await).is_ok());
+    assert!(Server::bind(&allowed, Told::new(vec![]), handle, api_state().await).is_ok());
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_certificate_that_is_not_there_is_told() {
 
 async fn refusal(settings: Settings) -> String {
     let handle = builder().unwrap().build_recorder().handle();
-    match Server::bind(&settings, Told::new(vec![]), handle, desk().await) {
+    match Server::bind(&settings, Told::new(vec![]), handle, api_state().await) {
         Ok(_) => panic!("it should not open"),
         Err(error) => format!("{error:#}"),
     }

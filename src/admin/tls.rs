@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Why TLS cannot be spoken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
-pub struct TlsFault {
+pub struct TlsError {
     /// The key of the settings, such as `admin.tls.key`.
     pub key: &'static str,
     pub problem: String,
@@ -51,7 +51,7 @@ impl Tls {
     ///
     /// # Errors
     /// A file that cannot be read or is none of its kind, or a key that is not the certificate's.
-    pub fn load(settings: &TlsSettings) -> Result<Option<Tls>, TlsFault> {
+    pub fn load(settings: &TlsSettings) -> Result<Option<Tls>, TlsError> {
         CertificateFiles::of(settings)?.map(CertificateFiles::load).transpose()
     }
 
@@ -98,7 +98,7 @@ impl CertificateFiles {
     ///
     /// # Errors
     /// A certificate without a key, or the reverse.
-    pub fn of(settings: &TlsSettings) -> Result<Option<CertificateFiles>, TlsFault> {
+    pub fn of(settings: &TlsSettings) -> Result<Option<CertificateFiles>, TlsError> {
         match (&settings.certificate, &settings.key) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => {
@@ -110,7 +110,7 @@ impl CertificateFiles {
         }
     }
 
-    fn load(self) -> Result<Tls, TlsFault> {
+    fn load(self) -> Result<Tls, TlsError> {
         let config = RustlsConfig::from_config(Arc::new(self.read()?));
         Ok(Tls { files: self, config })
     }
@@ -136,7 +136,7 @@ impl CertificateFiles {
         }
     }
 
-    fn read(&self) -> Result<ServerConfig, TlsFault> {
+    fn read(&self) -> Result<ServerConfig, TlsError> {
         let chain = certificates("admin.tls.certificate", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| unreadable("admin.tls.key", &self.key, &error))?;
@@ -163,7 +163,7 @@ impl CertificateFiles {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, TlsFault> {
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     const KEY: &str = "admin.tls.client_ca";
     let mut roots = RootCertStore::empty();
     for certificate in certificates(KEY, path)? {
@@ -172,7 +172,7 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsFault> {
     Ok(roots)
 }
 
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let found = read.map_err(|error| unreadable(key, path, &error))?;
     if found.is_empty() {
@@ -181,10 +181,10 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
     Ok(found)
 }
 
-fn unreadable(key: &'static str, path: &Path, error: &rustls::pki_types::pem::Error) -> TlsFault {
+fn unreadable(key: &'static str, path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {
     fault(key, format!("{} cannot be used: {error}", path.display()))
 }
 
-fn fault(key: &'static str, problem: impl Into<String>) -> TlsFault {
-    TlsFault { key, problem: problem.into() }
+fn fault(key: &'static str, problem: impl Into<String>) -> TlsError {
+    TlsError { key, problem: problem.into() }
 }

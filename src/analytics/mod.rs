@@ -56,7 +56,7 @@ pub struct AnalyticsQuery {
 
 /// Why a period is refused. The field with the fault is `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadPeriod {
+pub enum PeriodError {
     #[error("it has to be later than `from`")]
     Backwards,
     #[error("{0} days after `from` at most")]
@@ -74,12 +74,12 @@ impl AnalyticsPeriod {
         from: Option<DateTime<Utc>>,
         to: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Result<AnalyticsPeriod, BadPeriod> {
+    ) -> Result<AnalyticsPeriod, PeriodError> {
         let to = to.unwrap_or(now);
-        let from = from.or_else(|| to.checked_sub_signed(USUAL)).ok_or(BadPeriod::Backwards)?;
+        let from = from.or_else(|| to.checked_sub_signed(USUAL)).ok_or(PeriodError::Backwards)?;
         match to - from {
-            length if length <= TimeDelta::zero() => Err(BadPeriod::Backwards),
-            length if length > LONGEST => Err(BadPeriod::TooLong(LONGEST.num_days())),
+            length if length <= TimeDelta::zero() => Err(PeriodError::Backwards),
+            length if length > LONGEST => Err(PeriodError::TooLong(LONGEST.num_days())),
             _ => Ok(AnalyticsPeriod { from, to }),
         }
     }
@@ -102,10 +102,10 @@ impl AnalyticsQuery {
         period: AnalyticsPeriod,
         interval: AnalyticsInterval,
         timezone: Tz,
-    ) -> Result<AnalyticsQuery, BadPeriod> {
+    ) -> Result<AnalyticsQuery, PeriodError> {
         let AnalyticsPeriod { from, to } = period;
         if interval == AnalyticsInterval::Hour && to - from > LONGEST_BY_HOUR {
-            return Err(BadPeriod::TooLongByHour(LONGEST_BY_HOUR.num_days()));
+            return Err(PeriodError::TooLongByHour(LONGEST_BY_HOUR.num_days()));
         }
         let calls = OfPeriod { from, to, phone_number_id: None, ai_profile_id: None };
         Ok(AnalyticsQuery { calls, interval, timezone })

@@ -20,16 +20,16 @@ fn a_period_is_the_last_month_unless_it_is_said() {
     let now = at("2026-03-31T12:00:00Z");
     let period = AnalyticsPeriod::new(None, None, now).expect("a period");
     assert_eq!((period.from(), period.to()), (at("2026-03-01T12:00:00Z"), now));
-    assert_eq!(AnalyticsPeriod::new(Some(now), Some(now), now), Err(BadPeriod::Backwards));
+    assert_eq!(AnalyticsPeriod::new(Some(now), Some(now), now), Err(PeriodError::Backwards));
     let long = AnalyticsPeriod::new(Some(now - TimeDelta::days(401)), None, now);
-    assert_eq!(long, Err(BadPeriod::TooLong(400)));
+    assert_eq!(long, Err(PeriodError::TooLong(400)));
     let months = AnalyticsPeriod::new(Some(now - TimeDelta::days(63)), None, now).expect("a period");
     assert!(AnalyticsQuery::new(months, AnalyticsInterval::Day, Tz::UTC).is_ok());
     assert_eq!(
         AnalyticsQuery::new(months, AnalyticsInterval::Hour, Tz::UTC).err(),
-        Some(BadPeriod::TooLongByHour(62))
+        Some(PeriodError::TooLongByHour(62))
     );
-    assert_eq!(AnalyticsPeriod::new(None, Some(DateTime::<Utc>::MIN_UTC), now), Err(BadPeriod::Backwards));
+    assert_eq!(AnalyticsPeriod::new(None, Some(DateTime::<Utc>::MIN_UTC), now), Err(PeriodError::Backwards));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::listening::wav_stream;
 use crate::media::TapPoint;
-use crate::tenancy::{Call, Happening, LiveEvent};
+use crate::tenancy::{Call, LiveEvent, LiveEventKind};
 
 /// Events that are remembered of a call: more than its longest conversation has.
 const REMEMBERED: usize = 500;
@@ -68,7 +68,7 @@ impl Feed {
     }
 
     /// Publishes an event.
-    pub fn tell(&self, at: DateTime<Utc>, what: Happening) {
+    pub fn tell(&self, at: DateTime<Utc>, what: LiveEventKind) {
         let mut past = self.0.past();
         let Some(call_id) = past.call.as_ref().map(|call| call.id) else { return };
         if past.events.len() == REMEMBERED {
@@ -76,7 +76,7 @@ impl Feed {
         }
         past.count += 1;
         let sequence = past.count;
-        past.over |= matches!(what, Happening::Ended { .. });
+        past.over |= matches!(what, LiveEventKind::Ended { .. });
         past.events.push_back(LiveEvent { sequence, call_id, at, what });
         drop(past);
         self.0.news.send_replace(sequence);
@@ -163,7 +163,7 @@ impl Past {
         let oldest = self.events.front()?;
         if read + 1 < oldest.sequence {
             let missed = oldest.sequence - 1 - read;
-            let what = Happening::Lagged { missed };
+            let what = LiveEventKind::Lagged { missed };
             return Some(LiveEvent { sequence: oldest.sequence - 1, what, ..oldest.clone() });
         }
         let place = usize::try_from(read + 1 - oldest.sequence).ok()?;
@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn turn(feed: &Feed, turn: u32) {
-        feed.tell(DateTime::UNIX_EPOCH, Happening::Interrupted { turn });
+        feed.tell(DateTime::UNIX_EPOCH, LiveEventKind::Interrupted { turn });
     }
 
     #[tokio::test]
@@ -211,8 +211,8 @@ mod tests {
         assert!(early.next().now_or_never().is_none(), "nothing more has happened");
         assert_eq!(late.next().await.map(|event| event.sequence), Some(2));
         turn(&feed, 3);
-        assert_eq!(early.next().await.map(|event| event.what), Some(Happening::Interrupted { turn: 3 }));
-        feed.tell(DateTime::UNIX_EPOCH, Happening::Ended { call: Box::new(call()) });
+        assert_eq!(early.next().await.map(|event| event.what), Some(LiveEventKind::Interrupted { turn: 3 }));
+        feed.tell(DateTime::UNIX_EPOCH, LiveEventKind::Ended { call: Box::new(call()) });
         assert_eq!(early.next().await.map(|event| event.what.as_str()), Some("ended"));
         assert_eq!(early.next().await, None);
         assert_eq!(view.call(), None, "it is over");
@@ -224,7 +224,7 @@ mod tests {
         let mut slow = pin!(view.events(0).expect("a stream"));
         (1..=REMEMBERED as u32 + 7).for_each(|n| turn(&feed, n));
         let event = slow.next().await.expect("an event");
-        assert_eq!((event.what, event.sequence), (Happening::Lagged { missed: 7 }, 7));
+        assert_eq!((event.what, event.sequence), (LiveEventKind::Lagged { missed: 7 }, 7));
         assert_eq!(slow.next().await.map(|event| event.sequence), Some(8));
         assert_eq!(view.0.past().events.len(), REMEMBERED, "memory is bounded");
     }

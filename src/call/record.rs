@@ -13,7 +13,7 @@ use crate::engines::core::EngineError;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
-use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, Happening, UsageUnit};
+use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, LiveEventKind, UsageUnit};
 
 /// A call's own clock: the wall clock's time at its arrival, and from there on a monotonic clock. So the length of a
 /// call, by which it is billed, does not change when the wall clock is set.
@@ -49,7 +49,7 @@ impl RecordWriter {
     pub fn begin(call: Call, since: Instant, ledger: Ledger, feed: Feed) -> RecordWriter {
         ledger.record(Entry::Begin(call.clone()));
         feed.set(&call);
-        feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
+        feed.tell(call.started_at, LiveEventKind::Ringing { call: Box::new(call.clone()) });
         let clock = CallClock::new(call.started_at, since);
         RecordWriter { call, clock, ledger, feed, published: None }
     }
@@ -65,7 +65,7 @@ impl RecordWriter {
         self.call.answered_at = Some(at);
         self.ledger.record(Entry::Update(self.call.clone()));
         self.feed.set(&self.call);
-        self.feed.tell(at, Happening::Answered);
+        self.feed.tell(at, LiveEventKind::Answered);
     }
 
     /// The response begins: the caller's words are published before the turn is over.
@@ -77,7 +77,7 @@ impl RecordWriter {
         };
         if self.published.is_none_or(|(_, items)| items != context.len()) {
             self.published = Some((turn, context.len()));
-            self.feed.tell(self.clock.at(at), Happening::CallerTurn { turn, text });
+            self.feed.tell(self.clock.at(at), LiveEventKind::CallerTurn { turn, text });
         }
     }
 
@@ -107,13 +107,13 @@ impl RecordWriter {
         let turn = record.turn.0;
         let text = record.caller_text();
         if !text.is_empty() && self.published.is_none_or(|(told, _)| told != turn) {
-            self.feed.tell(at, Happening::CallerTurn { turn, text: text.into_owned() });
+            self.feed.tell(at, LiveEventKind::CallerTurn { turn, text: text.into_owned() });
         }
         if !record.agent.is_empty() {
-            self.feed.tell(at, Happening::AgentTurn { turn, text: record.agent.clone() });
+            self.feed.tell(at, LiveEventKind::AgentTurn { turn, text: record.agent.clone() });
         }
         if record.interrupted {
-            self.feed.tell(at, Happening::Interrupted { turn });
+            self.feed.tell(at, LiveEventKind::Interrupted { turn });
         }
     }
 
@@ -146,7 +146,7 @@ impl RecordWriter {
         call.ended_at = Some(at);
         call.media = media.and_then(|report| serde_json::to_value(report).ok());
         self.ledger.record(Entry::End(call.clone(), engine_use(meter)));
-        self.feed.tell(at, Happening::Ended { call: Box::new(call.clone()) });
+        self.feed.tell(at, LiveEventKind::Ended { call: Box::new(call.clone()) });
     }
 
     pub fn call(&self) -> &Call {

@@ -13,8 +13,8 @@ use super::span::moment;
 use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use crate::analytics::{
-    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, BadPeriod, CallTotals,
-    LatencyPercentiles, TenantAnalytics, TenantCallTotals,
+    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, CallTotals,
+    LatencyPercentiles, PeriodError, TenantAnalytics, TenantCallTotals,
 };
 use crate::store::{OfPeriod, Store};
 use crate::tenancy::ProfileId;
@@ -71,8 +71,8 @@ impl Command {
     }
 }
 
-impl From<BadPeriod> for Failure {
-    fn from(bad: BadPeriod) -> Failure {
+impl From<PeriodError> for Failure {
+    fn from(bad: PeriodError) -> Failure {
         Failure::unacceptable(format_args!("--to: {bad}"))
     }
 }

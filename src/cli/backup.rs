@@ -81,7 +81,7 @@ async fn copy(store: &Store, file: PathBuf) -> Result<Copied, Failure> {
         return Err(Failure::unacceptable(POSTGRES));
     }
     if file.exists() {
-        return Err(Failure::conflict(format!("{} is there already: name another file", file.display())));
+        return Err(Failure::conflict(format!("{} exists: name another file", file.display())));
     }
     let part = beside(&file, "part");
     private_file(&part).map_err(|error| unusable(&part, &error))?;

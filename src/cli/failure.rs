@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::config::{EXIT_CODE, Fault, Faults};
+use crate::config::{ConfigError, ConfigErrors, EXIT_CODE};
 use crate::control::ControlError;
 use crate::store::{NumberRefusal, StoreError};
 
@@ -18,7 +18,7 @@ const CONFLICT: u8 = 73;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub code: u8,
-    /// Empty when everything has been said already.
+    /// Empty when the command has printed the reason already.
     pub text: String,
 }
 
@@ -61,9 +61,9 @@ impl Failure {
     }
 }
 
-impl From<Vec<Fault>> for Failure {
-    fn from(faults: Vec<Fault>) -> Failure {
-        Failure { code: EXIT_CODE, text: Faults(&faults).to_string() }
+impl From<Vec<ConfigError>> for Failure {
+    fn from(faults: Vec<ConfigError>) -> Failure {
+        Failure { code: EXIT_CODE, text: ConfigErrors(&faults).to_string() }
     }
 }
 
@@ -77,9 +77,11 @@ impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Failure {
         match error {
             ControlError::Store(error) => error.into(),
-            ControlError::Invalid(flaws) => {
-                let lines: Vec<String> =
-                    flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
+            ControlError::Invalid(violations) => {
+                let lines: Vec<String> = violations
+                    .iter()
+                    .map(|violation| format!("{}: {}", violation.field, violation.problem))
+                    .collect();
                 Failure::unacceptable(lines.join("\n     "))
             }
         }

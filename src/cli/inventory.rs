@@ -13,7 +13,9 @@ use super::trial::Trial;
 use super::{actor, registration, tenant};
 use crate::config::Config;
 use crate::control::{self, ControlError};
-use crate::store::{InventoryChanges, InventoryFilter, NewInventoryNumber, Put, Store, StoreError, Window};
+use crate::store::{
+    InventoryChanges, InventoryFilter, NewInventoryNumber, PutOutcome, Store, StoreError, Window,
+};
 use crate::tenancy::{Did, InventoryNumber, NumberSource, Numbering, Tenant, TenantId};
 
 #[derive(Debug, Subcommand)]
@@ -219,9 +221,9 @@ impl Summary {
     async fn put(&mut self, store: &Store, place: &str, new: NewInventoryNumber) -> Result<(), Failure> {
         let did = new.did.clone();
         match control::put_inventory_number(store, &actor(), new, self.dry_run).await {
-            Ok(Put::Added) => self.added.push(did),
-            Ok(Put::Changed) => self.changed.push(did),
-            Ok(Put::Unchanged) => self.unchanged.push(did),
+            Ok(PutOutcome::Added) => self.added.push(did),
+            Ok(PutOutcome::Changed) => self.changed.push(did),
+            Ok(PutOutcome::Unchanged) => self.unchanged.push(did),
             Err(
                 error @ (ControlError::Invalid(_)
                 | ControlError::Store(StoreError::Number(_) | StoreError::Refused { .. })),

@@ -13,7 +13,7 @@ use super::table::{Sheet, Table, or_dash};
 use super::tenant;
 use super::trial::Trial;
 use crate::control::{Keys, in_any_state, try_rotation};
-use crate::store::{KeyFilter, Minted, NewKey, Rotation, Store, Window};
+use crate::store::{KeyFilter, KeyWithSecret, NewKey, Rotation, Store, Window};
 use crate::tenancy::{ApiKey, KeyId, Role};
 
 #[derive(Debug, Subcommand)]
@@ -114,7 +114,7 @@ impl Command {
 }
 
 impl CreateKey {
-    async fn run(self, store: &Store) -> Result<Minted, Failure> {
+    async fn run(self, store: &Store) -> Result<KeyWithSecret, Failure> {
         let name = self.name.unwrap_or_else(|| actor().name);
         let expires_at = self.expires.map(from_now);
         let Some(tenant) = self.tenant else {
@@ -156,7 +156,7 @@ impl KeySelector {
         match found.as_slice() {
             [key] => Ok(key.clone()),
             [] => Err(missing()),
-            _ => Err(Failure::unacceptable("several keys begin like this: say which by id")),
+            _ => Err(Failure::unacceptable("several keys begin like this: choose one by its id")),
         }
     }
 }
@@ -165,7 +165,7 @@ fn from_now(span: TimeDelta) -> DateTime<Utc> {
     Utc::now() + span
 }
 
-fn print_made(Minted { key, secret }: &Minted, output: &mut Output<'_>) -> Result<(), Failure> {
+fn print_made(KeyWithSecret { key, secret }: &KeyWithSecret, output: &mut Output<'_>) -> Result<(), Failure> {
     let secret = secret.expose_secret();
     output.print(&Made { key, secret }, || {
         format!("{}\nKeep the secret now: it cannot be shown again.", sheet(key).line("secret", secret))

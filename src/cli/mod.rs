@@ -7,18 +7,19 @@ mod audit;
 mod backup;
 mod call;
 mod configuration;
+mod daemon_client;
 mod database;
 mod doctor;
 mod failure;
 mod inventory;
 mod key;
 mod ledger;
-mod line;
 mod manual;
 mod number;
 mod operator;
 mod output;
 mod profile;
+mod records;
 mod registration;
 mod reload;
 mod retention;
@@ -46,6 +47,7 @@ use crate::store::Store;
 use failure::Failure;
 use operator::actor;
 use output::Output;
+use records::RecordCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -92,48 +94,13 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(configuration::Command),
-    /// Tenants.
-    #[command(subcommand)]
-    Tenant(tenant::Command),
-    /// Tenants' phone numbers.
-    #[command(subcommand)]
-    Number(number::Command),
-    /// The numbers that the operator has, and which tenant may take which.
-    #[command(subcommand)]
-    Inventory(inventory::Command),
-    /// AI profiles: who answers, and how.
-    #[command(subcommand)]
-    Profile(Box<profile::Command>),
-    /// The record of calls, and the calls under way.
-    #[command(subcommand)]
-    Call(call::Command),
-    /// Webhooks: subscriptions of tenants' receivers to events.
-    #[command(subcommand)]
-    Webhook(webhook::Command),
-    /// Usage, costs and quotas of tenants.
-    #[command(subcommand)]
-    Usage(usage::Command),
-    /// Statistics of calls: counts, durations, latencies, busiest hours.
-    Analytics(Box<analytics::Command>),
-    /// For how long a tenant's records are kept.
-    #[command(subcommand)]
-    Retention(retention::Command),
-    /// Records of calls that the database refused.
-    #[command(subcommand)]
-    Ledger(ledger::Command),
-    /// Secrets that the database keeps.
-    #[command(subcommand)]
-    Secrets(secrets::Command),
-    /// API keys. `vca key create --operator` makes the first one.
-    #[command(subcommand)]
-    Key(key::Command),
-    /// Who changed what, and when; newest first.
-    Audit(audit::Command),
+    #[command(flatten)]
+    Records(RecordCommand),
     /// Find out what is wrong, and what to do about it.
     Doctor(doctor::Command),
     /// Print the description of the HTTP API (OpenAPI, JSON).
     Openapi,
-    /// Print what makes a shell complete this program's commands.
+    /// Generate shell completions.
     Completions { shell: manual::Shell },
     /// Print the manual page, or write one for each command into a folder.
     Man { folder: Option<PathBuf> },
@@ -173,50 +140,16 @@ impl Cli {
             Command::Restore(command) => command.run(&read(Need::Database)?.config, output).await,
             Command::Config(command) => command.run(read, output).await,
             Command::Doctor(command) => command.run(&read(Need::Service)?, output).await,
-            Command::Tenant(command) => {
-                let (store, config) = prepared(read(Need::Database)?).await?;
-                command.run(&store, &config, output).await
-            }
-            Command::Webhook(command) => {
-                let (store, config) = prepared(read(Need::Database)?).await?;
-                command.run(&store, &config, output).await
-            }
-            Command::Usage(command) => {
-                let (store, config) = prepared(read(Need::Database)?).await?;
-                command.run(&store, &config, output).await
-            }
-            Command::Call(call::Command::Live(command)) => {
+            Command::Records(RecordCommand::Call(call::Command::Live(command))) => {
                 command.run(&read(Need::Daemon)?.config, output).await
             }
-            Command::Call(call::Command::Recorded(command)) => {
+            Command::Records(command) => {
                 let (store, config) = prepared(read(Need::Database)?).await?;
                 command.run(&store, &config, output).await
             }
-            Command::Analytics(command) => {
-                command.run(&prepared(read(Need::Database)?).await?.0, output).await
-            }
-            Command::Retention(command) => {
-                command.run(&prepared(read(Need::Database)?).await?.0, output).await
-            }
-            Command::Ledger(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Secrets(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
             Command::Openapi => manual::openapi(output),
             Command::Completions { shell } => manual::completions(shell, output),
             Command::Man { folder } => manual::pages(folder.as_deref(), output),
-            Command::Key(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Audit(command) => command.run(&prepared(read(Need::Database)?).await?.0, output).await,
-            Command::Number(command) => {
-                let (store, config) = prepared(read(Need::Database)?).await?;
-                command.run(&store, &config, output).await
-            }
-            Command::Inventory(command) => {
-                let (store, config) = prepared(read(Need::Database)?).await?;
-                command.run(&store, &config, output).await
-            }
-            Command::Profile(command) => {
-                let (store, config) = prepared(read(Need::Database)?).await?;
-                command.run(&store, &config, output).await
-            }
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Command {
     },
     /// Show one profile.
     Show(Show),
-    /// Change a profile. The next call has what has changed; calls under way keep what they began with.
+    /// Change a profile. The next call has what has changed; calls in progress keep what they began with.
     Update(UpdateProfile),
     /// List what a profile was and is, newest first.
     Versions(ProfileSelector),
@@ -234,7 +234,7 @@ impl ProfileSelector {
             let ids: Vec<String> = found.iter().map(|it| it.profile.id.to_string()).collect();
             let ids = ids.join(", ");
             return Err(Failure::unacceptable(format!(
-                "several profiles are named {named:?}: say whose with --tenant, or which by id, {ids}"
+                "several profiles are named {named:?}: name the tenant with --tenant, or the id, {ids}"
             )));
         }
         found.pop().ok_or_else(|| {

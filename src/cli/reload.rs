@@ -11,8 +11,8 @@ use reqwest::Url;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
+use super::daemon_client::{Access, DaemonClient, Unanswered};
 use super::failure::Failure;
-use super::line::{Access, Line, Unanswered};
 use super::output::Output;
 use crate::admin::{DaemonReport, RefusedSetting, ReloadOutcome, ReloadReport};
 use crate::config::Config;
@@ -30,7 +30,7 @@ pub struct Reload {
 impl Reload {
     /// Fails where the configuration has faults, where a server refuses its credentials, and where there is no daemon.
     pub async fn run(self, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
-        let line = Line::keyless(&self.access, config)?;
+        let line = DaemonClient::keyless(&self.access, config)?;
         let before = status(&line).await?;
         require_this_machine(line.base()).await?;
         hang_up(before.pid)?;
@@ -43,7 +43,7 @@ impl Reload {
     }
 }
 
-async fn status(line: &Line) -> Result<DaemonReport, Failure> {
+async fn status(line: &DaemonClient) -> Result<DaemonReport, Failure> {
     let unavailable = |problem: &str| {
         let base = line.base();
         Failure::unavailable(format!("{problem} at {base}; `systemctl reload vca` reloads it, too"))
@@ -78,7 +78,7 @@ fn hang_up(pid: u32) -> Result<(), Failure> {
 }
 
 /// Waits for a reload that is not the one of `before`.
-async fn next_reload(line: &Line, before: &DaemonReport) -> Result<ReloadReport, Failure> {
+async fn next_reload(line: &DaemonClient, before: &DaemonReport) -> Result<ReloadReport, Failure> {
     let deadline = Instant::now() + LIMIT;
     let number = |report: &DaemonReport| report.reload.as_ref().map(|reload| reload.number);
     while Instant::now() < deadline {

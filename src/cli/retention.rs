@@ -70,7 +70,7 @@ impl Run {
     }
 }
 
-/// A run by hand goes on until it is done; between batches the daemon's writers get their turn.
+/// A run by the operator continues until it is done; between batches the daemon's writers get their turn.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 86_400);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -92,7 +92,7 @@ fn table(found: &[TenantExpired], dry_run: bool) -> String {
     table.to_string()
 }
 
-/// A number of days, or for ever.
+/// A number of days, or forever.
 #[derive(Debug, Clone, Copy)]
 struct Days(Option<u32>);
 

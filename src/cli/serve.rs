@@ -3,10 +3,10 @@
 use tracing::warn;
 
 use super::failure::Failure;
-use crate::config::{Fault, Loaded};
+use crate::config::{ConfigError, Loaded};
 use crate::{admin, daemon, logging};
 
-pub type Reread = Box<dyn Fn() -> Result<Loaded, Vec<Fault>> + Send + Sync>;
+pub type Reread = Box<dyn Fn() -> Result<Loaded, Vec<ConfigError>> + Send + Sync>;
 
 /// Serves with `loaded`; `reread` reads the configuration again.
 pub async fn run(loaded: Loaded, reread: Reread) -> Result<(), Failure> {

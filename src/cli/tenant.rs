@@ -200,7 +200,9 @@ pub async fn find(store: &Store, named: &str) -> Result<Tenant, Failure> {
         several => {
             let ids: Vec<String> = several.iter().map(|tenant| tenant.id.to_string()).collect();
             let ids = ids.join(", ");
-            Err(Failure::unacceptable(format!("several tenants are named {named:?}: say which by id, {ids}")))
+            Err(Failure::unacceptable(format!(
+                "several tenants are named {named:?}: choose one by its id, {ids}"
+            )))
         }
     }
 }

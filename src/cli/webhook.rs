@@ -16,7 +16,9 @@ use super::tenant;
 use super::trial::Trial;
 use crate::config::Config;
 use crate::control;
-use crate::store::{DeliveryFilter, Issued, NewWebhook, Store, StoreError, WebhookChanges, Window};
+use crate::store::{
+    DeliveryFilter, NewWebhook, Store, StoreError, WebhookChanges, WebhookWithSecret, Window,
+};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, Tenant, TenantId, Webhook, WebhookId};
 
 #[derive(Debug, Subcommand)]
@@ -105,7 +107,7 @@ impl OwnedWebhook {
         OwnedWebhook { webhook, tenant_name: tenant.name.clone(), secret: None }
     }
 
-    fn issued(issued: Issued, tenant: &Tenant) -> OwnedWebhook {
+    fn issued(issued: WebhookWithSecret, tenant: &Tenant) -> OwnedWebhook {
         let secret = Some(issued.secret.expose_secret().to_owned());
         OwnedWebhook { secret, ..OwnedWebhook::new(issued.webhook, tenant) }
     }
@@ -223,10 +225,10 @@ async fn follow(
     store: &Store,
     tenant: TenantId,
     mut delivery: Delivery,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Delivery, Failure> {
     let began = Instant::now();
-    while delivery.attempts == 0 && delivery.status == DeliveryStatus::Pending && began.elapsed() < patience {
+    while delivery.attempts == 0 && delivery.status == DeliveryStatus::Pending && began.elapsed() < timeout {
         sleep(LOOK).await;
         delivery = store.scope(tenant).delivery(delivery.webhook_id, delivery.id).await?;
     }

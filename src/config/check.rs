@@ -11,8 +11,8 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
+use super::error::ConfigError;
 use super::extract::Sources;
-use super::fault::Fault;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::transport::{HostPlace, place};
@@ -20,24 +20,29 @@ use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks
 
 /// A value that cannot work, from any source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub struct InvalidValue {
     /// `section.key`.
     pub key: String,
     pub problem: String,
     pub remedy: String,
 }
 
-impl Complaint {
-    fn new(key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Complaint {
-        Complaint { key: key.into(), problem: problem.into(), remedy: remedy.into() }
+impl InvalidValue {
+    fn new(key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> InvalidValue {
+        InvalidValue { key: key.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
-    pub(super) fn at(self, sources: &Sources<'_>) -> Fault {
-        Fault { source: sources.of(&self.key), key: self.key, problem: self.problem, remedy: self.remedy }
+    pub(super) fn at(self, sources: &Sources<'_>) -> ConfigError {
+        ConfigError {
+            source: sources.of(&self.key),
+            key: self.key,
+            problem: self.problem,
+            remedy: self.remedy,
+        }
     }
 }
 
-pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
+pub(super) fn config(config: &Config, need: Need) -> Vec<InvalidValue> {
     if need == Need::Daemon {
         return Vec::new();
     }
@@ -73,11 +78,11 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Complaint> {
 }
 
 /// Values that work, but weaken something.
-pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
+pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
     let mut found = plaintext::warnings(config);
     found.extend(prices::warnings(config));
     if config.seal.key.is_none() && config.environment != Environment::Development {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "seal.key",
             "without it the signing secrets of webhooks are kept in clear in the database",
             "set seal.key (VCA_SEAL_KEY) to the output of `openssl rand -base64 32`, then run `vca secrets reseal`",
@@ -87,11 +92,11 @@ pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
 }
 
 /// In production a database in the working folder is a mistake: each folder would have one of its own.
-pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) -> Option<Complaint> {
+pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) -> Option<InvalidValue> {
     let is_named = given.find_value("database.url").is_ok();
     let is_wanted = need != Need::Daemon && config.environment == Environment::Production;
     (is_wanted && !is_named).then(|| {
-        Complaint::new(
+        InvalidValue::new(
             "database.url",
             "it is not set, and production has no default",
             "set database.url (DATABASE_URL), as in sqlite:/var/lib/vca/vca.db; for development set APP_ENV=development",
@@ -99,12 +104,14 @@ pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) ->
     })
 }
 
-fn turn(settings: &conversation::Settings) -> Vec<Complaint> {
+fn turn(settings: &conversation::Settings) -> Vec<InvalidValue> {
     let faults = settings.faults().into_iter();
-    faults.map(|fault| Complaint::new(format!("turn.{}", fault.key), fault.problem, fault.remedy)).collect()
+    faults
+        .map(|fault| InvalidValue::new(format!("turn.{}", fault.key), fault.problem, fault.remedy))
+        .collect()
 }
 
-fn ari(settings: &ari::Settings) -> Vec<Complaint> {
+fn ari(settings: &ari::Settings) -> Vec<InvalidValue> {
     let mut found = zeros(&[
         ("ari.request_timeout_ms", settings.request_timeout_ms == 0),
         ("ari.max_requests", settings.max_requests == 0),
@@ -133,7 +140,7 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
     found.extend(ari_url(&settings.url));
     let (low, high) = settings.rtp_ports;
     if (low == 0) != (high == 0) || low > high {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "ari.rtp_ports",
             format!("{low} to {high} is no range of ports"),
             "write rtpstart and rtpend of Asterisk's rtp.conf, as in [10000, 20000], or [0, 0] to have them read",
@@ -142,7 +149,7 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
     found.extend(keys::files("ari", &settings.tls));
     found.extend(keys::unused("ari", &settings.tls, settings.url.starts_with("https:"), "https://"));
     if settings.password.expose_secret().is_empty() {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "ari.password",
             "there is no password for Asterisk",
             "set ARI_PASSWORD, or ari.password, to the password of that user in Asterisk's ari.conf",
@@ -152,21 +159,21 @@ fn ari(settings: &ari::Settings) -> Vec<Complaint> {
 }
 
 /// The problem never repeats the URL, which might hold a password.
-fn ari_url(url: &str) -> Option<Complaint> {
-    let complaint = |problem: &str, remedy: &str| Some(Complaint::new("ari.url", problem, remedy));
+fn ari_url(url: &str) -> Option<InvalidValue> {
+    let invalid_value = |problem: &str, remedy: &str| Some(InvalidValue::new("ari.url", problem, remedy));
     let example = "write scheme, host and port of Asterisk's HTTP server, as in http://127.0.0.1:8088";
-    let Ok(url) = Url::parse(url) else { return complaint("this is not a URL", example) };
+    let Ok(url) = Url::parse(url) else { return invalid_value("this is not a URL", example) };
     if !matches!(url.scheme(), "http" | "https") {
-        return complaint("the URL has to begin with http:// or https://", example);
+        return invalid_value("the URL has to begin with http:// or https://", example);
     }
     if !url.username().is_empty() || url.password().is_some() {
         let remedy = "use ari.username and ari.password (ARI_USERNAME, ARI_PASSWORD) for them";
-        return complaint("the URL must not hold a user or a password", remedy);
+        return invalid_value("the URL must not hold a user or a password", remedy);
     }
     None
 }
 
-fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Complaint> {
+fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<InvalidValue> {
     let mut found = zeros(&[
         ("media.threads", settings.threads == 0),
         ("media.calls_per_thread", settings.calls_per_thread == 0),
@@ -174,13 +181,13 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Compl
     let (low, high) = settings.ports;
     let wanted = calls.max_calls as u64;
     if (low == 0) != (high == 0) || low > high {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "media.ports",
             format!("{low} to {high} is no range of ports"),
             "write the lowest and the highest, as in [20000, 20999], or [0, 0] to let the system choose",
         ));
     } else if low > 0 && u64::from(high - low) + 1 < wanted {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "media.ports",
             format!("{} ports are too few for calls.max_calls = {wanted}", high - low + 1),
             "widen the range, or lower calls.max_calls",
@@ -188,14 +195,14 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Compl
     }
     let carried = settings.threads as u64 * settings.calls_per_thread as u64;
     if carried > 0 && carried < wanted {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "media.calls_per_thread",
             format!("the media threads carry {carried} calls, but calls.max_calls is {wanted}"),
             "raise media.threads, or lower calls.max_calls",
         ));
     }
     if settings.public_address.unwrap_or(settings.bind_address).is_unspecified() {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "media.public_address",
             "Asterisk cannot send to an unspecified address",
             "set it to this machine's address as Asterisk reaches it",
@@ -206,12 +213,12 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Compl
 
 /// An Asterisk on another machine would send the caller's audio to itself. A name can be this machine's: then the public
 /// address has to confirm it.
-fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<Complaint> {
+fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<InvalidValue> {
     let url = Url::parse(ari_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let is_remote = url.host_str().is_some_and(|host| place(host) != HostPlace::ThisMachine);
     let is_loopback = settings.public_address.is_none() && settings.bind_address.is_loopback();
     (is_remote && is_loopback).then(|| {
-        Complaint::new(
+        InvalidValue::new(
             "media.bind_address",
             format!("{} is a loopback address, but ari.url is another machine", settings.bind_address),
             "set media.bind_address to the address at which Asterisk reaches this machine, or media.public_address \
@@ -220,7 +227,7 @@ fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<Complaint
     })
 }
 
-fn database(settings: &store::Settings) -> Vec<Complaint> {
+fn database(settings: &store::Settings) -> Vec<InvalidValue> {
     let mut found = zeros(&[
         ("database.max_connections", settings.max_connections == 0),
         ("database.call_connections", settings.call_connections == 0),
@@ -235,7 +242,7 @@ fn database(settings: &store::Settings) -> Vec<Complaint> {
     )]));
     let scheme = settings.url.expose_secret().split_once(':').map(|(scheme, _)| scheme);
     if !matches!(scheme, Some("sqlite" | "postgres" | "postgresql")) {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "database.url",
             "the URL has to begin with sqlite: or postgres:",
             "write sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/NAME",
@@ -244,7 +251,7 @@ fn database(settings: &store::Settings) -> Vec<Complaint> {
     found
 }
 
-fn state(settings: &state::Settings) -> Vec<Complaint> {
+fn state(settings: &state::Settings) -> Vec<InvalidValue> {
     let mut found = zeros(&[
         ("state.ttl_s", settings.ttl_s == 0),
         ("state.timeout_ms", settings.timeout_ms == 0),
@@ -257,7 +264,7 @@ fn state(settings: &state::Settings) -> Vec<Complaint> {
     let scheme = url.map(|url| url.split_once("://"));
     let fits = |scheme: &str| scheme.starts_with("redis") || scheme.starts_with("valkey");
     if scheme.is_some_and(|split| !split.is_some_and(|(scheme, _)| fits(scheme))) {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "state.redis_url",
             "the URL has to begin with redis:// or rediss://",
             "write redis://HOST:PORT/DATABASE, or leave it out to keep conversations in memory alone",
@@ -266,7 +273,7 @@ fn state(settings: &state::Settings) -> Vec<Complaint> {
     found
 }
 
-fn webhooks(settings: &webhooks::Settings) -> Vec<Complaint> {
+fn webhooks(settings: &webhooks::Settings) -> Vec<InvalidValue> {
     zeros(&[
         ("webhooks.timeout_ms", settings.timeout_ms == 0),
         ("webhooks.max_concurrent", settings.max_concurrent == 0),
@@ -277,7 +284,7 @@ fn webhooks(settings: &webhooks::Settings) -> Vec<Complaint> {
     ])
 }
 
-fn billing(config: &Config) -> Vec<Complaint> {
+fn billing(config: &Config) -> Vec<InvalidValue> {
     let Plans { starter, growth, custom } = &config.plans;
     let mut found = zeros(&[
         ("plans.starter.concurrent_calls", starter.concurrent_calls == Some(0)),
@@ -287,7 +294,7 @@ fn billing(config: &Config) -> Vec<Complaint> {
     let Prices { currency, engines, .. } = &config.prices;
     if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
         let problem = format!("{currency:?} is no currency");
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "prices.currency",
             problem,
             "write its three letters (ISO 4217), as in EUR",
@@ -295,16 +302,16 @@ fn billing(config: &Config) -> Vec<Complaint> {
     }
     if let Some(price) = engines.iter().find(|price| price.per == 0) {
         let problem = format!("the price of {} {} is for 0 of them", price.engine, price.unit);
-        found.push(Complaint::new("prices.engines", problem, "set per to 1 or more"));
+        found.push(InvalidValue::new("prices.engines", problem, "set per to 1 or more"));
     }
     if let Some(price) = config.prices.doubled() {
         let problem = format!("{} {} {} has two prices", price.engine, price.model, price.unit);
-        found.push(Complaint::new("prices.engines", problem, "leave one"));
+        found.push(InvalidValue::new("prices.engines", problem, "leave one"));
     }
     found
 }
 
-fn admin(settings: &admin::Settings) -> Vec<Complaint> {
+fn admin(settings: &admin::Settings) -> Vec<InvalidValue> {
     let mut found = zeros(&[
         ("admin.max_connections", settings.max_connections == 0),
         ("admin.max_connections_per_address", settings.max_connections_per_address == 0),
@@ -320,7 +327,7 @@ fn admin(settings: &admin::Settings) -> Vec<Complaint> {
         settings.request_timeout_ms.into(),
     )]));
     if settings.is_exposed() {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "admin.bind",
             format!(
                 "{} can be reached from other machines, and API keys would come in the clear",
@@ -331,7 +338,7 @@ fn admin(settings: &admin::Settings) -> Vec<Complaint> {
         ));
     }
     if settings.tls.client_ca.is_some() && settings.tls.certificate.is_none() {
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             "admin.tls.client_ca",
             "clients can show certificates only where the port speaks TLS",
             "set admin.tls.certificate and admin.tls.key, too",
@@ -340,9 +347,9 @@ fn admin(settings: &admin::Settings) -> Vec<Complaint> {
     found
 }
 
-fn log(settings: &Log) -> Option<Complaint> {
+fn log(settings: &Log) -> Option<InvalidValue> {
     let error = EnvFilter::try_new(&settings.filter).err()?;
-    Some(Complaint::new(
+    Some(InvalidValue::new(
         "log.filter",
         format!("this is no filter: {error}"),
         "write a level (error, warn, info, debug, trace), or pairs as in info,vca::ari=debug",
@@ -350,17 +357,17 @@ fn log(settings: &Log) -> Option<Complaint> {
 }
 
 /// Complains of each key that is zero.
-fn zeros(keys: &[(&str, bool)]) -> Vec<Complaint> {
+fn zeros(keys: &[(&str, bool)]) -> Vec<InvalidValue> {
     let zero = keys.iter().filter(|(_, is_zero)| *is_zero);
-    zero.map(|(key, _)| Complaint::new(*key, "0 makes no sense here", "set it to 1 or more")).collect()
+    zero.map(|(key, _)| InvalidValue::new(*key, "0 makes no sense here", "set it to 1 or more")).collect()
 }
 
 /// Reports each pair with a first value greater than its second.
-fn orders(pairs: &[(&str, u128, &str, u128)]) -> Vec<Complaint> {
+fn orders(pairs: &[(&str, u128, &str, u128)]) -> Vec<InvalidValue> {
     let wrong = pairs.iter().filter(|(_, low, _, high)| low > high);
     let complain = |(low_key, low, high_key, high): &(&str, u128, &str, u128)| {
         let problem = format!("{low} is more than {high_key}, which is {high}");
-        Complaint::new(*low_key, problem, format!("lower it, or raise {high_key}"))
+        InvalidValue::new(*low_key, problem, format!("lower it, or raise {high_key}"))
     };
     wrong.map(complain).collect()
 }

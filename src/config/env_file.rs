@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fault::Fault;
+use super::error::ConfigError;
 
 /// The variables of one file, and the line of each.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ impl EnvFile {
     ///
     /// # Errors
     /// A file that cannot be read, and each line that sets no variable.
-    pub fn read(path: &Path) -> Result<EnvFile, Vec<Fault>> {
+    pub fn read(path: &Path) -> Result<EnvFile, Vec<ConfigError>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            vec![Fault {
+            vec![ConfigError {
                 key: path.display().to_string(),
                 source: "the file of environment variables".into(),
                 problem: format!("cannot be read: {error}"),
@@ -35,7 +35,7 @@ impl EnvFile {
             }]
         })?;
         let (entries, broken) = parse(&text);
-        let fault = |(line, problem): (usize, &str)| Fault {
+        let fault = |(line, problem): (usize, &str)| ConfigError {
             key: path.display().to_string(),
             source: format!("{}:{line}", path.display()),
             problem: problem.to_owned(),

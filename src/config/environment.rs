@@ -11,7 +11,7 @@ use figment::Metadata;
 use figment::value::{Dict, Value};
 
 use super::env_file::EnvFile;
-use super::fault::Fault;
+use super::error::ConfigError;
 use super::file::Layer;
 use super::reference;
 use super::secrets::file_key;
@@ -86,7 +86,7 @@ impl Variables {
     }
 
     /// A variable's text and its source; `None` when it is not set, or empty.
-    fn text(&self, name: &str) -> Option<Result<(&str, &str), Fault>> {
+    fn text(&self, name: &str) -> Option<Result<(&str, &str), ConfigError>> {
         let Variable { value, source } = self.0.get(name).filter(|variable| !variable.value.is_empty())?;
         let misread =
             || misread(source, name, "is not UTF-8".into(), format!("set {name} to a text in UTF-8"));
@@ -102,7 +102,7 @@ impl FromIterator<(String, OsString)> for Variables {
 }
 
 /// One layer a variable, the weakest first, and the variables that cannot be understood.
-pub(super) fn layers(variables: &Variables) -> (Vec<Layer>, Vec<Fault>) {
+pub(super) fn layers(variables: &Variables) -> (Vec<Layer>, Vec<ConfigError>) {
     let mut layers = Vec::new();
     let mut faults = set_twice(variables);
     for outcome in named(variables).chain(prefixed(variables)) {
@@ -114,7 +114,7 @@ pub(super) fn layers(variables: &Variables) -> (Vec<Layer>, Vec<Fault>) {
     (layers, faults)
 }
 
-fn named(variables: &Variables) -> impl Iterator<Item = Result<Layer, Fault>> {
+fn named(variables: &Variables) -> impl Iterator<Item = Result<Layer, ConfigError>> {
     let values = NAMED.iter().filter_map(|(name, key)| {
         let translated = variables.text(name)?.and_then(|(text, source)| {
             Ok(translate(name, key, text, source)?.map(|value| layer(source, key, value)))
@@ -128,7 +128,7 @@ fn named(variables: &Variables) -> impl Iterator<Item = Result<Layer, Fault>> {
     values.chain(files)
 }
 
-fn prefixed(variables: &Variables) -> impl Iterator<Item = Result<Layer, Fault>> {
+fn prefixed(variables: &Variables) -> impl Iterator<Item = Result<Layer, ConfigError>> {
     variables.0.keys().filter_map(|name| {
         let key = prefixed_key(name)?;
         Some(variables.text(name)?.map(|(text, source)| layer(source, &key, Value::from(text))))
@@ -147,7 +147,7 @@ fn prefixed_key(name: &str) -> Option<String> {
 }
 
 /// A fault for each secret that one variable sets and another one names the file of.
-fn set_twice(variables: &Variables) -> Vec<Fault> {
+fn set_twice(variables: &Variables) -> Vec<ConfigError> {
     let secrets = variables.0.keys().filter_map(|name| Some((name, secret_of(name)?)));
     let twice = secrets.filter(|(name, key)| {
         let is_set = |name: &str| variables.get(name).is_some();
@@ -189,7 +189,7 @@ pub(super) fn database(variables: &Variables) -> Option<Layer> {
 }
 
 /// The value of a variable's text for its key; `None` when it has no effect.
-fn translate(name: &str, key: &str, text: &str, source: &str) -> Result<Option<Value>, Fault> {
+fn translate(name: &str, key: &str, text: &str, source: &str) -> Result<Option<Value>, ConfigError> {
     match name {
         "DEBUG" => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(Some(Value::from("debug"))),
@@ -213,8 +213,8 @@ fn translate(name: &str, key: &str, text: &str, source: &str) -> Result<Option<V
     }
 }
 
-fn misread(source: &str, key: &str, problem: String, remedy: String) -> Fault {
-    Fault { key: key.to_owned(), source: source.to_owned(), problem, remedy }
+fn misread(source: &str, key: &str, problem: String, remedy: String) -> ConfigError {
+    ConfigError { key: key.to_owned(), source: source.to_owned(), problem, remedy }
 }
 
 /// A layer of one value; `source` is shown as its origin.

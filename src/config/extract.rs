@@ -8,7 +8,7 @@ use figment::value::{Dict, Tag, Value};
 use figment::{Figment, Profile, Provider, Source};
 
 use super::Config;
-use super::fault::Fault;
+use super::error::ConfigError;
 use super::file::{self, File};
 use super::reference;
 use crate::engines::registry::Named;
@@ -42,7 +42,7 @@ impl Sources<'_> {
 }
 
 /// The configuration, the values that made it, and what did not fit: in its place is the default.
-pub(super) fn config(sources: &Sources<'_>) -> (Config, Dict, Vec<Fault>) {
+pub(super) fn config(sources: &Sources<'_>) -> (Config, Dict, Vec<ConfigError>) {
     let mut data = sources.figment.data().unwrap_or_default();
     let mut values = data.remove(&Profile::Default).unwrap_or_default();
     let mut faults = Vec::new();
@@ -116,10 +116,10 @@ fn reread(value: &mut Value) -> bool {
     true
 }
 
-fn fault(error: &Error, key: &[String], sources: &Sources<'_>, tag: Tag) -> Fault {
+fn fault(error: &Error, key: &[String], sources: &Sources<'_>, tag: Tag) -> ConfigError {
     let name = key.join(".");
     let secret = reference::is_secret(&name);
-    Fault {
+    ConfigError {
         source: sources.name(tag, key),
         problem: problem(&error.kind, secret),
         remedy: remedy(&error.kind, &name),

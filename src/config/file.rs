@@ -8,7 +8,7 @@ use figment::{Metadata, Profile, Provider, Source};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::Fault;
+use super::error::ConfigError;
 
 /// Values from one source, as a layer of the configuration.
 pub(super) struct Layer {
@@ -48,8 +48,8 @@ impl File {
     }
 
     /// Reads a file, which has to be there.
-    pub fn read(path: &Path) -> Result<File, Fault> {
-        let unreadable = |problem: String, remedy: &str| Fault {
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let unreadable = |problem: String, remedy: &str| ConfigError {
             key: path.display().to_string(),
             source: "the configuration file".into(),
             problem,
@@ -76,11 +76,11 @@ impl File {
     }
 
     /// Whatever is not TOML in it.
-    pub fn faults(&self) -> Vec<Fault> {
+    pub fn faults(&self) -> Vec<ConfigError> {
         let (_, errors) = DeTable::parse_recoverable(&self.text);
         let faults = errors.iter().map(|error| {
             let line = error.span().map_or(1, |span| line_at(self.text.as_bytes(), span.start));
-            Fault {
+            ConfigError {
                 key: self.name(),
                 source: format!("{}:{line}", self.name()),
                 problem: format!("is not TOML: {}", error.message()),

@@ -7,8 +7,8 @@
 mod check;
 mod env_file;
 mod environment;
+mod error;
 mod extract;
-mod fault;
 mod file;
 mod journal;
 mod reference;
@@ -19,8 +19,8 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use check::Complaint;
-pub use fault::{EXIT_CODE, Fault, Faults, Warnings};
+pub use check::InvalidValue;
+pub use error::{ConfigError, ConfigErrors, EXIT_CODE, Warnings};
 pub use journal::is_journal;
 pub(crate) use reference::lenient;
 pub use reference::{Effective, REFERENCE};
@@ -185,7 +185,7 @@ pub struct Loaded {
     /// Every key with its value, in the order of the reference.
     pub effective: Vec<Effective>,
     /// Settings that work, but should be otherwise.
-    pub warnings: Vec<Fault>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// Reads the configuration: defaults, then the file, then systemd's credentials, then the environment.
@@ -195,7 +195,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// All faults, sorted by key; of those in a value's meaning only the ones that matter for `need`.
-pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<Fault>> {
+pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<ConfigError>> {
     let default = Path::new(DEFAULT_FILE);
     let path = paths.config.or_else(|| default.exists().then_some(default));
     let file = path.map_or_else(|| Ok(File::none()), |path| File::read(path).map_err(|fault| vec![fault]))?;
@@ -203,19 +203,19 @@ pub fn examine(paths: &Paths<'_>, need: Need) -> Result<Loaded, Vec<Fault>> {
     let composed = if need == Need::Service { Need::All } else { need };
     let (mut loaded, mut faults) = compose(file, &variables, composed);
     loaded.warnings.extend(public_variables);
-    if composed == Need::All && !faults.iter().any(Fault::is_about_engines) {
+    if composed == Need::All && !faults.iter().any(ConfigError::is_about_engines) {
         let unfit = Engines::build(&loaded.config.engines()).err().unwrap_or_default();
-        faults.extend(unfit.into_iter().map(|fault| Fault::of_engine(fault, &loaded.effective)));
+        faults.extend(unfit.into_iter().map(|fault| ConfigError::of_engine(fault, &loaded.effective)));
     }
     if !faults.iter().any(|fault| fault.key.starts_with("admin.tls")) {
         let unfit = port_tls(&loaded.config.admin.tls, need);
-        faults.extend(unfit.map(|fault| Fault::of_tls(fault, &loaded.effective)));
+        faults.extend(unfit.map(|fault| ConfigError::of_tls(fault, &loaded.effective)));
     }
-    if faults.is_empty() { Ok(loaded) } else { Err(fault::sorted(faults)) }
+    if faults.is_empty() { Ok(loaded) } else { Err(error::sorted(faults)) }
 }
 
 /// The fault of the admin port's TLS that matters for `need`.
-fn port_tls(settings: &admin::TlsSettings, need: Need) -> Option<admin::TlsFault> {
+fn port_tls(settings: &admin::TlsSettings, need: Need) -> Option<admin::TlsError> {
     match need {
         Need::All => admin::Tls::load(settings).err(),
         Need::Service => admin::CertificateFiles::of(settings).err(),
@@ -225,7 +225,7 @@ fn port_tls(settings: &admin::TlsSettings, need: Need) -> Option<admin::TlsFault
 
 /// The process's variables, with those of a file beneath them, and a warning when every user of the machine can read a
 /// secret in that file.
-fn variables(env_file: Option<&Path>) -> Result<(Variables, Option<Fault>), Vec<Fault>> {
+fn variables(env_file: Option<&Path>) -> Result<(Variables, Option<ConfigError>), Vec<ConfigError>> {
     const DEVELOPERS: &str = ".env";
     let variables = Variables::of_process();
     let is_development = variables.get("APP_ENV") == Some("development");
@@ -241,7 +241,7 @@ fn variables(env_file: Option<&Path>) -> Result<(Variables, Option<Fault>), Vec<
     }
 }
 
-fn public_variables(file: &EnvFile) -> Option<Fault> {
+fn public_variables(file: &EnvFile) -> Option<ConfigError> {
     let secret = |entry: &EnvEntry| Some((environment::secret_of(&entry.name)?, entry.line));
     let (key, line) = file.entries.iter().find_map(secret)?;
     let source = format!("{}:{line}", file.path.display());
@@ -249,7 +249,7 @@ fn public_variables(file: &EnvFile) -> Option<Fault> {
 }
 
 /// Merges the layers and checks the result. A faulty value is replaced by its default.
-fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Fault>) {
+fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<ConfigError>) {
     let mut faults = file.faults();
     let (from_variables, misread) = environment::layers(variables);
     faults.extend(misread);
@@ -269,24 +269,25 @@ fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Fault>
     let sources = extract::Sources { figment: &figment, file: &file };
     let (config, values, unfit) = extract::config(&sources);
     faults.extend(unfit);
-    let mut complaints = check::config(&config, need);
-    complaints.extend(check::database_is_named(&config, &figment, need));
+    let mut invalid_values = check::config(&config, need);
+    invalid_values.extend(check::database_is_named(&config, &figment, need));
     // A secret with an unreadable file is not missing.
-    complaints.retain(|complaint| !is_about(&unreadable, &complaint.key));
-    faults.extend(complaints.into_iter().map(|complaint| complaint.at(&sources)));
+    invalid_values.retain(|invalid_value| !is_about(&unreadable, &invalid_value.key));
+    faults.extend(invalid_values.into_iter().map(|invalid_value| invalid_value.at(&sources)));
     faults.extend(unreadable);
-    let mut warnings: Vec<Fault> = check::warnings(&config).into_iter().map(|it| it.at(&sources)).collect();
+    let mut warnings: Vec<ConfigError> =
+        check::warnings(&config).into_iter().map(|it| it.at(&sources)).collect();
     warnings.extend(irrelevant);
     warnings.extend(files.warnings());
     warnings.extend(public_file);
     let mut effective = reference::effective(&values, &sources);
     reference::show_files(&mut effective, &files);
     let file = file.path().map(Path::to_owned);
-    (Loaded { config, file, effective, warnings: fault::sorted(warnings) }, fault::sorted(faults))
+    (Loaded { config, file, effective, warnings: error::sorted(warnings) }, error::sorted(faults))
 }
 
 /// A warning when the configuration file holds a secret and every user of the machine can read it.
-fn public_file(file: &File, layer: &Layer) -> Option<Fault> {
+fn public_file(file: &File, layer: &Layer) -> Option<ConfigError> {
     let path = file.path().filter(|path| secret_file::is_public(path))?;
     let key = secrets::first_in(&layer.values)?;
     let segments: Vec<String> = key.split('.').map(str::to_owned).collect();
@@ -294,6 +295,6 @@ fn public_file(file: &File, layer: &Layer) -> Option<Fault> {
 }
 
 /// Is one of the faults about the file of the secret `key`?
-fn is_about(faults: &[Fault], key: &str) -> bool {
+fn is_about(faults: &[ConfigError], key: &str) -> bool {
     faults.iter().any(|fault| fault.key == secrets::file_key(key))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 
-use super::fault::Fault;
+use super::error::ConfigError;
 use super::file::{File, Layer};
 use super::{environment, reference, secret_file};
 
@@ -22,7 +22,7 @@ struct NamedFile {
 pub(super) struct SecretFiles {
     /// By the secret's key.
     named: BTreeMap<String, NamedFile>,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigError>,
 }
 
 /// The key that names the file of the secret `key`.
@@ -52,13 +52,13 @@ impl SecretFiles {
         match named.as_ref().map(Value::as_str) {
             None if is_inline => drop(self.named.remove(key)),
             None => {}
-            Some(_) if is_inline => self.faults.push(Fault {
+            Some(_) if is_inline => self.faults.push(ConfigError {
                 source,
                 problem: format!("{key} is set beside it"),
                 remedy: "leave one of the two".into(),
                 key: file_key,
             }),
-            Some(None) => self.faults.push(Fault {
+            Some(None) => self.faults.push(ConfigError {
                 source,
                 problem: "this is not a path".into(),
                 remedy: "write the path of a file in quotes".into(),
@@ -71,13 +71,13 @@ impl SecretFiles {
     }
 
     /// One layer for each file that can be read, and a fault for each other.
-    pub fn read(&self) -> (Vec<Layer>, Vec<Fault>) {
+    pub fn read(&self) -> (Vec<Layer>, Vec<ConfigError>) {
         let mut layers = Vec::new();
         let mut faults = Vec::new();
         for (key, NamedFile { path, source }) in &self.named {
             match secret_file::read(path) {
                 Ok(secret) => layers.push(environment::layer(source, key, Value::from(secret))),
-                Err(problem) => faults.push(Fault {
+                Err(problem) => faults.push(ConfigError {
                     key: file_key(key),
                     source: source.clone(),
                     problem,
@@ -89,7 +89,7 @@ impl SecretFiles {
     }
 
     /// A warning for each file that every user of the machine can read.
-    pub fn warnings(&self) -> Vec<Fault> {
+    pub fn warnings(&self) -> Vec<ConfigError> {
         let public = self.named.iter().filter(|(_, named)| secret_file::is_public(&named.path));
         public.map(|(key, named)| public_file(file_key(key), named.source.clone(), &named.path)).collect()
     }
@@ -101,9 +101,9 @@ impl SecretFiles {
 }
 
 /// A warning about a file with secrets that every user of the machine can read.
-pub(super) fn public_file(key: String, source: String, path: &Path) -> Fault {
+pub(super) fn public_file(key: String, source: String, path: &Path) -> ConfigError {
     let shown = path.display();
-    Fault {
+    ConfigError {
         key,
         source,
         problem: format!("{shown} holds a secret, and every user of this machine can read it"),

@@ -13,17 +13,18 @@ const DEVELOPMENT: (&str, &str) = ("APP_ENV", "development");
 const PUBLIC_ADDRESS: (&str, &str) = ("VCA__MEDIA__PUBLIC_ADDRESS", "192.0.2.1");
 
 /// As on a developer's machine, unless `variables` name another environment.
-fn composed(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
+fn composed(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<ConfigError>> {
     let variables = [&[DEVELOPMENT], variables].concat();
     result(compose(File::of_text(text), &Variables::of(&variables), Need::All))
 }
 
-fn result((loaded, faults): (Loaded, Vec<Fault>)) -> Result<Loaded, Vec<Fault>> {
+fn result((loaded, faults): (Loaded, Vec<ConfigError>)) -> Result<Loaded, Vec<ConfigError>> {
     if faults.is_empty() { Ok(loaded) } else { Err(faults) }
 }
 
 fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
-    composed(text, &[variables, &[PASSWORD]].concat()).unwrap_or_else(|faults| panic!("{}", Faults(&faults)))
+    composed(text, &[variables, &[PASSWORD]].concat())
+        .unwrap_or_else(|faults| panic!("{}", ConfigErrors(&faults)))
 }
 
 fn config(text: &str, variables: &[(&str, &str)]) -> Config {
@@ -44,7 +45,7 @@ fn effective<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a str) {
 #[test]
 fn without_anything_only_the_password_is_missing() {
     let faults = composed("", &[]).expect_err("no password");
-    assert_eq!(faults.len(), 1, "{}", Faults(&faults));
+    assert_eq!(faults.len(), 1, "{}", ConfigErrors(&faults));
     assert_eq!((&*faults[0].key, &*faults[0].source), ("ari.password", "default"));
 }
 
@@ -228,7 +229,7 @@ fn all_faults_are_told_at_once_each_with_its_source() {
 #[test]
 fn a_fault_says_what_to_do() {
     let found = composed("[ari]\ntimeout = 3\nmax_requests = \"many\"", &[PASSWORD]).expect_err("faults");
-    let text = Faults(&found).to_string();
+    let text = ConfigErrors(&found).to_string();
     assert!(text.starts_with("the configuration has 2 faults\n\nari.max_requests: "), "{text}");
     assert!(text.contains("    remedy: write it like the default, ari.max_requests = 64"), "{text}");
     assert!(text.contains("ari.timeout: there is no such key\n    from:   vca.toml:2\n"), "{text}");

@@ -39,11 +39,11 @@ fn is_number(text: &str) -> bool {
     (3..=19).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Erases what is stored of a call or a caller. `live` are the tenant's calls under way, where they are known.
+/// Erases what is stored of a call or a caller. `live` are the tenant's calls in progress, where they are known.
 ///
 /// # Errors
 /// `Invalid` for a request that names nothing or both; `NotFound` when the tenant has no such call; `Refused`
-/// (`call_live`) when a call is under way; those of the database.
+/// (`call_live`) when a call is in progress; those of the database.
 pub async fn erase(
     scope: &Scope,
     state: Option<&dyn ConversationState>,
@@ -53,7 +53,7 @@ pub async fn erase(
 ) -> Result<Erased, ControlError> {
     let subject = request.subject()?;
     if let Some(call) = live.iter().find(|call| is_of(call, &subject)) {
-        let what = format!("the call {} is under way: erase it when it is over", call.id);
+        let what = format!("the call {} is in progress: erase it when it is over", call.id);
         return Err(StoreError::Refused { code: "call_live", what }.into());
     }
     let erased = scope.erase(actor, &subject, request.dry_run).await?;

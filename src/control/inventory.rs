@@ -1,7 +1,7 @@
 //! The operator's number inventory.
 
 use super::ControlError;
-use crate::store::{InventoryChanges, NewInventoryNumber, Put, Store, StoreError};
+use crate::store::{InventoryChanges, NewInventoryNumber, PutOutcome, Store, StoreError};
 use crate::tenancy::{Actor, InventoryNumber, InventoryNumberId, check_remark};
 
 /// The most characters of a note.
@@ -10,7 +10,7 @@ const LONGEST_NOTE: usize = 200;
 /// Enters a number.
 ///
 /// # Errors
-/// `Invalid` for a note that is too long and for a tenant that is not there; otherwise as of
+/// `Invalid` for a note that is too long and for an unknown tenant; otherwise as of
 /// [`Store::add_inventory_number`].
 pub async fn add_inventory_number(
     store: &Store,
@@ -30,7 +30,7 @@ pub async fn put_inventory_number(
     actor: &Actor,
     new: NewInventoryNumber,
     dry_run: bool,
-) -> Result<Put, ControlError> {
+) -> Result<PutOutcome, ControlError> {
     check_note(new.note.as_deref())?;
     store.put_inventory_number(actor, new, dry_run).await.map_err(no_such_tenant)
 }

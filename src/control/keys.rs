@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{ControlError, check_key_name};
-use crate::store::{Minted, NewKey, Rotation, Scope, Store, StoreError};
-use crate::tenancy::{Actor, ApiKey, Flaw, KeyId, Role};
+use crate::store::{KeyWithSecret, NewKey, Rotation, Scope, Store, StoreError};
+use crate::tenancy::{Actor, ApiKey, KeyId, Role, Violation};
 
 /// The longest time for which a rotated secret still works.
 const LONGEST_GRACE: TimeDelta = TimeDelta::days(7);
@@ -25,9 +25,9 @@ impl Keys<'_> {
     ///
     /// # Errors
     /// `Invalid` for a name, role or time of expiry that is not acceptable; `LimitReached`; those of the database.
-    pub async fn create(self, actor: &Actor, new: NewKey) -> Result<Minted, ControlError> {
+    pub async fn create(self, actor: &Actor, new: NewKey) -> Result<KeyWithSecret, ControlError> {
         let name = check_key_name(&new.name);
-        ControlError::unless_none(name.into_iter().chain(self.role_flaw(new.role)))?;
+        ControlError::unless_none(name.into_iter().chain(self.role_violation(new.role)))?;
         check_expiry(new.expires_at)?;
         Ok(match self {
             Keys::All(store) => store.create_operator_key(actor, new).await?,
@@ -39,7 +39,12 @@ impl Keys<'_> {
     ///
     /// # Errors
     /// `Invalid` for a grace period or time of expiry that is not acceptable; otherwise as of [`Store::rotate_key`].
-    pub async fn rotate(self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, ControlError> {
+    pub async fn rotate(
+        self,
+        actor: &Actor,
+        id: KeyId,
+        how: Rotation,
+    ) -> Result<KeyWithSecret, ControlError> {
         check_rotation(how)?;
         Ok(match self {
             Keys::All(store) => store.rotate_key(actor, id, how).await?,
@@ -63,7 +68,7 @@ impl Keys<'_> {
         }
     }
 
-    fn role_flaw(self, role: Role) -> Option<Flaw> {
+    fn role_violation(self, role: Role) -> Option<Violation> {
         let problem = match (self, role) {
             (Keys::Of(_), Role::Operator) => "a tenant's key is tenant_admin or tenant_viewer",
             (Keys::All(_), Role::TenantAdmin | Role::TenantViewer) => {
@@ -71,7 +76,7 @@ impl Keys<'_> {
             }
             _ => return None,
         };
-        Some(Flaw::new("role", problem))
+        Some(Violation::new("role", problem))
     }
 }
 

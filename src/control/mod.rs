@@ -33,7 +33,7 @@ pub use upkeep::keep_up;
 pub use webhooks::{create_webhook, update_webhook};
 
 use crate::store::StoreError;
-use crate::tenancy::Flaw;
+use crate::tenancy::Violation;
 
 /// The precondition of a change that is made in every state of a resource.
 ///
@@ -48,23 +48,27 @@ pub fn in_any_state<T, E>(_: &T) -> Result<(), E> {
 pub enum ControlError {
     /// Fields with values that are not accepted.
     #[error("{}", listed(.0))]
-    Invalid(Vec<Flaw>),
+    Invalid(Vec<Violation>),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl ControlError {
     fn field(field: &str, problem: impl Into<String>) -> ControlError {
-        ControlError::Invalid(vec![Flaw::new(field, problem)])
+        ControlError::Invalid(vec![Violation::new(field, problem)])
     }
 
-    /// `Invalid` if there is a flaw.
-    fn unless_none(flaws: impl IntoIterator<Item = Flaw>) -> Result<(), ControlError> {
-        let flaws: Vec<Flaw> = flaws.into_iter().collect();
-        if flaws.is_empty() { Ok(()) } else { Err(ControlError::Invalid(flaws)) }
+    /// `Invalid` if there is a violation.
+    fn unless_none(violations: impl IntoIterator<Item = Violation>) -> Result<(), ControlError> {
+        let violations: Vec<Violation> = violations.into_iter().collect();
+        if violations.is_empty() { Ok(()) } else { Err(ControlError::Invalid(violations)) }
     }
 }
 
-fn listed(flaws: &[Flaw]) -> String {
-    flaws.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect::<Vec<_>>().join("; ")
+fn listed(violations: &[Violation]) -> String {
+    violations
+        .iter()
+        .map(|violation| format!("{}: {}", violation.field, violation.problem))
+        .collect::<Vec<_>>()
+        .join("; ")
 }

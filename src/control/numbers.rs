@@ -8,7 +8,7 @@ use crate::store::{NewNumber, Scope, StoreError};
 use crate::telephony::Registrar;
 use crate::tenancy::{Actor, Did, NumberId, Numbering, PhoneNumber, ProviderType};
 
-/// Who decides that a tenant gets a number.
+/// Who assigns a number to a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
     /// Gives any number, and so assigns it to the tenant.

@@ -7,7 +7,7 @@ use crate::tenancy::{Actor, AiProfile, Draft, Permitted, ProfileId, check_profil
 /// Creates a profile.
 ///
 /// # Errors
-/// `Invalid` with all flaws; `LimitReached`; those of the database.
+/// `Invalid` with all violations; `LimitReached`; those of the database.
 pub async fn create_profile(
     scope: &Scope,
     actor: &Actor,
@@ -25,7 +25,7 @@ pub async fn create_profile(
 /// Changes a profile. `decide` gets the profile as it is, in the transaction that changes it.
 ///
 /// # Errors
-/// Those of `decide`; `Invalid` with all flaws of the changes; otherwise as of [`Scope::update_profile_if`].
+/// Those of `decide`; `Invalid` with all violations of the changes; otherwise as of [`Scope::update_profile_if`].
 pub async fn update_profile<E: From<StoreError> + From<ControlError>>(
     scope: &Scope,
     actor: &Actor,

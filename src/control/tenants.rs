@@ -32,7 +32,7 @@ impl Unregistering {
 /// `Invalid` for a name that is empty or too long; those of the database.
 pub async fn create_tenant(store: &Store, actor: &Actor, new: NewTenant) -> Result<Tenant, ControlError> {
     match check_tenant_name(&new.name) {
-        Some(flaw) => Err(ControlError::Invalid(vec![flaw])),
+        Some(violation) => Err(ControlError::Invalid(vec![violation])),
         None => Ok(store.create_tenant(actor, new).await?),
     }
 }
@@ -49,7 +49,7 @@ pub async fn change_tenant(
     changes: TenantChanges,
 ) -> Result<Tenant, ControlError> {
     match changes.name.as_deref().and_then(check_tenant_name) {
-        Some(flaw) => Err(ControlError::Invalid(vec![flaw])),
+        Some(violation) => Err(ControlError::Invalid(vec![violation])),
         None => Ok(store.update_tenant(actor, id, changes).await?),
     }
 }
@@ -119,7 +119,7 @@ pub(super) async fn unregister(
 /// Erases the rows of a deleted tenant, or counts them in a dry run.
 ///
 /// # Errors
-/// `Refused` when it is not deleted, has calls under way, or numbers that a provider may still have.
+/// `Refused` when it is not deleted, has calls in progress, or numbers that a provider may still have.
 pub async fn purge_tenant(
     store: &Store,
     actor: &Actor,

@@ -9,10 +9,14 @@ fn names_have_a_length() {
     assert_eq!(check_tenant_name("Bakery"), None);
     assert_eq!(check_tenant_name(&"ü".repeat(200)), None);
     for name in ["", " \t", &"x".repeat(201), "a\nb", "a\u{0}b"] {
-        assert_eq!(check_tenant_name(name).map(|flaw| flaw.field), Some("name".to_owned()), "{name:?}");
+        assert_eq!(
+            check_tenant_name(name).map(|violation| violation.field),
+            Some("name".to_owned()),
+            "{name:?}"
+        );
     }
-    let flaw = check_tenant_name("a\nb").map(|flaw| flaw.problem);
-    assert_eq!(flaw.as_deref(), Some("it contains the control character U+000A: remove it"));
+    let violation = check_tenant_name("a\nb").map(|violation| violation.problem);
+    assert_eq!(violation.as_deref(), Some("it contains the control character U+000A: remove it"));
     assert_eq!(check_key_name(&"x".repeat(100)), None);
     assert!(check_key_name("a\u{1b}[31m").is_some());
     assert!(check_key_name(&"x".repeat(101)).is_some());

@@ -2,8 +2,8 @@
 
 use super::ControlError;
 use crate::egress::DestinationPolicy;
-use crate::store::{Issued, NewWebhook, Scope, StoreError, WebhookChanges};
-use crate::tenancy::{Actor, EventType, Flaw, Webhook, WebhookId};
+use crate::store::{NewWebhook, Scope, StoreError, WebhookChanges, WebhookWithSecret};
+use crate::tenancy::{Actor, EventType, Violation, Webhook, WebhookId};
 
 /// The most event types in one request; there are far fewer.
 const MOST_EVENTS: usize = 100;
@@ -18,8 +18,8 @@ pub async fn create_webhook(
     actor: &Actor,
     receivers: &DestinationPolicy,
     new: NewWebhook,
-) -> Result<Issued, ControlError> {
-    ControlError::unless_none(flaws(receivers, Some(&new.url), Some(&new.events)))?;
+) -> Result<WebhookWithSecret, ControlError> {
+    ControlError::unless_none(violations(receivers, Some(&new.url), Some(&new.events)))?;
     Ok(scope.create_webhook(actor, new).await?)
 }
 
@@ -35,7 +35,7 @@ pub async fn update_webhook<E: From<StoreError> + From<ControlError>>(
     changes: WebhookChanges,
     precondition: impl FnOnce(&Webhook) -> Result<(), E>,
 ) -> Result<Webhook, E> {
-    ControlError::unless_none(flaws(receivers, changes.url.as_deref(), changes.events.as_deref()))?;
+    ControlError::unless_none(violations(receivers, changes.url.as_deref(), changes.events.as_deref()))?;
     let decide = |current: &Webhook| -> Result<WebhookChanges, E> {
         precondition(current)?;
         Ok(changes)
@@ -43,12 +43,17 @@ pub async fn update_webhook<E: From<StoreError> + From<ControlError>>(
     scope.update_webhook_if(actor, id, decide).await
 }
 
-fn flaws(receivers: &DestinationPolicy, url: Option<&str>, events: Option<&[EventType]>) -> Vec<Flaw> {
-    let url = url.and_then(|url| receivers.check(url).err()).map(|error| Flaw::new("url", error.to_string()));
-    url.into_iter().chain(events.and_then(events_flaw)).collect()
+fn violations(
+    receivers: &DestinationPolicy,
+    url: Option<&str>,
+    events: Option<&[EventType]>,
+) -> Vec<Violation> {
+    let url =
+        url.and_then(|url| receivers.check(url).err()).map(|error| Violation::new("url", error.to_string()));
+    url.into_iter().chain(events.and_then(events_violation)).collect()
 }
 
-fn events_flaw(events: &[EventType]) -> Option<Flaw> {
+fn events_violation(events: &[EventType]) -> Option<Violation> {
     let problem = if events.is_empty() {
         "a webhook subscribes to at least one type of event".to_owned()
     } else if events.contains(&EventType::Ping) {
@@ -58,5 +63,5 @@ fn events_flaw(events: &[EventType]) -> Option<Flaw> {
     } else {
         return None;
     };
-    Some(Flaw::new("events", problem))
+    Some(Violation::new("events", problem))
 }

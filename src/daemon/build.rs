@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::agents::{AgentFactory, warm_up_prompts};
-use super::lines::Lines;
-use super::vitals;
-use crate::admin::api::{Desk, Inbound, LastUse, Limits};
+use super::health;
+use super::live_calls::SwitchboardCalls;
+use crate::admin::api::{ApiState, Inbound, LastUse, Limits};
 use crate::ari;
 use crate::billing::Billing;
 use crate::call::{CallServices, PromptCache, TenantMetrics};
@@ -21,7 +21,7 @@ use crate::media;
 use crate::state::{self, ConversationState};
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError, UnmatchedCounter};
 use crate::switchboard::{FindAgent, Switchboard};
-use crate::telephony::{Adapters, Reception, Registrar};
+use crate::telephony::{Adapters, AnnouncementService, Registrar};
 use crate::tenancy::Permitted;
 
 /// Records that wait for a database that is away: some hours of a busy day.
@@ -90,8 +90,8 @@ impl Services {
     }
 
     /// The parts that are checked and measured.
-    pub fn parts(&self) -> vitals::Parts {
-        vitals::Parts {
+    pub fn parts(&self) -> health::Parts {
+        health::Parts {
             switchboard: self.switchboard.clone(),
             asterisk: self.asterisk.clone(),
             calls: self.calls.clone(),
@@ -103,23 +103,23 @@ impl Services {
     }
 
     /// The shared state of the API's handlers.
-    pub fn desk(&self, config: &Config) -> Desk {
+    pub fn api_state(&self, config: &Config) -> ApiState {
         let production = config.environment == Environment::Production;
         let adapters = Adapters::new(&config.telephony, self.asterisk.clone(), &config.ari.app, production);
         let adapters = Arc::new(adapters);
         // A request to the API gets its response before the API's own timeout.
         let timeout = Duration::from_millis(config.admin.request_timeout_ms * 2 / 3);
         let registrar = Registrar::new(self.store.clone(), adapters.clone()).with_timeout(timeout);
-        let reception = Reception::new(self.calls.clone(), adapters, self.announcements.clone());
-        Desk {
+        let service = AnnouncementService::new(self.calls.clone(), adapters, self.announcements.clone());
+        ApiState {
             store: self.store.clone(),
             limits: Arc::new(Limits::new(&config.admin.limits)),
             last_use: Arc::new(LastUse::start(self.store.clone())),
             registrar: Arc::new(registrar),
-            inbound: Inbound::new(reception, &config.telephony.inbound).map(Arc::new),
+            inbound: Inbound::new(service, &config.telephony.inbound).map(Arc::new),
             receivers: config.webhooks.destinations(),
             billing: self.billing.clone(),
-            live: Arc::new(Lines(self.switchboard.clone())),
+            live: Arc::new(SwitchboardCalls(self.switchboard.clone())),
             state: self.state.clone(),
             numbering: config.numbers,
             permitted: self.permitted.clone(),
@@ -138,7 +138,7 @@ impl Services {
             .await
             .context("calls of an earlier run cannot be closed")?;
         if calls > 0 {
-            warn!(calls, "calls were under way when the daemon was last killed: recorded as interrupted");
+            warn!(calls, "calls were in progress when the daemon was last killed: recorded as interrupted");
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::admin::{ReloadOutcome, ReloadReport};
 use crate::ari;
 use crate::billing::Billing;
 use crate::call::PromptCache;
-use crate::config::{Config, Effective, Fault, Faults, Loaded};
+use crate::config::{Config, ConfigError, ConfigErrors, Effective, Loaded};
 use crate::current::Current;
 use crate::state::ConversationState;
 use crate::store::Store;
@@ -30,7 +30,7 @@ use credentials::ServersInUse;
 /// How the configuration is read again.
 pub struct Source {
     /// Reads files and variables as at the start.
-    pub reread: Box<dyn Fn() -> Result<Loaded, Vec<Fault>> + Send + Sync>,
+    pub reread: Box<dyn Fn() -> Result<Loaded, Vec<ConfigError>> + Send + Sync>,
     pub set_log_filter: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -94,7 +94,8 @@ pub async fn on_hang_up(
 
 /// The configuration and its engines.
 fn read(source: &Source) -> Result<(Loaded, AgentFactory), String> {
-    let loaded = tokio::task::block_in_place(&source.reread).map_err(|faults| Faults(&faults).to_string())?;
+    let loaded =
+        tokio::task::block_in_place(&source.reread).map_err(|faults| ConfigErrors(&faults).to_string())?;
     let agent_factory = AgentFactory::new(&loaded.config).map_err(|error| error.to_string())?;
     Ok((loaded, agent_factory))
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use rustix::process::{Resource, getrlimit};
 use uuid::Uuid;
 
+use super::health::Parts;
 use super::reload::LatestReload;
-use super::vitals::Parts;
 use crate::admin::{CallLoad, DaemonReport, DatabaseReport, OpenFiles, RecordReport};
 use crate::config::Config;
 use crate::logging;
@@ -18,16 +18,16 @@ use crate::store::Store;
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The facts of a report that do not change while the daemon runs.
-pub struct Facts {
+pub struct ReportSource {
     started_at: DateTime<Utc>,
     application: String,
     database: String,
     reloads: LatestReload,
 }
 
-impl Facts {
-    pub fn of(config: &Config, reloads: LatestReload) -> Facts {
-        Facts {
+impl ReportSource {
+    pub fn of(config: &Config, reloads: LatestReload) -> ReportSource {
+        ReportSource {
             started_at: Utc::now(),
             application: config.ari.app.clone(),
             database: config.database.location(),

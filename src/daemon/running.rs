@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::build::Services;
+use super::health::{self, HealthCheck};
 use super::jobs::Jobs;
 use super::reload::{self, Source};
-use super::vitals::{self, Vitals};
-use super::{clerk, costs, report, rollups, systemd};
+use super::{billing_job, costs, report, rollups, systemd};
 use crate::config::{Config, Effective};
 use crate::webhooks::Deliverer;
 use crate::{admin, ari, control};
@@ -60,12 +60,16 @@ impl Daemon {
         metrics: PrometheusHandle,
         source: Source,
     ) -> anyhow::Result<Daemon> {
-        let desk = services.desk(config);
-        let registrar = desk.registrar.clone();
+        let api = services.api_state(config);
+        let registrar = api.registrar.clone();
         let reloads = reload::LatestReload::default();
-        let configuration = vitals::configuration(config, &services.store, &services.permitted.get());
-        let health = Vitals::new(services.parts(), report::Facts::of(config, reloads.clone()), configuration);
-        let admin = admin::Server::bind(&config.admin, Arc::new(health), metrics, desk)?;
+        let configuration = health::configuration(config, &services.store, &services.permitted.get());
+        let health = HealthCheck::new(
+            services.parts(),
+            report::ReportSource::of(config, reloads.clone()),
+            configuration,
+        );
+        let admin = admin::Server::bind(&config.admin, Arc::new(health), metrics, api)?;
         services.close_interrupted().await?;
         services.announcements.refill(&services.calls).await.context("announced calls cannot be read")?;
         let deliverer = Deliverer::new(services.store.clone(), config.webhooks.clone())
@@ -170,7 +174,7 @@ fn start_jobs(services: &Services) -> Jobs {
     let Services { store, calls, ledger, switchboard, announcements, billing, unmatched, .. } = services;
     let mut jobs = Jobs::default();
     jobs.start("watch for announced calls", announcements.clone().watch(calls.clone(), ledger.clone()));
-    jobs.start("billing job", clerk::run_billing(store.clone(), billing.clone()));
+    jobs.start("billing job", billing_job::run_billing(store.clone(), billing.clone()));
     jobs.start("measurement of costs", costs::measure(store.clone(), billing.clone()));
     jobs.start("roll-up of calls", rollups::add_calls(store.clone()));
     jobs.start("record of unmatched numbers", unmatched.clone().write_to(store.clone()));

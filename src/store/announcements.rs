@@ -30,9 +30,9 @@ pub const NEVER_ARRIVED: &str = "never_arrived";
 
 /// The daemon's memory of announcements. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Announcements(Arc<Mutex<Book>>);
+pub struct Announcements(Arc<Mutex<AnnouncementTable>>);
 
-struct Book {
+struct AnnouncementTable {
     capacity: usize,
     entries: HashMap<String, AnnouncedCall>,
 }
@@ -58,24 +58,24 @@ struct Missing {
 impl Announcements {
     /// At most `capacity` are remembered at once; a call beyond that has a record of its own.
     pub fn new(capacity: usize) -> Announcements {
-        Announcements(Arc::new(Mutex::new(Book { capacity, entries: HashMap::new() })))
+        Announcements(Arc::new(Mutex::new(AnnouncementTable { capacity, entries: HashMap::new() })))
     }
 
     /// Adds the announcement of a channel. Returns the id of its record.
     pub fn expect(&self, channel: &str, called: &Did, tenant: TenantId, now: DateTime<Utc>) -> CallId {
-        let mut book = self.book();
-        match book.entries.get(channel) {
+        let mut table = self.table();
+        match table.entries.get(channel) {
             Some(entry) if entry.called == *called => entry.call,
             Some(_) => CallId::new(),
-            None => book.note(channel, called, Some(tenant), now),
+            None => table.note(channel, called, Some(tenant), now),
         }
     }
 
     /// A channel has arrived. Returns the id of its call; a channel that arrives a second time is another call.
     pub fn arrive(&self, channel: &str, called: &str, now: DateTime<Utc>) -> CallId {
         let Ok(called) = called.parse() else { return CallId::new() };
-        let mut book = self.book();
-        if let Some(entry) = book.entries.get_mut(channel) {
+        let mut table = self.table();
+        if let Some(entry) = table.entries.get_mut(channel) {
             if entry.called != called {
                 return CallId::new();
             }
@@ -83,21 +83,21 @@ impl Announcements {
                 return entry.call;
             }
         }
-        book.note(channel, &called, None, now)
+        table.note(channel, &called, None, now)
     }
 
     /// The database says which record it is: it may know more than memory does.
     pub fn settle(&self, channel: &str, call: CallId) {
-        if let Some(entry) = self.book().entries.get_mut(channel).filter(|entry| entry.waits.is_some()) {
+        if let Some(entry) = self.table().entries.get_mut(channel).filter(|entry| entry.waits.is_some()) {
             entry.call = call;
         }
     }
 
     /// Removes an announcement without a call.
     pub fn withdraw(&self, channel: &str) {
-        let mut book = self.book();
-        if book.entries.get(channel).is_some_and(|entry| entry.waits.is_some()) {
-            book.entries.remove(channel);
+        let mut table = self.table();
+        if table.entries.get(channel).is_some_and(|entry| entry.waits.is_some()) {
+            table.entries.remove(channel);
         }
     }
 
@@ -106,13 +106,13 @@ impl Announcements {
     /// # Errors
     /// Those of the database.
     pub async fn refill(&self, store: &Store) -> Result<usize, StoreError> {
-        let capacity = self.book().capacity;
+        let capacity = self.table().capacity;
         let outstanding = store.outstanding(capacity).await?;
-        let mut book = self.book();
+        let mut table = self.table();
         for it in &outstanding {
             let entry =
                 AnnouncedCall { call: it.call, called: it.called.clone(), at: it.at, waits: Some(it.tenant) };
-            book.entries.insert(it.channel.clone(), entry);
+            table.entries.insert(it.channel.clone(), entry);
         }
         Ok(outstanding.len())
     }
@@ -134,7 +134,7 @@ impl Announcements {
 
     /// Closes the records of calls that were announced a minute before `now` and have not arrived.
     pub async fn close_missing(&self, store: &Store, ledger: &Ledger, now: DateTime<Utc>) {
-        let missing = self.book().overdue(now);
+        let missing = self.table().overdue(now);
         for it in missing {
             match store.scope(it.tenant).call(it.call).await {
                 Ok(Some((call, _))) if call.status == CallStatus::Ringing => {
@@ -144,13 +144,13 @@ impl Announcements {
                 Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "a call that never came cannot be closed yet");
-                    self.book().put_back(it);
+                    self.table().put_back(it);
                 }
             }
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn table(&self) -> MutexGuard<'_, AnnouncementTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -165,12 +165,13 @@ fn closed(call: Call, now: DateTime<Utc>) -> Call {
     }
 }
 
-impl Book {
+impl AnnouncementTable {
     /// A new call, remembered if there is room.
     fn note(&mut self, channel: &str, called: &Did, waits: Option<TenantId>, now: DateTime<Utc>) -> CallId {
         let call = CallId::new();
-        let is_full =
-            |book: &Book| book.entries.len() >= book.capacity && !book.entries.contains_key(channel);
+        let is_full = |table: &AnnouncementTable| {
+            table.entries.len() >= table.capacity && !table.entries.contains_key(channel)
+        };
         if is_full(self) {
             self.entries.retain(|_, entry| entry.waits.is_some() || now - entry.at < PATIENCE);
         }
@@ -212,52 +213,56 @@ mod tests {
 
     #[test]
     fn whoever_comes_first_names_the_record() {
-        let (book, tenant) = (Announcements::new(10), TenantId::new());
-        let told = book.expect("1.1", &did(1), tenant, at(0));
-        assert_eq!(book.expect("1.1", &did(1), tenant, at(1)), told, "told twice");
-        assert_eq!(book.arrive("1.1", "4930 5550101", at(2)), told, "written in another way");
-        let arrived = book.arrive("1.2", "+49305550101", at(0));
-        assert_eq!(book.expect("1.2", &did(1), tenant, at(1)), arrived, "told too late");
-        assert!(book.book().overdue(at(100)).is_empty(), "both have come");
+        let (table, tenant) = (Announcements::new(10), TenantId::new());
+        let told = table.expect("1.1", &did(1), tenant, at(0));
+        assert_eq!(table.expect("1.1", &did(1), tenant, at(1)), told, "told twice");
+        assert_eq!(table.arrive("1.1", "4930 5550101", at(2)), told, "written in another way");
+        let arrived = table.arrive("1.2", "+49305550101", at(0));
+        assert_eq!(table.expect("1.2", &did(1), tenant, at(1)), arrived, "told too late");
+        assert!(table.table().overdue(at(100)).is_empty(), "both have come");
     }
 
     #[test]
     fn a_channel_joins_no_other_numbers_record() {
-        let (book, tenant) = (Announcements::new(10), TenantId::new());
-        let told = book.expect("1.1", &did(1), tenant, at(0));
-        assert_ne!(book.arrive("1.1", "+49305550102", at(1)), told);
-        assert_ne!(book.arrive("1.1", "s", at(1)), told);
-        assert_eq!(book.book().overdue(at(60)).len(), 1, "it is still missing");
+        let (table, tenant) = (Announcements::new(10), TenantId::new());
+        let told = table.expect("1.1", &did(1), tenant, at(0));
+        assert_ne!(table.arrive("1.1", "+49305550102", at(1)), told);
+        assert_ne!(table.arrive("1.1", "s", at(1)), told);
+        assert_eq!(table.table().overdue(at(60)).len(), 1, "it is still missing");
     }
 
     #[test]
     fn the_database_knows_better_until_the_channel_is_there() {
-        let (book, tenant, older) = (Announcements::new(10), TenantId::new(), CallId::new());
-        book.expect("1.1", &did(1), tenant, at(0));
-        book.settle("1.1", older);
-        assert_eq!(book.arrive("1.1", "+49305550101", at(1)), older);
-        book.settle("1.1", CallId::new());
-        book.withdraw("1.1");
-        assert_eq!(book.expect("1.1", &did(1), tenant, at(2)), older, "told again");
-        assert_ne!(book.arrive("1.1", "+49305550101", at(2)), older, "the channel comes again: another call");
-        book.expect("1.2", &did(1), tenant, at(0));
-        book.withdraw("1.2");
-        assert!(book.book().overdue(at(60)).is_empty());
+        let (table, tenant, older) = (Announcements::new(10), TenantId::new(), CallId::new());
+        table.expect("1.1", &did(1), tenant, at(0));
+        table.settle("1.1", older);
+        assert_eq!(table.arrive("1.1", "+49305550101", at(1)), older);
+        table.settle("1.1", CallId::new());
+        table.withdraw("1.1");
+        assert_eq!(table.expect("1.1", &did(1), tenant, at(2)), older, "told again");
+        assert_ne!(
+            table.arrive("1.1", "+49305550101", at(2)),
+            older,
+            "the channel comes again: another call"
+        );
+        table.expect("1.2", &did(1), tenant, at(0));
+        table.withdraw("1.2");
+        assert!(table.table().overdue(at(60)).is_empty());
     }
 
     #[test]
     fn a_minute_is_waited_and_the_book_is_bounded() {
-        let (book, tenant) = (Announcements::new(2), TenantId::new());
-        let first = book.expect("1.1", &did(1), tenant, at(0));
-        book.arrive("1.2", "+49305550101", at(0));
-        let third = book.expect("1.3", &did(1), tenant, at(1));
-        assert_ne!(third, book.arrive("1.3", "+49305550101", at(1)), "the book is full");
-        assert!(book.book().overdue(at(59)).is_empty());
-        book.arrive("1.4", "+49305550101", at(61));
-        assert_eq!(book.book().entries.len(), 2, "what has come makes room");
-        let missing = book.book().overdue(at(60));
+        let (table, tenant) = (Announcements::new(2), TenantId::new());
+        let first = table.expect("1.1", &did(1), tenant, at(0));
+        table.arrive("1.2", "+49305550101", at(0));
+        let third = table.expect("1.3", &did(1), tenant, at(1));
+        assert_ne!(third, table.arrive("1.3", "+49305550101", at(1)), "the table is full");
+        assert!(table.table().overdue(at(59)).is_empty());
+        table.arrive("1.4", "+49305550101", at(61));
+        assert_eq!(table.table().entries.len(), 2, "what has come makes room");
+        let missing = table.table().overdue(at(60));
         assert_eq!(missing.iter().map(|it| it.call).collect::<Vec<_>>(), [first]);
-        book.book().put_back(missing[0].clone());
-        assert_eq!(book.arrive("1.1", "+49305550101", at(62)), first);
+        table.table().put_back(missing[0].clone());
+        assert_eq!(table.arrive("1.1", "+49305550101", at(62)), first);
     }
 }

@@ -13,7 +13,7 @@ use super::tx::{AllTenants, RowScope, Tx};
 use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, KeyId, TenantId};
 
-/// An entry to be.
+/// An entry to write.
 pub(super) struct Change {
     pub id: Uuid,
     pub tenant: Option<TenantId>,
@@ -199,7 +199,7 @@ pub struct AuditEntry {
     pub after: Option<Value>,
 }
 
-/// Which entries are wanted; what is absent does not matter.
+/// A filter of entries; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     pub resource: Option<String>,

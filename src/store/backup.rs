@@ -90,7 +90,7 @@ pub async fn examine_copy(file: &Path) -> Result<Vec<TableSum>, StoreError> {
     }
     let broken = sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut connection).await?;
     if broken.is_some() {
-        return Err(fault(&"a row refers to one that is not there"));
+        return Err(fault(&"a row refers to a missing row"));
     }
     let tables = sqlite_sums(&mut connection).await?;
     if !tables.iter().any(|sum| sum.table == "tenants") {

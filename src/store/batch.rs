@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::call_events::{CallBefore, CallEvent, news};
 use super::calls::{CALL_CHANGE, COLUMNS, TURN_CHANGE, TURN_COLUMNS, call_row, foreign, turn_row};
-use super::counting::Ended;
+use super::counting::EndedCall;
 use super::ledger::Entry;
 use super::statement::{any_of, rows};
 use super::tx::{Access, AllTenants, RowScope, Tx};
@@ -56,7 +56,7 @@ struct Changes<'a> {
     begun: Vec<&'a Call>,
     changed: Vec<&'a Call>,
     events: Vec<CallEvent<'a>>,
-    ended: Vec<Ended>,
+    ended: Vec<EndedCall>,
     taken: Vec<(TenantId, CallId, &'a [EngineUse])>,
 }
 
@@ -199,7 +199,7 @@ impl<'a> CallEntries<'a> {
             };
             changes.events.extend(news(standing, call).map(|kind| CallEvent { kind, call }));
             standing = Some((call.answered_at.is_some(), call.ended_at.is_some()));
-            end = end.or_else(|| Ended::of(call, None, engines));
+            end = end.or_else(|| EndedCall::of(call, None, engines));
         }
         // Begun and changed at once: the later state is the row.
         match changed {

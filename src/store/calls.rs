@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::counting::Ended;
+use super::counting::EndedCall;
 use super::ledger::Entry;
 use super::statement::{Value, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
@@ -153,12 +153,12 @@ impl Store {
 
 impl Tx {
     /// An interrupted call as it is counted: its conversation and its engines until its last turn.
-    async fn interrupted(&mut self, call: &Call) -> Result<Option<Ended>, StoreError> {
+    async fn interrupted(&mut self, call: &Call) -> Result<Option<EndedCall>, StoreError> {
         let of_call = |text| sql(text).bind(call.tenant_id.0).bind(call.id.0);
         let last = self.optional::<(DateTime<Utc>,)>(of_call(LAST_TURN)).await?;
         let engines = self.all::<EngineRow>(of_call(CALL_ENGINES)).await?;
         let engines: Vec<EngineUse> = engines.into_iter().filter_map(|row| row.try_into().ok()).collect();
-        Ok(Ended::of(call, last.map(|(at,)| at).or(call.answered_at), &engines))
+        Ok(EndedCall::of(call, last.map(|(at,)| at).or(call.answered_at), &engines))
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::{Settings, StoreError};
 use crate::transport::{HostPlace, place};
 
-/// How far the way to the database is protected.
+/// How the connection to the database is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protection {
     /// It does not leave this machine.
@@ -25,7 +25,7 @@ pub enum Protection {
 }
 
 impl Settings {
-    /// How the way to the database is protected. `Local` where the URL cannot be understood: opening it says why.
+    /// How the connection to the database is protected. `Local` where the URL cannot be understood: opening it says why.
     pub fn protection(&self) -> Protection {
         let url = self.url.expose_secret();
         if !(url.starts_with("postgres:") || url.starts_with("postgresql:")) {

@@ -20,7 +20,7 @@ use crate::tenancy::{Call, CallId, EngineUse, EventId, EventType, Month, Plan, T
 
 /// A call that has ended, as it is counted.
 #[derive(Debug, Clone)]
-pub(super) struct Ended {
+pub(super) struct EndedCall {
     pub tenant: TenantId,
     pub call: CallId,
     /// The month in which it ended; the present one once that month's statement is issued.
@@ -31,13 +31,13 @@ pub(super) struct Ended {
     pub engines: Vec<EngineUse>,
 }
 
-impl Ended {
+impl EndedCall {
     /// `None` for a call that has not ended. `until` is the end of its conversation, where that is not the call's end.
-    pub fn of(call: &Call, until: Option<DateTime<Utc>>, engines: &[EngineUse]) -> Option<Ended> {
+    pub fn of(call: &Call, until: Option<DateTime<Utc>>, engines: &[EngineUse]) -> Option<EndedCall> {
         let ended_at = call.ended_at?;
         let talked = call.answered_at.map(|from| until.unwrap_or(ended_at) - from);
         let milliseconds = talked.map_or(0, |talked| talked.num_milliseconds().max(0)).unsigned_abs();
-        Some(Ended {
+        Some(EndedCall {
             tenant: call.tenant_id,
             call: call.id,
             month: Month::of(ended_at),
@@ -50,7 +50,7 @@ impl Ended {
 
 /// Sums that calls add to a tenant's month.
 #[derive(Debug, Clone, Copy, Default)]
-struct Added {
+struct MonthAddition {
     calls: i64,
     seconds: u64,
     turns: i64,
@@ -59,7 +59,7 @@ struct Added {
 impl Tx {
     /// Counts calls that have ended, except those that were counted before: their seconds and engines are added to their
     /// months. Returns how many webhook deliveries it wrote (a month may have reached a threshold of its tenant's quota).
-    pub async fn count_calls(&mut self, plans: &Plans, mut ended: Vec<Ended>) -> Result<u64, StoreError> {
+    pub async fn count_calls(&mut self, plans: &Plans, mut ended: Vec<EndedCall>) -> Result<u64, StoreError> {
         let turns = self.mark_counted(&ended).await?;
         ended.retain(|it| turns.contains_key(&it.call.0));
         if ended.is_empty() {
@@ -74,19 +74,19 @@ impl Tx {
     }
 
     /// Marks calls as counted and returns the number of billed turns of those that were not marked yet.
-    async fn mark_counted(&mut self, ended: &[Ended]) -> Result<HashMap<Uuid, i64>, StoreError> {
+    async fn mark_counted(&mut self, ended: &[EndedCall]) -> Result<HashMap<Uuid, i64>, StoreError> {
         const AFTER: &str = ") UPDATE calls SET billed_seconds = v.seconds, billed_turns = (SELECT COUNT(*) \
             FROM call_turns t WHERE t.tenant_id = calls.tenant_id AND t.call_id = calls.id AND t.caller_text <> '') \
             FROM v WHERE calls.tenant_id = v.tenant_id AND calls.id = v.id AND calls.billed_seconds IS NULL \
             RETURNING calls.id, calls.billed_turns";
-        let row = |it: &Ended| vec![it.tenant.0.into(), it.call.0.into(), kept_count(it.seconds).into()];
+        let row = |it: &EndedCall| vec![it.tenant.0.into(), it.call.0.into(), kept_count(it.seconds).into()];
         let mark = rows("WITH v (tenant_id, id, seconds) AS (VALUES", ended.iter().map(row).collect(), AFTER);
         Ok(self.all_of::<(Uuid, i64)>(mark).await?.into_iter().collect())
     }
 
     /// Moves calls of months with an issued statement to the present month. Until the transaction ends, no
     /// statement of their months is issued.
-    async fn move_to_open_months(&mut self, ended: &mut [Ended]) -> Result<(), StoreError> {
+    async fn move_to_open_months(&mut self, ended: &mut [EndedCall]) -> Result<(), StoreError> {
         let months: BTreeSet<Month> = ended.iter().map(|it| it.month).collect();
         for month in months {
             self.lock_month(month, MonthLock::Count).await?;
@@ -128,7 +128,7 @@ impl Tx {
         self.execute_all(insert).await.map(drop)
     }
 
-    async fn add_engines_to_months(&mut self, ended: &[Ended]) -> Result<(), StoreError> {
+    async fn add_engines_to_months(&mut self, ended: &[EndedCall]) -> Result<(), StoreError> {
         let mut sums: BTreeMap<(Uuid, String, [&str; 4]), u64> = BTreeMap::new();
         for it in ended {
             for taken in &it.engines {
@@ -155,17 +155,17 @@ impl Tx {
     async fn add_to_months(
         &mut self,
         plans: &Plans,
-        ended: &[Ended],
+        ended: &[EndedCall],
         turns: &HashMap<Uuid, i64>,
     ) -> Result<u64, StoreError> {
-        let mut sums: BTreeMap<(Uuid, String), Added> = BTreeMap::new();
+        let mut sums: BTreeMap<(Uuid, String), MonthAddition> = BTreeMap::new();
         for it in ended.iter().filter(|it| it.is_answered) {
             let sum = sums.entry((it.tenant.0, it.month.to_string())).or_default();
             sum.calls += 1;
             sum.seconds += it.seconds;
             sum.turns += turns.get(&it.call.0).copied().unwrap_or_default();
         }
-        let row = |((tenant, month), sum): (&(Uuid, String), &Added)| {
+        let row = |((tenant, month), sum): (&(Uuid, String), &MonthAddition)| {
             vec![
                 (*tenant).into(),
                 month.as_str().into(),
@@ -225,7 +225,7 @@ fn engine_columns(taken: &EngineUse) -> [Value; 4] {
 /// `data` of `quota.reached`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = QuotaEventData)]
-pub struct Reached {
+pub struct QuotaReached {
     tenant_id: TenantId,
     month: Month,
     /// 80 or 100.
@@ -235,7 +235,7 @@ pub struct Reached {
     at_limit: AtLimit,
 }
 
-impl Reached {
+impl QuotaReached {
     /// One for each month, threshold and size of the quota.
     fn event(&self) -> EventId {
         let name = format!("{} {} {}", self.month, self.percent, self.minutes_per_month);
@@ -250,11 +250,11 @@ fn reached(
     (tenant_id, month): (TenantId, Month),
     added: u64,
     after: u64,
-) -> Vec<Reached> {
+) -> Vec<QuotaReached> {
     let terms = plans.of(plan);
     let Some(quota) = terms.quota(after) else { return Vec::new() };
     let crossed = terms.crossed(after.saturating_sub(added), after);
-    let reached = crossed.map(|percent| Reached {
+    let reached = crossed.map(|percent| QuotaReached {
         tenant_id,
         month,
         percent,

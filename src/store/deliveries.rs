@@ -10,7 +10,7 @@ use super::tx::{Access, RowScope};
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, Delivery, DeliveryId, DeliveryStatus, EventId, EventType, WebhookId};
 
-/// Which deliveries are wanted; what is absent does not matter.
+/// A filter of deliveries; an absent field matches all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     pub status: Option<DeliveryStatus>,

@@ -18,7 +18,7 @@ use crate::tenancy::{Actor, DeliveryId, DeliveryStatus, EventId, TenantId, Webho
 
 /// A webhook that something is due for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
-pub struct Waiting {
+pub struct WaitingWebhook {
     #[sqlx(rename = "tenant_id")]
     tenant: Uuid,
     #[sqlx(rename = "id")]
@@ -27,7 +27,7 @@ pub struct Waiting {
     pub is_failing: bool,
 }
 
-impl Waiting {
+impl WaitingWebhook {
     pub fn tenant(&self) -> TenantId {
         TenantId(self.tenant)
     }
@@ -39,7 +39,7 @@ impl Waiting {
 
 /// A delivery that is ours until its lease ends.
 #[derive(Debug, Clone)]
-pub struct Claimed {
+pub struct ClaimedDelivery {
     pub id: DeliveryId,
     pub tenant: TenantId,
     pub webhook: WebhookId,
@@ -56,16 +56,16 @@ pub struct Claimed {
 
 /// How an attempt went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct DeliveryAttempt {
     pub at: DateTime<Utc>,
     pub response_status: Option<u16>,
     pub response_ms: Option<u32>,
     pub problem: Option<String>,
-    pub outcome: Outcome,
+    pub outcome: DeliveryOutcome,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     Delivered,
     /// Failed; becomes due again at that time.
     Again(DateTime<Utc>),
@@ -75,12 +75,12 @@ pub enum Outcome {
     Unsubscribed,
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     fn status(self) -> DeliveryStatus {
         match self {
-            Outcome::Delivered => DeliveryStatus::Delivered,
-            Outcome::Again(_) => DeliveryStatus::Pending,
-            Outcome::GivenUp | Outcome::Unsubscribed => DeliveryStatus::Failed,
+            DeliveryOutcome::Delivered => DeliveryStatus::Delivered,
+            DeliveryOutcome::Again(_) => DeliveryStatus::Pending,
+            DeliveryOutcome::GivenUp | DeliveryOutcome::Unsubscribed => DeliveryStatus::Failed,
         }
     }
 }
@@ -88,7 +88,7 @@ impl Outcome {
 impl Store {
     /// The webhooks that something is due for. The question costs by the number of webhooks that wait for
     /// anything, not by how much waits: the index is skipped along from one webhook to the next.
-    pub async fn webhooks_waiting(&self, now: DateTime<Utc>) -> Result<Vec<Waiting>, StoreError> {
+    pub async fn webhooks_waiting(&self, now: DateTime<Utc>) -> Result<Vec<WaitingWebhook>, StoreError> {
         const SQL: &str = "WITH RECURSIVE waiting (webhook_id) AS ( \
                 SELECT (SELECT webhook_id FROM webhook_deliveries \
                     WHERE status = 'pending' ORDER BY webhook_id LIMIT 1) \
@@ -136,7 +136,7 @@ impl Scope {
         now: DateTime<Utc>,
         lease: DateTime<Utc>,
         limit: u32,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         const TARGET: &str = "SELECT url, secret, former_secret, former_secret_until, is_active \
             FROM webhooks WHERE tenant_id = $1 AND id = $2";
         // The condition stands twice: PostgreSQL looks at the outer one again when another daemon was first.
@@ -148,7 +148,7 @@ impl Scope {
         const PAYLOAD: &str = "SELECT payload FROM webhook_events WHERE tenant_id = $1 AND id = $2";
         let (tenant, lease) = (self.tenant, kept(lease));
         let mut tx = self.begin(Access::Write).await?;
-        let target = tx.one::<Target>(sql(TARGET).bind(tenant.0).bind(webhook.0)).await?;
+        let target = tx.one::<DeliveryTarget>(sql(TARGET).bind(tenant.0).bind(webhook.0)).await?;
         let mut rows = Vec::new();
         if target.is_active {
             let claim =
@@ -162,7 +162,7 @@ impl Scope {
         }
         tx.commit().await?;
         let secrets = target.secrets(&self.store.sealing, &Owner::webhook(tenant.0, webhook.0), now);
-        let claimed = |(id, event, attempts, payload)| Claimed {
+        let claimed = |(id, event, attempts, payload)| ClaimedDelivery {
             id: DeliveryId(id),
             tenant,
             webhook,
@@ -181,8 +181,8 @@ impl Scope {
     /// nothing any more, is switched off; the answer is whether it was.
     pub async fn settle_delivery(
         &self,
-        claimed: &Claimed,
-        attempt: &Attempt,
+        claimed: &ClaimedDelivery,
+        attempt: &DeliveryAttempt,
         patience: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         const SETTLE: &str = "UPDATE webhook_deliveries SET status = $4, attempts = attempts + 1, \
@@ -191,14 +191,14 @@ impl Scope {
             AND (next_attempt_at = $3 OR $4 = 'delivered')";
         let (tenant, webhook, at) = (self.tenant, claimed.webhook, kept(attempt.at));
         let next = match attempt.outcome {
-            Outcome::Again(next) => kept(next),
+            DeliveryOutcome::Again(next) => kept(next),
             _ => at,
         };
         let mut tx = self.begin(Access::Write).await?;
         // The webhook's row is locked before its deliveries, as in a change by its owner, so that the two cannot
         // deadlock. A failure may switch the webhook off, by its state at that moment.
         let held = match attempt.outcome {
-            Outcome::Delivered => {
+            DeliveryOutcome::Delivered => {
                 tx.execute(sql(WELL).bind(tenant.0).bind(webhook.0)).await?;
                 None
             }
@@ -229,7 +229,7 @@ impl Tx {
     async fn note_failure(
         &mut self,
         mut webhook: WebhookRow,
-        attempt: &Attempt,
+        attempt: &DeliveryAttempt,
         patience: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         let (tenant, id, at) = (TenantId(webhook.tenant_id), WebhookId(webhook.id), kept(attempt.at));
@@ -252,12 +252,12 @@ const ILL: &str = "UPDATE webhooks SET failing_since = $3 \
 const SWITCH_OFF: &str = "UPDATE webhooks SET is_active = FALSE WHERE tenant_id = $1 AND id = $2";
 
 /// Why a webhook is to be switched off, if it is.
-fn hopeless(webhook: &WebhookRow, outcome: Outcome, patience: DateTime<Utc>) -> Option<&'static str> {
+fn hopeless(webhook: &WebhookRow, outcome: DeliveryOutcome, patience: DateTime<Utc>) -> Option<&'static str> {
     if !webhook.is_active {
         return None;
     }
     match outcome {
-        Outcome::Unsubscribed => Some("its receiver answered 410 Gone"),
+        DeliveryOutcome::Unsubscribed => Some("its receiver answered 410 Gone"),
         _ if webhook.failing_since.is_some_and(|since| since <= patience) => {
             Some("nothing could be delivered for days")
         }
@@ -266,7 +266,7 @@ fn hopeless(webhook: &WebhookRow, outcome: Outcome, patience: DateTime<Utc>) -> 
 }
 
 #[derive(sqlx::FromRow)]
-struct Target {
+struct DeliveryTarget {
     url: String,
     secret: String,
     former_secret: Option<String>,
@@ -274,7 +274,7 @@ struct Target {
     is_active: bool,
 }
 
-impl Target {
+impl DeliveryTarget {
     /// A former secret that cannot be opened is left out: the receiver knows the present one.
     fn secrets(
         &self,

@@ -14,13 +14,13 @@ use uuid::Uuid;
 use super::number_rules::NumberRefusal;
 use crate::tenancy::LimitReached;
 
-/// Why the store did not do what it was asked.
+/// Why a request to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The row does not exist, or belongs to another tenant; the error is the same.
     #[error("not found")]
     NotFound,
-    /// It would be the second of something that can be there once.
+    /// It would duplicate something unique.
     #[error("{what}")]
     Conflict { what: Duplicate },
     #[error(transparent)]
@@ -135,7 +135,7 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
     match error.kind() {
         ErrorKind::UniqueViolation => StoreError::Conflict { what: Duplicate::Key },
         ErrorKind::ForeignKeyViolation => {
-            StoreError::invalid("it refers to something that is not there, or not this tenant's")
+            StoreError::invalid("it refers to a row that does not exist or belongs to another tenant")
         }
         ErrorKind::CheckViolation | ErrorKind::NotNullViolation => {
             tracing::info!(message = error.message(), "a value breaks a rule of the database");

@@ -4,9 +4,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::call_events::{CallPayload, TranscriptPayload};
-use super::counting::Reached;
+use super::counting::QuotaReached;
 use super::registrations::RegistrationFailure;
-use super::webhooks::Pinged;
+use super::webhooks::PingData;
 use crate::tenancy::{EventType, Feedback};
 
 /// The schema of an event's `data`.
@@ -22,10 +22,10 @@ pub fn event_data(kind: EventType) -> EventData {
     match kind {
         EventType::CallStarted | EventType::CallAnswered | EventType::CallEnded => of::<CallPayload<'_>>(),
         EventType::TranscriptReady => of::<TranscriptPayload<'_>>(),
-        EventType::QuotaReached => of::<Reached>(),
+        EventType::QuotaReached => of::<QuotaReached>(),
         EventType::FeedbackReceived => of::<Feedback>(),
         EventType::NumberRegistrationFailed => of::<RegistrationFailure<'_>>(),
-        EventType::Ping => of::<Pinged>(),
+        EventType::Ping => of::<PingData>(),
     }
 }
 

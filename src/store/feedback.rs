@@ -34,7 +34,7 @@ pub struct NewFeedback {
     pub source: String,
 }
 
-/// Which opinions are wanted; what is absent does not matter.
+/// A filter of feedback; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FeedbackFilter {
     pub call: Option<CallId>,

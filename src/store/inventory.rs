@@ -41,7 +41,7 @@ pub struct InventoryFilter {
 /// The outcome of [`Store::put_inventory_number`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Put {
+pub enum PutOutcome {
     Added,
     Changed,
     Unchanged,
@@ -81,18 +81,18 @@ impl Store {
         actor: &Actor,
         new: NewInventoryNumber,
         dry_run: bool,
-    ) -> Result<Put, StoreError> {
+    ) -> Result<PutOutcome, StoreError> {
         let mut tx = self.begin_on_inventory(new.tenant).await?;
         let put = match tx.inventory_number(&new.did).await? {
             None => {
                 tx.enter(actor, new).await?;
-                Put::Added
+                PutOutcome::Added
             }
-            Some(entry) if new.tenant.is_none_or(|tenant| entry.is_of(tenant)) => Put::Unchanged,
+            Some(entry) if new.tenant.is_none_or(|tenant| entry.is_of(tenant)) => PutOutcome::Unchanged,
             Some(entry) => {
                 let changes = InventoryChanges { tenant: Some(new.tenant), note: None };
                 tx.change_entry(actor, entry, changes).await?;
-                Put::Changed
+                PutOutcome::Changed
             }
         };
         if !dry_run {

@@ -3,23 +3,21 @@
 //! A secret has 256 random bits, so a plain hash is as good as a slow one, and looking it up by its hash takes
 //! no comparison that could be timed.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeDelta, Utc};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
+mod row;
+mod secret;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
+
+use self::row::Row;
+use self::secret::hash;
 use super::audit::Change;
 use super::statement::{Statement, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
-use super::{Duplicate, Page, Scope, Store, StoreError, Window, now};
+use super::{Page, Scope, Store, StoreError, Window, now};
 use crate::tenancy::{Actor, ApiKey, KeyId, Role, Tenant, TenantId};
 
-/// A key to be.
+/// A key to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
     pub name: String,
@@ -29,23 +27,23 @@ pub struct NewKey {
 
 /// A new key and its secret, which cannot be shown again.
 #[derive(Debug)]
-pub struct Minted {
+pub struct KeyWithSecret {
     pub key: ApiKey,
     pub secret: SecretString,
 }
 
-/// Which keys are wanted; what is absent does not matter.
+/// A filter of keys; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyFilter {
     pub role: Option<Role>,
-    /// How the secret begins: finds a key that has turned up where it should not be.
+    /// The first characters of the secret: finds the key of a leaked secret.
     pub prefix: Option<String>,
 }
 
 /// How a key is replaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// For how long the old secret still opens what it opened.
+    /// How long the old secret stays valid.
     pub grace: TimeDelta,
     /// When the new one expires; it lives as long as the old one did when absent.
     pub expires_at: Option<DateTime<Utc>>,
@@ -53,7 +51,7 @@ pub struct Rotation {
 
 /// A presented key and its tenant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Presented {
+pub struct KeyWithTenant {
     pub key: ApiKey,
     pub tenant: Option<Tenant>,
 }
@@ -62,18 +60,18 @@ const COLUMNS: &str = "id, tenant_id, role, name, prefix, created_by, created_at
     revoked_at, successor_id";
 
 impl Store {
-    /// Makes an operator's key.
+    /// Creates an operator's key.
     ///
     /// # Errors
     /// `Invalid` for an empty name or a role that is a tenant's.
-    pub async fn create_operator_key(&self, actor: &Actor, new: NewKey) -> Result<Minted, StoreError> {
+    pub async fn create_operator_key(&self, actor: &Actor, new: NewKey) -> Result<KeyWithSecret, StoreError> {
         if new.role != Role::Operator {
             return Err(StoreError::invalid("an operator's key has the role operator"));
         }
         create(&AllTenants(self), actor, None, new).await
     }
 
-    /// Everybody's keys, oldest first: the operator's view.
+    /// The keys of all tenants and of the operator, oldest first.
     pub async fn keys(&self, filter: &KeyFilter, window: Window) -> Result<Page<ApiKey>, StoreError> {
         let select = composed(format!(
             "SELECT {COLUMNS} FROM api_keys WHERE id > $1 AND (role = $2 OR $2 IS NULL) \
@@ -120,7 +118,12 @@ impl Store {
     /// # Errors
     /// `NotFound` when there is no such key, `Invalid` when it is no longer valid, `Conflict` when it was rotated
     /// before.
-    pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
+    pub async fn rotate_key(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        how: Rotation,
+    ) -> Result<KeyWithSecret, StoreError> {
         rotate(&AllTenants(self), None, actor, id, how).await
     }
 
@@ -134,7 +137,7 @@ impl Store {
     }
 
     /// The key of a secret, in any state; `None` for an unknown secret.
-    pub async fn present(&self, secret: &str) -> Result<Option<Presented>, StoreError> {
+    pub async fn present(&self, secret: &str) -> Result<Option<KeyWithTenant>, StoreError> {
         let select = composed(format!("SELECT {COLUMNS} FROM api_keys WHERE hash = $1"));
         let row = AllTenants(self).optional::<Row>(select.bind(&hash(secret)[..])).await?;
         let Some(key) = row.map(ApiKey::try_from).transpose()? else { return Ok(None) };
@@ -142,7 +145,7 @@ impl Store {
             Some(tenant) => Some(self.tenant(tenant).await?),
             None => None,
         };
-        Ok(Some(Presented { key, tenant }))
+        Ok(Some(KeyWithTenant { key, tenant }))
     }
 
     /// Writes when a key was last used, unless a later use is on record.
@@ -154,12 +157,12 @@ impl Store {
 }
 
 impl Scope {
-    /// Makes a key of the tenant's.
+    /// Creates a key of the tenant.
     ///
     /// # Errors
     /// `Invalid` for an empty name or the role of an operator; `LimitReached` for one key too many; `NotFound` when the
-    /// tenant is not there.
-    pub async fn create_key(&self, actor: &Actor, new: NewKey) -> Result<Minted, StoreError> {
+    /// tenant does not exist.
+    pub async fn create_key(&self, actor: &Actor, new: NewKey) -> Result<KeyWithSecret, StoreError> {
         if new.role == Role::Operator {
             return Err(StoreError::invalid("a tenant's key has the role tenant_admin or tenant_viewer"));
         }
@@ -188,7 +191,7 @@ impl Scope {
         one(self, Some(self.tenant), id).await
     }
 
-    /// From here on the key opens nothing. One that was revoked before stays as it is.
+    /// Revokes a key. One that was revoked before is unchanged.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such key.
@@ -212,9 +215,14 @@ impl Scope {
     /// Puts a new key in the place of one: same role, same name.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such key, `Invalid` when it opens nothing any more,
+    /// `NotFound` when the tenant has no such key, `Invalid` when it is no longer valid,
     /// `Conflict` when it was rotated before.
-    pub async fn rotate_key(&self, actor: &Actor, id: KeyId, how: Rotation) -> Result<Minted, StoreError> {
+    pub async fn rotate_key(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        how: Rotation,
+    ) -> Result<KeyWithSecret, StoreError> {
         rotate(self, Some(self.tenant), actor, id, how).await
     }
 }
@@ -251,16 +259,16 @@ async fn create(
     actor: &Actor,
     tenant: Option<TenantId>,
     new: NewKey,
-) -> Result<Minted, StoreError> {
-    let minted = Minted::new(actor, tenant, new)?;
+) -> Result<KeyWithSecret, StoreError> {
+    let created = KeyWithSecret::new(actor, tenant, new)?;
     let mut tx = scope.begin(Access::Write).await?;
     if let Some(tenant) = tenant {
         tx.lock_tenant(tenant).await?;
         tx.admit("keys", tx.limits.keys.into(), live_keys(tenant)).await?;
     }
-    tx.insert_key(actor, &minted).await?;
+    tx.insert_key(actor, &created).await?;
     tx.commit().await?;
-    Ok(minted)
+    Ok(created)
 }
 
 async fn revoke<E: From<StoreError>>(
@@ -294,11 +302,11 @@ async fn rotate(
     actor: &Actor,
     id: KeyId,
     how: Rotation,
-) -> Result<Minted, StoreError> {
+) -> Result<KeyWithSecret, StoreError> {
     let mut tx = scope.begin(Access::Write).await?;
-    let minted = tx.rotate_key(owner, actor, id, how).await?;
+    let created = tx.rotate_key(owner, actor, id, how).await?;
     tx.commit().await?;
-    Ok(minted)
+    Ok(created)
 }
 
 impl Tx {
@@ -308,7 +316,7 @@ impl Tx {
         actor: &Actor,
         id: KeyId,
         how: Rotation,
-    ) -> Result<Minted, StoreError> {
+    ) -> Result<KeyWithSecret, StoreError> {
         let at = now();
         let old = self.one::<Row>(select(owner, id)).await?;
         if let Some(tenant) = old.tenant_id.map(TenantId) {
@@ -316,30 +324,30 @@ impl Tx {
             // A rotated key is live until its grace period ends, so that rotations need room beside the limit.
             self.admit("keys", u64::from(self.limits.keys) * 2, live_keys(tenant)).await?;
         }
-        let minted = Minted::new(actor, old.tenant_id.map(TenantId), old.successor(how, at)?)?;
-        let Some(after) = self.optional::<Row>(old.retire(how, &minted, at)).await? else {
+        let created = KeyWithSecret::new(actor, old.tenant_id.map(TenantId), old.successor(how, at)?)?;
+        let Some(after) = self.optional::<Row>(old.retire(how, &created, at)).await? else {
             // It is read again: of several rotations at once, one has made the successor.
             return Err(self.one::<Row>(select(owner, id)).await?.refusal());
         };
-        let change = Change::new(actor, minted.key.tenant_id, "rotate", "api_key", id);
+        let change = Change::new(actor, created.key.tenant_id, "rotate", "api_key", id);
         self.audit(change.before(&old).after(&after)).await?;
-        self.insert_key(actor, &minted).await?;
-        Ok(minted)
+        self.insert_key(actor, &created).await?;
+        Ok(created)
     }
 
     /// Writes a key and its hash.
-    async fn insert_key(&mut self, actor: &Actor, minted: &Minted) -> Result<(), StoreError> {
+    async fn insert_key(&mut self, actor: &Actor, created: &KeyWithSecret) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO api_keys \
             (id, tenant_id, role, name, prefix, hash, created_by, created_at, expires_at) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let key = &minted.key;
+        let key = &created.key;
         let insert = sql(SQL)
             .bind(key.id.0)
             .bind(key.tenant_id.map(|tenant| tenant.0))
             .bind(key.role.as_str())
             .bind(key.name.as_str())
             .bind(key.prefix.as_str())
-            .bind(&minted.hash()[..])
+            .bind(&created.hash()[..])
             .bind(key.created_by.as_str())
             .bind(key.created_at)
             .bind(key.expires_at);
@@ -351,116 +359,4 @@ impl Tx {
 fn keys(rows: Vec<Row>, window: Window) -> Result<Page<ApiKey>, StoreError> {
     let keys: Result<Vec<ApiKey>, StoreError> = rows.into_iter().map(ApiKey::try_from).collect();
     Ok(window.page(keys?, |key| key.id.0))
-}
-
-impl Minted {
-    fn new(actor: &Actor, tenant: Option<TenantId>, new: NewKey) -> Result<Minted, StoreError> {
-        let (prefix, secret) = mint()?;
-        let key = ApiKey {
-            id: KeyId::new(),
-            tenant_id: tenant,
-            role: new.role,
-            name: new.name,
-            prefix,
-            created_by: actor.to_string(),
-            created_at: now(),
-            expires_at: new.expires_at.map(super::kept),
-            last_used_at: None,
-            revoked_at: None,
-        };
-        Ok(Minted { key, secret })
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        hash(self.secret.expose_secret())
-    }
-}
-
-/// A new secret and how it begins: `vca_`, eight characters that may be shown, and 256 random bits.
-fn mint() -> Result<(String, SecretString), StoreError> {
-    let mut random = [0; 38];
-    OsRng
-        .try_fill_bytes(&mut random)
-        .map_err(|error| StoreError::Other(format!("no randomness: {error}")))?;
-    let text = URL_SAFE_NO_PAD.encode(random);
-    // Six bytes are eight characters, and thirty-two are forty-three.
-    let prefix = format!("vca_{}", &text[..8]);
-    let secret = SecretString::from(format!("{prefix}_{}", &text[8..]));
-    Ok((prefix, secret))
-}
-
-fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
-}
-
-/// Serialised for the audit log, where it reads like the key it is. The hash is not among it.
-#[derive(Clone, sqlx::FromRow, Serialize)]
-pub(super) struct Row {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    role: String,
-    name: String,
-    prefix: String,
-    created_by: String,
-    created_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    last_used_at: Option<DateTime<Utc>>,
-    revoked_at: Option<DateTime<Utc>>,
-    successor_id: Option<Uuid>,
-}
-
-impl Row {
-    /// The key that replaces this one: same role and name, and the same lifetime unless the rotation names another.
-    fn successor(&self, how: Rotation, at: DateTime<Utc>) -> Result<NewKey, StoreError> {
-        let lifetime = self.expires_at.map(|end| end - self.created_at);
-        let expires_at = how.expires_at.or(lifetime.and_then(|lifetime| at.checked_add_signed(lifetime)));
-        let role = self.role.parse().map_err(StoreError::corrupt)?;
-        Ok(NewKey { name: self.name.clone(), role, expires_at })
-    }
-
-    /// Ends this key with the grace period, unless it has ended or was rotated before: of several rotations at once,
-    /// one does.
-    fn retire(&self, how: Rotation, successor: &Minted, at: DateTime<Utc>) -> Statement {
-        let until = at.checked_add_signed(how.grace).unwrap_or(at);
-        let until = super::kept(self.expires_at.map_or(until, |end| end.min(until)));
-        let (revoked, expires) =
-            if how.grace > TimeDelta::zero() { (None, Some(until)) } else { (Some(at), self.expires_at) };
-        composed(format!(
-            "UPDATE api_keys SET expires_at = $2, revoked_at = $3, successor_id = $4 WHERE id = $1 \
-             AND revoked_at IS NULL AND successor_id IS NULL AND (expires_at > $5 OR expires_at IS NULL) \
-             RETURNING {COLUMNS}"
-        ))
-        .bind(self.id)
-        .bind(expires)
-        .bind(revoked)
-        .bind(successor.key.id.0)
-        .bind(at)
-    }
-
-    /// Why the key gets no successor.
-    fn refusal(&self) -> StoreError {
-        match self.successor_id {
-            Some(successor) => StoreError::Conflict { what: Duplicate::Successor(successor) },
-            None => StoreError::invalid("this key has expired or was revoked: create a new one"),
-        }
-    }
-}
-
-impl TryFrom<Row> for ApiKey {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<ApiKey, StoreError> {
-        Ok(ApiKey {
-            id: KeyId(row.id),
-            tenant_id: row.tenant_id.map(TenantId),
-            role: row.role.parse().map_err(StoreError::corrupt)?,
-            name: row.name,
-            prefix: row.prefix,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            last_used_at: row.last_used_at,
-            revoked_at: row.revoked_at,
-        })
-    }
 }

@@ -108,7 +108,7 @@ impl Store {
     /// Brings the tables up to date and names the steps that were taken.
     ///
     /// # Errors
-    /// `Schema` when the database is newer than this program, or was changed behind its back.
+    /// `Schema` when the database is newer than this program, or was changed by another program.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let pending = self.pending_migrations().await?;
         match &self.pool {
@@ -121,7 +121,7 @@ impl Store {
     /// Names the steps that the database has yet to take. It changes nothing.
     ///
     /// # Errors
-    /// `Schema` when the database is newer than this program, or was changed behind its back.
+    /// `Schema` when the database is newer than this program, or was changed by another program.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
         let (migrator, exists) = match &self.pool {
             Pool::Sqlite(_) => (&*SQLITE, "SELECT count(*) FROM sqlite_master WHERE name = $1"),

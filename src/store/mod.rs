@@ -72,24 +72,24 @@ pub use connect::Protection;
 pub use dead_letters::DeadLetter;
 pub use deletion::{Deleted, Erased, Expired, PurgeSettings, Purged, Subject};
 pub use deliveries::DeliveryFilter;
-pub use dispatch::{Attempt, Claimed, Outcome, Waiting};
+pub use dispatch::{ClaimedDelivery, DeliveryAttempt, DeliveryOutcome, WaitingWebhook};
 pub use error::{Duplicate, StoreError};
 pub use event_schemas::{EventData, event_data};
 pub use feedback::{FeedbackFilter, NewFeedback};
 pub use holds::{HeldMonth, HeldTenant};
 pub use idempotency::{ChangedResource, ClaimOutcome, IdempotentRequest, IdempotentRequests, StoredResponse};
-pub use inventory::{InventoryChanges, InventoryFilter, NewInventoryNumber, Put};
-pub use keys::{KeyFilter, Minted, NewKey, Presented, Rotation};
+pub use inventory::{InventoryChanges, InventoryFilter, NewInventoryNumber, PutOutcome};
+pub use keys::{KeyFilter, KeyWithSecret, KeyWithTenant, NewKey, Rotation};
 pub use ledger::{Entry, Ledger};
 pub use number_rules::{Ambiguity, NumberRefusal};
 pub use number_search::{NumberQuery, OwnedNumber};
 pub use numbers::{NewNumber, NumberFilter};
 pub use page::{Page, Window};
-pub use pool::{Backend, Connections, LISTING};
+pub use pool::{Backend, Connections, LIST_PLAN};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
-pub use registrations::{Credit, RegistrationAttempt, RegistrationStep};
+pub use registrations::{RegisteredByChange, RegistrationAttempt, RegistrationStep};
 pub use routing::{Routing, RoutingSettings};
-pub use secrets::{Resealing, Unopened};
+pub use secrets::{Resealing, UnreadableSecret};
 pub use security::{Bypass, Isolation};
 pub use settings::Settings;
 pub use statements::{
@@ -98,7 +98,7 @@ pub use statements::{
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
 pub use transfer::{ImportSettings, Imported, TenantFile, WebhookSecret};
 pub use unmatched::{UnmatchedCounter, UnmatchedNumber};
-pub use webhooks::{Issued, NewWebhook, WebhookChanges};
+pub use webhooks::{NewWebhook, WebhookChanges, WebhookWithSecret};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,7 +135,7 @@ pub struct Store {
     sealing: Keyring,
 }
 
-/// One tenant's part of the database: the only way to the rows that a tenant owns.
+/// One tenant's part of the database: the only access to a tenant's rows.
 #[derive(Clone, Debug)]
 pub struct Scope {
     store: Store,
@@ -148,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// `Invalid` for a URL that cannot be understood, `Unavailable` for a database that does not answer
-    /// or does not let us in. Both say what to do about it; neither holds the password.
+    /// or refuses the login. Both name the remedy; neither holds the password.
     pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
         let pool = Pool::open(settings).await?;
         let timeout = Duration::from_millis(settings.query_timeout_ms);
@@ -205,7 +205,7 @@ impl Store {
         self.pool.backend()
     }
 
-    /// Asks the database for an answer.
+    /// Pings the database.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.one::<(i32,)>(sql("SELECT 1")).await.map(drop)
     }
@@ -215,7 +215,7 @@ impl Store {
         Scope { store: self.clone(), tenant }
     }
 
-    /// Closes the connections once the queries under way are done.
+    /// Closes the connections once the queries in progress are done.
     pub async fn close(&self) {
         match &self.pool {
             Pool::Sqlite(pool) => pool.close().await,

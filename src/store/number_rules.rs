@@ -10,7 +10,7 @@ use super::tx::{AllTenants, RowScope, Tx};
 use super::{Backend, Store, StoreError};
 use crate::tenancy::{Did, Numbering, TenantId};
 
-/// Who decides that a tenant gets a number.
+/// Who assigns a number to a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Authority {
     /// Gives a tenant any number, and so assigns it.
@@ -123,7 +123,7 @@ impl Tx {
         match alike.find(|other| numbering.collide(did, other)) {
             None => Ok(()),
             Some(other) => {
-                // Another tenant's numbers are not for a tenant to know.
+                // A tenant may not learn the numbers of others.
                 let other = (authority == Authority::Operator).then_some(other);
                 Err(NumberRefusal::Collides { did: did.clone(), other }.into())
             }

@@ -12,7 +12,7 @@ use super::tx::Tx;
 use super::{Store, StoreError, now};
 use crate::tenancy::{DeliveryId, EventId, EventType, TenantId};
 
-/// The tenant's webhooks that are to hear of a type of event.
+/// The tenant's webhooks that subscribe to a type of event.
 pub(super) const SUBSCRIBERS: &str = "SELECT id FROM webhooks \
     WHERE tenant_id = $1 AND is_active AND deleted_at IS NULL AND events LIKE $2";
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::{Builder, Uuid};
 
-/// Which part of a list is wanted.
+/// The part of a list to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// The last id of the page before; absent for the first page.

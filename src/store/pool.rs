@@ -36,7 +36,7 @@ pub(super) enum Pool {
 /// How PostgreSQL plans a list. For the values at hand, because tenants differ in size a thousandfold; with the cost of
 /// a random page on an SSD (the default of 4 is a spinning disk's); and without parallel workers, which take longer to
 /// start than a page takes to read.
-pub const LISTING: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL random_page_cost = 1.1; \
+pub const LIST_PLAN: &str = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL random_page_cost = 1.1; \
     SET LOCAL max_parallel_workers_per_gather = 0";
 
 impl Pool {
@@ -107,7 +107,7 @@ async fn open_sqlite(url: &str, settings: &Settings) -> Result<SqlitePool, Store
     let connected = connected.map_err(|error| StoreError::Unavailable {
         what: format!("cannot open {} ({error}); is its folder there and writable?", path.display()),
     })?;
-    // A failure to say goodbye changes nothing: the database has answered.
+    // A failed close is harmless: the database has answered.
     let _ = connected.close().await;
     Ok(sqlite_pool(options, settings, 0..=settings.max_connections))
 }
@@ -153,7 +153,7 @@ fn creates_file(url: &str) -> bool {
 
 async fn open_postgres(settings: &Settings) -> Result<PgPool, StoreError> {
     let options = postgres_options(settings)?;
-    // The pool would hide a refusal behind a timeout, so one connection is tried by hand.
+    // The pool would hide a refusal behind a timeout, so one connection is opened directly.
     let limit = Duration::from_millis(settings.acquire_timeout_ms);
     let connected = match tokio::time::timeout(limit, options.connect()).await {
         Ok(connected) => connected.map_err(|error| unreachable_postgres(&options, &error))?,

@@ -1,4 +1,4 @@
-//! AI profiles: who answers, with which words and engines. At most one of a tenant's is the default.
+//! AI profiles: prompt, greeting, engines and settings. At most one of a tenant's is the default.
 //!
 //! Every change of what a profile says and does makes a new version of it, in the same transaction.
 
@@ -59,7 +59,7 @@ pub struct ProfileChanges {
     pub settings: Option<ProfileSettings>,
 }
 
-/// Which profiles are wanted; what is absent does not matter.
+/// A filter of profiles; an absent field matches all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProfileFilter {
     pub role: Option<AgentRole>,
@@ -120,7 +120,7 @@ impl Scope {
     ///
     /// # Errors
     /// `Invalid` for an empty name or prompt, `LimitReached` for one profile or too many bytes more, `NotFound` when the
-    /// scope's tenant is not there.
+    /// scope's tenant does not exist.
     pub async fn create_profile(&self, actor: &Actor, new: NewProfile) -> Result<AiProfile, StoreError> {
         let row = Row {
             id: ProfileId::new().0,

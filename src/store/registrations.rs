@@ -25,7 +25,7 @@ pub struct RegistrationStep<'a> {
     pub state: ProviderState,
     pub detail: &'a str,
     pub reference: Option<&'a str>,
-    pub credit: Credit,
+    pub registered_by: RegisteredByChange,
     pub attempt: RegistrationAttempt,
 }
 
@@ -59,7 +59,7 @@ impl RegistrationAttempt {
 
 /// Whether VCA pointed the number at this Asterisk, and so may undo it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credit {
+pub enum RegisteredByChange {
     /// As recorded before.
     Keep,
     /// By the actor of this step, unless recorded before.
@@ -100,7 +100,7 @@ impl Scope {
             .bind(step.state.as_str())
             .bind(detail)
             .bind(step.reference)
-            .bind(step.credit.registered_by(before.registered_by.as_deref(), actor))
+            .bind(step.registered_by.registered_by(before.registered_by.as_deref(), actor))
             .bind(now());
         tx.execute(update).await?;
         let after = tx.one::<Row>(one()).await?;
@@ -137,20 +137,20 @@ impl Store {
         Ok(AllTenants(self).optional::<(Uuid,)>(asked).await?.is_some())
     }
 
-    /// Removes the credit for a DID, of any tenant, once a provider has undone the registration.
-    pub async fn drop_credit(&self, did: &Did, provider: &str) -> Result<(), StoreError> {
+    /// Clears `registered_by` of a DID, of any tenant, once a provider has undone the registration.
+    pub async fn clear_registered_by(&self, did: &Did, provider: &str) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE phone_numbers SET registered_by = NULL \
             WHERE did = $1 AND provider_type = $2 AND registered_by IS NOT NULL";
         AllTenants(self).execute(sql(SQL).bind(did.digits()).bind(provider)).await.map(drop)
     }
 }
 
-impl Credit {
+impl RegisteredByChange {
     fn registered_by(self, before: Option<&str>, actor: &Actor) -> Option<String> {
         match self {
-            Credit::Keep => before.map(str::to_owned),
-            Credit::Take => Some(before.unwrap_or(&actor.name).to_owned()),
-            Credit::Drop => None,
+            RegisteredByChange::Keep => before.map(str::to_owned),
+            RegisteredByChange::Take => Some(before.unwrap_or(&actor.name).to_owned()),
+            RegisteredByChange::Drop => None,
         }
     }
 }

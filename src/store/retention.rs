@@ -10,7 +10,7 @@ const ONE: &str =
     "SELECT call_days, transcript_days, recording_days, audit_days FROM retention WHERE tenant_id = $1";
 
 impl Store {
-    /// Tenants that do not keep everything for ever.
+    /// Tenants with a retention period.
     pub async fn tenants_with_retention(&self) -> Result<Vec<TenantId>, StoreError> {
         const SQL: &str = "SELECT tenant_id FROM retention WHERE call_days IS NOT NULL \
             OR transcript_days IS NOT NULL OR audit_days IS NOT NULL ORDER BY tenant_id";
@@ -20,7 +20,7 @@ impl Store {
 }
 
 impl Scope {
-    /// For ever, where nothing was said.
+    /// Default: forever.
     pub async fn retention(&self) -> Result<Retention, StoreError> {
         let row = self.optional::<Row>(sql(ONE).bind(self.tenant.0)).await?;
         row.unwrap_or_default().try_into()

@@ -1,4 +1,4 @@
-//! From a called number to who answers: one indexed query for a call's way in.
+//! Resolves a called number to its tenant and profile, with one indexed query.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -19,7 +19,7 @@ use crate::tenancy::{Did, Numbering, Route};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoutingSettings {
-    /// How long a call may wait for the database on its way in, in milliseconds. Default: 500.
+    /// How long an arriving call may wait for the database, in milliseconds. Default: 500.
     pub timeout_ms: u64,
     /// How old a kept answer may be, in seconds. Default: 86400 (a day).
     pub max_age_s: u64,
@@ -33,7 +33,7 @@ impl Default for RoutingSettings {
     }
 }
 
-/// Answers where a called number leads.
+/// Resolves called numbers to tenants.
 pub struct Routing {
     store: Store,
     timeout: Duration,
@@ -69,7 +69,7 @@ impl Routing {
         self.unmatched.clone()
     }
 
-    /// Where a dialled text leads, and as which number; `None` when no tenant has it, or when it is not a number, which is
+    /// The route of a dialled text, and the number that it was read as; `None` when no tenant has it, or when it is not a number, which is
     /// counted.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Routing {
             Err(error) => {
                 let Some(route) = self.cache().first_fresh(dids, Instant::now()) else { return Err(error) };
                 metrics::counter!("vca_routing_from_cache_total").increment(1);
-                warn!(did = %route.number.did, %error, "the database cannot be asked: call routed by its last answer");
+                warn!(did = %route.number.did, %error, "database unavailable: call routed by the cached result");
                 Ok(Some(route))
             }
         }

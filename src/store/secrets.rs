@@ -20,12 +20,12 @@ pub struct Resealing {
     /// Those that were in clear or sealed with another key than the current one, and are now sealed with it.
     pub resealed: u64,
     /// Those that no key opens. They stay as they are.
-    pub unopened: Vec<Unopened>,
+    pub unopened: Vec<UnreadableSecret>,
 }
 
 /// A secret that no key opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unopened {
+pub struct UnreadableSecret {
     pub tenant_id: Uuid,
     pub webhook_id: Uuid,
     pub problem: String,
@@ -131,7 +131,7 @@ impl Store {
             }
             Err(error) => {
                 let (tenant_id, webhook_id) = (row.tenant_id, row.id);
-                found.unopened.push(Unopened { tenant_id, webhook_id, problem: error.to_string() });
+                found.unopened.push(UnreadableSecret { tenant_id, webhook_id, problem: error.to_string() });
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! Does the database itself keep tenants apart? PostgreSQL does, by row-level security, unless the daemon's role is
+//! Whether the database itself separates tenants. PostgreSQL does, by row-level security, unless the daemon's role is
 //! above it.
 
 use super::pool::Pool;
@@ -7,15 +7,15 @@ use super::{Store, StoreError};
 /// The database's own isolation of tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Isolation {
-    /// SQLite has no such thing: this program's own scopes have to do.
+    /// SQLite has none: only this program's scopes separate tenants.
     ProgramOnly,
     /// Row-level security, forced for this role. One that owns the tables could switch it off.
     Enforced { role: String, owns_tables: bool },
-    /// Row-level security that this role is above.
+    /// Row-level security that this role bypasses.
     Bypassed { role: String, why: Bypass },
 }
 
-/// Why a role is above row-level security.
+/// Why a role bypasses row-level security.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bypass {
     Superuser,

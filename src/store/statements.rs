@@ -4,19 +4,22 @@
 //! in force at the month's end. Calls are counted and statements issued under one lock ([`MonthLock`]), so that each
 //! call is on one statement.
 
+mod outcome;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use self::outcome::{
+    HeldStatement, HoldReason, IssueOutcome, IssueRequest, IssuedStatement, MonthReports, UnreadableTenant,
+};
 use super::audit::Change;
 use super::statement::{Statement as Sql, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::{EngineRow, MonthLock, SumsRow, usage};
 use super::{Page, Scope, Store, StoreError, Window};
-use crate::billing::{Account, Billing, Statement, UsageReport};
+use crate::billing::{Account, Billing, Statement};
 use crate::tenancy::{Actor, Month, TenantId};
 
 /// How long after a month its statements are issued: by then its last calls are recorded, even after an outage.
@@ -39,95 +42,11 @@ const ACCOUNTS: &str = "SELECT t.id, t.name, t.created_at, COALESCE(m.calls, 0) 
     FROM tenants t LEFT JOIN usage_months m ON m.tenant_id = t.id AND m.month = $1 \
     LEFT JOIN statements s ON s.tenant_id = t.id AND s.month = $1";
 
-/// Which statements are to be issued.
-#[derive(Debug, Clone)]
-pub struct IssueRequest {
-    /// One month; otherwise every month that is due.
-    pub month: Option<Month>,
-    /// One tenant; otherwise all of them.
-    pub tenant: Option<TenantId>,
-    /// Issue statements with use that has no price, for which it bills nothing, instead of holding them back.
-    pub accept_unpriced: bool,
-    /// Change nothing, and return what would be issued and what held back.
-    pub dry_run: bool,
-}
-
-/// The result of issuing the due statements.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct IssueOutcome {
-    pub issued: Vec<IssuedStatement>,
-    pub held: Vec<HeldStatement>,
-}
-
-/// A statement that was issued, or would be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct IssuedStatement {
-    pub tenant_id: TenantId,
-    pub tenant_name: String,
-    pub month: Month,
-    pub currency: String,
-    pub total_micros: u64,
-    /// Models with usage that has no price.
-    pub unpriced: Vec<String>,
-}
-
-/// A statement that is held back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HeldStatement {
-    pub tenant_id: TenantId,
-    pub tenant_name: String,
-    pub month: Month,
-    pub reason: HoldReason,
-    /// The models without a price, or what cannot be read.
-    pub detail: String,
-}
-
-/// Why a statement is held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldReason {
-    /// Use of a model has no price.
-    Unpriced,
-    /// Rows of the tenant cannot be read.
-    Unreadable,
-}
-
-/// A page of tenants with a month's usage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MonthReports {
-    pub page: Page<UsageReport>,
-    /// The tenants of this page with rows that cannot be read.
-    pub unreadable: Vec<UnreadableTenant>,
-}
-
-/// A tenant with figures of a month that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnreadableTenant {
-    pub tenant_id: TenantId,
-    pub tenant_name: String,
-    pub problem: String,
-}
-
-impl HoldReason {
-    fn as_str(self) -> &'static str {
-        match self {
-            HoldReason::Unpriced => "unpriced",
-            HoldReason::Unreadable => "unreadable",
-        }
-    }
-
-    pub(super) fn read(text: &str) -> Result<HoldReason, String> {
-        let all = [HoldReason::Unpriced, HoldReason::Unreadable];
-        let found = all.into_iter().find(|reason| reason.as_str() == text);
-        found.ok_or_else(|| format!("{text:?} is no reason to hold a statement back"))
-    }
-}
-
 impl Scope {
     /// The tenant's statement of a month: as it was issued, or a draft.
     ///
     /// # Errors
-    /// `NotFound` when the tenant is not there.
+    /// `NotFound` when the tenant does not exist.
     pub async fn statement(&self, billing: &Billing, month: Month) -> Result<Statement, StoreError> {
         const ENGINES: &str = "SELECT tenant_id, kind, engine, model, unit, quantity \
             FROM usage_month_engines WHERE tenant_id = $1 AND month = $2";
@@ -383,19 +302,6 @@ fn month_parameters(statement: Sql, month: Month) -> Sql {
 /// Takes one tenant's rows out of several tenants'.
 fn take_of(engines: &mut Vec<EngineRow>, tenant: Uuid) -> Vec<EngineRow> {
     engines.extract_if(.., |row| row.tenant_id == tenant).collect()
-}
-
-impl IssuedStatement {
-    fn of(statement: &Statement) -> IssuedStatement {
-        IssuedStatement {
-            tenant_id: statement.tenant_id,
-            tenant_name: statement.tenant_name.clone(),
-            month: statement.month,
-            currency: statement.bill.currency.clone(),
-            total_micros: statement.bill.total_micros,
-            unpriced: statement.bill.unpriced(),
-        }
-    }
 }
 
 #[derive(Debug, sqlx::FromRow)]

@@ -71,7 +71,7 @@ impl Tx {
     }
 }
 
-/// Which tenants are wanted; what is absent does not matter.
+/// A filter of tenants; an absent field matches all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TenantFilter {
     pub status: Option<TenantStatus>,

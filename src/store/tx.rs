@@ -17,7 +17,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, FromRow, Postgres, Sqlite, Transaction, Type};
 use tokio::time::Instant;
 
-use super::pool::{LISTING, Pool};
+use super::pool::{LIST_PLAN, Pool};
 use super::statement::Statement;
 use super::{Backend, Scope, Store, StoreError};
 use crate::tenancy::{LimitReached, TenantLimits};
@@ -29,7 +29,7 @@ const STEPS_BETWEEN_LOOKS: i32 = 2_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
-    /// Reads lists or sums: PostgreSQL plans for the values at hand ([`LISTING`]).
+    /// Reads lists or sums: PostgreSQL plans for the values at hand ([`LIST_PLAN`]).
     List,
     /// Reads with several statements as of one moment.
     Snapshot,
@@ -153,7 +153,7 @@ impl AnyRow {
     }
 }
 
-/// A transaction under way. Dropping it rolls it back.
+/// A transaction in progress. Dropping it rolls it back.
 pub(super) struct Tx {
     connection: TxConnection,
     deadline: Instant,
@@ -315,7 +315,7 @@ impl Tx {
         .await
     }
 
-    /// Makes the changes last.
+    /// Commits the changes.
     ///
     /// # Errors
     /// `Unavailable` when the answer does not arrive: the changes may or may not have been made.
@@ -356,7 +356,7 @@ fn begin_postgres(access: Access, limit: Duration, row_scope: &str) -> String {
         Access::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Access::Read | Access::List | Access::Write => "BEGIN",
     };
-    let plan = if access == Access::List { LISTING } else { "" };
+    let plan = if access == Access::List { LIST_PLAN } else { "" };
     let limit = limit.as_millis();
     [begin, &format!("SET LOCAL statement_timeout = {limit}"), row_scope, plan]
         .into_iter()

@@ -52,7 +52,7 @@ pub struct WebhookChanges {
 
 /// A webhook and the secret that signs its requests, which cannot be shown again.
 #[derive(Debug)]
-pub struct Issued {
+pub struct WebhookWithSecret {
     pub webhook: Webhook,
     /// `whsec_` and base64, as libraries for Standard Webhooks take it.
     pub secret: SecretString,
@@ -61,7 +61,7 @@ pub struct Issued {
 /// `data` of `ping`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PingEventData)]
-pub struct Pinged {
+pub struct PingData {
     webhook_id: WebhookId,
 }
 
@@ -122,8 +122,12 @@ impl Store {
 impl Scope {
     /// # Errors
     /// `Invalid` for no events and for one that cannot be subscribed to; `LimitReached` for one webhook too many;
-    /// `NotFound` when the scope's tenant is not there.
-    pub async fn create_webhook(&self, actor: &Actor, new: NewWebhook) -> Result<Issued, StoreError> {
+    /// `NotFound` when the scope's tenant does not exist.
+    pub async fn create_webhook(
+        &self,
+        actor: &Actor,
+        new: NewWebhook,
+    ) -> Result<WebhookWithSecret, StoreError> {
         let webhook = Webhook {
             id: WebhookId::new(),
             tenant_id: self.tenant,
@@ -141,7 +145,7 @@ impl Scope {
         tx.execute(insert(&webhook, &sealed)).await?;
         tx.audit(Change::new(actor, self.tenant, "create", "webhook", webhook.id).after(&webhook)).await?;
         tx.commit().await?;
-        Ok(Issued { webhook, secret })
+        Ok(WebhookWithSecret { webhook, secret })
     }
 
     /// The tenant's webhooks, oldest first.
@@ -232,7 +236,11 @@ impl Scope {
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such webhook.
-    pub async fn rotate_webhook_secret(&self, actor: &Actor, id: WebhookId) -> Result<Issued, StoreError> {
+    pub async fn rotate_webhook_secret(
+        &self,
+        actor: &Actor,
+        id: WebhookId,
+    ) -> Result<WebhookWithSecret, StoreError> {
         let update = composed(format!(
             "UPDATE webhooks SET former_secret = secret, former_secret_until = $3, secret = $4 \
              WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING {COLUMNS}"
@@ -244,7 +252,7 @@ impl Scope {
         let row = tx.one::<Row>(update).await?;
         tx.audit(Change::new(actor, self.tenant, "rotate_secret", "webhook", id)).await?;
         tx.commit().await?;
-        Ok(Issued { webhook: row.try_into()?, secret })
+        Ok(WebhookWithSecret { webhook: row.try_into()?, secret })
     }
 
     /// Sends a test event to a webhook, regardless of its subscription. The delivery log has the result.
@@ -257,7 +265,7 @@ impl Scope {
         }
         let event = EventId::new();
         let mut tx = self.begin(Access::Write).await?;
-        let data = Pinged { webhook_id: id };
+        let data = PingData { webhook_id: id };
         let deliveries = tx.post(self.tenant, EventType::Ping, event, &data, &[id.0]).await?;
         tx.audit(Change::new(actor, self.tenant, "ping", "webhook", id)).await?;
         tx.commit().await?;

@@ -26,13 +26,13 @@ pub enum TelephonyError {
     #[error("{provider} has this number in use elsewhere: {by}")]
     InUse { provider: &'static str, by: String },
     /// It did not respond, or asked to try later.
-    #[error("{provider} cannot be asked now: {reason}")]
+    #[error("{provider} is not available: {reason}")]
     Unavailable { provider: &'static str, reason: String },
     /// It understood the request and refused it.
     #[error("{provider} refuses: {reason}")]
     Refused { provider: &'static str, reason: String },
     /// The response is not as its published API promises.
-    #[error("{provider} answers with something that cannot be understood: {reason}")]
+    #[error("{provider} sent an unexpected response: {reason}")]
     Unreadable { provider: &'static str, reason: String },
 }
 

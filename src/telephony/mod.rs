@@ -1,15 +1,15 @@
 //! Providers of phone numbers, each behind the same three methods.
 //!
-//! [`Registrar`] points numbers at this Asterisk and away from it, and records the outcome; [`Reception`] takes
+//! [`Registrar`] points numbers at this Asterisk and away from it, and records the outcome; [`AnnouncementService`] takes
 //! announcements of calls from a dialplan. Providers' accounts are the operator's: an adapter that uses one first checks
 //! that the number belongs to the tenant ([`TenantNumber::check_owner`]), leaves alone what serves something else, and
 //! undoes only what VCA did.
 
+mod announcement_service;
 mod asterisk;
 mod error;
 mod fake;
 mod provider;
-mod reception;
 mod registrar;
 mod settings;
 mod tata;
@@ -23,8 +23,8 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use announcement_service::{Announced, AnnouncedNumbers, AnnouncementRefusal, AnnouncementService};
 pub use error::TelephonyError;
-pub use reception::{Announced, AnnouncementRefusal, Incoming, Reception};
 pub use registrar::Registrar;
 pub use settings::{InboundSettings, Settings, networks};
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
 use super::{Adapters, Effect, Provisioned, TelephonyError, TenantNumber};
-use crate::store::{Credit, RegistrationAttempt, RegistrationStep, Scope, Store, StoreError};
+use crate::store::{RegisteredByChange, RegistrationAttempt, RegistrationStep, Scope, Store, StoreError};
 use crate::tenancy::{Actor, Did, NumberId, PhoneNumber, ProviderState, ProviderType, Registration};
 
 /// Locks that serialise the requests for a DID; DIDs that share a lock wait for each other.
@@ -31,7 +31,7 @@ pub struct Registrar {
 
 /// The wanted state of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum WantedState {
     Register,
     Unregister,
     /// The state that the record has once the DID's lock is held: of two concurrent changes the last recorded one
@@ -57,22 +57,28 @@ impl ProviderTask {
 
     /// Whether the change counts as VCA's while the request is in progress: a daemon that dies may have changed
     /// the number.
-    fn credit_while_pending(self) -> Credit {
+    fn registered_by_while_pending(self) -> RegisteredByChange {
         match self {
-            ProviderTask::Register => Credit::Take,
-            ProviderTask::Unregister => Credit::Keep,
+            ProviderTask::Register => RegisteredByChange::Take,
+            ProviderTask::Unregister => RegisteredByChange::Keep,
         }
     }
 
     /// Whether the change counts as VCA's after the response. `was_ours`: VCA had routed the number here before.
-    fn credit(self, answer: &Result<Provisioned, TelephonyError>, was_ours: bool) -> Credit {
+    fn registered_by(
+        self,
+        answer: &Result<Provisioned, TelephonyError>,
+        was_ours: bool,
+    ) -> RegisteredByChange {
         match (self, answer) {
-            (ProviderTask::Register, Ok(Provisioned { effect: Effect::Changed, .. })) => Credit::Take,
+            (ProviderTask::Register, Ok(Provisioned { effect: Effect::Changed, .. })) => {
+                RegisteredByChange::Take
+            }
             // The request may have reached the provider.
-            (ProviderTask::Register, Err(error)) if error.is_passing() => Credit::Take,
-            (ProviderTask::Register, _) if was_ours => Credit::Take,
-            (ProviderTask::Register, _) | (ProviderTask::Unregister, Ok(_)) => Credit::Drop,
-            (ProviderTask::Unregister, Err(_)) => Credit::Keep,
+            (ProviderTask::Register, Err(error)) if error.is_passing() => RegisteredByChange::Take,
+            (ProviderTask::Register, _) if was_ours => RegisteredByChange::Take,
+            (ProviderTask::Register, _) | (ProviderTask::Unregister, Ok(_)) => RegisteredByChange::Drop,
+            (ProviderTask::Unregister, Err(_)) => RegisteredByChange::Keep,
         }
     }
 }
@@ -100,7 +106,7 @@ impl Registrar {
         actor: &Actor,
         number: NumberId,
     ) -> Result<Registration, StoreError> {
-        self.fulfil(scope, actor, number, Wish::Register).await
+        self.fulfil(scope, actor, number, WantedState::Register).await
     }
 
     /// Undoes a registration, also for a released number.
@@ -113,7 +119,7 @@ impl Registrar {
         actor: &Actor,
         number: NumberId,
     ) -> Result<Registration, StoreError> {
-        self.fulfil(scope, actor, number, Wish::Unregister).await
+        self.fulfil(scope, actor, number, WantedState::Unregister).await
     }
 
     /// Updates the provider after a number was created, changed or released, and returns the number's new state.
@@ -130,7 +136,7 @@ impl Registrar {
         if number.provider_type == ProviderType::Generic {
             return Ok(number);
         }
-        let registration = self.fulfil(scope, actor, number.id, Wish::AsRecorded).await?;
+        let registration = self.fulfil(scope, actor, number.id, WantedState::AsRecorded).await?;
         Ok(number.with_registration(registration))
     }
 
@@ -140,13 +146,13 @@ impl Registrar {
         scope: &Scope,
         actor: &Actor,
         number: NumberId,
-        wish: Wish,
+        wanted: WantedState,
     ) -> Result<Registration, StoreError> {
         let work = {
             // It may outlast the request and its lease.
             let actor = Actor { attempt: None, ..actor.clone() };
             let (this, scope) = (self.clone(), scope.clone());
-            async move { this.in_turn(&scope, &actor, number, wish).await }
+            async move { this.in_turn(&scope, &actor, number, wanted).await }
         };
         let mut asked = tokio::spawn(work.in_current_span());
         match timeout(self.timeout, &mut asked).await {
@@ -164,15 +170,15 @@ impl Registrar {
         scope: &Scope,
         actor: &Actor,
         number: NumberId,
-        wish: Wish,
+        wanted: WantedState,
     ) -> Result<Registration, StoreError> {
         let _turn = self.lock(&scope.registration(number).await?.did).await;
         let before = scope.registration(number).await?;
-        let is_wanted = match wish {
-            Wish::Register if before.is_deleted => return Err(StoreError::NotFound),
-            Wish::Register => true,
-            Wish::Unregister => false,
-            Wish::AsRecorded => before.is_active && !before.is_deleted,
+        let is_wanted = match wanted {
+            WantedState::Register if before.is_deleted => return Err(StoreError::NotFound),
+            WantedState::Register => true,
+            WantedState::Unregister => false,
+            WantedState::AsRecorded => before.is_active && !before.is_deleted,
         };
         if is_wanted {
             return self.ask(scope, actor, before, ProviderTask::Register).await;
@@ -184,7 +190,7 @@ impl Registrar {
                 state: ProviderState::Unregistered,
                 detail: "left unchanged: another number with this DID is in use",
                 reference: None,
-                credit: Credit::Keep,
+                registered_by: RegisteredByChange::Keep,
                 attempt: RegistrationAttempt::by(actor, before.provider_state),
             };
             return scope.record_registration(actor, number, &step).await;
@@ -207,22 +213,23 @@ impl Registrar {
             state: ProviderState::Pending,
             detail: &format!("{} was requested; if this stays, request it again", task.as_str()),
             reference,
-            credit: task.credit_while_pending(),
+            registered_by: task.registered_by_while_pending(),
             attempt,
         };
         scope.record_registration(actor, number.phone_number_id, &pending).await?;
         let answer = self.request(&before.provider_type, &number, task).await;
         log_answer(&before.provider_type, &number, task, &answer);
-        let (action, credit) = (task.as_str(), task.credit(&answer, number.is_registered_by_vca));
+        let (action, registered_by) =
+            (task.as_str(), task.registered_by(&answer, number.is_registered_by_vca));
         let (state, detail, reference) = match answer {
             Ok(Provisioned { state, detail, reference, .. }) => (state, detail, reference),
             Err(error) => (ProviderState::Failed, error.to_string(), before.provider_reference),
         };
         if (task, state) == (ProviderTask::Unregister, ProviderState::Unregistered) {
-            self.store.drop_credit(&number.did, &before.provider_type).await?;
+            self.store.clear_registered_by(&number.did, &before.provider_type).await?;
         }
         let reference = reference.as_deref();
-        let step = RegistrationStep { action, state, detail: &detail, reference, credit, attempt };
+        let step = RegistrationStep { action, state, detail: &detail, reference, registered_by, attempt };
         scope.record_registration(actor, number.phone_number_id, &step).await
     }
 

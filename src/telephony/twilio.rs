@@ -160,7 +160,7 @@ impl TwilioAdapter {
     /// The URL of a page. It has to be on the account's server, because the credentials are sent there.
     fn page_at(&self, path: &str) -> Result<Url, TelephonyError> {
         let page = self.numbers.join(path).ok().filter(|page| page.origin() == self.numbers.origin());
-        let reason = "next_page_uri leads to another server".to_owned();
+        let reason = "next_page_uri names another server".to_owned();
         page.ok_or(TelephonyError::Unreadable { provider: NAME, reason })
     }
 

@@ -1,4 +1,4 @@
-//! Checks a profile before it is saved. Reports all flaws at once.
+//! Checks a profile before it is saved. Reports all violations at once.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,23 +6,23 @@ use utoipa::ToSchema;
 use super::{Permitted, ProfileSettings, Tool};
 use crate::conversation::Phrase;
 
-/// A flaw of one field.
+/// A violation of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = FieldError)]
-pub struct Flaw {
+pub struct Violation {
     /// Path of the field, such as `settings.turn.max_turns`.
     pub field: String,
     /// The problem, and the expectation.
     pub problem: String,
 }
 
-impl Flaw {
-    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Flaw {
-        Flaw { field: field.into(), problem: problem.into() }
+impl Violation {
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Violation {
+        Violation { field: field.into(), problem: problem.into() }
     }
 
-    fn below(self, parent: &str) -> Flaw {
-        Flaw { field: format!("{parent}.{}", self.field), ..self }
+    fn below(self, parent: &str) -> Violation {
+        Violation { field: format!("{parent}.{}", self.field), ..self }
     }
 }
 
@@ -34,23 +34,23 @@ pub(super) const LONGEST_PHRASE: usize = 1_000;
 
 /// Checks a text of one line that people give a resource, such as its name: not empty, of at most `longest` characters, and
 /// without control characters.
-pub fn check_name(field: &str, name: &str, longest: usize) -> Option<Flaw> {
-    required(field, name, longest, Form::Line)
+pub fn check_name(field: &str, name: &str, longest: usize) -> Option<Violation> {
+    required(field, name, longest, LineBreaks::Refused)
 }
 
 /// Checks a name of a profile.
-pub fn check_profile_name(name: &str) -> Option<Flaw> {
+pub fn check_profile_name(name: &str) -> Option<Violation> {
     check_name("name", name, LONGEST_NAME)
 }
 
 /// Checks a remark of one line, which may be empty.
-pub fn check_remark(field: &str, remark: &str, longest: usize) -> Option<Flaw> {
-    text(field, remark, longest, Form::Line)
+pub fn check_remark(field: &str, remark: &str, longest: usize) -> Option<Violation> {
+    text(field, remark, longest, LineBreaks::Refused)
 }
 
 /// Checks a remark that may have several lines.
-pub fn check_comment(field: &str, comment: &str, longest: usize) -> Option<Flaw> {
-    text(field, comment, longest, Form::Lines)
+pub fn check_comment(field: &str, comment: &str, longest: usize) -> Option<Violation> {
+    text(field, comment, longest, LineBreaks::Allowed)
 }
 
 /// Changes of a profile; an absent field is unchanged.
@@ -61,40 +61,43 @@ pub struct Draft<'a> {
     pub settings: Option<&'a ProfileSettings>,
 }
 
-/// All flaws of a draft.
-pub fn check_profile(draft: Draft<'_>, permitted: &Permitted) -> Vec<Flaw> {
-    let mut flaws = Vec::new();
-    flaws.extend(draft.name.and_then(check_profile_name));
+/// All violations of a draft.
+pub fn check_profile(draft: Draft<'_>, permitted: &Permitted) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    violations.extend(draft.name.and_then(check_profile_name));
     let prompt = draft.system_prompt;
-    flaws.extend(prompt.and_then(|text| required("system_prompt", text, LONGEST_PROMPT, Form::Lines)));
-    let settings = draft.settings.map(|settings| settings_flaws(settings, permitted)).unwrap_or_default();
-    flaws.extend(settings.into_iter().map(|flaw| flaw.below("settings")));
-    flaws
+    violations
+        .extend(prompt.and_then(|text| required("system_prompt", text, LONGEST_PROMPT, LineBreaks::Allowed)));
+    let settings =
+        draft.settings.map(|settings| settings_violations(settings, permitted)).unwrap_or_default();
+    violations.extend(settings.into_iter().map(|violation| violation.below("settings")));
+    violations
 }
 
-fn settings_flaws(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Flaw> {
-    let mut flaws = Vec::new();
-    flaws.extend(
-        settings.greeting.as_deref().and_then(|it| text("greeting", it, LONGEST_PHRASE, Form::Lines)),
+fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    violations.extend(
+        settings.greeting.as_deref().and_then(|it| text("greeting", it, LONGEST_PHRASE, LineBreaks::Allowed)),
     );
-    flaws.extend(permitted.name_flaws(settings));
-    flaws.extend(engines(settings, permitted));
-    flaws.extend(phrases(settings));
+    violations.extend(permitted.name_violations(settings));
+    violations.extend(engines(settings, permitted));
+    violations.extend(phrases(settings));
     let turn_settings = permitted.turn_settings.clone().with(&settings.turn);
-    flaws.extend(turn_settings.faults().into_iter().map(|fault| {
+    violations.extend(turn_settings.faults().into_iter().map(|fault| {
         let problem = format!("{}; {}", fault.problem, fault.remedy);
-        Flaw::new(fault.key, problem).below("turn")
+        Violation::new(fault.key, problem).below("turn")
     }));
-    flaws.extend(permitted.ceiling_flaws(settings));
+    violations.extend(permitted.ceiling_violations(settings));
     let no_tokens = settings.max_reply_tokens == Some(0);
-    flaws.extend(no_tokens.then(|| Flaw::new("max_reply_tokens", "0 is too few; set it to 1 or more")));
+    violations
+        .extend(no_tokens.then(|| Violation::new("max_reply_tokens", "0 is too few; set it to 1 or more")));
     let hours = settings.hours.as_ref().and_then(|hours| hours.schedule().err()).unwrap_or_default();
-    flaws.extend(hours.into_iter().map(|flaw| flaw.below("hours")));
-    flaws.extend(tools(settings));
-    flaws
+    violations.extend(hours.into_iter().map(|violation| violation.below("hours")));
+    violations.extend(tools(settings));
+    violations
 }
 
-fn engines(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Flaw> {
+fn engines(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Violation> {
     let chosen = [
         ("stt", &settings.stt, &permitted.stt),
         ("llm", &settings.llm, &permitted.llm),
@@ -103,53 +106,62 @@ fn engines(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Flaw> {
     let unknown = chosen.into_iter().filter_map(|(kind, named, engines)| {
         let name = named.as_ref().filter(|name| engines.iter().all(|it| it.engine != **name))?;
         let known: Vec<&str> = engines.iter().map(|it| it.engine.as_str()).collect();
-        Some(Flaw::new(kind, format!("there is no engine {name:?}: choose one of {}", known.join(", "))))
+        Some(Violation::new(kind, format!("there is no engine {name:?}: choose one of {}", known.join(", "))))
     });
     unknown.collect()
 }
 
-fn phrases(settings: &ProfileSettings) -> Vec<Flaw> {
-    let mut flaws = Vec::new();
+fn phrases(settings: &ProfileSettings) -> Vec<Violation> {
+    let mut violations = Vec::new();
     for (name, words) in &settings.phrases {
         let field = format!("phrases.{name}");
         if Phrase::NAMES.iter().any(|(_, known)| known == name) {
-            flaws.extend(text(&field, words, LONGEST_PHRASE, Form::Lines));
+            violations.extend(text(&field, words, LONGEST_PHRASE, LineBreaks::Allowed));
         } else {
             let known: Vec<&str> = Phrase::NAMES.iter().map(|(_, known)| *known).collect();
-            flaws.push(Flaw::new(field, format!("there is no such phrase: use one of {}", known.join(", "))));
+            violations.push(Violation::new(
+                field,
+                format!("there is no such phrase: use one of {}", known.join(", ")),
+            ));
         }
     }
-    flaws
+    violations
 }
 
-fn tools(settings: &ProfileSettings) -> Vec<Flaw> {
+fn tools(settings: &ProfileSettings) -> Vec<Violation> {
     let named = settings.tools.iter().enumerate();
     let unknown = named.filter_map(|(at, name)| Some((at, name.parse::<Tool>().err()?)));
-    unknown.map(|(at, error)| Flaw::new(format!("tools.{at}"), error.to_string())).collect()
+    unknown.map(|(at, error)| Violation::new(format!("tools.{at}"), error.to_string())).collect()
 }
 
 /// The control characters that a text may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum LineBreaks {
     /// None.
-    Line,
+    Refused,
     /// Line breaks and tabs.
-    Lines,
+    Allowed,
 }
 
-fn required(field: &str, content: &str, longest: usize, form: Form) -> Option<Flaw> {
+fn required(field: &str, content: &str, longest: usize, line_breaks: LineBreaks) -> Option<Violation> {
     let empty = content.trim().is_empty();
-    empty.then(|| Flaw::new(field, "it must not be empty")).or_else(|| text(field, content, longest, form))
+    empty
+        .then(|| Violation::new(field, "it must not be empty"))
+        .or_else(|| text(field, content, longest, line_breaks))
 }
 
-fn text(field: &str, content: &str, longest: usize, form: Form) -> Option<Flaw> {
-    let is_refused = |c: char| c.is_control() && !(form == Form::Lines && matches!(c, '\n' | '\r' | '\t'));
+fn text(field: &str, content: &str, longest: usize, line_breaks: LineBreaks) -> Option<Violation> {
+    let is_refused =
+        |c: char| c.is_control() && !(line_breaks == LineBreaks::Allowed && matches!(c, '\n' | '\r' | '\t'));
     if let Some(control) = content.chars().find(|c| is_refused(*c)) {
         let code = u32::from(control);
-        return Some(Flaw::new(field, format!("it contains the control character U+{code:04X}: remove it")));
+        return Some(Violation::new(
+            field,
+            format!("it contains the control character U+{code:04X}: remove it"),
+        ));
     }
     let too_long = content.chars().count() > longest;
-    too_long.then(|| Flaw::new(field, format!("it is too long: {longest} characters at most")))
+    too_long.then(|| Violation::new(field, format!("it is too long: {longest} characters at most")))
 }
 
 #[cfg(test)]
@@ -172,21 +184,21 @@ mod tests {
         }
     }
 
-    fn flaws(settings: serde_json::Value) -> Vec<String> {
+    fn violations(settings: serde_json::Value) -> Vec<String> {
         let settings: ProfileSettings = serde_json::from_value(settings).expect("settings");
-        let flaws = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &permitted());
-        flaws.into_iter().map(|flaw| flaw.field).collect()
+        let violations = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &permitted());
+        violations.into_iter().map(|violation| violation.field).collect()
     }
 
     #[test]
-    fn what_is_in_order_has_no_flaws() {
+    fn what_is_in_order_has_no_violations() {
         let settings = serde_json::json!({
             "greeting": "Hello!", "language": "de-DE", "stt": "openai", "stt_model": "whisper-1",
             "llm_model": "gpt-5.6-sol", "voice": "alloy", "phrases": { "closed": "We are closed." },
             "turn": { "max_turns": 5 }, "tools": ["hang_up"],
             "hours": { "timezone": "Asia/Kolkata", "weekly": { "monday": [{ "from": "09:00", "to": "17:00" }] } },
         });
-        assert_eq!(flaws(settings), [] as [&str; 0]);
+        assert_eq!(violations(settings), [] as [&str; 0]);
     }
 
     #[test]
@@ -210,23 +222,23 @@ mod tests {
             "settings.hours.timezone",
             "settings.tools.1",
         ];
-        assert_eq!(flaws(settings), expected);
-        let flaws =
+        assert_eq!(violations(settings), expected);
+        let violations =
             check_profile(Draft { name: Some(" "), system_prompt: Some(""), settings: None }, &permitted());
         assert_eq!(
-            flaws.iter().map(|flaw| flaw.field.as_str()).collect::<Vec<_>>(),
+            violations.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(),
             ["name", "system_prompt"]
         );
     }
 
     #[test]
-    fn names_that_an_engine_does_not_accept_are_flaws() {
+    fn names_that_an_engine_does_not_accept_are_violations() {
         let settings = serde_json::json!({
             "voice": "http://127.0.0.1:6379/x\r\nFLUSHALL\r\n", "llm_model": "gpt-5-pro", "stt_model": "../x",
             "tts_model": "tts-1\n", "language": "../../etc/passwd",
         });
         let expected = ["language", "stt_model", "llm_model", "tts_model", "voice"];
-        assert_eq!(flaws(settings), expected.map(|field| format!("settings.{field}")));
+        assert_eq!(violations(settings), expected.map(|field| format!("settings.{field}")));
     }
 
     #[test]
@@ -236,7 +248,8 @@ mod tests {
         });
         let settings: ProfileSettings = serde_json::from_value(settings).expect("settings");
         let found = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &permitted());
-        let found: Vec<_> = found.iter().map(|flaw| (flaw.field.as_str(), flaw.problem.as_str())).collect();
+        let found: Vec<_> =
+            found.iter().map(|violation| (violation.field.as_str(), violation.problem.as_str())).collect();
         let problem = |wanted: u32, key: &str, most: u32| {
             format!("{wanted} is above the operator's limit, profiles.{key}: set it to {most} or less")
         };
@@ -246,24 +259,24 @@ mod tests {
             ("settings.max_reply_tokens", problem(501, "max_reply_tokens", 500)),
         ];
         assert_eq!(found, expected.each_ref().map(|(field, problem)| (*field, problem.as_str())));
-        assert_eq!(flaws(serde_json::json!({ "max_reply_tokens": 0 })), ["settings.max_reply_tokens"]);
+        assert_eq!(violations(serde_json::json!({ "max_reply_tokens": 0 })), ["settings.max_reply_tokens"]);
     }
 
     #[test]
     fn only_texts_may_have_line_breaks() {
         let texts =
             serde_json::json!({ "greeting": "Hello.\r\n\tWelcome.", "phrases": { "closed": "a\nb" } });
-        assert_eq!(flaws(texts), [] as [&str; 0]);
+        assert_eq!(violations(texts), [] as [&str; 0]);
         let escapes = serde_json::json!({ "greeting": "\u{1b}[2J", "phrases": { "closed": "a\u{85}b" } });
-        assert_eq!(flaws(escapes), ["settings.greeting", "settings.phrases.closed"]);
+        assert_eq!(violations(escapes), ["settings.greeting", "settings.phrases.closed"]);
         let draft = Draft { name: Some("a\nb"), system_prompt: Some("a\n\tb"), settings: None };
         let found = check_profile(draft, &permitted());
-        assert_eq!(found, [Flaw::new("name", "it contains the control character U+000A: remove it")]);
+        assert_eq!(found, [Violation::new("name", "it contains the control character U+000A: remove it")]);
     }
 
     proptest! {
         #[test]
-        fn a_name_with_a_control_character_is_a_flaw(before in "[a-z]{0,5}", control in "[\\x00-\\x1f\\x7f]",
+        fn a_name_with_a_control_character_is_a_violation(before in "[a-z]{0,5}", control in "[\\x00-\\x1f\\x7f]",
                                                      after in "[a-z]{0,5}") {
             let name = format!("{before}{control}{after}");
             let settings: ProfileSettings = serde_json::from_value(serde_json::json!({

@@ -13,7 +13,7 @@ pub struct Did(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a phone number: it takes 3 to 15 digits, with or without a leading +")]
-pub struct BadDid(pub String);
+pub struct DidError(pub String);
 
 impl Did {
     /// The digits, without a plus sign.
@@ -29,20 +29,20 @@ impl Did {
 }
 
 impl FromStr for Did {
-    type Err = BadDid;
+    type Err = DidError;
 
     /// Accepts the number with or without a leading `+`, and with spaces, dots, dashes and brackets.
-    fn from_str(text: &str) -> Result<Did, BadDid> {
+    fn from_str(text: &str) -> Result<Did, DidError> {
         let trimmed = text.trim();
         let digits = Did::bare(trimmed.strip_prefix('+').unwrap_or(trimmed));
         let digits = digits.filter(|digits| (3..=15).contains(&digits.len()));
-        digits.map(Did).ok_or_else(|| BadDid(text.chars().take(32).collect()))
+        digits.map(Did).ok_or_else(|| DidError(text.chars().take(32).collect()))
     }
 }
 
 impl TryFrom<String> for Did {
-    type Error = BadDid;
-    fn try_from(text: String) -> Result<Did, BadDid> {
+    type Error = DidError;
+    fn try_from(text: String) -> Result<Did, DidError> {
         text.parse()
     }
 }

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Flaw;
+use super::Violation;
 
 /// Business hours as they are stored. [`Hours::schedule`] evaluates them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,12 +56,12 @@ pub(super) const MOST_DATES: usize = 1_000;
 
 impl Hours {
     /// # Errors
-    /// All flaws, with paths relative to these settings.
-    pub fn schedule(&self) -> Result<Schedule, Vec<Flaw>> {
-        let mut flaws = Vec::new();
+    /// All violations, with paths relative to these settings.
+    pub fn schedule(&self) -> Result<Schedule, Vec<Violation>> {
+        let mut violations = Vec::new();
         let zone: Option<Tz> = self.timezone.parse().ok();
         if zone.is_none() {
-            flaws.push(Flaw::new(
+            violations.push(Violation::new(
                 "timezone",
                 format!(
                     "{:?} is not a time zone: write a name of the IANA database, such as Europe/Berlin",
@@ -69,42 +69,42 @@ impl Hours {
                 ),
             ));
         }
-        let week = self.week(&mut flaws);
-        let closed = self.closed(&mut flaws);
+        let week = self.week(&mut violations);
+        let closed = self.closed(&mut violations);
         match zone {
-            Some(zone) if flaws.is_empty() => Ok(Schedule { zone, week, closed }),
-            _ => Err(flaws),
+            Some(zone) if violations.is_empty() => Ok(Schedule { zone, week, closed }),
+            _ => Err(violations),
         }
     }
 
-    fn week(&self, flaws: &mut Vec<Flaw>) -> [Vec<(u32, u32)>; 7] {
+    fn week(&self, violations: &mut Vec<Violation>) -> [Vec<(u32, u32)>; 7] {
         let mut week: [Vec<(u32, u32)>; 7] = Default::default();
         for (name, openings) in &self.weekly {
             let Some(day) = DAYS.iter().position(|day| day == name) else {
                 let problem = format!("there is no such day: write one of {}", DAYS.join(", "));
-                flaws.push(Flaw::new(format!("weekly.{name}"), problem));
+                violations.push(Violation::new(format!("weekly.{name}"), problem));
                 continue;
             };
             if openings.len() > MOST_OPENINGS {
                 let problem = format!("more than {MOST_OPENINGS} times on one day");
-                flaws.push(Flaw::new(format!("weekly.{name}"), problem));
+                violations.push(Violation::new(format!("weekly.{name}"), problem));
             }
             for (at, opening) in openings.iter().enumerate().take(MOST_OPENINGS) {
-                week[day].extend(opening.minutes(&format!("weekly.{name}.{at}"), flaws));
+                week[day].extend(opening.minutes(&format!("weekly.{name}.{at}"), violations));
             }
         }
         week
     }
 
-    fn closed(&self, flaws: &mut Vec<Flaw>) -> BTreeSet<NaiveDate> {
+    fn closed(&self, violations: &mut Vec<Violation>) -> BTreeSet<NaiveDate> {
         if self.closed_on.len() > MOST_DATES {
-            flaws.push(Flaw::new("closed_on", format!("more than {MOST_DATES} dates")));
+            violations.push(Violation::new("closed_on", format!("more than {MOST_DATES} dates")));
         }
         let mut closed = BTreeSet::new();
         for (at, text) in self.closed_on.iter().enumerate().take(MOST_DATES) {
             match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
                 Ok(date) => drop(closed.insert(date)),
-                Err(_) => flaws.push(Flaw::new(
+                Err(_) => violations.push(Violation::new(
                     format!("closed_on.{at}"),
                     format!("{text:?} is not a date: write it like 2026-12-25"),
                 )),
@@ -118,21 +118,21 @@ pub(super) const DAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl Opening {
-    fn minutes(&self, path: &str, flaws: &mut Vec<Flaw>) -> Option<(u32, u32)> {
-        let before = flaws.len();
+    fn minutes(&self, path: &str, violations: &mut Vec<Violation>) -> Option<(u32, u32)> {
+        let before = violations.len();
         let mut read = |field: &str, text: &str| {
             let minutes = minutes(text);
             if minutes.is_none() {
                 let problem = format!("{text:?} is not a time: write it like 09:00");
-                flaws.push(Flaw::new(format!("{path}.{field}"), problem));
+                violations.push(Violation::new(format!("{path}.{field}"), problem));
             }
             minutes.unwrap_or_default()
         };
         let (from, to) = (read("from", &self.from), read("to", &self.to));
-        if flaws.len() == before && (from == to || from == DAY) {
-            flaws.push(Flaw::new(path, "it has no length: for a whole day write 00:00 to 24:00"));
+        if violations.len() == before && (from == to || from == DAY) {
+            violations.push(Violation::new(path, "it has no length: for a whole day write 00:00 to 24:00"));
         }
-        (flaws.len() == before).then_some((from, if to < from { to + DAY } else { to }))
+        (violations.len() == before).then_some((from, if to < from { to + DAY } else { to }))
     }
 }
 
@@ -229,8 +229,8 @@ mod tests {
             },
             "closed_on": ["2026-02-30", "2026-02-28"],
         }));
-        let flaws = hours.schedule().expect_err("flaws");
-        let fields: Vec<&str> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        let violations = hours.schedule().expect_err("violations");
+        let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
         let expected = [
             "timezone",
             "weekly.mon",

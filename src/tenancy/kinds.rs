@@ -69,9 +69,9 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::tenancy::UnknownWord;
-            fn from_str(text: &str) -> Result<Self, $crate::tenancy::UnknownWord> {
-                Self::ALL.iter().copied().find(|v| v.as_str() == text).ok_or_else(|| $crate::tenancy::UnknownWord {
+            type Err = $crate::tenancy::UnknownValueError;
+            fn from_str(text: &str) -> Result<Self, $crate::tenancy::UnknownValueError> {
+                Self::ALL.iter().copied().find(|v| v.as_str() == text).ok_or_else(|| $crate::tenancy::UnknownValueError {
                     word: text.chars().take(40).collect(),
                     known: &[$($word),+],
                 })
@@ -91,7 +91,7 @@ where
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{word:?} is not one of {}", known.join(", "))]
-pub struct UnknownWord {
+pub struct UnknownValueError {
     pub word: String,
     pub known: &'static [&'static str],
 }

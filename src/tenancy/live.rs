@@ -16,13 +16,13 @@ pub struct LiveEvent {
     pub call_id: CallId,
     pub at: DateTime<Utc>,
     #[serde(flatten)]
-    pub what: Happening,
+    pub what: LiveEventKind,
 }
 
 /// The event's type and its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Happening {
+pub enum LiveEventKind {
     /// The call has arrived.
     Ringing { call: Box<Call> },
     /// The agent has answered the call.
@@ -39,17 +39,17 @@ pub enum Happening {
     Lagged { missed: u64 },
 }
 
-impl Happening {
+impl LiveEventKind {
     /// The type's name in the API.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Happening::Ringing { .. } => "ringing",
-            Happening::Answered => "answered",
-            Happening::CallerTurn { .. } => "caller_turn",
-            Happening::AgentTurn { .. } => "agent_turn",
-            Happening::Interrupted { .. } => "interrupted",
-            Happening::Ended { .. } => "ended",
-            Happening::Lagged { .. } => "lagged",
+            LiveEventKind::Ringing { .. } => "ringing",
+            LiveEventKind::Answered => "answered",
+            LiveEventKind::CallerTurn { .. } => "caller_turn",
+            LiveEventKind::AgentTurn { .. } => "agent_turn",
+            LiveEventKind::Interrupted { .. } => "interrupted",
+            LiveEventKind::Ended { .. } => "ended",
+            LiveEventKind::Lagged { .. } => "lagged",
         }
     }
 }
@@ -57,14 +57,16 @@ impl Happening {
 impl LiveEvent {
     /// The event of a call's end, from its record.
     pub fn ended(sequence: u64, call: Call, at: DateTime<Utc>) -> LiveEvent {
-        LiveEvent { sequence, call_id: call.id, at, what: Happening::Ended { call: Box::new(call) } }
+        LiveEvent { sequence, call_id: call.id, at, what: LiveEventKind::Ended { call: Box::new(call) } }
     }
 }
 
 /// Written by hand, because client generators cannot merge an enum with the fields beside it: one object per type.
 impl PartialSchema for LiveEvent {
     fn schema() -> RefOr<Schema> {
-        let RefOr::T(Schema::OneOf(mut types)) = Happening::schema() else { return Happening::schema() };
+        let RefOr::T(Schema::OneOf(mut types)) = LiveEventKind::schema() else {
+            return LiveEventKind::schema();
+        };
         for item in &mut types.items {
             if let RefOr::T(Schema::Object(object)) = item {
                 complete(object);
@@ -78,7 +80,7 @@ impl PartialSchema for LiveEvent {
 impl ToSchema for LiveEvent {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((CallId::name().into_owned(), CallId::schema()));
-        Happening::schemas(schemas);
+        LiveEventKind::schemas(schemas);
     }
 }
 
@@ -111,11 +113,11 @@ mod tests {
     fn the_word_is_the_type_in_json() {
         let at = DateTime::UNIX_EPOCH;
         for what in [
-            Happening::Answered,
-            Happening::CallerTurn { turn: 1, text: "hello".into() },
-            Happening::AgentTurn { turn: 1, text: "hello".into() },
-            Happening::Interrupted { turn: 1 },
-            Happening::Lagged { missed: 3 },
+            LiveEventKind::Answered,
+            LiveEventKind::CallerTurn { turn: 1, text: "hello".into() },
+            LiveEventKind::AgentTurn { turn: 1, text: "hello".into() },
+            LiveEventKind::Interrupted { turn: 1 },
+            LiveEventKind::Lagged { missed: 3 },
         ] {
             let event = LiveEvent { sequence: 7, call_id: CallId::new(), at, what };
             let json = serde_json::to_value(&event).expect("JSON");

@@ -24,16 +24,16 @@ mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};
 pub use check::{
-    Draft, Flaw, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name,
+    Draft, LONGEST_TENANT_NAME, Violation, check_comment, check_name, check_profile, check_profile_name,
     check_remark,
 };
-pub use did::{BadDid, Did, mask};
+pub use did::{Did, DidError, mask};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
 pub use inventory::{AvailableNumber, InventoryNumber, InventoryNumberId, NumberSource};
-pub use kinds::{UnknownWord, given};
+pub use kinds::{UnknownValueError, given};
 pub use limits::{LimitReached, TenantLimits};
-pub use live::{Happening, LiveEvent};
+pub use live::{LiveEvent, LiveEventKind};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
 pub use numbering::{NumberError, Numbering, Region};
 pub use permitted::{Ceilings, Permitted};
@@ -41,7 +41,7 @@ pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersi
 pub use registration::Registration;
 pub use retention::Retention;
 pub use transcript::Transcript;
-pub use usage::{BadMonth, CallSums, EngineKind, EngineUse, Month, MonthUse, Usage, UsageUnit};
+pub use usage::{CallSums, EngineKind, EngineUse, Month, MonthError, MonthUse, Usage, UsageUnit};
 pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
 
 use chrono::{DateTime, Utc};

@@ -33,13 +33,13 @@ pub struct Region(Id);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a country: write the two letters of ISO 3166-1, such as DE")]
-pub struct UnknownRegion(String);
+pub struct RegionError(String);
 
 impl TryFrom<String> for Region {
-    type Error = UnknownRegion;
+    type Error = RegionError;
 
-    fn try_from(text: String) -> Result<Region, UnknownRegion> {
-        text.to_ascii_uppercase().parse().map(Region).map_err(|_| UnknownRegion(text))
+    fn try_from(text: String) -> Result<Region, RegionError> {
+        text.to_ascii_uppercase().parse().map(Region).map_err(|_| RegionError(text))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::{Flaw, ProfileSettings};
+use super::{ProfileSettings, Violation};
 use crate::conversation;
 use crate::names::{self, EngineNames, Names};
 
@@ -43,11 +43,11 @@ pub struct Permitted {
 
 impl Permitted {
     /// The settings that a call uses, and the replaced ones with the reasons.
-    pub fn effective(&self, settings: &ProfileSettings) -> (ProfileSettings, Vec<Flaw>) {
+    pub fn effective(&self, settings: &ProfileSettings) -> (ProfileSettings, Vec<Violation>) {
         let mut effective = settings.clone();
-        let mut refused: Vec<Flaw> = self.name_flaws(settings);
-        for flaw in &refused {
-            match flaw.field.as_str() {
+        let mut refused: Vec<Violation> = self.name_violations(settings);
+        for violation in &refused {
+            match violation.field.as_str() {
                 "stt_model" => effective.stt_model = None,
                 "llm_model" => effective.llm_model = None,
                 "tts_model" => effective.tts_model = None,
@@ -55,7 +55,7 @@ impl Permitted {
                 _ => effective.language = None,
             }
         }
-        refused.extend(self.ceiling_flaws(settings));
+        refused.extend(self.ceiling_violations(settings));
         let (turns, duration, tokens) = self.limits();
         let turn = &mut effective.turn;
         turn.max_turns = turn.max_turns.map(|wanted| wanted.min(turns));
@@ -65,9 +65,10 @@ impl Permitted {
     }
 
     /// Names of voices, models and languages that the chosen engines do not accept.
-    pub(super) fn name_flaws(&self, settings: &ProfileSettings) -> Vec<Flaw> {
+    pub(super) fn name_violations(&self, settings: &ProfileSettings) -> Vec<Violation> {
         let malformed = settings.language.as_deref().and_then(|tag| names::check_language(tag).err());
-        let mut flaws = Vec::from_iter(malformed.map(|error| Flaw::new("language", error.to_string())));
+        let mut violations =
+            Vec::from_iter(malformed.map(|error| Violation::new("language", error.to_string())));
         let models: fn(&EngineNames) -> &Names = |engine| &engine.models;
         let voices: fn(&EngineNames) -> &Names = |engine| &engine.voices;
         let chosen = [
@@ -79,13 +80,13 @@ impl Permitted {
         for (field, name, engines, engine, rule) in chosen {
             let Some(name) = name else { continue };
             let refusal = rule_of(engines, engine.as_deref(), rule).check(name).err();
-            flaws.extend(refusal.map(|error| Flaw::new(field, error.to_string())));
+            violations.extend(refusal.map(|error| Violation::new(field, error.to_string())));
         }
-        flaws
+        violations
     }
 
     /// Limits that are above the operator's.
-    pub(super) fn ceiling_flaws(&self, settings: &ProfileSettings) -> Vec<Flaw> {
+    pub(super) fn ceiling_violations(&self, settings: &ProfileSettings) -> Vec<Violation> {
         let (turns, duration, tokens) = self.limits();
         let wanted = [
             ("turn.max_turns", "max_turns", settings.turn.max_turns.map(u64::from), turns.into()),
@@ -96,7 +97,7 @@ impl Permitted {
             let wanted = wanted.filter(|wanted| *wanted > most)?;
             let problem =
                 format!("{wanted} is above the operator's limit, profiles.{key}: set it to {most} or less");
-            Some(Flaw::new(field, problem))
+            Some(Violation::new(field, problem))
         });
         above.collect()
     }
@@ -143,7 +144,7 @@ mod tests {
     fn effective(settings: serde_json::Value) -> (ProfileSettings, Vec<String>) {
         let settings = serde_json::from_value(settings).expect("settings");
         let (effective, refused) = permitted().effective(&settings);
-        (effective, refused.into_iter().map(|flaw| flaw.field).collect())
+        (effective, refused.into_iter().map(|violation| violation.field).collect())
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
     proptest! {
         /// Settings of a call are accepted when they are checked again.
         #[test]
-        fn effective_settings_have_no_flaws(voice: String, model: String, tts in "flite|openai|other", turns: u32,
+        fn effective_settings_have_no_violations(voice: String, model: String, tts in "flite|openai|other", turns: u32,
                                             ms: u64, tokens: u32, language: String) {
             let settings = serde_json::from_value(serde_json::json!({
                 "voice": voice, "llm_model": model, "tts": tts, "language": language, "max_reply_tokens": tokens,

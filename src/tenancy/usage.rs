@@ -71,7 +71,7 @@ pub struct Month {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a month: write it as 2026-11")]
-pub struct BadMonth;
+pub struct MonthError;
 
 impl Month {
     /// The month of a moment.
@@ -133,18 +133,18 @@ impl fmt::Display for Month {
 }
 
 impl FromStr for Month {
-    type Err = BadMonth;
+    type Err = MonthError;
 
-    fn from_str(text: &str) -> Result<Month, BadMonth> {
+    fn from_str(text: &str) -> Result<Month, MonthError> {
         let digits =
             text.bytes().enumerate().all(|(at, b)| if at == 4 { b == b'-' } else { b.is_ascii_digit() });
         if text.len() != 7 || !digits {
-            return Err(BadMonth);
+            return Err(MonthError);
         }
-        let (year, month) = text.split_once('-').ok_or(BadMonth)?;
+        let (year, month) = text.split_once('-').ok_or(MonthError)?;
         let parsed = year.parse().ok().zip(month.parse().ok());
         let first = parsed.and_then(|(year, month)| NaiveDate::from_ymd_opt(year, month, 1));
-        first.map(|first| Month { first }).ok_or(BadMonth)
+        first.map(|first| Month { first }).ok_or(MonthError)
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
     fn what_is_no_month_is_told() {
         for text in ["", "2026", "2026-13", "2026-00", "2026-1", "26-11", "2026-11-01", "+026-11", "2026-1é"]
         {
-            assert_eq!(text.parse::<Month>(), Err(BadMonth), "{text}");
+            assert_eq!(text.parse::<Month>(), Err(MonthError), "{text}");
         }
     }
 

@@ -17,7 +17,7 @@ use super::Settings;
 use super::schedule::outcome;
 use super::sender::{HttpSender, SendResult};
 use super::slots::Slots;
-use crate::store::{Attempt, Claimed, Outcome, Store, StoreError, Waiting};
+use crate::store::{ClaimedDelivery, DeliveryAttempt, DeliveryOutcome, Store, StoreError, WaitingWebhook};
 
 /// The lease is longer than the timeout of a request by this.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub struct Deliverer {
     store: Store,
     settings: Settings,
     sender: Arc<HttpSender>,
-    in_progress: JoinSet<(Claimed, SendResult)>,
+    in_progress: JoinSet<(ClaimedDelivery, SendResult)>,
     slots: Slots,
     cleared: Option<Instant>,
     /// The database is not available.
@@ -96,7 +96,7 @@ impl Deliverer {
         waiting.shuffle(&mut rand::rng());
         let moment = Instant::now();
         waiting.sort_by(|one, other| {
-            let taken = |waiting: &Waiting| self.slots.taken(waiting.tenant(), moment);
+            let taken = |waiting: &WaitingWebhook| self.slots.taken(waiting.tenant(), moment);
             taken(one).total_cmp(&taken(other))
         });
         let lease = now + Duration::from_millis(self.settings.timeout_ms) + LEASE_MARGIN;
@@ -113,13 +113,13 @@ impl Deliverer {
     }
 
     /// The number of requests to a webhook that may start now.
-    fn room(&self, webhook: &Waiting) -> usize {
+    fn room(&self, webhook: &WaitingWebhook) -> usize {
         let at_once = if webhook.is_failing { 1 } else { self.settings.max_concurrent_per_webhook };
         let held = self.slots.held_by_webhook(webhook.webhook());
         at_once.saturating_sub(held).min(self.slots.share(webhook.tenant()))
     }
 
-    fn start_request(&mut self, claimed: Claimed) {
+    fn start_request(&mut self, claimed: ClaimedDelivery) {
         let (sender, tenant, webhook) = (Arc::clone(&self.sender), claimed.tenant, claimed.webhook);
         let task = self.in_progress.spawn(async move {
             let result = sender.deliver(&claimed).await;
@@ -130,7 +130,11 @@ impl Deliverer {
 
     /// Records the result of a request. If that fails, the delivery becomes due again when its lease ends; the
     /// receiver recognises the duplicate by its id.
-    async fn settle(&mut self, done: Result<(Id, (Claimed, SendResult)), JoinError>, now: DateTime<Utc>) {
+    async fn settle(
+        &mut self,
+        done: Result<(Id, (ClaimedDelivery, SendResult)), JoinError>,
+        now: DateTime<Utc>,
+    ) {
         let (claimed, result) = match done {
             Ok((id, done)) => {
                 self.slots.release(id, Instant::now());
@@ -143,7 +147,7 @@ impl Deliverer {
         };
         let outcome = outcome(result.status, result.retry_after, claimed.attempts, now, rand::random());
         count(outcome, &result);
-        let attempt = Attempt {
+        let attempt = DeliveryAttempt {
             at: now,
             response_status: result.status,
             response_ms: result.status.map(|_| result.took.as_millis().try_into().unwrap_or(u32::MAX)),
@@ -203,11 +207,11 @@ impl Deliverer {
     }
 }
 
-fn count(outcome: Outcome, result: &SendResult) {
+fn count(outcome: DeliveryOutcome, result: &SendResult) {
     let label = match outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::Again(_) => "failed",
-        Outcome::GivenUp | Outcome::Unsubscribed => "given_up",
+        DeliveryOutcome::Delivered => "delivered",
+        DeliveryOutcome::Again(_) => "failed",
+        DeliveryOutcome::GivenUp | DeliveryOutcome::Unsubscribed => "given_up",
     };
     counter!("vca_webhook_attempts_total", "outcome" => label).increment(1);
     histogram!("vca_webhook_attempt_seconds").record(result.took.as_secs_f64());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::store::Outcome;
+use crate::store::DeliveryOutcome;
 
 /// The pause before each attempt, in seconds.
 const PAUSES: [u64; 10] =
@@ -20,15 +20,15 @@ pub fn outcome(
     before: u32,
     now: DateTime<Utc>,
     jitter: f64,
-) -> Outcome {
+) -> DeliveryOutcome {
     match status {
-        Some(200..300) => Outcome::Delivered,
-        Some(410) => Outcome::Unsubscribed,
+        Some(200..300) => DeliveryOutcome::Delivered,
+        Some(410) => DeliveryOutcome::Unsubscribed,
         _ => match pause(before.saturating_add(1), jitter) {
             Some(pause) => {
-                Outcome::Again(now + pause.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)))
+                DeliveryOutcome::Again(now + pause.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)))
             }
-            None => Outcome::GivenUp,
+            None => DeliveryOutcome::GivenUp,
         },
     }
 }
@@ -63,9 +63,9 @@ mod tests {
             let now = DateTime::UNIX_EPOCH;
             let found = outcome(status, Some(Duration::from_secs(retry_after)), before, now, jitter);
             match (status, found) {
-                (Some(200..300), Outcome::Delivered) | (Some(410), Outcome::Unsubscribed) => {}
-                (_, Outcome::GivenUp) => prop_assert!(before >= 9),
-                (_, Outcome::Again(at)) => {
+                (Some(200..300), DeliveryOutcome::Delivered) | (Some(410), DeliveryOutcome::Unsubscribed) => {}
+                (_, DeliveryOutcome::GivenUp) => prop_assert!(before >= 9),
+                (_, DeliveryOutcome::Again(at)) => {
                     let (pause, nominal) = ((at - now).num_seconds(), PAUSES[before as usize + 1] as i64);
                     let retry_after = retry_after.min(86_400) as i64;
                     prop_assert!((nominal * 9 / 10 - 1..=nominal * 11 / 10).contains(&pause) || pause == retry_after);

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{Settings, signature};
 use crate::egress::{EgressClient, EgressResponse};
-use crate::store::Claimed;
+use crate::store::ClaimedDelivery;
 
 pub struct HttpSender {
     client: EgressClient,
@@ -34,7 +34,7 @@ impl HttpSender {
         Ok(HttpSender { client: EgressClient::new(settings.destinations(), time_limit)? })
     }
 
-    pub async fn deliver(&self, claimed: &Claimed) -> SendResult {
+    pub async fn deliver(&self, claimed: &ClaimedDelivery) -> SendResult {
         let began = Instant::now();
         let (status, retry_after, problem) = match self.send(claimed).await {
             Ok(response) => {
@@ -53,7 +53,7 @@ impl HttpSender {
         SendResult { status, took: began.elapsed(), retry_after, problem }
     }
 
-    async fn send(&self, claimed: &Claimed) -> Result<EgressResponse, String> {
+    async fn send(&self, claimed: &ClaimedDelivery) -> Result<EgressResponse, String> {
         let request = self.client.post(&claimed.url).map_err(|refused| refused.to_string())?;
         let (id, timestamp) = (claimed.event.to_string(), Utc::now().timestamp());
         let secrets = claimed.secrets.as_ref().map_err(|error| {
@@ -86,7 +86,7 @@ mod tests {
     async fn a_secret_that_does_not_open_is_a_failed_delivery() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sender = HttpSender::new(&Settings::default()).expect("TLS can be set up");
-        let claimed = Claimed {
+        let claimed = ClaimedDelivery {
             id: DeliveryId::new(),
             tenant: TenantId::new(),
             webhook: WebhookId::new(),

@@ -12,7 +12,7 @@ use vca::admin::api::LimitSettings;
 use vca::store::{AuditFilter, NewKey, NewTenant, Window};
 use vca::tenancy::{Actor, Plan, Role};
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::calls::Line;
 use super::on_both;
 use super::port::Port;
@@ -125,7 +125,7 @@ async fn failed_authentications_are_counted_and_logged() {
         NewKey { name: "late".into(), role: Role::Operator, expires_at: Some(chrono::DateTime::UNIX_EPOCH) };
     let expired = port.store.create_operator_key(&Actor::system(), new).await.expect("a key");
     let secret =
-        |minted: &vca::store::Minted| secrecy::ExposeSecret::expose_secret(&minted.secret).to_owned();
+        |minted: &vca::store::KeyWithSecret| secrecy::ExposeSecret::expose_secret(&minted.secret).to_owned();
     let (revoked, expired) = (secret(&revoked), secret(&expired));
     for key in [None, Some("vca_nonsense"), Some(&*revoked), Some(&*expired)] {
         assert_eq!(port.get("/api/whoami", key).await.status(), 401);
@@ -173,17 +173,17 @@ async fn keys_beyond_the_limit_of_their_address_are_not_looked_up() {
 
 #[tokio::test]
 async fn a_key_beyond_its_limit_is_refused_without_the_database_and_after_a_delay() {
-    super::bureau::on_sqlite(|bureau| async move {
+    super::api_server::on_sqlite(|api| async move {
         let limits = LimitSettings { per_key: 3.try_into().expect("some"), ..LimitSettings::default() };
-        let bureau = bureau.with_limits(&limits).await;
-        let other = bureau.operator.with_key(&format!("vca_12345678_{:043}", 7));
+        let api = api.with_limits(&limits).await;
+        let other = api.operator.with_key(&format!("vca_12345678_{:043}", 7));
         for _ in 0..3 {
-            assert_eq!(bureau.operator.get("/api/whoami").await.status, 200);
+            assert_eq!(api.operator.get("/api/whoami").await.status, 200);
         }
-        bureau.store.close().await;
+        api.store.close().await;
         assert_eq!(other.get("/api/whoami").await.status, 503, "an unknown key is looked up");
         let began = std::time::Instant::now();
-        assert_eq!(bureau.operator.get("/api/whoami").await.status, 429);
+        assert_eq!(api.operator.get("/api/whoami").await.status, 429);
         assert!(began.elapsed() >= std::time::Duration::from_millis(250));
     })
     .await;
@@ -195,10 +195,10 @@ async fn refused_announcements_are_logged_now_and_then() {
     let mut settings = vca::telephony::Settings { fake: true, ..Default::default() };
     settings.inbound.secret = Some("a-shared-secret-of-the-dialplan".into());
     let folder = std::env::temp_dir().join(format!("vca-access-{}", uuid::Uuid::now_v7()));
-    let bureau = Bureau::open(format!("sqlite:{}", folder.join("vca.db").display())).await;
-    let bureau = bureau.with_telephony(&settings, "http://127.0.0.1:9").await;
+    let api = ApiServer::open(format!("sqlite:{}", folder.join("vca.db").display())).await;
+    let api = api.with_telephony(&settings, "http://127.0.0.1:9").await;
     let through = async || {
-        let url = format!("http://{}/internal/telephony/inbound", bureau.address);
+        let url = format!("http://{}/internal/telephony/inbound", api.address);
         let request = reqwest::Client::new().post(url).header("x-forwarded-for", "127.0.0.1").body("{}");
         request.send().await.expect("a response").status().as_u16()
     };
@@ -219,16 +219,16 @@ async fn entries(line: &Line, call: vca::tenancy::CallId) -> Vec<(String, String
     page.items.into_iter().map(|entry| (entry.action, entry.actor)).collect()
 }
 
-async fn reads_of_words_are_audited(bureau: Bureau) {
-    let (tenant, _) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
-    let line = Line::of(&bureau, tenant).await;
+async fn reads_of_words_are_audited(api: ApiServer) {
+    let (tenant, _) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    let line = Line::of(&api, tenant).await;
     let call = line.record(json!({})).await;
     let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
     viewer.get(&path).await.expect(200);
     assert_eq!(entries(&line, call.id).await, [], "the record holds no words");
     viewer.get(&format!("{path}/transcript")).await.expect(200);
-    bureau.lines.ring(&call);
+    api.lines.ring(&call);
     drop(viewer.open(&format!("{path}/events"), &[]).await);
     let found = entries(&line, call.id).await;
     let actions: Vec<&str> = found.iter().map(|(action, _)| action.as_str()).collect();
@@ -236,16 +236,16 @@ async fn reads_of_words_are_audited(bureau: Bureau) {
     assert!(found.iter().all(|(_, actor)| actor.starts_with("key tenant_viewer (vca_")), "{found:?}");
 }
 
-async fn a_hang_up_is_audited_before_it_is_done(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn a_hang_up_is_audited_before_it_is_done(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     let call = line.record(json!({})).await;
     let path = format!("/api/tenants/{tenant}/calls/{}/hang-up", call.id);
     assert_eq!(admin.post(&path, json!({})).await.problem(409), "call_not_live");
     assert_eq!(entries(&line, call.id).await, [], "nothing was done");
-    bureau.lines.ring(&call);
+    api.lines.ring(&call);
     // Without its entry there is no act.
-    bureau.raw("ALTER TABLE audit_log RENAME TO audit_gone".to_owned()).await;
+    api.raw("ALTER TABLE audit_log RENAME TO audit_gone".to_owned()).await;
     assert!(admin.post(&path, json!({})).await.status.is_server_error());
-    assert_eq!(bureau.lines.calls(None).len(), 1, "the call goes on");
+    assert_eq!(api.lines.calls(None).len(), 1, "the call goes on");
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::bureau::{Bureau, Client};
+use super::api_server::{ApiServer, Client};
 use super::deletion::called;
 use super::on_both;
 
@@ -18,7 +18,7 @@ on_both!(
 );
 
 /// The command line on the API's database, without any configuration of its own.
-struct Shell<'a>(&'a Bureau);
+struct Shell<'a>(&'a ApiServer);
 
 impl Shell<'_> {
     /// The message of a command that fails.
@@ -41,7 +41,7 @@ impl Shell<'_> {
         let answer = client.post(path, body.clone()).await;
         assert!(answer.status.is_client_error(), "{path} {body}: {answer:?}");
         let expected = match answer.body["code"].as_str() {
-            Some("invalid_value") => flaws(&answer.body),
+            Some("invalid_value") => violations(&answer.body),
             _ => answer.body["detail"].as_str().unwrap_or_default().to_owned(),
         };
         assert_eq!(self.refusal(args), expected, "{args:?} {path} {body}");
@@ -49,68 +49,70 @@ impl Shell<'_> {
 }
 
 /// The fields of a problem, one a line, as commands print them.
-fn flaws(problem: &Value) -> String {
+fn violations(problem: &Value) -> String {
     let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem:#}"));
-    let text = |flaw: &Value, key: &str| flaw[key].as_str().expect("a text").to_owned();
-    let lines = errors.iter().map(|flaw| format!("{}: {}", text(flaw, "field"), text(flaw, "problem")));
+    let text = |violation: &Value, key: &str| violation[key].as_str().expect("a text").to_owned();
+    let lines = errors
+        .iter()
+        .map(|violation| format!("{}: {}", text(violation, "field"), text(violation, "problem")));
     lines.collect::<Vec<_>>().join("\n     ")
 }
 
-async fn tenants_and_keys_are_refused_alike(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Acme").await;
-    let shell = Shell(&bureau);
+async fn tenants_and_keys_are_refused_alike(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Acme").await;
+    let shell = Shell(&api);
     let long = "x".repeat(201);
     for name in [" ", "a\nb", long.as_str()] {
         let create = ["tenant", "create", "--name", name];
         let body = json!({ "name": name, "plan": "starter" });
-        shell.refuses(&create, &bureau.operator, "/api/tenants", body).await;
+        shell.refuses(&create, &api.operator, "/api/tenants", body).await;
         let key = ["key", "create", "--tenant", "Acme", "--name", name];
         let body = json!({ "name": name, "role": "tenant_admin" });
         shell.refuses(&key, &admin, &format!("/api/tenants/{tenant}/keys"), body).await;
         let key = ["key", "create", "--operator", "--name", name];
-        shell.refuses(&key, &bureau.operator, "/api/keys", json!({ "name": name })).await;
+        shell.refuses(&key, &api.operator, "/api/keys", json!({ "name": name })).await;
     }
     let past = Utc::now() - TimeDelta::hours(1);
     let expired = ["key", "create", "--operator", "--name", "k", "--expires", "0d"];
-    shell.refuses(&expired, &bureau.operator, "/api/keys", json!({ "name": "k", "expires_at": past })).await;
-    let made = bureau.operator.post("/api/keys", json!({ "name": "k" })).await.expect(201);
+    shell.refuses(&expired, &api.operator, "/api/keys", json!({ "name": "k", "expires_at": past })).await;
+    let made = api.operator.post("/api/keys", json!({ "name": "k" })).await.expect(201);
     let id = made["id"].as_str().expect("an id");
     let (path, grace) = (format!("/api/keys/{id}/rotate"), json!({ "grace_minutes": 10_081 }));
-    shell.refuses(&["key", "rotate", id, "--grace", "10081m"], &bureau.operator, &path, grace).await;
-    bureau.operator.post(&path, json!({})).await.expect(201);
-    shell.refuses(&["key", "rotate", id], &bureau.operator, &path, json!({})).await;
-    shell.refuses(&["key", "rotate", id, "--dry-run"], &bureau.operator, &path, json!({})).await;
+    shell.refuses(&["key", "rotate", id, "--grace", "10081m"], &api.operator, &path, grace).await;
+    api.operator.post(&path, json!({})).await.expect(201);
+    shell.refuses(&["key", "rotate", id], &api.operator, &path, json!({})).await;
+    shell.refuses(&["key", "rotate", id, "--dry-run"], &api.operator, &path, json!({})).await;
 }
 
-async fn numbers_are_refused_alike(bureau: Bureau) {
-    let (tenant, _) = bureau.tenant("Acme").await;
-    let (gone, _) = bureau.tenant("Gone").await;
-    bureau.operator.delete(&format!("/api/tenants/{gone}")).await.expect(200);
-    let shell = Shell(&bureau);
+async fn numbers_are_refused_alike(api: ApiServer) {
+    let (tenant, _) = api.tenant("Acme").await;
+    let (gone, _) = api.tenant("Gone").await;
+    api.operator.delete(&format!("/api/tenants/{gone}")).await.expect(200);
+    let shell = Shell(&api);
     let path = format!("/api/tenants/{tenant}/phone-numbers");
     let number = |did: &str| json!({ "did_number": did });
-    bureau.operator.post(&path, number("+493055500100")).await.expect(201);
+    api.operator.post(&path, number("+493055500100")).await.expect(201);
     for did in ["x", "12", "+493055500100"] {
         let create = ["number", "create", "--tenant", "Acme", "--did", did];
-        shell.refuses(&create, &bureau.operator, &path, number(did)).await;
+        shell.refuses(&create, &api.operator, &path, number(did)).await;
     }
     let inventory = "/api/number-inventory";
     let long = "x".repeat(201);
     for note in ["a\tb", long.as_str()] {
         let add = ["inventory", "add", "+493055500101", "--note", note];
         let body = json!({ "did_number": "+493055500101", "note": note });
-        shell.refuses(&add, &bureau.operator, inventory, body).await;
+        shell.refuses(&add, &api.operator, inventory, body).await;
     }
     let in_use = ["inventory", "add", "+493055500100"];
-    shell.refuses(&in_use, &bureau.operator, inventory, number("+493055500100")).await;
+    shell.refuses(&in_use, &api.operator, inventory, number("+493055500100")).await;
     let deleted = ["inventory", "add", "+493055500101", "--tenant", "Gone"];
     let body = json!({ "did_number": "+493055500101", "tenant_id": gone });
-    shell.refuses(&deleted, &bureau.operator, inventory, body).await;
+    shell.refuses(&deleted, &api.operator, inventory, body).await;
 }
 
-async fn profiles_are_refused_alike(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Acme").await;
-    let (shell, path) = (Shell(&bureau), format!("/api/tenants/{tenant}/ai-profiles"));
+async fn profiles_are_refused_alike(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Acme").await;
+    let (shell, path) = (Shell(&api), format!("/api/tenants/{tenant}/ai-profiles"));
     let create = ["profile", "create", "--tenant", "Acme"];
     for (name, prompt, language) in [(" ", "Be kind.", "de"), ("a\u{1b}b", " ", "de_DE")] {
         let options = ["--name", name, "--system-prompt", prompt, "--language", language];
@@ -118,15 +120,15 @@ async fn profiles_are_refused_alike(bureau: Bureau) {
             "settings": { "language": language } });
         shell.refuses(&[&create[..], &options].concat(), &admin, &path, body).await;
     }
-    let options = ["--name", "Desk", "--system-prompt", "Be kind.", "--setting", "max_turns=0"];
-    let body = json!({ "name": "Desk", "role": "receptionist", "system_prompt": "Be kind.",
+    let options = ["--name", "ApiState", "--system-prompt", "Be kind.", "--setting", "max_turns=0"];
+    let body = json!({ "name": "ApiState", "role": "receptionist", "system_prompt": "Be kind.",
         "settings": { "turn": { "max_turns": 0 } } });
     shell.refuses(&[&create[..], &options].concat(), &admin, &path, body).await;
 }
 
-async fn webhooks_are_refused_alike(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Acme").await;
-    let (shell, path) = (Shell(&bureau), format!("/api/tenants/{tenant}/webhooks"));
+async fn webhooks_are_refused_alike(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Acme").await;
+    let (shell, path) = (Shell(&api), format!("/api/tenants/{tenant}/webhooks"));
     for (url, event) in [
         ("ftp://example.com/", "call.ended"),
         ("example.com", "call.ended"),
@@ -139,10 +141,10 @@ async fn webhooks_are_refused_alike(bureau: Bureau) {
     }
 }
 
-async fn feedback_is_refused_alike(bureau: Bureau) {
-    let (tenant, admin, _, call) = called(&bureau, "Acme").await;
+async fn feedback_is_refused_alike(api: ApiServer) {
+    let (tenant, admin, _, call) = called(&api, "Acme").await;
     let call = call.id.to_string();
-    let (shell, path) = (Shell(&bureau), format!("/api/tenants/{tenant}/calls/{call}/feedback"));
+    let (shell, path) = (Shell(&api), format!("/api/tenants/{tenant}/calls/{call}/feedback"));
     let add = ["call", "feedback", "add", &call, "--rating", "4"];
     let long = "x".repeat(4_001);
     for (comment, source) in [("a\u{7}b", "review"), (long.as_str(), " "), ("fine", "a\nb")] {

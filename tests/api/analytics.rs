@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::calls::Line;
 use super::on_both;
 
@@ -36,9 +36,9 @@ async fn fill(line: &Line) {
     line.record(json!({ "started_at": "2026-02-01T00:00:00Z" })).await;
 }
 
-async fn calls_are_reckoned(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn calls_are_reckoned(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     fill(&line).await;
     let path = format!("/api/tenants/{tenant}/analytics?from=2026-03-02T00:00:00Z&to=2026-03-09T00:00:00Z");
     let report = admin.get(&path).await.expect(200);
@@ -78,15 +78,15 @@ async fn calls_are_reckoned(bureau: Bureau) {
     assert_eq!(number["latency"], report["latency"]);
 }
 
-async fn the_operator_sees_who_calls(bureau: Bureau) {
-    let ((busy, _), (quiet, admin)) = (bureau.tenant("Busy").await, bureau.tenant("Quiet").await);
-    let (busy, quiet) = (Line::of(&bureau, busy).await, Line::of(&bureau, quiet).await);
+async fn the_operator_sees_who_calls(api: ApiServer) {
+    let ((busy, _), (quiet, admin)) = (api.tenant("Busy").await, api.tenant("Quiet").await);
+    let (busy, quiet) = (Line::of(&api, busy).await, Line::of(&api, quiet).await);
     for _ in 0..3 {
         busy.record(json!({})).await;
     }
     quiet.record(json!({ "status": "failed" })).await;
     let path = "/api/analytics?from=2026-03-01T00:00:00Z&to=2026-04-01T00:00:00Z";
-    let overview = bureau.operator.get(path).await.expect(200);
+    let overview = api.operator.get(path).await.expect(200);
     assert_eq!(
         (&overview["calls"], &overview["active_tenants"], &overview["failure_rate"]),
         (&json!(4), &json!(2), &json!(0.25))
@@ -95,14 +95,14 @@ async fn the_operator_sees_who_calls(bureau: Bureau) {
         (&overview["tenants"][0]["name"], &overview["tenants"][0]["duration_s"]),
         (&json!("Busy"), &json!(180.0))
     );
-    let top = bureau.operator.get(&format!("{path}&top=1")).await.expect(200);
+    let top = api.operator.get(&format!("{path}&top=1")).await.expect(200);
     assert_eq!((top["tenants"].as_array().map(Vec::len), &top["calls"]), (Some(1), &json!(4)));
-    bureau.operator.get(&format!("{path}&top=0")).await.problem(400);
+    api.operator.get(&format!("{path}&top=0")).await.problem(400);
     assert_eq!(admin.get(path).await.problem(403), "operator_only");
 }
 
-async fn periods_have_bounds(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn periods_have_bounds(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{tenant}/analytics");
     let usual = admin.get(&path).await.expect(200);
     assert!(matches!(usual["series"].as_array().map(Vec::len), Some(30 | 31)), "{usual:#}");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::tenancy::Role;
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::on_both;
 
 on_both!(changes_are_told_to_those_whom_they_concern, entries_are_filtered_and_come_in_pages);
@@ -13,12 +13,12 @@ fn column<'a>(page: &'a Value, name: &str) -> Vec<&'a Value> {
     page["items"].as_array().expect("items").iter().map(|entry| &entry[name]).collect()
 }
 
-async fn changes_are_told_to_those_whom_they_concern(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
-    let (_, other) = bureau.tenant("Butcher").await;
-    bureau.operator.patch(&format!("/api/tenants/{id}"), json!({ "plan": "custom" })).await.expect(200);
+async fn changes_are_told_to_those_whom_they_concern(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
+    let (_, other) = api.tenant("Butcher").await;
+    api.operator.patch(&format!("/api/tenants/{id}"), json!({ "plan": "custom" })).await.expect(200);
     let path = format!("/api/tenants/{id}/audit");
-    let viewer = bureau.client_of(id, Role::TenantViewer).await;
+    let viewer = api.client_of(id, Role::TenantViewer).await;
     let page = viewer.get(&format!("{path}?resource=tenant")).await.expect(200);
     assert_eq!(column(&page, "action"), ["update", "create"]);
     let update = &page["items"][0];
@@ -27,16 +27,16 @@ async fn changes_are_told_to_those_whom_they_concern(bureau: Bureau) {
     assert!(update["request_id"].is_string() && update["address"] == "127.0.0.1", "{update:#}");
     assert_eq!(other.get(&path).await.problem(404), "not_found");
     assert_eq!(admin.get("/api/audit").await.problem(403), "operator_only");
-    let all = bureau.operator.get("/api/audit?resource=tenant").await.expect(200);
+    let all = api.operator.get("/api/audit?resource=tenant").await.expect(200);
     assert_eq!(column(&all, "action"), ["update", "create", "create"]);
 }
 
-async fn entries_are_filtered_and_come_in_pages(bureau: Bureau) {
-    let (id, _) = bureau.tenant("Bakery").await;
+async fn entries_are_filtered_and_come_in_pages(api: ApiServer) {
+    let (id, _) = api.tenant("Bakery").await;
     for plan in ["starter", "growth", "custom"] {
-        bureau.operator.patch(&format!("/api/tenants/{id}"), json!({ "plan": plan })).await.expect(200);
+        api.operator.patch(&format!("/api/tenants/{id}"), json!({ "plan": plan })).await.expect(200);
     }
-    let get = async |query: String| bureau.operator.get(&format!("/api/audit?{query}")).await;
+    let get = async |query: String| api.operator.get(&format!("/api/audit?{query}")).await;
     let first = get("action=update&limit=2".into()).await.expect(200);
     assert_eq!(
         column(&first, "after").iter().map(|it| &it["plan"]).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use vca::store::{NewNumber, NewProfile, Scope};
 use vca::tenancy::{Actor, AgentRole, Call, CallId, CallTurn, ProfileSettings, ProviderType, TenantId};
 
-use super::bureau::{Bureau, Client};
+use super::api_server::{ApiServer, Client};
 use super::on_both;
 
 on_both!(
@@ -25,8 +25,8 @@ pub struct Line {
 }
 
 impl Line {
-    pub async fn of(bureau: &Bureau, tenant: Uuid) -> Line {
-        let scope = bureau.store.scope(TenantId(tenant));
+    pub async fn of(api: &ApiServer, tenant: Uuid) -> Line {
+        let scope = api.store.scope(TenantId(tenant));
         let did = format!("+4930{:09}", tenant.as_u128() % 1_000_000_000);
         let new = NewNumber { did: did.parse().expect("digits"), provider_type: ProviderType::Generic };
         let number = scope.create_number(&Actor::system(), new).await.expect("a number");
@@ -96,9 +96,9 @@ async fn all(client: &Client, path: &str, limit: usize) -> Vec<String> {
     }
 }
 
-async fn calls_are_found_by_what_is_known_of_them(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn calls_are_found_by_what_is_known_of_them(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     let path = format!("/api/tenants/{tenant}/calls");
     let plain = line.record(json!({})).await.id.to_string();
     let failed = json!({ "status": "failed", "disposition": "failed_engines", "ended_by": "system" });
@@ -136,14 +136,14 @@ async fn calls_are_found_by_what_is_known_of_them(bureau: Bureau) {
     }
 }
 
-async fn ten_thousand_calls_are_paged_through(bureau: Bureau) {
+async fn ten_thousand_calls_are_paged_through(api: ApiServer) {
     const CALLS: usize = 10_000;
-    let (tenant, admin) = bureau.tenant("Call centre").await;
-    let line = Line::of(&bureau, tenant).await;
+    let (tenant, admin) = api.tenant("Call centre").await;
+    let line = Line::of(&api, tenant).await;
     let ids: Vec<Uuid> = (0..CALLS).map(|_| CallId::new().0).collect();
-    let (owner, number) = (bureau.literal(tenant), bureau.literal(line.number));
+    let (owner, number) = (api.literal(tenant), api.literal(line.number));
     let row = |id: &Uuid| {
-        let id = bureau.literal(*id);
+        let id = api.literal(*id);
         format!(
             "({id}, {owner}, {number}, '1.1', 'inbound', '493055500', 'completed', '2026-03-02T10:00:00+00:00')"
         )
@@ -151,7 +151,7 @@ async fn ten_thousand_calls_are_paged_through(bureau: Bureau) {
     for part in ids.chunks(1_000) {
         let rows = part.iter().map(row).collect::<Vec<_>>().join(", ");
         let columns = "id, tenant_id, phone_number_id, asterisk_channel_id, direction, called_number, status, started_at";
-        bureau.raw(format!("INSERT INTO calls ({columns}) VALUES {rows}")).await;
+        api.raw(format!("INSERT INTO calls ({columns}) VALUES {rows}")).await;
     }
     let mut expected: Vec<String> = ids.iter().map(Uuid::to_string).collect();
     expected.sort();
@@ -159,9 +159,9 @@ async fn ten_thousand_calls_are_paged_through(bureau: Bureau) {
     assert_eq!(all(&admin, &format!("/api/tenants/{tenant}/calls"), 500).await, expected);
 }
 
-async fn a_call_is_shown_with_its_transcript(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn a_call_is_shown_with_its_transcript(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     let call = line.record(json!({})).await;
     line.turn(&call, 0, json!({ "audio_ms": 90 })).await;
     let said = json!({ "caller_text": "Are you\u{1b}[2J open?", "agent_text": "We are", "interrupted": true,
@@ -201,12 +201,12 @@ async fn a_call_is_shown_with_its_transcript(bureau: Bureau) {
 }
 
 /// With the right tenant in the path and another's call behind it.
-async fn another_tenants_calls_are_not_there(bureau: Bureau) {
-    let (mine, _) = bureau.tenant("Mine").await;
-    let line = Line::of(&bureau, mine).await;
+async fn another_tenants_calls_are_not_there(api: ApiServer) {
+    let (mine, _) = api.tenant("Mine").await;
+    let line = Line::of(&api, mine).await;
     let call = line.record(json!({})).await;
-    bureau.lines.ring(&call);
-    let (own, stranger) = bureau.tenant("Stranger").await;
+    api.lines.ring(&call);
+    let (own, stranger) = api.tenant("Stranger").await;
     let path = format!("/api/tenants/{own}/calls/{}", call.id);
     for path in
         [path.clone(), format!("{path}/transcript"), format!("{path}/feedback"), format!("{path}/events")]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use vca::store::NewNumber;
 use vca::tenancy::*;
 
-use super::bureau::{self, Bureau};
+use super::api_server::{self, ApiServer};
 
 /// The tools' folder; `None` where it is not named and not demanded.
 fn tools() -> Option<PathBuf> {
@@ -76,9 +76,9 @@ impl Drop for Workshop {
 }
 
 /// What a client needs to know: where the API is, the operator's key, and a tenant with a call on record.
-async fn seeded(bureau: &Bureau, command: &mut Command) {
-    let (tenant, _) = bureau.tenant("Bakery").await;
-    let scope = bureau.store.scope(TenantId(tenant));
+async fn seeded(api: &ApiServer, command: &mut Command) {
+    let (tenant, _) = api.tenant("Bakery").await;
+    let scope = api.store.scope(TenantId(tenant));
     let did: Did = "+493055500100".parse().expect("a DID");
     let new = NewNumber { did: did.clone(), provider_type: ProviderType::Generic };
     let number = scope.create_number(&Actor::system(), new).await.expect("a number");
@@ -124,8 +124,8 @@ async fn seeded(bureau: &Bureau, command: &mut Command) {
     };
     scope.add_turn(&turn).await.expect("a turn");
     command
-        .env("VCA_URL", format!("http://{}", bureau.address))
-        .env("VCA_KEY", bureau.operator.key().expect("a key"))
+        .env("VCA_URL", format!("http://{}", api.address))
+        .env("VCA_KEY", api.operator.key().expect("a key"))
         .env("VCA_TENANT", tenant.to_string());
 }
 
@@ -139,7 +139,7 @@ async fn a_validator_accepts_the_document() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generated_python_client_works() {
     let Some(tools) = tools() else { return };
-    bureau::on_sqlite(|bureau| async move {
+    api_server::on_sqlite(|api| async move {
         let workshop = Workshop::new();
         let mut generate = python(&tools, "openapi-python-client");
         generate.args([
@@ -155,7 +155,7 @@ async fn a_generated_python_client_works() {
         workshop.run(&mut generate).await;
         workshop.run(python(&tools, "python").args(["-m", "compileall", "-q", "vca_client"])).await;
         let mut work = python(&tools, "python");
-        seeded(&bureau, &mut work).await;
+        seeded(&api, &mut work).await;
         let output = workshop.run(work.env("PYTHONPATH", &workshop.0).arg(source("work.py"))).await;
         assert_eq!(output.trim(), "done");
     })
@@ -165,7 +165,7 @@ async fn a_generated_python_client_works() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generated_typescript_client_works() {
     let Some(tools) = tools() else { return };
-    bureau::on_sqlite(|bureau| async move {
+    api_server::on_sqlite(|api| async move {
         let workshop = Workshop::new();
         std::os::unix::fs::symlink(tools.join("npm/node_modules"), workshop.path("node_modules"))
             .expect("a link");
@@ -178,7 +178,7 @@ async fn a_generated_typescript_client_works() {
             .args(["--strict", "--target", "es2022", "--module", "nodenext", "--types", "node", "work.ts"]);
         workshop.run(&mut compile).await;
         let mut work = Command::new("node");
-        seeded(&bureau, &mut work).await;
+        seeded(&api, &mut work).await;
         assert_eq!(workshop.run(work.arg("work.js")).await.trim(), "done");
     })
     .await;
@@ -188,12 +188,12 @@ async fn a_generated_typescript_client_works() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fuzzer_finds_no_violation() {
     let Some(tools) = tools() else { return };
-    bureau::on_sqlite(|bureau| async move {
+    api_server::on_sqlite(|api| async move {
         let workshop = Workshop::new();
         let mut fuzz = python(&tools, "schemathesis");
-        seeded(&bureau, &mut fuzz).await;
+        seeded(&api, &mut fuzz).await;
         fuzz.arg("--config-file").arg(source("schemathesis.toml")).args(["run", "openapi.json"]);
-        fuzz.arg("--url").arg(format!("http://{}", bureau.address));
+        fuzz.arg("--url").arg(format!("http://{}", api.address));
         workshop.run(&mut fuzz).await;
     })
     .await;

@@ -7,13 +7,13 @@ use vca::tenancy::{
     AgentRole, CallStatus, DeliveryStatus, EventType, Plan, ProviderState, ProviderType, Role, TenantStatus,
 };
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::on_both;
 
 on_both!(the_document_is_served, the_pages_load_nothing_from_elsewhere);
 
-async fn the_document_is_served(bureau: Bureau) {
-    let served = bureau.nobody().get("/openapi.json").await.expect(200);
+async fn the_document_is_served(api: ApiServer) {
+    let served = api.nobody().get("/openapi.json").await.expect(200);
     assert_eq!(served, document());
 }
 
@@ -154,8 +154,8 @@ fn the_document_has_limits_of_lists() {
     }
 }
 
-async fn the_pages_load_nothing_from_elsewhere(bureau: Bureau) {
-    let nobody = bureau.nobody();
+async fn the_pages_load_nothing_from_elsewhere(api: ApiServer) {
+    let nobody = api.nobody();
     let page = nobody.get("/docs/").await;
     let policy = page.headers["content-security-policy"].to_str().expect("text").to_owned();
     assert!(

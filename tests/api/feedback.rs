@@ -4,15 +4,15 @@ use serde_json::json;
 use vca::store::{AuditFilter, Window};
 use vca::tenancy::Role;
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::calls::Line;
 use super::on_both;
 
 on_both!(feedback_is_given_and_found, retention_is_set_as_a_whole);
 
-async fn feedback_is_given_and_found(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn feedback_is_given_and_found(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     let (one, two) = (line.record(json!({})).await, line.record(json!({})).await);
     let of = |call: &vca::tenancy::Call| format!("/api/tenants/{tenant}/calls/{}/feedback", call.id);
     let comment = "She knew our hours \u{1F600}";
@@ -50,7 +50,7 @@ async fn feedback_is_given_and_found(bureau: Bureau) {
     ] {
         admin.post(&of(&one), body).await.problem(400);
     }
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
     assert_eq!(viewer.post(&of(&one), json!({ "rating": 5 })).await.problem(403), "read_only_key");
     let filter = AuditFilter { resource: Some("feedback".into()), ..AuditFilter::default() };
     let audit = line.scope.audit(&filter, Window::first(9)).await.expect("the audit log");
@@ -61,8 +61,8 @@ async fn feedback_is_given_and_found(bureau: Bureau) {
     );
 }
 
-async fn retention_is_set_as_a_whole(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn retention_is_set_as_a_whole(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{tenant}/retention");
     let for_ever =
         json!({ "call_days": null, "transcript_days": null, "recording_days": null, "audit_days": null });
@@ -88,7 +88,7 @@ async fn retention_is_set_as_a_whole(bureau: Bureau) {
     }
     assert_eq!(admin.get(&path).await.expect(200), set, "what is refused changes nothing");
     assert_eq!(admin.put(&path, json!({})).await.expect(200), for_ever);
-    let scope = bureau.store.scope(vca::tenancy::TenantId(tenant));
+    let scope = api.store.scope(vca::tenancy::TenantId(tenant));
     let filter = AuditFilter { resource: Some("retention".into()), ..AuditFilter::default() };
     let audit = scope.audit(&filter, Window::first(9)).await.expect("the audit log");
     assert_eq!(audit.items.len(), 2);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::tenancy::Role;
 
-use super::bureau::{Answer, Bureau, Client};
+use super::api_server::{Answer, ApiServer, Client};
 use super::on_both;
 
 on_both!(
@@ -46,8 +46,8 @@ async fn count(client: &Client, path: &str) -> usize {
     client.get(path).await.expect(200)["items"].as_array().expect("items").len()
 }
 
-async fn a_repeated_post_is_carried_out_once(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_repeated_post_is_carried_out_once(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{tenant}/ai-profiles");
     let first = admin.post_once("\"7f1c\"", &path, profile("Front desk")).await;
     assert_eq!(header(&first, "idempotency-replayed"), None);
@@ -70,8 +70,8 @@ async fn a_repeated_post_is_carried_out_once(bureau: Bureau) {
     assert_eq!(count(&admin, &path).await, 2);
 }
 
-async fn of_posts_at_once_one_is_carried_out(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn of_posts_at_once_one_is_carried_out(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{tenant}/ai-profiles");
     let answers = join_all((0..8).map(|_| admin.post_once("7f1c", &path, profile("Front desk")))).await;
     let mut made = BTreeSet::new();
@@ -87,8 +87,8 @@ async fn of_posts_at_once_one_is_carried_out(bureau: Bureau) {
     assert_eq!(count(&admin, &path).await, 1);
 }
 
-async fn responses_with_secrets_are_not_sent_again(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn responses_with_secrets_are_not_sent_again(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let base = format!("/api/tenants/{tenant}");
     let key = json!({ "name": "Spare", "role": "tenant_viewer" });
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
@@ -100,8 +100,8 @@ async fn responses_with_secrets_are_not_sent_again(bureau: Bureau) {
     let requests = [
         (&admin, format!("{base}/keys"), key),
         (&admin, format!("{base}/keys/{key_id}/rotate"), json!({})),
-        (&bureau.operator, "/api/keys".to_owned(), json!({ "name": "deployment" })),
-        (&bureau.operator, format!("/api/keys/{other}/rotate"), json!({})),
+        (&api.operator, "/api/keys".to_owned(), json!({ "name": "deployment" })),
+        (&api.operator, format!("/api/keys/{other}/rotate"), json!({})),
         (&admin, format!("{base}/webhooks"), webhook),
         (&admin, format!("{base}/webhooks/{hook}/rotate-secret"), json!({})),
     ];
@@ -117,19 +117,15 @@ async fn responses_with_secrets_are_not_sent_again(bureau: Bureau) {
     }
 }
 
-async fn a_key_belongs_to_its_api_key_and_tenant(bureau: Bureau) {
-    let (one, admin) = bureau.tenant("Bakery").await;
-    let (other, others) = bureau.tenant("Butcher").await;
-    let colleague = bureau.client_of(one, Role::TenantAdmin).await;
+async fn a_key_belongs_to_its_api_key_and_tenant(api: ApiServer) {
+    let (one, admin) = api.tenant("Bakery").await;
+    let (other, others) = api.tenant("Butcher").await;
+    let colleague = api.client_of(one, Role::TenantAdmin).await;
     let path = |tenant: Uuid| format!("/api/tenants/{tenant}/ai-profiles");
     let mut made = BTreeSet::new();
-    for (client, tenant) in [
-        (&admin, one),
-        (&colleague, one),
-        (&others, other),
-        (&bureau.operator, one),
-        (&bureau.operator, other),
-    ] {
+    for (client, tenant) in
+        [(&admin, one), (&colleague, one), (&others, other), (&api.operator, one), (&api.operator, other)]
+    {
         let created = client.post_once("7f1c", &path(tenant), profile("Front desk")).await.expect(201);
         assert_eq!(created["tenant_id"], json!(tenant));
         made.insert(text(&created, "id").to_owned());
@@ -140,16 +136,16 @@ async fn a_key_belongs_to_its_api_key_and_tenant(bureau: Bureau) {
     assert_eq!(strayed.problem(404), "not_found");
 }
 
-async fn a_refused_request_leaves_its_key_unused(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+async fn a_refused_request_leaves_its_key_unused(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
     let path = format!("/api/tenants/{tenant}/ai-profiles");
     assert_eq!(admin.post_once("7f1c", &path, json!({ "name": "x" })).await.problem(400), "invalid_value");
     admin.post_once("7f1c", &path, profile("Front desk")).await.expect(201);
     assert_eq!(viewer.post_once("7f1c", &path, profile("x")).await.problem(403), "read_only_key");
-    assert_eq!(bureau.nobody().post_once("7f1c", &path, profile("x")).await.problem(401), "unauthorized");
+    assert_eq!(api.nobody().post_once("7f1c", &path, profile("x")).await.problem(401), "unauthorized");
     let nowhere = format!("/api/tenants/{}/ai-profiles", Uuid::now_v7());
-    assert_eq!(bureau.operator.post_once("7f1c", &nowhere, profile("x")).await.problem(404), "not_found");
+    assert_eq!(api.operator.post_once("7f1c", &nowhere, profile("x")).await.problem(404), "not_found");
     for key in [" ", &"x".repeat(256)] {
         let refused = admin.post_once(key, &path, profile("x")).await;
         assert_eq!(refused.problem(400), "invalid_idempotency_key", "{key:?}");
@@ -158,33 +154,33 @@ async fn a_refused_request_leaves_its_key_unused(bureau: Bureau) {
 }
 
 /// A daemon that is killed has stored no response.
-async fn a_request_that_was_cut_off_is_repeated_unless_it_changed_something(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_request_that_was_cut_off_is_repeated_unless_it_changed_something(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{tenant}/ai-profiles");
     let made = admin.post_once("7f1c", &path, profile("Front desk")).await.expect(201);
-    bureau.raw("UPDATE idempotency_keys SET status = NULL, etag = NULL, body = NULL".to_owned()).await;
+    api.raw("UPDATE idempotency_keys SET status = NULL, etag = NULL, body = NULL".to_owned()).await;
     let again = admin.post_once("7f1c", &path, profile("Front desk")).await;
     assert_eq!(again.problem(409), "request_in_progress", "its lease lasts");
-    bureau.raw("UPDATE idempotency_keys SET leased_until = '2020-01-01T00:00:00Z'".to_owned()).await;
+    api.raw("UPDATE idempotency_keys SET leased_until = '2020-01-01T00:00:00Z'".to_owned()).await;
     let again = admin.post_once("7f1c", &path, profile("Front desk")).await;
     assert_eq!(again.body["resource_id"], made["id"]);
     assert_eq!(again.problem(409), "already_applied");
-    bureau.raw("UPDATE idempotency_keys SET resource = NULL, resource_id = NULL".to_owned()).await;
+    api.raw("UPDATE idempotency_keys SET resource = NULL, resource_id = NULL".to_owned()).await;
     let again = admin.post_once("7f1c", &path, profile("Front desk")).await.expect(201);
     assert_ne!(again["id"], made["id"]);
 }
 
-async fn a_purge_can_be_repeated(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_purge_can_be_repeated(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{tenant}");
     admin.post_once("7f1c", &format!("{path}/ai-profiles"), profile("Front desk")).await.expect(201);
-    bureau.operator.delete(&path).await.expect(200);
+    api.operator.delete(&path).await.expect(200);
     let purge = format!("{path}/purge");
-    let purged = bureau.operator.post_once("7f1c", &purge, json!({ "with_statements": true })).await;
+    let purged = api.operator.post_once("7f1c", &purge, json!({ "with_statements": true })).await;
     assert_eq!(purged.body["rows"]["idempotency_keys"], 1, "{:#}", purged.body);
-    let again = bureau.operator.post_once("7f1c", &purge, json!({ "with_statements": true })).await;
+    let again = api.operator.post_once("7f1c", &purge, json!({ "with_statements": true })).await;
     assert_eq!((again.status, &again.body), (purged.status, &purged.body));
-    assert_eq!(bureau.operator.get(&path).await.problem(404), "not_found");
+    assert_eq!(api.operator.get(&path).await.problem(404), "not_found");
 }
 
 #[test]

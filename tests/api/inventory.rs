@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::tenancy::Role;
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::on_both;
 
 on_both!(
@@ -30,12 +30,12 @@ fn dids(page: &Value) -> Vec<&str> {
 }
 
 /// Control-plane finding 5 b.
-async fn a_refusal_does_not_tell_which_numbers_others_have(bureau: Bureau) {
-    let (one, _) = bureau.tenant("Bakery").await;
-    let (two, brewery) = bureau.tenant("Brewery").await;
-    bureau.operator.post(&numbers(one), json!({ "did_number": "+493055500100" })).await.expect(201);
-    bureau.assign(one, "+493055500101").await;
-    bureau.operator.post(INVENTORY, json!({ "did_number": "+493055500102" })).await.expect(201);
+async fn a_refusal_does_not_tell_which_numbers_others_have(api: ApiServer) {
+    let (one, _) = api.tenant("Bakery").await;
+    let (two, brewery) = api.tenant("Brewery").await;
+    api.operator.post(&numbers(one), json!({ "did_number": "+493055500100" })).await.expect(201);
+    api.assign(one, "+493055500101").await;
+    api.operator.post(INVENTORY, json!({ "did_number": "+493055500102" })).await.expect(201);
     let mut answers = Vec::new();
     for did in ["+493055500100", "+493055500101", "+493055500102", "+493055500103"] {
         let answer = brewery.post(&numbers(two), json!({ "did_number": did })).await;
@@ -48,11 +48,11 @@ async fn a_refusal_does_not_tell_which_numbers_others_have(bureau: Bureau) {
     assert_eq!(answers[0]["code"], "number_not_assigned");
 }
 
-async fn a_tenant_takes_what_is_assigned_to_it(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+async fn a_tenant_takes_what_is_assigned_to_it(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
     for did in ["+493055500100", "+493055500101"] {
-        bureau.assign(tenant, did).await;
+        api.assign(tenant, did).await;
     }
     let page = viewer.get(&format!("{}?limit=1", available(tenant))).await.expect(200);
     assert_eq!(dids(&page), ["+493055500100"]);
@@ -68,9 +68,9 @@ async fn a_tenant_takes_what_is_assigned_to_it(bureau: Bureau) {
     assert_eq!(dids(&admin.get(&available(tenant)).await.expect(200)), ["+493055500101"]);
 }
 
-async fn the_operator_keeps_the_inventory(bureau: Bureau) {
-    let (tenant, _) = bureau.tenant("Bakery").await;
-    let operator = &bureau.operator;
+async fn the_operator_keeps_the_inventory(api: ApiServer) {
+    let (tenant, _) = api.tenant("Bakery").await;
+    let operator = &api.operator;
     let body = json!({ "did_number": "49 30 55500100", "note": "Block A" });
     let made = operator.post(INVENTORY, body.clone()).await.expect(201);
     let expected = json!({
@@ -105,8 +105,8 @@ async fn the_operator_keeps_the_inventory(bureau: Bureau) {
     assert_eq!(operator.get(&one).await.problem(404), "not_found");
 }
 
-async fn faults_are_named(bureau: Bureau) {
-    let operator = &bureau.operator;
+async fn faults_are_named(api: ApiServer) {
+    let operator = &api.operator;
     for (body, field) in [
         (json!({}), "did_number"),
         (json!({ "did_number": "bakery" }), "did_number"),
@@ -120,10 +120,10 @@ async fn faults_are_named(bureau: Bureau) {
     assert_eq!(dids(&operator.get(INVENTORY).await.expect(200)), [] as [&str; 0]);
 }
 
-async fn tenants_do_not_reach_the_inventory(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    bureau.assign(tenant, "+493055500100").await;
-    let (other, stranger) = bureau.tenant("Stranger").await;
+async fn tenants_do_not_reach_the_inventory(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    api.assign(tenant, "+493055500100").await;
+    let (other, stranger) = api.tenant("Stranger").await;
     assert_eq!(admin.get(INVENTORY).await.problem(403), "operator_only");
     let body = json!({ "did_number": "+493055500101", "tenant_id": tenant });
     assert_eq!(admin.post(INVENTORY, body).await.problem(403), "operator_only");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::tenancy::Month;
 
-use super::bureau::{Answer, Bureau, Client};
+use super::api_server::{Answer, ApiServer, Client};
 use super::{calls, on_both};
 
 on_both!(
@@ -52,14 +52,14 @@ const UNSTEADY: &[&str] =
     &["/api/tenants/{tenant_id}/calls/{call_id}/events", "/api/tenants/{tenant_id}/analytics"];
 
 /// How long an answer may take: a stream that a stranger should not have been given has no end.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a tenant's things are called, by the names that paths and queries have for them.
 type Ids = BTreeMap<&'static str, String>;
 
 /// Two tenants with one of everything each.
 struct Two {
-    bureau: Bureau,
+    api: ApiServer,
     document: Value,
     owner: Client,
     /// The owner's.
@@ -70,24 +70,24 @@ struct Two {
 }
 
 impl Two {
-    async fn of(bureau: Bureau) -> Two {
-        let document = bureau.nobody().get("/openapi.json").await.expect(200);
-        let (tenant, owner) = bureau.tenant("Mine").await;
-        let mine = things(&bureau, tenant, &owner).await;
-        // The stranger's call rings last: it is the one that a bureau's lines tell of an end.
-        let (tenant, stranger) = bureau.tenant("Stranger").await;
-        let own = things(&bureau, tenant, &stranger).await;
-        Two { bureau, document, owner, mine, stranger, own }
+    async fn of(api: ApiServer) -> Two {
+        let document = api.nobody().get("/openapi.json").await.expect(200);
+        let (tenant, owner) = api.tenant("Mine").await;
+        let mine = things(&api, tenant, &owner).await;
+        // The stranger's call rings last: it is the one that the server's lines tell of an end.
+        let (tenant, stranger) = api.tenant("Stranger").await;
+        let own = things(&api, tenant, &stranger).await;
+        Two { api, document, owner, mine, stranger, own }
     }
 }
 
 /// Makes one of everything that a tenant can have.
-async fn things(bureau: &Bureau, tenant: Uuid, owner: &Client) -> Ids {
-    let line = calls::Line::of(bureau, tenant).await;
+async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
+    let line = calls::Line::of(api, tenant).await;
     let call = line.record(line.lasted(Utc::now(), 60)).await;
     line.turn(&call, 1, json!({ "caller_text": "Are you open?" })).await;
     line.scope.end_call(&call, &[]).await.expect("it is counted");
-    bureau.lines.ring(&call);
+    api.lines.ring(&call);
     let opinion = json!({ "rating": 4, "comment": "Well done." });
     let feedback = made(owner, tenant, &format!("calls/{}/feedback", call.id), opinion).await;
     let key = made(owner, tenant, "keys", json!({ "name": "Spare", "role": "tenant_viewer" })).await;
@@ -97,8 +97,7 @@ async fn things(bureau: &Bureau, tenant: Uuid, owner: &Client) -> Ids {
     let delivery = owner.post(&ping, json!({})).await.expect(202);
     owner.put(&format!("/api/tenants/{tenant}/retention"), json!({ "audit_days": 365 })).await.expect(200);
     // The operator's own, of the tenant's number.
-    let inventory =
-        bureau.operator.get(&format!("/api/number-inventory?tenant_id={tenant}")).await.expect(200);
+    let inventory = api.operator.get(&format!("/api/number-inventory?tenant_id={tenant}")).await.expect(200);
     BTreeMap::from([
         ("tenant_id", tenant.to_string()),
         ("inventory_number_id", text(&inventory["items"][0], "id")),
@@ -174,7 +173,7 @@ impl<'a> Operation<'a> {
     /// Asks for it with a complete body, where it takes one.
     async fn ask(&self, client: &Client, filled: &str) -> Answer {
         let body = self.about["requestBody"].is_object().then(|| complete_body(self.path).to_string());
-        let answer = tokio::time::timeout(PATIENCE, client.send(self.method.clone(), filled, body)).await;
+        let answer = tokio::time::timeout(TIMEOUT, client.send(self.method.clone(), filled, body)).await;
         answer.unwrap_or_else(|_| panic!("{} {filled} does not end", self.method))
     }
 
@@ -247,7 +246,7 @@ async fn shown(two: &Two) -> BTreeMap<String, Value> {
         let is_steady = !UNSTEADY.contains(&operation.path);
         if operation.is_tenants() && operation.method == Method::GET && is_steady {
             let path = fill(operation.path, &two.mine);
-            let answer = two.bureau.operator.get(&path).await;
+            let answer = two.api.operator.get(&path).await;
             assert_eq!(answer.status, 200, "{path}: {:#}", answer.body);
             let mut body = answer.body;
             if path.ends_with("/audit")
@@ -261,8 +260,8 @@ async fn shown(two: &Two) -> BTreeMap<String, Value> {
     shown
 }
 
-async fn another_tenant_reaches_nothing(bureau: Bureau) {
-    let two = Two::of(bureau).await;
+async fn another_tenant_reaches_nothing(api: ApiServer) {
+    let two = Two::of(api).await;
     let before = shown(&two).await;
     let mut walked = 0;
     for Operation { method, path, .. } in Operation::all(&two.document) {
@@ -286,8 +285,8 @@ async fn another_tenant_reaches_nothing(bureau: Bureau) {
 }
 
 /// With the right tenant in the path and another's things behind it.
-async fn another_tenants_ids_lead_nowhere(bureau: Bureau) {
-    let two = Two::of(bureau).await;
+async fn another_tenants_ids_lead_nowhere(api: ApiServer) {
+    let two = Two::of(api).await;
     let mut operations = Operation::all(&two.document);
     operations.retain(|operation| operation.is_tenants() && !operation.ids().is_empty());
     let before = shown(&two).await;
@@ -310,8 +309,8 @@ async fn another_tenants_ids_lead_nowhere(bureau: Bureau) {
 }
 
 /// Another's id is answered like one that is nobody's.
-async fn another_tenants_ids_find_nothing_in_lists(bureau: Bureau) {
-    let two = Two::of(bureau).await;
+async fn another_tenants_ids_find_nothing_in_lists(api: ApiServer) {
+    let two = Two::of(api).await;
     let nobodys = Uuid::now_v7().to_string();
     let mut operations = Operation::all(&two.document);
     operations.retain(Operation::is_tenants);

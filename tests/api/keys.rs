@@ -6,7 +6,7 @@ use uuid::Uuid;
 use vca::store::NewKey;
 use vca::tenancy::{Actor, Role, TenantId};
 
-use super::bureau::{Bureau, Client};
+use super::api_server::{ApiServer, Client};
 use super::on_both;
 
 on_both!(
@@ -28,8 +28,8 @@ async fn make(client: &Client, path: &str, body: Value) -> (Value, Client) {
     (made, holder)
 }
 
-async fn a_key_is_made_used_and_revoked(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn a_key_is_made_used_and_revoked(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     let keys = format!("/api/tenants/{id}/keys");
     let (made, viewer) = make(&admin, &keys, json!({ "name": "wallboard", "role": "tenant_viewer" })).await;
     assert!(text(&made, "secret").starts_with(text(&made, "prefix")), "{made:#}");
@@ -59,8 +59,8 @@ async fn a_key_is_made_used_and_revoked(bureau: Bureau) {
     assert!(!audit.to_string().contains(text(&made, "secret")));
 }
 
-async fn a_key_is_replaced_with_or_without_grace(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn a_key_is_replaced_with_or_without_grace(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     let keys = format!("/api/tenants/{id}/keys");
     let end = Utc::now() + TimeDelta::days(30);
     let body = json!({ "name": "shop", "role": "tenant_admin", "expires_at": end });
@@ -90,8 +90,8 @@ async fn a_key_is_replaced_with_or_without_grace(bureau: Bureau) {
 }
 
 /// Its end is that of its grace from then on: a second successor would live as long, which nobody has asked for.
-async fn a_key_is_rotated_once(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn a_key_is_rotated_once(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     let keys = format!("/api/tenants/{id}/keys");
     let end = Utc::now() + TimeDelta::days(30);
     let body = json!({ "name": "shop", "role": "tenant_admin", "expires_at": end });
@@ -119,10 +119,10 @@ async fn a_key_is_rotated_once(bureau: Bureau) {
     assert_eq!(made, 1, "of those who rotate it at once: {answers:?}");
 }
 
-async fn roles_decide_who_makes_which_keys(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn roles_decide_who_makes_which_keys(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     let keys = format!("/api/tenants/{id}/keys");
-    let viewer = bureau.client_of(id, Role::TenantViewer).await;
+    let viewer = api.client_of(id, Role::TenantViewer).await;
     viewer.get(&keys).await.expect(200);
     let new = json!({ "name": "x", "role": "tenant_viewer" });
     assert_eq!(viewer.post(&keys, new.clone()).await.problem(403), "read_only_key");
@@ -140,7 +140,7 @@ async fn roles_decide_who_makes_which_keys(bureau: Bureau) {
     assert_eq!(admin.post("/api/keys", json!({ "name": "mine" })).await.problem(403), "operator_only");
 
     // An operator's key is not there for a tenant, by whichever way.
-    let (operators, second) = make(&bureau.operator, "/api/keys", json!({ "name": "second" })).await;
+    let (operators, second) = make(&api.operator, "/api/keys", json!({ "name": "second" })).await;
     let operators = text(&operators, "id");
     assert_eq!(admin.delete(&format!("{keys}/{operators}")).await.problem(404), "not_found");
     assert_eq!(admin.get(&format!("{keys}/{operators}")).await.problem(404), "not_found");
@@ -148,29 +148,29 @@ async fn roles_decide_who_makes_which_keys(bureau: Bureau) {
     second.get("/api/keys").await.expect(200);
 
     // The operator may all of it, and a suspended tenant only looks.
-    let (made, _) = make(&bureau.operator, &keys, new.clone()).await;
-    bureau.operator.delete(&format!("/api/keys/{}", text(&made, "id"))).await.expect(200);
-    bureau.operator.patch(&format!("/api/tenants/{id}"), json!({ "status": "suspended" })).await.expect(200);
+    let (made, _) = make(&api.operator, &keys, new.clone()).await;
+    api.operator.delete(&format!("/api/keys/{}", text(&made, "id"))).await.expect(200);
+    api.operator.patch(&format!("/api/tenants/{id}"), json!({ "status": "suspended" })).await.expect(200);
     admin.get(&keys).await.expect(200);
     assert_eq!(admin.post(&keys, new).await.problem(403), "tenant_suspended");
 }
 
-async fn an_expired_key_opens_nothing(bureau: Bureau) {
-    let (id, _) = bureau.tenant("Bakery").await;
+async fn an_expired_key_opens_nothing(api: ApiServer) {
+    let (id, _) = api.tenant("Bakery").await;
     let new = NewKey {
         name: "old".into(),
         role: Role::TenantAdmin,
         expires_at: Some(Utc::now() - TimeDelta::seconds(1)),
     };
-    let minted = bureau.store.scope(TenantId(id)).create_key(&Actor::system(), new).await.expect("a key");
-    let holder = bureau.nobody().with_key(secrecy::ExposeSecret::expose_secret(&minted.secret));
+    let minted = api.store.scope(TenantId(id)).create_key(&Actor::system(), new).await.expect("a key");
+    let holder = api.nobody().with_key(secrecy::ExposeSecret::expose_secret(&minted.secret));
     let answer = holder.get("/api/whoami").await;
     assert_eq!(answer.headers["www-authenticate"], "Bearer");
     assert_eq!(answer.problem(401), "unauthorized");
 }
 
-async fn keys_are_listed_and_found_by_their_beginning(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn keys_are_listed_and_found_by_their_beginning(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     let keys = format!("/api/tenants/{id}/keys");
     let mut made = Vec::new();
     for n in 0..3 {
@@ -184,7 +184,7 @@ async fn keys_are_listed_and_found_by_their_beginning(bureau: Bureau) {
         page["items"].as_array().expect("items").iter().map(|key| text(key, "name").to_owned()).collect()
     };
     assert_eq!([names(&page), names(&rest)].concat(), ["key 0", "key 1", "key 2"]);
-    let found = bureau.operator.get(&format!("/api/keys?prefix={}", text(&made[1], "prefix"))).await;
+    let found = api.operator.get(&format!("/api/keys?prefix={}", text(&made[1], "prefix"))).await;
     assert_eq!(names(&found.expect(200)), ["key 1"]);
     admin.get(&format!("{keys}?role=root")).await.problem(400);
 }

@@ -1,4 +1,4 @@
-//! Calls under way over HTTP: which there are, their events, and how they are ended.
+//! Calls in progress over HTTP: which there are, their events, and how they are ended.
 
 use std::pin::Pin;
 use std::time::Instant;
@@ -8,9 +8,9 @@ use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use vca::audio::codec::Format;
 use vca::media::{FramePath, Leg, LegConfig, Scratch, SpeechTag, link};
-use vca::tenancy::{Happening, Role};
+use vca::tenancy::{LiveEventKind, Role};
 
-use super::bureau::{Bureau, Client};
+use super::api_server::{ApiServer, Client};
 use super::calls::Line;
 use super::on_both;
 
@@ -42,16 +42,16 @@ async fn next(events: &mut Events) -> (String, Value) {
     (event.event, data)
 }
 
-async fn a_live_call_is_watched_to_its_end(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn a_live_call_is_watched_to_its_end(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     let ringing = json!({ "status": "ringing", "disposition": null, "ended_by": null, "ended_at": null });
     let call = line.call(ringing);
-    bureau.lines.ring(&call);
-    bureau.lines.tell(Happening::Answered);
+    api.lines.ring(&call);
+    api.lines.tell(LiveEventKind::Answered);
     let live = format!("/api/tenants/{tenant}/calls/live");
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
-    for (client, path) in [(&admin, live.as_str()), (&viewer, &live), (&bureau.operator, "/api/calls/live")] {
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    for (client, path) in [(&admin, live.as_str()), (&viewer, &live), (&api.operator, "/api/calls/live")] {
         assert_eq!(client.get(path).await.expect(200)["items"][0]["id"], call.id.to_string());
     }
 
@@ -60,16 +60,16 @@ async fn a_live_call_is_watched_to_its_end(bureau: Bureau) {
     let (what, data) = next(&mut events).await;
     assert_eq!((what.as_str(), &data["call"]["caller_number"]), ("ringing", &json!("+15550123")));
     assert_eq!(next(&mut events).await.0, "answered");
-    bureau.lines.tell(Happening::CallerTurn { turn: 1, text: "Are you open?".into() });
+    api.lines.tell(LiveEventKind::CallerTurn { turn: 1, text: "Are you open?".into() });
     assert_eq!(next(&mut events).await.1["text"], "Are you open?");
-    bureau.lines.tell(Happening::AgentTurn { turn: 1, text: "We are.".into() });
-    bureau.lines.tell(Happening::Interrupted { turn: 1 });
+    api.lines.tell(LiveEventKind::AgentTurn { turn: 1, text: "We are.".into() });
+    api.lines.tell(LiveEventKind::Interrupted { turn: 1 });
     assert_eq!(next(&mut events).await.0, "agent_turn");
     assert_eq!(next(&mut events).await.0, "interrupted");
 
     let mut resumed = watch(&viewer, &path, Some("4")).await;
     assert_eq!(next(&mut resumed).await.0, "interrupted", "what was read before is not told again");
-    bureau.lines.tell(Happening::Ended { call: Box::new(line.call(json!({ "id": call.id }))) });
+    api.lines.tell(LiveEventKind::Ended { call: Box::new(line.call(json!({ "id": call.id }))) });
     for mut events in [events, resumed] {
         let (what, data) = next(&mut events).await;
         assert_eq!((what.as_str(), &data["call"]["disposition"]), ("ended", &json!("caller_hung_up")));
@@ -78,9 +78,9 @@ async fn a_live_call_is_watched_to_its_end(bureau: Bureau) {
     assert_eq!(admin.get(&live).await.expect(200)["items"], json!([]));
 }
 
-async fn a_call_that_is_over_says_so_at_once(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let call = Line::of(&bureau, tenant).await.record(json!({})).await;
+async fn a_call_that_is_over_says_so_at_once(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let call = Line::of(&api, tenant).await.record(json!({})).await;
     let path = format!("/api/tenants/{tenant}/calls/{}/events", call.id);
     let mut events = watch(&admin, &path, None).await;
     let (what, data) = next(&mut events).await;
@@ -93,14 +93,14 @@ async fn a_call_that_is_over_says_so_at_once(bureau: Bureau) {
     );
 }
 
-async fn a_live_call_is_hung_up(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn a_live_call_is_hung_up(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
     let call = line.record(json!({})).await;
     let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
     assert_eq!(admin.post(&format!("{path}/hang-up"), json!({})).await.problem(409), "call_not_live");
-    bureau.lines.ring(&call);
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+    api.lines.ring(&call);
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
     assert_eq!(viewer.post(&format!("{path}/hang-up"), json!({})).await.problem(403), "read_only_key");
     let mut events = watch(&admin, &format!("{path}/events"), None).await;
     assert_eq!(next(&mut events).await.0, "ringing");
@@ -113,28 +113,28 @@ async fn a_live_call_is_hung_up(bureau: Bureau) {
     assert_eq!((entry.action.as_str(), &entry.resource_id), ("hang_up", &call.id.to_string()));
 }
 
-async fn a_live_call_is_listened_to_by_the_operator_alone(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let (_, stranger) = bureau.tenant("Brewery").await;
-    let line = Line::of(&bureau, tenant).await;
+async fn a_live_call_is_listened_to_by_the_operator_alone(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (_, stranger) = api.tenant("Brewery").await;
+    let line = Line::of(&api, tenant).await;
     let call = line.call(json!({ "status": "ringing", "ended_at": null }));
     let path = format!("/api/calls/{}/audio", call.id);
-    assert_eq!(bureau.operator.get(&path).await.problem(404), "not_found");
-    bureau.lines.ring(&call);
-    assert_eq!(bureau.operator.get(&path).await.problem(409), "no_audio");
+    assert_eq!(api.operator.get(&path).await.problem(404), "not_found");
+    api.lines.ring(&call);
+    assert_eq!(api.operator.get(&path).await.problem(409), "no_audio");
 
     let (mut port, back) = link(Format::Ulaw);
     let (mut leg, mut scratch) = (Leg::new(LegConfig::new(Format::Ulaw), back), Box::<Scratch>::default());
-    bureau.lines.set_audio(port.tap_point());
+    api.lines.set_audio(port.tap_point());
     for client in [&admin, &stranger] {
         assert_eq!(client.get(&path).await.problem(403), "operator_only");
     }
-    let answer = bureau.operator.open(&path, &[]).await;
+    let answer = api.operator.open(&path, &[]).await;
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &"audio/wav".parse().unwrap())
     );
-    assert_eq!(bureau.operator.get(&path).await.problem(503), "too_many_readers");
+    assert_eq!(api.operator.get(&path).await.problem(503), "too_many_readers");
 
     assert!(port.play(SpeechTag(1), vec![900; 800].into(), true));
     let now = Instant::now();

@@ -7,22 +7,22 @@ use sqlx::{Connection, PgConnection};
 use vca::admin::api::LimitSettings;
 use vca::tenancy::Role;
 
-use super::bureau::{Bureau, Client, on_postgres};
+use super::api_server::{ApiServer, Client, on_postgres};
 
 /// A connection that keeps every statement about turns waiting until it is dropped.
-async fn lock_turns(bureau: &Bureau) -> PgConnection {
-    let mut connection = PgConnection::connect(&bureau.url).await.expect("the server answers");
+async fn lock_turns(api: &ApiServer) -> PgConnection {
+    let mut connection = PgConnection::connect(&api.url).await.expect("the server answers");
     let lock = "BEGIN; LOCK TABLE call_turns IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut connection).await.expect("a lock");
     connection
 }
 
-async fn one_tenants_analytics_leave_room(bureau: Bureau) {
-    let bureau = bureau.with_limits(&LimitSettings::default()).await;
-    let (tenant, _) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
-    let (other, neighbour) = bureau.tenant("Butcher").await;
-    let lock = lock_turns(&bureau).await;
+async fn one_tenants_analytics_leave_room(api: ApiServer) {
+    let api = api.with_limits(&LimitSettings::default()).await;
+    let (tenant, _) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    let (other, neighbour) = api.tenant("Butcher").await;
+    let lock = lock_turns(&api).await;
     let path = format!("/api/tenants/{tenant}/analytics");
     let asking = tokio::spawn(async move {
         let asked = (0..24).map(|_| viewer.get(&path));

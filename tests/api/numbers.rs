@@ -6,7 +6,7 @@ use uuid::Uuid;
 use vca::store::UnmatchedCounter;
 use vca::tenancy::Role;
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::on_both;
 
 on_both!(
@@ -31,9 +31,9 @@ fn id(body: &Value) -> &str {
     body["id"].as_str().expect("an id")
 }
 
-async fn a_tenant_has_numbers(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    bureau.assign(tenant, DID).await;
+async fn a_tenant_has_numbers(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    api.assign(tenant, DID).await;
     let body = json!({ "did_number": "49 (30) 555-00100", "provider_type": "generic" });
     let made = admin.post(&path(tenant), body).await.expect(201);
     let expected = json!({
@@ -56,15 +56,15 @@ async fn a_tenant_has_numbers(bureau: Bureau) {
     let list = admin.get(&path(tenant)).await.expect(200);
     assert_eq!(list, json!({ "items": [made], "next_cursor": null }));
     let other = json!({ "did_number": "+12025550100", "provider_type": "twilio" });
-    let other = bureau.operator.post(&path(tenant), other).await.expect(201);
+    let other = api.operator.post(&path(tenant), other).await.expect(201);
     assert_eq!(other["provider_state"], "failed", "there is no account with the provider here");
     assert!(other["provider_detail"].is_string(), "{other:#}");
     // Control-plane finding 31: it is wanted, and its calls do not arrive.
     assert_eq!((&other["is_active"], &other["call_delivery"]), (&json!(true), &json!("not_delivered")));
 }
 
-async fn what_is_no_number_is_refused(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn what_is_no_number_is_refused(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let at = path(tenant);
     for (body, field) in [
         (json!({ "did_number": "bakery" }), "did_number"),
@@ -90,7 +90,7 @@ async fn what_is_no_number_is_refused(bureau: Bureau) {
     for body in ["", "[]", "{", "null", "{\"did_number\":\"+493055500100\"} x"] {
         admin.send(reqwest::Method::POST, &at, Some(body.to_owned())).await.problem(400);
     }
-    let made = bureau.operator.post(&at, json!({ "did_number": DID })).await.expect(201);
+    let made = api.operator.post(&at, json!({ "did_number": DID })).await.expect(201);
     let one = format!("{at}/{}", id(&made));
     for body in [json!({ "is_active": "no" }), json!({ "did_number": "+493055500101" }), json!("off")] {
         admin.patch(&one, body).await.problem(400);
@@ -103,30 +103,30 @@ async fn what_is_no_number_is_refused(bureau: Bureau) {
         assert_eq!(admin.delete(&missing).await.problem(404), "not_found");
     }
     let nowhere = path(Uuid::now_v7());
-    assert_eq!(bureau.operator.get(&nowhere).await.problem(404), "not_found");
-    assert_eq!(bureau.operator.post(&nowhere, json!({ "did_number": DID })).await.problem(404), "not_found");
+    assert_eq!(api.operator.get(&nowhere).await.problem(404), "not_found");
+    assert_eq!(api.operator.post(&nowhere, json!({ "did_number": DID })).await.problem(404), "not_found");
 }
 
-async fn a_number_is_one_tenants_alone(bureau: Bureau) {
-    let (one, bakery) = bureau.tenant("Bakery").await;
-    let (two, brewery) = bureau.tenant("Brewery").await;
-    bureau.assign(one, DID).await;
+async fn a_number_is_one_tenants_alone(api: ApiServer) {
+    let (one, bakery) = api.tenant("Bakery").await;
+    let (two, brewery) = api.tenant("Brewery").await;
+    api.assign(one, DID).await;
     bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
     for text in [DID, "493055500100", "+49 30 555 00100"] {
         let body = json!({ "did_number": text });
         assert_eq!(bakery.post(&path(one), body.clone()).await.problem(409), "number_in_use");
-        assert_eq!(bureau.operator.post(&path(two), body.clone()).await.problem(409), "number_in_use");
+        assert_eq!(api.operator.post(&path(two), body.clone()).await.problem(409), "number_in_use");
         assert_eq!(brewery.post(&path(two), body).await.problem(403), "number_not_assigned");
     }
 }
 
-async fn many_ask_for_one_number_and_one_gets_it(bureau: Bureau) {
+async fn many_ask_for_one_number_and_one_gets_it(api: ApiServer) {
     let mut clients = Vec::new();
     for n in 0..4 {
-        clients.push(bureau.tenant(&format!("Tenant {n}")).await);
+        clients.push(api.tenant(&format!("Tenant {n}")).await);
     }
     let attempts = (0..16).map(|n| {
-        let (tenant, client) = (clients[n % clients.len()].0, bureau.operator.clone());
+        let (tenant, client) = (clients[n % clients.len()].0, api.operator.clone());
         tokio::spawn(
             async move { client.post(&path(tenant), json!({ "did_number": DID })).await.status.as_u16() },
         )
@@ -139,16 +139,16 @@ async fn many_ask_for_one_number_and_one_gets_it(bureau: Bureau) {
     assert_eq!(answers, [&[201][..], &[409; 15]].concat());
 }
 
-async fn a_released_number_stays_assigned(bureau: Bureau) {
-    let (one, bakery) = bureau.tenant("Bakery").await;
-    let (two, brewery) = bureau.tenant("Brewery").await;
-    bureau.assign(one, DID).await;
+async fn a_released_number_stays_assigned(api: ApiServer) {
+    let (one, bakery) = api.tenant("Bakery").await;
+    let (two, brewery) = api.tenant("Brewery").await;
+    api.assign(one, DID).await;
     let made = bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
     let at = format!("{}/{}", path(one), id(&made));
     let did = DID.parse().expect("a DID");
-    assert!(bureau.store.route(&did).await.expect("an answer").is_some());
+    assert!(api.store.route(&did).await.expect("an answer").is_some());
     bakery.delete(&at).await.expect(204);
-    assert_eq!(bureau.store.route(&did).await.expect("an answer"), None, "it leads nowhere");
+    assert_eq!(api.store.route(&did).await.expect("an answer"), None, "it leads nowhere");
     assert_eq!(bakery.get(&path(one)).await.expect(200)["items"], json!([]));
     for answer in [
         bakery.get(&at).await,
@@ -164,8 +164,8 @@ async fn a_released_number_stays_assigned(bureau: Bureau) {
     let again = bakery.post(&path(one), json!({ "did_number": DID })).await.expect(201);
     bakery.delete(&format!("{}/{}", path(one), id(&again))).await.expect(204);
     // The operator says otherwise.
-    let again = bureau.operator.post(&path(two), json!({ "did_number": DID })).await.expect(201);
-    let route = bureau.store.route(&did).await.expect("an answer").expect("a route");
+    let again = api.operator.post(&path(two), json!({ "did_number": DID })).await.expect(201);
+    let route = api.store.route(&did).await.expect("an answer").expect("a route");
     assert_eq!(route.number.id.to_string(), id(&again));
     assert_eq!(
         bakery.post(&path(one), json!({ "did_number": DID })).await.problem(403),
@@ -173,12 +173,12 @@ async fn a_released_number_stays_assigned(bureau: Bureau) {
     );
 }
 
-async fn numbers_are_filtered_and_paged(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn numbers_are_filtered_and_paged(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     for n in 0..5 {
         let kind = if n == 4 { "telnyx" } else { "generic" };
         let body = json!({ "did_number": format!("+49305550010{n}"), "provider_type": kind });
-        let made = bureau.operator.post(&path(tenant), body).await.expect(201);
+        let made = api.operator.post(&path(tenant), body).await.expect(201);
         if n % 2 == 1 {
             let one = format!("{}/{}", path(tenant), id(&made));
             admin.patch(&one, json!({ "is_active": false })).await.expect(200);
@@ -208,10 +208,10 @@ async fn numbers_are_filtered_and_paged(bureau: Bureau) {
     }
 }
 
-async fn another_tenants_numbers_are_not_there(bureau: Bureau) {
-    let (mine, me) = bureau.tenant("Mine").await;
-    let (theirs, them) = bureau.tenant("Theirs").await;
-    let made = bureau.operator.post(&path(mine), json!({ "did_number": DID })).await.expect(201);
+async fn another_tenants_numbers_are_not_there(api: ApiServer) {
+    let (mine, me) = api.tenant("Mine").await;
+    let (theirs, them) = api.tenant("Theirs").await;
+    let made = api.operator.post(&path(mine), json!({ "did_number": DID })).await.expect(201);
     // My number below their own tenant, and below mine.
     for at in [format!("{}/{}", path(theirs), id(&made)), format!("{}/{}", path(mine), id(&made))] {
         for answer in [
@@ -226,10 +226,10 @@ async fn another_tenants_numbers_are_not_there(bureau: Bureau) {
     assert_eq!(me.get(&format!("{}/{}", path(mine), id(&made))).await.expect(200), made);
 }
 
-async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
-    bureau.assign(tenant, DID).await;
+async fn a_viewer_looks_and_changes_nothing(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    api.assign(tenant, DID).await;
     let made = admin.post(&path(tenant), json!({ "did_number": DID })).await.expect(201);
     let one = format!("{}/{}", path(tenant), id(&made));
     assert_eq!(viewer.get(&one).await.expect(200), made);
@@ -240,19 +240,19 @@ async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
     ] {
         assert_eq!(answer.problem(403), "read_only_key");
     }
-    for answer in [bureau.nobody().get(&one).await, bureau.nobody().delete(&one).await] {
+    for answer in [api.nobody().get(&one).await, api.nobody().delete(&one).await] {
         assert_eq!(answer.problem(401), "unauthorized");
     }
 }
 
-async fn unmatched_numbers_are_the_operators(bureau: Bureau) {
-    let (_, admin) = bureau.tenant("Bakery").await;
+async fn unmatched_numbers_are_the_operators(api: ApiServer) {
+    let (_, admin) = api.tenant("Bakery").await;
     let calls = UnmatchedCounter::default();
     let at = DateTime::UNIX_EPOCH;
     calls.add("+493099", at);
     calls.add("+493099", at + TimeDelta::seconds(5));
-    calls.write(&bureau.store).await.expect("written");
-    let list = bureau.operator.get("/api/unmatched-numbers").await.expect(200);
+    calls.write(&api.store).await.expect("written");
+    let list = api.operator.get("/api/unmatched-numbers").await.expect(200);
     let number = &list["items"][0];
     assert_eq!((&number["called"], &number["calls"]), (&json!("+493099"), &json!(2)), "{list:#}");
     admin.get("/api/unmatched-numbers").await.expect(403);

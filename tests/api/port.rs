@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use vca::admin::api::{Desk, Limits};
+use vca::admin::api::{ApiState, Limits};
 use vca::admin::{
     BucketCounts, CallLoad, Configuration, DaemonReport, DatabaseReport, Health, MetricsAccess, Part,
     RecordReport, Server, Settings,
@@ -82,10 +82,12 @@ impl Port {
 
         let mut settings = Settings { bind: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
         change(&mut settings);
-        let desk =
-            Desk { limits: Arc::new(Limits::new(&settings.limits)), ..super::bureau::plain_desk(&store) };
+        let api = ApiState {
+            limits: Arc::new(Limits::new(&settings.limits)),
+            ..super::api_server::plain_api_state(&store)
+        };
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let server = Server::bind(&settings, Arc::new(Well::default()), metrics, desk).expect("a port");
+        let server = Server::bind(&settings, Arc::new(Well::default()), metrics, api).expect("a port");
         let (address, stop) = (server.address(), CancellationToken::new());
         tokio::spawn(server.serve(stop.clone()));
         Port { address, store, operator: minted.secret.expose_secret().to_owned(), folder, stop }
@@ -123,11 +125,11 @@ async fn until_closed(mut stream: TcpStream) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-const PATIENCE: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(300);
 
 fn impatient(settings: &mut Settings) {
-    settings.header_timeout_ms = PATIENCE.as_millis() as u64;
-    settings.body_timeout_ms = PATIENCE.as_millis() as u64;
+    settings.header_timeout_ms = TIMEOUT.as_millis() as u64;
+    settings.body_timeout_ms = TIMEOUT.as_millis() as u64;
 }
 
 #[tokio::test]
@@ -138,7 +140,7 @@ async fn slow_headers_and_idle_connections_are_cut() {
         let began = Instant::now();
         let stream = port.connect(bytes).await;
         let answer = until_closed(stream).await;
-        assert!(began.elapsed() >= PATIENCE, "{what}: cut too early");
+        assert!(began.elapsed() >= TIMEOUT, "{what}: cut too early");
         assert_eq!(answer.starts_with("HTTP/1.1 200"), what == "idle", "{what}: {answer}");
     }
     // A head that comes drop by drop does not keep the connection.
@@ -242,10 +244,10 @@ async fn strangers_who_tell_of_calls_are_counted() {
     let mut settings = vca::telephony::Settings { fake: true, ..Default::default() };
     settings.inbound.secret = Some("a-shared-secret-of-the-dialplan".into());
     settings.inbound.allowed_addresses = vec!["10.0.0.0/8".parse().expect("a network")];
-    super::bureau::on_sqlite(|bureau| async move {
-        let bureau = bureau.with_telephony(&settings, "http://127.0.0.1:9").await;
+    super::api_server::on_sqlite(|api| async move {
+        let api = api.with_telephony(&settings, "http://127.0.0.1:9").await;
         for _ in 0..3 {
-            let answer = bureau.nobody().post("/internal/telephony/inbound", json!({})).await;
+            let answer = api.nobody().post("/internal/telephony/inbound", json!({})).await;
             assert_eq!(answer.problem(403), "address_not_allowed");
         }
         let counts = counts.render();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::tenancy::Role;
 
-use super::bureau::{Answer, Bureau, Client};
+use super::api_server::{Answer, ApiServer, Client};
 use super::on_both;
 
 on_both!(
@@ -48,8 +48,8 @@ async fn defaults(client: &Client, tenant: Uuid) -> Vec<String> {
     items.iter().map(|profile| profile["name"].as_str().expect("a name").to_owned()).collect()
 }
 
-async fn a_tenant_has_profiles(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_tenant_has_profiles(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let settings = json!({
         "greeting": "Bakery, good morning!", "language": "en-GB", "stt": "openai", "llm": "openai",
         "tts": "openai", "stt_model": "whisper-1", "llm_model": "gpt-5.6-sol", "tts_model": "tts-1-hd",
@@ -91,11 +91,11 @@ async fn a_tenant_has_profiles(bureau: Bureau) {
         assert_eq!(admin.get(&format!("{missing}/versions")).await.problem(404), "not_found");
     }
     let nowhere = path(Uuid::now_v7());
-    assert_eq!(bureau.operator.post(&nowhere, profile("x", false)).await.problem(404), "not_found");
+    assert_eq!(api.operator.post(&nowhere, profile("x", false)).await.problem(404), "not_found");
 }
 
-async fn every_flaw_is_named_at_once(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn every_flaw_is_named_at_once(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let settings = json!({
         "language": "de_DE", "stt": "crystal-ball", "phrases": { "hello": "x" },
         "turn": { "max_turns": 0, "silence_ms": 99_999_999_999_u64 },
@@ -147,8 +147,8 @@ async fn every_flaw_is_named_at_once(bureau: Bureau) {
 }
 
 /// A voice becomes an argument of a program: neither a URL, a path, an option nor a second line may be one.
-async fn names_and_limits_that_are_not_permitted_are_refused(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn names_and_limits_that_are_not_permitted_are_refused(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     for (settings, field, problem) in [
         (json!({ "voice": "http://127.0.0.1:6379/x\r\nFLUSHALL\r\n" }), "settings.voice", "is not accepted"),
@@ -178,9 +178,9 @@ async fn names_and_limits_that_are_not_permitted_are_refused(bureau: Bureau) {
     assert_eq!(changed["settings"]["max_reply_tokens"], 500);
 }
 
-async fn a_new_default_unsets_the_old_one(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let (other, stranger) = bureau.tenant("Brewery").await;
+async fn a_new_default_unsets_the_old_one(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (other, stranger) = api.tenant("Brewery").await;
     made(&stranger, other, profile("Theirs", true)).await;
     let first = made(&admin, tenant, profile("First", true)).await;
     assert_eq!(defaults(&admin, tenant).await, ["First"]);
@@ -194,8 +194,8 @@ async fn a_new_default_unsets_the_old_one(bureau: Bureau) {
     assert_eq!(defaults(&stranger, other).await, ["Theirs"], "another tenant's stays");
 }
 
-async fn many_become_the_default_and_one_stays(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn many_become_the_default_and_one_stays(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let mut changes = Vec::new();
     for n in 0..8 {
         let at = made(&admin, tenant, profile(&n.to_string(), false)).await;
@@ -214,8 +214,8 @@ async fn many_become_the_default_and_one_stays(bureau: Bureau) {
     assert_eq!(defaults(&admin, tenant).await.len(), 1);
 }
 
-async fn every_change_makes_a_version(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn every_change_makes_a_version(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     for (changes, version) in [
         (json!({ "system_prompt": "Be brief." }), 2),
@@ -257,8 +257,8 @@ async fn every_change_makes_a_version(bureau: Bureau) {
     assert_eq!(versions, (5..15).collect::<Vec<_>>());
 }
 
-async fn a_version_is_rolled_back_to(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_version_is_rolled_back_to(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     let before = admin.get(&at).await.expect(200);
     let changes =
@@ -280,13 +280,13 @@ async fn a_version_is_rolled_back_to(bureau: Bureau) {
 }
 
 /// What a call is routed by is read from the database at its ring, and is its own from then on.
-async fn the_next_call_has_the_new_version(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn the_next_call_has_the_new_version(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let did = "+493055500100";
     let numbers = format!("/api/tenants/{tenant}/phone-numbers");
-    bureau.operator.post(&numbers, json!({ "did_number": did })).await.expect(201);
+    api.operator.post(&numbers, json!({ "did_number": did })).await.expect(201);
     let at = made(&admin, tenant, profile("Front desk", true)).await;
-    let routing = vca::store::Routing::new(bureau.store.clone(), &Default::default());
+    let routing = vca::store::Routing::new(api.store.clone(), &Default::default());
     let route = async || {
         let found = routing.dialled(did).await.expect("an answer").expect("a route");
         found.1
@@ -304,8 +304,8 @@ async fn the_next_call_has_the_new_version(bureau: Bureau) {
     assert_eq!(seen(&*route().await), (3, "Be kind.".to_owned()));
 }
 
-async fn profiles_are_filtered_and_paged(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn profiles_are_filtered_and_paged(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     for n in 0..3 {
         made(&admin, tenant, profile(&n.to_string(), n == 1)).await;
     }
@@ -324,9 +324,9 @@ async fn profiles_are_filtered_and_paged(bureau: Bureau) {
     }
 }
 
-async fn another_tenants_profiles_are_not_there(bureau: Bureau) {
-    let (mine, me) = bureau.tenant("Mine").await;
-    let (theirs, them) = bureau.tenant("Theirs").await;
+async fn another_tenants_profiles_are_not_there(api: ApiServer) {
+    let (mine, me) = api.tenant("Mine").await;
+    let (theirs, them) = api.tenant("Theirs").await;
     let at = made(&me, mine, profile("Mine", true)).await;
     let before = me.get(&at).await.expect(200);
     // My profile below their own tenant, and below mine.
@@ -344,9 +344,9 @@ async fn another_tenants_profiles_are_not_there(bureau: Bureau) {
     assert_eq!(me.get(&at).await.expect(200), before);
 }
 
-async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(tenant, Role::TenantViewer).await;
+async fn a_viewer_looks_and_changes_nothing(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     viewer.get(&at).await.expect(200);
     viewer.get(&format!("{at}/versions/1")).await.expect(200);
@@ -357,12 +357,12 @@ async fn a_viewer_looks_and_changes_nothing(bureau: Bureau) {
     ] {
         assert_eq!(answer.problem(403), "read_only_key");
     }
-    assert_eq!(bureau.nobody().get(&at).await.problem(401), "unauthorized");
+    assert_eq!(api.nobody().get(&at).await.problem(401), "unauthorized");
 }
 
 /// JSON merge patch (RFC 7396), at every depth; what is merged is checked as a whole.
-async fn a_change_of_settings_leaves_the_others(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_change_of_settings_leaves_the_others(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let mut body = profile("Front desk", true);
     body["settings"] = json!({
         "greeting": "Hello!", "tools": ["hang_up"], "turn": { "max_turns": 9, "silence_ms": 5_000 },
@@ -405,8 +405,8 @@ async fn a_change_of_settings_leaves_the_others(bureau: Bureau) {
     assert_eq!((&cleared["settings"]["voice"], &cleared["settings"]["tools"]), (&Value::Null, &json!([])));
 }
 
-async fn settings_are_replaced_as_a_whole(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn settings_are_replaced_as_a_whole(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let mut body = profile("Front desk", true);
     body["settings"] = json!({ "greeting": "Hello!", "voice": "nova" });
     let at = made(&admin, tenant, body).await;
@@ -423,12 +423,12 @@ fn etag(answer: &Answer) -> String {
     answer.headers["etag"].to_str().expect("text").to_owned()
 }
 
-async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn a_change_of_what_has_changed_meanwhile_is_refused(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = admin.post(&format!("/api/tenants/{tenant}/webhooks"), webhook).await.expect(201);
     let numbers = format!("/api/tenants/{tenant}/phone-numbers");
-    let number = bureau.operator.post(&numbers, json!({ "did_number": "+493055500100" })).await.expect(201);
+    let number = api.operator.post(&numbers, json!({ "did_number": "+493055500100" })).await.expect(201);
     let number = format!("{numbers}/{}", number["id"].as_str().expect("an id"));
     for (at, client, change, other) in [
         (
@@ -445,7 +445,7 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
         ),
         (
             format!("/api/tenants/{tenant}"),
-            &bureau.operator,
+            &api.operator,
             json!({ "plan": "custom" }),
             json!({ "plan": "starter" }),
         ),
@@ -473,8 +473,8 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
         (&webhook, &admin, 204),
         (&number, &admin, 204),
         (&tenants, &admin, 200),
-        (&operators, &bureau.operator, 200),
-        (&format!("/api/tenants/{tenant}"), &bureau.operator, 200),
+        (&operators, &api.operator, 200),
+        (&format!("/api/tenants/{tenant}"), &api.operator, 200),
     ] {
         assert_eq!(client.delete_if("\"other\"", at).await.problem(412), "changed_meanwhile", "{at}");
         let read = etag(&client.get(at).await);
@@ -482,8 +482,8 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused(bureau: Bureau) {
     }
 }
 
-async fn retention_periods_that_have_changed_meanwhile_are_not_replaced(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn retention_periods_that_have_changed_meanwhile_are_not_replaced(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let at = format!("/api/tenants/{tenant}/retention");
     let read = etag(&admin.get(&at).await);
     let changed = admin.put_if(&read, &at, json!({ "audit_days": 365 })).await;
@@ -496,13 +496,13 @@ async fn retention_periods_that_have_changed_meanwhile_are_not_replaced(bureau: 
 }
 
 /// A key that is in use keeps its tag.
-async fn the_tag_of_a_key_does_not_depend_on_its_last_use(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn the_tag_of_a_key_does_not_depend_on_its_last_use(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let key = admin.get("/api/whoami").await.expect(200)["key"]["id"].as_str().expect("an id").to_owned();
     let at = format!("/api/tenants/{tenant}/keys/{key}");
     let read = etag(&admin.get(&at).await);
     let used = chrono::Utc::now() + chrono::TimeDelta::hours(1);
-    bureau.store.touch_key(key.parse().expect("an id"), used).await.expect("it is written");
+    api.store.touch_key(key.parse().expect("an id"), used).await.expect("it is written");
     let after = admin.get(&at).await;
     assert_ne!(after.body["last_used_at"], Value::Null);
     assert_eq!(etag(&after), read);
@@ -510,11 +510,11 @@ async fn the_tag_of_a_key_does_not_depend_on_its_last_use(bureau: Bureau) {
 }
 
 /// The tag is compared within the transaction of the change: compared before it, several would pass.
-async fn of_changes_at_once_with_one_etag_one_is_made(bureau: Bureau) {
-    let (tenant, admin) = bureau.tenant("Bakery").await;
+async fn of_changes_at_once_with_one_etag_one_is_made(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
     let at = made(&admin, tenant, profile("Front desk", true)).await;
     let read = etag(&admin.get(&at).await);
-    let changes = (0..8).map(|n| admin.patch_if(&read, &at, json!({ "name": format!("Desk {n}") })));
+    let changes = (0..8).map(|n| admin.patch_if(&read, &at, json!({ "name": format!("ApiState {n}") })));
     let answers = futures_util::future::join_all(changes).await;
     let made = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(made, 1, "{answers:?}");

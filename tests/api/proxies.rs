@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vca::admin::Settings;
 use vca::store::{AuditFilter, Window};
 
-use super::bureau::{on_sqlite, plain_desk};
+use super::api_server::{on_sqlite, plain_api_state};
 use super::port::Port;
 
 fn trusting(settings: &mut Settings) {
@@ -121,13 +121,13 @@ async fn the_audit_log_names_the_client() {
 /// Loopback is allowed by default, and a proxy on this machine is not the dialplan.
 #[tokio::test]
 async fn a_proxy_on_this_machine_announces_no_calls() {
-    on_sqlite(|bureau| async move {
+    on_sqlite(|api| async move {
         const SECRET: &str = "a-shared-secret-of-the-dialplan";
         let mut settings = vca::telephony::Settings { fake: true, ..Default::default() };
         settings.inbound.secret = Some(SECRET.into());
-        let bureau = bureau.with_telephony(&settings, "http://127.0.0.1:9").await;
+        let api = api.with_telephony(&settings, "http://127.0.0.1:9").await;
         let ask = async |name: &'static str, value: &str| {
-            let url = format!("http://{}/internal/telephony/inbound", bureau.address);
+            let url = format!("http://{}/internal/telephony/inbound", api.address);
             let headers: HeaderMap =
                 [(name.parse().expect("a name"), value.parse().expect("a value"))].into_iter().collect();
             let request =
@@ -147,12 +147,12 @@ async fn a_proxy_on_this_machine_announces_no_calls() {
 /// The key's last use is written in the background, so a database that takes no writes still answers reads.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_answers_reads() {
-    on_sqlite(|bureau| async move {
-        let url = format!("{}?mode=ro", bureau.url);
+    on_sqlite(|api| async move {
+        let url = format!("{}?mode=ro", api.url);
         let settings = vca::store::Settings { url: url.into(), ..Default::default() };
         let store = vca::store::Store::open(&settings).await.expect("it opens");
-        let (tenant, admin) = bureau.tenant("Bakery").await;
-        let reader = bureau.served(plain_desk(&store)).await;
+        let (tenant, admin) = api.tenant("Bakery").await;
+        let reader = api.served(plain_api_state(&store)).await;
         let admin = reader.holder_of(&admin);
         for path in ["/api/whoami".to_owned(), format!("/api/tenants/{tenant}/calls")] {
             admin.get(&path).await.expect(200);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use vca::store::{KeyFilter, Window};
 use vca::tenancy::TenantId;
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::on_both;
 
 on_both!(
@@ -103,7 +103,7 @@ fn fitting(document: &Value, schema: &Value, runner: &mut TestRunner, depth: usi
 }
 
 struct Field {
-    bureau: Bureau,
+    api: ApiServer,
     document: Value,
     tenant: Uuid,
     /// For the operations that delete a tenant.
@@ -112,13 +112,13 @@ struct Field {
 }
 
 impl Field {
-    async fn new(bureau: Bureau) -> Field {
-        let (tenant, _) = bureau.tenant("Bakery").await;
-        let (doomed, _) = bureau.tenant("Doomed").await;
-        let scope = bureau.store.scope(TenantId(tenant));
+    async fn new(api: ApiServer) -> Field {
+        let (tenant, _) = api.tenant("Bakery").await;
+        let (doomed, _) = api.tenant("Doomed").await;
+        let scope = api.store.scope(TenantId(tenant));
         let keys = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys");
-        let document = bureau.nobody().get("/openapi.json").await.expect(200);
-        Field { bureau, document, tenant, doomed, key: keys.items[0].id.0 }
+        let document = api.nobody().get("/openapi.json").await.expect(200);
+        Field { api, document, tenant, doomed, key: keys.items[0].id.0 }
     }
 
     /// Method, path and description of each operation, filled with ids that are there where they are known.
@@ -143,7 +143,7 @@ impl Field {
     }
 
     async fn send(&self, method: &Method, path: &str, body: Option<String>) {
-        let answer = self.bureau.operator.send(method.clone(), path, body.clone()).await;
+        let answer = self.api.operator.send(method.clone(), path, body.clone()).await;
         let status = answer.status.as_u16();
         assert!(status < 500, "{method} {path} with {body:?}: {status} {:#}", answer.body);
         if status >= 400 {
@@ -152,8 +152,8 @@ impl Field {
     }
 }
 
-async fn no_body_makes_a_fault(bureau: Bureau) {
-    let field = Field::new(bureau).await;
+async fn no_body_makes_a_fault(api: ApiServer) {
+    let field = Field::new(api).await;
     let mut runner = TestRunner::deterministic();
     for (method, path, operation) in field.operations() {
         let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
@@ -171,8 +171,8 @@ async fn no_body_makes_a_fault(bureau: Bureau) {
     }
 }
 
-async fn no_query_makes_a_fault(bureau: Bureau) {
-    let field = Field::new(bureau).await;
+async fn no_query_makes_a_fault(api: ApiServer) {
+    let field = Field::new(api).await;
     let mut runner = TestRunner::deterministic();
     for (method, path, operation) in field.operations() {
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
@@ -197,8 +197,8 @@ async fn no_query_makes_a_fault(bureau: Bureau) {
     }
 }
 
-async fn no_path_makes_a_fault(bureau: Bureau) {
-    let field = Field::new(bureau).await;
+async fn no_path_makes_a_fault(api: ApiServer) {
+    let field = Field::new(api).await;
     for id in ["x", "%00", "%ff", "..", "%2e%2e%2fetc", "'", &"9".repeat(4_000), &Uuid::nil().to_string()] {
         for path in field.document["paths"].as_object().expect("paths").keys() {
             let segments = path.split('/').map(|part| if part.starts_with('{') { id } else { part });
@@ -207,14 +207,14 @@ async fn no_path_makes_a_fault(bureau: Bureau) {
     }
 }
 
-async fn wrong_methods_are_told(bureau: Bureau) {
-    let field = Field::new(bureau).await;
+async fn wrong_methods_are_told(api: ApiServer) {
+    let field = Field::new(api).await;
     let document = &field.document;
     for (path, item) in document["paths"].as_object().expect("paths") {
         let filled = path.replace("{tenant_id}", &field.tenant.to_string());
         for method in [Method::PUT, Method::OPTIONS, Method::TRACE] {
             if item.get(method.as_str().to_lowercase()).is_none() {
-                let answer = field.bureau.operator.send(method, &filled, None).await;
+                let answer = field.api.operator.send(method, &filled, None).await;
                 assert_eq!(answer.problem(405), "method_not_allowed", "{path}");
             }
         }
@@ -222,10 +222,10 @@ async fn wrong_methods_are_told(bureau: Bureau) {
 }
 
 /// A parameter that is written wrongly would be a filter that filters nothing.
-async fn unknown_parameters_are_refused(bureau: Bureau) {
-    let field = Field::new(bureau).await;
+async fn unknown_parameters_are_refused(api: ApiServer) {
+    let field = Field::new(api).await;
     for (method, path, operation) in field.operations() {
-        let answer = field.bureau.operator.send(method, &format!("{path}?statsu=active"), None).await;
+        let answer = field.api.operator.send(method, &format!("{path}?statsu=active"), None).await;
         let body = answer.expect(400);
         assert_eq!(body["errors"][0]["field"], "statsu", "{body:#}");
         let known = operation["parameters"].as_array().into_iter().flatten();
@@ -236,8 +236,8 @@ async fn unknown_parameters_are_refused(bureau: Bureau) {
     }
 }
 
-async fn a_body_that_is_not_json_is_refused(bureau: Bureau) {
-    let operator = &bureau.operator;
+async fn a_body_that_is_not_json_is_refused(api: ApiServer) {
+    let operator = &api.operator;
     for (kind, status) in [
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),

@@ -19,7 +19,7 @@ const LARGE: &str = "/docs/swagger-ui-bundle.js";
 /// Connections that the attackers hold.
 const ATTACK: usize = 512;
 /// For how long a probe may be without its response.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Requests for much more than the buffers of both sides take.
 fn requests() -> Vec<u8> {
@@ -55,8 +55,8 @@ fn ask(mut stream: TcpStream, tls: Option<Arc<ClientConfig>>) -> std::io::Result
 
 /// Asks for `/healthz` from 127.0.0.1, on a new connection.
 fn probe(port: SocketAddr, tls: Option<Arc<ClientConfig>>) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&port, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&port, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut status = [0; 12];
     match tls {
@@ -121,7 +121,7 @@ async fn healthz_is_answered_meanwhile(port: &Port, tls: Option<Arc<ClientConfig
         tokio::task::spawn_blocking(move || prober.join().expect("the prober")).await.expect("a time");
     let probes = probes.load(Ordering::Relaxed);
     eprintln!("{} connections, {probes} probes, {longest:?} without a response at most", held.len());
-    assert!(longest < PATIENCE, "no response from /healthz for {longest:?}");
+    assert!(longest < TIMEOUT, "no response from /healthz for {longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

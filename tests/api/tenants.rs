@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 use vca::tenancy::Role;
 
-use super::bureau::Bureau;
+use super::api_server::ApiServer;
 use super::on_both;
 
 on_both!(
@@ -15,8 +15,8 @@ on_both!(
     a_deletion_by_patch_is_one_change,
 );
 
-async fn the_operator_runs_tenants(bureau: Bureau) {
-    let operator = &bureau.operator;
+async fn the_operator_runs_tenants(api: ApiServer) {
+    let operator = &api.operator;
     let made =
         operator.post("/api/tenants", json!({ "name": "Bakery", "plan": "starter" })).await.expect(201);
     assert_eq!(made["status"], "active");
@@ -44,14 +44,14 @@ async fn the_operator_runs_tenants(bureau: Bureau) {
     assert_eq!(operator.put(&path, json!({})).await.problem(405), "method_not_allowed");
 }
 
-async fn lists_come_in_pages(bureau: Bureau) {
+async fn lists_come_in_pages(api: ApiServer) {
     let mut made = Vec::new();
     for n in 0..5 {
-        made.push(bureau.tenant(&format!("Tenant {n}")).await.0.to_string());
+        made.push(api.tenant(&format!("Tenant {n}")).await.0.to_string());
     }
     let (mut seen, mut path) = (Vec::new(), "/api/tenants?limit=2".to_owned());
     loop {
-        let page = bureau.operator.get(&path).await.expect(200);
+        let page = api.operator.get(&path).await.expect(200);
         let items = page["items"].as_array().expect("items");
         assert!(items.len() <= 2);
         seen.extend(items.iter().map(|tenant| tenant["id"].as_str().expect("an id").to_owned()));
@@ -60,25 +60,25 @@ async fn lists_come_in_pages(bureau: Bureau) {
     }
     assert_eq!(seen, made);
     for query in ["limit=0", "limit=501", "limit=x", "cursor=x", "status=asleep"] {
-        bureau.operator.get(&format!("/api/tenants?{query}")).await.problem(400);
+        api.operator.get(&format!("/api/tenants?{query}")).await.problem(400);
     }
 }
 
-async fn roles_are_kept_apart(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(id, Role::TenantViewer).await;
+async fn roles_are_kept_apart(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
+    let viewer = api.client_of(id, Role::TenantViewer).await;
     let path = format!("/api/tenants/{id}");
     for client in [&admin, &viewer] {
         client.get(&path).await.expect(200);
         assert_eq!(client.get("/api/tenants").await.problem(403), "operator_only");
         assert_eq!(client.patch(&path, json!({ "plan": "custom" })).await.problem(403), "operator_only");
     }
-    bureau.operator.patch(&path, json!({ "status": "deleted" })).await.expect(200);
+    api.operator.patch(&path, json!({ "status": "deleted" })).await.expect(200);
     assert_eq!(admin.get(&path).await.problem(401), "unauthorized");
 }
 
-async fn nobody_sees_anything(bureau: Bureau) {
-    let nobody = bureau.nobody();
+async fn nobody_sees_anything(api: ApiServer) {
+    let nobody = api.nobody();
     assert_eq!(nobody.get("/api/tenants").await.problem(401), "unauthorized");
     let stranger = nobody.with_key("vca_00000000_0000000000000000000000000000000000000000000");
     assert_eq!(stranger.get("/api/tenants").await.problem(401), "unauthorized");
@@ -86,9 +86,9 @@ async fn nobody_sees_anything(bureau: Bureau) {
 }
 
 /// Its precondition is checked in the transaction of the deletion.
-async fn a_deletion_by_patch_is_one_change(bureau: Bureau) {
-    let (id, _) = bureau.tenant("Bakery").await;
-    let (operator, path) = (&bureau.operator, format!("/api/tenants/{id}"));
+async fn a_deletion_by_patch_is_one_change(api: ApiServer) {
+    let (id, _) = api.tenant("Bakery").await;
+    let (operator, path) = (&api.operator, format!("/api/tenants/{id}"));
     let deleted = json!({ "status": "deleted" });
     assert_eq!(
         operator.patch_if("\"other\"", &path, deleted.clone()).await.problem(412),

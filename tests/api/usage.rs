@@ -11,7 +11,7 @@ use vca::tenancy::{
     ProviderType, Role, TenantId, UsageUnit,
 };
 
-use super::bureau::{Bureau, billing};
+use super::api_server::{ApiServer, billing};
 use super::on_both;
 
 on_both!(
@@ -25,8 +25,8 @@ on_both!(
 );
 
 /// A call of a tenant's that rings.
-pub async fn call_of(bureau: &Bureau, tenant: Uuid) -> Call {
-    let scope = bureau.store.scope(TenantId(tenant));
+pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
+    let scope = api.store.scope(TenantId(tenant));
     let number = scope.numbers().await.expect("numbers").into_iter().next();
     let number = match number {
         Some(number) => number,
@@ -69,9 +69,9 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 /// A call that was answered at a moment and lasted so long, with one turn, and engines.
-async fn talked(bureau: &Bureau, tenant: Uuid, answered_at: &str, seconds: i64) -> Call {
-    let ringing = call_of(bureau, tenant).await;
-    let scope = bureau.store.scope(TenantId(tenant));
+async fn talked(api: &ApiServer, tenant: Uuid, answered_at: &str, seconds: i64) -> Call {
+    let ringing = call_of(api, tenant).await;
+    let scope = api.store.scope(TenantId(tenant));
     let answered_at = at(answered_at);
     for (turn, caller_text) in [(0, ""), (1, "are you open")] {
         let turn = CallTurn {
@@ -117,12 +117,12 @@ fn engines() -> Vec<EngineUse> {
     ]
 }
 
-async fn a_month_is_told_with_its_cost_and_quota(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
-    let viewer = bureau.client_of(id, Role::TenantViewer).await;
-    talked(&bureau, id, "2026-10-05T10:00:00Z", 300).await;
-    talked(&bureau, id, "2026-10-31T23:59:30Z", 60).await;
-    talked(&bureau, id, "2026-10-06T10:00:00Z", 180).await;
+async fn a_month_is_told_with_its_cost_and_quota(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
+    let viewer = api.client_of(id, Role::TenantViewer).await;
+    talked(&api, id, "2026-10-05T10:00:00Z", 300).await;
+    talked(&api, id, "2026-10-31T23:59:30Z", 60).await;
+    talked(&api, id, "2026-10-06T10:00:00Z", 180).await;
     let path = format!("/api/tenants/{id}/usage");
     let october = viewer.get(&format!("{path}?month=2026-10")).await.expect(200);
     assert_eq!(
@@ -149,14 +149,14 @@ async fn a_month_is_told_with_its_cost_and_quota(bureau: Bureau) {
     }
 }
 
-async fn days_are_told_by_the_price_list(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn days_are_told_by_the_price_list(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     for (answered, seconds) in
         [("2026-10-05T10:00:00Z", 61), ("2026-10-05T23:59:59.5Z", 2), ("2026-10-07T00:00:00Z", 5)]
     {
-        talked(&bureau, id, answered, seconds).await;
+        talked(&api, id, answered, seconds).await;
     }
-    call_of(&bureau, id).await;
+    call_of(&api, id).await;
     let path = format!("/api/tenants/{id}/usage");
     let days = async |from: &str, to: &str| {
         let report = admin.get(&format!("{path}?from={from}&to={to}")).await.expect(200);
@@ -175,19 +175,19 @@ async fn days_are_told_by_the_price_list(bureau: Bureau) {
     }
 }
 
-async fn a_statement_is_json_or_csv(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("+Bakery, \"Sons\"").await;
-    talked(&bureau, id, "2026-10-05T10:00:00Z", 90).await;
+async fn a_statement_is_json_or_csv(api: ApiServer) {
+    let (id, admin) = api.tenant("+Bakery, \"Sons\"").await;
+    talked(&api, id, "2026-10-05T10:00:00Z", 90).await;
     let path = format!("/api/tenants/{id}/statements/2026-10");
     assert_eq!(admin.get(&path).await.expect(200)["is_final"], false, "a draft until it is issued");
     let begun = "UPDATE tenants SET created_at = '2026-10-01T00:00:00+00:00' WHERE id = ";
-    bureau.raw(format!("{begun}{}", bureau.literal(id))).await;
+    api.raw(format!("{begun}{}", api.literal(id))).await;
     let dear =
         Billing { prices: Prices { call_minute: 9_000_000, ..Prices::default() }, ..Billing::default() };
     for (billing, issued) in [(billing(), 1), (dear, 0)] {
         let due = IssueRequest { month: None, tenant: None, accept_unpriced: false, dry_run: false };
         let now = at("2026-11-01T01:00:00Z");
-        let outcome = bureau.store.issue_statements(&billing, &due, &Actor::system(), now).await;
+        let outcome = api.store.issue_statements(&billing, &due, &Actor::system(), now).await;
         assert_eq!(outcome.expect("an answer").issued.len(), issued);
     }
     let statement = admin.get(&path).await.expect(200);
@@ -246,7 +246,7 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
     let report = admin.get(&format!("/api/tenants/{id}/usage?month=2026-10")).await.expect(200);
     assert_eq!((&report["is_final"], &report["total_micros"]), (&json!(true), &json!(29_027_000)));
     assert_eq!(report["lines"], expected["lines"]);
-    let list = bureau.operator.get("/api/usage?month=2026-10").await.expect(200);
+    let list = api.operator.get("/api/usage?month=2026-10").await.expect(200);
     assert_eq!((&list["items"], &list["unreadable"]), (&json!([report]), &json!([])));
 
     let present = format!("/api/tenants/{id}/statements/{}", Month::of(Utc::now()));
@@ -254,23 +254,23 @@ async fn a_statement_is_json_or_csv(bureau: Bureau) {
     assert_eq!(admin.get(&format!("/api/tenants/{id}/statements/never")).await.problem(400), "invalid_value");
 }
 
-async fn a_call_tells_what_it_took(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
-    let call = talked(&bureau, id, "2026-10-05T10:00:00Z", 90).await;
+async fn a_call_tells_what_it_took(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
+    let call = talked(&api, id, "2026-10-05T10:00:00Z", 90).await;
     let path = format!("/api/tenants/{id}/calls/{}/usage", call.id);
     let usage = admin.get(&path).await.expect(200);
     assert_eq!((&usage["seconds"], &usage["turns"]), (&json!(90), &json!(1)));
     assert_eq!((&usage["lines"][0]["item"], &usage["total_micros"]), (&json!("call_time"), &json!(57_000)));
-    let ringing = call_of(&bureau, id).await;
+    let ringing = call_of(&api, id).await;
     let path = format!("/api/tenants/{id}/calls/{}/usage", ringing.id);
     assert_eq!(admin.get(&path).await.expect(200)["calls"], 0);
     let missing = format!("/api/tenants/{id}/calls/{}/usage", Uuid::now_v7());
     assert_eq!(admin.get(&missing).await.problem(404), "not_found");
 }
 
-async fn use_without_a_price_is_marked(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
-    let ringing = call_of(&bureau, id).await;
+async fn use_without_a_price_is_marked(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
+    let ringing = call_of(&api, id).await;
     let ended = Call {
         status: CallStatus::Completed,
         answered_at: Some(ringing.started_at),
@@ -284,7 +284,7 @@ async fn use_without_a_price_is_marked(bureau: Bureau) {
         unit: UsageUnit::Characters,
         quantity: 5_000_000,
     };
-    bureau.store.scope(TenantId(id)).end_call(&ended, &[speech]).await.expect("its end");
+    api.store.scope(TenantId(id)).end_call(&ended, &[speech]).await.expect("its end");
     for path in
         ["usage?month=2026-10".to_owned(), "statements/2026-10".into(), format!("calls/{}/usage", ended.id)]
     {
@@ -296,42 +296,42 @@ async fn use_without_a_price_is_marked(bureau: Bureau) {
     }
 }
 
-async fn the_operator_sees_every_tenants_month(bureau: Bureau) {
+async fn the_operator_sees_every_tenants_month(api: ApiServer) {
     let mut expected = Vec::new();
     for n in 1..=3 {
-        let (id, admin) = bureau.tenant(&format!("Tenant {n}")).await;
-        talked(&bureau, id, "2026-10-05T10:00:00Z", 30 * n).await;
+        let (id, admin) = api.tenant(&format!("Tenant {n}")).await;
+        talked(&api, id, "2026-10-05T10:00:00Z", 30 * n).await;
         expected.push(admin.get(&format!("/api/tenants/{id}/usage?month=2026-10")).await.expect(200));
         assert_eq!(admin.get("/api/usage").await.problem(403), "operator_only");
     }
     let (mut seen, mut path) = (Vec::new(), "/api/usage?month=2026-10&limit=2".to_owned());
     loop {
-        let page = bureau.operator.get(&path).await.expect(200);
+        let page = api.operator.get(&path).await.expect(200);
         seen.extend(page["items"].as_array().expect("items").clone());
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/api/usage?month=2026-10&limit=2&cursor={cursor}");
     }
     assert_eq!(seen, expected);
-    bureau.operator.get("/api/usage?month=x").await.problem(400);
+    api.operator.get("/api/usage?month=x").await.problem(400);
 }
 
-async fn held_statements_are_listed_with_their_reasons(bureau: Bureau) {
+async fn held_statements_are_listed_with_their_reasons(api: ApiServer) {
     let mut held = Vec::new();
     for n in 0..3 {
-        let (tenant, admin) = bureau.tenant(&format!("Tenant {n}")).await;
+        let (tenant, admin) = api.tenant(&format!("Tenant {n}")).await;
         assert_eq!(admin.get("/api/held-statements").await.problem(403), "operator_only");
         for (month, reason) in [("2026-08", "unpriced"), ("2026-09", "unreadable")] {
-            let tenant = bureau.literal(tenant);
+            let tenant = api.literal(tenant);
             let values = format!("{tenant}, '{month}', '{reason}', 'gpt-9', '2026-10-01T01:00:00Z'");
             let columns = "tenant_id, month, reason, detail, since";
-            bureau.raw(format!("INSERT INTO statement_holds ({columns}) VALUES ({values})")).await;
+            api.raw(format!("INSERT INTO statement_holds ({columns}) VALUES ({values})")).await;
         }
         held.push(tenant.to_string());
     }
-    let first = bureau.operator.get("/api/held-statements?limit=2").await.expect(200);
+    let first = api.operator.get("/api/held-statements?limit=2").await.expect(200);
     let cursor = first["next_cursor"].as_str().expect("a cursor");
     let path = format!("/api/held-statements?limit=2&cursor={cursor}");
-    let second = bureau.operator.get(&path).await.expect(200);
+    let second = api.operator.get(&path).await.expect(200);
     assert_eq!(second["next_cursor"], Value::Null);
     let items: Vec<&Value> =
         [&first, &second].into_iter().flat_map(|page| page["items"].as_array().expect("items")).collect();

@@ -7,11 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use vca::store::{AuditFilter, Credit, NewNumber, RegistrationAttempt, RegistrationStep, Scope, Window};
+use vca::store::{
+    AuditFilter, NewNumber, RegisteredByChange, RegistrationAttempt, RegistrationStep, Scope, Window,
+};
 use vca::tenancy::*;
 use vca::webhooks::Deliverer;
 
-use super::bureau::{Bureau, Client, receivers};
+use super::api_server::{ApiServer, Client, receivers};
 use super::{documented, on_both};
 use crate::support::receiver::{Answer, Receiver, Request};
 
@@ -33,8 +35,8 @@ on_both!(
     an_address_that_is_not_public_is_not_reached,
 );
 
-fn deliverer(bureau: &Bureau) -> Deliverer {
-    Deliverer::new(bureau.store.clone(), receivers()).expect("a deliverer")
+fn deliverer(api: &ApiServer) -> Deliverer {
+    Deliverer::new(api.store.clone(), receivers()).expect("a deliverer")
 }
 
 /// A request's payload, which is as the document describes it.
@@ -56,15 +58,15 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    async fn new(bureau: &Bureau, url: &str, events: &[&str]) -> Subscriber {
-        let (id, admin) = bureau.tenant("Bakery").await;
+    async fn new(api: &ApiServer, url: &str, events: &[&str]) -> Subscriber {
+        let (id, admin) = api.tenant("Bakery").await;
         let path = format!("/api/tenants/{id}/webhooks");
         let made = admin.post(&path, json!({ "url": url, "events": events })).await.expect(201);
         let secret = made["secret"].as_str().expect("a secret").to_owned();
         let webhook = made["id"].as_str().expect("an id");
         Subscriber {
             id,
-            scope: bureau.store.scope(TenantId(id)),
+            scope: api.store.scope(TenantId(id)),
             admin,
             secret,
             path: format!("{path}/{webhook}"),
@@ -171,8 +173,8 @@ fn moment(value: &Value) -> DateTime<Utc> {
     value.as_str().expect("a time").parse().expect("a time")
 }
 
-async fn a_webhook_is_made_changed_and_deleted(bureau: Bureau) {
-    let hook = Subscriber::new(&bureau, "https://example.com/a", &["call.ended", "call.started"]).await;
+async fn a_webhook_is_made_changed_and_deleted(api: ApiServer) {
+    let hook = Subscriber::new(&api, "https://example.com/a", &["call.ended", "call.started"]).await;
     assert!(hook.secret.starts_with("whsec_"));
     let shown = hook.shown().await;
     assert_eq!(shown["events"], json!(["call.started", "call.ended"]));
@@ -188,7 +190,7 @@ async fn a_webhook_is_made_changed_and_deleted(bureau: Bureau) {
     let newer = rotated["secret"].as_str().expect("a secret");
     assert_ne!(newer, hook.secret);
 
-    let viewer = bureau.client_of(hook.id, Role::TenantViewer).await;
+    let viewer = api.client_of(hook.id, Role::TenantViewer).await;
     viewer.get(&hook.path).await.expect(200);
     viewer.get(&format!("{}/deliveries", hook.path)).await.expect(200);
     assert_eq!(viewer.post(&format!("{}/ping", hook.path), json!({})).await.problem(403), "read_only_key");
@@ -206,8 +208,8 @@ async fn a_webhook_is_made_changed_and_deleted(bureau: Bureau) {
     assert!(!audit.contains("whsec_") && !audit.contains(newer), "{audit}");
 }
 
-async fn what_cannot_be_a_webhook_is_refused(bureau: Bureau) {
-    let (id, admin) = bureau.tenant("Bakery").await;
+async fn what_cannot_be_a_webhook_is_refused(api: ApiServer) {
+    let (id, admin) = api.tenant("Bakery").await;
     let path = format!("/api/tenants/{id}/webhooks");
     let good = "https://example.com/";
     for body in [
@@ -230,15 +232,15 @@ async fn what_cannot_be_a_webhook_is_refused(bureau: Bureau) {
     assert_eq!(admin.post(&path, body).await.problem(409), "limit_reached");
 }
 
-async fn what_befalls_a_call_is_told_once(bureau: Bureau) {
+async fn what_befalls_a_call_is_told_once(api: ApiServer) {
     let receiver = Receiver::start();
     let every = ["call.started", "call.answered", "call.ended", "transcript.ready"];
-    let hook = Subscriber::new(&bureau, &receiver.url("/all"), &every).await;
-    let other = Subscriber::new(&bureau, &receiver.url("/other"), &every).await;
+    let hook = Subscriber::new(&api, &receiver.url("/all"), &every).await;
+    let other = Subscriber::new(&api, &receiver.url("/other"), &every).await;
     let started = json!({ "url": receiver.url("/started"), "events": ["call.started"] });
     hook.admin.post(&format!("/api/tenants/{}/webhooks", hook.id), started).await.expect(201);
     let call = hook.call("+49301000").await;
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     deliverer.round(Utc::now()).await.expect("a round");
     deliverer.round(Utc::now()).await.expect("another");
 
@@ -272,11 +274,11 @@ async fn what_befalls_a_call_is_told_once(bureau: Bureau) {
     assert_eq!(hook.log("?status=pending").await.len(), 0);
 }
 
-async fn opinions_and_failed_registrations_are_told_of(bureau: Bureau) {
+async fn opinions_and_failed_registrations_are_told_of(api: ApiServer) {
     let receiver = Receiver::start();
     let events = ["feedback.received", "number.registration_failed"];
-    let hook = Subscriber::new(&bureau, &receiver.url("/all"), &events).await;
-    Subscriber::new(&bureau, &receiver.url("/other"), &events).await;
+    let hook = Subscriber::new(&api, &receiver.url("/all"), &events).await;
+    Subscriber::new(&api, &receiver.url("/other"), &events).await;
     let call = hook.call("+49301000").await;
     let feedback = format!("/api/tenants/{}/calls/{}/feedback", hook.id, call.id);
     let given = hook.admin.post(&feedback, json!({ "rating": 2, "comment": "Too fast" })).await.expect(201);
@@ -287,12 +289,13 @@ async fn opinions_and_failed_registrations_are_told_of(bureau: Bureau) {
         (ProviderState::Failed, "the provider refuses our credentials"),
         (ProviderState::Registered, "on the trunk"),
     ] {
-        let (credit, attempt) = (Credit::Keep, RegistrationAttempt::Requested);
-        let step = RegistrationStep { action: "register", state, detail, reference: None, credit, attempt };
+        let (registered_by, attempt) = (RegisteredByChange::Keep, RegistrationAttempt::Requested);
+        let step =
+            RegistrationStep { action: "register", state, detail, reference: None, registered_by, attempt };
         let recorded = hook.scope.record_registration(&actor, number, &step).await;
         recorded.expect("a number");
     }
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     deliverer.round(Utc::now()).await.expect("a round");
 
     let told = receiver.requests_to("/all");
@@ -307,28 +310,28 @@ async fn opinions_and_failed_registrations_are_told_of(bureau: Bureau) {
     assert_eq!(data["provider_detail"], "the provider refuses our credentials");
 }
 
-async fn calls_of_a_killed_daemon_are_told_of(bureau: Bureau) {
+async fn calls_of_a_killed_daemon_are_told_of(api: ApiServer) {
     let receiver = Receiver::start();
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     let call = ringing(&hook.scope, "+49301001").await;
     hook.scope.begin_call(&call).await.expect("a call");
     let later = Utc::now() + TimeDelta::seconds(1);
     for closed in [1, 0] {
-        assert_eq!(bureau.store.close_unfinished(later, later).await.expect("an answer"), closed);
+        assert_eq!(api.store.close_unfinished(later, later).await.expect("an answer"), closed);
     }
-    deliverer(&bureau).round(Utc::now()).await.expect("a round");
+    deliverer(&api).round(Utc::now()).await.expect("a round");
     let requests = receiver.requests();
     assert_eq!(types(&requests), ["call.ended"]);
     let data = &requests[0].json()["data"];
     assert_eq!((&data["status"], &data["disposition"]), (&json!("failed"), &json!("interrupted")));
 }
 
-async fn a_failing_receiver_is_tried_for_three_days_and_switched_off_after_five(bureau: Bureau) {
+async fn a_failing_receiver_is_tried_for_three_days_and_switched_off_after_five(api: ApiServer) {
     let receiver = Receiver::start();
     receiver.answers(Answer::Status(500));
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     let sent = hook.ping().await;
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     let began = Utc::now();
     let mut now = began;
     let mut pauses = Vec::new();
@@ -368,12 +371,12 @@ async fn a_failing_receiver_is_tried_for_three_days_and_switched_off_after_five(
     assert_eq!((&on["is_active"], &on["failing_since"]), (&json!(true), &Value::Null));
 }
 
-async fn a_receiver_that_is_gone_is_asked_no_more(bureau: Bureau) {
+async fn a_receiver_that_is_gone_is_asked_no_more(api: ApiServer) {
     let receiver = Receiver::start();
     receiver.answers(Answer::Status(410));
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     hook.ping().await;
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     deliverer.round(Utc::now()).await.expect("a round");
     deliverer.round(Utc::now() + TimeDelta::days(1)).await.expect("a round");
     assert_eq!(receiver.requests().len(), 1);
@@ -388,15 +391,15 @@ async fn a_receiver_that_is_gone_is_asked_no_more(bureau: Bureau) {
     );
 }
 
-async fn two_daemons_send_everything_once(bureau: Bureau) {
+async fn two_daemons_send_everything_once(api: ApiServer) {
     let receiver = Receiver::start();
     receiver.answers(Answer::Late(Duration::from_millis(5)));
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     for _ in 0..40 {
         hook.ping().await;
     }
     let now = Utc::now();
-    let (mut one, mut other) = (deliverer(&bureau), deliverer(&bureau));
+    let (mut one, mut other) = (deliverer(&api), deliverer(&api));
     let (one, other) = tokio::join!(one.round(now), other.round(now));
     one.and(other).expect("two rounds");
     let ids: BTreeSet<String> = receiver.requests().into_iter().map(|request| request.id).collect();
@@ -404,15 +407,15 @@ async fn two_daemons_send_everything_once(bureau: Bureau) {
     assert_eq!(hook.log("?status=delivered").await.len(), 40);
 }
 
-async fn a_lease_that_ends_brings_an_event_up_again(bureau: Bureau) {
+async fn a_lease_that_ends_brings_an_event_up_again(api: ApiServer) {
     let receiver = Receiver::start();
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     hook.ping().await;
     let now = Utc::now();
     let lease = now + TimeDelta::seconds(20);
     let claimed = hook.scope.claim_deliveries(hook.webhook, now, lease, 5).await.expect("a claim");
     assert_eq!(claimed.len(), 1, "and then the daemon is killed");
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     deliverer.round(now + TimeDelta::seconds(19)).await.expect("a round");
     assert_eq!(receiver.requests().len(), 0);
     deliverer.round(lease).await.expect("a round");
@@ -420,12 +423,12 @@ async fn a_lease_that_ends_brings_an_event_up_again(bureau: Bureau) {
     assert_eq!(hook.log("").await[0]["status"], "delivered");
 }
 
-async fn a_slow_receiver_holds_nobody_up(bureau: Bureau) {
+async fn a_slow_receiver_holds_nobody_up(api: ApiServer) {
     let (slow, quick) = (Receiver::start(), Receiver::start());
     slow.answers(Answer::Never);
     let hooks = [
-        Subscriber::new(&bureau, &slow.url("/"), &["call.ended"]).await,
-        Subscriber::new(&bureau, &quick.url("/"), &["call.ended"]).await,
+        Subscriber::new(&api, &slow.url("/"), &["call.ended"]).await,
+        Subscriber::new(&api, &quick.url("/"), &["call.ended"]).await,
     ];
     for hook in &hooks {
         for _ in 0..12 {
@@ -433,7 +436,7 @@ async fn a_slow_receiver_holds_nobody_up(bureau: Bureau) {
         }
     }
     let stop = CancellationToken::new();
-    let running = tokio::spawn(deliverer(&bureau).run(stop.clone()));
+    let running = tokio::spawn(deliverer(&api).run(stop.clone()));
     let all = async {
         while quick.requests().len() < 12 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -447,11 +450,11 @@ async fn a_slow_receiver_holds_nobody_up(bureau: Bureau) {
 }
 
 /// Two tenants with more to deliver than there are slots, to receivers that answer after 14 seconds.
-async fn slow_receivers_of_two_tenants_do_not_delay_a_third(bureau: Bureau) {
+async fn slow_receivers_of_two_tenants_do_not_delay_a_third(api: ApiServer) {
     let (slow, quick) = (Receiver::start(), Receiver::start());
     slow.answers(Answer::Late(Duration::from_secs(14)));
     for _ in 0..2 {
-        let hook = Subscriber::new(&bureau, &slow.url("/"), &["call.ended"]).await;
+        let hook = Subscriber::new(&api, &slow.url("/"), &["call.ended"]).await;
         for _ in 0..20 {
             hook.ping().await;
         }
@@ -463,10 +466,10 @@ async fn slow_receivers_of_two_tenants_do_not_delay_a_third(bureau: Bureau) {
         ..receivers()
     };
     let stop = CancellationToken::new();
-    let deliverer = Deliverer::new(bureau.store.clone(), settings).expect("a deliverer");
+    let deliverer = Deliverer::new(api.store.clone(), settings).expect("a deliverer");
     let running = tokio::spawn(deliverer.run(stop.clone()));
     until(|| slow.requests().len() >= 8).await;
-    let third = Subscriber::new(&bureau, &quick.url("/"), &["call.ended"]).await;
+    let third = Subscriber::new(&api, &quick.url("/"), &["call.ended"]).await;
     let asked = std::time::Instant::now();
     third.ping().await;
     until(|| quick.requests().len() == 1).await;
@@ -485,14 +488,14 @@ async fn until(condition: impl Fn() -> bool) {
     }
 }
 
-async fn after_a_rotation_both_secrets_sign(bureau: Bureau) {
+async fn after_a_rotation_both_secrets_sign(api: ApiServer) {
     let receiver = Receiver::start();
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     let rotated = hook.admin.post(&format!("{}/rotate-secret", hook.path), json!({})).await.expect(200);
     let newer = rotated["secret"].as_str().expect("a secret");
     hook.ping().await;
     hook.ping().await;
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     receiver.answers(Answer::Status(503));
     deliverer.round(Utc::now()).await.expect("a round");
     receiver.answers(Answer::Status(200));
@@ -504,9 +507,9 @@ async fn after_a_rotation_both_secrets_sign(bureau: Bureau) {
     assert!(later.iter().all(|it| it.is_signed_with(newer) && !it.is_signed_with(&hook.secret)));
 }
 
-async fn an_event_is_sent_once_more(bureau: Bureau) {
+async fn an_event_is_sent_once_more(api: ApiServer) {
     let receiver = Receiver::start();
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     let delivery = hook.ping().await;
     assert_eq!((&delivery["status"], &delivery["event_type"]), (&json!("pending"), &json!("ping")));
     let retry = format!("{}/deliveries/{}/retry", hook.path, delivery["id"].as_str().expect("an id"));
@@ -516,7 +519,7 @@ async fn an_event_is_sent_once_more(bureau: Bureau) {
     assert_eq!(given_up["problem"], "the webhook was switched off");
     assert_eq!(hook.admin.post(&retry, json!({})).await.problem(400), "invalid_value");
     hook.admin.patch(&hook.path, json!({ "is_active": true })).await.expect(200);
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     deliverer.round(Utc::now()).await.expect("a round");
     assert_eq!(receiver.requests().len(), 0);
     for sent in 1..=2 {
@@ -529,11 +532,11 @@ async fn an_event_is_sent_once_more(bureau: Bureau) {
     assert_eq!(hook.admin.post(&missing, json!({})).await.problem(404), "not_found");
 }
 
-async fn what_is_over_is_forgotten_in_time(bureau: Bureau) {
+async fn what_is_over_is_forgotten_in_time(api: ApiServer) {
     let receiver = Receiver::start();
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     hook.ping().await;
-    let mut deliverer = deliverer(&bureau);
+    let mut deliverer = deliverer(&api);
     deliverer.round(Utc::now()).await.expect("a round");
     hook.ping().await;
     deliverer.clear(Utc::now() + TimeDelta::days(29)).await.expect("a clearing");
@@ -545,16 +548,16 @@ async fn what_is_over_is_forgotten_in_time(bureau: Bureau) {
     assert_eq!(receiver.requests().len(), 2);
 }
 
-async fn an_address_that_is_not_public_is_not_reached(bureau: Bureau) {
+async fn an_address_that_is_not_public_is_not_reached(api: ApiServer) {
     let receiver = Receiver::start();
-    let hook = Subscriber::new(&bureau, &receiver.url("/"), &["call.ended"]).await;
+    let hook = Subscriber::new(&api, &receiver.url("/"), &["call.ended"]).await;
     let named = receiver.url("/").replace("127.0.0.1", "localhost");
     let mut problems = Vec::new();
     for url in [receiver.url("/"), named] {
         hook.admin.patch(&hook.path, json!({ "url": url })).await.expect(200);
         let settings = vca::webhooks::Settings { allow_private_targets: false, ..receivers() };
         hook.ping().await;
-        let mut strict = Deliverer::new(bureau.store.clone(), settings).expect("a deliverer");
+        let mut strict = Deliverer::new(api.store.clone(), settings).expect("a deliverer");
         strict.round(Utc::now()).await.expect("a round");
         problems.push(hook.log("").await[0]["problem"].as_str().unwrap_or_default().to_owned());
     }

@@ -7,52 +7,52 @@ use serde_json::Value;
 use vca::sim::Step;
 use vca::tenancy::{Call, CallStatus, TenantId};
 
-use super::{MAIN, agent, exchange, house, listen, ms, understood};
-use crate::support::house::House;
-use crate::support::relay::{Fault, Relay};
+use super::{MAIN, agent, env, exchange, listen, ms, understood};
+use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::sipp::Side;
+use crate::support::test_env::TestEnv;
 use crate::support::{http, wait};
 
-/// A house whose daemon reaches Asterisk by a wire.
-fn wired_house() -> Option<(House, TenantId, Relay)> {
-    let (mut house, main) = house(agent())?;
-    let address = house.asterisk.ari_url().trim_start_matches("http://").parse().expect("an address");
-    let wire = Relay::to_http(address);
-    house.set("ARI_URL", &format!("http://127.0.0.1:{}", wire.port()));
-    house.set("VCA__ARI__REQUEST_TIMEOUT_MS", "500");
-    house.set("VCA__ARI__SET_UP_TIMEOUT_MS", "1500");
-    house.set("VCA__ARI__RECONNECT_MAX_MS", "1000");
-    house.open();
-    Some((house, main, wire))
+/// An environment whose daemon reaches Asterisk by a wire.
+fn wired_env() -> Option<(TestEnv, TenantId, FaultProxy)> {
+    let (mut env, main) = env(agent())?;
+    let address = env.asterisk.ari_url().trim_start_matches("http://").parse().expect("an address");
+    let wire = FaultProxy::to_http(address);
+    env.set("ARI_URL", &format!("http://127.0.0.1:{}", wire.port()));
+    env.set("VCA__ARI__REQUEST_TIMEOUT_MS", "500");
+    env.set("VCA__ARI__SET_UP_TIMEOUT_MS", "1500");
+    env.set("VCA__ARI__RECONNECT_MAX_MS", "1000");
+    env.open();
+    Some((env, main, wire))
 }
 
 /// A call while the wire has a fault; its record.
-fn fails(house: &House, main: TenantId, wire: &Relay, fault: Fault) -> Call {
+fn fails(env: &TestEnv, main: TenantId, wire: &FaultProxy, fault: Fault) -> Call {
     wire.fail(fault.clone());
-    let report = house.dial(MAIN, vec![listen(), Step::HangUp]);
-    assert_eq!(report.status, Some(503), "{fault:?}\n{}\n{}", report.log, house.log());
+    let report = env.dial(MAIN, vec![listen(), Step::HangUp]);
+    assert_eq!(report.status, Some(503), "{fault:?}\n{}\n{}", report.log, env.log());
     assert!(wire.met() > 0, "{fault:?} was never met");
-    let (record, turns) = house.last_call(main);
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, turns.len()), (CallStatus::Failed, 0), "{fault:?}");
     assert_eq!(record.answered_at, None, "{fault:?}");
     // What may come into being late is looked for once more.
-    let none_left = wait::until_true(ms(6_000), || house.metric("vca_calls_live", &[]) == Some(0.0));
-    assert!(none_left, "{fault:?}: the call's task does not end\n{}", house.log());
-    house.clears_away(ms(0));
+    let none_left = wait::until_true(ms(6_000), || env.metric("vca_calls_live", &[]) == Some(0.0));
+    assert!(none_left, "{fault:?}: the call's task does not end\n{}", env.log());
+    env.clears_away(ms(0));
     record
 }
 
-fn works_again(house: &House, main: TenantId, wire: &Relay) {
+fn works_again(env: &TestEnv, main: TenantId, wire: &FaultProxy) {
     wire.mend();
-    house.satisfied(house.place(MAIN, exchange()));
-    let (record, turns) = house.last_call(main);
+    env.satisfied(env.place(MAIN, exchange()));
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
-    assert_eq!(leaks(house), 0.0);
+    assert_eq!(leaks(env), 0.0);
 }
 
 /// Another program with the name of the daemon's application, until it is dropped.
-fn other_program(house: &House) -> TcpStream {
-    let asterisk = &house.asterisk;
+fn other_program(env: &TestEnv) -> TcpStream {
+    let asterisk = &env.asterisk;
     let address = asterisk.ari_url().trim_start_matches("http://").to_owned();
     let (user, password) = (asterisk.ari_user(), asterisk.ari_password());
     let mut stream = TcpStream::connect(address).expect("Asterisk's HTTP server");
@@ -64,73 +64,73 @@ fn other_program(house: &House) -> TcpStream {
     stream
 }
 
-fn leaks(house: &House) -> f64 {
-    house.metric("vca_asterisk_leaks_total", &[]).unwrap_or(0.0)
+fn leaks(env: &TestEnv) -> f64 {
+    env.metric("vca_asterisk_leaks_total", &[]).unwrap_or(0.0)
 }
 
 #[test]
 fn a_call_that_asterisk_does_not_set_up_is_cleared_away() {
-    let Some((house, main, wire)) = wired_house() else { return };
+    let Some((env, main, wire)) = wired_env() else { return };
     for request in ["POST /ari/bridges", "POST /ari/channels/externalMedia"] {
-        let record = fails(&house, main, &wire, Fault::Refused(request));
+        let record = fails(&env, main, &wire, Fault::Refused(request));
         assert_eq!(record.disposition.as_deref(), Some("failed_setup"), "{request}");
         let reason = record.failure_reason.as_deref().unwrap_or_default();
         assert!(reason.contains("Asterisk answered 5"), "{request}: {reason:?}");
     }
-    fails(&house, main, &wire, Fault::Swallowed("POST /ari/bridges"));
+    fails(&env, main, &wire, Fault::Swallowed("POST /ari/bridges"));
     // What Asterisk made is deleted although nobody said that it was made.
-    fails(&house, main, &wire, Fault::Unanswered("POST /ari/bridges"));
-    fails(&house, main, &wire, Fault::Unanswered("POST /ari/channels/externalMedia"));
-    works_again(&house, main, &wire);
+    fails(&env, main, &wire, Fault::Unanswered("POST /ari/bridges"));
+    fails(&env, main, &wire, Fault::Unanswered("POST /ari/channels/externalMedia"));
+    works_again(&env, main, &wire);
 }
 
 #[test]
 fn what_cannot_be_deleted_at_once_is_deleted_later() {
-    let Some((house, main, wire)) = wired_house() else { return };
-    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
-    house.turns(&mut call, main, 1);
+    let Some((env, main, wire)) = wired_env() else { return };
+    let mut call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    env.turns(&mut call, main, 1);
     wire.fail(Fault::Refused("DELETE /ari/"));
     call.hang_up();
-    house.until(&mut call, ms(5_000), "deletions are refused more than once", || wire.met() >= 4);
-    assert!(!house.asterisk.bridges().is_empty(), "nobody else clears away");
+    env.until(&mut call, ms(5_000), "deletions are refused more than once", || wire.met() >= 4);
+    assert!(!env.asterisk.bridges().is_empty(), "nobody else clears away");
     wire.mend();
-    house.last_call(main);
-    assert_eq!(leaks(&house), 0.0);
+    env.last_call(main);
+    assert_eq!(leaks(&env), 0.0);
 }
 
 #[test]
 fn a_call_goes_on_while_events_are_lost() {
-    let Some((house, main, wire)) = wired_house() else { return };
-    let mut call = house.answered(MAIN, exchange());
-    house.turns(&mut call, main, 1);
+    let Some((env, main, wire)) = wired_env() else { return };
+    let mut call = env.answered(MAIN, exchange());
+    env.turns(&mut call, main, 1);
     wire.fail(Fault::Cut);
-    let lost = || house.metric("vca_ari_connected", &[]) == Some(0.0);
-    house.until(&mut call, ms(5_000), "the event WebSocket is lost", lost);
+    let lost = || env.metric("vca_ari_connected", &[]) == Some(0.0);
+    env.until(&mut call, ms(5_000), "the event WebSocket is lost", lost);
     // The caller is answered meanwhile, and leaves while nobody can tell the daemon.
-    house.satisfied(call);
-    assert_eq!(house.metric("vca_calls_live", &[]), Some(1.0));
+    env.satisfied(call);
+    assert_eq!(env.metric("vca_calls_live", &[]), Some(1.0));
     wire.mend();
-    let (record, turns) = house.last_call(main);
+    let (record, turns) = env.last_call(main);
     assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"), "{record:?}");
     assert_eq!(understood(&turns), 1, "{turns:?}");
 }
 
 #[test]
 fn a_name_that_another_program_took_is_taken_back_when_that_is_gone() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    let is_connected = |house: &House| house.metric("vca_ari_connected", &[]) == Some(1.0);
-    let other = other_program(&house);
-    assert!(wait::until_true(ms(5_000), || !is_connected(&house)), "{}", house.log());
-    assert_eq!(house.metric("vca_ari_disconnects_total", &["why=\"replaced\""]), Some(1.0));
-    let is_unready = || house.page("/readyz").is_some_and(|(status, _)| status == 503);
-    assert!(wait::until_true(ms(5_000), is_unready), "{}", house.log());
-    let fights = wait::until_true(ms(7_000), || is_connected(&house));
-    assert!(!fights, "the other program keeps the name while it is there\n{}", house.log());
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    let is_connected = |env: &TestEnv| env.metric("vca_ari_connected", &[]) == Some(1.0);
+    let other = other_program(&env);
+    assert!(wait::until_true(ms(5_000), || !is_connected(&env)), "{}", env.log());
+    assert_eq!(env.metric("vca_ari_disconnects_total", &["why=\"replaced\""]), Some(1.0));
+    let is_unready = || env.page("/readyz").is_some_and(|(status, _)| status == 503);
+    assert!(wait::until_true(ms(5_000), is_unready), "{}", env.log());
+    let fights = wait::until_true(ms(7_000), || is_connected(&env));
+    assert!(!fights, "the other program keeps the name while it is there\n{}", env.log());
     drop(other);
-    assert!(wait::until_true(ms(20_000), || is_connected(&house)), "{}", house.log());
-    house.satisfied(house.place(MAIN, exchange()));
-    let (record, turns) = house.last_call(main);
+    assert!(wait::until_true(ms(20_000), || is_connected(&env)), "{}", env.log());
+    env.satisfied(env.place(MAIN, exchange()));
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 1), "{turns:?}");
 }
 
@@ -145,12 +145,12 @@ struct Heir {
 
 impl Heir {
     /// Takes over the only call of a phone that there is.
-    fn of(house: &House) -> Heir {
-        let dialog = |part: &str| of_the_dialog(house, part);
+    fn of(env: &TestEnv) -> Heir {
+        let dialog = |part: &str| of_the_dialog(env, part);
         let (call, ours, theirs) = (dialog("call-id"), dialog("local_tag"), dialog("remote_tag"));
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(ms(5_000))).expect("a socket");
-        let asterisk = format!("127.0.0.1:{}", house.asterisk.sip_port());
+        let asterisk = format!("127.0.0.1:{}", env.asterisk.sip_port());
         let mut heir = Heir { socket, to: format!("<sip:{MAIN}@{asterisk}>"), asterisk };
         let replaces = format!("Replaces: {call};to-tag={ours};from-tag={theirs}\r\n");
         heir.send("INVITE", 1, &replaces, &heir.offer());
@@ -204,8 +204,8 @@ impl Heir {
 }
 
 /// What Asterisk knows of the SIP dialog of the only phone that there is.
-fn of_the_dialog(house: &House, part: &str) -> String {
-    let asterisk = &house.asterisk;
+fn of_the_dialog(env: &TestEnv, part: &str) -> String {
+    let asterisk = &env.asterisk;
     let channels = asterisk.ari("channels").expect("a list of channels");
     let mut channels = channels.as_array().into_iter().flatten();
     let is_phone = |channel: &&Value| channel["name"].as_str().is_some_and(|name| name.starts_with("PJSIP/"));
@@ -221,18 +221,18 @@ fn of_the_dialog(house: &House, part: &str) -> String {
 
 #[test]
 fn a_call_that_is_transferred_goes_on_with_its_new_caller() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    house.open();
-    house.asterisk.cli("module load res_pjsip_refer.so");
-    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
-    house.turns(&mut call, main, 1);
-    let heir = Heir::of(&house);
+    let Some((mut env, main)) = env(agent()) else { return };
+    env.open();
+    env.asterisk.cli("module load res_pjsip_refer.so");
+    let mut call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    env.turns(&mut call, main, 1);
+    let heir = Heir::of(&env);
     let report = call.finish();
-    assert_eq!(report.ended_by, Some(Side::Agent), "the first caller is let go\n{}", house.log());
-    assert_eq!(house.metric("vca_calls_live", &[]), Some(1.0), "the call goes on\n{}", house.log());
-    assert!(house.log().contains("the caller was transferred"), "{}", house.log());
+    assert_eq!(report.ended_by, Some(Side::Agent), "the first caller is let go\n{}", env.log());
+    assert_eq!(env.metric("vca_calls_live", &[]), Some(1.0), "the call goes on\n{}", env.log());
+    assert!(env.log().contains("the caller was transferred"), "{}", env.log());
     heir.hang_up();
-    let (record, _) = house.last_call(main);
-    assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"), "{}", house.log());
-    assert_eq!(house.office.calls(main).len(), 1, "nobody was asked to let it in again\n{}", house.log());
+    let (record, _) = env.last_call(main);
+    assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"), "{}", env.log());
+    assert_eq!(env.seed.calls(main).len(), 1, "nobody was asked to let it in again\n{}", env.log());
 }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use vca::tenancy::{CallStatus, TenantId};
 
 use super::reload::serves;
-use super::{MAIN, agent, exchange, house, ms, program};
-use crate::support::house::House;
+use super::{MAIN, agent, env, exchange, ms, program};
 use crate::support::namespace::mount_namespace;
+use crate::support::test_env::TestEnv;
 use crate::support::wait;
 
 /// A script that runs the daemon's program.
-fn script(house: &House, name: &str, text: &str) -> String {
-    let path = house.write(name, &format!("#!/bin/sh\n{text}\n"));
+fn script(env: &TestEnv, name: &str, text: &str) -> String {
+    let path = env.write(name, &format!("#!/bin/sh\n{text}\n"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our file");
     path
 }
@@ -31,8 +31,8 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// Copies the database there at each start of the daemon.
-    fn under(house: &mut House, namespace: &'static str) -> SmallDisk {
-        let marker = house.write("marker", "");
+    fn under(env: &mut TestEnv, namespace: &'static str) -> SmallDisk {
+        let marker = env.write("marker", "");
         let prepared = Path::new(&marker).parent().expect("a folder").to_owned();
         let folder = prepared.join("small");
         fs::create_dir_all(&folder).expect("a folder");
@@ -41,8 +41,8 @@ impl SmallDisk {
             "exec unshare {namespace} sh -c 'mount -t tmpfs -o size=12m tmpfs {to} && cp {from}/vca.db* {to}/ && \
              rm -f {to}/vca.db-shm && exec {vca} \"$@\"' sh \"$@\""
         );
-        house.vca = house.vca.through(&script(house, "start", &start));
-        house.set("DATABASE_URL", &format!("sqlite://{to}/vca.db"));
+        env.vca = env.vca.through(&script(env, "start", &start));
+        env.set("DATABASE_URL", &format!("sqlite://{to}/vca.db"));
         SmallDisk { folder, namespace }
     }
 
@@ -61,22 +61,22 @@ impl SmallDisk {
     }
 
     /// The report of a doctor that sees the same disk.
-    fn doctor(&self, house: &House, daemon: Pid) -> String {
+    fn doctor(&self, env: &TestEnv, daemon: Pid) -> String {
         let pid = daemon.as_raw_nonzero();
         let user = if self.namespace == "-m" { "" } else { "-U --preserve-credentials" };
         let text = format!("exec nsenter -t {pid} -m {user} {} \"$@\"", program().display());
-        let doctor = house.vca.through(&script(house, "doctor", &text));
+        let doctor = env.vca.through(&script(env, "doctor", &text));
         let output = doctor.run(&["doctor"]).expect("nsenter can be run");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
 /// The tenant's calls as the daemon's API lists them: it alone sees its database.
-fn listed(house: &House, operator: &str, main: TenantId) -> Vec<Value> {
+fn listed(env: &TestEnv, operator: &str, main: TenantId) -> Vec<Value> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let page: Value = runtime.block_on(async {
-        let url = format!("{}/api/tenants/{main}/calls", house.vca.admin_url());
+        let url = format!("{}/api/tenants/{main}/calls", env.vca.admin_url());
         let response =
             reqwest::Client::new().get(url).bearer_auth(operator).send().await.expect("a response");
         response.json().await.expect("JSON")
@@ -84,53 +84,43 @@ fn listed(house: &House, operator: &str, main: TenantId) -> Vec<Value> {
     page["items"].as_array().cloned().unwrap_or_default()
 }
 
-fn pending(house: &House) -> f64 {
-    house.metric("vca_ledger_pending", &[]).unwrap_or_default()
+fn pending(env: &TestEnv) -> f64 {
+    env.metric("vca_ledger_pending", &[]).unwrap_or_default()
 }
 
 /// Calls whose records cannot be written.
-fn calls_go_on(house: &House, count: usize) {
+fn calls_go_on(env: &TestEnv, count: usize) {
     for _ in 0..count {
-        house.satisfied(house.place(MAIN, exchange()));
-        house.clears_away(ms(8_000));
+        env.satisfied(env.place(MAIN, exchange()));
+        env.clears_away(ms(8_000));
     }
-    assert!(wait::until_true(ms(5_000), || pending(house) > 0.0), "records wait\n{}", house.log());
+    assert!(wait::until_true(ms(5_000), || pending(env) > 0.0), "records wait\n{}", env.log());
 }
 
-fn records_arrive(house: &House) {
-    assert!(
-        wait::until_true(ms(20_000), || pending(house) == 0.0),
-        "{} wait\n{}",
-        pending(house),
-        house.log()
-    );
-    assert_eq!(house.metric("vca_ledger_dropped_total", &[]), Some(0.0), "{}", house.log());
-    assert_eq!(
-        house.metric("vca_ledger_dead_letters_total", &[]).unwrap_or_default(),
-        0.0,
-        "{}",
-        house.log()
-    );
+fn records_arrive(env: &TestEnv) {
+    assert!(wait::until_true(ms(20_000), || pending(env) == 0.0), "{} wait\n{}", pending(env), env.log());
+    assert_eq!(env.metric("vca_ledger_dropped_total", &[]), Some(0.0), "{}", env.log());
+    assert_eq!(env.metric("vca_ledger_dead_letters_total", &[]).unwrap_or_default(), 0.0, "{}", env.log());
 }
 
 #[test]
 fn a_full_disk_loses_no_record() {
     let Some(namespace) = mount_namespace() else { return };
-    let Some((mut house, main)) = house(agent()) else { return };
-    let operator = house.office.operator_key();
-    let disk = SmallDisk::under(&mut house, namespace);
-    house.open();
-    let daemon = house.daemon().pid();
-    house.satisfied(house.place(MAIN, exchange()));
+    let Some((mut env, main)) = env(agent()) else { return };
+    let operator = env.seed.operator_key();
+    let disk = SmallDisk::under(&mut env, namespace);
+    env.open();
+    let daemon = env.daemon().pid();
+    env.satisfied(env.place(MAIN, exchange()));
     let completed = || {
-        let calls = listed(&house, &operator, main);
+        let calls = listed(&env, &operator, main);
         calls.iter().filter(|call| call["status"] == "completed").count()
     };
-    assert!(wait::until_true(ms(8_000), || completed() == 1), "{}", house.log());
+    assert!(wait::until_true(ms(8_000), || completed() == 1), "{}", env.log());
 
     let file = disk.fill(daemon);
-    calls_go_on(&house, 2);
-    let report = disk.doctor(&house, daemon);
+    calls_go_on(&env, 2);
+    let report = disk.doctor(&env, daemon);
     for words in [
         "FAIL  disk space",
         "0 MiB are free in",
@@ -141,34 +131,34 @@ fn a_full_disk_loses_no_record() {
         assert!(report.contains(words), "no {words:?} in:\n{report}");
     }
     fs::remove_file(file).expect("the file that filled it");
-    records_arrive(&house);
-    assert_eq!(completed(), 3, "{}", house.log());
+    records_arrive(&env);
+    assert_eq!(completed(), 3, "{}", env.log());
     // A connection that SQLite rolled back would refuse this call's record.
-    house.satisfied(house.place(MAIN, exchange()));
-    assert!(wait::until_true(ms(8_000), || completed() == 4), "{}", house.log());
-    records_arrive(&house);
+    env.satisfied(env.place(MAIN, exchange()));
+    assert!(wait::until_true(ms(8_000), || completed() == 4), "{}", env.log());
+    records_arrive(&env);
 }
 
 /// Beyond RLIMIT_FSIZE the kernel refuses to write (EFBIG), which SQLite reports as SQLITE_IOERR_WRITE.
 #[test]
 fn an_input_output_error_loses_no_record() {
-    let Some((mut house, main)) = house(agent()) else { return };
+    let Some((mut env, main)) = env(agent()) else { return };
     // SIGXFSZ would end the daemon.
     let start = format!("trap '' XFSZ; exec {} \"$@\"", program().display());
-    house.vca = house.vca.through(&script(&house, "start", &start));
-    house.open();
-    serves(&house, main);
-    let daemon = Some(house.daemon().pid());
-    let log = Path::new(&house.write("marker", "")).with_file_name("vca.db-wal");
+    env.vca = env.vca.through(&script(&env, "start", &start));
+    env.open();
+    serves(&env, main);
+    let daemon = Some(env.daemon().pid());
+    let log = Path::new(&env.write("marker", "")).with_file_name("vca.db-wal");
     let size = fs::metadata(log).expect("the write-ahead log").len();
     let limit = |current| Rlimit { current, maximum: None };
     prlimit(daemon, Resource::Fsize, limit(Some(size))).expect("our process");
-    calls_go_on(&house, 2);
-    assert!(house.log().contains("records of calls wait"), "{}", house.log());
+    calls_go_on(&env, 2);
+    assert!(env.log().contains("records of calls wait"), "{}", env.log());
     prlimit(daemon, Resource::Fsize, limit(None)).expect("our process");
-    records_arrive(&house);
-    serves(&house, main);
-    let calls = house.office.calls(main);
+    records_arrive(&env);
+    serves(&env, main);
+    let calls = env.seed.calls(main);
     let completed = calls.iter().filter(|(call, _)| call.status == CallStatus::Completed).count();
-    assert_eq!(completed, 4, "{calls:?}\n{}", house.log());
+    assert_eq!(completed, 4, "{calls:?}\n{}", env.log());
 }

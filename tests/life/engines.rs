@@ -4,39 +4,39 @@ use serde_json::{Value, json};
 use vca::sim::Step;
 use vca::tenancy::{CallStatus, EndedBy, EngineKind, EngineUse, TenantId, UsageUnit};
 
-use super::{house, listen, ms, question};
-use crate::support::house::House;
+use super::{env, listen, ms, question};
 use crate::support::phone::Report;
 use crate::support::sipp::Side;
+use crate::support::test_env::TestEnv;
 use crate::support::vendor::{KEY, Kind, Mood, REPLY, TOKENS, Vendor, WORDS, pitch};
 
 const GREETING: &str = "Welcome to the test.";
 const PROMPT: &str = "You answer the telephone.";
 
-/// A house whose only tenant is served by the vendor's engines.
-fn served_house() -> Option<(House, TenantId, Vendor)> {
-    let (mut house, main, vendor) = prepared_house()?;
-    house.open();
-    Some((house, main, vendor))
+/// An environment whose only tenant is served by the vendor's engines.
+fn served_env() -> Option<(TestEnv, TenantId, Vendor)> {
+    let (mut env, main, vendor) = prepared_env()?;
+    env.open();
+    Some((env, main, vendor))
 }
 
 /// The same, before the daemon is started.
-fn prepared_house() -> Option<(House, TenantId, Vendor)> {
-    let (mut house, main) = house(json!({ "greeting": GREETING, "language": "en-GB", "voice": "nova" }))?;
+fn prepared_env() -> Option<(TestEnv, TenantId, Vendor)> {
+    let (mut env, main) = env(json!({ "greeting": GREETING, "language": "en-GB", "voice": "nova" }))?;
     let vendor = Vendor::start();
-    house.set("OPENAI_BASE_URL", &vendor.base_url());
-    house.set("OPENAI_API_KEY", KEY);
+    env.set("OPENAI_BASE_URL", &vendor.base_url());
+    env.set("OPENAI_API_KEY", KEY);
     for engine in ["STT", "LLM", "TTS"] {
-        house.set(&format!("VCA__{engine}__RETRY__TIMEOUT_MS"), "600");
-        house.set(&format!("VCA__{engine}__RETRY__BACKOFF_MS"), "50");
+        env.set(&format!("VCA__{engine}__RETRY__TIMEOUT_MS"), "600");
+        env.set(&format!("VCA__{engine}__RETRY__BACKOFF_MS"), "50");
     }
     // A filler would join the phrases whose pitch tells them apart.
-    house.set("VCA__TURN__FILLER_MS", "0");
-    Some((house, main, vendor))
+    env.set("VCA__TURN__FILLER_MS", "0");
+    Some((env, main, vendor))
 }
 
-fn dial(house: &House, script: Vec<Step>) -> Report {
-    house.satisfied(house.place(super::MAIN, script))
+fn dial(env: &TestEnv, script: Vec<Step>) -> Report {
+    env.satisfied(env.place(super::MAIN, script))
 }
 
 /// The pitch of each stretch that the caller heard, to the next hundred.
@@ -54,10 +54,10 @@ pub(super) fn pitches(report: &Report) -> Vec<u32> {
 
 #[test]
 fn a_vendors_engines_are_asked_rightly_and_heard() {
-    let Some((house, main, vendor)) = served_house() else { return };
+    let Some((env, main, vendor)) = served_env() else { return };
     let spoken_ahead = vendor.requests(Kind::Tts).len();
-    let report = dial(&house, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
-    let (record, turns) = house.last_call(main);
+    let report = dial(&env, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    let (record, turns) = env.last_call(main);
     assert_eq!(record.status, CallStatus::Completed);
     let said: Vec<_> =
         turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
@@ -90,7 +90,7 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
     assert_eq!(question["messages"], Value::from(lines.to_vec()));
     assert_eq!(asked.authorization, format!("Bearer {KEY}"));
 
-    let usage = house.office.usage_of(&record);
+    let usage = env.seed.usage_of(&record);
     let taken = |kind, unit| {
         let fits = |taken: &&EngineUse| (taken.kind, taken.unit) == (kind, unit);
         usage.engines.iter().find(fits).map(|taken| (taken.model.as_str(), taken.quantity))
@@ -122,46 +122,46 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
 
 #[test]
 fn a_model_that_fails_again_and_again_ends_the_call() {
-    let Some((house, main, vendor)) = served_house() else { return };
+    let Some((env, main, vendor)) = served_env() else { return };
     vendor.feels(Kind::Llm, Mood::Broken);
     let mut script = vec![listen()];
     script.extend((0..3).flat_map(|_| [question(), listen()]));
-    let report = dial(&house, script);
-    assert_eq!(report.ended_by, Some(Side::Agent), "{}", house.log());
+    let report = dial(&env, script);
+    assert_eq!(report.ended_by, Some(Side::Agent), "{}", env.log());
     let difficulty = pitch("difficulty");
     assert_eq!(pitches(&report), [400, difficulty, difficulty, pitch("Goodbye")]);
-    let (record, turns) = house.last_call(main);
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, record.ended_by), (CallStatus::Failed, Some(EndedBy::System)));
     assert_eq!(record.disposition.as_deref(), Some("failed_engines"));
     let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
     assert_eq!(said[1], "Technical difficulty, trying again.", "{said:?}");
-    let outcomes = house.metric("vca_engine_requests_total", &["kind=\"llm\""]);
+    let outcomes = env.metric("vca_engine_requests_total", &["kind=\"llm\""]);
     assert!(outcomes.is_some_and(|count| count >= 5.0), "three times, then once a turn: {outcomes:?}");
 }
 
 #[test]
 fn a_model_that_recovers_is_forgiven() {
-    let Some((house, main, vendor)) = served_house() else { return };
+    let Some((env, main, vendor)) = served_env() else { return };
     vendor.feels(Kind::Llm, Mood::Stalled);
     let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
-    let mut call = house.answered(super::MAIN, script);
-    house.turns(&mut call, main, 2);
+    let mut call = env.answered(super::MAIN, script);
+    env.turns(&mut call, main, 2);
     vendor.feels(Kind::Llm, Mood::Well);
-    house.satisfied(call);
-    let (record, turns) = house.last_call(main);
+    env.satisfied(call);
+    let (record, turns) = env.last_call(main);
     assert_eq!(record.disposition.as_deref(), Some("caller_hung_up"));
     let said: Vec<_> = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
     assert_eq!(said, [GREETING, "Technical difficulty, trying again.", &REPLY.concat()]);
     let failures: Vec<_> =
         record.engine_failures.iter().map(|it| (it.kind, it.engine.as_str(), it.reason.as_str())).collect();
     assert_eq!(failures, [(EngineKind::Llm, "openai", "timeout")], "the call went on");
-    let shown = house.vca.cli(&["call", "show", &record.id.to_string()]).expect("the call");
+    let shown = env.vca.cli(&["call", "show", &record.id.to_string()]).expect("the call");
     assert!(shown.contains("llm openai failed"), "{shown}");
 }
 
 #[test]
 fn a_failure_that_the_fallback_covered_is_on_record() {
-    let Some((mut house, main, vendor)) = prepared_house() else { return };
+    let Some((mut env, main, vendor)) = prepared_env() else { return };
     let other = Vendor::start();
     for (key, value) in [
         ("KIND", "llm"),
@@ -170,14 +170,14 @@ fn a_failure_that_the_fallback_covered_is_on_record() {
         ("KEY", KEY),
         ("MODEL", "llama3.2"),
     ] {
-        house.set(&format!("VCA__ENGINES__OTHER__{key}"), value);
+        env.set(&format!("VCA__ENGINES__OTHER__{key}"), value);
     }
-    house.set("VCA__LLM__FALLBACK", "other");
-    house.open();
+    env.set("VCA__LLM__FALLBACK", "other");
+    env.open();
     vendor.feels(Kind::Llm, Mood::OutOfQuota);
-    let report = dial(&house, vec![listen(), question(), listen(), Step::HangUp]);
+    let report = dial(&env, vec![listen(), question(), listen(), Step::HangUp]);
     assert_eq!(pitches(&report), [400; 2], "the fallback's reply is heard");
-    let (record, turns) = house.last_call(main);
+    let (record, turns) = env.last_call(main);
     assert_eq!(
         (record.disposition.as_deref(), &*turns[1].agent_text),
         (Some("caller_hung_up"), &*REPLY.concat())
@@ -188,45 +188,45 @@ fn a_failure_that_the_fallback_covered_is_on_record() {
         .map(|it| (it.kind, it.engine.as_str(), it.reason.as_str(), it.covered))
         .collect();
     assert_eq!(failures, [(EngineKind::Llm, "openai", "quota", true)]);
-    let shown = house.vca.cli(&["call", "show", &record.id.to_string()]).expect("the call");
+    let shown = env.vca.cli(&["call", "show", &record.id.to_string()]).expect("the call");
     assert!(shown.contains("covered by the fallback"), "{shown}");
 }
 
 /// The speech engine is away when the daemon starts, and comes back.
 #[test]
 fn without_a_greeting_the_dialplan_keeps_the_call() {
-    let Some((mut house, main, vendor)) = prepared_house() else { return };
+    let Some((mut env, main, vendor)) = prepared_env() else { return };
     vendor.feels(Kind::Tts, Mood::Broken);
     // The engine is asked again for each call.
-    house.set("VCA__TTS__RETRY__BREAKER_FAILURES", "0");
-    house.open();
-    house.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
+    env.set("VCA__TTS__RETRY__BREAKER_FAILURES", "0");
+    env.open();
+    env.asterisk.cli("dialplan add extension s,1,Hangup(17) into vca-absent replace");
     for mood in [Mood::Broken, Mood::Stalled] {
         vendor.feels(Kind::Tts, mood);
-        let report = house.dial(super::MAIN, vec![listen(), Step::HangUp]);
-        assert_eq!(report.status, Some(486), "{mood:?}: as the dialplan says\n{}", house.log());
+        let report = env.dial(super::MAIN, vec![listen(), Step::HangUp]);
+        assert_eq!(report.status, Some(486), "{mood:?}: as the dialplan says\n{}", env.log());
         assert!(report.setup < Some(ms(5_000)), "{mood:?}: {:?}", report.setup);
-        let (record, turns) = house.last_call(main);
+        let (record, turns) = env.last_call(main);
         assert_eq!(record.disposition.as_deref(), Some("refused_no_greeting"), "{mood:?}");
         assert_eq!((record.status, record.answered_at), (CallStatus::Refused, None), "{mood:?}");
         assert_eq!((record.engine_failures[0].kind, turns.len()), (EngineKind::Tts, 0), "{mood:?}");
         assert!(record.failure_reason.is_some(), "{mood:?}");
     }
-    let refusals = house.metric("vca_refusals_total", &["reason=\"refused_no_greeting\""]);
+    let refusals = env.metric("vca_refusals_total", &["reason=\"refused_no_greeting\""]);
     assert_eq!(refusals, Some(2.0));
     vendor.feels(Kind::Tts, Mood::Well);
-    let served = house.dial(super::MAIN, vec![listen(), Step::HangUp]);
-    assert_eq!(served.status, Some(200), "{}", house.log());
+    let served = env.dial(super::MAIN, vec![listen(), Step::HangUp]);
+    assert_eq!(served.status, Some(200), "{}", env.log());
     assert_eq!(pitches(&served), [400]);
 }
 
 #[test]
 fn a_voice_that_fails_is_replaced_by_what_was_spoken_ahead() {
-    let Some((house, main, vendor)) = served_house() else { return };
+    let Some((env, main, vendor)) = served_env() else { return };
     vendor.feels(Kind::Tts, Mood::Broken);
-    let report = dial(&house, vec![listen(), question(), listen(), Step::HangUp]);
+    let report = dial(&env, vec![listen(), question(), listen(), Step::HangUp]);
     assert_eq!(pitches(&report), [400, pitch("Audio issues")]);
-    let (_, turns) = house.last_call(main);
+    let (_, turns) = env.last_call(main);
     assert_eq!(
         (turns[1].caller_text.as_str(), turns[1].agent_text.as_str()),
         (WORDS, "Audio issues, please hold.")
@@ -235,17 +235,17 @@ fn a_voice_that_fails_is_replaced_by_what_was_spoken_ahead() {
 
 #[test]
 fn ears_that_stall_make_the_agent_ask_again() {
-    let Some((house, main, vendor)) = served_house() else { return };
+    let Some((env, main, vendor)) = served_env() else { return };
     vendor.feels(Kind::Stt, Mood::Stalled);
     let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
-    let mut call = house.answered(super::MAIN, script);
-    house.turns(&mut call, main, 2);
+    let mut call = env.answered(super::MAIN, script);
+    env.turns(&mut call, main, 2);
     vendor.feels(Kind::Stt, Mood::Well);
-    let report = house.satisfied(call);
+    let report = env.satisfied(call);
     assert_eq!(pitches(&report), [400, pitch("catch"), 400]);
     let latency = report.conversation.responses()[0].latency();
     assert!(latency.is_some_and(|latency| latency < ms(3_500)), "{latency:?}");
-    let (_, turns) = house.last_call(main);
+    let (_, turns) = env.last_call(main);
     let said: Vec<_> =
         turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
     assert_eq!(said[1..], [("", "I didn't catch that, please repeat."), (WORDS, &REPLY.concat())]);

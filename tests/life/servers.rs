@@ -7,10 +7,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use vca::sim::Step;
 use vca::tenancy::{CallStatus, TenantId};
 
-use super::{GREETING, MAIN, SCRIPT, agent, exchange, house, listen, ms, program, question, understood};
-use crate::support::house::House;
+use super::{GREETING, MAIN, SCRIPT, agent, env, exchange, listen, ms, program, question, understood};
+use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::redis::Redis;
-use crate::support::relay::{Fault, Relay};
+use crate::support::test_env::TestEnv;
 use crate::support::{self, wait};
 
 const OTHER: &str = "+49305550200";
@@ -37,15 +37,15 @@ pub(super) fn ask(server: SocketAddr, command: &[&str]) -> Option<String> {
 
 #[test]
 fn the_loss_of_redis_is_not_heard() {
-    let Some((mut house, main)) = house(agent()) else { return };
-    let mut redis = Redis::start(house.asterisk.sandbox());
+    let Some((mut env, main)) = env(agent()) else { return };
+    let mut redis = Redis::start(env.asterisk.sandbox());
     let server: SocketAddr = redis.url().trim_start_matches("redis://").parse().expect("an address");
-    house.set("REDIS_URL", &redis.url());
-    house.open();
+    env.set("REDIS_URL", &redis.url());
+    env.open();
 
     let mut call =
-        house.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
-    let (record, _) = house.turns(&mut call, main, 1);
+        env.answered(MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]);
+    let (record, _) = env.turns(&mut call, main, 1);
     let key = |part: &str| format!("call:{}:{part}", record.id);
     for part in ["state", "turns", "started_at"] {
         let ttl = ask(server, &["TTL", &key(part)]).and_then(|ttl| ttl.parse::<i64>().ok());
@@ -57,19 +57,19 @@ fn the_loss_of_redis_is_not_heard() {
     assert_eq!(started, Some(record.started_at.timestamp()));
 
     redis.kill();
-    house.satisfied(call);
-    let (record, turns) = house.last_call(main);
+    env.satisfied(call);
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, understood(&turns)), (CallStatus::Completed, 2), "{turns:?}");
     assert_eq!(turns.len(), 3, "greeting, answer, answer, and no word of trouble: {turns:?}");
-    assert_eq!(house.metric("vca_redis_lost_total", &[]), Some(1.0));
+    assert_eq!(env.metric("vca_redis_lost_total", &[]), Some(1.0));
 
     redis.restart();
-    let mut call = house.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
-    let (record, _) = house.turns(&mut call, main, 1);
+    let mut call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    let (record, _) = env.turns(&mut call, main, 1);
     let back = || ask(server, &["EXISTS", &format!("call:{}:state", record.id)]).as_deref() == Some("1");
-    house.until(&mut call, ms(10_000), "state is in Redis again", back);
+    env.until(&mut call, ms(10_000), "state is in Redis again", back);
     call.hang_up();
-    house.last_call(main);
+    env.last_call(main);
     let forgotten = || ask(server, &["EXISTS", &format!("call:{}:state", record.id)]).as_deref() == Some("0");
     assert!(wait::until_true(ms(5_000), forgotten), "the state of a call that is over is kept");
 }
@@ -155,37 +155,37 @@ impl Drop for Database {
 fn calls_outlive_the_loss_of_the_database() {
     let Some(sandbox) = support::sandbox() else { return };
     let Some(database) = Database::create() else { return };
-    let wire = Relay::to(database.address().parse().expect("an address"));
-    let mut house = House::build(&sandbox, program(), Some(&database.url()));
-    house.set_script(SCRIPT);
-    let main = house.office.tenant("main", MAIN, None, agent());
-    let other = house.office.tenant("other", OTHER, None, agent());
+    let wire = FaultProxy::to(database.address().parse().expect("an address"));
+    let mut env = TestEnv::build(&sandbox, program(), Some(&database.url()));
+    env.set_script(SCRIPT);
+    let main = env.seed.tenant("main", MAIN, None, agent());
+    let other = env.seed.tenant("other", OTHER, None, agent());
     let url = database.url().replace(database.address(), &format!("127.0.0.1:{}", wire.port()));
-    house.set("DATABASE_URL", &url);
-    house.open();
+    env.set("DATABASE_URL", &url);
+    env.open();
 
-    house.satisfied(house.place(OTHER, vec![listen(), Step::HangUp]));
-    let (record, turns) = house.last_call(other);
+    env.satisfied(env.place(OTHER, vec![listen(), Step::HangUp]));
+    let (record, turns) = env.last_call(other);
     assert_eq!((record.status, turns.len()), (CallStatus::Completed, 1));
 
-    let mut call = house.answered(MAIN, exchange());
-    house.turns(&mut call, main, 1);
+    let mut call = env.answered(MAIN, exchange());
+    env.turns(&mut call, main, 1);
     wire.fail(Fault::Cut);
-    house.satisfied(call);
-    house.satisfied(house.place(OTHER, exchange()));
-    assert_eq!(house.metric("vca_routing_from_cache_total", &[]), Some(1.0));
-    let unknown = house.dial("+49305550300", vec![]);
+    env.satisfied(call);
+    env.satisfied(env.place(OTHER, exchange()));
+    assert_eq!(env.metric("vca_routing_from_cache_total", &[]), Some(1.0));
+    let unknown = env.dial("+49305550300", vec![]);
     assert_eq!(unknown.status, Some(503), "a number that was never dialled cannot be looked up");
-    assert!(house.metric("vca_ledger_pending", &[]).is_some_and(|entries| entries > 0.0));
+    assert!(env.metric("vca_ledger_pending", &[]).is_some_and(|entries| entries > 0.0));
 
     wire.mend();
     let completed = |tenant: TenantId, count: usize| {
-        let calls = house.office.calls(tenant);
+        let calls = env.seed.calls(tenant);
         calls.len() == count
             && calls.iter().all(|(call, _)| call.status == CallStatus::Completed)
             && understood(&calls[count - 1].1) == 1
     };
     let recorded = wait::until_true(ms(15_000), || completed(main, 1) && completed(other, 2));
-    assert!(recorded, "{:?}\n{:?}\n{}", house.office.calls(main), house.office.calls(other), house.log());
-    assert_eq!(house.metric("vca_ledger_pending", &[]), Some(0.0));
+    assert!(recorded, "{:?}\n{:?}\n{}", env.seed.calls(main), env.seed.calls(other), env.log());
+    assert_eq!(env.metric("vca_ledger_pending", &[]), Some(0.0));
 }

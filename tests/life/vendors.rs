@@ -5,7 +5,7 @@ use vca::sim::Step;
 use vca::tenancy::{CallStatus, EngineKind};
 
 use super::engines::pitches;
-use super::{house, listen, question};
+use super::{env, listen, question};
 use crate::support::vendor::{Habit, KEY, Kind, REPLY, Vendor, WORDS};
 
 #[test]
@@ -13,7 +13,7 @@ fn a_call_has_each_of_its_engines_at_another_server() {
     let agent = json!({
         "greeting": "Welcome to the test.", "language": "en-GB", "stt": "whisper", "llm": "llama", "tts": "eleven",
     });
-    let Some((mut house, main)) = house(agent) else { return };
+    let Some((mut env, main)) = env(agent) else { return };
     let (whisper, llama, eleven) = (Vendor::start(), Vendor::start(), Vendor::start());
     for (name, kind, api, base_url) in [
         ("WHISPER", "stt", "openai", whisper.base_url()),
@@ -21,16 +21,16 @@ fn a_call_has_each_of_its_engines_at_another_server() {
         ("ELEVEN", "tts", "elevenlabs", eleven.url("/elevenlabs/v1")),
     ] {
         for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
-            house.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
         }
     }
-    house.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
-    house.set("VCA__TURN__FILLER_MS", "0");
-    house.open();
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.open();
     let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
-    let report = house.satisfied(house.place(super::MAIN, script));
+    let report = env.satisfied(env.place(super::MAIN, script));
     assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
-    let (record, turns) = house.last_call(main);
+    let (record, turns) = env.last_call(main);
     assert_eq!(record.status, CallStatus::Completed);
     let said: Vec<_> =
         turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
@@ -47,7 +47,7 @@ fn a_call_has_each_of_its_engines_at_another_server() {
     let order = eleven.requests(Kind::Tts).pop().expect("a speech");
     let expected = json!({ "text": reply, "model_id": "eleven_flash_v2_5", "language_code": "en" });
     assert_eq!((order.authorization.as_str(), order.json()), (KEY, expected));
-    let usage = house.office.usage_of(&record);
+    let usage = env.seed.usage_of(&record);
     let mut used: Vec<_> =
         usage.engines.iter().map(|taken| (taken.kind, taken.engine.as_str(), taken.model.as_str())).collect();
     used.dedup();
@@ -68,7 +68,7 @@ fn a_call_has_all_its_engines_at_the_operators_own_servers() {
         "greeting": "Welcome to the test.", "language": "en-GB", "stt": "speaches", "llm": "vllm", "tts": "kokoro",
         "tools": ["hang_up"],
     });
-    let Some((mut house, main)) = house(agent) else { return };
+    let Some((mut env, main)) = env(agent) else { return };
     let speaches = Vendor::with(&[Habit::Keyless, Habit::NoModels]);
     let vllm = Vendor::with(&[Habit::Keyless, Habit::StrictTemplate, Habit::NoTools]);
     let kokoro = Vendor::with(&[Habit::Keyless, Habit::KokoroVoices, Habit::ShortConnections]);
@@ -79,17 +79,17 @@ fn a_call_has_all_its_engines_at_the_operators_own_servers() {
     ] {
         let address = server.base_url();
         for (key, value) in [("KIND", kind), ("API", "openai"), ("BASE_URL", &address), ("MODEL", model)] {
-            house.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
         }
     }
-    house.set("VCA__ENGINES__KOKORO__VOICE", "af_heart");
-    house.set("VCA__TURN__FILLER_MS", "0");
-    house.open();
-    let report = house.satisfied(
-        house.place(super::MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]),
+    env.set("VCA__ENGINES__KOKORO__VOICE", "af_heart");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.open();
+    let report = env.satisfied(
+        env.place(super::MAIN, vec![listen(), question(), listen(), question(), listen(), Step::HangUp]),
     );
     assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
-    let (record, turns) = house.last_call(main);
+    let (record, turns) = env.last_call(main);
     assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0));
     let said: Vec<_> =
         turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();

@@ -14,7 +14,7 @@ use super::authority::Issued;
 use super::sandbox::{Program, RunFolder, Sandbox};
 use super::{http, ports, wait};
 
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 const RTP_PORTS: u16 = 600;
 
 /// Files that Asterisk misses loudly and that may be empty.
@@ -205,10 +205,10 @@ impl Asterisk {
         self.list("bridges", "id")
     }
 
-    /// Waits until no channel and no bridge is left; whatever is left after `patience` otherwise.
-    pub fn becomes_idle(&self, patience: Duration) -> Result<(), String> {
+    /// Waits until no channel and no bridge is left; whatever is left after `timeout` otherwise.
+    pub fn becomes_idle(&self, timeout: Duration) -> Result<(), String> {
         let idle = || self.channels().is_empty() && self.bridges().is_empty();
-        if wait::until_true(patience, idle) {
+        if wait::until_true(timeout, idle) {
             return Ok(());
         }
         Err(format!("Asterisk still has channels {:?} and bridges {:?}", self.channels(), self.bridges()))
@@ -281,7 +281,7 @@ impl Asterisk {
         let config = format!("{}/etc/asterisk.conf", self.folder.inside);
         self.program = Some(self.sandbox.start(&self.folder, "asterisk", &["-f", "-n", "-C", &config]));
         // ARI answers before the channel drivers are there: the trunk's endpoint is what says "ready".
-        let ready = wait::until_true(START_PATIENCE, || {
+        let ready = wait::until_true(START_TIMEOUT, || {
             !self.is_running() || self.lacks_a_port() || self.ari("endpoints/PJSIP/vca-trunk").is_some()
         });
         if self.lacks_a_port() {

@@ -63,7 +63,7 @@ impl Report {
     }
 }
 
-/// A call under way.
+/// A call in progress.
 #[derive(Debug)]
 pub struct Call {
     sip: SipCall,

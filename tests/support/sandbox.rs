@@ -153,10 +153,10 @@ impl Program {
         matches!(self.child.try_wait(), Ok(None)) && test_kill_process(self.pid).is_ok()
     }
 
-    /// Asks it to stop, and kills it when it has not after `patience`.
-    pub fn stop(&mut self, patience: Duration) {
+    /// Asks it to stop, and kills it when it has not after `timeout`.
+    pub fn stop(&mut self, timeout: Duration) {
         self.signal(Signal::TERM);
-        if !wait::until_true(patience, || !self.is_running()) {
+        if !wait::until_true(timeout, || !self.is_running()) {
             self.kill();
         }
         let _ = self.child.wait();

@@ -62,7 +62,7 @@ impl Progress {
     }
 }
 
-/// A call under way; hung up when dropped.
+/// A call in progress; hung up when dropped.
 #[derive(Debug)]
 pub struct SipCall {
     // Dropped in this order: the program before the folder that it runs in.
@@ -116,14 +116,14 @@ impl SipCall {
         read_messages(&self.folder.read(MESSAGES), Instant::now(), SystemTime::now())
     }
 
-    /// Waits for the final answer to the INVITE; `None` when none comes within `patience`.
-    pub fn wait_for_answer(&self, patience: Duration) -> Option<Progress> {
-        wait::until(patience, || Some(self.progress()).filter(|progress| progress.status.is_some()))
+    /// Waits for the final answer to the INVITE; `None` when none comes within `timeout`.
+    pub fn wait_for_answer(&self, timeout: Duration) -> Option<Progress> {
+        wait::until(timeout, || Some(self.progress()).filter(|progress| progress.status.is_some()))
     }
 
-    /// Waits until the call is over; `None` when it still is not after `patience`.
-    pub fn wait_for_end(&self, patience: Duration) -> Option<Progress> {
-        wait::until(patience, || Some(self.progress()).filter(Progress::is_over))
+    /// Waits until the call is over; `None` when it still is not after `timeout`.
+    pub fn wait_for_end(&self, timeout: Duration) -> Option<Progress> {
+        wait::until(timeout, || Some(self.progress()).filter(Progress::is_over))
     }
 
     /// Hangs up, in whatever state the call is. It takes some tens of milliseconds.

@@ -196,9 +196,9 @@ impl Daemon {
         }
     }
 
-    /// Waits for it to end by itself: its exit status, or `None` after `patience`.
-    pub fn wait_for_end(&mut self, patience: Duration) -> Option<ExitStatus> {
-        wait::until(patience, || self.child.try_wait().ok().flatten())
+    /// Waits for it to end by itself: its exit status, or `None` after `timeout`.
+    pub fn wait_for_end(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        wait::until(timeout, || self.child.try_wait().ok().flatten())
     }
 
     /// Ends it as a crash would.

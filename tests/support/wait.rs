@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Asks every 5 ms until there is an answer; `None` after `patience`.
-pub fn until<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
+/// Asks every 5 ms until there is an answer; `None` after `timeout`.
+pub fn until<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(answer) = ask() {
             return Some(answer);
@@ -17,6 +17,6 @@ pub fn until<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Optio
 }
 
 /// Like [`until`], for a yes or no: whether it became true in time.
-pub fn until_true(patience: Duration, mut ask: impl FnMut() -> bool) -> bool {
-    until(patience, || ask().then_some(())).is_some()
+pub fn until_true(timeout: Duration, mut ask: impl FnMut() -> bool) -> bool {
+    until(timeout, || ask().then_some(())).is_some()
 }

@@ -9,12 +9,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Operator, Reader};
-use super::extract::Asked;
+use super::extract::ValidQuery;
 use super::problem::Problem;
 use crate::analytics::{
-    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, BadPeriod, TenantAnalytics,
+    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, PeriodError, TenantAnalytics,
 };
 use crate::store::{OfPeriod, StoreError};
 use crate::tenancy::{NumberId, ProfileId, TenantId};
@@ -22,13 +22,13 @@ use crate::tenancy::{NumberId, ProfileId, TenantId};
 /// The most tenants that are named.
 const MOST: usize = 1_000;
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(of_tenant)).routes(routes!(of_all))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Wanted {
+struct AnalyticsParams {
     /// Calls that began at this time or later (RFC 3339). Default: 30 days before `to`.
     from: Option<DateTime<Utc>>,
     /// Calls that began before this time: at most 400 days after `from`, 62 by the hour. Default: now.
@@ -48,11 +48,11 @@ struct Wanted {
 /// Show figures on the tenant's calls of a period.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/analytics", operation_id = "getTenantAnalytics",
     tag = "analytics",
-    params(("tenant_id" = TenantId, Path), Wanted),
+    params(("tenant_id" = TenantId, Path), AnalyticsParams),
     responses((status = 200, description = "The figures of the period.", body = TenantAnalytics)))]
 async fn of_tenant(
     Reader { scope }: Reader,
-    Asked(wanted): Asked<Wanted>,
+    ValidQuery(wanted): ValidQuery<AnalyticsParams>,
 ) -> Result<Json<TenantAnalytics>, Problem> {
     let zone = wanted.timezone.as_deref().unwrap_or("UTC");
     let timezone: Tz =
@@ -69,7 +69,7 @@ async fn of_tenant(
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct WantedOfAll {
+struct OverviewParams {
     /// Calls that began at this time or later (RFC 3339). Default: 30 days before `to`.
     from: Option<DateTime<Utc>>,
     /// Calls that began before this time: at most 400 days after `from`. Default: now.
@@ -81,19 +81,19 @@ struct WantedOfAll {
 
 /// Show figures on all calls of a period, and on the tenants with the most calls.
 #[utoipa::path(get, path = "/api/analytics", operation_id = "getAnalyticsOverview", tag = "analytics",
-    params(WantedOfAll),
+    params(OverviewParams),
     responses((status = 200, description = "The figures of the period.", body = AnalyticsOverview)))]
 async fn of_all(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(wanted): Asked<WantedOfAll>,
+    ValidQuery(wanted): ValidQuery<OverviewParams>,
 ) -> Result<Json<AnalyticsOverview>, Problem> {
     let top = wanted.top.unwrap_or(20);
     if !(1..=MOST).contains(&top) {
         return Err(Problem::field("top", format_args!("1 to {MOST}")));
     }
     let period = AnalyticsPeriod::new(wanted.from, wanted.to, Utc::now())?;
-    Ok(Json(analytics::of_all(&desk.store, period, top).await.map_err(too_large)?))
+    Ok(Json(analytics::of_all(&api.store, period, top).await.map_err(too_large)?))
 }
 
 /// A period with too many calls is no fault of the database's.
@@ -107,8 +107,8 @@ fn too_large(error: StoreError) -> Problem {
     }
 }
 
-impl From<BadPeriod> for Problem {
-    fn from(bad: BadPeriod) -> Problem {
+impl From<PeriodError> for Problem {
+    fn from(bad: PeriodError) -> Problem {
         Problem::field("to", bad)
     }
 }

@@ -8,14 +8,14 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Operator, Reader};
-use super::extract::{Asked, Listed, Paging};
+use super::extract::{Listed, Paging, ValidQuery};
 use super::problem::Problem;
 use crate::store::{AuditEntry, AuditFilter};
 use crate::tenancy::TenantId;
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(list_all))
 }
 
@@ -49,8 +49,8 @@ impl From<AuditQuery> for AuditFilter {
     responses((status = 200, description = "A page of audit entries.", body = Listed<AuditEntry>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(filter): Asked<AuditQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(filter): ValidQuery<AuditQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<AuditEntry>>, Problem> {
     Ok(scope.audit(&filter.into(), paging.window()?).await?.into())
 }
@@ -60,10 +60,10 @@ async fn list(
     params(AuditQuery, Paging),
     responses((status = 200, description = "A page of audit entries.", body = Listed<AuditEntry>)))]
 async fn list_all(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(filter): Asked<AuditQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(filter): ValidQuery<AuditQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<AuditEntry>>, Problem> {
-    Ok(desk.store.audit(&filter.into(), paging.window()?).await?.into())
+    Ok(api.store.audit(&filter.into(), paging.window()?).await?.into())
 }

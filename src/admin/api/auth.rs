@@ -14,19 +14,19 @@ use chrono::Utc;
 
 use super::problem::Problem;
 use super::shares::Permits;
-use super::{Desk, RequestId};
+use super::{ApiState, RequestId};
 use crate::admin::access_log::Requester;
 use crate::admin::client::{Client, TrustedProxies};
-use crate::store::{Presented, Scope};
+use crate::store::{KeyWithTenant, Scope};
 use crate::tenancy::{Actor, ApiKey, RequestAttempt, Role, TenantId, TenantStatus};
 
-/// The delay of a response to a key that has asked too often.
+/// The delay of a response to a key beyond its rate limit.
 const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 
 /// The holder of a valid key.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    pub presented: Presented,
+    pub presented: KeyWithTenant,
     pub actor: Actor,
 }
 
@@ -47,21 +47,21 @@ pub struct Administrator {
     pub actor: Actor,
 }
 
-impl FromRequestParts<Desk> for Caller {
+impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Caller, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Caller, Problem> {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(caller.clone());
         }
         let address = client(parts).map(Client::address);
-        let presented = match authenticate(parts, desk, address).await? {
+        let presented = match authenticate(parts, api, address).await? {
             Ok(presented) => presented,
-            Err(refusal) => return Err(refuse(&refusal, address, desk)),
+            Err(refusal) => return Err(refuse(&refusal, address, api)),
         };
         let key = &presented.key;
-        take_place(parts, desk, key.tenant_id).await?;
-        desk.last_use.note(key, Utc::now());
+        take_place(parts, api, key.tenant_id).await?;
+        api.last_use.note(key, Utc::now());
         let actor = Actor {
             address,
             request: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
@@ -117,18 +117,18 @@ impl AuthFailure {
 /// looked up, and one with a known key counts with the key before.
 ///
 /// # Errors
-/// The outer error: the database does not respond, too many look-ups wait, or the key has asked too often.
+/// The outer error: the database does not respond, too many look-ups wait, or the key exceeds its rate limit.
 async fn authenticate(
     parts: &Parts,
-    desk: &Desk,
+    api: &ApiState,
     address: Option<IpAddr>,
-) -> Result<Result<Presented, AuthFailure>, Problem> {
-    let lookups = &desk.limits.lookups;
+) -> Result<Result<KeyWithTenant, AuthFailure>, Problem> {
+    let lookups = &api.limits.lookups;
     let secret = bearer(parts);
     let known = secret.and_then(|secret| lookups.known(secret));
     if known.is_none()
         && let Some(address) = address
-        && let Err(problem) = desk.limits.admit_address(address)
+        && let Err(problem) = api.limits.admit_address(address)
     {
         return Ok(Err(AuthFailure::TooMany(problem)));
     }
@@ -137,17 +137,17 @@ async fn authenticate(
         return Ok(Err(AuthFailure::Unknown));
     }
     let turn = match &known {
-        Some(key) => admit_key(parts, desk, key).await.map(|()| None)?,
+        Some(key) => admit_key(parts, api, key).await.map(|()| None)?,
         None => Some(lookups.admit(address).await?),
     };
     // Another request may have proven the key meanwhile: those that wait behind this one then wait no longer.
     let turn = turn.filter(|_| lookups.known(secret).is_none());
-    let presented = desk.store.present(secret).await?;
+    let presented = api.store.present(secret).await?;
     drop(turn);
     let checked = presented.ok_or(AuthFailure::Unknown).and_then(check);
     lookups.note(secret, checked.as_ref().ok().map(|presented| &presented.key));
     if let (None, Ok(presented)) = (&known, &checked) {
-        admit_key(parts, desk, &presented.key).await?;
+        admit_key(parts, api, &presented.key).await?;
     }
     Ok(checked)
 }
@@ -155,13 +155,13 @@ async fn authenticate(
 /// Counts a request with its key.
 ///
 /// # Errors
-/// 429 when the key has asked too often, after a delay: a client that ignores `Retry-After` and repeats at once does not keep
+/// 429 when the key exceeds its rate limit, after a delay: a client that ignores `Retry-After` and repeats at once does not keep
 /// the machine busy.
-async fn admit_key(parts: &Parts, desk: &Desk, key: &ApiKey) -> Result<(), Problem> {
+async fn admit_key(parts: &Parts, api: &ApiState, key: &ApiKey) -> Result<(), Problem> {
     if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
         requester.identify(key);
     }
-    let admitted = desk.limits.admit_key(key.id);
+    let admitted = api.limits.admit_key(key.id);
     if admitted.is_err() {
         tokio::time::sleep(REFUSAL_DELAY).await;
     }
@@ -174,7 +174,7 @@ fn may_be_key(secret: &str) -> bool {
     secret.starts_with("vca_") && secret.len() <= LONGEST
 }
 
-fn check(presented: Presented) -> Result<Presented, AuthFailure> {
+fn check(presented: KeyWithTenant) -> Result<KeyWithTenant, AuthFailure> {
     let is_deleted = |tenant: &crate::tenancy::Tenant| tenant.status == TenantStatus::Deleted;
     if presented.key.revoked_at.is_some() {
         Err(AuthFailure::Revoked)
@@ -188,11 +188,11 @@ fn check(presented: Presented) -> Result<Presented, AuthFailure> {
 }
 
 /// Counts and logs a request without a valid key: 401, or 429 when there were too many from its address.
-fn refuse(failure: &AuthFailure, address: Option<IpAddr>, desk: &Desk) -> Problem {
+fn refuse(failure: &AuthFailure, address: Option<IpAddr>, api: &ApiState) -> Problem {
     let reason = failure.as_str();
     count_failure(reason);
     if let Some(address) = address
-        && desk.limits.warnings.admit(address)
+        && api.limits.warnings.admit(address)
     {
         tracing::warn!(client = %address, reason, "request refused: no valid API key");
     }
@@ -205,20 +205,20 @@ pub fn count_failure(reason: &'static str) {
 }
 
 /// Waits for a place in the tenant's share, which the request keeps until its response begins.
-async fn take_place(parts: &Parts, desk: &Desk, tenant: Option<TenantId>) -> Result<(), Problem> {
+async fn take_place(parts: &Parts, api: &ApiState, tenant: Option<TenantId>) -> Result<(), Problem> {
     let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let permits = desk.limits.shares.admit(tenant, path).await?;
+    let permits = api.limits.shares.admit(tenant, path).await?;
     if let Some(place) = parts.extensions.get::<RequestPlace>() {
         place.keep(permits);
     }
     Ok(())
 }
 
-impl FromRequestParts<Desk> for Operator {
+impl FromRequestParts<ApiState> for Operator {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Operator, Problem> {
-        let caller = Caller::from_request_parts(parts, desk).await?;
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Operator, Problem> {
+        let caller = Caller::from_request_parts(parts, api).await?;
         match caller.presented.key.role {
             Role::Operator => Ok(Operator(caller.actor)),
             Role::TenantAdmin | Role::TenantViewer => {
@@ -228,20 +228,20 @@ impl FromRequestParts<Desk> for Operator {
     }
 }
 
-impl FromRequestParts<Desk> for Reader {
+impl FromRequestParts<ApiState> for Reader {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Reader, Problem> {
-        let (_, tenant) = within(parts, desk).await?;
-        Ok(Reader { scope: desk.store.scope(tenant) })
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Reader, Problem> {
+        let (_, tenant) = within(parts, api).await?;
+        Ok(Reader { scope: api.store.scope(tenant) })
     }
 }
 
-impl FromRequestParts<Desk> for Administrator {
+impl FromRequestParts<ApiState> for Administrator {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Administrator, Problem> {
-        let (caller, tenant) = within(parts, desk).await?;
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Administrator, Problem> {
+        let (caller, tenant) = within(parts, api).await?;
         if caller.presented.key.role == Role::TenantViewer {
             return Err(Problem::forbidden("read_only_key", "this API key may read, and change nothing"));
         }
@@ -252,15 +252,15 @@ impl FromRequestParts<Desk> for Administrator {
                 "a suspended tenant can look and change nothing",
             ));
         }
-        Ok(Administrator { scope: desk.store.scope(tenant), actor: caller.actor })
+        Ok(Administrator { scope: api.store.scope(tenant), actor: caller.actor })
     }
 }
 
 /// The tenant in the path, if the key reaches it.
-async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Problem> {
-    let caller = Caller::from_request_parts(parts, desk).await?;
+async fn within(parts: &mut Parts, api: &ApiState) -> Result<(Caller, TenantId), Problem> {
+    let caller = Caller::from_request_parts(parts, api).await?;
     // A path that is no text names nothing.
-    let params = RawPathParams::from_request_parts(parts, desk).await.map_err(|_| Problem::not_found())?;
+    let params = RawPathParams::from_request_parts(parts, api).await.map_err(|_| Problem::not_found())?;
     let named = params.iter().find(|(name, _)| *name == "tenant_id").map(|(_, value)| value.parse());
     let named: TenantId = match named {
         Some(Ok(id)) => id,
@@ -270,7 +270,7 @@ async fn within(parts: &mut Parts, desk: &Desk) -> Result<(Caller, TenantId), Pr
     match caller.presented.key.tenant_id {
         Some(own) if own == named => {}
         Some(_) => return Err(Problem::not_found()),
-        None => drop(desk.store.tenant(named).await?),
+        None => drop(api.store.tenant(named).await?),
     }
     if let Some(requester) = parts.extensions.get::<Arc<Requester>>() {
         requester.enter(named);
@@ -283,13 +283,13 @@ const PURGE: &str = "/api/tenants/{tenant_id}/purge";
 
 /// Who sends a request, and the owner of its record: the tenant in the path, otherwise the tenant of the key; none for the
 /// operator's own resources.
-pub async fn owner(parts: &mut Parts, desk: &Desk) -> Result<(Caller, Option<TenantId>), Problem> {
+pub async fn owner(parts: &mut Parts, api: &ApiState) -> Result<(Caller, Option<TenantId>), Problem> {
     let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if path.contains("{tenant_id}") && path != PURGE {
-        let (caller, tenant) = within(parts, desk).await?;
+        let (caller, tenant) = within(parts, api).await?;
         return Ok((caller, Some(tenant)));
     }
-    let caller = Caller::from_request_parts(parts, desk).await?;
+    let caller = Caller::from_request_parts(parts, api).await?;
     let tenant = caller.presented.key.tenant_id;
     Ok((caller, tenant))
 }

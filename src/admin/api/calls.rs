@@ -10,14 +10,14 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Caller, Reader};
-use super::extract::{Asked, Ids, Listed, Paging};
+use super::extract::{Ids, Listed, Paging, ValidQuery};
 use super::problem::Problem;
 use crate::store::CallFilter;
 use crate::tenancy::{Call, CallId, CallStatus, NumberId, ProfileId, TenantId, Transcript};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(transcript))
 }
 
@@ -59,8 +59,8 @@ struct CallsQuery {
     responses((status = 200, description = "A page of calls.", body = Listed<Call>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(filter): Asked<CallsQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(filter): ValidQuery<CallsQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Call>>, Problem> {
     let filter = CallFilter {
         status: filter.status,
@@ -113,7 +113,7 @@ async fn transcript(
     Reader { scope }: Reader,
     Caller { actor, .. }: Caller,
     Ids(path): Ids<OfCall>,
-    Asked(written): Asked<Written>,
+    ValidQuery(written): ValidQuery<Written>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (call, turns) = scope.call(path.call_id).await?.ok_or_else(Problem::not_found)?;
@@ -128,7 +128,7 @@ async fn transcript(
     })
 }
 
-/// Text for who asks for it before JSON.
+/// Text where the client prefers it to JSON.
 fn accepted(headers: &HeaderMap) -> TranscriptFormat {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kinds = accept.split(',').filter_map(|kind| kind.split(';').next()).map(str::trim);

@@ -21,7 +21,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::ProblemBody;
 use super::{events, idempotency, responses};
-use crate::tenancy::{Flaw, Opening};
+use crate::tenancy::{Opening, Violation};
 
 const ABOUT: &str = "\
 The control plane of VCA, a voice agent for Asterisk.
@@ -82,7 +82,7 @@ pub fn begun() -> OpenApi {
             bearer("secret", "The secret of `telephony.inbound`."),
         )
         .schema(ProblemBody::name(), ProblemBody::schema())
-        .schema(Flaw::name(), Flaw::schema())
+        .schema(Violation::name(), Violation::schema())
         // Referred to by a schema that is written by hand.
         .schema(Opening::name(), Opening::schema());
     let components = responses::components()

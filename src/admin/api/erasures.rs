@@ -5,7 +5,7 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::Administrator;
 use super::extract::Body;
 use super::problem::{Problem, ProblemBody};
@@ -13,7 +13,7 @@ use crate::control::{self, ErasureRequest};
 use crate::store::Erased;
 use crate::tenancy::TenantId;
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(create))
 }
 
@@ -25,12 +25,12 @@ pub fn router() -> OpenApiRouter<Desk> {
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/erasures", operation_id = "createErasure", tag = "calls",
     params(("tenant_id" = TenantId, Path)), request_body = ErasureRequest,
     responses((status = 200, description = "The data was erased, or would be.", body = Erased),
-        (status = 409, description = "A call is under way: `call_live`.", body = ProblemBody)))]
+        (status = 409, description = "A call is in progress: `call_live`.", body = ProblemBody)))]
 async fn create(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Body(request): Body<ErasureRequest>,
 ) -> Result<Json<Erased>, Problem> {
-    let live = desk.live.calls(Some(scope.tenant_id()));
-    Ok(Json(control::erase(&scope, Some(desk.state.as_ref()), &live, &actor, &request).await?))
+    let live = api.live.calls(Some(scope.tenant_id()));
+    Ok(Json(control::erase(&scope, Some(api.state.as_ref()), &live, &actor, &request).await?))
 }

@@ -278,8 +278,11 @@ mod tests {
         let mut source = serde_json::Deserializer::from_str(body);
         let error = serde_path_to_error::deserialize::<_, T>(&mut source).err().expect("a refusal");
         let problem = operation.refuse_body(error.path(), error.inner());
-        let field = problem.errors.first().map_or("", |flaw| flaw.field.as_str());
-        (field.to_owned(), problem.errors.first().map_or(problem.detail.clone(), |flaw| flaw.problem.clone()))
+        let field = problem.errors.first().map_or("", |violation| violation.field.as_str());
+        (
+            field.to_owned(),
+            problem.errors.first().map_or(problem.detail.clone(), |violation| violation.problem.clone()),
+        )
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::store::{Page, Window};
 
 /// The timeout of this request's body, set by a layer that has the settings.
 #[derive(Debug, Clone, Copy)]
-pub struct BodyPatience(pub Duration);
+pub struct BodyTimeout(pub Duration);
 
 /// A JSON body.
 pub struct Body<T>(pub T);
@@ -108,8 +108,8 @@ fn check_media_type(request: &Request) -> Result<(), Problem> {
 
 /// The whole body, unless it is too large or too slow.
 pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let patience = request.extensions().get::<BodyPatience>().map_or(Duration::MAX, |patience| patience.0);
-    let read = tokio::time::timeout(patience, Bytes::from_request(request, state)).await;
+    let timeout = request.extensions().get::<BodyTimeout>().map_or(Duration::MAX, |timeout| timeout.0);
+    let read = tokio::time::timeout(timeout, Bytes::from_request(request, state)).await;
     let read = read.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time")
     })?;
@@ -125,15 +125,15 @@ pub async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
 }
 
 /// A query string.
-pub struct Asked<T>(pub T);
+pub struct ValidQuery<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asked<T>, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ValidQuery<T>, Problem> {
         let query = parts.uri.query().unwrap_or_default();
         let source = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(source).map(Asked).map_err(|error| {
+        serde_path_to_error::deserialize(source).map(ValidQuery).map_err(|error| {
             let operation = Operation::of(&parts.method, &parts.extensions);
             operation.refuse_query(error.path(), &error.inner().to_string())
         })
@@ -149,7 +149,7 @@ pub async fn refuse_unknown_parameters(request: Request, next: Next) -> Response
     }
 }
 
-/// The ids of a path. One that is no id names nothing.
+/// The ids of a path. An invalid id is 404.
 pub struct Ids<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> {

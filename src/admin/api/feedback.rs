@@ -8,16 +8,16 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Reader};
 use super::calls::OfCall;
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::problem::Problem;
 use crate::control;
 use crate::store::{FeedbackFilter, NewFeedback};
 use crate::tenancy::{CallId, Feedback, TenantId};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(create, list_of_call)).routes(routes!(list))
 }
 
@@ -43,7 +43,7 @@ async fn create(
 async fn list_of_call(
     Reader { scope }: Reader,
     Ids(path): Ids<OfCall>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Feedback>>, Problem> {
     scope.has_call(path.call_id).await?;
     let filter = FeedbackFilter { call: Some(path.call_id), ..FeedbackFilter::default() };
@@ -71,8 +71,8 @@ struct FeedbackQuery {
     responses((status = 200, description = "A page of feedback.", body = Listed<Feedback>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(FeedbackQuery { rating, source, from, to }): Asked<FeedbackQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(FeedbackQuery { rating, source, from, to }): ValidQuery<FeedbackQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Feedback>>, Problem> {
     let filter = FeedbackFilter { call: None, rating, source, from, to };
     Ok(scope.feedback(&filter, paging.window()?).await?.into())

@@ -22,7 +22,7 @@ use uuid::{Builder, Uuid};
 
 use super::extract;
 use super::problem::Problem;
-use super::{Desk, auth, inbound};
+use super::{ApiState, auth, inbound};
 use crate::store::{ChangedResource, ClaimOutcome, IdempotentRequest, IdempotentRequests, StoredResponse};
 use crate::tenancy::{RequestAttempt, TenantId};
 
@@ -62,12 +62,12 @@ impl<T: IntoResponse> IntoResponse for Secret<T> {
 }
 
 /// Carries out a POST with an `Idempotency-Key` once. The dialplan's announcements have an id of their own.
-pub async fn apply(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+pub async fn apply(State(api): State<ApiState>, request: Request, next: Next) -> Response {
     let is_meant = request.method() == Method::POST && request.uri().path() != inbound::PATH;
     if !is_meant || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
-    match admit(&desk, request).await {
+    match admit(&api, request).await {
         Ok(AdmittedRequest { requests, attempt, request }) => {
             let response = next.run(request).await;
             settle(&requests, attempt, response).await
@@ -84,11 +84,11 @@ struct AdmittedRequest {
 }
 
 /// Claims the key of a request, or responds in place of the handler.
-async fn admit(desk: &Desk, request: Request) -> Result<AdmittedRequest, Box<Response>> {
-    let (parts, body, owner, described) = describe(desk, request).await.map_err(respond)?;
+async fn admit(api: &ApiState, request: Request) -> Result<AdmittedRequest, Box<Response>> {
+    let (parts, body, owner, described) = describe(api, request).await.map_err(respond)?;
     let requests = match owner {
-        Some(tenant) => desk.store.scope(tenant).idempotent_requests(),
-        None => desk.store.idempotent_requests(),
+        Some(tenant) => api.store.scope(tenant).idempotent_requests(),
+        None => api.store.idempotent_requests(),
     };
     let claim = requests.claim(&described, Utc::now()).await.map_err(|error| respond(error.into()))?;
     match claim {
@@ -111,12 +111,12 @@ fn respond(problem: Problem) -> Box<Response> {
 type Described = (Parts, Bytes, Option<TenantId>, IdempotentRequest);
 
 /// Reads a request: who sends it, about which tenant, with which key and which content.
-async fn describe(desk: &Desk, request: Request) -> Result<Described, Problem> {
+async fn describe(api: &ApiState, request: Request) -> Result<Described, Problem> {
     let key = read_key(request.headers())?;
     let (mut parts, body) = request.into_parts();
-    let (caller, owner) = auth::owner(&mut parts, desk).await?;
+    let (caller, owner) = auth::owner(&mut parts, api).await?;
     let secret = auth::bearer(&parts).unwrap_or_default().to_owned();
-    let body = extract::bytes(Request::from_parts(parts.clone(), body), desk).await?;
+    let body = extract::bytes(Request::from_parts(parts.clone(), body), api).await?;
     let tenant = owner.map_or(Uuid::nil(), |tenant| tenant.0);
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let id = digest([b"id", secret.as_bytes(), tenant.as_bytes(), key.as_bytes()]);

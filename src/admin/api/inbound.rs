@@ -19,14 +19,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{bearer, client, count_failure};
 use super::extract::Body;
 use super::limits::{Limits, Rates};
 use super::problem::{Problem, ProblemBody};
 use crate::admin::client::Client;
-use crate::telephony::{Announced, InboundSettings, Incoming, Reception};
-use crate::tenancy::{CallId, Flaw, Numbering, TenantId};
+use crate::telephony::{Announced, AnnouncedNumbers, AnnouncementService, InboundSettings};
+use crate::tenancy::{CallId, Numbering, TenantId, Violation};
 
 pub const PATH: &str = "/internal/telephony/inbound";
 
@@ -39,13 +39,13 @@ pub const BEARER_SCHEME: &str = "inbound_bearer";
 const LONGEST_CALL_ID: usize = 149;
 const LONGEST_CALLER: usize = 80;
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(announce))
 }
 
-/// Who may tell of calls, and who hears of them.
+/// The dialplans that may announce calls, and the service that records them.
 pub struct Inbound {
-    reception: Reception,
+    service: AnnouncementService,
     secret: SecretString,
     allowed: Vec<IpNet>,
     limits: Rates<IpAddr>,
@@ -53,9 +53,9 @@ pub struct Inbound {
 
 impl Inbound {
     /// `None` without a secret: then there is no such endpoint.
-    pub fn new(reception: Reception, settings: &InboundSettings) -> Option<Inbound> {
+    pub fn new(service: AnnouncementService, settings: &InboundSettings) -> Option<Inbound> {
         Some(Inbound {
-            reception,
+            service,
             secret: settings.secret.clone()?,
             allowed: settings.allowed_addresses.clone(),
             limits: Rates::new(settings.per_minute),
@@ -99,12 +99,12 @@ impl Inbound {
 /// A dialplan that may tell of calls. It is looked at before the body is.
 struct AnnouncingDialplan(IpAddr);
 
-impl FromRequestParts<Desk> for AnnouncingDialplan {
+impl FromRequestParts<ApiState> for AnnouncingDialplan {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<AnnouncingDialplan, Problem> {
-        let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
-        inbound.admit(parts, &desk.limits).map(AnnouncingDialplan)
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<AnnouncingDialplan, Problem> {
+        let inbound = api.inbound.as_ref().ok_or_else(Problem::not_found)?;
+        inbound.admit(parts, &api.limits).map(AnnouncingDialplan)
     }
 }
 
@@ -135,10 +135,10 @@ enum Epoch {
 }
 
 impl Announcement {
-    fn read(self, numbering: Numbering) -> Result<Incoming, Problem> {
+    fn read(self, numbering: Numbering) -> Result<AnnouncedNumbers, Problem> {
         let mut faults = Vec::new();
         let mut fault = |field: &str, problem: &dyn fmt::Display| {
-            faults.push(Flaw { field: field.to_owned(), problem: problem.to_string() });
+            faults.push(Violation { field: field.to_owned(), problem: problem.to_string() });
         };
         let caller = self.caller_number.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if caller.as_ref().is_some_and(|text| !is_plain(text, LONGEST_CALLER)) {
@@ -161,7 +161,7 @@ impl Announcement {
         }
         match at {
             Some(at) if faults.is_empty() => {
-                Ok(Incoming { caller, called, written, channel: self.call_id, at })
+                Ok(AnnouncedNumbers { caller, called, written, channel: self.call_id, at })
             }
             _ => Err(Problem::fields(faults)),
         }
@@ -218,14 +218,14 @@ struct Receipt {
         (status = 403, body = ProblemBody, description = "Announcements are not accepted from this address: `address_not_allowed`."),
         (status = 404, body = ProblemBody, description = "No secret is configured, so announcements are switched off: `not_found`.")))]
 async fn announce(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     AnnouncingDialplan(address): AnnouncingDialplan,
     Body(announcement): Body<Announcement>,
 ) -> Result<Json<Receipt>, Problem> {
-    let inbound = desk.inbound.as_ref().ok_or_else(Problem::not_found)?;
-    let incoming = announcement.read(desk.numbering)?;
+    let inbound = api.inbound.as_ref().ok_or_else(Problem::not_found)?;
+    let incoming = announcement.read(api.numbering)?;
     let (channel, called) = (incoming.channel.clone(), incoming.called.clone());
-    let receipt = match inbound.reception.announce(incoming, Utc::now()).await? {
+    let receipt = match inbound.service.announce(incoming, Utc::now()).await? {
         Announced::Expected { call, tenant } => {
             info!(%address, %channel, call_id = %call, tenant_id = %tenant, "call announced");
             Receipt {

@@ -8,15 +8,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::Operator;
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::problem::{Problem, ProblemBody};
 use crate::control;
 use crate::store::{InventoryChanges, InventoryFilter, NewInventoryNumber};
 use crate::tenancy::{InventoryNumber, InventoryNumberId, NumberSource, TenantId};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, update, delete))
 }
 
@@ -52,14 +52,14 @@ struct CreateInventoryNumberRequest {
         (status = 409, description = "The number is in the inventory already: `number_in_inventory`; or another tenant \
             has it: `number_in_use`; or the tenant is deleted: `tenant_deleted`.", body = ProblemBody)))]
 async fn create(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Body(request): Body<CreateInventoryNumberRequest>,
 ) -> Result<(StatusCode, Json<InventoryNumber>), Problem> {
     let CreateInventoryNumberRequest { did_number, tenant_id, source, note } = request;
-    let did = control::read_number(&desk.numbering, &did_number)?;
+    let did = control::read_number(&api.numbering, &did_number)?;
     let new = NewInventoryNumber { did, tenant: tenant_id, source, note };
-    let entered = control::add_inventory_number(&desk.store, &actor, new).await?;
+    let entered = control::add_inventory_number(&api.store, &actor, new).await?;
     Ok((StatusCode::CREATED, Json(entered)))
 }
 
@@ -80,13 +80,13 @@ struct InventoryQuery {
     params(InventoryQuery, Paging),
     responses((status = 200, description = "A page of the inventory.", body = Listed<InventoryNumber>)))]
 async fn list(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(InventoryQuery { tenant_id, is_assigned, source }): Asked<InventoryQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(InventoryQuery { tenant_id, is_assigned, source }): ValidQuery<InventoryQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<InventoryNumber>>, Problem> {
     let filter = InventoryFilter { tenant: tenant_id, is_assigned, source };
-    Ok(desk.store.inventory(filter, paging.window()?).await?.into())
+    Ok(api.store.inventory(filter, paging.window()?).await?.into())
 }
 
 /// Show an entry of the inventory.
@@ -95,11 +95,11 @@ async fn list(
     responses((status = 200, description = "The entry.", body = InventoryNumber),
         (status = 404, description = "There is no such entry: `not_found`.", body = ProblemBody)))]
 async fn show(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
     Ids(InventoryPath { inventory_number_id }): Ids<InventoryPath>,
 ) -> Result<Json<InventoryNumber>, Problem> {
-    Ok(Json(desk.store.inventory_number(inventory_number_id).await?))
+    Ok(Json(api.store.inventory_number(inventory_number_id).await?))
 }
 
 /// Changes of an entry of the inventory. An absent field stays as it is, `null` clears it.
@@ -130,13 +130,13 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Op
         (status = 409, description = "Another tenant has the number: `number_in_use`; or the tenant is deleted: \
             `tenant_deleted`.", body = ProblemBody)))]
 async fn update(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(InventoryPath { inventory_number_id }): Ids<InventoryPath>,
     Body(UpdateInventoryNumberRequest { tenant_id, note }): Body<UpdateInventoryNumberRequest>,
 ) -> Result<Json<InventoryNumber>, Problem> {
     let changes = InventoryChanges { tenant: tenant_id, note };
-    let changed = control::update_inventory_number(&desk.store, &actor, inventory_number_id, changes);
+    let changed = control::update_inventory_number(&api.store, &actor, inventory_number_id, changes);
     Ok(Json(changed.await?))
 }
 
@@ -147,10 +147,10 @@ async fn update(
         (status = 404, description = "There is no such entry: `not_found`.", body = ProblemBody),
         (status = 409, description = "A tenant has the number: `number_in_use`.", body = ProblemBody)))]
 async fn delete(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(InventoryPath { inventory_number_id }): Ids<InventoryPath>,
 ) -> Result<StatusCode, Problem> {
-    desk.store.remove_inventory_number(&actor, inventory_number_id).await?;
+    api.store.remove_inventory_number(&actor, inventory_number_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,17 +11,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Caller, Operator, Reader};
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::idempotency::Secret;
 use super::preconditions::{IF_MATCH, Precondition, TaggedKey};
 use super::problem::{Problem, ProblemBody};
 use crate::control::Keys;
-use crate::store::{KeyFilter, Minted, NewKey, Rotation};
+use crate::store::{KeyFilter, KeyWithSecret, NewKey, Rotation};
 use crate::tenancy::{ApiKey, KeyId, Role, Tenant, TenantId};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(whoami))
         .routes(routes!(create, list))
@@ -50,8 +50,8 @@ struct CreatedKey {
     secret: String,
 }
 
-impl From<Minted> for CreatedKey {
-    fn from(minted: Minted) -> CreatedKey {
+impl From<KeyWithSecret> for CreatedKey {
+    fn from(minted: KeyWithSecret) -> CreatedKey {
         CreatedKey { key: minted.key, secret: minted.secret.expose_secret().to_owned() }
     }
 }
@@ -166,8 +166,8 @@ async fn create(
     responses((status = 200, description = "A page of keys.", body = Listed<ApiKey>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(filter): Asked<KeysQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(filter): ValidQuery<KeysQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<ApiKey>>, Problem> {
     Ok(scope.keys(&filter.into(), paging.window()?).await?.into())
 }
@@ -217,12 +217,12 @@ async fn rotate(
     responses(
         (status = 201, description = "The key was created. Store the secret: it is not shown again.", body = CreatedKey)))]
 async fn create_operators(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Body(new): Body<CreateOperatorKeyRequest>,
 ) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
     let new = NewKey { name: new.name, role: Role::Operator, expires_at: new.expires_at };
-    Ok((StatusCode::CREATED, Secret(Json(Keys::All(&desk.store).create(&actor, new).await?.into()))))
+    Ok((StatusCode::CREATED, Secret(Json(Keys::All(&api.store).create(&actor, new).await?.into()))))
 }
 
 /// List all keys, oldest first.
@@ -230,12 +230,12 @@ async fn create_operators(
     params(KeysQuery, Paging),
     responses((status = 200, description = "A page of keys.", body = Listed<ApiKey>)))]
 async fn list_all(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(filter): Asked<KeysQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(filter): ValidQuery<KeysQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<ApiKey>>, Problem> {
-    Ok(desk.store.keys(&filter.into(), paging.window()?).await?.into())
+    Ok(api.store.keys(&filter.into(), paging.window()?).await?.into())
 }
 
 /// Show a key of any tenant or operator.
@@ -243,11 +243,11 @@ async fn list_all(
     params(("key_id" = KeyId, Path)),
     responses((status = 200, description = "The key.", body = ApiKey)))]
 async fn show_any(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
     Ids(place): Ids<KeyPath>,
 ) -> Result<TaggedKey, Problem> {
-    Ok(TaggedKey(desk.store.key(place.key_id).await?))
+    Ok(TaggedKey(api.store.key(place.key_id).await?))
 }
 
 /// Revoke a key of any tenant or operator. The next request with it is refused.
@@ -255,13 +255,13 @@ async fn show_any(
     params(("key_id" = KeyId, Path), ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The revoked key.", body = ApiKey)))]
 async fn revoke_any(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(place): Ids<KeyPath>,
     precondition: Precondition,
 ) -> Result<TaggedKey, Problem> {
     let check = |key: &ApiKey| precondition.check_key(key);
-    Ok(TaggedKey(Keys::All(&desk.store).revoke(&actor, place.key_id, check).await?))
+    Ok(TaggedKey(Keys::All(&api.store).revoke(&actor, place.key_id, check).await?))
 }
 
 /// Rotate a key of any tenant or operator.
@@ -272,11 +272,11 @@ async fn revoke_any(
         (status = 201, description = "The new key. Store the secret: it is not shown again.", body = CreatedKey),
         (status = 409, description = "The key was rotated before: `already_rotated`.", body = ProblemBody)))]
 async fn rotate_any(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(place): Ids<KeyPath>,
     Body(how): Body<RotateKeyRequest>,
 ) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
-    let minted = Keys::All(&desk.store).rotate(&actor, place.key_id, how.into()).await?;
+    let minted = Keys::All(&api.store).rotate(&actor, place.key_id, how.into()).await?;
     Ok((StatusCode::CREATED, Secret(Json(minted.into()))))
 }

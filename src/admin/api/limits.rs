@@ -1,4 +1,4 @@
-//! How often one key and one address may ask, and how often the log says that they asked in vain.
+//! Rate limits of keys and addresses, and of log lines about refused requests.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -66,7 +66,7 @@ impl Limits {
     }
 
     /// # Errors
-    /// 429 when the key has asked too often.
+    /// 429 when the key exceeds its rate limit.
     pub fn admit_key(&self, key: KeyId) -> Result<(), Problem> {
         self.keys.admit(&key)
     }

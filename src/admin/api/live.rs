@@ -1,4 +1,4 @@
-//! Calls that are under way: which there are, what happens on them, and how to end one.
+//! calls in progress: which there are, what happens on them, and how to end one.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Caller, Operator, Reader};
 use super::calls::OfCall;
 use super::extract::Ids;
 use super::problem::{Problem, ProblemBody};
-use crate::admin::Unwatched;
+use crate::admin::WatchError;
 use crate::store::Scope;
-use crate::tenancy::{Call, CallId, Happening, LiveEvent, TenantId};
+use crate::tenancy::{Call, CallId, LiveEvent, LiveEventKind, TenantId};
 
 /// The interval of SSE comments on a quiet stream, so that proxies do not time it out.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -34,7 +34,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) =
 /// The id of a stream's last event.
 const END: &str = "end";
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(list_all))
@@ -53,15 +53,15 @@ struct LiveCallList {
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/live", operation_id = "listLiveCalls", tag = "live calls",
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The calls in progress.", body = LiveCallList)))]
-async fn list(State(desk): State<Desk>, Reader { scope }: Reader) -> Json<LiveCallList> {
-    Json(LiveCallList { items: desk.live.calls(Some(scope.tenant_id())) })
+async fn list(State(api): State<ApiState>, Reader { scope }: Reader) -> Json<LiveCallList> {
+    Json(LiveCallList { items: api.live.calls(Some(scope.tenant_id())) })
 }
 
 /// List all tenants' calls in progress, newest first.
 #[utoipa::path(get, path = "/api/calls/live", operation_id = "listAllLiveCalls", tag = "live calls",
     responses((status = 200, description = "The calls in progress.", body = LiveCallList)))]
-async fn list_all(State(desk): State<Desk>, _: Operator) -> Json<LiveCallList> {
-    Json(LiveCallList { items: desk.live.calls(None) })
+async fn list_all(State(api): State<ApiState>, _: Operator) -> Json<LiveCallList> {
+    Json(LiveCallList { items: api.live.calls(None) })
 }
 
 /// End a call in progress: the agent says goodbye and hangs up.
@@ -71,21 +71,21 @@ async fn list_all(State(desk): State<Desk>, _: Operator) -> Json<LiveCallList> {
     responses((status = 202, description = "The call is being ended."),
         (status = 409, body = ProblemBody, description = "The call is not in progress: `call_not_live`.")))]
 async fn hang_up(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,
 ) -> Result<StatusCode, Problem> {
     let call = path.call_id;
     let tenant = scope.tenant_id();
-    if desk.live.calls(Some(tenant)).iter().any(|live| live.id == call) {
+    if api.live.calls(Some(tenant)).iter().any(|live| live.id == call) {
         // Before the act, so that none is without its entry. A call that ends by itself meanwhile has one, too.
         scope.note_access(&actor, "hang_up", "call", call.0).await?;
-        if desk.live.hang_up(tenant, call) {
+        if api.live.hang_up(tenant, call) {
             return Ok(StatusCode::ACCEPTED);
         }
     }
     scope.has_call(call).await?;
-    Err(Problem::new(StatusCode::CONFLICT, "call_not_live", "the call is not under way"))
+    Err(Problem::new(StatusCode::CONFLICT, "call_not_live", "the call is not in progress"))
 }
 
 /// Watch a call: a stream of server-sent events from its start to its end.
@@ -103,7 +103,7 @@ async fn hang_up(
         (status = 204, description = "The call has ended and `Last-Event-ID` was its last event."),
         (status = 503, body = ProblemBody, description = "The call has too many readers (`too_many_readers`), or the database does not answer.")))]
 async fn events(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Reader { scope }: Reader,
     Caller { actor, .. }: Caller,
     Ids(path): Ids<OfCall>,
@@ -112,19 +112,19 @@ async fn events(
     let call = path.call_id;
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let after = last.and_then(|id| id.parse().ok()).unwrap_or(0);
-    let events = match desk.live.events(scope.tenant_id(), call, after) {
+    let events = match api.live.events(scope.tenant_id(), call, after) {
         Ok(events) => {
             scope.note_access(&actor, "watch", "call", call.0).await?;
             events
         }
-        Err(Unwatched::NotLive) => {
+        Err(WatchError::NotLive) => {
             let ended = ended(&scope, call).await?;
             if last == Some(END) {
                 return Ok(StatusCode::NO_CONTENT.into_response());
             }
             once(std::future::ready(ended)).boxed()
         }
-        Err(Unwatched::TooManyReaders) => {
+        Err(WatchError::TooManyReaders) => {
             return Err(Problem::unavailable("too_many_readers", "too many watch this call"));
         }
     };
@@ -143,21 +143,21 @@ async fn events(
         (status = 409, body = ProblemBody, description = "The call has no audio, because it is not answered yet or over: `no_audio`."),
         (status = 503, body = ProblemBody, description = "The call has a listener already: `too_many_readers`.")))]
 async fn listen(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(path): Ids<OfCall>,
 ) -> Result<Response, Problem> {
     let id = path.call_id;
-    let call = desk.live.calls(None).into_iter().find(|call| call.id == id).ok_or_else(Problem::not_found)?;
-    let audio = desk.live.audio(call.tenant_id, id).map_err(|reason| match reason {
-        Unwatched::NotLive => {
+    let call = api.live.calls(None).into_iter().find(|call| call.id == id).ok_or_else(Problem::not_found)?;
+    let audio = api.live.audio(call.tenant_id, id).map_err(|reason| match reason {
+        WatchError::NotLive => {
             Problem::new(StatusCode::CONFLICT, "no_audio", "the call is not answered yet, or over")
         }
-        Unwatched::TooManyReaders => {
+        WatchError::TooManyReaders => {
             Problem::unavailable("too_many_readers", "the call has a listener already")
         }
     })?;
-    desk.store.scope(call.tenant_id).note_access(&actor, "listen", "call", id.0).await?;
+    api.store.scope(call.tenant_id).note_access(&actor, "listen", "call", id.0).await?;
     let body = Body::from_stream(audio.map(Ok::<_, Infallible>));
     Ok(([UNBUFFERED, (CONTENT_TYPE, HeaderValue::from_static("audio/wav"))], body).into_response())
 }
@@ -176,7 +176,7 @@ async fn ended(scope: &Scope, call: CallId) -> Result<LiveEvent, Problem> {
 
 fn written(event: &LiveEvent) -> Event {
     let id = match event.what {
-        Happening::Ended { .. } => END.to_owned(),
+        LiveEventKind::Ended { .. } => END.to_owned(),
         _ => event.sequence.to_string(),
     };
     let written = Event::default().id(id).event(event.what.as_str()).json_data(event);

@@ -51,7 +51,7 @@ use uuid::Uuid;
 
 pub(super) use auth::client;
 use auth::{Operator, RequestPlace};
-pub use extract::BodyPatience;
+pub use extract::BodyTimeout;
 pub use inbound::Inbound;
 pub use last_use::LastUse;
 pub use limits::{Limits, Settings as LimitSettings};
@@ -67,20 +67,20 @@ use crate::store::Store;
 use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted};
 
-/// The state that handlers share.
+/// The state shared by handlers.
 #[derive(Clone)]
-pub struct Desk {
+pub struct ApiState {
     pub store: Store,
     pub limits: Arc<Limits>,
     pub last_use: Arc<LastUse>,
-    /// Where webhooks may lead.
+    /// The addresses that webhooks may have.
     pub receivers: DestinationPolicy,
     pub billing: Current<Billing>,
     pub live: Arc<dyn LiveCalls>,
     /// The state of conversations, which an erasure deletes as well.
     pub state: Arc<dyn ConversationState>,
     pub registrar: Arc<Registrar>,
-    /// Absent where no dialplan may tell of calls.
+    /// Absent where no dialplan may announce calls.
     pub inbound: Option<Arc<Inbound>>,
     /// How numbers are written.
     pub numbering: Numbering,
@@ -105,16 +105,16 @@ impl RequestId {
     }
 }
 
-/// The most bytes that a request may bring.
+/// The largest request body, in bytes.
 const LARGEST_BODY: usize = 256 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// All routes, and the document that describes them.
-pub fn router(desk: Desk) -> (Router, OpenApi) {
+pub fn router(api: ApiState) -> (Router, OpenApi) {
     let (router, document) = described();
     let described = Json(document.clone());
     let router = router
-        .route_layer(from_fn_with_state(desk.clone(), idempotency::apply))
+        .route_layer(from_fn_with_state(api.clone(), idempotency::apply))
         .route("/openapi.json", get(|| async { described }))
         .merge(document::pages())
         .fallback(|| async { Problem::not_found() })
@@ -122,8 +122,8 @@ pub fn router(desk: Desk) -> (Router, OpenApi) {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(from_fn_with_state(desk.clone(), attend))
-        .with_state(desk);
+        .layer(from_fn_with_state(api.clone(), request_middleware))
+        .with_state(api);
     (router, document)
 }
 
@@ -132,7 +132,7 @@ pub fn document() -> OpenApi {
     described().1
 }
 
-fn described() -> (Router<Desk>, OpenApi) {
+fn described() -> (Router<ApiState>, OpenApi) {
     let routes = OpenApiRouter::with_openapi(document::begun())
         .merge(tenants::router())
         .merge(numbers::router())
@@ -157,13 +157,13 @@ fn described() -> (Router<Desk>, OpenApi) {
 }
 
 /// Checks for an operator's key, outside the API's own routes.
-pub(super) async fn admit_operator(desk: &Desk, parts: &mut Parts) -> Result<(), Response> {
+pub(super) async fn admit_operator(api: &ApiState, parts: &mut Parts) -> Result<(), Response> {
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
-    let admitted = Operator::from_request_parts(parts, desk).await;
+    let admitted = Operator::from_request_parts(parts, api).await;
     admitted.map(drop).map_err(|problem| named(problem, &id))
 }
 
-/// The response to a request that has taken too long.
+/// The response to a request that exceeded its timeout.
 pub(super) fn too_slow(id: &RequestId) -> Response {
     named(Problem::unavailable("timed_out", "this took too long: try again"), id)
 }
@@ -182,10 +182,10 @@ fn named(problem: Problem, id: &RequestId) -> Response {
 }
 
 /// Gives a request its span in the log and writes problems out. The id is the guard's, where there is one.
-async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+async fn request_middleware(State(api): State<ApiState>, request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::fresh);
     let span = tracing::info_span!("request", request_id = %id.0, method = %request.method(), path = request.uri().path());
-    let mut response = serve(&desk, id.clone(), request, next).instrument(span).await;
+    let mut response = serve(&api, id.clone(), request, next).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.respond(&id.0);
     }
@@ -193,11 +193,11 @@ async fn attend(State(desk): State<Desk>, request: Request, next: Next) -> Respo
     response
 }
 
-async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Response {
+async fn serve(api: &ApiState, id: RequestId, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     if !counts_itself(&parts)
         && let Some(client) = auth::client(&parts)
-        && let Err(problem) = desk.limits.admit_address(client.address())
+        && let Err(problem) = api.limits.admit_address(client.address())
     {
         return problem.into_response();
     }
@@ -211,7 +211,7 @@ async fn serve(desk: &Desk, id: RequestId, request: Request, next: Next) -> Resp
 }
 
 /// Operations count a request once they know whether it carries a valid key; the dialplan's has a limit of its own.
-/// Everything else (documentation, paths that lead nowhere) needs no key and counts with the client's address.
+/// Everything else (documentation, unknown paths) needs no key and counts with the client's address.
 fn counts_itself(parts: &Parts) -> bool {
     let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     path.is_some_and(|path| path.starts_with("/api/") || path == inbound::PATH)

@@ -8,16 +8,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Caller, Reader};
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use crate::control::{self, GivenBy, NumberRequest};
 use crate::store::NumberFilter;
 use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId, given};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, update, delete))
@@ -59,7 +59,7 @@ struct CreateNumberRequest {
         (status = 409, description = "The number is in use: `number_in_use`; or callers could not tell it from another \
             number: `number_ambiguous`.", body = ProblemBody)))]
 async fn create(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     caller: Caller,
     Body(CreateNumberRequest { did_number, provider_type }): Body<CreateNumberRequest>,
@@ -69,7 +69,7 @@ async fn create(
         Role::TenantAdmin | Role::TenantViewer => GivenBy::Tenant,
     };
     let request = NumberRequest { did_number: &did_number, provider_type, given_by };
-    let number = control::create_number(&desk.registrar, &scope, &actor, &desk.numbering, request).await?;
+    let number = control::create_number(&api.registrar, &scope, &actor, &api.numbering, request).await?;
     Ok((StatusCode::CREATED, Tagged(number)))
 }
 
@@ -90,8 +90,8 @@ struct NumbersQuery {
     responses((status = 200, description = "A page of phone numbers.", body = Listed<PhoneNumber>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(NumbersQuery { is_active, provider_type }): Asked<NumbersQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(NumbersQuery { is_active, provider_type }): ValidQuery<NumbersQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<PhoneNumber>>, Problem> {
     let filter = NumberFilter { is_active, provider_type };
     Ok(scope.numbers_page(filter, paging.window()?).await?.into())
@@ -126,7 +126,7 @@ struct UpdateNumberRequest {
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The phone number after the change.", body = PhoneNumber)))]
 async fn update(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id: id }): Ids<Number>,
     precondition: Precondition,
@@ -138,7 +138,7 @@ async fn update(
         check(&number)?;
         return Ok(Tagged(number));
     };
-    let changed = control::set_number_active(&desk.registrar, &scope, &actor, id, active, check);
+    let changed = control::set_number_active(&api.registrar, &scope, &actor, id, active, check);
     Ok(Tagged(changed.await?))
 }
 
@@ -152,13 +152,13 @@ async fn update(
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 204, description = "The number was released.")))]
 async fn delete(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id: id }): Ids<Number>,
     precondition: Precondition,
 ) -> Result<StatusCode, Problem> {
     let check = |current: &PhoneNumber| precondition.check(current);
-    control::release_number(&desk.registrar, &scope, &actor, id, check).await?;
+    control::release_number(&api.registrar, &scope, &actor, id, check).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -169,7 +169,7 @@ async fn delete(
     responses((status = 200, description = "A page of available numbers.", body = Listed<AvailableNumber>)))]
 async fn available(
     Reader { scope }: Reader,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<AvailableNumber>>, Problem> {
     Ok(scope.available_numbers(paging.window()?).await?.into())
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::control::ControlError;
 use crate::store::{Duplicate, NumberRefusal, StoreError};
-use crate::tenancy::Flaw;
+use crate::tenancy::Violation;
 
 /// Why a request was not served. It becomes a [`ProblemBody`] once the request's id is put to it.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct Problem {
     /// Stable: programs may rely on it.
     pub code: &'static str,
     pub detail: String,
-    pub errors: Vec<Flaw>,
+    pub errors: Vec<Violation>,
     /// The resource that the request has created or changed already.
     pub resource_id: Option<String>,
     /// After how many seconds it is worth another try.
@@ -47,7 +47,7 @@ pub struct ProblemBody {
     pub detail: String,
     /// The fields that are not acceptable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Flaw>,
+    pub errors: Vec<Violation>,
     /// With `already_applied`: the id of the resource that the request has created or changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -75,11 +75,11 @@ impl Problem {
 
     /// 400: the value of a field is not acceptable.
     pub fn field(field: impl Into<String>, problem: impl ToString) -> Problem {
-        Problem::fields(vec![Flaw::new(field, problem.to_string())])
+        Problem::fields(vec![Violation::new(field, problem.to_string())])
     }
 
     /// 400: these fields are not acceptable.
-    pub fn fields(errors: Vec<Flaw>) -> Problem {
+    pub fn fields(errors: Vec<Violation>) -> Problem {
         let detail = match errors.as_slice() {
             [one] => format!("{}: {}", one.field, one.problem),
             many => format!("{} fields are not acceptable", many.len()),
@@ -156,9 +156,9 @@ impl From<StoreError> for Problem {
             }
             StoreError::Number(refusal) => number_refused(&refusal),
             StoreError::LimitReached(reached) => {
-                let flaw = Flaw::new(reached.limit, format!("{} at most", reached.at_most));
+                let violation = Violation::new(reached.limit, format!("{} at most", reached.at_most));
                 let problem = Problem::new(StatusCode::CONFLICT, "limit_reached", reached.to_string());
-                Problem { errors: vec![flaw], ..problem }
+                Problem { errors: vec![violation], ..problem }
             }
             StoreError::Refused { code, what } => Problem::new(StatusCode::CONFLICT, code, what),
             StoreError::Invalid { what } => Problem::new(StatusCode::BAD_REQUEST, "invalid_value", what),
@@ -181,7 +181,7 @@ impl From<StoreError> for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Problem {
         match error {
-            ControlError::Invalid(flaws) => Problem::fields(flaws),
+            ControlError::Invalid(violations) => Problem::fields(violations),
             ControlError::Store(error) => error.into(),
         }
     }

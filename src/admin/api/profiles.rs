@@ -11,15 +11,15 @@ use utoipa_axum::routes;
 
 use super::auth::{Administrator, Reader};
 use super::expected::Operation;
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
-use super::{Desk, patch};
+use super::{ApiState, patch};
 use crate::control;
 use crate::store::{NewProfile, ProfileChanges, ProfileFilter};
 use crate::tenancy::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, TenantId, given};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, update))
@@ -48,11 +48,11 @@ struct Version {
     params(("tenant_id" = TenantId, Path)),
     responses((status = 201, description = "The profile was created.", body = AiProfile)))]
 async fn create(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewProfile>,
 ) -> Result<(StatusCode, Tagged<AiProfile>), Problem> {
-    let profile = control::create_profile(&scope, &actor, &desk.permitted.get(), new).await?;
+    let profile = control::create_profile(&scope, &actor, &api.permitted.get(), new).await?;
     Ok((StatusCode::CREATED, Tagged(profile)))
 }
 
@@ -73,8 +73,8 @@ struct ProfilesQuery {
     responses((status = 200, description = "A page of profiles.", body = Listed<AiProfile>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(ProfilesQuery { role, is_default }): Asked<ProfilesQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(ProfilesQuery { role, is_default }): ValidQuery<ProfilesQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<AiProfile>>, Problem> {
     Ok(scope.profiles_page(ProfileFilter { role, is_default }, paging.window()?).await?.into())
 }
@@ -133,7 +133,7 @@ struct UpdateAiProfileRequest {
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The profile after the change.", body = AiProfile)))]
 async fn update(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     precondition: Precondition,
@@ -144,7 +144,7 @@ async fn update(
         precondition.check(current)?;
         request.changes(current, operation)
     };
-    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted.get(), id, decide).await?))
+    Ok(Tagged(control::update_profile(&scope, &actor, &api.permitted.get(), id, decide).await?))
 }
 
 /// Replace the settings of a profile as a whole. An absent field takes its default.
@@ -154,7 +154,7 @@ async fn update(
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The profile after the change.", body = AiProfile)))]
 async fn replace_settings(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     precondition: Precondition,
@@ -164,7 +164,7 @@ async fn replace_settings(
         precondition.check(current)?;
         Ok(ProfileChanges { settings: Some(settings), ..ProfileChanges::default() })
     };
-    Ok(Tagged(control::update_profile(&scope, &actor, &desk.permitted.get(), id, decide).await?))
+    Ok(Tagged(control::update_profile(&scope, &actor, &api.permitted.get(), id, decide).await?))
 }
 
 /// List the versions of a profile, newest first.
@@ -175,7 +175,7 @@ async fn replace_settings(
 async fn versions(
     Reader { scope }: Reader,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<ProfileVersion>>, Problem> {
     Ok(scope.profile_versions(id, paging.window()?).await?.into())
 }
@@ -209,12 +209,12 @@ struct RollBackRequest {
     responses((status = 200, description = "The profile after the rollback.", body = AiProfile),
         (status = 400, description = "The version does not work any more, such as when its engine is gone: `invalid_value`.", body = ProblemBody)))]
 async fn roll_back(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(Profile { ai_profile_id: id }): Ids<Profile>,
     Body(RollBackRequest { version }): Body<RollBackRequest>,
 ) -> Result<Tagged<AiProfile>, Problem> {
-    Ok(Tagged(control::roll_back_profile(&scope, &actor, &desk.permitted.get(), id, version).await?))
+    Ok(Tagged(control::roll_back_profile(&scope, &actor, &api.permitted.get(), id, version).await?))
 }
 
 impl UpdateAiProfileRequest {

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Reader};
 use super::extract::Ids;
 use super::problem::Problem;
 use crate::tenancy::{NumberId, Registration, TenantId};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(register)).routes(routes!(unregister)).routes(routes!(show))
 }
 
@@ -30,11 +30,11 @@ struct NumberPath {
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
     responses((status = 200, description = "The registration after the attempt.", body = Registration)))]
 async fn register(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(NumberPath { phone_number_id }): Ids<NumberPath>,
 ) -> Result<Json<Registration>, Problem> {
-    Ok(Json(desk.registrar.register(&scope, &actor, phone_number_id).await?))
+    Ok(Json(api.registrar.register(&scope, &actor, phone_number_id).await?))
 }
 
 /// Ask a number's provider to stop routing its calls here.
@@ -46,11 +46,11 @@ async fn register(
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
     responses((status = 200, description = "The registration after the attempt.", body = Registration)))]
 async fn unregister(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(NumberPath { phone_number_id }): Ids<NumberPath>,
 ) -> Result<Json<Registration>, Problem> {
-    Ok(Json(desk.registrar.unregister(&scope, &actor, phone_number_id).await?))
+    Ok(Json(api.registrar.unregister(&scope, &actor, phone_number_id).await?))
 }
 
 /// Show the state of a number at its provider.

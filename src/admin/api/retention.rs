@@ -3,14 +3,14 @@
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Reader};
 use super::extract::Body;
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
-use crate::tenancy::{Flaw, Retention, TenantId};
+use crate::tenancy::{Retention, TenantId, Violation};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(show, replace))
 }
 
@@ -35,8 +35,8 @@ async fn replace(
     precondition: Precondition,
     Body(retention): Body<Retention>,
 ) -> Result<Tagged<Retention>, Problem> {
-    let fault = |(field, problem): (&str, String)| Flaw { field: field.to_owned(), problem };
-    let faults: Vec<Flaw> = retention.faults().into_iter().map(fault).collect();
+    let fault = |(field, problem): (&str, String)| Violation { field: field.to_owned(), problem };
+    let faults: Vec<Violation> = retention.faults().into_iter().map(fault).collect();
     if !faults.is_empty() {
         return Err(Problem::fields(faults));
     }

@@ -20,7 +20,7 @@ use crate::tenancy::TenantId;
 const WAITING_PER_PLACE: usize = 3;
 /// For how long a request waits for its place.
 const WAIT: Duration = Duration::from_secs(2);
-/// With more than so many tenants in memory, those without a request under way are forgotten.
+/// With more than so many tenants in memory, those without a request in progress are forgotten.
 const KNOWN: usize = 1_000;
 
 /// Operations that read many rows for a small answer, by the paths of their routes.
@@ -111,7 +111,7 @@ impl Share {
         }
     }
 
-    /// A permit keeps its semaphore alive, so a share with a request under way counts as used.
+    /// A permit keeps its semaphore alive, so a share with a request in progress counts as used.
     fn is_unused(&self) -> bool {
         self.free.available_permits() == self.places
             && self.queue.available_permits() == self.places * WAITING_PER_PLACE

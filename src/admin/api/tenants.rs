@@ -8,16 +8,16 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Operator, Reader};
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use crate::control;
 use crate::store::{Deleted, NewTenant, PurgeSettings, Purged, StoreError, TenantChanges, TenantFilter};
 use crate::tenancy::{Actor, Plan, Tenant, TenantId, TenantStatus, given};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, update, delete))
@@ -28,11 +28,11 @@ pub fn router() -> OpenApiRouter<Desk> {
 #[utoipa::path(post, path = "/api/tenants", operation_id = "createTenant", tag = "tenants", request_body = NewTenant,
     responses((status = 201, description = "The tenant was created.", body = Tenant)))]
 async fn create(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Body(new): Body<NewTenant>,
 ) -> Result<(StatusCode, Tagged<Tenant>), Problem> {
-    Ok((StatusCode::CREATED, Tagged(control::create_tenant(&desk.store, &actor, new).await?)))
+    Ok((StatusCode::CREATED, Tagged(control::create_tenant(&api.store, &actor, new).await?)))
 }
 
 /// Conditions of a list of tenants.
@@ -50,21 +50,21 @@ struct TenantsQuery {
     params(TenantsQuery, Paging),
     responses((status = 200, description = "A page of tenants.", body = Listed<Tenant>)))]
 async fn list(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(filter): Asked<TenantsQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(filter): ValidQuery<TenantsQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Tenant>>, Problem> {
     let filter = TenantFilter { status: filter.status, plan: filter.plan };
-    Ok(desk.store.tenants_page(filter, paging.window()?).await?.into())
+    Ok(api.store.tenants_page(filter, paging.window()?).await?.into())
 }
 
 /// Show a tenant.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}", operation_id = "getTenant", tag = "tenants",
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The tenant.", body = Tenant)))]
-async fn show(State(desk): State<Desk>, Reader { scope }: Reader) -> Result<Tagged<Tenant>, Problem> {
-    Ok(Tagged(desk.store.tenant(scope.tenant_id()).await?))
+async fn show(State(api): State<ApiState>, Reader { scope }: Reader) -> Result<Tagged<Tenant>, Problem> {
+    Ok(Tagged(api.store.tenant(scope.tenant_id()).await?))
 }
 
 /// Changes of a tenant. An absent field stays as it is.
@@ -88,7 +88,7 @@ struct UpdateTenantRequest {
     responses((status = 200, description = "The tenant after the change.", body = Tenant),
         (status = 409, description = "The tenant is deleted, which is final: `tenant_deleted`.", body = ProblemBody)))]
 async fn update(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
     precondition: Precondition,
@@ -98,16 +98,16 @@ async fn update(
         if plan.is_some() {
             return Err(Problem::field("plan", "a deleted tenant has no plan: leave it out"));
         }
-        return desk.delete_tenant(&actor, id, &precondition).await.map(Tagged);
+        return api.delete_tenant(&actor, id, &precondition).await.map(Tagged);
     }
     let decide = |current: &Tenant| -> Result<TenantChanges, Problem> {
         precondition.check(current)?;
         Ok(TenantChanges { status, plan, ..TenantChanges::default() })
     };
-    Ok(Tagged(desk.store.update_tenant_if(&actor, id, decide).await?))
+    Ok(Tagged(api.store.update_tenant_if(&actor, id, decide).await?))
 }
 
-impl Desk {
+impl ApiState {
     /// Deletes a tenant that is not deleted yet, with its precondition checked in the transaction of the deletion.
     async fn delete_tenant(
         &self,
@@ -143,13 +143,13 @@ struct DryRunQuery {
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The tenant was deleted, or would be.", body = Deleted)))]
 async fn delete(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
-    Asked(DryRunQuery { dry_run }): Asked<DryRunQuery>,
+    ValidQuery(DryRunQuery { dry_run }): ValidQuery<DryRunQuery>,
     precondition: Precondition,
 ) -> Result<Json<Deleted>, Problem> {
-    let (store, registrar) = (&desk.store, &desk.registrar);
+    let (store, registrar) = (&api.store, &api.registrar);
     let check = |current: &Tenant| precondition.check(current);
     // The providers' answers are not awaited: the numbers' states and the audit log show them.
     let (deleted, _) = control::delete_tenant_if(store, registrar, &actor, id, dry_run, check).await?;
@@ -166,10 +166,10 @@ async fn delete(
         (status = 409, description = "The tenant is not deleted: `tenant_not_deleted`; or it has live calls or numbers that \
             a provider may still hold.", body = ProblemBody)))]
 async fn purge(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
     Body(settings): Body<PurgeSettings>,
 ) -> Result<Json<Purged>, Problem> {
-    Ok(Json(control::purge_tenant(&desk.store, &actor, id, settings).await?))
+    Ok(Json(control::purge_tenant(&api.store, &actor, id, settings).await?))
 }

@@ -5,13 +5,13 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::Operator;
 use super::extract::Listed;
 use super::problem::Problem;
 use crate::store::UnmatchedNumber;
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -20,7 +20,7 @@ pub fn router() -> OpenApiRouter<Desk> {
 /// Calls to them are refused with 404 and have no record. The latest 1,000 numbers are kept, on one page.
 #[utoipa::path(get, path = "/api/unmatched-numbers", operation_id = "listUnmatchedNumbers", tag = "phone numbers",
     responses((status = 200, description = "The numbers.", body = Listed<UnmatchedNumber>)))]
-async fn list(State(desk): State<Desk>, _: Operator) -> Result<Json<Listed<UnmatchedNumber>>, Problem> {
-    let items = desk.store.unmatched_numbers().await?;
+async fn list(State(api): State<ApiState>, _: Operator) -> Result<Json<Listed<UnmatchedNumber>>, Problem> {
+    let items = api.store.unmatched_numbers().await?;
     Ok(Json(Listed { items, next_cursor: None }))
 }

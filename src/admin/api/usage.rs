@@ -12,15 +12,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Operator, Reader};
-use super::extract::{Asked, Ids, Listed, Paging};
+use super::extract::{Ids, Listed, Paging, ValidQuery};
 use super::problem::Problem;
 use crate::billing::{Bill, Statement, UsageReport};
 use crate::store::{HeldTenant, MonthReports};
 use crate::tenancy::{CallId, CallSums, Month, TenantId};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(of_tenant))
         .routes(routes!(of_call))
@@ -93,15 +93,15 @@ fn day(field: &'static str, text: &str) -> Result<NaiveDate, Problem> {
     params(("tenant_id" = TenantId, Path), UsageTime),
     responses((status = 200, description = "The usage of the period.", body = UsageReport)))]
 async fn of_tenant(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Reader { scope }: Reader,
-    Asked(time): Asked<UsageTime>,
+    ValidQuery(time): ValidQuery<UsageTime>,
 ) -> Result<Json<UsageReport>, Problem> {
     Ok(Json(match time.period()? {
-        Period::Month(month) => scope.statement(&desk.billing.get(), month).await?.into_report(),
+        Period::Month(month) => scope.statement(&api.billing.get(), month).await?.into_report(),
         Period::Days(from, to) => {
-            let tenant = desk.store.tenant(scope.tenant_id()).await?;
-            desk.billing.get().days(&tenant, (from, to), &scope.usage_of_days(from, to).await?)
+            let tenant = api.store.tenant(scope.tenant_id()).await?;
+            api.billing.get().days(&tenant, (from, to), &scope.usage_of_days(from, to).await?)
         }
     }))
 }
@@ -127,12 +127,12 @@ struct CallPath {
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
     responses((status = 200, description = "The usage of the call.", body = CallUsage)))]
 async fn of_call(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Reader { scope }: Reader,
     Ids(CallPath { call_id }): Ids<CallPath>,
 ) -> Result<Json<CallUsage>, Problem> {
     let usage = scope.usage_of_call(call_id).await?.ok_or_else(Problem::not_found)?;
-    let bill = Bill::new(&desk.billing.get().prices, None, &usage);
+    let bill = Bill::new(&api.billing.get().prices, None, &usage);
     Ok(Json(CallUsage { call_id, sums: usage.sums, bill }))
 }
 
@@ -168,14 +168,14 @@ enum StatementFormat {
     responses(
         (status = 200, description = "The statement.", content((Statement = "application/json"), (String = "text/csv")))))]
 async fn statement(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Reader { scope }: Reader,
     Ids(StatementPath { month }): Ids<StatementPath>,
-    Asked(wanted): Asked<InFormat>,
+    ValidQuery(wanted): ValidQuery<InFormat>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let month: Month = month.parse().map_err(|error| Problem::field("month", error))?;
-    let statement = scope.statement(&desk.billing.get(), month).await?;
+    let statement = scope.statement(&api.billing.get(), month).await?;
     let vary = (header::VARY, "accept".to_owned());
     if wanted.format.unwrap_or_else(|| accepted(&headers)) == StatementFormat::Json {
         return Ok(([vary], Json(statement)).into_response());
@@ -218,14 +218,14 @@ struct OfAll {
     params(OfAll, Paging),
     responses((status = 200, description = "A page of tenants with their usage.", body = UsageList)))]
 async fn of_all(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(OfAll { month }): Asked<OfAll>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(OfAll { month }): ValidQuery<OfAll>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<UsageList>, Problem> {
     let month = month_or_present(month)?;
     let MonthReports { page, unreadable } =
-        desk.store.month_reports(&desk.billing.get(), month, paging.window()?).await?;
+        api.store.month_reports(&api.billing.get(), month, paging.window()?).await?;
     for tenant in &unreadable {
         warn!(tenant_id = %tenant.tenant_id, problem = %tenant.problem, "usage cannot be read");
     }
@@ -242,9 +242,9 @@ async fn of_all(
     params(Paging),
     responses((status = 200, description = "A page of tenants.", body = Listed<HeldTenant>)))]
 async fn held(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     _: Operator,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<HeldTenant>>, Problem> {
-    Ok(desk.store.held_statements(paging.window()?).await?.into())
+    Ok(api.store.held_statements(paging.window()?).await?.into())
 }

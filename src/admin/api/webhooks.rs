@@ -9,17 +9,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Desk;
+use super::ApiState;
 use super::auth::{Administrator, Reader};
-use super::extract::{Asked, Body, Ids, Listed, Paging};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::idempotency::Secret;
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
 use crate::control;
-use crate::store::{DeliveryFilter, Issued, NewWebhook, WebhookChanges};
+use crate::store::{DeliveryFilter, NewWebhook, WebhookChanges, WebhookWithSecret};
 use crate::tenancy::{Delivery, DeliveryId, DeliveryStatus, EventType, TenantId, Webhook, WebhookId};
 
-pub fn router() -> OpenApiRouter<Desk> {
+pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, update, delete))
@@ -50,8 +50,8 @@ struct IssuedWebhook {
     secret: String,
 }
 
-impl From<Issued> for Secret<Json<IssuedWebhook>> {
-    fn from(issued: Issued) -> Secret<Json<IssuedWebhook>> {
+impl From<WebhookWithSecret> for Secret<Json<IssuedWebhook>> {
+    fn from(issued: WebhookWithSecret) -> Secret<Json<IssuedWebhook>> {
         let secret = issued.secret.expose_secret().to_owned();
         Secret(Json(IssuedWebhook { webhook: issued.webhook, secret }))
     }
@@ -64,11 +64,11 @@ impl From<Issued> for Secret<Json<IssuedWebhook>> {
     responses(
         (status = 201, description = "The webhook was created. Store the secret: it is not shown again.", body = IssuedWebhook)))]
 async fn create(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Secret<Json<IssuedWebhook>>), Problem> {
-    let issued = control::create_webhook(&scope, &actor, &desk.receivers, new).await?;
+    let issued = control::create_webhook(&scope, &actor, &api.receivers, new).await?;
     Ok((StatusCode::CREATED, issued.into()))
 }
 
@@ -78,7 +78,7 @@ async fn create(
     responses((status = 200, description = "A page of webhooks.", body = Listed<Webhook>)))]
 async fn list(
     Reader { scope }: Reader,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Webhook>>, Problem> {
     Ok(scope.webhooks(paging.window()?).await?.into())
 }
@@ -99,7 +99,7 @@ async fn show(Reader { scope }: Reader, Ids(path): Ids<OfWebhook>) -> Result<Tag
         ("If-Match" = Option<String>, Header, description = IF_MATCH)),
     responses((status = 200, description = "The webhook after the change.", body = Webhook)))]
 async fn update(
-    State(desk): State<Desk>,
+    State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
     precondition: Precondition,
@@ -107,7 +107,7 @@ async fn update(
 ) -> Result<Tagged<Webhook>, Problem> {
     let precondition = |current: &Webhook| precondition.check(current);
     let changed =
-        control::update_webhook(&scope, &actor, &desk.receivers, path.webhook_id, changes, precondition);
+        control::update_webhook(&scope, &actor, &api.receivers, path.webhook_id, changes, precondition);
     Ok(Tagged(changed.await?))
 }
 
@@ -169,8 +169,8 @@ struct DeliveriesQuery {
 async fn deliveries(
     Reader { scope }: Reader,
     Ids(path): Ids<OfWebhook>,
-    Asked(DeliveriesQuery { status, event_type }): Asked<DeliveriesQuery>,
-    Asked(paging): Asked<Paging>,
+    ValidQuery(DeliveriesQuery { status, event_type }): ValidQuery<DeliveriesQuery>,
+    ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Delivery>>, Problem> {
     Ok(scope
         .deliveries(path.webhook_id, DeliveryFilter { status, event_type }, paging.window()?)

@@ -1,4 +1,4 @@
-//! `vca call`: the record of calls from the database, and calls under way from the running daemon.
+//! `vca call`: the record of calls from the database, and calls in progress from the running daemon.
 
 mod erase;
 mod feedback;

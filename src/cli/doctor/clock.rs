@@ -11,7 +11,7 @@ use reqwest::header::DATE;
 use super::Finding;
 use crate::config::Config;
 
-/// A response has whole seconds and was under way for a while.
+/// A response has whole seconds and was in progress for a while.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 /// Signatures of webhooks and time-limited tokens are refused beyond this.
 const LIMIT: TimeDelta = TimeDelta::minutes(5);

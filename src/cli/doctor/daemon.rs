@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::asterisk::Registration;
 use super::{Finding, certificate, clock};
 use crate::admin::{DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport};
+use crate::cli::daemon_client::{Access, DaemonClient, Unanswered};
 use crate::cli::database;
-use crate::cli::line::{Access, Line, Unanswered};
 use crate::config::Config;
 use crate::store::Store;
 
@@ -38,7 +38,7 @@ pub enum Daemon {
 /// Asks the daemon for its report, with a row in the database of this shell, which it sees if it uses the same one.
 pub async fn ask(access: &Access, config: &Config) -> (Daemon, Vec<Finding>) {
     let (store, probe, mut findings) = write_probe(config).await;
-    let daemon = match Line::keyless(access, config) {
+    let daemon = match DaemonClient::keyless(access, config) {
         Ok(line) => response(&line, probe).await,
         Err(failure) => {
             Daemon::Unknown { problem: failure.text, remedy: "correct --ca or --client-certificate".into() }
@@ -76,7 +76,7 @@ fn write_remedy(location: &str) -> String {
     )
 }
 
-async fn response(line: &Line, probe: Option<Uuid>) -> Daemon {
+async fn response(line: &DaemonClient, probe: Option<Uuid>) -> Daemon {
     let path = probe.map_or_else(|| "/status".to_owned(), |probe| format!("/status?probe={probe}"));
     match line.ask::<DaemonReport>(&path).await {
         Ok(report) => Daemon::Running(Box::new(report)),

@@ -209,7 +209,7 @@ fn replaced(Patient { tenant, profile, .. }: &Patient, permitted: &Permitted) ->
     let profile = profile.as_ref()?;
     let (_, refused) = permitted.effective(&profile.settings);
     let listed: Vec<String> =
-        refused.iter().map(|flaw| format!("{}: {}", flaw.field, flaw.problem)).collect();
+        refused.iter().map(|violation| format!("{}: {}", violation.field, violation.problem)).collect();
     (!listed.is_empty()).then(|| {
         Finding::warn(
             format!("profile of {}", tenant.name),

@@ -111,7 +111,7 @@ struct EndReport {
     rtp: bool,
     /// Packets from other addresses arrived.
     unexpected: bool,
-    /// Frames in which the other end's sound was, and how long the first was under way.
+    /// Frames in which the other end's sound was, and how long the first was in progress.
     frames: u32,
     delay: Option<Duration>,
 }

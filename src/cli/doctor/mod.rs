@@ -23,11 +23,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::daemon_client::Access;
 use super::failure::Failure;
-use super::line::Access;
 use super::output::Output;
 use super::table::printable;
-use crate::config::{Config, Fault, Loaded};
+use crate::config::{Config, ConfigError, Loaded};
 use loopback::call::is_dialable;
 
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ impl Command {
     }
 }
 
-fn weakness(warning: &Fault) -> Finding {
+fn weakness(warning: &ConfigError) -> Finding {
     Finding::warn("configuration", format!("{}: {}", warning.key, warning.problem), &warning.remedy)
 }
 

@@ -5,26 +5,26 @@ use super::*;
 #[tokio::test]
 async fn a_backup_is_restored_in_place_of_the_database() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let desk = Desk::new().await;
-    desk.acme().await;
-    let (file, database) = (desk.folder.join("copy.db"), desk.folder.join("vca.db"));
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let (file, database) = (vca.folder.join("copy.db"), vca.folder.join("vca.db"));
     let file = file.to_str().expect("UTF-8");
-    let copied = desk.json(&["backup", file]).await;
+    let copied = vca.json(&["backup", file]).await;
     let mode = std::fs::metadata(file).expect("a copy").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(desk.code(&["backup", file]).await, 73, "nothing is written over");
-    assert!(!desk.folder.join("copy.db.part").exists());
-    assert_eq!(desk.json(&["backup", "--verify", file]).await["tables"], copied["tables"]);
-    assert_eq!(desk.json(&["backup", "--verify"]).await["tables"], copied["tables"]);
+    assert_eq!(vca.code(&["backup", file]).await, 73, "nothing is written over");
+    assert!(!vca.folder.join("copy.db.part").exists());
+    assert_eq!(vca.json(&["backup", "--verify", file]).await["tables"], copied["tables"]);
+    assert_eq!(vca.json(&["backup", "--verify"]).await["tables"], copied["tables"]);
 
-    desk.text(&["tenant", "create", "--name", "Later"]).await;
-    let failure = desk.run(&["restore", file]).await.expect_err("it is in use");
+    vca.text(&["tenant", "create", "--name", "Later"]).await;
+    let failure = vca.run(&["restore", file]).await.expect_err("it is in use");
     assert!(failure.code == 69 && failure.text.contains("in use"), "{failure:?}");
-    desk.store.close().await;
-    let trial = desk.text(&["restore", file, "--dry-run"]).await;
+    vca.store.close().await;
+    let trial = vca.text(&["restore", file, "--dry-run"]).await;
     assert!(trial.contains("nothing was changed"), "{trial}");
     let before = std::fs::metadata(&database).expect("a database");
-    let restored = desk.json(&["restore", file]).await;
+    let restored = vca.json(&["restore", file]).await;
     assert_eq!(restored["tables"], copied["tables"]);
     let after = std::fs::metadata(&database).expect("a database");
     assert_eq!((after.uid(), after.gid(), after.mode() & 0o777), (before.uid(), before.gid(), 0o600));
@@ -37,16 +37,16 @@ async fn a_backup_is_restored_in_place_of_the_database() {
         store.close().await;
         names
     };
-    assert_eq!(names(&desk.config).await, ["Acme"]);
-    let mut config = desk.config.clone();
+    assert_eq!(names(&vca.config).await, ["Acme"]);
+    let mut config = vca.config.clone();
     config.database.url = SecretString::from(format!("sqlite:{former}"));
     assert_eq!(names(&config).await, ["Acme", "Later"]);
 
-    std::fs::write(desk.folder.join("other"), "no copy").expect("a file");
-    let other = desk.folder.join("other");
-    assert_eq!(desk.code(&["restore", other.to_str().expect("UTF-8")]).await, 65);
+    std::fs::write(vca.folder.join("other"), "no copy").expect("a file");
+    let other = vca.folder.join("other");
+    assert_eq!(vca.code(&["restore", other.to_str().expect("UTF-8")]).await, 65);
     config.database.url = SecretString::from("postgres://vca@127.0.0.1/vca");
-    let elsewhere = Desk { folder: desk.folder.join("none"), store: desk.store.clone(), config };
+    let elsewhere = CommandLine { folder: vca.folder.join("none"), store: vca.store.clone(), config };
     let failure = elsewhere.run(&["restore", file]).await.expect_err("another kind of database");
     assert!(failure.code == 65 && failure.text.contains("vca.reach=all"), "{failure:?}");
 }

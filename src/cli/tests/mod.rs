@@ -21,20 +21,20 @@ use crate::config::Environment;
 use crate::tenancy::*;
 
 /// A database and the command line before it.
-struct Desk {
+struct CommandLine {
     folder: PathBuf,
     store: Store,
     config: Config,
 }
 
-impl Desk {
-    async fn new() -> Desk {
+impl CommandLine {
+    async fn new() -> CommandLine {
         let folder = std::env::temp_dir().join(format!("vca-cli-{}", Uuid::now_v7()));
         let mut config = Config { environment: Environment::Development, ..Config::default() };
         config.database.url = SecretString::from(format!("sqlite:{}", folder.join("vca.db").display()));
         let store = Store::open(&config.database).await.expect("a database");
         store.migrate().await.expect("tables");
-        Desk { folder, store, config }
+        CommandLine { folder, store, config }
     }
 
     /// What `vca` prints, or why it fails.
@@ -43,23 +43,10 @@ impl Desk {
         let mut printed = Vec::new();
         let mut output = Output::to(cli.json, &mut printed);
         match cli.command {
-            Command::Tenant(command) => command.run(&self.store, &self.config, &mut output).await?,
-            Command::Call(call::Command::Recorded(command)) => {
-                command.run(&self.store, &self.config, &mut output).await?
-            }
-            Command::Analytics(command) => command.run(&self.store, &mut output).await?,
-            Command::Retention(command) => command.run(&self.store, &mut output).await?,
-            Command::Ledger(command) => command.run(&self.store, &mut output).await?,
-            Command::Key(command) => command.run(&self.store, &mut output).await?,
-            Command::Audit(command) => command.run(&self.store, &mut output).await?,
+            Command::Records(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Openapi => manual::openapi(&mut output)?,
             Command::Completions { shell } => manual::completions(shell, &mut output)?,
             Command::Man { folder } => manual::pages(folder.as_deref(), &mut output)?,
-            Command::Number(command) => command.run(&self.store, &self.config, &mut output).await?,
-            Command::Inventory(command) => command.run(&self.store, &self.config, &mut output).await?,
-            Command::Profile(command) => command.run(&self.store, &self.config, &mut output).await?,
-            Command::Webhook(command) => command.run(&self.store, &self.config, &mut output).await?,
-            Command::Usage(command) => command.run(&self.store, &self.config, &mut output).await?,
             Command::Backup(command) => command.run(&self.config, &mut output).await?,
             Command::Restore(command) => command.run(&self.config, &mut output).await?,
             other => panic!("{other:?} is not for the tables"),
@@ -87,7 +74,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for CommandLine {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -131,30 +118,30 @@ fn the_command_line_is_consistent() {
 
 #[tokio::test]
 async fn who_is_not_found_or_not_one_is_told_apart() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    assert_eq!(desk.code(&["tenant", "show", "Nobody"]).await, 66);
-    assert_eq!(desk.code(&["number", "show", "+15550199"]).await, 66);
-    assert_eq!(desk.code(&["profile", "show", "Nobody"]).await, 66);
-    assert_eq!(desk.code(&["call", "show", &CallId::new().to_string()]).await, 66);
-    assert_eq!(desk.code(&["number", "create", "--tenant", "Acme", "--did", "+15550100"]).await, 73);
-    assert_eq!(desk.code(&["tenant", "create", "--name", " "]).await, 65);
-    desk.text(&["tenant", "create", "--name", "Acme"]).await;
-    assert_eq!(desk.code(&["tenant", "show", "Acme"]).await, 65, "two of that name");
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    assert_eq!(vca.code(&["tenant", "show", "Nobody"]).await, 66);
+    assert_eq!(vca.code(&["number", "show", "+15550199"]).await, 66);
+    assert_eq!(vca.code(&["profile", "show", "Nobody"]).await, 66);
+    assert_eq!(vca.code(&["call", "show", &CallId::new().to_string()]).await, 66);
+    assert_eq!(vca.code(&["number", "create", "--tenant", "Acme", "--did", "+15550100"]).await, 73);
+    assert_eq!(vca.code(&["tenant", "create", "--name", " "]).await, 65);
+    vca.text(&["tenant", "create", "--name", "Acme"]).await;
+    assert_eq!(vca.code(&["tenant", "show", "Acme"]).await, 65, "two of that name");
 }
 
 #[tokio::test]
 async fn the_program_describes_itself() {
-    let desk = Desk::new().await;
-    let document: Value = serde_json::from_str(&desk.text(&["openapi"]).await).expect("JSON");
+    let vca = CommandLine::new().await;
+    let document: Value = serde_json::from_str(&vca.text(&["openapi"]).await).expect("JSON");
     assert!(document["paths"]["/api/tenants"]["post"].is_object(), "{document:#}");
     for shell in ["bash", "zsh", "fish"] {
-        let script = desk.text(&["completions", shell]).await;
+        let script = vca.text(&["completions", shell]).await;
         assert!(script.contains("vca") && script.contains("profile"), "{shell}: {script}");
     }
-    assert!(desk.text(&["man"]).await.contains(".SH NAME\nvca"));
-    let folder = desk.folder.join("man");
-    desk.text(&["man", folder.to_str().expect("a path")]).await;
+    assert!(vca.text(&["man"]).await.contains(".SH NAME\nvca"));
+    let folder = vca.folder.join("man");
+    vca.text(&["man", folder.to_str().expect("a path")]).await;
     for page in ["vca.1", "vca-key.1", "vca-key-create.1", "vca-tenant-import.1"] {
         assert!(folder.join(page).exists(), "{page}");
     }
@@ -202,10 +189,10 @@ fn whatever_destroys_can_be_tried_first() {
 
 #[tokio::test]
 async fn names_are_held_to_the_same_rules_as_over_http() {
-    let desk = Desk::new().await;
-    desk.acme().await;
+    let vca = CommandLine::new().await;
+    vca.acme().await;
     let long = "x".repeat(300);
-    assert_eq!(desk.code(&["tenant", "create", "--name", &long]).await, 65);
-    assert_eq!(desk.code(&["tenant", "update", "Acme", "--name", " "]).await, 65);
-    assert_eq!(desk.code(&["key", "create", "--tenant", "Acme", "--name", &long]).await, 65);
+    assert_eq!(vca.code(&["tenant", "create", "--name", &long]).await, 65);
+    assert_eq!(vca.code(&["tenant", "update", "Acme", "--name", " "]).await, 65);
+    assert_eq!(vca.code(&["key", "create", "--tenant", "Acme", "--name", &long]).await, 65);
 }

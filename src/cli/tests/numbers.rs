@@ -4,68 +4,68 @@ use super::*;
 
 #[tokio::test]
 async fn a_numbers_provider_is_asked() {
-    let mut desk = Desk::new().await;
-    desk.config.telephony.fake = true;
-    desk.acme().await;
-    desk.text(&["number", "create", "--tenant", "Acme", "--did", "+15550199", "--provider-type", "fake"])
+    let mut vca = CommandLine::new().await;
+    vca.config.telephony.fake = true;
+    vca.acme().await;
+    vca.text(&["number", "create", "--tenant", "Acme", "--did", "+15550199", "--provider-type", "fake"])
         .await;
-    let answer = desk.json(&["number", "register", "+15550199"]).await;
+    let answer = vca.json(&["number", "register", "+15550199"]).await;
     assert_eq!(answer["provider_state"], "registered", "{answer:#}");
-    let text = desk.text(&["number", "unregister", "+15550199"]).await;
+    let text = vca.text(&["number", "unregister", "+15550199"]).await;
     assert!(text.contains("unregistered"), "{text}");
-    desk.config.telephony.fake = false;
-    assert_eq!(desk.code(&["number", "register", "+15550199"]).await, 1, "it is on record as failed");
-    assert_eq!(desk.code(&["number", "register", "+15550111"]).await, 66);
-    let id = desk.json(&["number", "show", "+15550199"]).await["id"].as_str().expect("an id").to_owned();
-    let gone = desk.text(&["number", "delete", "+15550199"]).await;
+    vca.config.telephony.fake = false;
+    assert_eq!(vca.code(&["number", "register", "+15550199"]).await, 1, "it is on record as failed");
+    assert_eq!(vca.code(&["number", "register", "+15550111"]).await, 66);
+    let id = vca.json(&["number", "show", "+15550199"]).await["id"].as_str().expect("an id").to_owned();
+    let gone = vca.text(&["number", "delete", "+15550199"]).await;
     assert!(gone.contains(&format!("`vca number unregister {id}` asks again")), "{gone}");
-    desk.config.telephony.fake = true;
-    assert_eq!(desk.json(&["number", "unregister", &id]).await["provider_state"], "unregistered");
+    vca.config.telephony.fake = true;
+    assert_eq!(vca.json(&["number", "unregister", &id]).await["provider_state"], "unregistered");
 }
 
 #[tokio::test]
 async fn a_number_is_shown_in_full_and_switched_off() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    let shown = desk.json(&["number", "show", "+15550100"]).await;
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let shown = vca.json(&["number", "show", "+15550100"]).await;
     assert_eq!((&shown["did_number"], &shown["is_active"]), (&"+15550100".into(), &true.into()));
     assert_eq!(shown["tenant_name"], "Acme");
-    let off = desk.json(&["number", "update", "15550100", "--active", "false"]).await;
+    let off = vca.json(&["number", "update", "15550100", "--active", "false"]).await;
     assert_eq!(off["is_active"], false);
-    let list = desk.text(&["number", "list", "--tenant", "Acme"]).await;
+    let list = vca.text(&["number", "list", "--tenant", "Acme"]).await;
     assert!(list.contains("+15550100  no      Acme"), "{list}");
 }
 
 #[tokio::test]
 async fn numbers_are_filtered_and_given_up() {
-    let mut desk = Desk::new().await;
-    desk.acme().await;
+    let mut vca = CommandLine::new().await;
+    vca.acme().await;
     let other = ["number", "create", "--tenant", "Acme", "--did", "+493055500100", "--provider-type", "tata"];
     // Control-plane finding 27: Asterisk is not there, so the trunk cannot be checked.
-    let failure = desk.run(&other).await.expect_err("its provider did not follow");
+    let failure = vca.run(&other).await.expect_err("its provider did not follow");
     assert_eq!(failure.code, 1);
     assert!(
         failure.text.contains("its provider did not follow") && failure.text.contains("register"),
         "{failure:?}"
     );
-    let shown = desk.json(&["number", "show", "+493055500100"]).await;
+    let shown = vca.json(&["number", "show", "+493055500100"]).await;
     assert_eq!(
         (&shown["provider_state"], &shown["call_delivery"]),
         (&"failed".into(), &"not_delivered".into())
     );
-    let filtered = desk.text(&["number", "list", "--provider-type", "tata", "--active", "true"]).await;
+    let filtered = vca.text(&["number", "list", "--provider-type", "tata", "--active", "true"]).await;
     assert!(filtered.contains("+493055500100") && !filtered.contains("+15550100"), "{filtered}");
-    assert_eq!(desk.json(&["number", "list", "--active", "false"]).await, serde_json::json!([]));
-    assert_eq!(desk.code(&["number", "delete", "030 55500100"]).await, 66, "no region, no national number");
-    desk.config.numbers.default_region = "DE".to_owned().try_into().ok();
-    let trial = desk.text(&["number", "delete", "030 55500100", "--dry-run"]).await;
+    assert_eq!(vca.json(&["number", "list", "--active", "false"]).await, serde_json::json!([]));
+    assert_eq!(vca.code(&["number", "delete", "030 55500100"]).await, 66, "no region, no national number");
+    vca.config.numbers.default_region = "DE".to_owned().try_into().ok();
+    let trial = vca.text(&["number", "delete", "030 55500100", "--dry-run"]).await;
     assert!(trial.contains("+493055500100 of \"Acme\" would be released"), "{trial}");
-    desk.text(&["number", "delete", "030 55500100"]).await;
-    assert_eq!(desk.code(&["number", "show", "+493055500100"]).await, 66);
-    desk.text(&["number", "create", "--tenant", "Acme", "--did", "030 55500100"]).await;
+    vca.text(&["number", "delete", "030 55500100"]).await;
+    assert_eq!(vca.code(&["number", "show", "+493055500100"]).await, 66);
+    vca.text(&["number", "create", "--tenant", "Acme", "--did", "030 55500100"]).await;
     for wrong in ["", "x", "12", "+999123456789"] {
         assert_eq!(
-            desk.code(&["number", "create", "--tenant", "Acme", "--did", wrong]).await,
+            vca.code(&["number", "create", "--tenant", "Acme", "--did", wrong]).await,
             65,
             "{wrong:?}"
         );
@@ -74,47 +74,47 @@ async fn numbers_are_filtered_and_given_up() {
 
 #[tokio::test]
 async fn the_inventory_assigns_numbers() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    let list = desk.json(&["inventory", "list"]).await;
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let list = vca.json(&["inventory", "list"]).await;
     assert_eq!((&list[0]["did_number"], list.as_array().map(Vec::len)), (&"+15550100".into(), Some(1)));
-    let added = desk.text(&["inventory", "add", "+493055500100", "--note", "block A"]).await;
+    let added = vca.text(&["inventory", "add", "+493055500100", "--note", "block A"]).await;
     assert!(added.contains("+493055500100  -       no     operator  block A"), "{added}");
-    assert_eq!(desk.code(&["inventory", "add", "+493055500100"]).await, 73);
-    let assigned = desk.text(&["inventory", "assign", "+493055500100", "--tenant", "Acme"]).await;
+    assert_eq!(vca.code(&["inventory", "add", "+493055500100"]).await, 73);
+    let assigned = vca.text(&["inventory", "assign", "+493055500100", "--tenant", "Acme"]).await;
     assert!(assigned.contains("+493055500100  Acme"), "{assigned}");
-    desk.text(&["inventory", "unassign", "+493055500100"]).await;
-    let free = desk.json(&["inventory", "list", "--assigned", "false"]).await;
+    vca.text(&["inventory", "unassign", "+493055500100"]).await;
+    let free = vca.json(&["inventory", "list", "--assigned", "false"]).await;
     assert_eq!(free[0]["tenant_id"], Value::Null);
-    let trial = desk.text(&["inventory", "remove", "+493055500100", "--dry-run"]).await;
+    let trial = vca.text(&["inventory", "remove", "+493055500100", "--dry-run"]).await;
     assert!(trial.contains("would be removed"), "{trial}");
-    desk.text(&["inventory", "remove", "+493055500100"]).await;
-    assert_eq!(desk.code(&["inventory", "remove", "+493055500100"]).await, 66);
-    assert_eq!(desk.code(&["inventory", "remove", "+15550100"]).await, 73, "a tenant has it");
-    assert_eq!(desk.code(&["inventory", "unassign", "+15550100"]).await, 73, "a tenant has it");
+    vca.text(&["inventory", "remove", "+493055500100"]).await;
+    assert_eq!(vca.code(&["inventory", "remove", "+493055500100"]).await, 66);
+    assert_eq!(vca.code(&["inventory", "remove", "+15550100"]).await, 73, "a tenant has it");
+    assert_eq!(vca.code(&["inventory", "unassign", "+15550100"]).await, 73, "a tenant has it");
 }
 
 #[tokio::test]
 async fn the_inventory_is_imported_from_a_file() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    let file = desk.folder.join("numbers.csv");
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let file = vca.folder.join("numbers.csv");
     let lines = "# our block\n+493055500100\n+493055500101, Acme, front desk, ground floor\n+15550100\nnonsense\n+493055500102,Nobody\n";
     std::fs::write(&file, lines).expect("a file");
     let file = file.to_str().expect("text");
-    let refused = desk.run(&["inventory", "import", file]).await.expect_err("two lines are wrong");
+    let refused = vca.run(&["inventory", "import", file]).await.expect_err("two lines are wrong");
     assert_eq!(refused.code, 1);
-    let list = desk.text(&["inventory", "list"]).await;
+    let list = vca.text(&["inventory", "list"]).await;
     assert!(list.contains("+493055500101  Acme    no     operator  front desk, ground floor"), "{list}");
     assert!(!list.contains("+493055500102"), "{list}");
     std::fs::write(file, "+493055500100,Acme\n+493055500101\n+493055500103\n").expect("a file");
-    let trial = desk.json(&["inventory", "import", file, "--dry-run"]).await;
+    let trial = vca.json(&["inventory", "import", file, "--dry-run"]).await;
     let counts = ["added", "changed", "unchanged"].map(|key| trial[key].as_array().map(Vec::len));
     assert_eq!(counts, [Some(1); 3], "{trial:#}");
-    let done = desk.json(&["inventory", "import", file]).await;
+    let done = vca.json(&["inventory", "import", file]).await;
     assert_eq!((&done["added"], &done["changed"]), (&trial["added"], &trial["changed"]));
     assert_eq!(
-        desk.json(&["inventory", "list", "--assigned", "false"]).await[0]["did_number"],
+        vca.json(&["inventory", "list", "--assigned", "false"]).await[0]["did_number"],
         "+493055500103"
     );
 }

@@ -4,53 +4,53 @@ use super::*;
 
 #[tokio::test]
 async fn a_profile_goes_back_to_what_it_was() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    desk.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-5.4-mini"]].concat()).await;
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    vca.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-5.4-mini"]].concat()).await;
     let update = ["profile", "update", "Front desk", "--system-prompt", "Shout.", "--tools", ""];
-    let changed = desk.json(&update).await;
+    let changed = vca.json(&update).await;
     assert_eq!((&changed["version"], &changed["settings"]["tools"]), (&2.into(), &serde_json::json!([])));
-    let former = desk.json(&["profile", "show", "Front desk", "--version", "1"]).await;
+    let former = vca.json(&["profile", "show", "Front desk", "--version", "1"]).await;
     assert_eq!(
         (&former["system_prompt"], &former["settings"]["tools"][0]),
         (&"Be kind.".into(), &"hang_up".into())
     );
-    let back = desk.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
+    let back = vca.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
     assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-5.4-mini".into()));
-    let list = desk.text(&["profile", "versions", "Front desk"]).await;
+    let list = vca.text(&["profile", "versions", "Front desk"]).await;
     assert_eq!(list.lines().count(), 4, "{list}");
-    assert_eq!(desk.code(&["profile", "rollback", "Front desk", "--version", "9"]).await, 66);
+    assert_eq!(vca.code(&["profile", "rollback", "Front desk", "--version", "9"]).await, 66);
 }
 
 #[tokio::test]
 async fn a_new_default_takes_the_place_of_the_old_one() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    assert_eq!(desk.json(&[&PROFILE[..], &["--default"]].concat()).await["is_default"], true);
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    assert_eq!(vca.json(&[&PROFILE[..], &["--default"]].concat()).await["is_default"], true);
     let other = ["--name", "Night", "--system-prompt", "Be brief.", "--default", "--role", "support"];
-    let other = desk.json(&[&PROFILE[..4], &other].concat()).await;
+    let other = vca.json(&[&PROFILE[..4], &other].concat()).await;
     assert_eq!((&other["is_default"], &other["role"]), (&true.into(), &"support".into()));
-    assert_eq!(desk.json(&["profile", "show", "Front desk"]).await["is_default"], false);
-    let back = desk.json(&["profile", "update", "Front desk", "--default"]).await;
+    assert_eq!(vca.json(&["profile", "show", "Front desk"]).await["is_default"], false);
+    let back = vca.json(&["profile", "update", "Front desk", "--default"]).await;
     assert_eq!(back["is_default"], true);
-    let list = desk.text(&["profile", "list"]).await;
+    let list = vca.text(&["profile", "list"]).await;
     assert!(list.contains("Night       support       no"), "{list}");
 }
 
 #[tokio::test]
 async fn settings_are_put_on_top_of_each_other() {
-    let desk = Desk::new().await;
-    desk.acme().await;
+    let vca = CommandLine::new().await;
+    vca.acme().await;
     let settings = ["--settings", r#"{"language":"de","turn":{"max_turns":5}}"#, "--stt", "openai"];
     let single = ["--setting", "max_duration_ms=60000", "--setting", "phrases.goodbye=Tschüss."];
-    let created = desk.json(&[&PROFILE[..], &settings, &single].concat()).await;
+    let created = vca.json(&[&PROFILE[..], &settings, &single].concat()).await;
     let settings = &created["settings"];
     assert_eq!((&settings["language"], &settings["stt"]), (&"de".into(), &"openai".into()));
     assert_eq!(settings["turn"], serde_json::json!({ "max_turns": 5, "max_duration_ms": 60_000 }));
     assert_eq!(settings["phrases"]["goodbye"], "Tschüss.");
     let update =
         ["profile", "update", "Front desk", "--language", "", "--setting", "max_turns=", "--voice", "rms"];
-    let changed = desk.json(&update).await["settings"].clone();
+    let changed = vca.json(&update).await["settings"].clone();
     assert_eq!((&changed["language"], &changed["voice"]), (&Value::Null, &"rms".into()));
     assert_eq!(changed["turn"], serde_json::json!({ "max_duration_ms": 60_000 }));
     assert_eq!(changed["stt"], "openai", "what is not named stays");
@@ -58,20 +58,20 @@ async fn settings_are_put_on_top_of_each_other() {
 
 #[tokio::test]
 async fn settings_come_from_a_file_too() {
-    let desk = Desk::new().await;
-    desk.acme().await;
-    let path = desk.folder.join("settings.toml");
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let path = vca.folder.join("settings.toml");
     std::fs::write(&path, "greeting = \"Hello!\"\n[turn]\nbarge_in = false\n").expect("a file");
     let file = ["--settings-file", path.to_str().expect("a path"), "--greeting", "Good day!"];
-    let created = desk.json(&[&PROFILE[..], &file].concat()).await;
+    let created = vca.json(&[&PROFILE[..], &file].concat()).await;
     assert_eq!(created["settings"]["greeting"], "Good day!");
     assert_eq!(created["settings"]["turn"]["barge_in"], false);
 }
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused() {
-    let desk = Desk::new().await;
-    desk.acme().await;
+    let vca = CommandLine::new().await;
+    vca.acme().await;
     for wrong in [
         &["--setting", "max_turns=0"][..],
         &["--setting", "max_turns"],
@@ -87,8 +87,8 @@ async fn settings_that_cannot_work_are_refused() {
         &["--settings", "{"],
         &["--settings", r#"{"engine":"x"}"#],
     ] {
-        assert_eq!(desk.code(&[&PROFILE[..], wrong].concat()).await, 65, "{wrong:?}");
+        assert_eq!(vca.code(&[&PROFILE[..], wrong].concat()).await, 65, "{wrong:?}");
     }
-    assert_eq!(desk.code(&PROFILE[..6]).await, 65, "no prompt");
-    assert_eq!(desk.json(&["profile", "list"]).await, serde_json::json!([]));
+    assert_eq!(vca.code(&PROFILE[..6]).await, 65, "no prompt");
+    assert_eq!(vca.json(&["profile", "list"]).await, serde_json::json!([]));
 }

@@ -1,14 +1,14 @@
 //! Settings of engines that the registry would take, but that cannot work. The registry reports itself what engines cannot
 //! be built from.
 
-use super::{Complaint, orders, zeros};
+use super::{InvalidValue, orders, zeros};
 use crate::config::Config;
 use crate::engines::core::retry;
 use crate::engines::llm::openai::RESERVED;
 use crate::engines::registry::{Entry, LlmSpec, Settings, SttSpec, TtsSpec};
 use crate::names::{ANY, Names};
 
-pub(super) fn faults(config: &Config) -> Vec<Complaint> {
+pub(super) fn faults(config: &Config) -> Vec<InvalidValue> {
     let settings = config.engines();
     let mut found = Vec::new();
     let retries = [
@@ -29,7 +29,7 @@ pub(super) fn faults(config: &Config) -> Vec<Complaint> {
     found
 }
 
-fn retry(section: &str, retry: &retry::Settings) -> Vec<Complaint> {
+fn retry(section: &str, retry: &retry::Settings) -> Vec<InvalidValue> {
     let key = |key: &str| format!("{section}.{key}");
     let mut found =
         zeros(&[(&key("timeout_ms"), retry.timeout_ms == 0), (&key("breaker_ms"), retry.breaker_ms == 0)]);
@@ -39,19 +39,19 @@ fn retry(section: &str, retry: &retry::Settings) -> Vec<Complaint> {
 }
 
 /// Options of a language model that its requests cannot carry.
-fn llm(entry: &Entry<LlmSpec>) -> Vec<Complaint> {
+fn llm(entry: &Entry<LlmSpec>) -> Vec<InvalidValue> {
     let LlmSpec::OpenAi(remote) = &entry.spec else { return Vec::new() };
     let (section, options) = (&entry.section, &remote.options);
     let reserved = options.extra.names().filter(|name| RESERVED.contains(name));
-    let mut found: Vec<Complaint> = reserved
+    let mut found: Vec<InvalidValue> = reserved
         .map(|name| {
             let problem = format!("every request has {name} already");
-            Complaint::new(format!("{section}.extra.{name}"), problem, "remove it")
+            InvalidValue::new(format!("{section}.extra.{name}"), problem, "remove it")
         })
         .collect();
     if options.temperature.is_some_and(|it| !(0.0..=2.0).contains(&it)) {
         let problem = "the temperature is out of range";
-        found.push(Complaint::new(
+        found.push(InvalidValue::new(
             format!("{section}.temperature"),
             problem,
             "set it from 0.0 to 2.0, or leave it out",
@@ -61,7 +61,7 @@ fn llm(entry: &Entry<LlmSpec>) -> Vec<Complaint> {
 }
 
 /// Options that must not be 0, each as its key and whether it is.
-fn zero_values(settings: &Settings) -> Vec<Complaint> {
+fn zero_values(settings: &Settings) -> Vec<InvalidValue> {
     let mut values: Vec<(String, bool)> = Vec::new();
     for entry in settings.stt_entries() {
         let server = entry
@@ -105,7 +105,7 @@ fn keyed((section, key, is_zero): (&str, &str, bool)) -> (String, bool) {
 }
 
 /// Models that their engines would refuse.
-fn models(settings: &Settings) -> Vec<Complaint> {
+fn models(settings: &Settings) -> Vec<InvalidValue> {
     let (stt, llm, tts) = (settings.stt_entries(), settings.llm_entries(), settings.tts_entries());
     let stt = stt.iter().filter_map(|it| Some((&it.section, it.models()?)));
     let llm = llm.iter().filter_map(|it| Some((&it.section, it.models()?)));
@@ -120,7 +120,7 @@ fn models(settings: &Settings) -> Vec<Complaint> {
 }
 
 /// Voices that their engines would refuse.
-fn voices(settings: &Settings) -> Vec<Complaint> {
+fn voices(settings: &Settings) -> Vec<InvalidValue> {
     let entries = settings.tts_entries();
     let voice = |entry: &Entry<TtsSpec>| {
         let (voice, rule) = entry.voice();
@@ -129,7 +129,7 @@ fn voices(settings: &Settings) -> Vec<Complaint> {
     entries.iter().filter_map(voice).collect()
 }
 
-fn refusal(key: String, name: &str, rule: &Names) -> Option<Complaint> {
+fn refusal(key: String, name: &str, rule: &Names) -> Option<InvalidValue> {
     let error = rule.check(name).err()?;
-    Some(Complaint::new(key, error.to_string(), rule.to_string()))
+    Some(InvalidValue::new(key, error.to_string(), rule.to_string()))
 }

@@ -1,23 +1,23 @@
 //! Certificates and keys: files that TLS uses, and keys that seal.
 
-use super::Complaint;
+use super::InvalidValue;
 use crate::sealing::Settings;
 use crate::transport::{TlsFileError, TlsFiles};
 
 /// Complains of files that TLS to a server cannot use.
-pub(super) fn files(section: &str, files: &TlsFiles) -> Option<Complaint> {
+pub(super) fn files(section: &str, files: &TlsFiles) -> Option<InvalidValue> {
     let TlsFileError { key, problem } = files.check().err()?;
     let remedy =
         "name PEM files that this user can read: a CA's certificates, a certificate with its chain, its key";
-    Some(Complaint::new(format!("{section}.tls.{key}"), problem, remedy))
+    Some(InvalidValue::new(format!("{section}.tls.{key}"), problem, remedy))
 }
 
 /// Complains of files for a connection that does not use TLS.
-pub(super) fn unused(section: &str, files: &TlsFiles, uses_tls: bool, scheme: &str) -> Option<Complaint> {
+pub(super) fn unused(section: &str, files: &TlsFiles, uses_tls: bool, scheme: &str) -> Option<InvalidValue> {
     let key = [("ca", &files.ca), ("certificate", &files.certificate), ("key", &files.key)];
     let (key, _) = key.into_iter().find(|(_, file)| file.is_some()).filter(|_| !uses_tls)?;
     let problem = "the URL of this section does not use TLS";
-    Some(Complaint::new(
+    Some(InvalidValue::new(
         format!("{section}.tls.{key}"),
         problem,
         format!("use a URL with {scheme}, or remove it"),
@@ -25,7 +25,11 @@ pub(super) fn unused(section: &str, files: &TlsFiles, uses_tls: bool, scheme: &s
 }
 
 /// Complains of a text that is no key.
-pub(super) fn seal(settings: &Settings) -> Option<Complaint> {
+pub(super) fn seal(settings: &Settings) -> Option<InvalidValue> {
     let (key, error) = settings.keyring().err()?;
-    Some(Complaint::new(format!("seal.{key}"), error.to_string(), "make one with `openssl rand -base64 32`"))
+    Some(InvalidValue::new(
+        format!("seal.{key}"),
+        error.to_string(),
+        "make one with `openssl rand -base64 32`",
+    ))
 }

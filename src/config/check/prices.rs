@@ -1,19 +1,19 @@
 //! Models that would be used and have no price: their use would be billed with nothing, so that statements are held back.
 
-use super::Complaint;
+use super::InvalidValue;
 use crate::config::Config;
 use crate::tenancy::{EngineKind, ProfileSettings};
 
-pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
+pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
     let unpriced = config.unpriced(&ProfileSettings::default());
-    let complaint = |model: String| {
-        Complaint::new(
+    let invalid_value = |model: String| {
+        InvalidValue::new(
             "prices.engines",
             format!("{model} has no price: statements with its use are held back"),
             "add a price (0 where it is free), and see `vca usage issue --dry-run`",
         )
     };
-    unpriced.into_iter().map(complaint).collect()
+    unpriced.into_iter().map(invalid_value).collect()
 }
 
 impl Config {

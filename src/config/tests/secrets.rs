@@ -40,7 +40,7 @@ impl Drop for Secrets {
 }
 
 /// Without a password in the variables.
-fn read(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Fault>> {
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<ConfigError>> {
     composed(text, variables)
 }
 

@@ -67,7 +67,7 @@ impl Scope {
     /// broken off can be repeated.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such call; `Refused` (`call_live`) when one is under way.
+    /// `NotFound` when the tenant has no such call; `Refused` (`call_live`) when one is in progress.
     pub async fn erase(&self, actor: &Actor, subject: &Subject, dry_run: bool) -> Result<Erased, StoreError> {
         let mut erased = Erased { dry_run, not_covered: not_covered(), ..Erased::default() };
         let mut after = Uuid::nil();
@@ -92,7 +92,7 @@ impl Scope {
         }
     }
 
-    /// The next calls, in the order of their ids; none is under way.
+    /// The next calls, in the order of their ids; none is in progress.
     async fn calls_of(&self, subject: &Subject, after: Uuid) -> Result<Vec<Row>, StoreError> {
         const SELECT: &str =
             "SELECT id, caller_number, status FROM calls WHERE tenant_id = $1 AND id > $2 AND";
@@ -114,7 +114,7 @@ impl Scope {
         match rows.iter().find(|row| row.is_live()) {
             None => Ok(rows),
             Some(live) => {
-                let what = format!("the call {} is under way: erase it when it is over", live.id);
+                let what = format!("the call {} is in progress: erase it when it is over", live.id);
                 Err(StoreError::refused("call_live", what))
             }
         }

@@ -79,7 +79,7 @@ impl Store {
         let id = tenant.id.0;
         let (live,) = AllTenants(self).one::<(i64,)>(sql(LIVE).bind(id)).await?;
         if live > 0 {
-            let what = format!("{live} calls of the tenant are under way: purge it when they are over");
+            let what = format!("{live} calls of the tenant are in progress: purge it when they are over");
             return Err(StoreError::refused("call_live", what));
         }
         let (held,) = AllTenants(self).one::<(i64,)>(sql(HELD).bind(id)).await?;

@@ -12,7 +12,7 @@ use crate::store::tx::{Access, RowScope, Tx};
 use crate::store::{Scope, StoreError, kept};
 use crate::tenancy::{Retention, TenantId};
 
-/// Rows that are older than they are to be kept.
+/// Rows past their retention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Expired {
     pub calls: u64,

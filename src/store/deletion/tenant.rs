@@ -14,7 +14,7 @@ use crate::tenancy::{Actor, NumberId, ProviderType, Tenant, TenantId};
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Deleted {
     pub tenant: Tenant,
-    /// Only asked what would happen: nothing was changed.
+    /// A dry run: nothing was changed.
     pub dry_run: bool,
     /// Phone numbers released. Their providers are asked to unregister them.
     pub numbers: u64,

@@ -93,7 +93,7 @@ async fn a_number_that_is_given_up_keeps_its_calls(db: Database) {
     let gone = scope.delete_number(&Actor::system(), route.number.id).await.expect("it is given up");
     assert_eq!(gone, route.number);
     assert_eq!(db.store.route(&values::did(1)).await.expect("an answer"), None);
-    // A call that was under way goes on record all the same.
+    // A call that was in progress goes on record all the same.
     scope.update_call(&values::completed(&call)).await.expect("it ends");
     let new = NewNumber { did: values::did(1), provider_type: ProviderType::Generic };
     let again = scope.create_number(&Actor::system(), new).await.expect("the DID is free");

@@ -105,13 +105,13 @@ async fn the_inventory_is_listed_and_changed(db: Database) {
     assert_eq!(list(assigned).await, [route.number.did.clone(), values::did(51)]);
     assert_eq!(
         db.store.put_inventory_number(&actor, entry(&values::did(51), None), false).await.expect("put"),
-        Put::Unchanged
+        PutOutcome::Unchanged
     );
     let put = db.store.put_inventory_number(&actor, entry(&values::did(50), Some(tenant)), false).await;
-    assert_eq!(put.expect("put"), Put::Changed);
+    assert_eq!(put.expect("put"), PutOutcome::Changed);
     assert_eq!(
         db.store.put_inventory_number(&actor, entry(&values::did(59), None), false).await.expect("put"),
-        Put::Added
+        PutOutcome::Added
     );
     db.store.remove_inventory_number(&actor, id).await.expect("removed");
     assert!(matches!(db.store.inventory_number(id).await, Err(StoreError::NotFound)));
@@ -242,27 +242,27 @@ async fn a_change_is_audited_from_the_state_that_it_changed(db: Database) {
 async fn who_registered_a_number_is_kept_with_it(db: Database) {
     let (route, actor) = (db.tenant(1).await, Actor::cli("ann"));
     let (scope, id) = (db.store.scope(route.tenant.id), route.number.id);
-    let step = |credit| RegistrationStep {
+    let step = |registered_by| RegistrationStep {
         action: "register",
         state: ProviderState::Registered,
         detail: "on the trunk",
         reference: None,
-        credit,
+        registered_by,
         attempt: RegistrationAttempt::Requested,
     };
-    let by = async |actor: &Actor, credit| {
-        scope.record_registration(actor, id, &step(credit)).await.expect("a number").registered_by
+    let by = async |actor: &Actor, registered_by| {
+        scope.record_registration(actor, id, &step(registered_by)).await.expect("a number").registered_by
     };
-    assert_eq!(by(&actor, Credit::Keep).await, None);
-    assert_eq!(by(&actor, Credit::Take).await.as_deref(), Some("cli ann"));
+    assert_eq!(by(&actor, RegisteredByChange::Keep).await, None);
+    assert_eq!(by(&actor, RegisteredByChange::Take).await.as_deref(), Some("cli ann"));
     assert_eq!(
-        by(&Actor::cli("bob"), Credit::Take).await.as_deref(),
+        by(&Actor::cli("bob"), RegisteredByChange::Take).await.as_deref(),
         Some("cli ann"),
         "the first one is kept"
     );
     assert!(db.store.is_registered_by_vca(&route.number.did, "generic").await.expect("an answer"));
     assert!(!db.store.is_registered_by_vca(&route.number.did, "twilio").await.expect("an answer"));
-    db.store.drop_credit(&route.number.did, "generic").await.expect("dropped");
+    db.store.clear_registered_by(&route.number.did, "generic").await.expect("dropped");
     assert_eq!(scope.registration(id).await.expect("a number").registered_by, None);
 }
 

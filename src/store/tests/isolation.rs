@@ -168,7 +168,7 @@ async fn another_tenants_things_are_not_found(db: Database) {
         state: ProviderState::Failed,
         detail: "taken",
         reference: None,
-        credit: Credit::Take,
+        registered_by: RegisteredByChange::Take,
         attempt: RegistrationAttempt::Requested,
     };
     let attempts = [
@@ -237,12 +237,12 @@ async fn another_tenants_deliveries_are_neither_taken_nor_settled(db: Database) 
         claimed.secrets.as_ref().expect("they open").iter().map(|secret| secret.expose_secret()).collect();
     assert_eq!(secrets, [things.secret.expose_secret()]);
     let before = seen(&things).await;
-    let gone = Attempt {
+    let gone = DeliveryAttempt {
         at: now,
         response_status: Some(410),
         response_ms: Some(1),
         problem: Some("HTTP 410".to_owned()),
-        outcome: Outcome::Unsubscribed,
+        outcome: DeliveryOutcome::Unsubscribed,
     };
     let is_switched_off = theirs.settle_delivery(&claimed, &gone, now).await.expect("an answer");
     assert!(!is_switched_off);

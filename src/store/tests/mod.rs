@@ -16,6 +16,7 @@ mod outage;
 mod refusal;
 mod registrations;
 mod rollups;
+mod schema;
 mod sealing;
 mod security;
 mod slow;
@@ -74,7 +75,7 @@ impl Database {
         Route { number, tenant, profile: Some(profile), usage: values::unused() }
     }
 
-    /// A webhook of a tenant's that is to hear of a type of event.
+    /// A webhook of a tenant's that subscribes to a type of event.
     pub async fn subscribe(&self, tenant: TenantId, kind: EventType) {
         let statement = format!(
             "INSERT INTO webhooks (id, tenant_id, url, events, secret, is_active, created_at) \

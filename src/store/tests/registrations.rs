@@ -18,7 +18,7 @@ fn step(state: ProviderState, attempt: RegistrationAttempt) -> RegistrationStep<
         state,
         detail: "the provider refuses",
         reference: None,
-        credit: Credit::Keep,
+        registered_by: RegisteredByChange::Keep,
         attempt,
     }
 }

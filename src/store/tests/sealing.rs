@@ -31,7 +31,7 @@ fn new(n: usize) -> NewWebhook {
     NewWebhook { url: format!("https://example.com/{n}"), events: vec![EventType::CallEnded] }
 }
 
-async fn webhook(store: &Store, tenant: TenantId) -> Issued {
+async fn webhook(store: &Store, tenant: TenantId) -> WebhookWithSecret {
     store.scope(tenant).create_webhook(&Actor::system(), new(0)).await.expect("a webhook")
 }
 
@@ -46,7 +46,7 @@ async fn signing(store: &Store, tenant: TenantId, webhook: WebhookId) -> Result<
     secrets.map(|secrets| secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect())
 }
 
-fn exposed(issued: &Issued) -> String {
+fn exposed(issued: &WebhookWithSecret) -> String {
     issued.secret.expose_secret().to_owned()
 }
 

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{Database, on_both, values};
 use crate::billing::{Billing, Plans, Price, Prices, Statement, Terms};
-use crate::store::counting::Ended;
+use crate::store::counting::EndedCall;
 use crate::store::pool::Pool;
 use crate::store::statement::sql;
 use crate::store::tx::{Access, AllTenants, RowScope};
@@ -243,7 +243,7 @@ async fn a_call_counted_while_statements_are_issued_is_on_exactly_one(db: Databa
     let mut counting = AllTenants(&db.store).begin(Access::Write).await.expect("a transaction");
     let end = sql("UPDATE calls SET ended_at = $1, status = 'completed' WHERE id = $2");
     counting.execute(end.bind(call.ended_at).bind(call.id.0)).await.expect("its end");
-    let ended = Ended::of(&call, None, &[]).into_iter().collect();
+    let ended = EndedCall::of(&call, None, &[]).into_iter().collect();
     counting.count_calls(&Plans::default(), ended).await.expect("it is counted");
     let issuing = tokio::spawn({
         let db = db.clone();

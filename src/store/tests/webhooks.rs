@@ -53,12 +53,12 @@ async fn what_the_deliverer_switches_off_stays_off(db: Database) {
         let now = Utc::now();
         let lease = now + TimeDelta::seconds(20);
         let claimed = scope.claim_deliveries(id, now, lease, 1).await.expect("a claim").remove(0);
-        let gone = Attempt {
+        let gone = DeliveryAttempt {
             at: now,
             response_status: Some(410),
             response_ms: Some(1),
             problem: Some("HTTP 410".to_owned()),
-            outcome: Outcome::Unsubscribed,
+            outcome: DeliveryOutcome::Unsubscribed,
         };
         let url = format!("https://example.com/round/{round}");
         let moved = WebhookChanges { url: Some(url.clone()), ..WebhookChanges::default() };

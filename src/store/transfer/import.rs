@@ -23,7 +23,7 @@ use crate::store::number_rules::Authority;
 use crate::store::statement::{Statement, Value, composed, sql};
 use crate::store::tx::{Access, AllTenants, RowScope, Tx};
 use crate::store::{NumberRefusal, Store, StoreError};
-use crate::tenancy::{Actor, Did, Flaw, LONGEST_TENANT_NAME, Numbering, Tenant, TenantId, check_name};
+use crate::tenancy::{Actor, Did, LONGEST_TENANT_NAME, Numbering, Tenant, TenantId, Violation, check_name};
 
 /// How a document is imported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Tx {
         let mut found = Vec::new();
         match self.tenant(tenant).await {
             Ok(tenant) => found.push(format!(
-                "a tenant with the id {} is there already: {:?}; new ids would let both stand",
+                "a tenant with the id {} exists: {:?}; import with new ids to keep both",
                 tenant.id, tenant.name
             )),
             Err(StoreError::NotFound) => {}
@@ -157,7 +157,7 @@ impl Tx {
         const TENANT: &str = "INSERT INTO tenants (id, name, status, plan, max_concurrent_calls, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
         let problem = |problem| StoreError::invalid(format_args!("tenant.{problem}"));
-        if let Some(Flaw { problem: flaw, .. }) = check_name("name", &tenant.name, LONGEST_TENANT_NAME) {
+        if let Some(Violation { problem: flaw, .. }) = check_name("name", &tenant.name, LONGEST_TENANT_NAME) {
             return Err(problem(format!("name: {flaw}")));
         }
         let created_at = cell::from_json(Kind::Moment, &json!(tenant.created_at))
@@ -185,7 +185,7 @@ fn placed(error: StoreError, place: &str) -> StoreError {
     }
 }
 
-/// All that is going to be written, examined as far as possible without the database.
+/// All rows to write, checked as far as possible without the database.
 struct Plan {
     imported: Imported,
     insertions: Vec<Insertion>,

@@ -66,11 +66,11 @@ impl TenantFile {
 }
 
 impl Scope {
-    /// The tenant as a document, with or without its calls, as of one moment. Calls that are under way stay behind: their
+    /// The tenant as a document, with or without its calls, as of one moment. calls in progress stay behind: their
     /// daemon will still write their records. The audit log says who exported it, before anything is read.
     ///
     /// # Errors
-    /// `NotFound` when the tenant is not there.
+    /// `NotFound` when the tenant does not exist.
     pub async fn export(&self, actor: &Actor, with_calls: bool) -> Result<TenantFile, StoreError> {
         let scope = Scope { store: self.store.with_timeout(TIMEOUT), tenant: self.tenant };
         let tenant = scope.store.tenant(self.tenant).await?;

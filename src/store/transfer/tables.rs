@@ -235,7 +235,7 @@ pub const CALLS: [Table; 6] = [
     },
 ];
 
-/// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries under way, and the operator's
+/// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries in progress, and the operator's
 /// inventory, in which an import assigns the tenant's numbers.
 #[cfg(test)]
 const LEFT: [&str; 11] = [

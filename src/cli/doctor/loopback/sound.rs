@@ -19,7 +19,7 @@ const RATE: u32 = 8_000;
 const FRAME: usize = 160;
 /// How long RTP may take to begin, in both directions.
 const RTP_LIMIT: Duration = Duration::from_millis(1_500);
-/// How long a sound may be under way.
+/// How long a sound may be in progress.
 const DELAY_LIMIT: Duration = Duration::from_millis(400);
 /// How finely arrivals are timed.
 const GLANCE: Duration = Duration::from_millis(1);

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::report::Facts;
+use super::report::ReportSource;
 use crate::admin::{BucketCounts, Configuration, DaemonReport, Health, Part};
 use crate::ari;
 use crate::config::Config;
@@ -68,17 +68,17 @@ pub struct Parts {
 }
 
 /// The data of `/healthz`, `/readyz` and `/metrics`.
-pub struct Vitals {
+pub struct HealthCheck {
     parts: Parts,
-    facts: Facts,
+    facts: ReportSource,
     configuration: Configuration,
-    pulse: Mutex<Pulse>,
-    reasons: Mutex<Reasons>,
+    heartbeats: Mutex<Heartbeats>,
+    reasons: Mutex<LoggedReasons>,
 }
 
-impl Vitals {
-    pub fn new(parts: Parts, facts: Facts, configuration: Configuration) -> Vitals {
-        Vitals { parts, facts, configuration, pulse: Mutex::default(), reasons: Mutex::default() }
+impl HealthCheck {
+    pub fn new(parts: Parts, facts: ReportSource, configuration: Configuration) -> HealthCheck {
+        HealthCheck { parts, facts, configuration, heartbeats: Mutex::default(), reasons: Mutex::default() }
     }
 
     /// Events have to flow, and requests to be carried out: without either no call is answered.
@@ -95,19 +95,22 @@ impl Vitals {
     /// The media threads that hang, in words.
     fn hanging(&self) -> Option<String> {
         let beats = self.parts.switchboard.media_beats();
-        let mut pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
-        let still: Vec<String> =
-            pulse.still(&beats, Instant::now()).iter().map(|number| format!("media-{number}")).collect();
+        let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let still: Vec<String> = heartbeats
+            .stalled(&beats, Instant::now())
+            .iter()
+            .map(|number| format!("media-{number}"))
+            .collect();
         (!still.is_empty()).then(|| format!("{} hangs or has ended", still.join(", ")))
     }
 
     /// The public result of a part's check.
-    fn told(&self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).told(part, sign)
+    fn public_problem(&self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).public_problem(part, sign)
     }
 }
 
-impl Health for Vitals {
+impl Health for HealthCheck {
     fn check(&self) -> BoxFuture<'_, Vec<Part>> {
         Box::pin(async {
             let (database, letters, state) = tokio::join!(
@@ -127,7 +130,7 @@ impl Health for Vitals {
                 part(
                     "database",
                     !self.parts.switchboard.has_cached_routes(),
-                    self.told("database", database),
+                    self.public_problem("database", database),
                 ),
                 part(
                     "prompts",
@@ -144,7 +147,7 @@ impl Health for Vitals {
                         "records of calls were refused by the database: see `vca ledger list`".to_owned()
                     }),
                 ),
-                part("state", false, self.told("state", state)),
+                part("state", false, self.public_problem("state", state)),
             ]
         })
     }
@@ -174,13 +177,13 @@ impl Health for Vitals {
     }
 }
 
-/// Why parts give no sign of life. Users, hosts and the like are in it, so that it is for the log alone, and there
+/// The reasons of failed checks. Users, hosts and the like are in it, so that it is for the log alone, and there
 /// once until it changes.
 #[derive(Debug, Default)]
-struct Reasons(HashMap<&'static str, String>);
+struct LoggedReasons(HashMap<&'static str, String>);
 
-impl Reasons {
-    fn told(&mut self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
+impl LoggedReasons {
+    fn public_problem(&mut self, part: &'static str, sign: Result<(), impl fmt::Display>) -> Option<String> {
         match sign {
             Ok(()) => {
                 self.0.remove(part);
@@ -189,7 +192,7 @@ impl Reasons {
             Err(error) => {
                 let reason = error.to_string();
                 if self.is_news(part, &reason) {
-                    warn!(part, %reason, "no sign of life");
+                    warn!(part, %reason, "health check failed");
                 }
                 Some("no answer: see the log".to_owned())
             }
@@ -201,27 +204,27 @@ impl Reasons {
     }
 }
 
-/// A media thread beats at least ten times a second; one that is still for so long hangs.
-const STILL: Duration = Duration::from_secs(1);
+/// A media thread increments its heartbeat ten times a second; one that does not for this long hangs.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When each media thread was last seen to beat.
+/// The last change of each media thread's heartbeat counter.
 #[derive(Debug, Default)]
-struct Pulse(Vec<(u64, Instant)>);
+struct Heartbeats(Vec<(u64, Instant)>);
 
-impl Pulse {
+impl Heartbeats {
     /// The threads with a count that has not moved for a second. A thread is reported by the second check, not the
     /// first.
-    fn still(&mut self, beats: &[u64], now: Instant) -> Vec<usize> {
+    fn stalled(&mut self, beats: &[u64], now: Instant) -> Vec<usize> {
         self.0.resize(beats.len(), (0, now));
-        let mut still = Vec::new();
+        let mut stalled = Vec::new();
         for (number, (seen, beat)) in self.0.iter_mut().zip(beats).enumerate() {
             if seen.0 != *beat {
                 *seen = (*beat, now);
-            } else if now.duration_since(seen.1) >= STILL {
-                still.push(number);
+            } else if now.duration_since(seen.1) >= HEARTBEAT_TIMEOUT {
+                stalled.push(number);
             }
         }
-        still
+        stalled
     }
 }
 
@@ -240,26 +243,33 @@ mod tests {
 
     #[test]
     fn strangers_do_not_hear_why_a_part_is_away() {
-        let (mut reasons, well) = (Reasons::default(), Ok::<(), &str>(()));
+        let (mut reasons, well) = (LoggedReasons::default(), Ok::<(), &str>(()));
         let away = |reason: &'static str| Err::<(), &str>(reason);
-        assert_eq!(reasons.told("database", well), None);
+        assert_eq!(reasons.public_problem("database", well), None);
         for reason in ["vca@db.internal:5432/calls: refused", "no answer within 500 ms"] {
-            assert_eq!(reasons.told("database", away(reason)).as_deref(), Some("no answer: see the log"));
+            assert_eq!(
+                reasons.public_problem("database", away(reason)).as_deref(),
+                Some("no answer: see the log")
+            );
             assert!(!reasons.is_news("database", reason), "the log has it already");
         }
-        assert_eq!(reasons.told("database", well), None);
+        assert_eq!(reasons.public_problem("database", well), None);
         assert!(reasons.is_news("database", "no answer within 500 ms"), "it was back in between");
         assert!(reasons.is_news("state", "no answer within 500 ms"), "another part's");
     }
 
     #[test]
     fn a_thread_that_stands_still_for_a_second_hangs() {
-        let (mut pulse, start) = (Pulse::default(), Instant::now());
+        let (mut heartbeats, start) = (Heartbeats::default(), Instant::now());
         let after = |ms| start + Duration::from_millis(ms);
-        assert_eq!(pulse.still(&[7, 9], start), [] as [usize; 0], "the first look");
-        assert_eq!(pulse.still(&[8, 9], after(999)), [] as [usize; 0], "not long enough");
-        assert_eq!(pulse.still(&[8, 9], after(1_000)), [1]);
-        assert_eq!(pulse.still(&[8, 10], after(2_000)), [0], "one is back, the other stands still now");
-        assert_eq!(pulse.still(&[9, 11], after(60_000)), [] as [usize; 0], "nobody asked for a minute");
+        assert_eq!(heartbeats.stalled(&[7, 9], start), [] as [usize; 0], "the first look");
+        assert_eq!(heartbeats.stalled(&[8, 9], after(999)), [] as [usize; 0], "not long enough");
+        assert_eq!(heartbeats.stalled(&[8, 9], after(1_000)), [1]);
+        assert_eq!(
+            heartbeats.stalled(&[8, 10], after(2_000)),
+            [0],
+            "one is back, the other stands still now"
+        );
+        assert_eq!(heartbeats.stalled(&[9, 11], after(60_000)), [] as [usize; 0], "no check for a minute");
     }
 }

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(900);
 /// Tenants that a log line names.
 const NAMED: usize = 5;
 
-/// Looks for what is due until it is dropped. Dropping it at any moment loses nothing: the next look goes on.
+/// Runs until it is dropped. It may be dropped at any moment: the next run continues where it stopped.
 pub async fn run_billing(store: Store, billing: Current<Billing>) {
     gauge!("vca_statements_held").set(0.0);
     let mut ticks = tokio::time::interval(EVERY);

@@ -8,22 +8,22 @@ use vca::sim::{Codec, Step};
 use vca::tenancy::{Call as Record, CallStatus, CallTurn, TenantId};
 
 use super::asterisk::{Asterisk, Options};
-use super::office::Office;
 use super::phone::{self, Call, Plan, Report};
+use super::seed::Seed;
 use super::vca::{Daemon, Vca};
 use super::{http, sandbox, wait};
 
 /// How long a call may take to be answered, to be cleared away, to be on record.
-const PATIENCE: Duration = Duration::from_secs(8);
+const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A house of one tenant or several.
-pub struct House {
+/// An environment of one tenant or several.
+pub struct TestEnv {
     // Dropped in this order: the daemon before what it stands on.
     daemon: Option<Daemon>,
     log: RefCell<Vec<String>>,
     pub vca: Vca,
     pub asterisk: Asterisk,
-    pub office: Office,
+    pub seed: Seed,
     folder: Folder,
 }
 
@@ -35,16 +35,16 @@ impl Drop for Folder {
     }
 }
 
-impl House {
+impl TestEnv {
     /// Everything but the daemon `program`, which waits for its settings. `database` is a server's URL; SQLite otherwise.
-    pub fn build(sandbox: &sandbox::Sandbox, program: &Path, database: Option<&str>) -> House {
-        let folder = std::env::temp_dir().join(format!("vca-house-{:016x}", rand::random::<u64>()));
+    pub fn build(sandbox: &sandbox::Sandbox, program: &Path, database: Option<&str>) -> TestEnv {
+        let folder = std::env::temp_dir().join(format!("vca-test-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let asterisk = Asterisk::start(sandbox, Options::default());
-        let office = database.map_or_else(|| Office::open(&folder), Office::at);
+        let seed = database.map_or_else(|| Seed::open(&folder), Seed::at);
         let vca = Vca::new(program, &folder, &asterisk);
         let vca = database.map_or(vca.clone(), |url| vca.with("DATABASE_URL", url));
-        House { daemon: None, log: RefCell::default(), vca, asterisk, office, folder: Folder(folder) }
+        TestEnv { daemon: None, log: RefCell::default(), vca, asterisk, seed, folder: Folder(folder) }
     }
 
     /// One more variable of the daemon's environment.
@@ -78,7 +78,7 @@ impl House {
 
     /// The daemon that was opened.
     pub fn daemon(&mut self) -> &mut Daemon {
-        self.daemon.as_mut().expect("an open house")
+        self.daemon.as_mut().expect("a daemon that was started")
     }
 
     /// A call that runs beside the test.
@@ -91,13 +91,13 @@ impl House {
         phone::call(&self.asterisk, Plan::new(to, Codec::Ulaw, script))
     }
 
-    /// A call under way that has been answered.
+    /// A call in progress that has been answered.
     ///
     /// # Panics
     /// When it is not.
     pub fn answered(&self, to: &str, script: Vec<Step>) -> Call {
         let mut call = self.place(to, script);
-        let answered = wait::until_true(PATIENCE, || {
+        let answered = wait::until_true(TIMEOUT, || {
             call.step();
             call.progress().answered().is_some()
         });
@@ -117,9 +117,9 @@ impl House {
     /// Goes on with a call until something is so.
     ///
     /// # Panics
-    /// When it is not after `patience`.
-    pub fn until(&self, call: &mut Call, patience: Duration, what: &str, is_so: impl Fn() -> bool) {
-        let so = wait::until_true(patience, || {
+    /// When it is not after `timeout`.
+    pub fn until(&self, call: &mut Call, timeout: Duration, what: &str, is_so: impl Fn() -> bool) {
+        let so = wait::until_true(timeout, || {
             call.step();
             is_so()
         });
@@ -131,7 +131,7 @@ impl House {
     /// # Panics
     /// When it has not.
     pub fn turns(&self, call: &mut Call, tenant: TenantId, count: usize) -> (Record, Vec<CallTurn>) {
-        let last = || self.office.calls(tenant).pop().filter(|(_, turns)| turns.len() >= count);
+        let last = || self.seed.calls(tenant).pop().filter(|(_, turns)| turns.len() >= count);
         self.until(call, Duration::from_secs(30), "turns on record", || last().is_some());
         last().expect("what there was a moment ago")
     }
@@ -141,18 +141,17 @@ impl House {
     /// # Panics
     /// When that does not come about, or there is no call.
     pub fn last_call(&self, tenant: TenantId) -> (Record, Vec<CallTurn>) {
-        self.clears_away(PATIENCE);
+        self.clears_away(TIMEOUT);
         let over = |status| !matches!(status, CallStatus::Ringing | CallStatus::Answered);
-        let closed = wait::until_true(PATIENCE, || {
-            self.office.calls(tenant).iter().all(|(call, _)| over(call.status))
-        });
+        let closed =
+            wait::until_true(TIMEOUT, || self.seed.calls(tenant).iter().all(|(call, _)| over(call.status)));
         assert!(closed, "a call's record stays open\n{}", self.log());
-        self.office.calls(tenant).pop().unwrap_or_else(|| panic!("no call on record\n{}", self.log()))
+        self.seed.calls(tenant).pop().unwrap_or_else(|| panic!("no call on record\n{}", self.log()))
     }
 
-    /// Nothing is left in Asterisk within `patience`.
-    pub fn clears_away(&self, patience: Duration) {
-        self.asterisk.becomes_idle(patience).unwrap_or_else(|left| panic!("{left}\n{}", self.log()));
+    /// Nothing is left in Asterisk within `timeout`.
+    pub fn clears_away(&self, timeout: Duration) {
+        self.asterisk.becomes_idle(timeout).unwrap_or_else(|left| panic!("{left}\n{}", self.log()));
     }
 
     /// Status and body of a page of the daemon's own port.

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-use crate::admin::{LiveCalls, Unwatched};
+use crate::admin::{LiveCalls, WatchError};
 use crate::call::Unheard;
 use crate::switchboard::Switchboard;
 use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
 
 /// The API's access to calls in progress.
-pub struct Lines(pub Switchboard);
+pub struct SwitchboardCalls(pub Switchboard);
 
-impl LiveCalls for Lines {
+impl LiveCalls for SwitchboardCalls {
     fn calls(&self, tenant: Option<TenantId>) -> Vec<Call> {
         self.0.calls_of(tenant)
     }
@@ -26,16 +26,16 @@ impl LiveCalls for Lines {
         tenant: TenantId,
         call: CallId,
         after: u64,
-    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
-        let view = self.0.view(tenant, call).ok_or(Unwatched::NotLive)?;
-        view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
+    ) -> Result<BoxStream<'static, LiveEvent>, WatchError> {
+        let view = self.0.view(tenant, call).ok_or(WatchError::NotLive)?;
+        view.events(after).map(StreamExt::boxed).map_err(|_| WatchError::TooManyReaders)
     }
 
-    fn audio(&self, tenant: TenantId, call: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched> {
-        let view = self.0.view(tenant, call).ok_or(Unwatched::NotLive)?;
+    fn audio(&self, tenant: TenantId, call: CallId) -> Result<BoxStream<'static, Bytes>, WatchError> {
+        let view = self.0.view(tenant, call).ok_or(WatchError::NotLive)?;
         view.listen().map(StreamExt::boxed).map_err(|unheard| match unheard {
-            Unheard::NoAudio => Unwatched::NotLive,
-            Unheard::TooManyListeners => Unwatched::TooManyReaders,
+            Unheard::NoAudio => WatchError::NotLive,
+            Unheard::TooManyListeners => WatchError::TooManyReaders,
         })
     }
 }

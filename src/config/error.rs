@@ -1,9 +1,9 @@
-//! Faults of a configuration, with their remedies.
+//! ConfigErrors of a configuration, with their remedies.
 
 use std::fmt;
 
 use super::Effective;
-use crate::admin::TlsFault;
+use crate::admin::TlsError;
 use crate::engines::registry;
 
 /// The exit code for a faulty configuration: `EX_USAGE` of sysexits.h.
@@ -11,7 +11,7 @@ pub const EXIT_CODE: u8 = 64;
 
 /// One fault. It never holds a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
+pub struct ConfigError {
     /// `section.key`; the file itself when it cannot be read.
     pub key: String,
     /// `file:line`, the name of an environment variable, or `default`.
@@ -20,15 +20,15 @@ pub struct Fault {
     pub remedy: String,
 }
 
-impl Fault {
+impl ConfigError {
     pub(super) fn is_about_engines(&self) -> bool {
         const SECTIONS: [&str; 7] = ["openai", "elevenlabs", "deepgram", "engines", "stt", "llm", "tts"];
         SECTIONS.contains(&self.key.split('.').next().unwrap_or_default())
     }
 
     /// A fault that was found in building the engines; its text contains the remedy.
-    pub(super) fn of_engine(fault: registry::Fault, effective: &[Effective]) -> Fault {
-        Fault {
+    pub(super) fn of_engine(fault: registry::Fault, effective: &[Effective]) -> ConfigError {
+        ConfigError {
             source: source(&fault.key, effective),
             key: fault.key,
             problem: fault.problem,
@@ -37,8 +37,8 @@ impl Fault {
     }
 
     /// A fault that was found in reading the certificate.
-    pub(super) fn of_tls(fault: TlsFault, effective: &[Effective]) -> Fault {
-        Fault {
+    pub(super) fn of_tls(fault: TlsError, effective: &[Effective]) -> ConfigError {
+        ConfigError {
             key: fault.key.into(),
             source: source(fault.key, effective),
             problem: fault.problem,
@@ -52,7 +52,7 @@ fn source(key: &str, effective: &[Effective]) -> String {
     effective.iter().find(|row| row.key == key).map_or_else(|| "default".into(), |row| row.source.clone())
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.key, self.problem)?;
         writeln!(f, "    from:   {}", self.source)?;
@@ -61,7 +61,7 @@ impl fmt::Display for Fault {
 }
 
 /// Warnings as one text, a block each; empty without any.
-pub struct Warnings<'a>(pub &'a [Fault]);
+pub struct Warnings<'a>(pub &'a [ConfigError]);
 
 impl fmt::Display for Warnings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,9 +70,9 @@ impl fmt::Display for Warnings<'_> {
 }
 
 /// All faults as one text, a block each.
-pub struct Faults<'a>(pub &'a [Fault]);
+pub struct ConfigErrors<'a>(pub &'a [ConfigError]);
 
-impl fmt::Display for Faults<'_> {
+impl fmt::Display for ConfigErrors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.0.len() == 1 { "fault" } else { "faults" };
         write!(f, "the configuration has {} {noun}", self.0.len())?;
@@ -82,7 +82,7 @@ impl fmt::Display for Faults<'_> {
 
 /// Sorted by key. A fault in a key's form hides a fault in its meaning, because the meaning was checked with the
 /// default in its place.
-pub(super) fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+pub(super) fn sorted(mut faults: Vec<ConfigError>) -> Vec<ConfigError> {
     let mut seen = Vec::new();
     faults.retain(|fault| {
         let again = seen.iter().any(|(key, source)| *key == fault.key && *source != fault.source);

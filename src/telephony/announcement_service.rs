@@ -13,7 +13,7 @@ use crate::tenancy::{CallId, Did, Direction, Route, TenantId, TenantStatus};
 
 /// An announced call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incoming {
+pub struct AnnouncedNumbers {
     /// Absent when withheld.
     pub caller: Option<String>,
     /// The possible readings of the called number, in order of precedence.
@@ -62,22 +62,26 @@ impl fmt::Display for AnnouncementRefusal {
     }
 }
 
-pub struct Reception {
+pub struct AnnouncementService {
     store: Store,
     adapters: Arc<Adapters>,
     announcements: Announcements,
 }
 
-impl Reception {
-    pub fn new(store: Store, adapters: Arc<Adapters>, announcements: Announcements) -> Reception {
-        Reception { store, adapters, announcements }
+impl AnnouncementService {
+    pub fn new(store: Store, adapters: Arc<Adapters>, announcements: Announcements) -> AnnouncementService {
+        AnnouncementService { store, adapters, announcements }
     }
 
     /// Creates the call's record; an existing one is left unchanged.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn announce(&self, incoming: Incoming, now: DateTime<Utc>) -> Result<Announced, StoreError> {
+    pub async fn announce(
+        &self,
+        incoming: AnnouncedNumbers,
+        now: DateTime<Utc>,
+    ) -> Result<Announced, StoreError> {
         let route = match admitted(self.store.first_route(&incoming.called).await?) {
             Ok(route) => route,
             Err(refusal) => return Ok(Announced::Refused(refusal)),
@@ -85,7 +89,7 @@ impl Reception {
         if let Err(refusal) = self.ask_provider(&route, &incoming).await {
             return Ok(Announced::Refused(refusal));
         }
-        let Incoming { caller, written, channel, .. } = incoming;
+        let AnnouncedNumbers { caller, written, channel, .. } = incoming;
         let called = route.number.did.clone();
         let tenant = route.tenant.id;
         let call = self.announcements.expect(&channel, written.as_ref().unwrap_or(&called), tenant, now);
@@ -103,7 +107,11 @@ impl Reception {
         }
     }
 
-    async fn ask_provider(&self, route: &Route, incoming: &Incoming) -> Result<(), AnnouncementRefusal> {
+    async fn ask_provider(
+        &self,
+        route: &Route,
+        incoming: &AnnouncedNumbers,
+    ) -> Result<(), AnnouncementRefusal> {
         let adapter = match self.adapters.find(route.number.provider_type.as_str()) {
             Ok(adapter) => adapter,
             Err(TelephonyError::Forbidden(reason)) => {

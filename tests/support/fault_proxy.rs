@@ -18,8 +18,8 @@ pub enum Fault {
     Unanswered(&'static str),
 }
 
-/// A relay on a port of its own of loopback.
-pub struct Relay {
+/// A TCP or HTTP proxy on a loopback port.
+pub struct FaultProxy {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -39,18 +39,18 @@ struct State {
     met: usize,
 }
 
-impl Relay {
+impl FaultProxy {
     /// Carries bytes, whatever they mean.
-    pub fn to(server: SocketAddr) -> Relay {
-        Relay::start(server, false)
+    pub fn to(server: SocketAddr) -> FaultProxy {
+        FaultProxy::start(server, false)
     }
 
     /// Carries HTTP, one request a connection, and WebSockets.
-    pub fn to_http(server: SocketAddr) -> Relay {
-        Relay::start(server, true)
+    pub fn to_http(server: SocketAddr) -> FaultProxy {
+        FaultProxy::start(server, true)
     }
 
-    fn start(server: SocketAddr, http: bool) -> Relay {
+    fn start(server: SocketAddr, http: bool) -> FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("a bound port").port();
         let shared = Arc::new(Shared { server, http, state: Mutex::default() });
@@ -61,7 +61,7 @@ impl Relay {
                 spawn(move || drop(shared.carry(near)));
             }
         });
-        Relay { port, shared }
+        FaultProxy { port, shared }
     }
 
     pub fn port(&self) -> u16 {
@@ -87,7 +87,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         // The listener's thread goes with the test's process; it carries nothing any more.
         self.fail(Fault::Cut);

@@ -14,8 +14,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::documented;
-use vca::admin::api::{self, Desk, Inbound, LastUse, LimitSettings, Limits};
-use vca::admin::{LiveCalls, Unwatched};
+use vca::admin::api::{self, ApiState, Inbound, LastUse, LimitSettings, Limits};
+use vca::admin::{LiveCalls, WatchError};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, Unheard, View};
@@ -24,18 +24,19 @@ use vca::media::TapPoint;
 use vca::names::{EngineNames, Names};
 use vca::state::Memory;
 use vca::store::{Announcements, Backend, NewKey, Settings, Store};
-use vca::telephony::{self, Adapters, Reception, Registrar};
+use vca::telephony::{self, Adapters, AnnouncementService, Registrar};
 use vca::tenancy::{
-    Actor, Call, CallId, EngineKind, Happening, LiveEvent, Numbering, Permitted, Role, TenantId, UsageUnit,
+    Actor, Call, CallId, EngineKind, LiveEvent, LiveEventKind, Numbering, Permitted, Role, TenantId,
+    UsageUnit,
 };
 
 /// The API, served.
 #[derive(Clone)]
-pub struct Bureau {
+pub struct ApiServer {
     pub store: Store,
     pub address: SocketAddr,
     pub operator: Client,
-    /// The calls that are under way.
+    /// The calls that are in progress.
     pub lines: Arc<Lines>,
     pub url: String,
     pub announcements: Announcements,
@@ -59,8 +60,8 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Bureau {
-    pub async fn open(url: String) -> Bureau {
+impl ApiServer {
+    pub async fn open(url: String) -> ApiServer {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { url: SecretString::from(url.clone()), ..Settings::default() };
         let store = Store::open(&settings).await.expect("the database opens");
@@ -68,37 +69,37 @@ impl Bureau {
         let lines = Arc::new(Lines::default());
         let announcements = Announcements::new(1_000);
         let settings = telephony::Settings { fake: true, ..telephony::Settings::default() };
-        let desk = desk(&store, &announcements, &settings, "http://127.0.0.1:9");
-        let registrar = desk.registrar.clone();
-        let address = serve(Desk { live: lines.clone(), ..desk }).await;
+        let api = api_state(&store, &announcements, &settings, "http://127.0.0.1:9");
+        let registrar = api.registrar.clone();
+        let address = serve(ApiState { live: lines.clone(), ..api }).await;
         let new = NewKey { name: "root".into(), role: Role::Operator, expires_at: None };
         let minted = store.create_operator_key(&Actor::system(), new).await.expect("a key");
         // A server that answers before it has read a body ends the connection: none is used again.
         let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
         let nobody = Client { http, address, key: None, accept: None };
         let operator = nobody.with_key(minted.secret.expose_secret());
-        Bureau { store, address, operator, lines, url, announcements, registrar }
+        ApiServer { store, address, operator, lines, url, announcements, registrar }
     }
 
     /// The same database and keys behind an API of other providers, and another Asterisk.
-    pub async fn with_telephony(&self, settings: &telephony::Settings, asterisk: &str) -> Bureau {
+    pub async fn with_telephony(&self, settings: &telephony::Settings, asterisk: &str) -> ApiServer {
         let announcements = Announcements::new(1_000);
-        let desk = desk(&self.store, &announcements, settings, asterisk);
-        let registrar = desk.registrar.clone();
-        let address = serve(desk).await;
+        let api = api_state(&self.store, &announcements, settings, asterisk);
+        let registrar = api.registrar.clone();
+        let address = serve(api).await;
         let operator = Client { address, ..self.operator.clone() };
-        Bureau { address, operator, announcements, registrar, ..self.clone() }
+        ApiServer { address, operator, announcements, registrar, ..self.clone() }
     }
 
     /// The same database and keys behind an API with other state.
-    pub async fn served(&self, desk: Desk) -> Bureau {
-        let address = serve(desk).await;
-        Bureau { address, operator: Client { address, ..self.operator.clone() }, ..self.clone() }
+    pub async fn served(&self, api: ApiState) -> ApiServer {
+        let address = serve(api).await;
+        ApiServer { address, operator: Client { address, ..self.operator.clone() }, ..self.clone() }
     }
 
     /// The same database and keys behind an API with these limits.
-    pub async fn with_limits(&self, limits: &LimitSettings) -> Bureau {
-        self.served(Desk { limits: Arc::new(Limits::new(limits)), ..plain_desk(&self.store) }).await
+    pub async fn with_limits(&self, limits: &LimitSettings) -> ApiServer {
+        self.served(ApiState { limits: Arc::new(Limits::new(limits)), ..plain_api_state(&self.store) }).await
     }
 
     /// The holder of the same key, as a client of this API.
@@ -160,17 +161,17 @@ impl Bureau {
 }
 
 /// What the handlers share, with no Asterisk and no providers of numbers.
-pub fn plain_desk(store: &Store) -> Desk {
-    desk(store, &Announcements::new(10), &telephony::Settings::default(), "http://127.0.0.1:9")
+pub fn plain_api_state(store: &Store) -> ApiState {
+    api_state(store, &Announcements::new(10), &telephony::Settings::default(), "http://127.0.0.1:9")
 }
 
 /// What the handlers share, with limits that no test meets by accident.
-pub fn desk(
+pub fn api_state(
     store: &Store,
     announcements: &Announcements,
     settings: &telephony::Settings,
     asterisk: &str,
-) -> Desk {
+) -> ApiState {
     let many = 1_000_000.try_into().expect("more than none");
     let limits = LimitSettings {
         per_key: many,
@@ -182,8 +183,8 @@ pub fn desk(
     let asterisk = ari::Settings { url: asterisk.to_owned(), password: "hush".into(), ..Default::default() };
     let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
     let adapters = Arc::new(Adapters::new(settings, asterisk, "vca", false));
-    let reception = Reception::new(store.clone(), adapters.clone(), announcements.clone());
-    Desk {
+    let reception = AnnouncementService::new(store.clone(), adapters.clone(), announcements.clone());
+    ApiState {
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
         last_use: Arc::new(LastUse::start(store.clone())),
@@ -220,7 +221,7 @@ pub fn receivers() -> vca::webhooks::Settings {
     }
 }
 
-/// Prices and plans: `growth`, which a bureau's tenants have, with a fee and a quota of ten minutes.
+/// Prices and plans: `growth`, which a api's tenants have, with a fee and a quota of ten minutes.
 pub fn billing() -> Billing {
     let price =
         |kind, unit, price, per| Price { kind, engine: "openai".into(), model: "*".into(), unit, price, per };
@@ -235,7 +236,7 @@ pub fn billing() -> Billing {
     Billing { prices, plans: Plans { growth, ..Plans::default() } }
 }
 
-/// Calls under way, without a switchboard behind them.
+/// Calls in progress, without a switchboard behind them.
 #[derive(Default)]
 pub struct Lines(Mutex<Vec<(Feed, View)>>);
 
@@ -244,13 +245,13 @@ impl Lines {
     pub fn ring(&self, call: &Call) {
         let feed = Feed::default();
         feed.set(call);
-        feed.tell(call.started_at, Happening::Ringing { call: Box::new(call.clone()) });
+        feed.tell(call.started_at, LiveEventKind::Ringing { call: Box::new(call.clone()) });
         let view = feed.view();
         self.0.lock().expect("no test has panicked").push((feed, view));
     }
 
     /// Something happens on the call that rang last.
-    pub fn tell(&self, what: Happening) {
+    pub fn tell(&self, what: LiveEventKind) {
         let lines = self.0.lock().expect("no test has panicked");
         lines.last().expect("a call").0.tell(Utc::now(), what);
     }
@@ -261,7 +262,7 @@ impl Lines {
         lines.last().expect("a call").0.set_audio(audio);
     }
 
-    /// No call is under way any more.
+    /// No call is in progress any more.
     pub fn hang_up_all(&self) {
         self.0.lock().expect("no test has panicked").clear();
     }
@@ -283,7 +284,7 @@ impl LiveCalls for Lines {
 
     fn hang_up(&self, tenant: TenantId, id: CallId) -> bool {
         let Some(call) = self.find(tenant, id).and_then(|view| view.call()) else { return false };
-        self.tell(Happening::Ended { call: Box::new(call) });
+        self.tell(LiveEventKind::Ended { call: Box::new(call) });
         true
     }
 
@@ -292,22 +293,22 @@ impl LiveCalls for Lines {
         tenant: TenantId,
         id: CallId,
         after: u64,
-    ) -> Result<BoxStream<'static, LiveEvent>, Unwatched> {
-        let view = self.find(tenant, id).ok_or(Unwatched::NotLive)?;
-        view.events(after).map(StreamExt::boxed).map_err(|_| Unwatched::TooManyReaders)
+    ) -> Result<BoxStream<'static, LiveEvent>, WatchError> {
+        let view = self.find(tenant, id).ok_or(WatchError::NotLive)?;
+        view.events(after).map(StreamExt::boxed).map_err(|_| WatchError::TooManyReaders)
     }
 
-    fn audio(&self, tenant: TenantId, id: CallId) -> Result<BoxStream<'static, Bytes>, Unwatched> {
-        let view = self.find(tenant, id).ok_or(Unwatched::NotLive)?;
+    fn audio(&self, tenant: TenantId, id: CallId) -> Result<BoxStream<'static, Bytes>, WatchError> {
+        let view = self.find(tenant, id).ok_or(WatchError::NotLive)?;
         view.listen().map(StreamExt::boxed).map_err(|unheard| match unheard {
-            Unheard::NoAudio => Unwatched::NotLive,
-            Unheard::TooManyListeners => Unwatched::TooManyReaders,
+            Unheard::NoAudio => WatchError::NotLive,
+            Unheard::TooManyListeners => WatchError::TooManyReaders,
         })
     }
 }
 
-async fn serve(desk: Desk) -> SocketAddr {
-    let (router, _) = api::router(desk);
+async fn serve(api: ApiState) -> SocketAddr {
+    let (router, _) = api::router(api);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("the port's number");
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -449,18 +450,18 @@ impl Answer {
 }
 
 /// Runs a test over an SQLite file of its own.
-pub async fn on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Bureau) -> F) {
+pub async fn on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(ApiServer) -> F) {
     let folder = std::env::temp_dir().join(format!("vca-api-{}", Uuid::now_v7()));
-    let bureau = Bureau::open(format!("sqlite:{}", folder.join("vca.db").display())).await;
-    let outcome = tokio::spawn(test(bureau)).await;
+    let api = ApiServer::open(format!("sqlite:{}", folder.join("vca.db").display())).await;
+    let outcome = tokio::spawn(test(api)).await;
     std::fs::remove_dir_all(&folder).expect("the store has made the folder");
     outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
 }
 
 /// Runs a test in a schema of its own of the server that `VCA_TEST_DATABASE_URL` names.
-pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Bureau) -> F) {
+pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(ApiServer) -> F) {
     let Some((mut connection, schema, url)) = schema().await else { return };
-    let outcome = tokio::spawn(test(Bureau::open(url).await)).await;
+    let outcome = tokio::spawn(test(ApiServer::open(url).await)).await;
     let drop = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
     sqlx::raw_sql(drop).execute(&mut connection).await.expect("the schema goes");
     outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use crate::config::Config;
 
-/// How to reach it.
+/// How to reach the daemon.
 #[derive(Debug, Args)]
 pub struct Access {
     /// An operator's API key; `vca key create --operator` makes one.
@@ -40,7 +40,8 @@ impl Access {
     }
 
     fn build(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
-        let mut builder = builder.no_proxy().connect_timeout(PATIENCE).read_timeout(SILENCE);
+        let mut builder =
+            builder.no_proxy().connect_timeout(REQUEST_TIMEOUT).read_timeout(STREAM_IDLE_TIMEOUT);
         if let Some(file) = &self.ca {
             let roots = Certificate::from_pem_bundle(&read(file)?).map_err(|error| unusable(file, &error))?;
             builder = builder.tls_certs_merge(roots);
@@ -90,19 +91,19 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
 
-pub struct Line {
+pub struct DaemonClient {
     http: reqwest::Client,
     base: String,
     key: Option<SecretString>,
 }
 
-/// Why the daemon gives no report.
+/// Why there is no report of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unanswered {
     NoConnection,
-    /// It wants an operator's key.
+    /// It requires an operator's key.
     Refused,
-    /// Something else responds: how.
+    /// Another program responds: its response.
     NoDaemon(String),
 }
 
@@ -112,28 +113,28 @@ struct ApiProblem {
     detail: String,
 }
 
-/// For the connection, and for an answer that is no stream.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A stream on which there is not even a sign of life is dead.
-const SILENCE: Duration = Duration::from_secs(60);
+/// For the connection, and for a response that is not a stream.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A stream without even a keep-alive comment is considered dead.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-impl Line {
-    pub fn open(access: &Access, config: &Config) -> Result<Line, Failure> {
+impl DaemonClient {
+    pub fn open(access: &Access, config: &Config) -> Result<DaemonClient, Failure> {
         let key = access.key()?.ok_or_else(|| {
             Failure::unacceptable(
                 "the running daemon asks for an operator's API key: give it with --key or in VCA_API_KEY, or its file \
                  with --key-file or in VCA_API_KEY_FILE; `vca key create --operator` creates one",
             )
         })?;
-        Ok(Line { http: access.client()?, base: access.base(config), key: Some(key) })
+        Ok(DaemonClient { http: access.client()?, base: access.base(config), key: Some(key) })
     }
 
     /// The daemon as it responds to any client on this machine, with a key where there is one. Without a key, nothing secret
     /// is sent, and its certificate, which need not be for this address, is not verified.
-    pub fn keyless(access: &Access, config: &Config) -> Result<Line, Failure> {
+    pub fn keyless(access: &Access, config: &Config) -> Result<DaemonClient, Failure> {
         let (key, builder) = (access.key()?, reqwest::Client::builder());
         let http = access.build(builder.tls_danger_accept_invalid_certs(key.is_none()))?;
-        Ok(Line { http, base: access.base(config), key })
+        Ok(DaemonClient { http, base: access.base(config), key })
     }
 
     pub fn base(&self) -> &str {
@@ -142,7 +143,7 @@ impl Line {
 
     /// Sends a request and returns the reason of a failure instead of reporting it.
     pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, Unanswered> {
-        let response = self.request(Method::GET, path).timeout(PATIENCE).send().await;
+        let response = self.request(Method::GET, path).timeout(REQUEST_TIMEOUT).send().await;
         let response =
             response.map_err(|error| match error.is_connect() && !self.base.starts_with("https") {
                 true => Unanswered::NoConnection,
@@ -166,12 +167,12 @@ impl Line {
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let body = self.send(Method::GET, path, Some(PATIENCE)).await?.json().await;
+        let body = self.send(Method::GET, path, Some(REQUEST_TIMEOUT)).await?.json().await;
         body.map_err(|error| Failure::unavailable(format!("{} is no daemon of ours: {error}", self.base)))
     }
 
     pub async fn post(&self, path: &str) -> Result<(), Failure> {
-        self.send(Method::POST, path, Some(PATIENCE)).await.map(drop)
+        self.send(Method::POST, path, Some(REQUEST_TIMEOUT)).await.map(drop)
     }
 
     /// An answer that goes on.
@@ -258,14 +259,15 @@ mod tests {
     async fn what_is_missing_is_said() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = Config::default();
-        let keyless = Line::open(&access("", "http://127.0.0.1:1"), &config).err().expect("a failure");
+        let keyless =
+            DaemonClient::open(&access("", "http://127.0.0.1:1"), &config).err().expect("a failure");
         assert!(keyless.code == 65 && keyless.text.contains("VCA_API_KEY"), "{keyless:?}");
         // Nobody listens on a port that was given back.
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
         let missing = Access { ca: Some("/nowhere.pem".into()), ..access("vca_x", "https://127.0.0.1:1") };
-        let failure = Line::open(&missing, &config).err().expect("a failure");
+        let failure = DaemonClient::open(&missing, &config).err().expect("a failure");
         assert!(failure.code == 65 && failure.text.contains("/nowhere.pem"), "{failure:?}");
-        let line = Line::open(&access("vca_x", &format!("http://{port}/")), &config).expect("a line");
+        let line = DaemonClient::open(&access("vca_x", &format!("http://{port}/")), &config).expect("a line");
         let failure = line.post("/").await.expect_err("a failure");
         assert!(failure.code == 69 && failure.text.contains("vca serve"), "{failure:?}");
         assert!(!failure.text.contains("vca_x"), "{failure:?}");

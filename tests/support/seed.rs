@@ -13,19 +13,19 @@ use vca::tenancy::{
 };
 
 /// The database of a daemon, open beside it.
-pub struct Office {
+pub struct Seed {
     store: Store,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Office {
+impl Seed {
     /// Opens and migrates the SQLite database that a daemon uses in `folder`.
-    pub fn open(folder: &Path) -> Office {
-        Office::at(&format!("sqlite://{}", folder.join("vca.db").display()))
+    pub fn open(folder: &Path) -> Seed {
+        Seed::at(&format!("sqlite://{}", folder.join("vca.db").display()))
     }
 
     /// Opens and migrates the database of a URL.
-    pub fn at(url: &str) -> Office {
+    pub fn at(url: &str) -> Seed {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let url = SecretString::from(url);
         let store = runtime.block_on(async {
@@ -33,7 +33,7 @@ impl Office {
             store.migrate().await.expect("migrations");
             store
         });
-        Office { store, runtime }
+        Seed { store, runtime }
     }
 
     /// A tenant with one number and, unless `settings` is null, a default profile with those settings.

@@ -51,7 +51,7 @@ pub struct Number {
 }
 
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct FakeAccounts {
     pub twilio: Vec<Number>,
     pub telnyx: Vec<Number>,
     pub faults: VecDeque<Fault>,
@@ -66,16 +66,16 @@ pub struct Book {
 }
 
 #[derive(Clone)]
-pub struct Carrier {
+pub struct FakeProvider {
     pub url: String,
-    book: Arc<Mutex<Book>>,
+    accounts: Arc<Mutex<FakeAccounts>>,
 }
 
-impl Carrier {
-    pub async fn open() -> Carrier {
+impl FakeProvider {
+    pub async fn open() -> FakeProvider {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-        let carrier = Carrier { url, book: Arc::default() };
+        let provider = FakeProvider { url, accounts: Arc::default() };
         let router = Router::new()
             .route("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", get(twilio_numbers))
             .route("/v1/Trunks/{trunk}/PhoneNumbers", post(twilio_joins))
@@ -85,10 +85,10 @@ impl Carrier {
             .route("/v2/phone_numbers/{id}/voice", get(telnyx_voice))
             .route("/ari/applications/vca", get(application))
             .route("/ari/endpoints/PJSIP/vca-trunk", get(trunk))
-            .layer(from_fn_with_state(carrier.clone(), attend))
-            .with_state(carrier.clone());
+            .layer(from_fn_with_state(provider.clone(), attend))
+            .with_state(provider.clone());
         tokio::spawn(axum::serve(listener, router).into_future());
-        carrier
+        provider
     }
 
     /// Settings that lead here, and are impatient.
@@ -108,22 +108,22 @@ impl Carrier {
         settings
     }
 
-    pub fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn accounts(&self) -> MutexGuard<'_, FakeAccounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The requests since this was last asked.
     pub fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.book().requests)
+        std::mem::take(&mut self.accounts().requests)
     }
 }
 
 /// Notes the request, and serves a fault if one is due.
-async fn attend(State(carrier): State<Carrier>, request: Request, next: Next) -> Response {
+async fn attend(State(provider): State<FakeProvider>, request: Request, next: Next) -> Response {
     let fault = {
-        let mut book = carrier.book();
-        book.requests.push(format!("{} {}", request.method(), request.uri().path()));
-        book.faults.pop_front()
+        let mut accounts = provider.accounts();
+        accounts.requests.push(format!("{} {}", request.method(), request.uri().path()));
+        accounts.faults.pop_front()
     };
     match fault {
         None => next.run(request).await,
@@ -161,7 +161,7 @@ type Asked = Query<std::collections::BTreeMap<String, String>>;
 
 /// The filter takes parts of numbers, too.
 async fn twilio_numbers(
-    State(carrier): State<Carrier>,
+    State(provider): State<FakeProvider>,
     Path(account): Path<String>,
     Query(query): Asked,
     headers: HeaderMap,
@@ -171,13 +171,18 @@ async fn twilio_numbers(
         return Err(missing());
     }
     let wanted = query.get("PhoneNumber").cloned().unwrap_or_default();
-    let listed =
-        carrier.book().twilio.iter().filter(|it| it.number.contains(&wanted)).map(twilio).collect::<Vec<_>>();
+    let listed = provider
+        .accounts()
+        .twilio
+        .iter()
+        .filter(|it| it.number.contains(&wanted))
+        .map(twilio)
+        .collect::<Vec<_>>();
     let page = query.get("Page").and_then(|page| page.parse().ok()).unwrap_or(0_usize);
     let rest = listed.len().saturating_sub((page + 1) * PAGE);
     let next = (rest > 0).then(|| {
         let path = format!("/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json");
-        carrier.book().next_page.clone().unwrap_or(format!("{path}?PageSize={PAGE}&Page={}", page + 1))
+        provider.accounts().next_page.clone().unwrap_or(format!("{path}?PageSize={PAGE}&Page={}", page + 1))
     });
     let listed: Vec<_> = listed.into_iter().skip(page * PAGE).take(PAGE).collect();
     Ok(Json(
@@ -194,7 +199,7 @@ fn twilio(number: &Number) -> Value {
 }
 
 async fn twilio_joins(
-    State(carrier): State<Carrier>,
+    State(provider): State<FakeProvider>,
     Path(trunk): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -202,8 +207,8 @@ async fn twilio_joins(
     authorized(&headers)?;
     let body = String::from_utf8_lossy(&body).into_owned();
     let sid = body.strip_prefix("PhoneNumberSid=").unwrap_or_default();
-    let mut book = carrier.book();
-    let number = book.twilio.iter_mut().find(|it| it.id == sid && trunk == TRUNK).ok_or_else(missing)?;
+    let mut accounts = provider.accounts();
+    let number = accounts.twilio.iter_mut().find(|it| it.id == sid && trunk == TRUNK).ok_or_else(missing)?;
     // Twilio would silently take it from whatever it serves.
     let is_free = number.to.is_none() && number.application.is_none();
     let answers = number.voice_url.as_deref().filter(|url| !url.starts_with("https://demo.twilio.com/"));
@@ -213,27 +218,27 @@ async fn twilio_joins(
 }
 
 async fn twilio_leaves(
-    State(carrier): State<Carrier>,
+    State(provider): State<FakeProvider>,
     Path((trunk, sid)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     authorized(&headers)?;
-    let mut book = carrier.book();
+    let mut accounts = provider.accounts();
     let member = |it: &&mut Number| it.id == sid && it.to.as_deref() == Some(&*trunk);
-    book.twilio.iter_mut().find(member).ok_or_else(missing)?.to = None;
+    accounts.twilio.iter_mut().find(member).ok_or_else(missing)?.to = None;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// "Requires at least three digits. Non-numerical characters will result in no values being returned."
 async fn telnyx_numbers(
-    State(carrier): State<Carrier>,
+    State(provider): State<FakeProvider>,
     Query(query): Asked,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     authorized(&headers)?;
     let wanted = query.get("filter[phone_number]").cloned().unwrap_or_default();
     let fits = |it: &&Number| wanted.bytes().all(|b| b.is_ascii_digit()) && it.number.contains(&wanted);
-    let listed = carrier.book().telnyx.iter().filter(fits).map(telnyx).collect::<Vec<_>>();
+    let listed = provider.accounts().telnyx.iter().filter(fits).map(telnyx).collect::<Vec<_>>();
     let page = query.get("page[number]").and_then(|page| page.parse().ok()).unwrap_or(1_usize);
     let pages = listed.len().div_ceil(PAGE);
     let listed: Vec<_> = listed.into_iter().skip((page - 1) * PAGE).take(PAGE).collect();
@@ -243,13 +248,13 @@ async fn telnyx_numbers(
 }
 
 async fn telnyx_voice(
-    State(carrier): State<Carrier>,
+    State(provider): State<FakeProvider>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     authorized(&headers)?;
-    let book = carrier.book();
-    let number = book.telnyx.iter().find(|it| it.id == id).ok_or_else(missing)?;
+    let accounts = provider.accounts();
+    let number = accounts.telnyx.iter().find(|it| it.id == id).ok_or_else(missing)?;
     let kind = number.forwards_to.as_ref().map(|_| "always");
     let forwarding = json!({
         "call_forwarding_enabled": true, "forwards_to": number.forwards_to.clone().unwrap_or_default(),
@@ -266,7 +271,7 @@ fn telnyx(number: &Number) -> Value {
 }
 
 async fn telnyx_assigns(
-    State(carrier): State<Carrier>,
+    State(provider): State<FakeProvider>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
@@ -275,23 +280,23 @@ async fn telnyx_assigns(
     let body = to_bytes(request.into_body(), 10_000).await.expect("a body");
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     let to = body["connection_id"].as_str().expect("a connection").to_owned();
-    let mut book = carrier.book();
-    let number = book.telnyx.iter_mut().find(|it| it.id == id).ok_or_else(missing)?;
+    let mut accounts = provider.accounts();
+    let number = accounts.telnyx.iter_mut().find(|it| it.id == id).ok_or_else(missing)?;
     let is_ours = number.to.as_deref().is_none_or(|to| to == CONNECTION);
     assert!(is_ours && number.forwards_to.is_none(), "{number:?} serves something else");
     number.to = Some(to).filter(|to| !to.is_empty());
     Ok(Json(json!({ "data": telnyx(number) })))
 }
 
-async fn application(State(carrier): State<Carrier>) -> Response {
-    match carrier.book().application {
+async fn application(State(provider): State<FakeProvider>) -> Response {
+    match provider.accounts().application {
         true => Json(json!({ "name": "vca", "channel_ids": [], "bridge_ids": [] })).into_response(),
         false => (StatusCode::NOT_FOUND, Json(json!({ "message": "Application not found" }))).into_response(),
     }
 }
 
-async fn trunk(State(carrier): State<Carrier>) -> Response {
-    match carrier.book().trunk {
+async fn trunk(State(provider): State<FakeProvider>) -> Response {
+    match provider.accounts().trunk {
         Some(state) => {
             let name = "vca-trunk";
             Json(json!({ "technology": "PJSIP", "resource": name, "state": state, "channel_ids": [] }))
