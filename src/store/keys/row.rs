@@ -36,7 +36,12 @@ impl Row {
 
     /// Ends this key with the grace period, unless it has ended or was rotated before: of several rotations at once,
     /// one does.
-    pub fn retire(&self, how: Rotation, successor: &KeyWithSecret, at: DateTime<Utc>) -> Statement {
+    pub(in crate::store) fn retire(
+        &self,
+        how: Rotation,
+        successor: &KeyWithSecret,
+        at: DateTime<Utc>,
+    ) -> Statement {
         let until = at.checked_add_signed(how.grace).unwrap_or(at);
         let until = kept(self.expires_at.map_or(until, |end| end.min(until)));
         let (revoked, expires) =
