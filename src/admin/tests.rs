@@ -223,15 +223,23 @@ async fn keys_do_not_cross_the_network_in_the_clear() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_there_is_told() {
-    let tls = TlsSettings {
-        certificate: Some("/no/such/certificate.pem".into()),
-        key: Some("/no/such/key.pem".into()),
-        client_ca: None,
-    };
+async fn a_certificate_without_its_key_is_refused() {
+    let certificate = Some("/no/such/certificate.pem".into());
+    let tls = TlsSettings { certificate, key: None, client_ca: None };
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
     let text = refusal(Settings { bind, tls, ..Settings::default() }).await;
-    assert!(text.contains("admin.tls.certificate: /no/such/certificate.pem"), "{text}");
+    assert!(text.contains("admin.tls.key"), "{text}");
+}
+
+/// The file is read when the first connection arrives: a missing one does not keep the daemon from serving calls.
+#[tokio::test]
+async fn a_missing_certificate_does_not_keep_the_port_from_opening() {
+    let file = |name: &str| Some(format!("/no/such/{name}.pem").into());
+    let tls = TlsSettings { certificate: file("certificate"), key: file("key"), client_ca: None };
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = Settings { bind, tls, ..Settings::default() };
+    let handle = builder().unwrap().build_recorder().handle();
+    Server::bind(&settings, Told::new(vec![]), handle, api_state().await).expect("an open port");
 }
 
 async fn refusal(settings: Settings) -> String {
