@@ -62,7 +62,11 @@ pub mod control;
 pub mod admin;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a call is a task with a clock")]
 pub mod call;
-#[allow(clippy::disallowed_methods, reason = "the doctor checks servers, with timeouts")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "checks servers and addresses, with timeouts"
+)]
 pub mod cli;
 #[allow(clippy::disallowed_methods, reason = "the only room that reads the environment")]
 pub mod config;
