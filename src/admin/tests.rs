@@ -231,7 +231,8 @@ async fn a_certificate_without_its_key_is_refused() {
     assert!(text.contains("admin.tls.key"), "{text}");
 }
 
-/// The file is read when the first connection arrives: a missing one does not keep the daemon from serving calls.
+/// The files are read, at once and every second, while the port is served: missing ones do not keep the daemon from serving
+/// calls.
 #[tokio::test]
 async fn a_missing_certificate_does_not_keep_the_port_from_opening() {
     let file = |name: &str| Some(format!("/no/such/{name}.pem").into());
