@@ -131,6 +131,17 @@ async fn events(
     Ok(([UNBUFFERED], stream(events)).into_response())
 }
 
+/// The bytes of a WAV file of unknown length.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct CallAudio(Body);
+
+impl IntoResponse for CallAudio {
+    fn into_response(self) -> Response {
+        ([UNBUFFERED, (CONTENT_TYPE, HeaderValue::from_static("audio/wav"))], self.0).into_response()
+    }
+}
+
 /// Listen to a call in progress: its audio from now on, until it ends.
 ///
 /// 16-bit WAV of unknown length, with the caller in the left channel and the agent in the right. A call has one listener
@@ -138,7 +149,7 @@ async fn events(
 #[utoipa::path(get, path = "/api/calls/{call_id}/audio", operation_id = "listenToCall", tag = "live calls",
     params(("call_id" = CallId, Path)),
     responses(
-        (status = 200, description = "The audio.", content_type = "audio/wav", body = String),
+        (status = 200, description = "The audio.", content_type = "audio/wav", body = inline(CallAudio)),
         (status = 404, body = ProblemBody, description = "No such call is in progress: `not_found`."),
         (status = 409, body = ProblemBody, description = "The call has no audio, because it is not answered yet or over: `no_audio`."),
         (status = 503, body = ProblemBody, description = "The call has a listener already: `too_many_readers`.")))]
@@ -146,7 +157,7 @@ async fn listen(
     State(api): State<ApiState>,
     Operator(actor): Operator,
     Ids(path): Ids<OfCall>,
-) -> Result<Response, Problem> {
+) -> Result<CallAudio, Problem> {
     let id = path.call_id;
     let call = api.live.calls(None).into_iter().find(|call| call.id == id).ok_or_else(Problem::not_found)?;
     let audio = api.live.audio(call.tenant_id, id).map_err(|reason| match reason {
@@ -158,8 +169,7 @@ async fn listen(
         }
     })?;
     api.store.scope(call.tenant_id).note_access(&actor, "listen", "call", id.0).await?;
-    let body = Body::from_stream(audio.map(Ok::<_, Infallible>));
-    Ok(([UNBUFFERED, (CONTENT_TYPE, HeaderValue::from_static("audio/wav"))], body).into_response())
+    Ok(CallAudio(Body::from_stream(audio.map(Ok::<_, Infallible>))))
 }
 
 fn stream(events: BoxStream<'static, LiveEvent>) -> impl IntoResponse {
