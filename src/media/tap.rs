@@ -129,8 +129,21 @@ impl TapExchange {
         state.former = std::mem::replace(current, state.next.take());
     }
 
-    fn change(&self, next: Option<Box<TapWriter>>) {
-        let mut state = self.lock();
+    /// False when a tap is attached already.
+    fn attach(&self, writer: Box<TapWriter>) -> bool {
+        let state = self.lock();
+        let is_free = !state.is_attached;
+        if is_free {
+            self.change(state, Some(writer));
+        }
+        is_free
+    }
+
+    fn detach(&self) {
+        self.change(self.lock(), None);
+    }
+
+    fn change(&self, mut state: MutexGuard<'_, ExchangeState>, next: Option<Box<TapWriter>>) {
         state.is_attached = next.is_some();
         state.next = next;
         state.former = None;
@@ -156,14 +169,9 @@ impl TapPoint {
         claim(&mut frames, &mut frames_out);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = TapWriter { frames, dropped: dropped.clone(), clock: 0, caller_end: None };
-        {
-            let mut state = self.shared.tap.lock();
-            if state.is_attached || self.shared.closed.load(Relaxed) {
-                return None;
-            }
-            state.is_attached = true;
+        if self.shared.closed.load(Relaxed) || !self.shared.tap.attach(Box::new(writer)) {
+            return None;
         }
-        self.shared.tap.change(Some(Box::new(writer)));
         Some(Tap { point: self.clone(), frames: frames_out, dropped })
     }
 }
@@ -214,7 +222,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        self.point.shared.tap.change(None);
+        self.point.shared.tap.detach();
     }
 }
 
