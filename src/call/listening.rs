@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use hound::{SampleFormat, WavSpec};
 use tokio::time::sleep;
 
 use crate::media::{MAX_SKEW, Party, Tap, TapFrame};
@@ -16,8 +17,6 @@ use crate::media::{MAX_SKEW, Party, Tap, TapFrame};
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The longest gap that is filled with silence, in seconds. A longer one is left out.
 const MAX_GAP: u64 = 5;
-/// A length that says "until the end" in the header of a stream.
-const ENDLESS: u32 = u32::MAX;
 
 /// The audio from now on, until the call ends or the stream is dropped.
 pub fn wav_stream(tap: Tap) -> impl Stream<Item = Bytes> + Send + 'static {
@@ -72,24 +71,11 @@ impl Listener {
     }
 }
 
-/// The header of 16-bit stereo PCM of unknown length
-/// (<https://learn.microsoft.com/windows/win32/medfound/tutorial--decoding-audio>).
+/// The header of 16-bit stereo PCM of unknown length.
 fn wav_header(rate: u32) -> Bytes {
-    let mut header = Vec::with_capacity(44);
-    header.extend(b"RIFF");
-    header.extend(ENDLESS.to_le_bytes());
-    header.extend(b"WAVEfmt ");
-    header.extend(16_u32.to_le_bytes());
-    // PCM, two channels.
-    header.extend(1_u16.to_le_bytes());
-    header.extend(2_u16.to_le_bytes());
-    header.extend(rate.to_le_bytes());
-    header.extend((rate * 4).to_le_bytes());
-    header.extend(4_u16.to_le_bytes());
-    header.extend(16_u16.to_le_bytes());
-    header.extend(b"data");
-    header.extend(ENDLESS.to_le_bytes());
-    Bytes::from(header)
+    let spec =
+        WavSpec { channels: 2, sample_rate: rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    spec.into_header_for_infinite_file().into()
 }
 
 /// Puts the frames of both parties side by side.
