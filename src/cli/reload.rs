@@ -19,6 +19,8 @@ use crate::config::Config;
 
 /// A reload tries the logins of Asterisk, the database and Redis, each with a time limit.
 const LIMIT: Duration = Duration::from_secs(60);
+/// For the name of the daemon's host.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
@@ -30,11 +32,11 @@ pub struct Reload {
 impl Reload {
     /// Fails where the configuration has faults, where a server refuses its credentials, and where there is no daemon.
     pub async fn run(self, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
-        let line = DaemonClient::keyless(&self.access, config)?;
-        let before = status(&line).await?;
-        require_this_machine(line.base()).await?;
-        hang_up(before.pid)?;
-        let reload = next_reload(&line, &before).await?;
+        let client = DaemonClient::keyless(&self.access, config)?;
+        let before = status(&client).await?;
+        require_this_machine(client.base()).await?;
+        send_sighup(before.pid)?;
+        let reload = next_reload(&client, &before).await?;
         output.print(&reload, || text(&reload.outcome))?;
         match &reload.outcome {
             ReloadOutcome::Applied { refused, .. } if refused.is_empty() => Ok(()),
@@ -43,15 +45,15 @@ impl Reload {
     }
 }
 
-async fn status(line: &DaemonClient) -> Result<DaemonReport, Failure> {
+async fn status(client: &DaemonClient) -> Result<DaemonReport, Failure> {
     let unavailable = |problem: &str| {
-        let base = line.base();
+        let base = client.base();
         Failure::unavailable(format!("{problem} at {base}; `systemctl reload vca` reloads it, too"))
     };
-    line.ask::<DaemonReport>("/status").await.map_err(|unanswered| match unanswered {
-        Unanswered::NoConnection => unavailable("no daemon answers"),
+    client.ask::<DaemonReport>("/status").await.map_err(|unanswered| match unanswered {
+        Unanswered::NoConnection => unavailable("no daemon responds"),
         Unanswered::Refused => unavailable("the daemon asks for an operator's key (VCA_API_KEY)"),
-        Unanswered::NoDaemon(response) => unavailable(&format!("no daemon answers: {response}")),
+        Unanswered::NoDaemon(response) => unavailable(&format!("no daemon responds: {response}")),
     })
 }
 
@@ -61,12 +63,13 @@ async fn require_this_machine(base: &str) -> Result<(), Failure> {
         || Failure::unacceptable(format!("the daemon at {base} is on another machine: reload it there"));
     let url = Url::parse(base).map_err(|_| refusal())?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let addresses = tokio::net::lookup_host((host, 0)).await.map_err(|_| refusal())?;
+    let lookup = tokio::time::timeout(LOOKUP_LIMIT, tokio::net::lookup_host((host, 0))).await;
+    let addresses = lookup.map_err(|_| refusal())?.map_err(|_| refusal())?;
     let is_own = |address: SocketAddr| UdpSocket::bind(address).is_ok();
     addresses.into_iter().any(is_own).then_some(()).ok_or_else(refusal)
 }
 
-fn hang_up(pid: u32) -> Result<(), Failure> {
+fn send_sighup(pid: u32) -> Result<(), Failure> {
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| name.starts_with("vca"));
     let pid = pid.ok_or_else(|| {
@@ -78,11 +81,11 @@ fn hang_up(pid: u32) -> Result<(), Failure> {
 }
 
 /// Waits for a reload that is not the one of `before`.
-async fn next_reload(line: &DaemonClient, before: &DaemonReport) -> Result<ReloadReport, Failure> {
+async fn next_reload(client: &DaemonClient, before: &DaemonReport) -> Result<ReloadReport, Failure> {
     let deadline = Instant::now() + LIMIT;
     let number = |report: &DaemonReport| report.reload.as_ref().map(|reload| reload.number);
     while Instant::now() < deadline {
-        let report = status(line).await?;
+        let report = status(client).await?;
         if number(&report) != number(before)
             && let Some(reload) = report.reload
         {
@@ -141,6 +144,6 @@ mod tests {
         // TEST-NET-1 (RFC 5737) is no machine's own.
         let refused = require_this_machine("http://192.0.2.1:8080").await;
         assert!(refused.is_err_and(|failure| failure.text.contains("another machine")));
-        assert!(hang_up(u32::MAX).is_err());
+        assert!(send_sighup(u32::MAX).is_err());
     }
 }
