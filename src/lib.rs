@@ -7,6 +7,7 @@ pub mod audio;
 pub mod billing;
 pub mod conversation;
 pub mod current;
+pub mod dtmf;
 pub mod language;
 pub mod names;
 pub mod rtp;

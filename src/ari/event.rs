@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::dtmf::Digit;
 use super::ids::{BridgeId, ChannelId};
+use crate::dtmf::Digit;
 
 /// One event of the Stasis application.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ pub mod topology;
 
 pub use answer::{AriError, Inventory};
 pub use client::{BadUrl, Client};
-pub use dtmf::{Digit, DtmfTiming};
+pub use dtmf::DtmfTiming;
 pub use event::Event;
 pub use ids::{AsteriskId, BridgeId, ChannelId};
 pub use probe::Trouble;

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::dtmf::{Digit, DtmfTiming};
+use super::dtmf::DtmfTiming;
 use super::ids::{BridgeId, ChannelId};
+use crate::dtmf::Digit;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {

@@ -18,7 +18,8 @@ use super::setup::SettingUp;
 use super::talking::Talking;
 use super::task::Waking;
 use crate::ari::Reason;
-use crate::conversation::{Ending, HoldChange, Key};
+use crate::conversation::{Ending, HoldChange};
+use crate::dtmf::Digit;
 use crate::media::Report;
 
 pub enum Phase {
@@ -90,7 +91,7 @@ impl Phase {
     }
 
     /// The caller presses a key.
-    pub fn press(&mut self, key: Key, records: &mut Records) {
+    pub fn press(&mut self, key: Digit, records: &mut Records) {
         if let Some(talking) = self.talking() {
             talking.press(key, records);
         }

@@ -13,9 +13,9 @@ use super::records::Records;
 use super::task::Waking;
 use crate::ari::Reason;
 use crate::conversation::{
-    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Key, Output, PlaybackEvent, Record,
-    SpeechId,
+    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, PlaybackEvent, Record, SpeechId,
 };
+use crate::dtmf::Digit;
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
@@ -160,7 +160,7 @@ impl Talking {
         }
     }
 
-    pub fn press(&mut self, key: Key, records: &mut Records) {
+    pub fn press(&mut self, key: Digit, records: &mut Records) {
         // Audio received until now is handled first.
         self.listen(records);
         self.handle(Instant::now(), Input::Dtmf { key });

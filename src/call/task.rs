@@ -15,7 +15,8 @@ use super::topology_driver::{TopologyDriver, TopologyEvent};
 use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
 use crate::ari::topology::{End, Input as TopologyInput};
 use crate::ari::{Event, Reason};
-use crate::conversation::{HoldChange, Key};
+use crate::conversation::HoldChange;
+use crate::dtmf::Digit;
 use crate::engines::core::EngineError;
 
 /// One call from its arrival until nothing of it is left in Asterisk.
@@ -229,9 +230,9 @@ fn hold_change(event: &Event) -> Option<HoldChange> {
     }
 }
 
-fn pressed_key(event: &Event) -> Option<Key> {
+fn pressed_key(event: &Event) -> Option<Digit> {
     match event {
-        Event::ChannelDtmfReceived { digit, .. } => Key::new(digit.as_char()),
+        Event::ChannelDtmfReceived { digit, .. } => Some(*digit),
         _ => None,
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Command, Key, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, UtteranceId};
+use super::{At, Command, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, UtteranceId};
+use crate::dtmf::Digit;
 
 /// One exchange: an utterance of the caller and the agent's response. 0 is the greeting.
 ///
@@ -30,7 +31,7 @@ pub enum Input {
     /// A speech is played.
     Playback { speech: SpeechId, event: PlaybackEvent },
     /// The caller pressed a key.
-    Dtmf { key: Key },
+    Dtmf { key: Digit },
     /// The caller puts the call on hold or takes it off hold.
     Hold(HoldChange),
     /// The caller hung up, or the channel is gone.

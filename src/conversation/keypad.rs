@@ -18,6 +18,7 @@ use super::floor::Floor;
 use super::response::Response;
 use super::timer::Timer;
 use super::{At, Command, Conversation, Latency, Output, Record};
+use crate::dtmf::Digit;
 
 /// The longest pause within an entry. People need about a second to find the next key.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -26,24 +27,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const LONGEST: usize = 64;
 
 /// The key that completes an entry, by the custom of telephone menus.
-const ENTER: Key = Key('#');
-
-/// A key: `0` to `9`, `A` to `D`, `*` or `#`. `Debug` does not show it.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key(char);
-
-impl Key {
-    /// `None` for a character that is not on a telephone keypad.
-    pub fn new(character: char) -> Option<Key> {
-        matches!(character, '0'..='9' | 'A'..='D' | '*' | '#').then_some(Key(character))
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(masked)")
-    }
-}
+const ENTER: char = '#';
 
 /// How much of the caller's keys a conversation keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,9 +62,9 @@ impl Keys {
         }
     }
 
-    fn add(&mut self, key: Key) {
+    fn add(&mut self, key: Digit) {
         match self {
-            Keys::Shown(keys) => keys.push(key.0),
+            Keys::Shown(keys) => keys.push(key.as_char()),
             Keys::Masked { count } => *count += 1,
         }
     }
@@ -147,10 +131,10 @@ impl Keypad {
     }
 
     /// Adds a key. Returns whether it completes the entry.
-    fn press(&mut self, now: At, key: Key, mode: DtmfMode) -> bool {
+    fn press(&mut self, now: At, key: Digit, mode: DtmfMode) -> bool {
         let mut keys = self.take().map_or_else(|| Keys::none(mode), |entry| entry.keys);
         keys.add(key);
-        let ends = key == ENTER || keys.count() >= LONGEST;
+        let ends = key.as_char() == ENTER || keys.count() >= LONGEST;
         *self = Keypad::Entering(Entry { keys, last: now });
         ends
     }
@@ -170,7 +154,7 @@ impl Keypad {
 }
 
 impl Conversation {
-    pub(super) fn key_pressed(&mut self, now: At, key: Key) {
+    pub(super) fn key_pressed(&mut self, now: At, key: Digit) {
         let mode = self.settings.dtmf;
         if mode == DtmfMode::Ignored || matches!(self.floor, Floor::NotConnected) {
             return;
@@ -266,18 +250,17 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_key() {
-        let key = Key::new('7').expect("a key");
+        let key = Digit::parse("7").expect("a key");
         let mut keys = Keys::none(DtmfMode::Shown);
         keys.add(key);
-        assert_eq!(format!("{key:?} {keys:?} {}", keys.masked()), "Key(masked) Keys(1) [pressed 1 key]");
+        assert_eq!(format!("{key:?} {keys:?} {}", keys.masked()), "Digit(masked) Keys(1) [pressed 1 key]");
         assert_eq!(keys.to_string(), "[pressed 7]");
-        assert_eq!(Key::new('E'), None);
     }
 
     #[test]
     fn an_entry_is_bounded() {
         let mut keypad = Keypad::default();
-        let key = Key::new('1').expect("a key");
+        let key = Digit::parse("1").expect("a key");
         let completed = (1..=LONGEST).find(|_| keypad.press(At::default(), key, DtmfMode::Masked));
         assert_eq!(completed, Some(LONGEST));
     }

@@ -64,7 +64,7 @@ pub use at::At;
 pub use context::ContextItem;
 pub use contract::*;
 pub use fault::Fault;
-pub use keypad::{DtmfMode, Key, Keys};
+pub use keypad::{DtmfMode, Keys};
 pub use pipeline::*;
 pub use settings::{Overrides, Settings};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};

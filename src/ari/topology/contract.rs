@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::ari::answer::{AriError, Inventory};
-use crate::ari::dtmf::Digit;
 use crate::ari::event::Event;
 use crate::ari::ids::{BridgeId, ChannelId};
 use crate::ari::request::{Reason, Request};
+use crate::dtmf::Digit;
 
 /// Identifies a request and its result within one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -48,10 +48,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::answer::{AriError, Continuity, Inventory};
-use super::dtmf::{Digit, DtmfTiming};
+use super::dtmf::DtmfTiming;
 use super::event::Event;
 use super::ids::{BridgeId, ChannelId};
 use super::request::Request;
+use crate::dtmf::Digit;
 use arrangement::Arrangement;
 pub use contract::{End, Failure, Input, LegId, LegSpec, Output, RequestId, SetUpStage, Wanted};
 use requests::{RequestQueue, TopologyStep};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::conversation::*;
+use crate::dtmf::Digit;
 
 /// An input, and how many milliseconds after the one before it; time may run slightly backwards.
 #[derive(Debug, Clone)]
@@ -183,7 +184,7 @@ impl Watch {
             17 => response(ResponseEvent::HangUp),
             18 => Input::Hold(HoldChange::Held),
             19 | 20 => Input::Hold(HoldChange::Resumed),
-            21 | 22 => Input::Dtmf { key: Key::new(if event.back == 3 { '#' } else { '1' }).unwrap() },
+            21 | 22 => Input::Dtmf { key: Digit::try_from(if event.back == 3 { '#' } else { '1' }).unwrap() },
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }

@@ -17,6 +17,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::conversation::*;
+use crate::dtmf::Digit;
 
 /// Checks that with `change`d default settings the conversation goes as written.
 #[track_caller]
@@ -165,7 +166,7 @@ impl Stage {
             }),
             "ends" => playback(PlaybackEvent::Ended),
             "broken" => playback(PlaybackEvent::SynthesisFailed),
-            "key" => Input::Dtmf { key: arguments[0].chars().next().and_then(Key::new).expect("a key") },
+            "key" => Input::Dtmf { key: Digit::parse(arguments[0]).expect("a key") },
             "hold" => Input::Hold(HoldChange::Held),
             "unhold" => Input::Hold(HoldChange::Resumed),
             "left" => Input::CallerLeft,
