@@ -68,12 +68,13 @@ impl RecordWriter {
         self.feed.tell(at, LiveEventKind::Answered);
     }
 
-    /// The response begins: the caller's words are published before the turn is over.
-    pub fn answering(&mut self, turn: u32, context: &[ContextItem], at: Instant) {
-        let text = match context.last() {
-            Some(ContextItem::Caller { text }) => text.clone(),
-            Some(ContextItem::Dtmf(keys)) => keys.to_string(),
-            Some(ContextItem::Agent { .. }) | None => return,
+    /// The response begins: the caller's words and keys are published before the turn is over.
+    pub fn response_begins(&mut self, turn: u32, context: &[ContextItem], at: Instant) {
+        let text = match context {
+            [.., ContextItem::Dtmf(keys), ContextItem::Caller { text }] => format!("{keys} {text}"),
+            [.., ContextItem::Caller { text }] => text.clone(),
+            [.., ContextItem::Dtmf(keys)] => keys.to_string(),
+            _ => return,
         };
         if self.published.is_none_or(|(_, items)| items != context.len()) {
             self.published = Some((turn, context.len()));
@@ -82,7 +83,8 @@ impl RecordWriter {
     }
 
     /// A turn is over; the engine usage until then is recorded before it.
-    pub fn turn(&self, record: &Record, meter: &Meter, at: Instant) {
+    /// `items` is the number of the context's items with this turn.
+    pub fn turn(&mut self, record: &Record, items: usize, meter: &Meter, at: Instant) {
         let at = self.clock.at(at);
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
@@ -100,13 +102,14 @@ impl RecordWriter {
             audio_ms: millis(record.latency.audio),
             at,
         }));
-        self.publish_turn(record, at);
+        self.publish_turn(record, items, at);
     }
 
-    fn publish_turn(&self, record: &Record, at: DateTime<Utc>) {
+    fn publish_turn(&mut self, record: &Record, items: usize, at: DateTime<Utc>) {
         let turn = record.turn.0;
         let text = record.caller_text();
-        if !text.is_empty() && self.published.is_none_or(|(told, _)| told != turn) {
+        if !text.is_empty() && self.published.is_none_or(|(published, _)| published != turn) {
+            self.published = Some((turn, items));
             self.feed.tell(at, LiveEventKind::CallerTurn { turn, text: text.into_owned() });
         }
         if !record.agent.is_empty() {

@@ -62,9 +62,9 @@ impl Records {
     }
 
     /// The response of a turn begins.
-    pub fn answering(&mut self, turn: TurnId, context: &[ContextItem]) {
+    pub fn response_begins(&mut self, turn: TurnId, context: &[ContextItem]) {
         if let Some(writer) = &mut self.writer {
-            writer.answering(turn.0, context, Instant::now());
+            writer.response_begins(turn.0, context, Instant::now());
         }
     }
 
@@ -83,9 +83,10 @@ impl Records {
 
     /// Writes a finished turn to the record, the metrics and the log. Its words go to the record, and to the log only
     /// under the target `vca::transcript`.
-    pub fn turn(&self, record: &Record) {
-        if let Some(writer) = &self.writer {
-            writer.turn(record, &self.meter, Instant::now());
+    /// `items` is the number of the context's items with this turn.
+    pub fn turn(&mut self, record: &Record, items: usize) {
+        if let Some(writer) = &mut self.writer {
+            writer.turn(record, items, &self.meter, Instant::now());
         }
         let latency = &record.latency;
         for (stage, time) in [

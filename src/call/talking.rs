@@ -184,7 +184,7 @@ impl Talking {
         self.handle(Instant::now(), Input::CallerLeft);
         while let Some(output) = self.conversation.poll() {
             match output {
-                Output::TurnFinished(record) => records.turn(&record),
+                Output::TurnFinished(record) => records.turn(&record, self.conversation.context().len()),
                 Output::HangUp { ending } => self.ending = self.ending.or(Some(ending)),
                 _ => {}
             }
@@ -257,13 +257,14 @@ impl Talking {
         let turn = self.pipeline.turn_of(speech);
         self.playback(now, speech, PlaybackEvent::Started);
         if let Some(turn) = turn {
-            records.answering(turn, self.conversation.context());
+            records.response_begins(turn, self.conversation.context());
         }
     }
 
     fn finish_turn(&mut self, record: &Record, records: &mut Records) {
         self.pipeline.turn_finished(record.turn);
-        records.turn(record);
-        records.save(record.turn, self.conversation.context());
+        let context = self.conversation.context();
+        records.turn(record, context.len());
+        records.save(record.turn, context);
     }
 }

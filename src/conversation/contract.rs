@@ -82,9 +82,9 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub turn: TurnId,
-    /// The caller's words; empty for the greeting, for the agent's own prompts, and for keys.
+    /// The caller's words; empty for the greeting, for the agent's own prompts, and for keys alone.
     pub caller: String,
-    /// The keys that the caller pressed in place of words.
+    /// The keys that the caller pressed, in place of words or beside them.
     pub keys: Option<Keys>,
     /// The agent's words that were played, cut at a word; without the filler. A prompt is included when its text is
     /// known, see [`Conversation::with_texts`](super::Conversation::with_texts).
@@ -95,10 +95,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// The caller's side as the transcript has it: their words or their keys.
+    /// The caller's side as the transcript has it: their keys and their words.
     pub fn caller_text(&self) -> Cow<'_, str> {
         match &self.keys {
-            Some(keys) => Cow::Owned(keys.to_string()),
+            Some(keys) if self.caller.is_empty() => Cow::Owned(keys.to_string()),
+            Some(keys) => Cow::Owned(format!("{keys} {}", self.caller)),
             None => Cow::Borrowed(&self.caller),
         }
     }

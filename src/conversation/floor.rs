@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::interruption::{Interruption, PendingWords};
-use super::response::Response;
+use super::response::{Question, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
 use super::{At, CallerSpeech, Command, Conversation, Output, Recognition, UtteranceId};
@@ -265,18 +265,18 @@ impl Conversation {
         self.stop_responding();
         self.hold.flush(&mut self.out);
         self.out.command(Command::Cancel { turn: response.turn });
-        if response.answers_keys() {
-            // The keys stay a turn of their own.
-            self.conclude(&response, true);
-            let from = interruption.as_ref().map(Interruption::from).or(self.voice).unwrap_or_default();
-            let utterance = self.take_up(from, interruption.and_then(|it| it.pending()));
-            return self.hear(utterance);
+        let Some(Question { from, to, text, keys }) = response.question else { return };
+        self.transcript.take_back(&text);
+        // Keys alone have no sound: the utterance begins with the voice.
+        let voice = interruption.as_ref().map(Interruption::from).or(self.voice);
+        let from = voice.filter(|_| keys.is_some() && text.is_empty()).unwrap_or(from);
+        if let Some(keys) = keys {
+            self.transcript.take_back_keys(&keys);
+            self.keypad.put_back(keys, to);
         }
-        let Some(question) = response.question else { return };
-        self.transcript.take_back(&question.text);
         self.limits.turn_taken_back();
-        let added = self.take_up(question.from, interruption.and_then(|it| it.pending()));
-        self.hear(added.following(question.text));
+        let added = self.take_up(from, interruption.and_then(|it| it.pending()));
+        self.hear(added.following(text));
     }
 
     /// Stops the timers of the agent's turn.

@@ -3,7 +3,7 @@
 //! | the floor, when an entry is complete | then |
 //! |---|---|
 //! | free | the entry gets a response |
-//! | the caller's | the entry precedes their words, and one response answers both |
+//! | the caller's | the entry waits for the commit: it precedes their words, and one response answers both. Without words it gets a response of its own |
 //! | the agent's, heard, with barge-in | the agent stops, and the entry gets a response |
 //! | the agent's otherwise | the entry waits for the end of the agent's turn |
 //!
@@ -76,6 +76,13 @@ impl Keys {
         }
     }
 
+    fn followed_by(self, later: Keys) -> Keys {
+        match (self, later) {
+            (Keys::Shown(keys), Keys::Shown(later)) => Keys::Shown(keys + &later),
+            (keys, later) => Keys::Masked { count: keys.count() + later.count() },
+        }
+    }
+
     /// The same entry without its keys, as logs have it.
     pub fn masked(&self) -> Keys {
         Keys::Masked { count: self.count() }
@@ -133,16 +140,36 @@ impl Keypad {
     /// Adds a key. Returns whether it completes the entry.
     fn press(&mut self, now: At, key: Digit, mode: DtmfMode) -> bool {
         let mut keys = self.take().map_or_else(|| Keys::none(mode), |entry| entry.keys);
-        keys.add(key);
+        if keys.count() < LONGEST {
+            keys.add(key);
+        }
         let ends = key.as_char() == ENTER || keys.count() >= LONGEST;
         *self = Keypad::Entering(Entry { keys, last: now });
         ends
     }
 
+    /// No more keys follow.
     fn complete(&mut self) {
         if let Some(entry) = self.take() {
             *self = Keypad::Complete(entry);
         }
+    }
+
+    /// The keys of a complete entry.
+    pub fn complete_keys(&self) -> Option<&Keys> {
+        match self {
+            Keypad::Complete(entry) => Some(&entry.keys),
+            Keypad::Idle | Keypad::Entering(_) => None,
+        }
+    }
+
+    /// An entry waits again: the caller's turn that it was a part of is not over.
+    pub fn put_back(&mut self, keys: Keys, last: At) {
+        let (keys, last) = match self.take() {
+            Some(later) => (keys.followed_by(later.keys), later.last),
+            None => (keys, last),
+        };
+        *self = Keypad::Complete(Entry { keys, last });
     }
 
     fn take(&mut self) -> Option<Entry> {
@@ -168,9 +195,14 @@ impl Conversation {
         }
     }
 
-    pub(super) fn complete_entry(&mut self, now: At) {
+    /// Speech, or the next turn, ends the entry: it is a part of that turn.
+    pub(super) fn end_entry(&mut self) {
         self.timers.stop(Timer::Keys);
         self.keypad.complete();
+    }
+
+    pub(super) fn complete_entry(&mut self, now: At) {
+        self.end_entry();
         match &self.floor {
             Floor::Free => self.answer_entry(now),
             Floor::Caller(_) => self.join_entry(now),
@@ -204,10 +236,9 @@ impl Conversation {
         self.await_response(now);
     }
 
-    /// The caller's words will be answered together with the entry. A response that was prepared without it is of no
-    /// use.
+    /// The caller's words will be answered together with the entry, which waits for their commit. A response that was prepared
+    /// without it is of no use.
     fn join_entry(&mut self, now: At) {
-        self.note_entry();
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.early.take().is_some() {
             self.out.command(Command::Cancel { turn: utterance.turn });
@@ -227,11 +258,17 @@ impl Conversation {
         self.settle(now, None);
     }
 
-    /// Keeps the entry, if there is one, as a turn without a response of its own.
-    pub(super) fn note_entry(&mut self) {
-        let Some(Entry { keys, .. }) = self.keypad.take() else { return };
+    /// Moves the entry, if there is one, to the transcript.
+    pub(super) fn take_entry(&mut self) -> Option<Keys> {
         self.timers.stop(Timer::Keys);
+        let Entry { keys, .. } = self.keypad.take()?;
         self.transcript.add_keys(&keys);
+        Some(keys)
+    }
+
+    /// Keeps the entry, if there is one, as a turn without a response: the conversation ends.
+    pub(super) fn note_entry(&mut self) {
+        let Some(keys) = self.take_entry() else { return };
         let turn = self.out.new_turn();
         self.out.push(Output::TurnFinished(Record {
             turn,

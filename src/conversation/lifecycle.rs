@@ -152,7 +152,8 @@ impl Conversation {
 
     /// The last utterance stays on record although it gets no response.
     fn record_utterance(&mut self, utterance: &Utterance) {
-        if let Some(record) = utterance.record() {
+        if let Some(mut record) = utterance.record() {
+            record.keys = self.take_entry();
             self.transcript.add_caller(&record.caller);
             self.out.push(Output::TurnFinished(record));
         }

@@ -24,7 +24,7 @@ pub(super) struct Question {
     pub to: At,
     /// The transcript; empty without words.
     pub text: String,
-    /// Keys that were pressed in place of words.
+    /// Keys that were pressed in place of words or beside them.
     pub keys: Option<Keys>,
 }
 
@@ -293,9 +293,11 @@ impl Response {
         !self.is_goodbye() && !self.is_awaited()
     }
 
-    /// It answers keys, not words.
-    pub fn answers_keys(&self) -> bool {
-        self.question.as_ref().is_some_and(|question| question.keys.is_some())
+    /// It answers these keys beside the words.
+    pub fn answer_keys(&mut self, keys: Option<Keys>) {
+        if let Some(question) = &mut self.question {
+            question.keys = keys;
+        }
     }
 
     /// Some of the response's own words were heard.

@@ -40,6 +40,11 @@ impl Transcript {
         self.items.push(ContextItem::Dtmf(keys.clone()));
     }
 
+    /// Removes the last item if it is these keys.
+    pub fn take_back_keys(&mut self, keys: &Keys) {
+        self.items.pop_if(|last| matches!(last, ContextItem::Dtmf(pressed) if pressed == keys));
+    }
+
     /// Removes the last item if it is the caller's `text`: the utterance had not ended.
     pub fn take_back(&mut self, text: &str) {
         self.items.pop_if(|last| matches!(last, ContextItem::Caller { text: said } if said == text));
@@ -50,10 +55,11 @@ impl Transcript {
         self.items.as_slice().into()
     }
 
-    /// The items so far and an utterance that is not committed yet.
-    pub fn followed_by(&self, caller: &str) -> Arc<[ContextItem]> {
+    /// The items so far, and keys and an utterance that are not committed yet.
+    pub fn followed_by(&self, keys: Option<&Keys>, caller: &str) -> Arc<[ContextItem]> {
+        let keys = keys.cloned().map(ContextItem::Dtmf);
         let question = ContextItem::Caller { text: caller.to_owned() };
-        self.items.iter().cloned().chain([question]).collect()
+        self.items.iter().cloned().chain(keys).chain([question]).collect()
     }
 }
 

@@ -158,7 +158,7 @@ impl Utterance {
 impl Conversation {
     /// Gives the floor to the caller, who speaks or has just paused.
     pub(super) fn hear(&mut self, mut utterance: Utterance) {
-        self.note_entry();
+        self.end_entry();
         self.timers.stop(Timer::Silence);
         match utterance.to() {
             Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
@@ -255,7 +255,7 @@ impl Conversation {
         if self.settings.early_reply && !self.limits.no_turn_left(&self.settings) {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
-            let context = self.transcript.followed_by(text);
+            let context = self.transcript.followed_by(self.keypad.complete_keys(), text);
             self.out.command(Command::Respond { turn: utterance.turn, context });
         }
     }
@@ -290,6 +290,9 @@ impl Conversation {
             Words::Known(text) if text.is_empty() && to.since(utterance.from) < COUGH => {
                 self.settle(now, None);
             }
+            // The caller has pressed keys, which get a response without words.
+            Words::Known(text) if text.is_empty() && self.keypad.is_complete() => self.settle(now, None),
+            Words::Failed if self.keypad.is_complete() => self.settle(now, None),
             Words::Known(_) | Words::Failed if self.limits.no_turn_left(&self.settings) => {
                 self.say_goodbye(now, Phrase::TurnLimitGoodbye, Ending::TurnLimit);
             }
@@ -333,6 +336,7 @@ impl Conversation {
 
     /// Releases the prepared response, or asks for one.
     fn respond(&mut self, now: At, utterance: Utterance, to: At, text: &str) {
+        let keys = self.take_entry();
         let question = utterance.question(to, text);
         let waiting = utterance.is_overdue();
         let mut response = match utterance.early {
@@ -341,11 +345,12 @@ impl Conversation {
                 early
             }
             None => {
-                let context = self.transcript.followed_by(text);
+                let context = self.transcript.followed_by(None, text);
                 self.out.command(Command::Respond { turn: utterance.turn, context });
                 Response::to(utterance.turn, question, utterance.latency)
             }
         };
+        response.answer_keys(keys);
         self.transcript.add_caller(text);
         response.commit(now);
         let unanswered = response.is_complete() && response.is_wordless();

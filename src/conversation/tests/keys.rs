@@ -149,9 +149,8 @@ fn keys_after_words_are_answered_together_with_them() {
         +100 key 1
         +1000 key 7
         +1000 key #
-            6200 finished turn 2 K: [pressed 1 7 #]
             6200 cancel turn 1
-            6500 ask turn 3 A: Hello, how can I help? K: [pressed 1 7 #] C: My number is
+            6500 ask turn 2 A: Hello, how can I help? K: [pressed 1 7 #] C: My number is
         +310 tick
         "#,
     );
@@ -164,7 +163,6 @@ fn speech_completes_an_entry() {
         r#"
         +1000 key 1
         +500 speech
-            3500 finished turn 2 K: [pressed 1]
         +1000 pause
             4500 transcribe #0 turn 1 3440..4380
         +80 words "And two."
@@ -185,7 +183,6 @@ fn a_caller_who_speaks_before_the_response_to_keys_is_answered_anew() {
         +500 speech
             3600 flush
             3600 cancel turn 1
-            3600 finished turn 1 K: [pressed 1 #] (interrupted) commit=0
         +1000 pause
             4600 transcribe #0 turn 2 3540..4480
         +80 words "Sales, please."
@@ -221,6 +218,80 @@ fn keys_count_against_the_limit_of_turns() {
         +900 ends #1
             4000 finished turn 1 K: [pressed #] A: Thank you. reply=100 commit=0
             4000 say #2 turn 2 TurnLimitGoodbye
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_beside_a_sound_without_words_get_a_response() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +500 speech
+        +200 pause
+            3700 transcribe #0 turn 1 3440..3580
+        +80 words ""
+            4080 ask turn 2 A: Hello, how can I help? K: [pressed 1]
+        +400 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_get_a_response_where_the_words_beside_them_are_not_understood() {
+    for words in ["words \"\"", "stt_fails"] {
+        let script = r#"
+        +1000 key 1
+        +500 speech
+        +900 pause
+            4400 transcribe #0 turn 1 3440..4280
+        +80 UNKNOWN
+            4780 ask turn 2 A: Hello, how can I help? K: [pressed 1]
+        +400 tick
+        "#;
+        continues(|_| {}, &script.replace("UNKNOWN", words));
+    }
+}
+
+#[test]
+fn keys_and_words_are_one_turn() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +500 speech
+        +1000 pause
+            4500 transcribe #0 turn 1 3440..4380
+        +80 words "And two."
+            4580 ask turn 1 A: Hello, how can I help? K: [pressed 1] C: And two.
+        +50 left
+            4630 finished turn 1 C: And two. K: [pressed 1] words=200
+            4630 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn keys_stay_with_an_utterance_that_is_continued() {
+    continues(
+        |_| {},
+        r#"
+        +1000 key 1
+        +500 speech
+        +1000 pause
+            4500 transcribe #0 turn 1 3440..4380
+        +80 words "And two."
+            4580 ask turn 1 A: Hello, how can I help? K: [pressed 1] C: And two.
+            4680 release turn 1
+        +600 speech
+            5180 flush
+            5180 cancel turn 1
+        +500 pause
+            5680 transcribe #1 turn 2 3440..5560
+        +80 words "And two and three."
+            5760 ask turn 2 A: Hello, how can I help? K: [pressed 1] C: And two and three.
         +10 tick
         "#,
     );
