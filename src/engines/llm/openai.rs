@@ -113,7 +113,7 @@ impl OpenAiLlm {
             };
             match error.unsupported_parameter() {
                 Some(parameter) if self.habits.refuse(model, parameter, &body) => {
-                    tracing::info!(engine = %self.name, model, parameter, "parameter refused: requests are adapted");
+                    log_refusal(&self.name, model, &parameter);
                 }
                 _ => return Err(error),
             }
@@ -147,6 +147,16 @@ impl Llm for OpenAiLlm {
 
     fn remarks(&self) -> Vec<(String, String)> {
         self.habits.remarks()
+    }
+}
+
+/// Without tools an agent can do less, which an operator has to know of; the other parameters are spared at no cost.
+fn log_refusal(engine: &str, model: &str, parameter: &str) {
+    if parameter == "tools" {
+        let remedy = "let the server call tools, or choose a model with tools, then reload";
+        tracing::warn!(engine, model, remedy, "tools refused: requests have none from now on");
+    } else {
+        tracing::info!(engine, model, parameter, "parameter refused: requests are adapted");
     }
 }
 

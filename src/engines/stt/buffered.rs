@@ -95,8 +95,9 @@ impl<T: Transcriber + 'static> SttSession for BufferedSession<T> {
 
     fn end(&mut self, utterance: Utterance, at: u64) {
         let Some((_, from)) = self.open.take_if(|(open, _)| *open == utterance) else { return };
-        if self.running.len() == MOST {
-            self.running.remove(0).1.abort();
+        // The oldest fails, which `poll_event` reports. Those that have failed and are not reported yet precede it.
+        if let Some(oldest) = self.running.len().checked_sub(MOST) {
+            self.running[oldest].1.abort();
         }
         let (clip, transcriber) = (self.clip(from, at), self.transcriber.clone());
         let (hints, meter) = (self.hints.clone(), self.meter.clone());
@@ -126,7 +127,7 @@ impl<T: Transcriber + 'static> SttSession for BufferedSession<T> {
     }
 }
 
-/// The task has panicked, or was cancelled, which is not reported.
+/// The task has panicked, or was aborted in favour of later utterances.
 fn broken(error: &JoinError) -> EngineError {
     EngineError::Temporary(format!("the transcription broke off: {error}"))
 }
@@ -277,14 +278,17 @@ mod tests {
             trial.utter(Utterance(number), 0, SECOND * 200);
             tokio::task::yield_now().await;
         }
-        let mut left = Vec::new();
-        while let Ok(SttEvent::Final { utterance, .. }) =
-            tokio::time::timeout(Duration::from_secs(1), trial.next()).await
-        {
-            left.push(utterance.0);
+        let (mut left, mut failed) = (Vec::new(), Vec::new());
+        while let Ok(event) = tokio::time::timeout(Duration::from_secs(1), trial.next()).await {
+            match event {
+                SttEvent::Final { utterance, .. } => left.push(utterance.0),
+                SttEvent::Failed { utterance, .. } => failed.push(utterance.0),
+            }
         }
         left.sort_unstable();
+        failed.sort_unstable();
         assert_eq!(left, (12..20).collect::<Vec<_>>(), "the newest transcriptions");
+        assert_eq!(failed, (0..12).collect::<Vec<_>>(), "every utterance has an event");
         let longest = trial.clips.lock().unwrap().iter().map(|clip| clip.samples.len()).max();
         assert!(longest.is_some_and(|length| length <= 75 * 8_000), "{longest:?}");
         trial.session.forget(SECOND * 199);

@@ -2,8 +2,8 @@
 //!
 //! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -50,21 +50,24 @@ impl Settings {
     }
 }
 
+/// Models whose refusals are remembered.
+const MODELS: usize = 256;
+
 pub struct OpenAiStt {
     name: Arc<str>,
     endpoint: Endpoint,
     settings: Settings,
     model: String,
     models: Names,
-    /// The server has refused `verbose_json`.
-    has_json_only: AtomicBool,
+    /// The models that refused `verbose_json`, at most [`MODELS`].
+    json_only: Mutex<BTreeSet<String>>,
 }
 
 impl OpenAiStt {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiStt {
         let model = settings.model_at(&endpoint.address()).to_owned();
         let models = Names::models(&model, &settings.models);
-        OpenAiStt { name, endpoint, settings, model, models, has_json_only: AtomicBool::new(false) }
+        OpenAiStt { name, endpoint, settings, model, models, json_only: Mutex::default() }
     }
 
     async fn request(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
@@ -75,16 +78,27 @@ impl OpenAiStt {
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
         let language = hints.language.as_deref();
         let format = self.settings.response_format.unwrap_or_else(|| ResponseFormat::of_model(model));
-        let has_json_only = self.has_json_only.load(Ordering::Relaxed);
-        let format = if has_json_only { ResponseFormat::Json } else { format };
+        let format = if self.json_only().contains(model) { ResponseFormat::Json } else { format };
         match self.ask((&speech, model, language), format, &meter).await {
             Err(error) if format == ResponseFormat::VerboseJson && refuses_format(&error) => {
-                tracing::info!(engine = %self.name, "verbose_json refused: json is requested from now on");
-                self.has_json_only.store(true, Ordering::Relaxed);
+                tracing::info!(engine = %self.name, model, "verbose_json refused: json is requested from now on");
+                self.remember_json_only(model);
                 self.ask((&speech, model, language), ResponseFormat::Json, &meter).await
             }
             words => words,
         }
+    }
+
+    fn remember_json_only(&self, model: &str) {
+        let mut models = self.json_only();
+        if models.len() >= MODELS {
+            models.pop_first();
+        }
+        models.insert(model.to_owned());
+    }
+
+    fn json_only(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.json_only.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(

@@ -75,7 +75,8 @@ impl TranscriptionResponse {
         let words = match (segments.is_empty(), dropped.is_empty()) {
             (true, _) if is_noise(whole, None, clip) => String::new(),
             (_, true) => whole.to_owned(),
-            (_, false) => kept.iter().map(|segment| segment.text.as_str()).collect(),
+            // Some servers trim the text of segments.
+            (_, false) => kept.iter().map(|segment| segment.text.trim()).collect::<Vec<_>>().join(" "),
         };
         without_remarks(&words)
     }
@@ -117,6 +118,8 @@ mod tests {
     fn doubtful_segments_are_left_out() {
         let segment = |text: &str, no_speech: f64| json!({ "text": text, "no_speech_prob": no_speech, "avg_logprob": -0.3 });
         let said = [segment(" What are your hours?", 0.02), segment(" Thanks for watching!", 0.9)];
+        let trimmed = [segment("Hello.", 0.02), segment("Thank you.", 0.9), segment("Are you open?", 0.02)];
+        assert_eq!(words(json!({ "text": "…", "segments": trimmed })), "Hello. Are you open?");
         let text = " What are your hours? Thanks for watching!";
         assert_eq!(words(json!({ "text": text, "segments": said })), "What are your hours?");
         assert_eq!(words(json!({ "text": " Thank you.", "segments": [segment(" Thank you.", 0.9)] })), "");

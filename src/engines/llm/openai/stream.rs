@@ -287,7 +287,7 @@ impl StreamReader {
         };
         let mut items: Vec<Item> = said(text).collect();
         let is_empty = !self.sentences.has_words() && !self.hangs_up;
-        if self.reasoning.is_expected && finish == Finish::Stop && !is_empty {
+        if self.reasoning.is_expected && finish == Finish::Stop && self.sentences.has_words() {
             self.reasoning.note(&self.engine, false);
         }
         self.count(if is_empty { "empty" } else { finish.as_str() });

@@ -126,11 +126,7 @@ impl Visible {
             TextPart::Reasoning { closing } => self.reason(closing),
             TextPart::Unopened { searched } => self.search(searched),
             TextPart::Text { at_line_start } => self.read(at_line_start, visible),
-            TextPart::Call => {
-                let end = self.held.floor_char_boundary(LONGEST_CALL);
-                self.held.truncate(end);
-                false
-            }
+            TextPart::Call => self.collect_call(visible),
         }
     }
 
@@ -167,15 +163,30 @@ impl Visible {
 
     fn search(&mut self, searched: usize) -> bool {
         let from = self.held.floor_char_boundary(searched.saturating_sub(LONGEST_TAG));
-        let closings =
-            REASONING.iter().filter_map(|(_, closing)| Some((self.held[from..].find(closing)?, closing)));
-        let Some((at, closing)) = closings.min_by_key(|(at, _)| *at) else {
+        let Some((at, closing)) = first_closing(&self.held[from..]) else {
             self.part = TextPart::Unopened { searched: self.held.len() };
             return false;
         };
         self.close(from + at, closing);
         self.ended_unopened = true;
         true
+    }
+
+    /// Keeps the beginning of a call, and as much of its end as can begin a closing tag: a model that reasons about its tools
+    /// names them.
+    fn collect_call(&mut self, visible: &mut String) -> bool {
+        if let Some((at, closing)) = first_closing(&self.held) {
+            visible.clear();
+            self.close(at, closing);
+            self.ended_unopened = true;
+            return true;
+        }
+        let beginning = self.held.floor_char_boundary(LONGEST_CALL - LONGEST_TAG);
+        let end = self.held.ceil_char_boundary(self.held.len().saturating_sub(LONGEST_TAG));
+        if beginning < end {
+            self.held.drain(beginning..end);
+        }
+        false
     }
 
     /// Reasoning ends with the closing tag at a place of the held text.
@@ -221,6 +232,12 @@ fn begins(text: &str, mark: &str) -> Match {
     } else {
         Match::No
     }
+}
+
+/// The first closing tag of reasoning, and its place.
+fn first_closing(text: &str) -> Option<(usize, &'static str)> {
+    let closings = REASONING.iter().filter_map(|(_, closing)| Some((text.find(closing)?, *closing)));
+    closings.min_by_key(|(at, _)| *at)
 }
 
 fn call_begins(text: &str, at_line_start: bool) -> Match {
@@ -303,6 +320,7 @@ mod tests {
             ("The caller wants hours.</think>\n\nWe open at nine.", "We open at nine."),
             ("a</think>b</think>Yes.", "Yes."),
             ("<think>a</think>b</think>Yes.", "Yes."),
+            ("They may say hang_up. Hm.</think>We open at nine.", "We open at nine."),
             ("Well, 3 </ 4", "Well, 3 </ 4"),
         ] {
             assert_eq!(read(&[text]), (visible.into(), None), "{text}");
