@@ -101,7 +101,7 @@ impl Server {
         };
         tokio::select! {
             outcome = self.accept(tls.clone(), stop) => outcome,
-            () = heed_hang_ups(tls) => Ok(()),
+            () = reload_on_sighup(tls) => Ok(()),
         }
     }
 
@@ -157,17 +157,17 @@ async fn keep_up(metrics: &PrometheusHandle) {
 }
 
 /// SIGHUP, which would end the daemon otherwise, asks for the certificate to be read again.
-async fn heed_hang_ups(tls: Option<Tls>) {
-    let mut hang_ups = match signal(SignalKind::hangup()) {
-        Ok(hang_ups) => hang_ups,
+async fn reload_on_sighup(tls: Option<Tls>) {
+    let mut sighups = match signal(SignalKind::hangup()) {
+        Ok(sighups) => sighups,
         Err(error) => {
-            tracing::warn!(%error, "SIGHUP is not heard");
+            tracing::warn!(%error, "SIGHUP cannot be received: a renewed certificate is found by its date only");
             return std::future::pending().await;
         }
     };
     match tls {
-        Some(tls) => tls.keep_fresh(&mut hang_ups).await,
-        None => while hang_ups.recv().await.is_some() {},
+        Some(tls) => tls.keep_fresh(&mut sighups).await,
+        None => while sighups.recv().await.is_some() {},
     }
     std::future::pending().await
 }

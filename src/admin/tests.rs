@@ -80,7 +80,7 @@ fn part(ok: bool, needed: bool) -> Part {
     Part { name: "ari", ok, needed, problem: (!ok).then(|| "away".to_owned()) }
 }
 
-/// A api whose database is empty.
+/// An API whose database is empty.
 async fn api_state() -> ApiState {
     let settings = crate::store::Settings {
         url: SecretString::from("sqlite::memory:"),

@@ -59,18 +59,18 @@ impl Tls {
         self.config.clone()
     }
 
-    /// Reloads the files, forever, when they change or on `hang_up`. If new files cannot be used, the old ones
+    /// Reloads the files, forever, when they change or on `sighup`. If new files cannot be used, the old ones
     /// stay in use.
-    pub(super) async fn keep_fresh(&self, hang_up: &mut Signal) {
+    pub(super) async fn keep_fresh(&self, sighup: &mut Signal) {
         let mut ticks = interval(LOOK);
         let mut known = self.files.stamps();
         loop {
-            let told = tokio::select! {
+            let is_requested = tokio::select! {
                 _ = ticks.tick() => false,
-                _ = hang_up.recv() => true,
+                _ = sighup.recv() => true,
             };
             let stamps = self.files.stamps();
-            if told || stamps != known {
+            if is_requested || stamps != known {
                 known = stamps;
                 self.reload();
             }

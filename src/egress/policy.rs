@@ -31,9 +31,7 @@ pub enum DestinationError {
     Long,
     #[error("the URL has to begin with https://")]
     Insecure,
-    #[error(
-        "the URL must not contain a user, a password or a fragment; the signature authenticates the request"
-    )]
+    #[error("the URL must not contain a user, a password or a fragment")]
     Credentials,
     #[error("the address is not public: {0}")]
     Address(&'static str),

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_waited_and_the_book_is_bounded() {
+    fn a_minute_is_waited_and_announcements_are_bounded() {
         let (table, tenant) = (Announcements::new(2), TenantId::new());
         let first = table.expect("1.1", &did(1), tenant, at(0));
         table.arrive("1.2", "+49305550101", at(0));

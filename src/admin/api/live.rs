@@ -151,7 +151,7 @@ impl IntoResponse for CallAudio {
     responses(
         (status = 200, description = "The audio.", content_type = "audio/wav", body = inline(CallAudio)),
         (status = 404, body = ProblemBody, description = "No such call is in progress: `not_found`."),
-        (status = 409, body = ProblemBody, description = "The call has no audio, because it is not answered yet or over: `no_audio`."),
+        (status = 409, body = ProblemBody, description = "The call has no audio, because it is not answered yet: `no_audio`."),
         (status = 503, body = ProblemBody, description = "The call has a listener already: `too_many_readers`.")))]
 async fn listen(
     State(api): State<ApiState>,
@@ -161,9 +161,7 @@ async fn listen(
     let id = path.call_id;
     let call = api.live.calls(None).into_iter().find(|call| call.id == id).ok_or_else(Problem::not_found)?;
     let audio = api.live.audio(call.tenant_id, id).map_err(|reason| match reason {
-        WatchError::NotLive => {
-            Problem::new(StatusCode::CONFLICT, "no_audio", "the call is not answered yet, or over")
-        }
+        WatchError::NotLive => Problem::new(StatusCode::CONFLICT, "no_audio", "the call is not answered yet"),
         WatchError::TooManyReaders => {
             Problem::unavailable("too_many_readers", "the call has a listener already")
         }
