@@ -49,7 +49,7 @@ pub trait Health: Send + Sync {
     fn measure(&self) -> BucketCounts;
 
     /// The configuration that is in use.
-    fn configuration(&self) -> &Configuration;
+    fn configuration(&self) -> Configuration;
 }
 
 /// The configuration in use, by names alone: no address, no account, no secret.

@@ -95,6 +95,8 @@ pub struct LoggedProblem {
 pub struct ReloadReport {
     /// 1 for the first since the daemon's start.
     pub number: u64,
+    /// When the configuration began to be read.
+    pub began_at: DateTime<Utc>,
     pub at: DateTime<Utc>,
     #[serde(flatten)]
     pub outcome: ReloadOutcome,

@@ -71,8 +71,8 @@ impl Health for Told {
         BucketCounts::default()
     }
 
-    fn configuration(&self) -> &Configuration {
-        &self.configuration
+    fn configuration(&self) -> Configuration {
+        self.configuration.clone()
     }
 }
 

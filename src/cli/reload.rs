@@ -6,6 +6,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use reqwest::Url;
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,10 +34,11 @@ impl Reload {
     /// Fails where the configuration has faults, where a server refuses its credentials, and where there is no daemon.
     pub async fn run(self, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let client = DaemonClient::keyless(&self.access, config)?;
-        let before = status(&client).await?;
+        let pid = status(&client).await?.pid;
         require_this_machine(client.base()).await?;
-        send_sighup(before.pid)?;
-        let reload = next_reload(&client, &before).await?;
+        let signalled = Utc::now();
+        send_sighup(pid)?;
+        let reload = reload_since(&client, signalled).await?;
         output.print(&reload, || text(&reload.outcome))?;
         match &reload.outcome {
             ReloadOutcome::Applied { refused, .. } if refused.is_empty() => Ok(()),
@@ -80,15 +82,13 @@ fn send_sighup(pid: u32) -> Result<(), Failure> {
     })
 }
 
-/// Waits for a reload that is not the one of `before`.
-async fn next_reload(client: &DaemonClient, before: &DaemonReport) -> Result<ReloadReport, Failure> {
+/// Waits for a reload that began after the signal: one that was in progress may have read the former files. The clock is
+/// the same, as the daemon is on this machine. A request that fails meanwhile is repeated.
+async fn reload_since(client: &DaemonClient, signalled: DateTime<Utc>) -> Result<ReloadReport, Failure> {
     let deadline = Instant::now() + LIMIT;
-    let number = |report: &DaemonReport| report.reload.as_ref().map(|reload| reload.number);
     while Instant::now() < deadline {
-        let report = status(client).await?;
-        if number(&report) != number(before)
-            && let Some(reload) = report.reload
-        {
+        let reload = status(client).await.ok().and_then(|report| report.reload);
+        if let Some(reload) = reload.filter(|reload| reload.began_at >= signalled) {
             return Ok(reload);
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! ConfigErrors of a configuration, with their remedies.
+//! Errors of a configuration, with their remedies.
 
 use std::fmt;
 

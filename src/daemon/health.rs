@@ -15,6 +15,7 @@ use super::report::ReportSource;
 use crate::admin::{BucketCounts, Configuration, DaemonReport, Health, Part};
 use crate::ari;
 use crate::config::Config;
+use crate::current::Current;
 use crate::state::ConversationState;
 use crate::store::{Backend, Ledger, Store};
 use crate::switchboard::Switchboard;
@@ -24,8 +25,8 @@ use crate::tenancy::Permitted;
 /// checks: a part that is slow must not hide the state of the others.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The configuration in use, by names alone.
-pub fn configuration(config: &Config, store: &Store, permitted: &Permitted) -> Configuration {
+/// The configuration at the start, by names alone. Engines are left out: a reload changes them.
+pub fn configuration(config: &Config, store: &Store) -> Configuration {
     let providers = [
         ("twilio", config.telephony.twilio.auth_token.is_some()),
         ("telnyx", config.telephony.telnyx.api_key.is_some()),
@@ -38,19 +39,19 @@ pub fn configuration(config: &Config, store: &Store, permitted: &Permitted) -> C
             Backend::Postgres => "postgres",
         },
         state: if config.state.redis_url.is_some() { "redis" } else { "memory" },
-        stt: permitted.stt.iter().map(|names| names.engine.clone()).collect(),
-        llm: permitted.llm.iter().map(|names| names.engine.clone()).collect(),
-        tts: permitted.tts.iter().map(|names| names.engine.clone()).collect(),
+        stt: Vec::new(),
+        llm: Vec::new(),
+        tts: Vec::new(),
         providers: providers.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect(),
         tls: config.admin.tls.certificate.is_some(),
     }
 }
 
-/// The answer to a ping, or that there is none in time.
+/// The response to a ping, or that there is none in time.
 async fn in_time<E: fmt::Display>(ping: impl Future<Output = Result<(), E>>) -> Result<(), String> {
     match tokio::time::timeout(PING_TIMEOUT, ping).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} ms", PING_TIMEOUT.as_millis())),
+        Ok(response) => response.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no response within {} ms", PING_TIMEOUT.as_millis())),
     }
 }
 
@@ -72,13 +73,26 @@ pub struct HealthCheck {
     parts: Parts,
     facts: ReportSource,
     configuration: Configuration,
+    permitted: Current<Permitted>,
     heartbeats: Mutex<Heartbeats>,
     reasons: Mutex<LoggedReasons>,
 }
 
 impl HealthCheck {
-    pub fn new(parts: Parts, facts: ReportSource, configuration: Configuration) -> HealthCheck {
-        HealthCheck { parts, facts, configuration, heartbeats: Mutex::default(), reasons: Mutex::default() }
+    pub fn new(
+        parts: Parts,
+        facts: ReportSource,
+        configuration: Configuration,
+        permitted: Current<Permitted>,
+    ) -> HealthCheck {
+        HealthCheck {
+            parts,
+            facts,
+            configuration,
+            permitted,
+            heartbeats: Mutex::default(),
+            reasons: Mutex::default(),
+        }
     }
 
     /// Events have to flow, and requests to be carried out: without either no call is answered.
@@ -172,8 +186,14 @@ impl Health for HealthCheck {
         BucketCounts { buckets: counts.into_iter().map(|(us, frames)| (seconds(us), frames)).collect(), sum }
     }
 
-    fn configuration(&self) -> &Configuration {
-        &self.configuration
+    fn configuration(&self) -> Configuration {
+        let permitted = self.permitted.get();
+        Configuration {
+            stt: permitted.stt.iter().map(|names| names.engine.clone()).collect(),
+            llm: permitted.llm.iter().map(|names| names.engine.clone()).collect(),
+            tts: permitted.tts.iter().map(|names| names.engine.clone()).collect(),
+            ..self.configuration.clone()
+        }
     }
 }
 
@@ -194,7 +214,7 @@ impl LoggedReasons {
                 if self.is_news(part, &reason) {
                     warn!(part, %reason, "health check failed");
                 }
-                Some("no answer: see the log".to_owned())
+                Some("no response: see the log".to_owned())
             }
         }
     }
@@ -236,7 +256,7 @@ mod tests {
     async fn a_part_that_is_slow_is_reported_before_the_port_gives_up() {
         let began = tokio::time::Instant::now();
         let answer = in_time(std::future::pending::<Result<(), String>>()).await;
-        assert_eq!(answer.unwrap_err(), "no answer within 1000 ms");
+        assert_eq!(answer.unwrap_err(), "no response within 1000 ms");
         assert!(began.elapsed() < Duration::from_secs(2), "what /readyz waits for");
         assert_eq!(in_time(async { Ok::<(), String>(()) }).await, Ok(()));
     }
@@ -246,16 +266,16 @@ mod tests {
         let (mut reasons, well) = (LoggedReasons::default(), Ok::<(), &str>(()));
         let away = |reason: &'static str| Err::<(), &str>(reason);
         assert_eq!(reasons.public_problem("database", well), None);
-        for reason in ["vca@db.internal:5432/calls: refused", "no answer within 500 ms"] {
+        for reason in ["vca@db.internal:5432/calls: refused", "no response within 500 ms"] {
             assert_eq!(
                 reasons.public_problem("database", away(reason)).as_deref(),
-                Some("no answer: see the log")
+                Some("no response: see the log")
             );
             assert!(!reasons.is_news("database", reason), "the log has it already");
         }
         assert_eq!(reasons.public_problem("database", well), None);
-        assert!(reasons.is_news("database", "no answer within 500 ms"), "it was back in between");
-        assert!(reasons.is_news("state", "no answer within 500 ms"), "another part's");
+        assert!(reasons.is_news("database", "no response within 500 ms"), "it was back in between");
+        assert!(reasons.is_news("state", "no response within 500 ms"), "another part's");
     }
 
     #[test]

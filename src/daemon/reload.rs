@@ -52,23 +52,24 @@ pub struct Targets {
 }
 
 /// Reloads on each SIGHUP until it is dropped. `config` and `effective` are those of the start.
-pub async fn on_hang_up(
+pub async fn on_sighup(
     source: Source,
     targets: Targets,
     latest: LatestReload,
     config: Config,
     mut effective: Vec<Effective>,
 ) {
-    let mut hang_ups = match signal(SignalKind::hangup()) {
-        Ok(hang_ups) => hang_ups,
+    let mut sighups = match signal(SignalKind::hangup()) {
+        Ok(sighups) => sighups,
         Err(error) => return warn!(%error, "SIGHUP cannot be received: no reload without a restart"),
     };
     let mut servers = ServersInUse::of(&config);
     let mut warm_up = JoinSet::new();
     for number in 1.. {
-        if hang_ups.recv().await.is_none() {
+        if sighups.recv().await.is_none() {
             return;
         }
+        let began_at = Utc::now();
         let outcome = match read(&source) {
             Ok((loaded, agent_factory)) => {
                 let credentials = servers.take_up(&loaded.config, &targets).await;
@@ -88,7 +89,7 @@ pub async fn on_hang_up(
             Err(problem) => ReloadOutcome::Failed { problem },
         };
         log(&outcome);
-        latest.set(Some(ReloadReport { number, at: Utc::now(), outcome }));
+        latest.set(Some(ReloadReport { number, began_at, at: Utc::now(), outcome }));
     }
 }
 

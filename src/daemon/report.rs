@@ -65,7 +65,7 @@ impl ReportSource {
         });
         let (problem, has_probe) = asked
             .await
-            .unwrap_or_else(|_| (Some(format!("no answer within {} s", DATABASE_TIMEOUT.as_secs())), None));
+            .unwrap_or_else(|_| (Some(format!("no response within {} s", DATABASE_TIMEOUT.as_secs())), None));
         DatabaseReport { location: self.database.clone(), problem, has_probe }
     }
 }

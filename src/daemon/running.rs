@@ -63,11 +63,12 @@ impl Daemon {
         let api = services.api_state(config);
         let registrar = api.registrar.clone();
         let reloads = reload::LatestReload::default();
-        let configuration = health::configuration(config, &services.store, &services.permitted.get());
+        let configuration = health::configuration(config, &services.store);
         let health = HealthCheck::new(
             services.parts(),
             report::ReportSource::of(config, reloads.clone()),
             configuration,
+            services.permitted.clone(),
         );
         let admin = admin::Server::bind(&config.admin, Arc::new(health), metrics, api)?;
         services.close_interrupted().await?;
@@ -84,7 +85,7 @@ impl Daemon {
         let mut jobs = start_jobs(&services);
         jobs.start("retention job", control::keep_up(services.store.clone(), registrar));
         let targets = reload::Targets::of(&services);
-        let reload = reload::on_hang_up(source, targets, reloads, config.clone(), effective);
+        let reload = reload::on_sighup(source, targets, reloads, config.clone(), effective);
         jobs.start("reload on SIGHUP", reload);
         Ok(Daemon {
             drain_timeout: Duration::from_secs(config.calls.drain_timeout_s),

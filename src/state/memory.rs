@@ -1,4 +1,4 @@
-//! SavedConversation state in this process, limited in number and time.
+//! The state of conversations in this process, limited in number and time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

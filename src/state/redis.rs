@@ -79,7 +79,7 @@ impl Redis {
                 LoginAttempt::Refused { problem: error.details().to_owned() }
             }
             Ok(Err(error)) => unanswered(error.to_string()),
-            Err(_) => unanswered(format!("no answer within {} s", LOGIN.as_secs())),
+            Err(_) => unanswered(format!("no response within {} s", LOGIN.as_secs())),
         }
     }
 
@@ -147,7 +147,7 @@ impl Redis {
             Ok(answer) => answer.map_err(|error| StateError::Unavailable(error.to_string())),
             Err(_) => {
                 let limit = self.timeout.as_millis();
-                Err(StateError::Unavailable(format!("no answer within {limit} ms")))
+                Err(StateError::Unavailable(format!("no response within {limit} ms")))
             }
         }
     }

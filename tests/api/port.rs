@@ -64,8 +64,8 @@ impl Health for Well {
         BucketCounts::default()
     }
 
-    fn configuration(&self) -> &Configuration {
-        &self.0
+    fn configuration(&self) -> Configuration {
+        self.0.clone()
     }
 }
 

@@ -177,7 +177,7 @@ async fn every_failure_is_told_apart_and_can_be_retried(api: ApiServer) {
         (vec![Fault::Status(404)], "no such account", 1),
         (vec![Fault::Status(400)], "refuses: HTTP 400", 1),
         (three(Fault::Status(500)), "is not available", 3),
-        (three(Fault::Stall), "no answer within", 3),
+        (three(Fault::Stall), "no response within", 3),
         (vec![Fault::Busy("3600")], "is not available", 1),
         (vec![Fault::Garbage], "sent an unexpected response", 1),
         (vec![Fault::Odd], "sent an unexpected response", 1),

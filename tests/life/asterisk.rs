@@ -75,7 +75,7 @@ fn a_call_that_asterisk_does_not_set_up_is_cleared_away() {
         let record = fails(&env, main, &wire, Fault::Refused(request));
         assert_eq!(record.disposition.as_deref(), Some("failed_setup"), "{request}");
         let reason = record.failure_reason.as_deref().unwrap_or_default();
-        assert!(reason.contains("Asterisk answered 5"), "{request}: {reason:?}");
+        assert!(reason.contains("Asterisk responded with 5"), "{request}: {reason:?}");
     }
     fails(&env, main, &wire, Fault::Swallowed("POST /ari/bridges"));
     // What Asterisk made is deleted although nobody said that it was made.

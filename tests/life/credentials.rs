@@ -65,7 +65,9 @@ fn redis_gets_another_password_during_a_call() {
         .answered(MAIN, vec![listen(), Step::Wait(ms(3_000)), question(), listen(), Step::Wait(ms(60_000))]);
     let (record, _) = env.turns(&mut call, main, 1);
     let key = format!("call:{}:turns", record.id);
-    let before = redis.command(&["-a", "first", "GET", &key]);
+    let saved = |password: &str| redis.command(&["-a", password, "GET", &key]).trim().parse::<u32>().ok();
+    env.until(&mut call, ms(5_000), "the first turn in Redis", || saved("first") >= Some(1));
+    let before = saved("first");
 
     env.write("secret", &url("mistyped"));
     is_refused(&env, "state.redis_url");
@@ -75,8 +77,7 @@ fn redis_gets_another_password_during_a_call() {
     // Connections with the former password are closed.
     redis.command(&["-a", "second", "CLIENT", "KILL", "TYPE", "normal"]);
     env.turns(&mut call, main, 2);
-    let after = || redis.command(&["-a", "second", "GET", &key]);
-    env.until(&mut call, ms(5_000), "the second turn in Redis", || after() > before);
+    env.until(&mut call, ms(5_000), "the second turn in Redis", || saved("second") > before);
     call.hang_up();
     env.last_call(main);
 }

@@ -7,21 +7,18 @@ use crate::admin::{Settings, Tls};
 const REMEDY: &str = "put certificate and key in their places, readable by the daemon's group (docs/operations.md, TLS files): \
     they are taken up within a second, and calls are served meanwhile";
 
-/// A closed port is the reason for a daemon that does not report. Where one reports, it has a certificate that may not be
-/// readable by this user.
-pub fn examine(daemon: Daemon, settings: &Settings) -> (Daemon, Option<Finding>) {
-    match (daemon, Tls::load(&settings.tls)) {
-        (Daemon::Unknown { .. }, Err(fault)) => {
-            let port = settings.bind;
-            let problem =
-                format!("the admin port {port} is closed until its certificate can be used: {fault}");
-            (Daemon::Unknown { problem, remedy: REMEDY.into() }, None)
-        }
-        (Daemon::Absent, Err(fault)) => {
-            (Daemon::Absent, Some(Finding::fail("admin certificate", fault, REMEDY)))
-        }
-        (daemon, _) => (daemon, None),
-    }
+/// The reason for a port that closes its connections, where it is the certificate.
+pub fn closed_port(settings: &Settings) -> Option<Daemon> {
+    let fault = Tls::load(&settings.tls).err()?;
+    let problem =
+        format!("the admin port {} is closed until its certificate can be used: {fault}", settings.bind);
+    Some(Daemon::Unknown { problem, remedy: REMEDY.into() })
+}
+
+/// The fault of a certificate that the daemon will need.
+pub fn fault(settings: &Settings) -> Option<Finding> {
+    let fault = Tls::load(&settings.tls).err()?;
+    Some(Finding::fail("admin certificate", fault, REMEDY))
 }
 
 #[cfg(test)]
@@ -37,12 +34,10 @@ mod tests {
             ..TlsSettings::default()
         };
         let missing = Settings { tls, ..Settings::default() };
-        let (_, finding) = examine(Daemon::Absent, &missing);
+        let finding = fault(&missing);
         assert!(format!("{finding:?}").contains("/no/such/file"), "{finding:?}");
-        let refused = || Daemon::Unknown { problem: "reset".into(), remedy: String::new() };
-        let (daemon, _) = examine(refused(), &missing);
+        let daemon = closed_port(&missing);
         assert!(format!("{daemon:?}").contains("is closed until its certificate can be used"), "{daemon:?}");
-        let (daemon, finding) = examine(refused(), &Settings::default());
-        assert!(finding.is_none() && format!("{daemon:?}").contains("reset"), "{daemon:?}");
+        assert!(fault(&Settings::default()).is_none() && closed_port(&Settings::default()).is_none());
     }
 }

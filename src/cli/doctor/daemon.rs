@@ -39,7 +39,7 @@ pub enum Daemon {
 pub async fn ask(access: &Access, config: &Config) -> (Daemon, Vec<Finding>) {
     let (store, probe, mut findings) = write_probe(config).await;
     let daemon = match DaemonClient::keyless(access, config) {
-        Ok(line) => response(&line, probe).await,
+        Ok(client) => response(&client, probe, config).await,
         Err(failure) => {
             Daemon::Unknown { problem: failure.text, remedy: "correct --ca or --client-certificate".into() }
         }
@@ -49,8 +49,9 @@ pub async fn ask(access: &Access, config: &Config) -> (Daemon, Vec<Finding>) {
     {
         findings.push(Finding::warn("database writes", error, "see the database's own log"));
     }
-    let (daemon, closed) = certificate::examine(daemon, &config.admin);
-    findings.extend(closed);
+    if matches!(daemon, Daemon::Absent) {
+        findings.extend(certificate::fault(&config.admin));
+    }
     (daemon, findings)
 }
 
@@ -76,19 +77,22 @@ fn write_remedy(location: &str) -> String {
     )
 }
 
-async fn response(line: &DaemonClient, probe: Option<Uuid>) -> Daemon {
+async fn response(client: &DaemonClient, probe: Option<Uuid>, config: &Config) -> Daemon {
     let path = probe.map_or_else(|| "/status".to_owned(), |probe| format!("/status?probe={probe}"));
-    match line.ask::<DaemonReport>(&path).await {
+    match client.ask::<DaemonReport>(&path).await {
         Ok(report) => Daemon::Running(Box::new(report)),
         Err(Unanswered::NoConnection) => Daemon::Absent,
         Err(Unanswered::Refused) => Daemon::Unknown {
-            problem: format!("it does not report to this client at {}", line.base()),
+            problem: format!("it does not report to this client at {}", client.base()),
             remedy: "give an operator's key in VCA_API_KEY (`vca key create --operator`)".into(),
         },
-        Err(Unanswered::NoDaemon(response)) => Daemon::Unknown {
-            problem: format!("{} is taken by another program: {response}", line.base()),
-            remedy: "stop that program (`ss -ltnp` names it), or choose another port with admin.bind".into(),
-        },
+        Err(Unanswered::NoDaemon(response)) => {
+            certificate::closed_port(&config.admin).unwrap_or_else(|| Daemon::Unknown {
+                problem: format!("{} is taken by another program: {response}", client.base()),
+                remedy: "stop that program (`ss -ltnp` names it), or choose another port with admin.bind"
+                    .into(),
+            })
+        }
     }
 }
 

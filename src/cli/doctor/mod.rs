@@ -195,7 +195,7 @@ async fn agents(config: &Config, practice: &[keeping::Patient], cost: engines::C
 
 /// Awaits an examination, but not for ever.
 async fn patiently<T>(examination: impl Future<Output = T>) -> Result<T, String> {
-    let limit = format!("no answer within {} s", PATIENCE.as_secs());
+    let limit = format!("no response within {} s", PATIENCE.as_secs());
     tokio::time::timeout(PATIENCE, examination).await.map_err(|_| limit)
 }
 

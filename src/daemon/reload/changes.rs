@@ -30,7 +30,10 @@ const RELOADED: &[&str] = &[
 /// The keys with another value, by what became of them. Of a secret in a file, the file's key may differ as well.
 pub fn changes(before: &[Effective], after: &[Effective], credentials: &[KeyOutcome]) -> ReloadOutcome {
     let (mut changed, mut refused, mut after_restart) = (Vec::new(), Vec::new(), Vec::new());
-    for key in after.iter().filter(|row| !is_in(before, row)).map(|row| row.key.clone()) {
+    // A named engine, or a setting of it, may be gone.
+    let is_gone = |row: &&Effective| !after.iter().any(|it| it.key == row.key);
+    let different = after.iter().filter(|row| !is_in(before, row)).chain(before.iter().filter(is_gone));
+    for key in different.map(|row| row.key.clone()) {
         match outcome(&key, credentials) {
             Some(CredentialOutcome::Refused { problem }) => {
                 refused.push(RefusedSetting { key, problem: problem.clone() });
@@ -98,6 +101,7 @@ mod tests {
             row("calls.drain_timeout_s", "1", 0),
             row("prices.currency", "1", 0),
             row("openai.key", "«set»", 1),
+            row("engines.local.model", "m", 0),
         ];
         let after = [
             row("calls.max_calls", "2", 0),
@@ -105,7 +109,11 @@ mod tests {
             row("prices.currency", "1", 0),
             row("openai.key", "«set»", 2),
         ];
-        let expected = applied(&["calls.max_calls", "openai.key"], &[], &["calls.drain_timeout_s"]);
+        let expected = applied(
+            &["calls.max_calls", "openai.key", "engines.local.model"],
+            &[],
+            &["calls.drain_timeout_s"],
+        );
         assert_eq!(changes(&before, &after, &[]), expected);
     }
 

@@ -1,7 +1,7 @@
 //! Other credentials of Asterisk, the database and Redis, taken up while calls are live.
 //!
-//! Each login is tried first. Credentials that the server refuses are not taken while it accepts the former ones, so that a
-//! mistyped password does no harm. A server that does not respond gets the new ones.
+//! Each login is tried first. While the former credentials work, others are taken only if they work too, so that a mistyped
+//! password or host does no harm. Where neither works, the new ones are taken.
 
 use secrecy::ExposeSecret;
 
@@ -28,7 +28,7 @@ pub enum CredentialOutcome {
     Refused {
         problem: String,
     },
-    /// It leads to another server, which takes a restart.
+    /// It leads to another database, or Redis is added or removed, which takes a restart.
     AfterRestart,
 }
 
@@ -119,13 +119,15 @@ impl ServersInUse {
     }
 }
 
-/// Why the server refuses the new credentials. `None` where it accepts them, does not respond, or refuses the former ones
-/// as well.
+/// Why the new credentials do not work. `None` where they do, or where the former ones do not work either.
 async fn refusal(
     new: impl Future<Output = LoginAttempt>,
     former: impl Future<Output = LoginAttempt>,
 ) -> Option<String> {
-    let LoginAttempt::Refused { problem } = new.await else { return None };
+    let problem = match new.await {
+        LoginAttempt::Accepted => return None,
+        LoginAttempt::Refused { problem } | LoginAttempt::Unanswered { problem } => problem,
+    };
     (former.await == LoginAttempt::Accepted).then_some(problem)
 }
 
@@ -150,14 +152,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn credentials_are_refused_only_while_the_former_ones_are_accepted() {
+    async fn credentials_that_do_not_work_are_refused_while_the_former_ones_do() {
         let refused = || LoginAttempt::Refused { problem: "401".into() };
         let unanswered = || LoginAttempt::Unanswered { problem: "away".into() };
         let outcome = |new, former| refusal(ready(new), ready(former));
         assert_eq!(outcome(refused(), LoginAttempt::Accepted).await.as_deref(), Some("401"));
         assert_eq!(outcome(refused(), refused()).await, None, "neither works: the operator's latest counts");
         assert_eq!(outcome(refused(), unanswered()).await, None);
-        assert_eq!(outcome(unanswered(), LoginAttempt::Accepted).await, None);
+        assert_eq!(outcome(unanswered(), LoginAttempt::Accepted).await.as_deref(), Some("away"));
+        assert_eq!(outcome(unanswered(), unanswered()).await, None);
         assert_eq!(outcome(LoginAttempt::Accepted, LoginAttempt::Accepted).await, None);
     }
 }
