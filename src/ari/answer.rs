@@ -14,7 +14,7 @@ use super::ids::{BridgeId, ChannelId};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AriError {
     /// No response within the timeout. Asterisk may have carried out the request, or may yet do so.
-    #[error("Asterisk did not answer within {0:?}")]
+    #[error("Asterisk did not respond within {0:?}")]
     Timeout(Duration),
     /// No connection: the request was not sent.
     #[error("no connection to Asterisk")]
@@ -23,13 +23,13 @@ pub enum AriError {
     #[error("no TLS connection to Asterisk: {0}")]
     Tls(String),
     /// The connection broke before the response was complete. The request may have been carried out.
-    #[error("the connection to Asterisk broke before its answer was whole")]
+    #[error("the connection to Asterisk broke before its response was complete")]
     Broken,
     /// An HTTP status other than 2xx.
-    #[error("Asterisk answered {code}: {message}")]
+    #[error("Asterisk responded with {code}: {message}")]
     Status { code: u16, message: String },
     /// A 2xx response of another form than the request's.
-    #[error("Asterisk's answer is not what was expected: {0}")]
+    #[error("Asterisk's response is not what was expected: {0}")]
     Decode(&'static str),
 }
 

@@ -56,8 +56,9 @@ impl Conversation {
         Snapshot { version: SNAPSHOT_VERSION, conversation }
     }
 
-    /// Continues a stored conversation exactly as it would have gone on. Moments keep their origin: the driver counts
-    /// on from the stored conversation's.
+    /// Continues a stored conversation exactly as it would have gone on with the same inputs. Moments keep their origin: the
+    /// driver counts on from the stored conversation's. Outputs that were polled before are not repeated: a driver in another
+    /// process has to report the work that it cannot continue as failed.
     pub fn resume(
         snapshot: Snapshot,
         settings: Settings,

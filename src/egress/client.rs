@@ -27,7 +27,7 @@ pub struct EgressClient {
 pub enum EgressError {
     #[error(transparent)]
     Refused(#[from] DestinationError),
-    #[error("no answer within {} ms", .0.as_millis())]
+    #[error("no response within {} ms", .0.as_millis())]
     TimedOut(Duration),
     /// The step that failed, with its last cause.
     #[error("{0}")]

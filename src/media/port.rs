@@ -202,11 +202,11 @@ pub struct Port {
     epoch: u32,
 }
 
-/// Writes the caller's ring once from end to end, so that the kernel clears its pages now and not on the media thread: a
-/// huge page takes long.
-fn claim(audio: &mut Producer<i16>, read: &mut Consumer<i16>) {
-    let all = audio.slots();
-    if let Ok(chunk) = audio.write_chunk(all) {
+/// Writes an empty ring once from end to end, so that the kernel clears its pages now and not on the media thread: a huge page
+/// takes long.
+pub(super) fn claim<T: Copy + Default>(write: &mut Producer<T>, read: &mut Consumer<T>) {
+    let all = write.slots();
+    if let Ok(chunk) = write.write_chunk(all) {
         chunk.commit_all();
     }
     if let Ok(chunk) = read.read_chunk(all) {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::port::Shared;
+use super::port::{Shared, claim};
 use crate::audio::codec::Format;
 use crate::audio::frame::MAX_FRAME;
 
@@ -173,16 +173,6 @@ impl TapPoint {
             return None;
         }
         Some(Tap { point: self.clone(), frames: frames_out, dropped })
-    }
-}
-
-/// Writes the ring once, so that the kernel clears its pages now and not on the media thread.
-fn claim(frames: &mut Producer<TapFrame>, read: &mut Consumer<TapFrame>) {
-    if let Ok(chunk) = frames.write_chunk(FRAMES) {
-        chunk.commit_all();
-    }
-    if let Ok(chunk) = read.read_chunk(FRAMES) {
-        chunk.commit_all();
     }
 }
 

@@ -125,11 +125,6 @@ impl Threads {
         Ok(())
     }
 
-    /// The number of legs that are served.
-    pub fn legs(&self) -> usize {
-        self.threads.iter().map(|thread| thread.state.legs.load(Relaxed)).sum()
-    }
-
     /// A count of rounds for each thread. A count that stands still for a second belongs to a thread that hangs.
     pub fn rounds(&self) -> Vec<u64> {
         self.threads.iter().map(|thread| thread.state.rounds.load(Relaxed)).collect()

@@ -85,7 +85,7 @@ impl StoreError {
     }
 
     pub(super) fn no_answer(limit: Duration) -> StoreError {
-        StoreError::Unavailable { what: format!("no answer within {} ms", limit.as_millis()) }
+        StoreError::Unavailable { what: format!("no response within {} ms", limit.as_millis()) }
     }
 
     pub(super) fn invalid(what: impl fmt::Display) -> StoreError {

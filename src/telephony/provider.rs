@@ -86,8 +86,9 @@ impl Provider {
         let budget = Duration::from_millis(self.requests.budget_ms);
         let attempts = self.attempts(|| dress(self.signed(self.http.request(method.clone(), url.clone()))));
         let answer = timeout(budget, attempts).await;
-        answer
-            .unwrap_or_else(|_| Err(self.unavailable(format!("no answer within {} ms", budget.as_millis()))))
+        answer.unwrap_or_else(|_| {
+            Err(self.unavailable(format!("no response within {} ms", budget.as_millis())))
+        })
     }
 
     async fn attempts(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, TelephonyError> {
@@ -124,7 +125,7 @@ impl Provider {
             if status.is_success() { Ok(body) } else { Err(self.refused(status, &headers, &body)) }
         };
         timeout(limit, exchange).await.unwrap_or_else(|_| {
-            let error = self.unavailable(format!("no answer within {} ms", limit.as_millis()));
+            let error = self.unavailable(format!("no response within {} ms", limit.as_millis()));
             Err(AttemptFailure { error, after: None })
         })
     }

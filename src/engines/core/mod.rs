@@ -21,7 +21,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum EngineError {
     /// No answer within the engine's timeout.
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Timeout(Duration),
     /// Worth another try: a refused connection, HTTP 5xx, a killed process.
     #[error("temporary failure: {0}")]

@@ -113,7 +113,7 @@ impl OpenAiLlm {
             };
             match error.unsupported_parameter() {
                 Some(parameter) if self.habits.refuse(model, parameter, &body) => {
-                    log_refusal(&self.name, model, &parameter);
+                    log_refusal(&self.name, model, parameter);
                 }
                 _ => return Err(error),
             }
