@@ -11,7 +11,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::SockaddrIn;
 use nix::unistd::Pid;
 use vca::audio::codec::Format;
-use vca::media::{AudioBuffer, MediaSocket, Port, Settings, SpeechTag, Threads};
+use vca::media::{AudioBuffer, AudioDelivery, MediaSocket, Port, Settings, SpeechTag, Threads};
 
 use super::load::{Load, Received, espeak};
 use super::path::Bare;
@@ -84,7 +84,9 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
             Kind::Floor => {
                 threads.add(socket, Box::new(Bare::new(received.clone(), closed.clone()))).expect("room")
             }
-            Kind::Product => ports.push(threads.open(socket, Format::Ulaw).expect("room")),
+            Kind::Product => {
+                ports.push(threads.open(socket, Format::Ulaw, AudioDelivery::Buffered).expect("room"))
+            }
         }
     }
     let done = AtomicBool::new(false);

@@ -21,7 +21,7 @@ use crate::ari::topology::Input as TopologyInput;
 use crate::audio::codec::Format;
 use crate::conversation::{Conversation, Phrase};
 use crate::engines::core::usage::Meter;
-use crate::media::{CapacityError, MediaSocket};
+use crate::media::{AudioDelivery, CapacityError, MediaSocket};
 use crate::tenancy::{Call, CallStatus, Did, Direction, Route};
 
 /// Refuses a call, or returns it to the dialplan, with a record where there is a tenant.
@@ -188,7 +188,11 @@ impl SettingUp {
     ) -> Result<Talking, MediaSetupError> {
         let SettingUp { socket, external_host, agent, format, opening } = self;
         socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
-        let port = services.media.open(socket, format).map_err(MediaSetupError::Full)?;
+        let delivery = match agent.engines.stt.is_live() {
+            true => AudioDelivery::Live,
+            false => AudioDelivery::Buffered,
+        };
+        let port = services.media.open(socket, format, delivery).map_err(MediaSetupError::Full)?;
         info!(codec = format.name(), "call answered");
         let texts = agent.phrases.iter().map(|(phrase, text)| (*phrase, text.to_string()));
         let conversation = Conversation::new(agent.turn_settings.clone())

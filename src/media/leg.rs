@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::path::{FramePath, Scratch};
 use super::playout::Playout;
 use super::port::{Backend, MediaEvent};
-use super::receiver::Receiver;
+use super::receiver::{AudioDelivery, Receiver};
 use super::sender::Sender;
 use super::socket::UnexpectedPackets;
 use crate::audio::codec::{Format, MAX_READ_PAYLOAD};
@@ -20,6 +20,7 @@ use crate::rtp::quality::Quality;
 #[derive(Debug, Clone, Copy)]
 pub struct LegConfig {
     pub format: Format,
+    pub delivery: AudioDelivery,
     pub thresholds: Thresholds,
     /// How long a missing packet is waited for, in ticks of 20 ms.
     pub reorder_ticks: u32,
@@ -34,6 +35,7 @@ impl LegConfig {
     pub fn new(format: Format) -> LegConfig {
         LegConfig {
             format,
+            delivery: AudioDelivery::Buffered,
             thresholds: Thresholds::default(),
             reorder_ticks: 2,
             ssrc: 1,
@@ -72,7 +74,7 @@ impl Leg {
             format,
             jitter: Jitter::new(config.reorder_ticks, format.clock()),
             quality: Quality::default(),
-            receiver: Receiver::new(format, config.thresholds),
+            receiver: Receiver::new(format, config.thresholds, config.delivery),
             playout: Playout::new(format.rate()),
             sender: Sender::new(&config),
             back,

@@ -25,6 +25,7 @@ pub use crate::audio::AudioBuffer;
 pub use leg::{Leg, LegConfig};
 pub use path::{FramePath, Scratch};
 pub use port::{MediaEvent, Port, Report, SpeechTag, link};
+pub use receiver::AudioDelivery;
 pub use settings::Settings;
 pub use socket::{MediaSocket, UnexpectedPackets};
 pub use tap::{MAX_SKEW, Party, Tap, TapFrame, TapPoint};

@@ -12,9 +12,26 @@ use crate::audio::vad::{SpeechChange, Thresholds, TwoOpinions, Vad};
 /// The length of a frame.
 pub const FRAME: Duration = Duration::from_millis(20);
 
-/// Frames between two notifications of the call while the caller speaks, and while not.
-const NOTIFY_SPEAKING: u32 = 5;
-const NOTIFY_SILENT: u32 = 25;
+/// How soon the call needs the caller's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioDelivery {
+    /// The audio is used when an utterance ends: the call is notified every 100 ms while the caller speaks, and every 500 ms
+    /// while not.
+    Buffered,
+    /// The audio is streamed to an engine: the call is notified every 40 ms, in silence as in speech.
+    Live,
+}
+
+impl AudioDelivery {
+    /// Frames between two notifications.
+    fn interval(self, speaking: bool) -> u32 {
+        match (self, speaking) {
+            (AudioDelivery::Live, _) => 2,
+            (AudioDelivery::Buffered, true) => 5,
+            (AudioDelivery::Buffered, false) => 25,
+        }
+    }
+}
 
 /// Lost frames in a row that are concealed. Further ones are silence.
 const CONCEALED: u32 = 3;
@@ -29,10 +46,11 @@ pub struct Receiver {
     /// Samples given to the call so far.
     position: u64,
     since_notify: u32,
+    delivery: AudioDelivery,
 }
 
 impl Receiver {
-    pub fn new(format: Format, thresholds: Thresholds) -> Receiver {
+    pub fn new(format: Format, thresholds: Thresholds, delivery: AudioDelivery) -> Receiver {
         Receiver {
             decoder: Decoder::new(format),
             framer: Framer::new(format.frame_len()),
@@ -41,6 +59,7 @@ impl Receiver {
             lost_in_a_row: 0,
             position: 0,
             since_notify: 0,
+            delivery,
         }
     }
 
@@ -62,13 +81,14 @@ impl Receiver {
         let count = self.decoder.decode(payload, &mut scratch.decoded)?;
         self.lost_in_a_row = 0;
         let mut frames = 0;
-        let Receiver { framer, vad, last, position, since_notify, .. } = self;
+        let Receiver { framer, vad, last, position, since_notify, delivery, .. } = self;
         framer.push(&scratch.decoded[..count], |frame| {
             frames += 1;
             last.copy_from_slice(frame);
             let change = vad.push(frame);
             *position += back.push_audio(frame);
-            notify(change, now, *position, frame.len(), back, since_notify, vad.is_speaking());
+            let interval = delivery.interval(vad.is_speaking());
+            notify(change, now, *position, frame.len(), back, since_notify, interval);
         });
         Ok(frames)
     }
@@ -95,12 +115,12 @@ impl Receiver {
 
     fn publish_last(&mut self, change: Option<SpeechChange>, now: Instant, back: &mut Backend) {
         self.position += back.push_audio(&self.last);
-        let speaking = self.vad.is_speaking();
-        notify(change, now, self.position, self.last.len(), back, &mut self.since_notify, speaking);
+        let interval = self.delivery.interval(self.vad.is_speaking());
+        notify(change, now, self.position, self.last.len(), back, &mut self.since_notify, interval);
     }
 }
 
-/// Sends a change of speech to the call, and notifies it from time to time so that it fetches the audio.
+/// Sends a change of speech to the call, and notifies it every `interval` frames so that it fetches the audio.
 fn notify(
     change: Option<SpeechChange>,
     now: Instant,
@@ -108,7 +128,7 @@ fn notify(
     frame_len: usize,
     back: &mut Backend,
     since_notify: &mut u32,
-    speaking: bool,
+    interval: u32,
 ) {
     // A packet has waited half a frame for this tick, on average.
     let ago = |frames: u32| now.checked_sub(FRAME * frames + FRAME / 2).unwrap_or(now);
@@ -122,11 +142,36 @@ fn notify(
         }
         None => {
             *since_notify += 1;
-            if *since_notify < if speaking { NOTIFY_SPEAKING } else { NOTIFY_SILENT } {
+            if *since_notify < interval {
                 return;
             }
             back.notify.notify_one();
         }
     }
     *since_notify = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::media::link;
+
+    /// How often the call is notified in two seconds of silence.
+    fn notifications(delivery: AudioDelivery) -> usize {
+        let (port, mut back) = link(Format::Ulaw);
+        let mut receiver = Receiver::new(Format::Ulaw, Thresholds::default(), delivery);
+        let (notify, now) = (port.notify(), Instant::now());
+        let mut was_notified = || {
+            receiver.push_missing(now, &mut back);
+            notify.notified().now_or_never().is_some()
+        };
+        (0..100).filter(|_| was_notified()).count()
+    }
+
+    #[test]
+    fn a_live_consumer_is_notified_every_40_ms_of_silence() {
+        assert_eq!((notifications(AudioDelivery::Live), notifications(AudioDelivery::Buffered)), (50, 4));
+    }
 }

@@ -21,6 +21,7 @@ use super::lateness::Lateness;
 use super::leg::{Leg, LegConfig};
 use super::path::FramePath;
 use super::port::{Port, link};
+use super::receiver::AudioDelivery;
 use super::settings::Settings;
 use super::socket::MediaSocket;
 use super::timer_wheel::TimerWheel;
@@ -99,8 +100,14 @@ impl Threads {
     }
 
     /// Starts the frame path of a call. `socket` is connected already.
-    pub fn open(&self, socket: MediaSocket, format: Format) -> Result<Port, CapacityError> {
+    pub fn open(
+        &self,
+        socket: MediaSocket,
+        format: Format,
+        delivery: AudioDelivery,
+    ) -> Result<Port, CapacityError> {
         let config = LegConfig {
+            delivery,
             ssrc: rand::random(),
             sequence: rand::random(),
             timestamp: rand::random(),

@@ -22,6 +22,12 @@ pub trait Stt: Send + Sync {
     /// Opens a session. Dropping it cancels its work.
     fn open(&self, config: SessionConfig) -> Box<dyn SttSession>;
 
+    /// Whether its sessions pass audio on as it arrives, so that it has to arrive promptly. Sessions of other engines use the
+    /// audio when an utterance ends.
+    fn is_live(&self) -> bool {
+        false
+    }
+
     /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request
     /// instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
