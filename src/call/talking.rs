@@ -40,7 +40,10 @@ pub struct Talking {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CallerVoice {
     Silent,
-    Speaking,
+    /// The level is that of its beginning, in dBov.
+    Speaking {
+        level: i8,
+    },
 }
 
 impl Talking {
@@ -154,8 +157,10 @@ impl Talking {
         self.listen(records);
         let now = Instant::now();
         self.handle(now, Input::Hold(change));
-        if change == HoldChange::Resumed && self.caller_voice == CallerVoice::Speaking {
-            let started = CallerSpeech::Started { at: self.clock.at(now) };
+        if change == HoldChange::Resumed
+            && let CallerVoice::Speaking { level } = self.caller_voice
+        {
+            let started = CallerSpeech::Started { at: self.clock.at(now), level };
             self.handle(now, Input::CallerSpeech(started));
         }
     }
@@ -220,17 +225,17 @@ impl Talking {
 
     fn media_event(&mut self, now: Instant, event: MediaEvent, records: &mut Records) {
         match event {
-            MediaEvent::SpeechStarted { at, position } => {
-                self.caller_voice = CallerVoice::Speaking;
+            MediaEvent::SpeechStarted { at, position, level } => {
+                self.caller_voice = CallerVoice::Speaking { level };
                 let at = self.clock.at(at);
                 self.pipeline.mark(at, position);
-                self.handle(now, Input::CallerSpeech(CallerSpeech::Started { at }));
+                self.handle(now, Input::CallerSpeech(CallerSpeech::Started { at, level }));
             }
-            MediaEvent::SpeechPaused { at, position } => {
+            MediaEvent::SpeechPaused { at, position, level } => {
                 self.caller_voice = CallerVoice::Silent;
                 let at = self.clock.at(at);
                 self.pipeline.mark(at, position);
-                self.handle(now, Input::CallerSpeech(CallerSpeech::Paused { at }));
+                self.handle(now, Input::CallerSpeech(CallerSpeech::Paused { at, level }));
             }
             MediaEvent::PlaybackStarted { speech } => self.playback_started(now, SpeechId(speech.0), records),
             MediaEvent::Played { speech, position } => {

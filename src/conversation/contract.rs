@@ -42,13 +42,14 @@ pub enum Input {
     Tick,
 }
 
-/// A change of the caller's voice.
+/// A change of the caller's voice. The level is the mean power of the voiced frames in dBov, -127 to 0: of the first
+/// ones when speech starts, of all since then when it pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallerSpeech {
     /// The caller speaks; the first voiced frame began at `at`.
-    Started { at: At },
+    Started { at: At, level: i8 },
     /// The caller pauses; the last voiced frame ended at `at`.
-    Paused { at: At },
+    Paused { at: At, level: i8 },
 }
 
 /// A change of the caller's hold.

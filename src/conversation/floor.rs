@@ -44,8 +44,8 @@ impl Floor {
 impl Conversation {
     pub(super) fn caller_speech(&mut self, now: At, change: CallerSpeech) {
         match change {
-            CallerSpeech::Started { at } => self.speech_started(at.min(now)),
-            CallerSpeech::Paused { at } => self.speech_paused(at.min(now)),
+            CallerSpeech::Started { at, .. } => self.speech_started(at.min(now)),
+            CallerSpeech::Paused { at, .. } => self.speech_paused(at.min(now)),
         }
     }
 

@@ -21,16 +21,19 @@ use crate::rtp::quality::Quality;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpeechTag(pub u32);
 
-/// An event for the call. Positions of the caller's audio count received samples.
+/// An event for the call. Positions of the caller's audio count received samples; levels are the mean power of the
+/// voiced frames in dBov, -127 to 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaEvent {
     SpeechStarted {
         at: Instant,
         position: u64,
+        level: i8,
     },
     SpeechPaused {
         at: Instant,
         position: u64,
+        level: i8,
     },
     PlaybackStarted {
         speech: SpeechTag,

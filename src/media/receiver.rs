@@ -134,11 +134,11 @@ fn notify(
     let ago = |frames: u32| now.checked_sub(FRAME * frames + FRAME / 2).unwrap_or(now);
     let before = |frames: u32| position.saturating_sub(u64::from(frames) * frame_len as u64);
     match change {
-        Some(SpeechChange::Started { frames }) => {
-            back.send(MediaEvent::SpeechStarted { at: ago(frames), position: before(frames) });
+        Some(SpeechChange::Started { frames, level }) => {
+            back.send(MediaEvent::SpeechStarted { at: ago(frames), position: before(frames), level });
         }
-        Some(SpeechChange::Paused { frames }) => {
-            back.send(MediaEvent::SpeechPaused { at: ago(frames), position: before(frames) });
+        Some(SpeechChange::Paused { frames, level }) => {
+            back.send(MediaEvent::SpeechPaused { at: ago(frames), position: before(frames), level });
         }
         None => {
             *since_notify += 1;

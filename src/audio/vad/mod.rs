@@ -22,13 +22,14 @@ pub trait VoiceDetector: Send {
     fn prefetch(&self) {}
 }
 
-/// A change between speech and silence. The counts are frames back from the newest, which is 1.
+/// A change between speech and silence. The counts are frames back from the newest, which is 1. The level is the mean
+/// power of the voiced frames in dBov (RFC 6464): 0 is the loudest that can be encoded, -127 silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpeechChange {
-    /// Speech began `frames` frames back.
-    Started { frames: u32 },
-    /// The last `frames` frames had no voice in them.
-    Paused { frames: u32 },
+    /// Speech began `frames` frames back, at this level.
+    Started { frames: u32, level: i8 },
+    /// The last `frames` frames had no voice in them. The level is that of the whole utterance.
+    Paused { frames: u32, level: i8 },
 }
 
 /// The number of frames that make speech, and a pause. A frame has 20 ms.
@@ -58,9 +59,34 @@ pub struct Vad<D> {
     speaking: bool,
     unvoiced: u32,
     /// Mean square of the loudest frame of this utterance, decaying slowly.
-    level: u32,
+    peak: u32,
+    voice_level: VoiceLevel,
     tones: Tones,
 }
+
+/// The mean power of an utterance's voiced frames.
+#[derive(Default)]
+struct VoiceLevel {
+    /// Of the frames' mean squares.
+    sum: u64,
+    frames: u32,
+}
+
+impl VoiceLevel {
+    fn add(&mut self, power: u32) {
+        self.sum += u64::from(power);
+        self.frames += 1;
+    }
+
+    fn dbov(&self) -> i8 {
+        let mean = self.sum as f64 / f64::from(self.frames.max(1));
+        // A cast of a float saturates; that of silence is minus infinity.
+        (10.0 * (mean / FULL_SCALE).log10()).round().clamp(-127.0, 0.0) as i8
+    }
+}
+
+/// The mean square of the loudest signal, a square wave at full scale.
+const FULL_SCALE: f64 = 32_768.0 * 32_768.0;
 
 /// A frame this much below the utterance's level (30 dB) is echo or decay and counts as unvoiced. Neural detectors
 /// detect a voice for some 60 ms more there.
@@ -76,7 +102,8 @@ impl<D: VoiceDetector> Vad<D> {
             history: 0,
             speaking: false,
             unvoiced: 0,
-            level: 0,
+            peak: 0,
+            voice_level: VoiceLevel::default(),
             tones: Tones::default(),
         }
     }
@@ -95,8 +122,12 @@ impl<D: VoiceDetector> Vad<D> {
         let power = mean_square(frame);
         let tone = self.tones.is_tone(power);
         let voiced = self.detector.is_voice(frame) && !tone;
-        self.level = if voiced { power.max(self.level - self.level / 256) } else { self.level };
-        self.judge(voiced && (!self.speaking || power >= self.level / DECAY))
+        self.peak = if voiced { power.max(self.peak - self.peak / 256) } else { self.peak };
+        let voiced = voiced && (!self.speaking || power >= self.peak / DECAY);
+        if voiced {
+            self.voice_level.add(power);
+        }
+        self.judge(voiced)
     }
 
     /// Counts a frame that was not received as silence, without the detector.
@@ -112,14 +143,14 @@ impl<D: VoiceDetector> Vad<D> {
 
     fn check_start(&mut self) -> Option<SpeechChange> {
         if self.unvoiced >= self.thresholds.pause {
-            self.level = 0;
+            self.forget_level();
         }
         let window = self.history & (u32::MAX >> (32 - self.thresholds.window));
         if window.count_ones() < self.thresholds.start {
             return None;
         }
         self.speaking = true;
-        Some(SpeechChange::Started { frames: 32 - window.leading_zeros() })
+        Some(SpeechChange::Started { frames: 32 - window.leading_zeros(), level: self.voice_level.dbov() })
     }
 
     fn check_pause(&mut self) -> Option<SpeechChange> {
@@ -128,8 +159,14 @@ impl<D: VoiceDetector> Vad<D> {
         }
         self.speaking = false;
         self.history = 0;
-        self.level = 0;
-        Some(SpeechChange::Paused { frames: self.unvoiced })
+        let level = self.voice_level.dbov();
+        self.forget_level();
+        Some(SpeechChange::Paused { frames: self.unvoiced, level })
+    }
+
+    fn forget_level(&mut self) {
+        self.peak = 0;
+        self.voice_level = VoiceLevel::default();
     }
 }
 
@@ -151,44 +188,65 @@ mod tests {
         }
     }
 
+    /// The level of frames of one sample, whose loudness is 1: 10 log10(1 / 32,768^2).
+    const FAINTEST: i8 = -90;
+
+    fn started(frames: u32, level: i8) -> SpeechChange {
+        SpeechChange::Started { frames, level }
+    }
+
+    fn paused(frames: u32, level: i8) -> SpeechChange {
+        SpeechChange::Paused { frames, level }
+    }
+
     fn changes(script: &str) -> Vec<(usize, SpeechChange)> {
         let mut vad = Vad::new(Told, Thresholds::default());
         let judge = |(n, c)| vad.push(&[i16::from(c == 'v')]).map(|change| (n, change));
         script.chars().enumerate().filter_map(judge).collect()
     }
 
+    fn changes_at(levels: impl Iterator<Item = i16>) -> Vec<SpeechChange> {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        levels.filter_map(|level| vad.push(&[level; 160])).collect()
+    }
+
     #[test]
     fn speech_is_three_voiced_frames_of_five() {
         assert_eq!(changes("..v..v.v."), []);
-        assert_eq!(changes("..v.vv"), [(5, SpeechChange::Started { frames: 4 })]);
-        assert_eq!(changes("vvv"), [(2, SpeechChange::Started { frames: 3 })]);
+        assert_eq!(changes("..v.vv"), [(5, started(4, FAINTEST))]);
+        assert_eq!(changes("vvv"), [(2, started(3, FAINTEST))]);
     }
 
     #[test]
     fn a_pause_is_six_unvoiced_frames_in_a_row() {
         assert_eq!(
             changes("vvv.....v......vvv"),
-            [
-                (2, SpeechChange::Started { frames: 3 }),
-                (14, SpeechChange::Paused { frames: 6 }),
-                (17, SpeechChange::Started { frames: 3 })
-            ]
+            [(2, started(3, FAINTEST)), (14, paused(6, FAINTEST)), (17, started(3, FAINTEST))]
         );
     }
 
     #[test]
     fn the_decay_of_a_word_is_no_part_of_it() {
-        let mut vad = Vad::new(Told, Thresholds::default());
-        let levels = [9_000; 10].into_iter().chain([200; 3]).chain([0; 3]);
-        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.push(&[level; 160])).collect();
-        assert_eq!(changes, [SpeechChange::Started { frames: 3 }, SpeechChange::Paused { frames: 6 }]);
+        let changes = changes_at([9_000; 10].into_iter().chain([200; 3]).chain([0; 3]));
+        assert_eq!(changes, [started(3, -11), paused(6, -11)]);
     }
 
     #[test]
     fn a_shout_before_does_not_make_a_quiet_caller_unheard() {
-        let mut vad = Vad::new(Told, Thresholds::default());
-        let levels = [20_000; 2].into_iter().chain([0; 10]).chain([400; 10]);
-        let changes: Vec<SpeechChange> = levels.filter_map(|level| vad.push(&[level; 160])).collect();
-        assert_eq!(changes, [SpeechChange::Started { frames: 3 }]);
+        let changes = changes_at([20_000; 2].into_iter().chain([0; 10]).chain([400; 10]));
+        assert_eq!(changes, [started(3, -38)], "and its level is their own");
+    }
+
+    #[test]
+    fn the_level_is_the_mean_power_of_the_voiced_frames() {
+        let voice = |level: i16| changes_at([level; 5].into_iter().chain([0; 6]));
+        assert_eq!(voice(i16::MIN), [started(3, 0), paused(6, 0)]);
+        assert_eq!(voice(3_277), [started(3, -20), paused(6, -20)]);
+        // Three frames at -20 dBov and one at -6: the mean power is that of -12.
+        let louder = changes_at([3_277, 3_277, 3_277, 16_422].into_iter().chain([0; 6]));
+        assert_eq!(louder, [started(3, -20), paused(6, -12)]);
+        // The gap within speech counts as little as the pause after it.
+        let gap = changes_at([3_277; 5].into_iter().chain([0; 4]).chain([3_277; 5]).chain([0; 6]));
+        assert_eq!(gap, [started(3, -20), paused(6, -20)]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::LEVEL;
 use super::script::plays_out;
 use crate::conversation::*;
 
@@ -375,11 +376,11 @@ fn recognition_begins_with_the_callers_speech() {
     };
     commands(0, Input::Connected);
     commands(900, Input::Playback { speech: SpeechId(0), event: PlaybackEvent::Ended });
-    let started = CallerSpeech::Started { at: at(940) };
+    let started = CallerSpeech::Started { at: at(940), level: LEVEL };
     let (utterance, turn) = (UtteranceId(0), TurnId(1));
     let recognise = Command::Recognise { utterance, turn, from: at(940) };
     assert_eq!(commands(1_000, Input::CallerSpeech(started)), [recognise]);
-    let paused = CallerSpeech::Paused { at: at(1_980) };
+    let paused = CallerSpeech::Paused { at: at(1_980), level: LEVEL };
     let ends = Command::EndUtterance { utterance, at: at(1_980) };
     assert_eq!(commands(2_100, Input::CallerSpeech(paused)), [ends]);
 }

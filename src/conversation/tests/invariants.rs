@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::LEVEL;
 use crate::conversation::*;
 use crate::dtmf::Digit;
 
@@ -167,8 +168,8 @@ impl Watch {
         let response = |event| Input::Response { turn, event };
         let playback = |event| Input::Playback { speech, event };
         match event.kind {
-            0 | 10 => Input::CallerSpeech(CallerSpeech::Started { at }),
-            1 | 11 => Input::CallerSpeech(CallerSpeech::Paused { at }),
+            0 | 10 => Input::CallerSpeech(CallerSpeech::Started { at, level: LEVEL }),
+            1 | 11 => Input::CallerSpeech(CallerSpeech::Paused { at, level: LEVEL }),
             2 => recognised(Recognition::Final { text }),
             3 => response(ResponseEvent::Text(text)),
             4 => response(ResponseEvent::Finished),

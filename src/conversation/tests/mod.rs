@@ -13,3 +13,6 @@ mod leaving;
 mod limits;
 mod script;
 mod waiting;
+
+/// The level of a caller's voice, in dBov.
+const LEVEL: i8 = -20;

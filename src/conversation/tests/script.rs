@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::LEVEL;
 use crate::conversation::*;
 use crate::dtmf::Digit;
 
@@ -151,8 +152,8 @@ impl Stage {
         let playback = |event| Input::Playback { speech: SpeechId(id.expect("a speech's id")), event };
         match verb {
             "answer" => Input::Connected,
-            "speech" => Input::CallerSpeech(CallerSpeech::Started { at: ago(60) }),
-            "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120) }),
+            "speech" => Input::CallerSpeech(CallerSpeech::Started { at: ago(60), level: LEVEL }),
+            "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120), level: LEVEL }),
             "words" => recognised(Recognition::Final { text }),
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
