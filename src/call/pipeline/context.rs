@@ -4,18 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::conversation::{ContextItem, Phrase};
-use crate::engines::llm::{Message, Role};
+use crate::engines::llm::Message;
 
 /// The context as the model reads it: without the prompts for failed engines, which models imitate.
 pub fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
     let message = |item: &ContextItem| match item {
-        ContextItem::Caller { text } => Message { role: Role::Caller, text: text.clone() },
-        ContextItem::Dtmf(keys) => Message { role: Role::Caller, text: keys.to_string() },
-        ContextItem::Agent { text, .. } => {
-            Message { role: Role::Agent, text: without_failures(text, phrases) }
-        }
+        ContextItem::Caller { text } => Message::Caller(text.clone()),
+        ContextItem::Dtmf(keys) => Message::Caller(keys.to_string()),
+        ContextItem::Agent { text, .. } => Message::Agent(without_failures(text, phrases)),
     };
-    context.iter().map(message).filter(|message| !message.text.is_empty()).collect()
+    let is_said = |message: &Message| !matches!(message, Message::Caller(text) | Message::Agent(text) if text.is_empty());
+    context.iter().map(message).filter(is_said).collect()
 }
 
 /// The agent's words without prompts for failed engines. A prompt that the caller interrupted is the whole of its line.
@@ -50,7 +49,11 @@ mod tests {
             agent("We open at nine. Audio issues, please hold."),
             agent("Technical difficulty,"),
         ];
-        let texts: Vec<_> = messages(&context, &phrases).into_iter().map(|message| message.text).collect();
-        assert_eq!(texts, ["Hello.", "Audio issues, please hold.", "We open at nine."]);
+        let expected = [
+            Message::Agent("Hello.".into()),
+            Message::Caller("Audio issues, please hold.".into()),
+            Message::Agent("We open at nine.".into()),
+        ];
+        assert_eq!(messages(&context, &phrases), expected);
     }
 }

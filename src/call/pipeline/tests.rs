@@ -13,7 +13,7 @@ use crate::audio::Clip;
 use crate::call::{Agent, Engines, PromptCache};
 use crate::conversation::{At, Command, ContextItem, Phrase, Say, Settings};
 use crate::engines::core::usage::Meter;
-use crate::engines::llm::{Delta, Deltas, Llm, Prompt};
+use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints};
 use crate::engines::tts::{Pieces, Tts, Voice};
@@ -154,7 +154,8 @@ impl Cascade {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_is_streamed_until_it_is_cancelled() {
-    let script = vec![text("We "), text("are "), text("open."), Ok(Delta::HangUp)];
+    let hang_up = ToolCall { id: "1".into(), name: HANG_UP.into(), arguments: "{}".into() };
+    let script = vec![text("We "), text("are "), text("open."), Ok(Delta::ToolCall(hang_up))];
     let mut cascade = cascade(agent([], [script.clone(), script]));
     cascade.go(respond(ONE));
     assert_eq!(cascade.next().await, response(ONE, ResponseEvent::Text("We ".into())));

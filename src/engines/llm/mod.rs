@@ -1,32 +1,76 @@
 //! Replies by a language model or by a script.
 
+mod history;
 pub mod openai;
 mod resilient;
 pub mod script;
 pub mod scripted;
+mod spelled;
+mod tool_calls;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use serde_json::{Value, json};
 
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 
 pub use resilient::Resilient;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Caller,
-    Agent,
+/// A tool that the model may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolSpec {
+    /// Letters, digits, `_` and `-`, 64 at most, as all vendors accept them.
+    pub name: Arc<str>,
+    /// For the model: the purpose of the tool, and when to call it.
+    pub description: Arc<str>,
+    /// The JSON schema of its arguments, an object.
+    pub parameters: Arc<Value>,
 }
 
-/// One thing that was said and heard.
+impl ToolSpec {
+    /// The tool with which the agent ends the call.
+    pub fn hang_up() -> ToolSpec {
+        let description = "End the telephone call. Say goodbye in the same reply, and do it only when the caller has \
+                           nothing more to say.";
+        ToolSpec {
+            name: HANG_UP.into(),
+            description: description.into(),
+            parameters: Arc::new(json!({ "type": "object", "properties": {} })),
+        }
+    }
+}
+
+/// The name of [`ToolSpec::hang_up`].
+pub const HANG_UP: &str = "hang_up";
+
+/// A call of a tool by the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    pub role: Role,
-    pub text: String,
+pub struct ToolCall {
+    /// Joins the call with its result; unique within a reply.
+    pub id: Arc<str>,
+    /// The name of an offered tool.
+    pub name: Arc<str>,
+    /// JSON as the model wrote it, not checked; `{}` where it wrote nothing.
+    pub arguments: Arc<str>,
+}
+
+/// One entry of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Words of the caller.
+    Caller(String),
+    /// Words of the agent, as far as they were played.
+    Agent(String),
+    ToolCall(ToolCall),
+    ToolResult {
+        /// The id of the call.
+        call: Arc<str>,
+        content: Arc<str>,
+    },
 }
 
 /// A question to the model.
@@ -34,22 +78,22 @@ pub struct Message {
 pub struct Prompt {
     /// The profile's instructions.
     pub system: Arc<str>,
-    /// The conversation so far, oldest first; the caller's newest words are last.
+    /// The conversation so far, oldest first; the caller's newest words, or the results of tools, are last.
     pub messages: Vec<Message>,
     /// The engine's own name for a model; its default when absent.
     pub model: Option<Arc<str>>,
     /// The longest reply, in tokens; the engine's default when absent.
     pub max_tokens: Option<u32>,
-    /// May the agent end the call?
-    pub may_hang_up: bool,
+    /// The tools that the model may call; none by default.
+    pub tools: Arc<[ToolSpec]>,
 }
 
 /// A piece of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delta {
     Text(String),
-    /// The call is to end when the reply is said. Only where the prompt allows it.
-    HangUp,
+    /// A whole call of an offered tool. The calls of a reply follow its text.
+    ToolCall(ToolCall),
     /// The server withheld its reply: the caller hears a fixed text instead.
     Declined,
     /// The reply is complete. The stream may go on, without further pieces, until its tokens are counted.

@@ -18,7 +18,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Deltas, Llm, Prompt};
+use super::{Deltas, Llm, Prompt, ToolSpec};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
@@ -26,8 +26,8 @@ use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Charge, Meter, Unit, estimated_tokens};
 use crate::names::Names;
 use habits::Habits;
-use history::{length, lines};
-use request::body;
+use history::{HistoryRules, length, lines};
+use request::{body, has_tools};
 use stream::{ReasoningHabit, UsageCounter, deltas};
 
 pub use request::{RESERVED, TokenLimit};
@@ -101,13 +101,13 @@ impl OpenAiLlm {
     async fn ask(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
         let model = prompt.model.as_deref().unwrap_or(&self.settings.model);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
-        let lines = lines(&prompt, self.settings.alternate, self.settings.history_tokens);
-        let input = estimated_tokens(length(&lines));
         loop {
-            let body = body(&self.settings, self.limit, &prompt, &lines, &self.habits.of(model));
+            let habits = self.habits.of(model);
+            let lines = lines(&prompt, self.history_rules(has_tools(&prompt, &habits)));
+            let body = body(&self.settings, self.limit, &prompt, &lines, &habits);
             let mut charge = meter.charge(Kind::Llm, &self.name, model);
-            charge.set(Unit::InputTokens, input);
-            let error = match self.ask_once(&body, model, charge, prompt.may_hang_up).await {
+            charge.set(Unit::InputTokens, estimated_tokens(length(&lines)));
+            let error = match self.ask_once(&body, model, charge, prompt.tools.clone()).await {
                 Ok(deltas) => return Ok(deltas),
                 Err(error) => error,
             };
@@ -120,19 +120,24 @@ impl OpenAiLlm {
         }
     }
 
+    fn history_rules(&self, has_tools: bool) -> HistoryRules {
+        let Settings { alternate, history_tokens: budget, .. } = self.settings;
+        HistoryRules { alternate, budget, has_tools }
+    }
+
     async fn ask_once(
         &self,
         body: &Value,
         model: &str,
         charge: Charge,
-        may_hang_up: bool,
+        tools: Arc<[ToolSpec]>,
     ) -> Result<Deltas, EngineError> {
         let answer = self.endpoint.send(self.endpoint.post("/chat/completions").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
         let reasoning = ReasoningHabit::of(&self.habits, model);
-        Ok(deltas(self.name.clone(), body, UsageCounter::new(charge), may_hang_up, reasoning))
+        Ok(deltas(self.name.clone(), body, UsageCounter::new(charge), tools, reasoning))
     }
 }
 

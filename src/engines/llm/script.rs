@@ -9,16 +9,22 @@
 //! say = "Hello $name, nice to meet you."  # or a list, taken in turn; $$ is a dollar sign
 //! delay_ms = 300                          # before the first word
 //! hang_up = true                          # end the call then, where the profile lets the agent do so
+//! call = { tool = "look_up", name = "$name" }  # call a tool with these arguments, where the profile offers it
 //! ```
+//!
+//! The result of a tool is answered like words of the caller; the patterns see it as `look_up: ` and the result.
 //!
 //! Pure: it reads no file and does not wait.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
 use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 use toml::Spanned;
+
+use super::HANG_UP;
 
 /// Largest compiled size of a pattern, in bytes: far beyond what a person writes.
 const PATTERN_SIZE: usize = 1 << 20;
@@ -37,8 +43,16 @@ pub struct Script {
 pub struct Answer {
     pub text: String,
     pub delay: Duration,
-    /// The call is to end then.
-    pub hang_up: bool,
+    /// The tool to call then.
+    pub call: Option<ScriptCall>,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptCall {
+    pub tool: String,
+    /// A JSON object.
+    pub arguments: String,
 }
 
 /// A fault of a script.
@@ -56,7 +70,15 @@ struct ScriptReply {
     patterns: Vec<Regex>,
     say: Vec<String>,
     delay: Duration,
-    hang_up: bool,
+    call: Option<RawCall>,
+}
+
+/// A call before the groups of the pattern are filled in.
+#[derive(Debug, Clone, Deserialize)]
+struct RawCall {
+    tool: String,
+    #[serde(flatten)]
+    arguments: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +102,7 @@ struct RawReply {
     delay_ms: u32,
     #[serde(default)]
     hang_up: bool,
+    call: Option<Spanned<RawCall>>,
 }
 
 #[derive(Deserialize)]
@@ -104,7 +127,7 @@ impl Script {
         let raw: RawScript = toml::from_str(text).map_err(|error| BadScript {
             line: line(text, error.span().unwrap_or_default()),
             problem: error.message().replace('\n', " "),
-            remedy: "a script has `otherwise`, `phrases` and tables `[[reply]]` with `pattern` or `patterns`, `say`, `delay_ms`, `hang_up`",
+            remedy: "a script has `otherwise`, `phrases` and tables `[[reply]]` with `pattern` or `patterns`, `say`, `delay_ms`, `hang_up`, `call`",
         })?;
         let otherwise = raw.otherwise.into_vec();
         if otherwise.is_empty() {
@@ -128,14 +151,22 @@ impl Script {
             Some((reply, captures)) => Answer {
                 text: filled(&reply.say[turn % reply.say.len()], &captures),
                 delay: reply.delay,
-                hang_up: reply.hang_up,
+                call: reply.call.as_ref().map(|call| call.filled(&captures)),
             },
             None => Answer {
                 text: self.otherwise[turn % self.otherwise.len()].clone(),
                 delay: Duration::ZERO,
-                hang_up: false,
+                call: None,
             },
         }
+    }
+}
+
+impl RawCall {
+    fn filled(&self, captures: &Captures<'_>) -> ScriptCall {
+        let argument = |(name, text): (&String, &String)| (name.clone(), filled(text, captures).into());
+        let arguments = self.arguments.iter().map(argument).collect::<serde_json::Map<_, _>>();
+        ScriptCall { tool: self.tool.clone(), arguments: serde_json::Value::Object(arguments).to_string() }
     }
 }
 
@@ -176,8 +207,36 @@ fn checked(text: &str, reply: Spanned<RawReply>) -> Result<ScriptReply, BadScrip
         let problem = format!("`say` uses ${group}, which its patterns do not capture");
         return Err(fault(span, problem, "add the group to each pattern, or write $$ for a dollar sign"));
     }
+    let call = called(reply.call, reply.hang_up, &patterns)
+        .map_err(|(span, problem, remedy)| fault(span.unwrap_or(whole), problem, remedy))?;
     let delay = Duration::from_millis(reply.delay_ms.into());
-    Ok(ScriptReply { patterns, say, delay, hang_up: reply.hang_up })
+    Ok(ScriptReply { patterns, say, delay, call })
+}
+
+type CallFault = (Option<Range<usize>>, String, &'static str);
+
+/// The call of a reply. `hang_up` is the short form of the commonest one.
+fn called(
+    call: Option<Spanned<RawCall>>,
+    hang_up: bool,
+    patterns: &[Regex],
+) -> Result<Option<RawCall>, CallFault> {
+    let Some(call) = call else {
+        return Ok(hang_up.then(|| RawCall { tool: HANG_UP.to_owned(), arguments: BTreeMap::new() }));
+    };
+    if hang_up {
+        let problem = "a reply with `call` and `hang_up`".to_owned();
+        return Err((Some(call.span()), problem, "remove one of them"));
+    }
+    if let Some(group) = call.as_ref().arguments.values().find_map(|text| unknown_group(text, patterns)) {
+        let problem = format!("`call` uses ${group}, which its patterns do not capture");
+        return Err((
+            Some(call.span()),
+            problem,
+            "add the group to each pattern, or write $$ for a dollar sign",
+        ));
+    }
+    Ok(Some(call.into_inner()))
 }
 
 /// The first `$group` in a text that some pattern does not have.
@@ -247,6 +306,19 @@ mod tests {
         );
         assert_eq!(script.answer("name", 0).delay, Duration::from_millis(70));
         assert_eq!([said("what", 0), said("what", 1)], ["Pardon?", "Once more, please?"]);
+    }
+
+    #[test]
+    fn a_reply_calls_a_tool() {
+        let text = "otherwise = \"x\"\n[[reply]]\npattern = \"(?<city>wien)\"\nsay = \"y\"\n";
+        let script = |more: &str| format!("{text}{more}");
+        let call = |more| Script::parse(&script(more)).expect("a script").answer("Wien", 0).call;
+        let look = ScriptCall { tool: "look".into(), arguments: "{\"city\":\"Wien\"}".into() };
+        assert_eq!(call("call = { tool = \"look\", city = \"$city\" }"), Some(look));
+        assert_eq!(call("hang_up = true").map(|it| it.tool), Some("hang_up".into()));
+        let unknown = fault(&script("call = { tool = \"look\", city = \"$town\" }"));
+        assert!(unknown.starts_with("line 5: `call` uses $town"), "{unknown}");
+        assert!(fault(&script("hang_up = true\ncall = { tool = \"look\" }")).contains("remove one"));
     }
 
     #[test]

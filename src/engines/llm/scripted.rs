@@ -9,8 +9,9 @@ use futures_util::{FutureExt, StreamExt, stream};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::script::Script;
-use super::{Delta, Deltas, Llm, Prompt, Role};
+use super::script::{Script, ScriptCall};
+use super::tool_calls::{new_id, offered_name};
+use super::{Delta, Deltas, Llm, Message, Prompt, ToolCall, ToolSpec};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{LOCAL, Meter, Unit, characters};
@@ -48,6 +49,31 @@ impl ScriptedLlm {
     }
 }
 
+/// The newest words of the caller, or the newest result of a tool.
+fn asked(messages: &[Message]) -> String {
+    let asked = messages.iter().rev().find_map(|message| match message {
+        Message::Caller(text) => Some(text.clone()),
+        Message::ToolResult { call, content } => Some(format!("{}: {content}", called_tool(messages, call))),
+        Message::Agent(_) | Message::ToolCall(_) => None,
+    });
+    asked.unwrap_or_default()
+}
+
+/// The name of the tool that was called under an id.
+fn called_tool<'a>(messages: &'a [Message], id: &str) -> &'a str {
+    let name = messages.iter().rev().find_map(|message| match message {
+        Message::ToolCall(call) if *call.id == *id => Some(&*call.name),
+        _ => None,
+    });
+    name.unwrap_or_default()
+}
+
+/// The call of an offered tool.
+fn tool_call(call: ScriptCall, offered: &[ToolSpec]) -> Option<ToolCall> {
+    let name = offered_name(offered, &call.tool)?;
+    Some(ToolCall { id: new_id(), name, arguments: call.arguments.into() })
+}
+
 fn read(path: &Path) -> Result<String, EngineError> {
     std::fs::read_to_string(path).map_err(|error| {
         EngineError::Permanent(format!(
@@ -63,15 +89,12 @@ impl Llm for ScriptedLlm {
     }
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
-        let turns = prompt.messages.iter().filter(|m| m.role == Role::Caller).count();
-        let said = prompt.messages.iter().rev().find(|m| m.role == Role::Caller).map_or("", |m| &m.text);
-        let answer = self.script.answer(said, turns.saturating_sub(1));
+        let turns = prompt.messages.iter().filter(|m| matches!(m, Message::Caller(_))).count();
+        let answer = self.script.answer(&asked(&prompt.messages), turns.saturating_sub(1));
         meter.charge(Kind::Llm, &self.name, LOCAL).set(Unit::Characters, characters(&answer.text));
         let mut words: Vec<Delta> =
             answer.text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned())).collect();
-        if answer.hang_up && prompt.may_hang_up {
-            words.push(Delta::HangUp);
-        }
+        words.extend(answer.call.and_then(|call| tool_call(call, &prompt.tools)).map(Delta::ToolCall));
         let (delay, pause) = (answer.delay, self.word);
         let deltas = stream::iter(words).enumerate().then(move |(at, word)| async move {
             let wait = if at == 0 { delay } else { pause };
@@ -93,32 +116,34 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::engines::llm::Message;
     use crate::engines::stt::grammar::Grammar;
 
-    fn asked(said: &str) -> Prompt {
-        let messages = vec![Message { role: Role::Caller, text: said.into() }];
-        Prompt { messages, ..Prompt::default() }
+    fn question(said: &str) -> Prompt {
+        Prompt { messages: vec![Message::Caller(said.into())], ..Prompt::default() }
+    }
+
+    fn scripted(script: &str) -> ScriptedLlm {
+        let script = Script::parse(script).expect("a script");
+        ScriptedLlm {
+            name: "scripted".into(),
+            script,
+            word: Duration::from_millis(50),
+            replies: String::new(),
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn speaks_word_by_word() {
         let script =
             "otherwise = \"One two  three.\"\n[[reply]]\npattern = \"slow\"\nsay = \"A b\"\ndelay_ms = 300";
-        let script = Script::parse(script).expect("a script");
-        let engine = ScriptedLlm {
-            name: "scripted".into(),
-            script,
-            word: Duration::from_millis(50),
-            replies: String::new(),
-        };
+        let engine = scripted(script);
         let words: Vec<_> =
-            engine.reply(asked("?"), Meter::default()).await.expect("a reply").collect().await;
+            engine.reply(question("?"), Meter::default()).await.expect("a reply").collect().await;
         let expected: Vec<Result<Delta, EngineError>> =
             ["One ", "two ", " ", "three."].map(|w| Ok(Delta::Text(w.to_owned()))).into();
         assert_eq!(words, expected);
         let begun = Instant::now();
-        engine.reply(asked("slow"), Meter::default()).await.expect("a reply").count().await;
+        engine.reply(question("slow"), Meter::default()).await.expect("a reply").count().await;
         assert_eq!(begun.elapsed(), Duration::from_millis(350));
     }
 
@@ -135,7 +160,7 @@ mod tests {
 
     async fn text(engine: &ScriptedLlm, said: &str) -> String {
         let words: Vec<_> =
-            engine.reply(asked(said), Meter::default()).await.expect("a reply").collect().await;
+            engine.reply(question(said), Meter::default()).await.expect("a reply").collect().await;
         let text = |word| match word {
             Ok(Delta::Text(text)) => text,
             other => panic!("no word: {other:?}"),
@@ -146,13 +171,33 @@ mod tests {
     #[tokio::test]
     async fn hangs_up_where_it_may() {
         let engine = ScriptedLlm::new("scripted".into(), &Settings::default()).expect("a script");
-        for may_hang_up in [true, false] {
-            let prompt = Prompt { may_hang_up, ..asked("goodbye") };
+        for tools in [vec![ToolSpec::hang_up()], Vec::new()] {
+            let prompt = Prompt { tools: tools.clone().into(), ..question("goodbye") };
             let deltas: Vec<_> =
                 engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
-            assert_eq!(deltas.contains(&Ok(Delta::HangUp)), may_hang_up);
+            let calls = deltas.iter().filter(|delta| matches!(delta, Ok(Delta::ToolCall(_)))).count();
+            assert_eq!(calls, tools.len());
             assert!(matches!(deltas.first(), Some(Ok(Delta::Text(_)))), "{deltas:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_script_calls_a_tool_and_answers_its_result() {
+        let engine = scripted(
+            "otherwise = \"x\"\n[[reply]]\npattern = \"weather in (?<city>\\\\w+)\"\nsay = \"Wait.\"\n\
+             call = { tool = \"look\", city = \"$city\" }\n\
+             [[reply]]\npattern = \"^look: (?<found>.*)\"\nsay = \"It is $found.\"",
+        );
+        let look = ToolSpec { name: "look".into(), ..ToolSpec::hang_up() };
+        let mut prompt = Prompt { tools: [look].into(), ..question("the weather in Wien") };
+        let deltas: Vec<_> =
+            engine.reply(prompt.clone(), Meter::default()).await.expect("a reply").collect().await;
+        let [Ok(Delta::Text(_)), Ok(Delta::ToolCall(call))] = &*deltas else { panic!("{deltas:?}") };
+        assert_eq!((&*call.name, &*call.arguments), ("look", "{\"city\":\"Wien\"}"));
+        let result = Message::ToolResult { call: call.id.clone(), content: "sunny".into() };
+        prompt.messages.extend([Message::ToolCall(call.clone()), result]);
+        let deltas: Vec<_> = engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
+        assert_eq!(deltas.len(), 3, "{deltas:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::audio::{Clip, resample};
 use crate::engines::core::usage::Meter;
-use crate::engines::llm::{Delta, Message, Prompt, Role};
+use crate::engines::llm::{Delta, Message, Prompt};
 use crate::engines::stt::{Hints, recognise};
 use crate::engines::tts::Voice;
 use crate::names::Names;
@@ -188,7 +188,7 @@ async fn local_engines_hold_a_conversation() {
     let narrow = resample::convert(&question, 8_000);
     let words = recognise(&*stt, narrow, Hints::default(), Meter::default()).await.expect("words");
     assert_eq!(words, "what are your opening hours");
-    let messages = vec![Message { role: Role::Caller, text: words }];
+    let messages = vec![Message::Caller(words)];
     let prompt = Prompt { messages, ..Prompt::default() };
     let reply: Vec<_> = llm.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
     let word = |delta| match delta {

@@ -116,10 +116,41 @@ fn checked_messages(server: &Server, question: &Value) -> Result<(), Refusal> {
     if !messages.iter().all(|message| message["content"].is_string() || message["tool_calls"].is_array()) {
         return refuse("a message has no content");
     }
-    let talk: Vec<&&str> = roles.iter().skip_while(|role| **role == "system").collect();
-    let alternates = talk.iter().enumerate().all(|(at, role)| **role == ["user", "assistant"][at % 2]);
+    checked_results(&messages)?;
+    // Mistral's template does not count calls of tools and their results.
+    let is_counted = |message: &&Value| message["role"] != "tool" && message.get("tool_calls").is_none();
+    let talk = messages.iter().filter(is_counted).map(|it| it["role"].as_str().unwrap_or_default());
+    let talk: Vec<&str> = talk.skip_while(|role| *role == "system").collect();
+    let alternates = talk.iter().enumerate().all(|(at, role)| *role == ["user", "assistant"][at % 2]);
     if server.has(Habit::StrictTemplate) && !alternates {
         return refuse("Conversation roles must alternate user/assistant/user/assistant/...");
+    }
+    Ok(())
+}
+
+/// The results of an assistant's calls follow them, each call has one, and no other message has the role of a tool.
+fn checked_results(messages: &[Value]) -> Result<(), Refusal> {
+    let refuse = |message: &str| Err(("messages", "invalid_value", message.to_owned()));
+    let mut open: Vec<&str> = Vec::new();
+    for message in messages {
+        if message["role"] == "tool" {
+            let id = message["tool_call_id"].as_str().unwrap_or_default();
+            let Some(place) = open.iter().position(|call| *call == id) else {
+                return refuse(
+                    "messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
+                );
+            };
+            open.swap_remove(place);
+            continue;
+        }
+        if !open.is_empty() {
+            break;
+        }
+        let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        open.extend(calls.iter().map(|call| call["id"].as_str().unwrap_or_default()));
+    }
+    if !open.is_empty() {
+        return refuse("An assistant message with 'tool_calls' must be followed by tool messages");
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::audio::Clip;
 use crate::engines::core::usage::Meter;
 use crate::engines::core::{EngineError, FailureReason};
-use crate::engines::llm::{Delta, Llm, Message, Prompt, Role};
+use crate::engines::llm::{Delta, Llm, Message, Prompt, ToolSpec};
 use crate::engines::stt::{self, Hints, Stt};
 use crate::engines::tts::{self, Tts, Voice};
 
@@ -96,11 +96,10 @@ pub async fn transcribe(engine: Arc<dyn Stt>) -> Result<RequestTrial, EngineErro
 /// # Errors
 /// As of [`Llm::reply`], and of its stream.
 pub async fn ask(engine: Arc<dyn Llm>, may_hang_up: bool) -> Result<RequestTrial, EngineError> {
-    let message = |role, text: &str| Message { role, text: text.to_owned() };
     let prompt = Prompt {
         system: "You answer the telephone. Answer in one word.".into(),
-        messages: vec![message(Role::Agent, "Hello!"), message(Role::Caller, "Can you hear me?")],
-        may_hang_up,
+        messages: vec![Message::Agent("Hello!".into()), Message::Caller("Can you hear me?".into())],
+        tools: may_hang_up.then(ToolSpec::hang_up).into_iter().collect(),
         ..Prompt::default()
     };
     let begun = Instant::now();

@@ -1,35 +1,62 @@
 //! The lines of a conversation in the order that chat templates accept.
 //!
 //! Templates of Gemma, Mistral and Llama 2 raise an error unless roles alternate and a user's line is first. A call begins with
-//! the agent's greeting, and has lines of one speaker in a row.
+//! the agent's greeting, and has lines of one speaker in a row. Mistral's template does not count calls of tools and their
+//! results, so that a user's line after a result needs a line of the assistant between them.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::engines::core::usage::{characters, estimated_tokens};
-use crate::engines::llm::{Prompt, Role};
+use crate::engines::llm::Prompt;
+use crate::engines::llm::history::{AnsweredCall, Entry, begin_with_caller, entries, trim};
 
-/// Stands for the caller, who has said nothing yet, before the agent's greeting.
-const BEGINNING: &str = "(The call begins.)";
+/// Stands for the agent, who said nothing between the result of a tool and the caller's next words.
+const SILENCE: &str = "…";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChatLine {
     pub role: &'static str,
     pub content: String,
+    /// Of the assistant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<Value>,
+    /// Of the result of a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
-/// The system prompt, then the newest lines that fit into `budget` tokens, by estimate; the last one always fits.
-pub fn lines(prompt: &Prompt, alternate: bool, budget: u32) -> Vec<ChatLine> {
-    let system = ChatLine { role: "system", content: prompt.system.to_string() };
-    let mut said = merged(prompt);
-    let is_trimmed = trim(&mut said, u64::from(budget).saturating_sub(tokens(&system)));
-    if alternate && said.first().is_some_and(|line| line.role == "assistant") {
-        if is_trimmed {
-            said.remove(0);
-        } else {
-            said.insert(0, ChatLine { role: "user", content: BEGINNING.into() });
-        }
+impl ChatLine {
+    fn new(role: &'static str, content: impl Into<String>) -> ChatLine {
+        ChatLine { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
     }
-    std::iter::once(system).filter(|line| !line.content.trim().is_empty()).chain(said).collect()
+}
+
+/// The rules of a server for its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRules {
+    /// Roles alternate, and a user's line is first.
+    pub alternate: bool,
+    /// The most tokens, by estimate.
+    pub budget: u32,
+    pub has_tools: bool,
+}
+
+/// The system prompt, then the newest lines that fit into the budget; the last one always fits.
+pub fn lines(prompt: &Prompt, rules: HistoryRules) -> Vec<ChatLine> {
+    let system = ChatLine::new("system", &*prompt.system);
+    let mut said = entries(prompt, rules.has_tools);
+    let system_tokens = estimated_tokens(characters(&system.content)) + 4;
+    let is_trimmed = trim(&mut said, u64::from(rules.budget).saturating_sub(system_tokens));
+    if rules.alternate {
+        begin_with_caller(&mut said, is_trimmed);
+    }
+    let mut lines: Vec<ChatLine> = Vec::from([system]);
+    lines.retain(|line| !line.content.trim().is_empty());
+    for entry in said {
+        add(&mut lines, entry, rules.alternate);
+    }
+    lines
 }
 
 /// The same for templates without a system prompt: its text becomes the beginning of the user's first line.
@@ -43,48 +70,39 @@ pub fn without_system(lines: &[ChatLine]) -> Vec<ChatLine> {
         }
         _ => (system.content.clone(), said),
     };
-    let first = ChatLine { role: "user", content: first };
-    std::iter::once(first).chain(rest.iter().cloned()).collect()
+    std::iter::once(ChatLine::new("user", first)).chain(rest.iter().cloned()).collect()
 }
 
 /// How many characters the model reads.
 pub fn length(lines: &[ChatLine]) -> u64 {
-    lines.iter().map(|line| characters(&line.content)).sum()
+    let call = |call: &Value| characters(&call["function"].to_string());
+    lines.iter().map(|line| characters(&line.content) + line.tool_calls.iter().map(call).sum::<u64>()).sum()
 }
 
-/// The lines without empty ones, neighbours of one role joined.
-fn merged(prompt: &Prompt) -> Vec<ChatLine> {
-    let mut lines: Vec<ChatLine> = Vec::new();
-    for message in prompt.messages.iter().filter(|message| !message.text.trim().is_empty()) {
-        let role = match message.role {
-            Role::Caller => "user",
-            Role::Agent => "assistant",
-        };
-        match lines.last_mut().filter(|line| line.role == role) {
-            Some(line) => line.content = format!("{}\n{}", line.content, message.text),
-            None => lines.push(ChatLine { role, content: message.text.clone() }),
+fn add(lines: &mut Vec<ChatLine>, entry: Entry, alternate: bool) {
+    match entry {
+        Entry::Caller(text) => {
+            if alternate && lines.last().is_some_and(|line| line.role == "tool") {
+                lines.push(ChatLine::new("assistant", SILENCE));
+            }
+            lines.push(ChatLine::new("user", text));
+        }
+        Entry::Agent(text) => lines.push(ChatLine::new("assistant", text)),
+        Entry::Tools { text, calls } => {
+            let tool_calls = calls.iter().map(tool_call).collect();
+            lines.push(ChatLine { tool_calls, ..ChatLine::new("assistant", text) });
+            let result = |it: AnsweredCall| ChatLine {
+                tool_call_id: Some(it.call.id.to_string()),
+                ..ChatLine::new("tool", &*it.result)
+            };
+            lines.extend(calls.into_iter().map(result));
         }
     }
-    lines
 }
 
-/// Drops the oldest lines beyond the budget; whether any was dropped.
-fn trim(lines: &mut Vec<ChatLine>, budget: u64) -> bool {
-    let mut left = budget;
-    let newest = lines.iter().rev().take_while(|line| {
-        let fits = left.checked_sub(tokens(line));
-        left = fits.unwrap_or_default();
-        fits.is_some()
-    });
-    let kept = newest.count().max(1);
-    let dropped = lines.len().saturating_sub(kept);
-    lines.drain(..dropped);
-    dropped > 0
-}
-
-/// With four tokens for the marks around a line.
-fn tokens(line: &ChatLine) -> u64 {
-    estimated_tokens(characters(&line.content)) + 4
+fn tool_call(AnsweredCall { call, .. }: &AnsweredCall) -> Value {
+    json!({ "id": call.id, "type": "function",
+            "function": { "name": call.name, "arguments": call.arguments } })
 }
 
 #[cfg(test)]
@@ -92,19 +110,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engines::llm::Message;
+    use crate::engines::llm::history::tests::prompt;
 
-    fn prompt(said: &str) -> Prompt {
-        let message = |(mark, text): (char, &str)| Message {
-            role: if mark == 'A' { Role::Agent } else { Role::Caller },
-            text: text.into(),
-        };
-        let messages = said.split('|').filter_map(|it| Some((it.chars().next()?, &it[1..]))).map(message);
-        Prompt { system: "Be kind.".into(), messages: messages.collect(), ..Prompt::default() }
-    }
+    const RULES: HistoryRules = HistoryRules { alternate: true, budget: 6_000, has_tools: true };
 
     fn shown(lines: &[ChatLine]) -> String {
-        let line = |line: &ChatLine| format!("{}:{}", &line.role[..1], line.content);
+        let line = |line: &ChatLine| {
+            let ids = line.tool_calls.iter().map(|call| call["id"].as_str().unwrap_or_default());
+            format!("{}:{}{}", &line.role[..1], line.content, ids.collect::<String>())
+        };
         lines.iter().map(line).collect::<Vec<_>>().join("|")
     }
 
@@ -112,14 +126,14 @@ mod tests {
     fn a_user_is_first_and_roles_alternate() {
         let said = prompt("AHello?|AStill there?|CYes.|COpen?");
         let expected = "s:Be kind.|u:(The call begins.)|a:Hello?\nStill there?|u:Yes.\nOpen?";
-        assert_eq!(shown(&lines(&said, true, 6_000)), expected);
+        assert_eq!(shown(&lines(&said, RULES)), expected);
         let expected = "s:Be kind.|a:Hello?\nStill there?|u:Yes.\nOpen?";
-        assert_eq!(shown(&lines(&said, false, 6_000)), expected);
+        assert_eq!(shown(&lines(&said, HistoryRules { alternate: false, ..RULES })), expected);
     }
 
     #[test]
     fn a_system_prompt_can_be_a_part_of_the_first_line() {
-        let said = |text: &str| shown(&without_system(&lines(&prompt(text), true, 6_000)));
+        let said = |text: &str| shown(&without_system(&lines(&prompt(text), RULES)));
         assert_eq!(said("AHello?|CYes."), "u:Be kind.\n\n(The call begins.)|a:Hello?|u:Yes.");
         assert_eq!(said("CYes."), "u:Be kind.\n\nYes.");
         assert_eq!(said(""), "u:Be kind.");
@@ -128,25 +142,48 @@ mod tests {
     #[test]
     fn the_oldest_lines_are_dropped_beyond_the_budget() {
         let said = prompt("AHello?|COne two three four.|AFive six seven eight.|COpen?");
-        assert_eq!(shown(&lines(&said, true, 25)), "s:Be kind.|u:Open?");
+        let lines = |budget| shown(&lines(&said, HistoryRules { budget, ..RULES }));
+        assert_eq!(lines(25), "s:Be kind.|u:Open?");
+        assert_eq!(lines(32), "s:Be kind.|u:One two three four.|a:Five six seven eight.|u:Open?");
+        assert_eq!(lines(1), "s:Be kind.|u:Open?", "the question is always asked");
+    }
+
+    #[test]
+    fn results_follow_their_calls() {
+        let said = prompt("CHi.|AWait.|T1|T2|CHello?|R1|R2");
+        let expected = "s:Be kind.|u:Hi.|a:Wait.12|t:found|t:found|a:…|u:Hello?";
+        assert_eq!(shown(&lines(&said, RULES)), expected);
+        let line = json!(lines(&said, RULES)[2]);
         assert_eq!(
-            shown(&lines(&said, true, 32)),
-            "s:Be kind.|u:One two three four.|a:Five six seven eight.|u:Open?"
+            line["tool_calls"][1],
+            json!({ "id": "2", "type": "function", "function": { "name": "look", "arguments": "{}" } })
         );
-        assert_eq!(shown(&lines(&said, true, 1)), "s:Be kind.|u:Open?", "the question is always asked");
+        assert_eq!(json!(lines(&said, RULES)[4])["tool_call_id"], "2");
+        assert_eq!(json!(lines(&said, RULES)[1]), json!({ "role": "user", "content": "Hi." }));
     }
 
     proptest! {
-        /// The condition of Gemma's template: after the system prompt, a user's line at each even place.
+        /// The conditions of Gemma's and Mistral's templates: after the system prompt, a user's line at each even place, calls
+        /// of tools and results not counted; and of OpenAI's servers: a result follows its call.
         #[test]
         fn strict_templates_accept_every_history(
-            said in proptest::collection::vec(("[AC]", "[a-z ]{0,30}"), 0..20), budget in 0u32..200,
+            said in proptest::collection::vec(("[ACTR]", "[a-c ]{0,3}"), 0..20), budget in 0u32..200,
         ) {
             let text: Vec<String> = said.iter().map(|(mark, text)| format!("{mark}{text}")).collect();
-            let lines = lines(&prompt(&text.join("|")), true, budget);
-            for (at, line) in lines[1..].iter().enumerate() {
+            let lines = lines(&prompt(&text.join("|")), HistoryRules { budget, ..RULES });
+            let counted = lines[1..].iter().filter(|it| it.role != "tool" && it.tool_calls.is_empty());
+            for (at, line) in counted.enumerate() {
                 prop_assert_eq!(line.role, if at % 2 == 0 { "user" } else { "assistant" });
             }
+            let mut open: Vec<String> = Vec::new();
+            for line in &lines {
+                match &line.tool_call_id {
+                    Some(id) => prop_assert_eq!(open.remove(0), id.clone()),
+                    None => prop_assert!(open.is_empty(), "a call without a result"),
+                }
+                open.extend(line.tool_calls.iter().map(|it| it["id"].as_str().unwrap_or_default().to_owned()));
+            }
+            prop_assert!(open.is_empty());
         }
     }
 }

@@ -9,10 +9,8 @@ use serde_json::{Map, Value, json};
 use super::Settings;
 use super::habits::ModelHabits;
 use super::history::{ChatLine, without_system};
-use crate::engines::llm::Prompt;
+use crate::engines::llm::{Prompt, ToolSpec};
 
-/// The tool with which the agent ends the call.
-pub const HANG_UP: &str = "hang_up";
 /// Parameters that the body always has, and that `extra` must not replace.
 pub const RESERVED: [&str; 4] = ["messages", "model", "stream", "tools"];
 
@@ -74,8 +72,8 @@ pub fn body(
     let messages = if habits.has_no_system_role { json!(without_system(lines)) } else { json!(lines) };
     body.insert("messages".into(), messages);
     body.insert("stream".into(), json!(true));
-    if prompt.may_hang_up && !refused.contains("tools") {
-        body.insert("tools".into(), json!([hang_up()]));
+    if has_tools(prompt, habits) {
+        body.insert("tools".into(), prompt.tools.iter().map(tool).collect());
     }
     if let Some(parameter) = limit.supported(refused) {
         body.insert(parameter.into(), json!(prompt.max_tokens.unwrap_or(settings.max_tokens)));
@@ -94,13 +92,15 @@ pub fn body(
     body
 }
 
+/// Whether a request offers tools.
+pub fn has_tools(prompt: &Prompt, habits: &ModelHabits) -> bool {
+    !prompt.tools.is_empty() && !habits.refused.contains("tools")
+}
+
 /// <https://platform.openai.com/docs/guides/function-calling>
-fn hang_up() -> Value {
+fn tool(tool: &ToolSpec) -> Value {
     json!({ "type": "function", "function": {
-        "name": HANG_UP,
-        "description": "End the telephone call. Say goodbye in the same reply, and do it only when the caller \
-                        has nothing more to say.",
-        "parameters": { "type": "object", "properties": {} },
+        "name": tool.name, "description": tool.description, "parameters": *tool.parameters,
     }})
 }
 
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn tools_and_reasoning_depend_on_what_the_model_accepts() {
-        let prompt = Prompt { may_hang_up: true, ..Prompt::default() };
+        let prompt = Prompt { tools: [ToolSpec::hang_up()].into(), ..Prompt::default() };
         let sent = |habits| body(&settings(""), TokenLimit::None, &prompt, &[], &habits);
         let usual = sent(ModelHabits::default());
         assert_eq!((usual.get("tools").is_some(), usual.get("reasoning_effort")), (true, None));

@@ -4,6 +4,7 @@
 //! usage are skipped. A reply ends with its `finish_reason`; the token counts that follow are waited for, but the reply does
 //! not depend on them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +14,17 @@ use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::habits::Habits;
-use super::request::HANG_UP;
 use super::sentences::Sentences;
-use super::visible::Visible;
+use super::visible::{Marks, Visible};
 use crate::engines::core::error_body::message;
 use crate::engines::core::usage::{Charge, Unit, characters, estimated_tokens};
 use crate::engines::core::{EngineError, FailureReason};
-use crate::engines::llm::{Delta, Deltas};
+use crate::engines::llm::tool_calls::{CallPiece, ToolCalls};
+use crate::engines::llm::{Delta, Deltas, ToolCall, ToolSpec, spelled};
 
 /// The most bytes of a reply: far beyond what is said in a call, and an end to a server that never ends a line.
 pub const LONGEST: usize = 1 << 20;
@@ -34,8 +36,8 @@ type Item = Result<Delta, EngineError>;
 #[derive(Deserialize)]
 struct Chunk {
     choices: Option<Vec<Choice>>,
-    error: Option<serde_json::Value>,
-    usage: Option<serde_json::Value>,
+    error: Option<Value>,
+    usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -49,18 +51,21 @@ struct DeltaPiece {
     content: Option<String>,
     /// Written for the user, in place of the content.
     refusal: Option<String>,
-    /// The name of a function is whole in the first piece of its call.
-    tool_calls: Option<Vec<ToolCall>>,
+    tool_calls: Option<Vec<ToolCallPiece>>,
 }
 
 #[derive(Deserialize)]
-struct ToolCall {
-    function: Option<Function>,
+struct ToolCallPiece {
+    index: Option<u64>,
+    id: Option<String>,
+    function: Option<FunctionPiece>,
 }
 
 #[derive(Deserialize)]
-struct Function {
+struct FunctionPiece {
     name: Option<String>,
+    /// A text; of some servers an object.
+    arguments: Option<Value>,
 }
 
 /// Token counts so far; the last ones count.
@@ -171,11 +176,11 @@ enum StreamProgress {
 struct StreamReader {
     engine: Arc<str>,
     usage: UsageCounter,
-    may_hang_up: bool,
+    tools: Arc<[ToolSpec]>,
     visible: Visible,
     reasoning: ReasoningHabit,
     sentences: Sentences,
-    hangs_up: bool,
+    calls: ToolCalls,
     progress: StreamProgress,
 }
 
@@ -184,20 +189,21 @@ pub fn deltas<S>(
     engine: Arc<str>,
     body: S,
     usage: UsageCounter,
-    may_hang_up: bool,
+    tools: Arc<[ToolSpec]>,
     reasoning: ReasoningHabit,
 ) -> Deltas
 where
     S: Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
 {
+    let marks = Marks::of(&tools);
     let reader = StreamReader {
         engine,
         usage,
-        may_hang_up,
-        visible: if reasoning.is_expected { Visible::in_reasoning() } else { Visible::default() },
+        tools,
+        visible: if reasoning.is_expected { Visible::in_reasoning(marks) } else { Visible::new(marks) },
         reasoning,
         sentences: Sentences::default(),
-        hangs_up: false,
+        calls: ToolCalls::default(),
         progress: StreamProgress::Open,
     };
     let events = bounded(body).eventsource().map(stream_item).boxed();
@@ -261,8 +267,12 @@ impl StreamReader {
     }
 
     fn piece(&mut self, piece: DeltaPiece) -> Vec<Item> {
-        let names = piece.tool_calls.unwrap_or_default().into_iter().filter_map(|call| call.function?.name);
-        self.hangs_up |= names.filter(|name| name == HANG_UP).count() > 0;
+        for call in piece.tool_calls.into_iter().flatten() {
+            if let Err(error) = self.call(&call) {
+                self.progress = StreamProgress::Closed;
+                return vec![Err(error)];
+            }
+        }
         let text = piece.content.unwrap_or_default() + &piece.refusal.unwrap_or_default();
         self.usage.add(&text);
         let visible = self.visible.push(&text);
@@ -274,24 +284,46 @@ impl StreamReader {
         said(self.sentences.push(&visible)).collect()
     }
 
+    fn call(&mut self, piece: &ToolCallPiece) -> Result<(), EngineError> {
+        let function = piece.function.as_ref();
+        let arguments = match function.and_then(|function| function.arguments.as_ref()) {
+            None | Some(Value::Null) => Cow::default(),
+            Some(Value::String(text)) => Cow::from(text),
+            Some(object) => Cow::from(object.to_string()),
+        };
+        self.usage.add(&arguments);
+        let name = function.and_then(|function| function.name.as_deref());
+        let piece = CallPiece { index: piece.index, id: piece.id.as_deref(), name, arguments: &arguments };
+        self.calls.push(piece)
+    }
+
+    /// The calls of the reply: those that the server read, or else those that the model spelled.
+    fn take_calls(&mut self, finish: Finish, spelled_text: Option<&str>) -> Vec<ToolCall> {
+        let calls = std::mem::take(&mut self.calls).finish(&self.tools, finish == Finish::Length);
+        match spelled_text {
+            _ if finish == Finish::ContentFilter => Vec::new(),
+            Some(text) if calls.is_empty() => spelled::calls(text, &self.tools),
+            _ => calls,
+        }
+    }
+
     /// Ends the reply.
     fn finish(&mut self, finish: Finish, progress: StreamProgress) -> Vec<Item> {
         self.progress = progress;
-        let (rest, call) = std::mem::take(&mut self.visible).end(finish == Finish::Stop);
-        self.hangs_up |= call.is_some_and(|call| call.contains(HANG_UP));
-        self.hangs_up &= self.may_hang_up;
+        let (rest, spelled) = std::mem::take(&mut self.visible).end(finish == Finish::Stop);
+        let calls = self.take_calls(finish, spelled.as_deref());
         let mut text = self.sentences.push(&rest);
         text += &match finish {
             Finish::Stop => self.sentences.end(),
             Finish::Length | Finish::ContentFilter => self.sentences.cut(),
         };
         let mut items: Vec<Item> = said(text).collect();
-        let is_empty = !self.sentences.has_words() && !self.hangs_up;
+        let is_empty = !self.sentences.has_words() && calls.is_empty();
         if self.reasoning.is_expected && finish == Finish::Stop && self.sentences.has_words() {
             self.reasoning.note(&self.engine, false);
         }
         self.count(if is_empty { "empty" } else { finish.as_str() });
-        items.extend(self.hangs_up.then_some(Ok(Delta::HangUp)));
+        items.extend(calls.into_iter().map(|call| Ok(Delta::ToolCall(call))));
         match (is_empty, finish) {
             (true, Finish::ContentFilter) => items.extend([Ok(Delta::Declined), Ok(Delta::End)]),
             (true, _) => {

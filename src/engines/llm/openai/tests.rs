@@ -10,7 +10,7 @@ use super::*;
 use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
 use crate::engines::llm::scripted::ScriptedLlm;
-use crate::engines::llm::{Delta, Message, Resilient, Role};
+use crate::engines::llm::{Delta, Message, Resilient, ToolCall};
 
 type Item = Result<Delta, EngineError>;
 type Reply = Vec<Item>;
@@ -43,10 +43,9 @@ fn body_with(texts: &[&str], finish: &str) -> String {
 }
 
 fn prompt() -> Prompt {
-    let line = |role, text: &str| Message { role, text: text.into() };
     Prompt {
         system: "Be kind.".into(),
-        messages: vec![line(Role::Agent, "Hello?"), line(Role::Caller, "Are you \"open\"?")],
+        messages: vec![Message::Agent("Hello?".into()), Message::Caller("Are you \"open\"?".into())],
         ..Prompt::default()
     }
 }
@@ -78,7 +77,9 @@ async fn read(body: Vec<Bytes>) -> Reply {
     let name = Arc::from("openai");
     let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
     let reasoning = ReasoningHabit::of(&Arc::default(), "");
-    deltas(name, pieces::iter(body.into_iter().map(Ok)), usage, true, reasoning).collect().await
+    deltas(name, pieces::iter(body.into_iter().map(Ok)), usage, [ToolSpec::hang_up()].into(), reasoning)
+        .collect()
+        .await
 }
 
 async fn read_text(body: &str) -> Reply {
@@ -148,8 +149,8 @@ async fn a_cancelled_reply_is_counted_as_far_as_it_arrived() {
 
 #[tokio::test]
 async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
-    let prompt =
-        Prompt { model: Some("gpt-5.6-sol".into()), max_tokens: Some(40), may_hang_up: true, ..prompt() };
+    let model = Some("gpt-5.6-sol".into());
+    let prompt = Prompt { model, max_tokens: Some(40), tools: [ToolSpec::hang_up()].into(), ..prompt() };
     let call = "data: {\"choices\":[{\"delta\":{\"content\":\"Bye.\"}}]}\n\n\
         data: {\"choices\":[{\"delta\":{\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\
         \"type\":\"function\",\"function\":{\"name\":\"hang_up\",\"arguments\":\"\"}}]}}]}\n\n\
@@ -160,7 +161,8 @@ async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
     let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), settings);
     let meter = Meter::default();
     let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
-    assert_eq!(reply, [Delta::Text("Bye.".into()), Delta::HangUp, Delta::End].map(Ok));
+    let hang_up = ToolCall { id: "call_1".into(), name: "hang_up".into(), arguments: "{}".into() };
+    assert_eq!(reply, [Delta::Text("Bye.".into()), Delta::ToolCall(hang_up), Delta::End].map(Ok));
     assert!(meter.total().iter().all(|(item, _)| &*item.model == "gpt-5.6-sol"), "{:?}", meter.total());
     let body = body_of(&vendor.requests()[0]);
     assert_eq!(
@@ -334,7 +336,6 @@ async fn reasoning_and_spelled_calls_are_not_said() {
     let body =
         body_with(&["<thi", "nk>The caller leaves.</th", "ink>\n\nGood", "bye! [hang", "_up]"], "stop");
     let reply = read_text(&body).await;
-    let expected = [Delta::Text("Good".into()), Delta::Text("bye! ".into()), Delta::HangUp, Delta::End];
     let text = |reply: &[Item]| {
         reply
             .iter()
@@ -345,7 +346,8 @@ async fn reasoning_and_spelled_calls_are_not_said() {
             .collect::<String>()
     };
     assert_eq!(text(&reply), "Goodbye! ");
-    assert_eq!(reply[reply.len() - 2..], expected[2..].iter().cloned().map(Ok).collect::<Vec<_>>());
+    let [.., Ok(Delta::ToolCall(call)), Ok(Delta::End)] = &*reply else { panic!("{reply:?}") };
+    assert_eq!((&*call.name, &*call.arguments), ("hang_up", "{}"));
 }
 
 #[tokio::test]
@@ -356,6 +358,7 @@ async fn an_endless_line_is_cut_off() {
 }
 
 mod adapting;
+mod tools;
 
 proptest! {
     #[test]

@@ -5,6 +5,11 @@
 //! thinking models do, only the closing one is in the text. Where the server does not parse tool calls, models spell them in the
 //! text. Neither is to be spoken.
 
+use std::sync::Arc;
+
+use crate::engines::llm::spelled::marks;
+use crate::engines::llm::{HANG_UP, ToolSpec};
+
 /// Opening tags of reasoning, which count at the beginning of a reply only, and their closing tags.
 const REASONING: [(&str, &str); 4] = [
     ("<think>", "</think>"),
@@ -13,21 +18,8 @@ const REASONING: [(&str, &str); 4] = [
     ("<reasoning>", "</reasoning>"),
 ];
 /// Beginnings of a tool call, anywhere in the text.
-const CALLS: [&str; 13] = [
-    "<tool_call",
-    "<function_call",
-    "<function=",
-    "<|tool",
-    "<|python_tag|>",
-    "<｜tool",
-    "[TOOL_CALL",
-    "[hang_up",
-    "(hang_up",
-    "<hang_up",
-    "*hang_up",
-    "`hang_up",
-    "hang_up",
-];
+const CALLS: [&str; 7] =
+    ["<tool_call", "<function_call", "<function=", "<|tool", "<|python_tag|>", "<｜tool", "[TOOL_CALL"];
 /// Beginnings of a tool call at the start of a line.
 const BLOCKS: [&str; 3] = ["```json", "```tool", "```xml"];
 /// How much of a tool call is kept, in bytes.
@@ -36,6 +28,18 @@ const LONGEST_CALL: usize = 4 * 1024;
 const LONGEST_TAG: usize = 12;
 /// How much white space within the beginning of a JSON object is waited for, in bytes.
 const LONGEST_SPACE: usize = 64;
+
+/// Beginnings of the calls of offered tools.
+#[derive(Debug, Clone, Default)]
+pub struct Marks(Arc<[String]>);
+
+impl Marks {
+    /// Models spell `hang_up` out even where it is not offered.
+    pub fn of(tools: &[ToolSpec]) -> Marks {
+        let names = tools.iter().map(|tool| &*tool.name).filter(|name| *name != HANG_UP);
+        Marks(marks(names.chain([HANG_UP])).into())
+    }
+}
 
 /// Whether a text begins with something, or might when more of it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,7 @@ enum TextPart {
 /// Divides a text that arrives in pieces. The result does not depend on how it is cut into pieces.
 #[derive(Debug)]
 pub struct Visible {
+    marks: Marks,
     part: TextPart,
     /// Text that is not decided yet; of a call, the call.
     held: String,
@@ -78,14 +83,19 @@ pub struct Visible {
 
 impl Default for Visible {
     fn default() -> Visible {
-        Visible { part: TextPart::Beginning, held: String::new(), has_words: false, ended_unopened: false }
+        Visible::new(Marks::default())
     }
 }
 
 impl Visible {
+    pub fn new(marks: Marks) -> Visible {
+        let part = TextPart::Beginning;
+        Visible { marks, part, held: String::new(), has_words: false, ended_unopened: false }
+    }
+
     /// A text that is expected to begin within reasoning.
-    pub fn in_reasoning() -> Visible {
-        Visible { part: TextPart::Unopened { searched: 0 }, ..Visible::default() }
+    pub fn in_reasoning(marks: Marks) -> Visible {
+        Visible { part: TextPart::Unopened { searched: 0 }, ..Visible::new(marks) }
     }
 
     /// Whether reasoning that no tag had opened has ended since the last question: the visible text before it was a part of it.
@@ -107,7 +117,7 @@ impl Visible {
     pub fn end(self, is_complete: bool) -> (String, Option<String>) {
         match self.part {
             TextPart::Unopened { .. } if is_complete => {
-                let mut reply = Visible::default();
+                let mut reply = Visible::new(self.marks);
                 let visible = reply.push(&self.held);
                 let (rest, call) = reply.end(is_complete);
                 (visible + &rest, call)
@@ -207,7 +217,7 @@ impl Visible {
                 self.close(at, closing);
                 return true;
             }
-            let found = call_begins(&self.held[at..], at_line_start);
+            let found = call_begins(&self.held[at..], at_line_start, &self.marks);
             if found != Match::No {
                 visible.push_str(&self.held[..at]);
                 self.held.drain(..at);
@@ -240,8 +250,8 @@ fn first_closing(text: &str) -> Option<(usize, &'static str)> {
     closings.min_by_key(|(at, _)| *at)
 }
 
-fn call_begins(text: &str, at_line_start: bool) -> Match {
-    let anywhere = CALLS.iter().map(|mark| begins(text, mark));
+fn call_begins(text: &str, at_line_start: bool, Marks(marks): &Marks) -> Match {
+    let anywhere = CALLS.into_iter().chain(marks.iter().map(String::as_str)).map(|mark| begins(text, mark));
     let closing =
         REASONING.iter().map(|(_, closing)| begins(text, closing)).filter(|found| *found == Match::Maybe);
     let blocks = BLOCKS.iter().filter(|_| at_line_start).map(|mark| begins(text, mark));
@@ -268,132 +278,4 @@ fn object_begins(text: &str) -> Match {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn read(pieces: &[&str]) -> (String, Option<String>) {
-        let mut reader = Visible::default();
-        let mut text = String::new();
-        for piece in pieces {
-            let visible = reader.push(piece);
-            if reader.take_end_of_unopened() {
-                text.clear();
-            }
-            text.push_str(&visible);
-        }
-        let (rest, call) = reader.end(true);
-        text.push_str(&rest);
-        (text, call)
-    }
-
-    /// The visible text of a reply that is expected to begin within reasoning, and whether it did.
-    fn read_in_reasoning(pieces: &[&str], is_complete: bool) -> (String, bool) {
-        let mut reader = Visible::in_reasoning();
-        let text: String = pieces.iter().map(|piece| reader.push(piece)).collect();
-        let ended = reader.take_end_of_unopened();
-        (text + &reader.end(is_complete).0, ended)
-    }
-
-    #[test]
-    fn reasoning_is_left_out() {
-        for (text, visible) in [
-            ("<think>The caller wants hours.</think>\n\nWe open at nine.", "We open at nine."),
-            ("\n <thinking>a</thinking> <think>b</think>Yes.", "Yes."),
-            ("<think>never closed", ""),
-            ("<think></think>Yes.", "Yes."),
-            ("I <think> so.", "I <think> so."),
-            ("<thin ice>", "<thin ice>"),
-            ("<thi", "<thi"),
-            ("  Hello", "Hello"),
-        ] {
-            assert_eq!(read(&[text]), (visible.into(), None), "{text}");
-        }
-    }
-
-    #[test]
-    fn text_before_a_lone_closing_tag_is_reasoning() {
-        for (text, visible) in [
-            ("</think>", ""),
-            ("</think>\n\nYes.", "Yes."),
-            ("The caller wants hours.</think>\n\nWe open at nine.", "We open at nine."),
-            ("a</think>b</think>Yes.", "Yes."),
-            ("<think>a</think>b</think>Yes.", "Yes."),
-            ("They may say hang_up. Hm.</think>We open at nine.", "We open at nine."),
-            ("Well, 3 </ 4", "Well, 3 </ 4"),
-        ] {
-            assert_eq!(read(&[text]), (visible.into(), None), "{text}");
-            let letters: Vec<String> = text.chars().map(String::from).collect();
-            let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
-            assert_eq!(read(&letters), (visible.into(), None), "{text}");
-        }
-        let mut reader = Visible::default();
-        reader.push("</think>Yes.");
-        assert!(!reader.take_end_of_unopened(), "nothing was before it");
-    }
-
-    #[test]
-    fn a_text_that_is_expected_to_begin_in_reasoning_is_held() {
-        let reply = ["They may say hang_up. Hm.</th", "ink>We open", " at nine."];
-        assert_eq!(read_in_reasoning(&reply, true), ("We open at nine.".into(), true));
-        assert_eq!(read_in_reasoning(&["We open", " at nine."], true), ("We open at nine.".into(), false));
-        assert_eq!(read_in_reasoning(&["They want"], false), (String::new(), false), "it was cut off");
-        assert_eq!(read_in_reasoning(&["<think>a</think>Yes."], true), ("Yes.".into(), true));
-        assert_eq!(LONGEST_TAG, REASONING.map(|(_, closing)| closing.len()).into_iter().max().unwrap_or(0));
-    }
-
-    #[test]
-    fn spelled_tool_calls_are_left_out() {
-        for (text, visible, call) in [
-            ("Bye!\n<tool_call>{\"name\": \"hang_up\"}</tool_call>", "Bye!\n", true),
-            ("{\"name\": \"hang_up\", \"arguments\": {}}", "", true),
-            ("Goodbye.\n  [ { \"name\": \"hang_up\" } ]", "Goodbye.\n  ", true),
-            ("```json\n{}\n```", "", true),
-            ("Goodbye! [hang_up]", "Goodbye! ", true),
-            ("Goodbye! hang_up()", "Goodbye! ", true),
-            ("[TOOL_CALLS][{\"name\":\"x\"}]", "", true),
-            ("It costs {3} or [4].", "It costs {3} or [4].", false),
-            ("{3}", "{3}", false),
-            ("5 < 6, (hang on)", "5 < 6, (hang on)", false),
-            ("[", "[", false),
-        ] {
-            let (seen, found) = read(&[text]);
-            assert_eq!((seen.as_str(), found.is_some()), (visible, call), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_call_is_bounded() {
-        let (_, call) = read(&["<tool_call>", &"ä".repeat(LONGEST_CALL), &"x".repeat(LONGEST_CALL)]);
-        assert!(call.expect("a call").len() <= LONGEST_CALL);
-        let mut reasoning = Visible::default();
-        for _ in 0..1_000 {
-            assert_eq!(reasoning.push("<think>über "), "");
-        }
-        assert!(reasoning.held.len() < 32, "{}", reasoning.held);
-    }
-
-    fn texts() -> impl Strategy<Value = String> {
-        const PART: &str = "<think>|</think>|<thinking>|</thinking>|<th|<tool_call>|hang_up|\\[hang_up\\]|\\{|\"|\\[|```json|ä|\n| |\\. |a";
-        proptest::collection::vec(PART, 0..12).prop_map(|parts| parts.concat())
-    }
-
-    proptest! {
-        #[test]
-        fn any_splitting_gives_the_same(text in texts(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6)) {
-            let mut cuts: Vec<usize> = cuts.iter().map(|cut| text.floor_char_boundary(cut.index(text.len() + 1))).collect();
-            cuts.extend([0, text.len()]);
-            cuts.sort_unstable();
-            let pieces: Vec<&str> = cuts.windows(2).map(|ends| &text[ends[0]..ends[1]]).collect();
-            let (visible, call) = read(&pieces);
-            prop_assert_eq!(&(visible, call), &read(&[&text]));
-        }
-
-        #[test]
-        fn any_text_is_read(pieces: Vec<String>) {
-            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-            read(&pieces);
-        }
-    }
-}
+mod tests;
