@@ -14,8 +14,8 @@ use chrono::{NaiveDate, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::keeping::Patient;
-use super::{Finding, patiently};
+use super::storage::ActiveTenant;
+use super::{Finding, within_limit};
 use crate::engines::core::EngineError;
 use crate::engines::registry::{Engines, Entry, Settings};
 use crate::tenancy::{ProfileSettings, Tool};
@@ -30,7 +30,7 @@ pub enum Cost {
     None,
 }
 
-pub async fn examine(settings: &Settings, patients: &[Patient], cost: Cost) -> Vec<Finding> {
+pub async fn examine(settings: &Settings, active: &[ActiveTenant], cost: Cost) -> Vec<Finding> {
     if let Err(faults) = Engines::build(settings) {
         let fail = |fault| Finding::fail("engines", fault, "correct the configuration: `vca config check`");
         return faults.into_iter().map(fail).collect();
@@ -39,10 +39,10 @@ pub async fn examine(settings: &Settings, patients: &[Patient], cost: Cost) -> V
     let mut alone = settings.clone();
     (alone.stt.fallback, alone.llm.fallback, alone.tts.fallback) = (None, None, None);
     let Ok(engines) = Engines::build(&alone) else { return Vec::new() };
-    let candidates = stt(settings, &engines, patients)
+    let candidates = stt(settings, &engines, active)
         .into_iter()
-        .chain(llm(settings, &engines, patients))
-        .chain(tts(settings, &engines, patients));
+        .chain(llm(settings, &engines, active))
+        .chain(tts(settings, &engines, active));
     let mut findings = Vec::new();
     for candidate in candidates {
         findings.push(candidate.examine(cost).await);
@@ -75,17 +75,18 @@ impl EngineCandidate {
                     "a default profile asks for it, but there is no such engine: its calls are refused";
                 Finding::fail(check, problem, place.another_engine())
             }
-            Examination::Local(probe) => match patiently(probe).await {
+            Examination::Local(probe) => match within_limit(probe).await {
                 Ok(Ok(seen)) => Finding::ok(check, seen),
                 Ok(Err(error)) => Finding::fail(check, &error, place.install()),
                 Err(slow) => Finding::fail(check, slow, place.install()),
             },
             Examination::Remote(server, trial) => {
-                let listing =
-                    patiently(server.list()).await.unwrap_or_else(|slow| Err(EngineError::Temporary(slow)));
+                let listing = within_limit(server.list())
+                    .await
+                    .unwrap_or_else(|slow| Err(EngineError::Temporary(slow)));
                 match cost {
                     Cost::None => listed(check, &server, listing, &place),
-                    Cost::Small => tried(check, &server, listing, patiently(trial).await, &place),
+                    Cost::Small => tried(check, &server, listing, within_limit(trial).await, &place),
                 }
             }
         }
@@ -153,10 +154,10 @@ fn in_words(date: NaiveDate, today: NaiveDate) -> String {
     }
 }
 
-fn stt(settings: &Settings, engines: &Engines, patients: &[Patient]) -> Vec<EngineCandidate> {
+fn stt(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
     let entries = settings.stt_entries();
     let remote = entries.iter().filter(|it| it.server().is_some()).map(|it| &*it.name).collect();
-    let asked = asked(&engines.stt_names(), remote, settings.stt.fallback.as_deref(), patients, |it| &it.stt);
+    let asked = asked(&engines.stt_names(), remote, settings.stt.fallback.as_deref(), active, |it| &it.stt);
     let candidate = |name: &str, is_default: bool| {
         let found = engines.stt(Some(name)).zip(entry(&entries, name));
         let access = found.as_ref().map_or(Examination::Missing, |(engine, entry)| {
@@ -175,11 +176,11 @@ fn stt(settings: &Settings, engines: &Engines, patients: &[Patient]) -> Vec<Engi
     asked.iter().enumerate().map(|(at, name)| candidate(name, at == 0)).collect()
 }
 
-fn llm(settings: &Settings, engines: &Engines, patients: &[Patient]) -> Vec<EngineCandidate> {
+fn llm(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
     let entries = settings.llm_entries();
     let remote = entries.iter().filter(|it| it.server().is_some()).map(|it| &*it.name).collect();
-    let asked = asked(&engines.llm_names(), remote, settings.llm.fallback.as_deref(), patients, |it| &it.llm);
-    let has_tools = uses_tools(patients);
+    let asked = asked(&engines.llm_names(), remote, settings.llm.fallback.as_deref(), active, |it| &it.llm);
+    let has_tools = uses_tools(active);
     let candidate = |name: &str, is_default: bool| {
         let found = engines.llm(Some(name)).zip(entry(&entries, name));
         let access = found.as_ref().map_or(Examination::Missing, |(engine, entry)| {
@@ -198,10 +199,10 @@ fn llm(settings: &Settings, engines: &Engines, patients: &[Patient]) -> Vec<Engi
     asked.iter().enumerate().map(|(at, name)| candidate(name, at == 0)).collect()
 }
 
-fn tts(settings: &Settings, engines: &Engines, patients: &[Patient]) -> Vec<EngineCandidate> {
+fn tts(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
     let entries = settings.tts_entries();
     let remote = entries.iter().filter(|it| it.server().is_some()).map(|it| &*it.name).collect();
-    let asked = asked(&engines.tts_names(), remote, settings.tts.fallback.as_deref(), patients, |it| &it.tts);
+    let asked = asked(&engines.tts_names(), remote, settings.tts.fallback.as_deref(), active, |it| &it.tts);
     let candidate = |name: &str, is_default: bool| {
         let found = engines.tts(Some(name)).zip(entry(&entries, name));
         let access = found.as_ref().map_or(Examination::Missing, |(engine, entry)| {
@@ -225,11 +226,11 @@ fn asked(
     known: &[&str],
     remote: BTreeSet<&str>,
     fallback: Option<&str>,
-    patients: &[Patient],
+    active: &[ActiveTenant],
     wish: impl Fn(&ProfileSettings) -> &Option<String>,
 ) -> Vec<String> {
     let default = known.first().copied().unwrap_or_default();
-    let profiles = patients.iter().filter_map(|patient| patient.profile.as_ref());
+    let profiles = active.iter().filter_map(|it| it.profile.as_ref());
     let wishes = profiles.filter_map(|profile| wish(&profile.settings).as_deref());
     let built = remote.into_iter().filter(|name| known.contains(name));
     let others: BTreeSet<&str> =
@@ -252,7 +253,7 @@ fn place<S>(kind: &'static str, name: &str, entry: Option<&Entry<S>>) -> EngineS
 }
 
 /// Whether profiles let the agent end the call, which is a tool of the model.
-fn uses_tools(patients: &[Patient]) -> bool {
-    let mut profiles = patients.iter().filter_map(|patient| patient.profile.as_ref()).peekable();
+fn uses_tools(active: &[ActiveTenant]) -> bool {
+    let mut profiles = active.iter().filter_map(|it| it.profile.as_ref()).peekable();
     profiles.peek().is_none() || profiles.any(|profile| profile.settings.may(Tool::HangUp))
 }

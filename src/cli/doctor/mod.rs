@@ -12,9 +12,9 @@ mod endpoints;
 mod engines;
 mod hostname;
 mod journal;
-mod keeping;
 mod loopback;
 mod rtp;
+mod storage;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub struct Command {
 }
 
 /// How long one examination may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -115,10 +115,10 @@ fn weakness(warning: &ConfigError) -> Finding {
 impl Command {
     /// All findings. Checks that depend on a missing part are skipped.
     async fn examine(&self, config: &Config) -> Vec<Finding> {
-        let (mut findings, practice) = keeping::database(&config.database, config.numbers).await;
+        let (mut findings, practice) = storage::database(&config.database, config.numbers).await;
         findings.extend(disk::examine(&config.database));
-        findings.extend(keeping::secrets(config).await);
-        findings.push(keeping::state(&config.state).await);
+        findings.extend(storage::secrets(config).await);
+        findings.push(storage::state(&config.state).await);
         findings.extend(self.asterisk(config).await);
         findings.extend(hostname::examine(&config.ari).await);
         findings.extend(clock::examine(config).await);
@@ -184,19 +184,19 @@ async fn media_path(config: &Config) -> Vec<Finding> {
 }
 
 /// The engines, and the tenants whose calls they answer.
-async fn agents(config: &Config, practice: &[keeping::Patient], cost: engines::Cost) -> Vec<Finding> {
+async fn agents(config: &Config, practice: &[storage::ActiveTenant], cost: engines::Cost) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(engines::examine(&config.engines(), practice, cost).await);
     let permitted = config.permitted(config.engines().catalogue());
-    findings.extend(keeping::tenants(practice, &permitted));
-    findings.extend(keeping::prices(config, practice));
+    findings.extend(storage::tenants(practice, &permitted));
+    findings.extend(storage::prices(config, practice));
     findings
 }
 
-/// Awaits an examination, but not for ever.
-async fn patiently<T>(examination: impl Future<Output = T>) -> Result<T, String> {
-    let limit = format!("no response within {} s", PATIENCE.as_secs());
-    tokio::time::timeout(PATIENCE, examination).await.map_err(|_| limit)
+/// Awaits an examination for the time limit at most.
+async fn within_limit<T>(examination: impl Future<Output = T>) -> Result<T, String> {
+    let limit = format!("no response within {} s", TIME_LIMIT.as_secs());
+    tokio::time::timeout(TIME_LIMIT, examination).await.map_err(|_| limit)
 }
 
 fn text(findings: &[Finding]) -> String {

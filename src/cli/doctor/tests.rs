@@ -40,7 +40,7 @@ impl Drop for Place {
 #[tokio::test]
 async fn a_database_that_is_not_there_is_not_made() {
     let place = Place::new();
-    let (findings, _) = keeping::database(&place.settings(), Default::default()).await;
+    let (findings, _) = storage::database(&place.settings(), Default::default()).await;
     assert!(fails(by_name(&findings, "database")), "{findings:#?}");
     assert!(!place.0.join("vca.db").exists());
 }
@@ -49,14 +49,14 @@ async fn a_database_that_is_not_there_is_not_made() {
 async fn pending_migrations_and_a_tenant_without_agent_are_found() {
     let place = Place::new();
     let store = Store::open(&place.settings()).await.expect("a database");
-    let (findings, _) = keeping::database(&place.settings(), Default::default()).await;
+    let (findings, _) = storage::database(&place.settings(), Default::default()).await;
     assert!(fails(by_name(&findings, "database")), "{findings:#?}");
     store.migrate().await.expect("tables");
     let new = NewTenant { name: "Acme".into(), plan: Plan::Starter, max_concurrent_calls: None };
     let tenant = store.create_tenant(&Actor::system(), new).await.expect("a tenant").id;
-    let (findings, patients) = keeping::database(&place.settings(), Default::default()).await;
+    let (findings, active) = storage::database(&place.settings(), Default::default()).await;
     assert!(!fails(by_name(&findings, "database")), "{findings:#?}");
-    assert!(fails(by_name(&keeping::tenants(&patients, &Permitted::default()), "tenant Acme")));
+    assert!(fails(by_name(&storage::tenants(&active, &Permitted::default()), "tenant Acme")));
     // Saved before voices were checked.
     let new = NewProfile {
         name: "Front desk".into(),
@@ -66,8 +66,8 @@ async fn pending_migrations_and_a_tenant_without_agent_are_found() {
         settings: ProfileSettings { voice: Some("http://127.0.0.1/x".into()), ..Default::default() },
     };
     store.scope(tenant).create_profile(&Actor::system(), new).await.expect("a profile");
-    let (_, patients) = keeping::database(&place.settings(), Default::default()).await;
-    let findings = keeping::tenants(&patients, &Permitted::default());
+    let (_, active) = storage::database(&place.settings(), Default::default()).await;
+    let findings = storage::tenants(&active, &Permitted::default());
     let Verdict::Warn { problem, .. } = by_name(&findings, "profile of Acme") else {
         panic!("{findings:#?}")
     };

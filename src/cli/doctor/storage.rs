@@ -1,6 +1,6 @@
 //! Storage: the database and its tenants, and the state of conversations.
 
-use super::{Finding, patiently};
+use super::{Finding, within_limit};
 use crate::cli::database::open;
 use crate::config::Config;
 use crate::state;
@@ -9,14 +9,14 @@ use crate::tenancy::{AiProfile, Numbering, Permitted, PhoneNumber, ProfileSettin
 
 /// An active tenant and what answers its calls.
 #[derive(Debug, Clone)]
-pub struct Patient {
+pub struct ActiveTenant {
     pub tenant: Tenant,
     pub profile: Option<AiProfile>,
     pub numbers: Vec<PhoneNumber>,
 }
 
 /// Whether the database answers and has its tables; with them, its active tenants.
-pub async fn database(settings: &Settings, numbering: Numbering) -> (Vec<Finding>, Vec<Patient>) {
+pub async fn database(settings: &Settings, numbering: Numbering) -> (Vec<Finding>, Vec<ActiveTenant>) {
     const CHECK: &str = "database";
     let store = match open(settings).await {
         Ok(store) => store.with_numbering(numbering),
@@ -36,15 +36,15 @@ pub async fn database(settings: &Settings, numbering: Numbering) -> (Vec<Finding
         let problem = format!("{kind} answers, but its tables lack {}", pending.join(", "));
         return (vec![Finding::fail(CHECK, problem, "run `vca migrate`")], Vec::new());
     }
-    match patients(&store).await {
-        Ok(patients) => {
-            let seen = format!("{kind} answers; {} active tenants", patients.len());
+    match active_tenants(&store).await {
+        Ok(active) => {
+            let seen = format!("{kind} answers; {} active tenants", active.len());
             let mut findings = vec![Finding::ok(CHECK, seen)];
             findings.extend(isolation(&store).await);
             findings.push(dead_letters(&store).await);
             findings.extend(ambiguities(&store).await);
             findings.extend(suspended(&store).await);
-            (findings, patients)
+            (findings, active)
         }
         Err(error) => (vec![Finding::fail(CHECK, error, "see the database's own log")], Vec::new()),
     }
@@ -141,7 +141,7 @@ async fn suspended(store: &Store) -> Option<Finding> {
 }
 
 /// Numbers whose calls are refused with 404, as was intended.
-fn inactive(Patient { tenant, numbers, .. }: &Patient) -> Option<Finding> {
+fn inactive(ActiveTenant { tenant, numbers, .. }: &ActiveTenant) -> Option<Finding> {
     let inactive: Vec<String> =
         numbers.iter().filter(|it| !it.is_active).map(|it| it.did.to_string()).collect();
     (!inactive.is_empty()).then(|| {
@@ -150,14 +150,14 @@ fn inactive(Patient { tenant, numbers, .. }: &Patient) -> Option<Finding> {
     })
 }
 
-async fn patients(store: &Store) -> Result<Vec<Patient>, StoreError> {
-    let mut patients = Vec::new();
+async fn active_tenants(store: &Store) -> Result<Vec<ActiveTenant>, StoreError> {
+    let mut active = Vec::new();
     for tenant in store.tenants().await?.into_iter().filter(|it| it.status == TenantStatus::Active) {
         let scope = store.scope(tenant.id);
         let (profile, numbers) = (scope.default_profile().await?, scope.numbers().await?);
-        patients.push(Patient { tenant, profile, numbers });
+        active.push(ActiveTenant { tenant, profile, numbers });
     }
-    Ok(patients)
+    Ok(active)
 }
 
 /// Does Redis answer, if there is to be one?
@@ -168,7 +168,7 @@ pub async fn state(settings: &state::Settings) -> Finding {
         return Finding::ok(CHECK, "in memory, as no Redis is configured");
     }
     let ping = async { state::connect(settings).await?.ping().await };
-    match patiently(ping).await {
+    match within_limit(ping).await {
         Ok(Ok(())) => Finding::ok(CHECK, "Redis answers"),
         Ok(Err(error)) => Finding::warn(CHECK, error, remedy),
         Err(slow) => Finding::warn(CHECK, slow, remedy),
@@ -176,9 +176,9 @@ pub async fn state(settings: &state::Settings) -> Finding {
 }
 
 /// The models that profiles choose themselves and that have no price. Those of the configuration are among its warnings.
-pub fn prices(config: &Config, patients: &[Patient]) -> Vec<Finding> {
+pub fn prices(config: &Config, active: &[ActiveTenant]) -> Vec<Finding> {
     let configured = config.unpriced(&ProfileSettings::default());
-    let profiles = patients.iter().filter_map(|patient| Some((&patient.tenant, patient.profile.as_ref()?)));
+    let profiles = active.iter().filter_map(|it| Some((&it.tenant, it.profile.as_ref()?)));
     let unpriced = profiles.flat_map(|(tenant, profile)| {
         let models = config.unpriced(&profile.settings).into_iter();
         models.filter(|model| !configured.contains(model)).map(move |model| (tenant, profile, model))
@@ -194,18 +194,18 @@ pub fn prices(config: &Config, patients: &[Patient]) -> Vec<Finding> {
 }
 
 /// Can each active tenant be called, and does someone answer?
-pub fn tenants(patients: &[Patient], permitted: &Permitted) -> Vec<Finding> {
-    let inactive = patients.iter().filter_map(inactive);
-    patients
+pub fn tenants(active: &[ActiveTenant], permitted: &Permitted) -> Vec<Finding> {
+    let inactive = active.iter().filter_map(inactive);
+    active
         .iter()
         .map(tenant)
         .chain(inactive)
-        .chain(patients.iter().filter_map(|it| replaced(it, permitted)))
+        .chain(active.iter().filter_map(|it| replaced(it, permitted)))
         .collect()
 }
 
 /// Settings of a default profile that calls do not use: saved before they were refused, or imported.
-fn replaced(Patient { tenant, profile, .. }: &Patient, permitted: &Permitted) -> Option<Finding> {
+fn replaced(ActiveTenant { tenant, profile, .. }: &ActiveTenant, permitted: &Permitted) -> Option<Finding> {
     let profile = profile.as_ref()?;
     let (_, refused) = permitted.effective(&profile.settings);
     let listed: Vec<String> =
@@ -222,7 +222,7 @@ fn replaced(Patient { tenant, profile, .. }: &Patient, permitted: &Permitted) ->
     })
 }
 
-fn tenant(Patient { tenant, profile, numbers }: &Patient) -> Finding {
+fn tenant(ActiveTenant { tenant, profile, numbers }: &ActiveTenant) -> Finding {
     let check = format!("tenant {}", tenant.name);
     let id = tenant.id;
     let active = numbers.iter().filter(|number| number.is_active).count();
