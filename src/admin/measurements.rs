@@ -71,7 +71,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_ledger_dropped_total", Counter, "Call records that were lost."),
     ("vca_ledger_pending", Gauge, "Call records that are not in the database yet."),
     ("vca_llm_replies_total", Counter, "Replies of language models, by engine and end."),
-    ("vca_mail_dropped_total", Counter, "Messages dropped because a call's queue was full."),
+    ("vca_call_messages_dropped_total", Counter, "Messages dropped because a call's queue was full."),
     ("vca_redis_lost_total", Counter, "Losses of the connection to Redis."),
     ("vca_refusals_total", Counter, "Calls refused before the answer, by reason."),
     ("vca_registrations_failed_total", Counter, "Failed registrations of numbers with providers, by reason."),

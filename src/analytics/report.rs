@@ -34,7 +34,7 @@ pub struct TenantAnalytics {
     #[serde(flatten)]
     pub totals: CallTotals,
     pub duration: CallDurations,
-    /// CallsByEndingParty calls by disposition. Calls in progress are not included.
+    /// Calls by disposition. Calls in progress are not included.
     pub dispositions: BTreeMap<String, i64>,
     pub ended_by: CallsByEndingParty,
     /// Turns with words of the caller and a response of the agent; greetings do not count.

@@ -11,7 +11,7 @@ use futures_util::stream::unfold;
 use hound::{SampleFormat, WavSpec};
 use tokio::time::sleep;
 
-use crate::media::{MAX_SKEW, Party, Tap, TapFrame};
+use crate::media::{MAX_SKEW, Speaker, Tap, TapFrame};
 
 /// The interval between two pieces of the stream.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -103,9 +103,9 @@ impl Interleaver {
 
     /// Adds a frame at its position. Samples before those that were taken are left out.
     fn add(&mut self, frame: &TapFrame) {
-        let side = match frame.party {
-            Party::Caller => 0,
-            Party::Agent => 1,
+        let side = match frame.speaker {
+            Speaker::Caller => 0,
+            Speaker::Agent => 1,
         };
         let end = frame.position + frame.samples().len() as u64;
         if frame.position > self.start + self.samples.len() as u64 + MAX_GAP * u64::from(self.rate) {
@@ -147,19 +147,19 @@ mod tests {
         bytes.chunks_exact(4).map(|pair| [sample(&pair[..2]), sample(&pair[2..])]).collect()
     }
 
-    fn frame(party: Party, position: u64, value: i16) -> TapFrame {
-        TapFrame::new(party, position, &[value; 160])
+    fn frame(speaker: Speaker, position: u64, value: i16) -> TapFrame {
+        TapFrame::new(speaker, position, &[value; 160])
     }
 
     #[test]
     fn both_parties_are_aligned_by_position() {
         let mut interleaver = Interleaver::at(8_000, 160);
         for n in 0..12 {
-            interleaver.add(&frame(Party::Agent, n * 160, 7));
+            interleaver.add(&frame(Speaker::Agent, n * 160, 7));
         }
         // The caller's frames are late, and the second is missing.
-        interleaver.add(&frame(Party::Caller, 0, 3));
-        interleaver.add(&frame(Party::Caller, 320, 5));
+        interleaver.add(&frame(Speaker::Caller, 0, 3));
+        interleaver.add(&frame(Speaker::Caller, 320, 5));
         let taken = decoded(&interleaver.take(false));
         assert_eq!(taken.len(), 2 * 160, "the newest 200 ms are held back");
         assert_eq!((taken[0], taken[159], taken[160]), ([3, 7], [3, 7], [0, 7]));
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn samples_of_the_past_are_left_out_and_long_gaps_skipped() {
         let mut interleaver = Interleaver::at(8_000, 160);
-        (0..20).for_each(|n| interleaver.add(&frame(Party::Agent, n * 160, 7)));
+        (0..20).for_each(|n| interleaver.add(&frame(Speaker::Agent, n * 160, 7)));
         interleaver.take(true);
-        interleaver.add(&frame(Party::Caller, 0, 3));
+        interleaver.add(&frame(Speaker::Caller, 0, 3));
         assert!(interleaver.take(true).is_empty());
-        interleaver.add(&frame(Party::Agent, 8_000 * 3_600, 9));
+        interleaver.add(&frame(Speaker::Agent, 8_000 * 3_600, 9));
         assert_eq!(decoded(&interleaver.take(true)), [[0, 9]; 160]);
     }
 

@@ -28,5 +28,5 @@ pub use port::{MediaEvent, Port, Report, SpeechTag, link};
 pub use receiver::AudioDelivery;
 pub use settings::Settings;
 pub use socket::{MediaSocket, UnexpectedPackets};
-pub use tap::{MAX_SKEW, Party, Tap, TapFrame, TapPoint};
+pub use tap::{MAX_SKEW, Speaker, Tap, TapFrame, TapPoint};
 pub use threads::{CapacityError, Threads};

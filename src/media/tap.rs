@@ -20,17 +20,17 @@ const FRAMES: usize = 200;
 /// The greatest distance of the caller's frames from the clock, in frames. More than a leg reads in one turn.
 pub const MAX_SKEW: u64 = 10;
 
-/// The party that is heard.
+/// The one who is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Party {
+pub enum Speaker {
     Caller,
     Agent,
 }
 
-/// 20 ms of one party.
+/// 20 ms of one speaker.
 #[derive(Clone, Copy)]
 pub struct TapFrame {
-    pub party: Party,
+    pub speaker: Speaker,
     /// The position of the first sample.
     pub position: u64,
     len: usize,
@@ -39,9 +39,9 @@ pub struct TapFrame {
 
 impl TapFrame {
     /// A frame of at most [`MAX_FRAME`] samples; others are cut off.
-    pub fn new(party: Party, position: u64, samples: &[i16]) -> TapFrame {
+    pub fn new(speaker: Speaker, position: u64, samples: &[i16]) -> TapFrame {
         let len = samples.len().min(MAX_FRAME);
-        let mut frame = TapFrame { party, position, len, ..TapFrame::default() };
+        let mut frame = TapFrame { speaker, position, len, ..TapFrame::default() };
         frame.samples[..len].copy_from_slice(&samples[..len]);
         frame
     }
@@ -53,7 +53,7 @@ impl TapFrame {
 
 impl Default for TapFrame {
     fn default() -> TapFrame {
-        TapFrame { party: Party::Caller, position: 0, len: 0, samples: [0; MAX_FRAME] }
+        TapFrame { speaker: Speaker::Caller, position: 0, len: 0, samples: [0; MAX_FRAME] }
     }
 }
 
@@ -80,18 +80,18 @@ impl TapWriter {
             _ => self.clock,
         };
         self.caller_end = Some(position + frame.len() as u64);
-        self.push(Party::Caller, position, frame);
+        self.push(Speaker::Caller, position, frame);
     }
 
     /// Writes the agent's frame and moves the clock by `ticks` frames. After a stall the frame is that of the last tick.
     pub fn push_agent(&mut self, frame: &[i16], ticks: u32) {
         let len = frame.len() as u64;
         self.clock += len * u64::from(ticks.max(1));
-        self.push(Party::Agent, self.clock - len, frame);
+        self.push(Speaker::Agent, self.clock - len, frame);
     }
 
-    fn push(&mut self, party: Party, position: u64, samples: &[i16]) {
-        if self.frames.push(TapFrame::new(party, position, samples)).is_err() {
+    fn push(&mut self, speaker: Speaker, position: u64, samples: &[i16]) {
+        if self.frames.push(TapFrame::new(speaker, position, samples)).is_err() {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -194,7 +194,7 @@ impl Tap {
         self.point.format.frame_len()
     }
 
-    /// The next frame, of either party. Does not wait: the media thread writes 100 frames a second.
+    /// The next frame, of either speaker. Does not wait: the media thread writes 100 frames a second.
     pub fn next_frame(&mut self) -> Option<TapFrame> {
         self.frames.pop().ok()
     }

@@ -165,7 +165,7 @@ impl Live {
             // A call that has closed its queue is about to leave the map.
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(_)) => {
-                metrics::counter!("vca_mail_dropped_total").increment(1);
+                metrics::counter!("vca_call_messages_dropped_total").increment(1);
                 tracing::error!(call_id = %id, "call queue full: message dropped");
             }
         }

@@ -54,18 +54,18 @@ impl TappedLeg {
     }
 }
 
-/// The frames so far: party, position in frames, and whether there is sound.
-fn drain(tap: &mut Tap) -> Vec<(Party, u64, bool)> {
+/// The frames so far: speaker, position in frames, and whether there is sound.
+fn drain(tap: &mut Tap) -> Vec<(Speaker, u64, bool)> {
     let frames = std::iter::from_fn(|| tap.next_frame());
     let frames = frames.map(|frame| {
         assert_eq!(frame.position % LEN, 0);
-        (frame.party, frame.position / LEN, frame.samples().iter().any(|sample| sample.unsigned_abs() > 8))
+        (frame.speaker, frame.position / LEN, frame.samples().iter().any(|sample| sample.unsigned_abs() > 8))
     });
     frames.collect()
 }
 
-fn of(frames: &[(Party, u64, bool)], party: Party) -> Vec<(u64, bool)> {
-    frames.iter().filter(|frame| frame.0 == party).map(|frame| (frame.1, frame.2)).collect()
+fn of(frames: &[(Speaker, u64, bool)], speaker: Speaker) -> Vec<(u64, bool)> {
+    frames.iter().filter(|frame| frame.0 == speaker).map(|frame| (frame.1, frame.2)).collect()
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn both_directions_of_a_tick_have_one_position() {
     leg.both(0x00);
     leg.both(0xFF);
     let frames = drain(&mut tap);
-    let (caller, agent) = (of(&frames, Party::Caller), of(&frames, Party::Agent));
+    let (caller, agent) = (of(&frames, Speaker::Caller), of(&frames, Speaker::Agent));
     let from = agent[0].0;
     assert_eq!(
         agent[agent.len() - 3..],
@@ -108,7 +108,7 @@ fn a_stall_moves_both_directions_alike() {
     leg.tick(6);
     leg.both(0xFF);
     let frames = drain(&mut tap);
-    let (caller, agent) = (of(&frames, Party::Caller), of(&frames, Party::Agent));
+    let (caller, agent) = (of(&frames, Speaker::Caller), of(&frames, Speaker::Agent));
     assert_eq!((caller.len(), agent.len()), (7, 2));
     assert_eq!(caller.last(), agent.last());
     assert_eq!(agent[1].0 - agent[0].0, 1);
@@ -123,7 +123,7 @@ fn a_burst_beyond_the_clock_is_dropped_and_counted() {
     leg.both(0xFF);
     drain(&mut tap);
     (0..30).for_each(|_| leg.receive(0xFF));
-    let ahead = of(&drain(&mut tap), Party::Caller).len() as u64;
+    let ahead = of(&drain(&mut tap), Speaker::Caller).len() as u64;
     assert_eq!(tap.dropped(), 30 - ahead);
     assert!(ahead <= MAX_SKEW + 1, "{ahead}");
 }
@@ -137,7 +137,7 @@ fn silence_after_the_callers_last_packet_ends_in_a_gap_at_most() {
     (0..20).for_each(|_| leg.tick(1));
     leg.both(0x00);
     let frames = drain(&mut tap);
-    let (caller, agent) = (of(&frames, Party::Caller), of(&frames, Party::Agent));
+    let (caller, agent) = (of(&frames, Speaker::Caller), of(&frames, Speaker::Agent));
     let (caller, agent) = (caller.last().expect("frames").0, agent.last().expect("frames").0);
     assert!(caller.abs_diff(agent) <= MAX_SKEW, "{caller} and {agent}");
 }
@@ -152,7 +152,7 @@ fn a_consumer_that_lags_loses_frames_and_learns_how_many() {
     assert_eq!(tap.dropped(), 300 - FRAMES as u64);
     assert_eq!(drain(&mut tap).len(), FRAMES);
     leg.both(0xFF);
-    let agent = of(&drain(&mut tap), Party::Agent);
+    let agent = of(&drain(&mut tap), Speaker::Agent);
     // The position shows the gap.
     assert!(agent[0].0 >= 150, "{agent:?}");
 }
