@@ -14,6 +14,7 @@ pub mod rtp;
 pub mod sealing;
 pub mod tenancy;
 pub mod transport;
+pub mod violation;
 
 pub mod analytics;
 pub mod ari;

@@ -11,38 +11,13 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
-use super::error::ConfigError;
-use super::extract::Sources;
 use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::transport::{HostPlace, place};
+use crate::violation::Violation;
 use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks};
 
-/// A value that cannot work, from any source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidValue {
-    /// `section.key`.
-    pub key: String,
-    pub problem: String,
-    pub remedy: String,
-}
-
-impl InvalidValue {
-    fn new(key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> InvalidValue {
-        InvalidValue { key: key.into(), problem: problem.into(), remedy: remedy.into() }
-    }
-
-    pub(super) fn at(self, sources: &Sources<'_>) -> ConfigError {
-        ConfigError {
-            source: sources.of(&self.key),
-            key: self.key,
-            problem: self.problem,
-            remedy: self.remedy,
-        }
-    }
-}
-
-pub(super) fn config(config: &Config, need: Need) -> Vec<InvalidValue> {
+pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
     if need == Need::Daemon {
         return Vec::new();
     }
@@ -78,11 +53,11 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<InvalidValue> {
 }
 
 /// Values that work, but weaken something.
-pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
+pub(super) fn warnings(config: &Config) -> Vec<Violation> {
     let mut found = plaintext::warnings(config);
     found.extend(prices::warnings(config));
     if config.seal.key.is_none() && config.environment != Environment::Development {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "seal.key",
             "without it the signing secrets of webhooks are kept in clear in the database",
             "set seal.key (VCA_SEAL_KEY) to the output of `openssl rand -base64 32`, then run `vca secrets reseal`",
@@ -92,11 +67,11 @@ pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
 }
 
 /// In production a database in the working folder is a mistake: each folder would have one of its own.
-pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) -> Option<InvalidValue> {
+pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) -> Option<Violation> {
     let is_named = given.find_value("database.url").is_ok();
     let is_wanted = need != Need::Daemon && config.environment == Environment::Production;
     (is_wanted && !is_named).then(|| {
-        InvalidValue::new(
+        Violation::with_remedy(
             "database.url",
             "it is not set, and production has no default",
             "set database.url (DATABASE_URL), as in sqlite:/var/lib/vca/vca.db; for development set APP_ENV=development",
@@ -104,14 +79,12 @@ pub(super) fn database_is_named(config: &Config, given: &Figment, need: Need) ->
     })
 }
 
-fn turn(settings: &conversation::Settings) -> Vec<InvalidValue> {
-    let faults = settings.faults().into_iter();
-    faults
-        .map(|fault| InvalidValue::new(format!("turn.{}", fault.key), fault.problem, fault.remedy))
-        .collect()
+fn turn(settings: &conversation::Settings) -> Vec<Violation> {
+    let faults = settings.violations().into_iter();
+    faults.map(|violation| violation.below("turn")).collect()
 }
 
-fn ari(settings: &ari::Settings) -> Vec<InvalidValue> {
+fn ari(settings: &ari::Settings) -> Vec<Violation> {
     let mut found = zeros(&[
         ("ari.request_timeout_ms", settings.request_timeout_ms == 0),
         ("ari.max_requests", settings.max_requests == 0),
@@ -140,7 +113,7 @@ fn ari(settings: &ari::Settings) -> Vec<InvalidValue> {
     found.extend(ari_url(&settings.url));
     let (low, high) = settings.rtp_ports;
     if (low == 0) != (high == 0) || low > high {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "ari.rtp_ports",
             format!("{low} to {high} is no range of ports"),
             "write rtpstart and rtpend of Asterisk's rtp.conf, as in [10000, 20000], or [0, 0] to have them read",
@@ -149,7 +122,7 @@ fn ari(settings: &ari::Settings) -> Vec<InvalidValue> {
     found.extend(keys::files("ari", &settings.tls));
     found.extend(keys::unused("ari", &settings.tls, settings.url.starts_with("https:"), "https://"));
     if settings.password.expose_secret().is_empty() {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "ari.password",
             "there is no password for Asterisk",
             "set ARI_PASSWORD, or ari.password, to the password of that user in Asterisk's ari.conf",
@@ -159,8 +132,9 @@ fn ari(settings: &ari::Settings) -> Vec<InvalidValue> {
 }
 
 /// The problem never repeats the URL, which might hold a password.
-fn ari_url(url: &str) -> Option<InvalidValue> {
-    let invalid_value = |problem: &str, remedy: &str| Some(InvalidValue::new("ari.url", problem, remedy));
+fn ari_url(url: &str) -> Option<Violation> {
+    let invalid_value =
+        |problem: &str, remedy: &str| Some(Violation::with_remedy("ari.url", problem, remedy));
     let example = "write scheme, host and port of Asterisk's HTTP server, as in http://127.0.0.1:8088";
     let Ok(url) = Url::parse(url) else { return invalid_value("this is not a URL", example) };
     if !matches!(url.scheme(), "http" | "https") {
@@ -173,7 +147,7 @@ fn ari_url(url: &str) -> Option<InvalidValue> {
     None
 }
 
-fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<InvalidValue> {
+fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Violation> {
     let mut found = zeros(&[
         ("media.threads", settings.threads == 0),
         ("media.calls_per_thread", settings.calls_per_thread == 0),
@@ -181,13 +155,13 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Inval
     let (low, high) = settings.ports;
     let wanted = calls.max_calls as u64;
     if (low == 0) != (high == 0) || low > high {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "media.ports",
             format!("{low} to {high} is no range of ports"),
             "write the lowest and the highest, as in [20000, 20999], or [0, 0] to let the system choose",
         ));
     } else if low > 0 && u64::from(high - low) + 1 < wanted {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "media.ports",
             format!("{} ports are too few for calls.max_calls = {wanted}", high - low + 1),
             "widen the range, or lower calls.max_calls",
@@ -195,14 +169,14 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Inval
     }
     let carried = settings.threads as u64 * settings.calls_per_thread as u64;
     if carried > 0 && carried < wanted {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "media.calls_per_thread",
             format!("the media threads carry {carried} calls, but calls.max_calls is {wanted}"),
             "raise media.threads, or lower calls.max_calls",
         ));
     }
     if settings.public_address.unwrap_or(settings.bind_address).is_unspecified() {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "media.public_address",
             "Asterisk cannot send to an unspecified address",
             "set it to this machine's address as Asterisk reaches it",
@@ -213,12 +187,12 @@ fn media(settings: &media::Settings, calls: &switchboard::Settings) -> Vec<Inval
 
 /// An Asterisk on another machine would send the caller's audio to itself. A name can be this machine's: then the public
 /// address has to confirm it.
-fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<InvalidValue> {
+fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<Violation> {
     let url = Url::parse(ari_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let is_remote = url.host_str().is_some_and(|host| place(host) != HostPlace::ThisMachine);
     let is_loopback = settings.public_address.is_none() && settings.bind_address.is_loopback();
     (is_remote && is_loopback).then(|| {
-        InvalidValue::new(
+        Violation::with_remedy(
             "media.bind_address",
             format!("{} is a loopback address, but ari.url is another machine", settings.bind_address),
             "set media.bind_address to the address at which Asterisk reaches this machine, or media.public_address \
@@ -227,7 +201,7 @@ fn loopback_media(settings: &media::Settings, ari_url: &str) -> Option<InvalidVa
     })
 }
 
-fn database(settings: &store::Settings) -> Vec<InvalidValue> {
+fn database(settings: &store::Settings) -> Vec<Violation> {
     let mut found = zeros(&[
         ("database.max_connections", settings.max_connections == 0),
         ("database.call_connections", settings.call_connections == 0),
@@ -242,7 +216,7 @@ fn database(settings: &store::Settings) -> Vec<InvalidValue> {
     )]));
     let scheme = settings.url.expose_secret().split_once(':').map(|(scheme, _)| scheme);
     if !matches!(scheme, Some("sqlite" | "postgres" | "postgresql")) {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "database.url",
             "the URL has to begin with sqlite: or postgres:",
             "write sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/NAME",
@@ -251,7 +225,7 @@ fn database(settings: &store::Settings) -> Vec<InvalidValue> {
     found
 }
 
-fn state(settings: &state::Settings) -> Vec<InvalidValue> {
+fn state(settings: &state::Settings) -> Vec<Violation> {
     let mut found = zeros(&[
         ("state.ttl_s", settings.ttl_s == 0),
         ("state.timeout_ms", settings.timeout_ms == 0),
@@ -264,7 +238,7 @@ fn state(settings: &state::Settings) -> Vec<InvalidValue> {
     let scheme = url.map(|url| url.split_once("://"));
     let fits = |scheme: &str| scheme.starts_with("redis") || scheme.starts_with("valkey");
     if scheme.is_some_and(|split| !split.is_some_and(|(scheme, _)| fits(scheme))) {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "state.redis_url",
             "the URL has to begin with redis:// or rediss://",
             "write redis://HOST:PORT/DATABASE, or leave it out to keep conversations in memory alone",
@@ -273,7 +247,7 @@ fn state(settings: &state::Settings) -> Vec<InvalidValue> {
     found
 }
 
-fn webhooks(settings: &webhooks::Settings) -> Vec<InvalidValue> {
+fn webhooks(settings: &webhooks::Settings) -> Vec<Violation> {
     zeros(&[
         ("webhooks.timeout_ms", settings.timeout_ms == 0),
         ("webhooks.max_concurrent", settings.max_concurrent == 0),
@@ -284,7 +258,7 @@ fn webhooks(settings: &webhooks::Settings) -> Vec<InvalidValue> {
     ])
 }
 
-fn billing(config: &Config) -> Vec<InvalidValue> {
+fn billing(config: &Config) -> Vec<Violation> {
     let Plans { starter, growth, custom } = &config.plans;
     let mut found = zeros(&[
         ("plans.starter.concurrent_calls", starter.concurrent_calls == Some(0)),
@@ -294,7 +268,7 @@ fn billing(config: &Config) -> Vec<InvalidValue> {
     let Prices { currency, engines, .. } = &config.prices;
     if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
         let problem = format!("{currency:?} is no currency");
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "prices.currency",
             problem,
             "write its three letters (ISO 4217), as in EUR",
@@ -302,16 +276,16 @@ fn billing(config: &Config) -> Vec<InvalidValue> {
     }
     if let Some(price) = engines.iter().find(|price| price.per == 0) {
         let problem = format!("the price of {} {} is for 0 of them", price.engine, price.unit);
-        found.push(InvalidValue::new("prices.engines", problem, "set per to 1 or more"));
+        found.push(Violation::with_remedy("prices.engines", problem, "set per to 1 or more"));
     }
     if let Some(price) = config.prices.doubled() {
         let problem = format!("{} {} {} has two prices", price.engine, price.model, price.unit);
-        found.push(InvalidValue::new("prices.engines", problem, "leave one"));
+        found.push(Violation::with_remedy("prices.engines", problem, "leave one"));
     }
     found
 }
 
-fn admin(settings: &admin::Settings) -> Vec<InvalidValue> {
+fn admin(settings: &admin::Settings) -> Vec<Violation> {
     let mut found = zeros(&[
         ("admin.max_connections", settings.max_connections == 0),
         ("admin.max_connections_per_address", settings.max_connections_per_address == 0),
@@ -327,7 +301,7 @@ fn admin(settings: &admin::Settings) -> Vec<InvalidValue> {
         settings.request_timeout_ms.into(),
     )]));
     if settings.is_exposed() {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "admin.bind",
             format!(
                 "{} can be reached from other machines, and API keys would come in the clear",
@@ -338,7 +312,7 @@ fn admin(settings: &admin::Settings) -> Vec<InvalidValue> {
         ));
     }
     if settings.tls.client_ca.is_some() && settings.tls.certificate.is_none() {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "admin.tls.client_ca",
             "clients can show certificates only where the port speaks TLS",
             "set admin.tls.certificate and admin.tls.key, too",
@@ -347,9 +321,9 @@ fn admin(settings: &admin::Settings) -> Vec<InvalidValue> {
     found
 }
 
-fn log(settings: &Log) -> Option<InvalidValue> {
+fn log(settings: &Log) -> Option<Violation> {
     let error = EnvFilter::try_new(&settings.filter).err()?;
-    Some(InvalidValue::new(
+    Some(Violation::with_remedy(
         "log.filter",
         format!("this is no filter: {error}"),
         "write a level (error, warn, info, debug, trace), or pairs as in info,vca::ari=debug",
@@ -357,17 +331,18 @@ fn log(settings: &Log) -> Option<InvalidValue> {
 }
 
 /// Complains of each key that is zero.
-fn zeros(keys: &[(&str, bool)]) -> Vec<InvalidValue> {
+fn zeros(keys: &[(&str, bool)]) -> Vec<Violation> {
     let zero = keys.iter().filter(|(_, is_zero)| *is_zero);
-    zero.map(|(key, _)| InvalidValue::new(*key, "0 makes no sense here", "set it to 1 or more")).collect()
+    zero.map(|(key, _)| Violation::with_remedy(*key, "0 makes no sense here", "set it to 1 or more"))
+        .collect()
 }
 
 /// Reports each pair with a first value greater than its second.
-fn orders(pairs: &[(&str, u128, &str, u128)]) -> Vec<InvalidValue> {
+fn orders(pairs: &[(&str, u128, &str, u128)]) -> Vec<Violation> {
     let wrong = pairs.iter().filter(|(_, low, _, high)| low > high);
     let complain = |(low_key, low, high_key, high): &(&str, u128, &str, u128)| {
         let problem = format!("{low} is more than {high_key}, which is {high}");
-        InvalidValue::new(*low_key, problem, format!("lower it, or raise {high_key}"))
+        Violation::with_remedy(*low_key, problem, format!("lower it, or raise {high_key}"))
     };
     wrong.map(complain).collect()
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::Effective;
+use super::extract::Sources;
 use crate::admin::TlsError;
-use crate::engines::registry;
+use crate::violation::Violation;
 
 /// The exit code for a faulty configuration: `EX_USAGE` of sysexits.h.
 pub const EXIT_CODE: u8 = 64;
@@ -26,11 +27,21 @@ impl ConfigError {
         SECTIONS.contains(&self.key.split('.').next().unwrap_or_default())
     }
 
-    /// A fault that was found in building the engines; its text contains the remedy.
-    pub(super) fn of_engine(fault: registry::Fault, effective: &[Effective]) -> ConfigError {
+    /// A violation, with the source of the value.
+    pub(super) fn at(violation: Violation, sources: &Sources<'_>) -> ConfigError {
         ConfigError {
-            source: source(&fault.key, effective),
-            key: fault.key,
+            source: sources.of(&violation.field),
+            key: violation.field,
+            problem: violation.problem,
+            remedy: violation.remedy.unwrap_or_default(),
+        }
+    }
+
+    /// A fault that was found in building the engines; its text contains the remedy.
+    pub(super) fn of_engine(fault: Violation, effective: &[Effective]) -> ConfigError {
+        ConfigError {
+            source: source(&fault.field, effective),
+            key: fault.field,
             problem: fault.problem,
             remedy: "correct it, or choose other engines: stt.default, llm.default and tts.default".into(),
         }

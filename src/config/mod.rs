@@ -19,7 +19,6 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use check::InvalidValue;
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE, Warnings};
 pub use journal::is_journal;
 pub(crate) use reference::lenient;
@@ -269,14 +268,14 @@ fn compose(file: File, variables: &Variables, need: Need) -> (Loaded, Vec<Config
     let sources = extract::Sources { figment: &figment, file: &file };
     let (config, values, unfit) = extract::config(&sources);
     faults.extend(unfit);
-    let mut invalid_values = check::config(&config, need);
-    invalid_values.extend(check::database_is_named(&config, &figment, need));
+    let mut violations = check::config(&config, need);
+    violations.extend(check::database_is_named(&config, &figment, need));
     // A secret with an unreadable file is not missing.
-    invalid_values.retain(|invalid_value| !is_about(&unreadable, &invalid_value.key));
-    faults.extend(invalid_values.into_iter().map(|invalid_value| invalid_value.at(&sources)));
+    violations.retain(|violation| !is_about(&unreadable, &violation.field));
+    faults.extend(violations.into_iter().map(|violation| ConfigError::at(violation, &sources)));
     faults.extend(unreadable);
     let mut warnings: Vec<ConfigError> =
-        check::warnings(&config).into_iter().map(|it| it.at(&sources)).collect();
+        check::warnings(&config).into_iter().map(|it| ConfigError::at(it, &sources)).collect();
     warnings.extend(irrelevant);
     warnings.extend(files.warnings());
     warnings.extend(public_file);

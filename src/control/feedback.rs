@@ -2,7 +2,8 @@
 
 use super::ControlError;
 use crate::store::{NewFeedback, Scope};
-use crate::tenancy::{Actor, CallId, Feedback, Violation, check_comment, check_name};
+use crate::tenancy::{Actor, CallId, Feedback, check_comment, check_name};
+use crate::violation::Violation;
 
 /// The most characters of a comment, and of the name of its source.
 const LONGEST_COMMENT: usize = 4_000;

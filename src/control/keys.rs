@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{ControlError, check_key_name};
 use crate::store::{KeyWithSecret, NewKey, Rotation, Scope, Store, StoreError};
-use crate::tenancy::{Actor, ApiKey, KeyId, Role, Violation};
+use crate::tenancy::{Actor, ApiKey, KeyId, Role};
+use crate::violation::Violation;
 
 /// The longest time for which a rotated secret still works.
 const LONGEST_GRACE: TimeDelta = TimeDelta::days(7);

@@ -33,7 +33,7 @@ pub use upkeep::keep_up;
 pub use webhooks::{create_webhook, update_webhook};
 
 use crate::store::StoreError;
-use crate::tenancy::Violation;
+use crate::violation::Violation;
 
 /// The precondition of a change that is made in every state of a resource.
 ///
@@ -66,9 +66,5 @@ impl ControlError {
 }
 
 fn listed(violations: &[Violation]) -> String {
-    violations
-        .iter()
-        .map(|violation| format!("{}: {}", violation.field, violation.problem))
-        .collect::<Vec<_>>()
-        .join("; ")
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,6 +1,7 @@
 //! Names that people give: one rule for the API, the command line and imports.
 
-use crate::tenancy::{LONGEST_TENANT_NAME, Violation, check_name};
+use crate::tenancy::{LONGEST_TENANT_NAME, check_name};
+use crate::violation::Violation;
 
 /// The most characters of an API key's name.
 const LONGEST_KEY_NAME: usize = 100;

@@ -3,7 +3,8 @@
 use super::ControlError;
 use crate::egress::DestinationPolicy;
 use crate::store::{NewWebhook, Scope, StoreError, WebhookChanges, WebhookWithSecret};
-use crate::tenancy::{Actor, EventType, Violation, Webhook, WebhookId};
+use crate::tenancy::{Actor, EventType, Webhook, WebhookId};
+use crate::violation::Violation;
 
 /// The most event types in one request; there are far fewer.
 const MOST_EVENTS: usize = 100;

@@ -33,11 +33,11 @@
 
 mod agent_turn;
 mod at;
+mod check;
 mod clauses;
 mod context;
 mod contract;
 mod endpoint;
-mod fault;
 mod floor;
 mod hold;
 mod interruption;
@@ -63,7 +63,6 @@ use serde::{Deserialize, Serialize};
 pub use at::At;
 pub use context::ContextItem;
 pub use contract::*;
-pub use fault::Fault;
 pub use keypad::{DtmfMode, Keys};
 pub use pipeline::*;
 pub use settings::{Overrides, Settings};

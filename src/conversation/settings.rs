@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, SchemaFormat};
 
 use super::DtmfMode;
-use super::fault::{LONGEST, NON_ZERO};
+use super::check::{LONGEST, NON_ZERO};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:tt = $default:expr),+ $(,)?) => {

@@ -55,8 +55,8 @@ impl AgentFactory {
     /// saved under other rules or imported, give way to the daemon's.
     pub fn agent(&self, profile: &AiProfile) -> Option<Agent> {
         let (settings, refused) = self.permitted.effective(&profile.settings);
-        for flaw in &refused {
-            warn!(profile = %profile.id, field = %flaw.field, problem = %flaw.problem, "profile setting not used");
+        for violation in &refused {
+            warn!(profile = %profile.id, field = %violation.field, problem = %violation.problem, "profile setting not used");
         }
         let profile = &AiProfile { settings, ..profile.clone() };
         let wanted = &profile.settings;

@@ -13,6 +13,7 @@ use crate::engines::llm::{self, Llm};
 use crate::engines::stt::{self, Buffered, Stt};
 use crate::engines::tts::{self, Tts};
 use crate::names::EngineNames;
+use crate::violation::Violation;
 
 mod accounts;
 mod entries;
@@ -146,22 +147,6 @@ fn built(names: &[&str], all: &[EngineNames]) -> Vec<EngineNames> {
     names.iter().filter_map(|name| all.iter().find(|it| it.engine == *name).cloned()).collect()
 }
 
-/// A setting that engines cannot be built from.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct Fault {
-    /// Dotted, relative to [`Settings`], such as `stt.default`.
-    pub key: String,
-    /// With its remedy.
-    pub problem: String,
-}
-
-impl Fault {
-    fn new(key: impl Into<String>, problem: impl ToString) -> Fault {
-        Fault { key: key.into(), problem: problem.to_string() }
-    }
-}
-
 /// Engines by name. Cheap to clone.
 #[derive(Clone)]
 pub struct Engines {
@@ -172,7 +157,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Builds every engine that the settings allow; returns all faults at once. No requests are sent yet: see the
+    /// Builds every engine that the settings allow; returns all violations at once. No requests are sent yet: see the
     /// engines' `probe`.
     ///
     /// The `openai` engines exist when there is a key or the server is not OpenAI's. A TLS provider has to be
@@ -180,12 +165,12 @@ impl Engines {
     ///
     /// # Errors
     /// Every setting that an engine cannot be built from, with its key.
-    pub fn build(settings: &Settings) -> Result<Engines, Vec<Fault>> {
-        let mut faults = name_faults(&settings.engines);
+    pub fn build(settings: &Settings) -> Result<Engines, Vec<Violation>> {
+        let mut violations = name_violations(&settings.engines);
         let defaults = settings.defaults();
-        let stt = stt_engines(settings, &defaults, &mut faults);
-        let llm = llm_engines(settings, &mut faults);
-        let tts = tts_engines(settings, &mut faults);
+        let stt = stt_engines(settings, &defaults, &mut violations);
+        let llm = llm_engines(settings, &mut violations);
+        let tts = tts_engines(settings, &mut violations);
         let engines = Engines {
             stt: EngineSet::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
                 Arc::new(Buffered::new(engine.with_fallback(fallback))) as Arc<dyn Stt>
@@ -198,13 +183,13 @@ impl Engines {
             }),
             all: Arc::new(settings.catalogue()),
         };
-        faults.extend(engines.stt.faults("stt", &settings.stt.fallback));
-        faults.extend(engines.llm.faults("llm", &settings.llm.fallback));
-        faults.extend(engines.tts.faults("tts", &settings.tts.fallback));
-        faults.extend(fallback_script(settings));
-        faults.sort_by(|one, other| one.key.cmp(&other.key));
-        faults.dedup();
-        if faults.is_empty() { Ok(engines) } else { Err(faults) }
+        violations.extend(engines.stt.violations("stt", &settings.stt.fallback));
+        violations.extend(engines.llm.violations("llm", &settings.llm.fallback));
+        violations.extend(engines.tts.violations("tts", &settings.tts.fallback));
+        violations.extend(fallback_script(settings));
+        violations.sort_by(|one, other| one.field.cmp(&other.field));
+        violations.dedup();
+        if violations.is_empty() { Ok(engines) } else { Err(violations) }
     }
 
     /// The engine of that name, or the default one; none when there is no engine of that name.
@@ -243,24 +228,26 @@ impl Engines {
     }
 }
 
-/// A fault for each malformed name of `[engines.NAME]`.
-fn name_faults(engines: &BTreeMap<String, Named>) -> Vec<Fault> {
-    let check = |name: &String| Some(Fault::new(format!("engines.{name}"), named::check_name(name).err()?));
+/// A violation for each malformed name of `[engines.NAME]`.
+fn name_violations(engines: &BTreeMap<String, Named>) -> Vec<Violation> {
+    let check = |name: &String| {
+        Some(Violation::new(format!("engines.{name}"), named::check_name(name).err()?.to_string()))
+    };
     engines.keys().filter_map(check).collect()
 }
 
-/// A fault where callers would hear the built-in script in place of their tenant's language model.
-fn fallback_script(settings: &Settings) -> Option<Fault> {
+/// A violation where callers would hear the built-in script in place of their tenant's language model.
+fn fallback_script(settings: &Settings) -> Option<Violation> {
     let entries = settings.llm_entries();
     let fallback = entries.iter().find(|entry| Some(&*entry.name) == settings.llm.fallback.as_deref())?;
     let problem = "the built-in script answers for no tenant: set the script of this engine, or choose another fallback";
-    fallback.is_built_in_script().then(|| Fault::new("llm.fallback", problem))
+    fallback.is_built_in_script().then(|| Violation::new("llm.fallback", problem))
 }
 
-/// Keeps an engine that was built, and the fault of one that was not.
-fn keep<E>(built: Result<Option<E>, Fault>, faults: &mut Vec<Fault>) -> Option<E> {
-    built.unwrap_or_else(|fault| {
-        faults.push(fault);
+/// Keeps an engine that was built, and the violation of one that was not.
+fn keep<E>(built: Result<Option<E>, Violation>, violations: &mut Vec<Violation>) -> Option<E> {
+    built.unwrap_or_else(|violation| {
+        violations.push(violation);
         None
     })
 }
@@ -268,7 +255,7 @@ fn keep<E>(built: Result<Option<E>, Fault>, faults: &mut Vec<Fault>) -> Option<E
 fn stt_engines(
     settings: &Settings,
     defaults: &Defaults,
-    faults: &mut Vec<Fault>,
+    violations: &mut Vec<Violation>,
 ) -> Vec<(Arc<str>, stt::Resilient)> {
     let entries = settings.llm_entries();
     let scripted = entries.iter().find(|it| settings.stt.phrases_of_script && *it.name == *defaults.llm);
@@ -278,23 +265,23 @@ fn stt_engines(
         let built = entry.build(&phrases);
         // A recogniser of this machine that no profile can need does not have to be installed.
         let is_optional = entry.is_built_in() && !is_wanted(&entry.name) && entry.server().is_none();
-        let engine = if is_optional { built.ok().flatten() } else { keep(built, faults) };
+        let engine = if is_optional { built.ok().flatten() } else { keep(built, violations) };
         engine.map(|it| (entry.name.clone(), stt::Resilient::new(it, entry.retry.clone(), None)))
     };
     settings.stt_entries().iter().filter_map(engine).collect()
 }
 
-fn llm_engines(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<(Arc<str>, llm::Resilient)> {
+fn llm_engines(settings: &Settings, violations: &mut Vec<Violation>) -> Vec<(Arc<str>, llm::Resilient)> {
     let engine = |entry: &Entry<LlmSpec>| {
-        let engine = keep(entry.build(), faults);
+        let engine = keep(entry.build(), violations);
         engine.map(|it| (entry.name.clone(), llm::Resilient::new(it, entry.retry.clone(), None)))
     };
     settings.llm_entries().iter().filter_map(engine).collect()
 }
 
-fn tts_engines(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<(Arc<str>, tts::Resilient)> {
+fn tts_engines(settings: &Settings, violations: &mut Vec<Violation>) -> Vec<(Arc<str>, tts::Resilient)> {
     let engine = |entry: &Entry<TtsSpec>| {
-        let engine = keep(entry.build(), faults);
+        let engine = keep(entry.build(), violations);
         engine.map(|it| (entry.name.clone(), tts::Resilient::new(it, entry.retry.clone(), None)))
     };
     settings.tts_entries().iter().filter_map(engine).collect()
@@ -337,8 +324,8 @@ impl<T: ?Sized> EngineSet<T> {
         std::iter::once(&*self.default).chain(others).collect()
     }
 
-    /// A fault for the default and for the fallback, where there is no such engine.
-    fn faults(&self, kind: &str, fallback: &Option<String>) -> Vec<Fault> {
+    /// A violation for the default and for the fallback, where there is no such engine.
+    fn violations(&self, kind: &str, fallback: &Option<String>) -> Vec<Violation> {
         let wanted = [("default", Some(&*self.default)), ("fallback", fallback.as_deref())];
         let missing = wanted.into_iter().filter_map(|(key, name)| Some((key, name?)));
         let missing = missing.filter(|(_, name)| !self.engines.contains_key(*name));
@@ -347,7 +334,7 @@ impl<T: ?Sized> EngineSet<T> {
             .map(|(key, name)| {
                 let hint = if name == "openai" { "; openai needs openai.key or openai.base_url" } else { "" };
                 let problem = format!("there is no {kind} engine {name:?}: choose one of {known}{hint}");
-                Fault::new(format!("{kind}.{key}"), problem)
+                Violation::new(format!("{kind}.{key}"), problem)
             })
             .collect()
     }

@@ -49,8 +49,8 @@ impl Scope {
             call_days = excluded.call_days, transcript_days = excluded.transcript_days, \
             recording_days = excluded.recording_days, audit_days = excluded.audit_days, \
             updated_at = excluded.updated_at";
-        if let Some((field, problem)) = retention.faults().first() {
-            return Err(StoreError::invalid(format_args!("{field}: {problem}")).into());
+        if let Some(violation) = retention.violations().first() {
+            return Err(StoreError::invalid(violation).into());
         }
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant_row(self.tenant).await?;

@@ -1,30 +1,8 @@
 //! Checks a profile before it is saved. Reports all violations at once.
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use super::{Permitted, ProfileSettings, Tool};
 use crate::conversation::Phrase;
-
-/// A violation of one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = FieldError)]
-pub struct Violation {
-    /// Path of the field, such as `settings.turn.max_turns`.
-    pub field: String,
-    /// The problem, and the expectation.
-    pub problem: String,
-}
-
-impl Violation {
-    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Violation {
-        Violation { field: field.into(), problem: problem.into() }
-    }
-
-    fn below(self, parent: &str) -> Violation {
-        Violation { field: format!("{parent}.{}", self.field), ..self }
-    }
-}
+use crate::violation::Violation;
 
 /// The most characters of a tenant's name.
 pub const LONGEST_TENANT_NAME: usize = 200;
@@ -83,10 +61,7 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     violations.extend(engines(settings, permitted));
     violations.extend(phrases(settings));
     let turn_settings = permitted.turn_settings.clone().with(&settings.turn);
-    violations.extend(turn_settings.faults().into_iter().map(|fault| {
-        let problem = format!("{}; {}", fault.problem, fault.remedy);
-        Violation::new(fault.key, problem).below("turn")
-    }));
+    violations.extend(turn_settings.violations().into_iter().map(|violation| violation.below("turn")));
     violations.extend(permitted.ceiling_violations(settings));
     let no_tokens = settings.max_reply_tokens == Some(0);
     violations
@@ -202,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flaw_is_named_at_once() {
+    fn every_violation_is_named_at_once() {
         let settings = serde_json::json!({
             "greeting": "x".repeat(1_001), "language": "de_DE", "stt": "openai", "llm": "scripted",
             "llm_model": "gpt-5.6-sol", "tts": "crystal-ball", "tts_model": " ", "voice": "a\u{0}b",
@@ -242,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_above_the_operators_are_flaws_that_name_them() {
+    fn limits_above_the_operators_are_violations_that_name_them() {
         let settings = serde_json::json!({
             "max_reply_tokens": 501, "turn": { "max_turns": 101, "max_duration_ms": 3_600_001 },
         });

@@ -24,8 +24,7 @@ mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};
 pub use check::{
-    Draft, LONGEST_TENANT_NAME, Violation, check_comment, check_name, check_profile, check_profile_name,
-    check_remark,
+    Draft, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name, check_remark,
 };
 pub use did::{Did, DidError, mask};
 pub use feedback::{Feedback, FeedbackId};

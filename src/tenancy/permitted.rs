@@ -5,9 +5,10 @@
 
 use serde::Deserialize;
 
-use super::{ProfileSettings, Violation};
+use super::ProfileSettings;
 use crate::conversation;
 use crate::names::{self, EngineNames, Names};
+use crate::violation::Violation;
 
 /// Upper limits of a profile's settings. The daemon's own defaults are always permitted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::violation::Violation;
+
 /// Retention periods in days; `null`: without limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -25,8 +27,8 @@ pub struct Retention {
 const LONGEST: u32 = 36_500;
 
 impl Retention {
-    /// The fields with a value that is not allowed, and the reasons.
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
+    /// The periods that are not allowed.
+    pub fn violations(&self) -> Vec<Violation> {
         let fields = [
             ("call_days", self.call_days),
             ("transcript_days", self.transcript_days),
@@ -35,13 +37,14 @@ impl Retention {
         ];
         let beyond = |days: Option<u32>| days.is_some_and(|days| !(1..=LONGEST).contains(&days));
         let beyond = fields.iter().filter(|(_, days)| beyond(*days));
-        let mut faults: Vec<_> =
-            beyond.map(|(field, _)| (*field, format!("1 to {LONGEST}, or null"))).collect();
-        let Some(calls) = self.call_days else { return faults };
+        let mut violations: Vec<_> =
+            beyond.map(|(field, _)| Violation::new(*field, format!("1 to {LONGEST}, or null"))).collect();
+        let Some(calls) = self.call_days else { return violations };
         let outlives = |days: Option<u32>| days.is_none_or(|days| days > calls);
         let outliving = fields[1..3].iter().filter(|(_, days)| outlives(*days));
-        faults.extend(outliving.map(|(field, _)| (*field, format!("{calls} at most: no longer than calls"))));
-        faults
+        let problem = format!("{calls} at most: no longer than calls");
+        violations.extend(outliving.map(|(field, _)| Violation::new(*field, &*problem)));
+        violations
     }
 }
 
@@ -51,8 +54,9 @@ mod tests {
 
     #[test]
     fn nothing_of_a_call_outlives_its_record() {
-        let fields =
-            |retention: Retention| retention.faults().into_iter().map(|(field, _)| field).collect::<Vec<_>>();
+        let fields = |retention: Retention| {
+            retention.violations().into_iter().map(|violation| violation.field).collect::<Vec<_>>()
+        };
         assert!(fields(Retention::default()).is_empty());
         let calls = Retention { call_days: Some(90), ..Retention::default() };
         assert_eq!(fields(calls), ["transcript_days", "recording_days"]);

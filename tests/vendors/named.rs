@@ -108,7 +108,7 @@ fn a_vendors_own_server_needs_a_key() {
         let settings: Settings =
             toml::from_str(&format!("[engines.voice]\nkind = \"tts\"\napi = \"{api}\"\n")).expect("settings");
         let faults = Engines::build(&settings).err().expect("a fault");
-        assert_eq!(faults[0].key, key, "{faults:?}");
+        assert_eq!(faults[0].field, key, "{faults:?}");
     }
 }
 

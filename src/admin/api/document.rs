@@ -21,7 +21,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::ProblemBody;
 use super::{events, idempotency, responses};
-use crate::tenancy::{Opening, Violation};
+use crate::tenancy::Opening;
+use crate::violation::Violation;
 
 const ABOUT: &str = "\
 The control plane of VCA, a voice agent for Asterisk.

@@ -26,7 +26,8 @@ use super::limits::{Limits, Rates};
 use super::problem::{Problem, ProblemBody};
 use crate::admin::client::Client;
 use crate::telephony::{Announced, AnnouncedNumbers, AnnouncementService, InboundSettings};
-use crate::tenancy::{CallId, Numbering, TenantId, Violation};
+use crate::tenancy::{CallId, Numbering, TenantId};
+use crate::violation::Violation;
 
 pub const PATH: &str = "/internal/telephony/inbound";
 
@@ -138,7 +139,7 @@ impl Announcement {
     fn read(self, numbering: Numbering) -> Result<AnnouncedNumbers, Problem> {
         let mut faults = Vec::new();
         let mut fault = |field: &str, problem: &dyn fmt::Display| {
-            faults.push(Violation { field: field.to_owned(), problem: problem.to_string() });
+            faults.push(Violation::new(field, problem.to_string()));
         };
         let caller = self.caller_number.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if caller.as_ref().is_some_and(|text| !is_plain(text, LONGEST_CALLER)) {

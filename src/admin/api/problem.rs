@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::control::ControlError;
 use crate::store::{Duplicate, NumberRefusal, StoreError};
-use crate::tenancy::Violation;
+use crate::violation::Violation;
 
 /// Why a request was not served. It becomes a [`ProblemBody`] once the request's id is put to it.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ impl Problem {
     /// 400: these fields are not acceptable.
     pub fn fields(errors: Vec<Violation>) -> Problem {
         let detail = match errors.as_slice() {
-            [one] => format!("{}: {}", one.field, one.problem),
+            [one] => one.to_string(),
             many => format!("{} fields are not acceptable", many.len()),
         };
         Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "invalid_value", detail) }

@@ -8,7 +8,7 @@ use super::auth::{Administrator, Reader};
 use super::extract::Body;
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
-use crate::tenancy::{Retention, TenantId, Violation};
+use crate::tenancy::{Retention, TenantId};
 
 pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(show, replace))
@@ -35,10 +35,9 @@ async fn replace(
     precondition: Precondition,
     Body(retention): Body<Retention>,
 ) -> Result<Tagged<Retention>, Problem> {
-    let fault = |(field, problem): (&str, String)| Violation { field: field.to_owned(), problem };
-    let faults: Vec<Violation> = retention.faults().into_iter().map(fault).collect();
-    if !faults.is_empty() {
-        return Err(Problem::fields(faults));
+    let violations = retention.violations();
+    if !violations.is_empty() {
+        return Err(Problem::fields(violations));
     }
     let check = |current: &Retention| precondition.check(current);
     Ok(Tagged(scope.set_retention_if(&actor, retention, check).await?))

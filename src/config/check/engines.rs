@@ -1,14 +1,15 @@
 //! Settings of engines that the registry would take, but that cannot work. The registry reports itself what engines cannot
 //! be built from.
 
-use super::{InvalidValue, orders, zeros};
+use super::{orders, zeros};
 use crate::config::Config;
 use crate::engines::core::retry;
 use crate::engines::llm::openai::RESERVED;
 use crate::engines::registry::{Entry, LlmSpec, Settings, SttSpec, TtsSpec};
 use crate::names::{ANY, Names};
+use crate::violation::Violation;
 
-pub(super) fn faults(config: &Config) -> Vec<InvalidValue> {
+pub(super) fn faults(config: &Config) -> Vec<Violation> {
     let settings = config.engines();
     let mut found = Vec::new();
     let retries = [
@@ -24,12 +25,12 @@ pub(super) fn faults(config: &Config) -> Vec<InvalidValue> {
     found.extend(models(&settings));
     found.extend(settings.llm_entries().iter().flat_map(llm));
     found.extend(voices(&settings));
-    found.sort_by(|one, other| one.key.cmp(&other.key));
+    found.sort_by(|one, other| one.field.cmp(&other.field));
     found.dedup();
     found
 }
 
-fn retry(section: &str, retry: &retry::Settings) -> Vec<InvalidValue> {
+fn retry(section: &str, retry: &retry::Settings) -> Vec<Violation> {
     let key = |key: &str| format!("{section}.{key}");
     let mut found =
         zeros(&[(&key("timeout_ms"), retry.timeout_ms == 0), (&key("breaker_ms"), retry.breaker_ms == 0)]);
@@ -39,19 +40,19 @@ fn retry(section: &str, retry: &retry::Settings) -> Vec<InvalidValue> {
 }
 
 /// Options of a language model that its requests cannot carry.
-fn llm(entry: &Entry<LlmSpec>) -> Vec<InvalidValue> {
+fn llm(entry: &Entry<LlmSpec>) -> Vec<Violation> {
     let LlmSpec::OpenAi(remote) = &entry.spec else { return Vec::new() };
     let (section, options) = (&entry.section, &remote.options);
     let reserved = options.extra.names().filter(|name| RESERVED.contains(name));
-    let mut found: Vec<InvalidValue> = reserved
+    let mut found: Vec<Violation> = reserved
         .map(|name| {
             let problem = format!("every request has {name} already");
-            InvalidValue::new(format!("{section}.extra.{name}"), problem, "remove it")
+            Violation::with_remedy(format!("{section}.extra.{name}"), problem, "remove it")
         })
         .collect();
     if options.temperature.is_some_and(|it| !(0.0..=2.0).contains(&it)) {
         let problem = "the temperature is out of range";
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             format!("{section}.temperature"),
             problem,
             "set it from 0.0 to 2.0, or leave it out",
@@ -61,7 +62,7 @@ fn llm(entry: &Entry<LlmSpec>) -> Vec<InvalidValue> {
 }
 
 /// Options that must not be 0, each as its key and whether it is.
-fn zero_values(settings: &Settings) -> Vec<InvalidValue> {
+fn zero_values(settings: &Settings) -> Vec<Violation> {
     let mut values: Vec<(String, bool)> = Vec::new();
     for entry in settings.stt_entries() {
         let server = entry
@@ -105,7 +106,7 @@ fn keyed((section, key, is_zero): (&str, &str, bool)) -> (String, bool) {
 }
 
 /// Models that their engines would refuse.
-fn models(settings: &Settings) -> Vec<InvalidValue> {
+fn models(settings: &Settings) -> Vec<Violation> {
     let (stt, llm, tts) = (settings.stt_entries(), settings.llm_entries(), settings.tts_entries());
     let stt = stt.iter().filter_map(|it| Some((&it.section, it.models()?)));
     let llm = llm.iter().filter_map(|it| Some((&it.section, it.models()?)));
@@ -120,7 +121,7 @@ fn models(settings: &Settings) -> Vec<InvalidValue> {
 }
 
 /// Voices that their engines would refuse.
-fn voices(settings: &Settings) -> Vec<InvalidValue> {
+fn voices(settings: &Settings) -> Vec<Violation> {
     let entries = settings.tts_entries();
     let voice = |entry: &Entry<TtsSpec>| {
         let (voice, rule) = entry.voice();
@@ -129,7 +130,7 @@ fn voices(settings: &Settings) -> Vec<InvalidValue> {
     entries.iter().filter_map(voice).collect()
 }
 
-fn refusal(key: String, name: &str, rule: &Names) -> Option<InvalidValue> {
+fn refusal(key: String, name: &str, rule: &Names) -> Option<Violation> {
     let error = rule.check(name).err()?;
-    Some(InvalidValue::new(key, error.to_string(), rule.to_string()))
+    Some(Violation::with_remedy(key, error.to_string(), rule.to_string()))
 }

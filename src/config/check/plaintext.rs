@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-use super::InvalidValue;
 use crate::config::{Config, Need};
 use crate::engines::core::server;
 use crate::store::Protection;
 use crate::transport::{HostPlace, place};
+use crate::violation::Violation;
 
 /// The connections that are refused.
-pub(super) fn faults(config: &Config, need: Need) -> Vec<InvalidValue> {
+pub(super) fn faults(config: &Config, need: Need) -> Vec<Violation> {
     let mut found = Vec::new();
     if config.database.is_exposed() {
         found.push(refusal("database.url", "database", "sslmode=verify-full in the URL"));
@@ -35,12 +35,12 @@ pub(super) fn faults(config: &Config, need: Need) -> Vec<InvalidValue> {
 }
 
 /// The connections that are allowed, but weak.
-pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
+pub(super) fn warnings(config: &Config) -> Vec<Violation> {
     let weak =
         servers(config).into_iter().filter(|(_, it)| is_plaintext(&it.base_url, HostPlace::PrivateNetwork));
-    let mut found: Vec<InvalidValue> = weak
+    let mut found: Vec<Violation> = weak
         .map(|(section, _)| {
-            InvalidValue::new(
+            Violation::with_remedy(
                 format!("{section}.base_url"),
                 "the key and callers' words cross a network unencrypted",
                 "use an https:// URL, or keep other machines off this network",
@@ -48,7 +48,7 @@ pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
         })
         .collect();
     if config.database.protection() == Protection::Unverified {
-        found.push(InvalidValue::new(
+        found.push(Violation::with_remedy(
             "database.url",
             "its sslmode lets another server pretend to be the database",
             "use sslmode=verify-full, with database.tls.ca where the server's authority is not a public one",
@@ -69,7 +69,7 @@ fn servers(config: &Config) -> Vec<(String, server::Settings)> {
 }
 
 /// Providers that are not set up are not asked.
-fn telephony(config: &Config) -> Vec<InvalidValue> {
+fn telephony(config: &Config) -> Vec<Violation> {
     let settings = &config.telephony;
     let (twilio, telnyx) = (&settings.twilio, &settings.telnyx);
     let urls = [
@@ -89,8 +89,8 @@ fn is_plaintext(url: &str, nearest: HostPlace) -> bool {
     url.scheme() == "http" && url.host_str().is_some_and(|host| place(host) >= nearest)
 }
 
-fn refusal(key: &str, section: &str, encrypted: &str) -> InvalidValue {
-    InvalidValue::new(
+fn refusal(key: &str, section: &str, encrypted: &str) -> Violation {
+    Violation::with_remedy(
         key,
         "it leads to another machine, and the password would cross the network unencrypted",
         format!(

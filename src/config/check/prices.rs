@@ -1,13 +1,13 @@
 //! Models that would be used and have no price: their use would be billed with nothing, so that statements are held back.
 
-use super::InvalidValue;
 use crate::config::Config;
 use crate::tenancy::{EngineKind, ProfileSettings};
+use crate::violation::Violation;
 
-pub(super) fn warnings(config: &Config) -> Vec<InvalidValue> {
+pub(super) fn warnings(config: &Config) -> Vec<Violation> {
     let unpriced = config.unpriced(&ProfileSettings::default());
     let invalid_value = |model: String| {
-        InvalidValue::new(
+        Violation::with_remedy(
             "prices.engines",
             format!("{model} has no price: statements with its use are held back"),
             "add a price (0 where it is free), and see `vca usage issue --dry-run`",

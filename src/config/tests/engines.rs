@@ -94,7 +94,7 @@ fn faults_of_building_have_keys() {
         [engines.cloud]\nkind = \"llm\"\napi = \"openai\"\nheaders = { Host = \"x\" }\nkey = \"k\"\n\
         [engines.keyless]\nkind = \"stt\"\napi = \"openai\"\n";
     let built = Engines::build(&config(file, &[]).engines()).err().expect("faults");
-    let keys: Vec<&str> = built.iter().map(|fault| fault.key.as_str()).collect();
+    let keys: Vec<&str> = built.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(keys, ["engines.A", "engines.cloud.headers", "engines.keyless.key"]);
 }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::Settings;
 use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
-use super::{Fault, Settings};
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::server::{Auth, SettingsError};
 use crate::engines::core::{retry, server};
@@ -12,6 +12,7 @@ use crate::engines::llm::{self, Llm};
 use crate::engines::stt::{self, Transcriber};
 use crate::engines::tts::{self, Tts};
 use crate::names::{EngineNames, Names};
+use crate::violation::Violation;
 
 /// The section of all servers of built-in engines.
 const OPENAI: &str = "openai";
@@ -28,7 +29,7 @@ pub struct Entry<S> {
 }
 
 /// The result of building an engine: none when a built-in engine is not configured.
-pub(super) type Built<T> = Result<Option<Arc<T>>, Fault>;
+pub(super) type Built<T> = Result<Option<Arc<T>>, Violation>;
 
 impl<S> Entry<S> {
     fn built_in(kind: retry::Kind, name: &str, retry: &retry::Settings, spec: S) -> Entry<S> {
@@ -52,29 +53,31 @@ impl<S> Entry<S> {
         if self.is_built_in() { OPENAI } else { &self.section }
     }
 
-    fn server_fault(&self, error: SettingsError) -> Fault {
-        Fault::new(format!("{}.{}", self.server_section(), error.key), error)
+    fn server_violation(&self, error: SettingsError) -> Violation {
+        Violation::new(format!("{}.{}", self.server_section(), error.key), error.to_string())
     }
 
     /// The endpoint of a server: none for a built-in engine without an address or a key.
-    fn endpoint(&self, server: &server::Settings) -> Result<Option<Endpoint>, Fault> {
+    fn endpoint(&self, server: &server::Settings) -> Result<Option<Endpoint>, Violation> {
         match server.is_complete() {
-            true => Endpoint::new(server).map(Some).map_err(|error| self.server_fault(error)),
+            true => Endpoint::new(server).map(Some).map_err(|error| self.server_violation(error)),
             false if self.is_built_in() => Ok(None),
-            false => Err(self
-                .server_fault(SettingsError::new("key", "OpenAI's server needs a key: set it, or base_url"))),
+            false => Err(self.server_violation(SettingsError::new(
+                "key",
+                "OpenAI's server needs a key: set it, or base_url",
+            ))),
         }
     }
 }
 
 impl<S> Entry<S> {
     /// The endpoint of another vendor; its own server needs a key.
-    fn vendor(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<Endpoint, Fault> {
+    fn vendor(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<Endpoint, Violation> {
         if server.key.is_none() && server.base_url.trim_end_matches('/') == own {
             let problem = format!("{own} needs a key: set it");
-            return Err(self.server_fault(SettingsError::new("key", problem)));
+            return Err(self.server_violation(SettingsError::new("key", problem)));
         }
-        Endpoint::with_auth(server, auth).map_err(|error| self.server_fault(error))
+        Endpoint::with_auth(server, auth).map_err(|error| self.server_violation(error))
     }
 }
 
@@ -114,7 +117,9 @@ impl Entry<SttSpec> {
                     options.phrases = phrases.to_vec();
                 }
                 let engine = stt::pocketsphinx::Pocketsphinx::new(name, &options);
-                engine.map(|it| Some(Arc::new(it) as _)).map_err(|error| Fault::new(&self.section, error))
+                engine
+                    .map(|it| Some(Arc::new(it) as _))
+                    .map_err(|error| Violation::new(&self.section, error.to_string()))
             }
         }
     }
@@ -164,7 +169,7 @@ impl Entry<LlmSpec> {
             }
             LlmSpec::Scripted(options) => match llm::scripted::ScriptedLlm::new(name, options) {
                 Ok(engine) => Ok(Some(Arc::new(engine))),
-                Err(error) => Err(Fault::new(format!("{}.script", self.section), error)),
+                Err(error) => Err(Violation::new(format!("{}.script", self.section), error.to_string())),
             },
         }
     }

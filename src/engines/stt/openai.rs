@@ -181,7 +181,7 @@ mod tests {
     async fn transcribed(answers: Vec<Vec<Step>>) -> (Result<String, EngineError>, Vec<String>) {
         let vendor = Vendor::start(answers).await;
         let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings());
-        let patience = retry::Settings {
+        let retries = retry::Settings {
             timeout_ms: 500,
             retries: 2,
             budget_ms: 10_000,
@@ -189,7 +189,7 @@ mod tests {
             max_backoff_ms: 1,
             ..retry::Settings::default()
         };
-        let engine = Resilient::new(Arc::new(engine), patience, None);
+        let engine = Resilient::new(Arc::new(engine), retries, None);
         let hints = Hints { language: Some("de-DE".into()), model: Some("whisper-2".into()) };
         (engine.transcribe(speech(), hints, Meter::default()).await, vendor.requests())
     }

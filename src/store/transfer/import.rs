@@ -23,7 +23,8 @@ use crate::store::number_rules::Authority;
 use crate::store::statement::{Statement, Value, composed, sql};
 use crate::store::tx::{Access, AllTenants, RowScope, Tx};
 use crate::store::{NumberRefusal, Store, StoreError};
-use crate::tenancy::{Actor, Did, LONGEST_TENANT_NAME, Numbering, Tenant, TenantId, Violation, check_name};
+use crate::tenancy::{Actor, Did, LONGEST_TENANT_NAME, Numbering, Tenant, TenantId, check_name};
+use crate::violation::Violation;
 
 /// How a document is imported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,8 +158,9 @@ impl Tx {
         const TENANT: &str = "INSERT INTO tenants (id, name, status, plan, max_concurrent_calls, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
         let problem = |problem| StoreError::invalid(format_args!("tenant.{problem}"));
-        if let Some(Violation { problem: flaw, .. }) = check_name("name", &tenant.name, LONGEST_TENANT_NAME) {
-            return Err(problem(format!("name: {flaw}")));
+        if let Some(Violation { problem: reason, .. }) = check_name("name", &tenant.name, LONGEST_TENANT_NAME)
+        {
+            return Err(problem(format!("name: {reason}")));
         }
         let created_at = cell::from_json(Kind::Moment, &json!(tenant.created_at))
             .map_err(|error| problem(format!("created_at: {error}")))?;

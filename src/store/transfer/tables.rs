@@ -362,8 +362,8 @@ fn check_retention(row: &Map<String, Json>) -> Result<(), String> {
         recording_days: days("recording_days"),
         audit_days: days("audit_days"),
     };
-    match retention.faults().first() {
-        Some((column, problem)) => Err(format!("{column}: {problem}")),
+    match retention.violations().first() {
+        Some(violation) => Err(violation.to_string()),
         None => Ok(()),
     }
 }

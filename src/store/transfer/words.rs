@@ -18,7 +18,7 @@ pub fn did(text: &str) -> Result<(), String> {
 }
 
 pub fn profile_name(text: &str) -> Result<(), String> {
-    check_profile_name(text).map_or(Ok(()), |flaw| Err(flaw.problem))
+    check_profile_name(text).map_or(Ok(()), |violation| Err(violation.problem))
 }
 
 pub fn document<T: DeserializeOwned>(json: &Json) -> Result<(), String> {

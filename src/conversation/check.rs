@@ -1,17 +1,9 @@
-//! Faults of a conversation's settings.
+//! Checks a conversation's settings.
 
 use std::time::Duration;
 
 use super::Settings;
-
-/// A setting that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The setting's name.
-    pub key: &'static str,
-    pub problem: String,
-    pub remedy: String,
-}
+use crate::violation::Violation;
 
 /// No conversation, and nothing in one, lasts longer than a day.
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,51 +22,45 @@ pub(super) const NON_ZERO: [&str; 9] = [
 ];
 
 impl Settings {
-    /// All that cannot work.
-    pub fn faults(&self) -> Vec<Fault> {
+    /// The settings that cannot work.
+    pub fn violations(&self) -> Vec<Violation> {
         let mut found = self.zeros();
         found.extend(self.disorders());
         found.extend(self.hasty_cut());
         let endless = self.times().into_iter().filter(|(_, time)| *time > LONGEST);
-        found.extend(endless.map(|(key, time)| Fault {
-            key,
-            problem: format!("{} ms are more than a day", time.as_millis()),
-            remedy: format!("set it to {} or less", LONGEST.as_millis()),
+        found.extend(endless.map(|(key, time)| {
+            Violation::with_remedy(
+                key,
+                format!("{} ms are more than a day", time.as_millis()),
+                format!("set it to {} or less", LONGEST.as_millis()),
+            )
         }));
         found
     }
 
-    fn zeros(&self) -> Vec<Fault> {
+    fn zeros(&self) -> Vec<Violation> {
         let counts = [("max_turns", self.max_turns), ("max_failures", self.max_failures)];
         let zero_counts = counts.into_iter().filter(|(_, count)| *count == 0).map(|(key, _)| key);
         let zero_times = self.times().into_iter().filter(|(_, time)| time.is_zero()).map(|(key, _)| key);
         let zeros: Vec<&str> = zero_counts.chain(zero_times).collect();
         let forbidden = NON_ZERO.into_iter().filter(|key| zeros.contains(key));
         forbidden
-            .map(|key| Fault {
-                key,
-                problem: "0 makes no sense here".into(),
-                remedy: "set it to 1 or more".into(),
-            })
+            .map(|key| Violation::with_remedy(key, "0 makes no sense here", "set it to 1 or more"))
             .collect()
     }
 
     /// A caller who is cut sooner than a pause may last is cut again and again, and each time engines are asked.
-    fn hasty_cut(&self) -> Option<Fault> {
+    fn hasty_cut(&self) -> Option<Violation> {
         let (longest, pause) = (self.max_speech_ms, self.commit_trailing_ms);
-        (longest < pause).then(|| Fault {
-            key: "max_speech_ms",
-            problem: format!(
-                "{} is less than turn.commit_trailing_ms, which is {}",
-                longest.as_millis(),
-                pause.as_millis()
-            ),
-            remedy: "raise it, or lower turn.commit_trailing_ms".into(),
+        (longest < pause).then(|| {
+            let (longest, pause) = (longest.as_millis(), pause.as_millis());
+            let problem = format!("{longest} is less than turn.commit_trailing_ms, which is {pause}");
+            Violation::with_remedy("max_speech_ms", problem, "raise it, or lower turn.commit_trailing_ms")
         })
     }
 
     /// Pairs with a first value greater than the second.
-    fn disorders(&self) -> Vec<Fault> {
+    fn disorders(&self) -> Vec<Violation> {
         let pairs = [
             ("commit_finished_ms", self.commit_finished_ms, "commit_ms", self.commit_ms),
             ("commit_ms", self.commit_ms, "commit_trailing_ms", self.commit_trailing_ms),
@@ -82,14 +68,10 @@ impl Settings {
         ];
         let wrong = pairs.into_iter().filter(|(_, low, _, high)| low > high);
         wrong
-            .map(|(key, low, other, high)| Fault {
-                key,
-                problem: format!(
-                    "{} is more than turn.{other}, which is {}",
-                    low.as_millis(),
-                    high.as_millis()
-                ),
-                remedy: format!("lower it, or raise turn.{other}"),
+            .map(|(key, low, other, high)| {
+                let (low, high) = (low.as_millis(), high.as_millis());
+                let problem = format!("{low} is more than turn.{other}, which is {high}");
+                Violation::with_remedy(key, problem, format!("lower it, or raise turn.{other}"))
             })
             .collect()
     }
@@ -99,10 +81,10 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn keys(change: impl FnOnce(&mut Settings)) -> Vec<&'static str> {
+    fn keys(change: impl FnOnce(&mut Settings)) -> Vec<String> {
         let mut settings = Settings::default();
         change(&mut settings);
-        settings.faults().iter().map(|fault| fault.key).collect()
+        settings.violations().into_iter().map(|violation| violation.field).collect()
     }
 
     #[test]
