@@ -23,6 +23,35 @@ impl Digit {
     }
 }
 
+/// A key to send, or a pause before the next one. `Debug` does not show the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tone {
+    Key(Digit),
+    /// Half a second, as Asterisk's `w`.
+    Pause,
+}
+
+impl Tone {
+    /// As Asterisk reads it.
+    pub fn as_char(self) -> char {
+        match self {
+            Tone::Key(digit) => digit.as_char(),
+            Tone::Pause => 'w',
+        }
+    }
+}
+
+impl TryFrom<char> for Tone {
+    type Error = NotADigitError;
+
+    fn try_from(character: char) -> Result<Self, NotADigitError> {
+        match character {
+            'w' | 'W' => Ok(Tone::Pause),
+            key => Digit::try_from(key).map(Tone::Key),
+        }
+    }
+}
+
 /// A character that is not on a telephone keypad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a key of a telephone keypad")]

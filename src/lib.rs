@@ -44,6 +44,8 @@ pub mod state;
     reason = "uses the database, with timeouts and a writer task"
 )]
 pub mod store;
+#[allow(clippy::disallowed_methods, reason = "runs tools in tasks, with timeouts")]
+pub mod tools;
 #[allow(clippy::disallowed_methods, reason = "calls receivers on a schedule, each in a task")]
 pub mod webhooks;
 

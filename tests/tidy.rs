@@ -36,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["current", "tenancy", "transport"]),
     ("egress", &[]),
     ("webhooks", &["egress", "store", "tenancy"]),
+    ("tools", &["conversation", "dtmf", "engines", "tenancy"]),
     (
         "call",
         &[
@@ -49,6 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "state",
             "store",
             "tenancy",
+            "tools",
         ],
     ),
     ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy", "current"]),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::dtmf::DtmfTiming;
 use super::ids::{BridgeId, ChannelId};
-use crate::dtmf::Digit;
+use crate::dtmf::Tone;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -124,8 +124,8 @@ impl Request {
     }
 
     /// Sends keys to the channel's far end, in the form that was negotiated with it. The response does not wait for them.
-    pub fn send_dtmf(channel: &ChannelId, digits: &[Digit], timing: DtmfTiming) -> Request {
-        let keys: String = digits.iter().map(|digit| digit.as_char()).collect();
+    pub fn send_dtmf(channel: &ChannelId, keys: &[Tone], timing: DtmfTiming) -> Request {
+        let keys: String = keys.iter().map(|key| key.as_char()).collect();
         let [pause, tone] = [timing.pause, timing.tone].map(|time| time.as_millis().to_string());
         let query = [("dtmf", keys.as_str()), ("between", &pause), ("duration", &tone)];
         Request::new(Method::Post, "channels.sendDTMF", &["channels", channel.as_str(), "dtmf"], &query)
@@ -313,7 +313,7 @@ mod tests {
             format: "slin16",
         };
         let bridge = BridgeId::new("b");
-        let keys: Vec<Digit> = "1#".chars().map(|key| key.try_into().unwrap()).collect();
+        let keys: Vec<Tone> = "1w#".chars().map(|key| key.try_into().unwrap()).collect();
         let cases = [
             (Request::answer(&id("17.0")), "Post /channels/17.0/answer"),
             (Request::hang_up(&id("17.0"), Reason::Busy), "Delete /channels/17.0?reason_code=17"),
@@ -325,7 +325,7 @@ mod tests {
             ),
             (
                 Request::send_dtmf(&id("17.0"), &keys, DtmfTiming::default()),
-                "Post /channels/17.0/dtmf?dtmf=1%23&between=100&duration=100",
+                "Post /channels/17.0/dtmf?dtmf=1w%23&between=100&duration=100",
             ),
             (Request::create_bridge(&bridge), "Post /bridges?bridgeId=b&type=mixing"),
             (

@@ -12,7 +12,8 @@ use crate::engines::llm::Llm;
 use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
 use crate::language::Language;
-use crate::tenancy::{AiProfile, ProfileId, Schedule, Tool};
+use crate::tenancy::{AiProfile, ProfileId, Schedule};
+use crate::tools::Toolbox;
 
 /// The engines of one profile.
 #[derive(Clone)]
@@ -34,8 +35,8 @@ pub struct Agent {
     pub model: Option<Arc<str>>,
     /// The longest response, in tokens; the engine's default when absent.
     pub max_reply_tokens: Option<u32>,
-    /// Whether it may end the call.
-    pub may_hang_up: bool,
+    /// The tools that it may call.
+    pub toolbox: Arc<Toolbox>,
     /// Its business hours; always open when absent.
     pub hours: Option<Schedule>,
     pub language: &'static Language,
@@ -62,7 +63,7 @@ impl Agent {
             system_prompt: profile.system_prompt.as_str().into(),
             model: given(&settings.llm_model),
             max_reply_tokens: settings.max_reply_tokens,
-            may_hang_up: settings.may(Tool::HangUp),
+            toolbox: Arc::new(Toolbox::new(settings)),
             hours: schedule(profile),
             language: Language::of(settings.language.as_deref()),
             turn_settings: turn_settings.with(&settings.turn),

@@ -15,12 +15,13 @@ use super::media_watch::MissingMedia;
 use super::pipeline::PipelineEvent;
 use super::records::Records;
 use super::setup::SettingUp;
-use super::talking::Talking;
+use super::talking::{Effect, Talking};
 use super::task::Waking;
 use crate::ari::Reason;
 use crate::conversation::{Ending, HoldChange};
 use crate::dtmf::Digit;
 use crate::media::Report;
+use crate::tools::Finished;
 
 pub enum Phase {
     /// The greeting is synthesised, and Asterisk creates the call's channel and bridge.
@@ -57,9 +58,9 @@ impl Phase {
         }
     }
 
-    /// Carries out one action of the conversation. Returns false when there is none.
-    pub fn step(&mut self, records: &mut Records) -> bool {
-        self.talking().is_some_and(|talking| talking.step(records))
+    /// Carries out one action of the conversation. `None` when there is none.
+    pub fn step(&mut self, records: &mut Records) -> Option<Effect> {
+        self.talking()?.step(records)
     }
 
     /// Feeds the media thread.
@@ -80,6 +81,13 @@ impl Phase {
     pub fn take(&mut self, event: PipelineEvent, records: &mut Records) {
         if let Some(talking) = self.talking() {
             talking.take(event, records);
+        }
+    }
+
+    /// Handles the result of a tool.
+    pub fn tool_finished(&mut self, finished: Finished) {
+        if let Some(talking) = self.talking() {
+            talking.tool_finished(finished);
         }
     }
 

@@ -193,6 +193,10 @@ pub fn state_of(context: &[ContextItem]) -> serde_json::Value {
         ContextItem::Agent { text, cut_short } => {
             json!({ "speaker": "agent", "text": text, "cut_short": cut_short })
         }
+        ContextItem::ToolCall { name, arguments, .. } => {
+            json!({ "speaker": "agent", "tool": name, "arguments": arguments })
+        }
+        ContextItem::ToolResult { content, .. } => json!({ "speaker": "tool", "text": content }),
     };
     json!({ "history": context.iter().map(item).collect::<Vec<_>>() })
 }

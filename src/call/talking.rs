@@ -15,8 +15,9 @@ use crate::ari::Reason;
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, PlaybackEvent, Record, SpeechId,
 };
-use crate::dtmf::Digit;
+use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
+use crate::tools::{Finished, Runner};
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -29,11 +30,20 @@ pub struct Talking {
     port: Port,
     media_watch: MediaWatch,
     caller_voice: CallerVoice,
+    tools: Runner,
     /// The agent's first sound waits until this moment.
     first_sound: Option<Instant>,
     ending: Option<Ending>,
     /// When the caller is hung up, after the last words.
     hang_up: Option<(Instant, Reason)>,
+}
+
+/// The part of an action that concerns Asterisk.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    None,
+    /// Send keys to the caller's side.
+    SendDtmf(Vec<Tone>),
 }
 
 /// The voice that the media thread hears, whether or not the conversation listens.
@@ -63,6 +73,7 @@ impl Talking {
             port,
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
             caller_voice: CallerVoice::Silent,
+            tools: Runner::default(),
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
             ending: None,
             hang_up: None,
@@ -87,11 +98,13 @@ impl Talking {
         tokio::select! {
             () = notify.notified() => Waking::Media,
             event = self.pipeline.next() => Waking::Pipeline(event),
+            finished = self.tools.next() => Waking::Tool(finished),
         }
     }
 
-    pub fn step(&mut self, records: &mut Records) -> bool {
-        let Some(output) = self.conversation.poll() else { return false };
+    /// Carries out one action of the conversation. `None` when there is none.
+    pub fn step(&mut self, records: &mut Records) -> Option<Effect> {
+        let output = self.conversation.poll()?;
         match output {
             Output::Pipeline(command) => self.command(command, records),
             Output::Pause => self.port.pause(),
@@ -100,6 +113,12 @@ impl Talking {
                 self.pipeline.flush();
                 self.port.flush();
             }
+            Output::RunTool { tool, call, .. } => self.tools.run(tool, &call),
+            Output::SendDtmf { tool, keys } => {
+                self.tools.dtmf_sent(tool, &keys);
+                return Some(Effect::SendDtmf(keys));
+            }
+            Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
             Output::TurnFinished(record) => self.finish_turn(&record, records),
             Output::HangUp { ending } => {
                 self.ending = Some(ending);
@@ -110,7 +129,7 @@ impl Talking {
                 self.hang_up = Some((Instant::now() + LAST_WORDS, reason));
             }
         }
-        true
+        Some(Effect::None)
     }
 
     /// Feeds the media thread as far as it has room, once the first sound may leave.
@@ -150,6 +169,11 @@ impl Talking {
             PipelineEvent::EngineFailed(fault) => return records.engine_failed(&fault),
         };
         self.handle(Instant::now(), input);
+    }
+
+    pub fn tool_finished(&mut self, finished: Finished) {
+        let Finished { tool, outcome, result } = finished;
+        self.handle(Instant::now(), Input::Tool { tool, outcome, result });
     }
 
     pub fn hold(&mut self, change: HoldChange, records: &mut Records) {

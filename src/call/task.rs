@@ -10,14 +10,16 @@ use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
 use super::records::Records;
 use super::setup::SettingUp;
+use super::talking::Effect;
 use super::tasks::{CallTasks, TaskResult};
 use super::topology_driver::{TopologyDriver, TopologyEvent};
 use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
-use crate::ari::topology::{End, Input as TopologyInput};
+use crate::ari::topology::{End, Input as TopologyInput, LegId};
 use crate::ari::{Event, Reason};
 use crate::conversation::HoldChange;
 use crate::dtmf::Digit;
 use crate::engines::core::EngineError;
+use crate::tools::Finished;
 
 /// One call from its arrival until nothing of it is left in Asterisk.
 pub struct Task {
@@ -36,6 +38,7 @@ pub enum Waking {
     Result(TaskResult),
     Media,
     Pipeline(PipelineEvent),
+    Tool(Finished),
     Time,
 }
 
@@ -57,6 +60,7 @@ impl Task {
                 Waking::Result(result) => self.take(result),
                 Waking::Media => self.phase.listen(&mut self.records),
                 Waking::Pipeline(event) => self.phase.take(event, &mut self.records),
+                Waking::Tool(finished) => self.phase.tool_finished(finished),
                 Waking::Time => self.tick(),
             }
             self.step();
@@ -84,8 +88,14 @@ impl Task {
         loop {
             if let Some(event) = self.topology.next_event(&mut self.tasks) {
                 self.follow(event);
-            } else if !self.phase.step(&mut self.records) {
-                break;
+                continue;
+            }
+            match self.phase.step(&mut self.records) {
+                Some(Effect::None) => {}
+                Some(Effect::SendDtmf(keys)) => {
+                    self.control(TopologyInput::SendDtmf { leg: LegId::CALLER, keys });
+                }
+                None => break,
             }
         }
         self.phase.feed(Instant::now());

@@ -17,6 +17,7 @@ impl Conversation {
     pub(super) fn response(&mut self, now: At, turn: TurnId, event: ResponseEvent) {
         match event {
             ResponseEvent::Text(text) => self.response_text(now, turn, &text),
+            ResponseEvent::ToolCall(call) => self.tool_called(now, turn, call),
             ResponseEvent::HangUp => self.response_hangs_up(turn),
             ResponseEvent::Finished => self.response_ended(now, turn),
             ResponseEvent::Failed => self.response_failed(now, turn),
@@ -41,32 +42,41 @@ impl Conversation {
 
     fn response_ended(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && !response.is_complete() {
+        if response.turn == turn && response.is_streaming() {
             response.end(self.language, &mut self.out);
+            self.advance_tools(now);
             self.response_completed(now);
         }
     }
 
     fn response_hangs_up(&mut self, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && !response.is_complete() {
+        if response.turn == turn && response.is_streaming() {
             response.hang_up_afterwards();
         }
     }
 
-    /// Sentences that are complete are played; the unfinished one is dropped.
+    /// Sentences that are complete are played; the unfinished one is dropped. Tools that have started are waited for.
     fn response_failed(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && !response.is_complete() {
-            response.complete(&mut self.out);
-            self.response_completed(now);
+        if response.turn == turn && response.is_streaming() {
+            response.break_off(&mut self.out);
+            self.advance_tools(now);
+            match &self.floor {
+                Floor::Agent(response, _) if response.is_complete() && response.is_wordless_round() => {
+                    self.fail(now, Phrase::Difficulty);
+                }
+                _ => self.finish_if_over(now),
+            }
         }
     }
 
     fn response_completed(&mut self, now: At) {
         match &self.floor {
             // For a prepared response that failed, the prompt follows at the commit.
-            Floor::Agent(response, _) if response.is_wordless() => self.fail(now, Phrase::Difficulty),
+            Floor::Agent(response, _) if response.is_complete() && response.is_wordless() => {
+                self.fail(now, Phrase::Difficulty)
+            }
             _ => self.finish_if_over(now),
         }
     }
@@ -91,7 +101,7 @@ impl Conversation {
         }
         if let Some(response) = self.audible(speech) {
             response.ended(speech);
-            self.finish_if_over(now);
+            self.speech_over(now);
         }
     }
 
@@ -102,6 +112,16 @@ impl Conversation {
         if response.broke(speech) && !response.is_goodbye() {
             response.say(Say::Phrase(Phrase::AudioIssues), &mut self.out);
         }
+        self.speech_over(now);
+    }
+
+    /// A speech of the response is over: tools that wait for it start, and a caller who waits for one hears a filler in time.
+    fn speech_over(&mut self, now: At) {
+        self.advance_tools(now);
+        if matches!(&self.floor, Floor::Agent(response, _) if response.is_busy()) {
+            self.await_response(now);
+            self.await_first_key(now);
+        }
         self.finish_if_over(now);
     }
 
@@ -109,11 +129,17 @@ impl Conversation {
     pub(super) fn play_filler(&mut self, now: At) {
         let turn = match &self.floor {
             Floor::Caller(utterance) if utterance.is_overdue() => utterance.turn,
-            Floor::Agent(response, _) if response.is_awaited() => response.turn,
+            Floor::Agent(response, _) if response.tools.is_collecting() => return,
+            Floor::Agent(response, _) if response.keeps_waiting() => response.turn,
             _ => return,
         };
         if self.voice.is_some() || self.floor.is_paused() || self.hold.is_on() {
             return self.timers.start(Timer::Filler, now, FILLER_AGAIN);
+        }
+        if let Some(words) =
+            self.floor.response_mut().and_then(|response| response.tools.take_delayed_words())
+        {
+            return self.say(Say::Text(words.as_ref().to_owned()));
         }
         let speech = self.out.new_speech();
         self.filler = Some(speech);
@@ -150,11 +176,11 @@ impl Conversation {
 
     /// Ends the agent's turn.
     pub(super) fn finish(&mut self, now: At) {
-        let Floor::Agent(response, interruption) = std::mem::replace(&mut self.floor, Floor::Free) else {
+        let Floor::Agent(mut response, interruption) = std::mem::replace(&mut self.floor, Floor::Free) else {
             return;
         };
         self.stop_responding();
-        self.conclude(&response, false);
+        self.conclude(now, &mut response, false);
         let is_spoken_over = interruption.is_some() || self.voice.is_some();
         match response.afterwards() {
             Afterwards::CallEnds(ending) => self.hang_up(ending),
@@ -168,14 +194,20 @@ impl Conversation {
     }
 
     /// Records the turn, and counts it when an engine failed in it.
-    pub(super) fn conclude(&mut self, response: &Response, interrupted: bool) {
+    pub(super) fn conclude(&mut self, now: At, response: &mut Response, interrupted: bool) {
+        if response.tools.is_collecting() {
+            self.timers.stop(Timer::Keys);
+        }
+        response.tools.close(now);
         if response.was_heard() {
             self.limits.turn_succeeded();
         } else if response.question.is_some() && response.is_broken() && !response.failed {
             self.limits.turn_failed();
         }
-        let record = response.record(&self.texts, interrupted);
-        self.transcript.add_agent(&record);
+        let mut record = response.record(&self.texts, interrupted);
+        record.tools.splice(..0, self.take_late_tools());
+        self.transcript.add_agent(response.items(&self.texts, interrupted));
+        self.detach_tools(response);
         self.out.push(Output::TurnFinished(record));
     }
 

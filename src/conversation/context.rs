@@ -1,8 +1,10 @@
 //! The items of a conversation that the model reads as its context.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::Keys;
+use super::{Keys, ToolId};
 
 /// One thing that the caller or the agent did, as far as the other perceived it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,4 +19,14 @@ pub enum ContextItem {
     },
     /// Keys that the caller pressed one after the other.
     Dtmf(Keys),
+    /// The agent called a tool. Its result follows, perhaps behind other calls.
+    ToolCall {
+        tool: ToolId,
+        /// The model's id of the call.
+        call: Arc<str>,
+        name: Arc<str>,
+        arguments: Arc<str>,
+    },
+    /// The result of a tool, as far as there is one.
+    ToolResult { tool: ToolId, call: Arc<str>, content: Arc<str> },
 }

@@ -3,17 +3,21 @@
 //! Plain values, all of them serialisable; nothing here decides.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Command, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, UtteranceId};
-use crate::dtmf::Digit;
+use super::{
+    At, Command, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, ToolCall, ToolId, ToolOutcome,
+    ToolUse, UtteranceId,
+};
+use crate::dtmf::{Digit, Tone};
 
 /// One exchange: an utterance of the caller and the agent's response. 0 is the greeting.
 ///
 /// Ids grow and are never reused: a turn that is taken back leaves a gap. A turn has one response at most, so its id is
-/// also the response's.
+/// also the response's. A response that calls tools is several requests to the model, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TurnId(pub u32);
 
@@ -30,6 +34,8 @@ pub enum Input {
     Response { turn: TurnId, event: ResponseEvent },
     /// A speech is played.
     Playback { speech: SpeechId, event: PlaybackEvent },
+    /// A tool is finished, see [`Output::RunTool`] and [`Output::SendDtmf`]. `result` is the text that the model reads.
+    Tool { tool: ToolId, outcome: ToolOutcome, result: Arc<str> },
     /// The caller pressed a key.
     Dtmf { key: Digit },
     /// The caller puts the call on hold or takes it off hold.
@@ -73,6 +79,12 @@ pub enum Output {
     Resume,
     /// Drop all speech that was not played yet. Playback is no longer paused.
     Flush,
+    /// Run a tool, once. [`Input::Tool`] reports its result, within a time limit of the driver's, also after the turn.
+    RunTool { turn: TurnId, tool: ToolId, call: ToolCall },
+    /// Send keys to the far end. [`Input::Tool`] reports the end of the last one.
+    SendDtmf { tool: ToolId, keys: Vec<Tone> },
+    /// Keep a masked entry for the tools that follow, which refer to it as `reference`.
+    KeepEntry { reference: String, keys: Vec<Digit> },
     /// A turn is over: for the transcript, the call record and the stored state.
     TurnFinished(Record),
     /// End the call. The last output.
@@ -90,6 +102,8 @@ pub struct Record {
     /// The agent's words that were played, cut at a word; without the filler. A prompt is included when its text is
     /// known, see [`Conversation::with_texts`](super::Conversation::with_texts).
     pub agent: String,
+    /// The tools that finished since the last record.
+    pub tools: Vec<ToolUse>,
     /// The caller cut the response short.
     pub interrupted: bool,
     pub latency: Latency,

@@ -104,7 +104,8 @@ impl Conversation {
         *voiced += at.since(since);
         let from = *from;
         let (turn, utterance) = (self.out.new_turn(), self.out.new_utterance());
-        let (asked, awaited) = (response.has_asked(&self.texts), response.was_unheard(from));
+        let asked = response.has_asked(&self.texts);
+        let awaited = response.was_unheard(from) || response.is_busy();
         let words = PendingWords { turn, utterance, to: at, asked, awaited };
         if let Some(earlier) = pending.replace(words) {
             self.out.command(Command::Cancel { turn: earlier.turn });
@@ -152,9 +153,9 @@ impl Conversation {
             // A monologue, or a television: the caller hears the response before the next utterance counts.
             return;
         }
-        if response.was_hasty(at) && self.filler.is_none() {
+        if response.was_hasty(at) && self.filler.is_none() && !response.tools.has_acted() {
             self.take_back();
-        } else if unheard || self.settings.barge_in {
+        } else if unheard || response.is_busy() || self.settings.barge_in {
             *interruption = Some(Interruption::Noticed { from: at });
             self.timers.start(Timer::BargeIn, at, self.settings.barge_in_ms);
         }
@@ -162,13 +163,13 @@ impl Conversation {
 
     /// Whether the caller may take the floor from the agent.
     fn gives_way(&self, response: &Response) -> bool {
-        self.settings.barge_in || response.is_awaited() || response.is_over()
+        self.settings.barge_in || response.keeps_waiting() || response.is_over()
     }
 
     /// The duration of speech that interrupts regardless of its words. While no response plays, only the words
     /// decide, unless the speech does not end.
     fn certainty(&self, response: &Response) -> Duration {
-        if response.is_awaited() { self.settings.max_speech_ms } else { self.settings.barge_in_certain_ms }
+        if response.keeps_waiting() { self.settings.max_speech_ms } else { self.settings.barge_in_certain_ms }
     }
 
     /// The caller has spoken over the agent for long enough to be listened to.
@@ -211,22 +212,23 @@ impl Conversation {
     fn give_way(&mut self, now: At) {
         match &self.floor {
             Floor::Agent(response, _) if response.is_over() => self.finish(now),
-            _ => self.interrupt(),
+            _ => self.interrupt(now),
         }
     }
 
     /// Ends the agent's turn and begins the caller's. If the response has not been heard yet, the caller's turn
     /// continues instead.
-    pub(super) fn interrupt(&mut self) {
-        if matches!(&self.floor, Floor::Agent(response, _) if response.is_awaited()) {
+    pub(super) fn interrupt(&mut self, now: At) {
+        if matches!(&self.floor, Floor::Agent(response, _) if response.is_awaited() && !response.tools.has_acted())
+        {
             return self.take_back();
         }
         match std::mem::replace(&mut self.floor, Floor::Free) {
-            Floor::Agent(response, Some(interruption)) => {
+            Floor::Agent(mut response, Some(interruption)) => {
                 self.stop_responding();
                 self.hold.flush(&mut self.out);
                 self.out.command(Command::Cancel { turn: response.turn });
-                self.conclude(&response, true);
+                self.conclude(now, &mut response, true);
                 let utterance = self.take_up(interruption.from(), interruption.pending());
                 self.hear(utterance);
             }

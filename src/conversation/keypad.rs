@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::collection::EndedBy;
 use super::floor::Floor;
 use super::response::Response;
 use super::timer::Timer;
-use super::{At, Command, Conversation, Latency, Output, Record};
+use super::{At, Command, Conversation, Latency, Output, Record, ToolUse};
 use crate::dtmf::Digit;
 
 /// The longest pause within an entry. People need about a second to find the next key.
@@ -188,6 +189,9 @@ impl Conversation {
         }
         self.limits.caller_is_there();
         self.timers.stop(Timer::Silence);
+        if self.is_collecting() {
+            return self.collect_key(now, key);
+        }
         if self.keypad.press(now, key, mode) {
             self.complete_entry(now);
         } else {
@@ -202,6 +206,9 @@ impl Conversation {
     }
 
     pub(super) fn complete_entry(&mut self, now: At) {
+        if self.is_collecting() {
+            return self.collected(now, EndedBy::Timeout);
+        }
         self.end_entry();
         match &self.floor {
             Floor::Free => self.answer_entry(now),
@@ -250,11 +257,11 @@ impl Conversation {
     }
 
     fn interrupt_for_entry(&mut self, now: At) {
-        let Floor::Agent(response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
+        let Floor::Agent(mut response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.stop_responding();
         self.hold.flush(&mut self.out);
         self.out.command(Command::Cancel { turn: response.turn });
-        self.conclude(&response, true);
+        self.conclude(now, &mut response, true);
         self.settle(now, None);
     }
 
@@ -266,15 +273,19 @@ impl Conversation {
         Some(keys)
     }
 
-    /// Keeps the entry, if there is one, as a turn without a response: the conversation ends.
-    pub(super) fn note_entry(&mut self) {
-        let Some(keys) = self.take_entry() else { return };
+    /// Keeps the entry, and `tools` that have no record yet, as a turn without a response: the conversation ends.
+    pub(super) fn note_rest(&mut self, tools: Vec<ToolUse>) {
+        let keys = self.take_entry();
+        if keys.is_none() && tools.is_empty() {
+            return;
+        }
         let turn = self.out.new_turn();
         self.out.push(Output::TurnFinished(Record {
             turn,
             caller: String::new(),
-            keys: Some(keys),
+            keys,
             agent: String::new(),
+            tools,
             interrupted: false,
             latency: Latency::default(),
         }));

@@ -95,7 +95,7 @@ impl Conversation {
                 self.floor = Floor::Agent(response, interruption);
                 return;
             }
-            Floor::Agent(response, interruption) => {
+            Floor::Agent(mut response, interruption) => {
                 if response.is_pending() || interruption.is_some() || self.filler.is_some() {
                     self.hold.flush(&mut self.out);
                 }
@@ -103,7 +103,7 @@ impl Conversation {
                 for turn in [Some(response.turn), listening].into_iter().flatten() {
                     self.out.command(Command::Cancel { turn });
                 }
-                self.conclude(&response, false);
+                self.conclude(now, &mut response, false);
             }
             Floor::Caller(utterance) => {
                 self.out.command(Command::Cancel { turn: utterance.turn });
@@ -111,32 +111,33 @@ impl Conversation {
             }
             Floor::Free | Floor::Ended => {}
         }
-        self.note_entry();
+        self.note_rest(Vec::new());
         self.timers.stop_all();
         self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);
         self.prompt(now, phrase, Some(ending));
     }
 
-    pub(super) fn cut_goodbye_short(&mut self) {
-        let Floor::Agent(response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
-        self.conclude(&response, false);
+    pub(super) fn cut_goodbye_short(&mut self, now: At) {
+        let Floor::Agent(mut response, _) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
+        self.conclude(now, &mut response, false);
         match response.afterwards() {
             Afterwards::CallEnds(ending) => self.hang_up(ending),
             Afterwards::AgentHangsUp | Afterwards::CallersTurn => self.hang_up(Ending::Requested),
         }
     }
 
-    pub(super) fn caller_left(&mut self) {
+    pub(super) fn caller_left(&mut self, now: At) {
         match std::mem::replace(&mut self.floor, Floor::Free) {
             Floor::Caller(utterance) => self.record_utterance(&utterance),
-            Floor::Agent(response, _) => self.conclude(&response, false),
+            Floor::Agent(mut response, _) => self.conclude(now, &mut response, false),
             Floor::NotConnected | Floor::Free | Floor::Ended => {}
         }
         self.hang_up(Ending::CallerLeft);
     }
 
     pub(super) fn hang_up(&mut self, ending: Ending) {
-        self.note_entry();
+        let tools = self.abandon_tools();
+        self.note_rest(tools);
         self.floor = Floor::Ended;
         self.timers.stop_all();
         self.out.push(Output::HangUp { ending });

@@ -11,8 +11,8 @@
 //! # Its parts
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
-//! turn, endpointing), `interruption` (speech over the agent) and `response` (the agent's turn); `keypad`, `hold`,
-//! `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//! turn, endpointing), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
+//! `acting` (its tools); `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
 //!
@@ -27,14 +27,17 @@
 //! | agent, not heard yet | `SpeechStarted` soon after the commit | caller (the utterance continues) |
 //! | agent | interruption by meaningful or long speech | caller (a new utterance) |
 //! | agent | an entry of keys is complete, see `keypad` | agent (response to it) |
-//! | agent | everything played | free; caller, if they speak over the end; ended, after a goodbye |
+//! | agent | its tools are done | agent: the model is asked again |
+//! | agent | everything played, no tool runs | free; caller, if they speak over the end; ended, after a goodbye |
 //! | any | timer `Limit`, `EndRequested`, turn limit | agent (goodbye) |
 //! | any | `CallerLeft`, goodbye played or overdue | ended |
 
+mod acting;
 mod agent_turn;
 mod at;
 mod check;
 mod clauses;
+mod collection;
 mod context;
 mod contract;
 mod endpoint;
@@ -50,6 +53,8 @@ mod response;
 mod settings;
 mod snapshot;
 mod timer;
+mod tool;
+mod tool_work;
 mod transcript;
 mod utterance;
 
@@ -68,8 +73,10 @@ pub use pipeline::*;
 pub use settings::{Overrides, Settings};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 pub use timer::Timer;
+pub use tool::*;
 
 use crate::language::Language;
+use acting::LateTools;
 use floor::Floor;
 use hold::Hold;
 use keypad::Keypad;
@@ -100,6 +107,7 @@ pub struct Conversation {
     timers: Timers,
     /// The latest filler, until it has been played.
     filler: Option<SpeechId>,
+    late_tools: LateTools,
     out: Outbox,
     transcript: Transcript,
     limits: Limits,
@@ -120,6 +128,7 @@ impl Conversation {
             keypad: Keypad::default(),
             timers: Timers::default(),
             filler: None,
+            late_tools: LateTools::default(),
             out: Outbox::default(),
             transcript: Transcript::default(),
             limits: Limits::default(),
@@ -181,9 +190,10 @@ impl Conversation {
             Input::Recognition { utterance, event } => self.recognition(now, utterance, &event),
             Input::Response { turn, event } => self.response(now, turn, event),
             Input::Playback { speech, event } => self.playback(now, speech, &event),
+            Input::Tool { tool, outcome, result } => self.tool_finished(now, tool, outcome, result),
             Input::Dtmf { key } => self.key_pressed(now, key),
             Input::Hold(change) => self.hold_changed(now, change),
-            Input::CallerLeft => self.caller_left(),
+            Input::CallerLeft => self.caller_left(now),
             Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
             Input::Tick => {}
         }
@@ -194,7 +204,7 @@ impl Conversation {
             match timer {
                 Timer::Commit => self.commit(now),
                 Timer::BargeIn => self.pause_playback(),
-                Timer::BargeInCertain => self.interrupt(),
+                Timer::BargeInCertain => self.interrupt(now),
                 Timer::BargeInWords => self.resume_playback(),
                 Timer::Filler => self.play_filler(now),
                 Timer::Monologue => self.cut_monologue(now),
@@ -202,7 +212,7 @@ impl Conversation {
                 Timer::Silence => self.prompt_silent_caller(now),
                 Timer::Warning => self.warn(now),
                 Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
-                Timer::Goodbye => self.cut_goodbye_short(),
+                Timer::Goodbye => self.cut_goodbye_short(now),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Output, SpeechId, TurnId, UtteranceId};
+use super::{Command, Output, SpeechId, ToolId, TurnId, UtteranceId};
 
 /// The outputs that the driver has not polled yet.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -13,6 +13,7 @@ pub(super) struct Outbox {
     turns: u32,
     speeches: u32,
     utterances: u32,
+    tools: u32,
 }
 
 impl Outbox {
@@ -35,6 +36,10 @@ impl Outbox {
 
     pub fn new_speech(&mut self) -> SpeechId {
         SpeechId(next(&mut self.speeches))
+    }
+
+    pub fn new_tool(&mut self) -> ToolId {
+        ToolId(next(&mut self.tools))
     }
 
     pub fn new_utterance(&mut self) -> UtteranceId {

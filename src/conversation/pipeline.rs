@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, ContextItem, TurnId};
+use super::{At, ContextItem, ToolCall, TurnId};
 
 /// One utterance of the caller, as it is recognised. A turn has one at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,7 +27,8 @@ pub enum Command {
     /// The utterance ends at `at`, for now: deliver its words. It is never resumed; more speech is a new utterance,
     /// possibly with the same beginning.
     EndUtterance { utterance: UtteranceId, at: At },
-    /// Ask the model for a response to `context`, which ends with the caller's words.
+    /// Ask the model for a response to `context`, which ends with the caller's words, or for the rest of one to the results of
+    /// its tools.
     Respond { turn: TurnId, context: Arc<[ContextItem]> },
     /// Abandon all work for `turn`: recognition, response, synthesis, held speech.
     Cancel { turn: TurnId },
@@ -52,6 +53,8 @@ pub enum Recognition {
 pub enum ResponseEvent {
     /// The next piece of text.
     Text(String),
+    /// The model calls a tool.
+    ToolCall(ToolCall),
     /// The agent ends the call after its response, unless the caller has more to say.
     HangUp,
     /// The response is complete. The last event.

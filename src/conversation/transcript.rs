@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContextItem, Keys, Record};
+use super::{ContextItem, Keys, ToolId};
 
 /// Speaking rate while the length of a speech is unknown, in characters a second: a brisk 150 to 180 words a minute.
 const CHARS_PER_SECOND: u128 = 15;
@@ -29,10 +29,19 @@ impl Transcript {
         }
     }
 
-    /// Adds the agent's words of a finished turn, unless there are none.
-    pub fn add_agent(&mut self, record: &Record) {
-        if !record.agent.is_empty() {
-            self.items.push(ContextItem::Agent { text: record.agent.clone(), cut_short: record.interrupted });
+    /// Adds the agent's words of a finished turn, and its tools.
+    pub fn add_agent(&mut self, items: impl IntoIterator<Item = ContextItem>) {
+        self.items.extend(items);
+    }
+
+    /// Puts a result that arrived after its turn in its place.
+    pub fn complete_tool(&mut self, id: ToolId, result: &Arc<str>) {
+        for item in &mut self.items {
+            if let ContextItem::ToolResult { tool, content, .. } = item
+                && *tool == id
+            {
+                content.clone_from(result);
+            }
         }
     }
 
@@ -53,6 +62,11 @@ impl Transcript {
     /// The items so far.
     pub fn context(&self) -> Arc<[ContextItem]> {
         self.items.as_slice().into()
+    }
+
+    /// The items so far, and those of a turn that is not over.
+    pub fn continued_by(&self, turn: Vec<ContextItem>) -> Arc<[ContextItem]> {
+        self.items.iter().cloned().chain(turn).collect()
     }
 
     /// The items so far, and keys and an utterance that are not committed yet.
@@ -99,7 +113,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::conversation::{Latency, TurnId};
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -131,18 +144,9 @@ mod tests {
 
     #[test]
     fn an_utterance_is_taken_back_only_if_it_is_the_last_item() {
-        let agent = Record {
-            turn: TurnId(0),
-            caller: String::new(),
-            keys: None,
-            agent: "two".to_owned(),
-            interrupted: false,
-            latency: Latency::default(),
-        };
         let mut transcript = Transcript::default();
         transcript.add_caller("one");
-        transcript.add_agent(&agent);
-        transcript.add_agent(&Record { agent: String::new(), ..agent });
+        transcript.add_agent([ContextItem::Agent { text: "two".to_owned(), cut_short: false }]);
         transcript.take_back("one");
         assert_eq!(transcript.items().len(), 2);
         transcript.add_caller("three");

@@ -112,6 +112,7 @@ impl Utterance {
                 caller: text.clone(),
                 keys: None,
                 agent: String::new(),
+                tools: Vec::new(),
                 interrupted: false,
                 latency: self.latency,
             }),
@@ -361,6 +362,7 @@ impl Conversation {
             if !waiting {
                 self.await_response(now);
             }
+            self.advance_tools(now);
             // Synthesis of the prepared response may have failed by now.
             self.finish_if_over(now);
         }

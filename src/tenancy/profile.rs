@@ -29,10 +29,15 @@ words!(
     }
 );
 words!(
-    /// Actions that an agent can take. `hang_up`: end the call.
+    /// Built-in tools that an agent can call. `hang_up`: end the call. `send_dtmf`: send keys to the far end.
+    /// `collect_digits`: collect an entry of keys from the caller.
     Tool {
         /// End the call.
         HangUp = "hang_up",
+        /// Send keys to the far end.
+        SendDtmf = "send_dtmf",
+        /// Collect an entry of keys from the caller.
+        CollectDigits = "collect_digits",
     }
 );
 

@@ -10,7 +10,7 @@ use crate::ari::answer::{AriError, Inventory};
 use crate::ari::event::Event;
 use crate::ari::ids::{BridgeId, ChannelId};
 use crate::ari::request::{Reason, Request};
-use crate::dtmf::Digit;
+use crate::dtmf::Tone;
 
 /// Identifies a request and its result within one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,7 +62,7 @@ pub enum Input {
     /// has the reason. A caller who cannot be returned is refused with `reason`.
     ContinueInDialplan { status: &'static str, reason: Reason },
     /// Sends keys to the far end of a leg while the call is up. A failure ends nothing; the client counts it.
-    SendDtmf { leg: LegId, digits: Vec<Digit> },
+    SendDtmf { leg: LegId, keys: Vec<Tone> },
     /// An event of a channel or bridge; those of other calls are ignored.
     Event(Event),
     /// The result of [`Output::Send`].

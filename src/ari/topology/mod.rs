@@ -52,7 +52,7 @@ use super::dtmf::DtmfTiming;
 use super::event::Event;
 use super::ids::{BridgeId, ChannelId};
 use super::request::Request;
-use crate::dtmf::Digit;
+use crate::dtmf::Tone;
 use arrangement::Arrangement;
 pub use contract::{End, Failure, Input, LegId, LegSpec, Output, RequestId, SetUpStage, Wanted};
 use requests::{RequestQueue, TopologyStep};
@@ -110,7 +110,7 @@ impl Topology {
                 self.teardown.reason = reason;
                 self.end(now, End::HungUp(reason));
             }
-            Input::SendDtmf { leg, digits } => self.send_dtmf(leg, &digits),
+            Input::SendDtmf { leg, keys } => self.send_dtmf(leg, &keys),
             Input::Event(event) => self.on_event(now, &event),
             Input::Response { id, result } => self.on_response(now, id, result),
             Input::Reconciled(inventory) => self.reconcile(now, &inventory),
@@ -154,9 +154,9 @@ impl Topology {
         self.arrangement.want(wanted);
     }
 
-    fn send_dtmf(&mut self, leg: LegId, digits: &[Digit]) {
+    fn send_dtmf(&mut self, leg: LegId, keys: &[Tone]) {
         if let (TopologyPhase::Up { .. }, Some(leg)) = (self.phase, self.arrangement.leg(leg)) {
-            let request = Request::send_dtmf(&leg.channel.id, digits, DtmfTiming::default());
+            let request = Request::send_dtmf(&leg.channel.id, keys, DtmfTiming::default());
             self.requests.send(TopologyStep::SendDtmf, request);
         }
     }

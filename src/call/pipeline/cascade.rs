@@ -20,9 +20,10 @@ use crate::conversation::{
 };
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
-use crate::engines::llm::{Delta, Deltas, HANG_UP, Prompt, ToolSpec};
+use crate::engines::llm::{Delta, Deltas, Prompt};
 use crate::engines::stt::{SessionConfig, SttEvent, SttSession, Utterance};
 use crate::tenancy::EngineKind;
+use crate::tools::Reading;
 
 /// Audio that is kept between turns: enough for the beginning of the next utterance.
 const KEPT: Duration = Duration::from_secs(3);
@@ -165,7 +166,7 @@ impl Cascade {
             messages: messages(context, &self.agent.phrases),
             model: self.agent.model.clone(),
             max_tokens: self.agent.max_reply_tokens,
-            tools: self.agent.may_hang_up.then(ToolSpec::hang_up).into_iter().collect(),
+            tools: self.agent.toolbox.specs(),
         };
         let (llm, meter) = (self.agent.engines.llm.clone(), self.meter.clone());
         self.tasks.start(turn, |reports| async move {
@@ -215,9 +216,10 @@ impl Cascade {
     fn replied(&mut self, turn: TurnId, delta: Option<Result<Delta, EngineError>>) {
         let event = match delta {
             Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
-            Some(Ok(Delta::ToolCall(call))) if &*call.name == HANG_UP => ResponseEvent::HangUp,
-            // No other tool is offered.
-            Some(Ok(Delta::ToolCall(_))) => return,
+            Some(Ok(Delta::ToolCall(call))) => match self.agent.toolbox.read(call) {
+                Reading::HangUp => ResponseEvent::HangUp,
+                Reading::Call(call) => ResponseEvent::ToolCall(call),
+            },
             Some(Ok(Delta::Declined)) => ResponseEvent::Text(self.agent.language.prompts.declined.to_owned()),
             Some(Err(error)) => {
                 let engine = self.agent.engines.llm.name().clone();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::conversation::{ContextItem, Phrase};
-use crate::engines::llm::Message;
+use crate::engines::llm::{Message, ToolCall};
 
 /// The context as the model reads it: without the prompts for failed engines, which models imitate.
 pub fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
@@ -12,6 +12,12 @@ pub fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) ->
         ContextItem::Caller { text } => Message::Caller(text.clone()),
         ContextItem::Dtmf(keys) => Message::Caller(keys.to_string()),
         ContextItem::Agent { text, .. } => Message::Agent(without_failures(text, phrases)),
+        ContextItem::ToolCall { call, name, arguments, .. } => {
+            Message::ToolCall(ToolCall { id: call.clone(), name: name.clone(), arguments: arguments.clone() })
+        }
+        ContextItem::ToolResult { call, content, .. } => {
+            Message::ToolResult { call: call.clone(), content: content.clone() }
+        }
     };
     let is_said = |message: &Message| !matches!(message, Message::Caller(text) | Message::Agent(text) if text.is_empty());
     context.iter().map(message).filter(is_said).collect()

@@ -18,7 +18,8 @@ use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints};
 use crate::engines::tts::{Pieces, Tts, Voice};
 use crate::language::Language;
-use crate::tenancy::ProfileId;
+use crate::tenancy::{ProfileId, ProfileSettings};
+use crate::tools::Toolbox;
 
 const RATE: u32 = 8_000;
 const ONE: TurnId = TurnId(1);
@@ -89,7 +90,10 @@ fn agent(
         system_prompt: "".into(),
         model: None,
         max_reply_tokens: None,
-        may_hang_up: true,
+        toolbox: Arc::new(Toolbox::new(&ProfileSettings {
+            tools: vec!["hang_up".to_owned()],
+            ..ProfileSettings::default()
+        })),
         hours: None,
         language: Language::of(None),
         turn_settings: Settings::default(),

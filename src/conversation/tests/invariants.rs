@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::LEVEL;
 use crate::conversation::*;
-use crate::dtmf::Digit;
+use crate::dtmf::{Digit, Tone};
 
 /// An input, and how many milliseconds after the one before it; time may run slightly backwards.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ struct Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 1 => 13u8..23];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => 13u8..29];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -87,6 +87,10 @@ struct Watch {
     asked: Vec<TurnId>,
     cancelled: Vec<TurnId>,
     finished: Vec<TurnId>,
+    /// Tools that were started, with their turns.
+    started: Vec<(ToolId, Option<TurnId>)>,
+    /// Tools that are in a record.
+    recorded: Vec<ToolId>,
 }
 
 impl Watch {
@@ -98,7 +102,13 @@ impl Watch {
             outputs += 1;
         }
         assert!(!self.on_hold || self.paused || self.over, "the agent speaks into the hold");
-        assert!(outputs <= 24, "{outputs} outputs at once");
+        let retracted = self.started.iter().filter_map(|(_, turn)| *turn);
+        for turn in retracted.filter(|turn| self.cancelled.contains(turn)) {
+            assert!(self.finished.contains(&turn), "{turn:?} has acted and was retracted");
+        }
+        let recorded = |(id, _): &(ToolId, Option<TurnId>)| self.recorded.contains(id);
+        assert!(!self.over || self.started.iter().all(recorded), "a tool without a record");
+        assert!(outputs <= 40, "{outputs} outputs at once");
         assert!(!self.over || turn.deadline().is_none(), "a deadline after the end");
     }
 
@@ -110,12 +120,28 @@ impl Watch {
                 assert!(std::mem::replace(&mut self.paused, false), "resumed what was not paused")
             }
             Output::Flush => self.paused = false,
+            Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
+            Output::SendDtmf { tool, .. } => self.start(tool, None),
+            Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
             Output::TurnFinished(record) => {
+                for used in &record.tools {
+                    assert!(!self.recorded.contains(&used.tool), "{used:?} recorded twice");
+                    self.recorded.push(used.tool);
+                }
                 assert!(!self.finished.contains(&record.turn), "{record:?} finished twice");
                 self.finished.push(record.turn);
             }
             Output::HangUp { .. } => self.over = true,
         }
+    }
+
+    /// A tool starts once, and only for a response that is not retracted.
+    fn start(&mut self, tool: ToolId, turn: Option<TurnId>) {
+        assert!(self.started.iter().all(|(known, _)| *known != tool), "{tool:?} runs twice");
+        if let Some(turn) = turn {
+            assert!(!self.cancelled.contains(&turn) && !self.finished.contains(&turn), "{turn:?} is dead");
+        }
+        self.started.push((tool, turn));
     }
 
     fn see_command(&mut self, command: Command) {
@@ -149,8 +175,20 @@ impl Watch {
             }
             Command::Release { turn } => assert!(!self.cancelled.contains(&turn), "{turn:?} is dead"),
             Command::Respond { turn, context } => {
-                assert!(matches!(context.last(), Some(ContextItem::Caller { .. } | ContextItem::Dtmf(_))));
-                assert!(!self.asked.contains(&turn), "{turn:?} was asked before");
+                let rounds = self.asked.iter().filter(|asked| **asked == turn).count();
+                match context.last() {
+                    Some(ContextItem::Caller { .. } | ContextItem::Dtmf(_)) => {
+                        assert_eq!(rounds, 0, "{turn:?} was asked before");
+                    }
+                    Some(ContextItem::ToolResult { .. }) => {
+                        assert!((1..5).contains(&rounds), "{rounds} rounds")
+                    }
+                    other => panic!("asked about {other:?}"),
+                }
+                assert!(
+                    !self.cancelled.contains(&turn) && !self.finished.contains(&turn),
+                    "{turn:?} is dead"
+                );
                 self.asked.push(turn);
                 self.turn = turn.0;
             }
@@ -186,10 +224,36 @@ impl Watch {
             18 => Input::Hold(HoldChange::Held),
             19 | 20 => Input::Hold(HoldChange::Resumed),
             21 | 22 => Input::Dtmf { key: Digit::try_from(if event.back == 3 { '#' } else { '1' }).unwrap() },
+            23..=26 => response(ResponseEvent::ToolCall(tool_call(event))),
+            27 | 28 => {
+                let tool =
+                    ToolId((self.started.last().map_or(0, |(tool, _)| tool.0)).saturating_sub(event.back));
+                Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "{}".into() }
+            }
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }
     }
+}
+
+fn tool_call(event: &Event) -> ToolCall {
+    let action = match event.kind {
+        23 | 24 => ToolAction::Run(ToolWords {
+            started: (event.back == 1).then(|| "One moment.".into()),
+            delayed: (event.back == 2).then(|| "Still looking.".into()),
+        }),
+        25 => ToolAction::CollectDigits(DigitRules {
+            most: 2,
+            terminator: Digit::try_from('#').ok(),
+            first: Duration::from_secs(5),
+            between: Duration::from_secs(2),
+            masked: event.back == 1,
+        }),
+        _ if event.back == 2 => ToolAction::Refuse { reason: "no".into() },
+        _ => ToolAction::SendDtmf { keys: vec![Tone::Pause] },
+    };
+    let id = format!("{}-{}", event.kind, event.wait);
+    ToolCall { id: id.into(), name: "stock".into(), arguments: "{}".into(), action }
 }
 
 fn check(settings: Settings, events: &[Event]) -> Watch {
@@ -238,7 +302,7 @@ fn noise_reaches_conversations() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let (mut asked, mut finished, mut cancelled) = (0, 0, 0);
+    let (mut asked, mut finished, mut cancelled, mut tools) = (0, 0, 0, 0);
     for _ in 0..100 {
         let mut script = vec![Event { wait: 0, kind: 8, back: 0, text: "" }];
         script.extend(events().new_tree(&mut runner).unwrap().current());
@@ -246,9 +310,10 @@ fn noise_reaches_conversations() {
         asked += watch.asked.len();
         finished += watch.finished.len();
         cancelled += watch.cancelled.len();
+        tools += watch.started.len();
     }
     assert!(
-        asked > 20 && finished > 100 && cancelled > 20,
-        "{asked} asked, {finished} finished, {cancelled} cancelled"
+        asked > 20 && finished > 100 && cancelled > 20 && tools > 5,
+        "{asked} asked, {finished} finished, {cancelled} cancelled, {tools} tools"
     );
 }

@@ -12,6 +12,7 @@ mod late_words;
 mod leaving;
 mod limits;
 mod script;
+mod tools;
 mod waiting;
 
 /// The level of a caller's voice, in dBov.

@@ -9,6 +9,9 @@
 //!
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
+//! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
+//! `dtmf=KEYS`, `collect=N` and words in quotes make it another. `result #0 "text"` is the result of a tool that ran, `fails #0`
+//! a failure.
 //! `key 1` is a key that the caller presses.
 //! `history` shows the transcript so far.
 
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use super::LEVEL;
 use crate::conversation::*;
-use crate::dtmf::Digit;
+use crate::dtmf::{Digit, Tone};
 
 /// Checks that with `change`d default settings the conversation goes as written.
 #[track_caller]
@@ -157,6 +160,9 @@ impl Stage {
             "words" => recognised(Recognition::Final { text }),
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
+            "tool" => response(ResponseEvent::ToolCall(tool_call(&arguments, &text))),
+            "result" => finished_tool(id, ToolOutcome::Succeeded, &text),
+            "fails" => finished_tool(id, ToolOutcome::Failed, &text),
             "hangup" => response(ResponseEvent::HangUp),
             "done" => response(ResponseEvent::Finished),
             "llm_fails" => response(ResponseEvent::Failed),
@@ -183,6 +189,16 @@ impl Stage {
             Output::Pause => "pause playback".to_owned(),
             Output::Resume => "resume playback".to_owned(),
             Output::Flush => "flush".to_owned(),
+            Output::RunTool { turn, tool, call } => {
+                format!("run #{} turn {} {}({})", tool.0, turn.0, call.name, call.arguments)
+            }
+            Output::SendDtmf { tool, keys } => {
+                format!("dtmf #{} {}", tool.0, keys.iter().map(|key| key.as_char()).collect::<String>())
+            }
+            Output::KeepEntry { reference, keys } => {
+                let keys: String = keys.iter().map(|key| key.as_char()).collect();
+                format!("keep {reference} {keys}")
+            }
             Output::TurnFinished(record) => finished(record),
             Output::HangUp { ending } => format!("hang up: {ending:?}"),
         }
@@ -228,6 +244,8 @@ fn described(context: &[ContextItem]) -> String {
         ContextItem::Caller { text } => format!(" C: {text}"),
         ContextItem::Agent { text, .. } => format!(" A: {text}"),
         ContextItem::Dtmf(keys) => format!(" K: {keys}"),
+        ContextItem::ToolCall { name, .. } => format!(" T: {name}"),
+        ContextItem::ToolResult { call, content, .. } => format!(" R: {call} {content}"),
     });
     items.collect()
 }
@@ -243,6 +261,10 @@ fn finished(record: &Record) -> String {
     if !record.agent.is_empty() {
         write!(text, " A: {}", record.agent).unwrap();
     }
+    for used in &record.tools {
+        let ToolUse { name, outcome, took, .. } = used;
+        write!(text, " T: {name} {} {}", outcome.as_str(), took.as_millis()).unwrap();
+    }
     if record.interrupted {
         text.push_str(" (interrupted)");
     }
@@ -253,4 +275,34 @@ fn finished(record: &Record) -> String {
         }
     }
     text
+}
+
+fn tool_call(arguments: &[&str], words: &str) -> ToolCall {
+    let name = arguments.first().expect("a tool's name");
+    let given = |key: &str| arguments.iter().find_map(|argument| argument.strip_prefix(key));
+    let words = (!words.is_empty()).then(|| words.into());
+    let action = if let Some(keys) = given("dtmf=") {
+        let keys = keys.chars().map(|key| Tone::try_from(key).expect("a key"));
+        ToolAction::SendDtmf { keys: keys.collect() }
+    } else if let Some(most) = given("collect=") {
+        ToolAction::CollectDigits(DigitRules {
+            most: most.parse().expect("a number of keys"),
+            terminator: Digit::parse("#"),
+            first: Duration::from_secs(5),
+            between: Duration::from_secs(2),
+            masked: arguments.contains(&"masked"),
+        })
+    } else if arguments.contains(&"refused") {
+        ToolAction::Refuse { reason: "no".into() }
+    } else if arguments.contains(&"delayed") {
+        ToolAction::Run(ToolWords { started: None, delayed: words })
+    } else {
+        ToolAction::Run(ToolWords { started: words, delayed: None })
+    };
+    let id = given("call=").unwrap_or(name);
+    ToolCall { id: id.into(), name: (*name).into(), arguments: "{}".into(), action }
+}
+
+fn finished_tool(id: Option<u32>, outcome: ToolOutcome, result: &str) -> Input {
+    Input::Tool { tool: ToolId(id.expect("a tool's id")), outcome, result: result.into() }
 }

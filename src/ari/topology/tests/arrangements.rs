@@ -154,8 +154,8 @@ fn a_list_from_before_a_channel_was_replaced_does_not_miss_it() {
 
 #[test]
 fn keys_are_sent_to_the_channel_that_the_caller_has_now() {
-    let digits: Vec<Digit> = "1#".chars().map(|key| key.try_into().unwrap()).collect();
-    let keys = || Input::SendDtmf { leg: LegId::CALLER, digits: digits.clone() };
+    let sent: Vec<Tone> = "1#".chars().map(|key| key.try_into().unwrap()).collect();
+    let keys = || Input::SendDtmf { leg: LegId::CALLER, keys: sent.clone() };
     let mut bench = Bench::admitted();
     assert_eq!(bench.tell(keys()), [""; 0], "the call is not answered yet");
     let mut bench = Bench::up();

@@ -1,0 +1,170 @@
+//! The agent acts: starts the tools of its response, and asks the model again with their results.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::collection::EndedBy;
+use super::floor::Floor;
+use super::response::Response;
+use super::timer::Timer;
+use super::tool_work::{RequestedTool, ToolState};
+use super::{
+    At, Command, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolCall, ToolId, ToolOutcome,
+    ToolUse, TurnId,
+};
+
+/// Tools of turns that are over.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct LateTools {
+    running: Vec<RequestedTool>,
+    /// Finished since the last record.
+    finished: Vec<ToolUse>,
+}
+
+impl Conversation {
+    /// The model calls a tool, which runs as soon as its response is committed.
+    pub(super) fn tool_called(&mut self, now: At, turn: TurnId, call: ToolCall) {
+        let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) else {
+            return;
+        };
+        if response.is_streaming() {
+            response.tools.add(self.out.new_tool(), turn, call);
+            self.advance_tools(now);
+        }
+    }
+
+    /// Starts the tools that are due. When all are done, the model is asked again.
+    pub(super) fn advance_tools(&mut self, now: At) {
+        loop {
+            let Floor::Agent(response, _) = &mut self.floor else { return };
+            let spoken = response.spoken();
+            let Some(tool) = response.tools.next_to_start(spoken) else { break };
+            let (id, call) = (tool.id, tool.call.clone());
+            match &call.action {
+                ToolAction::Run(words) => {
+                    tool.state = ToolState::Running { since: now };
+                    let started = words.started.clone();
+                    self.run_tool(now, id, call, started);
+                }
+                ToolAction::SendDtmf { keys } => {
+                    tool.state = ToolState::Running { since: now };
+                    self.out.push(Output::SendDtmf { tool: id, keys: keys.clone() });
+                }
+                ToolAction::CollectDigits(_) if self.settings.dtmf == DtmfMode::Ignored => {
+                    let reason = r#"{"error":"keys are switched off for this agent"}"#;
+                    tool.finish(now, ToolOutcome::Refused, reason.into());
+                }
+                ToolAction::CollectDigits(_) => {
+                    tool.state = ToolState::Collecting { since: now, keys: Vec::new() };
+                    self.end_entry();
+                    self.await_first_key(now);
+                }
+                ToolAction::Refuse { reason } => {
+                    tool.finish(now, ToolOutcome::Refused, reason.clone());
+                }
+            }
+        }
+        self.ask_again(now);
+    }
+
+    fn run_tool(&mut self, now: At, tool: ToolId, call: ToolCall, started: Option<Arc<str>>) {
+        let Floor::Agent(response, _) = &mut self.floor else { return };
+        let turn = response.turn;
+        if let Some(words) = started.filter(|_| !response.has_spoken_in_round()) {
+            response.say(Say::Text(words.as_ref().to_owned()), &mut self.out);
+        }
+        let is_silent = !response.is_pending();
+        self.out.push(Output::RunTool { turn, tool, call });
+        if is_silent {
+            self.await_response(now);
+        }
+    }
+
+    /// All tools of the round are done: asks the model again.
+    fn ask_again(&mut self, now: At) {
+        let Floor::Agent(response, _) = &mut self.floor else { return };
+        if !response.awaits_round() {
+            return;
+        }
+        let is_wordless = response.is_wordless_round();
+        if response.begin_round(&mut self.out) {
+            let turn = response.turn;
+            let context = self.transcript.continued_by(response.items_so_far(&self.texts));
+            self.out.command(Command::Respond { turn, context });
+            self.await_response(now);
+        } else if is_wordless {
+            self.fail(now, Phrase::Difficulty);
+        }
+    }
+
+    /// The driver reports the result of a tool.
+    pub(super) fn tool_finished(&mut self, now: At, id: ToolId, outcome: ToolOutcome, result: Arc<str>) {
+        let of_turn = match &mut self.floor {
+            Floor::Agent(response, _) => response.tools.find(id),
+            _ => None,
+        };
+        match of_turn {
+            Some(tool) if matches!(tool.state, ToolState::Running { .. }) => {
+                tool.finish(now, outcome, result);
+                self.advance_tools(now);
+                self.finish_if_over(now);
+            }
+            Some(_) => {}
+            None => self.late_result(now, id, outcome, result),
+        }
+    }
+
+    /// The result of a tool of an earlier turn: the model reads it with the next request.
+    fn late_result(&mut self, now: At, id: ToolId, outcome: ToolOutcome, result: Arc<str>) {
+        let Some(mut tool) = self.late_tools.running.extract_if(.., |tool| tool.id == id).next() else {
+            return;
+        };
+        self.transcript.complete_tool(id, &result);
+        tool.finish(now, outcome, result);
+        self.late_tools.finished.extend(tool.result().cloned());
+    }
+
+    /// The turn is over: its tools that still run are waited for without it.
+    pub(super) fn detach_tools(&mut self, response: &Response) {
+        self.late_tools.running.extend(response.tools.running().cloned());
+    }
+
+    /// The tools that finished after their turns, for the next record.
+    pub(super) fn take_late_tools(&mut self) -> Vec<ToolUse> {
+        std::mem::take(&mut self.late_tools.finished)
+    }
+
+    /// The conversation ends: tools that still run have no result.
+    pub(super) fn abandon_tools(&mut self) -> Vec<ToolUse> {
+        let now = self.now.unwrap_or_default();
+        let mut running = std::mem::take(&mut self.late_tools.running);
+        for tool in &mut running {
+            tool.finish(now, ToolOutcome::Abandoned, r#"{"status":"the call ended"}"#.into());
+        }
+        let mut uses = self.take_late_tools();
+        uses.extend(running.iter().filter_map(RequestedTool::result).cloned());
+        uses
+    }
+
+    /// The entry that a tool collects is complete.
+    pub(super) fn collected(&mut self, now: At, ended_by: EndedBy) {
+        self.timers.stop(Timer::Keys);
+        let masked = self.settings.dtmf == DtmfMode::Masked;
+        let Floor::Agent(response, _) = &mut self.floor else { return };
+        let Some(tool) = response.tools.collecting() else { return };
+        let (ToolState::Collecting { keys, .. }, ToolAction::CollectDigits(rules)) =
+            (&tool.state, &tool.call.action)
+        else {
+            return;
+        };
+        let keys = keys.clone();
+        let reference = (rules.masked || masked).then(|| format!("keypad-{}", tool.id.0));
+        tool.finish(now, ToolOutcome::Succeeded, ended_by.result(&keys, reference.as_deref()).into());
+        if let Some(reference) = reference.filter(|_| !keys.is_empty()) {
+            self.out.push(Output::KeepEntry { reference, keys });
+        }
+        self.advance_tools(now);
+        self.finish_if_over(now);
+    }
+}

@@ -1,0 +1,478 @@
+//! The agent calls tools.
+
+use super::script::plays_out;
+use crate::conversation::{DtmfMode, Settings};
+
+/// Plays `script` after a greeting that was heard and a question that is being answered. The turn is committed at 4180.
+#[track_caller]
+fn continues(change: impl FnOnce(&mut Settings), script: &str) {
+    let asked = r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "Do you have rye bread?"
+            4080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread?
+    "#;
+    plays_out(change, &(asked.to_owned() + script));
+}
+
+#[test]
+fn a_tool_runs_when_its_response_is_committed_and_its_result_is_answered() {
+    continues(
+        |_| {},
+        r#"
+        +50 tool stock
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +200 tick
+        +120 result #0 "3 left"
+            4450 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
+        +300 reply "Yes, three."
+        +0 done
+            4750 say #1 turn 1 "Yes, three."
+        +100 starts #1
+        +900 ends #1
+            5750 finished turn 1 C: Do you have rye bread? A: Yes, three. T: stock succeeded 270 words=200 reply=870 commit=300 audio=970
+        +100 history
+            5850 history A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left A: Yes, three.
+        "#,
+    );
+}
+
+#[test]
+fn a_tool_of_a_response_that_is_retracted_never_runs() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock
+        +0 done
+        +30 speech
+            4130 cancel turn 1
+        +500 pause
+            4630 transcribe #1 turn 2 2940..4510
+        +80 words "Or spelt?"
+            4710 ask turn 2 A: Hello, how can I help? C: Or spelt?
+        +20 tool stock
+        +0 done
+            4810 release turn 2
+            4810 run #1 turn 2 stock({})
+        +400 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_response_whose_tool_runs_is_not_retracted() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool book
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 book({})
+        +300 speech
+            4540 pause playback
+        +600 pause
+            5000 transcribe #1 turn 2 4340..4880
+        +80 words "Two of them, please."
+            5080 flush
+            5080 cancel turn 1
+            5080 finished turn 1 C: Do you have rye bread? (interrupted) words=200 commit=300
+            5080 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"still running"} C: Two of them, please.
+            5180 release turn 2
+        +600 tick
+        +100 result #0 "booked"
+        +100 reply "Two, fine."
+        +0 done
+            5880 say #1 turn 2 "Two, fine."
+        +300 ends #1
+            6180 finished turn 2 C: Two of them, please. A: Two, fine. T: book succeeded 1600 words=200 reply=1000 commit=300
+        +100 history
+            6280 history A: Hello, how can I help? C: Do you have rye bread? T: book R: book booked C: Two of them, please. A: Two, fine.
+        "#,
+    );
+}
+
+#[test]
+fn a_caller_who_only_says_hello_does_not_interrupt_a_tool() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +1000 speech
+            5240 pause playback
+        +600 pause
+            5700 transcribe #1 turn 2 5040..5580
+        +80 words "Hello?"
+            5780 resume playback
+        +100 result #0 "3 left"
+            5880 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
+        "#,
+    );
+}
+
+#[test]
+fn a_slow_tool_has_words_of_its_own_before_the_filler() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock "One moment."
+        +0 done
+            4180 release turn 1
+            4180 say #1 turn 1 "One moment."
+            4180 run #0 turn 1 stock({})
+        +300 starts #1
+        +700 ends #1
+            6600 say #2 turn 1 Filler
+        +1600 tick
+        +3400 ends #2
+            15100 say #3 turn 1 Filler
+        +5100 ends #3
+        +100 result #0 "3 left"
+            15300 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: One moment. T: stock R: stock 3 left
+        "#,
+    );
+    continues(
+        |_| {},
+        r#"
+        +20 reply "Let me look."
+        +0 tool stock delayed "Still looking."
+        +0 done
+            4100 say #1 turn 1 held "Let me look."
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +300 starts #1
+        +700 ends #1
+            6600 say #2 turn 1 "Still looking."
+        +1600 starts #2
+        +800 ends #2
+            9000 say #3 turn 1 Filler
+        +1600 tick
+        +3500 ends #3
+        "#,
+    );
+}
+
+#[test]
+fn a_failure_is_read_by_the_model() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +300 fails #0 "HTTP 500"
+            4400 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock HTTP 500
+        +100 reply "I cannot look that up."
+        +0 done
+            4500 say #1 turn 1 "I cannot look that up."
+        +900 ends #1
+            5400 finished turn 1 C: Do you have rye bread? A: I cannot look that up. T: stock failed 220 words=200 reply=620 commit=300
+        "#,
+    );
+}
+
+#[test]
+fn a_model_that_calls_tools_for_ever_is_stopped() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +300 result #0 "3 left"
+            4400 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
+        +20 tool stock
+            4420 run #1 turn 1 stock({})
+        +0 done
+        +300 result #1 "3 left"
+            4720 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left T: stock R: stock 3 left
+        +20 tool stock
+            4740 run #2 turn 1 stock({})
+        +0 done
+        +300 result #2 "3 left"
+            5040 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left T: stock R: stock 3 left T: stock R: stock 3 left
+        +20 tool stock
+            5060 run #3 turn 1 stock({})
+        +0 done
+        +300 result #3 "3 left"
+            5360 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left T: stock R: stock 3 left T: stock R: stock 3 left T: stock R: stock 3 left
+        +20 tool stock
+            5380 run #4 turn 1 stock({})
+        +0 done
+        +300 result #4 "3 left"
+            5680 say #1 turn 1 Difficulty
+        +500 ends #1
+            6180 finished turn 1 C: Do you have rye bread? A: Trying again. T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
+        "#,
+    );
+}
+
+#[test]
+fn a_call_counts_once_by_its_id() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock
+        +0 tool stock
+        +0 tool stock call=other
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+            4180 run #2 turn 1 stock({})
+        +300 tick
+        +0 result #0 "a"
+        +0 result #0 "a"
+        +0 result #1 "b"
+        "#,
+    );
+}
+
+#[test]
+fn a_refused_call_is_answered_without_being_run() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool fly refused
+        +0 done
+            4180 release turn 1
+            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: fly R: fly no
+        +300 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_response_that_breaks_off_goes_on_with_the_results_of_its_tools() {
+    continues(
+        |_| {},
+        r#"
+            4180 release turn 1
+        +200 tool stock
+            4280 run #0 turn 1 stock({})
+        +0 llm_fails
+        +300 result #0 "3 left"
+            4580 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
+        +100 llm_fails
+            4680 say #1 turn 1 Difficulty
+        "#,
+    );
+}
+
+#[test]
+fn a_tool_without_words_after_it_is_no_failure() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool remember
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 remember({})
+        +300 result #0 "kept"
+            4400 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: remember R: remember kept
+        +100 done
+            4500 finished turn 1 C: Do you have rye bread? T: remember succeeded 220 words=200 commit=300
+        +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn an_agent_that_hangs_up_waits_for_its_tools() {
+    continues(
+        |_| {},
+        r#"
+        +20 reply "Goodbye."
+        +0 tool remember
+        +0 hangup
+        +0 done
+            4100 say #1 turn 1 held "Goodbye."
+            4180 release turn 1
+            4180 run #0 turn 1 remember({})
+        +300 starts #1
+        +700 ends #1
+        +300 result #0 "kept"
+            5400 finished turn 1 C: Do you have rye bread? A: Goodbye. T: remember succeeded 1220 words=200 reply=220 commit=300 audio=520
+            5400 hang up: AgentHungUp
+        "#,
+    );
+}
+
+#[test]
+fn tools_that_still_run_at_the_end_are_recorded() {
+    continues(
+        |_| {},
+        r#"
+            4180 release turn 1
+        +200 tool stock
+            4280 run #0 turn 1 stock({})
+        +0 done
+        +300 left
+            4580 finished turn 1 C: Do you have rye bread? words=200 commit=300
+            4580 finished turn 2 T: stock abandoned 300
+            4580 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn a_result_after_the_goodbye_is_recorded_with_it() {
+    continues(
+        |_| {},
+        r#"
+            4180 release turn 1
+        +200 tool stock
+            4280 run #0 turn 1 stock({})
+        +0 done
+        +300 end
+            4580 cancel turn 1
+            4580 finished turn 1 C: Do you have rye bread? words=200 commit=300
+            4580 say #1 turn 2 Goodbye
+        +300 result #0 "3 left"
+        +600 ends #1
+            5480 finished turn 2 T: stock succeeded 600
+            5480 hang up: Requested
+        "#,
+    );
+}
+
+#[test]
+fn keys_are_sent_after_the_words() {
+    continues(
+        |_| {},
+        r#"
+        +20 reply "I'll press one."
+        +0 tool keys dtmf=1w#
+        +0 done
+            4100 say #1 turn 1 held "I'll press one."
+            4180 release turn 1
+        +300 starts #1
+        +700 ends #1
+            5100 dtmf #0 1w#
+        +1000 result #0 "sent"
+            6100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: I'll press one. T: keys R: keys sent
+        "#,
+    );
+}
+
+#[test]
+fn an_entry_is_collected_to_its_length() {
+    continues(
+        |_| {},
+        r#"
+        +20 reply "Your number, please."
+        +0 tool digits collect=3
+        +0 done
+            4100 say #1 turn 1 held "Your number, please."
+            4180 release turn 1
+        +300 starts #1
+        +100 key 4
+        +700 ends #1
+        +1000 key 5
+        +1000 key 6
+            7200 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":3,"digits":"456","ended_by":"length","masked":false}
+        "#,
+    );
+}
+
+#[test]
+fn a_masked_entry_is_kept_for_tools_alone() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool digits collect=8 masked
+        +0 done
+            4180 release turn 1
+        +1000 key 4
+        +500 key 5
+        +500 key #
+            6100 keep keypad-0 45
+            6100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"keypad-0","ended_by":"terminator","masked":true}
+        +200 tool verify
+            6300 run #1 turn 1 verify({})
+        +0 done
+        "#,
+    );
+    continues(
+        |settings| settings.dtmf = DtmfMode::Masked,
+        r#"
+        +20 tool digits collect=1
+        +0 done
+            4180 release turn 1
+        +1000 key 4
+            5100 keep keypad-0 4
+            5100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":1,"digits":"keypad-0","ended_by":"length","masked":true}
+        "#,
+    );
+}
+
+#[test]
+fn an_entry_ends_by_a_pause_or_without_keys() {
+    continues(
+        |_| {},
+        r#"
+        +20 reply "Your number, please."
+        +0 tool digits collect=9
+        +0 done
+            4100 say #1 turn 1 held "Your number, please."
+            4180 release turn 1
+        +300 starts #1
+        +700 ends #1
+        +4000 key 5
+            11100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":1,"digits":"5","ended_by":"timeout","masked":false}
+        +2100 tick
+        +100 tool digits collect=9
+        +0 done
+            16300 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":1,"digits":"5","ended_by":"timeout","masked":false} T: digits R: digits {"count":0,"digits":"","ended_by":"timeout","masked":false}
+        +5100 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_caller_who_speaks_ends_the_collection() {
+    continues(
+        |settings| settings.barge_in = false,
+        r#"
+        +20 tool digits collect=9
+        +0 done
+            4180 release turn 1
+        +2000 key 4
+        +1000 speech
+            7240 pause playback
+        +900 pause
+            8000 transcribe #1 turn 2 7040..7880
+        +80 words "I have forgotten it."
+            8080 flush
+            8080 cancel turn 1
+            8080 finished turn 1 C: Do you have rye bread? T: digits abandoned 3900 (interrupted) words=200 commit=300
+            8080 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"status":"not carried out: the caller interrupted"} C: I have forgotten it.
+            8180 release turn 2
+        +300 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_that_are_switched_off_cannot_be_collected() {
+    continues(
+        |settings| settings.dtmf = DtmfMode::Ignored,
+        r#"
+        +20 tool digits collect=9
+        +0 done
+            4180 release turn 1
+            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"error":"keys are switched off for this agent"}
+        +300 tick
+        "#,
+    );
+}

@@ -1,0 +1,105 @@
+//! Tools: what the model calls, what the conversation does about it, and what came of it.
+//!
+//! Plain values. The names, arguments and words of tools are the driver's; the conversation decides when each is carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{At, TurnId};
+use crate::dtmf::{Digit, Tone};
+
+/// One call of a tool in a conversation. Ids grow and are never reused, so a tool that has run is never run again for the same
+/// call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ToolId(pub u32);
+
+/// A call of a tool, as the model requested it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The model's id of the call. Within one response each counts once.
+    pub id: Arc<str>,
+    pub name: Arc<str>,
+    /// JSON, as the model wrote it.
+    pub arguments: Arc<str>,
+    pub action: ToolAction,
+}
+
+/// What a call of a tool means, once the driver has read its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolAction {
+    /// The driver runs it, see [`Output::RunTool`](super::Output::RunTool).
+    Run(ToolWords),
+    /// Sends keys to the far end, after the words before it.
+    SendDtmf { keys: Vec<Tone> },
+    /// Collects an entry of keys from the caller.
+    CollectDigits(DigitRules),
+    /// It is not carried out, and the model reads why.
+    Refuse { reason: Arc<str> },
+}
+
+/// The agent's words about a tool that runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolWords {
+    /// Said when the tool starts, unless the model has said something in the same response.
+    pub started: Option<Arc<str>>,
+    /// Said in place of the first filler when the tool is slow.
+    pub delayed: Option<Arc<str>>,
+}
+
+/// When an entry of keys is complete, and how much of it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigitRules {
+    /// The number of keys that completes the entry, the terminator not included.
+    pub most: usize,
+    /// The key that completes the entry and is no part of it.
+    pub terminator: Option<Digit>,
+    /// The longest wait for the first key, from the end of the agent's words.
+    pub first: Duration,
+    /// The longest pause between two keys.
+    pub between: Duration,
+    /// The model and the transcript have the number of keys only; tools get the keys themselves.
+    pub masked: bool,
+}
+
+/// What came of a call of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolOutcome {
+    Succeeded,
+    Failed,
+    TimedOut,
+    /// It was not carried out: an unknown tool, unusable arguments, too many calls.
+    Refused,
+    /// The call ended, or the caller interrupted, before there was a result.
+    Abandoned,
+}
+
+impl ToolOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ToolOutcome::Succeeded => "succeeded",
+            ToolOutcome::Failed => "failed",
+            ToolOutcome::TimedOut => "timed_out",
+            ToolOutcome::Refused => "refused",
+            ToolOutcome::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// A finished call of a tool, for the transcript.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolUse {
+    pub tool: ToolId,
+    /// The turn that called it; a record may be of a later turn.
+    pub turn: TurnId,
+    pub name: Arc<str>,
+    pub arguments: Arc<str>,
+    pub outcome: ToolOutcome,
+    /// The text that the model reads.
+    pub result: Arc<str>,
+    /// When it started.
+    pub at: At,
+    pub took: Duration,
+}

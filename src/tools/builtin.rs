@@ -1,0 +1,214 @@
+//! The built-in tools: what the model is offered, and what its arguments mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::conversation::{DigitRules, ToolAction};
+use crate::dtmf::{Digit, Tone};
+use crate::engines::llm::ToolSpec;
+use crate::tenancy::Tool;
+
+/// The most keys and pauses in one `send_dtmf`.
+const MAX_TONES: usize = 32;
+
+/// The most keys in one `collect_digits`.
+const MAX_DIGITS: usize = 32;
+
+/// What a call of a built-in tool means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BuiltIn {
+    HangUp,
+    Act(ToolAction),
+}
+
+/// The specification that the model reads.
+pub(super) fn spec(tool: Tool) -> ToolSpec {
+    let (description, parameters) = match tool {
+        Tool::HangUp => return ToolSpec::hang_up(),
+        Tool::SendDtmf => (
+            "Press keys of the telephone keypad, for example in another company's telephone menu. They are sent after the \
+             words of the same reply.",
+            json!({
+                "type": "object",
+                "properties": { "keys": {
+                    "type": "string", "pattern": "^[0-9A-D*#w]{1,32}$",
+                    "description": "Keys 0 to 9, A to D, * and #, in order; w waits for half a second.",
+                } },
+                "required": ["keys"], "additionalProperties": false,
+            }),
+        ),
+        Tool::CollectDigits => (
+            "Let the caller enter digits on the telephone keypad, such as a customer number or a PIN. Ask for them in the \
+             same reply, before this call.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "max_digits": { "type": "integer", "minimum": 1, "maximum": MAX_DIGITS,
+                        "description": "The number of digits that completes the entry." },
+                    "terminator": { "type": "string", "enum": ["#", "*", "none"],
+                        "description": "The key that completes the entry. Default: #." },
+                    "first_digit_timeout_s": { "type": "integer", "minimum": 1, "maximum": 60,
+                        "description": "The longest wait for the first digit, in seconds. Default: 10." },
+                    "inter_digit_timeout_s": { "type": "integer", "minimum": 1, "maximum": 10,
+                        "description": "The longest pause between two digits, in seconds. Default: 3." },
+                    "masked": { "type": "boolean",
+                        "description": "For secrets such as a PIN: the result has a reference instead of the digits, \
+                                        which other tools accept in their place. Default: false." },
+                },
+                "required": ["max_digits"], "additionalProperties": false,
+            }),
+        ),
+    };
+    ToolSpec { name: tool.as_str().into(), description: description.into(), parameters: Arc::new(parameters) }
+}
+
+/// # Errors
+/// For the model: what is wrong with the arguments.
+pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
+    match tool {
+        // Some models explain themselves in arguments that the tool does not have.
+        Tool::HangUp => Ok(BuiltIn::HangUp),
+        Tool::SendDtmf => tones(&parsed::<SendDtmf>(arguments)?.keys)
+            .map(|keys| BuiltIn::Act(ToolAction::SendDtmf { keys })),
+        Tool::CollectDigits => {
+            let rules = parsed::<CollectDigits>(arguments)?.rules()?;
+            Ok(BuiltIn::Act(ToolAction::CollectDigits(rules)))
+        }
+    }
+}
+
+fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
+    serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendDtmf {
+    keys: String,
+}
+
+fn tones(keys: &str) -> Result<Vec<Tone>, String> {
+    let count = keys.chars().count();
+    if !(1..=MAX_TONES).contains(&count) {
+        return Err(format!("keys: 1 to {MAX_TONES} keys, not {count}"));
+    }
+    let read: Result<Vec<Tone>, _> = keys.chars().map(Tone::try_from).collect();
+    read.map_err(|_| "keys: only 0 to 9, A to D, * and #, and w for a pause".to_owned())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CollectDigits {
+    max_digits: usize,
+    #[serde(default)]
+    terminator: Option<String>,
+    #[serde(default)]
+    first_digit_timeout_s: Option<u64>,
+    #[serde(default)]
+    inter_digit_timeout_s: Option<u64>,
+    #[serde(default)]
+    masked: bool,
+}
+
+impl CollectDigits {
+    fn rules(&self) -> Result<DigitRules, String> {
+        if !(1..=MAX_DIGITS).contains(&self.max_digits) {
+            return Err(format!("max_digits: 1 to {MAX_DIGITS}"));
+        }
+        let terminator = match self.terminator.as_deref() {
+            None => Digit::parse("#"),
+            Some("none") => None,
+            Some(key @ ("#" | "*")) => Digit::parse(key),
+            Some(_) => return Err("terminator: #, * or none".to_owned()),
+        };
+        let seconds = |name: &str, given: Option<u64>, default: u64, most: u64| {
+            let seconds = given.unwrap_or(default);
+            let fits = (1..=most).contains(&seconds);
+            fits.then(|| Duration::from_secs(seconds)).ok_or_else(|| format!("{name}: 1 to {most}"))
+        };
+        Ok(DigitRules {
+            most: self.max_digits,
+            terminator,
+            first: seconds("first_digit_timeout_s", self.first_digit_timeout_s, 10, 60)?,
+            between: seconds("inter_digit_timeout_s", self.inter_digit_timeout_s, 3, 10)?,
+            masked: self.masked,
+        })
+    }
+}
+
+/// A refusal as the model reads it.
+pub(super) fn refusal(reason: &str) -> Arc<str> {
+    Value::from_iter([("error", reason)]).to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn act(tool: Tool, arguments: &str) -> ToolAction {
+        match read(tool, arguments) {
+            Ok(BuiltIn::Act(action)) => action,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn keys_and_pauses_are_read() {
+        let ToolAction::SendDtmf { keys } = act(Tool::SendDtmf, r#"{"keys":"1w2#"}"#) else {
+            panic!("no keys")
+        };
+        assert_eq!(keys.iter().map(|key| key.as_char()).collect::<String>(), "1w2#");
+        let long = format!(r#"{{"keys":"{}"}}"#, "1".repeat(33));
+        for arguments in
+            ["", "{}", "null", "[]", r#"{"keys":""}"#, r#"{"keys":"1;2"}"#, r#"{"keys":1}"#, &long]
+        {
+            assert!(read(Tool::SendDtmf, arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn rules_of_an_entry_have_defaults_and_limits() {
+        let ToolAction::CollectDigits(rules) = act(Tool::CollectDigits, r#"{"max_digits":4,"masked":true}"#)
+        else {
+            panic!("no rules")
+        };
+        assert_eq!((rules.most, rules.terminator, rules.masked), (4, Digit::parse("#"), true));
+        assert_eq!((rules.first, rules.between), (Duration::from_secs(10), Duration::from_secs(3)));
+        for arguments in [
+            r#"{"max_digits":0}"#,
+            r#"{"max_digits":33}"#,
+            r#"{"max_digits":-1}"#,
+            r#"{"max_digits":4,"terminator":"7"}"#,
+            r#"{"max_digits":4,"first_digit_timeout_s":61}"#,
+            r#"{"max_digits":4,"inter_digit_timeout_s":0}"#,
+            r#"{"max_digits":4,"other":1}"#,
+        ] {
+            assert!(read(Tool::CollectDigits, arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn specifications_are_objects_that_vendors_accept() {
+        for tool in Tool::ALL {
+            let spec = spec(*tool);
+            assert_eq!(&*spec.name, tool.as_str());
+            assert_eq!(spec.parameters["type"], "object");
+            assert!(!spec.description.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_arguments_panic(arguments: String, keys: String) {
+            for tool in Tool::ALL {
+                let _ = read(*tool, &arguments);
+                let _ = read(*tool, &json!({ "keys": keys, "max_digits": keys.len() }).to_string());
+            }
+        }
+    }
+}

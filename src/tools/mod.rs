@@ -1,0 +1,14 @@
+//! The tools that an agent may call: their specifications, their arguments, and the runner.
+//!
+//! A [`Toolbox`] has the tools of one agent. It offers them to the model and reads the model's calls; the conversation decides
+//! when a call is carried out (`conversation::acting`). A [`Runner`] belongs to one call and runs tools in tasks of their own.
+//!
+//! Whatever a model writes is data: the names and arguments that it chooses are checked here before anything uses them, and a
+//! refusal is text that the model reads.
+
+mod builtin;
+mod runner;
+mod toolbox;
+
+pub use runner::{Finished, Runner};
+pub use toolbox::{Reading, Toolbox};

@@ -1,0 +1,99 @@
+//! The tools of one agent.
+
+use std::sync::Arc;
+
+use super::builtin::{self, BuiltIn, refusal};
+use crate::conversation::{ToolAction, ToolCall};
+use crate::engines::llm::{self, ToolSpec};
+use crate::tenancy::{ProfileSettings, Tool};
+
+/// The longest arguments of a call, in bytes.
+const MAX_ARGUMENTS: usize = 4_000;
+
+/// The tools of an agent, as its profile allows them.
+#[derive(Default)]
+pub struct Toolbox {
+    specs: Arc<[ToolSpec]>,
+}
+
+/// A call of the model.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The agent ends the call after its words.
+    HangUp,
+    Call(ToolCall),
+}
+
+impl Toolbox {
+    /// The tools of a profile. Names of tools that do not exist are left out.
+    pub fn new(settings: &ProfileSettings) -> Toolbox {
+        let builtin = Tool::ALL.iter().filter(|tool| settings.may(**tool)).map(|tool| builtin::spec(*tool));
+        Toolbox { specs: builtin.collect() }
+    }
+
+    /// The specifications for the model.
+    pub fn specs(&self) -> Arc<[ToolSpec]> {
+        self.specs.clone()
+    }
+
+    /// Reads a call of the model. One that cannot be carried out is refused, with the reason for the model.
+    pub fn read(&self, call: llm::ToolCall) -> Reading {
+        let action = match self.action(&call) {
+            Ok(BuiltIn::HangUp) => return Reading::HangUp,
+            Ok(BuiltIn::Act(action)) => action,
+            Err(reason) => ToolAction::Refuse { reason: refusal(&reason) },
+        };
+        let arguments = if call.arguments.len() > MAX_ARGUMENTS { "{}".into() } else { call.arguments };
+        Reading::Call(ToolCall { id: call.id, name: call.name, arguments, action })
+    }
+
+    fn action(&self, call: &llm::ToolCall) -> Result<BuiltIn, String> {
+        if call.arguments.len() > MAX_ARGUMENTS {
+            return Err(format!("the arguments are longer than {MAX_ARGUMENTS} bytes"));
+        }
+        if !self.specs.iter().any(|spec| spec.name == call.name) {
+            return Err("there is no such tool".to_owned());
+        }
+        let tool = call.name.parse().map_err(|_| "there is no such tool".to_owned())?;
+        builtin::read(tool, &call.arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolbox(tools: &[&str]) -> Toolbox {
+        let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
+        Toolbox::new(&ProfileSettings { tools, ..ProfileSettings::default() })
+    }
+
+    fn call(name: &str, arguments: &str) -> llm::ToolCall {
+        llm::ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() }
+    }
+
+    #[test]
+    fn only_tools_of_the_profile_are_offered_and_carried_out() {
+        let toolbox = toolbox(&["send_dtmf", "hang_up", "fly"]);
+        let names: Vec<_> = toolbox.specs().iter().map(|spec| spec.name.to_string()).collect();
+        assert_eq!(names, ["hang_up", "send_dtmf"]);
+        assert_eq!(toolbox.read(call("hang_up", "")), Reading::HangUp);
+        let Reading::Call(sent) = toolbox.read(call("send_dtmf", r#"{"keys":"1"}"#)) else {
+            panic!("hangs up")
+        };
+        assert!(matches!(sent.action, ToolAction::SendDtmf { .. }));
+        let long = format!(r#"{{"keys":"{}"}}"#, "1".repeat(MAX_ARGUMENTS));
+        for (name, arguments) in [
+            ("collect_digits", r#"{"max_digits":1}"#),
+            ("fly", "{}"),
+            ("HANG_UP", "{}"),
+            ("send_dtmf", &long),
+        ] {
+            let Reading::Call(refused) = toolbox.read(call(name, arguments)) else {
+                panic!("{name} hangs up")
+            };
+            assert!(matches!(refused.action, ToolAction::Refuse { .. }), "{name}");
+            assert!(refused.arguments.len() <= MAX_ARGUMENTS);
+        }
+    }
+}
