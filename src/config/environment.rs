@@ -20,6 +20,7 @@ const PREFIX: &str = "VCA__";
 
 /// Variables with a name of their own, and the key that each one sets. `VCA__…` goes before them.
 pub(super) const NAMED: &[(&str, &str)] = &[
+    ("ANTHROPIC_API_KEY", "anthropic.key"),
     ("APP_ENV", "environment"),
     ("APP_NAME", "log.service"),
     ("ARI_PASSWORD", "ari.password"),

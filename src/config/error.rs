@@ -23,7 +23,8 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn is_about_engines(&self) -> bool {
-        const SECTIONS: [&str; 7] = ["openai", "elevenlabs", "deepgram", "engines", "stt", "llm", "tts"];
+        const SECTIONS: [&str; 8] =
+            ["openai", "anthropic", "elevenlabs", "deepgram", "engines", "stt", "llm", "tts"];
         SECTIONS.contains(&self.key.split('.').next().unwrap_or_default())
     }
 

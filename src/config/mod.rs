@@ -68,6 +68,7 @@ pub struct Config {
     pub openai: engines::core::server::Settings,
     pub elevenlabs: engines::core::server::VendorAccount,
     pub deepgram: engines::core::server::VendorAccount,
+    pub anthropic: engines::core::server::VendorAccount,
     pub engines: BTreeMap<String, registry::Named>,
     pub stt: registry::SttSettings,
     pub llm: registry::LlmSettings,
@@ -111,11 +112,7 @@ impl Config {
 
     /// The longest response of profiles that set none, in tokens, over all language models.
     fn reply_tokens(&self) -> u32 {
-        let limits = self.engines().llm_entries().into_iter().filter_map(|entry| match entry.spec {
-            registry::LlmSpec::OpenAi(remote) => Some(remote.options.max_tokens),
-            registry::LlmSpec::Scripted(_) => None,
-        });
-        limits.max().unwrap_or_default()
+        self.engines().llm_entries().iter().filter_map(|entry| entry.max_tokens()).max().unwrap_or_default()
     }
 
     /// The keys that seal and open the secrets in the database.
@@ -130,6 +127,7 @@ impl Config {
     pub fn engines(&self) -> registry::Settings {
         registry::Settings {
             openai: self.openai.clone(),
+            anthropic: self.anthropic.clone(),
             elevenlabs: self.elevenlabs.clone(),
             deepgram: self.deepgram.clone(),
             engines: self.engines.clone(),

@@ -16,6 +16,7 @@ pub const REFERENCE: &str = include_str!("../../config/vca.toml");
 /// Keys with values that are never shown. Each has a neighbour with `_file` behind its name, for a file with the
 /// value.
 pub(super) const SECRETS: &[&str] = &[
+    "anthropic.key",
     "ari.password",
     "database.url",
     "deepgram.key",

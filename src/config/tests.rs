@@ -121,6 +121,7 @@ fn the_named_variables_are_understood() {
             ("APP_ENV", "production"),
             ("APP_NAME", "frontdesk"),
             ("DEBUG", "true"),
+            ("ANTHROPIC_API_KEY", "an-1"),
             ("DEEPGRAM_API_KEY", "dg-1"),
             ("ELEVENLABS_API_KEY", "el-1"),
             ("OPENAI_API_KEY", "sk-1"),
@@ -133,6 +134,7 @@ fn the_named_variables_are_understood() {
     );
     let engines = config.engines();
     assert_eq!(engines.openai.key.expect("a key").expose_secret(), "sk-1");
+    assert_eq!(engines.anthropic.key.as_ref().expect("a key").expose_secret(), "an-1");
     assert_eq!(engines.deepgram.key.as_ref().expect("a key").expose_secret(), "dg-1");
     assert_eq!(engines.elevenlabs.key.as_ref().expect("a key").expose_secret(), "el-1");
     assert_eq!(engines.openai.base_url, "http://localhost:9000/v1");

@@ -28,6 +28,8 @@ pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 pub struct Settings {
     /// The OpenAI-compatible server of all engines named `openai`.
     pub openai: server::Settings,
+    /// The account at Anthropic; with a key there is a language model of this name.
+    pub anthropic: server::VendorAccount,
     /// The account at ElevenLabs; with a key there is an engine of this name for speech.
     pub elevenlabs: server::VendorAccount,
     /// As above, at Deepgram.
@@ -70,7 +72,8 @@ impl Default for SttSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LlmSettings {
-    /// The engine of profiles that name none: `openai` when there is a key, else `scripted`.
+    /// The engine of profiles that name none: `openai` when there is a key, else `anthropic` when its account has one, else
+    /// `scripted`.
     pub default: Option<String>,
     /// The engine that is asked when another one has failed. None by default.
     pub fallback: Option<String>,
@@ -123,7 +126,7 @@ impl Settings {
         };
         Defaults {
             stt: chosen(&self.stt.default, "pocketsphinx"),
-            llm: chosen(&self.llm.default, "scripted"),
+            llm: chosen(&self.llm.default, self.account_model().unwrap_or("scripted")),
             tts: chosen(&self.tts.default, self.account_voice().unwrap_or("espeak")),
         }
     }

@@ -4,6 +4,7 @@ import io
 import os
 import wave
 
+import anthropic
 import openai
 from deepgram import DeepgramClient
 from deepgram.core.api_error import ApiError as DeepgramError
@@ -76,6 +77,63 @@ def chat() -> None:
     )
 
 
+def responses() -> None:
+    tool = {"type": "function", "name": "hang_up", "parameters": TOOL["function"]["parameters"], "strict": False}
+
+    def respond(text: str, at: openai.OpenAI | None = None, **fields):
+        order = {"model": "gpt-5.4-mini", "instructions": "Be brief.", "tools": [tool], "store": False, **fields}
+        return (at or client()).responses.create(input=[{"role": "user", "content": text}], **order)
+
+    whole = respond("Hours?", max_output_tokens=16)
+    assert whole.output_text == REPLY and whole.usage.output_tokens == 8, whole
+    events = list(respond("Goodbye.", stream=True))
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == REPLY
+    assert events[-1].type == "response.completed" and events[-1].response.output[1].name == "hang_up"
+    call = respond("Goodbye.").output[1]
+    assert (call.type, call.call_id) == ("function_call", "call_1")
+    order = [call.to_dict(), {"type": "function_call_output", "call_id": "call_1", "output": "done"}]
+    client().responses.create(model="gpt-5.4-mini", input=order, tools=[tool])
+    refused(openai.BadRequestError, lambda: client().responses.create(model="gpt-5.4-mini", input=order[:1]))
+    refused(openai.BadRequestError, lambda: respond("Hours?", max_output_tokens=8))
+    refused(openai.NotFoundError, lambda: respond("Hours?", model="no-such-model"), code="model_not_found")
+    refused(openai.RateLimitError, lambda: respond("Hours?", client(LIMITED)), code="insufficient_quota")
+
+
+def claude() -> None:
+    tool = {"name": "hang_up", "input_schema": TOOL["function"]["parameters"]}
+
+    def at(url: str = URL, key: str = KEY) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=f"{url}/anthropic", api_key=key, max_retries=0)
+
+    def ask(text: str, messages=(), **fields):
+        order = {"model": "claude-haiku-4-5", "max_tokens": 16, "system": "Be brief.", "tools": [tool], **fields}
+        return at().messages.create(messages=[{"role": "user", "content": text}, *messages], **order)
+
+    assert "claude-sonnet-5" in [model.id for model in at().models.list()]
+    whole = ask("Hours?")
+    assert whole.content[0].text == REPLY and whole.usage.cache_read_input_tokens == 30, whole
+    order = {"model": "claude-haiku-4-5", "max_tokens": 16, "tools": [tool]}
+    with at().messages.stream(messages=[{"role": "user", "content": "Goodbye."}], **order) as stream:
+        assert "".join(stream.text_stream) == REPLY
+        final = stream.get_final_message()
+    assert final.stop_reason == "tool_use" and final.content[1].input == {} and final.usage.output_tokens == 8, final
+    use = {"role": "assistant", "content": [block.to_dict() for block in final.content]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "done"}]}
+    assert ask("Goodbye.", [use, result]).stop_reason == "end_turn"
+    refused(anthropic.BadRequestError, lambda: ask("Goodbye.", [use]))
+    refused(anthropic.BadRequestError, lambda: ask("Goodbye.", [use, {"role": "user", "content": "No result."}]))
+    refused(anthropic.BadRequestError, lambda: ask("Hours?", extra_body={"no_such_field": 1}))
+    refused(anthropic.NotFoundError, lambda: ask("Hours?", model="gpt-5.4-mini"))
+    refused(anthropic.AuthenticationError, lambda: at(key="wrong").models.list())
+    limited = at(LIMITED).messages
+    message = [{"role": "user", "content": "Hours?"}]
+    error = refused(
+        anthropic.BadRequestError,
+        lambda: limited.create(model="claude-haiku-4-5", max_tokens=16, messages=message),
+    )
+    assert "credit balance" in str(error), error
+
+
 def transcription() -> None:
     create = client().audio.transcriptions.create
     new = create(model="gpt-transcribe", file=clip(0.5), extra_body={"languages": ["de"], "keywords": ["Ada"]})
@@ -141,6 +199,6 @@ def deepgram() -> None:
     refused(DeepgramError, lambda: speak(LIMITED), status_code=402)
 
 
-for run in (chat, transcription, speech, elevenlabs, deepgram):
+for run in (chat, responses, claude, transcription, speech, elevenlabs, deepgram):
     run()
 print("done")

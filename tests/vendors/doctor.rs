@@ -55,14 +55,17 @@ fn each_engine_is_asked_a_real_question_and_timed() {
     let vendor = Vendor::start();
     let named = format!(
         "[engines.eleven]\nkind = \"tts\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
-         [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n",
+         [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n\
+         [engines.claude]\nkind = \"llm\"\napi = \"anthropic\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
         vendor.url("/elevenlabs/v1"),
-        vendor.url("/deepgram/v1")
+        vendor.url("/deepgram/v1"),
+        vendor.url("/anthropic/v1")
     );
     let findings = examined(&openai(&vendor, &named), &[]);
     for (check, words) in [
         ("stt openai (default)", "whisper-1: transcribed 0.3 s of sound in "),
         ("llm openai (default)", "llama3.2: replied \"We are open from nine to five.\" in "),
+        ("llm claude", "claude-haiku-4-5: replied \"We are open from nine to five.\" in "),
         ("tts openai (default)", "tts-1: 24000 Hz, spoke 0.7 s in "),
         ("tts eleven", "eleven_flash_v2_5: 16000 Hz, spoke 0.7 s in "),
         ("tts aura", "aura-2-thalia-en: 8000 Hz, spoke 0.7 s in "),

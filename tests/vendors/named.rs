@@ -3,11 +3,12 @@
 use futures_util::TryStreamExt;
 use vca::audio::Clip;
 use vca::engines::core::usage::Meter;
+use vca::engines::llm::{Delta, Message, Prompt, ToolSpec};
 use vca::engines::registry::{Engines, Settings};
 use vca::engines::stt::{Hints, recognise};
 use vca::engines::tts::Voice;
 
-use crate::support::vendor::{Habit, KEY, Kind, Vendor, WORDS};
+use crate::support::vendor::{Habit, KEY, Kind, REPLY, Vendor, WORDS};
 
 fn engines(settings: &str) -> Engines {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -61,6 +62,55 @@ fn vendors_of_speech_work_by_their_own_apis() {
     assert_eq!(keys, [KEY.to_owned(), KEY.to_owned(), format!("Token {KEY}")]);
 }
 
+/// The pieces of the reply to these messages.
+async fn replied(engines: &Engines, name: &str, messages: Vec<Message>) -> Vec<Delta> {
+    let engine = engines.llm(Some(name)).expect("an engine");
+    let prompt = Prompt {
+        system: "Be kind.".into(),
+        messages,
+        tools: [ToolSpec::hang_up()].into(),
+        ..Prompt::default()
+    };
+    let deltas = engine.reply(prompt, Meter::default()).await.expect("a reply");
+    deltas.try_collect().await.expect("a whole reply")
+}
+
+#[test]
+fn every_language_model_calls_tools_and_reads_results() {
+    let vendor = Vendor::with(&[Habit::StrictTemplate]);
+    let engine = |name: &str, api: &str, path: &str, more: &str| {
+        let url = vendor.url(path);
+        format!(
+            "[engines.{name}]\nkind = \"llm\"\napi = \"{api}\"\nbase_url = \"{url}\"\nkey = \"{KEY}\"\n{more}\n"
+        )
+    };
+    let engines = engines(&format!(
+        "{}{}{}",
+        engine("chat", "openai", "/v1", ""),
+        engine("responses", "openai-responses", "/v1", ""),
+        engine("claude", "anthropic", "/anthropic/v1", "temperature = 0.3"),
+    ));
+    for name in ["chat", "responses", "claude"] {
+        let mut said = vec![Message::Agent("Hello!".into()), Message::Caller("Goodbye!".into())];
+        let deltas = run(replied(&engines, name, said.clone()));
+        let [.., Delta::ToolCall(call), Delta::End] = &*deltas else { panic!("{name}: {deltas:?}") };
+        assert_eq!((&*call.name, &*call.arguments), ("hang_up", "{}"), "{name}");
+        let content = "not yet".into();
+        said.extend([
+            Message::ToolCall(call.clone()),
+            Message::ToolResult { call: call.id.clone(), content },
+        ]);
+        for question in [None, Some(Message::Caller("Hours?".into()))] {
+            said.extend(question);
+            let deltas = run(replied(&engines, name, said.clone()));
+            let text =
+                |delta: &Delta| if let Delta::Text(text) = delta { text.clone() } else { String::new() };
+            let text: String = deltas.iter().map(text).collect();
+            assert_eq!(text, REPLY.concat(), "{name}: {deltas:?}");
+        }
+    }
+}
+
 #[test]
 fn a_connection_that_is_closed_between_requests_is_no_failure() {
     let vendor = Vendor::with(&[Habit::ShortConnections]);
@@ -104,11 +154,14 @@ fn words_that_the_recogniser_doubts_are_not_the_callers() {
 #[test]
 fn a_vendors_own_server_needs_a_key() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    for (api, key) in [("elevenlabs", "engines.voice.key"), ("deepgram", "engines.voice.key")] {
+    for (kind, api) in
+        [("tts", "elevenlabs"), ("tts", "deepgram"), ("llm", "anthropic"), ("llm", "openai-responses")]
+    {
         let settings: Settings =
-            toml::from_str(&format!("[engines.voice]\nkind = \"tts\"\napi = \"{api}\"\n")).expect("settings");
+            toml::from_str(&format!("[engines.own]\nkind = \"{kind}\"\napi = \"{api}\"\n"))
+                .expect("settings");
         let faults = Engines::build(&settings).err().expect("a fault");
-        assert_eq!(faults[0].field, key, "{faults:?}");
+        assert_eq!(faults[0].field, "engines.own.key", "{faults:?}");
     }
 }
 
@@ -119,7 +172,7 @@ fn every_example_of_the_documentation_can_be_built() {
     let document = include_str!("../../docs/engines.md");
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 13);
+    assert_eq!(examples.len(), 15);
     for example in examples {
         let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
             true => "key = \"k\"",

@@ -4,8 +4,8 @@
 use super::{orders, zeros};
 use crate::config::Config;
 use crate::engines::core::retry;
-use crate::engines::llm::openai::RESERVED;
-use crate::engines::registry::{Entry, LlmSpec, Settings, SttSpec, TtsSpec};
+use crate::engines::llm::{anthropic, openai, responses};
+use crate::engines::registry::{Entry, LlmSpec, Remote, Settings, SttSpec, TtsSpec};
 use crate::names::{ANY, Names};
 use crate::violation::Violation;
 
@@ -41,22 +41,30 @@ fn retry(section: &str, retry: &retry::Settings) -> Vec<Violation> {
 
 /// Options of a language model that its requests cannot carry.
 fn llm(entry: &Entry<LlmSpec>) -> Vec<Violation> {
-    let LlmSpec::OpenAi(remote) = &entry.spec else { return Vec::new() };
-    let (section, options) = (&entry.section, &remote.options);
-    let reserved = options.extra.names().filter(|name| RESERVED.contains(name));
+    let section = &entry.section;
+    let (extra, reserved, temperature, hottest) = match &entry.spec {
+        LlmSpec::OpenAi(Remote { options: it, .. }) => {
+            (&it.extra, &openai::RESERVED[..], it.temperature, 2.0)
+        }
+        LlmSpec::Responses(Remote { options: it, .. }) => {
+            (&it.extra, &responses::RESERVED[..], it.temperature, 2.0)
+        }
+        LlmSpec::Anthropic(Remote { options: it, .. }) => {
+            (&it.extra, &anthropic::RESERVED[..], it.temperature, 1.0)
+        }
+        LlmSpec::Scripted(_) => return Vec::new(),
+    };
+    let reserved = extra.names().filter(|name| reserved.contains(name));
     let mut found: Vec<Violation> = reserved
         .map(|name| {
             let problem = format!("every request has {name} already");
             Violation::with_remedy(format!("{section}.extra.{name}"), problem, "remove it")
         })
         .collect();
-    if options.temperature.is_some_and(|it| !(0.0..=2.0).contains(&it)) {
-        let problem = "the temperature is out of range";
-        found.push(Violation::with_remedy(
-            format!("{section}.temperature"),
-            problem,
-            "set it from 0.0 to 2.0, or leave it out",
-        ));
+    if temperature.is_some_and(|it| !(0.0..=hottest).contains(&it)) {
+        let (problem, remedy) =
+            ("the temperature is out of range", format!("set it from 0.0 to {hottest:.1}, or leave it out"));
+        found.push(Violation::with_remedy(format!("{section}.temperature"), problem, remedy));
     }
     found
 }
@@ -78,9 +86,7 @@ fn zero_values(settings: &Settings) -> Vec<Violation> {
             .server()
             .map(|it| (entry.server_section(), "connect_timeout_ms", it.connect_timeout_ms == 0));
         values.extend(server.map(keyed));
-        if let LlmSpec::OpenAi(it) = &entry.spec {
-            values.push(keyed((&entry.section, "max_tokens", it.options.max_tokens == 0)));
-        }
+        values.extend(entry.max_tokens().map(|it| keyed((&entry.section, "max_tokens", it == 0))));
     }
     for entry in settings.tts_entries() {
         let server = entry

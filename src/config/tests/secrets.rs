@@ -53,6 +53,7 @@ fn revealed(config: &Config) -> Vec<&str> {
     let telephony = &config.telephony;
     let optional = [
         &config.openai.key,
+        &config.anthropic.key,
         &config.elevenlabs.key,
         &config.deepgram.key,
         &config.seal.key,

@@ -6,6 +6,7 @@ use crate::config::Effective;
 
 /// Keys, or beginnings of keys, that take effect without a restart.
 const RELOADED: &[&str] = &[
+    "anthropic.key",
     "ari.password",
     "ari.username",
     "calls.max_calls",

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use super::FailureReason;
+use super::{EngineError, FailureReason};
 
 /// How much of a message is repeated, in characters.
 pub const LONGEST: usize = 200;
@@ -24,6 +24,18 @@ const NO_SYSTEM: [&str; 2] = ["system role not supported", "system role is not s
 /// The vendor's own words in an error's body, cut short.
 pub fn message(body: &[u8]) -> String {
     ErrorBody::read(body).message
+}
+
+/// An error within a stream, which has no status.
+pub fn in_stream(body: &[u8]) -> EngineError {
+    let error = ErrorBody::read(body);
+    let is_busy =
+        ["rate_limit_exceeded", "rate_limit_error", "overloaded_error"].iter().any(|code| error.has(code));
+    match error.reason(StatusCode::INTERNAL_SERVER_ERROR) {
+        _ if is_busy => EngineError::RateLimited(error.message),
+        reason @ (FailureReason::Quota | FailureReason::Model) => EngineError::refused(reason, error.message),
+        _ => EngineError::Temporary(error.message),
+    }
 }
 
 /// The error in a body, as OpenAI and servers with its API write it: `{"error": {"message", "type", "param", "code"}}`, or
@@ -66,15 +78,18 @@ impl ErrorBody {
     }
 
     pub fn reason(&self, status: StatusCode) -> FailureReason {
+        // Anthropic refuses for want of credit with status 400 and no code of its own.
         let is_quota =
-            ["insufficient_quota", "quota_exceeded", "billing_error"].iter().any(|code| self.has(code));
+            ["insufficient_quota", "quota_exceeded", "billing_error"].iter().any(|code| self.has(code))
+                || self.message.contains("credit balance is too low");
         match status.as_u16() {
             _ if is_quota => FailureReason::Quota,
             _ if self.has("model_not_found") => FailureReason::Model,
             402 => FailureReason::Quota,
             401 | 403 => FailureReason::Auth,
             404 if self.message.to_lowercase().contains("model") => FailureReason::Model,
-            429 => FailureReason::Busy,
+            // 529: overloaded, at Anthropic.
+            429 | 529 => FailureReason::Busy,
             408 | 504 => FailureReason::Timeout,
             500.. => FailureReason::Unavailable,
             _ => FailureReason::Refused,
@@ -132,6 +147,25 @@ mod tests {
         ] {
             assert_eq!(message(body.as_bytes()), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn errors_within_a_stream_have_their_reasons() {
+        for (body, reason, retry) in [
+            (r#"{"error":{"type":"overloaded_error","message":"Overloaded"}}"#, FailureReason::Busy, true),
+            (r#"{"code":"rate_limit_exceeded","message":"m"}"#, FailureReason::Busy, true),
+            (r#"{"code":"insufficient_quota","message":"m"}"#, FailureReason::Quota, false),
+            (r#"{"error":{"type":"api_error","message":"m"}}"#, FailureReason::Unavailable, true),
+            ("", FailureReason::Unavailable, true),
+        ] {
+            let error = in_stream(body.as_bytes());
+            assert_eq!((error.reason(), error.worth_retrying()), (reason, retry), "{body}");
+        }
+        let credit =
+            br#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low."}}"#;
+        assert_eq!(ErrorBody::read(credit).reason(StatusCode::BAD_REQUEST), FailureReason::Quota);
+        let overloaded = StatusCode::from_u16(529).expect("a status");
+        assert_eq!(ErrorBody::read(b"").reason(overloaded), FailureReason::Busy);
     }
 
     #[test]

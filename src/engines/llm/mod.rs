@@ -1,10 +1,15 @@
 //! Replies by a language model or by a script.
 
+pub mod anthropic;
+mod events;
 mod history;
 pub mod openai;
+mod reply;
 mod resilient;
+pub mod responses;
 pub mod script;
 pub mod scripted;
+mod sentences;
 mod spelled;
 mod tool_calls;
 

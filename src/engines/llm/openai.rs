@@ -4,10 +4,9 @@
 //! (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>); where it reports none, or the
 //! reply is cut off before, tokens are estimated from characters.
 
-mod habits;
+pub(super) mod habits;
 mod history;
 mod request;
-mod sentences;
 mod stream;
 mod visible;
 
@@ -18,6 +17,8 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::events::deltas;
+use super::reply::{Reply, UsageCounter};
 use super::{Deltas, Llm, Prompt, ToolSpec};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -28,7 +29,7 @@ use crate::names::Names;
 use habits::Habits;
 use history::{HistoryRules, length, lines};
 use request::{body, has_tools};
-use stream::{ReasoningHabit, UsageCounter, deltas};
+use stream::{ChatReader, ReasoningHabit};
 
 pub use request::{RESERVED, TokenLimit};
 
@@ -137,7 +138,8 @@ impl OpenAiLlm {
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
         let reasoning = ReasoningHabit::of(&self.habits, model);
-        Ok(deltas(self.name.clone(), body, UsageCounter::new(charge), tools, reasoning))
+        let reply = Reply::new(self.name.clone(), tools, UsageCounter::new(charge));
+        Ok(deltas(body, ChatReader::new(reply, reasoning)))
     }
 }
 

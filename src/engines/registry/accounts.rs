@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::Settings;
-use super::named::{Named, Remote, Spec, TtsSpec};
+use super::named::{LlmSpec, Named, Remote, Spec, TtsSpec};
 use crate::engines::core::server;
+use crate::engines::llm::anthropic;
 use crate::engines::tts::{deepgram, elevenlabs};
 
 /// The names of the engines that accounts add.
+pub const ANTHROPIC: &str = "anthropic";
 pub const ELEVENLABS: &str = "elevenlabs";
 pub const DEEPGRAM: &str = "deepgram";
 
@@ -17,12 +19,13 @@ impl Settings {
     pub(super) fn named_engines(&self) -> BTreeMap<String, Named> {
         let mut engines = self.engines.clone();
         let own = [
-            (ELEVENLABS, &self.elevenlabs, TtsSpec::ElevenLabs(at(elevenlabs::BASE_URL))),
-            (DEEPGRAM, &self.deepgram, TtsSpec::Deepgram(at(deepgram::BASE_URL))),
+            (ANTHROPIC, &self.anthropic, Spec::Llm(LlmSpec::Anthropic(at(anthropic::BASE_URL)))),
+            (ELEVENLABS, &self.elevenlabs, Spec::Tts(TtsSpec::ElevenLabs(at(elevenlabs::BASE_URL)))),
+            (DEEPGRAM, &self.deepgram, Spec::Tts(TtsSpec::Deepgram(at(deepgram::BASE_URL)))),
         ];
         for (name, account, spec) in own {
             if account.key.is_some() {
-                engines.entry(name.to_owned()).or_insert(Named { retry: None, spec: Spec::Tts(spec) });
+                engines.entry(name.to_owned()).or_insert(Named { retry: None, spec });
             }
         }
         for engine in engines.values_mut() {
@@ -40,9 +43,19 @@ impl Settings {
         with_key.map(|(name, _)| name).next()
     }
 
+    /// The language model of the account at Anthropic, for profiles that name none.
+    pub(super) fn account_model(&self) -> Option<&'static str> {
+        let engines = self.named_engines();
+        let is_model = matches!(engines.get(ANTHROPIC), Some(Named { spec: Spec::Llm(_), .. }));
+        (is_model && self.anthropic.key.is_some()).then_some(ANTHROPIC)
+    }
+
     /// The key of an account is sent to the vendor's own address alone.
     fn lend_key(&self, engine: &mut Named) {
         let (server, account, own) = match &mut engine.spec {
+            Spec::Llm(LlmSpec::Anthropic(remote)) => {
+                (&mut remote.server, &self.anthropic, anthropic::BASE_URL)
+            }
             Spec::Tts(TtsSpec::ElevenLabs(remote)) => {
                 (&mut remote.server, &self.elevenlabs, elevenlabs::BASE_URL)
             }

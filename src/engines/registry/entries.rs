@@ -128,7 +128,9 @@ impl Entry<SttSpec> {
 impl Entry<LlmSpec> {
     pub fn server(&self) -> Option<&server::Settings> {
         match &self.spec {
-            LlmSpec::OpenAi(remote) => Some(&remote.server),
+            LlmSpec::OpenAi(Remote { server, .. })
+            | LlmSpec::Responses(Remote { server, .. })
+            | LlmSpec::Anthropic(Remote { server, .. }) => Some(server),
             LlmSpec::Scripted(_) => None,
         }
     }
@@ -137,6 +139,8 @@ impl Entry<LlmSpec> {
     pub fn models(&self) -> Option<(&str, &[String])> {
         match &self.spec {
             LlmSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
+            LlmSpec::Responses(Remote { options, .. }) => Some((&options.model, &options.models)),
+            LlmSpec::Anthropic(Remote { options, .. }) => Some((&options.model, &options.models)),
             LlmSpec::Scripted(_) => None,
         }
     }
@@ -145,13 +149,23 @@ impl Entry<LlmSpec> {
         EngineNames::new(&self.name, allowed(self.models()), Names::None)
     }
 
+    /// The longest reply of profiles that set none, in tokens; none for an engine without tokens.
+    pub fn max_tokens(&self) -> Option<u32> {
+        match &self.spec {
+            LlmSpec::OpenAi(Remote { options, .. }) => Some(options.max_tokens),
+            LlmSpec::Responses(Remote { options, .. }) => Some(options.max_tokens),
+            LlmSpec::Anthropic(Remote { options, .. }) => Some(options.max_tokens),
+            LlmSpec::Scripted(_) => None,
+        }
+    }
+
     /// The phrases of callers in its script; none for an engine without a script.
     pub(super) fn phrases(&self) -> Vec<String> {
         match &self.spec {
             LlmSpec::Scripted(options) => llm::scripted::ScriptedLlm::new(self.name.clone(), options)
                 .map(|it| it.phrases().to_vec())
                 .unwrap_or_default(),
-            LlmSpec::OpenAi(_) => Vec::new(),
+            LlmSpec::OpenAi(_) | LlmSpec::Responses(_) | LlmSpec::Anthropic(_) => Vec::new(),
         }
     }
 
@@ -166,6 +180,16 @@ impl Entry<LlmSpec> {
             LlmSpec::OpenAi(Remote { server, options }) => {
                 let endpoint = self.endpoint(server)?;
                 Ok(endpoint.map(|it| Arc::new(llm::openai::OpenAiLlm::new(name, it, options.clone())) as _))
+            }
+            LlmSpec::Responses(Remote { server, options }) => {
+                let endpoint = self.endpoint(server)?;
+                let engine = |it| llm::responses::ResponsesLlm::new(name, it, options.clone());
+                Ok(endpoint.map(|it| Arc::new(engine(it)) as _))
+            }
+            LlmSpec::Anthropic(Remote { server, options }) => {
+                let endpoint = self.vendor(server, llm::anthropic::BASE_URL, llm::anthropic::AUTH)?;
+                let engine = llm::anthropic::AnthropicLlm::new(name, endpoint, options.clone());
+                Ok(Some(Arc::new(engine)))
             }
             LlmSpec::Scripted(options) => match llm::scripted::ScriptedLlm::new(name, options) {
                 Ok(engine) => Ok(Some(Arc::new(engine))),

@@ -14,6 +14,9 @@ use crate::engines::{llm, stt, tts};
 #[serde(rename_all = "lowercase")]
 pub enum Api {
     OpenAi,
+    #[serde(rename = "openai-responses")]
+    Responses,
+    Anthropic,
     ElevenLabs,
     Deepgram,
     Pocketsphinx,
@@ -39,6 +42,8 @@ pub enum SttSpec {
 #[allow(clippy::large_enum_variant, reason = "there are few of them, which are built at the start")]
 pub enum LlmSpec {
     OpenAi(Remote<llm::openai::Settings>),
+    Responses(Remote<llm::responses::Settings>),
+    Anthropic(Remote<llm::anthropic::Settings>),
     Scripted(llm::scripted::Settings),
 }
 
@@ -82,6 +87,10 @@ impl Named {
             (Kind::Stt, Api::OpenAi) => Spec::Stt(SttSpec::OpenAi(remote(table)?)),
             (Kind::Stt, Api::Pocketsphinx) => Spec::Stt(SttSpec::Pocketsphinx(options(table)?)),
             (Kind::Llm, Api::OpenAi) => Spec::Llm(LlmSpec::OpenAi(remote(table)?)),
+            (Kind::Llm, Api::Responses) => Spec::Llm(LlmSpec::Responses(remote(table)?)),
+            (Kind::Llm, Api::Anthropic) => {
+                Spec::Llm(LlmSpec::Anthropic(remote_at(llm::anthropic::BASE_URL, table)?))
+            }
             (Kind::Llm, Api::Scripted) => Spec::Llm(LlmSpec::Scripted(options(table)?)),
             (Kind::Tts, Api::OpenAi) => Spec::Tts(TtsSpec::OpenAi(remote(table)?)),
             (Kind::Tts, Api::ElevenLabs) => {
@@ -111,7 +120,7 @@ impl<'de> Deserialize<'de> for Named {
 fn misfit(kind: Kind) -> Box<Error> {
     let apis = match kind {
         Kind::Stt => "openai or pocketsphinx",
-        Kind::Llm => "openai or scripted",
+        Kind::Llm => "openai, openai-responses, anthropic or scripted",
         Kind::Tts => "openai, elevenlabs, deepgram, espeak or flite",
     };
     at(Box::new(Error::from(format!("it has no engines of kind {kind}: use {apis}"))), "api")
@@ -197,6 +206,8 @@ mod tests {
             ("kind = \"llm\"", ""),
             ("kind = \"asr\"\napi = \"openai\"", "kind"),
             ("kind = \"llm\"\napi = \"espeak\"", "api"),
+            ("kind = \"stt\"\napi = \"anthropic\"", "api"),
+            ("kind = \"llm\"\napi = \"openai-responses\"\nalternate = true", "alternate"),
             ("kind = \"llm\"\napi = \"openai\"\nvoice = \"alloy\"", "voice"),
             ("kind = \"tts\"\napi = \"espeak\"\nbase_url = \"http://x\"", "base_url"),
             ("kind = \"llm\"\napi = \"openai\"\nmax_tokens = \"many\"", "max_tokens"),

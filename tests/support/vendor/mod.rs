@@ -1,5 +1,5 @@
-//! A vendor of engines on loopback: OpenAI's API below `/v1`, ElevenLabs' below `/elevenlabs/v1` and Deepgram's below
-//! `/deepgram/v1`.
+//! A vendor of engines on loopback: OpenAI's API below `/v1`, Anthropic's below `/anthropic/v1`, ElevenLabs' below
+//! `/elevenlabs/v1` and Deepgram's below `/deepgram/v1`.
 //!
 //! It refuses what the vendors refuse, in their words. It transcribes fixed words, replies a fixed text and speaks in tones;
 //! or it fails by its [`Mood`], or behaves like another server by its [`Habit`]s. The vendors' own clients are run against
@@ -7,8 +7,10 @@
 
 mod aura;
 mod chat;
+mod claude;
 mod eleven;
 mod models;
+mod responses;
 mod short;
 mod sound;
 mod speech;
@@ -90,7 +92,7 @@ pub enum Habit {
 /// A request that was received.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The value of `Authorization`, or of `xi-api-key`.
+    /// The value of `Authorization`, `x-api-key` or `xi-api-key`.
     pub authorization: String,
     /// A form's files make it more than text.
     pub body: Vec<u8>,
@@ -176,6 +178,9 @@ impl Vendor {
             .route("/v1/models", get(models::openai))
             .route("/v1/audio/transcriptions", post(transcription::transcribe))
             .route("/v1/chat/completions", post(chat::complete))
+            .route("/v1/responses", post(responses::respond))
+            .route("/anthropic/v1/models", get(models::anthropic))
+            .route("/anthropic/v1/messages", post(claude::reply))
             .route("/v1/audio/speech", post(speech::speak))
             .route("/elevenlabs/v1/models", get(models::elevenlabs))
             .route("/elevenlabs/v1/text-to-speech/{voice}/stream", post(eleven::speak))
@@ -219,6 +224,7 @@ impl Vendor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     OpenAi,
+    Anthropic,
     ElevenLabs,
     Deepgram,
 }
@@ -230,6 +236,9 @@ impl Dialect {
             Dialect::OpenAi => {
                 json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } })
             }
+            Dialect::Anthropic => {
+                json!({ "type": "error", "error": { "type": code, "message": message }, "request_id": "req_1" })
+            }
             Dialect::ElevenLabs => json!({ "detail": { "status": code, "message": message } }),
             Dialect::Deepgram => json!({ "err_code": code, "err_msg": message, "request_id": "r-1" }),
         };
@@ -239,6 +248,7 @@ impl Dialect {
     fn wrong_key(self) -> Response {
         match self {
             Dialect::OpenAi => self.refusal(401, "invalid_api_key", "Incorrect API key provided"),
+            Dialect::Anthropic => self.refusal(401, "authentication_error", "invalid x-api-key"),
             Dialect::ElevenLabs => self.refusal(401, "invalid_api_key", "Invalid API key"),
             Dialect::Deepgram => self.refusal(401, "INVALID_AUTH", "Invalid credentials."),
         }
@@ -247,6 +257,7 @@ impl Dialect {
     fn rate_limited(self) -> Response {
         match self {
             Dialect::OpenAi => self.refusal(429, "rate_limit_exceeded", "Rate limit reached"),
+            Dialect::Anthropic => self.refusal(529, "overloaded_error", "Overloaded"),
             Dialect::ElevenLabs => {
                 self.refusal(429, "too_many_concurrent_requests", "Too many requests at once")
             }
@@ -257,6 +268,10 @@ impl Dialect {
     fn out_of_quota(self) -> Response {
         match self {
             Dialect::OpenAi => self.refusal(429, "insufficient_quota", "You exceeded your current quota"),
+            Dialect::Anthropic => {
+                let message = "Your credit balance is too low to access the Anthropic API.";
+                self.refusal(400, "invalid_request_error", message)
+            }
             Dialect::ElevenLabs => self.refusal(401, "quota_exceeded", "You have 0 credits remaining"),
             Dialect::Deepgram => {
                 self.refusal(402, "ASR_PAYMENT_REQUIRED", "Project does not have enough credits.")
@@ -268,6 +283,7 @@ impl Dialect {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
             Dialect::OpenAi => header("authorization")?.strip_prefix("Bearer "),
+            Dialect::Anthropic => header("x-api-key"),
             Dialect::ElevenLabs => header("xi-api-key"),
             Dialect::Deepgram => header("authorization")?.strip_prefix("Token "),
         }
@@ -284,7 +300,11 @@ async fn receive(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Option<Response> {
-    let header = if dialect == Dialect::ElevenLabs { "xi-api-key" } else { "authorization" };
+    let header = match dialect {
+        Dialect::Anthropic => "x-api-key",
+        Dialect::ElevenLabs => "xi-api-key",
+        Dialect::OpenAi | Dialect::Deepgram => "authorization",
+    };
     let authorization = headers.get(header).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let request = Request { authorization: authorization.to_owned(), body: body.to_vec() };
     let mood = {

@@ -41,6 +41,18 @@ pub async fn openai(State(server): Shared, headers: HeaderMap) -> Response {
     answer(200, &json!({ "object": "list", "data": MODELS.iter().map(model).collect::<Vec<Value>>() }))
 }
 
+pub async fn anthropic(headers: HeaderMap) -> Response {
+    if Dialect::Anthropic.key(&headers) != Some(KEY) {
+        return Dialect::Anthropic.wrong_key();
+    }
+    let model = |id: &str| json!({ "type": "model", "id": id, "display_name": id, "created_at": "2025-10-01T00:00:00Z" });
+    let data = ["claude-haiku-4-5-20251001", "claude-sonnet-5"].map(model);
+    answer(
+        200,
+        &json!({ "data": data, "has_more": false, "first_id": data[0]["id"], "last_id": data[1]["id"] }),
+    )
+}
+
 pub async fn elevenlabs(headers: HeaderMap) -> Response {
     if Dialect::ElevenLabs.key(&headers) != Some(KEY) {
         return Dialect::ElevenLabs.wrong_key();

@@ -13,7 +13,7 @@ use crate::engines::core::openai::Endpoint;
 use crate::engines::core::server::{Auth, OPENAI, Settings, SettingsError};
 use crate::engines::core::{EngineError, FailureReason};
 use crate::engines::registry::{Entry, LlmSpec, Remote, SttSpec, TtsSpec};
-use crate::engines::tts;
+use crate::engines::{llm, tts};
 
 /// The most bytes of a list that are read: OpenRouter's has some hundred kilobytes.
 const LONGEST_LIST: usize = 4 << 20;
@@ -22,6 +22,7 @@ const LONGEST_LIST: usize = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ListApi {
     OpenAi,
+    Anthropic,
     ElevenLabs,
     Deepgram,
 }
@@ -52,7 +53,9 @@ impl EngineServer {
     }
 
     pub fn of_llm(entry: &Entry<LlmSpec>) -> Option<EngineServer> {
-        EngineServer::openai(entry.server()?, entry.models()?.0)
+        let server = EngineServer::openai(entry.server()?, entry.models()?.0)?;
+        let api = if matches!(entry.spec, LlmSpec::Anthropic(_)) { ListApi::Anthropic } else { server.api };
+        Some(EngineServer { api, ..server })
     }
 
     pub fn of_tts(entry: &Entry<TtsSpec>) -> Option<EngineServer> {
@@ -87,6 +90,7 @@ impl EngineServer {
     fn endpoint(&self) -> Result<Endpoint, SettingsError> {
         let auth = match self.api {
             ListApi::OpenAi => Auth::Scheme("Bearer"),
+            ListApi::Anthropic => llm::anthropic::AUTH,
             ListApi::ElevenLabs => tts::elevenlabs::AUTH,
             ListApi::Deepgram => tts::deepgram::AUTH,
         };
@@ -99,7 +103,12 @@ impl EngineServer {
     /// The server cannot be reached or refuses the key. A list that cannot be read is none.
     pub async fn list(&self) -> Result<Listing, EngineError> {
         let endpoint = self.endpoint().map_err(|error| EngineError::Permanent(error.to_string()))?;
-        let mut response = match endpoint.send(endpoint.get("/models")).await {
+        let (name, version) = llm::anthropic::VERSION;
+        let request = match self.api {
+            ListApi::Anthropic => endpoint.get("/models").query(&[("limit", "1000")]).header(name, version),
+            _ => endpoint.get("/models"),
+        };
+        let mut response = match endpoint.send(request).await {
             Ok(response) => response,
             Err(error) if matches!(error.reason(), FailureReason::Refused | FailureReason::Model) => {
                 return Ok(Listing::NoList);
@@ -135,7 +144,7 @@ struct ListedModel {
 fn listing(api: ListApi, model: &str, body: &[u8]) -> Listing {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return Listing::NoList };
     let list = match api {
-        ListApi::OpenAi => body.get("data").unwrap_or(&body),
+        ListApi::OpenAi | ListApi::Anthropic => body.get("data").unwrap_or(&body),
         ListApi::ElevenLabs => &body,
         ListApi::Deepgram => body.get("tts").unwrap_or(&Value::Null),
     };
@@ -152,7 +161,13 @@ fn listing(api: ListApi, model: &str, body: &[u8]) -> Listing {
 /// Ollama adds the tag `latest`, Gemini the prefix `models/`.
 fn is_same(id: &str, model: &str) -> bool {
     let id = id.strip_prefix("models/").unwrap_or(id);
-    id == model || id.strip_suffix(":latest") == Some(model)
+    // Anthropic's list has dated names; its requests take them without the date.
+    let is_dated = id.strip_prefix(model).and_then(|rest| rest.strip_prefix('-')).is_some_and(is_date);
+    id == model || id.strip_suffix(":latest") == Some(model) || is_dated
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -169,10 +184,16 @@ mod tests {
             (ListApi::OpenAi, r#"{"data":[{"id":"m","shutdown_date":"2027-01-06"}]}"#, ends),
             (ListApi::OpenAi, r#"{"data":[{"id":"m:latest"},{"name":"x"}]}"#, with),
             (ListApi::OpenAi, r#"{"data":[{"id":"models/m"}]}"#, with),
+            (ListApi::Anthropic, r#"{"data":[{"id":"m-20251001"}]}"#, with),
             (ListApi::OpenAi, r#"{"data":[{"id":"m2"}]}"#, Listing::Without),
             (ListApi::OpenAi, r#"{"object":"list","data":null}"#, Listing::Without),
             (ListApi::OpenAi, "<html>", Listing::NoList),
             (ListApi::OpenAi, r#"{"detail":"?"}"#, Listing::NoList),
+            (
+                ListApi::Anthropic,
+                r#"{"data":[{"type":"model","id":"m","display_name":"M"}],"has_more":false}"#,
+                with,
+            ),
             (ListApi::ElevenLabs, r#"[{"model_id":"m","name":"M"}]"#, with),
             (ListApi::Deepgram, r#"{"stt":[],"tts":[{"name":"n","canonical_name":"m"}]}"#, with),
             (ListApi::Deepgram, "{}", Listing::Without),

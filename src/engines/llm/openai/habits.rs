@@ -6,8 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 /// Optional parameters that are left out once a server has refused them.
-const OPTIONAL: [&str; 6] =
-    ["max_completion_tokens", "max_tokens", "reasoning_effort", "stream_options", "temperature", "tools"];
+const OPTIONAL: [&str; 8] = [
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "reasoning",
+    "reasoning_effort",
+    "stream_options",
+    "temperature",
+    "tools",
+];
 /// The number of models with remembered habits.
 const MODELS: usize = 256;
 

@@ -5,10 +5,10 @@ use futures_util::stream as pieces;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::stream::LONGEST;
 use super::*;
 use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
+use crate::engines::llm::events::LONGEST;
 use crate::engines::llm::scripted::ScriptedLlm;
 use crate::engines::llm::{Delta, Message, Resilient, ToolCall};
 
@@ -77,9 +77,8 @@ async fn read(body: Vec<Bytes>) -> Reply {
     let name = Arc::from("openai");
     let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
     let reasoning = ReasoningHabit::of(&Arc::default(), "");
-    deltas(name, pieces::iter(body.into_iter().map(Ok)), usage, [ToolSpec::hang_up()].into(), reasoning)
-        .collect()
-        .await
+    let reply = crate::engines::llm::reply::Reply::new(name, [ToolSpec::hang_up()].into(), usage);
+    deltas(pieces::iter(body.into_iter().map(Ok)), ChatReader::new(reply, reasoning)).collect().await
 }
 
 async fn read_text(body: &str) -> Reply {

@@ -1,0 +1,183 @@
+//! A reply as it arrives: its text, its tool calls, its usage and its end, common to all vendors.
+
+use std::sync::Arc;
+
+use super::events::{Item, StreamProgress};
+use super::sentences::Sentences;
+use super::tool_calls::{CallPiece, ToolCalls};
+use super::{Delta, ToolCall, ToolSpec};
+use crate::engines::core::usage::{Charge, Unit, characters, estimated_tokens};
+use crate::engines::core::{EngineError, FailureReason};
+
+/// How a reply ended, as metrics count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Complete.
+    Stop,
+    /// Cut off at the token limit.
+    Length,
+    /// Withheld by the server's filter, or refused by the model.
+    ContentFilter,
+}
+
+impl Finish {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// The usage of a reply: as the server reports it, or else estimated.
+#[derive(Debug)]
+pub struct UsageCounter {
+    charge: Charge,
+    /// Characters that arrived.
+    said: u64,
+    /// The server has counted its output.
+    is_reported: bool,
+}
+
+impl UsageCounter {
+    pub fn new(charge: Charge) -> UsageCounter {
+        UsageCounter { charge, said: 0, is_reported: false }
+    }
+
+    fn add(&mut self, text: &str) {
+        self.said += characters(text);
+        if !self.is_reported {
+            self.charge.set(Unit::OutputTokens, estimated_tokens(self.said));
+        }
+    }
+
+    /// The server's count of the tokens that it read, cached ones included. The last report counts.
+    pub fn report_input(&mut self, tokens: u64) {
+        self.charge.set(Unit::InputTokens, tokens);
+    }
+
+    /// The server's count of the tokens that it wrote, in place of the estimate. The last report counts.
+    pub fn report_output(&mut self, tokens: u64) {
+        self.is_reported = true;
+        self.charge.set(Unit::OutputTokens, tokens);
+    }
+}
+
+/// A reply so far.
+#[derive(Debug)]
+pub struct Reply {
+    engine: Arc<str>,
+    tools: Arc<[ToolSpec]>,
+    pub usage: UsageCounter,
+    pub sentences: Sentences,
+    calls: ToolCalls,
+    pub progress: StreamProgress,
+}
+
+impl Reply {
+    pub fn new(engine: Arc<str>, tools: Arc<[ToolSpec]>, usage: UsageCounter) -> Reply {
+        Reply {
+            engine,
+            tools,
+            usage,
+            sentences: Sentences::default(),
+            calls: ToolCalls::default(),
+            progress: StreamProgress::Open,
+        }
+    }
+
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    pub fn tools(&self) -> &[ToolSpec] {
+        &self.tools
+    }
+
+    /// Counts text that arrived, for the caller or not.
+    pub fn count_text(&mut self, text: &str) {
+        self.usage.add(text);
+    }
+
+    /// Takes the next text for the caller.
+    pub fn say(&mut self, text: &str) -> Vec<Item> {
+        said(self.sentences.push(text)).collect()
+    }
+
+    /// Takes the next piece of a tool call. Too long arguments end the reply.
+    pub fn call(&mut self, piece: CallPiece<'_>) -> Vec<Item> {
+        self.usage.add(piece.arguments);
+        match self.calls.push(piece) {
+            Ok(()) => Vec::new(),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// The reply failed on its way: the caller hears so, unless it was complete.
+    pub fn fail(&mut self, error: EngineError) -> Vec<Item> {
+        let was_open = self.progress == StreamProgress::Open;
+        self.progress = StreamProgress::Closed;
+        was_open.then_some(Err(error)).into_iter().collect()
+    }
+
+    /// Ends the reply. `rest` is the last text for the caller, `spelled` has the calls that the model wrote as text, which count
+    /// where there are no others.
+    pub fn finish(
+        &mut self,
+        finish: Finish,
+        progress: StreamProgress,
+        rest: &str,
+        spelled: Vec<ToolCall>,
+    ) -> Vec<Item> {
+        self.progress = progress;
+        let calls = self.take_calls(finish, spelled);
+        let mut text = self.sentences.push(rest);
+        text += &match finish {
+            Finish::Stop => self.sentences.end(),
+            Finish::Length | Finish::ContentFilter => self.sentences.cut(),
+        };
+        let is_empty = !self.sentences.has_words() && calls.is_empty();
+        self.count(if is_empty { "empty" } else { finish.as_str() });
+        let calls = calls.into_iter().map(|call| Ok(Delta::ToolCall(call)));
+        let mut items: Vec<Item> = said(text).chain(calls).collect();
+        match (is_empty, finish) {
+            (true, Finish::ContentFilter) => items.extend([Ok(Delta::Declined), Ok(Delta::End)]),
+            (true, _) => {
+                self.progress = StreamProgress::Closed;
+                items.push(Err(empty(finish)));
+            }
+            (false, _) => items.push(Ok(Delta::End)),
+        }
+        items
+    }
+
+    fn take_calls(&mut self, finish: Finish, spelled: Vec<ToolCall>) -> Vec<ToolCall> {
+        let calls = std::mem::take(&mut self.calls).finish(&self.tools, finish == Finish::Length);
+        match finish {
+            Finish::ContentFilter => Vec::new(),
+            _ if calls.is_empty() => spelled,
+            _ => calls,
+        }
+    }
+
+    fn count(&self, finish: &'static str) {
+        metrics::counter!("vca_llm_replies_total", "engine" => self.engine.clone(), "finish" => finish)
+            .increment(1);
+    }
+}
+
+fn said(text: String) -> impl Iterator<Item = Item> {
+    (!text.is_empty()).then_some(Ok(Delta::Text(text))).into_iter()
+}
+
+fn empty(finish: Finish) -> EngineError {
+    let hint = match finish {
+        Finish::Length => {
+            ": the model may have spent its tokens on reasoning: raise max_tokens, or switch reasoning off"
+        }
+        _ => "",
+    };
+    let text = format!("the reply is empty, finish_reason {}{hint}", finish.as_str());
+    EngineError::refused(FailureReason::Empty, text)
+}
