@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn every_phrase_has_words_in_every_language() {
-        for language in [None, Some("de-AT"), Some("es"), Some("fr_CA"), Some("xx")] {
+        for language in
+            [None, Some("de-AT"), Some("es"), Some("fr_CA"), Some("hi-IN"), Some("pt"), Some("xx")]
+        {
             let words = phrases(language, &BTreeMap::new());
             assert_eq!(words.len(), Phrase::NAMES.len());
             assert!(words.values().all(|text| !text.is_empty()), "{language:?}");

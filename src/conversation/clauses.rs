@@ -82,8 +82,10 @@ fn full_stop(head: &str, tail: &str, language: &Language) -> Option<usize> {
     if !followed_by_space(rest) || !(next.is_some() || rest.contains('\n')) {
         return None;
     }
-    let word =
-        head.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“' | '«')).next().unwrap_or("");
+    let word = head
+        .rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“' | '«' | '¿' | '¡'))
+        .next()
+        .unwrap_or("");
     let ends = !next.is_some_and(char::is_lowercase) && (next.is_none() || !is_abbreviation(word, language));
     ends.then_some(tail.len() - rest.len())
 }
@@ -100,10 +102,10 @@ fn is_abbreviation(word: &str, language: &Language) -> bool {
 }
 
 /// The quotes and brackets after a sentence's `mark`, if it ends one: "?!" ends at its last mark, and
-/// marks of scripts that write no spaces end by themselves.
+/// marks of scripts that write no spaces, or no other full stop, end by themselves.
 fn closed(tail: &str, mark: char) -> Option<usize> {
     let rest = tail.trim_start_matches(CLOSERS);
-    let dense = matches!(mark, '。' | '？' | '！') && !rest.starts_with(TERMINALS);
+    let dense = matches!(mark, '。' | '？' | '！' | '।' | '॥') && !rest.starts_with(TERMINALS);
     (dense || followed_by_space(rest)).then_some(tail.len() - rest.len())
 }
 
@@ -157,6 +159,9 @@ mod tests {
         assert_eq!(cut("en", "No. We are closed."), "No.|We are closed.");
         assert_eq!(cut("de", "Zimmer Nr. Zwei ist frei."), "Zimmer Nr. Zwei ist frei.");
         assert_eq!(cut("en", "The Nr. Two"), "The Nr.|Two");
+        assert_eq!(cut("es", "¿Sr. Pérez? ¡Un momento! ¿Sigue ahí?"), "¿Sr. Pérez?|¡Un momento!|¿Sigue ahí?");
+        assert_eq!(cut("hi", "नमस्ते, डॉ. शर्मा आज हैं।कल नहीं। ठीक है?"), "नमस्ते, डॉ. शर्मा आज हैं।|कल नहीं।|ठीक है?");
+        assert_eq!(cut("hi", "कीमत रु. 500 है॥ और?"), "कीमत रु. 500 है॥|और?");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Endpointing by words: does an utterance sound finished, and does it want the turn? The times that follow from it are
 //! settings.
 
-use crate::language::Language;
+use crate::language::{Language, fold, words};
 
 /// How complete a caller's words sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum Completeness {
 }
 
 /// Marks that end a sentence, beyond those of English: Chinese and Japanese, Hindi, Arabic and Urdu.
-pub(super) const TERMINALS: &[char] = &['.', '?', '!', '。', '？', '！', '।', '؟', '۔'];
+pub(super) const TERMINALS: &[char] = &['.', '?', '!', '。', '？', '！', '।', '॥', '؟', '۔'];
 
 /// Quotes and brackets that may follow the end of a sentence.
 pub(super) const CLOSERS: &[char] = &['"', '\'', '”', '’', '»', '“', ')', ']', '」', '』', '）'];
@@ -29,7 +29,7 @@ const LONGEST_BACKCHANNEL: usize = 4;
 pub(super) fn completeness(text: &str, language: &Language) -> Completeness {
     let text = text.trim_end().trim_end_matches(CLOSERS);
     let stopped = text.ends_with(TERMINALS) && !text.ends_with("..");
-    let asked = stopped && !text.ends_with(['.', '。', '।', '۔']);
+    let asked = stopped && !text.ends_with(['.', '。', '।', '॥', '۔']);
     let words = words(text);
     let last = words.last().map_or("", String::as_str);
     let leads_on = language.trailing.contains(&last) || (!stopped && language.often_trailing.contains(&last));
@@ -59,12 +59,6 @@ pub(super) fn is_presence_check(text: &str, language: &Language) -> bool {
     words.len() <= LONGEST_PRESENCE_CHECK && !words.iter().any(adds)
 }
 
-/// The words of `text` in lower case, without punctuation.
-fn words(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect()
-}
-
 /// "0 1 7 1", "five five five", "555-01": a number in the making, unlike "at 9:30" or "in 2026".
 fn reads_out_digits(text: &str, language: &Language) -> bool {
     let groups = text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '/'));
@@ -80,7 +74,7 @@ fn digits(group: &str, language: &Language) -> usize {
     if group.chars().all(|c| c.is_numeric()) {
         group.chars().count()
     } else {
-        usize::from(language.digits.contains(&group.to_lowercase().as_str()))
+        usize::from(language.digits.contains(&fold(group).as_str()))
     }
 }
 
@@ -119,6 +113,8 @@ mod tests {
         );
         finished("de", &["Danke!"]);
         finished("ja", &["営業時間は何時ですか。"]);
+        finished("hi", &["मुझे एक टेबल चाहिए।", "Aap kab khulte hain?", "राम॥"]);
+        finished("pt", &["Quero marcar uma mesa.", "Que horas são?"]);
         finished("ar", &["ما هي ساعات العمل؟"]);
     }
 
@@ -149,6 +145,17 @@ mod tests {
         trailing("de", &["ich möchte einen Tisch, aber", "Ähm.", "eins zwei"]);
         trailing("es", &["quiero una mesa para"]);
         trailing("fr", &["je voudrais, euh"]);
+        trailing(
+            "hi",
+            &[
+                "मुझे टेबल चाहिए और",
+                "मेरा नंबर है नौ आठ सात",
+                "mera number hai nine eight double seven",
+                "९८७६५",
+                "kyonki",
+            ],
+        );
+        trailing("pt", &["queria marcar, mas", "o número é nove, meia, três"]);
     }
 
     #[test]
@@ -169,6 +176,8 @@ mod tests {
             ("de", vec!["Ja, genau."]),
             ("es", vec!["Sí."]),
             ("fr", vec!["D'accord"]),
+            ("hi", vec!["हाँ जी", "अच्छा, ठीक है।", "Haan ji.", "theek hai", "Okay, accha"]),
+            ("pt", vec!["Uhum, certo.", "Está bem."]),
         ];
         for (tag, texts) in backchannels {
             assert!(texts.iter().all(|text| is_backchannel(text, language(tag))), "{texts:?}");
@@ -185,6 +194,8 @@ mod tests {
             ("de", vec!["Hallo, sind Sie noch dran?"]),
             ("es", vec!["¿Hola? ¿Sigue usted ahí?"]),
             ("fr", vec!["Allô, vous êtes là ?", "Il y a quelqu'un ?"]),
+            ("hi", vec!["हैलो? आप सुन रहे हैं?", "Hello, aap sun rahe ho?", "मेरी आवाज़ आ रही है?"]),
+            ("pt", vec!["Alô? Você está aí?", "Tem alguém na linha?"]),
         ];
         for (tag, texts) in checks {
             assert!(texts.iter().all(|text| is_presence_check(text, language(tag))), "{texts:?}");
@@ -198,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_judged(text in "\\PC{0,60}", tag in "(en|de|es|fr|xx)") {
+        fn any_text_can_be_judged(text in "\\PC{0,60}", tag in "(en|de|es|fr|hi|pt|xx)") {
             completeness(&text, language(&tag));
             is_backchannel(&text, language(&tag));
             is_presence_check(&text, language(&tag));

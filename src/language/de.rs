@@ -1,5 +1,6 @@
-//! German.
+//! German. Not reviewed by a native speaker.
 
+use super::spoken::forms;
 use super::{Language, Prompts};
 
 pub(super) static GERMAN: Language = Language {
@@ -37,4 +38,5 @@ pub(super) static GERMAN: Language = Language {
         goodbye: "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
         closed: "Guten Tag. Sie rufen außerhalb unserer Geschäftszeiten an. Auf Wiederhören!",
     },
+    forms: Some(&forms::GERMAN),
 };

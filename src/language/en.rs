@@ -1,5 +1,6 @@
 //! English.
 
+use super::spoken::forms;
 use super::{Language, Prompts};
 
 pub(super) static ENGLISH: Language = Language {
@@ -23,6 +24,7 @@ pub(super) static ENGLISH: Language = Language {
         "jr", "sr", "etc",
     ],
     prompts: PROMPTS,
+    forms: Some(&forms::ENGLISH),
 };
 
 pub(super) const PROMPTS: Prompts = Prompts {

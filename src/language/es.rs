@@ -1,5 +1,6 @@
-//! Spanish.
+//! Spanish. Not reviewed by a native speaker.
 
+use super::spoken::forms;
 use super::{Language, Prompts};
 
 pub(super) static SPANISH: Language = Language {
@@ -28,4 +29,5 @@ pub(super) static SPANISH: Language = Language {
         goodbye: "Gracias por su llamada. ¡Adiós!",
         closed: "Hola. En este momento estamos cerrados. ¡Adiós!",
     },
+    forms: Some(&forms::SPANISH),
 };

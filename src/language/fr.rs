@@ -1,5 +1,6 @@
-//! French.
+//! French. Not reviewed by a native speaker.
 
+use super::spoken::forms;
 use super::{Language, Prompts};
 
 pub(super) static FRENCH: Language = Language {
@@ -32,4 +33,5 @@ pub(super) static FRENCH: Language = Language {
         goodbye: "Merci de votre appel. Au revoir !",
         closed: "Bonjour. Nous sommes fermés en ce moment. Au revoir !",
     },
+    forms: Some(&forms::FRENCH),
 };

@@ -7,7 +7,14 @@ mod de;
 mod en;
 mod es;
 mod fr;
+mod hi;
 mod other;
+mod pt;
+mod spoken;
+mod words;
+
+pub use spoken::{Forms, spoken};
+pub use words::{fold, words};
 
 /// One language.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub struct Language {
     /// Words with a full stop that does not end a sentence.
     pub abbreviations: &'static [&'static str],
     pub prompts: Prompts,
+    /// The words for notations; where it has none, these stay as they are written.
+    pub forms: Option<&'static Forms>,
 }
 
 /// The agent's fixed prompts.
@@ -49,7 +58,8 @@ pub struct Prompts {
     pub closed: &'static str,
 }
 
-static LANGUAGES: [&Language; 4] = [&en::ENGLISH, &de::GERMAN, &es::SPANISH, &fr::FRENCH];
+static LANGUAGES: [&Language; 6] =
+    [&en::ENGLISH, &de::GERMAN, &es::SPANISH, &fr::FRENCH, &hi::HINDI, &pt::PORTUGUESE];
 
 impl Language {
     /// The language of a tag such as `de`, `de-AT` or `fr_CA`. English without a tag; a language without a file of
@@ -74,12 +84,55 @@ mod tests {
 
     #[test]
     fn a_region_does_not_matter() {
-        for (tag, expected) in
-            [("de", "de"), ("de-AT", "de"), ("fr_CA", "fr"), ("EN-us", "en"), ("xx", "und")]
-        {
+        for (tag, expected) in [
+            ("de", "de"),
+            ("de-AT", "de"),
+            ("fr_CA", "fr"),
+            ("EN-us", "en"),
+            ("hi-IN", "hi"),
+            ("pt_BR", "pt"),
+            ("xx", "und"),
+        ] {
             assert_eq!(Language::of(Some(tag)).tag, expected, "{tag}");
         }
         assert_eq!(Language::of(None).tag, "en");
+    }
+
+    #[test]
+    fn no_language_borrows_a_prompt_of_another() {
+        let prompts = |language: &Language| {
+            let p = &language.prompts;
+            [
+                p.greeting,
+                p.did_not_catch,
+                p.difficulty,
+                p.declined,
+                p.audio_issues,
+                p.filler,
+                p.still_there,
+                p.silence_goodbye,
+                p.turn_limit_goodbye,
+                p.time_warning,
+                p.time_limit_goodbye,
+                p.goodbye,
+                p.closed,
+            ]
+        };
+        let english = prompts(&en::ENGLISH);
+        for language in LANGUAGES.iter().filter(|language| language.tag != "en") {
+            for (own, english) in prompts(language).into_iter().zip(english) {
+                assert!(!own.is_empty() && own != english, "{}: {own}", language.tag);
+            }
+        }
+    }
+
+    #[test]
+    fn hindi_is_written_in_its_script() {
+        let is_devanagari = |c: char| ('\u{900}'..='\u{97f}').contains(&c);
+        let prompts = &hi::HINDI.prompts;
+        for text in [prompts.greeting, prompts.difficulty, prompts.closed] {
+            assert!(text.chars().filter(|c| c.is_alphabetic()).all(is_devanagari), "{text}");
+        }
     }
 
     #[test]
@@ -95,7 +148,7 @@ mod tests {
             ];
             for list in lists {
                 for (at, word) in list.iter().enumerate() {
-                    assert_eq!(*word, word.to_lowercase(), "{}", language.tag);
+                    assert_eq!(*word, fold(word), "{}", language.tag);
                     assert!(!list[..at].contains(word), "{}: {word} twice", language.tag);
                 }
             }

@@ -11,4 +11,5 @@ pub(super) static OTHER: Language = Language {
     presence_checks: &["hello", "hallo", "hola", "allo"],
     abbreviations: &["dr", "st", "etc"],
     prompts: en::PROMPTS,
+    forms: None,
 };

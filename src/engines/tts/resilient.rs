@@ -13,11 +13,12 @@ use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
+use crate::language::{Language, spoken};
 
 /// Asks an engine with retries, then its fallback. A part of a speech that breaks off in the middle is not repeated.
 ///
-/// It prepares the text for every engine: Markdown and emoji are removed, and a text that is longer than the engine's limit
-/// is spoken in several requests, one after the other.
+/// It prepares the text for every engine: the spoken form in the voice's language ([`spoken`]), and several requests, one
+/// after the other, for a text that is longer than the engine's limit.
 #[derive(Clone)]
 pub struct Resilient {
     engine: Arc<dyn Tts>,
@@ -41,7 +42,8 @@ impl Resilient {
     }
 
     async fn parts(&self, text: &str, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
-        let mut parts = VecDeque::from(text::parts(&text::speakable(text), self.engine.max_chars()));
+        let spoken = spoken(text, Language::of(voice.language.as_deref()));
+        let mut parts = VecDeque::from(text::parts(&spoken, self.engine.max_chars()));
         let Some(first) = parts.pop_front() else { return Ok(stream::empty().boxed()) };
         let mut first = self.part(first, voice.clone(), meter.clone()).await?;
         let Some(clip) = first.next().await.transpose()? else { return Ok(stream::empty().boxed()) };

@@ -1,10 +1,6 @@
-//! Prepares a text for an engine: removes what cannot be spoken, and splits what is too long for one request.
-
-mod marks;
+//! Splits a text that is too long for one request.
 
 use std::sync::Arc;
-
-pub use marks::speakable;
 
 /// The parts of a text, none of them blank and each of at most `longest` characters: split after a sentence where that
 /// leaves more than half of the length, else after a word, else anywhere.

@@ -9,9 +9,58 @@ pub fn speakable(text: &str) -> String {
 }
 
 fn spoken_line(line: &str) -> String {
-    let line = line.trim_start_matches(['#', '>']).trim_start();
+    let line = heading(line);
+    let row = table_row(line);
+    let line = row.as_deref().unwrap_or(line);
     let bullet = ["- ", "* ", "+ ", "• ", "– ", "— "].into_iter().find_map(|mark| line.strip_prefix(mark));
-    without_pictures(&without_emphasis(&without_links(bullet.unwrap_or(line))))
+    without_pictures(&without_emphasis(&without_tags(&without_links(bullet.unwrap_or(line)))))
+}
+
+/// The line without the marks of a heading or a quote. "#5" is no heading.
+fn heading(line: &str) -> &str {
+    let inner = line.trim_start_matches(['#', '>']);
+    if line.starts_with('#') && inner.starts_with(|c: char| c.is_ascii_digit()) {
+        line
+    } else {
+        inner.trim_start()
+    }
+}
+
+/// The cells of a table's row, with pauses between them.
+fn table_row(line: &str) -> Option<String> {
+    let is_row = line.starts_with('|') || line.matches('|').count() >= 2;
+    let cells = || line.split('|').map(str::trim).filter(|cell| cell.contains(char::is_alphanumeric));
+    is_row.then(|| cells().collect::<Vec<_>>().join(", "))
+}
+
+/// The longest HTML tag, in bytes.
+const LONGEST_TAG: usize = 100;
+
+/// Tags that divide words.
+const BLOCKS: [&str; 8] = ["br", "p", "li", "td", "th", "tr", "div", "hr"];
+
+/// Without HTML tags; those that divide words become a space.
+fn without_tags(line: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(at) = rest.find('<') {
+        let (before, tag) = rest.split_at(at);
+        out.push_str(before);
+        let name = tag[1..].strip_prefix('/').unwrap_or(&tag[1..]);
+        let end = tag
+            .find('>')
+            .filter(|end| *end <= LONGEST_TAG && name.starts_with(|c: char| c.is_ascii_alphabetic()));
+        rest = &tag[end.map_or(1, |end| end + 1)..];
+        match end {
+            None => out.push('<'),
+            Some(_) => {
+                let name = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+                let divides = BLOCKS.contains(&name) && !out.is_empty() && !out.ends_with(' ');
+                out.push_str(if divides && !rest.starts_with(' ') { " " } else { "" });
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// `[text](address)` becomes `text`, an address its host.
@@ -130,6 +179,9 @@ mod tests {
             ("Room [3] (or 4) costs 5 € – 20 % off & more…", "Room [3] (or 4) costs 5 € – 20 % off & more…"),
             ("Ich heiße Zoë, und Sie?", "Ich heiße Zoë, und Sie?"),
             ("http:// is a scheme", "http:// is a scheme"),
+            ("| Day | Hours |\n|---|:--|\n| Mon | 9 to 5 |", "Day, Hours\nMon, 9 to 5"),
+            ("One<br>two <b>three</b>, 1 < 2 and 3 > 2", "One two three, 1 < 2 and 3 > 2"),
+            ("#5 is yours", "#5 is yours"),
             ("— **", ""),
         ] {
             assert_eq!(speakable(written), spoken, "{written}");

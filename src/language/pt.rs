@@ -1,0 +1,47 @@
+//! Portuguese, in words that Brazil and Portugal share where there are any. Not reviewed by a native speaker.
+
+use super::spoken::forms;
+use super::{Language, Prompts};
+
+pub(super) static PORTUGUESE: Language = Language {
+    tag: "pt",
+    trailing: &[
+        "é", "eh", "hum", "hm", "ahn", "e", "ou", "mas", "porque", "que", "se", "o", "a", "os", "as", "meu",
+        "minha",
+    ],
+    often_trailing: &[
+        "com", "para", "pra", "de", "do", "da", "em", "no", "na", "um", "uma", "então", "tipo", "por",
+    ],
+    digits: &[
+        "zero", "um", "uma", "dois", "duas", "três", "quatro", "cinco", "seis", "meia", "sete", "oito",
+        "nove",
+    ],
+    backchannels: &[
+        "ah", "aha", "ahã", "aham", "oh", "hm", "hmm", "hum", "mm", "mmm", "mhm", "uhum", "ok", "okay",
+        "sim", "certo", "tá", "está", "bem", "bom", "claro", "isso", "entendi", "pois", "é", "exato",
+    ],
+    presence_checks: &[
+        "alô", "olá", "oi", "estou", "está", "você", "o", "a", "senhor", "senhora", "aí", "ainda", "tem",
+        "alguém", "me", "ouve", "ouvindo", "na", "linha",
+    ],
+    abbreviations: &[
+        "dr", "dra", "sr", "sra", "srta", "prof", "profa", "eng", "av", "tel", "aprox", "ltda", "etc", "pág",
+        "núm",
+    ],
+    prompts: Prompts {
+        greeting: "Olá, em que posso ajudar?",
+        did_not_catch: "Não entendi. Pode repetir, por favor?",
+        difficulty: "Houve um problema técnico. Vou tentar de novo.",
+        declined: "Desculpe, não posso ajudar com isso.",
+        audio_issues: "Há um problema de áudio. Por favor, aguarde na linha.",
+        filler: "Um momento, por favor.",
+        still_there: "Ainda está na linha?",
+        silence_goodbye: "Já não ouço a sua voz. Até logo!",
+        turn_limit_goodbye: "Obrigado por ligar. Até logo!",
+        time_warning: "Temos mais meio minuto.",
+        time_limit_goodbye: "O tempo da chamada terminou. Obrigado!",
+        goodbye: "Obrigado por ligar. Até logo!",
+        closed: "Olá. No momento estamos fechados. Até logo!",
+    },
+    forms: Some(&forms::PORTUGUESE),
+};
