@@ -8,12 +8,15 @@ use serde_json::json;
 use super::ending::Verdict;
 use super::failures;
 use super::feed::Feed;
-use crate::conversation::{ContextItem, Record};
+use crate::conversation::{At, ContextItem, Record, ToolOutcome, ToolUse};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
-use crate::tenancy::{Call, CallStatus, CallTurn, EngineKind, EngineUse, LiveEventKind, UsageUnit};
+use crate::tenancy::{
+    Call, CallStatus, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, ToolRun, ToolRunOutcome,
+    UsageUnit,
+};
 
 /// A call's own clock: the wall clock's time at its arrival, and from there on a monotonic clock. So the length of a
 /// call, by which it is billed, does not change when the wall clock is set.
@@ -32,6 +35,13 @@ impl CallClock {
     pub fn at(&self, moment: Instant) -> DateTime<Utc> {
         self.started_at + moment.saturating_duration_since(self.since)
     }
+}
+
+/// One moment, by the process's clock and by the conversation's.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub now: Instant,
+    pub conversation: At,
 }
 
 /// The record of one call. Every change goes to the ledger at once. Moments are times of the call's own clock.
@@ -84,8 +94,8 @@ impl RecordWriter {
 
     /// A turn is over; the engine usage until then is recorded before it.
     /// `items` is the number of the context's items with this turn.
-    pub fn turn(&mut self, record: &Record, items: usize, meter: &Meter, at: Instant) {
-        let at = self.clock.at(at);
+    pub fn turn(&mut self, record: &Record, items: usize, meter: &Meter, times: Times) {
+        let at = self.clock.at(times.now);
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
         self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
@@ -100,9 +110,34 @@ impl RecordWriter {
             reply_ms: millis(record.latency.reply),
             commit_ms: millis(record.latency.commit),
             audio_ms: millis(record.latency.audio),
+            tools: record.tools.iter().map(|used| self.tool_run(used, times)).collect(),
             at,
         }));
         self.publish_turn(record, items, at);
+    }
+
+    fn tool_run(&self, used: &ToolUse, times: Times) -> ToolRun {
+        let ago = times.conversation.since(used.at);
+        ToolRun {
+            name: used.name.as_ref().to_owned(),
+            turn: used.turn.0,
+            arguments: ToolRun::kept(&used.arguments),
+            outcome: outcome(used.outcome),
+            result: ToolRun::kept(&used.result),
+            started_at: self.clock.at(times.now.checked_sub(ago).unwrap_or(times.now)),
+            duration_ms: used.took.as_millis().min(u32::MAX.into()) as u32,
+        }
+    }
+
+    /// Keeps a field of the call. Returns false when it has too many fields.
+    pub fn remember(&mut self, field: String, value: String) -> bool {
+        let fits = self.call.fields.len() < MAX_FIELDS || self.call.fields.contains_key(&field);
+        if fits {
+            self.call.fields.insert(field, value);
+            self.ledger.record(Entry::Update(self.call.clone()));
+            self.feed.set(&self.call);
+        }
+        fits
     }
 
     fn publish_turn(&mut self, record: &Record, items: usize, at: DateTime<Utc>) {
@@ -164,6 +199,16 @@ impl RecordWriter {
     /// How long the call has lasted, from its arrival.
     pub fn lasted(&self, now: Instant) -> TimeDelta {
         self.clock.at(now) - self.call.started_at
+    }
+}
+
+fn outcome(outcome: ToolOutcome) -> ToolRunOutcome {
+    match outcome {
+        ToolOutcome::Succeeded => ToolRunOutcome::Succeeded,
+        ToolOutcome::Failed => ToolRunOutcome::Failed,
+        ToolOutcome::TimedOut => ToolRunOutcome::TimedOut,
+        ToolOutcome::Refused => ToolRunOutcome::Refused,
+        ToolOutcome::Abandoned => ToolRunOutcome::Abandoned,
     }
 }
 

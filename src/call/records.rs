@@ -10,7 +10,7 @@ use tracing::{debug, error, info};
 use super::ending::{Refusal, Verdict, verdict};
 use super::phase::Closing;
 use super::pipeline::EngineFault;
-use super::record::{RecordWriter, state_of};
+use super::record::{RecordWriter, Times, state_of};
 use super::tenant_metrics::TenantMetrics;
 use crate::ari::topology::End;
 use crate::conversation::{ContextItem, Record, TurnId};
@@ -84,9 +84,15 @@ impl Records {
     /// Writes a finished turn to the record, the metrics and the log. Its words go to the record, and to the log only
     /// under the target `vca::transcript`.
     /// `items` is the number of the context's items with this turn.
-    pub fn turn(&mut self, record: &Record, items: usize) {
+    pub fn turn(&mut self, record: &Record, items: usize, times: Times) {
         if let Some(writer) = &mut self.writer {
-            writer.turn(record, items, &self.meter, Instant::now());
+            writer.turn(record, items, &self.meter, times);
+        }
+        for used in &record.tools {
+            let outcome = used.outcome.as_str();
+            counter!("vca_tool_calls_total", "outcome" => outcome).increment(1);
+            histogram!("vca_tool_seconds").record(used.took.as_secs_f64());
+            info!(tool = %used.name, outcome, ms = used.took.as_millis() as u64, "tool finished");
         }
         let latency = &record.latency;
         for (stage, time) in [
@@ -112,6 +118,11 @@ impl Records {
         // Keys may be a PIN: the log has their number only.
         let keys = record.keys.as_ref().map(|keys| keys.masked().to_string());
         debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, keys, agent = record.agent);
+    }
+
+    /// Keeps a field of the call's record. Returns false when it has too many.
+    pub fn remember(&mut self, field: String, value: String) -> bool {
+        self.writer.as_mut().is_some_and(|writer| writer.remember(field, value))
     }
 
     /// Has the conversation's state saved after a turn.

@@ -111,6 +111,7 @@ fn new_call(
         media: None,
         failure_reason: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     }
 }
 

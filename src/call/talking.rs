@@ -9,15 +9,17 @@ use super::clock::Clock;
 use super::media_watch::{MediaAddresses, MediaWatch};
 use super::phase::Closing;
 use super::pipeline::{Cascade, PipelineEvent, PlaybackEffect};
+use super::record::Times;
 use super::records::Records;
 use super::task::Waking;
 use crate::ari::Reason;
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, PlaybackEvent, Record, SpeechId,
+    ToolCall, ToolId,
 };
 use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
-use crate::tools::{Finished, Runner};
+use crate::tools::{Finished, Remembered, Runner};
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -113,7 +115,7 @@ impl Talking {
                 self.pipeline.flush();
                 self.port.flush();
             }
-            Output::RunTool { tool, call, .. } => self.tools.run(tool, &call),
+            Output::RunTool { tool, call, .. } => self.run_tool(tool, &call, records),
             Output::SendDtmf { tool, keys } => {
                 self.tools.dtmf_sent(tool, &keys);
                 return Some(Effect::SendDtmf(keys));
@@ -213,7 +215,9 @@ impl Talking {
         self.handle(Instant::now(), Input::CallerLeft);
         while let Some(output) = self.conversation.poll() {
             match output {
-                Output::TurnFinished(record) => records.turn(&record, self.conversation.context().len()),
+                Output::TurnFinished(record) => {
+                    records.turn(&record, self.conversation.context().len(), self.times());
+                }
                 Output::HangUp { ending } => self.ending = self.ending.or(Some(ending)),
                 _ => {}
             }
@@ -290,10 +294,22 @@ impl Talking {
         }
     }
 
+    fn run_tool(&mut self, tool: ToolId, call: &ToolCall, records: &mut Records) {
+        if let Some(Remembered { field, value }) = self.tools.run(tool, call) {
+            let is_kept = records.remember(field, value);
+            self.tools.remembered(tool, is_kept);
+        }
+    }
+
+    fn times(&self) -> Times {
+        let now = Instant::now();
+        Times { now, conversation: self.clock.at(now) }
+    }
+
     fn finish_turn(&mut self, record: &Record, records: &mut Records) {
         self.pipeline.turn_finished(record.turn);
         let context = self.conversation.context();
-        records.turn(record, context.len());
+        records.turn(record, context.len(), self.times());
         records.save(record.turn, context);
     }
 }

@@ -126,6 +126,7 @@ impl NewAnnouncement {
             media: None,
             failure_reason: None,
             engine_failures: Vec::new(),
+            fields: Default::default(),
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Webhook events of calls.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::calls::from_json_text;
 use super::outbox::{NewEvent, payload};
 use super::statement::{Value, any_of};
 use super::tx::Tx;
 use super::{StoreError, now};
 use crate::tenancy::{
     Call, CallId, CallStatus, Direction, EndedBy, EngineFailure, EventId, EventType, NumberId, ProfileId,
-    TenantId,
+    TenantId, ToolRun,
 };
 
 /// A recorded call before a change: whether it was answered, and whether it had ended.
@@ -64,14 +65,15 @@ impl Tx {
         &mut self,
         events: impl Iterator<Item = &'a CallEvent<'a>>,
     ) -> Result<HashMap<Uuid, Vec<TurnPayload>>, StoreError> {
-        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, at FROM call_turns \
+        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, tools, at FROM call_turns \
             WHERE call_id IN";
         let ready = events.filter(|event| event.kind == EventType::TranscriptReady);
         let calls = ready.map(|event| event.call.id.0.into()).collect();
         let rows = self.all_of::<SpokenRow>(any_of(SELECT, calls, "ORDER BY call_id, turn")).await?;
         let mut turns: HashMap<Uuid, Vec<TurnPayload>> = HashMap::new();
         for row in rows {
-            turns.entry(row.call_id).or_default().push(row.spoken);
+            let (call, turn) = row.try_into()?;
+            turns.entry(call).or_default().push(turn);
         }
         Ok(turns)
     }
@@ -135,6 +137,8 @@ pub struct CallPayload<'a> {
     failure_reason: Option<&'a str>,
     /// The engines that failed during the call.
     engine_failures: &'a [EngineFailure],
+    /// What the agent remembered of the call, by field.
+    fields: &'a BTreeMap<String, String>,
     provider_call_id: Option<&'a str>,
     started_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
@@ -163,6 +167,7 @@ impl CallPayload<'_> {
             sip_status: call.sip_status,
             failure_reason: call.failure_reason.as_deref(),
             engine_failures: &call.engine_failures,
+            fields: &call.fields,
             provider_call_id: call.provider_call_id.as_deref(),
             started_at: call.started_at,
             answered_at: call.answered_at,
@@ -192,17 +197,33 @@ impl TranscriptPayload<'_> {
 #[derive(sqlx::FromRow)]
 struct SpokenRow {
     call_id: Uuid,
-    #[sqlx(flatten)]
-    spoken: TurnPayload,
+    turn: i64,
+    caller_text: String,
+    agent_text: String,
+    interrupted: bool,
+    tools: Option<String>,
+    at: DateTime<Utc>,
+}
+
+impl TryFrom<SpokenRow> for (Uuid, TurnPayload) {
+    type Error = StoreError;
+
+    fn try_from(row: SpokenRow) -> Result<Self, StoreError> {
+        let SpokenRow { call_id, turn, caller_text, agent_text, interrupted, tools, at } = row;
+        let tools = from_json_text(tools.as_deref())?;
+        Ok((call_id, TurnPayload { turn, caller_text, agent_text, interrupted, tools, at }))
+    }
 }
 
 /// A turn of `transcript.ready`.
-#[derive(Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = TranscriptEventTurn)]
 pub struct TurnPayload {
     turn: i64,
     caller_text: String,
     agent_text: String,
     interrupted: bool,
+    /// The tools that the agent called and that finished in this turn.
+    tools: Vec<ToolRun>,
     at: DateTime<Utc>,
 }

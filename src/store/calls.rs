@@ -1,6 +1,8 @@
 //! Call records and their turns. Writing is idempotent by id: a write with an unknown outcome may be repeated.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::counting::EndedCall;
@@ -9,7 +11,7 @@ use super::statement::{Value, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::{CALL_ENGINES, EngineRow, LAST_TURN};
 use super::{Backend, Scope, Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineFailure, EngineUse, NumberId, ProfileId, TenantId};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
 /// No call lasts so long: its daemon will not return.
 pub const ABANDONED: TimeDelta = TimeDelta::days(2);
@@ -20,7 +22,7 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures";
+    failure_reason, engine_failures, fields";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -29,17 +31,18 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     sip_status = excluded.sip_status, \
     provider_call_id = CASE WHEN calls.erased_at IS NULL THEN excluded.provider_call_id END, \
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
-    failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, daemon = excluded.daemon \
+    failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
+    fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
-    transcript_ms, reply_ms, commit_ms, audio_ms, at";
+    transcript_ms, reply_ms, commit_ms, audio_ms, tools, at";
 
 /// Puts a turn in place of the recorded one.
 pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
     agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
     transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, commit_ms = excluded.commit_ms, \
-    audio_ms = excluded.audio_ms, at = excluded.at WHERE call_turns.tenant_id = excluded.tenant_id";
+    audio_ms = excluded.audio_ms, tools = excluded.tools, at = excluded.at WHERE call_turns.tenant_id = excluded.tenant_id";
 
 /// The values of [`COLUMNS`] and of `daemon`.
 pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
@@ -65,7 +68,8 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         call.codec.as_deref().into(),
         call.media.as_ref().map(serde_json::Value::to_string).into(),
         call.failure_reason.as_deref().map(without_nul).into(),
-        failures_text(&call.engine_failures).into(),
+        json_text(&call.engine_failures, call.engine_failures.is_empty()).into(),
+        json_text(&call.fields, call.fields.is_empty()).into(),
         daemon.into(),
     ]
 }
@@ -83,6 +87,7 @@ pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
         turn.reply_ms.map(i64::from).into(),
         turn.commit_ms.map(i64::from).into(),
         turn.audio_ms.map(i64::from).into(),
+        json_text(&turn.tools, turn.tools.is_empty()).into(),
         turn.at.into(),
     ]
 }
@@ -227,10 +232,14 @@ pub(super) fn foreign(what: &str) -> StoreError {
     StoreError::invalid(format_args!("this {what} is another tenant's"))
 }
 
-/// Engine failures as they are stored: a JSON array, or nothing.
-fn failures_text(failures: &[EngineFailure]) -> Option<String> {
-    let is_some = !failures.is_empty();
-    is_some.then(|| serde_json::to_string(failures).ok()).flatten()
+/// A list or a map as it is stored: JSON, or nothing when it is empty. JSON has no NUL as such.
+fn json_text<T: Serialize>(value: &T, is_empty: bool) -> Option<String> {
+    if is_empty { None } else { serde_json::to_string(value).ok() }
+}
+
+/// A list or a map from its stored text.
+pub(super) fn from_json_text<T: DeserializeOwned + Default>(text: Option<&str>) -> Result<T, StoreError> {
+    text.map_or_else(|| Ok(T::default()), |text| serde_json::from_str(text).map_err(StoreError::corrupt))
 }
 
 /// PostgreSQL keeps no NUL in a text, and one in a transcript is no reason to refuse the turn.
@@ -262,6 +271,7 @@ pub(super) struct Row {
     media: Option<String>,
     failure_reason: Option<String>,
     engine_failures: Option<String>,
+    fields: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -269,7 +279,6 @@ impl TryFrom<Row> for Call {
 
     fn try_from(row: Row) -> Result<Call, StoreError> {
         let media = row.media.as_deref().map(serde_json::from_str);
-        let failures = row.engine_failures.as_deref().map(serde_json::from_str).transpose();
         Ok(Call {
             id: CallId(row.id),
             tenant_id: TenantId(row.tenant_id),
@@ -295,7 +304,8 @@ impl TryFrom<Row> for Call {
             codec: row.codec,
             media: media.transpose().map_err(StoreError::corrupt)?,
             failure_reason: row.failure_reason,
-            engine_failures: failures.map_err(StoreError::corrupt)?.unwrap_or_default(),
+            engine_failures: from_json_text(row.engine_failures.as_deref())?,
+            fields: from_json_text(row.fields.as_deref())?,
         })
     }
 }
@@ -312,6 +322,7 @@ struct TurnRow {
     reply_ms: Option<i64>,
     commit_ms: Option<i64>,
     audio_ms: Option<i64>,
+    tools: Option<String>,
     at: DateTime<Utc>,
 }
 
@@ -330,6 +341,7 @@ impl TryFrom<TurnRow> for CallTurn {
             reply_ms: narrow(row.reply_ms)?,
             commit_ms: narrow(row.commit_ms)?,
             audio_ms: narrow(row.audio_ms)?,
+            tools: from_json_text(row.tools.as_deref())?,
             at: row.at,
         })
     }

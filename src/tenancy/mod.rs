@@ -18,6 +18,7 @@ mod profile;
 mod registration;
 mod retention;
 mod schemas;
+mod tools;
 mod transcript;
 mod usage;
 mod webhooks;
@@ -39,9 +40,12 @@ pub use permitted::{Ceilings, Permitted};
 pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
 pub use registration::Registration;
 pub use retention::Retention;
+pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome};
 pub use transcript::Transcript;
 pub use usage::{CallSums, EngineKind, EngineUse, Month, MonthError, MonthUse, Usage, UsageUnit};
 pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -153,6 +157,9 @@ pub struct Call {
     /// The engines that failed during the call, after their retries. The call may have gone on.
     #[serde(default)]
     pub engine_failures: Vec<EngineFailure>,
+    /// What the agent remembered of the call (`remember`), by field.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
 }
 
 /// Failures of one engine during a call for one reason.
@@ -191,5 +198,8 @@ pub struct CallTurn {
     pub commit_ms: Option<u32>,
     /// Until the first audio of the response was sent.
     pub audio_ms: Option<u32>,
+    /// The tools that the agent called and that finished in this turn.
+    #[serde(default)]
+    pub tools: Vec<ToolRun>,
     pub at: DateTime<Utc>,
 }

@@ -30,7 +30,7 @@ words!(
 );
 words!(
     /// Built-in tools that an agent can call. `hang_up`: end the call. `send_dtmf`: send keys to the far end.
-    /// `collect_digits`: collect an entry of keys from the caller.
+    /// `collect_digits`: collect an entry of keys from the caller. `remember`: keep a field on the call's record.
     Tool {
         /// End the call.
         HangUp = "hang_up",
@@ -38,6 +38,8 @@ words!(
         SendDtmf = "send_dtmf",
         /// Collect an entry of keys from the caller.
         CollectDigits = "collect_digits",
+        /// Keep a field on the call's record.
+        Remember = "remember",
     }
 );
 

@@ -48,6 +48,9 @@ impl fmt::Display for Transcript {
                 let cut = if turn.interrupted { " [interrupted]" } else { "" };
                 writeln!(f, "Agent:  {}{cut}", plain(&turn.agent_text))?;
             }
+            for tool in &turn.tools {
+                writeln!(f, "Tool:   {tool}")?;
+            }
         }
         Ok(())
     }

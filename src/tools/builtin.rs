@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::conversation::{DigitRules, ToolAction};
+use crate::conversation::{DigitRules, ToolAction, ToolWords};
 use crate::dtmf::{Digit, Tone};
 use crate::engines::llm::ToolSpec;
 use crate::tenancy::Tool;
@@ -16,6 +16,17 @@ const MAX_TONES: usize = 32;
 
 /// The most keys in one `collect_digits`.
 const MAX_DIGITS: usize = 32;
+
+/// The longest value of a field, in characters.
+const MAX_VALUE: usize = 500;
+
+/// A field for the call's record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembered {
+    pub field: String,
+    pub value: String,
+}
 
 /// What a call of a built-in tool means.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,6 +72,19 @@ pub(super) fn spec(tool: Tool) -> ToolSpec {
                 "required": ["max_digits"], "additionalProperties": false,
             }),
         ),
+        Tool::Remember => (
+            "Keep a fact of this call on its record, for the people who read it later: a name, an order, a wish. A field that \
+             is kept again is replaced.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "field": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$",
+                        "description": "A short name such as customer_name." },
+                    "value": { "type": "string", "maxLength": MAX_VALUE },
+                },
+                "required": ["field", "value"], "additionalProperties": false,
+            }),
+        ),
     };
     ToolSpec { name: tool.as_str().into(), description: description.into(), parameters: Arc::new(parameters) }
 }
@@ -77,11 +101,32 @@ pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
             let rules = parsed::<CollectDigits>(arguments)?.rules()?;
             Ok(BuiltIn::Act(ToolAction::CollectDigits(rules)))
         }
+        Tool::Remember => remembered(arguments).map(|_| BuiltIn::Act(ToolAction::Run(ToolWords::default()))),
     }
 }
 
 fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
     serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
+}
+
+/// The field that `remember` keeps.
+///
+/// # Errors
+/// For the model: what is wrong with the arguments.
+pub(super) fn remembered(arguments: &str) -> Result<Remembered, String> {
+    let remembered: Remembered = parsed(arguments)?;
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let field = &remembered.field;
+    if !field.starts_with(|c: char| c.is_ascii_lowercase()) || field.len() > 40 || !field.chars().all(is_word)
+    {
+        return Err(
+            "field: a lower-case letter, then lower-case letters, digits and _, 40 at most".to_owned()
+        );
+    }
+    if remembered.value.chars().count() > MAX_VALUE {
+        return Err(format!("value: at most {MAX_VALUE} characters"));
+    }
+    Ok(remembered)
 }
 
 #[derive(Deserialize)]
@@ -199,6 +244,24 @@ mod tests {
             assert_eq!(&*spec.name, tool.as_str());
             assert_eq!(spec.parameters["type"], "object");
             assert!(!spec.description.is_empty());
+        }
+    }
+
+    #[test]
+    fn fields_have_plain_names_and_bounded_values() {
+        let kept = remembered(r#"{"field":"customer_name","value":"Ada"}"#).expect("a field");
+        assert_eq!((kept.field.as_str(), kept.value.as_str()), ("customer_name", "Ada"));
+        let long = format!(r#"{{"field":"note","value":"{}"}}"#, "x".repeat(501));
+        for arguments in [
+            "{}",
+            r#"{"field":"","value":"x"}"#,
+            r#"{"field":"Name","value":"x"}"#,
+            r#"{"field":"a b","value":"x"}"#,
+            r#"{"field":"id","value":1}"#,
+            r#"{"field":"id","value":"x","tenant_id":"y"}"#,
+            &long,
+        ] {
+            assert!(remembered(arguments).is_err(), "{arguments}");
         }
     }
 

@@ -10,5 +10,6 @@ mod builtin;
 mod runner;
 mod toolbox;
 
+pub use builtin::Remembered;
 pub use runner::{Finished, Runner};
 pub use toolbox::{Reading, Toolbox};

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::builtin::refusal;
+use super::builtin::{Remembered, refusal, remembered};
 use crate::conversation::{ToolCall, ToolId, ToolOutcome};
 use crate::dtmf::{Digit, Tone};
+use crate::tenancy::MAX_FIELDS;
 
 /// Tools of one call that run at the same time.
 const MAX_RUNNING: usize = 4;
@@ -43,10 +44,31 @@ impl Default for Runner {
 }
 
 impl Runner {
-    /// Runs a tool once, and reports its result.
-    pub fn run(&mut self, tool: ToolId, call: &ToolCall) {
-        let result = refusal(&format!("there is no tool {}", call.name));
-        self.start(async move { Finished { tool, outcome: ToolOutcome::Refused, result } });
+    /// Runs a tool once, and reports its result. A field to remember is returned instead: report it by
+    /// [`Runner::remembered`].
+    pub fn run(&mut self, tool: ToolId, call: &ToolCall) -> Option<Remembered> {
+        match remembered(&call.arguments) {
+            Ok(remembered) => return Some(remembered),
+            Err(reason) => self.report(tool, ToolOutcome::Refused, refusal(&reason)),
+        }
+        None
+    }
+
+    /// Reports a field as kept, or as one too many.
+    pub fn remembered(&mut self, tool: ToolId, is_kept: bool) {
+        if is_kept {
+            self.report(tool, ToolOutcome::Succeeded, r#"{"status":"kept"}"#.into());
+        } else {
+            self.report(
+                tool,
+                ToolOutcome::Refused,
+                refusal(&format!("{MAX_FIELDS} fields are kept already")),
+            );
+        }
+    }
+
+    fn report(&mut self, tool: ToolId, outcome: ToolOutcome, result: Arc<str>) {
+        self.start(async move { Finished { tool, outcome, result } });
     }
 
     /// Keeps a masked entry for the tools that follow.

@@ -106,6 +106,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         media: None,
         failure_reason: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     };
     scope.begin_call(&call).await.expect("a call");
     scope.update_call(&call).await.expect("a call");
@@ -120,6 +121,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         reply_ms: Some(500),
         commit_ms: Some(600),
         audio_ms: Some(800),
+        tools: Vec::new(),
         at: start + TimeDelta::seconds(9),
     };
     scope.add_turn(&turn).await.expect("a turn");

@@ -59,6 +59,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         media: None,
         failure_reason: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     };
     scope.begin_call(&call).await.expect("a call");
     call
@@ -85,6 +86,7 @@ async fn talked(api: &ApiServer, tenant: Uuid, answered_at: &str, seconds: i64) 
             reply_ms: None,
             commit_ms: None,
             audio_ms: None,
+            tools: Vec::new(),
             at: answered_at,
         };
         scope.add_turn(&turn).await.expect("a turn");

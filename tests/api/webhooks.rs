@@ -142,6 +142,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         media: None,
         failure_reason: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     }
 }
 
@@ -157,6 +158,7 @@ fn turn(call: &Call) -> CallTurn {
         reply_ms: None,
         commit_ms: None,
         audio_ms: None,
+        tools: Vec::new(),
         at: call.started_at,
     }
 }

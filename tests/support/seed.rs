@@ -135,6 +135,7 @@ impl Seed {
                 media: None,
                 failure_reason: None,
                 engine_failures: Vec::new(),
+                fields: Default::default(),
             };
             scope.end_call(&call, &[]).await.expect("a call");
         });

@@ -245,6 +245,9 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
             printable(reason)
         );
     }
+    for (field, value) in &call.fields {
+        let _ = writeln!(text, "{field}: {}", printable(value));
+    }
     for turn in turns {
         let _ = write!(text, "\n{}", transcript(turn));
     }
@@ -271,6 +274,9 @@ fn transcript(turn: &CallTurn) -> String {
     if !turn.agent_text.is_empty() || turn.interrupted {
         let cut = if turn.interrupted { " [interrupted]" } else { "" };
         let _ = writeln!(text, "  agent:  {}{cut}", printable(&turn.agent_text));
+    }
+    for tool in &turn.tools {
+        let _ = writeln!(text, "  tool:   {tool}");
     }
     text
 }

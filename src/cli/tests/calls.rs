@@ -25,6 +25,7 @@ async fn a_call_is_shown_with_its_transcript() {
         reply_ms: None,
         commit_ms: Some(500),
         audio_ms: Some(640),
+        tools: Vec::new(),
         at: started_at,
     };
     let scope = vca.store.scope(call.tenant_id);

@@ -18,6 +18,7 @@ async fn refused(vca: &CommandLine, call: &Call) {
         reply_ms: None,
         commit_ms: None,
         audio_ms: None,
+        tools: Vec::new(),
         at: call.started_at,
     };
     let ledger = Ledger::new(vca.store.clone(), 10);

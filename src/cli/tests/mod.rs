@@ -108,6 +108,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         media: None,
         failure_reason: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     }
 }
 

@@ -171,7 +171,7 @@ const SHORTEST_NUMBER: usize = 5;
 impl Tx {
     async fn erase_call(&mut self, tenant: TenantId, call: CallId) -> Result<Erased, StoreError> {
         const CALL: &str = "UPDATE calls SET caller_number = NULL, asterisk_channel_id = 'erased', \
-            provider_call_id = NULL, erased_at = COALESCE(erased_at, $3) WHERE tenant_id = $1 AND id = $2";
+            provider_call_id = NULL, fields = NULL, erased_at = COALESCE(erased_at, $3) WHERE tenant_id = $1 AND id = $2";
         const TURNS: &str = "DELETE FROM call_turns WHERE tenant_id = $1 AND call_id = $2";
         const ANNOUNCED: &str = "DELETE FROM announced_calls WHERE tenant_id = $1 AND call_id = $2";
         const FEEDBACK: &str = "UPDATE call_feedback SET comment = NULL, source = 'erased' \

@@ -82,6 +82,7 @@ pub fn call_to(route: &Route) -> Call {
         media: None,
         failure_reason: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     }
 }
 
@@ -107,6 +108,7 @@ pub fn completed(call: &Call) -> Call {
             first_at: call.started_at,
             covered: true,
         }],
+        fields: [("order".to_owned(), "two loaves".to_owned())].into(),
         ..call.clone()
     }
 }
@@ -123,6 +125,15 @@ pub fn turn(call: &Call, n: u32) -> CallTurn {
         reply_ms: Some(200),
         commit_ms: None,
         audio_ms: Some(u32::MAX),
+        tools: vec![ToolRun {
+            name: "stock".to_owned(),
+            turn: n,
+            arguments: r#"{"bread":"rye"}"#.to_owned(),
+            outcome: ToolRunOutcome::Succeeded,
+            result: r#"{"left":3}"#.to_owned(),
+            started_at: call.started_at,
+            duration_ms: 120,
+        }],
         at: call.started_at + TimeDelta::seconds(n.into()),
     }
 }

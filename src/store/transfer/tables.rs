@@ -1,13 +1,15 @@
 //! The tables and columns that make up a tenant, and the types that read their values. A test compares the lists with
 //! the database, so that a new column either travels or stays behind knowingly.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::words::{did, document, events, hold_reason, profile_name, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, CallStatus, Direction, EndedBy, EngineFailure, EngineKind, Month, Plan, ProfileSettings,
-    ProviderState, ProviderType, Retention, TenantStatus, UsageUnit,
+    ProviderState, ProviderType, Retention, TenantStatus, ToolRun, UsageUnit,
 };
 
 /// A tenant-owned table.
@@ -170,6 +172,7 @@ pub const CALLS: [Table; 6] = [
             ("media", Document(document::<Json>)),
             ("failure_reason", Text),
             ("engine_failures", Document(document::<Vec<EngineFailure>>)),
+            ("fields", Document(document::<BTreeMap<String, String>>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),
             ("erased_at", Moment),
@@ -188,6 +191,7 @@ pub const CALLS: [Table; 6] = [
             ("reply_ms", UpTo(U32)),
             ("commit_ms", UpTo(U32)),
             ("audio_ms", UpTo(U32)),
+            ("tools", Document(document::<Vec<ToolRun>>)),
             ("at", Moment),
         ],
         order: "call_id, turn",
