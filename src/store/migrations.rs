@@ -99,6 +99,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0021_unmatched_numbers.sql"),
         include_str!("../../migrations/postgres/0021_unmatched_numbers.sql"),
     ),
+    (
+        "0024_tools",
+        include_str!("../../migrations/sqlite/0024_tools.sql"),
+        include_str!("../../migrations/postgres/0024_tools.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -22,6 +22,7 @@ const STEPS: [&str; 16] = [
     "0017_registration_attempts",
     "0019_call_failures",
     "0021_unmatched_numbers",
+    "0024_tools",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);
