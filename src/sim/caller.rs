@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::codec::{Codec, PhoneDecoder, PhoneEncoder};
 use super::conversation::RecordedCall;
 use super::keypress::{self, Keypress};
+use super::line::{LineConditions, Packets};
 use super::script::{CallerAction, CallerScript, Step};
 use super::track::{Placement, Track};
 use super::voice;
@@ -29,6 +30,7 @@ pub struct SimulatedCaller {
     codec: Codec,
     /// Sends nothing in silence, as devices with silence suppression do.
     pub suppress_silence: bool,
+    pub conditions: LineConditions,
 }
 
 /// A telephone in a call. Dropping it ends the call's media.
@@ -53,7 +55,8 @@ impl SimulatedCaller {
         let socket = UdpSocket::bind((address, 0))?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        Ok(SimulatedCaller { socket, address, codec, suppress_silence: false })
+        let conditions = LineConditions::default();
+        Ok(SimulatedCaller { socket, address, codec, suppress_silence: false, conditions })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -115,6 +118,8 @@ struct TelephoneThread {
     socket: UdpSocket,
     codec: Codec,
     suppress_silence: bool,
+    conditions: LineConditions,
+    packets: Packets,
     shared: Arc<CallerShared>,
     started: Instant,
     script: CallerScript,
@@ -155,6 +160,8 @@ impl TelephoneThread {
             socket: caller.socket,
             codec,
             suppress_silence: caller.suppress_silence,
+            conditions: caller.conditions,
+            packets: Packets::default(),
             shared,
             started,
             script: CallerScript::new(steps),
@@ -199,13 +206,23 @@ impl TelephoneThread {
     fn receive_until(&mut self, due: Duration) {
         loop {
             self.drain();
-            let left = due.saturating_sub(self.started.elapsed());
-            if left.is_zero() {
+            self.send_due_packets();
+            let now = self.started.elapsed();
+            if now >= due {
                 return;
             }
-            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.min(FRAME).subsec_nanos()) };
+            let until = self.packets.deadline().map_or(due, |packet| packet.min(due));
+            let left = until.saturating_sub(now).min(FRAME);
+            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
             // An interrupted wait is only a shorter one.
             let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout));
+        }
+    }
+
+    fn send_due_packets(&mut self) {
+        let Some(peer) = *self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner) else { return };
+        while let Some(packet) = self.packets.due(self.started.elapsed()) {
+            self.send(&packet, peer);
         }
     }
 
@@ -258,10 +275,20 @@ impl TelephoneThread {
         if self.suppress_silence && !spoken {
             return;
         }
-        let payload = self.encoder.encode(&frame);
         self.conversation.sent.put(now, &frame);
+        let frame = self.conditions.mix(now, &frame, &self.conversation.received);
+        let payload = self.encoder.encode(&frame);
+        let Some((timestamp, payload)) =
+            self.packets.join(&payload, timestamp, self.conditions.packet_frames)
+        else {
+            return;
+        };
         let packet = self.packet(self.codec.payload_type(), timestamp, &payload);
-        self.send(&packet, peer);
+        if self.conditions.jitter.is_zero() {
+            self.send(&packet, peer);
+        } else {
+            self.packets.delay(now, self.conditions.jitter, packet);
+        }
     }
 
     /// A packet that cannot be sent is a lost one, as on any network.

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod clips;
 pub mod fault_proxy;
 pub mod http;
+pub mod labelled;
 pub mod namespace;
 pub mod phone;
 pub mod ports;

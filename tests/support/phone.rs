@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use vca::sim::{Codec, RecordedCall, RunningCaller, SimulatedCaller, Step};
+use vca::sim::{Codec, LineConditions, RecordedCall, RunningCaller, SimulatedCaller, Step};
 
 use super::asterisk::Asterisk;
 use super::sipp::{Dial, Progress, Side, SipCall};
@@ -16,6 +16,7 @@ pub struct Plan {
     pub codec: Codec,
     pub script: Vec<Step>,
     pub suppress_silence: bool,
+    pub conditions: LineConditions,
     /// After this the caller hangs up whatever is said.
     pub at_most: Duration,
 }
@@ -29,6 +30,7 @@ impl Plan {
             codec,
             script,
             suppress_silence: false,
+            conditions: LineConditions::default(),
             at_most: Duration::from_secs(60),
         }
     }
@@ -80,6 +82,7 @@ impl Call {
         let from_address = if wideband { options.wideband_trunk } else { options.trunk };
         let mut caller = SimulatedCaller::bind(Ipv4Addr::LOCALHOST, plan.codec).expect("a free UDP port");
         caller.suppress_silence = plan.suppress_silence;
+        caller.conditions = plan.conditions.clone();
         let media = caller.address();
         let line = caller.start(plan.script.clone());
         let (from, to) = (plan.from.clone(), plan.to.clone());

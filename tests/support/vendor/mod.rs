@@ -9,6 +9,7 @@ mod aura;
 mod chat;
 mod claude;
 mod eleven;
+pub mod form;
 mod models;
 mod responses;
 mod short;
