@@ -187,7 +187,7 @@ impl Conversation {
             Afterwards::AgentHangsUp if !is_spoken_over => self.hang_up(Ending::AgentHungUp),
             // A caller who speaks over the last words has more to say.
             Afterwards::AgentHangsUp | Afterwards::CallersTurn => {
-                let spoken_over = interruption.map(|interruption| self.outlasted_by(&interruption));
+                let spoken_over = interruption.map(|interruption| self.outlasted_by(interruption));
                 self.settle(now, spoken_over);
             }
         }

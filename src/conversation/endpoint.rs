@@ -59,6 +59,20 @@ pub(super) fn is_presence_check(text: &str, language: &Language) -> bool {
     words.len() <= LONGEST_PRESENCE_CHECK && !words.iter().any(adds)
 }
 
+/// The words of a partial transcript without the last one, which may be the beginning of another word.
+pub(super) fn settled_words(text: &str) -> &str {
+    let text = text.trim_end();
+    if text.ends_with(TERMINALS) {
+        return text;
+    }
+    text.rfind(char::is_whitespace).map_or("", |end| text[..end].trim_end())
+}
+
+/// Whether two texts differ in case and punctuation only.
+pub(super) fn same_words(one: &str, other: &str) -> bool {
+    words(one) == words(other)
+}
+
 /// "0 1 7 1", "five five five", "555-01": a number in the making, unlike "at 9:30" or "in 2026".
 fn reads_out_digits(text: &str, language: &Language) -> bool {
     let groups = text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '/'));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::interruption::{Interruption, PendingWords};
+use super::endpoint::settled_words;
+use super::interruption::{Interruption, PendingWords, WordsOver};
 use super::response::{Question, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
@@ -24,6 +25,9 @@ pub(super) enum Floor {
     /// The call is to be hung up.
     Ended,
 }
+
+/// How long a caller may speak on with a listener's words alone before their length is judged again.
+const LISTENERS_WORDS: Duration = Duration::from_secs(1);
 
 impl Floor {
     /// The agent's response, or the one that is prepared in case the caller has finished.
@@ -51,6 +55,7 @@ impl Conversation {
 
     pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
         match event {
+            Recognition::Partial { text } => self.partial_words(now, utterance, text.trim()),
             Recognition::Final { text } => self.words(now, utterance, text.trim()),
             Recognition::Failed => self.words_failed(now, utterance),
         }
@@ -97,21 +102,12 @@ impl Conversation {
 
     /// The caller pauses after speech over the agent, which has lasted since `since`: asks for the words.
     fn transcribe_interruption(&mut self, since: At, at: At) {
-        let Floor::Agent(response, Some(Interruption::Paused { from, voiced, pending })) = &mut self.floor
-        else {
-            return;
-        };
-        *voiced += at.since(since);
-        let from = *from;
-        let (turn, utterance) = (self.out.new_turn(), self.out.new_utterance());
-        let asked = response.has_asked(&self.texts);
-        let awaited = response.was_unheard(from) || response.is_busy();
-        let words = PendingWords { turn, utterance, to: at, asked, awaited };
-        if let Some(earlier) = pending.replace(words) {
-            self.out.command(Command::Cancel { turn: earlier.turn });
+        let Floor::Agent(response, Some(interruption)) = &mut self.floor else { return };
+        if let Interruption::Paused { voiced, .. } = interruption {
+            *voiced += at.since(since);
         }
-        self.out.command(Command::Recognise { utterance, turn, from });
-        self.out.command(Command::EndUtterance { utterance, at });
+        let over = response.spoken_over(interruption.from(), &self.texts);
+        interruption.end_words(at, over, &mut self.out);
         self.timers.stop(Timer::BargeInCertain);
         self.timers.start(Timer::BargeInWords, at, self.settings.barge_in_words_ms);
     }
@@ -120,7 +116,7 @@ impl Conversation {
         match &self.floor {
             Floor::Caller(_) => self.utterance_words(now, utterance, text),
             Floor::Agent(response, _) => match self.pending(utterance) {
-                Some(pending) if pending.is_meant(text, self.language) && self.gives_way(response) => {
+                Some(pending) if pending.over.is_meant(text, self.language) && self.gives_way(response) => {
                     self.give_way(now);
                     self.utterance_words(now, utterance, text);
                 }
@@ -128,6 +124,21 @@ impl Conversation {
                 None => {}
             },
             Floor::NotConnected | Floor::Free | Floor::Ended => {}
+        }
+    }
+
+    /// The words so far: those with a meaning interrupt the agent while the caller speaks on.
+    fn partial_words(&mut self, now: At, utterance: UtteranceId, text: &str) {
+        let Floor::Agent(response, Some(interruption)) = &mut self.floor else {
+            return self.utterance_partial(utterance, text);
+        };
+        let over = response.spoken_over(interruption.from(), &self.texts);
+        let heard = interruption.hear(utterance, text);
+        if heard && over.is_meant(settled_words(text), self.language) {
+            let Floor::Agent(response, _) = &self.floor else { return };
+            if self.gives_way(response) {
+                self.give_way(now);
+            }
         }
     }
 
@@ -180,7 +191,7 @@ impl Conversation {
         }
         self.timers.start(Timer::BargeInCertain, since, self.certainty(response));
         if let Floor::Agent(_, Some(interruption)) = &mut self.floor {
-            interruption.pause();
+            interruption.pause(&mut self.out);
             self.out.push(Output::Pause);
         }
     }
@@ -190,7 +201,7 @@ impl Conversation {
         let Floor::Agent(_, over) = &mut self.floor else { return };
         let Some(interruption) = over else { return };
         if self.voice.is_some() {
-            return interruption.forget_words();
+            return interruption.forget_words(&mut self.out);
         }
         let is_paused = interruption.is_paused();
         *over = None;
@@ -216,6 +227,19 @@ impl Conversation {
         }
     }
 
+    /// The caller has spoken over the agent for so long that it is an interruption, unless all of the words so far are those of a
+    /// listener.
+    pub(super) fn interrupt_by_length(&mut self, now: At) {
+        let Floor::Agent(response, Some(interruption)) = &self.floor else { return };
+        let over = response.spoken_over(interruption.from(), &self.texts);
+        let partial = interruption.partial();
+        if partial.is_empty() || over.is_meant(partial, self.language) {
+            self.interrupt(now);
+        } else {
+            self.timers.start(Timer::BargeInCertain, now, LISTENERS_WORDS);
+        }
+    }
+
     /// Ends the agent's turn and begins the caller's. If the response has not been heard yet, the caller's turn
     /// continues instead.
     pub(super) fn interrupt(&mut self, now: At) {
@@ -229,7 +253,7 @@ impl Conversation {
                 self.hold.flush(&mut self.out);
                 self.out.command(Command::Cancel { turn: response.turn });
                 self.conclude(now, &mut response, true);
-                let utterance = self.take_up(interruption.from(), interruption.pending());
+                let utterance = self.take_up(interruption.from(), interruption.into_words());
                 self.hear(utterance);
             }
             other => self.floor = other,
@@ -237,21 +261,22 @@ impl Conversation {
     }
 
     /// The agent finishes while the caller speaks over it: the utterance counts from its beginning.
-    pub(super) fn outlasted_by(&mut self, interruption: &Interruption) -> Utterance {
+    pub(super) fn outlasted_by(&mut self, interruption: Interruption) -> Utterance {
         if interruption.is_paused() {
             self.hold.unpause(&mut self.out);
         }
-        self.take_up(interruption.from(), interruption.pending())
+        self.take_up(interruption.from(), interruption.into_words())
     }
 
     /// Speech over the agent becomes an utterance.
-    fn take_up(&mut self, from: At, pending: Option<PendingWords>) -> Utterance {
-        match pending {
-            Some(PendingWords { turn, utterance, to, .. }) if self.voice.is_none() => {
+    fn take_up(&mut self, from: At, words: Option<WordsOver>) -> Utterance {
+        match words {
+            Some(WordsOver::Open { turn, words }) => Utterance::open(turn, words, from),
+            Some(WordsOver::Pending(PendingWords { turn, utterance, to, .. })) if self.voice.is_none() => {
                 Utterance::asked(turn, utterance, from, to)
             }
             stale => {
-                if let Some(PendingWords { turn, .. }) = stale {
+                if let Some(WordsOver::Pending(PendingWords { turn, .. })) = stale {
                     self.out.command(Command::Cancel { turn });
                 }
                 Utterance::new(self.out.new_turn(), from)
@@ -272,13 +297,16 @@ impl Conversation {
         // Keys alone have no sound: the utterance begins with the voice.
         let voice = interruption.as_ref().map(Interruption::from).or(self.voice);
         let from = voice.filter(|_| keys.is_some() && text.is_empty()).unwrap_or(from);
+        let keys_answered = keys.is_some();
         if let Some(keys) = keys {
             self.transcript.take_back_keys(&keys);
             self.keypad.put_back(keys, to);
         }
         self.limits.turn_taken_back();
-        let added = self.take_up(from, interruption.and_then(|it| it.pending()));
-        self.hear(added.following(text));
+        let added = self.take_up(from, interruption.and_then(Interruption::into_words));
+        let asked = keys_answered || !text.is_empty();
+        let joined = added.following(text);
+        self.hear(if asked { joined.after_a_discarded_response() } else { joined });
     }
 
     /// Stops the timers of the agent's turn.

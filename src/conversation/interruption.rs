@@ -5,6 +5,7 @@
 //! | – | `SpeechStarted` | noticed |
 //! | noticed | `SpeechPaused` | – |
 //! | noticed, late | timer `BargeIn` | paused |
+//! | paused | partial words with a meaning | the caller has the floor |
 //! | paused | `SpeechPaused` | paused, with pending words |
 //! | paused | timer `BargeInWords` | late: playback continues |
 //! | paused, late | words without a meaning, the caller is silent | –: playback continues |
@@ -16,7 +17,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{is_backchannel, is_presence_check};
-use super::{At, TurnId, UtteranceId};
+use super::outbox::Outbox;
+use super::words::Words;
+use super::{At, Command, TurnId, UtteranceId};
 use crate::language::Language;
 
 /// Speech over the agent, from its beginning.
@@ -29,11 +32,30 @@ pub(super) enum Interruption {
         from: At,
         /// How long the caller has spoken since the pause, without the current run of speech.
         voiced: Duration,
-        /// The speech so far, while it is being transcribed.
-        pending: Option<PendingWords>,
+        words: WordsOver,
     },
     /// Playback continued before the words were there; they may still interrupt.
     Late { from: At, pending: PendingWords },
+}
+
+/// The agent's side, which the caller speaks over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SpokenOver {
+    /// The response is awaited, and nothing of it was heard: "hello?" is a presence check.
+    Silence,
+    /// Words of the agent.
+    Words,
+    /// A question, most of which was heard: "yes" answers it.
+    Question,
+}
+
+/// The words of speech over the agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum WordsOver {
+    /// The caller speaks, and the speech is recognised as it is spoken.
+    Open { turn: TurnId, words: Words },
+    /// The caller has paused: the words of the speech so far are awaited.
+    Pending(PendingWords),
 }
 
 /// Speech over the agent that is being transcribed.
@@ -43,10 +65,7 @@ pub(super) struct PendingWords {
     pub utterance: UtteranceId,
     /// The end of the speech.
     pub to: At,
-    /// The agent had asked something: "yes" answers it.
-    pub asked: bool,
-    /// The agent had said nothing yet: "hello?" is a presence check.
-    pub awaited: bool,
+    pub over: SpokenOver,
 }
 
 impl Interruption {
@@ -60,9 +79,42 @@ impl Interruption {
 
     pub fn pending(&self) -> Option<PendingWords> {
         match self {
+            Interruption::Paused { words: WordsOver::Pending(pending), .. }
+            | Interruption::Late { pending, .. } => Some(*pending),
+            Interruption::Noticed { .. } | Interruption::Paused { .. } => None,
+        }
+    }
+
+    /// Its words, in any state of their recognition.
+    pub fn into_words(self) -> Option<WordsOver> {
+        match self {
             Interruption::Noticed { .. } => None,
-            Interruption::Paused { pending, .. } => *pending,
-            Interruption::Late { pending, .. } => Some(*pending),
+            Interruption::Paused { words, .. } => Some(words),
+            Interruption::Late { pending, .. } => Some(WordsOver::Pending(pending)),
+        }
+    }
+
+    /// The turn that its words are recognised for.
+    pub fn turn(&self) -> Option<TurnId> {
+        match self {
+            Interruption::Paused { words: WordsOver::Open { turn, .. }, .. } => Some(*turn),
+            other => other.pending().map(|pending| pending.turn),
+        }
+    }
+
+    /// The words so far of speech that is recognised as it is spoken.
+    pub fn partial(&self) -> &str {
+        match self {
+            Interruption::Paused { words: WordsOver::Open { words, .. }, .. } => words.partial(),
+            _ => "",
+        }
+    }
+
+    /// Keeps the words so far. Returns whether they are of this speech.
+    pub fn hear(&mut self, of: UtteranceId, text: &str) -> bool {
+        match self {
+            Interruption::Paused { words: WordsOver::Open { words, .. }, .. } => words.hear(of, text),
+            other => other.pending().is_some_and(|pending| pending.utterance == of),
         }
     }
 
@@ -78,10 +130,31 @@ impl Interruption {
         matches!(self, Interruption::Late { .. })
     }
 
-    /// Playback pauses.
-    pub fn pause(&mut self) {
-        let (from, pending) = (self.from(), self.pending());
-        *self = Interruption::Paused { from, voiced: Duration::ZERO, pending };
+    /// Playback pauses, and the speech is recognised as it goes on.
+    pub fn pause(&mut self, out: &mut Outbox) {
+        let from = self.from();
+        let words = match self.pending() {
+            Some(pending) => WordsOver::Pending(pending),
+            None => WordsOver::open(from, out),
+        };
+        *self = Interruption::Paused { from, voiced: Duration::ZERO, words };
+    }
+
+    /// The caller pauses at `at`: asks for the words of the speech so far, in place of earlier ones.
+    pub fn end_words(&mut self, at: At, over: SpokenOver, out: &mut Outbox) {
+        let Interruption::Paused { from, words, .. } = self else { return };
+        let mut open = match words {
+            WordsOver::Open { turn, words } => (*turn, words.clone()),
+            WordsOver::Pending(earlier) => {
+                out.command(Command::Cancel { turn: earlier.turn });
+                let turn = out.new_turn();
+                (turn, Words::open(turn, *from, out))
+            }
+        };
+        open.1.end(at, out);
+        if let (turn, Words::Asked { id: utterance, .. }) = open {
+            *words = WordsOver::Pending(PendingWords { turn, utterance, to: at, over });
+        }
     }
 
     /// Playback continues without words.
@@ -90,9 +163,9 @@ impl Interruption {
     }
 
     /// The pending words had no meaning, and the caller still speaks.
-    pub fn forget_words(&mut self) {
+    pub fn forget_words(&mut self, out: &mut Outbox) {
         match self {
-            Interruption::Paused { pending, .. } => *pending = None,
+            Interruption::Paused { from, words, .. } => *words = WordsOver::open(*from, out),
             _ => *self = Interruption::without_pause(self.from(), None),
         }
     }
@@ -105,11 +178,19 @@ impl Interruption {
     }
 }
 
-impl PendingWords {
-    /// The caller wants the turn.
-    pub fn is_meant(&self, text: &str, language: &Language) -> bool {
-        let void = (is_backchannel(text, language) && !self.asked)
-            || (is_presence_check(text, language) && self.awaited);
+impl WordsOver {
+    /// Begins the recognition of speech from `from` on.
+    fn open(from: At, out: &mut Outbox) -> WordsOver {
+        let turn = out.new_turn();
+        WordsOver::Open { turn, words: Words::open(turn, from, out) }
+    }
+}
+
+impl SpokenOver {
+    /// The caller wants the turn with these words.
+    pub fn is_meant(self, text: &str, language: &Language) -> bool {
+        let void = (is_backchannel(text, language) && self != SpokenOver::Question)
+            || (is_presence_check(text, language) && self == SpokenOver::Silence);
         !void && !text.is_empty()
     }
 }

@@ -247,9 +247,9 @@ impl Conversation {
     /// without it is of no use.
     fn join_entry(&mut self, now: At) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.early.take().is_some() {
-            self.out.command(Command::Cancel { turn: utterance.turn });
-            utterance.turn = self.out.new_turn();
+        if utterance.early.is_some() {
+            utterance.discard_response(&mut self.out);
+            utterance.recognise_again(&mut self.out);
         }
         if utterance.is_judged() {
             self.timers.start(Timer::Commit, now, self.settings.commit_finished_ms);

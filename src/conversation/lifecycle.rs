@@ -99,7 +99,7 @@ impl Conversation {
                 if response.is_pending() || interruption.is_some() || self.filler.is_some() {
                     self.hold.flush(&mut self.out);
                 }
-                let listening = interruption.and_then(|it| it.pending()).map(|pending| pending.turn);
+                let listening = interruption.and_then(|interruption| interruption.turn());
                 for turn in [Some(response.turn), listening].into_iter().flatten() {
                     self.out.command(Command::Cancel { turn });
                 }

@@ -11,7 +11,7 @@
 //! # Its parts
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
-//! turn, endpointing), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
+//! turn, endpointing, with its `words`), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
 //! `acting` (its tools); `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
@@ -57,6 +57,7 @@ mod tool;
 mod tool_work;
 mod transcript;
 mod utterance;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -204,7 +205,7 @@ impl Conversation {
             match timer {
                 Timer::Commit => self.commit(now),
                 Timer::BargeIn => self.pause_playback(),
-                Timer::BargeInCertain => self.interrupt(now),
+                Timer::BargeInCertain => self.interrupt_by_length(now),
                 Timer::BargeInWords => self.resume_playback(),
                 Timer::Filler => self.play_filler(now),
                 Timer::Monologue => self.cut_monologue(now),

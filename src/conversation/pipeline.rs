@@ -42,6 +42,8 @@ pub enum Command {
 /// The recognition of an utterance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recognition {
+    /// The words so far of an utterance that is recognised as it is spoken. They may change until the final ones.
+    Partial { text: String },
     /// The words of the ended utterance; empty when there were none. The last event.
     Final { text: String },
     /// The STT engine failed, retries included. The last event.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::clauses::Clauses;
+use super::endpoint::same_words;
+use super::interruption::SpokenOver;
 use super::outbox::Outbox;
 use super::tool_work::{Spoken, ToolWork, items_of};
 use super::transcript::heard;
@@ -134,6 +136,16 @@ impl Response {
             speeches: Vec::new(),
             first_audio: None,
         }
+    }
+
+    /// The final words of its question are known, `transcript` after the caller's last sound. Returns whether they are those
+    /// that it answers.
+    pub fn confirm(&mut self, text: &str, transcript: Duration) -> bool {
+        let Some(question) = &mut self.question else { return false };
+        let agrees = same_words(&question.text, text);
+        text.clone_into(&mut question.text);
+        self.latency.transcript = Some(transcript);
+        agrees
     }
 
     pub fn commit(&mut self, now: At) {
@@ -388,7 +400,7 @@ impl Response {
     }
 
     /// The response ends with a question, most of which was heard: "yes" answers it. `texts` are those of the prompts.
-    pub fn has_asked(&self, texts: &HashMap<Phrase, String>) -> bool {
+    fn has_asked(&self, texts: &HashMap<Phrase, String>) -> bool {
         let pending = self.speeches.iter().filter(|speech| speech.progress != Progress::Ended).count();
         self.is_complete()
             && pending <= 1
@@ -396,6 +408,17 @@ impl Response {
                 let text = last.text(texts).trim_end();
                 text.ends_with(['?', '？', '؟']) && last.heard(text).len() * 2 >= text.len()
             })
+    }
+
+    /// The side of the agent that a caller speaks over who began at `from`.
+    pub fn spoken_over(&self, from: At, texts: &HashMap<Phrase, String>) -> SpokenOver {
+        if self.was_unheard(from) || self.is_busy() {
+            SpokenOver::Silence
+        } else if self.has_asked(texts) {
+            SpokenOver::Question
+        } else {
+            SpokenOver::Words
+        }
     }
 
     /// The turn's record. `texts` are those of the prompts.

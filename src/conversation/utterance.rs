@@ -9,6 +9,7 @@
 //! | open | timer `Monologue` | cut, and waiting for words |
 //! | paused | `SpeechStarted` | open: a new utterance with the same beginning |
 //! | paused | words | the commit is adjusted to them, and a response is prepared |
+//! | open | partial words | kept: at the pause they prepare a response before the final words are known |
 //! | paused | timer `Commit`, words known | the agent has the floor; free, after a cough |
 //! | paused | timer `Commit`, no words yet | waiting for words |
 //! | paused, cut, waiting for words | words, or their failure | the agent has the floor |
@@ -23,6 +24,7 @@ use super::floor::Floor;
 use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::timer::Timer;
+use super::words::Words;
 use super::{At, Command, Conversation, Ending, Latency, Phrase, Record, Say, TurnId, UtteranceId};
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
@@ -39,8 +41,17 @@ pub(super) struct Utterance {
     before: String,
     wait: Wait,
     latency: Latency,
+    advance: Advance,
     /// The response that is prepared at a soft end.
     pub early: Option<Response>,
+}
+
+/// Requests for a response before the commit. One of them may be in vain: a turn costs two requests at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Advance {
+    Possible,
+    /// A response was prepared and discarded: the next one waits for the commit.
+    Spent,
 }
 
 /// How far the utterance extends.
@@ -63,18 +74,6 @@ enum Wait {
     ForWords,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Words {
-    /// Not recognised yet.
-    Unasked,
-    /// Recognition has begun; the utterance has not ended.
-    Open(UtteranceId),
-    /// The utterance has ended, and its words are awaited.
-    Asked(UtteranceId),
-    Known(String),
-    Failed,
-}
-
 impl Utterance {
     /// Speech that began at `from` and continues.
     pub fn new(turn: TurnId, from: At) -> Utterance {
@@ -86,13 +85,25 @@ impl Utterance {
             before: String::new(),
             wait: Wait::ForSpeech,
             latency: Latency::default(),
+            advance: Advance::Possible,
             early: None,
         }
     }
 
     /// Speech between two moments that is being transcribed.
     pub fn asked(turn: TurnId, id: UtteranceId, from: At, to: At) -> Utterance {
-        Utterance { extent: Extent::Paused { to }, words: Words::Asked(id), ..Utterance::new(turn, from) }
+        let words = Words::Asked { id, partial: String::new() };
+        Utterance { extent: Extent::Paused { to }, words, ..Utterance::new(turn, from) }
+    }
+
+    /// Speech that began at `from`, continues, and is being recognised.
+    pub fn open(turn: TurnId, words: Words, from: At) -> Utterance {
+        Utterance { words, ..Utterance::new(turn, from) }
+    }
+
+    /// A response to its beginning was discarded.
+    pub fn after_a_discarded_response(self) -> Utterance {
+        Utterance { advance: Advance::Spent, ..self }
     }
 
     /// Puts known words before those that are being transcribed; an utterance that is not transcribed yet will contain
@@ -123,9 +134,17 @@ impl Utterance {
     /// Begins the recognition of an utterance that is not recognised yet.
     fn recognise(&mut self, out: &mut Outbox) {
         if self.words == Words::Unasked {
-            let utterance = out.new_utterance();
-            self.words = Words::Open(utterance);
-            out.command(Command::Recognise { utterance, turn: self.turn, from: self.from });
+            self.words = Words::open(self.turn, self.from, out);
+        }
+    }
+
+    /// The cancellation of a turn ended its recognition too: begins it again if its words are awaited.
+    pub fn recognise_again(&mut self, out: &mut Outbox) {
+        if self.words.is_pending() {
+            self.words = Words::open(self.turn, self.from, out);
+            if let Some(to) = self.to() {
+                self.words.end(to, out);
+            }
         }
     }
 
@@ -149,6 +168,20 @@ impl Utterance {
     /// Recognition is over, with words or without.
     pub fn is_judged(&self) -> bool {
         matches!(self.words, Words::Known(_) | Words::Failed)
+    }
+
+    /// These words after those that were known before.
+    fn with_earlier_words(&self, text: &str) -> String {
+        format!("{} {text}", self.before).trim().to_owned()
+    }
+
+    /// Discards the prepared response; the rest of the turn has another id.
+    pub fn discard_response(&mut self, out: &mut Outbox) {
+        out.command(Command::Cancel { turn: self.turn });
+        self.turn = out.new_turn();
+        if self.early.take().is_some() {
+            self.advance = Advance::Spent;
+        }
     }
 
     fn question(&self, to: At, text: &str) -> Question {
@@ -184,14 +217,14 @@ impl Conversation {
         self.timers.stop(Timer::Filler);
         self.filler = None;
         let from = utterance.from;
-        let open = Utterance { words: utterance.words.clone(), ..Utterance::new(utterance.turn, from) };
-        *utterance = match open.words {
-            Words::Open(_) => open,
-            _ => {
-                self.out.command(Command::Cancel { turn: open.turn });
-                Utterance::new(self.out.new_turn(), from)
-            }
-        };
+        if matches!(utterance.words, Words::Open { .. }) {
+            let joined = Utterance::open(utterance.turn, utterance.words.clone(), from);
+            *utterance = Utterance { before: utterance.before.clone(), advance: utterance.advance, ..joined };
+        } else {
+            utterance.discard_response(&mut self.out);
+            let advance = utterance.advance;
+            *utterance = Utterance { advance, ..Utterance::new(utterance.turn, from) };
+        }
         utterance.recognise(&mut self.out);
         self.limit_speech(from);
     }
@@ -215,45 +248,71 @@ impl Conversation {
         let to = at.max(utterance.from);
         utterance.extent = Extent::Paused { to };
         self.timers.stop(Timer::Monologue);
-        self.timers.start(Timer::Commit, to, self.settings.commit_ms);
+        let partial = utterance.words.partial().to_owned();
+        let partial = if partial.is_empty() { partial } else { utterance.with_earlier_words(&partial) };
+        self.timers.start(Timer::Commit, to, self.wait_after(&partial));
         if self.settings.early_reply {
             self.ask_for_words();
+            if completeness(&partial, self.language) != Completeness::Trailing {
+                self.prepare(to, &partial);
+            }
+        }
+    }
+
+    /// The silence after which a turn with these words is committed.
+    fn wait_after(&self, text: &str) -> Duration {
+        match completeness(text, self.language) {
+            Completeness::Finished => self.settings.commit_finished_ms,
+            Completeness::Unclear => self.settings.commit_ms,
+            Completeness::Trailing => self.settings.commit_trailing_ms,
         }
     }
 
     fn ask_for_words(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let (Some(at), Words::Open(id)) = (utterance.to(), &utterance.words) else { return };
-        let id = *id;
-        utterance.words = Words::Asked(id);
-        self.out.command(Command::EndUtterance { utterance: id, at });
+        let Some(at) = utterance.to() else { return };
+        utterance.words.end(at, &mut self.out);
+    }
+
+    /// The words so far of an utterance that is recognised as it is spoken.
+    pub(super) fn utterance_partial(&mut self, id: UtteranceId, text: &str) {
+        if let Floor::Caller(utterance) = &mut self.floor {
+            utterance.words.hear(id, text);
+        }
     }
 
     /// The transcript of the utterance, unless `id` is outdated.
     pub(super) fn utterance_words(&mut self, now: At, id: UtteranceId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let Some(to) = utterance.to().filter(|_| utterance.words == Words::Asked(id)) else { return };
-        let text = format!("{} {text}", utterance.before);
-        let text = text.trim();
-        utterance.words = Words::Known(text.to_owned());
+        let Some(to) = utterance.to().filter(|_| utterance.words.awaits(id)) else { return };
+        let text = utterance.with_earlier_words(text);
+        utterance.words = Words::Known(text.clone());
         utterance.latency.transcript = Some(now.since(to));
+        self.confirm_response(now, &text);
+        let Floor::Caller(utterance) = &self.floor else { return };
         if utterance.is_overdue() {
             self.commit(now);
         } else if !text.is_empty() {
-            self.reconsider(to, text);
+            self.timers.start(Timer::Commit, to, self.wait_after(&text));
+            self.prepare(to, &text);
         }
     }
 
-    /// Adjusts the commit to the words, and prepares a response.
-    fn reconsider(&mut self, to: At, text: &str) {
-        let wait = match completeness(text, self.language) {
-            Completeness::Finished => self.settings.commit_finished_ms,
-            Completeness::Unclear => self.settings.commit_ms,
-            Completeness::Trailing => self.settings.commit_trailing_ms,
-        };
-        self.timers.start(Timer::Commit, to, wait);
+    /// A response that was prepared for partial words stands if the final words are the same.
+    fn confirm_response(&mut self, now: At, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if self.settings.early_reply && !self.limits.no_turn_left(&self.settings) {
+        let (Some(to), Some(early)) = (utterance.to(), &mut utterance.early) else { return };
+        if !early.confirm(text, now.since(to)) {
+            utterance.discard_response(&mut self.out);
+        }
+    }
+
+    /// Prepares a response, unheard, to words that may be the whole utterance.
+    fn prepare(&mut self, to: At, text: &str) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        let may = self.settings.early_reply && utterance.advance == Advance::Possible;
+        let is_new = utterance.early.is_none() && !text.is_empty();
+        if may && is_new && !self.limits.no_turn_left(&self.settings) {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
             let context = self.transcript.followed_by(self.keypad.complete_keys(), text);
@@ -263,7 +322,7 @@ impl Conversation {
 
     pub(super) fn utterance_failed(&mut self, now: At, id: UtteranceId) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.words == Words::Asked(id) {
+        if utterance.words.awaits(id) {
             utterance.words = Words::Failed;
             if utterance.is_overdue() {
                 self.commit(now);
@@ -279,12 +338,12 @@ impl Conversation {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to() else { return };
         match &utterance.words {
-            Words::Unasked | Words::Open(_) => {
+            Words::Unasked | Words::Open { .. } => {
                 utterance.wait = Wait::ForWords;
                 self.ask_for_words();
                 self.await_response(now);
             }
-            Words::Asked(_) => {
+            Words::Asked { .. } => {
                 utterance.wait = Wait::ForWords;
                 self.await_response(now);
             }

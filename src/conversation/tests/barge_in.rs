@@ -315,8 +315,7 @@ fn words_after_a_filler_are_joined_to_the_question() {
         +100 words "On Monday."
             6780 flush
             6780 cancel turn 1
-            6780 ask turn 2 A: Hello, how can I help? C: What are your hours? On Monday.
-            6860 release turn 2
+            6860 ask turn 2 A: Hello, how can I help? C: What are your hours? On Monday.
         +500 left
             7280 finished turn 2 C: What are your hours? On Monday. words=220 commit=300
             7280 hang up: CallerLeft

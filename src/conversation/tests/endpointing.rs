@@ -108,8 +108,7 @@ fn speech_before_the_commit_takes_back_and_joins() {
         +900 pause
             5130 transcribe #1 turn 2 2940..5010
         +60 words "I would like a table for two."
-            5190 ask turn 2 A: Hello, how can I help? C: I would like a table for two.
-            5310 release turn 2
+            5310 ask turn 2 A: Hello, how can I help? C: I would like a table for two.
         +400 left
             5590 finished turn 2 C: I would like a table for two. words=180 commit=300
             5590 hang up: CallerLeft
@@ -219,8 +218,7 @@ fn a_caller_who_continues_before_the_response_is_heard_had_not_finished() {
         +1000 pause
             5330 transcribe #1 turn 2 2940..5210
         +80 words "What are your hours on Monday?"
-            5410 ask turn 2 A: Hello, how can I help? C: What are your hours on Monday?
-            5510 release turn 2
+            5510 ask turn 2 A: Hello, how can I help? C: What are your hours on Monday?
         +300 reply "None."
         +10 done
             5720 say #2 turn 2 "None."

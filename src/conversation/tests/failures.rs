@@ -296,8 +296,7 @@ fn an_early_reply_that_is_taken_back_fails_nothing() {
         +1000 pause
             5230 transcribe #1 turn 2 2940..5110
         +80 words "what are your hours?"
-            5310 ask turn 2 A: Hello, how can I help? C: what are your hours?
-            5410 release turn 2
+            5410 ask turn 2 A: Hello, how can I help? C: what are your hours?
         +200 reply #2 "Nine to five."
         +0 done
             5510 say #1 turn 2 "Nine to five."

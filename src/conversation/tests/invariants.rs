@@ -20,7 +20,7 @@ struct Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => 13u8..29];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..29];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -218,6 +218,10 @@ impl Watch {
             9 => recognised(Recognition::Final { text: "What are your hours?".to_owned() }),
             12 => playback(PlaybackEvent::Progress { position: Duration::from_millis(300), total: None }),
             13 => recognised(Recognition::Failed),
+            16 => Input::Recognition {
+                utterance: self.open.map_or(utterance, |(open, _)| open),
+                event: Recognition::Partial { text },
+            },
             14 => response(ResponseEvent::Failed),
             15 => playback(PlaybackEvent::SynthesisFailed),
             17 => response(ResponseEvent::HangUp),

@@ -186,8 +186,8 @@ fn a_caller_who_speaks_before_the_response_to_keys_is_answered_anew() {
         +1000 pause
             4600 transcribe #0 turn 2 3540..4480
         +80 words "Sales, please."
-            4680 ask turn 2 A: Hello, how can I help? K: [pressed 1 #] C: Sales, please.
-        +10 tick
+            4780 ask turn 2 A: Hello, how can I help? K: [pressed 1 #] C: Sales, please.
+        +110 tick
         "#,
     );
 }
@@ -291,8 +291,8 @@ fn keys_stay_with_an_utterance_that_is_continued() {
         +500 pause
             5680 transcribe #1 turn 2 3440..5560
         +80 words "And two and three."
-            5760 ask turn 2 A: Hello, how can I help? K: [pressed 1] C: And two and three.
-        +10 tick
+            5860 ask turn 2 A: Hello, how can I help? K: [pressed 1] C: And two and three.
+        +110 tick
         "#,
     );
 }

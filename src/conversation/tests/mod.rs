@@ -11,6 +11,7 @@ mod keys;
 mod late_words;
 mod leaving;
 mod limits;
+mod partials;
 mod script;
 mod tools;
 mod waiting;

@@ -8,6 +8,7 @@
 //! written.
 //!
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
+//! `partial` are words of the latest recognition that has begun, or of the id after `#`.
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another. `result #0 "text"` is the result of a tool that ran, `fails #0`
@@ -69,6 +70,7 @@ struct Stage {
     log: String,
     /// The utterances whose recognition has begun, with turn and beginning.
     begun: HashMap<UtteranceId, (TurnId, At)>,
+    recognised: u32,
     utterance: u32,
     asked: u32,
 }
@@ -85,6 +87,7 @@ impl Stage {
             now: start,
             log: String::new(),
             begun: HashMap::new(),
+            recognised: 0,
             utterance: 0,
             asked: 0,
         }
@@ -116,6 +119,7 @@ impl Stage {
             match output {
                 Output::Pipeline(Command::Recognise { utterance, turn, from }) => {
                     self.begun.insert(utterance, (turn, from));
+                    self.recognised = utterance.0;
                     continue;
                 }
                 Output::Pipeline(Command::EndUtterance { utterance, .. }) => self.utterance = utterance.0,
@@ -148,7 +152,8 @@ impl Stage {
         let id = arguments.iter().find_map(|word| word.strip_prefix('#')?.parse::<u32>().ok());
         let numbers: Vec<u64> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
         let ago = |default| At(self.now.0 - Duration::from_millis(*numbers.first().unwrap_or(&default)));
-        let utterance = UtteranceId(id.unwrap_or(self.utterance));
+        let latest = if verb == "partial" { self.recognised } else { self.utterance };
+        let utterance = UtteranceId(id.unwrap_or(latest));
         let turn = TurnId(id.unwrap_or(self.asked));
         let recognised = |event| Input::Recognition { utterance, event };
         let response = |event| Input::Response { turn, event };
@@ -158,6 +163,7 @@ impl Stage {
             "speech" => Input::CallerSpeech(CallerSpeech::Started { at: ago(60), level: LEVEL }),
             "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120), level: LEVEL }),
             "words" => recognised(Recognition::Final { text }),
+            "partial" => recognised(Recognition::Partial { text }),
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
             "tool" => response(ResponseEvent::ToolCall(tool_call(&arguments, &text))),

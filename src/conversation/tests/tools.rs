@@ -56,11 +56,10 @@ fn a_tool_of_a_response_that_is_retracted_never_runs() {
         +500 pause
             4630 transcribe #1 turn 2 2940..4510
         +80 words "Or spelt?"
-            4710 ask turn 2 A: Hello, how can I help? C: Or spelt?
-        +20 tool stock
+            4810 ask turn 2 A: Hello, how can I help? C: Or spelt?
+        +120 tool stock
+            4830 run #1 turn 2 stock({})
         +0 done
-            4810 release turn 2
-            4810 run #1 turn 2 stock({})
         +400 tick
         "#,
     );

@@ -62,7 +62,6 @@ fn words_that_add_something_are_joined_to_the_question() {
             9890 flush
             9890 cancel turn 1
             9890 ask turn 2 A: Hello, how can I help? C: A table for two. On Monday.
-            9890 release turn 2
         +10 reply #1 "When?"
         +500 reply #2 "At what time?"
         +0 done
@@ -190,7 +189,6 @@ fn without_barge_in_the_question_can_be_added_to_but_the_answer_not_be_interrupt
             8600 flush
             8600 cancel turn 1
             8600 ask turn 2 A: Hello, how can I help? C: A table for two. On Monday.
-            8600 release turn 2
             "#,
         ),
     );
