@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["current", "tenancy", "transport"]),
     ("egress", &[]),
     ("webhooks", &["egress", "store", "tenancy"]),
-    ("tools", &["conversation", "dtmf", "engines", "tenancy"]),
+    ("tools", &["conversation", "dtmf", "egress", "engines", "store", "tenancy"]),
     (
         "call",
         &[
@@ -55,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy", "current"]),
     ("telephony", &["ari", "store", "tenancy"]),
-    ("control", &["egress", "state", "store", "telephony", "tenancy", "violation"]),
+    ("control", &["egress", "state", "store", "telephony", "tenancy", "tools", "violation"]),
     (
         "admin",
         &[
@@ -67,6 +67,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
             "telephony",
             "tenancy",
+            "tools",
             "current",
             "violation",
         ],
@@ -86,6 +87,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "switchboard",
             "telephony",
             "tenancy",
+            "tools",
             "transport",
             "conversation",
             "webhooks",
@@ -111,6 +113,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "switchboard",
             "telephony",
             "tenancy",
+            "tools",
             "transport",
             "conversation",
             "webhooks",
@@ -135,6 +138,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
             "telephony",
             "tenancy",
+            "tools",
             "conversation",
         ],
     ),

@@ -90,7 +90,9 @@ async fn api_state() -> ApiState {
     let asterisk = Arc::new(crate::ari::Client::new(&crate::ari::Settings::default()).unwrap());
     let telephony = crate::telephony::Settings::default();
     let adapters = Arc::new(Adapters::new(&telephony, asterisk, "vca", false));
+    let tools = crate::tools::ToolServices::new(&crate::tools::Settings::default(), store.clone()).unwrap();
     ApiState {
+        tools: Arc::new(tools),
         registrar: Arc::new(Registrar::new(store.clone(), adapters)),
         inbound: None,
         numbering: Default::default(),

@@ -36,6 +36,7 @@ use crate::media;
 use crate::state::ConversationState;
 use crate::store::Ledger;
 use crate::tenancy::{CallId, Did, Route};
+use crate::tools::ToolServices;
 
 pub use agent::{Agent, Engines};
 pub use ending::Refusal;
@@ -72,6 +73,7 @@ pub struct CallServices {
     pub state: Arc<dyn ConversationState>,
     pub prompts: Arc<PromptCache>,
     pub tenant_metrics: TenantMetrics,
+    pub tools: Arc<ToolServices>,
 }
 
 /// A call that has arrived and is neither admitted nor refused yet.

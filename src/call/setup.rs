@@ -23,6 +23,7 @@ use crate::conversation::{Conversation, Phrase};
 use crate::engines::core::usage::Meter;
 use crate::media::{AudioDelivery, CapacityError, MediaSocket};
 use crate::tenancy::{Call, CallStatus, Did, Direction, Route};
+use crate::tools::{CallOf, Runner};
 
 /// Refuses a call, or returns it to the dialplan, with a record where there is a tenant.
 pub async fn refuse(
@@ -56,7 +57,8 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let mut task = Task::new(incoming, services, records, Phase::Ending(None));
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
     let (opening, text) = agent.opening(Utc::now());
-    match SettingUp::new(agent, format, opening, &task.services) {
+    let of = CallOf { tenant: route.tenant.id, call: id };
+    match SettingUp::new(of, agent, format, opening, &task.services) {
         Ok(setting_up) => {
             task.phase = Phase::SettingUp(setting_up);
             task.prepare_greeting(text, since);
@@ -129,6 +131,7 @@ pub struct SettingUp {
     pub format: Format,
     /// The prompt with which the conversation begins.
     opening: Phrase,
+    of: CallOf,
 }
 
 /// Why a call has no media.
@@ -165,6 +168,7 @@ impl MediaSetupError {
 
 impl SettingUp {
     fn new(
+        of: CallOf,
         agent: Arc<Agent>,
         format: Format,
         opening: Phrase,
@@ -174,7 +178,7 @@ impl SettingUp {
         let socket = MediaSocket::bind(settings.bind_address, settings.ports, rand::random())?;
         let address = settings.public_address.unwrap_or(settings.bind_address);
         let external_host = SocketAddr::new(address, socket.local().port());
-        Ok(SettingUp { socket, external_host, agent, format, opening })
+        Ok(SettingUp { socket, external_host, agent, format, opening, of })
     }
 
     /// Connects the media to Asterisk's address and begins the conversation.
@@ -187,7 +191,7 @@ impl SettingUp {
         services: &CallServices,
         meter: Meter,
     ) -> Result<Talking, MediaSetupError> {
-        let SettingUp { socket, external_host, agent, format, opening } = self;
+        let SettingUp { socket, external_host, agent, format, opening, of } = self;
         socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
         let delivery = match agent.engines.stt.is_live() {
             true => AudioDelivery::Live,
@@ -200,8 +204,9 @@ impl SettingUp {
             .with_texts(texts.collect::<Vec<_>>())
             .with_language(agent.language)
             .closed(opening == Phrase::Closed);
+        let tools = Runner::new(of, agent.toolbox.clone(), services.tools.clone());
         let pipeline = Cascade::new(agent, services.prompts.clone(), meter, format.rate());
         let addresses = MediaAddresses { ours: external_host, asterisk: peer };
-        Ok(Talking::new(conversation, pipeline, port, addresses, &services.media_settings))
+        Ok(Talking::new(conversation, pipeline, port, tools, addresses, &services.media_settings))
     }
 }

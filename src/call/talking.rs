@@ -64,6 +64,7 @@ impl Talking {
         conversation: Conversation,
         pipeline: Cascade,
         port: Port,
+        tools: Runner,
         addresses: MediaAddresses,
         settings: &media::Settings,
     ) -> Talking {
@@ -75,7 +76,7 @@ impl Talking {
             port,
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
             caller_voice: CallerVoice::Silent,
-            tools: Runner::default(),
+            tools,
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
             ending: None,
             hang_up: None,

@@ -29,6 +29,7 @@ mod settings;
 mod span;
 mod table;
 mod tenant;
+mod tool;
 mod transfer;
 mod trial;
 mod usage;

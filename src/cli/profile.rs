@@ -221,6 +221,11 @@ impl ProfileSelector {
         })
     }
 
+    /// The profile.
+    pub async fn find_profile(&self, store: &Store) -> Result<AiProfile, Failure> {
+        Ok(self.find(store).await?.profile)
+    }
+
     async fn find(&self, store: &Store) -> Result<OwnedProfile, Failure> {
         let named = &self.profile;
         let id: Option<ProfileId> = named.parse().ok();

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::{
-    analytics, audit, call, inventory, key, ledger, number, profile, retention, secrets, tenant, usage,
+    analytics, audit, call, inventory, key, ledger, number, profile, retention, secrets, tenant, tool, usage,
     webhook,
 };
 use crate::config::Config;
@@ -31,6 +31,9 @@ pub enum RecordCommand {
     /// Webhooks: subscriptions of tenants' receivers to events.
     #[command(subcommand)]
     Webhook(webhook::Command),
+    /// HTTP tools of agents: trials, and secrets for their headers.
+    #[command(subcommand)]
+    Tool(Box<tool::Command>),
     /// Usage, costs and quotas of tenants.
     #[command(subcommand)]
     Usage(usage::Command),
@@ -62,6 +65,7 @@ impl RecordCommand {
             RecordCommand::Call(call::Command::Live(command)) => command.run(config, output).await,
             RecordCommand::Call(call::Command::Recorded(command)) => command.run(store, config, output).await,
             RecordCommand::Webhook(command) => command.run(store, config, output).await,
+            RecordCommand::Tool(command) => command.run(store, config, output).await,
             RecordCommand::Usage(command) => command.run(store, config, output).await,
             RecordCommand::Analytics(command) => command.run(store, output).await,
             RecordCommand::Retention(command) => command.run(store, output).await,

@@ -30,12 +30,12 @@ fn text(Resealing { secrets, resealed, unopened }: &Resealing, dry_run: bool) ->
     let verb = if dry_run { "would be" } else { "were" };
     let mut text = format!("{secrets} secrets; {resealed} {verb} sealed with seal.key");
     if !unopened.is_empty() {
-        let mut table = Table::new(["tenant", "webhook", "problem"]);
+        let mut table = Table::new(["tenant", "secret of", "id", "problem"]);
         for it in unopened {
-            table.row([it.tenant_id.to_string(), it.webhook_id.to_string(), it.problem.clone()]);
+            table.row([it.tenant_id.to_string(), it.kind.to_owned(), it.id.to_string(), it.problem.clone()]);
         }
-        let remedy = "add the key to seal.former_keys (VCA_SEAL_FORMER_KEYS), or give the webhook a new secret with \
-            `vca webhook rotate-secret`";
+        let remedy = "add the key to seal.former_keys (VCA_SEAL_FORMER_KEYS), or set a new secret with \
+            `vca webhook rotate-secret` or `vca tool replace-secret`";
         text += &format!("\n\n{} cannot be opened: {remedy}\n\n{table}", unopened.len());
     }
     text

@@ -46,6 +46,10 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
             ("profiles.max_reply_tokens", config.profiles.max_reply_tokens == 0),
         ]));
         found.extend(webhooks(&config.webhooks));
+        found.extend(zeros(&[(
+            "tools.max_concurrent_per_tenant",
+            config.tools.max_concurrent_per_tenant == 0,
+        )]));
         found.extend(telephony::check(&config.telephony, config.environment));
         found.extend(admin(&config.admin));
     }

@@ -35,7 +35,7 @@ use crate::billing::Billing;
 use crate::engines::registry::{self, Engines};
 use crate::sealing::{self, Keyring};
 use crate::{
-    admin, ari, billing, conversation, engines, media, state, store, switchboard, telephony, tenancy,
+    admin, ari, billing, conversation, engines, media, state, store, switchboard, telephony, tenancy, tools,
     webhooks,
 };
 use env_file::{EnvEntry, EnvFile};
@@ -77,6 +77,7 @@ pub struct Config {
     pub profiles: tenancy::Ceilings,
     pub calls: switchboard::Settings,
     pub webhooks: webhooks::Settings,
+    pub tools: tools::Settings,
     /// This and the next make up the billing. See [`Config::billing`].
     pub plans: billing::Plans,
     pub prices: billing::Prices,

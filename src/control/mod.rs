@@ -12,6 +12,7 @@ mod numbers;
 mod profiles;
 mod retention;
 mod tenants;
+mod tools;
 mod upkeep;
 mod webhooks;
 
@@ -29,6 +30,7 @@ pub use retention::{RetentionRun, TenantExpired, count_expired};
 pub use tenants::{
     Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,
 };
+pub use tools::{create_tool_secret, replace_tool_secret, test_tool};
 pub use upkeep::keep_up;
 pub use webhooks::{create_webhook, update_webhook};
 

@@ -23,6 +23,7 @@ use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError, U
 use crate::switchboard::{FindAgent, Switchboard};
 use crate::telephony::{Adapters, AnnouncementService, Registrar};
 use crate::tenancy::Permitted;
+use crate::tools::ToolServices;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
@@ -44,6 +45,7 @@ pub struct Services {
     pub agent_factory: Current<AgentFactory>,
     pub permitted: Current<Permitted>,
     pub billing: Current<Billing>,
+    pub tools: Arc<ToolServices>,
     /// Pre-synthesises prompts; calls are taken meanwhile.
     pub warm_up: JoinHandle<()>,
 }
@@ -61,7 +63,9 @@ impl Services {
         let prompts = Arc::new(PromptCache::default());
         let warm_up = tokio::spawn(warm_up_prompts(store.clone(), agent_factory.get(), prompts.clone()));
         let asterisk = Arc::new(ari::Client::new(&config.ari)?);
-        let services = services(config, &asterisk, &ledger, &state, &prompts)?;
+        let tools = ToolServices::new(&config.tools, calls.clone()).context("tools cannot be run")?;
+        let tools = Arc::new(tools);
+        let services = services(config, &asterisk, &ledger, &state, &prompts, &tools)?;
         let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
         let unmatched = routing.unmatched();
         let announcements = Announcements::new(ANNOUNCED);
@@ -86,6 +90,7 @@ impl Services {
             permitted,
             billing,
             warm_up,
+            tools,
         })
     }
 
@@ -123,6 +128,7 @@ impl Services {
             state: self.state.clone(),
             numbering: config.numbers,
             permitted: self.permitted.clone(),
+            tools: self.tools.clone(),
         }
     }
     /// Records calls as interrupted that were live when this daemon was killed. Only for the daemon that holds the admin port:
@@ -150,6 +156,7 @@ fn services(
     ledger: &Ledger,
     state: &Arc<dyn ConversationState>,
     prompts: &Arc<PromptCache>,
+    tools: &Arc<ToolServices>,
 ) -> anyhow::Result<CallServices> {
     Ok(CallServices {
         asterisk: asterisk.clone(),
@@ -162,6 +169,7 @@ fn services(
         state: state.clone(),
         prompts: prompts.clone(),
         tenant_metrics: TenantMetrics::default(),
+        tools: tools.clone(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::time::timeout;
 
 use super::policy::{DestinationError, DestinationPolicy};
@@ -29,6 +29,8 @@ pub enum EgressError {
     Refused(#[from] DestinationError),
     #[error("no response within {} ms", .0.as_millis())]
     TimedOut(Duration),
+    #[error("the response is longer than {0} bytes")]
+    TooLong(usize),
     /// The step that failed, with its last cause.
     #[error("{0}")]
     Failed(String),
@@ -60,6 +62,14 @@ impl EgressClient {
         Ok(self.http.post(self.policy.check(url)?))
     }
 
+    /// Begins a request with any method, for [`EgressClient::send`].
+    ///
+    /// # Errors
+    /// For a URL that the policy refuses.
+    pub fn request(&self, method: Method, url: &str) -> Result<RequestBuilder, DestinationError> {
+        Ok(self.http.request(method, self.policy.check(url)?))
+    }
+
     /// # Errors
     /// When the name leads to refused addresses, and when there is no response within the time limit.
     pub async fn send(&self, request: RequestBuilder) -> Result<EgressResponse, EgressError> {
@@ -81,6 +91,21 @@ impl EgressResponse {
 
     pub fn headers(&self) -> &HeaderMap {
         self.0.headers()
+    }
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// When it is longer than `most` bytes, and when the connection breaks. The time limit is the caller's.
+    pub async fn read(mut self, most: usize) -> Result<Vec<u8>, EgressError> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.0.chunk().await.map_err(|error| described(&error))? {
+            if body.len() + piece.len() > most {
+                return Err(EgressError::TooLong(most));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
     }
 
     /// Reads and drops the body, so that the connection can be reused. Gives up on a body that is long or slow.

@@ -57,6 +57,11 @@ impl Owner {
         Owner { kind: "webhook", tenant, row: webhook }
     }
 
+    /// A secret for the headers of HTTP tools.
+    pub fn tool_secret(tenant: Uuid, secret: Uuid) -> Owner {
+        Owner { kind: "tool_secret", tenant, row: secret }
+    }
+
     /// The associated data. Kinds contain no NUL, so two owners never have the same data.
     fn associated_data(&self) -> Vec<u8> {
         [self.kind.as_bytes(), b"\0", self.tenant.as_bytes(), self.row.as_bytes()].concat()

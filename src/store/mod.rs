@@ -51,6 +51,7 @@ mod settings;
 mod statement;
 mod statements;
 mod tenants;
+mod tool_secrets;
 mod transfer;
 mod tx;
 mod unmatched;

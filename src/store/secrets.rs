@@ -27,8 +27,18 @@ pub struct Resealing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableSecret {
     pub tenant_id: Uuid,
-    pub webhook_id: Uuid,
+    /// `webhook` or `tool_secret`.
+    pub kind: &'static str,
+    pub id: Uuid,
     pub problem: String,
+}
+
+/// A secret's row.
+struct Owned {
+    kind: &'static str,
+    tenant_id: Uuid,
+    id: Uuid,
+    owner: Owner,
 }
 
 #[derive(sqlx::FromRow)]
@@ -72,6 +82,7 @@ impl Store {
         while let Some(last) = after {
             after = self.reseal_batch(last, dry_run, &mut found).await?;
         }
+        self.reseal_tool_secrets(dry_run, &mut found).await?;
         Ok(found)
     }
 
@@ -98,12 +109,37 @@ impl Store {
         Ok(rows.last().map(|row| row.id))
     }
 
+    /// Seals the secrets of tools, of which a tenant has few.
+    async fn reseal_tool_secrets(&self, dry_run: bool, found: &mut Resealing) -> Result<(), StoreError> {
+        const SELECT: &str = "SELECT tenant_id, id, secret FROM tool_secrets ORDER BY id";
+        const UPDATE: &str =
+            "UPDATE tool_secrets SET secret = $3 WHERE tenant_id = $1 AND id = $2 AND secret = $4";
+        let access = if dry_run { Access::Read } else { Access::Write };
+        let mut tx = AllTenants(self).begin(access).await?;
+        for (tenant_id, id, secret) in tx.all::<(Uuid, Uuid, String)>(sql(SELECT)).await? {
+            let owned =
+                Owned { kind: "tool_secret", tenant_id, id, owner: Owner::tool_secret(tenant_id, id) };
+            if let Some(sealed) = self.reseal_text(&owned, &secret, found)
+                && !dry_run
+            {
+                tx.execute(sql(UPDATE).bind(tenant_id).bind(id).bind(sealed).bind(secret)).await?;
+            }
+        }
+        tx.commit().await
+    }
+
     /// The statement that stores a webhook's secrets sealed anew; `None` when they are sealed with the current key. A
     /// rotation in between makes it write nothing: the new secret is sealed already.
     fn reseal_row(&self, row: &Row, found: &mut Resealing) -> Option<Statement> {
         const UPDATE: &str = "UPDATE webhooks SET secret = $3, former_secret = $4 WHERE tenant_id = $1 AND id = $2 \
             AND secret = $5 AND COALESCE(former_secret, '') = $6";
-        let mut reseal = |stored: &str| self.reseal_text(row, stored, found);
+        let owned = Owned {
+            kind: "webhook",
+            tenant_id: row.tenant_id,
+            id: row.id,
+            owner: Owner::webhook(row.tenant_id, row.id),
+        };
+        let mut reseal = |stored: &str| self.reseal_text(&owned, stored, found);
         let secret = reseal(&row.secret);
         let former = row.former_secret.as_deref().and_then(&mut reseal);
         if secret.is_none() && former.is_none() {
@@ -116,13 +152,13 @@ impl Store {
     }
 
     /// The text sealed with the current key; `None` when it is already, or cannot be.
-    fn reseal_text(&self, row: &Row, stored: &str, found: &mut Resealing) -> Option<String> {
+    fn reseal_text(&self, owned: &Owned, stored: &str, found: &mut Resealing) -> Option<String> {
         found.secrets += 1;
-        let owner = Owner::webhook(row.tenant_id, row.id);
-        let opened = self.sealing.open(stored, &owner);
+        let owner = &owned.owner;
+        let opened = self.sealing.open(stored, owner);
         let sealed: Result<Option<String>, SealError> = opened.and_then(|secret| {
             let is_kept = self.sealing.examine(stored) == Sealed::ByCurrentKey || !self.sealing.seals();
-            if is_kept { Ok(None) } else { self.sealing.seal(&secret, &owner).map(Some) }
+            if is_kept { Ok(None) } else { self.sealing.seal(&secret, owner).map(Some) }
         });
         match sealed {
             Ok(sealed) => {
@@ -130,8 +166,8 @@ impl Store {
                 sealed
             }
             Err(error) => {
-                let (tenant_id, webhook_id) = (row.tenant_id, row.id);
-                found.unopened.push(UnreadableSecret { tenant_id, webhook_id, problem: error.to_string() });
+                let Owned { kind, tenant_id, id, .. } = *owned;
+                found.unopened.push(UnreadableSecret { tenant_id, kind, id, problem: error.to_string() });
                 None
             }
         }

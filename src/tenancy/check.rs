@@ -69,6 +69,7 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     let hours = settings.hours.as_ref().and_then(|hours| hours.schedule().err()).unwrap_or_default();
     violations.extend(hours.into_iter().map(|violation| violation.below("hours")));
     violations.extend(tools(settings));
+    violations.extend(super::http_tool::violations(&settings.http_tools));
     violations
 }
 

@@ -21,6 +21,8 @@ pub struct TenantLimits {
     pub numbers: u32,
     /// Webhooks. Default 20.
     pub webhooks: u32,
+    /// Secrets of HTTP tools. Default 50.
+    pub tool_secrets: u32,
     /// Entries of feedback on one call. Default 10.
     pub feedback_per_call: u32,
     /// Changes in 24 hours by the tenant's own API keys; each adds an entry to the audit log. Default 10000.
@@ -38,6 +40,7 @@ impl Default for TenantLimits {
             profile_bytes: 50 * 1024 * 1024,
             numbers: 1_000,
             webhooks: 20,
+            tool_secrets: 50,
             feedback_per_call: 10,
             changes_per_day: 10_000,
             idempotency_keys: 10_000,
@@ -59,7 +62,7 @@ impl LimitReached {
         match self.limit {
             "keys" => "revoke one that is no longer used",
             "numbers" => "release one that is no longer used, or ask the operator for more",
-            "webhooks" => "delete one or change one that exists",
+            "webhooks" | "tool_secrets" => "delete one or change one that exists",
             "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
             "idempotency_keys" => {

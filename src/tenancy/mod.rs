@@ -7,6 +7,7 @@ mod check;
 mod did;
 mod feedback;
 mod hours;
+mod http_tool;
 mod inventory;
 mod kinds;
 mod limits;
@@ -20,6 +21,7 @@ mod retention;
 mod schemas;
 mod tools;
 mod transcript;
+mod url_template;
 mod usage;
 mod webhooks;
 
@@ -30,6 +32,7 @@ pub use check::{
 pub use did::{Did, DidError, mask};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
+pub use http_tool::{HttpMethod, HttpTool, MAX_HTTP_TOOLS, check_http_tool};
 pub use inventory::{AvailableNumber, InventoryNumber, InventoryNumberId, NumberSource};
 pub use kinds::{UnknownValueError, given};
 pub use limits::{LimitReached, TenantLimits};
@@ -40,8 +43,9 @@ pub use permitted::{Ceilings, Permitted};
 pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
 pub use registration::Registration;
 pub use retention::Retention;
-pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome};
+pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome, ToolSecret, ToolSecretId, validator};
 pub use transcript::Transcript;
+pub use url_template::UrlTemplate;
 pub use usage::{CallSums, EngineKind, EngineUse, Month, MonthError, MonthUse, Usage, UsageUnit};
 pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
 

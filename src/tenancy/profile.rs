@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use super::kinds::{id, words};
-use super::{Hours, TenantId, schemas};
+use super::{Hours, HttpTool, TenantId, schemas};
 use crate::conversation;
 
 id!(
@@ -122,6 +122,10 @@ pub struct ProfileSettings {
     /// Actions that the agent can take. Default: none.
     #[schema(schema_with = super::schemas::tools)]
     pub tools: Vec<String>,
+    /// HTTP requests that the agent can send. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    pub http_tools: Vec<HttpTool>,
 }
 
 impl ProfileSettings {

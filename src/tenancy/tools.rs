@@ -3,10 +3,18 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use jsonschema::{PatternOptions, Validator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::kinds::words;
+use super::TenantId;
+use super::kinds::{id, words};
+
+id!(
+    /// A secret for the headers of HTTP tools.
+    ToolSecretId
+);
 
 words!(
     /// Outcome of a tool's call. `refused`: it was not carried out. `abandoned`: the caller interrupted, or the call ended.
@@ -53,5 +61,42 @@ impl fmt::Display for ToolRun {
     }
 }
 
+/// A secret for the headers of a tenant's HTTP tools. Its value is never shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToolSecret {
+    pub id: ToolSecretId,
+    pub tenant_id: TenantId,
+    /// The name by which `secret_headers` of tools refer to it.
+    #[schema(examples("shop-api"))]
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    /// The time of the last change of the value.
+    pub updated_at: DateTime<Utc>,
+}
+
 /// The most fields that an agent can remember in a call.
 pub const MAX_FIELDS: usize = 20;
+
+/// The longest JSON schema of arguments, in bytes.
+const MAX_SCHEMA: usize = 8_000;
+
+/// A validator for a JSON schema. Patterns are regular expressions that match in linear time, and a reference to another document
+/// is an error.
+///
+/// # Errors
+/// What is wrong with the schema.
+pub fn validator(schema: &Value) -> Result<Validator, String> {
+    let options = jsonschema::options().with_pattern_options(PatternOptions::regex().size_limit(1 << 20));
+    options.build(schema).map_err(|error| error.to_string().chars().take(200).collect())
+}
+
+/// Why a JSON schema cannot be used for arguments.
+pub(super) fn schema_problem(schema: &Value) -> Option<String> {
+    if schema.get("type").and_then(Value::as_str) != Some("object") {
+        return Some("it has to be a JSON schema with \"type\": \"object\"".to_owned());
+    }
+    if schema.to_string().len() > MAX_SCHEMA {
+        return Some(format!("it is longer than {MAX_SCHEMA} bytes"));
+    }
+    validator(schema).err()
+}

@@ -7,9 +7,16 @@
 //! refusal is text that the model reads.
 
 mod builtin;
+mod http;
 mod runner;
+mod services;
+#[cfg(test)]
+mod tests;
 mod toolbox;
+mod trial;
 
 pub use builtin::Remembered;
-pub use runner::{Finished, Runner};
+pub use runner::{CallOf, Finished, Runner};
+pub use services::{Secrets, Settings, ToolServices};
 pub use toolbox::{Reading, Toolbox};
+pub use trial::{ToolTrial, try_out};

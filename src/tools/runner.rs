@@ -1,17 +1,19 @@
 //! Runs the tools of one call, each in a task that ends with the call.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::builtin::{Remembered, refusal, remembered};
+use super::builtin::{Remembered, remembered};
+use super::http::{Outcome, Request, Variables};
+use super::{ToolServices, Toolbox};
 use crate::conversation::{ToolCall, ToolId, ToolOutcome};
 use crate::dtmf::{Digit, Tone};
-use crate::tenancy::MAX_FIELDS;
+use crate::tenancy::{CallId, HttpTool, MAX_FIELDS, TenantId};
 
 /// Tools of one call that run at the same time.
 const MAX_RUNNING: usize = 4;
@@ -28,47 +30,96 @@ pub struct Finished {
     pub result: Arc<str>,
 }
 
-pub struct Runner {
-    tasks: JoinSet<()>,
-    reports: mpsc::Sender<Finished>,
-    results: mpsc::Receiver<Finished>,
-    /// Masked entries of keys, by the reference that the model has.
-    entries: HashMap<String, String>,
+/// The call that tools run for.
+#[derive(Debug, Clone, Copy)]
+pub struct CallOf {
+    pub tenant: TenantId,
+    pub call: CallId,
 }
 
-impl Default for Runner {
-    fn default() -> Self {
-        let (reports, results) = mpsc::channel(MAX_RUNNING);
-        Runner { tasks: JoinSet::new(), reports, results, entries: HashMap::new() }
-    }
+pub struct Runner {
+    of: CallOf,
+    toolbox: Arc<Toolbox>,
+    services: Arc<ToolServices>,
+    running: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+    reports: mpsc::Sender<Report>,
+    results: mpsc::Receiver<Report>,
+    /// Masked entries of keys, by the reference that the model has.
+    entries: BTreeMap<String, String>,
+    /// Fields of responses, for later requests.
+    variables: Variables,
+}
+
+/// A finished tool, and the fields of its response that are kept.
+struct Report {
+    tool: ToolId,
+    outcome: Outcome,
 }
 
 impl Runner {
+    pub fn new(of: CallOf, toolbox: Arc<Toolbox>, services: Arc<ToolServices>) -> Runner {
+        let (reports, results) = mpsc::channel(MAX_RUNNING);
+        Runner {
+            of,
+            toolbox,
+            services,
+            running: Arc::new(Semaphore::new(MAX_RUNNING)),
+            tasks: JoinSet::new(),
+            reports,
+            results,
+            entries: BTreeMap::new(),
+            variables: Variables::new(),
+        }
+    }
+
     /// Runs a tool once, and reports its result. A field to remember is returned instead: report it by
     /// [`Runner::remembered`].
     pub fn run(&mut self, tool: ToolId, call: &ToolCall) -> Option<Remembered> {
+        if let Some(http) = self.toolbox.http(&call.name) {
+            self.request(tool, http, &call.arguments);
+            return None;
+        }
         match remembered(&call.arguments) {
             Ok(remembered) => return Some(remembered),
-            Err(reason) => self.report(tool, ToolOutcome::Refused, refusal(&reason)),
+            Err(reason) => self.report(tool, Outcome::refused(&reason)),
         }
         None
+    }
+
+    fn request(&mut self, id: ToolId, tool: Arc<HttpTool>, arguments: &str) {
+        let CallOf { tenant, call } = self.of;
+        let key = format!("{call}-{}", id.0);
+        let request = Request::new(tool, tenant, arguments, &self.entries, self.variables.clone(), key);
+        let request = match request {
+            Ok(request) => request,
+            Err(reason) => return self.report(id, Outcome::refused(&reason)),
+        };
+        let Some(slot) = self.services.slot(tenant) else {
+            tracing::warn!(tenant_id = %tenant, "a tool was refused: the tenant has tools.max_concurrent_per_tenant running");
+            return self.report(id, Outcome::refused("too many tools are running: try again later"));
+        };
+        let (services, running) = (self.services.clone(), self.running.clone());
+        self.start(async move {
+            // The semaphore is never closed.
+            let _running = running.acquire_owned().await;
+            let outcome = request.send(&services).await;
+            drop(slot);
+            Report { tool: id, outcome }
+        });
     }
 
     /// Reports a field as kept, or as one too many.
     pub fn remembered(&mut self, tool: ToolId, is_kept: bool) {
         if is_kept {
-            self.report(tool, ToolOutcome::Succeeded, r#"{"status":"kept"}"#.into());
+            self.report(tool, Outcome::done(r#"{"status":"kept"}"#));
         } else {
-            self.report(
-                tool,
-                ToolOutcome::Refused,
-                refusal(&format!("{MAX_FIELDS} fields are kept already")),
-            );
+            self.report(tool, Outcome::refused(&format!("{MAX_FIELDS} fields are kept already")));
         }
     }
 
-    fn report(&mut self, tool: ToolId, outcome: ToolOutcome, result: Arc<str>) {
-        self.start(async move { Finished { tool, outcome, result } });
+    fn report(&mut self, tool: ToolId, outcome: Outcome) {
+        self.start(async move { Report { tool, outcome } });
     }
 
     /// Keeps a masked entry for the tools that follow.
@@ -83,23 +134,24 @@ impl Runner {
             Tone::Pause => PAUSE,
         };
         let lasting: Duration = keys.iter().map(time).sum();
-        let result = r#"{"status":"sent"}"#.into();
         self.start(async move {
             tokio::time::sleep(lasting).await;
-            Finished { tool, outcome: ToolOutcome::Succeeded, result }
+            Report { tool, outcome: Outcome::done(r#"{"status":"sent"}"#) }
         });
     }
 
     /// The next tool that is finished. Waits for one; dropping the future loses none.
     pub async fn next(&mut self) -> Finished {
-        match self.results.recv().await {
-            Some(finished) => finished,
+        let Some(Report { tool, outcome: Outcome { outcome, result, kept } }) = self.results.recv().await
+        else {
             // The runner has a sender of its own, so the queue does not close.
-            None => std::future::pending().await,
-        }
+            return std::future::pending().await;
+        };
+        self.variables.extend(kept);
+        Finished { tool, outcome, result: without_entries(&result, &self.entries) }
     }
 
-    fn start(&mut self, task: impl Future<Output = Finished> + Send + 'static) {
+    fn start(&mut self, task: impl Future<Output = Report> + Send + 'static) {
         // Removes finished tasks, so that a long call holds no more than a short one.
         while self.tasks.try_join_next().is_some() {}
         let reports = self.reports.clone();
@@ -108,18 +160,21 @@ impl Runner {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn keys_are_sent_when_the_last_one_is_over() {
-        let mut runner = Runner::default();
-        let keys: Vec<Tone> = "1w2".chars().map(|key| Tone::try_from(key).expect("a key")).collect();
-        let began = tokio::time::Instant::now();
-        runner.dtmf_sent(ToolId(3), &keys);
-        let finished = runner.next().await;
-        assert_eq!((finished.tool, finished.outcome), (ToolId(3), ToolOutcome::Succeeded));
-        assert_eq!(began.elapsed(), Duration::from_millis(900));
+/// The text with `***` in place of masked entries, which a server may repeat: runs of digits that are equal to one.
+fn without_entries(text: &str, entries: &BTreeMap<String, String>) -> Arc<str> {
+    if entries.is_empty() {
+        return text.into();
     }
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let end =
+            rest[start..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |length| start + length);
+        let digits = &rest[start..end];
+        masked.push_str(&rest[..start]);
+        masked.push_str(if entries.values().any(|entry| entry == digits) { "***" } else { digits });
+        rest = &rest[end..];
+    }
+    masked.push_str(rest);
+    masked.into()
 }

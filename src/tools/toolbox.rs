@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::builtin::{self, BuiltIn, refusal};
-use crate::conversation::{ToolAction, ToolCall};
+use crate::conversation::{ToolAction, ToolCall, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
-use crate::tenancy::{ProfileSettings, Tool};
+use crate::tenancy::{HttpTool, MAX_HTTP_TOOLS, ProfileSettings, Tool};
 
 /// The longest arguments of a call, in bytes.
 const MAX_ARGUMENTS: usize = 4_000;
@@ -14,6 +14,7 @@ const MAX_ARGUMENTS: usize = 4_000;
 #[derive(Default)]
 pub struct Toolbox {
     specs: Arc<[ToolSpec]>,
+    http: Vec<Arc<HttpTool>>,
 }
 
 /// A call of the model.
@@ -28,7 +29,14 @@ impl Toolbox {
     /// The tools of a profile. Names of tools that do not exist are left out.
     pub fn new(settings: &ProfileSettings) -> Toolbox {
         let builtin = Tool::ALL.iter().filter(|tool| settings.may(**tool)).map(|tool| builtin::spec(*tool));
-        Toolbox { specs: builtin.collect() }
+        let http: Vec<Arc<HttpTool>> =
+            settings.http_tools.iter().take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
+        Toolbox { specs: builtin.chain(http.iter().map(|tool| spec(tool))).collect(), http }
+    }
+
+    /// The HTTP tool of this name.
+    pub(super) fn http(&self, name: &str) -> Option<Arc<HttpTool>> {
+        self.http.iter().find(|tool| tool.name == name).cloned()
     }
 
     /// The specifications for the model.
@@ -54,8 +62,21 @@ impl Toolbox {
         if !self.specs.iter().any(|spec| spec.name == call.name) {
             return Err("there is no such tool".to_owned());
         }
+        if let Some(tool) = self.http(&call.name) {
+            let words = |words: &Option<String>| words.as_deref().map(Arc::from);
+            let words = ToolWords { started: words(&tool.say_started), delayed: words(&tool.say_delayed) };
+            return Ok(BuiltIn::Act(ToolAction::Run(words)));
+        }
         let tool = call.name.parse().map_err(|_| "there is no such tool".to_owned())?;
         builtin::read(tool, &call.arguments)
+    }
+}
+
+fn spec(tool: &HttpTool) -> ToolSpec {
+    ToolSpec {
+        name: tool.name.as_str().into(),
+        description: tool.description.as_str().into(),
+        parameters: Arc::new(tool.parameters.clone()),
     }
 }
 

@@ -29,6 +29,7 @@ use vca::tenancy::{
     Actor, Call, CallId, EngineKind, LiveEvent, LiveEventKind, Numbering, Permitted, Role, TenantId,
     UsageUnit,
 };
+use vca::tools::ToolServices;
 
 /// The API, served.
 #[derive(Clone)]
@@ -184,7 +185,10 @@ pub fn api_state(
     let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
     let adapters = Arc::new(Adapters::new(settings, asterisk, "vca", false));
     let reception = AnnouncementService::new(store.clone(), adapters.clone(), announcements.clone());
+    let tools = vca::tools::Settings { allow_private_targets: true, allow_http: true, ..Default::default() };
+    let tools = ToolServices::new(&tools, store.clone()).expect("TLS can be set up");
     ApiState {
+        tools: Arc::new(tools),
         store: store.clone(),
         limits: Arc::new(Limits::new(&limits)),
         last_use: Arc::new(LastUse::start(store.clone())),

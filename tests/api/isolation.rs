@@ -93,6 +93,8 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     let key = made(owner, tenant, "keys", json!({ "name": "Spare", "role": "tenant_viewer" })).await;
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = text(&made(owner, tenant, "webhooks", webhook).await, "id");
+    let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
+    let secret = text(&made(owner, tenant, "tool-secrets", secret).await, "id");
     let ping = format!("/api/tenants/{tenant}/webhooks/{webhook}/ping");
     let delivery = owner.post(&ping, json!({})).await.expect(202);
     owner.put(&format!("/api/tenants/{tenant}/retention"), json!({ "audit_days": 365 })).await.expect(200);
@@ -108,6 +110,7 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
         ("feedback_id", text(&feedback, "id")),
         ("month", Month::of(Utc::now()).to_string()),
         ("webhook_id", webhook),
+        ("tool_secret_id", secret),
         ("delivery_id", text(&delivery, "id")),
         ("key_id", text(&key, "id")),
         // Of queries: where a key's secret begins, what an entry of the audit log is about, where a page begins.
@@ -197,6 +200,7 @@ fn complete_body(path: &str) -> Value {
         "/ai-profiles/{ai_profile_id}/settings" => json!({ "greeting": "Taken." }),
         "/ai-profiles/{ai_profile_id}/rollback" => json!({ "version": 1 }),
         "/calls/{call_id}/feedback" => json!({ "rating": 1, "comment": "Awful.", "source": "stranger" }),
+        "/tool-secrets/{tool_secret_id}" => json!({ "secret": "Bearer other" }),
         "/webhooks/{webhook_id}" => json!({
             "url": "https://example.com/taken", "events": ["call.started"], "is_active": true,
         }),

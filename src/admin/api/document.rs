@@ -33,7 +33,7 @@ with a stable `code`. A POST with an `Idempotency-Key` can be repeated: it is ca
 unknown query parameters are refused. A key and an address have a limit of requests a minute; beyond it the answer is \
 429 with `Retry-After`. A method that a path does not have is answered with 405.";
 
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("tenants", "The customers of this machine. The operator creates, suspends and deletes them."),
     ("phone numbers", "Phone numbers. Each belongs to one tenant."),
     ("AI profiles", "Agents: their prompts, voices, engines and behaviour."),
@@ -41,6 +41,7 @@ const TAGS: [(&str, &str); 13] = [
     ("live calls", "Calls in progress: watch them, end them."),
     ("analytics", "Calls, durations and latencies of a period."),
     ("usage", "Usage, costs, quotas and statements."),
+    ("tools", "Secrets and trials of the HTTP tools that agents call."),
     ("webhooks", "Events that are sent to a tenant's own server."),
     ("feedback", "Ratings of calls."),
     ("retention", "How long records are kept."),
@@ -50,7 +51,7 @@ const TAGS: [(&str, &str); 13] = [
 ];
 
 /// Descriptions of path parameters.
-const PATH_PARAMETERS: [(&str, &str); 9] = [
+const PATH_PARAMETERS: [(&str, &str); 10] = [
     ("month", "The month (UTC)."),
     ("tenant_id", "The tenant."),
     ("phone_number_id", "The phone number."),
@@ -58,6 +59,7 @@ const PATH_PARAMETERS: [(&str, &str); 9] = [
     ("version", "The version of the profile, from 1."),
     ("call_id", "The call."),
     ("webhook_id", "The webhook."),
+    ("tool_secret_id", "The secret."),
     ("delivery_id", "The delivery."),
     ("key_id", "The API key."),
 ];

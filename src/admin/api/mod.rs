@@ -31,6 +31,7 @@ mod responses;
 mod retention;
 mod shares;
 mod tenants;
+mod tools;
 mod unmatched;
 mod usage;
 mod webhooks;
@@ -66,6 +67,7 @@ use crate::state::ConversationState;
 use crate::store::Store;
 use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted};
+use crate::tools::ToolServices;
 
 /// The state shared by handlers.
 #[derive(Clone)]
@@ -86,6 +88,8 @@ pub struct ApiState {
     pub numbering: Numbering,
     /// The engines, names and limits that a profile can ask for.
     pub permitted: Current<Permitted>,
+    /// For trials of tools.
+    pub tools: Arc<ToolServices>,
 }
 
 /// The id of a request, in its response and in the log.
@@ -148,6 +152,7 @@ fn described() -> (Router<ApiState>, OpenApi) {
         .merge(analytics::router())
         .merge(usage::router())
         .merge(webhooks::router())
+        .merge(tools::router())
         .merge(retention::router())
         .merge(keys::router())
         .merge(audit::router());

@@ -34,6 +34,7 @@ pub const OWNED: &[OwnedTable] = &[
     deleted("webhook_deliveries", "id"),
     deleted("webhook_events", "id"),
     deleted("webhooks", "id"),
+    deleted("tool_secrets", "id"),
     deleted("ledger_dead_letters", "id"),
     OwnedTable { name: "number_inventory", key: "id", purge: Purge::Unassign },
     deleted("announced_calls", "tenant_id, asterisk_channel_id"),

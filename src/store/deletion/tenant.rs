@@ -101,6 +101,7 @@ impl Tx {
         const KEYS: &str = "UPDATE api_keys SET revoked_at = $2 WHERE tenant_id = $1 AND revoked_at IS NULL";
         const WEBHOOKS: &str = "UPDATE webhooks SET deleted_at = $2, is_active = FALSE, secret = '', \
             former_secret = NULL, former_secret_until = NULL WHERE tenant_id = $1 AND deleted_at IS NULL";
+        const TOOL_SECRETS: &str = "DELETE FROM tool_secrets WHERE tenant_id = $1";
         const DELIVERIES: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = $2 \
             WHERE tenant_id = $1 AND status = 'pending'";
         let at = now();
@@ -109,6 +110,7 @@ impl Tx {
         self.execute(sql(INVENTORY).bind(id.0)).await?;
         let keys = self.execute(sql(KEYS).bind(id.0).bind(at)).await?;
         let webhooks = self.execute(sql(WEBHOOKS).bind(id.0).bind(at)).await?;
+        self.execute(sql(TOOL_SECRETS).bind(id.0)).await?;
         let deliveries = self.execute(sql(DELIVERIES).bind(id.0).bind("the tenant was deleted")).await?;
         Ok(Deleted {
             tenant: self.tenant(id).await?,

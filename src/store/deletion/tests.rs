@@ -94,6 +94,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     let events = EventType::ALL.iter().copied().filter(|kind| *kind != EventType::Ping).collect();
     let webhook = NewWebhook { url: "https://example.com/".into(), events };
     scope.create_webhook(&actor, webhook).await.expect("a webhook");
+    scope.create_tool_secret(&actor, "shop", &"s3cret".to_owned().into()).await.expect("a secret");
     scope.set_retention(&actor, Retention::default()).await.expect("a setting");
     let mut call = values::call_to(&route);
     call.caller_number = Some(CALLER.to_owned());

@@ -138,7 +138,7 @@ async fn a_secret_that_no_key_opens_stops_its_webhook_alone(db: Database) {
         assert!(matches!(problem, SealError::UnknownKey(_)), "{problem}");
         assert_eq!(signing(&store, tenant, clear.webhook.id).await, Ok(vec![exposed(&clear)]));
         let count = store.reseal(true).await.expect("a count");
-        let unopened: Vec<_> = count.unopened.iter().map(|it| (it.tenant_id, it.webhook_id)).collect();
+        let unopened: Vec<_> = count.unopened.iter().map(|it| (it.tenant_id, it.id)).collect();
         assert_eq!(unopened, [(tenant.0, sealed.0)]);
     }
     // A former secret that does not open is left out: the receiver knows the present one.

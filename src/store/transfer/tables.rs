@@ -242,7 +242,7 @@ pub const CALLS: [Table; 6] = [
 /// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries in progress, and the operator's
 /// inventory, in which an import assigns the tenant's numbers.
 #[cfg(test)]
-const LEFT: [&str; 11] = [
+const LEFT: [&str; 12] = [
     "api_keys",
     "audit_log",
     "announced_calls",
@@ -252,6 +252,7 @@ const LEFT: [&str; 11] = [
     "rollup_calls",
     "rollup_outcomes",
     "rollup_values",
+    "tool_secrets",
     "webhook_events",
     "webhook_deliveries",
 ];

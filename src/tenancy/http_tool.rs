@@ -1,0 +1,295 @@
+//! Tools that a tenant declares: HTTP requests to a server of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Tool;
+use super::kinds::words;
+use super::tools::schema_problem;
+use super::url_template::{UrlTemplate, is_variable};
+use crate::violation::Violation;
+
+/// The most tools of a profile.
+pub const MAX_HTTP_TOOLS: usize = 20;
+const MAX_DESCRIPTION: usize = 1_000;
+const MAX_WORDS: usize = 300;
+const MAX_HEADERS: usize = 20;
+const MAX_VARIABLES: usize = 10;
+/// Of a header's value, and of a JSON pointer.
+const MAX_VALUE: usize = 500;
+/// Of the static values together, as JSON.
+const MAX_STATIC: usize = 4_000;
+const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
+
+words!(
+    /// Method of an HTTP request. `GET` looks something up; requests of the other methods act, and have an `Idempotency-Key`.
+    HttpMethod {
+        Get = "GET",
+        Post = "POST",
+        Put = "PUT",
+        Patch = "PATCH",
+        Delete = "DELETE",
+    }
+);
+
+/// A tool that sends an HTTP request. `POST`, `PUT` and `PATCH` have the arguments and the static values as a JSON body.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpTool {
+    /// The name by which the model calls it. Not the name of a built-in tool.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z][A-Za-z0-9_]*$", examples("check_stock"))]
+    pub name: String,
+    /// For the model: the purpose of the tool, and when to call it.
+    #[schema(min_length = 1, max_length = 1000)]
+    pub description: String,
+    /// JSON schema of the arguments, with `"type": "object"`. Arguments that do not match it are refused.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    pub method: HttpMethod,
+    /// An `https` URL on a public address. `{{name}}` in its path or query is replaced by a static value, an argument or a
+    /// kept variable of that name, encoded.
+    #[schema(max_length = 2000, examples("https://example.com/stock/{{bread}}"))]
+    pub url: String,
+    /// Headers of the request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Headers with secret values: the name of the header and of the tenant's tool secret.
+    #[serde(default)]
+    pub secret_headers: BTreeMap<String, String>,
+    /// Values that the model never sees; they take precedence over arguments.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub static_values: BTreeMap<String, Value>,
+    /// Fields of the response that are kept as variables for the rest of the call: the name of the variable and a JSON
+    /// pointer (RFC 6901).
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Time limit of the request with its response, in milliseconds. Default 5,000.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>, minimum = 100, maximum = 30_000)]
+    pub timeout_ms: Option<u32>,
+    /// Said when the request begins, unless the model has said something.
+    #[serde(default)]
+    #[schema(max_length = 300)]
+    pub say_started: Option<String>,
+    /// Said when the response is late, in place of the first filler.
+    #[serde(default)]
+    #[schema(max_length = 300)]
+    pub say_delayed: Option<String>,
+}
+
+impl HttpMethod {
+    /// The request may change something.
+    pub fn acts(self) -> bool {
+        self != HttpMethod::Get
+    }
+
+    /// The request has a body.
+    pub fn has_body(self) -> bool {
+        matches!(self, HttpMethod::Post | HttpMethod::Put | HttpMethod::Patch)
+    }
+}
+
+impl HttpTool {
+    /// The time limit of a request.
+    pub fn timeout(&self) -> std::time::Duration {
+        let ms = self.timeout_ms.unwrap_or(5_000).clamp(*TIMEOUT_MS.start(), *TIMEOUT_MS.end());
+        std::time::Duration::from_millis(ms.into())
+    }
+
+    fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut report = |field: &str, problem: Option<String>| {
+            found.extend(problem.map(|problem| Violation::new(field, problem)));
+        };
+        report("name", self.name_problem());
+        report("description", text_problem(&self.description, 1, MAX_DESCRIPTION));
+        report("parameters", schema_problem(&self.parameters));
+        report("url", UrlTemplate::parse(&self.url).err());
+        report("headers", headers_problem(&self.headers));
+        report("secret_headers", headers_problem(&self.secret_headers));
+        report("static_values", self.static_problem());
+        report("variables", self.variables_problem());
+        let timeout = self.timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
+        report("timeout_ms", timeout.map(|ms| format!("{ms} is not within 100 to 30000")));
+        for (field, words) in [("say_started", &self.say_started), ("say_delayed", &self.say_delayed)] {
+            report(field, words.as_deref().and_then(|words| text_problem(words, 1, MAX_WORDS)));
+        }
+        found
+    }
+
+    fn name_problem(&self) -> Option<String> {
+        if self.name.parse::<Tool>().is_ok() {
+            return Some("a built-in tool has this name".to_owned());
+        }
+        let fits = is_variable(&self.name);
+        (!fits).then(|| "a letter, then letters, digits and _, 64 at most".to_owned())
+    }
+
+    fn static_problem(&self) -> Option<String> {
+        if let Some(name) = self.static_values.keys().find(|name| !is_variable(name)) {
+            return Some(format!("{name:?} is no name: a letter, then letters, digits and _"));
+        }
+        let length = serde_json::to_string(&self.static_values).map_or(usize::MAX, |text| text.len());
+        (length > MAX_STATIC).then(|| format!("they are longer than {MAX_STATIC} bytes"))
+    }
+
+    fn variables_problem(&self) -> Option<String> {
+        if self.variables.len() > MAX_VARIABLES {
+            return Some(format!("{MAX_VARIABLES} at most"));
+        }
+        self.variables.iter().find_map(|(name, pointer)| {
+            if !is_variable(name) {
+                return Some(format!("{name:?} is no name: a letter, then letters, digits and _"));
+            }
+            let is_pointer = pointer.is_empty() || pointer.starts_with('/');
+            (!is_pointer || pointer.len() > MAX_VALUE)
+                .then(|| format!("{name}: a JSON pointer begins with /"))
+        })
+    }
+}
+
+/// What is wrong with a tool.
+pub fn check_http_tool(tool: &HttpTool) -> Vec<Violation> {
+    tool.violations()
+}
+
+/// The problems of a profile's tools, each below its place in the list.
+pub(super) fn violations(tools: &[HttpTool]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if tools.len() > MAX_HTTP_TOOLS {
+        found.push(Violation::new("http_tools", format!("{MAX_HTTP_TOOLS} at most")));
+    }
+    let mut names = BTreeSet::new();
+    for (at, tool) in tools.iter().enumerate() {
+        let place = format!("http_tools.{at}");
+        found.extend(tool.violations().into_iter().map(|violation| violation.below(&place)));
+        if !names.insert(&tool.name) {
+            found.push(Violation::new(format!("{place}.name"), "another tool has this name"));
+        }
+    }
+    found
+}
+
+fn text_problem(text: &str, least: usize, most: usize) -> Option<String> {
+    let length = text.trim().chars().count();
+    let has_control = text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+    if has_control {
+        return Some("it contains a control character".to_owned());
+    }
+    (!(least..=most).contains(&length)).then(|| format!("{least} to {most} characters"))
+}
+
+/// Headers that the request has anyway, or that belong to the connection.
+const RESERVED: [&str; 11] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn headers_problem(headers: &BTreeMap<String, String>) -> Option<String> {
+    if headers.len() > MAX_HEADERS {
+        return Some(format!("{MAX_HEADERS} at most"));
+    }
+    headers.iter().find_map(|(name, value)| {
+        // The characters of a token (RFC 9110, section 5.6.2).
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_token) {
+            return Some(format!("{name:?} is no name of a header"));
+        }
+        if RESERVED.contains(&name.to_ascii_lowercase().as_str())
+            || name.to_ascii_lowercase().starts_with("proxy-")
+        {
+            return Some(format!("{name} cannot be set"));
+        }
+        let is_plain = value.chars().all(|c| matches!(c, ' '..='~'));
+        let fits = is_plain && !value.is_empty() && value.len() <= MAX_VALUE && value.trim() == value;
+        (!fits).then(|| format!("{name}: 1 to {MAX_VALUE} visible ASCII characters"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tool(changes: Value) -> HttpTool {
+        let mut tool = json!({
+            "name": "check_stock", "description": "Looks up how much bread is left.", "method": "GET",
+            "url": "https://example.com/stock/{{bread}}?shop={{shop}}",
+            "parameters": { "type": "object", "properties": { "bread": { "type": "string" } }, "required": ["bread"] },
+            "headers": { "accept": "application/json" }, "secret_headers": { "authorization": "shop" },
+            "static_values": { "shop": 7 }, "variables": { "left": "/left" }, "timeout_ms": 2_000,
+            "say_started": "One moment.", "say_delayed": "Still looking.",
+        });
+        for (key, value) in changes.as_object().expect("changes") {
+            tool[key] = value.clone();
+        }
+        serde_json::from_value(tool).expect("a tool")
+    }
+
+    fn fields(changes: Value) -> Vec<String> {
+        violations(&[tool(changes)]).into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn a_complete_tool_has_no_violations() {
+        assert_eq!(fields(json!({})), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        for (changes, field) in [
+            (json!({ "name": "hang_up" }), "name"),
+            (json!({ "name": "check stock" }), "name"),
+            (json!({ "name": "x".repeat(65) }), "name"),
+            (json!({ "description": " " }), "description"),
+            (json!({ "description": "x".repeat(1_001) }), "description"),
+            (json!({ "parameters": [] }), "parameters"),
+            (json!({ "parameters": { "type": "string" } }), "parameters"),
+            (
+                json!({ "parameters": { "type": "object", "properties": { "a": { "type": "loaf" } } } }),
+                "parameters",
+            ),
+            (
+                json!({ "parameters": { "type": "object", "$ref": "https://example.com/schema.json" } }),
+                "parameters",
+            ),
+            (
+                json!({ "parameters": { "type": "object", "properties": { "a": { "pattern": "(" } } } }),
+                "parameters",
+            ),
+            (json!({ "url": "https://{{host}}/" }), "url"),
+            (json!({ "url": "file:///etc/passwd" }), "url"),
+            (json!({ "headers": { "host": "x" } }), "headers"),
+            (json!({ "headers": { "Content-Length": "1" } }), "headers"),
+            (json!({ "headers": { "x": "a\r\nb: c" } }), "headers"),
+            (json!({ "headers": { "x y": "a" } }), "headers"),
+            (json!({ "secret_headers": { "idempotency-key": "a" } }), "secret_headers"),
+            (json!({ "static_values": { "a b": 1 } }), "static_values"),
+            (json!({ "static_values": { "a": "x".repeat(4_001) } }), "static_values"),
+            (json!({ "variables": { "left": "left" } }), "variables"),
+            (json!({ "timeout_ms": 99 }), "timeout_ms"),
+            (json!({ "timeout_ms": 30_001 }), "timeout_ms"),
+            (json!({ "say_started": "" }), "say_started"),
+        ] {
+            assert_eq!(fields(changes.clone()), [format!("http_tools.0.{field}")], "{changes}");
+        }
+        let twice = violations(&[tool(json!({})), tool(json!({}))]);
+        assert_eq!(twice[0].field, "http_tools.1.name");
+        let many: Vec<HttpTool> = (0..21).map(|n| tool(json!({ "name": format!("t{n}") }))).collect();
+        assert_eq!(violations(&many)[0].field, "http_tools");
+    }
+}

@@ -1,0 +1,112 @@
+//! What the tools of all calls share: the HTTP client, tenants' secrets, and the limit for each tenant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::egress::{DestinationPolicy, EgressClient};
+use crate::store::Store;
+use crate::tenancy::TenantId;
+
+/// `[tools]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether HTTP tools may reach loopback, private and other addresses that are not public. Default false.
+    pub allow_private_targets: bool,
+    /// Whether HTTP tools may reach servers without TLS. Default false.
+    pub allow_http: bool,
+    /// HTTP tools of one tenant that run at the same time. Default 50.
+    pub max_concurrent_per_tenant: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { allow_private_targets: false, allow_http: false, max_concurrent_per_tenant: 50 }
+    }
+}
+
+/// The longest time until the head of a response; each tool has a limit of its own.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Secrets of tenants, for the headers of requests.
+pub trait Secrets: Send + Sync {
+    /// # Errors
+    /// Why there is none, for the model: without the secret.
+    fn open<'a>(&'a self, tenant: TenantId, name: &'a str) -> BoxFuture<'a, Result<SecretString, String>>;
+}
+
+impl Secrets for Store {
+    fn open<'a>(&'a self, tenant: TenantId, name: &'a str) -> BoxFuture<'a, Result<SecretString, String>> {
+        async move {
+            let secret = self.scope(tenant).open_tool_secret(name).await;
+            secret.map_err(|error| {
+                tracing::warn!(tenant_id = %tenant, name, %error, "a tool's secret cannot be read");
+                format!("the secret {name:?} of this tool cannot be read")
+            })
+        }
+        .boxed()
+    }
+}
+
+pub struct ToolServices {
+    pub(super) client: EgressClient,
+    pub(super) secrets: Box<dyn Secrets>,
+    slots: Arc<Slots>,
+}
+
+impl ToolServices {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(settings: &Settings, secrets: impl Secrets + 'static) -> Result<ToolServices, reqwest::Error> {
+        let policy = DestinationPolicy {
+            allow_private: settings.allow_private_targets,
+            allow_http: settings.allow_http,
+        };
+        let slots = Slots { most: settings.max_concurrent_per_tenant, taken: Mutex::default() };
+        Ok(ToolServices {
+            client: EgressClient::new(policy, LONGEST)?,
+            secrets: Box::new(secrets),
+            slots: Arc::new(slots),
+        })
+    }
+
+    /// A place for a tool of a tenant; `None` when the tenant has its maximum.
+    pub(super) fn slot(&self, tenant: TenantId) -> Option<Slot> {
+        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(tenant).or_default();
+        if *count >= self.slots.most {
+            return None;
+        }
+        *count += 1;
+        Some(Slot { slots: self.slots.clone(), tenant })
+    }
+}
+
+struct Slots {
+    most: usize,
+    taken: Mutex<HashMap<TenantId, usize>>,
+}
+
+/// Gives the place back when it is dropped.
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    tenant: TenantId,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.tenant);
+            }
+        }
+    }
+}
