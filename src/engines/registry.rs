@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
-use crate::engines::stt::{self, Buffered, Stt};
+use crate::engines::stt::{self, Stt};
 use crate::engines::tts::{self, Tts};
 use crate::names::EngineNames;
 use crate::violation::Violation;
@@ -20,6 +20,7 @@ mod entries;
 mod named;
 
 pub use entries::Entry;
+use entries::SttEngine;
 pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 
 /// Which engines there are and which are asked.
@@ -176,7 +177,7 @@ impl Engines {
         let tts = tts_engines(settings, &mut violations);
         let engines = Engines {
             stt: EngineSet::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
-                Arc::new(Buffered::new(engine.with_fallback(fallback))) as Arc<dyn Stt>
+                engine.with_fallback(fallback)
             }),
             llm: EngineSet::new(llm, &defaults.llm, &settings.llm.fallback, |engine, fallback| {
                 Arc::new(engine.with_fallback(fallback)) as Arc<dyn Llm>
@@ -259,7 +260,7 @@ fn stt_engines(
     settings: &Settings,
     defaults: &Defaults,
     violations: &mut Vec<Violation>,
-) -> Vec<(Arc<str>, stt::Resilient)> {
+) -> Vec<(Arc<str>, SttEngine)> {
     let entries = settings.llm_entries();
     let scripted = entries.iter().find(|it| settings.stt.phrases_of_script && *it.name == *defaults.llm);
     let phrases = scripted.map(Entry::<LlmSpec>::phrases).unwrap_or_default();
@@ -269,7 +270,7 @@ fn stt_engines(
         // A recogniser of this machine that no profile can need does not have to be installed.
         let is_optional = entry.is_built_in() && !is_wanted(&entry.name) && entry.server().is_none();
         let engine = if is_optional { built.ok().flatten() } else { keep(built, violations) };
-        engine.map(|it| (entry.name.clone(), stt::Resilient::new(it, entry.retry.clone(), None)))
+        engine.map(|it| (entry.name.clone(), it))
     };
     settings.stt_entries().iter().filter_map(engine).collect()
 }

@@ -1,5 +1,7 @@
 """Runs the vendors' own clients against a local server of their APIs, refusals included. Prints "done"."""
 
+import asyncio
+import base64
 import io
 import os
 import wave
@@ -11,11 +13,17 @@ from deepgram.core.api_error import ApiError as DeepgramError
 from deepgram.environment import DeepgramClientEnvironment
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError as ElevenLabsError
+from elevenlabs.realtime.connection import RealtimeEvents
+from elevenlabs.realtime.scribe import AudioFormat, CommitStrategy
 
 URL = os.environ["VENDOR_URL"]
 LIMITED = os.environ["LIMITED_URL"]
+LIVE = os.environ["LIVE_URL"]
 KEY = os.environ["VENDOR_KEY"]
 REPLY = "We are open from nine to five."
+WORDS = "What are your opening hours?"
+# A second of sound at 8 kHz, in frames of 100 ms.
+SOUND = [b"\x00\x10" * 800] * 10
 TOOL = {"type": "function", "function": {"name": "hang_up", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -199,6 +207,75 @@ def deepgram() -> None:
     refused(DeepgramError, lambda: speak(LIMITED), status_code=402)
 
 
-for run in (chat, responses, claude, transcription, speech, elevenlabs, deepgram):
+def deepgram_live() -> None:
+    def connect(key: str = KEY, model: str = "nova-3", **fields):
+        base = f"{LIVE}/deepgram".replace("http", "ws", 1)
+        places = DeepgramClientEnvironment(base=base, production=base, agent=base, agent_rest=base)
+        listen = DeepgramClient(api_key=key, environment=places).listen.v1
+        options = {"interim_results": "true", "punctuate": "true", "endpointing": "false", "language": "en", **fields}
+        return listen.connect(model=model, encoding="linear16", sample_rate=8000, channels=1, **options)
+
+    with connect(keyterm=["Ada", "Bob"]) as socket:
+        socket.send_keep_alive()
+        for frame in SOUND:
+            socket.send_media(frame)
+        socket.send_finalize()
+        results = []
+        while not (results and results[-1].from_finalize):
+            results.append(socket.recv())
+        partial, last = results[0], results[-1]
+        assert not partial.is_final and partial.channel.alternatives[0].transcript == "What", partial
+        assert last.is_final and last.duration == 1.0, last
+        assert last.channel.alternatives[0].transcript == WORDS, last
+        socket.send_close_stream()
+        assert [message.type for message in socket] == ["Results", "Metadata"]
+    refused(DeepgramError, lambda: connect(key="wrong").__enter__(), status_code=401)
+    refused(DeepgramError, lambda: connect(model="whisper").__enter__(), status_code=400)
+
+
+def openai_live() -> None:
+    api = openai.OpenAI(base_url=f"{LIVE}/v1", api_key=KEY)
+    with api.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        assert connection.recv().type == "session.created"
+        transcription = {"model": "gpt-live-transcribe", "languages": ["en"], "keywords": ["Ada"]}
+        audio = {"format": {"type": "audio/pcm", "rate": 24000}, "transcription": transcription, "turn_detection": None}
+        connection.session.update(session={"type": "transcription", "audio": {"input": audio}})
+        assert connection.recv().type == "session.updated"
+        connection.input_audio_buffer.commit()
+        assert connection.recv().error.code == "input_audio_buffer_commit_empty"
+        for frame in SOUND:
+            connection.input_audio_buffer.append(audio=base64.b64encode(frame * 3).decode())
+        connection.input_audio_buffer.commit()
+        deltas, committed = "", None
+        for event in connection:
+            if event.type == "conversation.item.input_audio_transcription.delta":
+                deltas += event.delta
+            elif event.type == "input_audio_buffer.committed":
+                committed = event.item_id
+            elif event.type == "conversation.item.input_audio_transcription.completed":
+                assert (event.transcript, event.item_id) == (WORDS, committed), event
+                break
+        assert WORDS.startswith(deltas) and deltas.startswith("What are"), deltas
+
+
+async def scribe() -> None:
+    realtime = ElevenLabs(base_url=f"{LIVE}/elevenlabs", api_key=KEY).speech_to_text.realtime
+    options = {"model_id": "scribe_v2_realtime", "audio_format": AudioFormat.PCM_8000, "sample_rate": 8000}
+    connection = await realtime.connect({**options, "commit_strategy": CommitStrategy.MANUAL, "language_code": "en"})
+    partials, committed = [], asyncio.get_running_loop().create_future()
+    connection.on(RealtimeEvents.PARTIAL_TRANSCRIPT, lambda data: partials.append(data["text"]))
+    connection.on(RealtimeEvents.COMMITTED_TRANSCRIPT, lambda data: committed.set_result(data["text"]))
+    for frame in SOUND:
+        await connection.send({"audio_base_64": base64.b64encode(frame).decode()})
+    await connection.commit()
+    assert await asyncio.wait_for(committed, 10) == WORDS and partials[0] == "What", partials
+    await connection.close()
+
+
+def elevenlabs_live() -> None:
+    asyncio.run(scribe())
+
+
+for run in (chat, responses, claude, transcription, speech, elevenlabs, deepgram, deepgram_live, openai_live, elevenlabs_live):
     run()
 print("done")

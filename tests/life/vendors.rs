@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use vca::sim::Step;
-use vca::tenancy::{CallStatus, EngineKind};
+use vca::tenancy::{CallStatus, EngineKind, UsageUnit};
 
 use super::engines::pitches;
 use super::{env, listen, question};
-use crate::support::vendor::{Habit, KEY, Kind, REPLY, Vendor, WORDS};
+use crate::support::vendor::{Habit, KEY, Kind, LiveFault, REPLY, Vendor, WORDS};
 
 #[test]
 fn a_call_has_each_of_its_engines_at_another_server() {
@@ -103,4 +103,44 @@ fn a_call_has_all_its_engines_at_the_operators_own_servers() {
     assert!(speaches.requests(Kind::Stt)[0].contains("verbose_json"));
     let speech = kokoro.requests(Kind::Tts).pop().expect("a speech");
     assert_eq!((speech.authorization.as_str(), &speech.json()["voice"]), ("", &json!("af_heart")));
+}
+
+/// The first connection is lost while the caller asks.
+#[test]
+fn a_call_with_a_live_engine_survives_the_loss_of_its_connection() {
+    let agent =
+        json!({ "greeting": "Welcome to the test.", "language": "en-GB", "stt": "nova", "llm": "llama" });
+    let Some((mut env, main)) = env(agent) else { return };
+    let (nova, llama) = (Vendor::start(), Vendor::start());
+    nova.fail_live(&[LiveFault::CloseAfter(500)]);
+    for (name, kind, api, base_url) in [
+        ("NOVA", "stt", "deepgram", nova.live_url("/deepgram/v1")),
+        ("LLAMA", "llm", "openai", llama.base_url()),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.set("VCA__TTS__DEFAULT", "flite");
+    env.open();
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    env.satisfied(env.place(super::MAIN, script));
+    let (record, turns) = env.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0), "{}", env.log());
+    let said: Vec<_> = turns.iter().map(|turn| turn.caller_text.as_str()).collect();
+    assert_eq!(said, ["", WORDS, WORDS], "{}", env.log());
+    let reply = REPLY.concat();
+    assert!(turns[1..].iter().all(|turn| turn.agent_text == reply), "{turns:?}");
+
+    let connections = nova.requests(Kind::Stt);
+    assert_eq!(connections.len(), 2, "the second one serves the rest of the call");
+    assert!(connections.iter().all(|it| it.contains("encoding=linear16&sample_rate=8000")));
+    let usage = env.seed.usage_of(&record);
+    let audio = usage.engines.iter().find(|it| (it.engine.as_str(), it.unit) == ("nova", UsageUnit::AudioMs));
+    assert!(
+        audio.is_some_and(|it| it.model == "nova-3" && (2_000..9_000).contains(&it.quantity)),
+        "{audio:?}"
+    );
 }

@@ -56,14 +56,23 @@ fn each_engine_is_asked_a_real_question_and_timed() {
     let named = format!(
         "[engines.eleven]\nkind = \"tts\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
          [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n\
-         [engines.claude]\nkind = \"llm\"\napi = \"anthropic\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
+         [engines.claude]\nkind = \"llm\"\napi = \"anthropic\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
+         [engines.nova]\nkind = \"stt\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
+         [engines.live]\nkind = \"stt\"\napi = \"openai-realtime\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
+         [engines.scribe]\nkind = \"stt\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
         vendor.url("/elevenlabs/v1"),
         vendor.url("/deepgram/v1"),
-        vendor.url("/anthropic/v1")
+        vendor.url("/anthropic/v1"),
+        vendor.live_url("/deepgram/v1"),
+        vendor.live_url("/v1"),
+        vendor.live_url("/elevenlabs/v1"),
     );
     let findings = examined(&openai(&vendor, &named), &[]);
     for (check, words) in [
         ("stt openai (default)", "whisper-1: transcribed 0.3 s of sound in "),
+        ("stt nova", "nova-3: transcribed 0.3 s of sound in "),
+        ("stt live", "gpt-live-transcribe: transcribed 0.3 s of sound in "),
+        ("stt scribe", "scribe_v2_realtime: transcribed 0.3 s of sound in "),
         ("llm openai (default)", "llama3.2: replied \"We are open from nine to five.\" in "),
         ("llm claude", "claude-haiku-4-5: replied \"We are open from nine to five.\" in "),
         ("tts openai (default)", "tts-1: 24000 Hz, spoke 0.7 s in "),

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 
 mod doctor;
+mod live;
 mod named;
 
 /// The folder of the vendors' clients, which `./dev` installs by the lists in `tests/clients`; `None` where it is not named.
@@ -29,6 +30,7 @@ fn run_clients(command: &mut Command) {
         .env("NO_PROXY", "127.0.0.1")
         .env("VENDOR_URL", vendor.url(""))
         .env("LIMITED_URL", limited.url(""))
+        .env("LIVE_URL", vendor.live_url(""))
         .env("VENDOR_KEY", KEY)
         .output()
         .expect("the interpreter starts");

@@ -10,14 +10,14 @@ use vca::engines::tts::Voice;
 
 use crate::support::vendor::{Habit, KEY, Kind, REPLY, Vendor, WORDS};
 
-fn engines(settings: &str) -> Engines {
+pub fn engines(settings: &str) -> Engines {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings: Settings = toml::from_str(settings).expect("settings");
     Engines::build(&settings).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 /// The vendor has a runtime of its own, which is not started within another one.
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(test)
 }
@@ -154,9 +154,15 @@ fn words_that_the_recogniser_doubts_are_not_the_callers() {
 #[test]
 fn a_vendors_own_server_needs_a_key() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    for (kind, api) in
-        [("tts", "elevenlabs"), ("tts", "deepgram"), ("llm", "anthropic"), ("llm", "openai-responses")]
-    {
+    for (kind, api) in [
+        ("tts", "elevenlabs"),
+        ("tts", "deepgram"),
+        ("llm", "anthropic"),
+        ("llm", "openai-responses"),
+        ("stt", "openai-realtime"),
+        ("stt", "elevenlabs"),
+        ("stt", "deepgram"),
+    ] {
         let settings: Settings =
             toml::from_str(&format!("[engines.own]\nkind = \"{kind}\"\napi = \"{api}\"\n"))
                 .expect("settings");
@@ -172,7 +178,7 @@ fn every_example_of_the_documentation_can_be_built() {
     let document = include_str!("../../docs/engines.md");
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 15);
+    assert_eq!(examples.len(), 17);
     for example in examples {
         let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
             true => "key = \"k\"",
@@ -205,7 +211,7 @@ fn every_test_that_the_table_of_servers_names_exists() {
         }
     }
     let tests: Vec<&str> = rows.filter_map(|row| row.rsplit('|').nth(1)).skip(1).collect();
-    assert_eq!(tests.len(), 17);
+    assert_eq!(tests.len(), 20);
     for name in tests.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
         assert!(sources.contains(&format!("fn {name}(")), "{name}");
     }

@@ -175,8 +175,17 @@ impl Cascade {
         });
     }
 
+    /// Reports the words so far of the open utterance.
+    fn partial(&mut self, utterance: UtteranceId, text: String) {
+        if self.open.is_some_and(|(open, _)| open == utterance) {
+            let event = Recognition::Partial { text };
+            self.events.push_back(PipelineEvent::Recognition { utterance, event });
+        }
+    }
+
     fn recognised(&mut self, event: SttEvent) {
         let (Utterance(id), result) = match event {
+            SttEvent::Partial { utterance, text } => return self.partial(UtteranceId(utterance.0), text),
             SttEvent::Final { utterance, text } => (utterance, Ok(text)),
             SttEvent::Failed { utterance, error } => (utterance, Err(error)),
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -15,7 +16,7 @@ use crate::conversation::{At, Command, ContextItem, Phrase, Say, Settings};
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
-use crate::engines::stt::{Buffered, Hints};
+use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
 use crate::engines::tts::{Pieces, Tts, Voice};
 use crate::language::Language;
 use crate::tenancy::{ProfileId, ProfileSettings};
@@ -283,4 +284,60 @@ async fn a_failed_response_ends_with_the_engines_failure() {
         response(ONE, ResponseEvent::Failed),
     ];
     assert_eq!(cascade.settle().await, expected);
+}
+
+/// Reports a partial text when an utterance begins, and again when it ends.
+struct Partials(Arc<str>);
+
+struct PartialSession(VecDeque<SttEvent>);
+
+impl Stt for Partials {
+    fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    fn open(&self, _: SessionConfig) -> Box<dyn SttSession> {
+        Box::new(PartialSession(VecDeque::new()))
+    }
+}
+
+impl SttSession for PartialSession {
+    fn audio(&mut self, _: &[i16]) {}
+
+    fn begin(&mut self, utterance: Utterance, _: u64) {
+        self.0.push_back(SttEvent::Partial { utterance, text: "We".into() });
+    }
+
+    fn end(&mut self, utterance: Utterance, _: u64) {
+        self.0.push_back(SttEvent::Partial { utterance, text: "late".into() });
+        self.0.push_back(SttEvent::Final { utterance, text: "We open.".into() });
+    }
+
+    fn cancel(&mut self, _: Utterance) {}
+
+    fn forget(&mut self, _: u64) {}
+
+    fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<SttEvent> {
+        self.0.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn partial_words_are_those_of_the_open_utterance() {
+    let mut agent = agent([], []);
+    agent.engines.stt = Arc::new(Partials("partials".into()));
+    let mut cascade = cascade(agent);
+    let at = At(Duration::from_secs(1));
+    for (turn, id) in [(ONE, UtteranceId(1)), (TWO, UtteranceId(2))] {
+        let _ = cascade.command(Command::Recognise { utterance: id, turn, from: at });
+        if turn == TWO {
+            let _ = cascade.command(Command::Cancel { turn });
+            assert!(timeout(Duration::from_secs(1), cascade.next()).await.is_err(), "it was cancelled");
+            continue;
+        }
+        let recognition = |event| PipelineEvent::Recognition { utterance: id, event };
+        assert_eq!(cascade.next().await, recognition(Recognition::Partial { text: "We".into() }));
+        let _ = cascade.command(Command::EndUtterance { utterance: id, at });
+        assert_eq!(cascade.next().await, recognition(Recognition::Final { text: "We open.".into() }));
+    }
 }

@@ -77,6 +77,9 @@ fn zero_values(settings: &Settings) -> Vec<Violation> {
             .server()
             .map(|it| (entry.server_section(), "connect_timeout_ms", it.connect_timeout_ms == 0));
         values.extend(server.map(keyed));
+        if let Some(final_timeout_ms) = entry.final_timeout_ms() {
+            values.push(keyed((&entry.section, "final_timeout_ms", final_timeout_ms == 0)));
+        }
         if let SttSpec::Pocketsphinx(it) = &entry.spec {
             values.push(keyed((&entry.section, "max_processes", it.max_processes == 0)));
         }

@@ -11,6 +11,7 @@ pub mod retry;
 pub mod server;
 pub mod usage;
 pub mod wav;
+pub mod websocket;
 
 #[cfg(test)]
 pub mod vendor;

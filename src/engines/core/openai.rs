@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -82,7 +83,7 @@ impl Endpoint {
         self.http.get(self.url(path))
     }
 
-    fn url(&self, path: &str) -> Url {
+    pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.base_url.clone();
         let whole = format!("{}{path}", url.path().trim_end_matches('/'));
         url.set_path(&whole);
@@ -111,14 +112,19 @@ impl Endpoint {
                 break;
             }
         }
-        let problem = ErrorBody::read(&body);
+        self.refusal(status, &headers, &body)
+    }
+
+    /// The meaning of a response that is no success.
+    pub(super) fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> EngineError {
+        let problem = ErrorBody::read(body);
         let text = format!("HTTP {}: {}", status.as_u16(), self.without_key(problem.message()));
         let (reason, parameter) = (problem.reason(status), problem.unsupported_parameter(status));
         let is_final = reason == FailureReason::Quota
             || parameter.is_some()
-            || delay::should_retry(&headers) == Some(false);
-        let is_temporary = worth_retrying(status) || delay::should_retry(&headers) == Some(true);
-        match delay::asked_for(&headers, Utc::now()) {
+            || delay::should_retry(headers) == Some(false);
+        let is_temporary = worth_retrying(status) || delay::should_retry(headers) == Some(true);
+        match delay::asked_for(headers, Utc::now()) {
             _ if is_final || !is_temporary => {
                 EngineError::Refused(Box::new(Refusal { reason, parameter, text }))
             }
@@ -129,7 +135,7 @@ impl Endpoint {
     }
 
     /// OpenAI repeats a masked form of a wrong key; a careless server might repeat the key itself.
-    fn without_key(&self, text: &str) -> String {
+    pub fn without_key(&self, text: &str) -> String {
         let secrets =
             self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
         let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[key]"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Settings;
-use super::named::{LlmSpec, Named, Remote, Spec, TtsSpec};
+use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 use crate::engines::core::server;
 use crate::engines::llm::anthropic;
 use crate::engines::tts::{deepgram, elevenlabs};
@@ -52,20 +52,35 @@ impl Settings {
 
     /// The key of an account is sent to the vendor's own address alone.
     fn lend_key(&self, engine: &mut Named) {
-        let (server, account, own) = match &mut engine.spec {
+        let (server, key, own) = match &mut engine.spec {
             Spec::Llm(LlmSpec::Anthropic(remote)) => {
-                (&mut remote.server, &self.anthropic, anthropic::BASE_URL)
+                (&mut remote.server, &self.anthropic.key, anthropic::BASE_URL)
             }
             Spec::Tts(TtsSpec::ElevenLabs(remote)) => {
-                (&mut remote.server, &self.elevenlabs, elevenlabs::BASE_URL)
+                (&mut remote.server, &self.elevenlabs.key, elevenlabs::BASE_URL)
             }
-            Spec::Tts(TtsSpec::Deepgram(remote)) => (&mut remote.server, &self.deepgram, deepgram::BASE_URL),
+            Spec::Stt(SttSpec::Scribe(remote)) => {
+                (&mut remote.server, &self.elevenlabs.key, elevenlabs::BASE_URL)
+            }
+            Spec::Tts(TtsSpec::Deepgram(remote)) => {
+                (&mut remote.server, &self.deepgram.key, deepgram::BASE_URL)
+            }
+            Spec::Stt(SttSpec::Deepgram(remote)) => {
+                (&mut remote.server, &self.deepgram.key, deepgram::BASE_URL)
+            }
+            Spec::Stt(SttSpec::Realtime(remote)) if is_own(&self.openai, server::OPENAI) => {
+                (&mut remote.server, &self.openai.key, server::OPENAI)
+            }
             _ => return,
         };
-        if server.key.is_none() && server.base_url.trim_end_matches('/') == own {
-            server.key.clone_from(&account.key);
+        if server.key.is_none() && is_own(server, own) {
+            server.key.clone_from(key);
         }
     }
+}
+
+fn is_own(server: &server::Settings, own: &str) -> bool {
+    server.base_url.trim_end_matches('/') == own
 }
 
 fn at<O: Default>(base_url: &str) -> Remote<O> {

@@ -2,14 +2,17 @@
 //! `[engines.NAME]`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Settings;
 use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::server::{Auth, SettingsError};
+use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
-use crate::engines::stt::{self, Transcriber};
+use crate::engines::stt::live::{FINAL_TIMEOUT_MS, Live, Protocol};
+use crate::engines::stt::{self, Buffered, Stt, Transcriber};
 use crate::engines::tts::{self, Tts};
 use crate::names::{EngineNames, Names};
 use crate::violation::Violation;
@@ -26,6 +29,13 @@ pub struct Entry<S> {
     pub section: String,
     pub retry: retry::Settings,
     pub spec: S,
+}
+
+/// A recogniser without its fallback.
+#[derive(Clone)]
+pub(super) enum SttEngine {
+    Clips(stt::Resilient),
+    Live(Live),
 }
 
 /// The result of building an engine: none when a built-in engine is not configured.
@@ -73,18 +83,31 @@ impl<S> Entry<S> {
 impl<S> Entry<S> {
     /// The endpoint of another vendor; its own server needs a key.
     fn vendor(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<Endpoint, Violation> {
-        if server.key.is_none() && server.base_url.trim_end_matches('/') == own {
-            let problem = format!("{own} needs a key: set it");
-            return Err(self.server_violation(SettingsError::new("key", problem)));
-        }
+        self.check_key(server, own)?;
         Endpoint::with_auth(server, auth).map_err(|error| self.server_violation(error))
+    }
+
+    /// The same for WebSockets.
+    fn socket(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<SocketEndpoint, Violation> {
+        self.check_key(server, own)?;
+        SocketEndpoint::new(server, auth).map_err(|error| self.server_violation(error))
+    }
+
+    fn check_key(&self, server: &server::Settings, own: &str) -> Result<(), Violation> {
+        if server.key.is_some() || server.base_url.trim_end_matches('/') != own {
+            return Ok(());
+        }
+        Err(self.server_violation(SettingsError::new("key", format!("{own} needs a key: set it"))))
     }
 }
 
 impl Entry<SttSpec> {
     pub fn server(&self) -> Option<&server::Settings> {
         match &self.spec {
-            SttSpec::OpenAi(remote) => Some(&remote.server),
+            SttSpec::OpenAi(Remote { server, .. })
+            | SttSpec::Realtime(Remote { server, .. })
+            | SttSpec::Scribe(Remote { server, .. })
+            | SttSpec::Deepgram(Remote { server, .. }) => Some(server),
             SttSpec::Pocketsphinx(_) => None,
         }
     }
@@ -95,6 +118,9 @@ impl Entry<SttSpec> {
             SttSpec::OpenAi(Remote { server, options }) => {
                 Some((options.model_at(&server.base_url), &options.models))
             }
+            SttSpec::Realtime(Remote { options, .. }) => Some((&options.model, &options.models)),
+            SttSpec::Scribe(Remote { options, .. }) => Some((&options.model, &options.models)),
+            SttSpec::Deepgram(Remote { options, .. }) => Some((&options.model, &options.models)),
             SttSpec::Pocketsphinx(_) => None,
         }
     }
@@ -103,14 +129,55 @@ impl Entry<SttSpec> {
         EngineNames::new(&self.name, allowed(self.models()), Names::None)
     }
 
+    /// How long a live engine's last words may take; none for an engine that transcribes clips.
+    pub fn final_timeout_ms(&self) -> Option<u64> {
+        match &self.spec {
+            SttSpec::Realtime(Remote { options, .. }) => Some(options.final_timeout_ms),
+            SttSpec::Scribe(Remote { options, .. }) => Some(options.final_timeout_ms),
+            SttSpec::Deepgram(Remote { options, .. }) => Some(options.final_timeout_ms),
+            SttSpec::OpenAi(_) | SttSpec::Pocketsphinx(_) => None,
+        }
+    }
+
     /// Builds it. `phrases` are those of the script, for pocketsphinx without phrases of its own.
-    pub(super) fn build(&self, phrases: &[String]) -> Built<dyn Transcriber> {
+    pub(super) fn build(&self, phrases: &[String]) -> Result<Option<SttEngine>, Violation> {
+        if let Some(live) = self.build_live()? {
+            return Ok(Some(SttEngine::Live(live)));
+        }
+        let engine = self.build_transcriber(phrases)?;
+        Ok(engine.map(|it| SttEngine::Clips(stt::Resilient::new(it, self.retry.clone(), None))))
+    }
+
+    /// Builds an engine that takes audio as it arrives; none for one that transcribes clips.
+    fn build_live(&self) -> Result<Option<Live>, Violation> {
+        let name = self.name.clone();
+        let protocol: Arc<dyn Protocol> = match &self.spec {
+            SttSpec::Realtime(Remote { server, options }) => {
+                let endpoint = self.socket(server, server::OPENAI, stt::realtime::AUTH)?;
+                Arc::new(stt::realtime::Realtime::new(name, endpoint, options.clone()))
+            }
+            SttSpec::Scribe(Remote { server, options }) => {
+                let endpoint = self.socket(server, stt::scribe::BASE_URL, stt::scribe::AUTH)?;
+                Arc::new(stt::scribe::Scribe::new(name, endpoint, options.clone()))
+            }
+            SttSpec::Deepgram(Remote { server, options }) => {
+                let endpoint = self.socket(server, stt::deepgram::BASE_URL, stt::deepgram::AUTH)?;
+                Arc::new(stt::deepgram::Deepgram::new(name, endpoint, options.clone()))
+            }
+            SttSpec::OpenAi(_) | SttSpec::Pocketsphinx(_) => return Ok(None),
+        };
+        let final_timeout = Duration::from_millis(self.final_timeout_ms().unwrap_or(FINAL_TIMEOUT_MS));
+        Ok(Some(Live::new(protocol, self.retry.clone(), final_timeout)))
+    }
+
+    fn build_transcriber(&self, phrases: &[String]) -> Built<dyn Transcriber> {
         let name = self.name.clone();
         match &self.spec {
             SttSpec::OpenAi(Remote { server, options }) => {
                 let endpoint = self.endpoint(server)?;
                 Ok(endpoint.map(|it| Arc::new(stt::openai::OpenAiStt::new(name, it, options.clone())) as _))
             }
+            SttSpec::Realtime(_) | SttSpec::Scribe(_) | SttSpec::Deepgram(_) => Ok(None),
             SttSpec::Pocketsphinx(options) => {
                 let mut options = options.clone();
                 if options.phrases.is_empty() {
@@ -121,6 +188,25 @@ impl Entry<SttSpec> {
                     .map(|it| Some(Arc::new(it) as _))
                     .map_err(|error| Violation::new(&self.section, error.to_string()))
             }
+        }
+    }
+}
+
+impl SttEngine {
+    /// The engine as calls use it, with its fallback.
+    pub(super) fn with_fallback(&self, fallback: Option<&SttEngine>) -> Arc<dyn Stt> {
+        let fallback = fallback.map(SttEngine::transcriber);
+        match self {
+            SttEngine::Clips(engine) => Arc::new(Buffered::new(engine.with_fallback(fallback.as_ref()))),
+            SttEngine::Live(engine) => Arc::new(engine.with_fallback(fallback)),
+        }
+    }
+
+    /// The engine as one that transcribes clips.
+    fn transcriber(&self) -> stt::Resilient {
+        match self {
+            SttEngine::Clips(engine) => engine.clone(),
+            SttEngine::Live(engine) => engine.transcriber(),
         }
     }
 }

@@ -17,6 +17,9 @@ pub enum Api {
     #[serde(rename = "openai-responses")]
     Responses,
     Anthropic,
+    /// OpenAI's Realtime API, for transcription.
+    #[serde(rename = "openai-realtime")]
+    Realtime,
     ElevenLabs,
     Deepgram,
     Pocketsphinx,
@@ -35,6 +38,9 @@ pub struct Remote<O> {
 #[derive(Debug, Clone)]
 pub enum SttSpec {
     OpenAi(Remote<stt::openai::Settings>),
+    Realtime(Remote<stt::realtime::Settings>),
+    Scribe(Remote<stt::scribe::Settings>),
+    Deepgram(Remote<stt::deepgram::Settings>),
     Pocketsphinx(stt::pocketsphinx::Settings),
 }
 
@@ -85,6 +91,13 @@ impl Named {
         let retry = optional(&mut table, "retry")?;
         let spec = match (kind, api) {
             (Kind::Stt, Api::OpenAi) => Spec::Stt(SttSpec::OpenAi(remote(table)?)),
+            (Kind::Stt, Api::Realtime) => Spec::Stt(SttSpec::Realtime(remote(table)?)),
+            (Kind::Stt, Api::ElevenLabs) => {
+                Spec::Stt(SttSpec::Scribe(remote_at(stt::scribe::BASE_URL, table)?))
+            }
+            (Kind::Stt, Api::Deepgram) => {
+                Spec::Stt(SttSpec::Deepgram(remote_at(stt::deepgram::BASE_URL, table)?))
+            }
             (Kind::Stt, Api::Pocketsphinx) => Spec::Stt(SttSpec::Pocketsphinx(options(table)?)),
             (Kind::Llm, Api::OpenAi) => Spec::Llm(LlmSpec::OpenAi(remote(table)?)),
             (Kind::Llm, Api::Responses) => Spec::Llm(LlmSpec::Responses(remote(table)?)),
@@ -119,7 +132,7 @@ impl<'de> Deserialize<'de> for Named {
 
 fn misfit(kind: Kind) -> Box<Error> {
     let apis = match kind {
-        Kind::Stt => "openai or pocketsphinx",
+        Kind::Stt => "openai, openai-realtime, elevenlabs, deepgram or pocketsphinx",
         Kind::Llm => "openai, openai-responses, anthropic or scripted",
         Kind::Tts => "openai, elevenlabs, deepgram, espeak or flite",
     };

@@ -283,6 +283,7 @@ mod tests {
             match event {
                 SttEvent::Final { utterance, .. } => left.push(utterance.0),
                 SttEvent::Failed { utterance, .. } => failed.push(utterance.0),
+                SttEvent::Partial { .. } => unreachable!("there are no partial words"),
             }
         }
         left.sort_unstable();

@@ -1,16 +1,20 @@
 //! Speech to text.
 //!
 //! The rest of the program sees sessions ([`Stt`]). An engine that transcribes whole clips is a [`Transcriber`], and
-//! [`Buffered`] makes sessions of it.
+//! [`Buffered`] makes sessions of it. An engine that takes audio as it arrives is [`live`].
 
 mod buffered;
+pub mod deepgram;
 pub mod grammar;
 mod language;
+pub mod live;
 mod noise;
 pub mod openai;
 pub mod pocketsphinx;
+pub mod realtime;
 mod resilient;
 mod response;
+pub mod scribe;
 pub mod scripted;
 mod session;
 

@@ -76,6 +76,8 @@ pub struct Utterance(pub u32);
 /// An event of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SttEvent {
+    /// The words so far of the open utterance, which may change. Only engines that are live report them.
+    Partial { utterance: Utterance, text: String },
     /// The words of an ended utterance; empty when there were none. The last event of the utterance.
     Final { utterance: Utterance, text: String },
     /// The engine failed, retries and fallback included. The last event of the utterance.
@@ -97,8 +99,11 @@ pub async fn recognise(
     session.begin(utterance, 0);
     session.audio(&speech.samples);
     session.end(utterance, speech.samples.len() as u64);
-    match poll_fn(|cx| session.poll_event(cx)).await {
-        SttEvent::Final { text, .. } => Ok(text),
-        SttEvent::Failed { error, .. } => Err(error),
+    loop {
+        match poll_fn(|cx| session.poll_event(cx)).await {
+            SttEvent::Partial { .. } => {}
+            SttEvent::Final { text, .. } => return Ok(text),
+            SttEvent::Failed { error, .. } => return Err(error),
+        }
     }
 }

@@ -10,6 +10,7 @@ mod chat;
 mod claude;
 mod eleven;
 pub mod form;
+mod live;
 mod models;
 mod responses;
 mod short;
@@ -17,6 +18,7 @@ mod sound;
 mod speech;
 mod transcription;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -26,6 +28,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+
+pub use live::LiveFault;
 
 /// How one of its engines fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +129,8 @@ impl Default for Engine {
 #[derive(Debug, Default)]
 struct Server {
     engines: Mutex<[Engine; 3]>,
+    /// The faults of the next WebSockets.
+    live_faults: Mutex<VecDeque<LiveFault>>,
     habits: Vec<Habit>,
 }
 
@@ -133,6 +139,10 @@ type Shared = axum::extract::State<Arc<Server>>;
 impl Server {
     fn has(&self, habit: Habit) -> bool {
         self.habits.contains(&habit)
+    }
+
+    fn live_faults(&self) -> MutexGuard<'_, VecDeque<LiveFault>> {
+        self.live_faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn engines(&self) -> MutexGuard<'_, [Engine; 3]> {
@@ -149,6 +159,8 @@ pub enum Kind {
 
 pub struct Vendor {
     port: u16,
+    /// Serves WebSockets as well.
+    live_port: u16,
     server: Arc<Server>,
     // Dropped with everything that runs on it.
     _runtime: tokio::runtime::Runtime,
@@ -199,7 +211,10 @@ impl Vendor {
         } else {
             port
         };
-        Vendor { port, server, _runtime: runtime }
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let live_port = listener.local_addr().expect("a bound port").port();
+        runtime.spawn(live::serve(listener, port, server.clone()));
+        Vendor { port, live_port, server, _runtime: runtime }
     }
 
     pub fn base_url(&self) -> String {
@@ -209,6 +224,16 @@ impl Vendor {
     /// The address of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The address of a path at the port that serves WebSockets as well.
+    pub fn live_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.live_port)
+    }
+
+    /// The next WebSockets have these faults, one each.
+    pub fn fail_live(&self, faults: &[LiveFault]) {
+        self.server.live_faults().extend(faults);
     }
 
     pub fn feels(&self, kind: Kind, mood: Mood) {

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::{Dialect, Habit, KEY, Shared, answer};
 
 /// Models and when they are shut down.
-const MODELS: [(&str, Option<&str>); 7] = [
+const MODELS: [(&str, Option<&str>); 8] = [
     ("gpt-5.4-mini", None),
     ("gpt-4.1-mini", Some("2027-01-14")),
     ("gpt-transcribe", None),
+    ("gpt-live-transcribe", None),
     ("whisper-1", Some("2027-02-26")),
     ("tts-1", Some("2027-01-06")),
     ("tts-1-hd", Some("2027-01-06")),
@@ -71,5 +72,7 @@ pub async fn deepgram(headers: HeaderMap) -> Response {
         json!({ "name": name, "canonical_name": id, "architecture": "aura-2", "languages": [language], "version": "1",
                 "uuid": "u-1" })
     };
-    answer(200, &json!({ "stt": [], "tts": [voice("thalia", "en"), voice("julius", "de")] }))
+    let nova = json!({ "name": "general", "canonical_name": "nova-3", "architecture": "nova-3", "languages": ["en"],
+                       "version": "1", "uuid": "u-2", "batch": true, "streaming": true });
+    answer(200, &json!({ "stt": [nova], "tts": [voice("thalia", "en"), voice("julius", "de")] }))
 }

@@ -25,6 +25,10 @@ enum ListApi {
     Anthropic,
     ElevenLabs,
     Deepgram,
+    /// As above, of models that transcribe.
+    DeepgramStt,
+    /// ElevenLabs has no list of models that transcribe.
+    Scribe,
 }
 
 /// A server and the model that is asked for.
@@ -49,7 +53,14 @@ pub enum Listing {
 
 impl EngineServer {
     pub fn of_stt(entry: &Entry<SttSpec>) -> Option<EngineServer> {
-        EngineServer::openai(entry.server()?, entry.models()?.0)
+        let api = match &entry.spec {
+            SttSpec::OpenAi(_) | SttSpec::Realtime(_) => ListApi::OpenAi,
+            SttSpec::Scribe(_) => ListApi::Scribe,
+            SttSpec::Deepgram(_) => ListApi::DeepgramStt,
+            SttSpec::Pocketsphinx(_) => return None,
+        };
+        let model = entry.models()?.0.to_owned();
+        Some(EngineServer { settings: entry.server()?.clone(), api, model })
     }
 
     pub fn of_llm(entry: &Entry<LlmSpec>) -> Option<EngineServer> {
@@ -91,8 +102,8 @@ impl EngineServer {
         let auth = match self.api {
             ListApi::OpenAi => Auth::Scheme("Bearer"),
             ListApi::Anthropic => llm::anthropic::AUTH,
-            ListApi::ElevenLabs => tts::elevenlabs::AUTH,
-            ListApi::Deepgram => tts::deepgram::AUTH,
+            ListApi::ElevenLabs | ListApi::Scribe => tts::elevenlabs::AUTH,
+            ListApi::Deepgram | ListApi::DeepgramStt => tts::deepgram::AUTH,
         };
         Endpoint::with_auth(&self.settings, auth)
     }
@@ -147,6 +158,9 @@ fn listing(api: ListApi, model: &str, body: &[u8]) -> Listing {
         ListApi::OpenAi | ListApi::Anthropic => body.get("data").unwrap_or(&body),
         ListApi::ElevenLabs => &body,
         ListApi::Deepgram => body.get("tts").unwrap_or(&Value::Null),
+        ListApi::DeepgramStt => body.get("stt").unwrap_or(&Value::Null),
+        // ElevenLabs lists its models for speech only.
+        ListApi::Scribe => return Listing::NoList,
     };
     let items = match list {
         Value::Null => return Listing::Without,
@@ -197,6 +211,8 @@ mod tests {
             (ListApi::ElevenLabs, r#"[{"model_id":"m","name":"M"}]"#, with),
             (ListApi::Deepgram, r#"{"stt":[],"tts":[{"name":"n","canonical_name":"m"}]}"#, with),
             (ListApi::Deepgram, "{}", Listing::Without),
+            (ListApi::DeepgramStt, r#"{"stt":[{"name":"n","canonical_name":"m"}],"tts":[]}"#, with),
+            (ListApi::Scribe, r#"[{"model_id":"eleven_flash_v2_5"}]"#, Listing::NoList),
         ] {
             assert_eq!(listing(api, "m", body.as_bytes()), expected, "{body}");
         }

@@ -1,0 +1,123 @@
+//! WebSockets of vendors, with the address, the headers and the errors of an [`Endpoint`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::{StatusCode, Url};
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+
+use super::openai::{Endpoint, Settings};
+use super::server::{Auth, SettingsError};
+use super::{EngineError, FailureReason, error_body};
+use crate::transport::{TlsFiles, client_config};
+
+/// The longest message that is read. Transcripts are some kilobytes.
+const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// An open WebSocket.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// The WebSockets of a vendor.
+#[derive(Clone)]
+pub struct SocketEndpoint {
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    /// None for an address without TLS.
+    tls: Option<Arc<ClientConfig>>,
+    connect_timeout: Duration,
+}
+
+impl SocketEndpoint {
+    /// # Errors
+    /// As of [`Endpoint::new`]; or the system has no trusted authorities.
+    pub fn new(settings: &Settings, auth: Auth) -> Result<SocketEndpoint, SettingsError> {
+        let endpoint = Endpoint::with_auth(settings, auth)?;
+        let mut headers = settings.header_map(auth)?;
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("vca/", env!("CARGO_PKG_VERSION"))));
+        let tls = match endpoint.url("").scheme() {
+            "https" => Some(Arc::new(tls_config()?)),
+            _ => None,
+        };
+        let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
+        Ok(SocketEndpoint { endpoint, headers, tls, connect_timeout })
+    }
+
+    /// Opens a WebSocket at a path below the base URL.
+    ///
+    /// # Errors
+    /// The server cannot be reached in time, or refuses.
+    pub async fn connect(&self, path: &str, query: &[(String, String)]) -> Result<Socket, EngineError> {
+        let url = self.url(path, query);
+        let mut request = url.as_str().into_client_request().map_err(|error| self.broken(error))?;
+        request.headers_mut().extend(self.headers.clone());
+        let config =
+            WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+        let connector = self.tls.clone().map_or(Connector::Plain, Connector::Rustls);
+        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        let opened = timeout(self.connect_timeout, connecting).await;
+        let opened = opened.map_err(|_| EngineError::Timeout(self.connect_timeout))?;
+        opened.map(|(socket, _)| socket).map_err(|error| self.broken(error))
+    }
+
+    /// The meaning of a failure of the WebSocket.
+    pub fn broken(&self, error: Error) -> EngineError {
+        match error {
+            Error::Http(response) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                self.endpoint.refusal(response.status(), response.headers(), body)
+            }
+            Error::Url(_) | Error::HttpFormat(_) => {
+                EngineError::Permanent(self.endpoint.without_key(&error.to_string()))
+            }
+            other => EngineError::Temporary(self.endpoint.without_key(&other.to_string())),
+        }
+    }
+
+    /// The meaning of an error in a message, with the status that a response over HTTP would have.
+    pub fn reported(&self, status: u16, body: &serde_json::Value) -> EngineError {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.endpoint.refusal(status, &HeaderMap::new(), body.to_string().as_bytes())
+    }
+
+    /// The text of a server's error, cut short, without the key.
+    pub fn cleaned(&self, text: &str) -> String {
+        self.endpoint.without_key(&error_body::message(text.as_bytes()))
+    }
+
+    fn url(&self, path: &str, query: &[(String, String)]) -> Url {
+        let mut url = self.endpoint.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        // Between special schemes of the same kind this cannot fail.
+        let _ = url.set_scheme(if self.tls.is_some() { "wss" } else { "ws" });
+        url
+    }
+}
+
+fn tls_config() -> Result<ClientConfig, SettingsError> {
+    client_config(&TlsFiles::default()).map_err(|error| SettingsError::new("base_url", error.to_string()))
+}
+
+/// The meaning of a close by the server. A policy violation (RFC 6455, 7.4.1) would be repeated on the next connection.
+pub fn closed(frame: Option<&CloseFrame>) -> EngineError {
+    let Some(frame) = frame else {
+        return EngineError::Temporary("the server closed the connection".into());
+    };
+    let reason = error_body::message(frame.reason.as_bytes());
+    let text = format!("the server closed the connection: {} {reason}", u16::from(frame.code));
+    match frame.code {
+        CloseCode::Policy | CloseCode::Unsupported | CloseCode::Invalid => {
+            EngineError::refused(FailureReason::Refused, text)
+        }
+        _ => EngineError::Temporary(text),
+    }
+}

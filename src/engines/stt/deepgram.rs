@@ -1,0 +1,254 @@
+//! Streaming transcription by Deepgram Nova.
+//!
+//! <https://developers.deepgram.com/reference/speech-to-text/listen-streaming>: `GET /v1/listen` with everything in the query;
+//! audio in binary frames, control in text frames. Endpointing by the server is off: the end of an utterance sends
+//! `Finalize`. Its result has `from_finalize`, but there may be none if all audio was transcribed before
+//! (<https://developers.deepgram.com/docs/finalize>), so the time that final results cover counts as well.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::Hints;
+use super::language::code;
+use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use crate::engines::core::extra::Extra;
+use crate::engines::core::server::Auth;
+use crate::engines::core::websocket::SocketEndpoint;
+use crate::engines::core::{EngineError, FailureReason};
+use crate::names::Names;
+
+/// The default address.
+pub const BASE_URL: &str = "https://api.deepgram.com/v1";
+/// How requests carry the key.
+pub const AUTH: Auth = Auth::Scheme("Token");
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The model of profiles that name none. Default `nova-3`.
+    pub model: String,
+    /// More models that profiles may choose; `*` allows every one. Default: none but `model`.
+    pub models: Vec<String>,
+    /// How long the last words of an utterance may take after its end, in milliseconds. Then the fallback gets the utterance. Default 2000.
+    pub final_timeout_ms: u64,
+    /// Further parameters of the query, such as `keyterm`, `numerals`, `tag` and `mip_opt_out`; `language` replaces the
+    /// profile's, as in `multi`. None by default.
+    pub extra: Extra,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            model: "nova-3".into(),
+            models: Vec::new(),
+            final_timeout_ms: FINAL_TIMEOUT_MS,
+            extra: Extra::default(),
+        }
+    }
+}
+
+pub struct Deepgram {
+    name: Arc<str>,
+    endpoint: SocketEndpoint,
+    settings: Settings,
+    models: Names,
+}
+
+impl Deepgram {
+    pub fn new(name: Arc<str>, endpoint: SocketEndpoint, settings: Settings) -> Deepgram {
+        let models = Names::models(&settings.model, &settings.models);
+        Deepgram { name, endpoint, settings, models }
+    }
+
+    fn query(&self, rate: u32, hints: &Hints) -> Result<Vec<(String, String)>, EngineError> {
+        let (model, rate) = (self.model(hints)?, rate.to_string());
+        let language = hints.language.as_deref().map(code).transpose()?;
+        let ours = [
+            ("model", model.as_str()),
+            ("encoding", "linear16"),
+            ("sample_rate", &rate),
+            ("channels", "1"),
+            ("interim_results", "true"),
+            ("punctuate", "true"),
+            ("endpointing", "false"),
+        ];
+        let language = language.as_deref().map(|language| ("language", language));
+        let extra = self.settings.extra.query_fields();
+        let ours = ours.into_iter().chain(language);
+        let ours = ours.filter(|(name, _)| !self.settings.extra.names().any(|extra| extra == *name));
+        let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        query.extend(extra);
+        Ok(query)
+    }
+}
+
+impl Protocol for Deepgram {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn model(&self, hints: &Hints) -> Result<String, EngineError> {
+        let model = hints.model.as_deref().unwrap_or(&self.settings.model);
+        self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
+        Ok(model.to_owned())
+    }
+
+    fn connect<'a>(&'a self, rate: u32, hints: &'a Hints) -> BoxFuture<'a, Result<Connection, EngineError>> {
+        async move {
+            let socket = self.endpoint.connect("/listen", &self.query(rate, hints)?).await?;
+            Ok(Connection { socket, dialogue: Box::new(Listening { endpoint: self.endpoint.clone() }) })
+        }
+        .boxed()
+    }
+}
+
+struct Listening {
+    endpoint: SocketEndpoint,
+}
+
+impl Dialogue for Listening {
+    fn write(&mut self, frame: &Frame) -> Message {
+        match frame {
+            Frame::Audio(samples) => {
+                Message::binary(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>())
+            }
+            Frame::Commit => Message::text(r#"{"type":"Finalize"}"#),
+        }
+    }
+
+    fn keep_alive(&self) -> Message {
+        Message::text(r#"{"type":"KeepAlive"}"#)
+    }
+
+    fn read(&mut self, text: &str) -> Result<Vec<Heard>, EngineError> {
+        let message: ServerMessage = serde_json::from_str(text)
+            .map_err(|error| EngineError::Temporary(format!("no message of Deepgram's: {error}")))?;
+        match message {
+            ServerMessage::Results(results) => Ok(results.heard()),
+            ServerMessage::Error { description } => {
+                let text = self.endpoint.cleaned(&description);
+                Err(EngineError::refused(FailureReason::Unavailable, text))
+            }
+            ServerMessage::Other => Ok(Vec::new()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum ServerMessage {
+    Results(Results),
+    Error {
+        #[serde(default)]
+        description: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Results {
+    #[serde(default)]
+    is_final: bool,
+    #[serde(default)]
+    from_finalize: bool,
+    /// Seconds of the connection's audio.
+    #[serde(default)]
+    start: f64,
+    #[serde(default)]
+    duration: f64,
+    channel: Channel,
+}
+
+#[derive(Deserialize)]
+struct Channel {
+    #[serde(default)]
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Deserialize)]
+struct Alternative {
+    #[serde(default)]
+    transcript: String,
+}
+
+impl Results {
+    fn heard(mut self) -> Vec<Heard> {
+        let text = self.channel.alternatives.drain(..).next().map_or_else(String::new, |it| it.transcript);
+        if !self.is_final {
+            return vec![Heard::Interim(text)];
+        }
+        // The conversion saturates, and makes 0 of NaN.
+        let until_ms = ((self.start + self.duration) * 1_000.0) as u64;
+        vec![Heard::Final(text), Heard::Covered { until_ms, by_commit: self.from_finalize }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engines::core::openai;
+
+    fn engine(settings: &str) -> Deepgram {
+        let server = openai::Settings { base_url: "http://127.0.0.1:1/v1".into(), ..Default::default() };
+        let endpoint = SocketEndpoint::new(&server, AUTH).expect("an endpoint");
+        Deepgram::new("nova".into(), endpoint, toml::from_str(settings).expect("settings"))
+    }
+
+    fn dialogue() -> Listening {
+        Listening { endpoint: engine("").endpoint }
+    }
+
+    #[test]
+    fn the_query_has_rate_language_and_further_parameters() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let hints = Hints { language: Some("de-AT".into()), model: None };
+        let text =
+            |engine: &Deepgram| serde_urlencoded::to_string(engine.query(8_000, &hints).unwrap()).unwrap();
+        assert_eq!(
+            text(&engine("extra = { keyterm = [\"Ada\", \"B\"] }")),
+            "model=nova-3&encoding=linear16&sample_rate=8000&channels=1&interim_results=true&punctuate=true\
+             &endpointing=false&language=de&keyterm=Ada&keyterm=B"
+        );
+        let multi = text(&engine("extra = { language = \"multi\" }"));
+        assert!(multi.ends_with("&endpointing=false&language=multi"), "{multi}");
+        let hints = Hints { model: Some("../nova".into()), ..Hints::default() };
+        let error = engine("").query(8_000, &hints).expect_err("no such model");
+        assert_eq!(error.reason(), FailureReason::Model);
+    }
+
+    #[test]
+    fn messages_are_read() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let result = |rest: &str| {
+            let text = format!(
+                r#"{{"type":"Results","start":1.5,"duration":0.5,"channel":{{"alternatives":[{{"transcript":"hello"}}]}}{rest}}}"#
+            );
+            dialogue().read(&text).expect("a message")
+        };
+        assert_eq!(result(r#","is_final":false"#), [Heard::Interim("hello".into())]);
+        let covered = |by_commit| Heard::Covered { until_ms: 2_000, by_commit };
+        assert_eq!(result(r#","is_final":true"#), [Heard::Final("hello".into()), covered(false)]);
+        let finalized = result(r#","is_final":true,"from_finalize":true"#);
+        assert_eq!(finalized, [Heard::Final("hello".into()), covered(true)]);
+        for text in [r#"{"type":"Metadata","duration":1}"#, r#"{"type":"UtteranceEnd"}"#] {
+            assert_eq!(dialogue().read(text), Ok(Vec::new()));
+        }
+        let error = dialogue().read(r#"{"type":"Error","description":"wrong","code":"X"}"#);
+        assert!(error.is_err_and(|error| error.to_string() == "wrong"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text: String) {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let _ = dialogue().read(&text);
+        }
+    }
+}

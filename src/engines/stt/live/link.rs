@@ -1,0 +1,140 @@
+//! The connection of a session: connects, sends frames, reads words, keeps the connection alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::PollSender;
+use tracing::Instrument;
+
+use super::{Connection, Frame, Heard, Protocol};
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::Policy;
+use crate::engines::core::websocket::closed;
+use crate::engines::stt::Hints;
+
+/// Frames and events that wait: some seconds of audio.
+const QUEUE: usize = 64;
+/// The interval of pings, and of the vendor's message for a connection without audio: Deepgram wants one every 3 to 5 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// A connection on which nothing arrives for this long, not even a reply to a ping, is lost.
+const SILENT: Duration = Duration::from_secs(13);
+/// The longest time that one message may take to be written, and a close.
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// An event of the connection.
+#[derive(Debug)]
+pub enum LinkEvent {
+    Connected,
+    Heard(Heard),
+    /// The last event: it was not opened, or is lost.
+    Lost(EngineError),
+}
+
+/// A session's end of its connection. Dropping it closes the connection.
+pub struct Link {
+    pub frames: PollSender<Frame>,
+    pub events: mpsc::Receiver<LinkEvent>,
+}
+
+impl Link {
+    /// Starts to connect.
+    pub fn open(protocol: Arc<dyn Protocol>, policy: Policy, rate: u32, hints: Hints) -> Link {
+        let (frames, frames_out) = mpsc::channel(QUEUE);
+        let (events_in, events) = mpsc::channel(QUEUE);
+        let run = async move {
+            let connecting = policy.answer(|| protocol.connect(rate, &hints));
+            let connected = tokio::select! {
+                connected = connecting => connected,
+                () = events_in.closed() => return,
+            };
+            let error = match connected {
+                Ok(connection) => pump(connection, frames_out, &events_in).await,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = error {
+                drop(events_in.send(LinkEvent::Lost(error)).await);
+            }
+        };
+        tokio::spawn(run.in_current_span());
+        Link { frames: PollSender::new(frames), events }
+    }
+}
+
+/// Serves an open connection. Returns why it is lost; none when the session is over.
+async fn pump(
+    Connection { mut socket, mut dialogue }: Connection,
+    mut frames: mpsc::Receiver<Frame>,
+    events: &mpsc::Sender<LinkEvent>,
+) -> Option<EngineError> {
+    events.send(LinkEvent::Connected).await.ok()?;
+    let mut ticks = interval(KEEP_ALIVE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    let (mut heard_at, mut sent_at) = (Instant::now(), Instant::now());
+    loop {
+        let message = tokio::select! {
+            frame = frames.recv() => {
+                let Some(frame) = frame else {
+                    drop(timeout(WRITE_LIMIT, socket.close(None)).await);
+                    return None;
+                };
+                sent_at = Instant::now();
+                dialogue.write(&frame)
+            }
+            message = socket.next() => {
+                heard_at = Instant::now();
+                match read(message, |text| dialogue.read(text)) {
+                    Ok(words) => for heard in words {
+                        events.send(LinkEvent::Heard(heard)).await.ok()?;
+                    },
+                    Err(error) => return Some(error),
+                }
+                continue;
+            }
+            now = ticks.tick() => {
+                if now - heard_at >= SILENT {
+                    return Some(EngineError::Timeout(SILENT));
+                }
+                if now - sent_at >= KEEP_ALIVE
+                    && let Err(error) = write(&mut socket, dialogue.keep_alive()).await
+                {
+                    return Some(error);
+                }
+                Message::Ping(Default::default())
+            }
+        };
+        if let Err(error) = write(&mut socket, message).await {
+            return Some(error);
+        }
+    }
+}
+
+async fn write(
+    socket: &mut (impl SinkExt<Message, Error = Error> + Unpin),
+    message: Message,
+) -> Result<(), EngineError> {
+    let written = timeout(WRITE_LIMIT, socket.send(message)).await;
+    written.map_err(|_| EngineError::Timeout(WRITE_LIMIT))?.map_err(|error| lost(&error))
+}
+
+/// The words of a message.
+fn read(
+    message: Option<Result<Message, Error>>,
+    words: impl FnOnce(&str) -> Result<Vec<Heard>, EngineError>,
+) -> Result<Vec<Heard>, EngineError> {
+    match message {
+        Some(Ok(Message::Text(text))) => words(&text),
+        Some(Ok(Message::Close(frame))) => Err(closed(frame.as_ref())),
+        Some(Ok(_)) => Ok(Vec::new()),
+        Some(Err(error)) => Err(lost(&error)),
+        None => Err(closed(None)),
+    }
+}
+
+fn lost(error: &Error) -> EngineError {
+    EngineError::Temporary(format!("the connection broke: {error}"))
+}

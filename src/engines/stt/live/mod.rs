@@ -1,0 +1,165 @@
+//! Sessions with engines that take audio as it arrives, over a WebSocket.
+//!
+//! [`Timeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`link`] holds the
+//! connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`]; [`WithFallback`] has the clips of utterances
+//! that failed transcribed by another engine.
+//!
+//! Only utterances are sent, with a little audio before them, not the time in between: vendors charge by the second, and
+//! while the agent speaks there is nothing to recognise.
+
+mod fallback;
+mod link;
+mod session;
+mod timeline;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Hints, Resilient, SessionConfig, Stt, SttSession, Transcriber, recognise};
+use crate::audio::Clip;
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::{self, Kind, Policy};
+use crate::engines::core::usage::Meter;
+use crate::engines::core::websocket::Socket;
+
+use fallback::WithFallback;
+use session::LiveSession;
+
+/// A vendor's protocol.
+pub trait Protocol: Send + Sync + 'static {
+    /// The name by which profiles choose the engine.
+    fn name(&self) -> &Arc<str>;
+
+    /// The model for a call, by which usage is counted.
+    ///
+    /// # Errors
+    /// The profile's model is not accepted.
+    fn model(&self, hints: &Hints) -> Result<String, EngineError>;
+
+    /// Connects, until the server takes audio at `rate` samples a second.
+    fn connect<'a>(&'a self, rate: u32, hints: &'a Hints) -> BoxFuture<'a, Result<Connection, EngineError>>;
+}
+
+/// An open connection and the state of its protocol.
+pub struct Connection {
+    pub socket: Socket,
+    pub dialogue: Box<dyn Dialogue>,
+}
+
+/// The protocol of one connection.
+pub trait Dialogue: Send {
+    /// The message for a frame.
+    fn write(&mut self, frame: &Frame) -> Message;
+
+    /// Sent while there is no audio, so that the server keeps the connection. Default: a ping of the WebSocket.
+    fn keep_alive(&self) -> Message {
+        Message::Ping(Default::default())
+    }
+
+    /// Reads a text message of the server. Messages of unknown kinds yield nothing.
+    ///
+    /// # Errors
+    /// The message is malformed, or reports an error that ends the session.
+    fn read(&mut self, text: &str) -> Result<Vec<Heard>, EngineError>;
+}
+
+/// A message for the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    Audio(Arc<[i16]>),
+    /// The utterance is over: its words are wanted.
+    Commit,
+}
+
+/// The meaning of a server's message. Words follow those before them in the order of the audio.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The words since the last final ones, which may change. Replaces earlier ones.
+    Interim(String),
+    /// Words that do not change.
+    Final(String),
+    /// The words so far are final up to this many milliseconds of the connection's audio.
+    Covered { until_ms: u64, by_commit: bool },
+    /// The oldest commit is done.
+    Committed,
+}
+
+/// The default of `final_timeout_ms`.
+pub const FINAL_TIMEOUT_MS: u64 = 2_000;
+
+/// A live engine. Cheap to clone; clones share its circuit breaker.
+#[derive(Clone)]
+pub struct Live {
+    protocol: Arc<dyn Protocol>,
+    policy: Policy,
+    /// How long the last words of an utterance may take after its end. Then the fallback gets the utterance, and the connection
+    /// is replaced.
+    final_timeout: Duration,
+    fallback: Option<Resilient>,
+}
+
+impl Live {
+    /// `settings` are the limits of connecting.
+    pub fn new(protocol: Arc<dyn Protocol>, settings: retry::Settings, final_timeout: Duration) -> Live {
+        let policy = Policy::new(Kind::Stt, protocol.name().clone(), settings);
+        Live { protocol, policy, final_timeout, fallback: None }
+    }
+
+    /// The same engine, with one that transcribes the utterances on which it fails.
+    pub fn with_fallback(&self, fallback: Option<Resilient>) -> Live {
+        let policy = self.policy.clone().with_fallback(fallback.is_some());
+        Live { protocol: self.protocol.clone(), policy, final_timeout: self.final_timeout, fallback }
+    }
+}
+
+impl Live {
+    /// The same engine as one that transcribes whole clips, each in a session of its own: for use as a fallback.
+    pub fn transcriber(&self) -> Resilient {
+        let live = Live { fallback: None, ..self.clone() };
+        let settings = retry::Settings { retries: 0, ..retry::Settings::default() };
+        Resilient::new(Arc::new(Clips(live)), settings, None)
+    }
+}
+
+/// A live engine that transcribes whole clips.
+struct Clips(Live);
+
+impl Transcriber for Clips {
+    fn name(&self) -> &Arc<str> {
+        self.0.name()
+    }
+
+    fn transcribe(
+        &self,
+        speech: Clip,
+        hints: Hints,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<String, EngineError>> {
+        recognise(&self.0, speech, hints, meter).boxed()
+    }
+}
+
+impl Stt for Live {
+    fn name(&self) -> &Arc<str> {
+        self.protocol.name()
+    }
+
+    fn open(&self, config: SessionConfig) -> Box<dyn SttSession> {
+        let session =
+            LiveSession::new(self.protocol.clone(), self.policy.clone(), self.final_timeout, &config);
+        match &self.fallback {
+            Some(fallback) => {
+                Box::new(WithFallback::new(session, fallback.clone(), self.name().clone(), config))
+            }
+            None => Box::new(session),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}

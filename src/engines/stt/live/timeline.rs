@@ -1,0 +1,349 @@
+//! The utterances of a session over the time of its audio: which audio is to be sent, and which words are whose.
+//!
+//! Pure. A connection takes audio in parts, each ended by a commit; the words of a part are final when its commit is done. An
+//! utterance has the words of every part that ends after its beginning, so one that begins where an earlier one did
+//! repeats that one's words without sending its audio again. Audio of parts that are not done is sent again on the next
+//! connection.
+
+mod entry;
+mod line;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Frame, Heard};
+use crate::audio::AudioBuffer;
+use crate::engines::core::EngineError;
+use crate::engines::stt::{SttEvent, Utterance};
+use entry::{Entry, EntryState};
+use line::{Line, append};
+
+/// Audio before an utterance that is sent with it: the start of a word is soft.
+const BEFORE: Duration = Duration::from_millis(240);
+/// Audio after an utterance that is sent with it.
+const AFTER: Duration = Duration::from_millis(100);
+/// The longest frame. Vendors recommend 20 to 250 ms.
+const LONGEST_FRAME: Duration = Duration::from_millis(100);
+/// The shortest part: OpenAI refuses to commit less than 100 ms, ElevenLabs less than 300. A shorter one is filled up with
+/// silence.
+const SHORTEST_PART: Duration = Duration::from_millis(320);
+/// Utterances at the same time; one more fails the oldest. A conversation needs one or two.
+const MOST: usize = 8;
+/// Parts whose words are kept; a caller's minute has some ten pauses.
+const MOST_PARTS: usize = 256;
+
+pub struct Timeline {
+    audio: AudioBuffer,
+    final_timeout: Duration,
+    /// Utterances that still need words, oldest first; the open one is the last.
+    utterances: Vec<Entry>,
+    /// The parts that are done, oldest first.
+    parts: VecDeque<Part>,
+    /// The position up to which parts are done.
+    done: u64,
+    line: Option<Line>,
+    events: VecDeque<SttEvent>,
+    /// Samples that were sent so far, on all connections.
+    total: u64,
+}
+
+/// A part of the audio with final words.
+struct Part {
+    /// Where the speech in it ends.
+    end: u64,
+    text: String,
+}
+
+impl Timeline {
+    pub fn new(rate: u32, final_timeout: Duration) -> Timeline {
+        Timeline {
+            audio: AudioBuffer::new(rate),
+            final_timeout,
+            utterances: Vec::new(),
+            parts: VecDeque::new(),
+            done: 0,
+            line: None,
+            events: VecDeque::new(),
+            total: 0,
+        }
+    }
+
+    pub fn audio(&mut self, samples: &[i16]) {
+        self.audio.append(samples);
+    }
+
+    pub fn begin(&mut self, utterance: Utterance, from: u64) {
+        self.abandon_open(from);
+        if self.utterances.len() >= MOST {
+            let oldest = self.utterances.remove(0);
+            self.fail(oldest.utterance, &EngineError::Temporary("too many utterances at once".into()));
+        }
+        self.utterances.push(Entry { utterance: Some(utterance), from, state: EntryState::Open });
+    }
+
+    pub fn end(&mut self, utterance: Utterance, at: u64, now: Instant) {
+        let stop = at.saturating_add(self.samples(AFTER)).min(self.audio.end());
+        let deadline = Some(now + self.final_timeout);
+        if let Some(open) = self.open_entry().filter(|open| open.utterance == Some(utterance)) {
+            open.state = EntryState::Ended { at, stop, deadline };
+            self.drop_partial(utterance);
+        }
+    }
+
+    pub fn cancel(&mut self, utterance: Utterance) {
+        self.events.retain(|event| utterance_of(event) != utterance);
+        if let Some(index) = self.utterances.iter().position(|it| it.utterance == Some(utterance)) {
+            self.abandon(index);
+        }
+    }
+
+    pub fn forget(&mut self, position: u64) {
+        let before = self.samples(BEFORE);
+        let needed = self.utterances.iter().map(|it| it.from.saturating_sub(before)).min();
+        self.audio.forget(needed.map_or(position, |needed| needed.min(position)));
+        let oldest = self.utterances.iter().map(|it| it.from).min();
+        let keep_from = oldest.map_or(position, |oldest| oldest.min(position));
+        self.parts.retain(|part| part.end > keep_from);
+    }
+
+    /// A connection is open, without audio so far.
+    pub fn connected(&mut self) {
+        self.lost();
+        self.line = Some(Line::new(self.done));
+    }
+
+    /// The connection is lost: what is not done is sent again on the next one.
+    pub fn lost(&mut self) {
+        self.line = None;
+        self.utterances.retain(|it| it.utterance.is_some());
+        for entry in &mut self.utterances {
+            if let EntryState::Committed { at, stop, deadline } = entry.state {
+                entry.state = EntryState::Ended { at, stop, deadline };
+            }
+        }
+    }
+
+    /// There is no connection and none soon: the utterances that have ended fail.
+    pub fn give_up(&mut self, error: &EngineError) {
+        let (open, ended) = std::mem::take(&mut self.utterances)
+            .into_iter()
+            .partition(|entry| entry.state == EntryState::Open);
+        self.utterances = open;
+        ended.into_iter().for_each(|entry: Entry| self.fail(entry.utterance, error));
+    }
+
+    /// The next frame for the connection.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        let (before, longest) = (self.samples(BEFORE), self.samples(LONGEST_FRAME));
+        let shortest = self.samples(SHORTEST_PART);
+        let (audio_end, rate) = (self.audio.end(), self.audio.rate());
+        let line = self.line.as_mut()?;
+        let entry =
+            self.utterances.iter_mut().find(|it| !matches!(it.state, EntryState::Committed { .. }))?;
+        line.sent = line.sent.max(entry.from.saturating_sub(before));
+        let stop = match entry.state {
+            EntryState::Ended { stop, .. } | EntryState::Committed { stop, .. } => stop,
+            EntryState::Open => audio_end,
+        };
+        while line.sent < stop {
+            let to = stop.min(line.sent + longest);
+            let samples = self.audio.clip(line.sent, to).samples;
+            line.sent = to;
+            // Audio that is no longer kept is left out: an empty frame would end a stream.
+            if !samples.is_empty() {
+                return Some(self.count(samples));
+            }
+        }
+        let EntryState::Ended { at, deadline, .. } = entry.state else { return None };
+        let part = line.streamed - line.streamed_at_commit;
+        if part > 0 && part < shortest {
+            return Some(self.count(vec![0; (shortest - part) as usize].into()));
+        }
+        entry.state = EntryState::Committed { at, stop: line.sent, deadline };
+        if part == 0 {
+            // Everything up to its end was committed with an earlier one.
+            self.finish();
+            return self.next_frame();
+        }
+        line.commit(at, rate);
+        // All words may be known already.
+        let covered_ms = line.covered_ms;
+        self.covered(covered_ms, false);
+        Some(Frame::Commit)
+    }
+
+    /// The length of all audio that was sent.
+    pub fn sent_ms(&self) -> u64 {
+        self.total * 1_000 / u64::from(self.audio.rate())
+    }
+
+    pub fn heard(&mut self, heard: Heard) {
+        let Some(line) = &mut self.line else { return };
+        match heard {
+            Heard::Interim(text) => line.interim = text,
+            Heard::Final(text) => {
+                append(&mut line.words, &text);
+                line.interim.clear();
+            }
+            Heard::Covered { until_ms, by_commit } => return self.covered(until_ms, by_commit),
+            Heard::Committed => return self.part_is_done(),
+        }
+        self.report_partial();
+    }
+
+    /// The earliest moment at which an utterance fails.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.utterances.iter().filter_map(Entry::deadline).min()
+    }
+
+    /// Fails the utterances whose time is over. Returns whether there were any: the connection stalls.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        let is_due = |entry: &Entry| entry.deadline().is_some_and(|deadline| deadline <= now);
+        let (due, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.utterances).into_iter().partition(is_due);
+        self.utterances = rest;
+        let any = !due.is_empty();
+        due.into_iter()
+            .for_each(|entry| self.fail(entry.utterance, &EngineError::Timeout(self.final_timeout)));
+        any
+    }
+
+    pub fn next_event(&mut self) -> Option<SttEvent> {
+        self.events.pop_front()
+    }
+
+    fn samples(&self, time: Duration) -> u64 {
+        time.as_millis() as u64 * u64::from(self.audio.rate()) / 1_000
+    }
+
+    fn open_entry(&mut self) -> Option<&mut Entry> {
+        self.utterances.last_mut().filter(|entry| entry.state == EntryState::Open)
+    }
+
+    /// The open utterance is replaced by one that begins at `from`. If that is after the audio that was sent, the words of
+    /// both have to be kept apart.
+    fn abandon_open(&mut self, from: u64) {
+        let sent = self.line.as_ref().map_or(0, |line| line.sent);
+        if self.open_entry().is_none() {
+            return;
+        }
+        if from < sent {
+            self.utterances.pop();
+        } else {
+            self.abandon(self.utterances.len() - 1);
+        }
+    }
+
+    /// Nothing waits for the utterance's words. A part with audio of it is committed nevertheless, to keep its words apart.
+    fn abandon(&mut self, index: usize) {
+        let sent = self.line.as_ref().filter(|line| line.streamed > 0).map_or(0, |line| line.sent);
+        let entry = &mut self.utterances[index];
+        if sent <= entry.from {
+            self.utterances.remove(index);
+            return;
+        }
+        entry.utterance = None;
+        entry.state = match entry.state {
+            EntryState::Committed { at, stop, .. } => EntryState::Committed { at, stop, deadline: None },
+            _ => EntryState::Ended { at: sent, stop: sent, deadline: None },
+        };
+    }
+
+    fn count(&mut self, samples: std::sync::Arc<[i16]>) -> Frame {
+        let len = samples.len() as u64;
+        self.total += len;
+        if let Some(line) = &mut self.line {
+            line.streamed += len;
+        }
+        Frame::Audio(samples)
+    }
+
+    fn covered(&mut self, until_ms: u64, by_commit: bool) {
+        if let Some(line) = &mut self.line {
+            line.covered_ms = line.covered_ms.max(until_ms);
+        }
+        loop {
+            if !self.line.as_ref().is_some_and(|line| line.covers_commit(until_ms, by_commit)) {
+                return;
+            }
+            self.part_is_done();
+        }
+    }
+
+    fn part_is_done(&mut self) {
+        let Some(line) = &mut self.line else { return };
+        let Some(commit) = line.commits.pop_front() else { return };
+        let text = std::mem::take(&mut line.words);
+        line.interim.clear();
+        self.done = commit.end;
+        if self.parts.len() == MOST_PARTS {
+            self.parts.pop_front();
+        }
+        self.parts.push_back(Part { end: commit.speech_end, text });
+        self.finish();
+    }
+
+    /// Reports the utterances whose commits are done.
+    fn finish(&mut self) {
+        let outstanding = self.line.as_ref().and_then(|line| line.commits.front()).map(|it| it.end);
+        let is_done = |entry: &Entry| match entry.state {
+            EntryState::Committed { stop, .. } => outstanding.is_none_or(|end| stop < end),
+            _ => false,
+        };
+        let (done, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.utterances).into_iter().partition(is_done);
+        self.utterances = rest;
+        for entry in done {
+            if let Some(utterance) = entry.utterance {
+                let text = self.words_of(entry.from);
+                self.events.push_back(SttEvent::Final { utterance, text });
+            }
+        }
+    }
+
+    /// The final words of the speech from a position on.
+    fn words_of(&self, from: u64) -> String {
+        let mut words = String::new();
+        self.parts.iter().filter(|part| part.end > from).for_each(|part| append(&mut words, &part.text));
+        words
+    }
+
+    /// Reports the words so far of the open utterance, unless the newest words belong to an earlier one.
+    fn report_partial(&mut self) {
+        let Some(open) = self.utterances.last().filter(|it| it.state == EntryState::Open) else { return };
+        let (Some(utterance), Some(line)) = (open.utterance, &self.line) else { return };
+        if line.commits.front().is_some_and(|commit| commit.speech_end <= open.from) {
+            return;
+        }
+        let mut text = self.words_of(open.from);
+        append(&mut text, &line.words);
+        append(&mut text, &line.interim);
+        self.drop_partial(utterance);
+        self.events.push_back(SttEvent::Partial { utterance, text });
+    }
+
+    fn drop_partial(&mut self, utterance: Utterance) {
+        let is_partial =
+            |event: &SttEvent| matches!(event, SttEvent::Partial { utterance: of, .. } if *of == utterance);
+        self.events.retain(|event| !is_partial(event));
+    }
+
+    fn fail(&mut self, utterance: Option<Utterance>, error: &EngineError) {
+        if let Some(utterance) = utterance {
+            self.events.push_back(SttEvent::Failed { utterance, error: error.clone() });
+        }
+    }
+}
+
+fn utterance_of(event: &SttEvent) -> Utterance {
+    match event {
+        SttEvent::Partial { utterance, .. }
+        | SttEvent::Final { utterance, .. }
+        | SttEvent::Failed { utterance, .. } => *utterance,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! Transcription of audio as it arrives, over WebSockets: Deepgram's `/v1/listen`, OpenAI's `/v1/realtime` and ElevenLabs'
+//! `/v1/speech-to-text/realtime`.
+//!
+//! The words follow the audio: one for every [`WORD_MS`] of sound since the last commit, so an utterance of which audio is missing
+//! has fewer words. Partial words are [`BEHIND_MS`] behind. Other requests are passed on to the HTTP server.
+
+mod listen;
+mod realtime;
+mod scribe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Upgrade, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::{Dialect, KEY, Kind, Mood, Request, Server, WORDS};
+
+/// Sound for one word, in milliseconds.
+const WORD_MS: usize = 100;
+/// How far partial words are behind the audio, in milliseconds.
+const BEHIND_MS: usize = 60;
+/// The level from which a sample counts as sound.
+const SOUND: u16 = 300;
+
+/// The fault of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveFault {
+    /// It is closed after so many milliseconds of sound.
+    CloseAfter(usize),
+    /// Nothing is sent.
+    Mute,
+    /// It takes audio and has no words.
+    MuteWords,
+    /// It sends text that is no message.
+    Garbage,
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Why a connection ends.
+enum End {
+    Closed,
+    /// The server closes it.
+    Close(u16, &'static str),
+}
+
+impl From<tokio_tungstenite::tungstenite::Error> for End {
+    fn from(_: tokio_tungstenite::tungstenite::Error) -> End {
+        End::Closed
+    }
+}
+
+/// Serves WebSockets, and passes everything else to the HTTP server on `http`.
+pub async fn serve(listener: TcpListener, http: u16, server: Arc<Server>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let server = server.clone();
+        tokio::spawn(async move {
+            if is_upgrade(&client).await {
+                upgrade(client, &server).await;
+            } else {
+                relay(client, http).await;
+            }
+        });
+    }
+}
+
+/// Reads the head without taking it.
+async fn is_upgrade(client: &TcpStream) -> bool {
+    let mut head = vec![0; 8 * 1024];
+    for _ in 0..100 {
+        let Ok(length) = client.peek(&mut head).await else { return false };
+        let text = String::from_utf8_lossy(&head[..length]).to_lowercase();
+        if text.contains("\r\n\r\n") || length == 0 {
+            return text.contains("\r\nupgrade: websocket");
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    false
+}
+
+async fn relay(mut client: TcpStream, http: u16) {
+    if let Ok(mut server) = TcpStream::connect(("127.0.0.1", http)).await {
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Api {
+    Listen,
+    Realtime,
+    Scribe,
+}
+
+async fn upgrade(client: TcpStream, server: &Server) {
+    if server.engines()[Kind::Stt as usize].mood == Mood::Stalled {
+        std::future::pending::<()>().await;
+    }
+    let mut accepted = None;
+    #[allow(clippy::result_large_err, reason = "the type is the library's")]
+    let decide = |request: &Upgrade, response: Response| match admit(server, request) {
+        Ok(session) => {
+            accepted = Some(session);
+            Ok(response)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let Ok(socket) = tokio_tungstenite::accept_hdr_async(client, decide).await else { return };
+    let Some((api, query)) = accepted else { return };
+    let fault = server.live_faults().pop_front();
+    let mut session = Session { socket, fault, query };
+    let end = match api {
+        Api::Listen => listen::serve(&mut session).await,
+        Api::Realtime => realtime::serve(&mut session).await,
+        Api::Scribe => scribe::serve(&mut session).await,
+    };
+    if let Err(End::Close(code, reason)) = end {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let _ = session.socket.close(Some(frame)).await;
+        while let Some(Ok(_)) = session.socket.next().await {}
+    }
+}
+
+type Query = Vec<(String, String)>;
+
+#[allow(clippy::result_large_err, reason = "the type is the library's")]
+fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorResponse> {
+    let query = request.uri().query().unwrap_or_default();
+    let pairs: Query = serde_urlencoded::from_str(query).unwrap_or_default();
+    let (api, dialect) = match request.uri().path() {
+        "/deepgram/v1/listen" => (Api::Listen, Dialect::Deepgram),
+        "/v1/realtime" => (Api::Realtime, Dialect::OpenAi),
+        "/elevenlabs/v1/speech-to-text/realtime" => (Api::Scribe, Dialect::ElevenLabs),
+        _ => return Err(ErrorResponse::new(Some("no such path".into()))),
+    };
+    let mood = {
+        let key = dialect.key(request.headers()).unwrap_or_default().to_owned();
+        let mut engines = server.engines();
+        let engine = &mut engines[Kind::Stt as usize];
+        engine.requests.push(Request { authorization: key, body: query.as_bytes().to_vec() });
+        engine.mood
+    };
+    let failure = match mood {
+        _ if dialect.key(request.headers()) != Some(KEY) => Some(dialect.wrong_key()),
+        Mood::Broken => Some(dialect.refusal(500, "server_error", "The server had an error")),
+        Mood::WrongKey => Some(dialect.wrong_key()),
+        Mood::RateLimited => Some(dialect.rate_limited()),
+        Mood::OutOfQuota => Some(dialect.out_of_quota()),
+        _ => None,
+    };
+    if let Some(failure) = failure {
+        return Err(refusal(failure));
+    }
+    let problem = match api {
+        Api::Listen => listen::problem(&pairs),
+        Api::Realtime => realtime::problem(&pairs),
+        Api::Scribe => scribe::problem(&pairs),
+    };
+    match problem {
+        Some(problem) => Err(refusal(dialect.refusal(400, "INVALID_QUERY_PARAMETER", &problem))),
+        None => Ok((api, pairs)),
+    }
+}
+
+/// A refusal over HTTP as the WebSocket library has it.
+fn refusal(response: axum::response::Response) -> ErrorResponse {
+    let (parts, body) = response.into_parts();
+    let bytes =
+        axum::body::to_bytes(body, usize::MAX).now_or_never().and_then(Result::ok).expect("a body at hand");
+    ErrorResponse::from_parts(parts, Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+struct Session {
+    socket: Socket,
+    fault: Option<LiveFault>,
+    query: Query,
+}
+
+impl Session {
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    async fn send(&mut self, message: Value) -> Result<(), End> {
+        let text = match self.fault {
+            Some(LiveFault::Mute) => return Ok(()),
+            Some(LiveFault::MuteWords) if !is_start(&message) => return Ok(()),
+            Some(LiveFault::Garbage) => "<html>".to_owned(),
+            _ => message.to_string(),
+        };
+        self.socket.send(Message::text(text)).await?;
+        Ok(())
+    }
+
+    /// Closes the connection if its fault is due.
+    fn check_fault(&self, hearing: &Hearing) -> Result<(), End> {
+        match self.fault {
+            Some(LiveFault::CloseAfter(ms)) if hearing.all_sound_ms() >= ms => {
+                Err(End::Close(1011, "NET-0000"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a message belongs to the beginning of a session.
+fn is_start(message: &Value) -> bool {
+    let kind = message.get("type").or(message.get("message_type")).and_then(Value::as_str);
+    kind.is_some_and(|kind| kind.starts_with("session"))
+}
+
+/// The audio of a connection.
+struct Hearing {
+    rate: usize,
+    /// Samples since the connection began, and those that are sound.
+    samples: usize,
+    sound: usize,
+    /// The sound that the last commit, or the last final result, ended at.
+    committed: usize,
+    /// Words of the part that were in final results.
+    said: usize,
+    /// Words that were sent in the last partial result.
+    partial: usize,
+}
+
+impl Hearing {
+    fn at(rate: usize) -> Hearing {
+        Hearing { rate, samples: 0, sound: 0, committed: 0, said: 0, partial: 0 }
+    }
+
+    fn push(&mut self, samples: &[i16]) {
+        self.samples += samples.len();
+        // Speech has zero crossings: a run of 10 ms counts whole.
+        for piece in samples.chunks(self.rate / 100) {
+            if piece.iter().any(|sample| sample.unsigned_abs() > SOUND) {
+                self.sound += piece.len();
+            }
+        }
+    }
+
+    fn ms(&self, samples: usize) -> usize {
+        samples * 1_000 / self.rate
+    }
+
+    fn all_sound_ms(&self) -> usize {
+        self.ms(self.sound)
+    }
+
+    /// The number of words in the part so far.
+    fn count(&self, behind_ms: usize) -> usize {
+        let heard = self.ms(self.sound - self.committed).saturating_sub(behind_ms);
+        (heard / WORD_MS).min(WORDS.split(' ').count())
+    }
+
+    fn words(&self, count: usize) -> String {
+        WORDS.split(' ').take(count).skip(self.said).collect::<Vec<_>>().join(" ")
+    }
+
+    /// New partial words, if there are any.
+    fn partial(&mut self) -> Option<String> {
+        let count = self.count(BEHIND_MS);
+        (count > self.partial.max(self.said)).then(|| {
+            self.partial = count;
+            self.words(count)
+        })
+    }
+
+    /// The final words so far of the part, which goes on.
+    fn settle(&mut self) -> String {
+        let count = self.count(0);
+        let words = self.words(count);
+        self.said = count;
+        words
+    }
+
+    /// The final words of the part, which ends.
+    fn commit(&mut self) -> String {
+        let words = self.settle();
+        (self.committed, self.said, self.partial) = (self.sound, 0, 0);
+        words
+    }
+}
+
+fn linear16(bytes: &[u8]) -> Vec<i16> {
+    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+fn mulaw(bytes: &[u8]) -> Vec<i16> {
+    bytes.iter().map(|byte| vca::audio::codec::ulaw_sample(*byte)).collect()
+}
