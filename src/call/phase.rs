@@ -15,7 +15,7 @@ use super::media_watch::MissingMedia;
 use super::pipeline::PipelineEvent;
 use super::records::Records;
 use super::setup::SettingUp;
-use super::talking::{Effect, Talking};
+use super::talking::{CallAction, Talking};
 use super::task::Waking;
 use crate::ari::Reason;
 use crate::conversation::{Ending, HoldChange};
@@ -59,7 +59,7 @@ impl Phase {
     }
 
     /// Carries out one action of the conversation. `None` when there is none.
-    pub fn step(&mut self, records: &mut Records) -> Option<Effect> {
+    pub fn step(&mut self, records: &mut Records) -> Option<CallAction> {
         self.talking()?.step(records)
     }
 

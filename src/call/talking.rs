@@ -15,7 +15,7 @@ use super::task::Waking;
 use crate::ari::Reason;
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, PlaybackEvent, Record, SpeechId,
-    ToolCall, ToolId,
+    ToolId, ToolRequest,
 };
 use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
@@ -42,7 +42,7 @@ pub struct Talking {
 
 /// The part of an action that concerns Asterisk.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum CallAction {
     None,
     /// Send keys to the caller's side.
     SendDtmf(Vec<Tone>),
@@ -106,7 +106,7 @@ impl Talking {
     }
 
     /// Carries out one action of the conversation. `None` when there is none.
-    pub fn step(&mut self, records: &mut Records) -> Option<Effect> {
+    pub fn step(&mut self, records: &mut Records) -> Option<CallAction> {
         let output = self.conversation.poll()?;
         match output {
             Output::Pipeline(command) => self.command(command, records),
@@ -119,7 +119,7 @@ impl Talking {
             Output::RunTool { tool, call, .. } => self.run_tool(tool, &call, records),
             Output::SendDtmf { tool, keys } => {
                 self.tools.dtmf_sent(tool, &keys);
-                return Some(Effect::SendDtmf(keys));
+                return Some(CallAction::SendDtmf(keys));
             }
             Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
             Output::TurnFinished(record) => self.finish_turn(&record, records),
@@ -132,7 +132,7 @@ impl Talking {
                 self.hang_up = Some((Instant::now() + LAST_WORDS, reason));
             }
         }
-        Some(Effect::None)
+        Some(CallAction::None)
     }
 
     /// Feeds the media thread as far as it has room, once the first sound may leave.
@@ -295,7 +295,7 @@ impl Talking {
         }
     }
 
-    fn run_tool(&mut self, tool: ToolId, call: &ToolCall, records: &mut Records) {
+    fn run_tool(&mut self, tool: ToolId, call: &ToolRequest, records: &mut Records) {
         if let Some(Remembered { field, value }) = self.tools.run(tool, call) {
             let is_kept = records.remember(field, value);
             self.tools.remembered(tool, is_kept);

@@ -10,7 +10,7 @@ use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
 use super::records::Records;
 use super::setup::SettingUp;
-use super::talking::Effect;
+use super::talking::CallAction;
 use super::tasks::{CallTasks, TaskResult};
 use super::topology_driver::{TopologyDriver, TopologyEvent};
 use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
@@ -91,8 +91,8 @@ impl Task {
                 continue;
             }
             match self.phase.step(&mut self.records) {
-                Some(Effect::None) => {}
-                Some(Effect::SendDtmf(keys)) => {
+                Some(CallAction::None) => {}
+                Some(CallAction::SendDtmf(keys)) => {
                     self.control(TopologyInput::SendDtmf { leg: LegId::CALLER, keys });
                 }
                 None => break,

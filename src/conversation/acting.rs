@@ -10,7 +10,7 @@ use super::response::Response;
 use super::timer::Timer;
 use super::tool_work::{RequestedTool, ToolState};
 use super::{
-    At, Command, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolCall, ToolId, ToolOutcome,
+    At, Command, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolId, ToolOutcome, ToolRequest,
     ToolUse, TurnId,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct LateTools {
 
 impl Conversation {
     /// The model calls a tool, which runs as soon as its response is committed.
-    pub(super) fn tool_called(&mut self, now: At, turn: TurnId, call: ToolCall) {
+    pub(super) fn tool_called(&mut self, now: At, turn: TurnId, call: ToolRequest) {
         let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) else {
             return;
         };
@@ -68,7 +68,7 @@ impl Conversation {
         self.ask_again(now);
     }
 
-    fn run_tool(&mut self, now: At, tool: ToolId, call: ToolCall, started: Option<Arc<str>>) {
+    fn run_tool(&mut self, now: At, tool: ToolId, call: ToolRequest, started: Option<Arc<str>>) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
         let turn = response.turn;
         if let Some(words) = started.filter(|_| !response.has_spoken_in_round()) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, Command, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, ToolCall, ToolId, ToolOutcome,
+    At, Command, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, ToolId, ToolOutcome, ToolRequest,
     ToolUse, UtteranceId,
 };
 use crate::dtmf::{Digit, Tone};
@@ -80,7 +80,7 @@ pub enum Output {
     /// Drop all speech that was not played yet. Playback is no longer paused.
     Flush,
     /// Run a tool, once. [`Input::Tool`] reports its result, within a time limit of the driver's, also after the turn.
-    RunTool { turn: TurnId, tool: ToolId, call: ToolCall },
+    RunTool { turn: TurnId, tool: ToolId, call: ToolRequest },
     /// Send keys to the far end. [`Input::Tool`] reports the end of the last one.
     SendDtmf { tool: ToolId, keys: Vec<Tone> },
     /// Keep a masked entry for the tools that follow, which refer to it as `reference`.

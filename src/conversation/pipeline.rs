@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, ContextItem, ToolCall, TurnId};
+use super::{At, ContextItem, ToolRequest, TurnId};
 
 /// One utterance of the caller, as it is recognised. A turn has one at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub enum ResponseEvent {
     /// The next piece of text.
     Text(String),
     /// The model calls a tool.
-    ToolCall(ToolCall),
+    ToolCall(ToolRequest),
     /// The agent ends the call after its response, unless the caller has more to say.
     HangUp,
     /// The response is complete. The last event.

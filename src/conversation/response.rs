@@ -1,5 +1,7 @@
 //! The agent's response in one turn: its speeches, and how far each was played.
 
+mod rounds;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,9 +11,9 @@ use super::clauses::Clauses;
 use super::endpoint::same_words;
 use super::interruption::SpokenOver;
 use super::outbox::Outbox;
-use super::tool_work::{Spoken, ToolWork, items_of};
+use super::tool_work::ToolWork;
 use super::transcript::heard;
-use super::{At, Command, ContextItem, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
+use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
 use crate::language::Language;
 
 /// Speech within this time after the commit continues the utterance. Later the caller is waiting, and "Hello?" does not
@@ -185,47 +187,6 @@ impl Response {
         }
     }
 
-    /// The text of the round is complete: speaks the rest of it. The response is complete unless it calls tools.
-    pub fn end(&mut self, language: &Language, out: &mut Outbox) {
-        if let ResponseText::Streaming(clauses) = &mut self.text {
-            for clause in clauses.end(language) {
-                self.say(Say::Text(clause), out);
-            }
-            self.end_round(out);
-        }
-    }
-
-    /// The text of the round broke off: an unfinished sentence is dropped, and so are calls of tools that were not started.
-    pub fn break_off(&mut self, out: &mut Outbox) {
-        self.tools.drop_waiting();
-        self.end_round(out);
-    }
-
-    fn end_round(&mut self, out: &mut Outbox) {
-        if self.tools.has_calls() {
-            self.text = ResponseText::Tools;
-        } else {
-            self.complete(out);
-        }
-    }
-
-    /// The results of the round's tools are there: the model is asked again, unless the agent hangs up or may ask no more.
-    /// Returns false when the response is complete instead.
-    pub fn begin_round(&mut self, out: &mut Outbox) -> bool {
-        let goes_on = self.afterwards == Afterwards::CallersTurn && self.tools.begin_round();
-        if goes_on {
-            self.text = ResponseText::Streaming(Clauses::default());
-        } else {
-            self.complete(out);
-        }
-        goes_on
-    }
-
-    /// The text of the round is complete, and all tools that it calls are done.
-    pub fn awaits_round(&self) -> bool {
-        matches!(self.text, ResponseText::Tools) && self.tools.is_settled()
-    }
-
     /// No more text arrives; an unfinished sentence is dropped. An agent that hangs up without words of its own says a
     /// goodbye.
     pub fn complete(&mut self, out: &mut Outbox) {
@@ -263,49 +224,8 @@ impl Response {
         matches!(self.text, ResponseText::Streaming(_))
     }
 
-    /// How much of the agent's words so far was said.
-    pub fn spoken(&self) -> Spoken {
-        match self.text {
-            ResponseText::Streaming(_) => Spoken::Streaming,
-            _ if self.is_pending() => Spoken::Complete,
-            _ => Spoken::Played,
-        }
-    }
-
-    /// The agent said something in the present round.
-    pub fn has_spoken_in_round(&self) -> bool {
-        let round = self.tools.round();
-        self.speeches.iter().any(|speech| speech.round == round)
-    }
-
-    /// Tools have run, the rest of the response is awaited, and nothing plays.
-    pub fn is_busy(&self) -> bool {
-        self.is_committed() && self.tools.has_acted() && !self.is_complete() && !self.is_pending()
-    }
-
-    /// The caller waits, and hears nothing of the response.
-    pub fn keeps_waiting(&self) -> bool {
-        self.is_awaited() || self.is_busy()
-    }
-
     pub fn contains(&self, speech: SpeechId) -> bool {
         self.speeches.iter().any(|said| said.id == speech)
-    }
-
-    /// The response has no text, and the agent neither hangs up nor has called a tool: it failed.
-    pub fn is_wordless(&self) -> bool {
-        !self.tools.has_acted() && !self.has_text(0)
-    }
-
-    /// The present round has no text: a response that breaks off here leaves the caller without words.
-    pub fn is_wordless_round(&self) -> bool {
-        !self.has_text(self.tools.round())
-    }
-
-    fn has_text(&self, from: usize) -> bool {
-        let mut speeches = self.speeches.iter().filter(|speech| speech.round >= from);
-        self.afterwards == Afterwards::AgentHangsUp
-            || speeches.any(|speech| matches!(speech.what, Say::Text(_)))
     }
 
     pub fn started(&mut self, speech: SpeechId, now: At) {
@@ -428,51 +348,16 @@ impl Response {
             turn: self.turn,
             caller: self.question.as_ref().map_or_else(String::new, |question| question.text.clone()),
             keys: self.question.as_ref().and_then(|question| question.keys.clone()),
-            agent: joined(heard),
+            agent: rounds::joined(heard),
             tools: self.tools.uses().cloned().collect(),
             interrupted,
             latency: self.latency,
         }
     }
 
-    /// The turn as the model reads it once it is over: the words as far as they were heard, and the tools.
-    pub fn items(&self, texts: &HashMap<Phrase, String>, interrupted: bool) -> Vec<ContextItem> {
-        self.rounds(|speech| speech.heard(speech.text(texts)), interrupted)
-    }
-
-    /// The turn so far as the model reads it to go on: the words will be heard.
-    pub fn items_so_far(&self, texts: &HashMap<Phrase, String>) -> Vec<ContextItem> {
-        self.rounds(|speech| speech.text(texts), false)
-    }
-
-    fn rounds<'a>(
-        &'a self,
-        text: impl Fn(&'a ResponseSpeech) -> &'a str,
-        interrupted: bool,
-    ) -> Vec<ContextItem> {
-        let mut items = Vec::new();
-        for round in 0..=self.tools.round() {
-            let words = joined(self.speeches.iter().filter(|speech| speech.round == round).map(&text));
-            if !words.is_empty() {
-                items.push(ContextItem::Agent { text: words, cut_short: false });
-            }
-            items.extend(items_of(self.tools.of_round(round)));
-        }
-        let last = items.iter_mut().rfind(|item| matches!(item, ContextItem::Agent { .. }));
-        if let Some(ContextItem::Agent { cut_short, .. }) = last {
-            *cut_short = interrupted;
-        }
-        items
-    }
-
     fn find(&mut self, speech: SpeechId) -> Option<&mut ResponseSpeech> {
         self.speeches.iter_mut().find(|said| said.id == speech)
     }
-}
-
-/// The texts that are not empty, as one.
-fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 impl ResponseSpeech {

@@ -17,7 +17,7 @@ pub struct ToolId(pub u32);
 
 /// A call of a tool, as the model requested it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolCall {
+pub struct ToolRequest {
     /// The model's id of the call. Within one response each counts once.
     pub id: Arc<str>,
     pub name: Arc<str>,

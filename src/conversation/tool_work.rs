@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, ContextItem, ToolAction, ToolCall, ToolId, ToolOutcome, ToolUse, TurnId};
+use super::{At, ContextItem, ToolAction, ToolId, ToolOutcome, ToolRequest, ToolUse, TurnId};
 use crate::dtmf::Digit;
 
 /// Requests to the model in one turn.
@@ -31,7 +31,7 @@ const STILL_RUNNING: &str = r#"{"status":"still running"}"#;
 pub(super) struct RequestedTool {
     pub id: ToolId,
     pub turn: TurnId,
-    pub call: ToolCall,
+    pub call: ToolRequest,
     pub state: ToolState,
 }
 
@@ -92,7 +92,7 @@ impl ToolWork {
     }
 
     /// Adds a call, unless the round has it already or is full.
-    pub fn add(&mut self, id: ToolId, turn: TurnId, call: ToolCall) {
+    pub fn add(&mut self, id: ToolId, turn: TurnId, call: ToolRequest) {
         let known = self.current().iter().any(|known| known.call.id == call.id);
         let is_full = self.current().len() >= MAX_CALLS;
         if let Some(round) = self.rounds.last_mut().filter(|_| !known && !is_full) {
@@ -222,7 +222,7 @@ impl RequestedTool {
     /// The call and its result as the model reads them.
     pub fn items(&self) -> [ContextItem; 2] {
         let content = self.result().map_or_else(|| STILL_RUNNING.into(), |done| done.result.clone());
-        let ToolCall { id, name, arguments, .. } = self.call.clone();
+        let ToolRequest { id, name, arguments, .. } = self.call.clone();
         [
             ContextItem::ToolCall { tool: self.id, call: id.clone(), name, arguments },
             ContextItem::ToolResult { tool: self.id, call: id, content },

@@ -104,6 +104,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0024_tools.sql"),
         include_str!("../../migrations/postgres/0024_tools.sql"),
     ),
+    (
+        "0025_tool_secrets",
+        include_str!("../../migrations/sqlite/0025_tool_secrets.sql"),
+        include_str!("../../migrations/postgres/0025_tool_secrets.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -34,7 +34,7 @@ pub struct UnreadableSecret {
 }
 
 /// A secret's row.
-struct Owned {
+struct SealedRow {
     kind: &'static str,
     tenant_id: Uuid,
     id: Uuid,
@@ -118,7 +118,7 @@ impl Store {
         let mut tx = AllTenants(self).begin(access).await?;
         for (tenant_id, id, secret) in tx.all::<(Uuid, Uuid, String)>(sql(SELECT)).await? {
             let owned =
-                Owned { kind: "tool_secret", tenant_id, id, owner: Owner::tool_secret(tenant_id, id) };
+                SealedRow { kind: "tool_secret", tenant_id, id, owner: Owner::tool_secret(tenant_id, id) };
             if let Some(sealed) = self.reseal_text(&owned, &secret, found)
                 && !dry_run
             {
@@ -133,7 +133,7 @@ impl Store {
     fn reseal_row(&self, row: &Row, found: &mut Resealing) -> Option<Statement> {
         const UPDATE: &str = "UPDATE webhooks SET secret = $3, former_secret = $4 WHERE tenant_id = $1 AND id = $2 \
             AND secret = $5 AND COALESCE(former_secret, '') = $6";
-        let owned = Owned {
+        let owned = SealedRow {
             kind: "webhook",
             tenant_id: row.tenant_id,
             id: row.id,
@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// The text sealed with the current key; `None` when it is already, or cannot be.
-    fn reseal_text(&self, owned: &Owned, stored: &str, found: &mut Resealing) -> Option<String> {
+    fn reseal_text(&self, owned: &SealedRow, stored: &str, found: &mut Resealing) -> Option<String> {
         found.secrets += 1;
         let owner = &owned.owner;
         let opened = self.sealing.open(stored, owner);
@@ -166,7 +166,7 @@ impl Store {
                 sealed
             }
             Err(error) => {
-                let Owned { kind, tenant_id, id, .. } = *owned;
+                let SealedRow { kind, tenant_id, id, .. } = *owned;
                 found.unopened.push(UnreadableSecret { tenant_id, kind, id, problem: error.to_string() });
                 None
             }

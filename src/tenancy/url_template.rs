@@ -12,11 +12,11 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// A URL with variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlTemplate {
-    pieces: Vec<Piece>,
+    pieces: Vec<TemplatePiece>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum TemplatePiece {
     Literal(String),
     InPath(String),
     InQuery(String),
@@ -37,11 +37,11 @@ impl UrlTemplate {
                 ));
             }
             before.push_str(literal);
-            pieces.push(Piece::Literal(literal.to_owned()));
+            pieces.push(TemplatePiece::Literal(literal.to_owned()));
             pieces.push(placed(&before, name)?);
             rest = after;
         }
-        pieces.push(Piece::Literal(rest.to_owned()));
+        pieces.push(TemplatePiece::Literal(rest.to_owned()));
         let template = UrlTemplate { pieces };
         let example = template.example()?;
         match example.scheme() {
@@ -53,8 +53,8 @@ impl UrlTemplate {
     /// The names of its variables.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Literal(_) => None,
-            Piece::InPath(name) | Piece::InQuery(name) => Some(name.as_str()),
+            TemplatePiece::Literal(_) => None,
+            TemplatePiece::InPath(name) | TemplatePiece::InQuery(name) => Some(name.as_str()),
         })
     }
 
@@ -66,15 +66,15 @@ impl UrlTemplate {
         let mut text = String::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::InPath(name) => {
+                TemplatePiece::Literal(literal) => text.push_str(literal),
+                TemplatePiece::InPath(name) => {
                     let value = value(name).unwrap_or_default();
                     if value.chars().all(|c| c == '.') {
                         return Err(format!("{name}: a value is needed in the URL's path"));
                     }
                     text.extend(utf8_percent_encode(&value, ENCODED));
                 }
-                Piece::InQuery(name) => {
+                TemplatePiece::InQuery(name) => {
                     text.extend(utf8_percent_encode(&value(name).unwrap_or_default(), ENCODED))
                 }
             }
@@ -86,8 +86,8 @@ impl UrlTemplate {
 
     fn example(&self) -> Result<Url, String> {
         let text = self.pieces.iter().map(|piece| match piece {
-            Piece::Literal(literal) => literal.as_str(),
-            Piece::InPath(_) | Piece::InQuery(_) => "x",
+            TemplatePiece::Literal(literal) => literal.as_str(),
+            TemplatePiece::InPath(_) | TemplatePiece::InQuery(_) => "x",
         });
         let text: String = text.collect();
         Url::parse(&text)
@@ -102,7 +102,7 @@ pub(super) fn is_variable(name: &str) -> bool {
 }
 
 /// A variable behind the literal text `before`.
-fn placed(before: &str, name: &str) -> Result<Piece, String> {
+fn placed(before: &str, name: &str) -> Result<TemplatePiece, String> {
     let misplaced = || "variables are in the URL's path and query only".to_owned();
     let (_, rest) = before.split_once("://").ok_or_else(misplaced)?;
     if rest.contains('#') {
@@ -110,7 +110,11 @@ fn placed(before: &str, name: &str) -> Result<Piece, String> {
     }
     let server_ends = rest.find(['/', '?', '\\']).ok_or_else(misplaced)?;
     let name = name.to_owned();
-    Ok(if rest[server_ends..].contains('?') { Piece::InQuery(name) } else { Piece::InPath(name) })
+    Ok(if rest[server_ends..].contains('?') {
+        TemplatePiece::InQuery(name)
+    } else {
+        TemplatePiece::InPath(name)
+    })
 }
 
 #[cfg(test)]

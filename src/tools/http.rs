@@ -30,7 +30,7 @@ const SHORTEST_SECRET: usize = 4;
 pub(super) type Variables = BTreeMap<String, Value>;
 
 /// A request with arguments that match the tool's schema.
-pub(super) struct Request {
+pub(super) struct HttpCall {
     pub tool: Arc<HttpTool>,
     pub tenant: TenantId,
     arguments: Map<String, Value>,
@@ -41,7 +41,7 @@ pub(super) struct Request {
 
 /// What came of a request.
 #[derive(Debug, PartialEq)]
-pub(super) struct Outcome {
+pub(super) struct ToolReply {
     pub outcome: ToolOutcome,
     /// The text that the model reads.
     pub result: Arc<str>,
@@ -49,21 +49,21 @@ pub(super) struct Outcome {
     pub kept: Variables,
 }
 
-impl Outcome {
-    pub fn done(result: &str) -> Outcome {
-        Outcome { outcome: ToolOutcome::Succeeded, result: result.into(), kept: Variables::new() }
+impl ToolReply {
+    pub fn done(result: &str) -> ToolReply {
+        ToolReply { outcome: ToolOutcome::Succeeded, result: result.into(), kept: Variables::new() }
     }
 
-    pub fn refused(reason: &str) -> Outcome {
-        Outcome { outcome: ToolOutcome::Refused, ..Outcome::failed(reason) }
+    pub fn refused(reason: &str) -> ToolReply {
+        ToolReply { outcome: ToolOutcome::Refused, ..ToolReply::failed(reason) }
     }
 
-    fn failed(reason: &str) -> Outcome {
-        Outcome { outcome: ToolOutcome::Failed, result: refusal(reason), kept: Variables::new() }
+    fn failed(reason: &str) -> ToolReply {
+        ToolReply { outcome: ToolOutcome::Failed, result: refusal(reason), kept: Variables::new() }
     }
 }
 
-impl Request {
+impl HttpCall {
     /// Checks the model's arguments. `entries` are masked entries of keys, which arguments refer to.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Request {
         entries: &BTreeMap<String, String>,
         variables: Variables,
         idempotency_key: String,
-    ) -> Result<Request, String> {
+    ) -> Result<HttpCall, String> {
         let mut arguments: Value =
             serde_json::from_str(arguments).map_err(|_| "the arguments are not JSON".to_owned())?;
         resolve(&mut arguments, entries);
@@ -87,23 +87,23 @@ impl Request {
         let Value::Object(arguments) = arguments else {
             return Err("the arguments are not an object".to_owned());
         };
-        Ok(Request { tool, tenant, arguments, variables, idempotency_key })
+        Ok(HttpCall { tool, tenant, arguments, variables, idempotency_key })
     }
 
     /// Sends it, within the tool's time limit.
-    pub async fn send(&self, services: &ToolServices) -> Outcome {
+    pub async fn send(&self, services: &ToolServices) -> ToolReply {
         let limit = self.tool.timeout();
         match tokio::time::timeout(limit, self.attempt(services)).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(reason)) => Outcome::failed(&reason),
-            Err(_) => Outcome {
+            Ok(Err(reason)) => ToolReply::failed(&reason),
+            Err(_) => ToolReply {
                 outcome: ToolOutcome::TimedOut,
-                ..Outcome::failed(&format!("no complete response within {} ms", limit.as_millis()))
+                ..ToolReply::failed(&format!("no complete response within {} ms", limit.as_millis()))
             },
         }
     }
 
-    async fn attempt(&self, services: &ToolServices) -> Result<Outcome, String> {
+    async fn attempt(&self, services: &ToolServices) -> Result<ToolReply, String> {
         let url =
             UrlTemplate::parse(&self.tool.url)?.fill(|name| self.value(name).map(|value| text(&value)))?;
         let method = match self.tool.method {
@@ -118,7 +118,7 @@ impl Request {
         let request = if self.tool.method.has_body() { request.json(&self.body()) } else { request };
         let response = services.client.send(request).await.map_err(|error| error.to_string())?;
         let outcome = self.read(response).await?;
-        Ok(Outcome { result: without(&secrets, &outcome.result), ..outcome })
+        Ok(ToolReply { result: without(&secrets, &outcome.result), ..outcome })
     }
 
     async fn with_headers(
@@ -165,7 +165,7 @@ impl Request {
         Value::Object(body)
     }
 
-    async fn read(&self, response: EgressResponse) -> Result<Outcome, String> {
+    async fn read(&self, response: EgressResponse) -> Result<ToolReply, String> {
         let status = response.status();
         let body = response.read(MAX_RESPONSE).await.map_err(|error| error.to_string())?;
         if status.is_redirection() {
@@ -181,14 +181,14 @@ impl Request {
         if !status.is_success() {
             let answer =
                 json!({ "error": format!("HTTP {}", status.as_u16()), "response": shortened(&result) });
-            return Ok(Outcome {
+            return Ok(ToolReply {
                 outcome: ToolOutcome::Failed,
                 result: answer.to_string().into(),
                 kept: Variables::new(),
             });
         }
         let result = shortened(&result).into();
-        Ok(Outcome { outcome: ToolOutcome::Succeeded, result, kept: self.kept(parsed.as_ref()) })
+        Ok(ToolReply { outcome: ToolOutcome::Succeeded, result, kept: self.kept(parsed.as_ref()) })
     }
 
     fn kept(&self, response: Option<&Value>) -> Variables {

@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::builtin::{Remembered, remembered};
-use super::http::{Outcome, Request, Variables};
+use super::http::{HttpCall, ToolReply, Variables};
 use super::{ToolServices, Toolbox};
-use crate::conversation::{ToolCall, ToolId, ToolOutcome};
+use crate::conversation::{ToolId, ToolOutcome, ToolRequest};
 use crate::dtmf::{Digit, Tone};
 use crate::tenancy::{CallId, HttpTool, MAX_FIELDS, TenantId};
 
@@ -43,8 +43,8 @@ pub struct Runner {
     services: Arc<ToolServices>,
     running: Arc<Semaphore>,
     tasks: JoinSet<()>,
-    reports: mpsc::Sender<Report>,
-    results: mpsc::Receiver<Report>,
+    reports: mpsc::Sender<ToolReport>,
+    results: mpsc::Receiver<ToolReport>,
     /// Masked entries of keys, by the reference that the model has.
     entries: BTreeMap<String, String>,
     /// Fields of responses, for later requests.
@@ -52,9 +52,9 @@ pub struct Runner {
 }
 
 /// A finished tool, and the fields of its response that are kept.
-struct Report {
+struct ToolReport {
     tool: ToolId,
-    outcome: Outcome,
+    outcome: ToolReply,
 }
 
 impl Runner {
@@ -75,14 +75,14 @@ impl Runner {
 
     /// Runs a tool once, and reports its result. A field to remember is returned instead: report it by
     /// [`Runner::remembered`].
-    pub fn run(&mut self, tool: ToolId, call: &ToolCall) -> Option<Remembered> {
+    pub fn run(&mut self, tool: ToolId, call: &ToolRequest) -> Option<Remembered> {
         if let Some(http) = self.toolbox.http(&call.name) {
             self.request(tool, http, &call.arguments);
             return None;
         }
         match remembered(&call.arguments) {
             Ok(remembered) => return Some(remembered),
-            Err(reason) => self.report(tool, Outcome::refused(&reason)),
+            Err(reason) => self.report(tool, ToolReply::refused(&reason)),
         }
         None
     }
@@ -90,14 +90,14 @@ impl Runner {
     fn request(&mut self, id: ToolId, tool: Arc<HttpTool>, arguments: &str) {
         let CallOf { tenant, call } = self.of;
         let key = format!("{call}-{}", id.0);
-        let request = Request::new(tool, tenant, arguments, &self.entries, self.variables.clone(), key);
+        let request = HttpCall::new(tool, tenant, arguments, &self.entries, self.variables.clone(), key);
         let request = match request {
             Ok(request) => request,
-            Err(reason) => return self.report(id, Outcome::refused(&reason)),
+            Err(reason) => return self.report(id, ToolReply::refused(&reason)),
         };
         let Some(slot) = self.services.slot(tenant) else {
             tracing::warn!(tenant_id = %tenant, "a tool was refused: the tenant has tools.max_concurrent_per_tenant running");
-            return self.report(id, Outcome::refused("too many tools are running: try again later"));
+            return self.report(id, ToolReply::refused("too many tools are running: try again later"));
         };
         let (services, running) = (self.services.clone(), self.running.clone());
         self.start(async move {
@@ -105,21 +105,21 @@ impl Runner {
             let _running = running.acquire_owned().await;
             let outcome = request.send(&services).await;
             drop(slot);
-            Report { tool: id, outcome }
+            ToolReport { tool: id, outcome }
         });
     }
 
     /// Reports a field as kept, or as one too many.
     pub fn remembered(&mut self, tool: ToolId, is_kept: bool) {
         if is_kept {
-            self.report(tool, Outcome::done(r#"{"status":"kept"}"#));
+            self.report(tool, ToolReply::done(r#"{"status":"kept"}"#));
         } else {
-            self.report(tool, Outcome::refused(&format!("{MAX_FIELDS} fields are kept already")));
+            self.report(tool, ToolReply::refused(&format!("{MAX_FIELDS} fields are kept already")));
         }
     }
 
-    fn report(&mut self, tool: ToolId, outcome: Outcome) {
-        self.start(async move { Report { tool, outcome } });
+    fn report(&mut self, tool: ToolId, outcome: ToolReply) {
+        self.start(async move { ToolReport { tool, outcome } });
     }
 
     /// Keeps a masked entry for the tools that follow.
@@ -136,13 +136,14 @@ impl Runner {
         let lasting: Duration = keys.iter().map(time).sum();
         self.start(async move {
             tokio::time::sleep(lasting).await;
-            Report { tool, outcome: Outcome::done(r#"{"status":"sent"}"#) }
+            ToolReport { tool, outcome: ToolReply::done(r#"{"status":"sent"}"#) }
         });
     }
 
     /// The next tool that is finished. Waits for one; dropping the future loses none.
     pub async fn next(&mut self) -> Finished {
-        let Some(Report { tool, outcome: Outcome { outcome, result, kept } }) = self.results.recv().await
+        let Some(ToolReport { tool, outcome: ToolReply { outcome, result, kept } }) =
+            self.results.recv().await
         else {
             // The runner has a sender of its own, so the queue does not close.
             return std::future::pending().await;
@@ -151,7 +152,7 @@ impl Runner {
         Finished { tool, outcome, result: without_entries(&result, &self.entries) }
     }
 
-    fn start(&mut self, task: impl Future<Output = Report> + Send + 'static) {
+    fn start(&mut self, task: impl Future<Output = ToolReport> + Send + 'static) {
         // Removes finished tasks, so that a long call holds no more than a short one.
         while self.tasks.try_join_next().is_some() {}
         let reports = self.reports.clone();

@@ -57,7 +57,7 @@ impl Secrets for Store {
 pub struct ToolServices {
     pub(super) client: EgressClient,
     pub(super) secrets: Box<dyn Secrets>,
-    slots: Arc<Slots>,
+    slots: Arc<TenantSlots>,
 }
 
 impl ToolServices {
@@ -68,7 +68,7 @@ impl ToolServices {
             allow_private: settings.allow_private_targets,
             allow_http: settings.allow_http,
         };
-        let slots = Slots { most: settings.max_concurrent_per_tenant, taken: Mutex::default() };
+        let slots = TenantSlots { most: settings.max_concurrent_per_tenant, taken: Mutex::default() };
         Ok(ToolServices {
             client: EgressClient::new(policy, LONGEST)?,
             secrets: Box::new(secrets),
@@ -77,29 +77,29 @@ impl ToolServices {
     }
 
     /// A place for a tool of a tenant; `None` when the tenant has its maximum.
-    pub(super) fn slot(&self, tenant: TenantId) -> Option<Slot> {
+    pub(super) fn slot(&self, tenant: TenantId) -> Option<TenantSlot> {
         let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(tenant).or_default();
         if *count >= self.slots.most {
             return None;
         }
         *count += 1;
-        Some(Slot { slots: self.slots.clone(), tenant })
+        Some(TenantSlot { slots: self.slots.clone(), tenant })
     }
 }
 
-struct Slots {
+struct TenantSlots {
     most: usize,
     taken: Mutex<HashMap<TenantId, usize>>,
 }
 
 /// Gives the place back when it is dropped.
-pub(super) struct Slot {
-    slots: Arc<Slots>,
+pub(super) struct TenantSlot {
+    slots: Arc<TenantSlots>,
     tenant: TenantId,
 }
 
-impl Drop for Slot {
+impl Drop for TenantSlot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.tenant) {

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::*;
-use crate::conversation::{ToolAction, ToolCall, ToolId, ToolOutcome, ToolWords};
+use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest, ToolWords};
 use crate::dtmf::{Digit, Tone};
 use crate::tenancy::{CallId, HttpTool, ProfileSettings, TenantId};
 
@@ -119,7 +119,7 @@ impl Bench {
         let id = ToolId(self.next);
         self.next += 1;
         let action = ToolAction::Run(ToolWords::default());
-        let call = ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into(), action };
+        let call = ToolRequest { id: "1".into(), name: name.into(), arguments: arguments.into(), action };
         assert_eq!(self.runner.run(id, &call), None);
         id
     }

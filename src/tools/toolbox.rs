@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::builtin::{self, BuiltIn, refusal};
-use crate::conversation::{ToolAction, ToolCall, ToolWords};
+use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
 use crate::tenancy::{HttpTool, MAX_HTTP_TOOLS, ProfileSettings, Tool};
 
@@ -22,7 +22,7 @@ pub struct Toolbox {
 pub enum Reading {
     /// The agent ends the call after its words.
     HangUp,
-    Call(ToolCall),
+    Call(ToolRequest),
 }
 
 impl Toolbox {
@@ -52,7 +52,7 @@ impl Toolbox {
             Err(reason) => ToolAction::Refuse { reason: refusal(&reason) },
         };
         let arguments = if call.arguments.len() > MAX_ARGUMENTS { "{}".into() } else { call.arguments };
-        Reading::Call(ToolCall { id: call.id, name: call.name, arguments, action })
+        Reading::Call(ToolRequest { id: call.id, name: call.name, arguments, action })
     }
 
     fn action(&self, call: &llm::ToolCall) -> Result<BuiltIn, String> {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ToolServices;
-use super::http::{Outcome, Request, Variables};
+use super::http::{HttpCall, ToolReply, Variables};
 use crate::tenancy::{HttpTool, TenantId};
 
 /// The result of a trial.
@@ -36,11 +36,11 @@ pub async fn try_out(
     let began = Instant::now();
     let key = Uuid::now_v7().to_string();
     let arguments = arguments.to_string();
-    let request = Request::new(Arc::new(tool), tenant, &arguments, &BTreeMap::new(), Variables::new(), key);
+    let request = HttpCall::new(Arc::new(tool), tenant, &arguments, &BTreeMap::new(), Variables::new(), key);
     let outcome = match (request, services.slot(tenant)) {
         (Ok(request), Some(_slot)) => request.send(services).await,
-        (Ok(_), None) => Outcome::refused("too many tools of the tenant are running"),
-        (Err(reason), _) => Outcome::refused(&reason),
+        (Ok(_), None) => ToolReply::refused("too many tools of the tenant are running"),
+        (Err(reason), _) => ToolReply::refused(&reason),
     };
     ToolTrial {
         outcome: outcome.outcome.as_str(),

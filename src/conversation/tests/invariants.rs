@@ -240,7 +240,7 @@ impl Watch {
     }
 }
 
-fn tool_call(event: &Event) -> ToolCall {
+fn tool_call(event: &Event) -> ToolRequest {
     let action = match event.kind {
         23 | 24 => ToolAction::Run(ToolWords {
             started: (event.back == 1).then(|| "One moment.".into()),
@@ -257,7 +257,7 @@ fn tool_call(event: &Event) -> ToolCall {
         _ => ToolAction::SendDtmf { keys: vec![Tone::Pause] },
     };
     let id = format!("{}-{}", event.kind, event.wait);
-    ToolCall { id: id.into(), name: "stock".into(), arguments: "{}".into(), action }
+    ToolRequest { id: id.into(), name: "stock".into(), arguments: "{}".into(), action }
 }
 
 fn check(settings: Settings, events: &[Event]) -> Watch {

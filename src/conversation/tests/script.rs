@@ -283,7 +283,7 @@ fn finished(record: &Record) -> String {
     text
 }
 
-fn tool_call(arguments: &[&str], words: &str) -> ToolCall {
+fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
     let name = arguments.first().expect("a tool's name");
     let given = |key: &str| arguments.iter().find_map(|argument| argument.strip_prefix(key));
     let words = (!words.is_empty()).then(|| words.into());
@@ -306,7 +306,7 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolCall {
         ToolAction::Run(ToolWords { started: words, delayed: None })
     };
     let id = given("call=").unwrap_or(name);
-    ToolCall { id: id.into(), name: (*name).into(), arguments: "{}".into(), action }
+    ToolRequest { id: id.into(), name: (*name).into(), arguments: "{}".into(), action }
 }
 
 fn finished_tool(id: Option<u32>, outcome: ToolOutcome, result: &str) -> Input {

@@ -1,0 +1,129 @@
+//! The rounds of a response: its words, then the tools that it calls, then the model is asked again.
+
+use std::collections::HashMap;
+
+use super::{Afterwards, Response, ResponseSpeech, ResponseText};
+use crate::conversation::clauses::Clauses;
+use crate::conversation::outbox::Outbox;
+use crate::conversation::tool_work::{Spoken, items_of};
+use crate::conversation::{ContextItem, Phrase, Say};
+use crate::language::Language;
+
+impl Response {
+    /// The text of the round is complete: speaks the rest of it. The response is complete unless it calls tools.
+    pub fn end(&mut self, language: &Language, out: &mut Outbox) {
+        if let ResponseText::Streaming(clauses) = &mut self.text {
+            for clause in clauses.end(language) {
+                self.say(Say::Text(clause), out);
+            }
+            self.end_round(out);
+        }
+    }
+
+    /// The text of the round broke off: an unfinished sentence is dropped, and so are calls of tools that were not started.
+    pub fn break_off(&mut self, out: &mut Outbox) {
+        self.tools.drop_waiting();
+        self.end_round(out);
+    }
+
+    fn end_round(&mut self, out: &mut Outbox) {
+        if self.tools.has_calls() {
+            self.text = ResponseText::Tools;
+        } else {
+            self.complete(out);
+        }
+    }
+
+    /// The results of the round's tools are there: the model is asked again, unless the agent hangs up or may ask no more.
+    /// Returns false when the response is complete instead.
+    pub fn begin_round(&mut self, out: &mut Outbox) -> bool {
+        let goes_on = self.afterwards == Afterwards::CallersTurn && self.tools.begin_round();
+        if goes_on {
+            self.text = ResponseText::Streaming(Clauses::default());
+        } else {
+            self.complete(out);
+        }
+        goes_on
+    }
+
+    /// The text of the round is complete, and all tools that it calls are done.
+    pub fn awaits_round(&self) -> bool {
+        matches!(self.text, ResponseText::Tools) && self.tools.is_settled()
+    }
+
+    /// How much of the agent's words so far was said.
+    pub fn spoken(&self) -> Spoken {
+        match self.text {
+            ResponseText::Streaming(_) => Spoken::Streaming,
+            _ if self.is_pending() => Spoken::Complete,
+            _ => Spoken::Played,
+        }
+    }
+
+    /// The agent said something in the present round.
+    pub fn has_spoken_in_round(&self) -> bool {
+        let round = self.tools.round();
+        self.speeches.iter().any(|speech| speech.round == round)
+    }
+
+    /// Tools have run, the rest of the response is awaited, and nothing plays.
+    pub fn is_busy(&self) -> bool {
+        self.is_committed() && self.tools.has_acted() && !self.is_complete() && !self.is_pending()
+    }
+
+    /// The caller waits, and hears nothing of the response.
+    pub fn keeps_waiting(&self) -> bool {
+        self.is_awaited() || self.is_busy()
+    }
+
+    /// The response has no text, and the agent neither hangs up nor has called a tool: it failed.
+    pub fn is_wordless(&self) -> bool {
+        !self.tools.has_acted() && !self.has_text(0)
+    }
+
+    /// The present round has no text: a response that breaks off here leaves the caller without words.
+    pub fn is_wordless_round(&self) -> bool {
+        !self.has_text(self.tools.round())
+    }
+
+    fn has_text(&self, from: usize) -> bool {
+        let mut speeches = self.speeches.iter().filter(|speech| speech.round >= from);
+        self.afterwards == Afterwards::AgentHangsUp
+            || speeches.any(|speech| matches!(speech.what, Say::Text(_)))
+    }
+
+    /// The turn as the model reads it once it is over: the words as far as they were heard, and the tools.
+    pub fn items(&self, texts: &HashMap<Phrase, String>, interrupted: bool) -> Vec<ContextItem> {
+        self.rounds(|speech| speech.heard(speech.text(texts)), interrupted)
+    }
+
+    /// The turn so far as the model reads it to go on: the words will be heard.
+    pub fn items_so_far(&self, texts: &HashMap<Phrase, String>) -> Vec<ContextItem> {
+        self.rounds(|speech| speech.text(texts), false)
+    }
+
+    fn rounds<'a>(
+        &'a self,
+        text: impl Fn(&'a ResponseSpeech) -> &'a str,
+        interrupted: bool,
+    ) -> Vec<ContextItem> {
+        let mut items = Vec::new();
+        for round in 0..=self.tools.round() {
+            let words = joined(self.speeches.iter().filter(|speech| speech.round == round).map(&text));
+            if !words.is_empty() {
+                items.push(ContextItem::Agent { text: words, cut_short: false });
+            }
+            items.extend(items_of(self.tools.of_round(round)));
+        }
+        let last = items.iter_mut().rfind(|item| matches!(item, ContextItem::Agent { .. }));
+        if let Some(ContextItem::Agent { cut_short, .. }) = last {
+            *cut_short = interrupted;
+        }
+        items
+    }
+}
+
+/// The texts that are not empty, as one.
+pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
