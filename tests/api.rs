@@ -28,6 +28,7 @@ mod robust;
 mod slow_readers;
 mod tenants;
 mod tls;
+mod tools;
 mod usage;
 mod webhooks;
 

@@ -11,6 +11,7 @@ use vca::sim::{Codec, Step};
 use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
 
 use crate::support::phone::{self, Call, Plan, Report};
+use crate::support::receiver::{Answer, Receiver};
 use crate::support::seed::{Seed as Database, local_agent, local_agent_with};
 use crate::support::sipp::{Dial, Side, SipCall};
 use crate::support::test_env::TestEnv;
@@ -342,6 +343,94 @@ fn keys_are_a_turn_and_stay_out_of_the_log() {
         let log = log + &env.log();
         assert!(log.contains("[pressed 3 keys]"), "the log has the number of keys: {log}");
         assert!(!log.contains("4 7 #"), "the log has no keys: {log}");
+    }
+}
+
+/// The agent looks something up and says it, collects a masked PIN that only a tool gets, and sends keys that the caller's
+/// side receives.
+#[test]
+fn an_agent_looks_up_collects_a_masked_pin_and_sends_keys() {
+    const PIN: &str = "83514927";
+    let Some(sandbox) = support::sandbox() else { return };
+    let shop = Receiver::start();
+    shop.answers(Answer::Json(r#"{"left":3,"pin":"83514927"}"#));
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let http = |name: &str, argument: &str| {
+        json!({
+            "name": name, "description": "Asks the shop.", "method": "POST", "url": shop.url(&format!("/{name}")),
+            "parameters": { "type": "object", "properties": { argument: { "type": "string" } }, "required": [argument] },
+        })
+    };
+    let mut agent = local_agent();
+    agent["tools"] = json!(["collect_digits", "send_dtmf", "remember"]);
+    agent["http_tools"] = json!([http("stock", "bread"), http("verify", "pin")]);
+    let main = env.seed.tenant("main", MAIN, None, agent);
+    env.set_script(
+        r#"
+        phrases = ["what are your opening hours"]
+        otherwise = "Pardon?"
+        [[reply]]
+        pattern = 'opening hours'
+        say = "One moment please."
+        call = { tool = "stock", bread = "rye" }
+        [[reply]]
+        pattern = '^stock: .*"left":(?<left>[0-9])'
+        say = "We have $left loaves. Please enter your number."
+        call = { tool = "collect_digits", max_digits = "12", masked = "true" }
+        [[reply]]
+        pattern = '^collect_digits: .*(?<entry>keypad-[0-9]+)'
+        say = "Thank you."
+        call = { tool = "verify", pin = "$entry" }
+        [[reply]]
+        pattern = '^verify: '
+        say = "I know you."
+        call = { tool = "send_dtmf", keys = "1w2#" }
+        [[reply]]
+        pattern = '^send_dtmf: '
+        say = "The keys are sent."
+        call = { tool = "remember", field = "customer", value = "known" }
+        [[reply]]
+        pattern = '^remember: '
+        say = "Goodbye."
+        "#,
+    );
+    env.set("VCA__TOOLS__ALLOW_HTTP", "true");
+    env.set("VCA__TOOLS__ALLOW_PRIVATE_TARGETS", "true");
+    env.set("VCA__WEBHOOKS__ALLOW_HTTP", "true");
+    env.set("VCA__WEBHOOKS__ALLOW_PRIVATE_TARGETS", "true");
+    env.set("VCA__LOG__FILTER", "debug,vca=trace");
+    let hooks = shop.url("/hooks");
+    env.open();
+    env.vca
+        .cli(&["webhook", "create", "--tenant", "main", "--url", &hooks, "--event", "transcript.ready"])
+        .expect("a webhook");
+    let keys = PIN.chars().chain(['#']).flat_map(|key| [Step::Press(key), Step::Wait(ms(100))]);
+    let wait = Step::Listen { silent: ms(1_500), at_most: ms(15_000) };
+    let script =
+        [listen(), question(), wait].into_iter().chain(keys).chain([Step::Wait(ms(9_000)), Step::HangUp]);
+    let report = env.dial(MAIN, script.collect());
+    let log = env.log();
+    assert_eq!(report.conversation.keys, ['1', '2', '#'], "{log}");
+    let (call, turns) = env.last_call(main);
+    let used: Vec<_> =
+        turns.iter().flat_map(|turn| &turn.tools).map(|it| (it.name.as_str(), it.outcome.as_str())).collect();
+    let tools = ["stock", "collect_digits", "verify", "send_dtmf", "remember"];
+    assert_eq!(used, tools.map(|name| (name, "succeeded")), "{turns:#?}");
+    let said: String = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
+    assert!(said.contains("We have 3 loaves."), "{said}");
+    assert_eq!(call.fields.get("customer").map(String::as_str), Some("known"));
+    assert_eq!(shop.requests_to("/verify")[0].json(), json!({ "pin": PIN }));
+    assert!(
+        wait::until_true(ms(10_000), || !shop.requests_to("/hooks").is_empty()),
+        "the transcript is delivered"
+    );
+    let hook = shop.requests_to("/hooks")[0].body.clone();
+    assert!(hook.contains("keypad-"), "{hook}");
+    let database =
+        env.files().into_iter().map(|file| String::from_utf8_lossy(&file).into_owned()).collect::<String>();
+    assert!(database.contains("keypad-"), "the database has the call");
+    for (place, text) in [("log", log + &env.log()), ("webhook", hook), ("database", database)] {
+        assert!(!text.contains(PIN), "the {place} has the PIN");
     }
 }
 

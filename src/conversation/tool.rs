@@ -26,7 +26,7 @@ pub struct ToolRequest {
     pub action: ToolAction,
 }
 
-/// What a call of a tool means, once the driver has read its arguments.
+/// The action of a call, once the driver has read its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolAction {
     /// The driver runs it, see [`Output::RunTool`](super::Output::RunTool).
@@ -63,7 +63,7 @@ pub struct DigitRules {
     pub masked: bool,
 }
 
-/// What came of a call of a tool.
+/// The outcome of a call of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolOutcome {

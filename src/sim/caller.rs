@@ -133,6 +133,8 @@ struct TelephoneThread {
     timestamp: u32,
     ssrc: u32,
     last_sequence: Option<u16>,
+    /// The timestamp of the last key that the agent sent.
+    last_key: Option<u32>,
     conversation: RecordedCall,
 }
 
@@ -175,6 +177,7 @@ impl TelephoneThread {
             timestamp: rand::random(),
             ssrc: rand::random(),
             last_sequence: None,
+            last_key: None,
             conversation: RecordedCall {
                 sent: Track::new(codec.rate()),
                 received: Track::new(codec.rate()),
@@ -184,6 +187,7 @@ impl TelephoneThread {
                 packets: 0,
                 lost: 0,
                 missed: Vec::new(),
+                keys: Vec::new(),
                 hung_up: false,
             },
         }
@@ -230,12 +234,23 @@ impl TelephoneThread {
         let mut buffer = [0; MAX_PACKET];
         while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
             let arrival = self.started.elapsed();
-            if let Some(packet) = ReceivedPacket::parse(&buffer[..length])
-                && packet.payload_type == self.codec.payload_type()
-            {
+            let Some(packet) = ReceivedPacket::parse(&buffer[..length]) else { continue };
+            if packet.payload_type == keypress::PAYLOAD_TYPE {
+                self.take_key(&packet);
+            } else if packet.payload_type == self.codec.payload_type() {
                 self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
                 self.take(&packet, arrival);
             }
+        }
+    }
+
+    /// A key that the agent sends. Its last packet is repeated with the same timestamp.
+    fn take_key(&mut self, packet: &ReceivedPacket<'_>) {
+        self.last_sequence = self.last_sequence.map(|_| packet.sequence);
+        if let Some(key) = Keypress::ended(packet.payload)
+            && self.last_key.replace(packet.timestamp) != Some(packet.timestamp)
+        {
+            self.conversation.keys.push(key);
         }
     }
 

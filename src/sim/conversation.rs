@@ -57,6 +57,8 @@ pub struct RecordedCall {
     pub lost: u64,
     /// Steps of the script that reached their time limit.
     pub missed: Vec<String>,
+    /// Keys that the agent sent (RFC 4733).
+    pub keys: Vec<char>,
     /// Whether the script's `HangUp` was reached.
     pub hung_up: bool,
 }
@@ -162,6 +164,7 @@ mod tests {
             packets: 100,
             lost: 0,
             missed: vec![],
+            keys: Vec::new(),
             hung_up: true,
         }
     }

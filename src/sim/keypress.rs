@@ -29,6 +29,12 @@ impl Keypress {
         Some(Keypress { event: u8::try_from(event).ok()?, started: None, sent: 0 })
     }
 
+    /// The key that ends with this packet of an event.
+    pub fn ended(payload: &[u8]) -> Option<char> {
+        let [event, flags, ..] = payload else { return None };
+        (flags & END != 0).then(|| "0123456789*#ABCD".chars().nth(usize::from(*event))).flatten()
+    }
+
     /// The timestamp and payload of the next packet; `tick` is the length of 20 ms in units of the timestamp.
     pub fn next(&mut self, timestamp: u32, tick: u32) -> (u32, [u8; 4]) {
         let started = *self.started.get_or_insert(timestamp);

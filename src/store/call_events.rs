@@ -137,7 +137,7 @@ pub struct CallPayload<'a> {
     failure_reason: Option<&'a str>,
     /// The engines that failed during the call.
     engine_failures: &'a [EngineFailure],
-    /// What the agent remembered of the call, by field.
+    /// Fields that the agent remembered of the call.
     fields: &'a BTreeMap<String, String>,
     provider_call_id: Option<&'a str>,
     started_at: DateTime<Utc>,

@@ -152,7 +152,7 @@ impl HttpTool {
     }
 }
 
-/// What is wrong with a tool.
+/// The problems of a tool.
 pub fn check_http_tool(tool: &HttpTool) -> Vec<Violation> {
     tool.violations()
 }

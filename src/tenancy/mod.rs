@@ -161,7 +161,7 @@ pub struct Call {
     /// The engines that failed during the call, after their retries. The call may have gone on.
     #[serde(default)]
     pub engine_failures: Vec<EngineFailure>,
-    /// What the agent remembered of the call (`remember`), by field.
+    /// Fields that the agent remembered of the call (`remember`).
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
 }

@@ -84,7 +84,7 @@ const MAX_SCHEMA: usize = 8_000;
 /// is an error.
 ///
 /// # Errors
-/// What is wrong with the schema.
+/// The problem of the schema.
 pub fn validator(schema: &Value) -> Result<Validator, String> {
     let options = jsonschema::options().with_pattern_options(PatternOptions::regex().size_limit(1 << 20));
     options.build(schema).map_err(|error| error.to_string().chars().take(200).collect())

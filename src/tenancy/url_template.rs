@@ -24,7 +24,7 @@ enum TemplatePiece {
 
 impl UrlTemplate {
     /// # Errors
-    /// What is wrong with the text.
+    /// The problem of the text.
     pub fn parse(text: &str) -> Result<UrlTemplate, String> {
         let mut pieces = Vec::new();
         let (mut rest, mut before) = (text, String::new());

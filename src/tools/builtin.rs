@@ -1,9 +1,10 @@
-//! The built-in tools: what the model is offered, and what its arguments mean.
+//! The built-in tools: their specifications for the model, and the meaning of its arguments.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::conversation::{DigitRules, ToolAction, ToolWords};
@@ -28,7 +29,7 @@ pub struct Remembered {
     pub value: String,
 }
 
-/// What a call of a built-in tool means.
+/// The meaning of a call of a built-in tool.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BuiltIn {
     HangUp,
@@ -90,7 +91,7 @@ pub(super) fn spec(tool: Tool) -> ToolSpec {
 }
 
 /// # Errors
-/// For the model: what is wrong with the arguments.
+/// For the model: the problem of the arguments.
 pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
     match tool {
         // Some models explain themselves in arguments that the tool does not have.
@@ -112,7 +113,7 @@ fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
 /// The field that `remember` keeps.
 ///
 /// # Errors
-/// For the model: what is wrong with the arguments.
+/// For the model: the problem of the arguments.
 pub(super) fn remembered(arguments: &str) -> Result<Remembered, String> {
     let remembered: Remembered = parsed(arguments)?;
     let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -147,15 +148,27 @@ fn tones(keys: &str) -> Result<Vec<Tone>, String> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CollectDigits {
+    #[serde(deserialize_with = "lenient")]
     max_digits: usize,
     #[serde(default)]
     terminator: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_option")]
     first_digit_timeout_s: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_option")]
     inter_digit_timeout_s: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     masked: bool,
+}
+
+/// Reads a value, also where the model wrote it as a text: `"4"` for 4.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let given = Value::deserialize(from)?;
+    let written = given.as_str().and_then(|text| serde_json::from_str(text).ok());
+    serde_json::from_value(written.unwrap_or(given)).map_err(D::Error::custom)
+}
+
+fn lenient_option<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    lenient(from)
 }
 
 impl CollectDigits {
@@ -224,6 +237,9 @@ mod tests {
         };
         assert_eq!((rules.most, rules.terminator, rules.masked), (4, Digit::parse("#"), true));
         assert_eq!((rules.first, rules.between), (Duration::from_secs(10), Duration::from_secs(3)));
+        let written =
+            act(Tool::CollectDigits, r#"{"max_digits":"4","masked":"true","first_digit_timeout_s":null}"#);
+        assert_eq!(written, ToolAction::CollectDigits(rules), "numbers as texts");
         for arguments in [
             r#"{"max_digits":0}"#,
             r#"{"max_digits":33}"#,

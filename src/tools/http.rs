@@ -27,31 +27,31 @@ const MAX_VARIABLE: usize = 500;
 const SHORTEST_SECRET: usize = 4;
 
 /// Values by name.
-pub(super) type Variables = BTreeMap<String, Value>;
+pub(super) type KeptValues = BTreeMap<String, Value>;
 
 /// A request with arguments that match the tool's schema.
 pub(super) struct HttpCall {
     pub tool: Arc<HttpTool>,
     pub tenant: TenantId,
     arguments: Map<String, Value>,
-    variables: Variables,
+    variables: KeptValues,
     /// Of the call of the tool: a server recognises a repetition.
     idempotency_key: String,
 }
 
-/// What came of a request.
+/// The outcome of a tool, and its result.
 #[derive(Debug, PartialEq)]
 pub(super) struct ToolReply {
     pub outcome: ToolOutcome,
     /// The text that the model reads.
     pub result: Arc<str>,
     /// The fields of the response that are kept.
-    pub kept: Variables,
+    pub kept: KeptValues,
 }
 
 impl ToolReply {
     pub fn done(result: &str) -> ToolReply {
-        ToolReply { outcome: ToolOutcome::Succeeded, result: result.into(), kept: Variables::new() }
+        ToolReply { outcome: ToolOutcome::Succeeded, result: result.into(), kept: KeptValues::new() }
     }
 
     pub fn refused(reason: &str) -> ToolReply {
@@ -59,7 +59,7 @@ impl ToolReply {
     }
 
     fn failed(reason: &str) -> ToolReply {
-        ToolReply { outcome: ToolOutcome::Failed, result: refusal(reason), kept: Variables::new() }
+        ToolReply { outcome: ToolOutcome::Failed, result: refusal(reason), kept: KeptValues::new() }
     }
 }
 
@@ -67,13 +67,13 @@ impl HttpCall {
     /// Checks the model's arguments. `entries` are masked entries of keys, which arguments refer to.
     ///
     /// # Errors
-    /// For the model: what is wrong. It quotes no value, because that may be a masked entry.
+    /// For the model: the problem. It quotes no value, because that may be a masked entry.
     pub fn new(
         tool: Arc<HttpTool>,
         tenant: TenantId,
         arguments: &str,
         entries: &BTreeMap<String, String>,
-        variables: Variables,
+        variables: KeptValues,
         idempotency_key: String,
     ) -> Result<HttpCall, String> {
         let mut arguments: Value =
@@ -184,15 +184,15 @@ impl HttpCall {
             return Ok(ToolReply {
                 outcome: ToolOutcome::Failed,
                 result: answer.to_string().into(),
-                kept: Variables::new(),
+                kept: KeptValues::new(),
             });
         }
         let result = shortened(&result).into();
         Ok(ToolReply { outcome: ToolOutcome::Succeeded, result, kept: self.kept(parsed.as_ref()) })
     }
 
-    fn kept(&self, response: Option<&Value>) -> Variables {
-        let Some(response) = response else { return Variables::new() };
+    fn kept(&self, response: Option<&Value>) -> KeptValues {
+        let Some(response) = response else { return KeptValues::new() };
         let kept = self.tool.variables.iter().filter_map(|(name, pointer)| {
             let value = response.pointer(pointer).filter(|value| !value.is_null())?;
             (text(value).chars().count() <= MAX_VARIABLE).then(|| (name.clone(), value.clone()))

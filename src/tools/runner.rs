@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::builtin::{Remembered, remembered};
-use super::http::{HttpCall, ToolReply, Variables};
+use super::http::{HttpCall, KeptValues, ToolReply};
 use super::{ToolServices, Toolbox};
 use crate::conversation::{ToolId, ToolOutcome, ToolRequest};
 use crate::dtmf::{Digit, Tone};
@@ -48,7 +48,7 @@ pub struct Runner {
     /// Masked entries of keys, by the reference that the model has.
     entries: BTreeMap<String, String>,
     /// Fields of responses, for later requests.
-    variables: Variables,
+    variables: KeptValues,
 }
 
 /// A finished tool, and the fields of its response that are kept.
@@ -69,7 +69,7 @@ impl Runner {
             reports,
             results,
             entries: BTreeMap::new(),
-            variables: Variables::new(),
+            variables: KeptValues::new(),
         }
     }
 

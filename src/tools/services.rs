@@ -1,4 +1,4 @@
-//! What the tools of all calls share: the HTTP client, tenants' secrets, and the limit for each tenant.
+//! Shared by the tools of all calls: the HTTP client, tenants' secrets, and the limit for each tenant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

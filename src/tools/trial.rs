@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ToolServices;
-use super::http::{HttpCall, ToolReply, Variables};
+use super::http::{HttpCall, KeptValues, ToolReply};
 use crate::tenancy::{HttpTool, TenantId};
 
 /// The result of a trial.
@@ -36,7 +36,7 @@ pub async fn try_out(
     let began = Instant::now();
     let key = Uuid::now_v7().to_string();
     let arguments = arguments.to_string();
-    let request = HttpCall::new(Arc::new(tool), tenant, &arguments, &BTreeMap::new(), Variables::new(), key);
+    let request = HttpCall::new(Arc::new(tool), tenant, &arguments, &BTreeMap::new(), KeptValues::new(), key);
     let outcome = match (request, services.slot(tenant)) {
         (Ok(request), Some(_slot)) => request.send(services).await,
         (Ok(_), None) => ToolReply::refused("too many tools of the tenant are running"),

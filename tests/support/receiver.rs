@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
+    /// 200 with this body.
+    Json(&'static str),
     /// 200, but only after this long.
     Late(Duration),
     /// Nothing, ever.
@@ -105,7 +108,7 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: String) -> StatusCode {
+async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let header =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let request = Request {
@@ -122,6 +125,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
         (kept.answer, kept.requests.len() - 1)
     };
     let status = match answer {
+        Answer::Json(_) => StatusCode::OK,
         Answer::Status(status) => StatusCode::from_u16(status).expect("a status"),
         Answer::Late(pause) => {
             tokio::time::sleep(pause).await;
@@ -130,5 +134,8 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
         Answer::Never => std::future::pending().await,
     };
     lock(&shared).requests[index].accepted = status == StatusCode::OK;
-    status
+    match answer {
+        Answer::Json(body) => body.into_response(),
+        _ => status.into_response(),
+    }
 }

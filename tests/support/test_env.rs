@@ -65,6 +65,14 @@ impl TestEnv {
         path.display().to_string()
     }
 
+    /// The contents of the environment's files, the SQLite database among them.
+    pub fn files(&self) -> Vec<Vec<u8>> {
+        let listed = std::fs::read_dir(&self.folder.0).expect("a folder");
+        let is_data = |path: &PathBuf| path.is_file() && !path.ends_with("script.toml");
+        let paths = listed.filter_map(|entry| Some(entry.ok()?.path())).filter(is_data);
+        paths.filter_map(|path| std::fs::read(path).ok()).collect()
+    }
+
     /// Starts the daemon, again if need be, and waits until it takes calls.
     ///
     /// # Panics

@@ -1,0 +1,102 @@
+//! HTTP tools over the API: declarations in profiles, secrets, trials.
+
+use serde_json::{Value, json};
+use vca::store::{AuditFilter, Window};
+use vca::tenancy::{Role, TenantId};
+
+use super::api_server::ApiServer;
+use super::on_both;
+use crate::support::receiver::Receiver;
+
+on_both!(
+    tools_are_checked_and_versioned_with_the_profile,
+    a_secret_is_stored_and_never_shown,
+    a_tool_is_tried
+);
+
+fn stock(url: &str) -> Value {
+    json!({
+        "name": "check_stock", "description": "Looks up how much bread is left.", "method": "POST", "url": url,
+        "parameters": { "type": "object", "properties": { "bread": { "type": "string" } }, "required": ["bread"] },
+    })
+}
+
+async fn tools_are_checked_and_versioned_with_the_profile(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let profiles = format!("/api/tenants/{tenant}/ai-profiles");
+    let new = |tools: Value| {
+        json!({
+            "name": "Front desk", "role": "receptionist", "system_prompt": "Sell bread.", "is_default": true,
+            "settings": { "http_tools": tools, "tools": ["remember", "send_dtmf", "collect_digits"] },
+        })
+    };
+    let mut wrong = stock("https://{{host}}/stock");
+    wrong["parameters"] = json!({ "type": "loaf" });
+    let refused = admin.post(&profiles, new(json!([wrong]))).await;
+    let fields: Vec<String> = refused.body["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|error| error["field"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        fields,
+        ["settings.http_tools.0.parameters", "settings.http_tools.0.url"],
+        "{:#}",
+        refused.body
+    );
+    refused.problem(422);
+    let made = admin.post(&profiles, new(json!([stock("https://example.com/stock")]))).await.expect(201);
+    let of = format!("{profiles}/{}", made["id"].as_str().expect("an id"));
+    let changed = json!({ "http_tools": [stock("https://example.com/v2/stock")] });
+    admin.patch(&format!("{of}/settings"), changed).await;
+    let first = admin.get(&format!("{of}/versions/1")).await.expect(200);
+    assert_eq!(first["settings"]["http_tools"][0]["url"], "https://example.com/stock");
+}
+
+async fn a_secret_is_stored_and_never_shown(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let secrets = format!("/api/tenants/{tenant}/tool-secrets");
+    let made = admin.post(&secrets, json!({ "name": "shop", "secret": "Bearer s3cret" })).await.expect(201);
+    let one = format!("{secrets}/{}", made["id"].as_str().expect("an id"));
+    for body in [
+        json!({ "name": "shop", "secret": "Bearer other" }),
+        json!({ "name": "a b", "secret": "x" }),
+        json!({ "name": "x", "secret": "a\r\nb: c" }),
+        json!({ "name": "x", "secret": "" }),
+    ] {
+        let refused = admin.post(&secrets, body).await;
+        assert!(refused.status.is_client_error(), "{:#}", refused.body);
+    }
+    admin.put(&one, json!({ "secret": "Bearer new" })).await.expect(200);
+    let listed = admin.get(&secrets).await.expect(200);
+    assert_eq!(listed["items"][0]["name"], "shop");
+    let scope = api.store.scope(TenantId(tenant));
+    let audit = scope.audit(&AuditFilter::default(), Window::first(50)).await.expect("the audit log");
+    let shown = format!("{made} {listed} {}", serde_json::to_string(&audit.items).expect("JSON"));
+    assert!(!shown.contains("Bearer"), "{shown}");
+    assert!(audit.items.iter().filter(|entry| entry.resource == "tool_secret").count() >= 2);
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    assert_eq!(viewer.put(&one, json!({ "secret": "x" })).await.problem(403), "read_only_key");
+    admin.delete(&one).await.expect(204);
+    admin.put(&one, json!({ "secret": "Bearer new" })).await.problem(404);
+}
+
+async fn a_tool_is_tried(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (_, stranger) = api.tenant("Stranger").await;
+    let receiver = Receiver::start();
+    let test = format!("/api/tenants/{tenant}/tools/test");
+    let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
+    admin.post(&format!("/api/tenants/{tenant}/tool-secrets"), secret).await.expect(201);
+    let mut tool = stock(&receiver.url("/stock"));
+    tool["secret_headers"] = json!({ "authorization": "shop" });
+    let body = json!({ "tool": tool, "arguments": { "bread": "rye" } });
+    let done = admin.post(&test, body.clone()).await.expect(200);
+    assert_eq!(done["outcome"], "succeeded", "{done}");
+    assert_eq!(receiver.requests()[0].json(), json!({ "bread": "rye" }));
+    let done = admin.post(&test, json!({ "tool": tool, "arguments": {} })).await.expect(200);
+    assert_eq!(done["outcome"], "refused", "{done}");
+    stranger.post(&test, body).await.problem(404);
+    assert_eq!(receiver.requests().len(), 1);
+}
