@@ -18,6 +18,8 @@ use super::request::Request;
 const NO_SUCH: &str = "vca-probe";
 /// Asterisk's text for a request that no loaded module serves, unlike `Channel not found`.
 const NO_MODULE: &str = "Resource not found";
+/// Asterisk's message, with status 500, where a function has no value for a channel, as for a SIP header that is absent.
+const UNREADABLE: &str = "Unable to read provided function";
 /// After so long without a failed request, calls have deleted all that they could: a retry waits 4 s at most.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -113,7 +115,7 @@ impl ProbeHealth {
         let is_about_one_resource = match error {
             AriError::Status { code: 401 | 403, .. } => false,
             AriError::Status { code: 404, message } => message != NO_MODULE && !message.is_empty(),
-            AriError::Status { code, .. } => *code < 500,
+            AriError::Status { code, message } => *code < 500 || message == UNREADABLE,
             AriError::Decode(_) => true,
             AriError::Timeout(_) | AriError::Refused | AriError::Tls(_) | AriError::Broken => false,
         };

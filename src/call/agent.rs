@@ -1,6 +1,6 @@
 //! The agent of a call: prompt texts, settings and engines, from a profile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +11,9 @@ use crate::conversation::{self, Phrase};
 use crate::engines::llm::Llm;
 use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
-use crate::language::Language;
-use crate::tenancy::{AiProfile, ProfileId, Schedule};
+use crate::language::{Language, Pronunciations};
+use crate::tenancy::variables::names;
+use crate::tenancy::{AiProfile, Permitted, ProfileId, Schedule};
 use crate::tools::Toolbox;
 
 /// The engines of one profile.
@@ -23,6 +24,7 @@ pub struct Engines {
     pub tts: Arc<dyn Tts>,
 }
 
+#[derive(Clone)]
 pub struct Agent {
     pub profile: ProfileId,
     /// The profile's, for the record of the call.
@@ -30,7 +32,14 @@ pub struct Agent {
     pub engines: Engines,
     pub hints: Hints,
     pub voice: Voice,
+    /// May name variables, as the phrases may, until the agent is one call's ([`Agent::for_call`]).
     pub system_prompt: Arc<str>,
+    /// Whether the built-in preamble precedes the prompt.
+    pub preamble: bool,
+    /// The profile's own values of variables.
+    pub variables: Arc<BTreeMap<String, String>>,
+    /// The SIP headers that variables may name.
+    pub trusted_headers: Arc<[String]>,
     /// The model that responds; the engine's default when absent.
     pub model: Option<Arc<str>>,
     /// The longest response, in tokens; the engine's default when absent.
@@ -45,8 +54,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// `turn_settings` are the daemon's defaults.
-    pub fn new(profile: &AiProfile, engines: Engines, turn_settings: conversation::Settings) -> Agent {
+    /// The daemon's defaults and trusted headers are those of `permitted`.
+    pub fn new(profile: &AiProfile, engines: Engines, permitted: &Permitted) -> Agent {
         let settings = &profile.settings;
         let language: Option<Arc<str>> = settings.language.as_deref().map(Arc::from);
         let mut phrases = phrases(language.as_deref(), &settings.phrases);
@@ -58,15 +67,27 @@ impl Agent {
             profile: profile.id,
             version: profile.version,
             engines,
-            hints: Hints { language: language.clone(), model: given(&settings.stt_model) },
-            voice: Voice { name: given(&settings.voice), language, model: given(&settings.tts_model) },
+            hints: Hints {
+                language: language.clone(),
+                model: given(&settings.stt_model),
+                key_terms: settings.key_terms.iter().map(|term| term.as_str().into()).collect(),
+            },
+            voice: Voice {
+                name: given(&settings.voice),
+                language,
+                model: given(&settings.tts_model),
+                pronunciations: pronunciations(&settings.pronunciations),
+            },
             system_prompt: profile.system_prompt.as_str().into(),
+            preamble: settings.preamble.unwrap_or(true),
+            variables: Arc::new(settings.variables.clone()),
+            trusted_headers: permitted.ceilings.sip_headers.as_slice().into(),
             model: given(&settings.llm_model),
             max_reply_tokens: settings.max_reply_tokens,
             toolbox: Arc::new(Toolbox::new(settings)),
             hours: schedule(profile),
             language: Language::of(settings.language.as_deref()),
-            turn_settings: turn_settings.with(&settings.turn),
+            turn_settings: permitted.turn_settings.clone().with(&settings.turn),
             phrases,
         }
     }
@@ -78,13 +99,14 @@ impl Agent {
         (phrase, self.phrases.get(&phrase).cloned().unwrap_or_default())
     }
 
-    /// Synthesises all phrases at the rates that calls use, the greeting first. A failed phrase is logged, and
-    /// synthesised when it is needed.
+    /// Synthesises all phrases at the rates that calls use, the greeting first, except those with a call's values. A
+    /// failed phrase is logged, and synthesised when it is needed.
     pub async fn warm_up(&self, prompts: &PromptCache) {
         let tts = &*self.engines.tts;
         let phrases =
             Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.phrases.get(phrase)?)));
-        for (phrase, text) in phrases.filter(|(_, text)| !text.trim().is_empty()) {
+        let is_fixed = |text: &str| !text.trim().is_empty() && names(text).next().is_none();
+        for (phrase, text) in phrases.filter(|(_, text)| is_fixed(text)) {
             if let Err(error) = prompts.prepare(tts, &self.voice, text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");
                 // Each of the others would wait as long for an engine that is down.
@@ -94,6 +116,11 @@ impl Agent {
             }
         }
     }
+}
+
+fn pronunciations(words: &BTreeMap<String, String>) -> Option<Arc<Pronunciations>> {
+    let entries = words.iter().map(|(word, spoken)| (word.as_str(), spoken.as_str()));
+    (!words.is_empty()).then(|| Arc::new(Pronunciations::new(entries)))
 }
 
 /// Hours that cannot be evaluated, such as those in a time zone that no longer exists, do not prevent calls from

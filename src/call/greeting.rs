@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::Instrument;
 
+use super::prompt_cache::PromptUse;
 use super::{Agent, PromptCache};
 use crate::engines::core::EngineError;
 
@@ -29,11 +30,12 @@ enum GreetingProgress {
 pub async fn synthesise(
     agent: Arc<Agent>,
     prompts: Arc<PromptCache>,
-    text: Arc<str>,
+    (text, usage): (Arc<str>, PromptUse),
     limit: Duration,
 ) -> Result<(), EngineError> {
     let (begun, mut beginning) = watch::channel(false);
-    let synthesis = async move { prompts.obtain(&*agent.engines.tts, &agent.voice, &text, &begun).await };
+    let synthesis =
+        async move { prompts.obtain(&*agent.engines.tts, &agent.voice, (&text, usage), &begun).await };
     let mut whole: JoinHandle<_> = tokio::spawn(synthesis.in_current_span());
     let first = async {
         tokio::select! {

@@ -19,6 +19,7 @@ mod prompt_cache;
 mod record;
 mod records;
 mod setup;
+mod situation;
 mod talking;
 mod task;
 mod tasks;

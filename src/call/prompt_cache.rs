@@ -4,7 +4,7 @@
 //! "technical difficulty" can be played while all engines are down. A prompt of a fallback engine is kept only
 //! until the engine itself is available again, so that callers do not hear a second voice forever.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::engines::tts::{Tts, Voice};
 
 /// Cached texts. A prompt of three seconds takes 50 to 100 kB.
 const CAPACITY: usize = 4_096;
+/// Those of them with values of one call, which no other call is likely to need.
+const ONE_CALL_CAPACITY: usize = 128;
 /// The longest cached prompt, in seconds.
 const LONGEST: usize = 60;
 /// How long a fallback engine's prompt is kept.
@@ -40,6 +42,8 @@ pub struct PromptCache {
 #[derive(Default)]
 struct CacheEntries {
     clips: HashMap<(PromptKey, u32), Kept>,
+    /// The clips of single calls, oldest first.
+    one_call: VecDeque<(PromptKey, u32)>,
     /// Prompts that a task is synthesising.
     under_way: HashSet<PromptKey>,
 }
@@ -49,6 +53,13 @@ struct PromptKey {
     engine: Arc<str>,
     voice: Voice,
     text: Arc<str>,
+}
+
+/// The calls that use a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptUse {
+    AllCalls,
+    OneCall,
 }
 
 struct Kept {
@@ -77,7 +88,7 @@ impl PromptCache {
         rates: &[u32],
     ) -> Result<(), EngineError> {
         let Some(claim) = self.claim(PromptKey::of(tts, voice, text), rates) else { return Ok(()) };
-        self.speak(&claim, tts, rates, &watch::Sender::new(false)).await
+        self.speak(&claim, tts, (rates, PromptUse::AllCalls), &watch::Sender::new(false)).await
     }
 
     /// Has the text synthesised and cached at all [`RATES`], or waits for a task that does so. `begun` becomes true with the
@@ -89,7 +100,7 @@ impl PromptCache {
         &self,
         tts: &dyn Tts,
         voice: &Voice,
-        text: &Arc<str>,
+        (text, usage): (&Arc<str>, PromptUse),
         begun: &watch::Sender<bool>,
     ) -> Result<(), EngineError> {
         loop {
@@ -98,7 +109,7 @@ impl PromptCache {
                 return Ok(());
             }
             if let Some(claim) = self.claim(PromptKey::of(tts, voice, text), &RATES) {
-                return self.speak(&claim, tts, &RATES, begun).await;
+                return self.speak(&claim, tts, (&RATES, usage), begun).await;
             }
             over.await;
         }
@@ -108,7 +119,7 @@ impl PromptCache {
         &self,
         claim: &PromptClaim<'_>,
         tts: &dyn Tts,
-        rates: &[u32],
+        (rates, usage): (&[u32], PromptUse),
         begun: &watch::Sender<bool>,
     ) -> Result<(), EngineError> {
         let PromptKey { voice, text, .. } = &claim.words;
@@ -120,7 +131,7 @@ impl PromptCache {
             let fitted = convert(&clip, *rate);
             let start = first_sound(&fitted.samples).unwrap_or(0).saturating_sub(lead_in(*rate));
             let clip = Clip::new(*rate, &fitted.samples[start..]);
-            self.entries().keep(claim.words.clone(), Kept { clip, again });
+            self.entries().keep(claim.words.clone(), Kept { clip, again }, usage);
         }
         Ok(())
     }
@@ -145,8 +156,16 @@ impl PromptCache {
 }
 
 impl CacheEntries {
-    fn keep(&mut self, words: PromptKey, kept: Kept) {
+    fn keep(&mut self, words: PromptKey, kept: Kept, usage: PromptUse) {
         let key = (words, kept.clip.rate);
+        if usage == PromptUse::OneCall && !self.clips.contains_key(&key) {
+            self.one_call.push_back(key.clone());
+            if self.one_call.len() > ONE_CALL_CAPACITY
+                && let Some(oldest) = self.one_call.pop_front()
+            {
+                self.clips.remove(&oldest);
+            }
+        }
         if self.clips.len() >= CAPACITY
             && !self.clips.contains_key(&key)
             && let Some(any) = self.clips.keys().next().cloned()
@@ -271,14 +290,29 @@ mod tests {
         let begun = watch::Sender::new(false);
         let (first, second) = tokio::join!(
             prompts.prepare(&speaker, &voice, &text, &RATES),
-            prompts.obtain(&speaker, &voice, &text, &begun)
+            prompts.obtain(&speaker, &voice, (&text, PromptUse::AllCalls), &begun)
         );
         assert!(first.is_ok() && second.is_ok());
         assert!(prompts.find(&speaker, &voice, &text, 16_000).is_some(), "it was waited for");
         assert_eq!(speaker.asked.load(Ordering::Relaxed), 1);
         let other = Arc::from("Other.");
-        prompts.obtain(&speaker, &voice, &other, &begun).await.expect("it speaks");
+        prompts.obtain(&speaker, &voice, (&other, PromptUse::AllCalls), &begun).await.expect("it speaks");
         assert!(*begun.borrow(), "the first samples are reported");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn prompts_of_single_calls_leave_room_for_the_others() {
+        let (prompts, speaker) = (PromptCache::default(), speaker());
+        let (voice, shared) = (Voice::default(), Arc::from("Hello."));
+        prompts.prepare(&speaker, &voice, &shared, &RATES).await.expect("it speaks");
+        for call in 0..ONE_CALL_CAPACITY {
+            let text = Arc::from(format!("Hello, caller {call}."));
+            let begun = watch::Sender::new(false);
+            prompts.obtain(&speaker, &voice, (&text, PromptUse::OneCall), &begun).await.expect("it speaks");
+            assert!(prompts.find(&speaker, &voice, &text, 8_000).is_some());
+        }
+        assert_eq!(prompts.entries().clips.len(), ONE_CALL_CAPACITY + RATES.len());
+        assert!(prompts.find(&speaker, &voice, &shared, 16_000).is_some());
     }
 
     #[tokio::test(start_paused = true)]

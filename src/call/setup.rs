@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use tracing::{error, info};
 
 use super::ending::Refusal;
 use super::media_watch::MediaAddresses;
 use super::phase::Phase;
 use super::pipeline::Cascade;
+use super::prompt_cache::PromptUse;
 use super::record::RecordWriter;
 use super::records::{Records, save_progress};
+use super::situation::Situation;
 use super::talking::Talking;
 use super::task::Task;
 use super::{Admitted, Agent, CallServices, IncomingCall};
-use crate::ari::Reason;
+use crate::ari::answer::ChannelVariable;
 use crate::ari::topology::Input as TopologyInput;
+use crate::ari::{Reason, Request};
 use crate::audio::codec::Format;
 use crate::conversation::{Conversation, Phrase};
 use crate::engines::core::usage::Meter;
@@ -46,6 +50,8 @@ pub async fn refuse(
 /// Answers a call and talks until it is over.
 pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, admitted: Admitted) {
     let Admitted { called, route, agent, format } = admitted;
+    let profile = agent.clone();
+    let agent = Arc::new(with_values(&profile, &incoming, &services, &called).await);
     let call = new_call(&incoming, &route, called, Some((&agent, format)));
     let (id, started_at, since) = (call.id, call.started_at, incoming.since);
     let feed = std::mem::take(&mut incoming.feed);
@@ -61,7 +67,9 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     match SettingUp::new(of, agent, format, opening, &task.services) {
         Ok(setting_up) => {
             task.phase = Phase::SettingUp(setting_up);
-            task.prepare_greeting(text, since);
+            let is_own = profile.phrases.get(&opening) != Some(&text);
+            let usage = if is_own { PromptUse::OneCall } else { PromptUse::AllCalls };
+            task.prepare_greeting((text, usage), since);
         }
         Err(error) => {
             error!(%error, "no UDP port for the call's media: see [media] ports");
@@ -71,6 +79,24 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     task.run().await;
     // The call is over: delete its conversation state.
     state.end(id).await;
+}
+
+/// The agent with the values of this call in its texts.
+async fn with_values(agent: &Agent, incoming: &IncomingCall, services: &CallServices, called: &Did) -> Agent {
+    let headers = if incoming.is_sip { agent.headers() } else { Vec::new() };
+    let values = headers.into_iter().map(async |name| {
+        let request = Request::variable(&incoming.channel, &format!("PJSIP_HEADER(read,{name})"));
+        let answer = services.asterisk.ask(request).await;
+        Some((name, answer.ok().map(|ChannelVariable { value }| value)?))
+    });
+    let headers = join_all(values).await.into_iter().flatten().collect();
+    agent.for_call(&Situation {
+        now: Utc::now(),
+        caller: incoming.caller.as_deref(),
+        called,
+        call_id: incoming.id,
+        headers,
+    })
 }
 
 impl Refusal {

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
+use super::prompt_cache::PromptUse;
 use super::records::Records;
 use super::setup::SettingUp;
 use super::talking::CallAction;
@@ -163,7 +164,7 @@ impl Task {
     }
 
     /// Starts the call in Asterisk once its first prompt can be played, which is at once if it is cached.
-    pub fn prepare_greeting(&mut self, text: Arc<str>, since: Instant) {
+    pub fn prepare_greeting(&mut self, (text, usage): (Arc<str>, PromptUse), since: Instant) {
         let Phase::SettingUp(SettingUp { agent, format, .. }) = &self.phase else { return };
         let (agent, prompts) = (agent.clone(), self.services.prompts.clone());
         let is_cached = prompts.find(&*agent.engines.tts, &agent.voice, &text, format.rate()).is_some();
@@ -172,7 +173,7 @@ impl Task {
         }
         let limit = (self.services.set_up * 2 / 3).saturating_sub(since.elapsed());
         self.tasks.start(|reports| async move {
-            let outcome = greeting::synthesise(agent, prompts, text, limit).await;
+            let outcome = greeting::synthesise(agent, prompts, (text, usage), limit).await;
             drop(reports.send(TaskResult::Greeting(outcome)).await);
         });
     }

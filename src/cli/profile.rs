@@ -325,6 +325,18 @@ fn with_settings(sheet: Sheet, settings: &ProfileSettings) -> Sheet {
     for (name, words) in &settings.phrases {
         sheet = sheet.line(&format!("phrases.{name}"), words);
     }
+    for (name, value) in &settings.variables {
+        sheet = sheet.line(&format!("variables.{name}"), value);
+    }
+    for (word, spoken) in &settings.pronunciations {
+        sheet = sheet.line(&format!("pronunciations.{word}"), spoken);
+    }
+    if !settings.key_terms.is_empty() {
+        sheet = sheet.line("key terms", settings.key_terms.join(", "));
+    }
+    if let Some(preamble) = settings.preamble {
+        sheet = sheet.line("preamble", yes_or_no(preamble));
+    }
     let turn = serde_json::to_value(&settings.turn).unwrap_or_default();
     for (name, value) in turn.as_object().into_iter().flatten() {
         sheet = sheet.line(&format!("turn.{name}"), value);

@@ -45,6 +45,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
             ("profiles.max_duration_ms", config.profiles.max_duration_ms == 0),
             ("profiles.max_reply_tokens", config.profiles.max_reply_tokens == 0),
         ]));
+        found.extend(sip_headers(&config.profiles.sip_headers));
         found.extend(webhooks(&config.webhooks));
         found.extend(zeros(&[(
             "tools.max_concurrent_per_tenant",
@@ -55,6 +56,29 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
     }
     found
 }
+
+/// Headers that Asterisk could not be asked for, or too many of them.
+fn sip_headers(names: &[String]) -> Vec<Violation> {
+    let is_name = |name: &str| {
+        (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let faulty = names.iter().filter(|name| !is_name(name)).map(|name| {
+        let problem = format!("{name:?} is no name of a header that a profile can use");
+        Violation::with_remedy(
+            "profiles.sip_headers",
+            problem,
+            "write letters, digits and hyphens, as in X-Customer-Id",
+        )
+    });
+    let too_many = (names.len() > MOST_SIP_HEADERS).then(|| {
+        let problem = format!("more than {MOST_SIP_HEADERS} headers");
+        Violation::with_remedy("profiles.sip_headers", problem, "name those that profiles use")
+    });
+    faulty.chain(too_many).collect()
+}
+
+/// Each is a request to Asterisk before the answer, where a profile names it.
+const MOST_SIP_HEADERS: usize = 10;
 
 /// Values that work, but weaken something.
 pub(super) fn warnings(config: &Config) -> Vec<Violation> {

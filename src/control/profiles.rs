@@ -2,7 +2,8 @@
 
 use super::ControlError;
 use crate::store::{NewProfile, ProfileChanges, Scope, StoreError};
-use crate::tenancy::{Actor, AiProfile, Draft, Permitted, ProfileId, check_profile};
+use crate::tenancy::variables::check_variables;
+use crate::tenancy::{Actor, AiProfile, Draft, Permitted, ProfileId, ProfileSettings, check_profile};
 
 /// Creates a profile.
 ///
@@ -15,10 +16,8 @@ pub async fn create_profile(
     new: NewProfile,
 ) -> Result<AiProfile, ControlError> {
     let NewProfile { name, system_prompt, settings, .. } = &new;
-    check(
-        Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) },
-        permitted,
-    )?;
+    let draft = Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) };
+    check(draft, (system_prompt, settings), permitted)?;
     Ok(scope.create_profile(actor, new).await?)
 }
 
@@ -37,7 +36,9 @@ pub async fn update_profile<E: From<StoreError> + From<ControlError>>(
         let changes = decide(current)?;
         let ProfileChanges { name, system_prompt, settings, .. } = &changes;
         let (name, system_prompt) = (name.as_deref(), system_prompt.as_deref());
-        check(Draft { name, system_prompt, settings: settings.as_ref() }, permitted)?;
+        let draft = Draft { name, system_prompt, settings: settings.as_ref() };
+        let prompt = system_prompt.unwrap_or(&current.system_prompt);
+        check(draft, (prompt, settings.as_ref().unwrap_or(&current.settings)), permitted)?;
         Ok(changes)
     };
     scope.update_profile_if(actor, id, checked).await
@@ -56,10 +57,20 @@ pub async fn roll_back_profile(
 ) -> Result<AiProfile, ControlError> {
     let former = scope.profile_version(id, version).await?;
     let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
-    check(Draft { name, system_prompt, settings: Some(&former.settings) }, permitted)?;
+    let draft = Draft { name, system_prompt, settings: Some(&former.settings) };
+    check(draft, (&former.system_prompt, &former.settings), permitted)?;
     Ok(scope.roll_back_profile(actor, id, version).await?)
 }
 
-fn check(draft: Draft<'_>, permitted: &Permitted) -> Result<(), ControlError> {
-    ControlError::unless_none(check_profile(draft, permitted))
+/// Checks what a draft changes, and, where it changes one of them, that prompt and settings fit each other.
+fn check(
+    draft: Draft<'_>,
+    (system_prompt, settings): (&str, &ProfileSettings),
+    permitted: &Permitted,
+) -> Result<(), ControlError> {
+    let mut violations = check_profile(draft, permitted);
+    if draft.system_prompt.is_some() || draft.settings.is_some() {
+        violations.extend(check_variables(system_prompt, settings, &permitted.ceilings.sip_headers));
+    }
+    ControlError::unless_none(violations)
 }

@@ -68,7 +68,7 @@ impl AgentFactory {
         let tts = self.engines.tts(wanted.tts.as_deref());
         match (stt, llm, tts) {
             (Some(stt), Some(llm), Some(tts)) => {
-                Some(Agent::new(profile, Engines { stt, llm, tts }, self.permitted.turn_settings.clone()))
+                Some(Agent::new(profile, Engines { stt, llm, tts }, &self.permitted))
             }
             (None, _, _) => {
                 missing("stt", &wanted.stt);

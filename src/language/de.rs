@@ -5,6 +5,7 @@ use super::{Language, Prompts};
 
 pub(super) static GERMAN: Language = Language {
     tag: "de",
+    name: "German",
     trailing: &[
         "äh", "ähm", "öh", "öhm", "hm", "und", "oder", "aber", "weil", "dass", "wenn", "der", "die", "das",
         "mein", "meine",

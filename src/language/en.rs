@@ -5,6 +5,7 @@ use super::{Language, Prompts};
 
 pub(super) static ENGLISH: Language = Language {
     tag: "en",
+    name: "English",
     trailing: &["um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if"],
     often_trailing: &["so", "that", "like", "to", "for", "with", "at", "of", "a", "an", "is", "then"],
     digits: &[

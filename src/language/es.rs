@@ -5,6 +5,7 @@ use super::{Language, Prompts};
 
 pub(super) static SPANISH: Language = Language {
     tag: "es",
+    name: "Spanish",
     trailing: &["eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi"],
     often_trailing: &["con", "para", "de", "a", "un", "una", "es", "entonces"],
     digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],

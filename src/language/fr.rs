@@ -5,6 +5,7 @@ use super::{Language, Prompts};
 
 pub(super) static FRENCH: Language = Language {
     tag: "fr",
+    name: "French",
     trailing: &["euh", "heu", "hm", "et", "ou", "mais", "parce", "que", "le", "la", "les", "mon", "ma"],
     often_trailing: &["avec", "pour", "à", "de", "un", "une", "est", "alors", "donc"],
     digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],

@@ -8,6 +8,7 @@ use super::{Language, Prompts};
 
 pub(super) static HINDI: Language = Language {
     tag: "hi",
+    name: "Hindi",
     trailing: &[
         "और",
         "या",

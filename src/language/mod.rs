@@ -3,16 +3,19 @@
 //! Pure tables and look-ups. A list holds words of its own language only: English "die" and German "die" are
 //! different words, and only one of them can end a sentence.
 
+mod calendar;
 mod de;
 mod en;
 mod es;
 mod fr;
 mod hi;
 mod other;
+mod pronunciation;
 mod pt;
 mod spoken;
 mod words;
 
+pub use pronunciation::Pronunciations;
 pub use spoken::{Forms, spoken};
 pub use words::{fold, words};
 
@@ -21,6 +24,8 @@ pub use words::{fold, words};
 pub struct Language {
     /// Primary subtag (BCP 47, RFC 5646), such as `en`.
     pub tag: &'static str,
+    /// Its English name.
+    pub name: &'static str,
     /// Last words that announce more, even before a full stop of the recogniser: hesitations, conjunctions,
     /// articles.
     pub trailing: &'static [&'static str],

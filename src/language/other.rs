@@ -4,6 +4,7 @@ use super::{Language, en};
 
 pub(super) static OTHER: Language = Language {
     tag: "und",
+    name: "another language",
     trailing: &["um", "uhm", "uh", "eh", "ehm", "hm", "euh", "äh", "ähm"],
     often_trailing: &[],
     digits: &[],

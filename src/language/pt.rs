@@ -5,6 +5,7 @@ use super::{Language, Prompts};
 
 pub(super) static PORTUGUESE: Language = Language {
     tag: "pt",
+    name: "Portuguese",
     trailing: &[
         "é", "eh", "hum", "hm", "ahn", "e", "ou", "mas", "porque", "que", "se", "o", "a", "os", "as", "meu",
         "minha",

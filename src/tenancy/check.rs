@@ -9,6 +9,11 @@ pub const LONGEST_TENANT_NAME: usize = 200;
 const LONGEST_NAME: usize = 200;
 const LONGEST_PROMPT: usize = 50_000;
 pub(super) const LONGEST_PHRASE: usize = 1_000;
+/// Bounds of key terms and pronunciations.
+pub(super) const MOST_TERMS: usize = 100;
+pub(super) const MOST_WORDS: usize = 200;
+pub(super) const LONGEST_TERM: usize = 50;
+pub(super) const LONGEST_SPOKEN: usize = 100;
 
 /// Checks a text of one line that people give a resource, such as its name: not empty, of at most `longest` characters, and
 /// without control characters.
@@ -70,6 +75,9 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     violations.extend(hours.into_iter().map(|violation| violation.below("hours")));
     violations.extend(tools(settings));
     violations.extend(super::http_tool::violations(&settings.http_tools));
+    violations.extend(super::variables::check_declared(&settings.variables));
+    violations.extend(key_terms(settings));
+    violations.extend(pronunciations(settings));
     violations
 }
 
@@ -108,6 +116,27 @@ fn tools(settings: &ProfileSettings) -> Vec<Violation> {
     let named = settings.tools.iter().enumerate();
     let unknown = named.filter_map(|(at, name)| Some((at, name.parse::<Tool>().err()?)));
     unknown.map(|(at, error)| Violation::new(format!("tools.{at}"), error.to_string())).collect()
+}
+
+fn key_terms(settings: &ProfileSettings) -> Vec<Violation> {
+    let terms = &settings.key_terms;
+    let too_many = terms.len() > MOST_TERMS;
+    let too_many = too_many.then(|| Violation::new("key_terms", format!("more than {MOST_TERMS} terms")));
+    let faulty = terms.iter().take(MOST_TERMS).enumerate();
+    let faulty = faulty.filter_map(|(at, term)| check_name(&format!("key_terms.{at}"), term, LONGEST_TERM));
+    too_many.into_iter().chain(faulty).collect()
+}
+
+fn pronunciations(settings: &ProfileSettings) -> Vec<Violation> {
+    let words = &settings.pronunciations;
+    let too_many = words.len() > MOST_WORDS;
+    let too_many =
+        too_many.then(|| Violation::new("pronunciations", format!("more than {MOST_WORDS} words")));
+    let faulty = words.iter().take(MOST_WORDS).filter_map(|(word, spoken)| {
+        check_name("pronunciations", word, LONGEST_TERM)
+            .or_else(|| check_name(&format!("pronunciations.{word}"), spoken, LONGEST_SPOKEN))
+    });
+    too_many.into_iter().chain(faulty).collect()
 }
 
 /// The control characters that a text may contain.
@@ -243,6 +272,9 @@ mod tests {
         let texts =
             serde_json::json!({ "greeting": "Hello.\r\n\tWelcome.", "phrases": { "closed": "a\nb" } });
         assert_eq!(violations(texts), [] as [&str; 0]);
+        let hints = serde_json::json!({ "key_terms": ["Huber", "a\nb", " "], "pronunciations": { "Huber": "", "b": "c" } });
+        let fields = ["settings.key_terms.1", "settings.key_terms.2", "settings.pronunciations.Huber"];
+        assert_eq!(violations(hints), fields);
         let escapes = serde_json::json!({ "greeting": "\u{1b}[2J", "phrases": { "closed": "a\u{85}b" } });
         assert_eq!(violations(escapes), ["settings.greeting", "settings.phrases.closed"]);
         let draft = Draft { name: Some("a\nb"), system_prompt: Some("a\n\tb"), settings: None };

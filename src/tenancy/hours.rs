@@ -148,6 +148,15 @@ fn minutes(text: &str) -> Option<u32> {
 }
 
 impl Schedule {
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// The openings by day from Monday, in minutes from midnight. An end on the next day is beyond 24 hours.
+    pub fn week(&self) -> &[Vec<(u32, u32)>; 7] {
+        &self.week
+    }
+
     /// Whether the business is open at a moment.
     pub fn is_open(&self, at: DateTime<Utc>) -> bool {
         let local: NaiveDateTime = at.with_timezone(&self.zone).naive_local();

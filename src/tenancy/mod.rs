@@ -23,6 +23,7 @@ mod tools;
 mod transcript;
 mod url_template;
 mod usage;
+pub mod variables;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};

@@ -20,11 +20,18 @@ pub struct Ceilings {
     pub max_duration_ms: u64,
     /// Length of a response, in tokens. Default 500.
     pub max_reply_tokens: u32,
+    /// SIP headers of the INVITE that profiles may name as `{{sip.NAME}}`, because your trunk or proxy sets them. Default none.
+    pub sip_headers: Vec<String>,
 }
 
 impl Default for Ceilings {
     fn default() -> Self {
-        Ceilings { max_turns: 100, max_duration_ms: 3_600_000, max_reply_tokens: 500 }
+        Ceilings {
+            max_turns: 100,
+            max_duration_ms: 3_600_000,
+            max_reply_tokens: 500,
+            sip_headers: Vec::new(),
+        }
     }
 }
 
@@ -106,7 +113,7 @@ impl Permitted {
     /// Turns, milliseconds and tokens: the ceilings, or the daemon's defaults where those are higher.
     fn limits(&self) -> (u32, u64, u32) {
         let duration = u64::try_from(self.turn_settings.max_duration_ms.as_millis()).unwrap_or(u64::MAX);
-        let Ceilings { max_turns, max_duration_ms, max_reply_tokens } = self.ceilings;
+        let Ceilings { max_turns, max_duration_ms, max_reply_tokens, .. } = self.ceilings;
         (
             max_turns.max(self.turn_settings.max_turns),
             max_duration_ms.max(duration),

@@ -126,6 +126,22 @@ pub struct ProfileSettings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 20)]
     pub http_tools: Vec<HttpTool>,
+    /// Values for `{{name}}` in prompt, greeting and phrases, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = super::schemas::variables)]
+    pub variables: BTreeMap<String, String>,
+    /// Begin the instructions to the model with a built-in preamble: a telephone call, brief and plain text, the language.
+    /// Default: `true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preamble: Option<bool>,
+    /// Names and terms that callers say, for speech-to-text engines that take such hints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(schema_with = super::schemas::key_terms)]
+    pub key_terms: Vec<String>,
+    /// Words that the voice mispronounces, and the text that is spoken in their place.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = super::schemas::pronunciations)]
+    pub pronunciations: BTreeMap<String, String>,
 }
 
 impl ProfileSettings {

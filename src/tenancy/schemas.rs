@@ -7,7 +7,9 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 
 use super::check::LONGEST_PHRASE;
+use super::check::{LONGEST_SPOKEN, LONGEST_TERM, MOST_TERMS, MOST_WORDS};
 use super::hours::{DAYS, MOST_DATES, MOST_OPENINGS};
+use super::variables;
 use super::{Hours, ProfileSettings, Tool};
 use crate::conversation::{self, Phrase};
 
@@ -33,6 +35,49 @@ pub(super) fn tools() -> Array {
         .items(name)
         .max_items(Some(100))
         .description(Some("Actions that the agent can take. Default: none."))
+        .build()
+}
+
+/// Values of variables by name.
+pub(super) fn variables() -> Object {
+    let name = ObjectBuilder::new().schema_type(Type::String).pattern(Some(variables::NAME));
+    let about = "Values for `{{name}}` in prompt, greeting and phrases, by name.";
+    texts(name, line(0, variables::LONGEST_VALUE), variables::MOST_VARIABLES, about)
+}
+
+/// Spoken forms by word.
+pub(super) fn pronunciations() -> Object {
+    let about = "Words that the voice mispronounces, and the text that is spoken in their place.";
+    texts(line(1, LONGEST_TERM), line(1, LONGEST_SPOKEN), MOST_WORDS, about)
+}
+
+/// Names and terms that callers say.
+pub(super) fn key_terms() -> Array {
+    let about = "Names and terms that callers say, for speech-to-text engines that take such hints.";
+    ArrayBuilder::new()
+        .items(line(1, LONGEST_TERM))
+        .max_items(Some(MOST_TERMS))
+        .description(Some(about))
+        .build()
+}
+
+/// A text of one line that is not blank, unless it may be empty.
+fn line(shortest: usize, longest: usize) -> ObjectBuilder {
+    let pattern = match shortest {
+        0 => r"^[^\x00-\x1f\x7f-\x9f]*$",
+        _ => r"^[^\x00-\x1f\x7f-\x9f]*([^\s\x00-\x1f\x7f-\x9f]|\uFEFF)[^\x00-\x1f\x7f-\x9f]*$",
+    };
+    ObjectBuilder::new().schema_type(Type::String).max_length(Some(longest)).pattern(Some(pattern))
+}
+
+/// At most `most` texts by name.
+fn texts(name: ObjectBuilder, text: ObjectBuilder, most: usize, about: &str) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property_names(Some(name.build()))
+        .additional_properties(Some(AdditionalProperties::RefOr(Schema::Object(text.build()).into())))
+        .max_properties(Some(most))
+        .description(Some(about))
         .build()
 }
 

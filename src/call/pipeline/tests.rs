@@ -89,6 +89,9 @@ fn agent(
         hints: Hints::default(),
         voice: Voice::default(),
         system_prompt: "".into(),
+        preamble: false,
+        variables: Arc::default(),
+        trusted_headers: Arc::from([]),
         model: None,
         max_reply_tokens: None,
         toolbox: Arc::new(Toolbox::new(&ProfileSettings {

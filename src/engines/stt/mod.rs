@@ -38,6 +38,8 @@ pub struct Hints {
     pub language: Option<Arc<str>>,
     /// The engine's own name for a model; its default when absent.
     pub model: Option<Arc<str>>,
+    /// Names and terms that the caller may say.
+    pub key_terms: Arc<[Arc<str>]>,
 }
 
 /// An engine that transcribes whole clips.

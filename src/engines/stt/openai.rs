@@ -63,6 +63,31 @@ pub struct OpenAiStt {
     json_only: Mutex<BTreeSet<String>>,
 }
 
+/// A clip to be transcribed, by this model.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    speech: &'a Clip,
+    model: &'a str,
+    hints: &'a Hints,
+}
+
+/// The most characters of a prompt: models read its last 224 tokens.
+const LONGEST_VOCABULARY: usize = 600;
+
+/// The terms as a prompt, as far as they fit.
+fn vocabulary(terms: &[Arc<str>]) -> Option<String> {
+    let mut text = String::new();
+    for term in terms {
+        let separator = if text.is_empty() { "" } else { ", " };
+        if text.len() + separator.len() + term.len() > LONGEST_VOCABULARY {
+            break;
+        }
+        text.push_str(separator);
+        text.push_str(term);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
 impl OpenAiStt {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiStt {
         let model = settings.model_at(&endpoint.address()).to_owned();
@@ -76,14 +101,14 @@ impl OpenAiStt {
         }
         let model = hints.model.as_deref().unwrap_or(&self.model);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
-        let language = hints.language.as_deref();
+        let wanted = Wanted { speech: &speech, model, hints: &hints };
         let format = self.settings.response_format.unwrap_or_else(|| ResponseFormat::of_model(model));
         let format = if self.json_only().contains(model) { ResponseFormat::Json } else { format };
-        match self.ask((&speech, model, language), format, &meter).await {
+        match self.ask(wanted, format, &meter).await {
             Err(error) if format == ResponseFormat::VerboseJson && refuses_format(&error) => {
                 tracing::info!(engine = %self.name, model, "verbose_json refused: json is requested from now on");
                 self.remember_json_only(model);
-                self.ask((&speech, model, language), ResponseFormat::Json, &meter).await
+                self.ask(wanted, ResponseFormat::Json, &meter).await
             }
             words => words,
         }
@@ -103,11 +128,12 @@ impl OpenAiStt {
 
     async fn ask(
         &self,
-        (speech, model, language): (&Clip, &str, Option<&str>),
+        wanted: Wanted<'_>,
         format: ResponseFormat,
         meter: &Meter,
     ) -> Result<String, EngineError> {
-        let form = self.form(speech, model, language, format)?;
+        let Wanted { speech, model, .. } = wanted;
+        let form = self.form(wanted, format)?;
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
         let mut charge = meter.charge(Kind::Stt, &self.name, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
@@ -120,9 +146,7 @@ impl OpenAiStt {
 
     fn form(
         &self,
-        speech: &Clip,
-        model: &str,
-        language: Option<&str>,
+        Wanted { speech, model, hints }: Wanted<'_>,
         format: ResponseFormat,
     ) -> Result<Form, EngineError> {
         let file = Part::bytes(wav::encode(speech.rate, &speech.samples))
@@ -132,9 +156,10 @@ impl OpenAiStt {
         let form = Form::new().part("file", file).text("model", model.to_owned());
         let form = form.text("response_format", format.as_str());
         let field = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).field();
-        let hint = language.map(code).transpose()?.zip(field);
+        let hint = hints.language.as_deref().map(code).transpose()?.zip(field);
         let hint = hint.map(|(code, field)| (field.to_owned(), code));
-        let fields = hint.into_iter().chain(self.settings.extra.form_fields());
+        let terms = vocabulary(&hints.key_terms).map(|terms| ("prompt".to_owned(), terms));
+        let fields = hint.into_iter().chain(terms).chain(self.settings.extra.form_fields());
         Ok(fields.fold(form, |form, (name, text)| form.text(name, text)))
     }
 }
@@ -190,7 +215,11 @@ mod tests {
             ..retry::Settings::default()
         };
         let engine = Resilient::new(Arc::new(engine), retries, None);
-        let hints = Hints { language: Some("de-DE".into()), model: Some("whisper-2".into()) };
+        let hints = Hints {
+            language: Some("de-DE".into()),
+            model: Some("whisper-2".into()),
+            key_terms: Arc::from(["Huber".into(), "Zoë".into()]),
+        };
         (engine.transcribe(speech(), hints, Meter::default()).await, vendor.requests())
     }
 
@@ -205,6 +234,7 @@ mod tests {
             "name=\"model\"\r\n\r\nwhisper-2",
             "name=\"language\"\r\n\r\nde\r\n",
             "name=\"response_format\"\r\n\r\nverbose_json",
+            "name=\"prompt\"\r\n\r\nHuber, Zoë\r\n",
             "filename=\"speech.wav\"",
             "RIFF",
         ] {
@@ -217,7 +247,7 @@ mod tests {
         let vendor = Vendor::start(vec![answer("200 OK", r#"{"text":"yes"}"#)]).await;
         let settings = toml::from_str(settings).expect("settings");
         let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings);
-        let hints = Hints { language: Some(language.into()), model: None };
+        let hints = Hints { language: Some(language.into()), ..Hints::default() };
         engine.transcribe(speech(), hints, Meter::default()).await.expect("words");
         let request = vendor.requests().pop().expect("a request");
         let fields = request.split("form-data; name=\"").skip(1).filter_map(|field| {
@@ -348,7 +378,8 @@ mod tests {
         let vendor = Vendor::start(vec![]).await;
         let engine = OpenAiStt::new("openai".into(), vendor.endpoint(), settings());
         for (model, language) in [("whisper-9", "de"), ("whisper-2", "../x"), ("whisper-2", "d\r\ne")] {
-            let hints = Hints { model: Some(model.into()), language: Some(language.into()) };
+            let hints =
+                Hints { model: Some(model.into()), language: Some(language.into()), ..Hints::default() };
             let error = engine.transcribe(speech(), hints, Meter::default()).await.expect_err("a refusal");
             assert!(!error.worth_retrying(), "{error}");
         }

@@ -226,7 +226,7 @@ mod tests {
         for (voice, model) in
             [("aura&encoding=mp3", None), ("../x", None), ("aura-2-thalia-en", Some("aura-3"))]
         {
-            let voice = Voice { name: Some(voice.into()), model: model.map(Into::into), language: None };
+            let voice = Voice { name: Some(voice.into()), model: model.map(Into::into), ..Voice::default() };
             let answer = engine.speak("Hello.".into(), voice, Meter::default()).await;
             assert!(answer.is_err_and(|error| !error.worth_retrying()));
         }

@@ -231,7 +231,7 @@ mod tests {
         let vendor = Vendor::start(vec![]).await;
         let engine = engine(&vendor, "");
         for (voice, model) in [("../x", None), ("a/b", None), ("a?b", None), ("abc", Some("eleven_v3"))] {
-            let voice = Voice { name: Some(voice.into()), model: model.map(Into::into), language: None };
+            let voice = Voice { name: Some(voice.into()), model: model.map(Into::into), ..Voice::default() };
             let answer = engine.speak("Hello.".into(), voice, Meter::default()).await;
             assert!(answer.is_err_and(|error| !error.worth_retrying()));
         }

@@ -22,6 +22,7 @@ use futures_util::stream::BoxStream;
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
+use crate::language::Pronunciations;
 
 pub use resilient::Resilient;
 
@@ -34,6 +35,8 @@ pub struct Voice {
     pub language: Option<Arc<str>>,
     /// The engine's own name for a model; its default when absent.
     pub model: Option<Arc<str>>,
+    /// The words of the text that are replaced before it is spoken.
+    pub pronunciations: Option<Arc<Pronunciations>>,
 }
 
 /// The pieces of a speech as they arrive, all of one rate, none of them empty.

@@ -42,6 +42,8 @@ impl Resilient {
     }
 
     async fn parts(&self, text: &str, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let replaced = voice.pronunciations.as_ref().map(|words| words.apply(text));
+        let text = replaced.as_deref().unwrap_or(text);
         let spoken = spoken(text, Language::of(voice.language.as_deref()));
         let mut parts = VecDeque::from(text::parts(&spoken, self.engine.max_chars()));
         let Some(first) = parts.pop_front() else { return Ok(stream::empty().boxed()) };

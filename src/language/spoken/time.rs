@@ -17,13 +17,13 @@ pub(super) fn date(text: &str, forms: &Forms) -> Option<(String, usize)> {
             (day, month, year(end - 4..end)?)
         }
         (1 | 2, 0) if mark == '.' && forms.dotted && rest.starts_with('.') => {
-            return without_year(first, second, forms).map(|date| (date, text.len() - rest.len() + 1));
+            return forms.date_in_words(first, second, None).map(|date| (date, text.len() - rest.len() + 1));
         }
         _ => return None,
     };
     let ends = !text[end..].starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '/'));
     let known = (1900..=2199).contains(&year) && ends;
-    known.then(|| words(day, month, Some(year), forms)).flatten().map(|date| (date, end))
+    known.then(|| forms.date_in_words(day, month, Some(year))).flatten().map(|date| (date, end))
 }
 
 /// "12.30" as 12, the mark, 30, and the rest of the text.
@@ -44,22 +44,26 @@ fn day_and_month(first: u32, second: u32, mark: char, forms: &Forms) -> Option<(
     }
 }
 
-fn without_year(day: u32, month: u32, forms: &Forms) -> Option<String> {
-    words(day, month, None, forms)
-}
-
-fn words(day: u32, month: u32, year: Option<u32>, forms: &Forms) -> Option<String> {
-    let name = forms.months.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
-    let day = match forms.first {
-        _ if !(1..=31).contains(&day) => return None,
-        Some(first) if day == 1 => first.to_owned(),
-        _ => day.to_string(),
-    };
-    let date = forms.date.replace("{d}", &day).replace("{m}", name);
-    Some(match year {
-        Some(year) => date.replace("{y}", &year.to_string()),
-        None => date.replace("{y}", "").trim_end().to_owned(),
-    })
+impl Forms {
+    /// A date in words; `None` for one that no calendar has.
+    pub(in crate::language) fn date_in_words(
+        &self,
+        day: u32,
+        month: u32,
+        year: Option<u32>,
+    ) -> Option<String> {
+        let name = self.months.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
+        let day = match self.first {
+            _ if !(1..=31).contains(&day) => return None,
+            Some(first) if day == 1 => first.to_owned(),
+            _ => day.to_string(),
+        };
+        let date = self.date.replace("{d}", &day).replace("{m}", name);
+        Some(match year {
+            Some(year) => date.replace("{y}", &year.to_string()),
+            None => date.replace("{y}", "").trim_end_matches([' ', ',']).to_owned(),
+        })
+    }
 }
 
 /// Which half of the day, where it is written.

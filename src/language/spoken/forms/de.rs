@@ -12,6 +12,8 @@ pub(in crate::language) static FORMS: Forms = Forms {
     number: "Nummer",
     numbered: &["Nr."],
     address: AddressWords { at: "ät", dot: "Punkt", dash: "Bindestrich", underscore: "Unterstrich" },
+    weekdays: ["Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"],
+    always: "rund um die Uhr",
     months: [
         "Januar",
         "Februar",

@@ -12,6 +12,8 @@ pub(in crate::language) static FORMS: Forms = Forms {
     number: "number",
     numbered: &["No.", "Nos.", "no.", "Nr."],
     address: AddressWords { at: "at", dot: "dot", dash: "dash", underscore: "underscore" },
+    weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    always: "at all hours",
     months: [
         "January",
         "February",

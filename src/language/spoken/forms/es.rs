@@ -12,6 +12,8 @@ pub(in crate::language) static FORMS: Forms = Forms {
     number: "número",
     numbered: &["núm.", "Núm.", "n.º", "N.º", "nº", "Nº"],
     address: AddressWords { at: "arroba", dot: "punto", dash: "guion", underscore: "guion bajo" },
+    weekdays: ["lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"],
+    always: "a todas horas",
     months: [
         "enero",
         "febrero",

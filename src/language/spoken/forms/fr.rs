@@ -12,6 +12,8 @@ pub(in crate::language) static FORMS: Forms = Forms {
     number: "numéro",
     numbered: &["n°", "N°", "no."],
     address: AddressWords { at: "arobase", dot: "point", dash: "tiret", underscore: "tiret bas" },
+    weekdays: ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+    always: "à toute heure",
     months: [
         "janvier",
         "février",

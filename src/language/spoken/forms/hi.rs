@@ -14,6 +14,8 @@ pub(in crate::language) static FORMS: Forms = Forms {
     address: AddressWords {
         at: "एट", dot: "डॉट", dash: "डैश", underscore: "अंडरस्कोर"
     },
+    weekdays: ["सोमवार", "मंगलवार", "बुधवार", "गुरुवार", "शुक्रवार", "शनिवार", "रविवार"],
+    always: "चौबीसों घंटे",
     months: ["जनवरी", "फ़रवरी", "मार्च", "अप्रैल", "मई", "जून", "जुलाई", "अगस्त", "सितंबर", "अक्टूबर", "नवंबर", "दिसंबर"],
     date: "{d} {m} {y}",
     first: None,

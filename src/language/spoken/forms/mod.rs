@@ -19,7 +19,7 @@ pub(in crate::language) use pt::FORMS as PORTUGUESE;
 pub struct Forms {
     pub(super) and: &'static str,
     /// From one number to another: "9 to 5".
-    pub(super) to: &'static str,
+    pub(in crate::language) to: &'static str,
     pub(super) plus: &'static str,
     pub(super) equals: &'static str,
     pub(super) percent: &'static str,
@@ -30,6 +30,10 @@ pub struct Forms {
     /// Abbreviations of "number" before a number.
     pub(super) numbered: &'static [&'static str],
     pub(super) address: AddressWords,
+    /// From Monday.
+    pub(in crate::language) weekdays: [&'static str; 7],
+    /// When a business is open that has no hours.
+    pub(in crate::language) always: &'static str,
     pub(super) months: [&'static str; 12],
     /// A date's pattern with `{d}`, `{m}` and `{y}`.
     pub(super) date: &'static str,

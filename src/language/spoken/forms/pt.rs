@@ -12,6 +12,16 @@ pub(in crate::language) static FORMS: Forms = Forms {
     number: "número",
     numbered: &["nº", "Nº", "n.º", "N.º", "núm."],
     address: AddressWords { at: "arroba", dot: "ponto", dash: "hífen", underscore: "sublinhado" },
+    weekdays: [
+        "segunda-feira",
+        "terça-feira",
+        "quarta-feira",
+        "quinta-feira",
+        "sexta-feira",
+        "sábado",
+        "domingo",
+    ],
+    always: "a qualquer hora",
     months: [
         "janeiro",
         "fevereiro",
