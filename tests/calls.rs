@@ -640,3 +640,21 @@ fn a_call_that_was_told_of_joins_its_record() {
         "{told}\n{call:?}"
     );
 }
+
+#[test]
+fn the_notice_and_a_greeting_with_values_are_heard_and_recorded() {
+    let agent = json!({
+        "notice": true, "variables": { "shop": "Roth" }, "greeting": "Shop {{shop}}, hello.",
+        "phrases": { "notice": "I am a machine." }, "stt": "pocketsphinx", "llm": "scripted", "tts": "flite",
+    });
+    let Some(env) = Seed::open(agent, |_| {}) else { return };
+    let talks_over = vec![say("hello hello"), listen(), Step::HangUp];
+    let report = env.call(MAIN, Codec::Ulaw, talks_over);
+    assert_eq!(report.status, Some(200), "{}", env.log());
+    let (call, turns) = env.last_call(env.main);
+    assert!(call.notice_heard_at.zip(call.answered_at).is_some_and(|(heard, answered)| heard > answered));
+    let opening = &turns[0].agent_text;
+    assert!(opening.starts_with("I am a machine. Shop Roth"), "{opening}");
+    let shown = env.vca.cli(&["call", "show", &call.id.to_string()]).expect("a call");
+    assert!(shown.contains("notice heard"), "{shown}");
+}

@@ -70,6 +70,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         codec: Some("ulaw".into()),
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
     }
 }

@@ -44,6 +44,8 @@ pub struct Agent {
     pub model: Option<Arc<str>>,
     /// The longest response, in tokens; the engine's default when absent.
     pub max_reply_tokens: Option<u32>,
+    /// Whether the notice precedes the greeting.
+    pub notice: bool,
     /// The tools that it may call.
     pub toolbox: Arc<Toolbox>,
     /// Its business hours; always open when absent.
@@ -80,6 +82,7 @@ impl Agent {
             },
             system_prompt: profile.system_prompt.as_str().into(),
             preamble: settings.preamble.unwrap_or(true),
+            notice: settings.notice.unwrap_or(false),
             variables: Arc::new(settings.variables.clone()),
             trusted_headers: permitted.ceilings.sip_headers.as_slice().into(),
             model: given(&settings.llm_model),
@@ -92,11 +95,14 @@ impl Agent {
         }
     }
 
-    /// The prompt with which a call begins at this time, and its text.
-    pub fn opening(&self, now: DateTime<Utc>) -> (Phrase, Arc<str>) {
+    /// The prompts with which a call begins at this time.
+    pub fn opening(&self, now: DateTime<Utc>) -> &'static [Phrase] {
         let is_closed = self.hours.as_ref().is_some_and(|hours| !hours.is_open(now));
-        let phrase = if is_closed { Phrase::Closed } else { Phrase::Greeting };
-        (phrase, self.phrases.get(&phrase).cloned().unwrap_or_default())
+        match (is_closed, self.notice) {
+            (true, _) => &[Phrase::Closed],
+            (false, true) => &[Phrase::Notice, Phrase::Greeting],
+            (false, false) => &[Phrase::Greeting],
+        }
     }
 
     /// Synthesises all phrases at the rates that calls use, the greeting first, except those with a call's values. A
@@ -106,7 +112,8 @@ impl Agent {
         let phrases =
             Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.phrases.get(phrase)?)));
         let is_fixed = |text: &str| !text.trim().is_empty() && names(text).next().is_none();
-        for (phrase, text) in phrases.filter(|(_, text)| is_fixed(text)) {
+        let is_used = |phrase: &Phrase| self.notice || *phrase != Phrase::Notice;
+        for (phrase, text) in phrases.filter(|(phrase, text)| is_used(phrase) && is_fixed(text)) {
             if let Err(error) = prompts.prepare(tts, &self.voice, text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");
                 // Each of the others would wait as long for an engine that is down.

@@ -22,6 +22,7 @@ pub fn phrases(language: Option<&str>, own: &BTreeMap<String, String>) -> HashMa
 fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
     match phrase {
         Phrase::Greeting => prompts.greeting,
+        Phrase::Notice => prompts.notice,
         Phrase::DidNotCatch => prompts.did_not_catch,
         Phrase::Difficulty => prompts.difficulty,
         Phrase::AudioIssues => prompts.audio_issues,

@@ -78,6 +78,13 @@ impl RecordWriter {
         self.feed.tell(at, LiveEventKind::Answered);
     }
 
+    /// The notice was played to its end.
+    pub fn notice_heard(&mut self, at: Instant) {
+        self.call.notice_heard_at = Some(self.clock.at(at));
+        self.ledger.record(Entry::Update(self.call.clone()));
+        self.feed.set(&self.call);
+    }
+
     /// The response begins: the caller's words and keys are published before the turn is over.
     pub fn response_begins(&mut self, turn: u32, context: &[ContextItem], at: Instant) {
         let text = match context {

@@ -61,6 +61,13 @@ impl Records {
         }
     }
 
+    /// The notice was played to its end.
+    pub fn notice_heard(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.notice_heard(Instant::now());
+        }
+    }
+
     /// The response of a turn begins.
     pub fn response_begins(&mut self, turn: TurnId, context: &[ContextItem]) {
         if let Some(writer) = &mut self.writer {

@@ -62,14 +62,13 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let progress = records.progress();
     let mut task = Task::new(incoming, services, records, Phase::Ending(None));
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
-    let (opening, text) = agent.opening(Utc::now());
+    let opening = agent.opening(Utc::now());
+    let texts = opening_texts(opening, &agent, &profile);
     let of = CallOf { tenant: route.tenant.id, call: id };
     match SettingUp::new(of, agent, format, opening, &task.services) {
         Ok(setting_up) => {
             task.phase = Phase::SettingUp(setting_up);
-            let is_own = profile.phrases.get(&opening) != Some(&text);
-            let usage = if is_own { PromptUse::OneCall } else { PromptUse::AllCalls };
-            task.prepare_greeting((text, usage), since);
+            task.prepare_greeting(texts, since);
         }
         Err(error) => {
             error!(%error, "no UDP port for the call's media: see [media] ports");
@@ -79,6 +78,16 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     task.run().await;
     // The call is over: delete its conversation state.
     state.end(id).await;
+}
+
+/// The texts of a call's first prompts. Those that differ from the profile's have values of this call.
+fn opening_texts(opening: &[Phrase], agent: &Agent, profile: &Agent) -> Vec<(Arc<str>, PromptUse)> {
+    let texts = opening.iter().filter_map(|phrase| {
+        let text = agent.phrases.get(phrase)?;
+        let is_own = profile.phrases.get(phrase) != Some(text);
+        Some((text.clone(), if is_own { PromptUse::OneCall } else { PromptUse::AllCalls }))
+    });
+    texts.collect()
 }
 
 /// The agent with the values of this call in its texts.
@@ -138,6 +147,7 @@ fn new_call(
         codec: answered_by.map(|(_, format)| format.name().to_owned()),
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
     }
@@ -155,8 +165,8 @@ pub struct SettingUp {
     pub external_host: SocketAddr,
     pub agent: Arc<Agent>,
     pub format: Format,
-    /// The prompt with which the conversation begins.
-    opening: Phrase,
+    /// The prompts with which the conversation begins.
+    opening: &'static [Phrase],
     of: CallOf,
 }
 
@@ -197,7 +207,7 @@ impl SettingUp {
         of: CallOf,
         agent: Arc<Agent>,
         format: Format,
-        opening: Phrase,
+        opening: &'static [Phrase],
         services: &CallServices,
     ) -> std::io::Result<SettingUp> {
         let settings = &services.media_settings;
@@ -229,7 +239,9 @@ impl SettingUp {
         let conversation = Conversation::new(agent.turn_settings.clone())
             .with_texts(texts.collect::<Vec<_>>())
             .with_language(agent.language)
-            .closed(opening == Phrase::Closed);
+            .closed(opening.contains(&Phrase::Closed));
+        let conversation =
+            if opening.contains(&Phrase::Notice) { conversation.with_notice() } else { conversation };
         let tools = Runner::new(of, agent.toolbox.clone(), services.tools.clone());
         let pipeline = Cascade::new(agent, services.prompts.clone(), meter, format.rate());
         let addresses = MediaAddresses { ours: external_host, asterisk: peer };

@@ -122,6 +122,7 @@ impl Talking {
                 return Some(CallAction::SendDtmf(keys));
             }
             Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
+            Output::NoticeHeard => records.notice_heard(),
             Output::TurnFinished(record) => self.finish_turn(&record, records),
             Output::HangUp { ending } => {
                 self.ending = Some(ending);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -163,17 +164,20 @@ impl Task {
         self.hang_up(reason);
     }
 
-    /// Starts the call in Asterisk once its first prompt can be played, which is at once if it is cached.
-    pub fn prepare_greeting(&mut self, (text, usage): (Arc<str>, PromptUse), since: Instant) {
+    /// Starts the call in Asterisk once its first prompts can be played, which is at once if they are cached.
+    pub fn prepare_greeting(&mut self, mut texts: Vec<(Arc<str>, PromptUse)>, since: Instant) {
         let Phase::SettingUp(SettingUp { agent, format, .. }) = &self.phase else { return };
         let (agent, prompts) = (agent.clone(), self.services.prompts.clone());
-        let is_cached = prompts.find(&*agent.engines.tts, &agent.voice, &text, format.rate()).is_some();
-        if text.trim().is_empty() || is_cached {
+        let find = |text: &Arc<str>| prompts.find(&*agent.engines.tts, &agent.voice, text, format.rate());
+        texts.retain(|(text, _)| !text.trim().is_empty() && find(text).is_none());
+        if texts.is_empty() {
             return self.admit();
         }
         let limit = (self.services.set_up * 2 / 3).saturating_sub(since.elapsed());
         self.tasks.start(|reports| async move {
-            let outcome = greeting::synthesise(agent, prompts, (text, usage), limit).await;
+            let all = texts.into_iter();
+            let all = all.map(|text| greeting::synthesise(agent.clone(), prompts.clone(), text, limit));
+            let outcome = try_join_all(all).await.map(drop);
             drop(reports.send(TaskResult::Greeting(outcome)).await);
         });
     }

@@ -46,8 +46,8 @@ pub struct SettingArgs {
     #[arg(long)]
     voice: Option<String>,
     /// How a conversation is held, as in max_turns=10 or barge_in=false (the keys of [turn] in the
-    /// configuration), or a phrase, as in phrases.goodbye="Bye.", or hours.timezone=Europe/Berlin. Can be given
-    /// several times.
+    /// configuration), or a phrase, as in phrases.goodbye="Bye.", or hours.timezone=Europe/Berlin,
+    /// variables.shop="Roth", pronunciations.Huber=Hoober, notice=false or preamble=false. Can be given several times.
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     single: Vec<String>,
     /// All settings at once, as JSON; they replace the ones that there are.
@@ -120,10 +120,20 @@ impl SettingArgs {
     }
 }
 
-/// A key without a dot is one of the conversation's.
+/// Keys without a dot that are not the conversation's.
+const SWITCHES: [&str; 2] = ["preamble", "notice"];
+
+/// Sections with texts by name.
+const TEXTS: [&str; 3] = ["phrases", "variables", "pronunciations"];
+
+/// A key without a dot is one of the conversation's, unless it is one of [`SWITCHES`].
 fn put_single(settings: &mut Map<String, Value>, key: &str, value: &str) {
+    if SWITCHES.contains(&key) {
+        return put(settings, key, lenient(value));
+    }
     let (section, key) = key.split_once('.').unwrap_or(("turn", key));
-    let value = if section == "phrases" { Value::from(value.trim_matches('"')) } else { lenient(value) };
+    let is_text = TEXTS.contains(&section);
+    let value = if is_text { Value::from(value.trim_matches('"')) } else { lenient(value) };
     let inner = settings.entry(section).or_insert(Value::Null);
     if inner.is_null() {
         *inner = Map::new().into();

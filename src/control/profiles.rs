@@ -13,8 +13,10 @@ pub async fn create_profile(
     scope: &Scope,
     actor: &Actor,
     permitted: &Permitted,
-    new: NewProfile,
+    mut new: NewProfile,
 ) -> Result<AiProfile, ControlError> {
+    // Profiles that were saved without this setting stay without a notice.
+    new.settings.notice.get_or_insert(true);
     let NewProfile { name, system_prompt, settings, .. } = &new;
     let draft = Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) };
     check(draft, (system_prompt, settings), permitted)?;

@@ -101,7 +101,19 @@ impl Conversation {
         }
         if let Some(response) = self.audible(speech) {
             response.ended(speech);
+            let is_notice = response.is_audible_notice(speech);
+            if is_notice {
+                self.notice_heard(now);
+            }
             self.speech_over(now);
+        }
+    }
+
+    /// From now on the caller may speak over the agent; speech that has begun already counts from now.
+    fn notice_heard(&mut self, now: At) {
+        self.out.push(Output::NoticeHeard);
+        if self.voice.is_some() {
+            self.speak_over(now);
         }
     }
 

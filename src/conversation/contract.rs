@@ -85,6 +85,8 @@ pub enum Output {
     SendDtmf { tool: ToolId, keys: Vec<Tone> },
     /// Keep a masked entry for the tools that follow, which refer to it as `reference`.
     KeepEntry { reference: String, keys: Vec<Digit> },
+    /// The notice was played to its end.
+    NoticeHeard,
     /// A turn is over: for the transcript, the call record and the stored state.
     TurnFinished(Record),
     /// End the call. The last output.

@@ -157,8 +157,11 @@ impl Conversation {
     }
 
     /// The caller begins to speak while the agent has the floor.
-    fn speak_over(&mut self, at: At) {
+    pub(super) fn speak_over(&mut self, at: At) {
         let Floor::Agent(response, interruption) = &mut self.floor else { return };
+        if response.is_protected() {
+            return;
+        }
         let unheard = response.was_unheard(at);
         if unheard && response.is_due(self.settings.max_speech_ms) {
             // A monologue, or a television: the caller hears the response before the next utterance counts.

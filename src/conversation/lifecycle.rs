@@ -17,6 +17,8 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Opening {
     Greeting,
+    /// The notice, then the greeting.
+    Notice,
     /// Outside of business hours: the caller hears the closed prompt and nothing else.
     Closed,
 }
@@ -45,7 +47,13 @@ impl Conversation {
         if !ahead.is_zero() && ahead < limit {
             self.timers.start(Timer::Warning, now, limit - ahead);
         }
-        self.prompt(now, Phrase::Greeting, None);
+        match self.opening {
+            Opening::Notice => {
+                self.prompt(now, Phrase::Notice, None);
+                self.say(Say::Phrase(Phrase::Greeting));
+            }
+            Opening::Greeting | Opening::Closed => self.prompt(now, Phrase::Greeting, None),
+        }
     }
 
     /// The agent's turn is over: gives the floor to the caller, who may speak already (`spoken_over`), or waits.

@@ -18,7 +18,7 @@
 //!
 //! | from | event | to |
 //! |---|---|---|
-//! | not connected | `Connected` | agent (greeting, or the closed prompt) |
+//! | not connected | `Connected` | agent (greeting, the notice before it, or the closed prompt) |
 //! | free | `SpeechStarted` | caller |
 //! | free | an entry of keys is complete | agent (response) |
 //! | free | timer `Silence` | agent (prompt, or goodbye) |
@@ -155,6 +155,14 @@ impl Conversation {
     /// ends.
     pub fn closed(self, closed: bool) -> Conversation {
         Conversation { opening: if closed { Opening::Closed } else { Opening::Greeting }, ..self }
+    }
+
+    /// Before the greeting the caller hears [`Phrase::Notice`], which cannot be interrupted.
+    pub fn with_notice(self) -> Conversation {
+        match self.opening {
+            Opening::Greeting => Conversation { opening: Opening::Notice, ..self },
+            Opening::Notice | Opening::Closed => self,
+        }
     }
 
     /// Handles `input`, and every deadline that has passed by `now`. A `now` before that of an earlier event counts as

@@ -90,6 +90,8 @@ pub enum Say {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phrase {
     Greeting,
+    /// The agent is a machine, and the call is transcribed. Said before the greeting, and not to be interrupted.
+    Notice,
     /// The STT engine failed or heard no words.
     DidNotCatch,
     /// The LLM engine failed.
@@ -113,8 +115,9 @@ pub enum Phrase {
 
 impl Phrase {
     /// Every prompt and the name under which a profile's `phrases` replaces it.
-    pub const NAMES: [(Phrase, &str); 12] = [
+    pub const NAMES: [(Phrase, &str); 13] = [
         (Phrase::Greeting, "greeting"),
+        (Phrase::Notice, "notice"),
         (Phrase::DidNotCatch, "did_not_catch"),
         (Phrase::Difficulty, "difficulty"),
         (Phrase::AudioIssues, "audio_issues"),

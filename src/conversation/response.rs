@@ -299,9 +299,20 @@ impl Response {
         self.question.as_ref().is_some_and(|question| question.to.since(question.from) >= longest)
     }
 
+    /// A part of it is still to be played that the caller may not interrupt.
+    pub fn is_protected(&self) -> bool {
+        let is_ahead = |speech: &ResponseSpeech| speech.progress != Progress::Ended;
+        self.speeches.iter().any(|speech| speech.is_notice() && is_ahead(speech))
+    }
+
+    /// Whether `speech` is the notice, with sound.
+    pub fn is_audible_notice(&self, speech: SpeechId) -> bool {
+        self.speeches.iter().any(|said| said.id == speech && said.is_notice() && !said.broken)
+    }
+
     /// It is being heard, and the caller's keys may interrupt it.
     pub fn yields_to_keys(&self) -> bool {
-        !self.is_goodbye() && !self.is_awaited()
+        !self.is_goodbye() && !self.is_awaited() && !self.is_protected()
     }
 
     /// It answers these keys beside the words.
@@ -361,6 +372,10 @@ impl Response {
 }
 
 impl ResponseSpeech {
+    fn is_notice(&self) -> bool {
+        self.what == Say::Phrase(Phrase::Notice)
+    }
+
     /// Its text; empty for a prompt without a known text.
     fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
         match &self.what {

@@ -38,6 +38,7 @@ pub(super) static GERMAN: Language = Language {
         time_limit_goodbye: "Die Gesprächszeit ist zu Ende. Vielen Dank!",
         goodbye: "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
         closed: "Guten Tag. Sie rufen außerhalb unserer Geschäftszeiten an. Auf Wiederhören!",
+        notice: "Sie sprechen mit einem automatischen Assistenten, und das Gespräch wird mitgeschrieben.",
     },
     forms: Some(&forms::GERMAN),
 };

@@ -42,4 +42,5 @@ pub(super) const PROMPTS: Prompts = Prompts {
     time_limit_goodbye: "Maximum call time reached. Thank you!",
     goodbye: "Thank you for calling. Goodbye!",
     closed: "Hello. We are closed at the moment. Goodbye!",
+    notice: "You are speaking with an automated assistant, and this call is transcribed.",
 };

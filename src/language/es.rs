@@ -29,6 +29,7 @@ pub(super) static SPANISH: Language = Language {
         time_limit_goodbye: "Se ha acabado el tiempo de la llamada. ¡Gracias!",
         goodbye: "Gracias por su llamada. ¡Adiós!",
         closed: "Hola. En este momento estamos cerrados. ¡Adiós!",
+        notice: "Habla usted con un asistente automático y esta llamada se transcribe.",
     },
     forms: Some(&forms::SPANISH),
 };

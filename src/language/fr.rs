@@ -33,6 +33,7 @@ pub(super) static FRENCH: Language = Language {
         time_limit_goodbye: "Le temps de l'appel est écoulé. Merci !",
         goodbye: "Merci de votre appel. Au revoir !",
         closed: "Bonjour. Nous sommes fermés en ce moment. Au revoir !",
+        notice: "Vous parlez avec un assistant automatique et cet appel est transcrit.",
     },
     forms: Some(&forms::FRENCH),
 };

@@ -268,6 +268,7 @@ pub(super) static HINDI: Language = Language {
         time_limit_goodbye: "बातचीत का समय पूरा हो गया है। धन्यवाद!",
         goodbye: "कॉल करने के लिए धन्यवाद। नमस्ते!",
         closed: "नमस्ते। अभी हमारा कार्यालय बंद है। धन्यवाद!",
+        notice: "आप एक स्वचालित सहायक से बात कर रहे हैं, और यह बातचीत लिखी जा रही है।",
     },
     forms: Some(&forms::HINDI),
 };

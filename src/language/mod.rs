@@ -61,6 +61,8 @@ pub struct Prompts {
     pub time_limit_goodbye: &'static str,
     pub goodbye: &'static str,
     pub closed: &'static str,
+    /// The agent is a machine, and the call is transcribed.
+    pub notice: &'static str,
 }
 
 static LANGUAGES: [&Language; 6] =
@@ -121,6 +123,7 @@ mod tests {
                 p.time_limit_goodbye,
                 p.goodbye,
                 p.closed,
+                p.notice,
             ]
         };
         let english = prompts(&en::ENGLISH);

@@ -43,6 +43,7 @@ pub(super) static PORTUGUESE: Language = Language {
         time_limit_goodbye: "O tempo da chamada terminou. Obrigado!",
         goodbye: "Obrigado por ligar. Até logo!",
         closed: "Olá. No momento estamos fechados. Até logo!",
+        notice: "Está a falar com um assistente automático e esta chamada é transcrita.",
     },
     forms: Some(&forms::PORTUGUESE),
 };

@@ -125,6 +125,7 @@ impl NewAnnouncement {
             codec: None,
             media: None,
             failure_reason: None,
+            notice_heard_at: None,
             engine_failures: Vec::new(),
             fields: Default::default(),
         }

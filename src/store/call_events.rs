@@ -135,6 +135,8 @@ pub struct CallPayload<'a> {
     sip_status: Option<u16>,
     /// Why the call failed; `null` for a call that did not fail.
     failure_reason: Option<&'a str>,
+    /// When the notice had been played to its end; `null` without one.
+    notice_heard_at: Option<DateTime<Utc>>,
     /// The engines that failed during the call.
     engine_failures: &'a [EngineFailure],
     /// Fields that the agent remembered of the call.
@@ -166,6 +168,7 @@ impl CallPayload<'_> {
             hangup_cause: call.hangup_cause,
             sip_status: call.sip_status,
             failure_reason: call.failure_reason.as_deref(),
+            notice_heard_at: call.notice_heard_at,
             engine_failures: &call.engine_failures,
             fields: &call.fields,
             provider_call_id: call.provider_call_id.as_deref(),

@@ -22,7 +22,7 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields";
+    failure_reason, engine_failures, fields, notice_heard_at";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -32,7 +32,8 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     provider_call_id = CASE WHEN calls.erased_at IS NULL THEN excluded.provider_call_id END, \
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
-    fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, daemon = excluded.daemon \
+    fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
+    notice_heard_at = excluded.notice_heard_at, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -70,6 +71,7 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         call.failure_reason.as_deref().map(without_nul).into(),
         json_text(&call.engine_failures, call.engine_failures.is_empty()).into(),
         json_text(&call.fields, call.fields.is_empty()).into(),
+        call.notice_heard_at.into(),
         daemon.into(),
     ]
 }
@@ -272,6 +274,7 @@ pub(super) struct Row {
     failure_reason: Option<String>,
     engine_failures: Option<String>,
     fields: Option<String>,
+    notice_heard_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<Row> for Call {
@@ -306,6 +309,7 @@ impl TryFrom<Row> for Call {
             failure_reason: row.failure_reason,
             engine_failures: from_json_text(row.engine_failures.as_deref())?,
             fields: from_json_text(row.fields.as_deref())?,
+            notice_heard_at: row.notice_heard_at,
         })
     }
 }

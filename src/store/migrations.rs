@@ -109,6 +109,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0025_tool_secrets.sql"),
         include_str!("../../migrations/postgres/0025_tool_secrets.sql"),
     ),
+    (
+        "0030_notice",
+        include_str!("../../migrations/sqlite/0030_notice.sql"),
+        include_str!("../../migrations/postgres/0030_notice.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -159,6 +159,9 @@ pub struct Call {
     /// Why the call failed, such as the status and text of Asterisk's response; absent for a call that did not fail.
     #[serde(default)]
     pub failure_reason: Option<String>,
+    /// When the notice that the agent is automated and the call transcribed had been played to its end; `null` without one.
+    #[serde(default)]
+    pub notice_heard_at: Option<DateTime<Utc>>,
     /// The engines that failed during the call, after their retries. The call may have gone on.
     #[serde(default)]
     pub engine_failures: Vec<EngineFailure>,

@@ -134,6 +134,10 @@ pub struct ProfileSettings {
     /// Default: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preamble: Option<bool>,
+    /// Before the greeting, say that the agent is automated and the call transcribed (phrase `notice`). It cannot be
+    /// interrupted, and that it was heard is on the call's record. Default: `true` for a new profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<bool>,
     /// Names and terms that callers say, for speech-to-text engines that take such hints.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(schema_with = super::schemas::key_terms)]

@@ -105,6 +105,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         codec: Some("ulaw".to_owned()),
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
     };

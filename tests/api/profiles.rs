@@ -21,6 +21,8 @@ on_both!(
     a_viewer_looks_and_changes_nothing,
     a_change_of_settings_leaves_the_others,
     settings_are_replaced_as_a_whole,
+    a_new_profile_has_a_notice_unless_it_is_turned_off,
+    variables_fit_prompt_and_settings,
     a_change_of_what_has_changed_meanwhile_is_refused,
     of_changes_at_once_with_one_etag_one_is_made,
     retention_periods_that_have_changed_meanwhile_are_not_replaced,
@@ -33,6 +35,19 @@ fn path(tenant: Uuid) -> String {
 
 fn profile(name: &str, is_default: bool) -> Value {
     json!({ "name": name, "role": "sales", "system_prompt": "Be kind.", "is_default": is_default })
+}
+
+/// The settings of a new profile.
+fn with_notice(mut settings: Value) -> Value {
+    settings["notice"] = json!(true);
+    settings
+}
+
+/// The fields that a refusal names.
+fn fields(answer: Answer) -> Vec<String> {
+    let problem = answer.expect(400);
+    let errors = problem["errors"].as_array().expect("errors");
+    errors.iter().map(|error| error["field"].as_str().expect("a field").to_owned()).collect()
 }
 
 /// Where a new profile is.
@@ -65,7 +80,7 @@ async fn a_tenant_has_profiles(api: ApiServer) {
     let made = admin.post(&path(tenant), body).await.expect(201);
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "name": "Front desk", "role": "sales", "system_prompt": "Be kind.",
-        "is_default": false, "settings": settings, "version": 1, "created_at": made["created_at"],
+        "is_default": false, "settings": with_notice(settings), "version": 1, "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
     let at = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
@@ -519,4 +534,34 @@ async fn of_changes_at_once_with_one_etag_one_is_made(api: ApiServer) {
     let made = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(made, 1, "{answers:?}");
     assert!(answers.iter().all(|answer| [200, 412].contains(&answer.status.as_u16())), "{answers:?}");
+}
+
+async fn a_new_profile_has_a_notice_unless_it_is_turned_off(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    assert_eq!(admin.get(&at).await.expect(200)["settings"]["notice"], true);
+    let changed = admin.patch(&at, json!({ "settings": { "notice": false } })).await.expect(200);
+    assert_eq!(changed["settings"]["notice"], false);
+    let mut body = profile("Night", false);
+    body["settings"] = json!({ "notice": false });
+    let at = made(&admin, tenant, body).await;
+    assert_eq!(admin.get(&at).await.expect(200)["settings"]["notice"], false);
+}
+
+async fn variables_fit_prompt_and_settings(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let mut body = profile("Front desk", true);
+    body["system_prompt"] = json!("You work for {{shop}}. It is {{now}}.");
+    let refused = admin.post(&path(tenant), body.clone()).await;
+    assert_eq!(fields(refused), ["system_prompt"]);
+    body["settings"] = json!({ "variables": { "shop": "Roth" }, "greeting": "{{shop}}, hello {{caller}}." });
+    let at = made(&admin, tenant, body).await;
+    let refused = admin.patch(&at, json!({ "settings": { "variables": { "shop": null } } })).await;
+    assert_eq!(fields(refused), ["system_prompt", "settings.greeting"], "the prompt needs it");
+    let refused = admin.patch(&at, json!({ "system_prompt": "{{sip.X-Id}}" })).await;
+    assert_eq!(fields(refused), ["system_prompt"], "the operator has not named the header");
+    let refused = admin.patch(&at, json!({ "settings": { "variables": { "now": "never" } } })).await;
+    assert_eq!(fields(refused), ["settings.variables.now"]);
+    let kept = admin.patch(&at, json!({ "system_prompt": "{{date}} {{hours}}" })).await.expect(200);
+    assert_eq!(kept["settings"]["variables"]["shop"], "Roth");
 }

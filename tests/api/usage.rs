@@ -58,6 +58,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         codec: None,
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
     };

@@ -141,6 +141,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         codec: None,
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
     }

@@ -77,15 +77,18 @@ fn a_vendors_engines_are_asked_rightly_and_heard() {
     assert!((8_000..60_000).contains(&length), "{length} bytes of speech");
 
     let asked = vendor.requests(Kind::Llm).pop().expect("a question");
+    let question = asked.json();
+    let system = question["messages"][0]["content"].as_str().expect("a system prompt");
+    assert!(system.starts_with("You are on a telephone call"), "{system}");
+    assert!(system.ends_with(&format!("Speak English.\n\n{PROMPT}")), "{system}");
     let lines = [
-        json!({ "role": "system", "content": PROMPT }),
+        json!({ "role": "system", "content": question["messages"][0]["content"] }),
         json!({ "role": "user", "content": "(The call begins.)" }),
         json!({ "role": "assistant", "content": GREETING }),
         json!({ "role": "user", "content": WORDS }),
         json!({ "role": "assistant", "content": reply }),
         json!({ "role": "user", "content": WORDS }),
     ];
-    let question = asked.json();
     assert_eq!((&question["stream"], &question["model"]), (&json!(true), &json!("gpt-5.4-mini")));
     assert_eq!(question["messages"], Value::from(lines.to_vec()));
     assert_eq!(asked.authorization, format!("Bearer {KEY}"));

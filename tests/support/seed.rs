@@ -134,6 +134,7 @@ impl Seed {
                 codec: None,
                 media: None,
                 failure_reason: None,
+                notice_heard_at: None,
                 engine_failures: Vec::new(),
                 fields: Default::default(),
             };

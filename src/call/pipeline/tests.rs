@@ -90,6 +90,7 @@ fn agent(
         voice: Voice::default(),
         system_prompt: "".into(),
         preamble: false,
+        notice: false,
         variables: Arc::default(),
         trusted_headers: Arc::from([]),
         model: None,

@@ -107,6 +107,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         codec: Some("ulaw".into()),
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
     }

@@ -123,6 +123,7 @@ impl Watch {
             Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
             Output::SendDtmf { tool, .. } => self.start(tool, None),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
+            Output::NoticeHeard => {}
             Output::TurnFinished(record) => {
                 for used in &record.tools {
                     assert!(!self.recorded.contains(&used.tool), "{used:?} recorded twice");

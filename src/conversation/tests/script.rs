@@ -205,6 +205,7 @@ impl Stage {
                 let keys: String = keys.iter().map(|key| key.as_char()).collect();
                 format!("keep {reference} {keys}")
             }
+            Output::NoticeHeard => "notice heard".to_owned(),
             Output::TurnFinished(record) => finished(record),
             Output::HangUp { ending } => format!("hang up: {ending:?}"),
         }

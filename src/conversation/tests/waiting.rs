@@ -1,6 +1,7 @@
 //! The caller speaks before any of the response is heard.
 
-use super::script::plays_out;
+use super::script::{play, plays_out};
+use crate::conversation::{Conversation, Settings};
 
 #[test]
 fn hello_does_not_restart_a_slow_response() {
@@ -236,6 +237,63 @@ fn no_filler_is_played_over_the_caller() {
             12590 resume playback
             16690 say #2 turn 1 Filler
         +5000 tick
+        "#,
+    );
+}
+
+#[test]
+fn the_notice_is_not_interrupted_and_its_end_is_reported() {
+    play(
+        Conversation::new(Settings::default()).with_notice(),
+        r#"
+        +0 answer
+            0 say #0 turn 0 Notice
+            0 say #1 turn 0 Greeting
+        +50 starts #0
+        +1000 speech
+        +600 pause
+        +1000 ends #0
+            2650 notice heard
+        +10 starts #1
+        +1990 ends #1
+            4650 finished turn 0 A: Hello, how can I help? audio=50
+        "#,
+    );
+}
+
+#[test]
+fn speech_over_the_end_of_the_notice_counts_from_there() {
+    play(
+        Conversation::new(Settings::default()).with_notice(),
+        r#"
+        +0 answer
+            0 say #0 turn 0 Notice
+            0 say #1 turn 0 Greeting
+        +50 starts #0
+        +1000 speech
+        +500 ends #0
+            1550 notice heard
+            1750 pause playback
+        +300 left
+            1850 finished turn 0 audio=50
+            1850 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn a_notice_that_cannot_be_spoken_is_not_reported() {
+    play(
+        Conversation::new(Settings::default()).with_notice(),
+        r#"
+        +0 answer
+            0 say #0 turn 0 Notice
+            0 say #1 turn 0 Greeting
+        +10 broken #0
+            10 say #2 turn 0 AudioIssues
+        +10 left
+            20 finished turn 0
+            20 hang up: CallerLeft
         "#,
     );
 }

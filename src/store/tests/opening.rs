@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 19] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -24,6 +24,7 @@ const STEPS: [&str; 18] = [
     "0021_unmatched_numbers",
     "0024_tools",
     "0025_tool_secrets",
+    "0030_notice",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

@@ -81,6 +81,7 @@ pub fn call_to(route: &Route) -> Call {
         codec: None,
         media: None,
         failure_reason: None,
+        notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
     }
@@ -100,6 +101,7 @@ pub fn completed(call: &Call) -> Call {
         codec: Some("ulaw".to_owned()),
         media: Some(json!({"loss": 0.25, "mos": 4.4})),
         failure_reason: Some("no_media: other_address".to_owned()),
+        notice_heard_at: Some(now()),
         engine_failures: vec![EngineFailure {
             kind: EngineKind::Llm,
             engine: "openai".to_owned(),

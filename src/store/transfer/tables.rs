@@ -171,6 +171,7 @@ pub const CALLS: [Table; 6] = [
             ("codec", Text),
             ("media", Document(document::<Json>)),
             ("failure_reason", Text),
+            ("notice_heard_at", Moment),
             ("engine_failures", Document(document::<Vec<EngineFailure>>)),
             ("fields", Document(document::<BTreeMap<String, String>>)),
             ("billed_seconds", Count),
