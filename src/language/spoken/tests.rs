@@ -63,6 +63,8 @@ fn dates_and_times() {
             ("9:00 AM – 5 PM", "9 a.m. to 5 p.m."),
             ("from 9:00-17:00", "from 9 o'clock to 5 p.m."),
             ("at 00:00", "at midnight"),
+            ("We open at 9 AM. We close at 17:00.", "We open at 9 a.m. We close at 5 p.m."),
+            ("It takes 5 min. Wait a min. Thanks.", "It takes 5 minutes. Wait a min. Thanks."),
             ("10:30:15", "10:30:15"),
         ],
     );

@@ -95,8 +95,13 @@ pub(super) fn time(text: &str, before: &str, forms: &Forms) -> Option<(String, u
             pattern.replace("{h}", &hour.to_string()).replace("{min}", &minute.to_string())
         }
     };
-    let end = length + mark;
-    Some((spoken, end + if half.is_none() { replaced_mark(&text[end..], &forms.clock) } else { 0 }))
+    let mut end = length + mark;
+    if half.is_none() {
+        end += replaced_mark(&text[end..], &forms.clock);
+    }
+    // The full stop of "p.m." is also that of a sentence.
+    let has_stop = spoken.ends_with('.') && text[end..].starts_with('.');
+    Some((spoken, end + usize::from(has_stop)))
 }
 
 /// Hour and minute as they are written, and their length; no minute where there is none.

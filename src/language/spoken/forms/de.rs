@@ -80,6 +80,5 @@ pub(in crate::language) static FORMS: Forms = Forms {
         ("Str.", "Straße"),
         ("Tel.", "Telefon"),
         ("Hr.", "Herr"),
-        ("Fr.", "Frau"),
     ],
 };

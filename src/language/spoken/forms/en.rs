@@ -63,8 +63,6 @@ pub(in crate::language) static FORMS: Forms = Forms {
         ("vs.", "versus"),
         ("incl.", "including"),
         ("excl.", "excluding"),
-        ("max.", "at most"),
-        ("min.", "at least"),
         ("dept.", "department"),
         ("Dept.", "Department"),
         ("Ltd.", "Limited"),
