@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 
 use super::Agent;
 use crate::language::Language;
-use crate::tenancy::variables::{Piece, header, names, pieces};
+use crate::tenancy::variables::{TemplatePart, header, names, pieces};
 use crate::tenancy::{CallId, Did};
 
 /// The most characters of a value that is not the tenant's own.
@@ -42,7 +42,7 @@ enum Origin {
 
 /// How a text is used, which decides what surrounds a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum TextUse {
     /// Read by the language model.
     Instructions,
     Spoken,
@@ -55,8 +55,8 @@ impl Agent {
             Some(_) => self.filled(text, usage, situation).into(),
             None => text.clone(),
         };
-        let phrases = self.phrases.iter().map(|(phrase, text)| (*phrase, fill(text, Use::Spoken)));
-        let prompt: Arc<str> = fill(&self.system_prompt, Use::Instructions);
+        let phrases = self.phrases.iter().map(|(phrase, text)| (*phrase, fill(text, TextUse::Spoken)));
+        let prompt: Arc<str> = fill(&self.system_prompt, TextUse::Instructions);
         let mut parts = Vec::from_iter(self.preamble.then(|| preamble(self.voice.language.as_deref())));
         parts.push(prompt.to_string());
         let has_caller_data = prompt.contains(CALLER_DATA);
@@ -78,11 +78,11 @@ impl Agent {
 
     /// The text with values in place of its variables. A value is never searched for variables, and unknown variables
     /// stay as they are written: a profile may have been saved under other rules.
-    fn filled(&self, text: &str, usage: Use, situation: &Situation<'_>) -> String {
+    fn filled(&self, text: &str, usage: TextUse, situation: &Situation<'_>) -> String {
         let filled = pieces(text).into_iter().map(|piece| match piece {
-            Piece::Text(text) => text.to_owned(),
-            Piece::Variable { name, written } => match self.value(name, situation) {
-                Some((value, Origin::Caller)) if usage == Use::Instructions => {
+            TemplatePart::Text(text) => text.to_owned(),
+            TemplatePart::Variable { name, written } => match self.value(name, situation) {
+                Some((value, Origin::Caller)) if usage == TextUse::Instructions => {
                     format!("<{CALLER_DATA}>{value}</{CALLER_DATA}>")
                 }
                 Some((value, _)) => value,

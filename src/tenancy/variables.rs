@@ -20,7 +20,7 @@ pub(super) const NAME: &str = "^[a-z][a-z0-9_]{0,39}$";
 
 /// A part of a text with variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub enum TemplatePart<'a> {
     Text(&'a str),
     /// A name between braces, and the whole as it is written.
     Variable {
@@ -30,22 +30,22 @@ pub enum Piece<'a> {
 }
 
 /// The parts of a text. Braces around more than a name are text.
-pub fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub fn pieces(text: &str) -> Vec<TemplatePart<'_>> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while let Some(start) = rest.find("{{") {
         let (before, braces) = rest.split_at(start);
         let Some((name, end)) = variable(braces) else {
             let end = start + 2;
-            pieces.push(Piece::Text(&rest[..end]));
+            pieces.push(TemplatePart::Text(&rest[..end]));
             rest = &rest[end..];
             continue;
         };
-        pieces.push(Piece::Text(before));
-        pieces.push(Piece::Variable { name, written: &braces[..end] });
+        pieces.push(TemplatePart::Text(before));
+        pieces.push(TemplatePart::Variable { name, written: &braces[..end] });
         rest = &braces[end..];
     }
-    pieces.push(Piece::Text(rest));
-    pieces.retain(|piece| *piece != Piece::Text(""));
+    pieces.push(TemplatePart::Text(rest));
+    pieces.retain(|piece| *piece != TemplatePart::Text(""));
     pieces
 }
 
@@ -61,8 +61,8 @@ fn variable(braces: &str) -> Option<(&str, usize)> {
 /// The names of the variables in a text.
 pub fn names(text: &str) -> impl Iterator<Item = &str> {
     pieces(text).into_iter().filter_map(|piece| match piece {
-        Piece::Variable { name, .. } => Some(name),
-        Piece::Text(_) => None,
+        TemplatePart::Variable { name, .. } => Some(name),
+        TemplatePart::Text(_) => None,
     })
 }
 
@@ -177,8 +177,8 @@ mod tests {
         #[test]
         fn the_pieces_are_the_text(text in "[a-z{} \u{e9}.-]{0,80}") {
             let whole: String = pieces(&text).into_iter().map(|piece| match piece {
-                Piece::Text(text) => text,
-                Piece::Variable { written, .. } => written,
+                TemplatePart::Text(text) => text,
+                TemplatePart::Variable { written, .. } => written,
             }).collect();
             prop_assert_eq!(whole, text);
         }

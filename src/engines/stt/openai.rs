@@ -65,7 +65,7 @@ pub struct OpenAiStt {
 
 /// A clip to be transcribed, by this model.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+struct ClipRequest<'a> {
     speech: &'a Clip,
     model: &'a str,
     hints: &'a Hints,
@@ -101,7 +101,7 @@ impl OpenAiStt {
         }
         let model = hints.model.as_deref().unwrap_or(&self.model);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
-        let wanted = Wanted { speech: &speech, model, hints: &hints };
+        let wanted = ClipRequest { speech: &speech, model, hints: &hints };
         let format = self.settings.response_format.unwrap_or_else(|| ResponseFormat::of_model(model));
         let format = if self.json_only().contains(model) { ResponseFormat::Json } else { format };
         match self.ask(wanted, format, &meter).await {
@@ -128,11 +128,11 @@ impl OpenAiStt {
 
     async fn ask(
         &self,
-        wanted: Wanted<'_>,
+        wanted: ClipRequest<'_>,
         format: ResponseFormat,
         meter: &Meter,
     ) -> Result<String, EngineError> {
-        let Wanted { speech, model, .. } = wanted;
+        let ClipRequest { speech, model, .. } = wanted;
         let form = self.form(wanted, format)?;
         let request = self.endpoint.post("/audio/transcriptions").multipart(form);
         let mut charge = meter.charge(Kind::Stt, &self.name, model);
@@ -146,7 +146,7 @@ impl OpenAiStt {
 
     fn form(
         &self,
-        Wanted { speech, model, hints }: Wanted<'_>,
+        ClipRequest { speech, model, hints }: ClipRequest<'_>,
         format: ResponseFormat,
     ) -> Result<Form, EngineError> {
         let file = Part::bytes(wav::encode(speech.rate, &speech.samples))

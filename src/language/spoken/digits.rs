@@ -13,7 +13,7 @@ const NO_QUANTITY: usize = 9;
 const WITHOUT_PAUSE: usize = 5;
 
 /// Groups of digits, as they are written.
-struct Run<'a> {
+struct DigitGroups<'a> {
     international: bool,
     groups: Vec<&'a str>,
     separators: Vec<char>,
@@ -33,10 +33,14 @@ pub(super) fn phone_number(text: &str, forms: &Forms) -> Option<(String, usize)>
     Some((format!("{plus}{}", groups.join(", ")), run.length))
 }
 
-fn run(text: &str) -> Option<Run<'_>> {
+fn run(text: &str) -> Option<DigitGroups<'_>> {
     let international = text.starts_with('+');
-    let mut run =
-        Run { international, groups: Vec::new(), separators: Vec::new(), length: usize::from(international) };
+    let mut run = DigitGroups {
+        international,
+        groups: Vec::new(),
+        separators: Vec::new(),
+        length: usize::from(international),
+    };
     while let Some((gap, mark, digits)) = next_group(&text[run.length..], run.groups.is_empty()) {
         let start = run.length + gap;
         if run.total() + digits > LONGEST {
@@ -61,7 +65,7 @@ fn next_group(text: &str, is_first: bool) -> Option<(usize, Option<char>, usize)
     (length > 0).then_some((gap, mark, length))
 }
 
-impl Run<'_> {
+impl DigitGroups<'_> {
     fn total(&self) -> usize {
         self.groups.iter().map(|group| group.len()).sum()
     }

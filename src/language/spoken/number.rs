@@ -4,7 +4,7 @@ use super::forms::Forms;
 
 /// A number at the beginning of a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Number<'a> {
+pub(super) struct Numeral<'a> {
     /// As it is written.
     pub written: &'a str,
     /// Digits before the decimal mark, with the marks between groups.
@@ -15,7 +15,7 @@ pub(super) struct Number<'a> {
 
 /// The number at the beginning of `text`. `None` where there is none, or where more than a number is written, such as a
 /// version or an address ("1.2.3").
-pub(super) fn number<'a>(text: &'a str, forms: &Forms) -> Option<Number<'a>> {
+pub(super) fn number<'a>(text: &'a str, forms: &Forms) -> Option<Numeral<'a>> {
     let mut end = digits(text);
     if end == 0 {
         return None;
@@ -32,7 +32,7 @@ pub(super) fn number<'a>(text: &'a str, forms: &Forms) -> Option<Number<'a>> {
     };
     let mut rest = text[end..].chars();
     let continues = matches!(rest.next(), Some('.' | ',')) && rest.next().is_some_and(|c| c.is_numeric());
-    (!continues).then_some(Number { written: &text[..end], whole, decimals })
+    (!continues).then_some(Numeral { written: &text[..end], whole, decimals })
 }
 
 /// The length of the ASCII digits at the beginning of `text`.
@@ -46,7 +46,7 @@ fn group(text: &str, separator: char) -> Option<usize> {
     (length == 3 || (length == 2 && separator == ',')).then_some(1 + length)
 }
 
-impl Number<'_> {
+impl Numeral<'_> {
     pub fn is_one(&self) -> bool {
         self.whole == "1" && self.decimals.is_empty()
     }

@@ -1,7 +1,7 @@
 //! Amounts with their signs: money, percentages, units, and ranges of them.
 
 use super::forms::{Currency, Forms};
-use super::number::{Number, number};
+use super::number::{Numeral, number};
 use super::time::time;
 use crate::language::words::is_part_of_word;
 
@@ -9,12 +9,12 @@ use crate::language::words::is_part_of_word;
 pub(super) fn quantity(text: &str, before: &str, forms: &Forms) -> Option<(String, usize)> {
     let first = item(text, before, forms)?;
     let (mut spoken, mut end, mut last) = (first.spoken, first.length, first.number);
-    let mut extent = Extent::One;
+    let mut extent = QuantityExtent::One;
     if let Some((gap, second)) = second(&text[end..], None, forms) {
         spoken = format!("{spoken} {} {}", forms.to, second.spoken);
         end += gap + second.length;
         last = second.number;
-        extent = Extent::Range;
+        extent = QuantityExtent::Range;
     } else if is_code(&text[end..]) {
         return None;
     }
@@ -51,33 +51,38 @@ pub(super) fn money(text: &str, forms: &Forms) -> Option<(String, usize)> {
 
 /// Whether a quantity is one number or a range of two.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
+enum QuantityExtent {
     One,
     Range,
 }
 
 /// A number or a time of day.
-struct Item<'a> {
+struct NumberOrTime<'a> {
     spoken: String,
     length: usize,
     /// `None` for a time.
-    number: Option<Number<'a>>,
+    number: Option<Numeral<'a>>,
 }
 
-fn item<'a>(text: &'a str, before: &str, forms: &Forms) -> Option<Item<'a>> {
+fn item<'a>(text: &'a str, before: &str, forms: &Forms) -> Option<NumberOrTime<'a>> {
     if let Some((spoken, length)) = time(text, before, forms) {
-        return Some(Item { spoken, length, number: None });
+        return Some(NumberOrTime { spoken, length, number: None });
     }
     let number = number(text, forms)?;
     // "10:30:15" and "1/2" are no quantities.
     let rest = &text[number.written.len()..];
     let continues = rest.starts_with([':', '/']) && rest[1..].starts_with(|c: char| c.is_ascii_digit());
-    let item = Item { spoken: number.spoken(forms), length: number.written.len(), number: Some(number) };
+    let item =
+        NumberOrTime { spoken: number.spoken(forms), length: number.written.len(), number: Some(number) };
     (!continues).then_some(item)
 }
 
 /// The end of a range: a dash and an item, with the sign of the first amount or without.
-fn second<'a>(text: &'a str, currency: Option<&Currency>, forms: &Forms) -> Option<(usize, Item<'a>)> {
+fn second<'a>(
+    text: &'a str,
+    currency: Option<&Currency>,
+    forms: &Forms,
+) -> Option<(usize, NumberOrTime<'a>)> {
     let dash = ["–", "-", "—", " – ", " - "].into_iter().find(|dash| {
         let after = text.strip_prefix(*dash);
         after.is_some_and(|after| {
@@ -103,8 +108,8 @@ fn second<'a>(text: &'a str, currency: Option<&Currency>, forms: &Forms) -> Opti
 /// longer word.
 fn with_unit(
     spoken: String,
-    number: &Number<'_>,
-    extent: Extent,
+    number: &Numeral<'_>,
+    extent: QuantityExtent,
     text: &str,
     forms: &Forms,
 ) -> Option<(String, usize)> {
@@ -119,14 +124,14 @@ fn with_unit(
         return Some((format!("{spoken} {}", forms.percent), space + 1));
     }
     if let Some((currency, length)) = spaced_sign(text, forms) {
-        let is_range = extent == Extent::Range;
+        let is_range = extent == QuantityExtent::Range;
         let money =
             if is_range { format!("{spoken} {}", currency.many) } else { amount(number, currency, forms) };
         return Some((money, length));
     }
     let is_unit = |sign| rest.strip_prefix(sign).is_some_and(|rest| !rest.starts_with(is_part_of_word));
     if let Some(unit) = forms.units.iter().find(|unit| is_unit(unit.sign)) {
-        let word = if number.is_one() && extent == Extent::One { unit.one } else { unit.many };
+        let word = if number.is_one() && extent == QuantityExtent::One { unit.one } else { unit.many };
         return Some((format!("{spoken} {word}"), space + unit.sign.len()));
     }
     (!text.starts_with(is_part_of_word)).then_some((spoken, 0))
@@ -160,8 +165,8 @@ fn magnitude<'a>(text: &str, forms: &'a Forms) -> Option<(&'a str, &'a str, usiz
 }
 
 /// "5 dollars", "1 euro 50 cents".
-fn amount(number: &Number<'_>, currency: &Currency, forms: &Forms) -> String {
-    let whole = Number { written: number.whole, whole: number.whole, decimals: "" };
+fn amount(number: &Numeral<'_>, currency: &Currency, forms: &Forms) -> String {
+    let whole = Numeral { written: number.whole, whole: number.whole, decimals: "" };
     let word = if whole.is_one() { currency.one } else { currency.many };
     match number.decimals {
         "" | "00" => format!("{} {word}", whole.spoken(forms)),

@@ -1,6 +1,6 @@
 //! Dates and times of day.
 
-use super::forms::{Clock, Forms};
+use super::forms::{ClockStyle, Forms};
 use super::number::digits;
 
 /// A numeric date at the beginning of `text`, and its length: by ISO 8601, or day, month and year. The order of day and
@@ -39,7 +39,7 @@ fn day_and_month(first: u32, second: u32, mark: char, forms: &Forms) -> Option<(
     match (first, second) {
         (13.., _) => Some((first, second)),
         (_, 13..) => Some((second, first)),
-        _ if first == second || mark == '.' || forms.clock != Clock::English => Some((first, second)),
+        _ if first == second || mark == '.' || forms.clock != ClockStyle::English => Some((first, second)),
         _ => None,
     }
 }
@@ -87,10 +87,10 @@ pub(super) fn time(text: &str, before: &str, forms: &Forms) -> Option<(String, u
     let known = hour <= 24 && minute < 60 && (half.is_none() || (1..=12).contains(&hour));
     let spoken = match &forms.clock {
         _ if !known => return None,
-        Clock::English => english(hour, minute, half),
-        Clock::Hindi => hindi(hour, minute, half, before),
-        Clock::Plain { .. } if half.is_some() => return None,
-        Clock::Plain { whole, minutes, .. } => {
+        ClockStyle::English => english(hour, minute, half),
+        ClockStyle::Hindi => hindi(hour, minute, half, before),
+        ClockStyle::Plain { .. } if half.is_some() => return None,
+        ClockStyle::Plain { whole, minutes, .. } => {
             let pattern = if minute == 0 { whole } else { minutes };
             pattern.replace("{h}", &hour.to_string()).replace("{min}", &minute.to_string())
         }
@@ -178,11 +178,11 @@ fn hindi(hour: u32, minute: u32, half: Option<Half>, before: &str) -> String {
 }
 
 /// The length of a word or letter after a time that its spoken form replaces: "Uhr", "h", "बजे".
-fn replaced_mark(text: &str, clock: &Clock) -> usize {
+fn replaced_mark(text: &str, clock: &ClockStyle) -> usize {
     let marks: &[&str] = match clock {
-        Clock::English => &["hrs", "hours", "o'clock"],
-        Clock::Hindi => &["बजे"],
-        Clock::Plain { marks, .. } => marks,
+        ClockStyle::English => &["hrs", "hours", "o'clock"],
+        ClockStyle::Hindi => &["बजे"],
+        ClockStyle::Plain { marks, .. } => marks,
     };
     let space = usize::from(text.starts_with(' '));
     let word = &text[space..];

@@ -1,6 +1,6 @@
 //! German. Not reviewed by a native speaker.
 
-use super::{AddressWords, Clock, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, unit};
+use super::{AddressWords, ClockStyle, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, unit};
 
 pub(in crate::language) static FORMS: Forms = Forms {
     and: "und",
@@ -31,7 +31,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     date: "{d}. {m} {y}",
     first: None,
     dotted: true,
-    clock: Clock::Plain { whole: "{h} Uhr", minutes: "{h} Uhr {min}", marks: &["Uhr", "h"] },
+    clock: ClockStyle::Plain { whole: "{h} Uhr", minutes: "{h} Uhr {min}", marks: &["Uhr", "h"] },
     decimal: ',',
     currencies: &[
         Currency { signs: EURO, one: "Euro", many: "Euro", cents: "Cent" },

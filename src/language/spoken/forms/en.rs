@@ -1,6 +1,6 @@
 //! English.
 
-use super::{AddressWords, Clock, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, Unit, unit};
+use super::{AddressWords, ClockStyle, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, UnitWords, unit};
 
 pub(in crate::language) static FORMS: Forms = Forms {
     and: "and",
@@ -31,7 +31,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     date: "{m} {d}, {y}",
     first: None,
     dotted: false,
-    clock: Clock::English,
+    clock: ClockStyle::English,
     decimal: '.',
     currencies: &[
         Currency { signs: RUPEE, one: "rupee", many: "rupees", cents: "paise" },
@@ -75,7 +75,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     ],
 };
 
-const UNITS: &[Unit] = &[
+const UNITS: &[UnitWords] = &[
     unit("km/h", "kilometre an hour", "kilometres an hour"),
     unit("kmph", "kilometre an hour", "kilometres an hour"),
     unit("mph", "mile an hour", "miles an hour"),

@@ -1,6 +1,6 @@
 //! Spanish. Not reviewed by a native speaker.
 
-use super::{AddressWords, Clock, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, unit};
+use super::{AddressWords, ClockStyle, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, unit};
 
 pub(in crate::language) static FORMS: Forms = Forms {
     and: "y",
@@ -31,7 +31,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     date: "{d} de {m} de {y}",
     first: None,
     dotted: false,
-    clock: Clock::Plain { whole: "{h}", minutes: "{h} y {min}", marks: &["horas", "hs", "h"] },
+    clock: ClockStyle::Plain { whole: "{h}", minutes: "{h} y {min}", marks: &["horas", "hs", "h"] },
     decimal: ',',
     currencies: &[
         Currency { signs: EURO, one: "euro", many: "euros", cents: "céntimos" },

@@ -1,6 +1,6 @@
 //! French. Not reviewed by a native speaker.
 
-use super::{AddressWords, Clock, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, unit};
+use super::{AddressWords, ClockStyle, Currency, DOLLAR, EURO, Forms, POUND, RUPEE, unit};
 
 pub(in crate::language) static FORMS: Forms = Forms {
     and: "et",
@@ -31,7 +31,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     date: "{d} {m} {y}",
     first: Some("premier"),
     dotted: false,
-    clock: Clock::Plain {
+    clock: ClockStyle::Plain {
         whole: "{h} heures",
         minutes: "{h} heures {min}",
         marks: &["heures", "heure", "h"],

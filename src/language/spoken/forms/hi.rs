@@ -1,6 +1,6 @@
 //! Hindi. Not reviewed by a native speaker.
 
-use super::{AddressWords, Clock, Currency, DOLLAR, EURO, Forms, POUND, Unit, unit};
+use super::{AddressWords, ClockStyle, Currency, DOLLAR, EURO, Forms, POUND, UnitWords, unit};
 
 pub(in crate::language) static FORMS: Forms = Forms {
     and: "और",
@@ -20,7 +20,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     date: "{d} {m} {y}",
     first: None,
     dotted: false,
-    clock: Clock::Hindi,
+    clock: ClockStyle::Hindi,
     decimal: '.',
     currencies: &[
         Currency {
@@ -66,7 +66,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     ],
 };
 
-const UNITS: &[Unit] = &[
+const UNITS: &[UnitWords] = &[
     unit("किमी/घंटा", "किलोमीटर प्रति घंटा", "किलोमीटर प्रति घंटा"),
     unit("कि.मी.", "किलोमीटर", "किलोमीटर"),
     unit("किमी", "किलोमीटर", "किलोमीटर"),

@@ -41,7 +41,7 @@ pub struct Forms {
     pub(super) first: Option<&'static str>,
     /// Numeric dates that have no year but a full stop ("24.12."), and times with one ("9.30 Uhr").
     pub(super) dotted: bool,
-    pub(super) clock: Clock,
+    pub(super) clock: ClockStyle,
     /// The decimal mark; the mark between groups of three digits is the other one of `.` and `,`.
     pub(super) decimal: char,
     pub(super) currencies: &'static [Currency],
@@ -49,7 +49,7 @@ pub struct Forms {
     pub(super) magnitudes: &'static [(&'static str, &'static str)],
     /// Thousand, lakh and crore, for numbers that are grouped in the Indian way.
     pub(super) indian: Option<[&'static str; 3]>,
-    pub(super) units: &'static [Unit],
+    pub(super) units: &'static [UnitWords],
     /// Abbreviations with their full stops.
     pub(super) abbreviations: &'static [(&'static str, &'static str)],
 }
@@ -65,7 +65,7 @@ pub(super) struct AddressWords {
 
 /// How times of day are said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Clock {
+pub(super) enum ClockStyle {
     /// "5:30 p.m."
     English,
     /// "शाम 5 बजकर 30 मिनट"
@@ -86,14 +86,14 @@ pub(super) struct Currency {
 
 /// A unit after a number, and its words for one and for several.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(super) struct UnitWords {
     pub(super) sign: &'static str,
     pub(super) one: &'static str,
     pub(super) many: &'static str,
 }
 
-pub(super) const fn unit(sign: &'static str, one: &'static str, many: &'static str) -> Unit {
-    Unit { sign, one, many }
+pub(super) const fn unit(sign: &'static str, one: &'static str, many: &'static str) -> UnitWords {
+    UnitWords { sign, one, many }
 }
 
 /// Signs that several languages share.

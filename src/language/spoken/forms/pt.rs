@@ -1,6 +1,6 @@
 //! Portuguese. Not reviewed by a native speaker.
 
-use super::{AddressWords, Clock, Currency, DOLLAR, EURO, Forms, POUND, REAL, RUPEE, unit};
+use super::{AddressWords, ClockStyle, Currency, DOLLAR, EURO, Forms, POUND, REAL, RUPEE, unit};
 
 pub(in crate::language) static FORMS: Forms = Forms {
     and: "e",
@@ -39,7 +39,7 @@ pub(in crate::language) static FORMS: Forms = Forms {
     date: "{d} de {m} de {y}",
     first: None,
     dotted: false,
-    clock: Clock::Plain { whole: "{h} horas", minutes: "{h} e {min}", marks: &["horas", "hs", "h"] },
+    clock: ClockStyle::Plain { whole: "{h} horas", minutes: "{h} e {min}", marks: &["horas", "hs", "h"] },
     decimal: ',',
     currencies: &[
         Currency { signs: REAL, one: "real", many: "reais", cents: "centavos" },
