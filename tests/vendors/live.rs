@@ -48,7 +48,7 @@ struct Call {
 impl Call {
     fn open(engines: &Engines, name: &str, rate: u32) -> Call {
         let meter = Meter::default();
-        let hints = Hints { language: Some("en-GB".into()), model: None };
+        let hints = Hints { language: Some("en-GB".into()), ..Hints::default() };
         let session = engines.stt(Some(name)).expect("an engine").open(SessionConfig {
             rate,
             hints,

@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Hints;
 use super::language::code;
 use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use super::{Hints, terms};
 use crate::engines::core::extra::Extra;
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::SocketEndpoint;
@@ -77,8 +77,9 @@ impl Deepgram {
             ("endpointing", "false"),
         ];
         let language = language.as_deref().map(|language| ("language", language));
+        let terms = terms::of_deepgram(hints, &model).into_iter().map(|term| ("keyterm", term));
         let extra = self.settings.extra.query_fields();
-        let ours = ours.into_iter().chain(language);
+        let ours = ours.into_iter().chain(language).chain(terms);
         let ours = ours.filter(|(name, _)| !self.settings.extra.names().any(|extra| extra == *name));
         let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         query.extend(extra);
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn the_query_has_rate_language_and_further_parameters() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let hints = Hints { language: Some("de-AT".into()), model: None };
+        let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
         let text =
             |engine: &Deepgram| serde_urlencoded::to_string(engine.query(8_000, &hints).unwrap()).unwrap();
         assert_eq!(
@@ -217,7 +218,7 @@ mod tests {
              &endpointing=false&language=de&keyterm=Ada&keyterm=B"
         );
         let multi = text(&engine("extra = { language = \"multi\" }"));
-        assert!(multi.ends_with("&endpointing=false&language=multi"), "{multi}");
+        assert!(multi.ends_with("&endpointing=false&keyterm=Zo%C3%AB&language=multi"), "{multi}");
         let hints = Hints { model: Some("../nova".into()), ..Hints::default() };
         let error = engine("").query(8_000, &hints).expect_err("no such model");
         assert_eq!(error.reason(), FailureReason::Model);

@@ -17,6 +17,7 @@ mod response;
 pub mod scribe;
 pub mod scripted;
 mod session;
+mod terms;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::language::{Hint, code};
 use super::response::{ResponseFormat, TranscriptionResponse};
-use super::{Hints, Transcriber};
+use super::{Hints, Transcriber, terms};
 use crate::audio::Clip;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
@@ -71,23 +71,6 @@ struct ClipRequest<'a> {
     hints: &'a Hints,
 }
 
-/// The most characters of a prompt: models read its last 224 tokens.
-const LONGEST_VOCABULARY: usize = 600;
-
-/// The terms as a prompt, as far as they fit.
-fn vocabulary(terms: &[Arc<str>]) -> Option<String> {
-    let mut text = String::new();
-    for term in terms {
-        let separator = if text.is_empty() { "" } else { ", " };
-        if text.len() + separator.len() + term.len() > LONGEST_VOCABULARY {
-            break;
-        }
-        text.push_str(separator);
-        text.push_str(term);
-    }
-    (!text.is_empty()).then_some(text)
-}
-
 impl OpenAiStt {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> OpenAiStt {
         let model = settings.model_at(&endpoint.address()).to_owned();
@@ -144,6 +127,17 @@ impl OpenAiStt {
         Ok(response.words(speech))
     }
 
+    /// The fields with the key terms, unless the configuration has such a field.
+    fn terms(&self, model: &str, hints: &Hints) -> Vec<(String, String)> {
+        let is_set = |field: &str| self.settings.extra.names().any(|name| name == field);
+        match terms::has_keywords(model) {
+            true if is_set("keywords") => Vec::new(),
+            true => terms::keywords(hints).map(|term| ("keywords[]".to_owned(), term.to_owned())).collect(),
+            false if is_set("prompt") => Vec::new(),
+            false => terms::vocabulary(hints).map(|terms| ("prompt".to_owned(), terms)).into_iter().collect(),
+        }
+    }
+
     fn form(
         &self,
         ClipRequest { speech, model, hints }: ClipRequest<'_>,
@@ -158,7 +152,7 @@ impl OpenAiStt {
         let field = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).field();
         let hint = hints.language.as_deref().map(code).transpose()?.zip(field);
         let hint = hint.map(|(code, field)| (field.to_owned(), code));
-        let terms = vocabulary(&hints.key_terms).map(|terms| ("prompt".to_owned(), terms));
+        let terms = self.terms(model, hints);
         let fields = hint.into_iter().chain(terms).chain(self.settings.extra.form_fields());
         Ok(fields.fold(form, |form, (name, text)| form.text(name, text)))
     }

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Hints;
 use super::language::code;
 use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use super::{Hints, terms};
 use crate::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
@@ -76,11 +76,14 @@ impl Realtime {
         let mut transcription = json!({ "model": model });
         if let Some(language) = hints.language.as_deref().map(code).transpose()? {
             // The newer models take a list in place of the one language.
-            let takes_list = ["gpt-live-transcribe", "gpt-transcribe"].iter().any(|it| model.starts_with(it));
-            match takes_list {
+            match terms::has_keywords(&model) {
                 true => transcription["languages"] = json!([language]),
                 false => transcription["language"] = json!(language),
             }
+        }
+        let keywords: Vec<&str> = terms::keywords(hints).collect();
+        if terms::has_keywords(&model) && !keywords.is_empty() {
+            transcription["keywords"] = json!(keywords);
         }
         self.settings.extra.merge_into(&mut transcription);
         let format = match Encoding::of(rate) {
@@ -325,7 +328,7 @@ mod tests {
     }
 
     fn update(settings: &str, rate: u32) -> Value {
-        let hints = Hints { language: Some("de-AT".into()), model: None };
+        let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
         serde_json::from_str(&engine(settings).update(rate, &hints).expect("a message")).expect("JSON")
     }
 
@@ -336,6 +339,8 @@ mod tests {
             "transcription": { "model": "gpt-live-transcribe", "languages": ["de"], "keywords": ["Ada"] },
         } } } });
         assert_eq!(update("extra = { keywords = [\"Ada\"] }", 8_000), expected);
+        let transcription = update("", 8_000)["session"]["audio"]["input"]["transcription"].take();
+        assert_eq!(transcription["keywords"], json!(["Zoë"]));
         let input = update("model = \"gpt-realtime-whisper\"", 16_000)["session"]["audio"]["input"].take();
         assert_eq!(input["format"], json!({ "type": "audio/pcm", "rate": 24_000 }));
         assert_eq!(input["transcription"], json!({ "model": "gpt-realtime-whisper", "language": "de" }));

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Hints;
 use super::language::code;
 use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use super::{Hints, terms};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::server::Auth;
@@ -70,6 +70,9 @@ impl Scribe {
         let language = hints.language.as_deref().map(code).transpose()?;
         let ours = [("model_id", model.as_str()), ("audio_format", &format), ("commit_strategy", "manual")];
         let ours = ours.into_iter().chain(language.as_deref().map(|language| ("language_code", language)));
+        let terms = terms::of_scribe(hints).map(|term| ("keyterms", term));
+        let terms = terms.filter(|(name, _)| !self.settings.extra.names().any(|extra| extra == *name));
+        let ours = ours.chain(terms);
         let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         query.extend(self.settings.extra.query_fields());
         Ok(query)
@@ -206,13 +209,15 @@ mod tests {
 
     #[test]
     fn the_query_has_rate_language_and_further_parameters() {
-        let hints = Hints { language: Some("de-AT".into()), model: None };
+        let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
         let query = engine("extra = { keyterms = [\"Ada\", \"B\"] }").query(16_000, &hints).expect("a query");
         assert_eq!(
             serde_urlencoded::to_string(query).expect("text"),
             "model_id=scribe_v2_realtime&audio_format=pcm_16000&commit_strategy=manual&language_code=de&keyterms=Ada\
              &keyterms=B"
         );
+        let query = engine("").query(16_000, &hints).expect("a query");
+        assert_eq!(query.last(), Some(&("keyterms".to_owned(), "Zoë".to_owned())));
     }
 
     #[test]
