@@ -92,6 +92,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_tls_reloads_total", Counter, "Reloads of the admin port's certificate, by outcome."),
     ("vca_tool_calls_total", Counter, "Calls of tools by agents, by outcome."),
     ("vca_tool_seconds", Histogram, "Duration of tools that agents called."),
+    (
+        "vca_turn_stage_seconds",
+        Histogram,
+        "Time that a stage of a turn took, by stage and by the agent's engine: transcript, reply, speech.",
+    ),
     ("vca_turn_seconds", Histogram, "Time from the end of the caller's speech, by stage of the response."),
     ("vca_webhook_attempt_seconds", Histogram, "Duration of attempts to deliver webhooks."),
     ("vca_webhook_attempts_total", Counter, "Attempts to deliver webhooks, by outcome."),

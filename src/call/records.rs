@@ -13,7 +13,8 @@ use super::pipeline::EngineFault;
 use super::record::{RecordWriter, Times, state_of};
 use super::tenant_metrics::TenantMetrics;
 use crate::ari::topology::End;
-use crate::conversation::{ContextItem, Record, TurnId};
+use crate::call::agent::Engines;
+use crate::conversation::{ContextItem, Latency, Record, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::media::{Report, TapPoint};
@@ -102,22 +103,16 @@ impl Records {
             info!(tool = %used.name, outcome, ms = used.took.as_millis() as u64, "tool finished");
         }
         let latency = &record.latency;
-        for (stage, time) in [
-            ("transcript", latency.transcript),
-            ("reply", latency.reply),
-            ("commit", latency.commit),
-            ("audio", latency.audio),
-        ] {
-            if let Some(time) = time {
-                histogram!("vca_turn_seconds", "stage" => stage).record(time.as_secs_f64());
-            }
-        }
+        count_stages(latency);
         let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
         info!(
             turn = record.turn.0,
             interrupted = record.interrupted,
+            pause_ms = millis(latency.pause),
             transcript_ms = millis(latency.transcript),
             reply_ms = millis(latency.reply),
+            clause_ms = millis(latency.clause),
+            speech_ms = millis(latency.speech),
             commit_ms = millis(latency.commit),
             audio_ms = millis(latency.audio),
             "turn finished"
@@ -125,6 +120,20 @@ impl Records {
         // Keys may be a PIN: the log has their number only.
         let keys = record.keys.as_ref().map(|keys| keys.masked().to_string());
         debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, keys, agent = record.agent);
+    }
+
+    /// Counts the time that each engine of the agent took in a turn.
+    pub fn engine_stages(&self, latency: &Latency, engines: &Engines) {
+        for (stage, engine, time) in [
+            ("transcript", engines.stt.name(), between(latency.pause, latency.transcript)),
+            ("reply", engines.llm.name(), between(latency.transcript, latency.reply)),
+            ("speech", engines.tts.name(), between(latency.clause, latency.speech)),
+        ] {
+            if let Some(time) = time {
+                let labels = [("stage", stage.to_owned()), ("engine", engine.to_string())];
+                histogram!("vca_turn_stage_seconds", &labels).record(time.as_secs_f64());
+            }
+        }
     }
 
     /// Keeps a field of the call's record. Returns false when it has too many.
@@ -172,6 +181,28 @@ impl Records {
             "call ended"
         );
     }
+}
+
+/// The stages of a turn, each from the end of the caller's speech.
+fn count_stages(latency: &Latency) {
+    for (stage, time) in [
+        ("pause", latency.pause),
+        ("transcript", latency.transcript),
+        ("reply", latency.reply),
+        ("clause", latency.clause),
+        ("speech", latency.speech),
+        ("commit", latency.commit),
+        ("audio", latency.audio),
+    ] {
+        if let Some(time) = time {
+            histogram!("vca_turn_seconds", "stage" => stage).record(time.as_secs_f64());
+        }
+    }
+}
+
+/// From the end of a stage to that of the next one, where both were reached.
+fn between(from: Option<Duration>, to: Option<Duration>) -> Option<Duration> {
+    to?.checked_sub(from?)
 }
 
 /// Saves the state of a conversation after every turn; a slow server skips outdated states.

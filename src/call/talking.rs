@@ -164,6 +164,9 @@ impl Talking {
             PipelineEvent::Recognition { utterance, event } => Input::Recognition { utterance, event },
             PipelineEvent::Response { turn, event } => Input::Response { turn, event },
             PipelineEvent::Audio => return,
+            PipelineEvent::Synthesised { speech } => {
+                Input::Playback { speech, event: PlaybackEvent::Synthesised }
+            }
             PipelineEvent::SpeechSkipped { speech } => {
                 Input::Playback { speech, event: PlaybackEvent::Ended }
             }
@@ -312,6 +315,7 @@ impl Talking {
         self.pipeline.turn_finished(record.turn);
         let context = self.conversation.context();
         records.turn(record, context.len(), self.times());
+        records.engine_stages(&record.latency, self.pipeline.engines());
         records.save(record.turn, context);
     }
 }

@@ -26,6 +26,7 @@ impl Conversation {
 
     pub(super) fn playback(&mut self, now: At, speech: SpeechId, event: &PlaybackEvent) {
         match *event {
+            PlaybackEvent::Synthesised => self.synthesised(now, speech),
             PlaybackEvent::Started => self.playback_started(now, speech),
             PlaybackEvent::Progress { position, total } => self.played(now, speech, position, total),
             PlaybackEvent::Ended => self.playback_ended(now, speech),
@@ -43,7 +44,7 @@ impl Conversation {
     fn response_ended(&mut self, now: At, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
         if response.turn == turn && response.is_streaming() {
-            response.end(self.language, &mut self.out);
+            response.end(now, self.language, &mut self.out);
             self.advance_tools(now);
             self.response_completed(now);
         }
@@ -78,6 +79,12 @@ impl Conversation {
                 self.fail(now, Phrase::Difficulty)
             }
             _ => self.finish_if_over(now),
+        }
+    }
+
+    fn synthesised(&mut self, now: At, speech: SpeechId) {
+        if let Some(response) = self.floor.response_mut().filter(|response| response.contains(speech)) {
+            response.synthesised(now);
         }
     }
 

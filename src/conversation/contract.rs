@@ -125,10 +125,16 @@ impl Record {
 /// Times since the end of the caller's speech, or since their last key; for the greeting, since the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Latency {
+    /// The pause was noticed.
+    pub pause: Option<Duration>,
     /// The transcript was there.
     pub transcript: Option<Duration>,
     /// The first piece of the response was there.
     pub reply: Option<Duration>,
+    /// The first clause of the response was complete, and its synthesis was asked for.
+    pub clause: Option<Duration>,
+    /// The first synthesised audio was there. Cached prompts have none.
+    pub speech: Option<Duration>,
     /// The turn was committed: the wait for more speech was over.
     pub commit: Option<Duration>,
     /// The first sample of the response was sent.

@@ -49,7 +49,10 @@ impl Conversation {
     pub(super) fn caller_speech(&mut self, now: At, change: CallerSpeech) {
         match change {
             CallerSpeech::Started { at, .. } => self.speech_started(at.min(now)),
-            CallerSpeech::Paused { at, .. } => self.speech_paused(at.min(now)),
+            CallerSpeech::Paused { at, .. } => {
+                self.speech_paused(at.min(now));
+                self.note_pause(now);
+            }
         }
     }
 

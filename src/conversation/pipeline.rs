@@ -68,6 +68,8 @@ pub enum ResponseEvent {
 /// The playback of a speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlaybackEvent {
+    /// The first audio was synthesised.
+    Synthesised,
     /// The first sample was sent.
     Started,
     /// How much was sent. `total` is the speech's length, once it is known.

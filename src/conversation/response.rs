@@ -183,6 +183,7 @@ impl Response {
         }
         self.latency.reply.get_or_insert(now.since(self.since));
         for clause in clauses.push(text, language) {
+            self.latency.clause.get_or_insert(now.since(self.since));
             self.say(Say::Text(clause), out);
         }
     }
@@ -226,6 +227,11 @@ impl Response {
 
     pub fn contains(&self, speech: SpeechId) -> bool {
         self.speeches.iter().any(|said| said.id == speech)
+    }
+
+    /// The first audio of a speech is there.
+    pub fn synthesised(&mut self, now: At) {
+        self.latency.speech.get_or_insert(now.since(self.since));
     }
 
     pub fn started(&mut self, speech: SpeechId, now: At) {

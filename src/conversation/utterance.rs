@@ -268,6 +268,15 @@ impl Conversation {
         }
     }
 
+    /// The caller's pause was noticed.
+    pub(super) fn note_pause(&mut self, now: At) {
+        if let Floor::Caller(utterance) = &mut self.floor
+            && let Extent::Paused { to } = utterance.extent
+        {
+            utterance.latency.pause = Some(now.since(to));
+        }
+    }
+
     fn ask_for_words(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(at) = utterance.to() else { return };

@@ -37,12 +37,13 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
-    transcript_ms, reply_ms, commit_ms, audio_ms, tools, at";
+    pause_ms, transcript_ms, reply_ms, clause_ms, speech_ms, commit_ms, audio_ms, tools, at";
 
 /// Puts a turn in place of the recorded one.
 pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
     agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
-    transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, commit_ms = excluded.commit_ms, \
+    pause_ms = excluded.pause_ms, transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, \
+    clause_ms = excluded.clause_ms, speech_ms = excluded.speech_ms, commit_ms = excluded.commit_ms, \
     audio_ms = excluded.audio_ms, tools = excluded.tools, at = excluded.at WHERE call_turns.tenant_id = excluded.tenant_id";
 
 /// The values of [`COLUMNS`] and of `daemon`.
@@ -85,8 +86,11 @@ pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
         without_nul(&turn.caller_text).into(),
         without_nul(&turn.agent_text).into(),
         turn.interrupted.into(),
+        turn.pause_ms.map(i64::from).into(),
         turn.transcript_ms.map(i64::from).into(),
         turn.reply_ms.map(i64::from).into(),
+        turn.clause_ms.map(i64::from).into(),
+        turn.speech_ms.map(i64::from).into(),
         turn.commit_ms.map(i64::from).into(),
         turn.audio_ms.map(i64::from).into(),
         json_text(&turn.tools, turn.tools.is_empty()).into(),
@@ -322,8 +326,11 @@ struct TurnRow {
     caller_text: String,
     agent_text: String,
     interrupted: bool,
+    pause_ms: Option<i64>,
     transcript_ms: Option<i64>,
     reply_ms: Option<i64>,
+    clause_ms: Option<i64>,
+    speech_ms: Option<i64>,
     commit_ms: Option<i64>,
     audio_ms: Option<i64>,
     tools: Option<String>,
@@ -341,8 +348,11 @@ impl TryFrom<TurnRow> for CallTurn {
             caller_text: row.caller_text,
             agent_text: row.agent_text,
             interrupted: row.interrupted,
+            pause_ms: narrow(row.pause_ms)?,
             transcript_ms: narrow(row.transcript_ms)?,
             reply_ms: narrow(row.reply_ms)?,
+            clause_ms: narrow(row.clause_ms)?,
+            speech_ms: narrow(row.speech_ms)?,
             commit_ms: narrow(row.commit_ms)?,
             audio_ms: narrow(row.audio_ms)?,
             tools: from_json_text(row.tools.as_deref())?,

@@ -114,6 +114,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0030_notice.sql"),
         include_str!("../../migrations/postgres/0030_notice.sql"),
     ),
+    (
+        "0032_turn_stages",
+        include_str!("../../migrations/sqlite/0032_turn_stages.sql"),
+        include_str!("../../migrations/postgres/0032_turn_stages.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

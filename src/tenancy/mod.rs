@@ -198,10 +198,16 @@ pub struct CallTurn {
     pub agent_text: String,
     /// The caller interrupted the agent.
     pub interrupted: bool,
+    /// Until the caller's pause was noticed.
+    pub pause_ms: Option<u32>,
     /// Until the transcript was complete.
     pub transcript_ms: Option<u32>,
     /// Until the first part of the response arrived.
     pub reply_ms: Option<u32>,
+    /// Until the first clause of the response was complete, and its synthesis was asked for.
+    pub clause_ms: Option<u32>,
+    /// Until the first audio of the response was synthesised. Cached prompts have none.
+    pub speech_ms: Option<u32>,
     /// Until the turn was committed.
     pub commit_ms: Option<u32>,
     /// Until the first audio of the response was sent.

@@ -14,6 +14,7 @@ use super::positions::Positions;
 use super::speech_queue::SpeechQueue;
 use super::tasks::{EngineResult, EngineTasks};
 use super::{AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
+use crate::call::agent::Engines;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
     At, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
@@ -60,6 +61,11 @@ impl Cascade {
             agent,
             meter,
         }
+    }
+
+    /// The engines of the call's agent.
+    pub fn engines(&self) -> &Engines {
+        &self.agent.engines
     }
 
     /// Carries out a command of the conversation.
@@ -209,8 +215,13 @@ impl Cascade {
             EngineResult::Reply { turn, .. } if !self.tasks.has(turn) => {}
             EngineResult::Reply { turn, delta } => self.replied(turn, delta),
             EngineResult::Synthesis { speech, event } => {
+                let was_silent = self.speech.is_silent(speech);
                 match self.speech.take(speech, event, &mut self.tasks) {
-                    None => self.events.push_back(PipelineEvent::Audio),
+                    None => {
+                        let begins = was_silent && !self.speech.is_silent(speech);
+                        self.events.extend(begins.then_some(PipelineEvent::Synthesised { speech }));
+                        self.events.push_back(PipelineEvent::Audio);
+                    }
                     Some(error) => {
                         let engine = self.agent.engines.tts.name().clone();
                         warn!(%error, %engine, "synthesis failed");

@@ -33,6 +33,10 @@ pub enum PipelineEvent {
     },
     /// More audio may be ready: see [`Cascade::next_audio`].
     Audio,
+    /// The first audio of a speech was synthesised.
+    Synthesised {
+        speech: SpeechId,
+    },
     /// A filler is left out, because it is not cached: synthesising it would delay the reply that it is meant to cover.
     SpeechSkipped {
         speech: SpeechId,

@@ -92,6 +92,11 @@ impl SpeechQueue {
         true
     }
 
+    /// A speech that is queued, and of which no audio is there yet.
+    pub fn is_silent(&self, speech: SpeechId) -> bool {
+        self.queue.iter().any(|queued| queued.speech == speech && queued.length == 0)
+    }
+
     /// The turn of a speech, until it has been played to its end.
     pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
         let queued = self.queue.iter().map(|queued| (queued.speech, queued.turn));

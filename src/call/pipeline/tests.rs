@@ -149,7 +149,8 @@ impl Cascade {
     async fn settle(&mut self) -> Vec<PipelineEvent> {
         let mut events = Vec::new();
         while let Ok(event) = timeout(Duration::from_secs(60), self.next()).await {
-            events.extend(Some(event).filter(|event| *event != PipelineEvent::Audio));
+            let is_audio = matches!(event, PipelineEvent::Audio | PipelineEvent::Synthesised { .. });
+            events.extend(Some(event).filter(|_| !is_audio));
         }
         events
     }

@@ -5,6 +5,7 @@ mod feedback;
 mod live;
 mod names;
 mod records;
+mod waterfall;
 
 use clap::Subcommand;
 

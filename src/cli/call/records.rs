@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::names::CallName;
+use super::waterfall::waterfall;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::span::moment;
@@ -269,6 +270,7 @@ fn transcript(turn: &CallTurn) -> String {
         }
     }
     text.push('\n');
+    text.push_str(&waterfall(turn));
     if !turn.caller_text.is_empty() {
         let _ = writeln!(text, "  caller: {}", printable(&turn.caller_text));
     }

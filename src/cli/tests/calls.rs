@@ -21,7 +21,10 @@ async fn a_call_is_shown_with_its_transcript() {
         caller_text: "are you\x1b[2J open".into(),
         agent_text: "We are".into(),
         interrupted: true,
+        pause_ms: None,
         transcript_ms: Some(210),
+        clause_ms: None,
+        speech_ms: None,
         reply_ms: None,
         commit_ms: Some(500),
         audio_ms: Some(640),
@@ -39,7 +42,8 @@ async fn a_call_is_shown_with_its_transcript() {
         "length         1:15\n",
         "SIP status     200\n",
         "provider call  a84b4c76e66710@pbx\n",
-        "#1  words 210 ms  commit 500 ms  audio 640 ms\n  caller: are you [2J open\n  agent:  We are [interrupted]",
+        "#1  words 210 ms  commit 500 ms  audio 640 ms\n",
+        "  first packet                                       ########### 640 ms\n  caller: are you [2J open\n  agent:  We are [interrupted]",
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }

@@ -11,9 +11,10 @@ use crate::language::Language;
 
 impl Response {
     /// The text of the round is complete: speaks the rest of it. The response is complete unless it calls tools.
-    pub fn end(&mut self, language: &Language, out: &mut Outbox) {
+    pub fn end(&mut self, now: At, language: &Language, out: &mut Outbox) {
         if let ResponseText::Streaming(clauses) = &mut self.text {
             for clause in clauses.end(language) {
+                self.latency.clause.get_or_insert(now.since(self.since));
                 self.say(Say::Text(clause), out);
             }
             self.end_round(out);

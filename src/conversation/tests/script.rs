@@ -275,7 +275,7 @@ fn finished(record: &Record) -> String {
     if record.interrupted {
         text.push_str(" (interrupted)");
     }
-    let Latency { transcript, reply, commit, audio } = record.latency;
+    let Latency { transcript, reply, commit, audio, .. } = record.latency;
     for (name, latency) in [("words", transcript), ("reply", reply), ("commit", commit), ("audio", audio)] {
         if let Some(latency) = latency {
             write!(text, " {name}={}", latency.as_millis()).unwrap();

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 20] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -25,6 +25,7 @@ const STEPS: [&str; 19] = [
     "0024_tools",
     "0025_tool_secrets",
     "0030_notice",
+    "0032_turn_stages",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);
