@@ -93,6 +93,10 @@ fn a_call_is_greeted_understood_and_answered_over_each_codec() {
         assert_eq!(call.codec.as_deref(), Some(carried), "{codec:?}: the format follows the call");
         let words: Vec<_> = turns.iter().map(|turn| turn.caller_text.as_str()).collect();
         assert!(words.contains(&"what are your opening hours"), "{codec:?}: heard {words:?}");
+        let turn = turns.iter().find(|turn| !turn.caller_text.is_empty()).expect("a turn of the caller");
+        let stages = [turn.pause_ms, turn.transcript_ms, turn.reply_ms, turn.clause_ms, turn.speech_ms];
+        let stages: Vec<u32> = stages.into_iter().chain([turn.audio_ms]).flatten().collect();
+        assert!(stages.len() == 6 && stages.is_sorted(), "{codec:?}: {turn:?}");
     }
 }
 

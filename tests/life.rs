@@ -249,6 +249,7 @@ fn the_daemon_tells_how_it_is_and_keeps_secrets() {
     is("vca_calls_live", &[], 0.0);
     is("vca_ari_connected", &[], 1.0);
     is("vca_turn_seconds_count", &["stage=\"commit\""], 1.0);
+    is("vca_turn_stage_seconds_count", &["stage=\"reply\"", "engine=\"scripted\""], 1.0);
     assert!(env.metric("vca_frame_lateness_seconds_count", &[]).is_some_and(|frames| frames > 100.0));
 
     let log = env.log();

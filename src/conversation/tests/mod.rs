@@ -13,6 +13,7 @@ mod leaving;
 mod limits;
 mod partials;
 mod script;
+mod stages;
 mod tools;
 mod waiting;
 
