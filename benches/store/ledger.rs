@@ -72,6 +72,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         failure_reason: None,
         notice_heard_at: None,
         engine_failures: Vec::new(),
+        fields: Default::default(),
     }
 }
 
@@ -158,5 +159,6 @@ fn said(call: &Call, turn: u32) -> CallTurn {
         commit_ms: Some(500),
         audio_ms: Some(700 + turn),
         at: call.started_at,
+        tools: Vec::new(),
     }
 }
