@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vca::audio::Clip;
-use vca::sim::{MeasuredResponse, Step};
+use vca::sim::{MeasuredResponse, Step, voice};
 
 use crate::figures::Figures;
 use crate::memory::Memory;
@@ -93,28 +93,26 @@ const PAUSES_MS: [u64; 6] = [250, 400, 600, 300, 500, 700];
 
 /// A minute's story with pauses: the STT seconds that were asked for per second of speech.
 pub fn story(setting: &Setting, figures: &mut Figures) {
-    let (clip, speech) = told(setting);
-    let length = clip.duration();
-    let script = vec![listen(), Step::Say(clip), listen(), Step::HangUp];
-    let report = setting.run(vec![plan(0, script)]).remove(0);
+    let script = vec![listen(), Step::Say(told(setting)), listen(), Step::HangUp];
+    let call = setting.run(vec![plan(0, script)]).remove(0).conversation;
     let asked: f64 = setting.engines.transcriptions().iter().map(|it| it.length.as_secs_f64()).sum();
-    figures.add("story_stt_seconds_per_second", asked / speech.as_secs_f64(), Some(1.5));
+    let spoken = voice::stretches(&call.sent.samples, call.sent.rate, Duration::from_millis(150));
+    let speech: f64 = spoken.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum();
+    figures.add("story_stt_seconds_per_second", asked / speech.max(1.0), Some(1.5));
     figures.add("story_stt_requests", setting.engines.transcriptions().len() as f64, None);
     figures.add("story_llm_requests", setting.engines.replies().len() as f64, None);
-    let Some(&(began, _)) = report.conversation.said.last() else { return };
-    let cut_ins =
-        report.conversation.agent().iter().filter(|(at, _)| *at > began && *at < began + length).count();
+    // A call that ends before the story does has no complete utterance.
+    figures.add("story_ended_by_the_agent", f64::from(u8::from(call.said.is_empty())), Some(0.0));
+    let (Some(first), Some(last)) = (spoken.first(), spoken.last()) else { return };
+    let cut_ins = call.agent().iter().filter(|(at, _)| *at > first.0 && *at < last.0).count();
     figures.add("story_cut_ins", cut_ins as f64, None);
 }
 
-/// The story and the time that is speech in it.
-fn told(setting: &Setting) -> (Clip, Duration) {
-    let (mut samples, mut speech) = (Vec::new(), Duration::ZERO);
+fn told(setting: &Setting) -> Clip {
+    let mut samples = Vec::new();
     for (part, pause) in STORY.iter().zip(PAUSES_MS.iter().cycle()) {
-        let clip = setting.voice(part);
-        speech += clip.duration();
-        samples.extend(clip.samples.iter());
+        samples.extend(setting.voice(part).samples.iter());
         samples.resize(samples.len() + *pause as usize * 8, 0);
     }
-    (Clip::new(8_000, samples), speech)
+    Clip::new(8_000, samples)
 }

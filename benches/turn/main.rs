@@ -36,7 +36,7 @@ struct Args {
     /// The daemon's program; by default the one that was built with this benchmark.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_vca"))]
     program: PathBuf,
-    /// Print the daemon's log at the end.
+    /// Print the transcripts, and at the end the daemon's log, to standard error.
     #[arg(long)]
     log: bool,
     /// Passed by `cargo bench`.
@@ -78,6 +78,10 @@ fn main() -> ExitCode {
     for measure in Measure::value_variants().iter().filter(|measure| chosen(measure)) {
         setting.engines.clear();
         measure.run(&setting, &mut figures);
+        if args.log {
+            let requests = setting.engines.transcriptions();
+            requests.iter().for_each(|it| eprintln!("{measure:?}: {:?} of {:?}", it.text, it.length));
+        }
     }
     if args.log {
         eprintln!("{}", setting.env.log());

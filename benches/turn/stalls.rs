@@ -11,8 +11,8 @@ use crate::support::labelled::server::{Place, Stage, Stall};
 
 /// The question to which the vendor stalls, and words of its transcript and of its reply.
 const STALLED: &str = QUESTIONS[0];
-/// The longest silence after which a caller gives up.
-const PATIENCE: Duration = Duration::from_millis(9_000);
+/// The silence after which the caller asks the next question: shorter than that before the agent's silence prompt.
+const PATIENCE: Duration = Duration::from_millis(6_500);
 
 const CASES: [(&str, Stall); 5] = [
     ("stt", Stall { stage: Stage::Stt, place: Place::Before, word: "opening" }),
@@ -41,7 +41,7 @@ pub fn stalls(setting: &Setting, figures: &mut Figures) {
         setting.engines.stall(None);
         let call = &report.conversation;
         let [_, stalled, next] = call.responses()[..] else {
-            println!("stall_{name}: the call ended early");
+            figures.add(&format!("stall_{name}_call_ended"), 1.0, Some(0.0));
             continue;
         };
         let silences = silences(call, stalled.asked.1, next.asked.0);

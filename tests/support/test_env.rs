@@ -89,11 +89,10 @@ impl TestEnv {
         self.daemon.as_mut().expect("a daemon that was started")
     }
 
-    /// The memory of the daemon's process that is resident, in kB.
-    pub fn resident_kb(&self) -> Option<u64> {
+    /// A file of the daemon's process below `/proc`, such as `smaps`.
+    pub fn process_file(&self, name: &str) -> Option<String> {
         let pid = self.daemon.as_ref()?.pid().as_raw_nonzero();
-        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        rollup.lines().find_map(|line| line.strip_prefix("Rss:")?.split_whitespace().next()?.parse().ok())
+        std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok()
     }
 
     /// A call that runs beside the test.

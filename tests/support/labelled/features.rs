@@ -33,23 +33,36 @@ fn kernel(frequency: f32) -> [Vec<f32>; 2] {
     [0.0, TAU / 4.0].map(|phase| (0..WINDOW).map(|n| at(n, phase)).collect())
 }
 
+/// Frames before and after one that decide how loud it is there.
+const AROUND: usize = 14;
+/// The part of the loudest power around a frame below which its bands do not count: silence between words has no spectrum.
+const FLOOR: f32 = 0.002;
+
 impl Features {
     pub fn of(samples: &[f32]) -> Features {
         let frames = samples.len().div_ceil(FRAME);
-        Features((0..frames).map(|n| frame(samples, n * FRAME)).collect())
+        let powers: Vec<[f32; BANDS]> = (0..frames).map(|n| powers(samples, n * FRAME)).collect();
+        let loudness: Vec<f32> =
+            powers.iter().map(|bands| bands.iter().fold(0.0, |a, &b| f32::max(a, b))).collect();
+        let shape = |(n, bands): (usize, &[f32; BANDS])| {
+            let around = &loudness[n.saturating_sub(AROUND)..(n + AROUND).min(frames)];
+            let floor = 100.0 + FLOOR * around.iter().fold(0.0, |a, &b| f32::max(a, b));
+            let levels = bands.map(|power| (power + floor).ln());
+            let mean = levels.iter().sum::<f32>() / BANDS as f32;
+            levels.map(|level| level - mean)
+        };
+        Features(powers.iter().enumerate().map(shape).collect())
     }
 }
 
-fn frame(samples: &[f32], from: usize) -> [f32; BANDS] {
+fn powers(samples: &[f32], from: usize) -> [f32; BANDS] {
     let end = (from + WINDOW).min(samples.len());
     let window = &samples[from..end];
     let mut bands = [0.0; BANDS];
     for (band, kernels) in bands.iter_mut().zip(KERNELS.iter()) {
-        let power = kernels.iter().map(|kernel| dot(window, kernel).powi(2)).sum::<f32>();
-        *band = (power + 100.0).ln();
+        *band = kernels.iter().map(|kernel| dot(window, kernel).powi(2)).sum();
     }
-    let mean = bands.iter().sum::<f32>() / BANDS as f32;
-    bands.map(|band| band - mean)
+    bands
 }
 
 /// The sum of products, as far as both reach.

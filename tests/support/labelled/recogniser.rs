@@ -15,8 +15,10 @@ use super::track::{Block, LabelledTrack, RATE, Speaker};
 
 /// The similarity of spectra that makes a place a candidate.
 const SIMILAR: f32 = 0.7;
+/// The same for tracks of one or two words, which have no neighbours to be found by.
+const SIMILAR_ALONE: f32 = 0.35;
 /// How many places are compared by their waveforms.
-const CANDIDATES: usize = 2;
+const CANDIDATES: usize = 3;
 /// How far a candidate may be from the place, in samples.
 const SHIFT: usize = FRAME;
 /// The share of the sound's amplitude that a word has to have.
@@ -126,7 +128,8 @@ impl Sound {
     /// The place of each word of a track that is heard. A word whose spectrum is not similar enough is looked for beside its
     /// neighbours.
     fn find_all(&self, track: &LabelledTrack) -> Vec<Option<(usize, f32)>> {
-        let mut places: Vec<_> = track.words.iter().map(|word| self.find(&word.block)).collect();
+        let similar = if track.words.len() > 2 { SIMILAR } else { SIMILAR_ALONE };
+        let mut places: Vec<_> = track.words.iter().map(|word| self.find(&word.block, similar)).collect();
         for missing in 0..places.len() {
             if places[missing].is_some() {
                 continue;
@@ -142,9 +145,9 @@ impl Sound {
     }
 
     /// The place at which a block is heard, and how much it is like the sound there.
-    fn find(&self, block: &Block) -> Option<(usize, f32)> {
+    fn find(&self, block: &Block, similar: f32) -> Option<(usize, f32)> {
         let mut best = None;
-        for candidate in self.candidates(&block.features) {
+        for candidate in self.candidates(&block.features, similar) {
             let place = self.compare(block, candidate * FRAME);
             best = [best, place].into_iter().flatten().max_by(|a, b| a.1.total_cmp(&b.1));
             if best.is_some_and(|(_, likeness)| likeness >= CERTAIN) {
@@ -173,7 +176,7 @@ impl Sound {
     }
 
     /// The frames at which the spectra are most similar to those of a block.
-    fn candidates(&self, features: &Features) -> Vec<usize> {
+    fn candidates(&self, features: &Features, at_least: f32) -> Vec<usize> {
         let (sound, wanted) = (self.features.0.as_flattened(), features.0.as_flattened());
         let own = dot(wanted, wanted).sqrt();
         let places = (self.features.0.len() + 1).saturating_sub(features.0.len());
@@ -182,7 +185,7 @@ impl Sound {
                 let there = &sound[place * BANDS..place * BANDS + wanted.len()];
                 (dot(wanted, there) / (own * dot(there, there).sqrt() + 1.0), place)
             })
-            .filter(|(similarity, _)| *similarity >= SIMILAR)
+            .filter(|(similarity, _)| *similarity >= at_least)
             .collect();
         similar.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal));
         similar.truncate(CANDIDATES);
@@ -232,6 +235,22 @@ mod tests {
             for (offset, db) in [(0, 0.0), (777, -6.0), (1_313, -20.0), (2_050, -30.0)] {
                 let (words, _) = recogniser.transcribe(&heard(&[(clip, offset, db)]));
                 assert_eq!(words, text, "after {offset} samples at {db} dB");
+            }
+        }
+    }
+
+    #[test]
+    fn single_words_are_recognised() {
+        let recogniser = Recogniser::default();
+        let words = ["Yes.", "No.", "Okay.", "Hello?", "Thanks.", "Right."];
+        let clips = words.map(|word| convert(&clips::flite(word, "slt"), RATE));
+        for (clip, word) in clips.iter().zip(words) {
+            recogniser.learn(LabelledTrack::new(Speaker::Caller, clip, word));
+        }
+        for (clip, word) in clips.iter().zip(words) {
+            for offset in [0, 1_000, 1_967, 2_431] {
+                let (heard, _) = recogniser.transcribe(&heard(&[(clip, offset, -3.0)]));
+                assert_eq!(heard, word, "after {offset} samples");
             }
         }
     }
