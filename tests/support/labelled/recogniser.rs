@@ -25,6 +25,8 @@ const SHIFT: usize = FRAME;
 const HEARD: f32 = 0.55;
 /// The likeness of a place after which no other one is compared.
 const CERTAIN: f32 = 0.9;
+/// The share of a sound's energy that has to be explained before it is compared with no more tracks.
+const EXPLAINED: f64 = 0.95;
 /// Root mean square below which a sound is not heard: some -70 dB below full scale, the steps of mu-law.
 const FAINT: f32 = 6.0;
 /// Silence before and after a clip, so that words at its edges are compared as far as they are in it.
@@ -64,13 +66,13 @@ impl Recogniser {
         let sound = Sound::new([edge.as_slice(), &samples, &edge].concat());
         let tracks = self.tracks.read().expect("not poisoned").clone();
         let mut heard = Vec::new();
-        for (number, track) in tracks.iter().enumerate() {
-            for (word, place) in track.words.iter().zip(sound.find_all(track)) {
-                let Some((at, likeness)) = place else { continue };
-                let at = at as i64 + word.from as i64 - word.block.from as i64 - EDGE as i64;
-                let (speaker, text) = (track.speaker, word.text.clone());
-                let (from, length) = (word.from, word.length);
-                heard.push(HeardWord { speaker, text, at, from, length, track: number, likeness });
+        // Callers first: where their words explain the whole sound, no other track can be heard.
+        for is_caller in [true, false] {
+            let chosen =
+                tracks.iter().enumerate().filter(|(_, it)| (it.speaker == Speaker::Caller) == is_caller);
+            heard.extend(chosen.flat_map(|(number, track)| sound.words_of(number, track)));
+            if sound.is_explained_by(&heard) {
+                break;
             }
         }
         most_alike(heard)
@@ -123,6 +125,45 @@ impl Sound {
         });
         let energy = std::iter::once(0.0).chain(sums).collect();
         Sound { features: Features::of(&samples), energy, samples }
+    }
+
+    /// The words of a track that are heard.
+    fn words_of(&self, number: usize, track: &LabelledTrack) -> Vec<HeardWord> {
+        let places = track.words.iter().zip(self.find_all(track));
+        let heard = places.filter_map(|(word, place)| {
+            let (at, likeness) = place?;
+            let at = at as i64 + word.from as i64 - word.block.from as i64 - EDGE as i64;
+            let (speaker, text) = (track.speaker, word.text.clone());
+            Some(HeardWord {
+                speaker,
+                text,
+                at,
+                from: word.from,
+                length: word.length,
+                track: number,
+                likeness,
+            })
+        });
+        heard.collect()
+    }
+
+    /// Whether words that are certain are nearly all of the sound.
+    fn is_explained_by(&self, heard: &[HeardWord]) -> bool {
+        let mut covered = vec![false; self.samples.len()];
+        for word in heard.iter().filter(|word| word.likeness >= CERTAIN) {
+            let from = (word.at + EDGE as i64).max(0) as usize;
+            let to = (from + word.length).min(covered.len());
+            covered.get_mut(from..to).into_iter().flatten().for_each(|covered| *covered = true);
+        }
+        let energy = |sample: &f32| f64::from(*sample).powi(2);
+        let explained: f64 = self
+            .samples
+            .iter()
+            .zip(&covered)
+            .filter(|(_, covered)| **covered)
+            .map(|(it, _)| energy(it))
+            .sum();
+        explained >= EXPLAINED * self.energy.last().copied().unwrap_or_default()
     }
 
     /// The place of each word of a track that is heard. A word whose spectrum is not similar enough is looked for beside its
