@@ -5,16 +5,31 @@ use std::time::Duration;
 use vca::audio::Clip;
 use vca::sim::{MeasuredResponse, Step, voice};
 
-use crate::figures::Figures;
+use crate::figures::{Figures, Goal};
 use crate::memory::Memory;
-use crate::setting::{QUESTIONS, Setting, listen, plan};
-use crate::support::phone::Report;
+use crate::setting::{QUESTIONS, Setting, listen, live_plan, plan};
+use crate::support::phone::{Plan, Report};
 
 /// End of speech to reply: each of `calls` calls at a time asks several questions.
 pub fn latency(setting: &Setting, figures: &mut Figures, calls: usize) {
+    let goals = if calls == 1 { [Some(640.0), Some(720.0)] } else { [None, None] };
+    replies(setting, figures, (&format!("reply_batch_{calls}_calls"), goals), (calls, plan));
+}
+
+/// The same with words while the caller speaks.
+pub fn live_latency(setting: &Setting, figures: &mut Figures, calls: usize) {
+    let goals = if calls == 1 { [Some(480.0), Some(560.0)] } else { [None, None] };
+    replies(setting, figures, (&format!("reply_streaming_{calls}_calls"), goals), (calls, live_plan));
+}
+
+fn replies(
+    setting: &Setting,
+    figures: &mut Figures,
+    (name, goals): (&str, [Goal; 2]),
+    (calls, plan): (usize, fn(usize, Vec<Step>) -> Plan),
+) {
     let turns = if calls == 1 { 12 } else { 6 };
     let repeats = if setting.full && calls == 1 { 4 } else { 1 };
-    let name = format!("reply_batch_{calls}_calls");
     let mut memory = Memory::before(setting);
     let (mut times, mut asked) = (Vec::new(), 0);
     for _ in 0..repeats {
@@ -28,8 +43,7 @@ pub fn latency(setting: &Setting, figures: &mut Figures, calls: usize) {
         times.extend(latencies(&reports, |_| true));
         asked += calls * turns;
     }
-    let goals = if calls == 1 { [Some(640.0), Some(720.0)] } else { [None, None] };
-    figures.add_times(&name, &times, goals);
+    figures.add_times(name, &times, goals);
     figures.add(&format!("{name}_missed"), (asked - times.len()) as f64, Some(0.0));
     let llm = setting.engines.replies().len() as f64 / asked as f64;
     figures.add(&format!("{name}_llm_requests_a_turn"), llm, Some(2.0));

@@ -52,6 +52,9 @@ enum Measure {
     Calls10,
     /// The same with 100 calls, and the memory of a call.
     Calls100,
+    /// End of speech to reply, one call, with streaming STT.
+    Streaming1,
+    Streaming10,
     OneWord,
     BargeIn,
     /// STT seconds in a minute's story.
@@ -69,13 +72,15 @@ enum Measure {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let Some(setting) = Setting::open(&args.program, args.full) else { return ExitCode::FAILURE };
-    let chosen = |measure: &Measure| match args.measures.as_slice() {
-        [] => *measure != Measure::Calls100,
+    let is_chosen = |measure: &&Measure| match args.measures.as_slice() {
+        [] => **measure != Measure::Calls100,
         measures => measures.contains(measure),
     };
+    let chosen: Vec<Measure> = Measure::value_variants().iter().filter(is_chosen).copied().collect();
+    let is_live = chosen.iter().any(|it| matches!(it, Measure::Streaming1 | Measure::Streaming10));
+    let Some(setting) = Setting::open(&args.program, args.full, is_live) else { return ExitCode::FAILURE };
     let mut figures = Figures::default();
-    for measure in Measure::value_variants().iter().filter(|measure| chosen(measure)) {
+    for measure in chosen {
         setting.engines.clear();
         measure.run(&setting, &mut figures);
         if args.log {
@@ -96,6 +101,8 @@ impl Measure {
             Measure::Calls1 => conversations::latency(setting, figures, 1),
             Measure::Calls10 => conversations::latency(setting, figures, 10),
             Measure::Calls100 => conversations::latency(setting, figures, 100),
+            Measure::Streaming1 => conversations::live_latency(setting, figures, 1),
+            Measure::Streaming10 => conversations::live_latency(setting, figures, 10),
             Measure::OneWord => conversations::one_word(setting, figures),
             Measure::BargeIn => interruptions::barge_in(setting, figures),
             Measure::Story => conversations::story(setting, figures),

@@ -18,6 +18,8 @@ use crate::support::test_env::TestEnv;
 use crate::support::{self, clips};
 
 const DID: &str = "+49305550100";
+/// The number whose agent recognises speech live.
+const LIVE_DID: &str = "+49305550101";
 /// The level of callers' voices: 22 dB below full scale.
 const LEVEL: f64 = 2_600.0;
 
@@ -67,14 +69,24 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Starts everything. `None` without a sandbox.
-    pub fn open(program: &Path, full: bool) -> Option<Setting> {
+    /// Starts everything, with a live recogniser if `is_live`. `None` without a sandbox.
+    pub fn open(program: &Path, full: bool, is_live: bool) -> Option<Setting> {
         let engines = EngineServer::start(Pace::default(), replies());
         let mut env = TestEnv::build(&support::sandbox()?, program, None);
-        let agent = json!({
-            "greeting": "Hello, this is the workshop.", "language": "en", "stt": "openai", "llm": "openai", "tts": "openai",
-        });
-        let tenant = env.seed.tenant("bench", DID, Some(200), agent);
+        let agent = |stt: &str| {
+            json!({
+                "greeting": "Hello, this is the workshop.", "language": "en", "stt": stt, "llm": "openai", "tts": "openai",
+            })
+        };
+        let tenant = env.seed.tenant("bench", DID, Some(200), agent("openai"));
+        // Not for a daemon that is older than the engine.
+        if is_live {
+            env.seed.tenant("live", LIVE_DID, Some(200), agent("live"));
+            env.set("VCA__ENGINES__LIVE__KIND", "stt");
+            env.set("VCA__ENGINES__LIVE__API", "deepgram");
+            env.set("VCA__ENGINES__LIVE__BASE_URL", &engines.live_base_url());
+            env.set("VCA__ENGINES__LIVE__KEY", "unused");
+        }
         env.set("OPENAI_BASE_URL", &engines.base_url());
         env.set("OPENAI_API_KEY", "unused");
         env.set("VCA__CALLS__MAX_CALLS_PER_TENANT", "200");
@@ -175,6 +187,11 @@ fn from(number: usize) -> String {
 /// A call with a caller's number of its own.
 pub fn plan(number: usize, script: Vec<Step>) -> Plan {
     Plan { from: from(number), at_most: Duration::from_secs(290), ..Plan::new(DID, Codec::Ulaw, script) }
+}
+
+/// A call to the number whose agent recognises speech live.
+pub fn live_plan(number: usize, script: Vec<Step>) -> Plan {
+    Plan { to: LIVE_DID.to_owned(), ..plan(number, script) }
 }
 
 pub fn listen() -> Step {

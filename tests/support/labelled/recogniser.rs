@@ -11,7 +11,7 @@ use vca::audio::Clip;
 use vca::audio::resample::convert;
 
 use super::features::{self, BANDS, FRAME, Features, dot};
-use super::track::{Block, LabelledTrack, RATE, Speaker};
+use super::track::{Block, LabelledTrack, RATE, SHORTEST, Speaker};
 
 /// The similarity of spectra that makes a place a candidate.
 const SIMILAR: f32 = 0.7;
@@ -25,8 +25,6 @@ const SHIFT: usize = FRAME;
 const HEARD: f32 = 0.55;
 /// The likeness of a place after which no other one is compared.
 const CERTAIN: f32 = 0.9;
-/// The share of a sound's energy that has to be explained before it is compared with no more tracks.
-const EXPLAINED: f64 = 0.95;
 /// Root mean square below which a sound is not heard: some -70 dB below full scale, the steps of mu-law.
 const FAINT: f32 = 6.0;
 /// Silence before and after a clip, so that words at its edges are compared as far as they are in it.
@@ -147,7 +145,7 @@ impl Sound {
         heard.collect()
     }
 
-    /// Whether words that are certain are nearly all of the sound.
+    /// Whether words that are certain leave no stretch of sound in which another word could be recognised.
     fn is_explained_by(&self, heard: &[HeardWord]) -> bool {
         let mut covered = vec![false; self.samples.len()];
         for word in heard.iter().filter(|word| word.likeness >= CERTAIN) {
@@ -155,15 +153,17 @@ impl Sound {
             let to = (from + word.length).min(covered.len());
             covered.get_mut(from..to).into_iter().flatten().for_each(|covered| *covered = true);
         }
-        let energy = |sample: &f32| f64::from(*sample).powi(2);
-        let explained: f64 = self
-            .samples
-            .iter()
-            .zip(&covered)
-            .filter(|(_, covered)| **covered)
-            .map(|(it, _)| energy(it))
-            .sum();
-        explained >= EXPLAINED * self.energy.last().copied().unwrap_or_default()
+        let frames = self.samples.chunks(FRAME).zip(covered.chunks(FRAME));
+        let unexplained = frames.map(|(samples, covered)| {
+            !covered[covered.len() / 2] && dot(samples, samples) > FAINT.powi(2) * samples.len() as f32
+        });
+        let mut run = 0;
+        unexplained
+            .map(|it| {
+                run = if it { run + 1 } else { 0 };
+                run
+            })
+            .all(|run| run * FRAME < SHORTEST)
     }
 
     /// The place of each word of a track that is heard. A word whose spectrum is not similar enough is looked for beside its

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use vca::audio::Clip;
 use vca::audio::resample::convert;
 
+use super::live;
 use super::recogniser::{HeardWord, Recogniser};
 use super::track::{LabelledTrack, Speaker};
 use crate::support::clips;
@@ -101,7 +102,7 @@ struct Requests {
 }
 
 #[derive(Debug, Default)]
-struct Server {
+pub(super) struct Server {
     recogniser: Recogniser,
     pace: Pace,
     /// A word of the caller's message, and the reply to it. The last pair's reply is that to all else.
@@ -113,6 +114,7 @@ struct Server {
 
 pub struct EngineServer {
     port: u16,
+    live_port: u16,
     server: Arc<Server>,
     // Dropped with everything that runs on it.
     _runtime: tokio::runtime::Runtime,
@@ -138,11 +140,19 @@ impl EngineServer {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
         let port = listener.local_addr().expect("a bound port").port();
         runtime.spawn(axum::serve(listener, router).into_future());
-        EngineServer { port, server, _runtime: runtime }
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let live_port = listener.local_addr().expect("a bound port").port();
+        runtime.spawn(live::serve(listener, server.clone()));
+        EngineServer { port, live_port, server, _runtime: runtime }
     }
 
     pub fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    /// The address of Deepgram's API for audio as it arrives.
+    pub fn live_base_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1", self.live_port)
     }
 
     /// The recogniser, which knows the speech of this server.
@@ -177,6 +187,17 @@ impl EngineServer {
 }
 
 impl Server {
+    /// The words of a clip.
+    pub(super) async fn heard(self: &Arc<Server>, clip: Clip) -> (String, Vec<HeardWord>) {
+        let server = self.clone();
+        let work = tokio::task::spawn_blocking(move || server.recogniser.transcribe(&clip));
+        work.await.expect("the recogniser does not panic")
+    }
+
+    pub(super) fn note(&self, request: SttRequest) {
+        lock(&self.requests).stt.push(request);
+    }
+
     /// Where a request with this text stalls, if it does.
     fn stalls(&self, stage: Stage, text: &str) -> Option<Place> {
         let stall = *lock(&self.stall);
@@ -209,12 +230,10 @@ async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) -> R
         return (axum::http::StatusCode::BAD_REQUEST, "no file").into_response();
     };
     let length = clip.duration();
-    let heard = server.clone();
-    let work = tokio::task::spawn_blocking(move || heard.recogniser.transcribe(&clip));
-    let (text, words) = work.await.expect("the recogniser does not panic");
+    let (text, words) = server.heard(clip).await;
     let text = punctuated(text);
     let work = received.elapsed();
-    lock(&server.requests).stt.push(SttRequest { received, length, text: text.clone(), words, work });
+    server.note(SttRequest { received, length, text: text.clone(), words, work });
     if server.stalls(Stage::Stt, &text).is_some() {
         std::future::pending::<()>().await;
     }

@@ -11,7 +11,7 @@ use super::features::{self, FRAME, Features};
 /// The rate at which sounds are compared.
 pub const RATE: u32 = 8_000;
 /// The shortest stretch by which a word is recognised: shorter ones resemble each other by chance.
-const SHORTEST: usize = RATE as usize * 28 / 100;
+pub const SHORTEST: usize = RATE as usize * 28 / 100;
 /// Pauses up to this belong to a word.
 const BRIDGE: Duration = Duration::from_millis(60);
 
