@@ -68,15 +68,14 @@ fn powers(samples: &[f32], from: usize) -> [f32; BANDS] {
 /// The sum of products, as far as both reach.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = match a.len() == b.len() {
-        true => a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum(),
-        false => 0.0,
+    let rest: f32 = if a.len() == b.len() {
+        a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum()
+    } else {
+        0.0
     };
     let mut sums = [0.0_f32; 8];
     for (a, b) in a8.zip(b8) {
-        for n in 0..8 {
-            sums[n] += a[n] * b[n];
-        }
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
     }
     sums.iter().sum::<f32>() + rest
 }
