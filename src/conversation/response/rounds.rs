@@ -6,7 +6,7 @@ use super::{Afterwards, Response, ResponseSpeech, ResponseText};
 use crate::conversation::clauses::Clauses;
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
-use crate::conversation::{ContextItem, Phrase, Say};
+use crate::conversation::{At, ContextItem, Phrase, Say};
 use crate::language::Language;
 
 impl Response {
