@@ -409,7 +409,8 @@ impl Conversation {
         let question = utterance.question(to, text);
         let waiting = utterance.is_overdue();
         let mut response = match utterance.early {
-            Some(early) => {
+            Some(mut early) => {
+                early.latency.pause = utterance.latency.pause;
                 self.out.command(Command::Release { turn: early.turn });
                 early
             }
