@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vca::sim::conversation::percentile;
-use vca::sim::{Codec, Step};
+use vca::sim::{Codec, Echo, LineConditions, Step};
 use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
 
 use crate::support::phone::{self, Call, Plan, Report};
@@ -448,6 +448,41 @@ fn a_caller_whose_device_sends_nothing_in_pauses_is_answered_in_time() {
     let latency = report.conversation.responses()[0].latency();
     assert!(latency.is_some_and(|latency| latency < ms(1_000)), "{latency:?}");
     env.comes_to_rest();
+}
+
+/// Asterisk forwards the packets as they are.
+#[test]
+fn a_caller_with_packets_of_60_ms_is_understood() {
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    let script = vec![listen(), question(), listen(), Step::HangUp];
+    let conditions = LineConditions { packet_frames: 3, jitter: ms(20), ..LineConditions::default() };
+    let plan = Plan { conditions, ..Plan::new(MAIN, Codec::Ulaw, script) };
+    let report = phone::call(&env.asterisk, plan);
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
+    let (call, turns) = env.last_call(env.main);
+    let media = call.media.expect("a report of the media");
+    let count = |name: &str| media[name].as_u64().expect("a count");
+    let packets = report.conversation.sent.samples.len() as u64 / 480;
+    assert!(count("received") <= packets + 1, "packets hold 60 ms: {media}, {packets}");
+    assert_eq!((count("lost"), count("malformed")), (0, 0), "{media}");
+    let words = turns.iter().any(|turn| turn.caller_text == "what are your opening hours");
+    assert!(words, "{turns:?}\n{}", env.log());
+}
+
+/// The telephone returns the agent's voice 250 ms later and 20 dB fainter.
+#[test]
+fn an_echo_of_the_agent_is_not_a_turn_of_the_caller() {
+    let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
+    let script = vec![listen(), question(), listen(), Step::Wait(ms(1_000)), Step::HangUp];
+    let echo = Some(Echo { delay: ms(250), level_db: -20.0 });
+    let conditions = LineConditions { echo, ..LineConditions::default() };
+    let report = phone::call(&env.asterisk, Plan { conditions, ..Plan::new(MAIN, Codec::Ulaw, script) });
+    assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
+    let (_, turns) = env.last_call(env.main);
+    let said: Vec<&str> =
+        turns.iter().map(|turn| turn.caller_text.as_str()).filter(|text| !text.is_empty()).collect();
+    assert_eq!(said, ["what are your opening hours"], "{}", env.log());
+    assert!(turns.iter().all(|turn| !turn.interrupted), "{turns:?}");
 }
 
 /// The first sound of the agent is held back until the path to the caller is open; the caller is heard from the answer on.

@@ -7,6 +7,7 @@ mod api;
 mod backup;
 mod calls;
 mod doctor;
+mod echo;
 mod environment;
 mod life;
 mod metrics;

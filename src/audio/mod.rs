@@ -1,9 +1,10 @@
-//! Samples: frames, codecs, resampling and voice activity.
+//! Samples: frames, codecs, resampling, voice activity and echo.
 //!
 //! Pure: no clocks, no sockets, no imports of other rooms. Samples are 16-bit signed, mono.
 
 mod buffer;
 pub mod codec;
+pub mod echo;
 pub mod frame;
 pub mod g722;
 pub mod prefetch;

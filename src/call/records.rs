@@ -178,6 +178,7 @@ impl Records {
             mos = media.and_then(|report| report.mos),
             lost = media.map(|report| report.lost),
             unexpected = media.map(|report| report.unexpected),
+            echo_db = media.and_then(|report| report.echo).map(|echo| -echo.attenuation_db),
             "call ended"
         );
     }

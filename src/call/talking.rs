@@ -228,6 +228,9 @@ impl Talking {
             }
         }
         let report = self.port.report();
+        if report.echo.is_some() {
+            counter!("vca_calls_with_echo_total").increment(1);
+        }
         Closing {
             refusal: None,
             ending: self.ending,

@@ -6,8 +6,11 @@
 //!
 //! It knows nothing of conversations, tenants or Asterisk's control side.
 
+mod caller_stream;
+mod inbound;
 mod lateness;
 mod leg;
+mod pace;
 mod path;
 mod playout;
 mod port;
@@ -22,10 +25,10 @@ mod threads;
 mod timer_wheel;
 
 pub use crate::audio::AudioBuffer;
+pub use caller_stream::AudioDelivery;
 pub use leg::{Leg, LegConfig};
 pub use path::{FramePath, Scratch};
 pub use port::{MediaEvent, Port, Report, SpeechTag, link};
-pub use receiver::AudioDelivery;
 pub use settings::Settings;
 pub use socket::{MediaSocket, UnexpectedPackets};
 pub use tap::{MAX_SKEW, Speaker, Tap, TapFrame, TapPoint};

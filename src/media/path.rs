@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::socket::UnexpectedPackets;
 use crate::audio::codec::{MAX_DECODED, MAX_PAYLOAD};
+use crate::audio::echo::Correlator;
 use crate::audio::frame::MAX_FRAME;
 use crate::rtp::packet::HEADER;
 
@@ -34,10 +35,16 @@ pub struct Scratch {
     pub(super) decoded: [i16; MAX_DECODED],
     pub(super) frame: [i16; MAX_FRAME],
     pub(super) packet: [u8; HEADER + MAX_PAYLOAD],
+    pub(super) correlator: Correlator,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { decoded: [0; MAX_DECODED], frame: [0; MAX_FRAME], packet: [0; HEADER + MAX_PAYLOAD] }
+        Scratch {
+            decoded: [0; MAX_DECODED],
+            frame: [0; MAX_FRAME],
+            packet: [0; HEADER + MAX_PAYLOAD],
+            correlator: Correlator::default(),
+        }
     }
 }

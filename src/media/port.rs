@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::tap::{TapExchange, TapPoint, TapWriter};
 use crate::audio::AudioBuffer;
 use crate::audio::codec::Format;
+use crate::audio::echo::EchoPath;
 use crate::audio::prefetch::prefetch;
 use crate::rtp::quality::Quality;
 
@@ -159,6 +160,9 @@ pub(super) struct Shared {
     jitter_us: AtomicU64,
     /// 0 while there is no score.
     mos_thousandths: AtomicU64,
+    /// Delay in milliseconds, and the attenuation in tenths of a dB plus 1: 0 while there is no echo.
+    echo_delay: AtomicU64,
+    echo_attenuation: AtomicU64,
 }
 
 impl Shared {
@@ -170,6 +174,18 @@ impl Shared {
         self.malformed.store(quality.malformed, Relaxed);
         self.jitter_us.store(quality.jitter(clock).as_micros() as u64, Relaxed);
         self.mos_thousandths.store((quality.mos(clock).unwrap_or(0.0) * 1_000.0) as u64, Relaxed);
+    }
+
+    pub fn publish_echo(&self, echo: Option<EchoPath>) {
+        let Some(echo) = echo else { return };
+        self.echo_delay.store(echo.delay_ms.into(), Relaxed);
+        self.echo_attenuation.store((echo.attenuation_db * 10.0) as u64 + 1, Relaxed);
+    }
+
+    fn echo(&self) -> Option<EchoReport> {
+        let attenuation = self.echo_attenuation.load(Relaxed).checked_sub(1)?;
+        let delay_ms = self.echo_delay.load(Relaxed);
+        Some(EchoReport { delay_ms, attenuation_db: attenuation as f64 / 10.0 })
     }
 }
 
@@ -190,6 +206,18 @@ pub struct Report {
     /// Estimated mean opinion score of the received audio, 1.0 to 4.5; absent when nothing was received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mos: Option<f64>,
+    /// The agent's voice as the caller's telephone returns it; absent when no echo was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo: Option<EchoReport>,
+}
+
+/// An echo of the agent in the caller's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EchoReport {
+    /// Between sending and receiving.
+    pub delay_ms: u64,
+    /// How much fainter than the agent it is.
+    pub attenuation_db: f64,
 }
 
 /// The call's end.
@@ -329,6 +357,7 @@ impl Port {
             sent: shared.sent.load(Relaxed),
             jitter_ms: shared.jitter_us.load(Relaxed) as f64 / 1_000.0,
             mos: (mos > 0).then_some(mos as f64 / 1_000.0),
+            echo: shared.echo(),
         }
     }
 }

@@ -1,75 +1,54 @@
-//! The inbound stream of a leg: payloads to frames, frames to the caller's audio and to changes of speech.
+//! Decoding of the inbound stream: payloads and losses to frames.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::caller_stream::CallerStream;
+use super::leg::LegConfig;
 use super::path::Scratch;
-use super::port::{Backend, MediaEvent};
-use crate::audio::codec::{BadPayload, Decoder, Format};
+use super::port::Backend;
+use crate::audio::codec::{BadPayload, Decoder};
+use crate::audio::echo::EchoPath;
 use crate::audio::frame::Framer;
-use crate::audio::prefetch::prefetch;
-use crate::audio::vad::{SpeechChange, Thresholds, TwoOpinions, Vad};
-
-/// The length of a frame.
-pub const FRAME: Duration = Duration::from_millis(20);
-
-/// How soon the call needs the caller's audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AudioDelivery {
-    /// The audio is used when an utterance ends: the call is notified every 100 ms while the caller speaks, and every 500 ms
-    /// while not.
-    Buffered,
-    /// The audio is streamed to an engine: the call is notified every 40 ms, in silence as in speech.
-    Live,
-}
-
-impl AudioDelivery {
-    /// Frames between two notifications.
-    fn interval(self, speaking: bool) -> u32 {
-        match (self, speaking) {
-            (AudioDelivery::Live, _) => 2,
-            (AudioDelivery::Buffered, true) => 5,
-            (AudioDelivery::Buffered, false) => 25,
-        }
-    }
-}
 
 /// Lost frames in a row that are concealed. Further ones are silence.
-const CONCEALED: u32 = 3;
+const CONCEALED: usize = 3;
 
 pub struct Receiver {
     decoder: Decoder,
     framer: Framer,
-    vad: Vad<TwoOpinions>,
-    /// The last frame, from which a lost one is concealed.
-    last: Box<[i16]>,
-    lost_in_a_row: u32,
-    /// Samples given to the call so far.
-    position: u64,
-    since_notify: u32,
-    delivery: AudioDelivery,
+    stream: CallerStream,
+    frame_len: usize,
+    /// Lost samples since the last packet.
+    lost_in_a_row: usize,
 }
 
 impl Receiver {
-    pub fn new(format: Format, thresholds: Thresholds, delivery: AudioDelivery) -> Receiver {
+    pub fn new(config: &LegConfig) -> Receiver {
+        let frame_len = config.format.frame_len();
         Receiver {
-            decoder: Decoder::new(format),
-            framer: Framer::new(format.frame_len()),
-            vad: Vad::new(TwoOpinions::new(format.rate()), thresholds),
-            last: vec![0; format.frame_len()].into(),
+            decoder: Decoder::new(config.format),
+            framer: Framer::new(frame_len),
+            stream: CallerStream::new(config),
+            frame_len,
             lost_in_a_row: 0,
-            position: 0,
-            since_notify: 0,
-            delivery,
         }
     }
 
     /// Called shortly before a packet: prefetches memory.
     pub fn prefetch(&self) {
-        self.vad.prefetch();
-        prefetch(&*self.last);
+        self.stream.prefetch();
     }
 
-    /// Takes the next payload in order. Returns the number of frames that it completed.
+    pub fn echo(&self) -> Option<EchoPath> {
+        self.stream.echo()
+    }
+
+    /// Takes the agent's frame that is sent now.
+    pub fn sent(&mut self, frame: &[i16], has_sound: bool, ticks: u32) {
+        self.stream.sent(frame, has_sound, ticks);
+    }
+
+    /// Takes the next payload in order. Returns the number of its samples.
     pub fn decode(
         &mut self,
         payload: &[u8],
@@ -77,101 +56,40 @@ impl Receiver {
         back: &mut Backend,
         scratch: &mut Scratch,
     ) -> Result<u32, BadPayload> {
-        back.prefetch_audio(self.last.len());
-        let count = self.decoder.decode(payload, &mut scratch.decoded)?;
+        back.prefetch_audio(self.frame_len);
+        let Scratch { decoded, correlator, .. } = scratch;
+        let count = self.decoder.decode(payload, decoded)?;
         self.lost_in_a_row = 0;
-        let mut frames = 0;
-        let Receiver { framer, vad, last, position, since_notify, delivery, .. } = self;
-        framer.push(&scratch.decoded[..count], |frame| {
-            frames += 1;
-            last.copy_from_slice(frame);
-            let change = vad.push(frame);
-            *position += back.push_audio(frame);
-            let interval = delivery.interval(vad.is_speaking());
-            notify(change, now, *position, frame.len(), back, since_notify, interval);
-        });
-        Ok(frames)
+        let Receiver { framer, stream, .. } = self;
+        framer.push(&decoded[..count], |frame| stream.take(frame, now, back, correlator));
+        Ok(count as u32)
     }
 
-    /// Replaces a lost frame by the codec's concealment, or by a fading repetition of the last frame.
-    pub fn conceal(&mut self, now: Instant, back: &mut Backend) {
-        self.lost_in_a_row += 1;
-        let frame = &mut *self.last;
-        if self.lost_in_a_row > CONCEALED {
-            frame.fill(0);
-        } else if !self.decoder.conceal(frame) {
-            frame.iter_mut().for_each(|sample| *sample = *sample / 4 * 3);
-        }
-        let change = self.vad.push(frame);
-        self.publish_last(change, now, back);
-    }
-
-    /// Takes a frame of silence in place of one that was not sent.
-    pub fn push_missing(&mut self, now: Instant, back: &mut Backend) {
-        self.last.fill(0);
-        let change = self.vad.push_missing();
-        self.publish_last(change, now, back);
-    }
-
-    fn publish_last(&mut self, change: Option<SpeechChange>, now: Instant, back: &mut Backend) {
-        self.position += back.push_audio(&self.last);
-        let interval = self.delivery.interval(self.vad.is_speaking());
-        notify(change, now, self.position, self.last.len(), back, &mut self.since_notify, interval);
-    }
-}
-
-/// Sends a change of speech to the call, and notifies it every `interval` frames so that it fetches the audio.
-fn notify(
-    change: Option<SpeechChange>,
-    now: Instant,
-    position: u64,
-    frame_len: usize,
-    back: &mut Backend,
-    since_notify: &mut u32,
-    interval: u32,
-) {
-    // A packet has waited half a frame for this tick, on average.
-    let ago = |frames: u32| now.checked_sub(FRAME * frames + FRAME / 2).unwrap_or(now);
-    let before = |frames: u32| position.saturating_sub(u64::from(frames) * frame_len as u64);
-    match change {
-        Some(SpeechChange::Started { frames, level }) => {
-            back.send(MediaEvent::SpeechStarted { at: ago(frames), position: before(frames), level });
-        }
-        Some(SpeechChange::Paused { frames, level }) => {
-            back.send(MediaEvent::SpeechPaused { at: ago(frames), position: before(frames), level });
-        }
-        None => {
-            *since_notify += 1;
-            if *since_notify < interval {
-                return;
+    /// Replaces lost samples by the codec's concealment, or by a fading repetition of the last frame.
+    pub fn conceal(&mut self, samples: usize, now: Instant, back: &mut Backend, scratch: &mut Scratch) {
+        let Receiver { decoder, framer, stream, frame_len, lost_in_a_row } = self;
+        let Scratch { decoded, correlator, .. } = scratch;
+        let mut left = samples;
+        while left > 0 {
+            let piece = &mut decoded[..left.min(*frame_len)];
+            left -= piece.len();
+            *lost_in_a_row += piece.len();
+            if *lost_in_a_row > CONCEALED * *frame_len {
+                piece.fill(0);
+            } else if !decoder.conceal(piece) {
+                piece.iter_mut().zip(stream.last()).for_each(|(sample, last)| *sample = *last / 4 * 3);
             }
-            back.notify.notify_one();
+            framer.push(piece, |frame| stream.take(frame, now, back, correlator));
         }
     }
-    *since_notify = 0;
-}
 
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::media::link;
-
-    /// How often the call is notified in two seconds of silence.
-    fn notifications(delivery: AudioDelivery) -> usize {
-        let (port, mut back) = link(Format::Ulaw);
-        let mut receiver = Receiver::new(Format::Ulaw, Thresholds::default(), delivery);
-        let (notify, now) = (port.notify(), Instant::now());
-        let mut was_notified = || {
-            receiver.push_missing(now, &mut back);
-            notify.notified().now_or_never().is_some()
-        };
-        (0..100).filter(|_| was_notified()).count()
+    /// Takes a frame of silence in place of one that was not sent. An incomplete frame waits for the next packet.
+    pub fn push_missing(&mut self, now: Instant, back: &mut Backend) {
+        self.stream.take_missing(now, back);
     }
 
-    #[test]
-    fn a_live_consumer_is_notified_every_40_ms_of_silence() {
-        assert_eq!((notifications(AudioDelivery::Live), notifications(AudioDelivery::Buffered)), (50, 4));
+    /// Leaves out `samples` of the next silence: as much was put in for audio that was late.
+    pub fn take_back(&mut self, samples: u32) {
+        self.stream.take_back(samples as usize);
     }
 }

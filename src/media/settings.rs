@@ -24,6 +24,8 @@ pub struct Settings {
     pub no_media_ms: u64,
     /// The agent's first sound leaves this long after the answer, in milliseconds. Default 350.
     pub first_sound_delay_ms: u64,
+    /// The agent's own voice, returned by the caller's telephone, is not taken for the caller's. Default true.
+    pub echo_detection: bool,
 }
 
 impl Default for Settings {
@@ -36,6 +38,7 @@ impl Default for Settings {
             calls_per_thread: 1_500,
             no_media_ms: 5_000,
             first_sound_delay_ms: 350,
+            echo_detection: true,
         }
     }
 }

@@ -17,11 +17,11 @@ use thread_priority::unix::{
     thread_native_id,
 };
 
+use super::caller_stream::AudioDelivery;
 use super::lateness::Lateness;
 use super::leg::{Leg, LegConfig};
 use super::path::FramePath;
 use super::port::{Port, link};
-use super::receiver::AudioDelivery;
 use super::settings::Settings;
 use super::socket::MediaSocket;
 use super::timer_wheel::TimerWheel;
@@ -36,6 +36,7 @@ pub struct CapacityError;
 pub struct Threads {
     threads: Vec<MediaThread>,
     capacity: usize,
+    echo_detection: bool,
 }
 
 struct MediaThread {
@@ -96,7 +97,8 @@ impl Threads {
     /// When the system starts no more threads.
     pub fn start(settings: &Settings) -> io::Result<Threads> {
         let threads = (0..settings.threads.max(1)).map(start_thread).collect::<io::Result<Vec<_>>>()?;
-        Ok(Threads { threads, capacity: settings.calls_per_thread })
+        let Settings { calls_per_thread: capacity, echo_detection, .. } = *settings;
+        Ok(Threads { threads, capacity, echo_detection })
     }
 
     /// Starts the frame path of a call. `socket` is connected already.
@@ -108,6 +110,7 @@ impl Threads {
     ) -> Result<Port, CapacityError> {
         let config = LegConfig {
             delivery,
+            echo_detection: self.echo_detection,
             ssrc: rand::random(),
             sequence: rand::random(),
             timestamp: rand::random(),

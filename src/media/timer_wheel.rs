@@ -5,8 +5,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::caller_stream::FRAME;
 use super::path::{FramePath, Scratch};
-use super::receiver::FRAME;
 use super::socket::MediaSocket;
 use super::threads::ThreadState;
 

@@ -41,7 +41,10 @@ pub enum PacketOutcome {
 /// The next packet in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next<'a> {
-    Payload(&'a [u8]),
+    Payload {
+        payload: &'a [u8],
+        timestamp: u32,
+    },
     /// One packet is lost: conceal it.
     Lost,
     /// Nothing yet.
@@ -135,7 +138,7 @@ impl<const N: usize> Jitter<N> {
             let slot = &mut self.slots[slot];
             slot.sequence = None;
             self.timeline.pass(true, slot.timestamp);
-            return Next::Payload(&slot.payload[..slot.len]);
+            return Next::Payload { payload: &slot.payload[..slot.len], timestamp: slot.timestamp };
         }
         if given_up {
             self.due = self.due.wrapping_add(1);
@@ -300,7 +303,7 @@ mod tests {
     fn drain(jitter: &mut Jitter<4>, out: &mut String) {
         loop {
             match jitter.pop() {
-                Next::Payload(payload) => {
+                Next::Payload { payload, .. } => {
                     out.push_str(&format!("{} ", u16::from_be_bytes([payload[0], payload[1]])));
                 }
                 Next::Lost => out.push_str("x "),
@@ -383,7 +386,7 @@ mod tests {
             loop {
                 match self.jitter.pop() {
                     Next::Lost => self.lost += 1,
-                    Next::Payload(_) => {}
+                    Next::Payload { .. } => {}
                     Next::Wait => return,
                 }
             }

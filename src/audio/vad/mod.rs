@@ -117,9 +117,13 @@ impl<D: VoiceDetector> Vad<D> {
         self.speaking
     }
 
-    /// Judges the next frame.
-    pub fn push(&mut self, frame: &[i16]) -> Option<SpeechChange> {
-        let power = mean_square(frame);
+    /// True when no voice was heard lately.
+    pub fn is_silent(&self) -> bool {
+        !self.speaking && self.window() == 0
+    }
+
+    /// Judges the next frame, with its mean square.
+    pub fn push(&mut self, frame: &[i16], power: u32) -> Option<SpeechChange> {
         let tone = self.tones.is_tone(power);
         let voiced = self.detector.is_voice(frame) && !tone;
         self.peak = if voiced { power.max(self.peak - self.peak / 256) } else { self.peak };
@@ -130,9 +134,25 @@ impl<D: VoiceDetector> Vad<D> {
         self.judge(voiced)
     }
 
-    /// Counts a frame that was not received as silence, without the detector.
-    pub fn push_missing(&mut self) -> Option<SpeechChange> {
+    /// Counts a frame that was not received, or is not the caller's, as silence, without the detector.
+    pub fn push_unvoiced(&mut self) -> Option<SpeechChange> {
         self.judge(false)
+    }
+
+    /// Takes back a start of speech that was just returned, for now: the next frame returns it again, if it is still speech.
+    pub fn hold_start(&mut self) {
+        self.speaking = false;
+    }
+
+    /// Takes back a start of speech that was just returned: it was no speech of the caller.
+    pub fn reject_start(&mut self) {
+        (self.speaking, self.history) = (false, 0);
+        self.forget_level();
+    }
+
+    /// The newest frames' judgements, among which voiced ones are counted.
+    fn window(&self) -> u32 {
+        self.history & (u32::MAX >> (32 - self.thresholds.window))
     }
 
     fn judge(&mut self, voiced: bool) -> Option<SpeechChange> {
@@ -145,7 +165,7 @@ impl<D: VoiceDetector> Vad<D> {
         if self.unvoiced >= self.thresholds.pause {
             self.forget_level();
         }
-        let window = self.history & (u32::MAX >> (32 - self.thresholds.window));
+        let window = self.window();
         if window.count_ones() < self.thresholds.start {
             return None;
         }
@@ -170,7 +190,8 @@ impl<D: VoiceDetector> Vad<D> {
     }
 }
 
-fn mean_square(frame: &[i16]) -> u32 {
+/// The mean of the samples' squares, which is the frame's power.
+pub fn mean_square(frame: &[i16]) -> u32 {
     let sum: u64 = frame.iter().map(|sample| u64::from(i32::from(*sample).pow(2).unsigned_abs())).sum();
     u32::try_from(sum / frame.len().max(1) as u64).unwrap_or(u32::MAX)
 }
@@ -201,13 +222,28 @@ mod tests {
 
     fn changes(script: &str) -> Vec<(usize, SpeechChange)> {
         let mut vad = Vad::new(Told, Thresholds::default());
-        let judge = |(n, c)| vad.push(&[i16::from(c == 'v')]).map(|change| (n, change));
+        let judge = |(n, c)| vad.push(&[i16::from(c == 'v')], u32::from(c == 'v')).map(|change| (n, change));
         script.chars().enumerate().filter_map(judge).collect()
     }
 
     fn changes_at(levels: impl Iterator<Item = i16>) -> Vec<SpeechChange> {
         let mut vad = Vad::new(Told, Thresholds::default());
-        levels.filter_map(|level| vad.push(&[level; 160])).collect()
+        let judge = |level| vad.push(&[level; 160], mean_square(&[level; 160]));
+        levels.filter_map(judge).collect()
+    }
+
+    #[test]
+    fn a_start_that_is_held_is_returned_again_and_a_rejected_one_is_not() {
+        let mut vad = Vad::new(Told, Thresholds::default());
+        let push = |vad: &mut Vad<Told>| vad.push(&[1], 1);
+        assert_eq!((push(&mut vad), push(&mut vad)), (None, None));
+        assert_eq!(push(&mut vad), Some(started(3, FAINTEST)));
+        vad.hold_start();
+        assert!(!vad.is_speaking() && !vad.is_silent());
+        assert_eq!(push(&mut vad), Some(started(4, FAINTEST)));
+        vad.reject_start();
+        assert!(vad.is_silent());
+        assert_eq!((push(&mut vad), push(&mut vad)), (None, None));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Tones {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SpeechChange, Thresholds, TwoOpinions, Vad};
+    use super::super::{SpeechChange, Thresholds, TwoOpinions, Vad, mean_square};
     use crate::audio::codec::{Decoder, Encoder, Format, MAX_DECODED, MAX_PAYLOAD};
 
     /// When it was taken for speech, in ms, and when for a pause: two seconds of a tone, as a trunk brings it.
@@ -53,7 +53,7 @@ mod tests {
             let (mut payload, mut heard) = ([0; MAX_PAYLOAD], [0; MAX_DECODED]);
             let len = encoder.encode(frame, &mut payload);
             let count = decoder.decode(&payload[..len], &mut heard).expect("what was just encoded");
-            let change = vad.push(&heard[..count]);
+            let change = vad.push(&heard[..count], mean_square(&heard[..count]));
             changes
                 .extend(change.map(|change| (n as u32 * 20, matches!(change, SpeechChange::Started { .. }))));
         }

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::*;
+use crate::media::caller_stream::FRAME;
 use crate::media::leg::{Leg, LegConfig};
 use crate::media::path::{FramePath, Scratch};
 use crate::media::port::{Port, SpeechTag, link};
-use crate::media::receiver::FRAME;
 use crate::rtp::packet::{HEADER, Packet, write_header};
 
 const LEN: u64 = 160;

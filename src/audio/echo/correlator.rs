@@ -1,0 +1,119 @@
+//! Finds what was received within what was sent.
+
+use std::sync::Arc;
+
+use realfft::num_complex::Complex;
+use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+
+use super::history::{COMPARED, Received, Sent};
+use super::signs::{SIGNS, spread};
+
+/// Signs of the sent audio that are searched: 1.02 s. The received ones are as long as a part of them, so that the
+/// correlation does not wrap around.
+const LENGTH: usize = 4_096;
+const RECEIVED: usize = COMPARED * SIGNS;
+/// The longest lag: 704 ms.
+const LAGS: usize = LENGTH - RECEIVED;
+
+/// The lag at which the received audio resembles the sent audio most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peak {
+    /// Signs between the end of the received and the end of its counterpart in the sent audio.
+    pub lag: usize,
+    /// The correlation relative to the root mean square of that at all lags. Two unrelated voices reach 4.7.
+    pub score: f32,
+    /// The correlation coefficient of the two signals, 0 to 1, by that of their signs.
+    pub coefficient: f32,
+}
+
+/// Working memory for correlations, which the calls of a thread share: nothing is allocated for one.
+pub struct Correlator {
+    forward: Arc<dyn RealToComplex<f32>>,
+    inverse: Arc<dyn ComplexToReal<f32>>,
+    sent: Vec<f32>,
+    received: Vec<f32>,
+    sent_spectrum: Vec<Complex<f32>>,
+    received_spectrum: Vec<Complex<f32>>,
+    working: Vec<Complex<f32>>,
+}
+
+impl Default for Correlator {
+    fn default() -> Correlator {
+        let mut planner = RealFftPlanner::new();
+        let (forward, inverse) = (planner.plan_fft_forward(LENGTH), planner.plan_fft_inverse(LENGTH));
+        let working = forward.get_scratch_len().max(inverse.get_scratch_len());
+        Correlator {
+            sent: forward.make_input_vec(),
+            received: forward.make_input_vec(),
+            sent_spectrum: forward.make_output_vec(),
+            received_spectrum: forward.make_output_vec(),
+            working: vec![Complex::default(); working],
+            forward,
+            inverse,
+        }
+    }
+}
+
+impl Correlator {
+    /// Compares the newest 320 ms received with the second that was sent last. `None` when one of them is silent.
+    pub fn compare(&mut self, sent: &Sent, received: &Received) -> Option<Peak> {
+        self.load(sent, received);
+        self.correlate()?;
+        let (lag, score) = self.best_lag()?;
+        // The transforms use their input as working memory.
+        self.load(sent, received);
+        Some(Peak { lag, score, coefficient: self.coefficient(lag) })
+    }
+
+    /// By the arcsine law: the correlation of the signs of two Gaussian signals is 2/π times the arcsine of theirs.
+    fn coefficient(&self, lag: usize) -> f32 {
+        let received = &self.received[LAGS..];
+        let products = self.sent[LAGS - lag..LENGTH - lag].iter().zip(received).map(|(a, b)| a * b);
+        let heard = received.iter().filter(|sign| **sign != 0.0).count();
+        let signs = products.sum::<f32>() / heard.max(1) as f32;
+        (signs.abs().min(1.0) * std::f32::consts::FRAC_PI_2).sin()
+    }
+
+    fn load(&mut self, sent: &Sent, received: &Received) {
+        self.sent.fill(0.0);
+        for (age, place) in self.sent.rchunks_exact_mut(SIGNS).enumerate() {
+            spread(sent.signs(age), place);
+        }
+        self.received.fill(0.0);
+        for (age, place) in self.received.rchunks_exact_mut(SIGNS).take(COMPARED).enumerate() {
+            spread(received.signs(age), place);
+        }
+    }
+
+    /// Leaves the correlation in `sent`, that of lag n at the n-th place from the end, that of lag 0 at the first. Each
+    /// frequency is divided by the square root of its magnitude, halfway to the phase transform, so that a few strong ones
+    /// do not decide.
+    fn correlate(&mut self) -> Option<()> {
+        let Correlator { forward, inverse, sent, received, sent_spectrum, received_spectrum, working } = self;
+        forward.process_with_scratch(sent, sent_spectrum, working).ok()?;
+        forward.process_with_scratch(received, received_spectrum, working).ok()?;
+        for (sent, received) in sent_spectrum.iter_mut().zip(received_spectrum.iter()) {
+            let product = *sent * received.conj();
+            let magnitude = product.norm_sqr().sqrt().max(1e-6);
+            *sent = product / magnitude.sqrt();
+        }
+        // Those of a real signal are real: rounding must not say otherwise.
+        if let [first, .., last] = &mut sent_spectrum[..] {
+            (first.im, last.im) = (0.0, 0.0);
+        }
+        inverse.process_with_scratch(sent_spectrum, sent, working).ok()
+    }
+
+    fn best_lag(&self) -> Option<(usize, f32)> {
+        let at = |lag: usize| self.sent[(LENGTH - lag) % LENGTH].abs();
+        let (mut best, mut square) = ((0, 0.0), 0.0);
+        for lag in 0..LAGS {
+            let value = at(lag);
+            square += value * value;
+            if value > best.1 {
+                best = (lag, value);
+            }
+        }
+        (square > 0.0).then(|| (best.0, best.1 / (square / LAGS as f32).sqrt()))
+    }
+}

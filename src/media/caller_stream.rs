@@ -1,0 +1,209 @@
+//! The caller's frames in order: voice detection, and the audio and changes of speech for the call.
+
+use std::time::{Duration, Instant};
+
+use super::leg::LegConfig;
+use super::port::{Backend, MediaEvent};
+use crate::audio::echo::{Correlator, EchoDetector, EchoPath, Origin, StartReview};
+use crate::audio::prefetch::prefetch;
+use crate::audio::vad::{SpeechChange, TwoOpinions, Vad, mean_square};
+
+/// The length of a frame.
+pub const FRAME: Duration = Duration::from_millis(20);
+
+/// How soon the call needs the caller's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioDelivery {
+    /// The audio is used when an utterance ends: the call is notified every 100 ms while the caller speaks, and every 500 ms
+    /// while not.
+    Buffered,
+    /// The audio is streamed to an engine: the call is notified every 40 ms, in silence as in speech.
+    Live,
+}
+
+impl AudioDelivery {
+    /// Frames between two notifications.
+    fn interval(self, speaking: bool) -> u32 {
+        match (self, speaking) {
+            (AudioDelivery::Live, _) => 2,
+            (AudioDelivery::Buffered, true) => 5,
+            (AudioDelivery::Buffered, false) => 25,
+        }
+    }
+}
+
+/// The most silence that is taken back, in frames: a second.
+const MAX_SURPLUS: usize = 50;
+
+pub struct CallerStream {
+    vad: Vad<TwoOpinions>,
+    /// `None` where echo detection is off.
+    echo: Option<Box<EchoDetector>>,
+    /// The last frame.
+    last: Box<[i16]>,
+    /// Samples given to the call so far.
+    position: u64,
+    /// Samples that were given to the call too many: silence for audio that was only late.
+    surplus: usize,
+    since_notify: u32,
+    delivery: AudioDelivery,
+}
+
+impl CallerStream {
+    pub fn new(config: &LegConfig) -> CallerStream {
+        CallerStream {
+            vad: Vad::new(TwoOpinions::new(config.format.rate()), config.thresholds),
+            echo: config.echo_detection.then(Box::default),
+            last: vec![0; config.format.frame_len()].into(),
+            position: 0,
+            surplus: 0,
+            since_notify: 0,
+            delivery: config.delivery,
+        }
+    }
+
+    /// Called shortly before a packet: prefetches memory.
+    pub fn prefetch(&self) {
+        self.vad.prefetch();
+        prefetch(&*self.last);
+        if let Some(echo) = &self.echo {
+            echo.prefetch();
+        }
+    }
+
+    /// The last frame.
+    pub fn last(&self) -> &[i16] {
+        &self.last
+    }
+
+    pub fn echo(&self) -> Option<EchoPath> {
+        self.echo.as_ref()?.path()
+    }
+
+    /// Takes the agent's frame that is sent now.
+    pub fn sent(&mut self, frame: &[i16], has_sound: bool, ticks: u32) {
+        if let Some(echo) = &mut self.echo {
+            echo.send(frame, has_sound, ticks);
+        }
+    }
+
+    /// Takes the next frame.
+    pub fn take(&mut self, frame: &[i16], now: Instant, back: &mut Backend, correlator: &mut Correlator) {
+        self.last.copy_from_slice(frame);
+        let power = mean_square(frame);
+        let origin = self.echo.as_mut().map_or(Origin::Caller, |echo| echo.receive(frame, power));
+        let change = match origin {
+            Origin::Caller | Origin::Doubtful => self.vad.push(frame, power),
+            Origin::Echo => self.vad.push_unvoiced(),
+        };
+        let change = self.review(change, correlator);
+        self.publish(change, now, back);
+    }
+
+    /// Takes a frame of silence in place of one that was not received.
+    pub fn take_missing(&mut self, now: Instant, back: &mut Backend) {
+        self.last.fill(0);
+        if let Some(echo) = &mut self.echo {
+            echo.receive_missing();
+        }
+        let change = self.vad.push_unvoiced();
+        self.publish(change, now, back);
+    }
+
+    /// Leaves out `samples` of the next silence: as much was put in for audio that was late.
+    pub fn take_back(&mut self, samples: usize) {
+        self.surplus = (self.surplus + samples).min(MAX_SURPLUS * self.last.len());
+    }
+
+    /// Holds or drops a start of speech that may be an echo.
+    fn review(&mut self, change: Option<SpeechChange>, correlator: &mut Correlator) -> Option<SpeechChange> {
+        let Some(echo) = &mut self.echo else { return change };
+        let Some(SpeechChange::Started { frames, level }) = change else {
+            if self.vad.is_speaking() {
+                echo.review_speech(correlator);
+            }
+            return change;
+        };
+        match echo.review_start(frames, correlator) {
+            StartReview::Accept { frames } => Some(SpeechChange::Started { frames, level }),
+            StartReview::Hold => {
+                self.vad.hold_start();
+                None
+            }
+            StartReview::Reject => {
+                self.vad.reject_start();
+                None
+            }
+        }
+    }
+
+    fn publish(&mut self, change: Option<SpeechChange>, now: Instant, back: &mut Backend) {
+        if self.surplus >= self.last.len() && self.vad.is_silent() {
+            self.surplus -= self.last.len();
+        } else {
+            self.position += back.push_audio(&self.last);
+        }
+        self.notify(change, now, back);
+    }
+
+    /// Sends a change of speech to the call, and notifies it from time to time so that it fetches the audio.
+    fn notify(&mut self, change: Option<SpeechChange>, now: Instant, back: &mut Backend) {
+        // A packet has waited half a frame for this tick, on average.
+        let ago = |frames: u32| now.checked_sub(FRAME * frames + FRAME / 2).unwrap_or(now);
+        let before = |frames: u32| self.position.saturating_sub(u64::from(frames) * self.last.len() as u64);
+        match change {
+            Some(SpeechChange::Started { frames, level }) => {
+                back.send(MediaEvent::SpeechStarted { at: ago(frames), position: before(frames), level });
+            }
+            Some(SpeechChange::Paused { frames, level }) => {
+                back.send(MediaEvent::SpeechPaused { at: ago(frames), position: before(frames), level });
+            }
+            None => {
+                self.since_notify += 1;
+                if self.since_notify < self.delivery.interval(self.vad.is_speaking()) {
+                    return;
+                }
+                back.notify.notify_one();
+            }
+        }
+        self.since_notify = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::audio::AudioBuffer;
+    use crate::audio::codec::Format;
+    use crate::media::link;
+
+    /// How often the call is notified in two seconds of silence.
+    fn notifications(delivery: AudioDelivery) -> usize {
+        let (port, mut back) = link(Format::Ulaw);
+        let mut stream = CallerStream::new(&LegConfig { delivery, ..LegConfig::new(Format::Ulaw) });
+        let (notify, now) = (port.notify(), Instant::now());
+        let mut was_notified = || {
+            stream.take_missing(now, &mut back);
+            notify.notified().now_or_never().is_some()
+        };
+        (0..100).filter(|_| was_notified()).count()
+    }
+
+    #[test]
+    fn a_live_consumer_is_notified_every_40_ms_of_silence() {
+        assert_eq!((notifications(AudioDelivery::Live), notifications(AudioDelivery::Buffered)), (50, 4));
+    }
+
+    #[test]
+    fn surplus_silence_is_taken_back_in_whole_frames() {
+        let (mut port, mut back) = link(Format::Ulaw);
+        let mut stream = CallerStream::new(&LegConfig::new(Format::Ulaw));
+        stream.take_back(5 * 160 + 80);
+        (0..12).for_each(|_| stream.take_missing(Instant::now(), &mut back));
+        let mut buffer = AudioBuffer::new(8_000);
+        port.fetch(&mut buffer);
+        assert_eq!(buffer.end(), 7 * 160);
+    }
+}
