@@ -90,6 +90,7 @@ async fn api_state() -> ApiState {
     let asterisk = Arc::new(crate::ari::Client::new(&crate::ari::Settings::default()).unwrap());
     let telephony = crate::telephony::Settings::default();
     let adapters = Arc::new(Adapters::new(&telephony, asterisk, "vca", false));
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let tools = crate::tools::ToolServices::new(&crate::tools::Settings::default(), store.clone()).unwrap();
     ApiState {
         tools: Arc::new(tools),

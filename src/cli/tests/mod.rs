@@ -7,6 +7,7 @@ mod ledger;
 mod numbers;
 mod profiles;
 mod tenants;
+mod tools;
 mod usage;
 mod webhooks;
 

@@ -1,7 +1,7 @@
 //! Webhook secrets sealed in the database: none is in a dump, each opens for its own webhook, and keys rotate.
 
 use chrono::{TimeDelta, Utc};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Database, on_both};
@@ -18,6 +18,7 @@ on_both!(
     a_secret_opens_for_its_own_webhook_alone,
     an_imported_webhook_is_sealed,
     resealing_goes_through_all_webhooks_and_needs_a_key,
+    a_tools_secret_is_sealed_and_its_tenants_own,
 );
 
 const OLD: &str = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -146,6 +147,35 @@ async fn a_secret_that_no_key_opens_stops_its_webhook_alone(db: Database) {
     let renewed =
         store.scope(tenant).rotate_webhook_secret(&Actor::system(), sealed).await.expect("a new secret");
     assert_eq!(signing(&store, tenant, sealed).await, Ok(vec![exposed(&renewed)]));
+}
+
+async fn a_tools_secret_is_sealed_and_its_tenants_own(db: Database) {
+    let (mine, theirs) = (db.tenant(1).await.tenant.id, db.tenant(2).await.tenant.id);
+    let (actor, secret) = (Actor::system(), SecretString::from("Bearer s3cret"));
+    let store = db.store.clone().with_sealing(ring(OLD));
+    let (scope, stranger) = (store.scope(mine), store.scope(theirs));
+    let made = scope.create_tool_secret(&actor, "shop", &secret).await.expect("a secret");
+    assert!(!dump(&db).await.contains("s3cret"));
+    let opened = |scope: Scope| async move {
+        scope.open_tool_secret("shop").await.map(|secret| secret.expose_secret().to_owned())
+    };
+    assert_eq!(opened(scope.clone()).await.ok().as_deref(), Some("Bearer s3cret"));
+    assert!(matches!(opened(stranger.clone()).await, Err(StoreError::NotFound)));
+    let other = SecretString::from("Bearer other");
+    assert!(stranger.replace_tool_secret(&actor, made.id, &other).await.is_err());
+    assert!(stranger.delete_tool_secret(&actor, made.id).await.is_err());
+    assert!(stranger.tool_secrets(Window::first(9)).await.expect("a page").items.is_empty());
+    // The name is free for the other tenant, and taken for this one.
+    stranger.create_tool_secret(&actor, "shop", &other).await.expect("a secret of its own");
+    assert!(scope.create_tool_secret(&actor, "shop", &other).await.is_err());
+    // Keys rotate: a secret is sealed anew, and a key that is unknown opens none.
+    let both = db.store.clone().with_sealing(ring(NEW).with_former(OLD).expect("a key"));
+    assert_eq!(both.reseal(false).await.expect("resealing").resealed, 2);
+    let new = db.store.clone().with_sealing(ring(NEW));
+    assert_eq!(opened(new.scope(mine)).await.ok().as_deref(), Some("Bearer s3cret"));
+    assert!(opened(scope.clone()).await.is_err());
+    scope.delete_tool_secret(&actor, made.id).await.expect("deleted");
+    assert!(matches!(opened(new.scope(mine)).await, Err(StoreError::NotFound)));
 }
 
 async fn a_secret_opens_for_its_own_webhook_alone(db: Database) {
