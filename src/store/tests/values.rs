@@ -101,7 +101,7 @@ pub fn completed(call: &Call) -> Call {
         codec: Some("ulaw".to_owned()),
         media: Some(json!({"loss": 0.25, "mos": 4.4})),
         failure_reason: Some("no_media: other_address".to_owned()),
-        notice_heard_at: Some(now()),
+        notice_heard_at: Some(call.started_at),
         engine_failures: vec![EngineFailure {
             kind: EngineKind::Llm,
             engine: "openai".to_owned(),
