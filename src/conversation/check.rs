@@ -64,6 +64,12 @@ impl Settings {
         let pairs = [
             ("commit_finished_ms", self.commit_finished_ms, "commit_ms", self.commit_ms),
             ("commit_ms", self.commit_ms, "commit_trailing_ms", self.commit_trailing_ms),
+            (
+                "barge_in_words_ms",
+                self.barge_in_words_ms,
+                "barge_in_words_max_ms",
+                self.barge_in_words_max_ms,
+            ),
             ("barge_in_ms", self.barge_in_ms, "barge_in_certain_ms", self.barge_in_certain_ms),
         ];
         let wrong = pairs.into_iter().filter(|(_, low, _, high)| low > high);

@@ -22,6 +22,9 @@ pub(super) const CLOSERS: &[char] = &['"', '\'', '”', '’', '»', '“', ')',
 /// The most words of a presence check.
 const LONGEST_PRESENCE_CHECK: usize = 6;
 
+/// The most words of thanks or praise.
+const LONGEST_COURTESY: usize = 6;
+
 /// The most words of a backchannel.
 const LONGEST_BACKCHANNEL: usize = 4;
 
@@ -48,6 +51,20 @@ pub(super) fn is_backchannel(text: &str, language: &Language) -> bool {
     let words = words(text);
     words.len() <= LONGEST_BACKCHANNEL
         && words.iter().all(|word| language.backchannels.contains(&word.as_str()))
+}
+
+/// Does `text`, said while the agent speaks, only thank or praise it?
+pub(super) fn is_courtesy(text: &str, language: &Language) -> bool {
+    let words = words(text);
+    let is_kind = |word: &String| {
+        language.courtesies.contains(&word.as_str()) || language.backchannels.contains(&word.as_str())
+    };
+    words.len() <= LONGEST_COURTESY && words.iter().all(is_kind)
+}
+
+/// A text without its margins; empty without a letter or digit, as recognisers write for noise.
+pub(super) fn spoken(text: &str) -> &str {
+    if text.contains(char::is_alphanumeric) { text.trim() } else { "" }
 }
 
 /// Does `text`, said while the response is awaited, only check that the line is alive?

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::settled_words;
+use super::endpoint::{settled_words, spoken};
 use super::interruption::{Interruption, PendingWords, WordsOver};
 use super::response::{Question, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
-use super::{At, CallerSpeech, Command, Conversation, Output, Recognition, UtteranceId};
+use super::{At, CallerSpeech, Command, Conversation, GreetingBargeIn, Output, Recognition, UtteranceId};
 
 /// Whose turn it is to speak.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub(super) enum Floor {
 
 /// How long a caller may speak on with a listener's words alone before their length is judged again.
 const LISTENERS_WORDS: Duration = Duration::from_secs(1);
+
+/// Shorter speech is a cough or a "hm", for whose words playback does not wait long.
+const A_WORD: Duration = Duration::from_millis(300);
 
 impl Floor {
     /// The agent's response, or the one that is prepared in case the caller has finished.
@@ -48,9 +51,9 @@ impl Floor {
 impl Conversation {
     pub(super) fn caller_speech(&mut self, now: At, change: CallerSpeech) {
         match change {
-            CallerSpeech::Started { at, .. } => self.speech_started(at.min(now)),
-            CallerSpeech::Paused { at, .. } => {
-                self.speech_paused(at.min(now));
+            CallerSpeech::Started { at, level } => self.speech_started(at.min(now), level),
+            CallerSpeech::Paused { at, level } => {
+                self.speech_paused(at.min(now), level);
                 self.note_pause(now);
             }
         }
@@ -59,15 +62,26 @@ impl Conversation {
     pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
         match event {
             Recognition::Partial { text } => self.partial_words(now, utterance, text.trim()),
-            Recognition::Final { text } => self.words(now, utterance, text.trim()),
+            Recognition::Final { text } => self.words(now, utterance, spoken(text)),
             Recognition::Failed => self.words_failed(now, utterance),
         }
     }
 
-    fn speech_started(&mut self, at: At) {
-        if self.voice.is_some() || self.hold.is_on() {
-            return;
+    fn speech_started(&mut self, at: At, level: i8) {
+        let known = self.voice.is_some() || self.background.is_some();
+        if !known && !self.hold.is_on() && !self.ignores(at, level) {
+            self.voice_started(at);
         }
+    }
+
+    fn speech_paused(&mut self, at: At, level: i8) {
+        match self.background {
+            Some(_) => self.background_paused(at, level),
+            None => self.voice_paused(at, Some(level)),
+        }
+    }
+
+    pub(super) fn voice_started(&mut self, at: At) {
         self.voice = Some(at);
         match &self.floor {
             Floor::Free => {
@@ -89,11 +103,11 @@ impl Conversation {
         }
     }
 
-    pub(super) fn speech_paused(&mut self, at: At) {
+    pub(super) fn voice_paused(&mut self, at: At, level: Option<i8>) {
         let Some(since) = self.voice.take() else { return };
         let at = at.max(since);
         match &mut self.floor {
-            Floor::Caller(_) => self.soft_end(at),
+            Floor::Caller(_) => self.soft_end(at, level),
             Floor::Agent(_, Some(Interruption::Paused { .. })) => self.transcribe_interruption(since, at),
             Floor::Agent(_, interruption) => {
                 interruption.take_if(|interruption| interruption.is_noticed());
@@ -106,16 +120,19 @@ impl Conversation {
     /// The caller pauses after speech over the agent, which has lasted since `since`: asks for the words.
     fn transcribe_interruption(&mut self, since: At, at: At) {
         let Floor::Agent(response, Some(interruption)) = &mut self.floor else { return };
-        if let Interruption::Paused { voiced, .. } = interruption {
-            *voiced += at.since(since);
-        }
+        let spoken = interruption.add(at.since(since));
         let over = response.spoken_over(interruption.from(), &self.texts);
         interruption.end_words(at, over, &mut self.out);
         self.timers.stop(Timer::BargeInCertain);
-        self.timers.start(Timer::BargeInWords, at, self.settings.barge_in_words_ms);
+        let (least, most) = (self.settings.barge_in_words_ms, self.settings.barge_in_words_max_ms);
+        let wait = if spoken < A_WORD { least } else { self.recognition_times.wait(least, most) };
+        self.timers.start(Timer::BargeInWords, at, wait);
     }
 
     fn words(&mut self, now: At, utterance: UtteranceId, text: &str) {
+        if let Some(pending) = self.pending(utterance) {
+            self.recognition_times.add(now.since(pending.to));
+        }
         match &self.floor {
             Floor::Caller(_) => self.utterance_words(now, utterance, text),
             Floor::Agent(response, _) => match self.pending(utterance) {
@@ -172,7 +189,7 @@ impl Conversation {
         }
         if response.was_hasty(at) && self.filler.is_none() && !response.tools.has_acted() {
             self.take_back();
-        } else if unheard || response.is_busy() || self.settings.barge_in {
+        } else if unheard || response.is_busy() || self.settings.lets_interrupt(response) {
             *interruption = Some(Interruption::Noticed { from: at });
             self.timers.start(Timer::BargeIn, at, self.settings.barge_in_ms);
         }
@@ -180,13 +197,18 @@ impl Conversation {
 
     /// Whether the caller may take the floor from the agent.
     fn gives_way(&self, response: &Response) -> bool {
-        self.settings.barge_in || response.keeps_waiting() || response.is_over()
+        self.settings.lets_interrupt(response) || response.keeps_waiting() || response.is_over()
     }
 
-    /// The duration of speech that interrupts regardless of its words. While no response plays, only the words
-    /// decide, unless the speech does not end.
+    /// The duration of speech that interrupts regardless of its words. While no response plays, and over a greeting that only
+    /// words interrupt, the words decide, unless the speech does not end.
     fn certainty(&self, response: &Response) -> Duration {
-        if response.keeps_waiting() { self.settings.max_speech_ms } else { self.settings.barge_in_certain_ms }
+        let by_words = response.is_greeting() && self.settings.greeting_barge_in == GreetingBargeIn::Words;
+        if response.keeps_waiting() || by_words {
+            self.settings.max_speech_ms
+        } else {
+            self.settings.barge_in_certain_ms
+        }
     }
 
     /// The caller has spoken over the agent for long enough to be listened to.

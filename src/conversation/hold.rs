@@ -53,7 +53,8 @@ impl Conversation {
         if !self.floor.is_paused() {
             self.out.push(Output::Pause);
         }
-        self.speech_paused(now);
+        self.background = None;
+        self.voice_paused(now, None);
         self.timers.stop(Timer::Silence);
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{is_backchannel, is_presence_check};
+use super::endpoint::{is_backchannel, is_courtesy, is_presence_check};
 use super::outbox::Outbox;
 use super::words::Words;
 use super::{At, Command, TurnId, UtteranceId};
@@ -47,6 +47,8 @@ pub(super) enum SpokenOver {
     Words,
     /// A question, most of which was heard: "yes" answers it.
     Question,
+    /// "Are you still there?": any words answer it.
+    StillThere,
 }
 
 /// The words of speech over the agent.
@@ -130,6 +132,13 @@ impl Interruption {
         matches!(self, Interruption::Late { .. })
     }
 
+    /// Adds a run of speech; returns how long the caller has spoken since the pause.
+    pub fn add(&mut self, run: Duration) -> Duration {
+        let Interruption::Paused { voiced, .. } = self else { return run };
+        *voiced += run;
+        *voiced
+    }
+
     /// Playback pauses, and the speech is recognised as it goes on.
     pub fn pause(&mut self, out: &mut Outbox) {
         let from = self.from();
@@ -189,8 +198,13 @@ impl WordsOver {
 impl SpokenOver {
     /// The caller wants the turn with these words.
     pub fn is_meant(self, text: &str, language: &Language) -> bool {
-        let void = (is_backchannel(text, language) && self != SpokenOver::Question)
-            || (is_presence_check(text, language) && self == SpokenOver::Silence);
+        let listens = is_backchannel(text, language);
+        let checks = is_presence_check(text, language);
+        let void = match self {
+            SpokenOver::Silence | SpokenOver::Words => listens || checks || is_courtesy(text, language),
+            SpokenOver::Question => checks && !listens,
+            SpokenOver::StillThere => false,
+        };
         !void && !text.is_empty()
     }
 }

@@ -11,7 +11,7 @@
 //! # Its parts
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
-//! turn, endpointing, with its `words`), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
+//! turn, endpointing, with its `words`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
 //! `acting` (its tools); `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
@@ -35,6 +35,7 @@
 mod acting;
 mod agent_turn;
 mod at;
+mod background;
 mod check;
 mod clauses;
 mod collection;
@@ -49,6 +50,7 @@ mod lifecycle;
 mod limits;
 mod outbox;
 mod pipeline;
+mod recognition_times;
 mod response;
 mod settings;
 mod snapshot;
@@ -71,7 +73,7 @@ pub use context::ContextItem;
 pub use contract::*;
 pub use keypad::{DtmfMode, Keys};
 pub use pipeline::*;
-pub use settings::{Overrides, Settings};
+pub use settings::{GreetingBargeIn, Overrides, Settings};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 pub use timer::Timer;
 pub use tool::*;
@@ -84,6 +86,7 @@ use keypad::Keypad;
 use lifecycle::{Opening, Warning};
 use limits::Limits;
 use outbox::Outbox;
+use recognition_times::RecognitionTimes;
 use timer::Timers;
 use transcript::Transcript;
 
@@ -103,6 +106,11 @@ pub struct Conversation {
     floor: Floor,
     /// The start of the caller's speech, in any turn.
     voice: Option<At>,
+    /// The start of speech that is too faint to be the caller's.
+    background: Option<At>,
+    /// The level of the caller's latest utterance, in dBov.
+    caller_level: Option<i8>,
+    recognition_times: RecognitionTimes,
     hold: Hold,
     keypad: Keypad,
     timers: Timers,
@@ -125,6 +133,9 @@ impl Conversation {
             now: None,
             floor: Floor::NotConnected,
             voice: None,
+            background: None,
+            caller_level: None,
+            recognition_times: RecognitionTimes::default(),
             hold: Hold::Off,
             keypad: Keypad::default(),
             timers: Timers::default(),

@@ -347,12 +347,18 @@ impl Response {
             })
     }
 
+    pub fn is_greeting(&self) -> bool {
+        self.speeches.iter().any(|speech| speech.what == Say::Phrase(Phrase::Greeting))
+    }
+
     /// The side of the agent that a caller speaks over who began at `from`.
     pub fn spoken_over(&self, from: At, texts: &HashMap<Phrase, String>) -> SpokenOver {
         if self.was_unheard(from) || self.is_busy() {
             SpokenOver::Silence
         } else if self.has_asked(texts) {
-            SpokenOver::Question
+            let last = self.speeches.last().map(|last| &last.what);
+            let still_there = last == Some(&Say::Phrase(Phrase::StillThere));
+            if still_there { SpokenOver::StillThere } else { SpokenOver::Question }
         } else {
             SpokenOver::Words
         }

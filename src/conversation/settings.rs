@@ -8,6 +8,7 @@ use utoipa::openapi::{KnownFormat, SchemaFormat};
 
 use super::DtmfMode;
 use super::check::{LONGEST, NON_ZERO};
+use super::response::Response;
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:tt = $default:expr),+ $(,)?) => {
@@ -69,12 +70,37 @@ macro_rules! settings {
     (@type count) => { u32 };
     (@type switch) => { bool };
     (@type dtmf) => { DtmfMode };
+    (@type greeting) => { GreetingBargeIn };
     (@raw ms) => { u64 };
     (@raw count) => { u32 };
     (@raw switch) => { bool };
     (@raw dtmf) => { DtmfMode };
+    (@raw greeting) => { GreetingBargeIn };
     (@value ms $value:expr) => { Duration::from_millis($value) };
     (@value $other:ident $value:expr) => { $value };
+}
+
+/// What interrupts the greeting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GreetingBargeIn {
+    Never,
+    #[default]
+    Words,
+    Any,
+}
+
+impl GreetingBargeIn {
+    /// The values, as they are written.
+    pub const NAMES: [&str; 3] = ["never", "words", "any"];
+}
+
+impl Settings {
+    /// Whether the caller may interrupt `response` while it plays.
+    pub(super) fn lets_interrupt(&self, response: &Response) -> bool {
+        let protected = response.is_greeting() && self.greeting_barge_in == GreetingBargeIn::Never;
+        self.barge_in && !protected
+    }
 }
 
 settings! {
@@ -92,8 +118,14 @@ settings! {
     barge_in_ms: ms = 200,
     /// Caller speech, while playback is paused, that is an interruption regardless of its words.
     barge_in_certain_ms: ms = 1_000,
-    /// How long a pause may wait for words before playback goes on.
+    /// The shortest time that a pause waits for words before playback goes on. It is as long as the recogniser of the call
+    /// usually takes, and this at least.
     barge_in_words_ms: ms = 600,
+    /// The longest such time.
+    barge_in_words_max_ms: ms = 1_500,
+    /// What interrupts the greeting: `never`: nothing; `words`: words with a meaning, but not "hello?"; `any`: speech of
+    /// `barge_in_certain_ms` as well, as in any response.
+    greeting_barge_in: greeting = GreetingBargeIn::Words,
     /// A reply later than this after the commit is bridged by a filler, and by more of them while it lasts; 0 turns
     /// them off.
     filler_ms: ms = 1_500,
@@ -132,8 +164,13 @@ fn property(name: &str, about: &str, default: &serde_json::Value) -> ObjectBuild
         .format(most.map(|_| SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(least)
         .maximum(most)
-        .enum_values(default.is_string().then(|| names(&DtmfMode::NAMES)))
+        .enum_values(default.is_string().then(|| names(values_of(name))))
         .description(Some(about))
+}
+
+/// The values of a setting that has names.
+fn values_of(setting: &str) -> &'static [&'static str] {
+    if setting == "greeting_barge_in" { &GreetingBargeIn::NAMES } else { &DtmfMode::NAMES }
 }
 
 /// The values of a setting that has names, and `null`.

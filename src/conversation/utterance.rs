@@ -26,6 +26,7 @@ use super::response::{Question, Response};
 use super::timer::Timer;
 use super::words::Words;
 use super::{At, Command, Conversation, Ending, Latency, Phrase, Record, Say, TurnId, UtteranceId};
+use crate::language::Language;
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
@@ -40,6 +41,8 @@ pub(super) struct Utterance {
     /// Words before those that are being transcribed.
     before: String,
     wait: Wait,
+    /// The level of its loudest part, in dBov.
+    pub level: Option<i8>,
     latency: Latency,
     advance: Advance,
     /// The response that is prepared at a soft end.
@@ -84,6 +87,7 @@ impl Utterance {
             words: Words::Unasked,
             before: String::new(),
             wait: Wait::ForSpeech,
+            level: None,
             latency: Latency::default(),
             advance: Advance::Possible,
             early: None,
@@ -184,6 +188,24 @@ impl Utterance {
         }
     }
 
+    /// The end of the latest speech, which more speech continues.
+    pub fn paused_at(&self) -> Option<At> {
+        match self.extent {
+            Extent::Paused { to } => Some(to),
+            Extent::Open | Extent::Cut { .. } => None,
+        }
+    }
+
+    /// How complete the words sound, as far as they are known.
+    pub fn completeness(&self, language: &Language) -> Option<Completeness> {
+        let text = match &self.words {
+            Words::Known(text) => text.clone(),
+            words if words.partial().is_empty() => return None,
+            words => self.with_earlier_words(words.partial()),
+        };
+        Some(completeness(&text, language))
+    }
+
     fn question(&self, to: At, text: &str) -> Question {
         Question { from: self.from, to, text: text.to_owned(), keys: None }
     }
@@ -219,11 +241,12 @@ impl Conversation {
         let from = utterance.from;
         if matches!(utterance.words, Words::Open { .. }) {
             let joined = Utterance::open(utterance.turn, utterance.words.clone(), from);
-            *utterance = Utterance { before: utterance.before.clone(), advance: utterance.advance, ..joined };
+            let Utterance { advance, level, .. } = *utterance;
+            *utterance = Utterance { before: utterance.before.clone(), advance, level, ..joined };
         } else {
             utterance.discard_response(&mut self.out);
-            let advance = utterance.advance;
-            *utterance = Utterance { advance, ..Utterance::new(utterance.turn, from) };
+            let Utterance { advance, level, .. } = *utterance;
+            *utterance = Utterance { advance, level, ..Utterance::new(utterance.turn, from) };
         }
         utterance.recognise(&mut self.out);
         self.limit_speech(from);
@@ -231,7 +254,7 @@ impl Conversation {
 
     /// The caller, or a television, does not stop: the utterance so far gets a response.
     pub(super) fn cut_monologue(&mut self, now: At) {
-        self.soft_end(now);
+        self.soft_end(now, None);
         self.timers.stop(Timer::Commit);
         if let Floor::Caller(utterance) = &mut self.floor {
             utterance.extent = Extent::Cut { to: utterance.to().unwrap_or(now) };
@@ -240,13 +263,14 @@ impl Conversation {
     }
 
     /// The soft end.
-    pub(super) fn soft_end(&mut self, at: At) {
+    pub(super) fn soft_end(&mut self, at: At, level: Option<i8>) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.is_cut() {
             return;
         }
         let to = at.max(utterance.from);
         utterance.extent = Extent::Paused { to };
+        utterance.level = utterance.level.max(level);
         self.timers.stop(Timer::Monologue);
         let partial = utterance.words.partial().to_owned();
         let partial = if partial.is_empty() { partial } else { utterance.with_earlier_words(&partial) };
@@ -297,6 +321,7 @@ impl Conversation {
         let text = utterance.with_earlier_words(text);
         utterance.words = Words::Known(text.clone());
         utterance.latency.transcript = Some(now.since(to));
+        self.recognition_times.add(now.since(to));
         self.confirm_response(now, &text);
         let Floor::Caller(utterance) = &self.floor else { return };
         if utterance.is_overdue() {
@@ -304,6 +329,7 @@ impl Conversation {
         } else if !text.is_empty() {
             self.timers.start(Timer::Commit, to, self.wait_after(&text));
             self.prepare(to, &text);
+            self.reconsider_background();
         }
     }
 
@@ -383,6 +409,7 @@ impl Conversation {
         self.limits.turn_taken();
         match &utterance.words {
             Words::Known(text) if !text.is_empty() => {
+                self.caller_level = utterance.level.or(self.caller_level);
                 let text = text.clone();
                 self.respond(now, utterance, to, &text);
             }

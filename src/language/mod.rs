@@ -35,6 +35,8 @@ pub struct Language {
     pub digits: &'static [&'static str],
     /// Words of a listener who does not want the turn.
     pub backchannels: &'static [&'static str],
+    /// Thanks and praise, in addition to the backchannels: "Great, thank you."
+    pub courtesies: &'static [&'static str],
     /// Words of a caller who checks the connection, in addition to the backchannels: "Hello? Are you still there?"
     pub presence_checks: &'static [&'static str],
     /// Words with a full stop that does not end a sentence.
@@ -151,6 +153,7 @@ mod tests {
                 language.often_trailing,
                 language.digits,
                 language.backchannels,
+                language.courtesies,
                 language.presence_checks,
                 language.abbreviations,
             ];

@@ -9,6 +9,7 @@ pub(super) static OTHER: Language = Language {
     often_trailing: &[],
     digits: &[],
     backchannels: &["ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "uh", "huh", "ok", "okay"],
+    courtesies: &["thanks", "thank", "you", "danke", "gracias", "merci", "grazie", "super", "perfect"],
     presence_checks: &["hello", "hallo", "hola", "allo"],
     abbreviations: &["dr", "st", "etc"],
     prompts: en::PROMPTS,

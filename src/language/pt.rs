@@ -21,6 +21,17 @@ pub(super) static PORTUGUESE: Language = Language {
         "ah", "aha", "ahã", "aham", "oh", "hm", "hmm", "hum", "mm", "mmm", "mhm", "uhum", "ok", "okay",
         "sim", "certo", "tá", "está", "bem", "bom", "claro", "isso", "entendi", "pois", "é", "exato",
     ],
+    courtesies: &[
+        "obrigado",
+        "obrigada",
+        "muito",
+        "perfeito",
+        "ótimo",
+        "excelente",
+        "maravilha",
+        "legal",
+        "beleza",
+    ],
     presence_checks: &[
         "alô", "olá", "oi", "estou", "está", "você", "o", "a", "senhor", "senhora", "aí", "ainda", "tem",
         "alguém", "me", "ouve", "ouvindo", "na", "linha",

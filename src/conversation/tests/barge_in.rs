@@ -1,4 +1,4 @@
-use super::script::plays_out;
+use super::script::{anything_interrupts_the_greeting, plays_out, waits_shortly_for_words};
 
 #[test]
 fn meaningful_words_interrupt() {
@@ -68,7 +68,7 @@ fn a_backchannel_resumes() {
 #[test]
 fn a_pause_without_words_resumes_and_late_words_still_interrupt() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -134,7 +134,7 @@ fn a_short_sound_does_not_even_pause() {
 #[test]
 fn long_speech_interrupts_regardless_of_its_words() {
     plays_out(
-        |_| {},
+        anything_interrupts_the_greeting,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -160,7 +160,7 @@ fn long_speech_interrupts_regardless_of_its_words() {
 #[test]
 fn speech_in_two_runs_adds_up() {
     plays_out(
-        |_| {},
+        anything_interrupts_the_greeting,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::script::plays_out;
+use super::script::{plays_out, waits_shortly_for_words};
 
 #[test]
 fn a_caller_on_hold_may_be_silent_and_has_all_the_time_again_afterwards() {
@@ -255,7 +255,7 @@ fn words_over_the_agent_without_a_meaning_leave_it_paused_until_the_caller_is_ba
 #[test]
 fn a_short_hold_does_not_end_the_wait_for_words() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting

@@ -18,6 +18,13 @@ struct Event {
     text: &'static str,
 }
 
+impl Event {
+    /// Some of the speech is faint.
+    fn level(&self) -> i8 {
+        if self.wait % 3 == 0 { LEVEL - 20 } else { LEVEL }
+    }
+}
+
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
     let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..29];
@@ -66,6 +73,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 max_duration_ms: at(8),
                 warn_before_ms: at(9),
                 max_speech_ms: at(10),
+                barge_in_words_max_ms: at(11),
                 ..Overrides::default()
             })
         },
@@ -207,8 +215,8 @@ impl Watch {
         let response = |event| Input::Response { turn, event };
         let playback = |event| Input::Playback { speech, event };
         match event.kind {
-            0 | 10 => Input::CallerSpeech(CallerSpeech::Started { at, level: LEVEL }),
-            1 | 11 => Input::CallerSpeech(CallerSpeech::Paused { at, level: LEVEL }),
+            0 | 10 => Input::CallerSpeech(CallerSpeech::Started { at, level: event.level() }),
+            1 | 11 => Input::CallerSpeech(CallerSpeech::Paused { at, level: event.level() }),
             2 => recognised(Recognition::Final { text }),
             3 => response(ResponseEvent::Text(text)),
             4 => response(ResponseEvent::Finished),

@@ -1,6 +1,6 @@
 //! Speech over the agent, with a recogniser that is slower than a pause may last.
 
-use super::script::plays_out;
+use super::script::{plays_out, waits_shortly_for_words};
 
 #[test]
 fn late_words_without_a_meaning_change_nothing() {
@@ -20,14 +20,14 @@ fn late_words_without_a_meaning_change_nothing() {
             10350 say #1 turn 2 StillThere
         +7001 tick
         "#;
-        plays_out(|_| {}, &script.replace("LATE", word));
+        plays_out(waits_shortly_for_words, &script.replace("LATE", word));
     }
 }
 
 #[test]
 fn meaningful_late_words_are_a_turn_after_the_response() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -67,7 +67,7 @@ fn late_words_without_a_meaning_are_no_turn_after_the_response_either() {
             9950 say #1 turn 2 StillThere
         +7001 tick
         "#;
-        plays_out(|_| {}, &script.replace("LATE", word));
+        plays_out(waits_shortly_for_words, &script.replace("LATE", word));
     }
 }
 
@@ -101,7 +101,7 @@ fn an_agent_that_hangs_up_waits_for_late_words_and_hangs_up_if_they_mean_nothing
             + end
     };
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         &script(
             r#"
         +400 words "Okay."
@@ -111,7 +111,7 @@ fn an_agent_that_hangs_up_waits_for_late_words_and_hangs_up_if_they_mean_nothing
         ),
     );
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         &script(
             r#"
         +400 words "No, wait."
@@ -126,7 +126,7 @@ fn an_agent_that_hangs_up_waits_for_late_words_and_hangs_up_if_they_mean_nothing
 #[test]
 fn more_speech_is_heard_together_with_what_still_has_no_words() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -156,7 +156,7 @@ fn more_speech_is_heard_together_with_what_still_has_no_words() {
 #[test]
 fn late_words_interrupt_while_the_caller_speaks_again() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -181,7 +181,7 @@ fn late_words_interrupt_while_the_caller_speaks_again() {
 #[test]
 fn late_words_that_mean_nothing_leave_new_speech_alone() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -208,7 +208,7 @@ fn late_words_that_mean_nothing_leave_new_speech_alone() {
 #[test]
 fn a_short_sound_does_not_end_the_wait_for_late_words() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -233,7 +233,7 @@ fn a_short_sound_does_not_end_the_wait_for_late_words() {
 #[test]
 fn speech_that_outlasts_the_response_is_heard_from_its_beginning() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting
@@ -259,7 +259,7 @@ fn speech_that_outlasts_the_response_is_heard_from_its_beginning() {
 #[test]
 fn yes_before_the_question_does_not_answer_it() {
     plays_out(
-        |_| {},
+        waits_shortly_for_words,
         r#"
         +0 answer
             0 say #0 turn 0 Greeting

@@ -2,7 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 
+mod background;
 mod barge_in;
+mod courtesies;
 mod endpointing;
 mod failures;
 mod hold;

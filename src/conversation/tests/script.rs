@@ -9,6 +9,7 @@
 //!
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `partial` are words of the latest recognition that has begun, or of the id after `#`.
+//! `level=-40` after them is the level of the speech in dBov.
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another. `result #0 "text"` is the result of a tool that ran, `fails #0`
@@ -30,6 +31,16 @@ pub fn plays_out(change: impl FnOnce(&mut Settings), expected: &str) {
     let mut settings = Settings::default();
     change(&mut settings);
     play(Conversation::new(settings), expected);
+}
+
+/// Words are waited for no longer than at least.
+pub fn waits_shortly_for_words(settings: &mut Settings) {
+    settings.barge_in_words_max_ms = settings.barge_in_words_ms;
+}
+
+/// The greeting is interrupted like any response.
+pub fn anything_interrupts_the_greeting(settings: &mut Settings) {
+    settings.greeting_barge_in = GreetingBargeIn::Any;
 }
 
 /// The same with a given conversation.
@@ -154,14 +165,16 @@ impl Stage {
         let ago = |default| At(self.now.0 - Duration::from_millis(*numbers.first().unwrap_or(&default)));
         let latest = if verb == "partial" { self.recognised } else { self.utterance };
         let utterance = UtteranceId(id.unwrap_or(latest));
+        let level =
+            arguments.iter().find_map(|word| word.strip_prefix("level=")?.parse().ok()).unwrap_or(LEVEL);
         let turn = TurnId(id.unwrap_or(self.asked));
         let recognised = |event| Input::Recognition { utterance, event };
         let response = |event| Input::Response { turn, event };
         let playback = |event| Input::Playback { speech: SpeechId(id.expect("a speech's id")), event };
         match verb {
             "answer" => Input::Connected,
-            "speech" => Input::CallerSpeech(CallerSpeech::Started { at: ago(60), level: LEVEL }),
-            "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120), level: LEVEL }),
+            "speech" => Input::CallerSpeech(CallerSpeech::Started { at: ago(60), level }),
+            "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120), level }),
             "words" => recognised(Recognition::Final { text }),
             "partial" => recognised(Recognition::Partial { text }),
             "stt_fails" => recognised(Recognition::Failed),

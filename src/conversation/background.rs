@@ -1,0 +1,83 @@
+//! Voices in the background: a television, a colleague, a car radio.
+//!
+//! Speech that is much fainter than the caller's is not theirs while they wait for the agent or listen to it: it neither
+//! continues their utterance nor interrupts. While the floor is free it may be the caller, farther from the telephone.
+//!
+//! | from | event | to |
+//! |---|---|---|
+//! | – | `SpeechStarted`, faint, after a pause of the caller or over the agent | background |
+//! | background | `SpeechPaused`, faint | – |
+//! | background | `SpeechPaused`, as loud as the caller | –: it was the caller's, from its beginning |
+//! | background | words of the caller that lead on | –: the caller continues |
+
+use std::time::Duration;
+
+use super::endpoint::Completeness;
+use super::floor::Floor;
+use super::timer::Timer;
+use super::{At, Conversation};
+
+/// Speech that is fainter than the caller's by this, in dB, is another's.
+const FAINTER: i16 = 12;
+
+/// Silence of the caller after which a sentence of unclear end counts in spite of a voice in the background.
+const IN_SPITE_OF_VOICES: Duration = Duration::from_millis(1_500);
+
+impl Conversation {
+    /// Whether speech of `level` dBov is not the caller's, as far as its level shows.
+    fn is_background(&self, level: i8) -> bool {
+        let caller = match &self.floor {
+            Floor::Caller(utterance) if utterance.paused_at().is_some() => utterance.level,
+            Floor::Agent(..) => self.caller_level,
+            _ => None,
+        };
+        let leads_on = matches!(&self.floor, Floor::Caller(utterance)
+            if utterance.completeness(self.language) == Some(Completeness::Trailing));
+        !leads_on && caller.is_some_and(|caller| i16::from(caller) - i16::from(level) >= FAINTER)
+    }
+
+    /// Ignores speech that is too faint to be the caller's. Returns whether it is.
+    pub(super) fn ignores(&mut self, at: At, level: i8) -> bool {
+        let ignored = self.is_background(level);
+        if ignored {
+            self.background = Some(at);
+            self.wait_in_spite_of_voices();
+        }
+        ignored
+    }
+
+    /// A voice in the background may still turn out to be the caller's: a sentence of unclear end waits longer.
+    fn wait_in_spite_of_voices(&mut self) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let unclear = utterance.completeness(self.language) == Some(Completeness::Unclear);
+        if let Some(to) = utterance.paused_at().filter(|_| unclear) {
+            self.timers.start(Timer::Commit, to, self.settings.commit_ms.max(IN_SPITE_OF_VOICES));
+        }
+    }
+
+    /// The voice in the background pauses. Speech that was as loud as the caller's after all counts from its beginning.
+    pub(super) fn background_paused(&mut self, at: At, level: i8) {
+        let Some(since) = self.background.take() else { return };
+        if !self.is_background(level) {
+            self.voice_started(since);
+            if at.since(since) >= self.settings.barge_in_ms {
+                self.pause_playback();
+            }
+            self.voice_paused(at, Some(level));
+        }
+    }
+
+    /// The caller's words are known while a voice is heard: words that lead on continue with it.
+    pub(super) fn reconsider_background(&mut self) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        match utterance.completeness(self.language) {
+            Some(Completeness::Trailing) => {
+                if let Some(since) = self.background.take() {
+                    self.voice_started(since);
+                }
+            }
+            _ if self.background.is_some() => self.wait_in_spite_of_voices(),
+            _ => {}
+        }
+    }
+}

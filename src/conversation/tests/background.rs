@@ -1,0 +1,161 @@
+//! Voices in the background that are fainter than the caller's.
+
+use super::script::plays_out;
+
+/// A caller at -25 dBov has asked, and the first words are known.
+fn asked(words: &str, rest: &str) -> String {
+    format!(
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech level=-25
+        +1000 pause level=-25
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "{words}"
+            4080 ask turn 1 A: Hello, how can I help? C: {words}
+        {rest}"#
+    )
+}
+
+#[test]
+fn a_finished_sentence_is_answered_in_spite_of_a_television() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +50 speech level=-40
+            4180 release turn 1
+        +500 pause level=-41
+        +100 speech level=-39
+        +200 reply "We are open from nine to five every day."
+        +0 done
+            4930 say #1 turn 1 "We are open from nine to five every day."
+        +100 starts #1
+        +1500 pause level=-39
+        +100 speech level=-38
+        +1500 pause level=-38
+        +200 ends #1
+            8330 finished turn 1 C: What are your hours? A: We are open from nine to five every day. words=200 reply=1050 commit=300 audio=1150
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn a_filler_survives_a_television() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +50 speech level=-40
+            4180 release turn 1
+        +1000 pause level=-40
+        +300 speech level=-40
+            5680 say #1 turn 1 Filler
+        +1000 tick
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn a_sentence_of_unclear_end_waits_longer_in_spite_of_a_television() {
+    plays_out(
+        |_| {},
+        &asked(
+            "what are your hours",
+            r#"
+        +50 speech level=-40
+            5380 release turn 1
+        +1400 pause level=-40
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn speech_as_loud_as_the_callers_continues_the_utterance() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +50 speech level=-36
+            4130 cancel turn 1
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn words_that_lead_on_are_continued_however_faint() {
+    plays_out(
+        |_| {},
+        &asked(
+            "I want to book and",
+            r#"
+        +50 speech level=-45
+            4130 cancel turn 1
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn speech_that_began_faintly_is_the_callers_after_all() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +50 speech level=-40
+            4180 release turn 1
+        +800 pause level=-27
+            4930 flush
+            4930 cancel turn 1
+            4930 transcribe #1 turn 2 2940..4810
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn before_the_callers_level_is_known_any_speech_counts() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +50 starts #0
+        +500 speech level=-60
+            690 pause playback
+        +200 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_faint_voice_that_goes_on_does_not_stop_the_silence_prompts() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +50 speech level=-40
+            4180 release turn 1
+        +100 reply "Nine to five."
+        +0 done
+            4230 say #1 turn 1 "Nine to five."
+        +100 starts #1
+        +900 ends #1
+            5230 finished turn 1 C: What are your hours? A: Nine to five. words=200 reply=350 commit=300 audio=450
+            12230 say #2 turn 2 StillThere
+        +7100 tick
+            "#,
+        ),
+    );
+}
