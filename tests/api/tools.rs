@@ -45,11 +45,11 @@ async fn tools_are_checked_and_versioned_with_the_profile(api: ApiServer) {
         "{:#}",
         refused.body
     );
-    refused.problem(422);
+    refused.problem(400);
     let made = admin.post(&profiles, new(json!([stock("https://example.com/stock")]))).await.expect(201);
     let of = format!("{profiles}/{}", made["id"].as_str().expect("an id"));
     let changed = json!({ "http_tools": [stock("https://example.com/v2/stock")] });
-    admin.patch(&format!("{of}/settings"), changed).await;
+    admin.put(&format!("{of}/settings"), changed).await.expect(200);
     let first = admin.get(&format!("{of}/versions/1")).await.expect(200);
     assert_eq!(first["settings"]["http_tools"][0]["url"], "https://example.com/stock");
 }
