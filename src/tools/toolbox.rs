@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::builtin::{self, BuiltIn, refusal};
 use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
-use crate::tenancy::{HttpTool, MAX_HTTP_TOOLS, ProfileSettings, Tool};
+use crate::tenancy::{HttpTool, MAX_HTTP_TOOLS, ProfileSettings, Tool, check_http_tool};
 
 /// The longest arguments of a call, in bytes.
 const MAX_ARGUMENTS: usize = 4_000;
@@ -26,11 +26,11 @@ pub enum Reading {
 }
 
 impl Toolbox {
-    /// The tools of a profile. Names of tools that do not exist are left out.
+    /// The tools of a profile. Those that do not exist or cannot work are left out: a profile may have been imported.
     pub fn new(settings: &ProfileSettings) -> Toolbox {
         let builtin = Tool::ALL.iter().filter(|tool| settings.may(**tool)).map(|tool| builtin::spec(*tool));
-        let http: Vec<Arc<HttpTool>> =
-            settings.http_tools.iter().take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
+        let sound = settings.http_tools.iter().filter(|tool| check_http_tool(tool).is_empty());
+        let http: Vec<Arc<HttpTool>> = sound.take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
         Toolbox { specs: builtin.chain(http.iter().map(|tool| spec(tool))).collect(), http }
     }
 
@@ -91,6 +91,19 @@ mod tests {
 
     fn call(name: &str, arguments: &str) -> llm::ToolCall {
         llm::ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() }
+    }
+
+    #[test]
+    fn an_imported_tool_that_cannot_work_is_not_offered() {
+        let tool = serde_json::json!({
+            "name": "hang_up", "description": "x", "method": "GET", "url": "https://{{host}}/",
+            "parameters": { "type": "object" },
+        });
+        let settings = ProfileSettings {
+            http_tools: vec![serde_json::from_value(tool).expect("a tool")],
+            ..ProfileSettings::default()
+        };
+        assert_eq!(Toolbox::new(&settings).specs().len(), 0);
     }
 
     #[test]
