@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::leg::LegConfig;
 use super::port::{Backend, MediaEvent};
-use crate::audio::echo::{Correlator, EchoDetector, EchoPath, Origin, StartReview};
+use crate::audio::echo::{Correlator, EchoDetector, EchoPath, FrameOrigin, StartReview};
 use crate::audio::prefetch::prefetch;
 use crate::audio::vad::{SpeechChange, TwoOpinions, Vad, mean_square};
 
@@ -91,10 +91,10 @@ impl CallerStream {
     pub fn take(&mut self, frame: &[i16], now: Instant, back: &mut Backend, correlator: &mut Correlator) {
         self.last.copy_from_slice(frame);
         let power = mean_square(frame);
-        let origin = self.echo.as_mut().map_or(Origin::Caller, |echo| echo.receive(frame, power));
+        let origin = self.echo.as_mut().map_or(FrameOrigin::Caller, |echo| echo.receive(frame, power));
         let change = match origin {
-            Origin::Caller | Origin::Doubtful => self.vad.push(frame, power),
-            Origin::Echo => self.vad.push_unvoiced(),
+            FrameOrigin::Caller | FrameOrigin::Doubtful => self.vad.push(frame, power),
+            FrameOrigin::Echo => self.vad.push_unvoiced(),
         };
         let change = self.review(change, correlator);
         self.publish(change, now, back);

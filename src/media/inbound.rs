@@ -13,29 +13,29 @@ use crate::rtp::jitter::{Jitter, Next, PacketOutcome};
 use crate::rtp::packet::Packet;
 use crate::rtp::quality::Quality;
 
-pub struct Inbound {
+pub struct InboundPath {
     format: Format,
     jitter: Jitter<MAX_READ_PAYLOAD>,
-    stream: Stream,
+    stream: OrderedStream,
     began: Option<Instant>,
 }
 
 /// Packets in order.
-struct Stream {
+struct OrderedStream {
     quality: Quality,
     pace: Pace,
     receiver: Receiver,
 }
 
-impl Inbound {
-    pub fn new(config: &LegConfig) -> Inbound {
+impl InboundPath {
+    pub fn new(config: &LegConfig) -> InboundPath {
         let format = config.format;
-        let stream = Stream {
+        let stream = OrderedStream {
             quality: Quality::default(),
             pace: Pace::new(format, config.thresholds.pause),
             receiver: Receiver::new(config),
         };
-        Inbound { format, jitter: Jitter::new(config.reorder_ticks, format.clock()), stream, began: None }
+        InboundPath { format, jitter: Jitter::new(config.reorder_ticks, format.clock()), stream, began: None }
     }
 
     pub fn prefetch(&self) {
@@ -111,7 +111,7 @@ impl Inbound {
     }
 }
 
-impl Stream {
+impl OrderedStream {
     fn restarted(&mut self, lost: u32) {
         self.quality.lost += u64::from(lost);
         self.quality.restarted();

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::caller_stream::AudioDelivery;
-use super::inbound::Inbound;
+use super::inbound::InboundPath;
 use super::path::{FramePath, Scratch};
 use super::playout::Playout;
 use super::port::{Backend, MediaEvent};
@@ -51,7 +51,7 @@ const PUBLISH: u32 = 50;
 
 pub struct Leg {
     format: Format,
-    inbound: Inbound,
+    inbound: InboundPath,
     playout: Playout,
     sender: Sender,
     back: Backend,
@@ -62,7 +62,7 @@ impl Leg {
     pub fn new(config: LegConfig, back: Backend) -> Leg {
         Leg {
             format: config.format,
-            inbound: Inbound::new(&config),
+            inbound: InboundPath::new(&config),
             playout: Playout::new(config.format.rate()),
             sender: Sender::new(&config),
             back,

@@ -63,7 +63,7 @@ const LATER: i64 = 12;
 
 /// The origin of a received frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum FrameOrigin {
     /// No echo explains the frame.
     Caller,
     /// An echo could explain it.
@@ -119,7 +119,7 @@ pub struct EchoDetector {
     received: Received,
     /// The newest frames' origins; bit 0 is the newest, and set if it is the caller's.
     callers: u32,
-    newest: Origin,
+    newest: FrameOrigin,
     power: f32,
     held: Option<HeldStart>,
     /// The received frame of the last correlation.
@@ -135,7 +135,7 @@ impl Default for EchoDetector {
             sent: Sent::default(),
             received: Received::default(),
             callers: u32::MAX,
-            newest: Origin::Caller,
+            newest: FrameOrigin::Caller,
             power: 0.0,
             held: None,
             checked: 0,
@@ -162,12 +162,12 @@ impl EchoDetector {
     }
 
     /// Takes the next received frame, with its mean square.
-    pub fn receive(&mut self, frame: &[i16], power: u32) -> Origin {
+    pub fn receive(&mut self, frame: &[i16], power: u32) -> FrameOrigin {
         self.received.push(frame, power);
         self.power = power as f32;
         let loudest = self.sent.loudest(0, OLDEST);
-        self.newest = if loudest < AUDIBLE { Origin::Caller } else { self.judge(loudest) };
-        self.callers = self.callers << 1 | u32::from(self.newest == Origin::Caller);
+        self.newest = if loudest < AUDIBLE { FrameOrigin::Caller } else { self.judge(loudest) };
+        self.callers = self.callers << 1 | u32::from(self.newest == FrameOrigin::Caller);
         if loudest >= AUDIBLE && self.received.count().is_multiple_of(BOUND_INTERVAL) {
             self.lower_bound();
         }
@@ -191,9 +191,9 @@ impl EchoDetector {
         }
         if now - self.checked >= CHECK_INTERVAL && self.check(correlator) {
             match self.judge(self.sent.loudest(0, OLDEST)) {
-                Origin::Echo => return StartReview::Reject,
-                Origin::Caller => return StartReview::Accept { frames },
-                Origin::Doubtful => {}
+                FrameOrigin::Echo => return StartReview::Reject,
+                FrameOrigin::Caller => return StartReview::Accept { frames },
+                FrameOrigin::Doubtful => {}
             }
         }
         let held = held.map_or(1, |held| held.held + 1);
@@ -221,21 +221,21 @@ impl EchoDetector {
     }
 
     /// `loudest` is the power of the loudest sent frame that an echo can be of.
-    fn judge(&self, loudest: f32) -> Origin {
+    fn judge(&self, loudest: f32) -> FrameOrigin {
         match self.path {
-            Path::Bounded { coupling } if self.power > MARGIN * coupling * loudest => Origin::Caller,
-            Path::Bounded { coupling } if coupling > FAINT => Origin::Doubtful,
-            Path::Bounded { .. } => Origin::Echo,
+            Path::Bounded { coupling } if self.power > MARGIN * coupling * loudest => FrameOrigin::Caller,
+            Path::Bounded { coupling } if coupling > FAINT => FrameOrigin::Doubtful,
+            Path::Bounded { .. } => FrameOrigin::Echo,
             Path::Found { coupling, shift } => {
                 let age = self.lag(shift) / SIGNS as i64;
                 let frame = |age: i64| usize::try_from(age).unwrap_or(0);
                 let near = self.sent.loudest(frame(age - EARLIER), frame(age + LATER));
                 if self.power <= MARGIN * coupling * near {
-                    Origin::Echo
+                    FrameOrigin::Echo
                 } else if self.power <= DOUBT * MARGIN * coupling * loudest {
-                    Origin::Doubtful
+                    FrameOrigin::Doubtful
                 } else {
-                    Origin::Caller
+                    FrameOrigin::Caller
                 }
             }
         }

@@ -69,7 +69,7 @@ impl Line {
         }
         let received: Vec<i16> = received.into_iter().map(|sample| sample as i16).collect();
         let power = mean_square(&received);
-        let is_voice = self.detector.receive(&received, power) != Origin::Echo && power > 1_000;
+        let is_voice = self.detector.receive(&received, power) != FrameOrigin::Echo && power > 1_000;
         self.loud = if is_voice { self.loud + 1 } else { 0 };
         self.loud >= 3
             && matches!(self.detector.review_start(3, &mut self.correlator), StartReview::Accept { .. })
