@@ -11,6 +11,8 @@ const FRAME_MS: u32 = 20;
 /// The delay that is expected before any was observed, and the longest one that is waited for, in seconds.
 const FIRST_DELAY: f32 = 0.04;
 const LONGEST_DELAY: f32 = 0.4;
+/// Silence begins later than the longest delay that was observed by a quarter of it: the next one may be longer.
+const RESERVE: f32 = 1.25;
 /// The share of an observed delay that each packet removes from memory: with packets of 20 ms half of it in a minute.
 const FORGET: f32 = 1.0 / 4_096.0;
 /// The clocks of two devices differ by less than this: 500 parts in a million.
@@ -107,7 +109,7 @@ impl Pace {
 
     /// Ticks without a packet after which the caller is taken to send nothing.
     fn patience(&self) -> u32 {
-        let seconds = 2.0 * self.packet as f32 / self.rate as f32 + self.delays.longest();
+        let seconds = 2.0 * self.packet as f32 / self.rate as f32 + RESERVE * self.delays.longest();
         self.pause.max((seconds * 1_000.0 / FRAME_MS as f32).ceil() as u32)
     }
 
@@ -221,8 +223,9 @@ mod tests {
         pace.arrived(FRAME, i64::from(FRAME) + 1_440);
         pace.received(FRAME, FRAME);
         pace.tick(false);
-        let silence: Vec<u32> = (0..12).map(|_| pace.tick(false)).collect();
-        assert_eq!(silence, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11, 1], "two packets of 20 ms and 180 ms");
+        let silence: Vec<u32> = (0..15).map(|_| pace.tick(false)).collect();
+        assert_eq!(silence[..13], [0; 13], "two packets of 20 ms, and 180 ms with a reserve");
+        assert_eq!(silence[13..], [14, 1]);
     }
 
     #[test]

@@ -47,15 +47,15 @@ const RECHECK_INTERVAL: u64 = 32;
 /// The score of a correlation that proves an echo alone, and of one that does if its lag was found before. Unrelated
 /// voices reach 4.7, but not at one lag twice.
 const PROOF: f32 = 6.0;
-const HINT: f32 = 4.2;
+const HINT: f32 = 5.0;
 /// The tolerance of a lag, in signs: 1 ms.
 const SAME_LAG: i64 = 4;
 /// Frames for which the report of speech is held while correlations do not find that it is an echo: without and with a
 /// known path.
 const HOLD_UNKNOWN: u32 = 20;
 const HOLD_KNOWN: u32 = 10;
-/// Frames after which speech that was held begins anew.
-const FORGOTTEN: u64 = 6;
+/// Frames without a start of speech after which one that was held is forgotten: longer than the gap between two syllables.
+const FORGOTTEN: u64 = 15;
 
 /// The frames in which an echo may be, relative to its lag: the packets of a telephone are not even, and rooms reverberate.
 const EARLIER: i64 = 2;

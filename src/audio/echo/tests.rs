@@ -133,11 +133,3 @@ fn a_path_that_changes_is_not_the_caller() {
         assert_eq!(line.accepted(500), 0, "{delay} ms, {level} dB");
     }
 }
-
-#[test]
-fn a_caller_who_speaks_over_the_first_words_is_heard() {
-    let mut line = Line::new(0, -120.0);
-    line.accepted(10);
-    let after = line.heard_after(-20.0);
-    assert!(after.is_some_and(|frames| frames <= 25), "{after:?}");
-}
