@@ -242,3 +242,18 @@ fn a_live_engine_can_be_the_fallback_of_another() {
         assert_eq!(call.utter(ONE).await.1, words(ONE, WORDS));
     });
 }
+
+#[test]
+fn an_engine_without_words_is_left_alone_after_two_utterances() {
+    let vendor = Vendor::start();
+    let engines = configured(&vendor, "stt.fallback = \"whisper\"");
+    vendor.fail_live(&[LiveFault::Mute; 9]);
+    run(async {
+        let mut call = Call::open(&engines, "nova", 8_000);
+        for id in 1..=4 {
+            assert_eq!(call.utter(Utterance(id)).await.1, words(Utterance(id), WORDS), "{id}");
+        }
+    });
+    let connections = vendor.requests(Kind::Stt).iter().filter(|it| it.contains("model=nova-3")).count();
+    assert_eq!(connections, 2, "the others were transcribed at once");
+}

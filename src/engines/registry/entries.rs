@@ -11,7 +11,7 @@ use crate::engines::core::server::{Auth, SettingsError};
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
-use crate::engines::stt::live::{FINAL_TIMEOUT_MS, Live, Protocol};
+use crate::engines::stt::live::{FINAL_TIMEOUT_MS, LiveEngine, Protocol};
 use crate::engines::stt::{self, Buffered, Stt, Transcriber};
 use crate::engines::tts::{self, Tts};
 use crate::names::{EngineNames, Names};
@@ -35,7 +35,7 @@ pub struct Entry<S> {
 #[derive(Clone)]
 pub(super) enum SttEngine {
     Clips(stt::Resilient),
-    Live(Live),
+    Live(LiveEngine),
 }
 
 /// The result of building an engine: none when a built-in engine is not configured.
@@ -149,7 +149,7 @@ impl Entry<SttSpec> {
     }
 
     /// Builds an engine that takes audio as it arrives; none for one that transcribes clips.
-    fn build_live(&self) -> Result<Option<Live>, Violation> {
+    fn build_live(&self) -> Result<Option<LiveEngine>, Violation> {
         let name = self.name.clone();
         let protocol: Arc<dyn Protocol> = match &self.spec {
             SttSpec::Realtime(Remote { server, options }) => {
@@ -162,12 +162,12 @@ impl Entry<SttSpec> {
             }
             SttSpec::Deepgram(Remote { server, options }) => {
                 let endpoint = self.socket(server, stt::deepgram::BASE_URL, stt::deepgram::AUTH)?;
-                Arc::new(stt::deepgram::Deepgram::new(name, endpoint, options.clone()))
+                Arc::new(stt::deepgram::DeepgramStt::new(name, endpoint, options.clone()))
             }
             SttSpec::OpenAi(_) | SttSpec::Pocketsphinx(_) => return Ok(None),
         };
         let final_timeout = Duration::from_millis(self.final_timeout_ms().unwrap_or(FINAL_TIMEOUT_MS));
-        Ok(Some(Live::new(protocol, self.retry.clone(), final_timeout)))
+        Ok(Some(LiveEngine::new(protocol, self.retry.clone(), final_timeout)))
     }
 
     fn build_transcriber(&self, phrases: &[String]) -> Built<dyn Transcriber> {

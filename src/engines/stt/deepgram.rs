@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::language::code;
-use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::engines::core::extra::Extra;
 use crate::engines::core::server::Auth;
@@ -51,17 +51,17 @@ impl Default for Settings {
     }
 }
 
-pub struct Deepgram {
+pub struct DeepgramStt {
     name: Arc<str>,
     endpoint: SocketEndpoint,
     settings: Settings,
     models: Names,
 }
 
-impl Deepgram {
-    pub fn new(name: Arc<str>, endpoint: SocketEndpoint, settings: Settings) -> Deepgram {
+impl DeepgramStt {
+    pub fn new(name: Arc<str>, endpoint: SocketEndpoint, settings: Settings) -> DeepgramStt {
         let models = Names::models(&settings.model, &settings.models);
-        Deepgram { name, endpoint, settings, models }
+        DeepgramStt { name, endpoint, settings, models }
     }
 
     fn query(&self, rate: u32, hints: &Hints) -> Result<Vec<(String, String)>, EngineError> {
@@ -87,7 +87,7 @@ impl Deepgram {
     }
 }
 
-impl Protocol for Deepgram {
+impl Protocol for DeepgramStt {
     fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -98,10 +98,14 @@ impl Protocol for Deepgram {
         Ok(model.to_owned())
     }
 
-    fn connect<'a>(&'a self, rate: u32, hints: &'a Hints) -> BoxFuture<'a, Result<Connection, EngineError>> {
+    fn connect<'a>(
+        &'a self,
+        rate: u32,
+        hints: &'a Hints,
+    ) -> BoxFuture<'a, Result<LiveConnection, EngineError>> {
         async move {
             let socket = self.endpoint.connect("/listen", &self.query(rate, hints)?).await?;
-            Ok(Connection { socket, dialogue: Box::new(Listening { endpoint: self.endpoint.clone() }) })
+            Ok(LiveConnection { socket, dialogue: Box::new(Listening { endpoint: self.endpoint.clone() }) })
         }
         .boxed()
     }
@@ -125,23 +129,23 @@ impl Dialogue for Listening {
         Message::text(r#"{"type":"KeepAlive"}"#)
     }
 
-    fn read(&mut self, text: &str) -> Result<Vec<Heard>, EngineError> {
-        let message: ServerMessage = serde_json::from_str(text)
+    fn read(&mut self, text: &str) -> Result<Vec<TranscriptEvent>, EngineError> {
+        let message: ListenMessage = serde_json::from_str(text)
             .map_err(|error| EngineError::Temporary(format!("no message of Deepgram's: {error}")))?;
         match message {
-            ServerMessage::Results(results) => Ok(results.heard()),
-            ServerMessage::Error { description } => {
+            ListenMessage::Results(results) => Ok(results.heard()),
+            ListenMessage::Error { description } => {
                 let text = self.endpoint.cleaned(&description);
                 Err(EngineError::refused(FailureReason::Unavailable, text))
             }
-            ServerMessage::Other => Ok(Vec::new()),
+            ListenMessage::Other => Ok(Vec::new()),
         }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-enum ServerMessage {
+enum ListenMessage {
     Results(Results),
     Error {
         #[serde(default)]
@@ -162,11 +166,11 @@ struct Results {
     start: f64,
     #[serde(default)]
     duration: f64,
-    channel: Channel,
+    channel: ListenChannel,
 }
 
 #[derive(Deserialize)]
-struct Channel {
+struct ListenChannel {
     #[serde(default)]
     alternatives: Vec<Alternative>,
 }
@@ -178,14 +182,17 @@ struct Alternative {
 }
 
 impl Results {
-    fn heard(mut self) -> Vec<Heard> {
+    fn heard(mut self) -> Vec<TranscriptEvent> {
         let text = self.channel.alternatives.drain(..).next().map_or_else(String::new, |it| it.transcript);
         if !self.is_final {
-            return vec![Heard::Interim(text)];
+            return vec![TranscriptEvent::Interim(text)];
         }
         // The conversion saturates, and makes 0 of NaN.
         let until_ms = ((self.start + self.duration) * 1_000.0) as u64;
-        vec![Heard::Final(text), Heard::Covered { until_ms, by_commit: self.from_finalize }]
+        vec![
+            TranscriptEvent::Final(text),
+            TranscriptEvent::Covered { until_ms, by_commit: self.from_finalize },
+        ]
     }
 }
 
@@ -196,10 +203,10 @@ mod tests {
     use super::*;
     use crate::engines::core::openai;
 
-    fn engine(settings: &str) -> Deepgram {
+    fn engine(settings: &str) -> DeepgramStt {
         let server = openai::Settings { base_url: "http://127.0.0.1:1/v1".into(), ..Default::default() };
         let endpoint = SocketEndpoint::new(&server, AUTH).expect("an endpoint");
-        Deepgram::new("nova".into(), endpoint, toml::from_str(settings).expect("settings"))
+        DeepgramStt::new("nova".into(), endpoint, toml::from_str(settings).expect("settings"))
     }
 
     fn dialogue() -> Listening {
@@ -211,7 +218,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
         let text =
-            |engine: &Deepgram| serde_urlencoded::to_string(engine.query(8_000, &hints).unwrap()).unwrap();
+            |engine: &DeepgramStt| serde_urlencoded::to_string(engine.query(8_000, &hints).unwrap()).unwrap();
         assert_eq!(
             text(&engine("extra = { keyterm = [\"Ada\", \"B\"] }")),
             "model=nova-3&encoding=linear16&sample_rate=8000&channels=1&interim_results=true&punctuate=true\
@@ -233,11 +240,11 @@ mod tests {
             );
             dialogue().read(&text).expect("a message")
         };
-        assert_eq!(result(r#","is_final":false"#), [Heard::Interim("hello".into())]);
-        let covered = |by_commit| Heard::Covered { until_ms: 2_000, by_commit };
-        assert_eq!(result(r#","is_final":true"#), [Heard::Final("hello".into()), covered(false)]);
+        assert_eq!(result(r#","is_final":false"#), [TranscriptEvent::Interim("hello".into())]);
+        let covered = |by_commit| TranscriptEvent::Covered { until_ms: 2_000, by_commit };
+        assert_eq!(result(r#","is_final":true"#), [TranscriptEvent::Final("hello".into()), covered(false)]);
         let finalized = result(r#","is_final":true,"from_finalize":true"#);
-        assert_eq!(finalized, [Heard::Final("hello".into()), covered(true)]);
+        assert_eq!(finalized, [TranscriptEvent::Final("hello".into()), covered(true)]);
         for text in [r#"{"type":"Metadata","duration":1}"#, r#"{"type":"UtteranceEnd"}"#] {
             assert_eq!(dialogue().read(text), Ok(Vec::new()));
         }

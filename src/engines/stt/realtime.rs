@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::language::code;
-use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use crate::audio::resample::Stream;
@@ -86,23 +86,23 @@ impl Realtime {
             transcription["keywords"] = json!(keywords);
         }
         self.settings.extra.merge_into(&mut transcription);
-        let format = match Encoding::of(rate) {
-            Encoding::Mulaw => json!({ "type": "audio/pcmu" }),
-            Encoding::Pcm => json!({ "type": "audio/pcm", "rate": PCM_RATE }),
+        let format = match RealtimeEncoding::of(rate) {
+            RealtimeEncoding::Mulaw => json!({ "type": "audio/pcmu" }),
+            RealtimeEncoding::Pcm => json!({ "type": "audio/pcm", "rate": PCM_RATE }),
         };
         let input = json!({ "format": format, "transcription": transcription, "turn_detection": null });
         let session = json!({ "type": "transcription", "audio": { "input": input } });
         Ok(json!({ "type": "session.update", "session": session }).to_string())
     }
 
-    async fn open(&self, rate: u32, hints: &Hints) -> Result<Connection, EngineError> {
+    async fn open(&self, rate: u32, hints: &Hints) -> Result<LiveConnection, EngineError> {
         let update = self.update(rate, hints)?;
         let query = [("intent".to_owned(), "transcription".to_owned())];
         let mut socket = self.endpoint.connect("/realtime", &query).await?;
         socket.send(Message::text(update)).await.map_err(|error| self.endpoint.broken(error))?;
         self.until_configured(&mut socket).await?;
         let dialogue = Transcribing::new(self.endpoint.clone(), rate);
-        Ok(Connection { socket, dialogue: Box::new(dialogue) })
+        Ok(LiveConnection { socket, dialogue: Box::new(dialogue) })
     }
 
     /// The caller limits the time.
@@ -110,7 +110,7 @@ impl Realtime {
         loop {
             match socket.next().await {
                 Some(Ok(Message::Text(text))) => match event(&self.endpoint, &text)? {
-                    Event::SessionUpdated => return Ok(()),
+                    RealtimeEvent::SessionUpdated => return Ok(()),
                     _ => continue,
                 },
                 Some(Ok(Message::Close(frame))) => return Err(closed(frame.as_ref())),
@@ -133,28 +133,32 @@ impl Protocol for Realtime {
         Ok(model.to_owned())
     }
 
-    fn connect<'a>(&'a self, rate: u32, hints: &'a Hints) -> BoxFuture<'a, Result<Connection, EngineError>> {
+    fn connect<'a>(
+        &'a self,
+        rate: u32,
+        hints: &'a Hints,
+    ) -> BoxFuture<'a, Result<LiveConnection, EngineError>> {
         self.open(rate, hints).boxed()
     }
 }
 
 /// The form in which the session takes audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+enum RealtimeEncoding {
     Mulaw,
     /// At [`PCM_RATE`].
     Pcm,
 }
 
-impl Encoding {
-    fn of(rate: u32) -> Encoding {
-        if rate == Format::Ulaw.rate() { Encoding::Mulaw } else { Encoding::Pcm }
+impl RealtimeEncoding {
+    fn of(rate: u32) -> RealtimeEncoding {
+        if rate == Format::Ulaw.rate() { RealtimeEncoding::Mulaw } else { RealtimeEncoding::Pcm }
     }
 }
 
 struct Transcribing {
     endpoint: SocketEndpoint,
-    encoding: Encoding,
+    encoding: RealtimeEncoding,
     resampler: Stream,
     /// The committed items that are not reported, in the order of the audio.
     order: VecDeque<String>,
@@ -171,13 +175,13 @@ impl Transcribing {
     fn new(endpoint: SocketEndpoint, rate: u32) -> Transcribing {
         let resampler = Stream::new(rate, PCM_RATE);
         let (order, items) = (VecDeque::new(), BTreeMap::new());
-        Transcribing { endpoint, encoding: Encoding::of(rate), resampler, order, items }
+        Transcribing { endpoint, encoding: RealtimeEncoding::of(rate), resampler, order, items }
     }
 
     fn encode(&mut self, samples: &[i16]) -> Vec<u8> {
         match self.encoding {
-            Encoding::Mulaw => mulaw(samples),
-            Encoding::Pcm => {
+            RealtimeEncoding::Mulaw => mulaw(samples),
+            RealtimeEncoding::Pcm => {
                 let mut converted = Vec::new();
                 self.resampler.push(samples, &mut converted);
                 converted.iter().flat_map(|sample| sample.to_le_bytes()).collect()
@@ -193,23 +197,23 @@ impl Transcribing {
     }
 
     /// Reports the items that are complete, as far as those before them are.
-    fn report(&mut self) -> Vec<Heard> {
+    fn report(&mut self) -> Vec<TranscriptEvent> {
         let mut heard = Vec::new();
         while let Some(id) = self.order.front()
             && self.items.get(id).is_some_and(|item| item.is_complete)
         {
             let text = self.items.remove(id).map(|item| item.text).unwrap_or_default();
             self.order.pop_front();
-            heard.extend([Heard::Final(text), Heard::Committed]);
+            heard.extend([TranscriptEvent::Final(text), TranscriptEvent::Committed]);
         }
         heard
     }
 
     /// The words so far of an item, unless those of an earlier one are still to be reported.
-    fn interim(&self, id: &str) -> Vec<Heard> {
+    fn interim(&self, id: &str) -> Vec<TranscriptEvent> {
         let is_next = self.order.front().is_none_or(|oldest| oldest == id);
         let item = self.items.get(id).filter(|_| is_next);
-        item.map(|item| Heard::Interim(item.text.clone())).into_iter().collect()
+        item.map(|item| TranscriptEvent::Interim(item.text.clone())).into_iter().collect()
     }
 }
 
@@ -225,32 +229,33 @@ impl Dialogue for Transcribing {
         Message::text(event.to_string())
     }
 
-    fn read(&mut self, text: &str) -> Result<Vec<Heard>, EngineError> {
+    fn read(&mut self, text: &str) -> Result<Vec<TranscriptEvent>, EngineError> {
         match event(&self.endpoint, text)? {
-            Event::Committed { item_id } => {
+            RealtimeEvent::Committed { item_id } => {
                 if self.order.len() < ITEMS {
                     self.order.push_back(item_id);
                 }
                 Ok(self.report())
             }
-            Event::Delta { item_id, delta } => {
+            RealtimeEvent::Delta { item_id, delta } => {
                 self.item(item_id.clone()).text.push_str(&delta);
                 Ok(self.interim(&item_id))
             }
-            Event::Completed { item_id, transcript } => {
+            RealtimeEvent::Completed { item_id, transcript } => {
                 *self.item(item_id) = Item { text: transcript, is_complete: true };
                 Ok(self.report())
             }
-            Event::SessionUpdated | Event::Error { .. } | Event::Failed { .. } | Event::Other => {
-                Ok(Vec::new())
-            }
+            RealtimeEvent::SessionUpdated
+            | RealtimeEvent::Error { .. }
+            | RealtimeEvent::Failed { .. }
+            | RealtimeEvent::Other => Ok(Vec::new()),
         }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-enum Event {
+enum RealtimeEvent {
     #[serde(rename = "session.updated")]
     SessionUpdated,
     #[serde(rename = "input_audio_buffer.committed")]
@@ -276,12 +281,14 @@ enum Event {
 }
 
 /// Reads an event. After an error it is unknown which audio was taken, so every one ends the connection.
-fn event(endpoint: &SocketEndpoint, text: &str) -> Result<Event, EngineError> {
+fn event(endpoint: &SocketEndpoint, text: &str) -> Result<RealtimeEvent, EngineError> {
     let event = serde_json::from_str(text)
         .map_err(|error| EngineError::Temporary(format!("no message of the Realtime API: {error}")))?;
     match event {
-        Event::Error { error } => Err(endpoint.reported(status_of(&error), &json!({ "error": error }))),
-        Event::Failed { error } => Err(endpoint.reported(500, &json!({ "error": error }))),
+        RealtimeEvent::Error { error } => {
+            Err(endpoint.reported(status_of(&error), &json!({ "error": error })))
+        }
+        RealtimeEvent::Failed { error } => Err(endpoint.reported(500, &json!({ "error": error }))),
         event => Ok(event),
     }
 }
@@ -358,17 +365,21 @@ mod tests {
         let completed = |id: &str, text: &str| {
             format!(r#"{{"type":"{item}.completed","item_id":"{id}","transcript":"{text}"}}"#)
         };
-        assert_eq!(read(&delta("a", "We ")), [Heard::Interim("We ".into())]);
-        assert_eq!(read(&delta("a", "open")), [Heard::Interim("We open".into())]);
+        assert_eq!(read(&delta("a", "We ")), [TranscriptEvent::Interim("We ".into())]);
+        assert_eq!(read(&delta("a", "open")), [TranscriptEvent::Interim("We open".into())]);
         assert_eq!(read(&committed("a")), []);
         assert_eq!(read(&delta("b", "At")), [], "the first item is not complete");
         assert_eq!(read(&committed("b")), []);
         assert_eq!(read(&completed("b", "At nine.")), []);
-        let both = ["We open.", "At nine."].map(|text| [Heard::Final(text.into()), Heard::Committed]);
+        let both = ["We open.", "At nine."]
+            .map(|text| [TranscriptEvent::Final(text.into()), TranscriptEvent::Committed]);
         assert_eq!(read(&completed("a", "We open.")), both.concat());
         // The transcript may be known before the commit is confirmed.
         assert_eq!(read(&completed("c", "Yes.")), []);
-        assert_eq!(read(&committed("c")), [Heard::Final("Yes.".into()), Heard::Committed]);
+        assert_eq!(
+            read(&committed("c")),
+            [TranscriptEvent::Final("Yes.".into()), TranscriptEvent::Committed]
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::language::code;
-use super::live::{Connection, Dialogue, FINAL_TIMEOUT_MS, Frame, Heard, Protocol};
+use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -78,12 +78,12 @@ impl Scribe {
         Ok(query)
     }
 
-    async fn open(&self, rate: u32, hints: &Hints) -> Result<Connection, EngineError> {
+    async fn open(&self, rate: u32, hints: &Hints) -> Result<LiveConnection, EngineError> {
         let query = self.query(rate, hints)?;
         let mut socket = self.endpoint.connect("/speech-to-text/realtime", &query).await?;
         self.until_started(&mut socket).await?;
         let dialogue = Committing { endpoint: self.endpoint.clone(), rate };
-        Ok(Connection { socket, dialogue: Box::new(dialogue) })
+        Ok(LiveConnection { socket, dialogue: Box::new(dialogue) })
     }
 
     /// The caller limits the time.
@@ -91,7 +91,7 @@ impl Scribe {
         loop {
             match socket.next().await {
                 Some(Ok(Message::Text(text))) => match message(&self.endpoint, &text)? {
-                    ServerMessage::SessionStarted => return Ok(()),
+                    ScribeMessage::SessionStarted => return Ok(()),
                     _ => continue,
                 },
                 Some(Ok(Message::Close(frame))) => return Err(closed(frame.as_ref())),
@@ -114,7 +114,11 @@ impl Protocol for Scribe {
         Ok(model.to_owned())
     }
 
-    fn connect<'a>(&'a self, rate: u32, hints: &'a Hints) -> BoxFuture<'a, Result<Connection, EngineError>> {
+    fn connect<'a>(
+        &'a self,
+        rate: u32,
+        hints: &'a Hints,
+    ) -> BoxFuture<'a, Result<LiveConnection, EngineError>> {
         self.open(rate, hints).boxed()
     }
 }
@@ -139,17 +143,19 @@ impl Dialogue for Committing {
         Message::text(chunk.to_string())
     }
 
-    fn read(&mut self, text: &str) -> Result<Vec<Heard>, EngineError> {
+    fn read(&mut self, text: &str) -> Result<Vec<TranscriptEvent>, EngineError> {
         Ok(match message(&self.endpoint, text)? {
-            ServerMessage::Partial { text } => vec![Heard::Interim(text)],
-            ServerMessage::Committed { text } => vec![Heard::Final(text), Heard::Committed],
-            ServerMessage::SessionStarted | ServerMessage::Other => Vec::new(),
+            ScribeMessage::Partial { text } => vec![TranscriptEvent::Interim(text)],
+            ScribeMessage::Committed { text } => {
+                vec![TranscriptEvent::Final(text), TranscriptEvent::Committed]
+            }
+            ScribeMessage::SessionStarted | ScribeMessage::Other => Vec::new(),
         })
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum ServerMessage {
+enum ScribeMessage {
     SessionStarted,
     Partial { text: String },
     Committed { text: String },
@@ -166,13 +172,13 @@ struct RawMessage {
 }
 
 /// Reads a message; one with an error ends the connection.
-fn message(endpoint: &SocketEndpoint, text: &str) -> Result<ServerMessage, EngineError> {
+fn message(endpoint: &SocketEndpoint, text: &str) -> Result<ScribeMessage, EngineError> {
     let raw: RawMessage = serde_json::from_str(text)
         .map_err(|error| EngineError::Temporary(format!("no message of Scribe: {error}")))?;
     let status = match raw.message_type.as_str() {
-        "session_started" => return Ok(ServerMessage::SessionStarted),
-        "partial_transcript" => return Ok(ServerMessage::Partial { text: raw.text }),
-        "committed_transcript" => return Ok(ServerMessage::Committed { text: raw.text }),
+        "session_started" => return Ok(ScribeMessage::SessionStarted),
+        "partial_transcript" => return Ok(ScribeMessage::Partial { text: raw.text }),
+        "committed_transcript" => return Ok(ScribeMessage::Committed { text: raw.text }),
         "auth_error" => 401,
         "quota_exceeded" => 402,
         "unaccepted_terms_error" => 403,
@@ -184,7 +190,7 @@ fn message(endpoint: &SocketEndpoint, text: &str) -> Result<ServerMessage, Engin
         | "session_time_limit_exceeded"
         | "insufficient_audio_activity"
         | "transcriber_error" => 500,
-        _ => return Ok(ServerMessage::Other),
+        _ => return Ok(ScribeMessage::Other),
     };
     Err(endpoint.reported(status, &json!({ "error": { "message": raw.error, "code": raw.message_type } })))
 }
@@ -234,9 +240,12 @@ mod tests {
     fn messages_are_read() {
         let read = |text: &str| dialogue().read(text);
         let partial = read(r#"{"message_type":"partial_transcript","text":"We"}"#);
-        assert_eq!(partial, Ok(vec![Heard::Interim("We".into())]));
+        assert_eq!(partial, Ok(vec![TranscriptEvent::Interim("We".into())]));
         let committed = read(r#"{"message_type":"committed_transcript","text":"We open."}"#);
-        assert_eq!(committed, Ok(vec![Heard::Final("We open.".into()), Heard::Committed]));
+        assert_eq!(
+            committed,
+            Ok(vec![TranscriptEvent::Final("We open.".into()), TranscriptEvent::Committed])
+        );
         assert_eq!(read(r#"{"message_type":"committed_transcript_entities"}"#), Ok(Vec::new()));
         for (kind, reason) in [
             ("auth_error", FailureReason::Auth),

@@ -17,10 +17,10 @@ pub struct WithFallback {
     meter: Meter,
     /// Seconds are converted to samples by it.
     rate: u32,
-    utterances: Vec<Pending>,
+    utterances: Vec<FallbackUtterance>,
 }
 
-struct Pending {
+struct FallbackUtterance {
     utterance: Utterance,
     from: u64,
     /// Its end, when it has ended.
@@ -53,7 +53,7 @@ impl WithFallback {
         true
     }
 
-    fn remove(&mut self, utterance: Utterance) -> Option<Pending> {
+    fn remove(&mut self, utterance: Utterance) -> Option<FallbackUtterance> {
         let index = self.utterances.iter().position(|it| it.utterance == utterance)?;
         Some(self.utterances.remove(index))
     }
@@ -83,7 +83,7 @@ impl SttSession for WithFallback {
         self.live.begin(utterance, from);
         // One that has not ended is replaced.
         self.utterances.retain(|it| it.at.is_some());
-        self.utterances.push(Pending { utterance, from, at: None, failure: None });
+        self.utterances.push(FallbackUtterance { utterance, from, at: None, failure: None });
     }
 
     fn end(&mut self, utterance: Utterance, at: u64) {
@@ -110,7 +110,7 @@ impl SttSession for WithFallback {
             if let Poll::Ready(event) = self.fallback.poll_event(cx) {
                 return Poll::Ready(self.answered(event));
             }
-            let Poll::Ready(event) = self.live.poll_event(cx) else { return Poll::Pending };
+            let Poll::Ready(event) = self.live.poll_event(cx) else { return Poll::FallbackUtterance };
             match event {
                 SttEvent::Failed { utterance, error } => {
                     if !self.hand_over(utterance, error.clone()) {

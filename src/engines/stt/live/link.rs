@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::PollSender;
 use tracing::Instrument;
 
-use super::{Connection, Frame, Heard, Protocol};
+use super::{Frame, LiveConnection, Protocol, TranscriptEvent};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Policy;
 use crate::engines::core::websocket::closed;
@@ -29,20 +29,20 @@ const WRITE_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum LinkEvent {
     Connected,
-    Heard(Heard),
+    TranscriptEvent(TranscriptEvent),
     /// The last event: it was not opened, or is lost.
     Lost(EngineError),
 }
 
 /// A session's end of its connection. Dropping it closes the connection.
-pub struct Link {
+pub struct EngineLink {
     pub frames: PollSender<Frame>,
     pub events: mpsc::Receiver<LinkEvent>,
 }
 
-impl Link {
+impl EngineLink {
     /// Starts to connect.
-    pub fn open(protocol: Arc<dyn Protocol>, policy: Policy, rate: u32, hints: Hints) -> Link {
+    pub fn open(protocol: Arc<dyn Protocol>, policy: Policy, rate: u32, hints: Hints) -> EngineLink {
         let (frames, frames_out) = mpsc::channel(QUEUE);
         let (events_in, events) = mpsc::channel(QUEUE);
         let run = async move {
@@ -60,13 +60,13 @@ impl Link {
             }
         };
         tokio::spawn(run.in_current_span());
-        Link { frames: PollSender::new(frames), events }
+        EngineLink { frames: PollSender::new(frames), events }
     }
 }
 
 /// Serves an open connection. Returns why it is lost; none when the session is over.
 async fn pump(
-    Connection { mut socket, mut dialogue }: Connection,
+    LiveConnection { mut socket, mut dialogue }: LiveConnection,
     mut frames: mpsc::Receiver<Frame>,
     events: &mpsc::Sender<LinkEvent>,
 ) -> Option<EngineError> {
@@ -89,7 +89,7 @@ async fn pump(
                 heard_at = Instant::now();
                 match read(message, |text| dialogue.read(text)) {
                     Ok(words) => for heard in words {
-                        events.send(LinkEvent::Heard(heard)).await.ok()?;
+                        events.send(LinkEvent::TranscriptEvent(heard)).await.ok()?;
                     },
                     Err(error) => return Some(error),
                 }
@@ -124,8 +124,8 @@ async fn write(
 /// The words of a message.
 fn read(
     message: Option<Result<Message, Error>>,
-    words: impl FnOnce(&str) -> Result<Vec<Heard>, EngineError>,
-) -> Result<Vec<Heard>, EngineError> {
+    words: impl FnOnce(&str) -> Result<Vec<TranscriptEvent>, EngineError>,
+) -> Result<Vec<TranscriptEvent>, EngineError> {
     match message {
         Some(Ok(Message::Text(text))) => words(&text),
         Some(Ok(Message::Close(frame))) => Err(closed(frame.as_ref())),

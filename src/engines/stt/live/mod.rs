@@ -1,6 +1,6 @@
 //! Sessions with engines that take audio as it arrives, over a WebSocket.
 //!
-//! [`Timeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`link`] holds the
+//! [`UtteranceTimeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`link`] holds the
 //! connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`]; [`WithFallback`] has the clips of utterances
 //! that failed transcribed by another engine.
 //!
@@ -41,11 +41,15 @@ pub trait Protocol: Send + Sync + 'static {
     fn model(&self, hints: &Hints) -> Result<String, EngineError>;
 
     /// Connects, until the server takes audio at `rate` samples a second.
-    fn connect<'a>(&'a self, rate: u32, hints: &'a Hints) -> BoxFuture<'a, Result<Connection, EngineError>>;
+    fn connect<'a>(
+        &'a self,
+        rate: u32,
+        hints: &'a Hints,
+    ) -> BoxFuture<'a, Result<LiveConnection, EngineError>>;
 }
 
 /// An open connection and the state of its protocol.
-pub struct Connection {
+pub struct LiveConnection {
     pub socket: Socket,
     pub dialogue: Box<dyn Dialogue>,
 }
@@ -64,7 +68,7 @@ pub trait Dialogue: Send {
     ///
     /// # Errors
     /// The message is malformed, or reports an error that ends the session.
-    fn read(&mut self, text: &str) -> Result<Vec<Heard>, EngineError>;
+    fn read(&mut self, text: &str) -> Result<Vec<TranscriptEvent>, EngineError>;
 }
 
 /// A message for the server.
@@ -77,7 +81,7 @@ pub enum Frame {
 
 /// The meaning of a server's message. Words follow those before them in the order of the audio.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum TranscriptEvent {
     /// The words since the last final ones, which may change. Replaces earlier ones.
     Interim(String),
     /// Words that do not change.
@@ -93,7 +97,7 @@ pub const FINAL_TIMEOUT_MS: u64 = 2_000;
 
 /// A live engine. Cheap to clone; clones share its circuit breaker.
 #[derive(Clone)]
-pub struct Live {
+pub struct LiveEngine {
     protocol: Arc<dyn Protocol>,
     policy: Policy,
     /// How long the last words of an utterance may take after its end. Then the fallback gets the utterance, and the connection
@@ -102,31 +106,35 @@ pub struct Live {
     fallback: Option<Resilient>,
 }
 
-impl Live {
+impl LiveEngine {
     /// `settings` are the limits of connecting.
-    pub fn new(protocol: Arc<dyn Protocol>, settings: retry::Settings, final_timeout: Duration) -> Live {
+    pub fn new(
+        protocol: Arc<dyn Protocol>,
+        settings: retry::Settings,
+        final_timeout: Duration,
+    ) -> LiveEngine {
         let policy = Policy::new(Kind::Stt, protocol.name().clone(), settings);
-        Live { protocol, policy, final_timeout, fallback: None }
+        LiveEngine { protocol, policy, final_timeout, fallback: None }
     }
 
     /// The same engine, with one that transcribes the utterances on which it fails.
-    pub fn with_fallback(&self, fallback: Option<Resilient>) -> Live {
+    pub fn with_fallback(&self, fallback: Option<Resilient>) -> LiveEngine {
         let policy = self.policy.clone().with_fallback(fallback.is_some());
-        Live { protocol: self.protocol.clone(), policy, final_timeout: self.final_timeout, fallback }
+        LiveEngine { protocol: self.protocol.clone(), policy, final_timeout: self.final_timeout, fallback }
     }
 }
 
-impl Live {
+impl LiveEngine {
     /// The same engine as one that transcribes whole clips, each in a session of its own: for use as a fallback.
     pub fn transcriber(&self) -> Resilient {
-        let live = Live { fallback: None, ..self.clone() };
+        let live = LiveEngine { fallback: None, ..self.clone() };
         let settings = retry::Settings { retries: 0, ..retry::Settings::default() };
         Resilient::new(Arc::new(Clips(live)), settings, None)
     }
 }
 
 /// A live engine that transcribes whole clips.
-struct Clips(Live);
+struct Clips(LiveEngine);
 
 impl Transcriber for Clips {
     fn name(&self) -> &Arc<str> {
@@ -143,7 +151,7 @@ impl Transcriber for Clips {
     }
 }
 
-impl Stt for Live {
+impl Stt for LiveEngine {
     fn name(&self) -> &Arc<str> {
         self.protocol.name()
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Protocol;
-use super::link::{Link, LinkEvent};
-use super::timeline::Timeline;
+use super::link::{EngineLink, LinkEvent};
+use super::timeline::UtteranceTimeline;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy};
 use crate::engines::core::usage::{Charge, Meter, Unit};
@@ -20,6 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A connection that lasted this long is replaced without a pause.
 const LASTING: Duration = Duration::from_secs(5);
+/// After so many utterances in a row without words in time the engine is left alone for [`LONGEST_PAUSE`], so that the fallback
+/// gets the next ones at once.
+const MOST_STALLS: u32 = 2;
 
 /// The connection opens with the session, and is replaced while the session lasts.
 pub struct LiveSession {
@@ -29,16 +32,18 @@ pub struct LiveSession {
     hints: Hints,
     meter: Meter,
     charge: Option<Charge>,
-    timeline: Timeline,
+    timeline: UtteranceTimeline,
     state: LinkState,
     /// Connections in a row that failed, or did not last.
     failures: u32,
+    /// Utterances in a row without words in time.
+    stalls: u32,
     timer: Pin<Box<Sleep>>,
 }
 
 enum LinkState {
     /// `since` is when it was connected, none before.
-    Open { link: Link, since: Option<Instant> },
+    Open { link: EngineLink, since: Option<Instant> },
     /// There is none until `retry_at`.
     Failed { error: EngineError, retry_at: Instant },
 }
@@ -51,7 +56,7 @@ impl LiveSession {
         config: &SessionConfig,
     ) -> LiveSession {
         let (rate, hints) = (config.rate, config.hints.clone());
-        let link = Link::open(protocol.clone(), policy.clone(), rate, hints.clone());
+        let link = EngineLink::open(protocol.clone(), policy.clone(), rate, hints.clone());
         LiveSession {
             protocol,
             policy,
@@ -59,16 +64,17 @@ impl LiveSession {
             hints,
             meter: config.meter.clone(),
             charge: None,
-            timeline: Timeline::new(rate, final_timeout),
+            timeline: UtteranceTimeline::new(rate, final_timeout),
             state: LinkState::Open { link, since: None },
             failures: 0,
+            stalls: 0,
             timer: Box::pin(sleep_until(Instant::now())),
         }
     }
 
     fn connect(&mut self) {
         let (protocol, policy) = (self.protocol.clone(), self.policy.clone());
-        let link = Link::open(protocol, policy, self.rate, self.hints.clone());
+        let link = EngineLink::open(protocol, policy, self.rate, self.hints.clone());
         self.state = LinkState::Open { link, since: None };
     }
 
@@ -81,7 +87,7 @@ impl LiveSession {
             _ => None,
         };
         self.failures = if lasted_for >= Some(LASTING) { 0 } else { self.failures + 1 };
-        let pause = match error.worth_retrying() {
+        let pause = match error.worth_retrying() && self.stalls < MOST_STALLS {
             true if lasted_for.is_some() && self.failures <= 1 => Duration::ZERO,
             true => (FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8) - 1)).min(LONGEST_PAUSE),
             false => LONGEST_PAUSE,
@@ -94,6 +100,14 @@ impl LiveSession {
         self.state = LinkState::Failed { error, retry_at: now + pause };
     }
 
+    /// An utterance had no words in time. A connection that is being opened has limits of its own.
+    fn stalled(&mut self) {
+        if matches!(self.state, LinkState::Open { since: Some(_), .. }) {
+            self.stalls += 1;
+            self.lost(EngineError::Temporary("no words in time".into()));
+        }
+    }
+
     /// Takes an event of the connection. Returns whether there was one.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         let LinkState::Open { link, since } = &mut self.state else { return false };
@@ -103,7 +117,7 @@ impl LiveSession {
                 *since = Some(Instant::now());
                 self.timeline.connected();
             }
-            Some(LinkEvent::Heard(heard)) => self.timeline.heard(heard),
+            Some(LinkEvent::TranscriptEvent(heard)) => self.timeline.heard(heard),
             Some(LinkEvent::Lost(error)) => self.lost(error),
             None => self.lost(EngineError::Temporary("the connection's task broke off".into())),
         }
@@ -145,7 +159,7 @@ impl LiveSession {
     fn tick(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         if self.timeline.expire(now) {
-            self.lost(EngineError::Temporary("no words in time".into()));
+            self.stalled();
             return true;
         }
         if let LinkState::Failed { error, retry_at } = &self.state {
@@ -192,6 +206,9 @@ impl SttSession for LiveSession {
             let mut is_busy = self.receive(cx);
             is_busy |= self.tick(cx);
             if let Some(event) = self.timeline.next_event() {
+                if matches!(event, SttEvent::Final { .. }) {
+                    self.stalls = 0;
+                }
                 return Poll::Ready(event);
             }
             if !is_busy {

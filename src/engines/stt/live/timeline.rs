@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Frame, Heard};
+use super::{Frame, TranscriptEvent};
 use crate::audio::AudioBuffer;
 use crate::engines::core::EngineError;
 use crate::engines::stt::{SttEvent, Utterance};
-use entry::{Entry, EntryState};
+use entry::{PendingUtterance, UtteranceState};
 use line::{Line, append};
 
 /// Audio before an utterance that is sent with it: the start of a word is soft.
@@ -34,13 +34,13 @@ const MOST: usize = 8;
 /// Parts whose words are kept; a caller's minute has some ten pauses.
 const MOST_PARTS: usize = 256;
 
-pub struct Timeline {
+pub struct UtteranceTimeline {
     audio: AudioBuffer,
     final_timeout: Duration,
     /// Utterances that still need words, oldest first; the open one is the last.
-    utterances: Vec<Entry>,
+    utterances: Vec<PendingUtterance>,
     /// The parts that are done, oldest first.
-    parts: VecDeque<Part>,
+    parts: VecDeque<FinalPart>,
     /// The position up to which parts are done.
     done: u64,
     line: Option<Line>,
@@ -50,15 +50,15 @@ pub struct Timeline {
 }
 
 /// A part of the audio with final words.
-struct Part {
+struct FinalPart {
     /// Where the speech in it ends.
     end: u64,
     text: String,
 }
 
-impl Timeline {
-    pub fn new(rate: u32, final_timeout: Duration) -> Timeline {
-        Timeline {
+impl UtteranceTimeline {
+    pub fn new(rate: u32, final_timeout: Duration) -> UtteranceTimeline {
+        UtteranceTimeline {
             audio: AudioBuffer::new(rate),
             final_timeout,
             utterances: Vec::new(),
@@ -80,14 +80,18 @@ impl Timeline {
             let oldest = self.utterances.remove(0);
             self.fail(oldest.utterance, &EngineError::Temporary("too many utterances at once".into()));
         }
-        self.utterances.push(Entry { utterance: Some(utterance), from, state: EntryState::Open });
+        self.utterances.push(PendingUtterance {
+            utterance: Some(utterance),
+            from,
+            state: UtteranceState::Open,
+        });
     }
 
     pub fn end(&mut self, utterance: Utterance, at: u64, now: Instant) {
         let stop = at.saturating_add(self.samples(AFTER)).min(self.audio.end());
         let deadline = Some(now + self.final_timeout);
         if let Some(open) = self.open_entry().filter(|open| open.utterance == Some(utterance)) {
-            open.state = EntryState::Ended { at, stop, deadline };
+            open.state = UtteranceState::Ended { at, stop, deadline };
             self.drop_partial(utterance);
         }
     }
@@ -119,8 +123,8 @@ impl Timeline {
         self.line = None;
         self.utterances.retain(|it| it.utterance.is_some());
         for entry in &mut self.utterances {
-            if let EntryState::Committed { at, stop, deadline } = entry.state {
-                entry.state = EntryState::Ended { at, stop, deadline };
+            if let UtteranceState::Committed { at, stop, deadline } = entry.state {
+                entry.state = UtteranceState::Ended { at, stop, deadline };
             }
         }
     }
@@ -129,9 +133,9 @@ impl Timeline {
     pub fn give_up(&mut self, error: &EngineError) {
         let (open, ended) = std::mem::take(&mut self.utterances)
             .into_iter()
-            .partition(|entry| entry.state == EntryState::Open);
+            .partition(|entry| entry.state == UtteranceState::Open);
         self.utterances = open;
-        ended.into_iter().for_each(|entry: Entry| self.fail(entry.utterance, error));
+        ended.into_iter().for_each(|entry: PendingUtterance| self.fail(entry.utterance, error));
     }
 
     /// The next frame for the connection.
@@ -141,11 +145,11 @@ impl Timeline {
         let (audio_end, rate) = (self.audio.end(), self.audio.rate());
         let line = self.line.as_mut()?;
         let entry =
-            self.utterances.iter_mut().find(|it| !matches!(it.state, EntryState::Committed { .. }))?;
+            self.utterances.iter_mut().find(|it| !matches!(it.state, UtteranceState::Committed { .. }))?;
         line.sent = line.sent.max(entry.from.saturating_sub(before));
         let stop = match entry.state {
-            EntryState::Ended { stop, .. } | EntryState::Committed { stop, .. } => stop,
-            EntryState::Open => audio_end,
+            UtteranceState::Ended { stop, .. } | UtteranceState::Committed { stop, .. } => stop,
+            UtteranceState::Open => audio_end,
         };
         while line.sent < stop {
             let to = stop.min(line.sent + longest);
@@ -156,12 +160,12 @@ impl Timeline {
                 return Some(self.count(samples));
             }
         }
-        let EntryState::Ended { at, deadline, .. } = entry.state else { return None };
+        let UtteranceState::Ended { at, deadline, .. } = entry.state else { return None };
         let part = line.streamed - line.streamed_at_commit;
         if part > 0 && part < shortest {
             return Some(self.count(vec![0; (shortest - part) as usize].into()));
         }
-        entry.state = EntryState::Committed { at, stop: line.sent, deadline };
+        entry.state = UtteranceState::Committed { at, stop: line.sent, deadline };
         if part == 0 {
             // Everything up to its end was committed with an earlier one.
             self.finish();
@@ -179,28 +183,28 @@ impl Timeline {
         self.total * 1_000 / u64::from(self.audio.rate())
     }
 
-    pub fn heard(&mut self, heard: Heard) {
+    pub fn heard(&mut self, heard: TranscriptEvent) {
         let Some(line) = &mut self.line else { return };
         match heard {
-            Heard::Interim(text) => line.interim = text,
-            Heard::Final(text) => {
+            TranscriptEvent::Interim(text) => line.interim = text,
+            TranscriptEvent::Final(text) => {
                 append(&mut line.words, &text);
                 line.interim.clear();
             }
-            Heard::Covered { until_ms, by_commit } => return self.covered(until_ms, by_commit),
-            Heard::Committed => return self.part_is_done(),
+            TranscriptEvent::Covered { until_ms, by_commit } => return self.covered(until_ms, by_commit),
+            TranscriptEvent::Committed => return self.part_is_done(),
         }
         self.report_partial();
     }
 
     /// The earliest moment at which an utterance fails.
     pub fn deadline(&self) -> Option<Instant> {
-        self.utterances.iter().filter_map(Entry::deadline).min()
+        self.utterances.iter().filter_map(PendingUtterance::deadline).min()
     }
 
     /// Fails the utterances whose time is over. Returns whether there were any: the connection stalls.
     pub fn expire(&mut self, now: Instant) -> bool {
-        let is_due = |entry: &Entry| entry.deadline().is_some_and(|deadline| deadline <= now);
+        let is_due = |entry: &PendingUtterance| entry.deadline().is_some_and(|deadline| deadline <= now);
         let (due, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.utterances).into_iter().partition(is_due);
         self.utterances = rest;
@@ -218,8 +222,8 @@ impl Timeline {
         time.as_millis() as u64 * u64::from(self.audio.rate()) / 1_000
     }
 
-    fn open_entry(&mut self) -> Option<&mut Entry> {
-        self.utterances.last_mut().filter(|entry| entry.state == EntryState::Open)
+    fn open_entry(&mut self) -> Option<&mut PendingUtterance> {
+        self.utterances.last_mut().filter(|entry| entry.state == UtteranceState::Open)
     }
 
     /// The open utterance is replaced by one that begins at `from`. If that is after the audio that was sent, the words of
@@ -246,8 +250,10 @@ impl Timeline {
         }
         entry.utterance = None;
         entry.state = match entry.state {
-            EntryState::Committed { at, stop, .. } => EntryState::Committed { at, stop, deadline: None },
-            _ => EntryState::Ended { at: sent, stop: sent, deadline: None },
+            UtteranceState::Committed { at, stop, .. } => {
+                UtteranceState::Committed { at, stop, deadline: None }
+            }
+            _ => UtteranceState::Ended { at: sent, stop: sent, deadline: None },
         };
     }
 
@@ -281,15 +287,15 @@ impl Timeline {
         if self.parts.len() == MOST_PARTS {
             self.parts.pop_front();
         }
-        self.parts.push_back(Part { end: commit.speech_end, text });
+        self.parts.push_back(FinalPart { end: commit.speech_end, text });
         self.finish();
     }
 
     /// Reports the utterances whose commits are done.
     fn finish(&mut self) {
         let outstanding = self.line.as_ref().and_then(|line| line.commits.front()).map(|it| it.end);
-        let is_done = |entry: &Entry| match entry.state {
-            EntryState::Committed { stop, .. } => outstanding.is_none_or(|end| stop < end),
+        let is_done = |entry: &PendingUtterance| match entry.state {
+            UtteranceState::Committed { stop, .. } => outstanding.is_none_or(|end| stop < end),
             _ => false,
         };
         let (done, rest): (Vec<_>, Vec<_>) =
@@ -312,7 +318,7 @@ impl Timeline {
 
     /// Reports the words so far of the open utterance, unless the newest words belong to an earlier one.
     fn report_partial(&mut self) {
-        let Some(open) = self.utterances.last().filter(|it| it.state == EntryState::Open) else { return };
+        let Some(open) = self.utterances.last().filter(|it| it.state == UtteranceState::Open) else { return };
         let (Some(utterance), Some(line)) = (open.utterance, &self.line) else { return };
         if line.commits.front().is_some_and(|commit| commit.speech_end <= open.from) {
             return;

@@ -4,15 +4,15 @@ use tokio::time::Instant;
 
 use crate::engines::stt::Utterance;
 
-pub struct Entry {
+pub struct PendingUtterance {
     /// None when it was cancelled after audio of it had been sent.
     pub utterance: Option<Utterance>,
     pub from: u64,
-    pub state: EntryState,
+    pub state: UtteranceState,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum EntryState {
+pub enum UtteranceState {
     Open,
     /// The speech ends at `at`; audio is sent up to `stop`.
     Ended {
@@ -28,11 +28,11 @@ pub enum EntryState {
     },
 }
 
-impl Entry {
+impl PendingUtterance {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            EntryState::Open => None,
-            EntryState::Ended { deadline, .. } | EntryState::Committed { deadline, .. } => deadline,
+            UtteranceState::Open => None,
+            UtteranceState::Ended { deadline, .. } | UtteranceState::Committed { deadline, .. } => deadline,
         }
     }
 }

@@ -9,7 +9,7 @@ const SECOND: u64 = 8_000;
 
 /// A timeline at 8 kHz with a connection, and the frames that it sent.
 struct Trial {
-    timeline: Timeline,
+    timeline: UtteranceTimeline,
     now: Instant,
     frames: Vec<Sent>,
 }
@@ -23,7 +23,7 @@ enum Sent {
 
 impl Trial {
     fn new() -> Trial {
-        let mut timeline = Timeline::new(8_000, Duration::from_secs(2));
+        let mut timeline = UtteranceTimeline::new(8_000, Duration::from_secs(2));
         timeline.connected();
         Trial { timeline, now: Instant::now(), frames: Vec::new() }
     }
@@ -53,8 +53,8 @@ impl Trial {
     }
 
     fn done(&mut self, words: &str) {
-        self.timeline.heard(Heard::Final(words.into()));
-        self.timeline.heard(Heard::Committed);
+        self.timeline.heard(TranscriptEvent::Final(words.into()));
+        self.timeline.heard(TranscriptEvent::Committed);
         self.send();
     }
 
@@ -96,14 +96,14 @@ fn partial_words_follow_final_ones_until_the_utterance_ends() {
     let mut trial = Trial::new();
     trial.begin(ONE, 0);
     trial.audio(SECOND);
-    trial.timeline.heard(Heard::Interim("we".into()));
-    trial.timeline.heard(Heard::Interim("We open".into()));
+    trial.timeline.heard(TranscriptEvent::Interim("we".into()));
+    trial.timeline.heard(TranscriptEvent::Interim("We open".into()));
     assert_eq!(trial.events(), [partial(ONE, "We open")], "the newest one is enough");
-    trial.timeline.heard(Heard::Final("We open".into()));
-    trial.timeline.heard(Heard::Interim("at".into()));
+    trial.timeline.heard(TranscriptEvent::Final("We open".into()));
+    trial.timeline.heard(TranscriptEvent::Interim("at".into()));
     assert_eq!(trial.events(), [partial(ONE, "We open at")]);
     trial.end(ONE, SECOND);
-    trial.timeline.heard(Heard::Interim("at nine".into()));
+    trial.timeline.heard(TranscriptEvent::Interim("at nine".into()));
     assert_eq!(trial.events(), []);
     trial.done("at nine.");
     assert_eq!(trial.events(), [words(ONE, "We open at nine.")]);
@@ -120,7 +120,7 @@ fn an_utterance_that_begins_where_an_earlier_one_did_repeats_its_words_without_i
     trial.audio(SECOND);
     assert_eq!(trial.sent(), [Sent::Audio(SECOND as usize)]);
     trial.done("My number is");
-    trial.timeline.heard(Heard::Interim("five".into()));
+    trial.timeline.heard(TranscriptEvent::Interim("five".into()));
     assert_eq!(trial.events(), [words(ONE, "My number is"), partial(TWO, "My number is five")]);
     trial.end(TWO, 4 * SECOND);
     trial.done("five.");
@@ -134,7 +134,7 @@ fn words_of_an_earlier_utterance_are_not_those_of_the_next() {
     trial.audio(2 * SECOND);
     trial.end(ONE, SECOND);
     trial.begin(TWO, SECOND + 2_000);
-    trial.timeline.heard(Heard::Interim("Yes".into()));
+    trial.timeline.heard(TranscriptEvent::Interim("Yes".into()));
     assert_eq!(trial.events(), []);
     trial.done("Yes.");
     trial.audio(SECOND);
@@ -180,7 +180,7 @@ fn the_next_connection_gets_the_audio_of_which_the_words_are_not_final() {
     trial.end(TWO, 3 * SECOND);
     trial.audio(SECOND - 800);
     trial.begin(THREE, 3 * SECOND + 4_000);
-    trial.timeline.heard(Heard::Final("lost".into()));
+    trial.timeline.heard(TranscriptEvent::Final("lost".into()));
     trial.sent();
     trial.timeline.lost();
     trial.audio(SECOND);
@@ -198,10 +198,10 @@ fn the_next_connection_gets_the_audio_of_which_the_words_are_not_final() {
 #[test]
 fn a_commit_without_a_result_of_its_own_is_done_when_its_speech_is_covered() {
     let mut trial = Trial::new();
-    let covered = |until_ms, by_commit| Heard::Covered { until_ms, by_commit };
+    let covered = |until_ms, by_commit| TranscriptEvent::Covered { until_ms, by_commit };
     trial.begin(ONE, 0);
     trial.audio(2 * SECOND);
-    trial.timeline.heard(Heard::Final("Yes.".into()));
+    trial.timeline.heard(TranscriptEvent::Final("Yes.".into()));
     trial.timeline.heard(covered(900, false));
     trial.end(ONE, SECOND);
     assert_eq!(trial.events(), [], "the partial words are those of an utterance that is over");
@@ -213,12 +213,12 @@ fn a_commit_without_a_result_of_its_own_is_done_when_its_speech_is_covered() {
     trial.end(TWO, 3 * SECOND);
     trial.timeline.heard(covered(1_200, true));
     assert_eq!(trial.events(), [], "the late result of the first commit is not that of the second");
-    trial.timeline.heard(Heard::Final("No.".into()));
+    trial.timeline.heard(TranscriptEvent::Final("No.".into()));
     trial.timeline.heard(covered(3_500, true));
     assert_eq!(trial.events(), [words(TWO, "No.")]);
     trial.begin(THREE, 4 * SECOND);
     trial.audio(SECOND);
-    trial.timeline.heard(Heard::Final("Thanks.".into()));
+    trial.timeline.heard(TranscriptEvent::Final("Thanks.".into()));
     trial.timeline.heard(covered(5_000, false));
     trial.end(THREE, 5 * SECOND);
     assert_eq!(trial.events(), [words(THREE, "Thanks.")], "everything was final before the commit");
@@ -362,9 +362,9 @@ proptest! {
                 Step::Forget(ago) => trial.timeline.forget(end.saturating_sub(ago)),
                 Step::Connected => trial.timeline.connected(),
                 Step::Lost => trial.timeline.lost(),
-                Step::Words => trial.timeline.heard(Heard::Final("word".into())),
-                Step::Committed => trial.timeline.heard(Heard::Committed),
-                Step::Covered(until_ms, by_commit) => trial.timeline.heard(Heard::Covered { until_ms, by_commit }),
+                Step::Words => trial.timeline.heard(TranscriptEvent::Final("word".into())),
+                Step::Committed => trial.timeline.heard(TranscriptEvent::Committed),
+                Step::Covered(until_ms, by_commit) => trial.timeline.heard(TranscriptEvent::Covered { until_ms, by_commit }),
                 Step::Expire => drop(trial.timeline.expire(trial.now)),
             }
             trial.send();
