@@ -171,6 +171,17 @@ fn a_vendors_own_server_needs_a_key() {
     }
 }
 
+#[test]
+fn live_engines_use_the_keys_of_the_vendors_accounts() {
+    let engine = |name: &str, api: &str| format!("[engines.{name}]\nkind = \"stt\"\napi = \"{api}\"\n");
+    let live = engine("a", "openai-realtime") + &engine("b", "elevenlabs") + &engine("c", "deepgram");
+    let keys = ["openai", "elevenlabs", "deepgram"].map(|vendor| format!("[{vendor}]\nkey = \"k\"\n"));
+    let engines = engines(&(keys.concat() + &live));
+    for name in ["a", "b", "c"] {
+        assert!(engines.stt(Some(name)).is_some_and(|engine| engine.is_live()), "{name}");
+    }
+}
+
 /// Keys are in files that are not there.
 #[test]
 fn every_example_of_the_documentation_can_be_built() {
