@@ -110,7 +110,7 @@ impl SttSession for WithFallback {
             if let Poll::Ready(event) = self.fallback.poll_event(cx) {
                 return Poll::Ready(self.answered(event));
             }
-            let Poll::Ready(event) = self.live.poll_event(cx) else { return Poll::FallbackUtterance };
+            let Poll::Ready(event) = self.live.poll_event(cx) else { return Poll::Pending };
             match event {
                 SttEvent::Failed { utterance, error } => {
                     if !self.hand_over(utterance, error.clone()) {
