@@ -15,6 +15,7 @@ from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError as ElevenLabsError
 from elevenlabs.realtime.connection import RealtimeEvents
 from elevenlabs.realtime.scribe import AudioFormat, CommitStrategy
+from websockets.exceptions import InvalidStatus
 
 URL = os.environ["VENDOR_URL"]
 LIMITED = os.environ["LIMITED_URL"]
@@ -229,8 +230,10 @@ def deepgram_live() -> None:
         assert last.channel.alternatives[0].transcript == WORDS, last
         socket.send_close_stream()
         assert [message.type for message in socket] == ["Results", "Metadata"]
-    refused(DeepgramError, lambda: connect(key="wrong").__enter__(), status_code=401)
-    refused(DeepgramError, lambda: connect(model="whisper").__enter__(), status_code=400)
+    unknown = {"request_options": {"additional_query_parameters": {"no_such_field": 1}}}
+    for wrong, status in ({"key": "wrong"}, 401), ({"model": "whisper"}, 400), (unknown, 400):
+        error = refused(InvalidStatus, connect(**wrong).__enter__)
+        assert error.response.status_code == status, error
 
 
 def openai_live() -> None:
@@ -276,6 +279,8 @@ def elevenlabs_live() -> None:
     asyncio.run(scribe())
 
 
-for run in (chat, responses, claude, transcription, speech, elevenlabs, deepgram, deepgram_live, openai_live, elevenlabs_live):
+for run in (chat, responses, claude, transcription, speech, elevenlabs, deepgram):
+    run()
+for run in (deepgram_live, openai_live, elevenlabs_live):
     run()
 print("done")
