@@ -13,10 +13,14 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::{Error, Message};
 use vca::audio::Clip;
 
+use super::recogniser::HeardWord;
 use super::server::{Server, SttRequest};
+use super::track::RATE;
 
 /// How far words are behind the audio.
 const BEHIND: Duration = Duration::from_millis(60);
+/// Audio before the last final words that is compared again.
+const CONTEXT: Duration = Duration::from_millis(800);
 /// Audio between two partial results.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -40,20 +44,34 @@ struct Audio {
 }
 
 impl Audio {
+    fn seconds(&self, samples: usize) -> f64 {
+        samples as f64 / f64::from(self.rate)
+    }
+
     fn count(&self, time: Duration) -> usize {
         time.as_millis() as usize * self.rate as usize / 1_000
     }
 
+    /// The audio without final words, and some before it: a word that `Finalize` cut is heard as a whole afterwards.
     fn clip(&self, to: usize) -> Clip {
-        Clip::new(self.rate, self.samples.get(self.from..to).unwrap_or_default().to_vec())
+        let from = self.from.saturating_sub(self.count(CONTEXT));
+        Clip::new(self.rate, self.samples.get(from..to).unwrap_or_default().to_vec())
+    }
+
+    /// The words of a clip that end in the audio without final words.
+    fn new_words(&self, words: Vec<HeardWord>) -> (String, Vec<HeardWord>) {
+        let context = self.from.min(self.count(CONTEXT)) as i64 * i64::from(RATE) / i64::from(self.rate);
+        let is_new = |word: &HeardWord| word.at + word.length as i64 > context;
+        let words: Vec<HeardWord> = words.into_iter().filter(is_new).collect();
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        (texts.join(" "), words)
     }
 
     /// The result for the audio without final words.
     fn result(&self, words: &str, is_final: bool) -> Message {
-        let seconds = |samples: usize| samples as f64 / f64::from(self.rate);
         let result: Value = json!({
-            "type": "Results", "channel_index": [0, 1], "start": seconds(self.from),
-            "duration": seconds(self.samples.len() - self.from), "is_final": is_final, "speech_final": false,
+            "type": "Results", "channel_index": [0, 1], "start": self.seconds(self.from),
+            "duration": self.seconds(self.samples.len() - self.from), "is_final": is_final, "speech_final": false,
             "from_finalize": is_final,
             "channel": { "alternatives": [{ "transcript": words, "confidence": 0.99, "words": [] }] },
         });
@@ -79,7 +97,7 @@ async fn session(client: TcpStream, server: Arc<Server>) -> Result<(), Error> {
                 if audio.samples.len() >= audio.partial + audio.count(STEP) {
                     audio.partial = audio.samples.len();
                     let heard = audio.samples.len().saturating_sub(audio.count(BEHIND));
-                    let (words, _) = server.heard(audio.clip(heard)).await;
+                    let (words, _) = audio.new_words(server.heard(audio.clip(heard)).await.1);
                     if !words.is_empty() {
                         socket.send(audio.result(&words, false)).await?;
                     }
@@ -87,9 +105,8 @@ async fn session(client: TcpStream, server: Arc<Server>) -> Result<(), Error> {
             }
             Message::Text(text) if text.contains("Finalize") => {
                 let received = Instant::now();
-                let clip = audio.clip(audio.samples.len());
-                let length = clip.duration();
-                let (text, words) = server.heard(clip).await;
+                let length = Duration::from_secs_f64(audio.seconds(audio.samples.len() - audio.from));
+                let (text, words) = audio.new_words(server.heard(audio.clip(audio.samples.len())).await.1);
                 let work = received.elapsed();
                 server.note(SttRequest { received, length, text: text.clone(), words, work });
                 tokio::time::sleep(BEHIND.saturating_sub(received.elapsed())).await;
