@@ -229,11 +229,6 @@ impl Response {
         self.speeches.iter().any(|said| said.id == speech)
     }
 
-    /// The first audio of a speech is there.
-    pub fn synthesised(&mut self, now: At) {
-        self.latency.speech.get_or_insert(now.since(self.since));
-    }
-
     pub fn started(&mut self, speech: SpeechId, now: At) {
         let Some(speech) = self.find(speech) else { return };
         speech.progress = Progress::Playing;

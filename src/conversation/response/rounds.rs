@@ -21,6 +21,11 @@ impl Response {
         }
     }
 
+    /// The first audio of a speech is there.
+    pub fn synthesised(&mut self, now: At) {
+        self.latency.speech.get_or_insert(now.since(self.since));
+    }
+
     /// The text of the round broke off: an unfinished sentence is dropped, and so are calls of tools that were not started.
     pub fn break_off(&mut self, out: &mut Outbox) {
         self.tools.drop_waiting();
