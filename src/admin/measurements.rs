@@ -57,6 +57,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ),
     ("vca_engine_failures_total", Counter, "Failed requests to engines, by engine, kind and reason."),
     (
+        "vca_engine_health",
+        Gauge,
+        "Share of an engine's recent attempts that succeeded, 0 to 1, by engine and kind.",
+    ),
+    (
         "vca_engine_open",
         Gauge,
         "1 while an engine's circuit breaker is open and its requests go to the fallback.",

@@ -29,7 +29,7 @@ use uuid::Uuid;
 pub use live::{LiveCalls, WatchError};
 pub use measurements::{BucketCounts, METRICS, MetricKind, READ_METRICS};
 pub use report::{
-    CallLoad, DaemonReport, DatabaseReport, LoggedProblem, OpenFiles, PartReport, RecordReport,
+    CallLoad, DaemonReport, DatabaseReport, EngineReport, LoggedProblem, OpenFiles, PartReport, RecordReport,
     RefusedSetting, ReloadOutcome, ReloadReport,
 };
 pub use server::Server;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Part;
 
 /// The running daemon, as it sees itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DaemonReport {
     pub version: String,
     pub pid: u32,
@@ -20,6 +20,9 @@ pub struct DaemonReport {
     /// Can it take calls?
     pub ready: bool,
     pub parts: Vec<PartReport>,
+    /// The engines since the start or the latest reload.
+    #[serde(default)]
+    pub engines: Vec<EngineReport>,
     pub calls: CallLoad,
     /// Absent where the system does not tell.
     pub files: Option<OpenFiles>,
@@ -45,6 +48,18 @@ impl From<Part> for PartReport {
     fn from(part: Part) -> PartReport {
         PartReport { name: part.name.to_owned(), ok: part.ok, needed: part.needed, problem: part.problem }
     }
+}
+
+/// An engine as calls find it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineReport {
+    /// `stt`, `llm` or `tts`.
+    pub kind: String,
+    pub engine: String,
+    /// The share of recent attempts that succeeded, 0 to 1.
+    pub health: f64,
+    /// It is left alone after failures, and its fallback is used.
+    pub open: bool,
 }
 
 /// Live calls and the most that the daemon takes.

@@ -57,6 +57,7 @@ impl Health for Told {
                 application: "vca".into(),
                 ready: false,
                 parts: Vec::new(),
+                engines: Vec::new(),
                 calls: CallLoad { live: 0, max: 1 },
                 files: None,
                 database,

@@ -19,18 +19,24 @@ pub fn count(
     at: DateTime<Utc>,
 ) -> bool {
     let (engine, reason) = (engine.to_owned(), reason.to_owned());
-    add(failures, EngineFailure { kind, engine, reason, count: 1, first_at: at, covered: false })
+    add(
+        failures,
+        EngineFailure { kind, engine, reason, count: 1, first_at: at, covered: false, served_by: None },
+    )
 }
 
 /// Counts a failure that the fallback covered, at its time on the call's clock.
 pub fn count_covered(failures: &mut Vec<EngineFailure>, failure: &CoveredFailure, at: DateTime<Utc>) {
     let (kind, engine) = (engine_kind(failure.kind), failure.engine.to_string());
     let reason = failure.reason.as_str().to_owned();
-    add(failures, EngineFailure { kind, engine, reason, count: 1, first_at: at, covered: true });
+    let served_by = failure.served_by.as_ref().map(ToString::to_string);
+    add(failures, EngineFailure { kind, engine, reason, count: 1, first_at: at, covered: true, served_by });
 }
 
 fn add(failures: &mut Vec<EngineFailure>, failure: EngineFailure) -> bool {
-    let key = |it: &EngineFailure| (it.kind, it.engine.clone(), it.reason.clone(), it.covered);
+    let key = |it: &EngineFailure| {
+        (it.kind, it.engine.clone(), it.reason.clone(), it.served_by.clone(), it.covered)
+    };
     if let Some(same) = failures.iter_mut().find(|it| key(it) == key(&failure)) {
         same.count = same.count.saturating_add(1);
         return false;
@@ -81,12 +87,14 @@ mod tests {
             engine: "openai".into(),
             reason: crate::engines::core::FailureReason::Timeout,
             at: tokio::time::Instant::now(),
+            served_by: Some("near".into()),
         };
         count(&mut failures, (EngineKind::Llm, "openai"), "timeout", at);
         count_covered(&mut failures, &covered, at);
         count_covered(&mut failures, &covered, at);
         let counts: Vec<_> = failures.iter().map(|it| (it.count, it.covered)).collect();
         assert_eq!(counts, [(1, false), (2, true)]);
+        assert_eq!(failures[1].served_by.as_deref(), Some("near"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use crate::call::{Agent, Engines, PromptCache};
 use crate::config::Config;
+use crate::engines::core::retry::EngineState;
 use crate::engines::registry;
 use crate::store::{Store, StoreError};
 use crate::tenancy::{AiProfile, Permitted, TenantStatus};
@@ -49,6 +50,11 @@ impl AgentFactory {
         })?;
         let permitted = config.permitted(engines.catalogue());
         Ok(AgentFactory { engines, permitted })
+    }
+
+    /// The state of each engine.
+    pub fn engine_states(&self) -> Vec<EngineState> {
+        self.engines.states()
     }
 
     /// `None` if the profile names an engine that was not built. Settings that are not permitted, of a profile that was

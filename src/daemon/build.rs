@@ -103,6 +103,7 @@ impl Services {
             api: self.store.clone(),
             state: self.state.clone(),
             ledger: self.ledger.clone(),
+            agent_factory: self.agent_factory.clone(),
             warm_up: self.warm_up.abort_handle(),
         }
     }

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::agents::AgentFactory;
 use super::report::ReportSource;
 use crate::admin::{BucketCounts, Configuration, DaemonReport, Health, Part};
 use crate::ari;
@@ -64,6 +65,7 @@ pub struct Parts {
     pub api: Store,
     pub state: Arc<dyn ConversationState>,
     pub ledger: Ledger,
+    pub agent_factory: Current<AgentFactory>,
     /// The task that synthesises the prompts of all tenants after the start.
     pub warm_up: AbortHandle,
 }

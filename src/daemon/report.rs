@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::health::Parts;
 use super::reload::LatestReload;
-use crate::admin::{CallLoad, DaemonReport, DatabaseReport, OpenFiles, RecordReport};
+use crate::admin::{CallLoad, DaemonReport, DatabaseReport, EngineReport, OpenFiles, RecordReport};
 use crate::config::Config;
+use crate::engines::core::retry::EngineState;
 use crate::logging;
 use crate::store::Store;
 
@@ -45,6 +46,7 @@ impl ReportSource {
             application: self.application.clone(),
             ready: false,
             parts: Vec::new(),
+            engines: parts.agent_factory.get().engine_states().into_iter().map(engine_report).collect(),
             calls: CallLoad { live: parts.switchboard.live_calls(), max: parts.switchboard.max_calls() },
             files: open_files(),
             database: self.database(&parts.calls, probe).await,
@@ -68,6 +70,10 @@ impl ReportSource {
             .unwrap_or_else(|_| (Some(format!("no response within {} s", DATABASE_TIMEOUT.as_secs())), None));
         DatabaseReport { location: self.database.clone(), problem, has_probe }
     }
+}
+
+fn engine_report(EngineState { kind, engine, health, is_open }: EngineState) -> EngineReport {
+    EngineReport { kind: kind.to_string(), engine: engine.to_string(), health, open: is_open }
 }
 
 /// The open files of this process, and its soft limit.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::engines::core::retry::{EngineState, Policy};
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
 use crate::engines::stt::{self, Stt};
@@ -17,10 +18,12 @@ use crate::violation::Violation;
 
 mod accounts;
 mod entries;
+mod fallbacks;
 mod named;
 
 pub use entries::Entry;
 use entries::SttEngine;
+pub use fallbacks::Fallbacks;
 pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 
 /// Which engines there are and which are asked.
@@ -47,8 +50,8 @@ pub struct Settings {
 pub struct SttSettings {
     /// The engine of profiles that name none: `openai` when there is a key, else `pocketsphinx`.
     pub default: Option<String>,
-    /// The engine that is asked when another one has failed. None by default.
-    pub fallback: Option<String>,
+    /// The engines that are asked, in this order, when another one has failed. None by default.
+    pub fallback: Fallbacks,
     /// Whether pocketsphinx takes the phrases of callers from the script of replies, where that is the default
     /// engine for replies and no phrases are set. True by default.
     pub phrases_of_script: bool,
@@ -61,7 +64,7 @@ impl Default for SttSettings {
     fn default() -> Self {
         SttSettings {
             default: None,
-            fallback: None,
+            fallback: Fallbacks::default(),
             phrases_of_script: true,
             retry: retry::Settings::default(),
             openai: Default::default(),
@@ -76,8 +79,8 @@ pub struct LlmSettings {
     /// The engine of profiles that name none: `openai` when there is a key, else `anthropic` when its account has one, else
     /// `scripted`.
     pub default: Option<String>,
-    /// The engine that is asked when another one has failed. None by default.
-    pub fallback: Option<String>,
+    /// The engines that are asked, in this order, when another one has failed. None by default.
+    pub fallback: Fallbacks,
     pub retry: retry::Settings,
     pub openai: llm::openai::Settings,
     pub scripted: llm::scripted::Settings,
@@ -89,8 +92,8 @@ pub struct TtsSettings {
     /// The engine of profiles that name none: `openai` when there is a key, else that of the first account with a key
     /// (`elevenlabs`, `deepgram`), else `espeak`.
     pub default: Option<String>,
-    /// The engine that is asked when another one has failed. None by default.
-    pub fallback: Option<String>,
+    /// The engines that are asked, in this order, when another one has failed. None by default.
+    pub fallback: Fallbacks,
     pub retry: retry::Settings,
     pub openai: tts::openai::Settings,
     pub espeak: tts::espeak::Settings,
@@ -158,6 +161,7 @@ pub struct Engines {
     llm: EngineSet<dyn Llm>,
     tts: EngineSet<dyn Tts>,
     all: Arc<Catalogue>,
+    policies: Arc<[Policy]>,
 }
 
 impl Engines {
@@ -175,16 +179,35 @@ impl Engines {
         let stt = stt_engines(settings, &defaults, &mut violations);
         let llm = llm_engines(settings, &mut violations);
         let tts = tts_engines(settings, &mut violations);
+        let policies = stt
+            .iter()
+            .map(|(_, engine)| engine.policy())
+            .chain(llm.iter().map(|(_, engine)| engine.policy()))
+            .chain(tts.iter().map(|(_, engine)| engine.policy()));
+        let policies = policies.cloned().collect();
         let engines = Engines {
-            stt: EngineSet::new(stt, &defaults.stt, &settings.stt.fallback, |engine, fallback| {
-                engine.with_fallback(fallback)
-            }),
-            llm: EngineSet::new(llm, &defaults.llm, &settings.llm.fallback, |engine, fallback| {
-                Arc::new(engine.with_fallback(fallback)) as Arc<dyn Llm>
-            }),
-            tts: EngineSet::new(tts, &defaults.tts, &settings.tts.fallback, |engine, fallback| {
-                Arc::new(engine.with_fallback(fallback)) as Arc<dyn Tts>
-            }),
+            policies,
+            stt: EngineSet::new(
+                stt,
+                &defaults.stt,
+                &settings.stt.fallback,
+                SttEngine::with_fallbacks,
+                SttEngine::into_stt,
+            ),
+            llm: EngineSet::new(
+                llm,
+                &defaults.llm,
+                &settings.llm.fallback,
+                llm::Resilient::with_fallbacks,
+                |it| Arc::new(it) as Arc<dyn Llm>,
+            ),
+            tts: EngineSet::new(
+                tts,
+                &defaults.tts,
+                &settings.tts.fallback,
+                tts::Resilient::with_fallbacks,
+                |it| Arc::new(it) as Arc<dyn Tts>,
+            ),
             all: Arc::new(settings.catalogue()),
         };
         violations.extend(engines.stt.violations("stt", &settings.stt.fallback));
@@ -222,6 +245,11 @@ impl Engines {
         self.tts.names()
     }
 
+    /// The state of each engine.
+    pub fn states(&self) -> Vec<EngineState> {
+        self.policies.iter().map(Policy::engine_state).collect()
+    }
+
     /// The engines that were built, the default one of each kind first, and the names that profiles may choose.
     pub fn catalogue(&self) -> Catalogue {
         Catalogue {
@@ -242,10 +270,10 @@ fn name_violations(engines: &BTreeMap<String, Named>) -> Vec<Violation> {
 
 /// A violation where callers would hear the built-in script in place of their tenant's language model.
 fn fallback_script(settings: &Settings) -> Option<Violation> {
-    let entries = settings.llm_entries();
-    let fallback = entries.iter().find(|entry| Some(&*entry.name) == settings.llm.fallback.as_deref())?;
     let problem = "the built-in script answers for no tenant: set the script of this engine, or choose another fallback";
-    fallback.is_built_in_script().then(|| Violation::new("llm.fallback", problem))
+    let is_script =
+        |entry: &Entry<LlmSpec>| settings.llm.fallback.contains(&entry.name) && entry.is_built_in_script();
+    settings.llm_entries().iter().any(is_script).then(|| Violation::new("llm.fallback", problem))
 }
 
 /// Keeps an engine that was built, and the violation of one that was not.
@@ -264,7 +292,7 @@ fn stt_engines(
     let entries = settings.llm_entries();
     let scripted = entries.iter().find(|it| settings.stt.phrases_of_script && *it.name == *defaults.llm);
     let phrases = scripted.map(Entry::<LlmSpec>::phrases).unwrap_or_default();
-    let is_wanted = |name: &str| name == defaults.stt || settings.stt.fallback.as_deref() == Some(name);
+    let is_wanted = |name: &str| name == defaults.stt || settings.stt.fallback.contains(name);
     let engine = |entry: &Entry<SttSpec>| {
         let built = entry.build(&phrases);
         // A recogniser of this machine that no profile can need does not have to be installed.
@@ -304,17 +332,19 @@ impl<T: ?Sized> Clone for EngineSet<T> {
 }
 
 impl<T: ?Sized> EngineSet<T> {
-    /// `finish` gives an engine its fallback.
+    /// `link` gives an engine its fallbacks, `finish` makes it usable.
     fn new<R>(
         engines: Vec<(Arc<str>, R)>,
         default: &str,
-        fallback: &Option<String>,
-        finish: impl Fn(&R, Option<&R>) -> Arc<T>,
+        fallbacks: &Fallbacks,
+        link: impl Fn(&R, &[&R]) -> R,
+        finish: impl Fn(R) -> Arc<T>,
     ) -> EngineSet<T> {
-        let fallback = engines.iter().find(|(name, _)| Some(&**name) == fallback.as_deref());
+        let find = |wanted: &str| engines.iter().find(|(name, _)| **name == *wanted);
+        let chain: Vec<&(Arc<str>, R)> = fallbacks.names().filter_map(find).collect();
         let finished = engines.iter().map(|(name, engine)| {
-            let other = fallback.filter(|(of, _)| of != name).map(|(_, engine)| engine);
-            (name.clone(), finish(engine, other))
+            let others = chain.iter().filter(|(of, _)| of != name).map(|(_, engine)| engine);
+            (name.clone(), finish(link(engine, &others.collect::<Vec<_>>())))
         });
         EngineSet { engines: Arc::new(finished.collect()), default: default.into() }
     }
@@ -328,11 +358,11 @@ impl<T: ?Sized> EngineSet<T> {
         std::iter::once(&*self.default).chain(others).collect()
     }
 
-    /// A violation for the default and for the fallback, where there is no such engine.
-    fn violations(&self, kind: &str, fallback: &Option<String>) -> Vec<Violation> {
-        let wanted = [("default", Some(&*self.default)), ("fallback", fallback.as_deref())];
-        let missing = wanted.into_iter().filter_map(|(key, name)| Some((key, name?)));
-        let missing = missing.filter(|(_, name)| !self.engines.contains_key(*name));
+    /// A violation for the default and for each fallback, where there is no such engine.
+    fn violations(&self, kind: &str, fallbacks: &Fallbacks) -> Vec<Violation> {
+        let wanted = fallbacks.names().map(|name| ("fallback", name));
+        let wanted = std::iter::once(("default", &*self.default)).chain(wanted);
+        let missing = wanted.filter(|(_, name)| !self.engines.contains_key(*name));
         let known = self.engines.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
         missing
             .map(|(key, name)| {

@@ -182,9 +182,12 @@ pub struct EngineFailure {
     pub count: u32,
     /// The time of the first one.
     pub first_at: DateTime<Utc>,
-    /// The fallback answered in place of the engine, so that the caller noticed a delay at most.
+    /// A fallback answered in place of the engine, so that the caller noticed a delay at most.
     #[serde(default)]
     pub covered: bool,
+    /// The engine that answered in its place. Absent where none did, and in records of older versions.
+    #[serde(default)]
+    pub served_by: Option<String>,
 }
 
 /// One turn of a call: the agent's text as far as it was played. Latencies are milliseconds from the end of the

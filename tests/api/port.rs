@@ -50,6 +50,7 @@ impl Health for Well {
             application: "vca".into(),
             ready: true,
             parts: Vec::new(),
+            engines: Vec::new(),
             calls: CallLoad { live: 0, max: 1 },
             files: None,
             database,

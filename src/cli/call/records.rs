@@ -237,8 +237,12 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("channel", &call.asterisk_channel_id);
     let mut text = sheet.to_string();
     for failure in &call.engine_failures {
-        let EngineFailure { kind, engine, reason, count, first_at, covered } = failure;
-        let covered = if *covered { ", covered by the fallback" } else { "" };
+        let EngineFailure { kind, engine, reason, count, first_at, covered, served_by } = failure;
+        let covered = match served_by {
+            Some(other) => format!(", covered by the fallback {}", printable(other)),
+            None if *covered => ", covered by the fallback".to_owned(),
+            None => String::new(),
+        };
         let first = first_at.format("%T%.3f UTC");
         let _ = writeln!(
             text,

@@ -291,6 +291,7 @@ mod tests {
             application: "vca".into(),
             ready: true,
             parts: vec![part("ari"), part("database")],
+            engines: Vec::new(),
             calls: CallLoad { live: 1, max: 200 },
             files: Some(OpenFiles { open: 40, limit: Some(65_536) }),
             database: DatabaseReport {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use super::storage::ActiveTenant;
 use super::{Finding, within_limit};
 use crate::engines::core::EngineError;
-use crate::engines::registry::{Engines, Entry, Settings};
+use crate::engines::registry::{Engines, Entry, Fallbacks, Settings};
 use crate::tenancy::{ProfileSettings, Tool};
 use place::EngineSections;
 use server::{EngineServer, Listing};
@@ -37,7 +37,9 @@ pub async fn examine(settings: &Settings, active: &[ActiveTenant], cost: Cost) -
     }
     // A fallback would hide the failure of its engine.
     let mut alone = settings.clone();
-    (alone.stt.fallback, alone.llm.fallback, alone.tts.fallback) = (None, None, None);
+    for fallback in [&mut alone.stt.fallback, &mut alone.llm.fallback, &mut alone.tts.fallback] {
+        *fallback = Fallbacks::default();
+    }
     let Ok(engines) = Engines::build(&alone) else { return Vec::new() };
     let candidates = stt(settings, &engines, active)
         .into_iter()
@@ -157,7 +159,7 @@ fn in_words(date: NaiveDate, today: NaiveDate) -> String {
 fn stt(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
     let entries = settings.stt_entries();
     let remote = entries.iter().filter(|it| it.server().is_some()).map(|it| &*it.name).collect();
-    let asked = asked(&engines.stt_names(), remote, settings.stt.fallback.as_deref(), active, |it| &it.stt);
+    let asked = asked(&engines.stt_names(), remote, &settings.stt.fallback, active, |it| &it.stt);
     let candidate = |name: &str, is_default: bool| {
         let found = engines.stt(Some(name)).zip(entry(&entries, name));
         let access = found.as_ref().map_or(Examination::Missing, |(engine, entry)| {
@@ -179,7 +181,7 @@ fn stt(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<E
 fn llm(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
     let entries = settings.llm_entries();
     let remote = entries.iter().filter(|it| it.server().is_some()).map(|it| &*it.name).collect();
-    let asked = asked(&engines.llm_names(), remote, settings.llm.fallback.as_deref(), active, |it| &it.llm);
+    let asked = asked(&engines.llm_names(), remote, &settings.llm.fallback, active, |it| &it.llm);
     let has_tools = uses_tools(active);
     let candidate = |name: &str, is_default: bool| {
         let found = engines.llm(Some(name)).zip(entry(&entries, name));
@@ -202,7 +204,7 @@ fn llm(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<E
 fn tts(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
     let entries = settings.tts_entries();
     let remote = entries.iter().filter(|it| it.server().is_some()).map(|it| &*it.name).collect();
-    let asked = asked(&engines.tts_names(), remote, settings.tts.fallback.as_deref(), active, |it| &it.tts);
+    let asked = asked(&engines.tts_names(), remote, &settings.tts.fallback, active, |it| &it.tts);
     let candidate = |name: &str, is_default: bool| {
         let found = engines.tts(Some(name)).zip(entry(&entries, name));
         let access = found.as_ref().map_or(Examination::Missing, |(engine, entry)| {
@@ -221,11 +223,11 @@ fn tts(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<E
     asked.iter().enumerate().map(|(at, name)| candidate(name, at == 0)).collect()
 }
 
-/// The default engine first, then its fallback, those that profiles name, and all that have servers.
+/// The default engine first, then its fallbacks, those that profiles name, and all that have servers.
 fn asked(
     known: &[&str],
     remote: BTreeSet<&str>,
-    fallback: Option<&str>,
+    fallbacks: &Fallbacks,
     active: &[ActiveTenant],
     wish: impl Fn(&ProfileSettings) -> &Option<String>,
 ) -> Vec<String> {
@@ -234,7 +236,7 @@ fn asked(
     let wishes = profiles.filter_map(|profile| wish(&profile.settings).as_deref());
     let built = remote.into_iter().filter(|name| known.contains(name));
     let others: BTreeSet<&str> =
-        wishes.chain(fallback).chain(built).filter(|name| *name != default).collect();
+        wishes.chain(fallbacks.names()).chain(built).filter(|name| *name != default).collect();
     std::iter::once(default).chain(others).map(str::to_owned).collect()
 }
 

@@ -50,7 +50,7 @@ impl Config {
             ),
         ];
         let used = kinds.into_iter().flat_map(|(kind, engines, (chosen, own), fallback)| {
-            let is_used = |name: &str| name == chosen || fallback.as_deref() == Some(name);
+            let is_used = |name: &str| name == chosen || fallback.contains(name);
             let used: Vec<_> = engines.into_iter().filter(|(name, _)| is_used(name)).collect();
             // The fallback has its own model: a model's name means nothing to another engine.
             let model = move |name: &str, model: &str| match &own {
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(config.unpriced(&own), ["llm openai gpt-5-pro (input_tokens, output_tokens)"]);
         config.llm.default = Some("scripted".into());
         assert_eq!(config.unpriced(&own), Vec::<String>::new(), "it is not asked");
-        config.llm.fallback = Some("openai".into());
+        config.llm.fallback = ["openai"].into();
         assert_eq!(config.unpriced(&own).len(), 1);
     }
 }

@@ -18,6 +18,21 @@ pub struct CoveredFailure {
     pub engine: Arc<str>,
     pub reason: FailureReason,
     pub at: Instant,
+    /// The engine that answered, where it is known.
+    pub served_by: Option<Arc<str>>,
+}
+
+/// Whether an engine is the one that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    First,
+    /// The names of models and voices that were chosen mean nothing to it.
+    Fallback,
+}
+
+/// An engine with a name.
+pub trait NamedEngine {
+    fn engine_name(&self) -> &Arc<str>;
 }
 
 /// The failures of one call. Clones share them.
@@ -25,12 +40,40 @@ pub struct CoveredFailure {
 pub struct CoveredFailures(Arc<Mutex<Vec<CoveredFailure>>>);
 
 impl CoveredFailures {
-    /// Notes that another engine answered; the first [`MOST`] failures are kept.
-    pub fn add(&self, kind: Kind, engine: &Arc<str>, error: &EngineError) {
+    /// Asks engines in order until one answers, and notes the failures of those before it; the first [`MOST`] are kept.
+    ///
+    /// # Errors
+    /// The last engine's, or that there is no engine.
+    pub async fn first_answer<'a, E: NamedEngine + 'a, T, F>(
+        &self,
+        kind: Kind,
+        engines: impl Iterator<Item = &'a E>,
+        ask: impl Fn(&'a E, Place) -> F,
+    ) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let mut failed: Vec<(&'a E, EngineError)> = Vec::new();
+        for engine in engines {
+            let place = if failed.is_empty() { Place::First } else { Place::Fallback };
+            match ask(engine, place).await {
+                Ok(answer) => {
+                    let names = failed.iter().map(|(engine, error)| (engine.engine_name(), error));
+                    names.for_each(|(name, error)| self.add(kind, name, error, Some(engine.engine_name())));
+                    return Ok(answer);
+                }
+                Err(error) => failed.push((engine, error)),
+            }
+        }
+        Err(failed.pop().map_or_else(|| EngineError::Permanent("there is no engine".into()), |(_, it)| it))
+    }
+
+    /// Notes that another engine answered, where it is known by which name; the first [`MOST`] failures are kept.
+    pub fn add(&self, kind: Kind, engine: &Arc<str>, error: &EngineError, served_by: Option<&Arc<str>>) {
         let mut failures = self.failures();
         if failures.len() < MOST {
-            let (engine, reason) = (engine.clone(), error.reason());
-            failures.push(CoveredFailure { kind, engine, reason, at: Instant::now() });
+            let (engine, reason, served_by) = (engine.clone(), error.reason(), served_by.cloned());
+            failures.push(CoveredFailure { kind, engine, reason, at: Instant::now(), served_by });
         }
     }
 
@@ -52,7 +95,12 @@ mod tests {
     fn failures_are_taken_once_and_bounded() {
         let failures = CoveredFailures::default();
         for _ in 0..MOST + 1 {
-            failures.clone().add(Kind::Llm, &"openai".into(), &EngineError::Permanent("no".into()));
+            failures.clone().add(
+                Kind::Llm,
+                &"openai".into(),
+                &EngineError::Permanent("no".into()),
+                &"near".into(),
+            );
         }
         let taken = failures.take();
         assert_eq!((taken.len(), taken[0].reason), (MOST, FailureReason::Refused));

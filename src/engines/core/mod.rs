@@ -5,6 +5,7 @@ pub mod covered;
 mod delay;
 pub mod error_body;
 pub mod extra;
+pub mod health;
 pub mod openai;
 pub mod process;
 pub mod retry;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::EngineError;
 use super::breaker::{Breaker, BreakerChange, BreakerLimits, Permit};
+use super::health::HealthFigure;
 
 /// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -79,6 +80,17 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The state of an engine, for reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineState {
+    pub kind: Kind,
+    pub engine: Arc<str>,
+    /// The share of recent attempts that succeeded, 0.0 to 1.0.
+    pub health: f64,
+    /// It is left alone at present.
+    pub is_open: bool,
+}
+
 /// The longest time that an engine is left alone because it asked for it.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
@@ -89,13 +101,15 @@ pub struct Policy {
     engine: Arc<str>,
     settings: Settings,
     breaker: Breaker,
+    health: HealthFigure,
     /// Another engine answers when this one does not.
     has_fallback: bool,
 }
 
 impl Policy {
     pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
-        Policy { kind, engine, settings, breaker: Breaker::default(), has_fallback: false }
+        let (breaker, health) = (Breaker::default(), HealthFigure::default());
+        Policy { kind, engine, settings, breaker, health, has_fallback: false }
     }
 
     /// The same engine, with or without another one that answers when this one does not.
@@ -106,6 +120,16 @@ impl Policy {
     /// How long an attempt may take.
     pub fn limit(&self) -> Duration {
         Duration::from_millis(self.settings.timeout_ms)
+    }
+
+    /// The state of the engine, for reports.
+    pub fn engine_state(&self) -> EngineState {
+        EngineState {
+            kind: self.kind,
+            engine: self.engine.clone(),
+            health: self.health.get(),
+            is_open: self.is_open(),
+        }
     }
 
     /// Whether the engine is left alone at present.
@@ -229,6 +253,8 @@ impl Policy {
         let begun = Instant::now();
         let result = limited(answer, limit).await;
         self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
+        metrics::gauge!("vca_engine_health", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
+            .set(self.health.count(result.is_ok()));
         if let Err(error) = &result {
             let reason = error.reason().as_str();
             metrics::counter!(

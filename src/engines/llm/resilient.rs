@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
+use crate::engines::core::covered::{NamedEngine, Place};
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 
@@ -15,22 +16,50 @@ use crate::engines::core::usage::Meter;
 pub struct Resilient {
     engine: Arc<dyn Llm>,
     policy: Policy,
-    fallback: Option<Arc<dyn Llm>>,
+    /// In order, without fallbacks of their own.
+    fallbacks: Arc<[Resilient]>,
 }
 
 impl Resilient {
-    /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
+    /// `fallback` is another engine, with the default policy.
     pub fn new(engine: Arc<dyn Llm>, settings: Settings, fallback: Option<Arc<dyn Llm>>) -> Resilient {
-        let policy =
-            Policy::new(Kind::Llm, engine.name().clone(), settings).with_fallback(fallback.is_some());
-        Resilient { engine, policy, fallback }
+        let policy = Policy::new(Kind::Llm, engine.name().clone(), settings);
+        let single = Resilient { engine, policy, fallbacks: [].into() };
+        match fallback {
+            Some(other) => single.with_fallbacks(&[&Resilient::new(other, Settings::default(), None)]),
+            None => single,
+        }
     }
 
-    /// The same engine with the same policy, and with a fallback.
-    pub fn with_fallback(&self, fallback: Option<&Resilient>) -> Resilient {
-        let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Llm>);
-        let policy = self.policy.clone().with_fallback(fallback.is_some());
-        Resilient { fallback, policy, engine: self.engine.clone() }
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The same engine with the same policy, and with these fallbacks in place of its own.
+    pub fn with_fallbacks(&self, fallbacks: &[&Resilient]) -> Resilient {
+        let single = |engine: &Resilient, is_last: bool| {
+            let policy = engine.policy.clone().with_fallback(!is_last);
+            Resilient { engine: engine.engine.clone(), policy, fallbacks: [].into() }
+        };
+        let last = fallbacks.len().saturating_sub(1);
+        let chain = fallbacks.iter().enumerate().map(|(at, engine)| single(engine, at == last)).collect();
+        Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
+    }
+
+    /// Asks the engine without its fallbacks.
+    async fn alone(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
+        self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await
+    }
+
+    /// The engine and its fallbacks.
+    fn chain(&self) -> impl Iterator<Item = &Resilient> {
+        std::iter::once(self).chain(self.fallbacks.iter())
+    }
+}
+
+impl NamedEngine for Resilient {
+    fn engine_name(&self) -> &Arc<str> {
+        self.engine.name()
     }
 }
 
@@ -41,16 +70,12 @@ impl Llm for Resilient {
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         async move {
-            let answer = self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await;
-            match (&self.fallback, answer) {
-                // A model's name means nothing to another engine.
-                (Some(fallback), Err(error)) => {
-                    let deltas = fallback.reply(Prompt { model: None, ..prompt }, meter.clone()).await?;
-                    meter.covered.add(Kind::Llm, self.engine.name(), &error);
-                    Ok(deltas)
-                }
-                (_, answer) => answer,
-            }
+            let answer = meter.covered.first_answer(Kind::Llm, self.chain(), |engine, place| {
+                let (mut prompt, meter) = (prompt.clone(), meter.clone());
+                prompt.model = prompt.model.filter(|_| place == Place::First);
+                async move { engine.alone(prompt, meter).await }
+            });
+            answer.await
         }
         .boxed()
     }
@@ -61,5 +86,76 @@ impl Llm for Resilient {
 
     fn remarks(&self) -> Vec<(String, String)> {
         self.engine.remarks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+    use crate::engines::core::FailureReason;
+    use crate::engines::llm::Delta;
+
+    /// Replies with its name and the model that it is asked for, or fails.
+    struct Named {
+        name: Arc<str>,
+        fails: bool,
+    }
+
+    impl Llm for Named {
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        fn reply(&self, prompt: Prompt, _: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+            let text = Delta::Text(format!("{} {:?}", self.name, prompt.model));
+            let refusal = EngineError::refused(FailureReason::Auth, self.name.to_string());
+            let reply = if self.fails { Err(refusal) } else { Ok(stream::iter([Ok(text)]).boxed()) };
+            async { reply }.boxed()
+        }
+    }
+
+    /// Asks engines of these names, the first one with the others as its fallbacks; a name in capitals fails.
+    async fn asked(names: &[&str]) -> (Result<String, EngineError>, String) {
+        let engine = |name: &&str| {
+            let fails = name.chars().all(char::is_uppercase);
+            Resilient::new(Arc::new(Named { name: (*name).into(), fails }), Settings::default(), None)
+        };
+        let engines: Vec<Resilient> = names.iter().map(engine).collect();
+        let engine = engines[0].with_fallbacks(&engines.iter().skip(1).collect::<Vec<_>>());
+        let (meter, prompt) = (Meter::default(), Prompt { model: Some("m".into()), ..Prompt::default() });
+        let reply = match engine.reply(prompt, meter.clone()).await {
+            Ok(mut deltas) => match deltas.next().await {
+                Some(Ok(Delta::Text(text))) => Ok(text),
+                other => panic!("no text: {other:?}"),
+            },
+            Err(error) => Err(error),
+        };
+        let covered = meter.covered.take();
+        let covered = covered.iter().map(|it| format!("{} {}", it.engine, it.served_by.as_deref().unwrap_or_default()));
+        (reply, covered.collect::<Vec<_>>().join(","))
+    }
+
+    #[tokio::test]
+    async fn fallbacks_are_asked_in_order_until_one_replies() {
+        assert_eq!(asked(&["a", "b"]).await, (Ok("a Some(\"m\")".into()), String::new()));
+        let expected = (Ok("b None".to_owned()), "A b".to_owned());
+        assert_eq!(asked(&["A", "b", "c"]).await, expected, "a model's name is not for another engine");
+        assert_eq!(asked(&["A", "B", "c"]).await, (Ok("c None".into()), "A c,B c".into()));
+        let (error, covered) = asked(&["A", "B", "C"]).await;
+        assert_eq!((error.expect_err("none works").to_string(), covered), ("C".into(), String::new()));
+    }
+
+    #[tokio::test]
+    async fn the_last_fallback_is_tried_even_while_it_is_left_alone() {
+        let engine = |name: &str| {
+            Resilient::new(Arc::new(Named { name: name.into(), fails: false }), Settings::default(), None)
+        };
+        let (a, b) = (engine("a"), engine("b"));
+        let chain = a.with_fallbacks(&[&b, &engine("c")]);
+        let has_fallback = |engine: &Resilient| format!("{:?}", engine.policy).contains("has_fallback: true");
+        let states: Vec<bool> = chain.chain().map(has_fallback).collect();
+        assert_eq!(states, [true, true, false]);
     }
 }

@@ -193,12 +193,31 @@ impl Entry<SttSpec> {
 }
 
 impl SttEngine {
-    /// The engine as calls use it, with its fallback.
-    pub(super) fn with_fallback(&self, fallback: Option<&SttEngine>) -> Arc<dyn Stt> {
-        let fallback = fallback.map(SttEngine::transcriber);
+    /// The same engine with fallbacks, which transcribe clips.
+    pub(super) fn with_fallbacks(&self, fallbacks: &[&SttEngine]) -> SttEngine {
+        let fallbacks: Vec<stt::Resilient> = fallbacks.iter().map(|it| it.transcriber()).collect();
+        let fallbacks: Vec<&stt::Resilient> = fallbacks.iter().collect();
         match self {
-            SttEngine::Clips(engine) => Arc::new(Buffered::new(engine.with_fallback(fallback.as_ref()))),
-            SttEngine::Live(engine) => Arc::new(engine.with_fallback(fallback)),
+            SttEngine::Clips(engine) => SttEngine::Clips(engine.with_fallbacks(&fallbacks)),
+            SttEngine::Live(engine) => {
+                let chain = fallbacks.split_first().map(|(first, rest)| first.with_fallbacks(rest));
+                SttEngine::Live(engine.with_fallback(chain))
+            }
+        }
+    }
+
+    /// The engine as calls use it.
+    pub(super) fn into_stt(self) -> Arc<dyn Stt> {
+        match self {
+            SttEngine::Clips(engine) => Arc::new(Buffered::new(engine)),
+            SttEngine::Live(engine) => Arc::new(engine),
+        }
+    }
+
+    pub(super) fn policy(&self) -> &retry::Policy {
+        match self {
+            SttEngine::Clips(engine) => engine.policy(),
+            SttEngine::Live(engine) => engine.policy(),
         }
     }
 

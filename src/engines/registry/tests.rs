@@ -94,6 +94,20 @@ fn named_engines_are_chosen_by_name() {
 }
 
 #[test]
+fn fallbacks_are_a_name_or_a_list() {
+    let read = |toml: &str| settings(toml).tts.fallback;
+    assert_eq!(read("tts.fallback = \"espeak\""), ["espeak"].into());
+    assert_eq!(read("tts.fallback = [\"flite\", \"espeak\"]"), ["flite", "espeak"].into());
+    assert_eq!(read(""), Fallbacks::default());
+    assert!(toml::from_str::<Settings>("tts.fallback = 3").is_err());
+    let reported = faults("tts.fallback = [\"espeak\", \"parrot\", \"openai\"]");
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    let states = engines("tts.fallback = [\"flite\", \"espeak\"]").states();
+    let states: Vec<_> = states.iter().map(|it| (&*it.engine, it.health, it.is_open)).collect();
+    assert!(states.contains(&("flite", 1.0, false)), "{states:?}");
+}
+
+#[test]
 fn an_account_has_an_engine_and_lends_its_key() {
     let local = engines("elevenlabs.key = \"k\"");
     assert_eq!(local.tts_names(), ["elevenlabs", "espeak", "flite"]);

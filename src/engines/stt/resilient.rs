@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use super::{Hints, Transcriber};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
+use crate::engines::core::covered::{NamedEngine, Place};
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 
@@ -16,26 +17,60 @@ use crate::engines::core::usage::Meter;
 pub struct Resilient {
     engine: Arc<dyn Transcriber>,
     policy: Policy,
-    fallback: Option<Arc<dyn Transcriber>>,
+    /// In order, without fallbacks of their own.
+    fallbacks: Arc<[Resilient]>,
 }
 
 impl Resilient {
-    /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
+    /// `fallback` is another engine, with the default policy.
     pub fn new(
         engine: Arc<dyn Transcriber>,
         settings: Settings,
         fallback: Option<Arc<dyn Transcriber>>,
     ) -> Resilient {
-        let policy =
-            Policy::new(Kind::Stt, engine.name().clone(), settings).with_fallback(fallback.is_some());
-        Resilient { engine, policy, fallback }
+        let policy = Policy::new(Kind::Stt, engine.name().clone(), settings);
+        let single = Resilient { engine, policy, fallbacks: [].into() };
+        match fallback {
+            Some(other) => single.with_fallbacks(&[&Resilient::new(other, Settings::default(), None)]),
+            None => single,
+        }
     }
 
-    /// The same engine with the same policy, and with a fallback.
-    pub fn with_fallback(&self, fallback: Option<&Resilient>) -> Resilient {
-        let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Transcriber>);
-        let policy = self.policy.clone().with_fallback(fallback.is_some());
-        Resilient { fallback, policy, engine: self.engine.clone() }
+    /// Whether it has no fallbacks.
+    pub fn is_alone(&self) -> bool {
+        self.fallbacks.is_empty()
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The same engine with the same policy, and with these fallbacks in place of its own.
+    pub fn with_fallbacks(&self, fallbacks: &[&Resilient]) -> Resilient {
+        let single = |engine: &Resilient, is_last: bool| {
+            let policy = engine.policy.clone().with_fallback(!is_last);
+            Resilient { engine: engine.engine.clone(), policy, fallbacks: [].into() }
+        };
+        let last = fallbacks.len().saturating_sub(1);
+        let chain = fallbacks.iter().enumerate().map(|(at, engine)| single(engine, at == last)).collect();
+        Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
+    }
+
+    /// Asks the engine without its fallbacks.
+    async fn alone(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
+        let ask = || self.engine.transcribe(speech.clone(), hints.clone(), meter.clone());
+        self.policy.answer(ask).await
+    }
+
+    /// The engine and its fallbacks.
+    fn chain(&self) -> impl Iterator<Item = &Resilient> {
+        std::iter::once(self).chain(self.fallbacks.iter())
+    }
+}
+
+impl NamedEngine for Resilient {
+    fn engine_name(&self) -> &Arc<str> {
+        self.engine.name()
     }
 }
 
@@ -51,20 +86,15 @@ impl Transcriber for Resilient {
         meter: Meter,
     ) -> BoxFuture<'_, Result<String, EngineError>> {
         async move {
-            let answer = self
-                .policy
-                .answer(|| self.engine.transcribe(speech.clone(), hints.clone(), meter.clone()))
-                .await;
-            match (&self.fallback, answer) {
-                // A model's name means nothing to another engine.
-                (Some(fallback), Err(error)) => {
-                    let hints = Hints { model: None, ..hints };
-                    let words = fallback.transcribe(speech, hints, meter.clone()).await?;
-                    meter.covered.add(Kind::Stt, self.engine.name(), &error);
-                    Ok(words)
-                }
-                (_, answer) => answer,
-            }
+            let answer = meter.covered.first_answer(Kind::Stt, self.chain(), |engine, place| {
+                let (speech, meter) = (speech.clone(), meter.clone());
+                let hints = match place {
+                    Place::First => hints.clone(),
+                    Place::Fallback => Hints { model: None, ..hints.clone() },
+                };
+                async move { engine.alone(speech, hints, meter).await }
+            });
+            answer.await
         }
         .boxed()
     }

@@ -11,6 +11,7 @@ use super::{Pieces, Tts, Voice, text};
 use crate::audio::Clip;
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
+use crate::engines::core::covered::{NamedEngine, Place};
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 use crate::language::{Language, spoken};
@@ -23,22 +24,39 @@ use crate::language::{Language, spoken};
 pub struct Resilient {
     engine: Arc<dyn Tts>,
     policy: Policy,
-    fallback: Option<Arc<dyn Tts>>,
+    /// In order, without fallbacks of their own.
+    fallbacks: Arc<[Resilient]>,
 }
 
 impl Resilient {
-    /// `fallback` is asked once; give it a policy of its own by wrapping it, too.
+    /// `fallback` is another engine, with the default policy.
     pub fn new(engine: Arc<dyn Tts>, settings: Settings, fallback: Option<Arc<dyn Tts>>) -> Resilient {
-        let policy =
-            Policy::new(Kind::Tts, engine.name().clone(), settings).with_fallback(fallback.is_some());
-        Resilient { engine, policy, fallback }
+        let policy = Policy::new(Kind::Tts, engine.name().clone(), settings);
+        let single = Resilient { engine, policy, fallbacks: [].into() };
+        match fallback {
+            Some(other) => single.with_fallbacks(&[&Resilient::new(other, Settings::default(), None)]),
+            None => single,
+        }
     }
 
-    /// The same engine with the same policy, and with a fallback.
-    pub fn with_fallback(&self, fallback: Option<&Resilient>) -> Resilient {
-        let fallback = fallback.map(|it| Arc::new(it.clone()) as Arc<dyn Tts>);
-        let policy = self.policy.clone().with_fallback(fallback.is_some());
-        Resilient { fallback, policy, engine: self.engine.clone() }
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The same engine with the same policy, and with these fallbacks in place of its own.
+    pub fn with_fallbacks(&self, fallbacks: &[&Resilient]) -> Resilient {
+        let single = |engine: &Resilient, is_last: bool| {
+            let policy = engine.policy.clone().with_fallback(!is_last);
+            Resilient { engine: engine.engine.clone(), policy, fallbacks: [].into() }
+        };
+        let last = fallbacks.len().saturating_sub(1);
+        let chain = fallbacks.iter().enumerate().map(|(at, engine)| single(engine, at == last)).collect();
+        Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
+    }
+
+    /// The engine and its fallbacks.
+    fn chain(&self) -> impl Iterator<Item = &Resilient> {
+        std::iter::once(self).chain(self.fallbacks.iter())
     }
 
     async fn parts(&self, text: &str, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -58,17 +76,26 @@ impl Resilient {
     }
 
     async fn part(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
-        let ask = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
-        match (&self.fallback, self.policy.stream(ask).await) {
-            // The names of a voice and of a model mean nothing to another engine.
-            (Some(fallback), Err(error)) => {
-                let voice = Voice { language: voice.language, ..Voice::default() };
-                let pieces = fallback.speak(text, voice, meter.clone()).await?;
-                meter.covered.add(Kind::Tts, self.engine.name(), &error);
-                Ok(pieces)
+        let answer = meter.covered.first_answer(Kind::Tts, self.chain(), |engine, place| {
+            let (text, meter) = (text.clone(), meter.clone());
+            let (language, voice) = (voice.language.clone(), voice.clone());
+            async move {
+                match place {
+                    Place::First => engine.alone(text, voice, meter).await,
+                    // Divides the text anew: the limit of the fallback may be lower.
+                    Place::Fallback => {
+                        engine.speak(text, Voice { language, ..Voice::default() }, meter).await
+                    }
+                }
             }
-            (_, answer) => answer,
-        }
+        });
+        answer.await
+    }
+
+    /// Asks the engine without its fallbacks.
+    async fn alone(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let ask = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
+        self.policy.stream(ask).await
     }
 }
 
@@ -107,6 +134,12 @@ fn converted(
         None => converter.take()?.finish(&mut samples),
     }
     (!samples.is_empty()).then(|| Ok(Clip::new(rate, samples)))
+}
+
+impl NamedEngine for Resilient {
+    fn engine_name(&self) -> &Arc<str> {
+        self.engine.name()
+    }
 }
 
 impl Tts for Resilient {
@@ -172,7 +205,7 @@ mod tests {
     ) -> (Vec<u32>, usize) {
         let fallback = fallback.map(|it| it as Arc<dyn Tts>);
         let engine = Resilient::new(engine.clone(), Settings::default(), fallback);
-        let (has_fallback, meter) = (engine.fallback.is_some(), Meter::default());
+        let (has_fallback, meter) = (!engine.fallbacks.is_empty(), Meter::default());
         let pieces = engine.speak(text.into(), Voice::default(), meter.clone()).await.expect("a speech");
         let clips: Vec<Clip> = pieces.map(|clip| clip.expect("a clip")).collect().await;
         assert_eq!(meter.covered.take().len(), usize::from(has_fallback));

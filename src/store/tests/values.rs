@@ -109,6 +109,7 @@ pub fn completed(call: &Call) -> Call {
             count: 2,
             first_at: call.started_at,
             covered: true,
+            served_by: Some("near".to_owned()),
         }],
         fields: [("order".to_owned(), "two loaves".to_owned())].into(),
         ..call.clone()

@@ -26,6 +26,6 @@ fn openais_models_end_by_the_table_where_its_list_cannot_be_read() {
 fn engines_with_servers_are_examined_whether_or_not_a_profile_names_them() {
     let known = ["espeak", "aura", "flite", "openai"];
     let remote = BTreeSet::from(["aura", "openai", "unbuilt"]);
-    let asked = asked(&known, remote, None, &[], |it| &it.tts);
+    let asked = asked(&known, remote, &Fallbacks::default(), &[], |it| &it.tts);
     assert_eq!(asked, ["espeak", "aura", "openai"]);
 }

@@ -7,13 +7,17 @@ use super::session::LiveSession;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::Meter;
-use crate::engines::stt::{Buffered, Hints, Resilient, SessionConfig, Stt, SttEvent, SttSession, Utterance};
+use crate::engines::stt::{
+    Buffered, Hints, Resilient, SessionConfig, Stt, SttEvent, SttSession, Transcriber, Utterance,
+};
 
 /// Keeps the audio of the utterances of which the words are not known.
 pub struct WithFallback {
     live: LiveSession,
     fallback: Box<dyn SttSession>,
     engine: Arc<str>,
+    /// The name of the fallback, where it has none of its own.
+    served_by: Option<Arc<str>>,
     meter: Meter,
     /// Seconds are converted to samples by it.
     rate: u32,
@@ -39,8 +43,9 @@ impl WithFallback {
         let (rate, meter) = (config.rate, config.meter.clone());
         // A model's name means nothing to another engine.
         let hints = Hints { model: None, ..config.hints.clone() };
+        let served_by = fallback.is_alone().then(|| fallback.name().clone());
         let fallback = Buffered::new(fallback).open(SessionConfig { hints, ..config });
-        WithFallback { live, fallback, engine, meter, rate, utterances: Vec::new() }
+        WithFallback { live, fallback, engine, served_by, meter, rate, utterances: Vec::new() }
     }
 
     /// The live engine failed: the fallback gets the clip. Returns whether there is one.
@@ -63,7 +68,7 @@ impl WithFallback {
         match &event {
             SttEvent::Final { utterance, .. } => {
                 if let Some(error) = self.remove(*utterance).and_then(|it| it.failure) {
-                    self.meter.covered.add(Kind::Stt, &self.engine, &error);
+                    self.meter.covered.add(Kind::Stt, &self.engine, &error, self.served_by.as_ref());
                 }
             }
             SttEvent::Failed { utterance, .. } => drop(self.remove(*utterance)),

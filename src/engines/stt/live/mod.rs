@@ -117,6 +117,10 @@ impl LiveEngine {
         LiveEngine { protocol, policy, final_timeout, fallback: None }
     }
 
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The same engine, with one that transcribes the utterances on which it fails.
     pub fn with_fallback(&self, fallback: Option<Resilient>) -> LiveEngine {
         let policy = self.policy.clone().with_fallback(fallback.is_some());
