@@ -99,7 +99,7 @@ mod tests {
                 Kind::Llm,
                 &"openai".into(),
                 &EngineError::Permanent("no".into()),
-                &"near".into(),
+                None,
             );
         }
         let taken = failures.take();

@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 
 use super::events::deltas;
-use super::reply::{Reply, UsageCounter};
+use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -92,7 +92,7 @@ impl AnthropicLlm {
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
-        let reply = Reply::new(self.name.clone(), prompt.tools, UsageCounter::new(charge));
+        let reply = ReplyBuilder::new(self.name.clone(), prompt.tools, UsageCounter::new(charge));
         Ok(deltas(body, MessageReader::new(reply)))
     }
 }

@@ -19,7 +19,7 @@ pub const LONGEST: usize = 1 << 20;
 /// How long the token counts are waited for after the end of the reply.
 const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub type Item = Result<Delta, EngineError>;
+pub type DeltaResult = Result<Delta, EngineError>;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StreamProgress {
@@ -33,11 +33,11 @@ pub enum StreamProgress {
 /// Reads the events of one vendor's replies.
 pub trait EventReader: Send + 'static {
     /// The pieces that an event completes.
-    fn event(&mut self, event: Event) -> Vec<Item>;
+    fn event(&mut self, event: Event) -> Vec<DeltaResult>;
     /// The body has ended.
-    fn end(&mut self) -> Vec<Item>;
+    fn end(&mut self) -> Vec<DeltaResult>;
     /// The reply failed on its way. Nothing follows.
-    fn fail(&mut self, error: EngineError) -> Vec<Item>;
+    fn fail(&mut self, error: EngineError) -> Vec<DeltaResult>;
     fn progress(&self) -> StreamProgress;
 }
 
@@ -61,8 +61,8 @@ type Events = BoxStream<'static, Result<Event, EventStreamError<EngineError>>>;
 async fn next(
     reader: &mut impl EventReader,
     events: &mut Events,
-    pending: &mut VecDeque<Item>,
-) -> Option<Item> {
+    pending: &mut VecDeque<DeltaResult>,
+) -> Option<DeltaResult> {
     loop {
         if let Some(item) = pending.pop_front() {
             return Some(item);

@@ -17,7 +17,7 @@ const NO_RESULT: &str = "(no result yet)";
 
 /// One entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum HistoryEntry {
     Caller(String),
     Agent(String),
     /// Calls of tools in one reply, and the words before them, which may be empty.
@@ -34,12 +34,12 @@ pub struct AnsweredCall {
     pub result: Arc<str>,
 }
 
-impl Entry {
+impl HistoryEntry {
     /// How many characters the model reads.
     pub fn length(&self) -> u64 {
         match self {
-            Entry::Caller(text) | Entry::Agent(text) => characters(text),
-            Entry::Tools { text, calls } => {
+            HistoryEntry::Caller(text) | HistoryEntry::Agent(text) => characters(text),
+            HistoryEntry::Tools { text, calls } => {
                 let call = |it: &AnsweredCall| {
                     characters(&it.call.name) + characters(&it.call.arguments) + characters(&it.result)
                 };
@@ -55,8 +55,8 @@ impl Entry {
 }
 
 /// The history of a prompt, without empty lines. Where the server has no tools, results are words of the user.
-pub fn entries(prompt: &Prompt, has_tools: bool) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+pub fn entries(prompt: &Prompt, has_tools: bool) -> Vec<HistoryEntry> {
+    let mut entries: Vec<HistoryEntry> = Vec::new();
     // Whether the next call belongs to the reply of the call before it.
     let mut is_same_reply = false;
     for (at, message) in prompt.messages.iter().enumerate() {
@@ -80,7 +80,7 @@ pub fn entries(prompt: &Prompt, has_tools: bool) -> Vec<Entry> {
 }
 
 /// Drops the oldest entries beyond `budget` tokens, by estimate; the last one is kept. Whether any was dropped.
-pub fn trim(entries: &mut Vec<Entry>, budget: u64) -> bool {
+pub fn trim(entries: &mut Vec<HistoryEntry>, budget: u64) -> bool {
     let mut left = budget;
     let newest = entries.iter().rev().take_while(|entry| {
         let fits = left.checked_sub(entry.tokens());
@@ -94,39 +94,39 @@ pub fn trim(entries: &mut Vec<Entry>, budget: u64) -> bool {
 }
 
 /// Lets the history begin with the caller, as chat templates and Anthropic's servers require.
-pub fn begin_with_caller(entries: &mut Vec<Entry>, is_trimmed: bool) {
-    if is_trimmed && entries.len() > 1 && matches!(entries[0], Entry::Agent(_)) {
+pub fn begin_with_caller(entries: &mut Vec<HistoryEntry>, is_trimmed: bool) {
+    if is_trimmed && entries.len() > 1 && matches!(entries[0], HistoryEntry::Agent(_)) {
         entries.remove(0);
     }
-    if matches!(entries.first(), Some(Entry::Agent(_) | Entry::Tools { .. })) {
+    if matches!(entries.first(), Some(HistoryEntry::Agent(_) | HistoryEntry::Tools { .. })) {
         let stand_in = if is_trimmed { CONTINUATION } else { BEGINNING };
-        entries.insert(0, Entry::Caller(stand_in.into()));
+        entries.insert(0, HistoryEntry::Caller(stand_in.into()));
     }
 }
 
-fn say_as_caller(entries: &mut Vec<Entry>, text: &str) {
+fn say_as_caller(entries: &mut Vec<HistoryEntry>, text: &str) {
     match entries.last_mut() {
-        Some(Entry::Caller(said)) => *said = format!("{said}\n{text}"),
-        _ => entries.push(Entry::Caller(text.to_owned())),
+        Some(HistoryEntry::Caller(said)) => *said = format!("{said}\n{text}"),
+        _ => entries.push(HistoryEntry::Caller(text.to_owned())),
     }
 }
 
-fn say_as_agent(entries: &mut Vec<Entry>, text: &str) {
+fn say_as_agent(entries: &mut Vec<HistoryEntry>, text: &str) {
     match entries.last_mut() {
-        Some(Entry::Agent(said)) => *said = format!("{said}\n{text}"),
-        _ => entries.push(Entry::Agent(text.to_owned())),
+        Some(HistoryEntry::Agent(said)) => *said = format!("{said}\n{text}"),
+        _ => entries.push(HistoryEntry::Agent(text.to_owned())),
     }
 }
 
-fn add_call(entries: &mut Vec<Entry>, call: AnsweredCall, is_same_reply: bool) {
+fn add_call(entries: &mut Vec<HistoryEntry>, call: AnsweredCall, is_same_reply: bool) {
     match entries.last_mut() {
-        Some(Entry::Tools { calls, .. }) if is_same_reply => calls.push(call),
-        Some(Entry::Agent(said)) => {
+        Some(HistoryEntry::Tools { calls, .. }) if is_same_reply => calls.push(call),
+        Some(HistoryEntry::Agent(said)) => {
             let text = std::mem::take(said);
             entries.pop();
-            entries.push(Entry::Tools { text, calls: vec![call] });
+            entries.push(HistoryEntry::Tools { text, calls: vec![call] });
         }
-        _ => entries.push(Entry::Tools { text: String::new(), calls: vec![call] }),
+        _ => entries.push(HistoryEntry::Tools { text: String::new(), calls: vec![call] }),
     }
 }
 
@@ -164,12 +164,12 @@ pub mod tests {
         Prompt { system: "Be kind.".into(), messages: messages.collect(), ..Prompt::default() }
     }
 
-    fn shown(entries: &[Entry]) -> String {
+    fn shown(entries: &[HistoryEntry]) -> String {
         let call = |it: &AnsweredCall| format!("{}={}", it.call.id, it.result);
-        let entry = |entry: &Entry| match entry {
-            Entry::Caller(text) => format!("C{text}"),
-            Entry::Agent(text) => format!("A{text}"),
-            Entry::Tools { text, calls } => {
+        let entry = |entry: &HistoryEntry| match entry {
+            HistoryEntry::Caller(text) => format!("C{text}"),
+            HistoryEntry::Agent(text) => format!("A{text}"),
+            HistoryEntry::Tools { text, calls } => {
                 format!("T{text}[{}]", calls.iter().map(call).collect::<Vec<_>>().join(","))
             }
         };

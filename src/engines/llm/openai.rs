@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::events::deltas;
-use super::reply::{Reply, UsageCounter};
+use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt, ToolSpec};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -138,7 +138,7 @@ impl OpenAiLlm {
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
         let reasoning = ReasoningHabit::of(&self.habits, model);
-        let reply = Reply::new(self.name.clone(), tools, UsageCounter::new(charge));
+        let reply = ReplyBuilder::new(self.name.clone(), tools, UsageCounter::new(charge));
         Ok(deltas(body, ChatReader::new(reply, reasoning)))
     }
 }

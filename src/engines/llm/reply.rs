@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::events::{Item, StreamProgress};
+use super::events::{DeltaResult, StreamProgress};
 use super::sentences::Sentences;
 use super::tool_calls::{CallPiece, ToolCalls};
 use super::{Delta, ToolCall, ToolSpec};
@@ -66,7 +66,7 @@ impl UsageCounter {
 
 /// A reply so far.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ReplyBuilder {
     engine: Arc<str>,
     tools: Arc<[ToolSpec]>,
     pub usage: UsageCounter,
@@ -75,9 +75,9 @@ pub struct Reply {
     pub progress: StreamProgress,
 }
 
-impl Reply {
-    pub fn new(engine: Arc<str>, tools: Arc<[ToolSpec]>, usage: UsageCounter) -> Reply {
-        Reply {
+impl ReplyBuilder {
+    pub fn new(engine: Arc<str>, tools: Arc<[ToolSpec]>, usage: UsageCounter) -> ReplyBuilder {
+        ReplyBuilder {
             engine,
             tools,
             usage,
@@ -101,12 +101,12 @@ impl Reply {
     }
 
     /// Takes the next text for the caller.
-    pub fn say(&mut self, text: &str) -> Vec<Item> {
+    pub fn say(&mut self, text: &str) -> Vec<DeltaResult> {
         said(self.sentences.push(text)).collect()
     }
 
     /// Takes the next piece of a tool call. Too long arguments end the reply.
-    pub fn call(&mut self, piece: CallPiece<'_>) -> Vec<Item> {
+    pub fn call(&mut self, piece: CallPiece<'_>) -> Vec<DeltaResult> {
         self.usage.add(piece.arguments);
         match self.calls.push(piece) {
             Ok(()) => Vec::new(),
@@ -115,7 +115,7 @@ impl Reply {
     }
 
     /// The reply failed on its way: the caller hears so, unless it was complete.
-    pub fn fail(&mut self, error: EngineError) -> Vec<Item> {
+    pub fn fail(&mut self, error: EngineError) -> Vec<DeltaResult> {
         let was_open = self.progress == StreamProgress::Open;
         self.progress = StreamProgress::Closed;
         was_open.then_some(Err(error)).into_iter().collect()
@@ -129,7 +129,7 @@ impl Reply {
         progress: StreamProgress,
         rest: &str,
         spelled: Vec<ToolCall>,
-    ) -> Vec<Item> {
+    ) -> Vec<DeltaResult> {
         self.progress = progress;
         let calls = self.take_calls(finish, spelled);
         let mut text = self.sentences.push(rest);
@@ -140,7 +140,7 @@ impl Reply {
         let is_empty = !self.sentences.has_words() && calls.is_empty();
         self.count(if is_empty { "empty" } else { finish.as_str() });
         let calls = calls.into_iter().map(|call| Ok(Delta::ToolCall(call)));
-        let mut items: Vec<Item> = said(text).chain(calls).collect();
+        let mut items: Vec<DeltaResult> = said(text).chain(calls).collect();
         match (is_empty, finish) {
             (true, Finish::ContentFilter) => items.extend([Ok(Delta::Declined), Ok(Delta::End)]),
             (true, _) => {
@@ -167,7 +167,7 @@ impl Reply {
     }
 }
 
-fn said(text: String) -> impl Iterator<Item = Item> {
+fn said(text: String) -> impl Iterator<Item = DeltaResult> {
     (!text.is_empty()).then_some(Ok(Delta::Text(text))).into_iter()
 }
 

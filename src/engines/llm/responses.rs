@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::events::deltas;
 use super::openai::habits::Habits;
-use super::reply::{Reply, UsageCounter};
+use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -106,7 +106,7 @@ impl ResponsesLlm {
         let (response, charge) = charge.settle(answer)?;
         let endpoint = self.endpoint.clone();
         let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
-        let reply = Reply::new(self.name.clone(), prompt.tools.clone(), UsageCounter::new(charge));
+        let reply = ReplyBuilder::new(self.name.clone(), prompt.tools.clone(), UsageCounter::new(charge));
         Ok(deltas(body, ResponseReader::new(reply)))
     }
 }

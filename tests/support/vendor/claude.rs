@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use super::{Dialect, Kind, REPLY, Shared, TOKENS, answer, receive};
 
+/// The documented version, and that of the vendor's clients of late 2026.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 /// The fields of a request.
 const FIELDS: &[&str] = &[
     "cache_control",
@@ -38,7 +40,7 @@ pub async fn reply(State(server): Shared, headers: HeaderMap, body: Bytes) -> Re
     if let Some(failure) = receive((&server, DIALECT, Kind::Llm), &headers, &body).await {
         return failure;
     }
-    if headers.get("anthropic-version").is_none_or(|version| version != "2023-06-01") {
+    if headers.get("anthropic-version").is_none_or(|version| !VERSIONS.iter().any(|known| version == known)) {
         return DIALECT.refusal(400, "invalid_request_error", "anthropic-version: header is required");
     }
     let question: Value = serde_json::from_slice(&body).unwrap_or_default();

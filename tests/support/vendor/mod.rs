@@ -309,7 +309,10 @@ impl Dialect {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
             Dialect::OpenAi => header("authorization")?.strip_prefix("Bearer "),
-            Dialect::Anthropic => header("x-api-key"),
+            // The vendor's clients of late 2026 send the latter.
+            Dialect::Anthropic => {
+                header("x-api-key").or_else(|| header("authorization")?.strip_prefix("Bearer "))
+            }
             Dialect::ElevenLabs => header("xi-api-key"),
             Dialect::Deepgram => header("authorization")?.strip_prefix("Token "),
         }

@@ -4,30 +4,30 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use crate::engines::core::usage::{characters, estimated_tokens};
-use crate::engines::llm::history::{AnsweredCall, Entry, begin_with_caller, entries, trim};
+use crate::engines::llm::history::{AnsweredCall, HistoryEntry, begin_with_caller, entries, trim};
 use crate::engines::llm::{Prompt, ToolSpec};
 
 /// Stands for the caller where the agent spoke last: the server continues no message of the assistant.
 const SILENCE: &str = "(The caller is silent.)";
 
 /// The newest entries that fit, beside the system prompt, into `budget` tokens. The first one and the last one are the user's.
-pub fn history(prompt: &Prompt, budget: u32) -> Vec<Entry> {
+pub fn history(prompt: &Prompt, budget: u32) -> Vec<HistoryEntry> {
     let mut said = entries(prompt, !prompt.tools.is_empty());
     let system = estimated_tokens(characters(&prompt.system));
     let is_trimmed = trim(&mut said, u64::from(budget).saturating_sub(system));
     begin_with_caller(&mut said, is_trimmed);
-    if matches!(said.last(), None | Some(Entry::Agent(_))) {
-        said.push(Entry::Caller(SILENCE.into()));
+    if matches!(said.last(), None | Some(HistoryEntry::Agent(_))) {
+        said.push(HistoryEntry::Caller(SILENCE.into()));
     }
     said
 }
 
 /// How many characters the model reads.
-pub fn length(prompt: &Prompt, said: &[Entry]) -> u64 {
-    characters(&prompt.system) + said.iter().map(Entry::length).sum::<u64>()
+pub fn length(prompt: &Prompt, said: &[HistoryEntry]) -> u64 {
+    characters(&prompt.system) + said.iter().map(HistoryEntry::length).sum::<u64>()
 }
 
-pub fn body(settings: &Settings, prompt: &Prompt, said: &[Entry]) -> Value {
+pub fn body(settings: &Settings, prompt: &Prompt, said: &[HistoryEntry]) -> Value {
     let model = prompt.model.as_deref().unwrap_or(&settings.model);
     let mut body = json!({
         "model": model, "stream": true, "messages": messages(said, settings.cache),
@@ -64,7 +64,7 @@ fn cached(mut block: Value, is_cached: bool) -> Value {
     block
 }
 
-fn messages(said: &[Entry], is_cached: bool) -> Vec<Value> {
+fn messages(said: &[HistoryEntry], is_cached: bool) -> Vec<Value> {
     let mut messages: Vec<(&str, Vec<Value>)> = Vec::new();
     for (role, blocks) in said.iter().flat_map(blocks) {
         match messages.last_mut() {
@@ -79,11 +79,11 @@ fn messages(said: &[Entry], is_cached: bool) -> Vec<Value> {
 }
 
 /// The content of an entry, by role. Results of tools are the user's.
-fn blocks(entry: &Entry) -> Vec<(&'static str, Vec<Value>)> {
+fn blocks(entry: &HistoryEntry) -> Vec<(&'static str, Vec<Value>)> {
     match entry {
-        Entry::Caller(said) => vec![("user", vec![text(said)])],
-        Entry::Agent(said) => vec![("assistant", vec![text(said)])],
-        Entry::Tools { text: said, calls } => {
+        HistoryEntry::Caller(said) => vec![("user", vec![text(said)])],
+        HistoryEntry::Agent(said) => vec![("assistant", vec![text(said)])],
+        HistoryEntry::Tools { text: said, calls } => {
             let said = (!said.trim().is_empty()).then(|| text(said));
             let result = |it: &AnsweredCall| json!({ "type": "tool_result", "tool_use_id": it.call.id, "content": it.result });
             vec![

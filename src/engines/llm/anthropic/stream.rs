@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
-use crate::engines::llm::events::{EventReader, Item, StreamProgress};
-use crate::engines::llm::reply::{Finish, Reply};
+use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
+use crate::engines::llm::reply::{Finish, ReplyBuilder};
 use crate::engines::llm::tool_calls::CallPiece;
 
 /// An event. The API adds types over time, which are skipped.
@@ -101,20 +101,20 @@ fn finish_of(stop_reason: &str) -> Finish {
 
 /// The state of a reply between two events.
 pub struct MessageReader {
-    reply: Reply,
+    reply: ReplyBuilder,
 }
 
 impl MessageReader {
-    pub fn new(reply: Reply) -> MessageReader {
+    pub fn new(reply: ReplyBuilder) -> MessageReader {
         MessageReader { reply }
     }
 
-    fn say(&mut self, text: &str) -> Vec<Item> {
+    fn say(&mut self, text: &str) -> Vec<DeltaResult> {
         self.reply.count_text(text);
         self.reply.say(text)
     }
 
-    fn begin_block(&mut self, index: u64, block: ContentBlock) -> Vec<Item> {
+    fn begin_block(&mut self, index: u64, block: ContentBlock) -> Vec<DeltaResult> {
         match block {
             ContentBlock::Text { text } => self.say(&text),
             ContentBlock::ToolUse { id, name, input } => {
@@ -127,7 +127,7 @@ impl MessageReader {
         }
     }
 
-    fn add_to_block(&mut self, index: u64, delta: BlockDelta) -> Vec<Item> {
+    fn add_to_block(&mut self, index: u64, delta: BlockDelta) -> Vec<DeltaResult> {
         match delta {
             BlockDelta::TextDelta { text } => self.say(&text),
             BlockDelta::InputJsonDelta { partial_json } => {
@@ -144,7 +144,7 @@ impl MessageReader {
         }
     }
 
-    fn change(&mut self, change: &MessageChange, usage: Option<&MessageUsage>) -> Vec<Item> {
+    fn change(&mut self, change: &MessageChange, usage: Option<&MessageUsage>) -> Vec<DeltaResult> {
         self.report(usage);
         if let Some(tokens) = usage.and_then(|usage| usage.output_tokens) {
             self.reply.usage.report_output(tokens);
@@ -159,7 +159,7 @@ impl MessageReader {
 }
 
 impl EventReader for MessageReader {
-    fn event(&mut self, event: Event) -> Vec<Item> {
+    fn event(&mut self, event: Event) -> Vec<DeltaResult> {
         let Ok(data) = serde_json::from_str::<MessageEvent>(&event.data) else {
             return self.fail(EngineError::Temporary("the reply has an event that cannot be read".into()));
         };
@@ -180,11 +180,11 @@ impl EventReader for MessageReader {
     }
 
     /// A body that ends before the reply's `stop_reason` was broken off.
-    fn end(&mut self) -> Vec<Item> {
+    fn end(&mut self) -> Vec<DeltaResult> {
         self.fail(EngineError::Temporary("the reply broke off".into()))
     }
 
-    fn fail(&mut self, error: EngineError) -> Vec<Item> {
+    fn fail(&mut self, error: EngineError) -> Vec<DeltaResult> {
         self.reply.fail(error)
     }
 

@@ -224,7 +224,7 @@ proptest! {
     fn random_events_do_no_harm(pieces: Vec<Vec<u8>>, prefix in "(data: |event: error\n|: )?") {
         let pieces_of = std::iter::once(Bytes::from(prefix)).chain(pieces.into_iter().map(Bytes::from));
         let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &"claude".into(), ""));
-        let reader = MessageReader::new(Reply::new("claude".into(), [].into(), usage));
+        let reader = MessageReader::new(ReplyBuilder::new("claude".into(), [].into(), usage));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(deltas(pieces::iter(pieces_of.map(Ok).collect::<Vec<_>>()), reader).count());
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::engines::core::usage::{characters, estimated_tokens};
 use crate::engines::llm::Prompt;
-use crate::engines::llm::history::{AnsweredCall, Entry, begin_with_caller, entries, trim};
+use crate::engines::llm::history::{AnsweredCall, HistoryEntry, begin_with_caller, entries, trim};
 
 /// Stands for the agent, who said nothing between the result of a tool and the caller's next words.
 const SILENCE: &str = "…";
@@ -79,16 +79,16 @@ pub fn length(lines: &[ChatLine]) -> u64 {
     lines.iter().map(|line| characters(&line.content) + line.tool_calls.iter().map(call).sum::<u64>()).sum()
 }
 
-fn add(lines: &mut Vec<ChatLine>, entry: Entry, alternate: bool) {
+fn add(lines: &mut Vec<ChatLine>, entry: HistoryEntry, alternate: bool) {
     match entry {
-        Entry::Caller(text) => {
+        HistoryEntry::Caller(text) => {
             if alternate && lines.last().is_some_and(|line| line.role == "tool") {
                 lines.push(ChatLine::new("assistant", SILENCE));
             }
             lines.push(ChatLine::new("user", text));
         }
-        Entry::Agent(text) => lines.push(ChatLine::new("assistant", text)),
-        Entry::Tools { text, calls } => {
+        HistoryEntry::Agent(text) => lines.push(ChatLine::new("assistant", text)),
+        HistoryEntry::Tools { text, calls } => {
             let tool_calls = calls.iter().map(tool_call).collect();
             lines.push(ChatLine { tool_calls, ..ChatLine::new("assistant", text) });
             let result = |it: AnsweredCall| ChatLine {

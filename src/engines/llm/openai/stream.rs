@@ -14,8 +14,8 @@ use super::habits::Habits;
 use super::visible::{Marks, Visible};
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::message;
-use crate::engines::llm::events::{EventReader, Item, StreamProgress};
-use crate::engines::llm::reply::{Finish, Reply};
+use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
+use crate::engines::llm::reply::{Finish, ReplyBuilder};
 use crate::engines::llm::spelled;
 use crate::engines::llm::tool_calls::CallPiece;
 
@@ -96,19 +96,19 @@ fn finish_of(reason: &str) -> Finish {
 
 /// The state of a reply between two events.
 pub struct ChatReader {
-    reply: Reply,
+    reply: ReplyBuilder,
     visible: Visible,
     reasoning: ReasoningHabit,
 }
 
 impl ChatReader {
-    pub fn new(reply: Reply, reasoning: ReasoningHabit) -> ChatReader {
+    pub fn new(reply: ReplyBuilder, reasoning: ReasoningHabit) -> ChatReader {
         let marks = Marks::of(reply.tools());
         let visible = if reasoning.is_expected { Visible::in_reasoning(marks) } else { Visible::new(marks) };
         ChatReader { reply, visible, reasoning }
     }
 
-    fn chunk(&mut self, chunk: Chunk) -> Vec<Item> {
+    fn chunk(&mut self, chunk: Chunk) -> Vec<DeltaResult> {
         // Counts that cannot be read cost the estimate, not the reply.
         let usage = chunk.usage.and_then(|usage| serde_json::from_value::<ChunkUsage>(usage).ok());
         if let Some(usage) = usage {
@@ -127,7 +127,7 @@ impl ChatReader {
         items
     }
 
-    fn piece(&mut self, piece: DeltaPiece) -> Vec<Item> {
+    fn piece(&mut self, piece: DeltaPiece) -> Vec<DeltaResult> {
         let text = piece.content.unwrap_or_default() + &piece.refusal.unwrap_or_default();
         self.reply.count_text(&text);
         let visible = self.visible.push(&text);
@@ -145,7 +145,7 @@ impl ChatReader {
         items
     }
 
-    fn call(&mut self, piece: &ToolCallPiece) -> Vec<Item> {
+    fn call(&mut self, piece: &ToolCallPiece) -> Vec<DeltaResult> {
         let function = piece.function.as_ref();
         let arguments = match function.and_then(|function| function.arguments.as_ref()) {
             None | Some(Value::Null) => Cow::default(),
@@ -158,7 +158,7 @@ impl ChatReader {
     }
 
     /// Ends the reply.
-    fn finish(&mut self, finish: Finish, progress: StreamProgress) -> Vec<Item> {
+    fn finish(&mut self, finish: Finish, progress: StreamProgress) -> Vec<DeltaResult> {
         let (rest, spelled) = std::mem::take(&mut self.visible).end(finish == Finish::Stop);
         let spelled = spelled.map(|text| spelled::calls(&text, self.reply.tools())).unwrap_or_default();
         let items = self.reply.finish(finish, progress, &rest, spelled);
@@ -170,7 +170,7 @@ impl ChatReader {
 }
 
 impl EventReader for ChatReader {
-    fn event(&mut self, event: Event) -> Vec<Item> {
+    fn event(&mut self, event: Event) -> Vec<DeltaResult> {
         if event.data.trim() == "[DONE]" {
             return self.end();
         }
@@ -189,7 +189,7 @@ impl EventReader for ChatReader {
     }
 
     /// A body without a `finish_reason` is a complete reply.
-    fn end(&mut self) -> Vec<Item> {
+    fn end(&mut self) -> Vec<DeltaResult> {
         if self.progress() == StreamProgress::Open {
             return self.finish(Finish::Stop, StreamProgress::Closed);
         }
@@ -197,7 +197,7 @@ impl EventReader for ChatReader {
         Vec::new()
     }
 
-    fn fail(&mut self, error: EngineError) -> Vec<Item> {
+    fn fail(&mut self, error: EngineError) -> Vec<DeltaResult> {
         self.reply.fail(error)
     }
 

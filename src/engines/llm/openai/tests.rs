@@ -77,7 +77,7 @@ async fn read(body: Vec<Bytes>) -> Reply {
     let name = Arc::from("openai");
     let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
     let reasoning = ReasoningHabit::of(&Arc::default(), "");
-    let reply = crate::engines::llm::reply::Reply::new(name, [ToolSpec::hang_up()].into(), usage);
+    let reply = crate::engines::llm::reply::ReplyBuilder::new(name, [ToolSpec::hang_up()].into(), usage);
     deltas(pieces::iter(body.into_iter().map(Ok)), ChatReader::new(reply, reasoning)).collect().await
 }
 

@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::Settings;
 use crate::engines::core::usage::{characters, estimated_tokens};
-use crate::engines::llm::history::{AnsweredCall, Entry, entries, trim};
+use crate::engines::llm::history::{AnsweredCall, HistoryEntry, entries, trim};
 use crate::engines::llm::openai::habits::ModelHabits;
 use crate::engines::llm::{Prompt, ToolSpec};
 
 /// The newest entries that fit, beside the instructions, into `budget` tokens.
-pub fn history(prompt: &Prompt, budget: u32, habits: &ModelHabits) -> Vec<Entry> {
+pub fn history(prompt: &Prompt, budget: u32, habits: &ModelHabits) -> Vec<HistoryEntry> {
     let mut said = entries(prompt, has_tools(prompt, habits));
     let system = estimated_tokens(characters(&prompt.system));
     trim(&mut said, u64::from(budget).saturating_sub(system));
@@ -17,11 +17,11 @@ pub fn history(prompt: &Prompt, budget: u32, habits: &ModelHabits) -> Vec<Entry>
 }
 
 /// How many characters the model reads.
-pub fn length(prompt: &Prompt, said: &[Entry]) -> u64 {
-    characters(&prompt.system) + said.iter().map(Entry::length).sum::<u64>()
+pub fn length(prompt: &Prompt, said: &[HistoryEntry]) -> u64 {
+    characters(&prompt.system) + said.iter().map(HistoryEntry::length).sum::<u64>()
 }
 
-pub fn body(settings: &Settings, prompt: &Prompt, said: &[Entry], habits: &ModelHabits) -> Value {
+pub fn body(settings: &Settings, prompt: &Prompt, said: &[HistoryEntry], habits: &ModelHabits) -> Value {
     let model = prompt.model.as_deref().unwrap_or(&settings.model);
     let mut body = Map::new();
     body.insert("model".into(), json!(model));
@@ -56,12 +56,12 @@ fn tool(tool: &ToolSpec) -> Value {
 }
 
 /// Calls and results have no ids of their own: the server would look for what it has not stored.
-fn items(entry: &Entry) -> Vec<Value> {
+fn items(entry: &HistoryEntry) -> Vec<Value> {
     let line = |role: &str, text: &str| json!({ "role": role, "content": text });
     match entry {
-        Entry::Caller(text) => vec![line("user", text)],
-        Entry::Agent(text) => vec![line("assistant", text)],
-        Entry::Tools { text, calls } => {
+        HistoryEntry::Caller(text) => vec![line("user", text)],
+        HistoryEntry::Agent(text) => vec![line("assistant", text)],
+        HistoryEntry::Tools { text, calls } => {
             let text = (!text.trim().is_empty()).then(|| line("assistant", text));
             let call = |AnsweredCall { call, .. }: &AnsweredCall| {
                 json!({ "type": "function_call", "call_id": call.id, "name": call.name,

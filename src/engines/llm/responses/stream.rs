@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
-use crate::engines::llm::events::{EventReader, Item, StreamProgress};
-use crate::engines::llm::reply::{Finish, Reply};
+use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
+use crate::engines::llm::reply::{Finish, ReplyBuilder};
 use crate::engines::llm::tool_calls::CallPiece;
 
 /// An event. Those about parts of the reply that are not said or called are skipped.
@@ -70,23 +70,23 @@ struct ResponseUsage {
 
 /// The state of a reply between two events.
 pub struct ResponseReader {
-    reply: Reply,
+    reply: ReplyBuilder,
     /// The places of calls of which arguments arrived in pieces.
     streamed: BTreeSet<u64>,
 }
 
 impl ResponseReader {
-    pub fn new(reply: Reply) -> ResponseReader {
+    pub fn new(reply: ReplyBuilder) -> ResponseReader {
         ResponseReader { reply, streamed: BTreeSet::new() }
     }
 
-    fn begin_item(&mut self, index: u64, item: OutputItem) -> Vec<Item> {
+    fn begin_item(&mut self, index: u64, item: OutputItem) -> Vec<DeltaResult> {
         let OutputItem::FunctionCall { call_id, name, .. } = item else { return Vec::new() };
         let (id, name) = (Some(call_id.as_str()), Some(name.as_str()));
         self.reply.call(CallPiece { index: Some(index), id, name, arguments: "" })
     }
 
-    fn add_arguments(&mut self, index: u64, arguments: &str) -> Vec<Item> {
+    fn add_arguments(&mut self, index: u64, arguments: &str) -> Vec<DeltaResult> {
         if !arguments.is_empty() {
             self.streamed.insert(index);
         }
@@ -94,7 +94,7 @@ impl ResponseReader {
     }
 
     /// The whole item: its arguments, where they did not arrive in pieces.
-    fn end_item(&mut self, index: u64, item: OutputItem) -> Vec<Item> {
+    fn end_item(&mut self, index: u64, item: OutputItem) -> Vec<DeltaResult> {
         match item {
             OutputItem::FunctionCall { call_id, name, arguments } if !self.streamed.contains(&index) => {
                 let (id, name) = (Some(call_id.as_str()), Some(name.as_str()));
@@ -104,7 +104,7 @@ impl ResponseReader {
         }
     }
 
-    fn finish(&mut self, finish: Finish, response: &ResponseObject) -> Vec<Item> {
+    fn finish(&mut self, finish: Finish, response: &ResponseObject) -> Vec<DeltaResult> {
         if let Some(usage) = &response.usage {
             self.reply.usage.report_input(usage.input_tokens);
             self.reply.usage.report_output(usage.output_tokens);
@@ -114,7 +114,7 @@ impl ResponseReader {
 }
 
 impl EventReader for ResponseReader {
-    fn event(&mut self, event: Event) -> Vec<Item> {
+    fn event(&mut self, event: Event) -> Vec<DeltaResult> {
         let Ok(data) = serde_json::from_str::<ResponseStreamEvent>(&event.data) else {
             return self.fail(EngineError::Temporary("the reply has an event that cannot be read".into()));
         };
@@ -145,11 +145,11 @@ impl EventReader for ResponseReader {
     }
 
     /// A body that ends before the response is complete was broken off.
-    fn end(&mut self) -> Vec<Item> {
+    fn end(&mut self) -> Vec<DeltaResult> {
         self.fail(EngineError::Temporary("the reply broke off".into()))
     }
 
-    fn fail(&mut self, error: EngineError) -> Vec<Item> {
+    fn fail(&mut self, error: EngineError) -> Vec<DeltaResult> {
         self.reply.fail(error)
     }
 

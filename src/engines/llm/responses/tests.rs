@@ -182,7 +182,7 @@ proptest! {
     fn random_events_do_no_harm(pieces: Vec<Vec<u8>>, prefix in "(data: |event: error\n|: )?") {
         let pieces_of = std::iter::once(Bytes::from(prefix)).chain(pieces.into_iter().map(Bytes::from));
         let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &"responses".into(), ""));
-        let reader = ResponseReader::new(Reply::new("responses".into(), [].into(), usage));
+        let reader = ResponseReader::new(ReplyBuilder::new("responses".into(), [].into(), usage));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(deltas(pieces::iter(pieces_of.map(Ok).collect::<Vec<_>>()), reader).count());
     }
