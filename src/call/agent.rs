@@ -24,6 +24,13 @@ pub struct Engines {
     pub tts: Arc<dyn Tts>,
 }
 
+impl Engines {
+    /// Opens connections to the engines' servers while the phone rings, so that the first turn does not wait for them.
+    pub async fn connect(self) {
+        futures_util::join!(self.stt.connect(), self.llm.connect(), self.tts.connect());
+    }
+}
+
 #[derive(Clone)]
 pub struct Agent {
     pub profile: ProfileId,

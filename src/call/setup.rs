@@ -61,6 +61,7 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     state.begin(id, started_at).await;
     let progress = records.progress();
     let mut task = Task::new(incoming, services, records, Phase::Ending(None));
+    task.tasks.start(|_| agent.engines.clone().connect());
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
     let opening = agent.opening(Utc::now());
     let texts = opening_texts(opening, &agent, &profile);

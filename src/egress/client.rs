@@ -45,6 +45,7 @@ impl EgressClient {
         // A proxy would resolve names itself, and a redirect would bypass the policy.
         let http = Client::builder()
             .dns_resolver(policy)
+            .http1_only()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .pool_max_idle_per_host(2)

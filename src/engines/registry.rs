@@ -20,11 +20,12 @@ mod accounts;
 mod entries;
 mod fallbacks;
 mod named;
+mod stt_engine;
 
 pub use entries::Entry;
-use entries::SttEngine;
 pub use fallbacks::Fallbacks;
 pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
+use stt_engine::SttEngine;
 
 /// Which engines there are and which are asked.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -8,6 +8,8 @@ import wave
 
 import anthropic
 import openai
+from cartesia import APIStatusError as CartesiaError
+from cartesia import Cartesia
 from deepgram import DeepgramClient
 from deepgram.core.api_error import ApiError as DeepgramError
 from deepgram.environment import DeepgramClientEnvironment
@@ -192,6 +194,25 @@ def elevenlabs() -> None:
     assert "quota_exceeded" in str(error.body), error.body
 
 
+def cartesia() -> None:
+    def speak(url: str = URL, key: str = KEY, **fields) -> bytes:
+        order = {
+            "model_id": "sonic-3",
+            "transcript": "Hello.",
+            "voice": {"id": "694f9389-aac1-45b6-b726-9d9369183238"},
+            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 16000},
+            **fields,
+        }
+        return Cartesia(base_url=f"{url}/cartesia", api_key=key, max_retries=0).tts.generate(**order).read()
+
+    assert len(speak(language="de")) == 2 * int(16000 * 0.68)
+    narrow = {"container": "raw", "encoding": "pcm_mulaw", "sample_rate": 8000}
+    assert len(speak(output_format=narrow)) == int(8000 * 0.68)
+    refused(CartesiaError, lambda: speak(key="wrong"), status_code=401)
+    refused(CartesiaError, lambda: speak(voice={"id": "nobody"}), status_code=404)
+    refused(CartesiaError, lambda: speak(LIMITED), status_code=402)
+
+
 def deepgram() -> None:
     def speak(url: str = URL, key: str = KEY, **fields) -> bytes:
         base = f"{url}/deepgram"
@@ -279,7 +300,7 @@ def elevenlabs_live() -> None:
     asyncio.run(scribe())
 
 
-for run in (chat, responses, claude, transcription, speech, elevenlabs, deepgram):
+for run in (chat, responses, claude, transcription, speech, elevenlabs, cartesia, deepgram):
     run()
 for run in (deepgram_live, openai_live, elevenlabs_live):
     run()

@@ -49,9 +49,11 @@ fn vendors_of_speech_work_by_their_own_apis() {
     let vendor = Vendor::start();
     let engines = engines(&format!(
         "[engines.eleven]\nkind = \"tts\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nmax_chars = 8\n\
-         [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n",
+         [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n\
+         [engines.sonic]\nkind = \"tts\"\napi = \"cartesia\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
         vendor.url("/elevenlabs/v1"),
-        vendor.url("/deepgram/v1")
+        vendor.url("/deepgram/v1"),
+        vendor.url("/cartesia")
     ));
     // Two parts of six and four characters.
     let (rate, seconds) = run(spoken(&engines, "eleven", "Hello. Yes."));
@@ -60,6 +62,8 @@ fn vendors_of_speech_work_by_their_own_apis() {
     assert!(rate == 8_000 && (seconds - 0.68).abs() < 0.01, "{rate} {seconds}");
     let keys: Vec<String> = vendor.requests(Kind::Tts).into_iter().map(|it| it.authorization).collect();
     assert_eq!(keys, [KEY.to_owned(), KEY.to_owned(), format!("Token {KEY}")]);
+    let (rate, seconds) = run(spoken(&engines, "sonic", "Hello."));
+    assert!(rate == 16_000 && (seconds - 0.68).abs() < 0.01, "{rate} {seconds}");
 }
 
 /// The pieces of the reply to these messages.
@@ -189,7 +193,7 @@ fn every_example_of_the_documentation_can_be_built() {
     let document = include_str!("../../docs/engines.md");
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 17);
+    assert_eq!(examples.len(), 18);
     for example in examples {
         let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
             true => "key = \"k\"",
@@ -222,7 +226,7 @@ fn every_test_that_the_table_of_servers_names_exists() {
         }
     }
     let tests: Vec<&str> = rows.filter_map(|row| row.rsplit('|').nth(1)).skip(1).collect();
-    assert_eq!(tests.len(), 22);
+    assert_eq!(tests.len(), 23);
     for name in tests.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
         assert!(sources.contains(&format!("fn {name}(")), "{name}");
     }

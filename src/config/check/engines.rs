@@ -98,6 +98,7 @@ fn zero_values(settings: &Settings) -> Vec<Violation> {
         values.extend(server.map(keyed));
         let (max_chars, max_processes) = match &entry.spec {
             TtsSpec::OpenAi(it) => (it.options.max_chars, None),
+            TtsSpec::Cartesia(it) => (it.options.max_chars, None),
             TtsSpec::ElevenLabs(it) => (it.options.max_chars, None),
             TtsSpec::Deepgram(it) => (it.options.max_chars, None),
             TtsSpec::Espeak(it) => (it.max_chars, Some(it.max_processes)),

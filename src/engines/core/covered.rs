@@ -95,12 +95,7 @@ mod tests {
     fn failures_are_taken_once_and_bounded() {
         let failures = CoveredFailures::default();
         for _ in 0..MOST + 1 {
-            failures.clone().add(
-                Kind::Llm,
-                &"openai".into(),
-                &EngineError::Permanent("no".into()),
-                None,
-            );
+            failures.clone().add(Kind::Llm, &"openai".into(), &EngineError::Permanent("no".into()), None);
         }
         let taken = failures.take();
         assert_eq!((taken.len(), taken[0].reason), (MOST, FailureReason::Refused));

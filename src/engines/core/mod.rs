@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod covered;
 mod delay;
 pub mod error_body;
+mod exchange;
 pub mod extra;
 pub mod health;
 pub mod openai;

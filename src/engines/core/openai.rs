@@ -5,18 +5,28 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
+use futures_util::{Stream, StreamExt};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error_body::{ErrorBody, LONGEST};
+use super::exchange::ServerConnections;
 use super::server::{Auth, SettingsError};
 use super::{EngineError, FailureReason, Refusal, delay};
 
 pub use super::server::Settings;
 
+/// The interval of pings on connections with HTTP/2, used or not: they find a dead one before a caller does.
+const PING: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection is taken to be open this long after a response. Servers close idle ones after a minute or later, as a rule.
+const USED_LATELY: Duration = Duration::from_secs(45);
+/// The time limit for opening a connection in advance.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY: usize = 16 * 1024;
 
@@ -27,6 +37,7 @@ pub struct Endpoint {
     /// The key and the values of configured headers, which no message repeats.
     secrets: Vec<SecretString>,
     http: Client,
+    connections: ServerConnections,
 }
 
 impl Endpoint {
@@ -60,10 +71,13 @@ impl Endpoint {
             .user_agent(concat!("vca/", env!("CARGO_PKG_VERSION")))
             .default_headers(settings.header_map(auth)?)
             .redirect(same_origin())
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
             .build()
             .map_err(|error| SettingsError::new("base_url", described(error)))?;
         let secrets = settings.key.iter().chain(settings.headers.values()).cloned().collect();
-        Ok(Endpoint { base_url, secrets, http })
+        Ok(Endpoint { base_url, secrets, http, connections: ServerConnections::default() })
     }
 
     /// The base URL without its query, for messages.
@@ -90,10 +104,42 @@ impl Endpoint {
         url
     }
 
-    /// Sends a request and returns its answer's head when the status is a success.
+    /// Sends a request and returns its answer's head when the status is a success. Cancelling it costs no connection.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, EngineError> {
-        let response = request.send().await.map_err(|e| self.broken(e))?;
+        let response = match self.connections.send(request).await {
+            Some(response) => response.map_err(|error| self.broken(error))?,
+            None => return Err(EngineError::Temporary("the request was dropped".into())),
+        };
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
+    }
+
+    /// The body of a response as it arrives. Cancelling it costs no connection.
+    pub fn body(
+        &self,
+        response: Response,
+    ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + Unpin + use<> {
+        let endpoint = self.clone();
+        self.connections.body(response).map(move |piece| piece.map_err(|error| endpoint.broken(error)))
+    }
+
+    /// Opens a connection for the next request, unless there was a response a short time ago. A failure is left to that
+    /// request.
+    pub async fn connect(&self) {
+        if !self.connections.used_within(USED_LATELY) {
+            let request = self.http.head(self.url("")).timeout(CONNECT_TIMEOUT);
+            if let Some(Err(error)) = self.connections.send(request).await {
+                tracing::debug!(
+                    server = self.address(),
+                    error = described(error),
+                    "no connection in advance"
+                );
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub fn connections(&self) -> &ServerConnections {
+        &self.connections
     }
 
     /// A failure on the way, such as a refused connection or a body that breaks off.

@@ -8,8 +8,8 @@ mod stream;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 
 use super::events::deltas;
@@ -90,8 +90,7 @@ impl AnthropicLlm {
         let (name, version) = VERSION;
         let request = self.endpoint.post("/messages").header(name, version).json(&body);
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
-        let endpoint = self.endpoint.clone();
-        let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
+        let body = self.endpoint.body(response);
         let reply = ReplyBuilder::new(self.name.clone(), prompt.tools, UsageCounter::new(charge));
         Ok(deltas(body, MessageReader::new(reply)))
     }
@@ -100,6 +99,10 @@ impl AnthropicLlm {
 impl Llm for AnthropicLlm {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
     }
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {

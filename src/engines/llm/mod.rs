@@ -116,6 +116,11 @@ pub trait Llm: Send + Sync {
     /// Starts a reply. Dropping the stream cancels the rest. The usage is added to the meter.
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>>;
 
+    /// Opens a connection to its server in advance, for the first request of a call. Failures are left to that request.
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+
     /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok("nothing to prove".to_owned()) }.boxed()

@@ -12,8 +12,8 @@ mod visible;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -135,8 +135,7 @@ impl OpenAiLlm {
     ) -> Result<Deltas, EngineError> {
         let answer = self.endpoint.send(self.endpoint.post("/chat/completions").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
-        let endpoint = self.endpoint.clone();
-        let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
+        let body = self.endpoint.body(response);
         let reasoning = ReasoningHabit::of(&self.habits, model);
         let reply = ReplyBuilder::new(self.name.clone(), tools, UsageCounter::new(charge));
         Ok(deltas(body, ChatReader::new(reply, reasoning)))
@@ -146,6 +145,10 @@ impl OpenAiLlm {
 impl Llm for OpenAiLlm {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
     }
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {

@@ -80,6 +80,10 @@ impl Llm for Resilient {
         .boxed()
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.engine.connect()
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.policy.within(self.engine.probe()).boxed()
     }
@@ -133,7 +137,8 @@ mod tests {
             Err(error) => Err(error),
         };
         let covered = meter.covered.take();
-        let covered = covered.iter().map(|it| format!("{} {}", it.engine, it.served_by.as_deref().unwrap_or_default()));
+        let covered =
+            covered.iter().map(|it| format!("{} {}", it.engine, it.served_by.as_deref().unwrap_or_default()));
         (reply, covered.collect::<Vec<_>>().join(","))
     }
 

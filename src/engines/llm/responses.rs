@@ -8,8 +8,8 @@ mod stream;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -104,8 +104,7 @@ impl ResponsesLlm {
     async fn ask_once(&self, body: &Value, charge: Charge, prompt: &Prompt) -> Result<Deltas, EngineError> {
         let answer = self.endpoint.send(self.endpoint.post("/responses").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
-        let endpoint = self.endpoint.clone();
-        let body = response.bytes_stream().map(move |piece| piece.map_err(|e| endpoint.broken(e)));
+        let body = self.endpoint.body(response);
         let reply = ReplyBuilder::new(self.name.clone(), prompt.tools.clone(), UsageCounter::new(charge));
         Ok(deltas(body, ResponseReader::new(reply)))
     }
@@ -114,6 +113,10 @@ impl ResponsesLlm {
 impl Llm for ResponsesLlm {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
     }
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::Settings;
 use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
+use super::stt_engine::SttEngine;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::server::{Auth, SettingsError};
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
 use crate::engines::stt::live::{FINAL_TIMEOUT_MS, LiveEngine, Protocol};
-use crate::engines::stt::{self, Buffered, Stt, Transcriber};
+use crate::engines::stt::{self, Transcriber};
 use crate::engines::tts::{self, Tts};
 use crate::names::{EngineNames, Names};
 use crate::violation::Violation;
@@ -29,13 +30,6 @@ pub struct Entry<S> {
     pub section: String,
     pub retry: retry::Settings,
     pub spec: S,
-}
-
-/// A recogniser without its fallback.
-#[derive(Clone)]
-pub(super) enum SttEngine {
-    Clips(stt::Resilient),
-    Live(LiveEngine),
 }
 
 /// The result of building an engine: none when a built-in engine is not configured.
@@ -192,44 +186,6 @@ impl Entry<SttSpec> {
     }
 }
 
-impl SttEngine {
-    /// The same engine with fallbacks, which transcribe clips.
-    pub(super) fn with_fallbacks(&self, fallbacks: &[&SttEngine]) -> SttEngine {
-        let fallbacks: Vec<stt::Resilient> = fallbacks.iter().map(|it| it.transcriber()).collect();
-        let fallbacks: Vec<&stt::Resilient> = fallbacks.iter().collect();
-        match self {
-            SttEngine::Clips(engine) => SttEngine::Clips(engine.with_fallbacks(&fallbacks)),
-            SttEngine::Live(engine) => {
-                let chain = fallbacks.split_first().map(|(first, rest)| first.with_fallbacks(rest));
-                SttEngine::Live(engine.with_fallback(chain))
-            }
-        }
-    }
-
-    /// The engine as calls use it.
-    pub(super) fn into_stt(self) -> Arc<dyn Stt> {
-        match self {
-            SttEngine::Clips(engine) => Arc::new(Buffered::new(engine)),
-            SttEngine::Live(engine) => Arc::new(engine),
-        }
-    }
-
-    pub(super) fn policy(&self) -> &retry::Policy {
-        match self {
-            SttEngine::Clips(engine) => engine.policy(),
-            SttEngine::Live(engine) => engine.policy(),
-        }
-    }
-
-    /// The engine as one that transcribes clips.
-    fn transcriber(&self) -> stt::Resilient {
-        match self {
-            SttEngine::Clips(engine) => engine.clone(),
-            SttEngine::Live(engine) => engine.transcriber(),
-        }
-    }
-}
-
 impl Entry<LlmSpec> {
     pub fn server(&self) -> Option<&server::Settings> {
         match &self.spec {
@@ -308,6 +264,7 @@ impl Entry<TtsSpec> {
     pub fn server(&self) -> Option<&server::Settings> {
         match &self.spec {
             TtsSpec::OpenAi(Remote { server, .. })
+            | TtsSpec::Cartesia(Remote { server, .. })
             | TtsSpec::ElevenLabs(Remote { server, .. })
             | TtsSpec::Deepgram(Remote { server, .. }) => Some(server),
             TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
@@ -318,6 +275,7 @@ impl Entry<TtsSpec> {
     pub fn models(&self) -> Option<(&str, &[String])> {
         match &self.spec {
             TtsSpec::OpenAi(Remote { options, .. }) => Some((&options.model, &options.models)),
+            TtsSpec::Cartesia(Remote { options, .. }) => Some((&options.model, &options.models)),
             TtsSpec::ElevenLabs(Remote { options, .. }) => Some((&options.model, &options.models)),
             TtsSpec::Deepgram(_) | TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
         }
@@ -327,6 +285,7 @@ impl Entry<TtsSpec> {
     pub fn voice(&self) -> (&str, Names) {
         match &self.spec {
             TtsSpec::OpenAi(Remote { options, .. }) => (&options.voice, tts::openai::voices()),
+            TtsSpec::Cartesia(Remote { options, .. }) => (&options.voice, tts::cartesia::voices()),
             TtsSpec::ElevenLabs(Remote { options, .. }) => (&options.voice, tts::elevenlabs::voices()),
             TtsSpec::Deepgram(Remote { options, .. }) => (&options.voice, tts::deepgram::voices()),
             TtsSpec::Espeak(options) => (&options.voice, tts::espeak::voices()),
@@ -344,6 +303,10 @@ impl Entry<TtsSpec> {
             TtsSpec::OpenAi(Remote { server, options }) => self
                 .endpoint(server)?
                 .map(|it| Arc::new(tts::openai::OpenAiTts::new(name, it, options.clone())) as _),
+            TtsSpec::Cartesia(Remote { server, options }) => {
+                let endpoint = self.vendor(server, tts::cartesia::BASE_URL, tts::cartesia::AUTH)?;
+                Some(Arc::new(tts::cartesia::Cartesia::new(name, endpoint, options.clone())))
+            }
             TtsSpec::ElevenLabs(Remote { server, options }) => {
                 let endpoint = self.vendor(server, tts::elevenlabs::BASE_URL, tts::elevenlabs::AUTH)?;
                 Some(Arc::new(tts::elevenlabs::ElevenLabs::new(name, endpoint, options.clone())))

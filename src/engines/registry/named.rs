@@ -20,6 +20,7 @@ pub enum Api {
     /// OpenAI's Realtime API, for transcription.
     #[serde(rename = "openai-realtime")]
     Realtime,
+    Cartesia,
     ElevenLabs,
     Deepgram,
     Pocketsphinx,
@@ -57,6 +58,7 @@ pub enum LlmSpec {
 #[allow(clippy::large_enum_variant, reason = "there are few of them, which are built at the start")]
 pub enum TtsSpec {
     OpenAi(Remote<tts::openai::Settings>),
+    Cartesia(Remote<tts::cartesia::Settings>),
     ElevenLabs(Remote<tts::elevenlabs::Settings>),
     Deepgram(Remote<tts::deepgram::Settings>),
     Espeak(tts::espeak::Settings),
@@ -106,6 +108,9 @@ impl Named {
             }
             (Kind::Llm, Api::Scripted) => Spec::Llm(LlmSpec::Scripted(options(table)?)),
             (Kind::Tts, Api::OpenAi) => Spec::Tts(TtsSpec::OpenAi(remote(table)?)),
+            (Kind::Tts, Api::Cartesia) => {
+                Spec::Tts(TtsSpec::Cartesia(remote_at(tts::cartesia::BASE_URL, table)?))
+            }
             (Kind::Tts, Api::ElevenLabs) => {
                 Spec::Tts(TtsSpec::ElevenLabs(remote_at(tts::elevenlabs::BASE_URL, table)?))
             }
@@ -134,7 +139,7 @@ fn misfit(kind: Kind) -> Box<Error> {
     let apis = match kind {
         Kind::Stt => "openai, openai-realtime, elevenlabs, deepgram or pocketsphinx",
         Kind::Llm => "openai, openai-responses, anthropic or scripted",
-        Kind::Tts => "openai, elevenlabs, deepgram, espeak or flite",
+        Kind::Tts => "openai, cartesia, elevenlabs, deepgram, espeak or flite",
     };
     at(Box::new(Error::from(format!("it has no engines of kind {kind}: use {apis}"))), "api")
 }

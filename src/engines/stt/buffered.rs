@@ -46,6 +46,10 @@ impl<T: Transcriber + 'static> Stt for Buffered<T> {
         })
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.0.connect()
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.0.probe()
     }

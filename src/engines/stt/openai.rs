@@ -170,6 +170,10 @@ impl Transcriber for OpenAiStt {
         &self.name
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
+    }
+
     fn transcribe(
         &self,
         speech: Clip,

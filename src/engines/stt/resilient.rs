@@ -99,6 +99,10 @@ impl Transcriber for Resilient {
         .boxed()
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.engine.connect()
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.policy.within(self.engine.probe()).boxed()
     }

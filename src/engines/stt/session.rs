@@ -28,6 +28,11 @@ pub trait Stt: Send + Sync {
         false
     }
 
+    /// Opens a connection to its server in advance, for the first request of a call. Failures are left to that request.
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+
     /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request
     /// instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

@@ -111,6 +111,10 @@ impl Tts for Deepgram {
         &self.name
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
+    }
+
     fn speak(
         &self,
         text: Arc<str>,

@@ -114,6 +114,10 @@ impl Tts for ElevenLabs {
         &self.name
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
+    }
+
     fn speak(
         &self,
         text: Arc<str>,

@@ -1,5 +1,6 @@
 //! Text to speech.
 
+pub mod cartesia;
 pub mod deepgram;
 pub mod elevenlabs;
 pub mod espeak;
@@ -54,6 +55,11 @@ pub trait Tts: Send + Sync {
     /// The longest text of one request, in characters. [`Resilient`] splits longer ones.
     fn max_chars(&self) -> usize {
         usize::MAX
+    }
+
+    /// Opens a connection to its server in advance, for the first request of a call. Failures are left to that request.
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
     }
 
     /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.

@@ -105,6 +105,10 @@ impl Tts for OpenAiTts {
         &self.name
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.endpoint.connect().boxed()
+    }
+
     fn speak(
         &self,
         words: Arc<str>,

@@ -156,6 +156,10 @@ impl Tts for Resilient {
         async move { self.parts(&text, voice, meter).await }.boxed()
     }
 
+    fn connect(&self) -> BoxFuture<'_, ()> {
+        self.engine.connect()
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.policy.within(self.engine.probe()).boxed()
     }

@@ -45,7 +45,5 @@ async fn recognise(
     content_type: Option<&str>,
     requested: Requested,
 ) -> Result<Pieces, EngineError> {
-    let endpoint = endpoint.clone();
-    let bytes = response.bytes_stream().map(move |piece| piece.map_err(|error| endpoint.broken(error)));
-    sound::recognise(content_type, requested, bytes.boxed()).await
+    sound::recognise(content_type, requested, endpoint.body(response).boxed()).await
 }

@@ -1,5 +1,5 @@
-//! A vendor of engines on loopback: OpenAI's API below `/v1`, Anthropic's below `/anthropic/v1`, ElevenLabs' below
-//! `/elevenlabs/v1` and Deepgram's below `/deepgram/v1`.
+//! A vendor of engines on loopback: OpenAI's API below `/v1`, Anthropic's below `/anthropic/v1`, Cartesia's below `/cartesia`,
+//! ElevenLabs' below `/elevenlabs/v1` and Deepgram's below `/deepgram/v1`.
 //!
 //! It refuses what the vendors refuse, in their words. It transcribes fixed words, replies a fixed text and speaks in tones;
 //! or it fails by its [`Mood`], or behaves like another server by its [`Habit`]s. The vendors' own clients are run against
@@ -14,6 +14,7 @@ mod live;
 mod models;
 mod responses;
 mod short;
+mod sonic;
 mod sound;
 mod speech;
 mod transcription;
@@ -195,6 +196,7 @@ impl Vendor {
             .route("/anthropic/v1/models", get(models::anthropic))
             .route("/anthropic/v1/messages", post(claude::reply))
             .route("/v1/audio/speech", post(speech::speak))
+            .route("/cartesia/tts/bytes", post(sonic::speak))
             .route("/elevenlabs/v1/models", get(models::elevenlabs))
             .route("/elevenlabs/v1/text-to-speech/{voice}/stream", post(eleven::speak))
             .route("/deepgram/v1/models", get(models::deepgram))
@@ -251,6 +253,7 @@ impl Vendor {
 enum Dialect {
     OpenAi,
     Anthropic,
+    Cartesia,
     ElevenLabs,
     Deepgram,
 }
@@ -265,6 +268,9 @@ impl Dialect {
             Dialect::Anthropic => {
                 json!({ "type": "error", "error": { "type": code, "message": message }, "request_id": "req_1" })
             }
+            Dialect::Cartesia => {
+                json!({ "title": code, "message": message, "error_code": code, "status_code": status })
+            }
             Dialect::ElevenLabs => json!({ "detail": { "status": code, "message": message } }),
             Dialect::Deepgram => json!({ "err_code": code, "err_msg": message, "request_id": "r-1" }),
         };
@@ -274,6 +280,7 @@ impl Dialect {
     fn wrong_key(self) -> Response {
         match self {
             Dialect::OpenAi => self.refusal(401, "invalid_api_key", "Incorrect API key provided"),
+            Dialect::Cartesia => self.refusal(401, "unauthorized", "Invalid API key"),
             Dialect::Anthropic => self.refusal(401, "authentication_error", "invalid x-api-key"),
             Dialect::ElevenLabs => self.refusal(401, "invalid_api_key", "Invalid API key"),
             Dialect::Deepgram => self.refusal(401, "INVALID_AUTH", "Invalid credentials."),
@@ -283,6 +290,7 @@ impl Dialect {
     fn rate_limited(self) -> Response {
         match self {
             Dialect::OpenAi => self.refusal(429, "rate_limit_exceeded", "Rate limit reached"),
+            Dialect::Cartesia => self.refusal(429, "concurrency_limited", "Too many concurrent requests"),
             Dialect::Anthropic => self.refusal(529, "overloaded_error", "Overloaded"),
             Dialect::ElevenLabs => {
                 self.refusal(429, "too_many_concurrent_requests", "Too many requests at once")
@@ -298,6 +306,7 @@ impl Dialect {
                 let message = "Your credit balance is too low to access the Anthropic API.";
                 self.refusal(400, "invalid_request_error", message)
             }
+            Dialect::Cartesia => self.refusal(402, "quota_exceeded", "Not enough credits"),
             Dialect::ElevenLabs => self.refusal(401, "quota_exceeded", "You have 0 credits remaining"),
             Dialect::Deepgram => {
                 self.refusal(402, "ASR_PAYMENT_REQUIRED", "Project does not have enough credits.")
@@ -308,7 +317,7 @@ impl Dialect {
     fn key(self, headers: &HeaderMap) -> Option<&str> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
-            Dialect::OpenAi => header("authorization")?.strip_prefix("Bearer "),
+            Dialect::OpenAi | Dialect::Cartesia => header("authorization")?.strip_prefix("Bearer "),
             // The vendor's clients of late 2026 send the latter.
             Dialect::Anthropic => {
                 header("x-api-key").or_else(|| header("authorization")?.strip_prefix("Bearer "))
@@ -332,7 +341,7 @@ async fn receive(
     let header = match dialect {
         Dialect::Anthropic => "x-api-key",
         Dialect::ElevenLabs => "xi-api-key",
-        Dialect::OpenAi | Dialect::Deepgram => "authorization",
+        Dialect::OpenAi | Dialect::Cartesia | Dialect::Deepgram => "authorization",
     };
     let authorization = headers.get(header).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let request = Request { authorization: authorization.to_owned(), body: body.to_vec() };

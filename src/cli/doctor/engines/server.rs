@@ -72,6 +72,8 @@ impl EngineServer {
     pub fn of_tts(entry: &Entry<TtsSpec>) -> Option<EngineServer> {
         match &entry.spec {
             TtsSpec::OpenAi(Remote { server, options }) => EngineServer::openai(server, &options.model),
+            // It has no list of models.
+            TtsSpec::Cartesia(Remote { server, options }) => EngineServer::openai(server, &options.model),
             TtsSpec::ElevenLabs(Remote { server, options }) => Some(EngineServer {
                 settings: server.clone(),
                 api: ListApi::ElevenLabs,

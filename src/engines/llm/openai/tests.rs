@@ -1,7 +1,7 @@
 //! The engine against a server that enforces the rules of vendors.
 
 use bytes::Bytes;
-use futures_util::stream as pieces;
+use futures_util::{StreamExt, stream as pieces};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
