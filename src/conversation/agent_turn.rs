@@ -223,6 +223,7 @@ impl Conversation {
         } else if response.question.is_some() && response.is_broken() && !response.failed {
             self.limits.turn_failed();
         }
+        self.prompted = response.wants_an_answer(&self.texts);
         let mut record = response.record(&self.texts, interrupted);
         record.tools.splice(..0, self.take_late_tools());
         self.transcript.add_agent(response.items(&self.texts, interrupted));

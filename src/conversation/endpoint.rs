@@ -9,7 +9,7 @@ pub(super) enum Completeness {
     /// A whole sentence.
     Finished,
     Unclear,
-    /// "and", "um", digits being read out: more follows.
+    /// "and", "um", digits being read out, a name being spelled: more follows.
     Trailing,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn completeness(text: &str, language: &Language) -> Completeness {
     let last = words.last().map_or("", String::as_str);
     let leads_on = language.trailing.contains(&last) || (!stopped && language.often_trailing.contains(&last));
     let open = text.ends_with(['…', ',', '-', '–', '—', ':', '、', '،']) || text.ends_with("..");
-    if open || (!asked && (leads_on || reads_out_digits(text, language))) {
+    if open || (!asked && (leads_on || reads_out_digits(text, language) || spells(text, language))) {
         Completeness::Trailing
     } else if stopped {
         Completeness::Finished
@@ -98,6 +98,25 @@ fn reads_out_digits(text: &str, language: &Language) -> bool {
     let last = run.next().unwrap_or(0);
     let (groups, total) = run.fold((1, last), |(groups, total), digits| (groups + 1, total + digits));
     last >= 5 || (groups >= 2 && (total >= 3 || total == groups))
+}
+
+/// "J O H", "B as in", "b for Berlin", "john dot", "john at": a name or an e-mail address in the making.
+fn spells(text: &str, language: &Language) -> bool {
+    let words = words(text);
+    let is_letter = |word: &String| word.chars().count() == 1 && word.chars().all(char::is_alphabetic);
+    let letters = words.iter().rev().take_while(|word| is_letter(word)).count();
+    let is_link = |word: &String| language.spelling_links.contains(&word.as_str());
+    let rest = words.iter().rev().skip(1).skip_while(|word| is_link(word));
+    let links = words.iter().rev().skip(1).take_while(|word| is_link(word)).count();
+    let stands_for = links > 0 && rest.clone().next().is_some_and(is_letter);
+    let marks = words.last().is_some_and(|word| language.spelling_marks.contains(&word.as_str()));
+    letters >= 2 || stands_for || marks || has_open_address(text)
+}
+
+/// An e-mail address without the end of its domain: "john@example".
+fn has_open_address(text: &str) -> bool {
+    let last = text.trim_end_matches('.').rsplit(char::is_whitespace).next().unwrap_or_default();
+    last.split_once('@').is_some_and(|(_, domain)| !domain.contains('.'))
 }
 
 /// How many digits a group of letters or digits stands for.
@@ -187,6 +206,31 @@ mod tests {
             ],
         );
         trailing("pt", &["queria marcar, mas", "o número é nove, meia, três"]);
+    }
+
+    #[test]
+    fn names_and_addresses_that_are_spelled_are_waited_for() {
+        let en = [
+            "My name is S M I",
+            "J. O. H. N.",
+            "B as in Berlin.",
+            "b as in boy",
+            "it's M for Mike",
+            "john dot",
+            "john underscore.",
+            "My address is john@example.",
+            "john.smith@",
+        ];
+        sounds(Completeness::Trailing, "en", &en);
+        sounds(Completeness::Trailing, "de", &["B wie Berlin", "hans Punkt", "hans Unterstrich"]);
+        let finished = [
+            "Take plan B.",
+            "Write to john@example.com.",
+            "I like it as it is.",
+            "What is plan a b?",
+            "This is for Mike.",
+        ];
+        sounds(Completeness::Finished, "en", &finished);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Conversation {
                 let turn = self.out.new_turn();
                 self.hear(Utterance::new(turn, at));
             }
-            Floor::Caller(_) => self.join(),
+            Floor::Caller(_) => self.join(at),
             Floor::Agent(response, None) if !response.is_goodbye() => self.speak_over(at),
             Floor::Agent(response, Some(Interruption::Paused { voiced, .. })) => {
                 let remaining = self.certainty(response).saturating_sub(*voiced);
@@ -320,8 +320,10 @@ impl Conversation {
         self.stop_responding();
         self.hold.flush(&mut self.out);
         self.out.command(Command::Cancel { turn: response.turn });
-        let Some(Question { from, to, text, keys }) = response.question else { return };
-        self.transcript.take_back(&text);
+        let Some(mut question) = response.question else { return };
+        let keys = question.keys.take();
+        let Question { from, to, ref text, .. } = question;
+        self.transcript.take_back(text);
         // Keys alone have no sound: the utterance begins with the voice.
         let voice = interruption.as_ref().map(Interruption::from).or(self.voice);
         let from = voice.filter(|_| keys.is_some() && text.is_empty()).unwrap_or(from);
@@ -330,10 +332,12 @@ impl Conversation {
             self.transcript.take_back_keys(&keys);
             self.keypad.put_back(keys, to);
         }
-        self.limits.turn_taken_back();
         let added = self.take_up(from, interruption.and_then(Interruption::into_words));
         let asked = keys_answered || !text.is_empty();
-        let joined = added.following(text);
+        if asked {
+            self.limits.turn_taken_back();
+        }
+        let joined = added.following(&question, voice);
         self.hear(if asked { joined.after_a_discarded_response() } else { joined });
     }
 

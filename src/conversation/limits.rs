@@ -12,6 +12,8 @@ pub(super) struct Limits {
     failures: u32,
     /// How often a silent caller was prompted.
     prompts: u32,
+    /// Sounds without words in a row, of those that the caller was asked about.
+    noises: u32,
 }
 
 impl Limits {
@@ -33,6 +35,13 @@ impl Limits {
     pub fn turn_taken(&mut self) {
         self.turns += 1;
         self.prompts = 0;
+        self.noises = 0;
+    }
+
+    /// The caller was prompted, and only noise followed: how often in a row.
+    pub fn noise_heard(&mut self) -> u32 {
+        self.noises += 1;
+        self.noises
     }
 
     /// The caller's turn was not over.

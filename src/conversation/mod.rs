@@ -11,7 +11,7 @@
 //! # Its parts
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
-//! turn, endpointing, with its `words`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
+//! turn, endpointing, with its `words` and `segments`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
 //! `acting` (its tools); `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
@@ -52,6 +52,7 @@ mod outbox;
 mod pipeline;
 mod recognition_times;
 mod response;
+mod segments;
 mod settings;
 mod snapshot;
 mod timer;
@@ -111,6 +112,8 @@ pub struct Conversation {
     /// The level of the caller's latest utterance, in dBov.
     caller_level: Option<i8>,
     recognition_times: RecognitionTimes,
+    /// Whether the agent's latest words want an answer.
+    prompted: bool,
     hold: Hold,
     keypad: Keypad,
     timers: Timers,
@@ -136,6 +139,7 @@ impl Conversation {
             background: None,
             caller_level: None,
             recognition_times: RecognitionTimes::default(),
+            prompted: false,
             hold: Hold::Off,
             keypad: Keypad::default(),
             timers: Timers::default(),
@@ -223,6 +227,7 @@ impl Conversation {
         while let Some(timer) = self.timers.expire(now) {
             match timer {
                 Timer::Commit => self.commit(now),
+                Timer::Ask => self.ask_for_words(),
                 Timer::BargeIn => self.pause_playback(),
                 Timer::BargeInCertain => self.interrupt_by_length(now),
                 Timer::BargeInWords => self.resume_playback(),

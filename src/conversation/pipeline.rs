@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{At, ContextItem, ToolRequest, TurnId};
 
-/// One utterance of the caller, as it is recognised. A turn has one at most.
+/// One utterance of the caller, or a part of a long one, as it is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UtteranceId(pub u32);
 

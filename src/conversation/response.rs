@@ -342,6 +342,13 @@ impl Response {
             })
     }
 
+    /// Its last words want an answer: a question, or a prompt.
+    pub fn wants_an_answer(&self, texts: &HashMap<Phrase, String>) -> bool {
+        self.speeches.last().is_some_and(|last| {
+            matches!(last.what, Say::Phrase(_)) || last.text(texts).trim_end().ends_with(['?', '？', '؟'])
+        })
+    }
+
     pub fn is_greeting(&self) -> bool {
         self.speeches.iter().any(|speech| speech.what == Say::Phrase(Phrase::Greeting))
     }

@@ -11,6 +11,8 @@ use super::At;
 pub enum Timer {
     /// The caller has been silent for long enough to have finished.
     Commit,
+    /// The caller has paused for long enough to ask for words again.
+    Ask,
     /// The caller has spoken over the agent for long enough to be listened to.
     BargeIn,
     /// The caller has spoken over the agent for so long that it is an interruption.
@@ -34,8 +36,9 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 11] = [
+    const ALL: [Timer; 12] = [
         Timer::Commit,
+        Timer::Ask,
         Timer::BargeIn,
         Timer::BargeInCertain,
         Timer::BargeInWords,

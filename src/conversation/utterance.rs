@@ -23,6 +23,7 @@ use super::endpoint::{Completeness, completeness};
 use super::floor::Floor;
 use super::outbox::Outbox;
 use super::response::{Question, Response};
+use super::segments::Segments;
 use super::timer::Timer;
 use super::words::Words;
 use super::{At, Command, Conversation, Ending, Latency, Phrase, Record, Say, TurnId, UtteranceId};
@@ -31,6 +32,15 @@ use crate::language::Language;
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
 
+/// A part of an utterance that is as long as this is transcribed by itself. Recognisers need the context of shorter ones.
+const LONG: Duration = Duration::from_secs(2);
+
+/// Words are asked for again at a pause if the utterance has grown by this much …
+const GROWN: Duration = Duration::from_secs(1);
+
+/// … or if the pause lasts as long as this: most pauses within a sentence are shorter.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// The caller's utterance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Utterance {
@@ -38,8 +48,12 @@ pub(super) struct Utterance {
     pub from: At,
     extent: Extent,
     pub words: Words,
-    /// Words before those that are being transcribed.
-    before: String,
+    /// The beginning of the part that is being transcribed.
+    part: At,
+    /// Earlier parts.
+    segments: Segments,
+    /// The end of the latest part that was asked about.
+    asked_to: Option<At>,
     wait: Wait,
     /// The level of its loudest part, in dBov.
     pub level: Option<i8>,
@@ -85,7 +99,9 @@ impl Utterance {
             from,
             extent: Extent::Open,
             words: Words::Unasked,
-            before: String::new(),
+            part: from,
+            segments: Segments::default(),
+            asked_to: None,
             wait: Wait::ForSpeech,
             level: None,
             latency: Latency::default(),
@@ -97,7 +113,7 @@ impl Utterance {
     /// Speech between two moments that is being transcribed.
     pub fn asked(turn: TurnId, id: UtteranceId, from: At, to: At) -> Utterance {
         let words = Words::Asked { id, partial: String::new() };
-        Utterance { extent: Extent::Paused { to }, words, ..Utterance::new(turn, from) }
+        Utterance { extent: Extent::Paused { to }, words, asked_to: Some(to), ..Utterance::new(turn, from) }
     }
 
     /// Speech that began at `from`, continues, and is being recognised.
@@ -110,13 +126,80 @@ impl Utterance {
         Utterance { advance: Advance::Spent, ..self }
     }
 
-    /// Puts known words before those that are being transcribed; an utterance that is not transcribed yet will contain
-    /// them.
-    pub fn following(mut self, words: String) -> Utterance {
-        if self.words != Words::Unasked {
-            self.before = words;
+    /// It continues a question that was answered too soon. An utterance that is not transcribed yet contains a short question
+    /// anew, and follows a long one from `voice` on.
+    pub fn following(mut self, question: &Question, voice: Option<At>) -> Utterance {
+        let continues =
+            voice.filter(|_| question.to.since(question.from) >= LONG && !question.text.is_empty());
+        match (&self.words, continues) {
+            (Words::Unasked, None) => {}
+            (Words::Unasked, Some(voice)) => {
+                self.part = voice;
+                self.segments = Segments::known(question.text.clone());
+            }
+            _ => {
+                self.part = voice.unwrap_or(self.part);
+                self.segments = Segments::known(question.text.clone());
+            }
         }
         self
+    }
+
+    /// The caller continues at `at`. Parts that were recognised, or are being so, stand if they are long.
+    fn continue_at(&mut self, at: At, out: &mut Outbox) {
+        let long = self.to().is_some_and(|to| to.since(self.part) >= LONG);
+        let stands = match &self.words {
+            Words::Open { .. } => return self.reopen(),
+            Words::Known(text) if long || self.segments.are_all_of(text) => {
+                self.segments = Segments::known(text.clone());
+                self.discard_response(out);
+                true
+            }
+            Words::Asked { id, .. } if self.early.is_none() && (long || !self.segments.are_known()) => {
+                self.segments.add(*id, None);
+                true
+            }
+            Words::Ended => true,
+            Words::Unasked | Words::Asked { .. } | Words::Known(_) | Words::Failed => {
+                self.discard_response(out);
+                false
+            }
+        };
+        if stands {
+            self.part = at;
+        }
+        self.words = Words::open(self.turn, self.part, out);
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.extent = Extent::Open;
+        self.wait = Wait::ForSpeech;
+        self.latency = Latency::default();
+        self.early = None;
+    }
+
+    /// Takes the final words of a part. Returns those of the whole utterance, once they are complete.
+    fn take_words(&mut self, id: UtteranceId, text: &str) -> Option<String> {
+        let whole = if self.segments.take(id, text) {
+            self.segments.followed_by("")
+        } else if !self.words.awaits(id) {
+            return None;
+        } else if self.segments.are_known() {
+            let whole = self.segments.followed_by(text);
+            self.words = Words::Known(whole.clone());
+            return Some(whole);
+        } else {
+            self.segments.add(id, Some(text));
+            self.words = Words::Ended;
+            return None;
+        };
+        let complete = self.words == Words::Ended && self.segments.are_known();
+        complete.then(|| {
+            self.segments = Segments::known(whole.clone());
+            self.words = Words::Known(whole.clone());
+            whole
+        })
     }
 
     /// The record of a caller who leaves now.
@@ -138,14 +221,14 @@ impl Utterance {
     /// Begins the recognition of an utterance that is not recognised yet.
     fn recognise(&mut self, out: &mut Outbox) {
         if self.words == Words::Unasked {
-            self.words = Words::open(self.turn, self.from, out);
+            self.words = Words::open(self.turn, self.part, out);
         }
     }
 
     /// The cancellation of a turn ended its recognition too: begins it again if its words are awaited.
     pub fn recognise_again(&mut self, out: &mut Outbox) {
         if self.words.is_pending() {
-            self.words = Words::open(self.turn, self.from, out);
+            self.words = Words::open(self.turn, self.part, out);
             if let Some(to) = self.to() {
                 self.words.end(to, out);
             }
@@ -176,7 +259,7 @@ impl Utterance {
 
     /// These words after those that were known before.
     fn with_earlier_words(&self, text: &str) -> String {
-        format!("{} {text}", self.before).trim().to_owned()
+        self.segments.followed_by(text)
     }
 
     /// Discards the prepared response; the rest of the turn has another id.
@@ -229,8 +312,8 @@ impl Conversation {
         self.timers.start(Timer::Monologue, from, self.settings.max_speech_ms);
     }
 
-    /// The caller continues before the commit: work on the first part is discarded.
-    pub(super) fn join(&mut self) {
+    /// The caller continues before the commit, at `at`: a prepared response is discarded.
+    pub(super) fn join(&mut self, at: At) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.is_cut() {
             return;
@@ -238,17 +321,9 @@ impl Conversation {
         self.timers.stop(Timer::Commit);
         self.timers.stop(Timer::Filler);
         self.filler = None;
+        self.timers.stop(Timer::Ask);
+        utterance.continue_at(at, &mut self.out);
         let from = utterance.from;
-        if matches!(utterance.words, Words::Open { .. }) {
-            let joined = Utterance::open(utterance.turn, utterance.words.clone(), from);
-            let Utterance { advance, level, .. } = *utterance;
-            *utterance = Utterance { before: utterance.before.clone(), advance, level, ..joined };
-        } else {
-            utterance.discard_response(&mut self.out);
-            let Utterance { advance, level, .. } = *utterance;
-            *utterance = Utterance { advance, level, ..Utterance::new(utterance.turn, from) };
-        }
-        utterance.recognise(&mut self.out);
         self.limit_speech(from);
     }
 
@@ -276,10 +351,22 @@ impl Conversation {
         let partial = if partial.is_empty() { partial } else { utterance.with_earlier_words(&partial) };
         self.timers.start(Timer::Commit, to, self.wait_after(&partial));
         if self.settings.early_reply {
-            self.ask_for_words();
+            self.ask_soon(to, !partial.is_empty());
             if completeness(&partial, self.language) != Completeness::Trailing {
                 self.prepare(to, &partial);
             }
+        }
+    }
+
+    /// Asks for the words at a pause that began at `to`. A recogniser of whole clips is paid for each of them: one that
+    /// was asked already is asked again when it is worth it.
+    fn ask_soon(&mut self, to: At, is_streaming: bool) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let has_grown = utterance.asked_to.is_none_or(|asked| to.since(asked) >= GROWN);
+        if has_grown || is_streaming {
+            self.ask_for_words();
+        } else {
+            self.timers.start(Timer::Ask, to, ASK_AGAIN);
         }
     }
 
@@ -297,14 +384,16 @@ impl Conversation {
         if let Floor::Caller(utterance) = &mut self.floor
             && let Extent::Paused { to } = utterance.extent
         {
-            utterance.latency.pause = Some(now.since(to));
+            utterance.latency.pause.get_or_insert(now.since(to));
         }
     }
 
-    fn ask_for_words(&mut self) {
+    pub(super) fn ask_for_words(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(at) = utterance.to() else { return };
-        utterance.words.end(at, &mut self.out);
+        if utterance.words.end(at, &mut self.out) {
+            utterance.asked_to = Some(at);
+        }
     }
 
     /// The words so far of an utterance that is recognised as it is spoken.
@@ -317,9 +406,8 @@ impl Conversation {
     /// The transcript of the utterance, unless `id` is outdated.
     pub(super) fn utterance_words(&mut self, now: At, id: UtteranceId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let Some(to) = utterance.to().filter(|_| utterance.words.awaits(id)) else { return };
-        let text = utterance.with_earlier_words(text);
-        utterance.words = Words::Known(text.clone());
+        let Some(text) = utterance.take_words(id, text) else { return };
+        let Some(to) = utterance.to() else { return };
         utterance.latency.transcript = Some(now.since(to));
         self.recognition_times.add(now.since(to));
         self.confirm_response(now, &text);
@@ -346,7 +434,7 @@ impl Conversation {
     fn prepare(&mut self, to: At, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let may = self.settings.early_reply && utterance.advance == Advance::Possible;
-        let is_new = utterance.early.is_none() && !text.is_empty();
+        let is_new = utterance.early.is_none() && !text.is_empty() && utterance.segments.are_known();
         if may && is_new && !self.limits.no_turn_left(&self.settings) {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
@@ -357,7 +445,10 @@ impl Conversation {
 
     pub(super) fn utterance_failed(&mut self, now: At, id: UtteranceId) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.words.awaits(id) {
+        if utterance.segments != Segments::default() {
+            // The words of the other parts are answered.
+            self.utterance_words(now, id, "");
+        } else if utterance.words.awaits(id) {
             utterance.words = Words::Failed;
             if utterance.is_overdue() {
                 self.commit(now);
@@ -378,7 +469,7 @@ impl Conversation {
                 self.ask_for_words();
                 self.await_response(now);
             }
-            Words::Asked { .. } => {
+            Words::Asked { .. } | Words::Ended => {
                 utterance.wait = Wait::ForWords;
                 self.await_response(now);
             }
@@ -388,11 +479,42 @@ impl Conversation {
             // The caller has pressed keys, which get a response without words.
             Words::Known(text) if text.is_empty() && self.keypad.is_complete() => self.settle(now, None),
             Words::Failed if self.keypad.is_complete() => self.settle(now, None),
+            Words::Known(text) if text.is_empty() => self.answer_noise(now),
             Words::Known(_) | Words::Failed if self.limits.no_turn_left(&self.settings) => {
                 self.say_goodbye(now, Phrase::TurnLimitGoodbye, Ending::TurnLimit);
             }
             Words::Known(_) | Words::Failed => self.hand_over(now, to),
         }
+    }
+
+    /// Sound without words. If the agent wanted an answer, it asks again, then in other words, and then says goodbye; otherwise
+    /// the sound is no turn.
+    fn answer_noise(&mut self, now: At) {
+        if !self.prompted {
+            return self.settle(now, None);
+        }
+        match self.limits.noise_heard() {
+            1 => self.ask_for_words_again(now, Phrase::DidNotCatch),
+            2 => self.ask_for_words_again(now, Phrase::StillThere),
+            _ => self.say_goodbye(now, Phrase::SilenceGoodbye, Ending::Silence),
+        }
+    }
+
+    fn ask_for_words_again(&mut self, now: At, phrase: Phrase) {
+        self.take_wordless_turn(now);
+        self.say(Say::Phrase(phrase));
+    }
+
+    /// Gives the floor to the agent, which has no words to respond to.
+    fn take_wordless_turn(&mut self, now: At) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let to = utterance.to().unwrap_or(now);
+        self.timers.stop(Timer::Commit);
+        self.timers.stop(Timer::Filler);
+        let mut response = Response::to(utterance.turn, utterance.question(to, ""), utterance.latency);
+        response.commit(now);
+        response.complete(&mut self.out);
+        self.floor = Floor::Agent(response, None);
     }
 
     /// The caller waits from now on.
@@ -407,26 +529,14 @@ impl Conversation {
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
         self.limits.turn_taken();
-        match &utterance.words {
-            Words::Known(text) if !text.is_empty() => {
-                self.caller_level = utterance.level.or(self.caller_level);
-                let text = text.clone();
-                self.respond(now, utterance, to, &text);
-            }
-            words => {
-                self.timers.stop(Timer::Filler);
-                let failed = *words == Words::Failed;
-                let mut response =
-                    Response::to(utterance.turn, utterance.question(to, ""), utterance.latency);
-                response.commit(now);
-                response.complete(&mut self.out);
-                self.floor = Floor::Agent(response, None);
-                if failed {
-                    self.fail(now, Phrase::DidNotCatch);
-                } else {
-                    self.say(Say::Phrase(Phrase::DidNotCatch));
-                }
-            }
+        if let Words::Known(text) = &utterance.words {
+            self.caller_level = utterance.level.or(self.caller_level);
+            let text = text.clone();
+            self.respond(now, utterance, to, &text);
+        } else {
+            self.floor = Floor::Caller(utterance);
+            self.take_wordless_turn(now);
+            self.fail(now, Phrase::DidNotCatch);
         }
     }
 

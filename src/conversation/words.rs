@@ -20,6 +20,8 @@ pub(super) enum Words {
         id: UtteranceId,
         partial: String,
     },
+    /// Its own words are known; those of an earlier part are awaited.
+    Ended,
     Known(String),
     Failed,
 }
@@ -32,12 +34,14 @@ impl Words {
         Words::Open { id, partial: String::new() }
     }
 
-    /// The speech ends at `at`, for now.
-    pub fn end(&mut self, at: At, out: &mut Outbox) {
+    /// The speech ends at `at`, for now. Returns whether it was open.
+    pub fn end(&mut self, at: At, out: &mut Outbox) -> bool {
+        let was_open = matches!(self, Words::Open { .. });
         if let Words::Open { id, partial } = self {
             out.command(Command::EndUtterance { utterance: *id, at });
             *self = Words::Asked { id: *id, partial: std::mem::take(partial) };
         }
+        was_open
     }
 
     /// Keeps the words so far, unless `of` is another utterance.
@@ -55,7 +59,7 @@ impl Words {
     pub fn partial(&self) -> &str {
         match self {
             Words::Open { partial, .. } | Words::Asked { partial, .. } => partial,
-            Words::Unasked | Words::Known(_) | Words::Failed => "",
+            Words::Unasked | Words::Ended | Words::Known(_) | Words::Failed => "",
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) static GERMAN: Language = Language {
     ],
     often_trailing: &["so", "also", "mit", "für", "zu", "ein", "eine", "ich", "ist", "dann", "an"],
     digits: &["null", "eins", "zwei", "zwo", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
+    spelling_links: &["wie"],
+    spelling_marks: &["punkt", "unterstrich", "bindestrich", "minus"],
     backchannels: &[
         "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "ja", "jo", "genau", "klar", "gut",
         "ach", "achso", "so", "äh", "ähm", "richtig",

@@ -12,6 +12,8 @@ pub(super) static ENGLISH: Language = Language {
         "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double",
         "triple",
     ],
+    spelling_links: &["as", "in", "for", "like"],
+    spelling_marks: &["dot", "underscore", "hyphen", "dash"],
     backchannels: &[
         "uh", "huh", "uhhuh", "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "mmhmm", "um",
         "ok", "okay", "yeah", "yep", "yup", "yes", "right", "sure", "alright",

@@ -9,6 +9,8 @@ pub(super) static SPANISH: Language = Language {
     trailing: &["eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi"],
     often_trailing: &["con", "para", "de", "a", "un", "una", "es", "entonces"],
     digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
+    spelling_links: &["de", "como"],
+    spelling_marks: &["punto", "arroba", "guion", "guión"],
     backchannels: &[
         "ah", "aha", "ajá", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "sí", "si", "vale", "claro",
         "ya", "bueno", "eh",

@@ -10,6 +10,8 @@ pub(super) static FRENCH: Language = Language {
     often_trailing: &["avec", "pour", "à", "de", "un", "une", "est", "alors", "donc"],
     digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],
     // "D'accord" counts as two words, because only letters make a word.
+    spelling_links: &["comme"],
+    spelling_marks: &["point", "arobase", "tiret"],
     backchannels: &[
         "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "oui", "ouais", "d", "accord",
         "bien", "euh",

@@ -131,6 +131,8 @@ pub(super) static HINDI: Language = Language {
         "double",
         "triple",
     ],
+    spelling_links: &["as", "in", "for", "se", "से"],
+    spelling_marks: &["dot", "डॉट", "underscore"],
     backchannels: &[
         "हाँ",
         "हां",

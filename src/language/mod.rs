@@ -33,6 +33,10 @@ pub struct Language {
     pub often_trailing: &'static [&'static str],
     /// Words that read out a digit, or several alike ("double").
     pub digits: &'static [&'static str],
+    /// Words between a letter and the word that it stands for: "B as in Berlin".
+    pub spelling_links: &'static [&'static str],
+    /// Names of the marks within e-mail addresses, which more follows.
+    pub spelling_marks: &'static [&'static str],
     /// Words of a listener who does not want the turn.
     pub backchannels: &'static [&'static str],
     /// Thanks and praise, in addition to the backchannels: "Great, thank you."
@@ -152,6 +156,8 @@ mod tests {
                 language.trailing,
                 language.often_trailing,
                 language.digits,
+                language.spelling_links,
+                language.spelling_marks,
                 language.backchannels,
                 language.courtesies,
                 language.presence_checks,

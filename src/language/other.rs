@@ -8,6 +8,8 @@ pub(super) static OTHER: Language = Language {
     trailing: &["um", "uhm", "uh", "eh", "ehm", "hm", "euh", "äh", "ähm"],
     often_trailing: &[],
     digits: &[],
+    spelling_links: &[],
+    spelling_marks: &[],
     backchannels: &["ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "uh", "huh", "ok", "okay"],
     courtesies: &["thanks", "thank", "you", "danke", "gracias", "merci", "grazie", "super", "perfect"],
     presence_checks: &["hello", "hallo", "hola", "allo"],

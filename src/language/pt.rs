@@ -17,6 +17,8 @@ pub(super) static PORTUGUESE: Language = Language {
         "zero", "um", "uma", "dois", "duas", "três", "quatro", "cinco", "seis", "meia", "sete", "oito",
         "nove",
     ],
+    spelling_links: &["de", "como"],
+    spelling_marks: &["ponto", "arroba", "hífen", "traço"],
     backchannels: &[
         "ah", "aha", "ahã", "aham", "oh", "hm", "hmm", "hum", "mm", "mmm", "mhm", "uhum", "ok", "okay",
         "sim", "certo", "tá", "está", "bem", "bom", "claro", "isso", "entendi", "pois", "é", "exato",

@@ -335,17 +335,17 @@ fn the_limit_of_speech_that_passes_in_a_pause_counts_when_the_caller_goes_on() {
         +29900 pause
             32900 transcribe #0 turn 1 2940..32780
         +300 speech
-            33200 cancel turn 1
-            33200 transcribe #1 turn 2 2940..33200
+            33200 transcribe #1 turn 1 33140..33200
         +300 pause
         +100 speech
         +400 pause
-        +100 words "Now the weather. Rain in the north and"
-            34100 ask turn 2 A: Hello, how can I help? C: Now the weather. Rain in the north and
+        +50 words ""
+        +50 words #0 "Now the weather. Rain in the north and"
+            34100 ask turn 1 A: Hello, how can I help? C: Now the weather. Rain in the north and
         +100 speech
         +500 reply "Pardon me?"
         +10 done
-            34710 say #1 turn 2 "Pardon me?"
+            34710 say #1 turn 1 "Pardon me?"
         +50 starts #1
         "#,
     );

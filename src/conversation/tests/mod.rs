@@ -13,9 +13,12 @@ mod keys;
 mod late_words;
 mod leaving;
 mod limits;
+mod noise;
 mod partials;
 mod script;
+mod segments;
 mod stages;
+mod story;
 mod tools;
 mod waiting;
 

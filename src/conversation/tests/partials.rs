@@ -82,10 +82,10 @@ fn a_turn_costs_two_requests_at_most() {
         +60 words "I would like a table"
         +100 speech
             5320 cancel turn 2
-        +900 partial "I would like a table for two."
+        +900 partial "for two."
         +100 pause
-            6320 transcribe #2 turn 3 2940..6200
-        +60 words "I would like a table for two."
+            6320 transcribe #2 turn 3 5260..6200
+        +60 words "for two."
             6500 ask turn 3 A: Hello, how can I help? C: I would like a table for two.
         +200 left
             6580 finished turn 3 C: I would like a table for two. words=180 commit=300

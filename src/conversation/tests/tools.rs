@@ -54,11 +54,11 @@ fn a_tool_of_a_response_that_is_retracted_never_runs() {
         +30 speech
             4130 cancel turn 1
         +500 pause
-            4630 transcribe #1 turn 2 2940..4510
-        +80 words "Or spelt?"
-            4810 ask turn 2 A: Hello, how can I help? C: Or spelt?
+            4760 transcribe #1 turn 2 2940..4510
+        +200 words "Or spelt?"
+            4830 ask turn 2 A: Hello, how can I help? C: Or spelt?
         +120 tool stock
-            4830 run #1 turn 2 stock({})
+            4950 run #1 turn 2 stock({})
         +0 done
         +400 tick
         "#,
