@@ -22,8 +22,8 @@ use signs::SIGNS;
 
 /// A sent frame of less power makes no echo that matters: -70 dBov.
 const AUDIBLE: f32 = 100.0;
-/// The power by which an echo exceeds the coupling at most: 6 dB. Rooms and filters add to single frames.
-const MARGIN: f32 = 4.0;
+/// The power by which an echo exceeds the coupling at most: 5.4 dB. Rooms and filters add to single frames.
+const MARGIN: f32 = 3.5;
 /// The power by which a frame exceeds that of a known echo and may be one whose path has changed: 5 dB.
 const DOUBT: f32 = 3.0;
 /// An echo so much fainter than the agent, 30 dB, is never taken for the caller, known or not.
@@ -35,7 +35,7 @@ const LEAST: f32 = 3e-5;
 /// The most by which one look lowers the bound, 6 dB, so that a single moment does not decide.
 const STEP: f32 = 0.25;
 /// The least share of the received power that an echo has when it is found.
-const LEAST_SHARE: f32 = 0.25;
+const LEAST_SHARE: f32 = 0.4;
 /// Frames between two looks at the bound.
 const BOUND_INTERVAL: u64 = 4;
 /// The tolerance of the bound, 2 dB: frames of both directions do not begin together.
@@ -53,7 +53,7 @@ const SAME_LAG: i64 = 4;
 /// Frames for which the report of speech is held while correlations do not find that it is an echo: without and with a
 /// known path.
 const HOLD_UNKNOWN: u32 = 20;
-const HOLD_KNOWN: u32 = 10;
+const HOLD_KNOWN: u32 = 8;
 /// Frames without a start of speech after which one that was held is forgotten: longer than the gap between two syllables.
 const FORGOTTEN: u64 = 15;
 
@@ -276,7 +276,7 @@ impl EchoDetector {
     }
 
     /// A correlation of r explains r² of the received power. At its beginning an echo does not fill the time that is
-    /// compared, and in a room it is spread: when it is found first, it is taken to be a quarter of the power at least.
+    /// compared, and in a room it is spread: when it is found first, it is taken to be 40 % of the power at least.
     fn found(&mut self, peak: &Peak, shift: i64) {
         let age = peak.lag / SIGNS;
         let sent = self.sent.mean(age.min(OLDEST)).max(AUDIBLE);

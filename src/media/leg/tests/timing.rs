@@ -158,7 +158,7 @@ fn rare_long_delays_insert_little_silence() {
     for packet_ms in LENGTHS {
         let silence =
             |seed| Line { packet_ms, delay: Delay::Stalls(150), loses_one_of: 0, seed }.run().silence;
-        let minutes: Vec<u32> = (1..=20).map(|seed| silence(seed * 0x9E37_79B9)).collect();
+        let minutes: Vec<u32> = (1..=20u32).map(|seed| silence(seed.wrapping_mul(0x9E37_79B9))).collect();
         let mean = minutes.iter().sum::<u32>() / minutes.len() as u32;
         println!("{packet_ms} ms packets, 1 % late by up to 150 ms: {mean} ms of silence a minute");
         assert!(mean <= 100, "{packet_ms} ms packets: {minutes:?}");
