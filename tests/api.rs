@@ -26,6 +26,7 @@ mod proxies;
 mod registrations;
 mod robust;
 mod slow_readers;
+mod targets;
 mod tenants;
 mod tls;
 mod tools;

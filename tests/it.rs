@@ -9,12 +9,14 @@ mod calls;
 mod doctor;
 mod echo;
 mod environment;
+mod failover;
 mod life;
 mod metrics;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tidy;
 mod tools;
+mod transfers;
 mod transport;
 mod trunks;
 mod unit;

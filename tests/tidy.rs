@@ -43,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ari",
             "audio",
             "conversation",
+            "current",
             "dtmf",
             "engines",
             "language",

@@ -73,6 +73,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     }
 }
 

@@ -99,6 +99,7 @@ async fn api_state() -> ApiState {
         inbound: None,
         numbering: Default::default(),
         permitted: Default::default(),
+        transfer: Default::default(),
         last_use: Arc::new(LastUse::start(store.clone())),
         store,
         limits: Arc::new(Limits::new(&LimitSettings::default())),

@@ -94,6 +94,8 @@ pub struct NewCall<'a> {
     pub other_channel_id: Option<&'a ChannelId>,
     /// Such as `Local/s@vca-doctor` or `PJSIP/alice`.
     pub endpoint: &'a str,
+    /// The number that it is shown; empty for none.
+    pub caller_id: &'a str,
     pub app: &'a str,
     /// Comma-separated arguments of `StasisStart`.
     pub app_args: &'a str,
@@ -120,7 +122,15 @@ impl Request {
 
     /// Returns the channel to the dialplan, after the `Stasis()` that it entered through.
     pub fn continue_in_dialplan(channel: &ChannelId) -> Request {
-        Request::new(Method::Post, "channels.continue", &["channels", channel.as_str(), "continue"], &[])
+        Request::continue_in_dialplan_at(channel, None)
+    }
+
+    /// The same, at the first priority of a context and extension.
+    pub fn continue_in_dialplan_at(channel: &ChannelId, place: Option<(&str, &str)>) -> Request {
+        let path = ["channels", channel.as_str(), "continue"];
+        let query = place
+            .map(|(context, extension)| [("context", context), ("extension", extension), ("priority", "1")]);
+        Request::new(Method::Post, "channels.continue", &path, query.as_ref().map_or(&[], |query| &query[..]))
     }
 
     /// Sends keys to the channel's far end, in the form that was negotiated with it. The response does not wait for them.
@@ -129,6 +139,33 @@ impl Request {
         let [pause, tone] = [timing.pause, timing.tone].map(|time| time.as_millis().to_string());
         let query = [("dtmf", keys.as_str()), ("between", &pause), ("duration", &tone)];
         Request::new(Method::Post, "channels.sendDTMF", &["channels", channel.as_str(), "dtmf"], &query)
+    }
+
+    /// Plays the ringing tone of the channel's zone. The audio of a bridge would end it.
+    pub fn ring(channel: &ChannelId) -> Request {
+        Request::new(Method::Post, "channels.ring", &["channels", channel.as_str(), "ring"], &[])
+    }
+
+    pub fn stop_ringing(channel: &ChannelId) -> Request {
+        Request::new(Method::Delete, "channels.ringStop", &["channels", channel.as_str(), "ring"], &[])
+    }
+
+    /// Plays music on hold of this class.
+    pub fn start_music(channel: &ChannelId, class: &str) -> Request {
+        let path = ["channels", channel.as_str(), "moh"];
+        Request::new(Method::Post, "channels.startMoh", &path, &[("mohClass", class)])
+    }
+
+    pub fn stop_music(channel: &ChannelId) -> Request {
+        Request::new(Method::Delete, "channels.stopMoh", &["channels", channel.as_str(), "moh"], &[])
+    }
+
+    /// Asks the far end of a SIP channel to call this URI instead: SIP REFER, or 302 before the answer. The response does not
+    /// wait for the far end's.
+    pub fn redirect(channel: &ChannelId, uri: &str) -> Request {
+        let path = ["channels", channel.as_str(), "redirect"];
+        let endpoint = format!("PJSIP/{uri}");
+        Request::new(Method::Post, "channels.redirect", &path, &[("endpoint", &endpoint)])
     }
 
     /// Creates a channel that exchanges RTP with a socket of ours. Response: `ExternalMedia`.
@@ -158,6 +195,9 @@ impl Request {
         ];
         if !new.app_args.is_empty() {
             query.push(("appArgs", new.app_args));
+        }
+        if !new.caller_id.is_empty() {
+            query.push(("callerId", new.caller_id));
         }
         query.extend(new.other_channel_id.map(|other| ("otherChannelId", other.as_str())));
         Request::new(Method::Post, "channels.originate", &["channels"], &query)

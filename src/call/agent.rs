@@ -13,8 +13,10 @@ use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
 use crate::language::{Language, Pronunciations};
 use crate::tenancy::variables::names;
-use crate::tenancy::{AiProfile, Permitted, ProfileId, Schedule};
-use crate::tools::Toolbox;
+use crate::tenancy::{
+    AiProfile, Permitted, ProfileId, ProfileSettings, Schedule, Tool, TransferRules, TransferTarget,
+};
+use crate::tools::{TargetChoice, Toolbox};
 
 /// The engines of one profile.
 #[derive(Clone)]
@@ -102,10 +104,34 @@ impl Agent {
         }
     }
 
+    /// The agent with the tool `transfer`, where its profile has that tool, for the targets that the operator allows.
+    #[must_use]
+    pub fn with_targets(
+        self,
+        settings: &ProfileSettings,
+        targets: &[TransferTarget],
+        rules: &TransferRules,
+    ) -> Agent {
+        let allowed = targets.iter().filter(|target| rules.route(target).is_ok());
+        let choice = |target: &TransferTarget| TargetChoice {
+            name: target.name.as_str().into(),
+            description: target.description.as_str().into(),
+        };
+        let choices: Vec<TargetChoice> = allowed.map(choice).collect();
+        if choices.is_empty() || !settings.may(Tool::Transfer) {
+            return self;
+        }
+        Agent { toolbox: Arc::new(self.toolbox.with_targets(choices)), ..self }
+    }
+
+    /// Is it outside of business hours at this time?
+    pub fn is_closed(&self, now: DateTime<Utc>) -> bool {
+        self.hours.as_ref().is_some_and(|hours| !hours.is_open(now))
+    }
+
     /// The prompts with which a call begins at this time.
     pub fn opening(&self, now: DateTime<Utc>) -> &'static [Phrase] {
-        let is_closed = self.hours.as_ref().is_some_and(|hours| !hours.is_open(now));
-        match (is_closed, self.notice) {
+        match (self.is_closed(now), self.notice) {
             (true, _) => &[Phrase::Closed],
             (false, true) => &[Phrase::Notice, Phrase::Greeting],
             (false, false) => &[Phrase::Greeting],

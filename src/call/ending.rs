@@ -1,9 +1,10 @@
 //! Why a call ended, and the party that ended it: one verdict for every ending.
 
+use super::failover::ContinuesByDefault;
 use crate::ari::request::Reason;
 use crate::ari::topology::{End, Failure};
 use crate::conversation::Ending;
-use crate::tenancy::{CallStatus, EndedBy};
+use crate::tenancy::{CallStatus, EndedBy, FailoverCase};
 
 /// Why a call was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +30,8 @@ pub enum Refusal {
     NoGreeting,
     /// Asterisk has too few RTP ports left.
     NoRtpPorts,
+    /// Outside of business hours, and the number has a route for that.
+    Closed,
 }
 
 impl Refusal {
@@ -42,20 +45,38 @@ impl Refusal {
             Refusal::TenantSuspended | Refusal::QuotaReached => Reason::Rejected,
             Refusal::TenantBusy => Reason::Busy,
             Refusal::Full | Refusal::NoRtpPorts => Reason::NoCircuit,
-            Refusal::NoAgent | Refusal::Draining | Refusal::NoDatabase | Refusal::NoGreeting => {
-                Reason::Congestion
-            }
+            Refusal::NoAgent
+            | Refusal::Draining
+            | Refusal::NoDatabase
+            | Refusal::NoGreeting
+            | Refusal::Closed => Reason::Congestion,
         }
     }
 
-    /// The status for the dialplan where it continues with the caller, as it does without a daemon. The network
-    /// gets the cause only if that fails.
-    pub fn given_back(self) -> Option<&'static str> {
+    /// The case of the number's failover routes; `None` where no route applies.
+    pub fn case(self) -> Option<FailoverCase> {
         match self {
-            Refusal::Draining => Some("draining"),
-            Refusal::NoGreeting => Some("engines"),
-            Refusal::NoRtpPorts => Some("full"),
-            _ => None,
+            Refusal::UnknownNumber
+            | Refusal::NumberInactive
+            | Refusal::TenantSuspended
+            | Refusal::TenantDeleted
+            | Refusal::NoDatabase => None,
+            Refusal::NoAgent => Some(FailoverCase::NoAgent),
+            Refusal::QuotaReached => Some(FailoverCase::Quota),
+            Refusal::TenantBusy => Some(FailoverCase::Busy),
+            Refusal::Full | Refusal::NoRtpPorts => Some(FailoverCase::Full),
+            Refusal::Draining => Some(FailoverCase::Draining),
+            Refusal::NoGreeting => Some(FailoverCase::Engines),
+            Refusal::Closed => Some(FailoverCase::Closed),
+        }
+    }
+
+    /// Whether the dialplan continues with the caller where the number has no route, as it does without a daemon. The
+    /// network gets the cause only if that fails.
+    pub fn continues_by_default(self) -> ContinuesByDefault {
+        match self {
+            Refusal::Draining | Refusal::NoGreeting | Refusal::NoRtpPorts => ContinuesByDefault::Yes,
+            _ => ContinuesByDefault::No,
         }
     }
 
@@ -74,6 +95,7 @@ impl Refusal {
             Refusal::NoDatabase => "refused_no_database",
             Refusal::NoGreeting => "refused_no_greeting",
             Refusal::NoRtpPorts => "refused_no_rtp_ports",
+            Refusal::Closed => "refused_closed",
         }
     }
 }
@@ -99,8 +121,18 @@ impl Verdict {
 /// The INVITE was answered: its final response.
 const OK: u16 = 200;
 
-/// The verdict on a call: how it ended in Asterisk, and how the conversation did, if it had begun.
-pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>) -> Verdict {
+/// How a call ended here: its conversation, if it had begun, the reason of a refusal, and the case in which the dialplan
+/// continues with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndedHere {
+    pub conversation: Option<Ending>,
+    pub refusal: Option<Refusal>,
+    pub continued: Option<FailoverCase>,
+}
+
+/// The verdict on a call: how it ended in Asterisk, and how it did here.
+pub fn verdict(end: &End, here: EndedHere) -> Verdict {
+    let EndedHere { conversation, refusal, continued } = here;
     let answered = conversation.is_some();
     let ok = answered.then_some(OK);
     match (end, refusal) {
@@ -110,12 +142,16 @@ pub fn verdict(end: &End, conversation: Option<Ending>, refusal: Option<Refusal>
             disposition: refusal.as_str(),
             cause: reason.code().into(),
             // The dialplan decides about a caller who returns to it.
-            sip_status: reason.sip_status().filter(|_| refusal.given_back().is_none()),
+            sip_status: reason.sip_status().filter(|_| continued.is_none()),
         },
         (End::CallerLeft { cause, sip_status }, _) => Verdict {
             status: if answered { CallStatus::Completed } else { CallStatus::Failed },
             ended_by: EndedBy::Caller,
-            disposition: if answered { "caller_hung_up" } else { "caller_gave_up" },
+            disposition: match conversation {
+                Some(Ending::Transferred) => "transferred",
+                Some(_) => "caller_hung_up",
+                None => "caller_gave_up",
+            },
             cause: cause.unwrap_or(16),
             sip_status: sip_status.or(ok),
         },
@@ -160,6 +196,7 @@ fn of_conversation(ending: Option<Ending>) -> (CallStatus, EndedBy, &'static str
         Some(Ending::TimeLimit) => (CallStatus::Completed, EndedBy::Agent, "time_limit"),
         Some(Ending::EngineFailure) => (CallStatus::Failed, EndedBy::System, "failed_engines"),
         Some(Ending::AgentHungUp) => (CallStatus::Completed, EndedBy::Agent, "agent_hung_up"),
+        Some(Ending::Transferred) => (CallStatus::Completed, EndedBy::Agent, "transferred"),
         Some(Ending::Closed) => (CallStatus::Completed, EndedBy::Agent, "closed"),
         Some(Ending::Requested) => (CallStatus::Completed, EndedBy::System, "requested"),
         None => (CallStatus::Failed, EndedBy::System, "failed_media"),
@@ -170,28 +207,27 @@ fn of_conversation(ending: Option<Ending>) -> (CallStatus, EndedBy, &'static str
 mod tests {
     use super::*;
 
+    fn refused(refusal: Refusal) -> EndedHere {
+        EndedHere { refusal: Some(refusal), ..EndedHere::default() }
+    }
+
+    fn talked() -> EndedHere {
+        EndedHere { conversation: Some(Ending::CallerLeft), ..EndedHere::default() }
+    }
+
     #[test]
     fn a_refusal_sets_cause_and_disposition() {
         let refusal = Refusal::TenantSuspended;
-        let verdict = verdict(&End::HungUp(refusal.reason()), None, Some(refusal));
+        let verdict = verdict(&End::HungUp(refusal.reason()), refused(refusal));
         assert_eq!(verdict.status, CallStatus::Refused);
         assert_eq!((verdict.disposition, verdict.cause), ("refused_tenant_suspended", 21));
         assert_eq!(verdict.sip_status, Some(403));
     }
 
     #[test]
-    fn a_draining_daemon_returns_callers_to_the_dialplan() {
-        assert_eq!(Refusal::Draining.given_back(), Some("draining"));
-        assert_eq!(Refusal::Draining.as_str(), "refused_draining", "its record names the refusal");
-        for refusal in [Refusal::UnknownNumber, Refusal::TenantBusy, Refusal::Full, Refusal::NoDatabase] {
-            assert_eq!(refusal.given_back(), None, "{refusal:?}");
-        }
-    }
-
-    #[test]
     fn an_end_in_asterisk_is_not_the_callers() {
         let ended = |end| {
-            let verdict = verdict(&end, Some(Ending::CallerLeft), None);
+            let verdict = verdict(&end, talked());
             (verdict.status, verdict.ended_by, verdict.disposition)
         };
         let system = EndedBy::System;
@@ -203,14 +239,19 @@ mod tests {
     #[test]
     fn a_caller_who_leaves_before_the_answer_gave_up() {
         let end = End::CallerLeft { cause: Some(16), sip_status: None };
-        assert_eq!(verdict(&end, None, None).disposition, "caller_gave_up");
-        assert_eq!(verdict(&end, Some(Ending::CallerLeft), None).disposition, "caller_hung_up");
+        let ringing = EndedHere::default();
+        assert_eq!(verdict(&end, ringing).disposition, "caller_gave_up");
+        assert_eq!(verdict(&end, talked()).disposition, "caller_hung_up");
         let cancelled = End::CallerLeft { cause: Some(127), sip_status: Some(487) };
         let statuses = [
-            verdict(&cancelled, None, None).sip_status,
-            verdict(&end, None, None).sip_status,
-            verdict(&end, Some(Ending::CallerLeft), None).sip_status,
-            verdict(&End::HungUp(Reason::Congestion), None, Some(Refusal::Draining)).sip_status,
+            verdict(&cancelled, ringing).sip_status,
+            verdict(&end, ringing).sip_status,
+            verdict(&end, talked()).sip_status,
+            verdict(
+                &End::HungUp(Reason::Congestion),
+                EndedHere { continued: Some(FailoverCase::Draining), ..refused(Refusal::Draining) },
+            )
+            .sip_status,
         ];
         assert_eq!(statuses, [Some(487), None, Some(200), None]);
     }

@@ -6,7 +6,9 @@
 
 mod agent;
 mod clock;
+mod dialled_legs;
 mod ending;
+mod failover;
 mod failures;
 mod feed;
 mod greeting;
@@ -25,6 +27,8 @@ mod task;
 mod tasks;
 mod tenant_metrics;
 mod topology_driver;
+mod transfer;
+mod transferring;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,13 +37,15 @@ use tokio::sync::mpsc;
 
 use crate::ari::{ChannelId, Client, Event, Inventory, RtpPorts, Topology};
 use crate::audio::codec::Format;
+use crate::current::Current;
 use crate::media;
 use crate::state::ConversationState;
 use crate::store::Ledger;
-use crate::tenancy::{CallId, Did, Route};
+use crate::tenancy::{CallId, Did, Route, TransferRules};
 use crate::tools::ToolServices;
 
 pub use agent::{Agent, Engines};
+pub use dialled_legs::DialledLegs;
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, Unheard, View};
 pub use prompt_cache::PromptCache;
@@ -75,6 +81,9 @@ pub struct CallServices {
     pub prompts: Arc<PromptCache>,
     pub tenant_metrics: TenantMetrics,
     pub tools: Arc<ToolServices>,
+    pub transfer_rules: Current<TransferRules>,
+    /// Counts the legs that calls have dialled.
+    pub dialled_legs: DialledLegs,
 }
 
 /// A call that has arrived and is neither admitted nor refused yet.

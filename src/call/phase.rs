@@ -5,6 +5,7 @@
 //! | `SettingUp` | Asterisk has answered and the media flows | `Talking` |
 //! | `SettingUp` | the greeting cannot be synthesised | `Ending`, with a refusal |
 //! | `SettingUp` | no media | `Ending` |
+//! | `Talking` | the caller is transferred | `Transferred` |
 //! | any of these | the call is over in Asterisk | `Ending`: the record is closed |
 //! | `Ending` | everything is deleted in Asterisk | `Done` |
 
@@ -17,16 +18,18 @@ use super::records::Records;
 use super::setup::SettingUp;
 use super::talking::{CallAction, Talking};
 use super::task::Waking;
-use crate::ari::Reason;
 use crate::conversation::{Ending, HoldChange};
 use crate::dtmf::Digit;
 use crate::media::Report;
+use crate::tenancy::FailoverCase;
 use crate::tools::Finished;
 
 pub enum Phase {
     /// The greeting is synthesised, and Asterisk creates the call's channel and bridge.
     SettingUp(SettingUp),
     Talking(Box<Talking>),
+    /// The caller talks to the target of a transfer, or continues in the dialplan. The conversation is over.
+    Transferred(Box<Closing>),
     /// The call ends; with a reason if it was refused.
     Ending(Option<Refusal>),
     /// Nothing of the call is left in Asterisk.
@@ -37,6 +40,8 @@ pub enum Phase {
 #[derive(Default)]
 pub struct Closing {
     pub refusal: Option<Refusal>,
+    /// The case in which the dialplan continues with the call.
+    pub continued: Option<FailoverCase>,
     /// `None` when there was no conversation.
     pub ending: Option<Ending>,
     pub media: Option<Report>,
@@ -110,8 +115,8 @@ impl Phase {
         self.talking().map(Talking::request_end).is_some()
     }
 
-    /// Handles passed deadlines. Returns a reason when the caller is to be hung up.
-    pub fn tick(&mut self, now: Instant) -> Option<Reason> {
+    /// Handles passed deadlines. Returns the conversation's ending once its last words are played.
+    pub fn tick(&mut self, now: Instant) -> Option<Ending> {
         self.talking()?.tick(now)
     }
 

@@ -14,8 +14,8 @@ use crate::engines::core::usage::{Meter, Unit};
 use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{
-    Call, CallStatus, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, ToolRun, ToolRunOutcome,
-    UsageUnit,
+    Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, ToolRun,
+    ToolRunOutcome, TransferEnd, TransferOutcome, TransferTarget, UsageUnit,
 };
 
 /// A call's own clock: the wall clock's time at its arrival, and from there on a monotonic clock. So the length of a
@@ -81,6 +81,43 @@ impl RecordWriter {
     /// The notice was played to its end.
     pub fn notice_heard(&mut self, at: Instant) {
         self.call.notice_heard_at = Some(self.clock.at(at));
+        self.update();
+    }
+
+    pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome, at: Instant) {
+        let at = self.clock.at(at);
+        self.call.transfers.push(CallTransfer {
+            target: target.name.clone(),
+            method: target.method,
+            outcome,
+            started_at: at,
+            answered_at: None,
+            ended_at: (outcome == TransferOutcome::Refused).then_some(at),
+            ended_by: None,
+        });
+        self.update();
+    }
+
+    pub fn transfer_answered(&mut self, at: Instant) {
+        let at = self.clock.at(at);
+        if let Some(transfer) = self.call.transfers.last_mut() {
+            transfer.outcome = TransferOutcome::Connected;
+            transfer.answered_at = Some(at);
+        }
+        self.update();
+    }
+
+    pub fn transfer_ended(&mut self, outcome: Option<TransferOutcome>, by: Option<TransferEnd>, at: Instant) {
+        let at = self.clock.at(at);
+        if let Some(transfer) = self.call.transfers.last_mut() {
+            transfer.outcome = outcome.unwrap_or(transfer.outcome);
+            transfer.ended_at = Some(at);
+            transfer.ended_by = by;
+        }
+        self.update();
+    }
+
+    fn update(&self) {
         self.ledger.record(Entry::Update(self.call.clone()));
         self.feed.set(&self.call);
     }

@@ -7,7 +7,7 @@ use metrics::{counter, histogram};
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
-use super::ending::{Refusal, Verdict, verdict};
+use super::ending::{EndedHere, Refusal, Verdict, verdict};
 use super::phase::Closing;
 use super::pipeline::EngineFault;
 use super::record::{RecordWriter, Times, state_of};
@@ -19,7 +19,7 @@ use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::media::{Report, TapPoint};
 use crate::state::ConversationState;
-use crate::tenancy::{CallId, EngineKind};
+use crate::tenancy::{CallId, EngineKind, TransferEnd, TransferOutcome, TransferTarget};
 
 /// The number of the last finished turn, and the conversation's state after it.
 type Progress = (u32, serde_json::Value);
@@ -67,6 +67,38 @@ impl Records {
         if let Some(writer) = &mut self.writer {
             writer.notice_heard(Instant::now());
         }
+    }
+
+    /// A transfer begins, or is refused.
+    pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome) {
+        counter!("vca_transfers_total", "method" => target.method.as_str()).increment(1);
+        if let Some(writer) = &mut self.writer {
+            writer.transfer_began(target, outcome, Instant::now());
+        }
+    }
+
+    /// The target of the transfer has answered.
+    pub fn transfer_answered(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.transfer_answered(Instant::now());
+        }
+    }
+
+    /// The attempt is over, with an outcome; or the conversation with the target is, and who ended it.
+    pub fn transfer_ended(&mut self, outcome: Option<TransferOutcome>, by: Option<TransferEnd>) {
+        if let Some(writer) = &mut self.writer {
+            writer.transfer_ended(outcome, by, Instant::now());
+        }
+    }
+
+    /// The number of transfers so far.
+    pub fn transfers(&self) -> usize {
+        self.writer.as_ref().map_or(0, |writer| writer.call().transfers.len())
+    }
+
+    /// The caller's number, where it is known.
+    pub fn caller_number(&self) -> Option<&str> {
+        self.writer.as_ref()?.call().caller_number.as_deref()
     }
 
     /// The response of a turn begins.
@@ -149,7 +181,8 @@ impl Records {
     /// Closes the record of a call that is over in Asterisk.
     pub fn end(&mut self, end: &End, closing: Closing, metrics: &TenantMetrics) {
         let now = Instant::now();
-        let mut verdict = verdict(end, closing.ending, closing.refusal);
+        let Closing { refusal, ending, continued, .. } = closing;
+        let mut verdict = verdict(end, EndedHere { conversation: ending, refusal, continued });
         if let Some(cause) = closing.missing_media {
             self.fail(&format!("no media: {}", cause.as_str()));
             verdict = verdict.without_media();

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use tracing::{error, info};
 
 use super::ending::Refusal;
+use super::failover::Failover;
 use super::media_watch::MediaAddresses;
 use super::phase::Phase;
 use super::pipeline::Cascade;
@@ -20,13 +21,12 @@ use super::talking::Talking;
 use super::task::Task;
 use super::{Admitted, Agent, CallServices, IncomingCall};
 use crate::ari::answer::ChannelVariable;
-use crate::ari::topology::Input as TopologyInput;
 use crate::ari::{Reason, Request};
 use crate::audio::codec::Format;
-use crate::conversation::{Conversation, Phrase};
+use crate::conversation::{Conversation, Ending, Phrase};
 use crate::engines::core::usage::Meter;
 use crate::media::{AudioDelivery, CapacityError, MediaSocket};
-use crate::tenancy::{Call, CallStatus, Did, Direction, Route};
+use crate::tenancy::{Call, CallStatus, Did, Direction, FailoverCase, Route};
 use crate::tools::{CallOf, Runner};
 
 /// Refuses a call, or returns it to the dialplan, with a record where there is a tenant.
@@ -36,14 +36,15 @@ pub async fn refuse(
     refusal: Refusal,
     called: Option<(Arc<Route>, Did)>,
 ) {
+    let failover = Failover::new(called.clone(), services.transfer_rules.get());
     let writer = called.map(|(route, did)| {
         let call = new_call(&incoming, &route, did, None);
         let feed = std::mem::take(&mut incoming.feed);
         RecordWriter::begin(call, incoming.since, services.ledger.clone(), feed)
     });
     let records = Records::new(writer, incoming.is_sip);
-    let mut task = Task::new(incoming, services, records, Phase::Ending(Some(refusal)));
-    task.control(refusal.input());
+    let mut task = Task::new(incoming, services, records, failover);
+    task.refuse(refusal);
     task.run().await;
 }
 
@@ -52,7 +53,7 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let Admitted { called, route, agent, format } = admitted;
     let profile = agent.clone();
     let agent = Arc::new(with_values(&profile, &incoming, &services, &called).await);
-    let call = new_call(&incoming, &route, called, Some((&agent, format)));
+    let call = new_call(&incoming, &route, called.clone(), Some((&agent, format)));
     let (id, started_at, since) = (call.id, call.started_at, incoming.since);
     let feed = std::mem::take(&mut incoming.feed);
     let writer = RecordWriter::begin(call, since, services.ledger.clone(), feed);
@@ -60,12 +61,13 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let state = services.state.clone();
     state.begin(id, started_at).await;
     let progress = records.progress();
-    let mut task = Task::new(incoming, services, records, Phase::Ending(None));
+    let of = CallOf { tenant: route.tenant.id, call: id };
+    let failover = Failover::new(Some((route, called)), services.transfer_rules.get());
+    let mut task = Task::new(incoming, services, records, failover);
     task.tasks.start(|_| agent.engines.clone().connect());
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
     let opening = agent.opening(Utc::now());
     let texts = opening_texts(opening, &agent, &profile);
-    let of = CallOf { tenant: route.tenant.id, call: id };
     match SettingUp::new(of, agent, format, opening, &task.services) {
         Ok(setting_up) => {
             task.phase = Phase::SettingUp(setting_up);
@@ -73,7 +75,7 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
         }
         Err(error) => {
             error!(%error, "no UDP port for the call's media: see [media] ports");
-            task.fail("no UDP port for the call's media", Reason::NoCircuit);
+            task.fail("no UDP port for the call's media", FailoverCase::Full, Reason::NoCircuit);
         }
     }
     task.run().await;
@@ -109,17 +111,6 @@ async fn with_values(agent: &Agent, incoming: &IncomingCall, services: &CallServ
     })
 }
 
-impl Refusal {
-    /// The input that ends the call in Asterisk.
-    pub(super) fn input(self) -> TopologyInput {
-        let reason = self.reason();
-        match self.given_back() {
-            Some(status) => TopologyInput::ContinueInDialplan { status, reason },
-            None => TopologyInput::HangUp { reason },
-        }
-    }
-}
-
 fn new_call(
     incoming: &IncomingCall,
     route: &Route,
@@ -151,6 +142,7 @@ fn new_call(
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     }
 }
 
@@ -195,6 +187,13 @@ impl MediaSetupError {
         }
     }
 
+    pub fn case(&self) -> FailoverCase {
+        match self {
+            MediaSetupError::Unreachable(_) => FailoverCase::Engines,
+            MediaSetupError::Full(_) => FailoverCase::Full,
+        }
+    }
+
     pub fn reason(&self) -> Reason {
         match self {
             MediaSetupError::Unreachable(_) => Reason::Congestion,
@@ -218,7 +217,7 @@ impl SettingUp {
         Ok(SettingUp { socket, external_host, agent, format, opening, of })
     }
 
-    /// Connects the media to Asterisk's address and begins the conversation.
+    /// Connects the media to Asterisk's address and begins the conversation, which needs no goodbye for `failover`.
     ///
     /// # Errors
     /// The address cannot be reached, or the media threads are full.
@@ -227,6 +226,7 @@ impl SettingUp {
         peer: SocketAddr,
         services: &CallServices,
         meter: Meter,
+        failover: Vec<Ending>,
     ) -> Result<Talking, MediaSetupError> {
         let SettingUp { socket, external_host, agent, format, opening, of } = self;
         socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
@@ -240,6 +240,7 @@ impl SettingUp {
         let conversation = Conversation::new(agent.turn_settings.clone())
             .with_texts(texts.collect::<Vec<_>>())
             .with_language(agent.language)
+            .without_goodbye(failover)
             .closed(opening.contains(&Phrase::Closed));
         let conversation =
             if opening.contains(&Phrase::Notice) { conversation.with_notice() } else { conversation };

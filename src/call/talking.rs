@@ -1,5 +1,6 @@
 //! A conversation under way: the state machine with its clock, its pipeline and its media.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
@@ -12,7 +13,6 @@ use super::pipeline::{Cascade, PipelineEvent, PlaybackEffect};
 use super::record::Times;
 use super::records::Records;
 use super::task::Waking;
-use crate::ari::Reason;
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, PlaybackEvent, Record, SpeechId,
     ToolId, ToolRequest,
@@ -36,8 +36,8 @@ pub struct Talking {
     /// The agent's first sound waits until this moment.
     first_sound: Option<Instant>,
     ending: Option<Ending>,
-    /// When the caller is hung up, after the last words.
-    hang_up: Option<(Instant, Reason)>,
+    /// When the call ends, after the last words.
+    end: Option<(Instant, Ending)>,
 }
 
 /// The part of an action that concerns Asterisk.
@@ -46,6 +46,11 @@ pub enum CallAction {
     None,
     /// Send keys to the caller's side.
     SendDtmf(Vec<Tone>),
+    /// Transfer the caller to this target.
+    Transfer {
+        tool: ToolId,
+        target: Arc<str>,
+    },
 }
 
 /// The voice that the media thread hears, whether or not the conversation listens.
@@ -79,7 +84,7 @@ impl Talking {
             tools,
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
             ending: None,
-            hang_up: None,
+            end: None,
         };
         talking.handle(now, Input::Connected);
         talking
@@ -92,8 +97,8 @@ impl Talking {
 
     pub fn deadline(&self) -> Option<Instant> {
         let conversation = self.conversation.deadline().and_then(|(at, _)| self.clock.instant(at));
-        let hang_up = self.hang_up.map(|(at, _)| at);
-        [conversation, self.media_watch.deadline(), self.first_sound, hang_up].into_iter().flatten().min()
+        let end = self.end.map(|(at, _)| at);
+        [conversation, self.media_watch.deadline(), self.first_sound, end].into_iter().flatten().min()
     }
 
     pub async fn next(&mut self) -> Waking {
@@ -121,16 +126,13 @@ impl Talking {
                 self.tools.dtmf_sent(tool, &keys);
                 return Some(CallAction::SendDtmf(keys));
             }
+            Output::Transfer { tool, target } => return Some(CallAction::Transfer { tool, target }),
             Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
             Output::NoticeHeard => records.notice_heard(),
             Output::TurnFinished(record) => self.finish_turn(&record, records),
             Output::HangUp { ending } => {
                 self.ending = Some(ending);
-                let reason = match ending {
-                    Ending::EngineFailure => Reason::Congestion,
-                    _ => Reason::NormalClearing,
-                };
-                self.hang_up = Some((Instant::now() + LAST_WORDS, reason));
+                self.end = Some((Instant::now() + LAST_WORDS, ending));
             }
         }
         Some(CallAction::None)
@@ -206,13 +208,13 @@ impl Talking {
         self.handle(Instant::now(), Input::EndRequested);
     }
 
-    pub fn tick(&mut self, now: Instant) -> Option<Reason> {
+    pub fn tick(&mut self, now: Instant) -> Option<Ending> {
         if let Some(cause) = self.media_watch.check(now, &self.port.report()) {
             counter!("vca_calls_without_media_total", "cause" => cause.as_str()).increment(1);
             warn!(%cause, "no media from the caller since the answer");
         }
         self.handle(now, Input::Tick);
-        self.hang_up.take_if(|(at, _)| *at <= now).map(|(_, reason)| reason)
+        self.end.take_if(|(at, _)| *at <= now).map(|(_, ending)| ending)
     }
 
     /// Ends the conversation of a call that is over in Asterisk.
@@ -232,10 +234,10 @@ impl Talking {
             counter!("vca_calls_with_echo_total").increment(1);
         }
         Closing {
-            refusal: None,
             ending: self.ending,
             missing_media: self.media_watch.missing(&report),
             media: Some(report),
+            ..Closing::default()
         }
     }
 

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use super::failover::Failover;
 use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
 use super::prompt_cache::PromptUse;
@@ -15,12 +16,14 @@ use super::setup::SettingUp;
 use super::talking::CallAction;
 use super::tasks::{CallTasks, TaskResult};
 use super::topology_driver::{TopologyDriver, TopologyEvent};
+use super::transferring::ActiveTransfer;
 use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
 use crate::ari::topology::{End, Input as TopologyInput, LegId};
 use crate::ari::{Event, Reason};
 use crate::conversation::HoldChange;
 use crate::dtmf::Digit;
 use crate::engines::core::EngineError;
+use crate::tenancy::FailoverCase;
 use crate::tools::Finished;
 
 /// One call from its arrival until nothing of it is left in Asterisk.
@@ -31,7 +34,10 @@ pub struct Task {
     pub tasks: CallTasks,
     topology: TopologyDriver,
     pub records: Records,
+    pub failover: Failover,
     pub phase: Phase,
+    /// The transfer that is under way.
+    pub transfer: Option<ActiveTransfer>,
 }
 
 /// The event that wakes the task.
@@ -45,10 +51,27 @@ pub enum Waking {
 }
 
 impl Task {
-    pub fn new(incoming: IncomingCall, services: Arc<CallServices>, records: Records, phase: Phase) -> Task {
+    /// A task in the phase `Ending`.
+    pub fn new(
+        incoming: IncomingCall,
+        services: Arc<CallServices>,
+        records: Records,
+        failover: Failover,
+    ) -> Task {
         let (tasks, results) = CallTasks::new();
         let topology = TopologyDriver::new(incoming.topology, services.asterisk.clone());
-        Task { services, messages: incoming.messages, results, tasks, topology, records, phase }
+        let phase = Phase::Ending(None);
+        Task {
+            services,
+            messages: incoming.messages,
+            results,
+            tasks,
+            topology,
+            records,
+            failover,
+            phase,
+            transfer: None,
+        }
     }
 
     /// Runs the call to its end.
@@ -70,7 +93,8 @@ impl Task {
     }
 
     async fn wait(&mut self) -> Waking {
-        let deadline = [self.topology.deadline(), self.phase.deadline()].into_iter().flatten().min();
+        let deadlines = [self.topology.deadline(), self.phase.deadline(), self.transfer_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let time = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -97,6 +121,7 @@ impl Task {
                 Some(CallAction::SendDtmf(keys)) => {
                     self.control(TopologyInput::SendDtmf { leg: LegId::CALLER, keys });
                 }
+                Some(CallAction::Transfer { tool, target }) => self.start_transfer(tool, &target),
                 None => break,
             }
         }
@@ -107,7 +132,8 @@ impl Task {
         match message {
             CallMessage::Event(event) => {
                 note(&event);
-                if let Some(change) = hold_change(&event) {
+                // A caller who is being transferred is on hold until they return.
+                if let Some(change) = hold_change(&event).filter(|_| self.transfer.is_none()) {
                     self.phase.hold(change, &mut self.records);
                 }
                 if let Some(key) = pressed_key(&event) {
@@ -136,17 +162,27 @@ impl Task {
     fn tick(&mut self) {
         let now = Instant::now();
         self.topology.handle(now, TopologyInput::Tick);
-        if let Some(reason) = self.phase.tick(now) {
-            self.hang_up(reason);
+        self.tick_transfer(now);
+        if let Some(ending) = self.phase.tick(now) {
+            let input = self.failover.end(ending);
+            self.control(input);
         }
     }
 
     fn follow(&mut self, event: TopologyEvent) {
         match event {
             TopologyEvent::Ready { peer } => self.start_conversation(peer),
+            TopologyEvent::LegAnswered { leg } => self.leg_answered(leg),
+            TopologyEvent::LegEnded { leg, cause } => self.leg_ended(leg, cause),
+            TopologyEvent::ReferFailed => self.refer_failed(),
             TopologyEvent::Ended(end) => self.close(&end),
             TopologyEvent::Done => self.phase = Phase::Done,
         }
+    }
+
+    /// The id that the next dialled leg will have.
+    pub fn next_leg(&self) -> Option<LegId> {
+        self.topology.next_leg()
     }
 
     /// Passes an input to the machine that controls the call in Asterisk.
@@ -158,10 +194,18 @@ impl Task {
         self.control(TopologyInput::HangUp { reason });
     }
 
-    /// The call cannot go on: keeps the reason on the record, and hangs up.
-    pub fn fail(&mut self, failure: &str, reason: Reason) {
+    /// The call cannot go on: keeps the reason on the record, and hangs up or has the dialplan continue.
+    pub fn fail(&mut self, failure: &str, case: FailoverCase, reason: Reason) {
         self.records.fail(failure);
-        self.hang_up(reason);
+        let input = self.failover.break_off(case, reason);
+        self.control(input);
+    }
+
+    /// Refuses the call, or has the dialplan continue with it.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.phase = Phase::Ending(Some(refusal));
+        let input = self.failover.refuse(refusal);
+        self.control(input);
     }
 
     /// Starts the call in Asterisk once its first prompts can be played, which is at once if they are cached.
@@ -192,15 +236,11 @@ impl Task {
     /// The greeting cannot be played: the caller returns to the dialplan unanswered.
     fn refuse_without_greeting(&mut self, error: EngineError) {
         let refusal = Refusal::NoGreeting;
-        let phase = std::mem::replace(&mut self.phase, Phase::Ending(Some(refusal)));
-        let Phase::SettingUp(setting_up) = phase else {
-            self.phase = phase;
-            return;
-        };
-        let engine = setting_up.agent.engines.tts.name();
-        warn!(%error, %engine, "no greeting: the call returns to the dialplan unanswered");
-        self.records.greeting_failed(engine, error, refusal);
-        self.control(refusal.input());
+        let Phase::SettingUp(setting_up) = &self.phase else { return };
+        let engine = setting_up.agent.engines.tts.name().clone();
+        warn!(%error, %engine, "no greeting: the call is not answered");
+        self.records.greeting_failed(&engine, error, refusal);
+        self.refuse(refusal);
     }
 
     /// Asterisk has answered: the media flows and the conversation begins.
@@ -210,26 +250,33 @@ impl Task {
             self.phase = phase;
             return;
         };
-        match setting_up.start(peer, &self.services, self.records.meter()) {
+        match setting_up.start(peer, &self.services, self.records.meter(), self.failover.endings()) {
             Ok(talking) => {
                 self.records.answered(talking.tap_point());
                 self.phase = Phase::Talking(Box::new(talking));
             }
             Err(failure) => {
                 error!(error = %failure, remedy = failure.remedy(), "no media for the call");
-                self.fail(failure.on_record(), failure.reason());
+                self.fail(failure.on_record(), failure.case(), failure.reason());
             }
         }
     }
 
     /// The call is over in Asterisk: the conversation ends, and the record is closed.
     fn close(&mut self, end: &End) {
+        let continued = self.failover.continued();
+        let transferred = self.close_transfer();
         let closing = match std::mem::replace(&mut self.phase, Phase::Ending(None)) {
             Phase::Talking(talking) => talking.close(&mut self.records),
+            Phase::Transferred(closing) => *closing,
             Phase::Ending(refusal) => Closing { refusal, ..Closing::default() },
             Phase::SettingUp(_) | Phase::Done => Closing::default(),
         };
-        self.records.end(end, closing, &self.services.tenant_metrics);
+        self.records.end(
+            end,
+            Closing { continued, ending: transferred.or(closing.ending), ..closing },
+            &self.services.tenant_metrics,
+        );
     }
 }
 

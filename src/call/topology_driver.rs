@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use super::tasks::{CallTasks, TaskResult};
 use crate::ari::Client;
-use crate::ari::topology::{End, Input, Output, Topology};
+use crate::ari::topology::{End, Input, LegId, Output, Topology};
 
 /// An event of the machine for the call.
 #[derive(Debug)]
 pub enum TopologyEvent {
     Ready { peer: SocketAddr },
+    LegAnswered { leg: LegId },
+    LegEnded { leg: LegId, cause: Option<u16> },
+    ReferFailed,
     Ended(End),
     Done,
 }
@@ -30,6 +33,10 @@ impl TopologyDriver {
         self.topology.handle(now, input);
     }
 
+    pub fn next_leg(&self) -> Option<LegId> {
+        self.topology.next_leg()
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         self.topology.deadline()
     }
@@ -46,6 +53,9 @@ impl TopologyDriver {
                     });
                 }
                 Output::Ready { peer } => return Some(TopologyEvent::Ready { peer }),
+                Output::LegAnswered { leg } => return Some(TopologyEvent::LegAnswered { leg }),
+                Output::LegEnded { leg, cause } => return Some(TopologyEvent::LegEnded { leg, cause }),
+                Output::ReferFailed => return Some(TopologyEvent::ReferFailed),
                 Output::Ended(end) => return Some(TopologyEvent::Ended(end)),
                 Output::Leaked { channels, bridges } => {
                     let count = channels.len() + bridges.len();

@@ -28,6 +28,7 @@ mod serve;
 mod settings;
 mod span;
 mod table;
+mod target;
 mod tenant;
 mod tool;
 mod transfer;

@@ -11,8 +11,13 @@ use super::trial::Trial;
 use super::{registration, tenant};
 use crate::config::Config;
 use crate::control::{self, GivenBy, NumberRequest, in_any_state};
-use crate::store::{NumberFilter, NumberQuery, OwnedNumber, Store, StoreError, UnmatchedNumber};
-use crate::tenancy::{NumberId, Numbering, PhoneNumber, ProviderState, ProviderType, TenantId};
+use crate::store::{
+    NumberChanges, NumberFilter, NumberQuery, OwnedNumber, Store, StoreError, UnmatchedNumber,
+};
+use crate::tenancy::{
+    FailoverCase, FailoverRoute, FailoverRoutes, NumberId, Numbering, PhoneNumber, ProviderState,
+    ProviderType, TenantId,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -24,7 +29,7 @@ pub enum Command {
     Unmatched,
     /// Show one number.
     Show(NumberSelector),
-    /// Switch a number on or off. Calls to a number that is off are refused.
+    /// Switch a number on or off, or set where its calls continue that the agent cannot serve.
     Update(UpdateNumber),
     /// Have its provider send its calls here, again or for the first time.
     Register(NumberSelector),
@@ -80,8 +85,21 @@ pub struct Delete {
 pub struct UpdateNumber {
     #[command(flatten)]
     which: NumberSelector,
+    /// Calls to a number that is off are refused.
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
-    active: bool,
+    active: Option<bool>,
+    /// Failover routes as JSON, which replace the present ones as a whole: by case (busy, full, draining, quota, closed,
+    /// no_agent, engines, limit, or default) the action: dialplan (with a label or not), target (with its name), or
+    /// hang_up.
+    #[arg(long, value_name = JSON, value_parser = read_failover)]
+    failover: Option<FailoverRoutes>,
+}
+
+/// An example of failover routes.
+const JSON: &str = r#"{"default":{"action":"dialplan","label":"reception"}}"#;
+
+fn read_failover(text: &str) -> Result<FailoverRoutes, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 impl Command {
@@ -111,13 +129,14 @@ impl Command {
                 return confirm(OwnedNumber { number, tenant_name: tenant.name }, output);
             }
             Command::Show(which) => which.find(store, numbering).await?,
-            Command::Update(UpdateNumber { which, active }) => {
+            Command::Update(UpdateNumber { which, active, failover }) => {
                 let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
                 let registrar = registration::registrar(store, config)?;
                 let scope = store.scope(number.tenant_id);
                 let (actor, any) = (actor(), in_any_state::<_, Failure>);
+                let changes = NumberChanges { is_active: active, failover };
                 let number =
-                    control::set_number_active(&registrar, &scope, &actor, number.id, active, any).await?;
+                    control::update_number(&registrar, &scope, &actor, number.id, &changes, any).await?;
                 return confirm(OwnedNumber { number, tenant_name }, output);
             }
             Command::Delete(Delete { which, trial }) => {
@@ -237,8 +256,24 @@ fn sheet(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {
         .line("provider state", number.provider_state)
         .line("calls", number.call_delivery)
         .line("provider detail", or_dash(number.provider_detail.as_deref()))
+        .line("failover", or_dash(failover_lines(&number.failover).as_deref()))
         .line("created", number.created_at.format("%F %T UTC"))
         .to_string()
+}
+
+/// The route of each case that has one.
+fn failover_lines(routes: &FailoverRoutes) -> Option<String> {
+    let line = |case: &FailoverCase| {
+        let route = match routes.of(*case)? {
+            FailoverRoute::Dialplan { label: Some(label) } => format!("dialplan ({label})"),
+            FailoverRoute::Dialplan { label: None } => "dialplan".to_owned(),
+            FailoverRoute::Target { target } => format!("target {target}"),
+            FailoverRoute::HangUp => "hang up".to_owned(),
+        };
+        Some(format!("{case}: {route}"))
+    };
+    let lines: Vec<String> = FailoverCase::ALL.iter().filter_map(line).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 fn would_go(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {

@@ -5,8 +5,8 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::{
-    analytics, audit, call, inventory, key, ledger, number, profile, retention, secrets, tenant, tool, usage,
-    webhook,
+    analytics, audit, call, inventory, key, ledger, number, profile, retention, secrets, target, tenant,
+    tool, usage, webhook,
 };
 use crate::config::Config;
 use crate::store::Store;
@@ -28,6 +28,9 @@ pub enum RecordCommand {
     /// The record of calls, and the calls in progress.
     #[command(subcommand)]
     Call(call::Command),
+    /// Transfer targets: where agents may transfer callers to.
+    #[command(subcommand)]
+    Target(Box<target::Command>),
     /// Webhooks: subscriptions of tenants' receivers to events.
     #[command(subcommand)]
     Webhook(webhook::Command),
@@ -59,6 +62,7 @@ impl RecordCommand {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             RecordCommand::Tenant(command) => command.run(store, config, output).await,
+            RecordCommand::Target(command) => command.run(store, config, output).await,
             RecordCommand::Number(command) => command.run(store, config, output).await,
             RecordCommand::Inventory(command) => command.run(store, config, output).await,
             RecordCommand::Profile(command) => command.run(store, config, output).await,

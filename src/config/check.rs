@@ -5,6 +5,7 @@ mod keys;
 mod plaintext;
 mod prices;
 mod telephony;
+mod transfer;
 
 use figment::Figment;
 use reqwest::Url;
@@ -52,6 +53,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
             config.tools.max_concurrent_per_tenant == 0,
         )]));
         found.extend(telephony::check(&config.telephony, config.environment));
+        found.extend(transfer::check(&config.transfer));
         found.extend(admin(&config.admin));
     }
     found

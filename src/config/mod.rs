@@ -76,6 +76,8 @@ pub struct Config {
     /// The most that profiles may ask for. See [`Config::permitted`].
     pub profiles: tenancy::Ceilings,
     pub calls: switchboard::Settings,
+    /// The operator's ceilings for transfers.
+    pub transfer: tenancy::TransferRules,
     pub webhooks: webhooks::Settings,
     pub tools: tools::Settings,
     /// This and the next make up the billing. See [`Config::billing`].

@@ -11,6 +11,7 @@ mod names;
 mod numbers;
 mod profiles;
 mod retention;
+mod targets;
 mod tenants;
 mod tools;
 mod upkeep;
@@ -24,9 +25,10 @@ pub use feedback::create_feedback;
 pub use inventory::{add_inventory_number, put_inventory_number, update_inventory_number};
 pub use keys::{Keys, try_rotation};
 use names::{check_key_name, check_tenant_name};
-pub use numbers::{GivenBy, NumberRequest, create_number, read_number, release_number, set_number_active};
+pub use numbers::{GivenBy, NumberRequest, create_number, read_number, release_number, update_number};
 pub use profiles::{create_profile, roll_back_profile, update_profile};
 pub use retention::{RetentionRun, TenantExpired, count_expired};
+pub use targets::{create_target, update_target};
 pub use tenants::{
     Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,
 };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::ControlError;
-use crate::store::{NewNumber, Scope, StoreError};
+use crate::store::{NewNumber, NumberChanges, Scope, StoreError};
 use crate::telephony::Registrar;
 use crate::tenancy::{Actor, Did, NumberId, Numbering, PhoneNumber, ProviderType};
 
@@ -54,20 +54,23 @@ pub async fn create_number(
     Ok(registrar.follow(scope, actor, number).await?)
 }
 
-/// Activates or deactivates a number. `precondition` gets it as it is, in the transaction that changes it.
+/// Changes a number; its provider is asked where the number is activated or deactivated. `precondition` gets it as it is, in the transaction that changes it.
 ///
 /// # Errors
 /// `NotFound` when the tenant does not have the number; those of `precondition` and of the database.
-pub async fn set_number_active<E: From<StoreError>>(
+pub async fn update_number<E: From<StoreError>>(
     registrar: &Arc<Registrar>,
     scope: &Scope,
     actor: &Actor,
     id: NumberId,
-    active: bool,
+    changes: &NumberChanges,
     precondition: impl FnOnce(&PhoneNumber) -> Result<(), E>,
 ) -> Result<PhoneNumber, E> {
-    let number = scope.set_number_active_if(actor, id, active, precondition).await?;
-    Ok(registrar.follow(scope, actor, number).await?)
+    let number = scope.update_number_if(actor, id, changes, precondition).await?;
+    match changes.is_active {
+        Some(_) => Ok(registrar.follow(scope, actor, number).await?),
+        None => Ok(number),
+    }
 }
 
 /// Releases a number and returns it as it was, with the provider's outcome.

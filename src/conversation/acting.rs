@@ -51,6 +51,10 @@ impl Conversation {
                     tool.state = ToolState::Running { since: now };
                     self.out.push(Output::SendDtmf { tool: id, keys: keys.clone() });
                 }
+                ToolAction::Transfer { target } => {
+                    tool.state = ToolState::Running { since: now };
+                    self.out.push(Output::Transfer { tool: id, target: target.clone() });
+                }
                 ToolAction::CollectDigits(_) if self.settings.dtmf == DtmfMode::Ignored => {
                     let reason = r#"{"error":"keys are switched off for this agent"}"#;
                     tool.finish(now, ToolOutcome::Refused, reason.into());

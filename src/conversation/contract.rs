@@ -83,6 +83,9 @@ pub enum Output {
     RunTool { turn: TurnId, tool: ToolId, call: ToolRequest },
     /// Send keys to the far end. [`Input::Tool`] reports the end of the last one.
     SendDtmf { tool: ToolId, keys: Vec<Tone> },
+    /// Transfer the caller to a target. The driver holds the conversation meanwhile; [`Input::Tool`] reports that the target
+    /// was not reached, or that the conversation is over.
+    Transfer { tool: ToolId, target: Arc<str> },
     /// Keep a masked entry for the tools that follow, which refer to it as `reference`.
     KeepEntry { reference: String, keys: Vec<Digit> },
     /// The notice was played to its end.
@@ -156,6 +159,8 @@ pub enum Ending {
     Requested,
     /// [`ResponseEvent::HangUp`].
     AgentHungUp,
+    /// The caller was transferred. Of the driver, not of the conversation.
+    Transferred,
     /// Outside of business hours.
     Closed,
 }

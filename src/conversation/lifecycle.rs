@@ -119,6 +119,9 @@ impl Conversation {
             }
             Floor::Free | Floor::Ended => {}
         }
+        if self.without_goodbye.contains(&ending) {
+            return self.hang_up(ending);
+        }
         self.note_rest(Vec::new());
         self.timers.stop_all();
         self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);

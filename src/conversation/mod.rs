@@ -125,6 +125,8 @@ pub struct Conversation {
     limits: Limits,
     warning: Warning,
     opening: Opening,
+    #[serde(skip)]
+    without_goodbye: Vec<Ending>,
 }
 
 impl Conversation {
@@ -150,6 +152,7 @@ impl Conversation {
             limits: Limits::default(),
             warning: Warning::NotDue,
             opening: Opening::Greeting,
+            without_goodbye: Vec::new(),
         }
     }
 
@@ -178,6 +181,11 @@ impl Conversation {
             Opening::Greeting => Conversation { opening: Opening::Notice, ..self },
             Opening::Notice | Opening::Closed => self,
         }
+    }
+
+    /// Sets the endings after which the call continues elsewhere: the agent says no goodbye.
+    pub fn without_goodbye(self, endings: Vec<Ending>) -> Conversation {
+        Conversation { without_goodbye: endings, ..self }
     }
 
     /// Handles `input`, and every deadline that has passed by `now`. A `now` before that of an earlier event counts as

@@ -14,7 +14,7 @@ use super::live_calls::SwitchboardCalls;
 use crate::admin::api::{ApiState, Inbound, LastUse, Limits};
 use crate::ari;
 use crate::billing::Billing;
-use crate::call::{CallServices, PromptCache, TenantMetrics};
+use crate::call::{CallServices, DialledLegs, PromptCache, TenantMetrics};
 use crate::config::{Config, Environment};
 use crate::current::Current;
 use crate::media;
@@ -22,7 +22,7 @@ use crate::state::{self, ConversationState};
 use crate::store::{Announcements, Backend, Ledger, Routing, Store, StoreError, UnmatchedCounter};
 use crate::switchboard::{FindAgent, Switchboard};
 use crate::telephony::{Adapters, AnnouncementService, Registrar};
-use crate::tenancy::Permitted;
+use crate::tenancy::{Permitted, TransferRules};
 use crate::tools::ToolServices;
 
 /// Records that wait for a database that is away: some hours of a busy day.
@@ -44,6 +44,7 @@ pub struct Services {
     pub prompts: Arc<PromptCache>,
     pub agent_factory: Current<AgentFactory>,
     pub permitted: Current<Permitted>,
+    pub transfer: Current<TransferRules>,
     pub billing: Current<Billing>,
     pub tools: Arc<ToolServices>,
     /// Pre-synthesises prompts; calls are taken meanwhile.
@@ -65,7 +66,11 @@ impl Services {
         let asterisk = Arc::new(ari::Client::new(&config.ari)?);
         let tools = ToolServices::new(&config.tools, calls.clone()).context("tools cannot be run")?;
         let tools = Arc::new(tools);
-        let services = services(config, &asterisk, &ledger, &state, &prompts, &tools)?;
+        let transfer = Current::new(config.transfer.clone());
+        let services = CallServices {
+            transfer_rules: transfer.clone(),
+            ..services(config, &asterisk, &ledger, &state, &prompts, &tools)?
+        };
         let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
         let unmatched = routing.unmatched();
         let announcements = Announcements::new(ANNOUNCED);
@@ -88,6 +93,7 @@ impl Services {
             prompts,
             agent_factory,
             permitted,
+            transfer,
             billing,
             warm_up,
             tools,
@@ -130,6 +136,7 @@ impl Services {
             numbering: config.numbers,
             permitted: self.permitted.clone(),
             tools: self.tools.clone(),
+            transfer: self.transfer.clone(),
         }
     }
     /// Records calls as interrupted that were live when this daemon was killed. Only for the daemon that holds the admin port:
@@ -171,6 +178,8 @@ fn services(
         prompts: prompts.clone(),
         tenant_metrics: TenantMetrics::default(),
         tools: tools.clone(),
+        transfer_rules: Current::default(),
+        dialled_legs: DialledLegs::default(),
     })
 }
 

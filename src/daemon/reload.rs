@@ -23,7 +23,7 @@ use crate::current::Current;
 use crate::state::ConversationState;
 use crate::store::Store;
 use crate::switchboard::Switchboard;
-use crate::tenancy::Permitted;
+use crate::tenancy::{Permitted, TransferRules};
 use changes::{changes, in_use};
 use credentials::ServersInUse;
 
@@ -49,6 +49,7 @@ pub struct Targets {
     pub agent_factory: Current<AgentFactory>,
     pub billing: Current<Billing>,
     pub permitted: Current<Permitted>,
+    pub transfer: Current<TransferRules>,
 }
 
 /// Reloads on each SIGHUP until it is dropped. `config` and `effective` are those of the start.
@@ -137,6 +138,7 @@ impl Targets {
             agent_factory: services.agent_factory.clone(),
             billing: services.billing.clone(),
             permitted: services.permitted.clone(),
+            transfer: services.transfer.clone(),
         }
     }
 
@@ -145,6 +147,7 @@ impl Targets {
         self.permitted.set(agent_factory.permitted.clone());
         self.agent_factory.set(agent_factory);
         self.billing.set(config.billing());
+        self.transfer.set(config.transfer.clone());
         self.store.set_plans(config.plans.clone());
         self.store.set_limits(config.limits);
         self.switchboard.set_rules(config.calls.clone(), config.plans.clone());

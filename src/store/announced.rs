@@ -128,6 +128,7 @@ impl NewAnnouncement {
             notice_heard_at: None,
             engine_failures: Vec::new(),
             fields: Default::default(),
+            transfers: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::ledger::Entry;
 use super::statement::{any_of, rows};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::{Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineUse, TenantId};
+use crate::tenancy::{Call, CallId, CallTransfer, CallTurn, EngineUse, TenantId};
 
 /// Entries, sorted by what they write.
 #[derive(Default)]
@@ -40,7 +40,7 @@ enum RecordedState<'a> {
 }
 
 /// A call as the database has it.
-#[derive(Clone, Copy, sqlx::FromRow)]
+#[derive(sqlx::FromRow)]
 struct Recorded {
     id: Uuid,
     tenant_id: Uuid,
@@ -48,6 +48,15 @@ struct Recorded {
     ended: bool,
     counted: bool,
     erased: bool,
+    transfers: Option<String>,
+}
+
+impl Recorded {
+    fn before(&self) -> CallBefore {
+        let transfers = self.transfers.as_deref().map(serde_json::from_str::<Vec<CallTransfer>>);
+        let transferred = matches!(transfers, Some(Ok(all)) if all.iter().any(CallTransfer::is_success));
+        CallBefore { answered: self.answered, transferred, ended: self.ended }
+    }
 }
 
 /// The rows and events of a batch of entries.
@@ -149,7 +158,7 @@ impl<'a> Batch<'a> {
 
     async fn recorded(&self, tx: &mut Tx) -> Result<HashMap<Uuid, Recorded>, StoreError> {
         const SELECT: &str = "SELECT id, tenant_id, answered_at IS NOT NULL AS answered, ended_at IS NOT NULL AS ended, \
-            billed_seconds IS NOT NULL AS counted, erased_at IS NOT NULL AS erased FROM calls WHERE id IN";
+            billed_seconds IS NOT NULL AS counted, erased_at IS NOT NULL AS erased, transfers FROM calls WHERE id IN";
         let ids = self.calls.keys().map(|id| (*id).into()).collect();
         let recorded = tx.all_of::<Recorded>(any_of(SELECT, ids, "")).await?;
         Ok(recorded.into_iter().map(|it| (it.id, it)).collect())
@@ -184,13 +193,13 @@ impl<'a> Batch<'a> {
 
 impl<'a> CallEntries<'a> {
     fn add_to(&self, changes: &mut Changes<'a>, id: CallId, recorded: Option<&Recorded>) {
-        let mut standing: Option<CallBefore> = recorded.map(|it| (it.answered, it.ended));
+        let mut standing: Option<CallBefore> = recorded.map(Recorded::before);
         let (mut begun, mut changed, mut end) = (None, None, None);
         for state in &self.states {
             let (call, engines): (&'a Call, &'a [EngineUse]) = match *state {
                 RecordedState::Begun(_) if standing.is_some() => continue,
                 RecordedState::Now(call, _)
-                    if standing.is_some_and(|(_, ended)| ended) && call.ended_at.is_none() =>
+                    if standing.is_some_and(|before| before.ended) && call.ended_at.is_none() =>
                 {
                     continue;
                 }
@@ -198,7 +207,7 @@ impl<'a> CallEntries<'a> {
                 RecordedState::Now(call, engines) => (changed.insert(call), engines),
             };
             changes.events.extend(news(standing, call).map(|kind| CallEvent { kind, call }));
-            standing = Some((call.answered_at.is_some(), call.ended_at.is_some()));
+            standing = Some(CallBefore::of(call));
             end = end.or_else(|| EndedCall::of(call, None, engines));
         }
         // Begun and changed at once: the later state is the row.

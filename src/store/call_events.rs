@@ -13,12 +13,27 @@ use super::statement::{Value, any_of};
 use super::tx::Tx;
 use super::{StoreError, now};
 use crate::tenancy::{
-    Call, CallId, CallStatus, Direction, EndedBy, EngineFailure, EventId, EventType, NumberId, ProfileId,
-    TenantId, ToolRun,
+    Call, CallId, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EventId, EventType, NumberId,
+    ProfileId, TenantId, ToolRun,
 };
 
-/// A recorded call before a change: whether it was answered, and whether it had ended.
-pub(super) type CallBefore = (bool, bool);
+/// A recorded call before a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct CallBefore {
+    pub answered: bool,
+    pub transferred: bool,
+    pub ended: bool,
+}
+
+impl CallBefore {
+    pub fn of(call: &Call) -> CallBefore {
+        CallBefore {
+            answered: call.answered_at.is_some(),
+            transferred: call.was_transferred(),
+            ended: call.ended_at.is_some(),
+        }
+    }
+}
 
 impl Tx {
     /// Writes the events of a change of a call from `before` to `call`, as [`Tx::emit_calls`] does.
@@ -102,18 +117,19 @@ impl Subscriber {
 
 /// The events of a change of a call; `before` is absent for a call that was not recorded.
 pub(super) fn news(before: Option<CallBefore>, call: &Call) -> impl Iterator<Item = EventType> + use<> {
-    let (answered, ended) = before.unwrap_or_default();
+    let CallBefore { answered, transferred, ended } = before.unwrap_or_default();
     let ends = !ended && call.ended_at.is_some();
     let all = [
         (before.is_none(), EventType::CallStarted),
         (!answered && call.answered_at.is_some(), EventType::CallAnswered),
+        (!transferred && call.was_transferred(), EventType::CallTransferred),
         (ends, EventType::CallEnded),
         (ends && call.answered_at.is_some(), EventType::TranscriptReady),
     ];
     all.into_iter().filter_map(|(happened, kind)| happened.then_some(kind))
 }
 
-/// `data` of `call.started`, `call.answered` and `call.ended`.
+/// `data` of `call.started`, `call.answered`, `call.transferred` and `call.ended`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CallEventData)]
 pub struct CallPayload<'a> {
@@ -141,6 +157,8 @@ pub struct CallPayload<'a> {
     engine_failures: &'a [EngineFailure],
     /// Fields that the agent remembered of the call.
     fields: &'a BTreeMap<String, String>,
+    /// The transfers that the agent made.
+    transfers: &'a [CallTransfer],
     provider_call_id: Option<&'a str>,
     started_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
@@ -171,6 +189,7 @@ impl CallPayload<'_> {
             notice_heard_at: call.notice_heard_at,
             engine_failures: &call.engine_failures,
             fields: &call.fields,
+            transfers: &call.transfers,
             provider_call_id: call.provider_call_id.as_deref(),
             started_at: call.started_at,
             answered_at: call.answered_at,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::call_events::CallBefore;
 use super::counting::EndedCall;
 use super::ledger::Entry;
 use super::statement::{Value, composed, sql};
@@ -22,7 +23,7 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields, notice_heard_at";
+    failure_reason, engine_failures, fields, notice_heard_at, transfers";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -33,7 +34,7 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
     fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
-    notice_heard_at = excluded.notice_heard_at, daemon = excluded.daemon \
+    notice_heard_at = excluded.notice_heard_at, transfers = excluded.transfers, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -73,6 +74,7 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         json_text(&call.engine_failures, call.engine_failures.is_empty()).into(),
         json_text(&call.fields, call.fields.is_empty()).into(),
         call.notice_heard_at.into(),
+        json_text(&call.transfers, call.transfers.is_empty()).into(),
         daemon.into(),
     ]
 }
@@ -144,7 +146,8 @@ impl Store {
         let mut deliveries = 0;
         let mut ended = Vec::new();
         for call in &calls {
-            deliveries += tx.emit_call(Some((call.answered_at.is_some(), false)), call).await?;
+            deliveries +=
+                tx.emit_call(Some(CallBefore { ended: false, ..CallBefore::of(call) }), call).await?;
             ended.extend(tx.interrupted(call).await?);
         }
         deliveries += tx.count_calls(&self.plans.get(), ended).await?;
@@ -279,6 +282,7 @@ pub(super) struct Row {
     engine_failures: Option<String>,
     fields: Option<String>,
     notice_heard_at: Option<DateTime<Utc>>,
+    transfers: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -314,6 +318,7 @@ impl TryFrom<Row> for Call {
             engine_failures: from_json_text(row.engine_failures.as_deref())?,
             fields: from_json_text(row.fields.as_deref())?,
             notice_heard_at: row.notice_heard_at,
+            transfers: from_json_text(row.transfers.as_deref())?,
         })
     }
 }

@@ -59,6 +59,8 @@ pub enum Duplicate {
     Key,
     /// The number is in the inventory already.
     InventoryNumber,
+    /// The tenant has a transfer target of this name already.
+    TargetName,
     /// The API key has this one as its successor already.
     Successor(Uuid),
 }
@@ -69,6 +71,7 @@ impl fmt::Display for Duplicate {
             Duplicate::Number => f.write_str("this number is in use already"),
             Duplicate::DefaultProfile => f.write_str("the tenant has a default profile already"),
             Duplicate::InventoryNumber => f.write_str("this number is in the inventory already"),
+            Duplicate::TargetName => f.write_str("the tenant has a transfer target of this name already"),
             Duplicate::Key => f.write_str("there is such a row already"),
             Duplicate::Successor(key) => write!(f, "this key was rotated already: its successor is {key}"),
         }

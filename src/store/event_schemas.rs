@@ -20,7 +20,10 @@ pub struct EventData {
 /// The schema of the `data` of events of a type.
 pub fn event_data(kind: EventType) -> EventData {
     match kind {
-        EventType::CallStarted | EventType::CallAnswered | EventType::CallEnded => of::<CallPayload<'_>>(),
+        EventType::CallStarted
+        | EventType::CallAnswered
+        | EventType::CallTransferred
+        | EventType::CallEnded => of::<CallPayload<'_>>(),
         EventType::TranscriptReady => of::<TranscriptPayload<'_>>(),
         EventType::QuotaReached => of::<QuotaReached>(),
         EventType::FeedbackReceived => of::<Feedback>(),

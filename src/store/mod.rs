@@ -50,6 +50,7 @@ mod security;
 mod settings;
 mod statement;
 mod statements;
+mod targets;
 mod tenants;
 mod tool_secrets;
 mod transfer;
@@ -60,7 +61,7 @@ mod versions;
 mod webhooks;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use analytics::{CallCounts, Counted, Ending, OfPeriod, Quarter, Stage, TalkCounts, TenantCounts};
 pub use announced::NewAnnouncement;
@@ -84,7 +85,7 @@ pub use keys::{KeyFilter, KeyWithSecret, KeyWithTenant, NewKey, Rotation};
 pub use ledger::{Entry, Ledger};
 pub use number_rules::{Ambiguity, NumberRefusal};
 pub use number_search::{NumberQuery, OwnedNumber};
-pub use numbers::{NewNumber, NumberFilter};
+pub use numbers::{NewNumber, NumberChanges, NumberFilter};
 pub use page::{Page, Window};
 pub use pool::{Backend, Connections, LIST_PLAN};
 pub use profiles::{NewProfile, ProfileChanges, ProfileFilter};
@@ -96,6 +97,7 @@ pub use settings::Settings;
 pub use statements::{
     HeldStatement, HoldReason, IssueOutcome, IssueRequest, IssuedStatement, MonthReports, UnreadableTenant,
 };
+pub use targets::{NewTarget, TargetChanges};
 pub use tenants::{NewTenant, TenantChanges, TenantFilter};
 pub use transfer::{ImportSettings, Imported, TenantFile, WebhookSecret};
 pub use unmatched::{UnmatchedCounter, UnmatchedNumber};

@@ -9,13 +9,24 @@ use super::number_rules::Authority;
 use super::statement::{Statement, composed, sql};
 use super::tx::{Access, AllTenants, RowScope};
 use super::{Duplicate, Page, Scope, Store, StoreError, Window, now};
-use crate::tenancy::{Actor, CallDelivery, Did, NumberId, Numbering, PhoneNumber, ProviderType, TenantId};
+use crate::tenancy::{
+    Actor, CallDelivery, Did, FailoverRoutes, NumberId, Numbering, PhoneNumber, ProviderType, TenantId,
+};
 
 /// A number to create. It starts out active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNumber {
     pub did: Did,
     pub provider_type: ProviderType,
+}
+
+/// A change of a number. A field that is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NumberChanges {
+    /// An inactive number stays the tenant's, but calls to it are refused.
+    pub is_active: Option<bool>,
+    /// Replaces the failover routes as a whole.
+    pub failover: Option<FailoverRoutes>,
 }
 
 /// Which numbers to list. A field that is absent does not filter.
@@ -26,16 +37,16 @@ pub struct NumberFilter {
 }
 
 const COLUMNS: &str = "id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, created_at";
+    provider_reference, failover, created_at";
 
 const ONE: &str = "SELECT id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, created_at FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+    provider_reference, failover, created_at FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
 
 /// The row, locked until the transaction ends: otherwise PostgreSQL would allow another change in between.
 const LOCKED: &str = "UPDATE phone_numbers SET is_active = is_active \
     WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL \
     RETURNING id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, created_at";
+    provider_reference, failover, created_at";
 
 impl Scope {
     /// Gives the tenant a number, by the operator's authority: it is assigned to the tenant in the inventory.
@@ -127,25 +138,31 @@ impl Scope {
         id: NumberId,
         active: bool,
     ) -> Result<PhoneNumber, StoreError> {
-        self.set_number_active_if(actor, id, active, |_| Ok(())).await
+        let changes = NumberChanges { is_active: Some(active), ..NumberChanges::default() };
+        self.update_number_if(actor, id, &changes, |_| Ok(())).await
     }
 
-    /// Activates or deactivates a number that `check` accepts.
+    /// Changes a number that `check` accepts. A field that is absent stays as it is.
     ///
     /// # Errors
     /// `NotFound` when the tenant does not have the number; the error of `check`.
-    pub async fn set_number_active_if<E: From<StoreError>>(
+    pub async fn update_number_if<E: From<StoreError>>(
         &self,
         actor: &Actor,
         id: NumberId,
-        active: bool,
+        changes: &NumberChanges,
         check: impl FnOnce(&PhoneNumber) -> Result<(), E>,
     ) -> Result<PhoneNumber, E> {
-        const SQL: &str = "UPDATE phone_numbers SET is_active = $3 WHERE tenant_id = $1 AND id = $2";
+        const SQL: &str = "UPDATE phone_numbers SET is_active = COALESCE($3, is_active), \
+            failover = COALESCE($4, failover) WHERE tenant_id = $1 AND id = $2";
+        let failover = changes.failover.as_ref().map(serde_json::to_string).transpose();
+        let failover = failover.map_err(StoreError::invalid)?;
         let mut tx = self.begin(Access::Write).await?;
         let before = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
         check(&before.clone().try_into()?)?;
-        tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(active)).await?;
+        let update =
+            sql(SQL).bind(self.tenant.0).bind(id.0).bind(changes.is_active).bind(failover.as_deref());
+        tx.execute(update).await?;
         let after = tx.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?;
         let change = Change::new(actor, self.tenant, "update", "phone_number", id);
         tx.audit(change.before(&before).after(&after)).await?;
@@ -206,6 +223,7 @@ impl NewNumber {
             provider_detail: None,
             provider_reference: None,
             call_delivery: CallDelivery::of(true, state),
+            failover: FailoverRoutes::default(),
             created_at: now(),
         }
     }
@@ -213,7 +231,7 @@ impl NewNumber {
 
 fn insert(number: &PhoneNumber) -> Statement {
     let values = composed(format!(
-        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     ));
     values
         .bind(number.id.0)
@@ -224,6 +242,7 @@ fn insert(number: &PhoneNumber) -> Statement {
         .bind(number.provider_state.as_str())
         .bind(number.provider_detail.as_deref())
         .bind(number.provider_reference.as_deref())
+        .bind("{}")
         .bind(number.created_at)
 }
 
@@ -239,6 +258,7 @@ pub(super) struct Row {
     pub provider_state: String,
     pub provider_detail: Option<String>,
     pub provider_reference: Option<String>,
+    pub failover: String,
     pub created_at: DateTime<Utc>,
 }
 
@@ -257,6 +277,7 @@ impl TryFrom<Row> for PhoneNumber {
             provider_detail: row.provider_detail,
             provider_reference: row.provider_reference,
             call_delivery: CallDelivery::of(row.is_active, state),
+            failover: serde_json::from_str(&row.failover).map_err(StoreError::corrupt)?,
             created_at: row.created_at,
         })
     }

@@ -1,4 +1,4 @@
-//! Resolves a called number to its tenant and profile, with one indexed query.
+//! Resolves a called number to its tenant, profile and transfer targets, with two indexed queries.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::statement::sql;
 use super::tx::{AllTenants, RowScope};
 use super::{Store, StoreError, now, numbers, profiles, tenants};
-use crate::tenancy::{Did, Month, MonthUse, Route};
+use crate::tenancy::{Did, Month, MonthUse, Route, TenantId, TransferTarget};
 
 impl Store {
     /// The route of a called number, in any state of number and tenant: the switchboard decides whether the call
@@ -19,7 +19,7 @@ impl Store {
     pub async fn first_route(&self, dids: &[Did]) -> Result<Option<Route>, StoreError> {
         const SQL: &str = "SELECT \
             n.id AS number_id, n.tenant_id, n.did, n.provider_type, n.is_active, \
-            n.provider_state, n.provider_detail, n.provider_reference, \
+            n.provider_state, n.provider_detail, n.provider_reference, n.failover, \
             n.created_at AS number_created_at, \
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
@@ -36,8 +36,9 @@ impl Store {
         let (Some(first), Some(last)) = (dids.first(), dids.last()) else { return Ok(None) };
         let month = Month::of(now());
         let asked = sql(SQL).bind(first.digits()).bind(month.to_string()).bind(last.digits());
-        let row = AllTenants(self).optional::<Row>(asked).await?;
-        row.map(|row| row.route(month)).transpose()
+        let Some(row) = AllTenants(self).optional::<Row>(asked).await? else { return Ok(None) };
+        let targets = self.scope(TenantId(row.tenant_id)).targets().await?;
+        row.route(month, targets).map(Some)
     }
 }
 
@@ -51,6 +52,7 @@ struct Row {
     provider_state: String,
     provider_detail: Option<String>,
     provider_reference: Option<String>,
+    failover: String,
     number_created_at: DateTime<Utc>,
     tenant_name: String,
     status: String,
@@ -91,7 +93,7 @@ impl ProfileColumns {
 }
 
 impl Row {
-    fn route(self, month: Month) -> Result<Route, StoreError> {
+    fn route(self, month: Month, targets: Vec<TransferTarget>) -> Result<Route, StoreError> {
         let row = self;
         let seconds = u64::try_from(row.month_seconds).map_err(StoreError::corrupt)?;
         let number = numbers::Row {
@@ -103,6 +105,7 @@ impl Row {
             provider_state: row.provider_state,
             provider_detail: row.provider_detail,
             provider_reference: row.provider_reference,
+            failover: row.failover,
             created_at: row.number_created_at,
         };
         let tenant = tenants::Row {
@@ -119,6 +122,7 @@ impl Row {
             tenant: tenant.try_into()?,
             profile: profile.map(TryInto::try_into).transpose()?,
             usage: MonthUse { month, seconds },
+            targets,
         })
     }
 }

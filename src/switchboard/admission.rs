@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::billing::{AtLimit, Terms};
     use crate::tenancy::{
-        AgentRole, AiProfile, CallDelivery, MonthUse, NumberId, PhoneNumber, Plan, ProfileId,
+        AgentRole, AiProfile, CallDelivery, FailoverRoutes, MonthUse, NumberId, PhoneNumber, Plan, ProfileId,
         ProfileSettings, ProviderState, ProviderType, Tenant, TenantId,
     };
 
@@ -121,6 +121,7 @@ mod tests {
                 provider_detail: None,
                 provider_reference: None,
                 call_delivery: CallDelivery::Delivered,
+                failover: FailoverRoutes::default(),
                 created_at,
             },
             tenant: Tenant {
@@ -143,6 +144,7 @@ mod tests {
                 created_at,
             }),
             usage: MonthUse { month: month(), seconds: 600 },
+            targets: vec![],
         }
     }
 
@@ -195,7 +197,6 @@ mod tests {
         assert_eq!(decision(|_| {}, Standing { calls: 200, ..quiet() }), Err(Refusal::Full));
         let short = Standing { has_ports: false, ..quiet() };
         assert_eq!(decision(|_| {}, short), Err(Refusal::NoRtpPorts));
-        assert_eq!(Refusal::NoRtpPorts.given_back(), Some("full"));
     }
 
     #[test]

@@ -12,11 +12,11 @@ use super::Switchboard;
 use super::admission::{decide, format_for};
 use crate::ari::answer::ChannelVariable;
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
-use crate::ari::topology::{bridge_id, media_id};
+use crate::ari::topology::{bridge_id, is_dialled_leg, media_id};
 use crate::ari::{AsteriskId, ChannelId, Reason, Request, Topology};
 use crate::audio::codec::Format;
 use crate::call::{self, Admitted, CallMessage, Feed, IncomingCall, Refusal};
-use crate::tenancy::{CallId, Did, Month, Route, mask};
+use crate::tenancy::{CallId, Did, FailoverCase, FailoverRoute, Month, Route, mask};
 
 /// Characters of a called number that a log line shows.
 const LONGEST_LOGGED: usize = 40;
@@ -42,7 +42,7 @@ impl Switchboard {
         args: &[String],
         origin: ChannelOrigin,
     ) {
-        if channel.is_external_media() {
+        if channel.is_external_media() || is_dialled_leg(&channel.id) {
             // Its call is over: the channel was created after the call was cleaned up.
             return self.send_to_asterisk(Request::hang_up(&channel.id, Reason::NormalClearing));
         }
@@ -166,9 +166,18 @@ impl Switchboard {
                 live.assign(incoming.id, tenant);
             }
         }
-        let agent =
-            |route: &Arc<Route>| route.profile.as_ref().and_then(|profile| (self.0.find_agent)(profile));
+        let rules = self.0.services.transfer_rules.get();
+        let agent = |route: &Arc<Route>| {
+            let profile = route.profile.as_ref()?;
+            let agent = (self.0.find_agent)(profile)?;
+            Some(agent.with_targets(&profile.settings, &route.targets, &rules))
+        };
         match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
+            Some((Some(agent), route, called))
+                if agent.is_closed(Utc::now()) && goes_elsewhere(&route, FailoverCase::Closed) =>
+            {
+                Err((Refusal::Closed, Some((route, called))))
+            }
             Some((Some(agent), route, called)) => {
                 Ok(Admitted { called, route, agent: Arc::new(agent), format })
             }
@@ -206,6 +215,11 @@ impl Drop for LiveCallGuard {
             self.switchboard.send_to_asterisk(Request::destroy_bridge(&bridge_id(&id, 0)));
         }
     }
+}
+
+/// Does the number have another route than to be hung up in this case?
+fn goes_elsewhere(route: &Route, case: FailoverCase) -> bool {
+    route.number.failover.of(case).is_some_and(|route| *route != FailoverRoute::HangUp)
 }
 
 /// Text from the dialplan without control characters, shortened for a log line.

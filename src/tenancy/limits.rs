@@ -23,6 +23,8 @@ pub struct TenantLimits {
     pub webhooks: u32,
     /// Secrets of HTTP tools. Default 50.
     pub tool_secrets: u32,
+    /// Transfer targets. Default 100.
+    pub targets: u32,
     /// Entries of feedback on one call. Default 10.
     pub feedback_per_call: u32,
     /// Changes in 24 hours by the tenant's own API keys; each adds an entry to the audit log. Default 10000.
@@ -41,6 +43,7 @@ impl Default for TenantLimits {
             numbers: 1_000,
             webhooks: 20,
             tool_secrets: 50,
+            targets: 100,
             feedback_per_call: 10,
             changes_per_day: 10_000,
             idempotency_keys: 10_000,
@@ -62,7 +65,7 @@ impl LimitReached {
         match self.limit {
             "keys" => "revoke one that is no longer used",
             "numbers" => "release one that is no longer used, or ask the operator for more",
-            "webhooks" | "tool_secrets" => "delete one or change one that exists",
+            "webhooks" | "tool_secrets" | "targets" => "delete one or change one that exists",
             "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
             "idempotency_keys" => {

@@ -3,13 +3,16 @@
 //! Plain data with its own rules. No database and no sockets.
 
 mod access;
+mod call_transfer;
 mod check;
 mod did;
+mod failover;
 mod feedback;
 mod hours;
 mod http_tool;
 mod inventory;
 mod kinds;
+mod label;
 mod limits;
 mod live;
 mod number;
@@ -19,23 +22,28 @@ mod profile;
 mod registration;
 mod retention;
 mod schemas;
+mod target;
 mod tools;
 mod transcript;
+mod transfer_rules;
 mod url_template;
 mod usage;
 pub mod variables;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};
+pub use call_transfer::{CallTransfer, TransferEnd, TransferOutcome};
 pub use check::{
     Draft, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name, check_remark,
 };
 pub use did::{Did, DidError, mask};
+pub use failover::{FailoverCase, FailoverRoute, FailoverRoutes};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
 pub use http_tool::{HttpMethod, HttpTool, MAX_HTTP_TOOLS, check_http_tool};
 pub use inventory::{AvailableNumber, InventoryNumber, InventoryNumberId, NumberSource};
 pub use kinds::{UnknownValueError, given};
+pub use label::{Label, LabelError};
 pub use limits::{LimitReached, TenantLimits};
 pub use live::{LiveEvent, LiveEventKind};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
@@ -44,8 +52,10 @@ pub use permitted::{Ceilings, Permitted};
 pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
 pub use registration::Registration;
 pub use retention::Retention;
+pub use target::{AddressError, Destination, TargetId, TargetKind, TransferMethod, TransferTarget};
 pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome, ToolSecret, ToolSecretId, validator};
 pub use transcript::Transcript;
+pub use transfer_rules::{CallerIdPolicy, DialplanRoute, TargetRefusal, TransferRoute, TransferRules};
 pub use url_template::UrlTemplate;
 pub use usage::{CallSums, EngineKind, EngineUse, Month, MonthError, MonthUse, Usage, UsageUnit};
 pub use webhooks::{Delivery, DeliveryId, DeliveryStatus, EventId, EventType, Webhook, WebhookId};
@@ -119,6 +129,9 @@ pub struct Route {
     pub profile: Option<AiProfile>,
     /// The tenant's usage of the month, as of the look-up.
     pub usage: MonthUse,
+    /// The tenant's transfer targets, oldest first.
+    #[serde(default)]
+    pub targets: Vec<TransferTarget>,
 }
 
 /// The record of one call, from its first ring.
@@ -168,6 +181,16 @@ pub struct Call {
     /// Fields that the agent remembered of the call (`remember`).
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// The transfers that the agent made, in order.
+    #[serde(default)]
+    pub transfers: Vec<CallTransfer>,
+}
+
+impl Call {
+    /// Did the caller reach a target of a transfer?
+    pub fn was_transferred(&self) -> bool {
+        self.transfers.iter().any(CallTransfer::is_success)
+    }
 }
 
 /// Failures of one engine during a call for one reason.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::kinds::{id, words};
-use super::{Did, Registration, TenantId};
+use super::{Did, FailoverRoutes, Registration, TenantId};
 
 id!(
     /// A phone number of a tenant.
@@ -100,6 +100,9 @@ pub struct PhoneNumber {
     pub provider_reference: Option<String>,
     /// How calls are handled, by `is_active` and `provider_state`.
     pub call_delivery: CallDelivery,
+    /// Where calls continue that the agent cannot serve, or no longer.
+    #[serde(default)]
+    pub failover: FailoverRoutes,
     pub created_at: DateTime<Utc>,
 }
 

@@ -30,7 +30,8 @@ words!(
 );
 words!(
     /// Built-in tools that an agent can call. `hang_up`: end the call. `send_dtmf`: send keys to the far end.
-    /// `collect_digits`: collect an entry of keys from the caller. `remember`: keep a field on the call's record.
+    /// `collect_digits`: collect an entry of keys from the caller.
+    /// `transfer`: transfer the caller to one of the tenant's targets. `remember`: keep a field on the call's record.
     Tool {
         /// End the call.
         HangUp = "hang_up",
@@ -38,6 +39,8 @@ words!(
         SendDtmf = "send_dtmf",
         /// Collect an entry of keys from the caller.
         CollectDigits = "collect_digits",
+        /// Transfer the caller to one of the tenant's transfer targets.
+        Transfer = "transfer",
         /// Keep a field on the call's record.
         Remember = "remember",
     }

@@ -27,6 +27,8 @@ words!(
         /// A call has arrived.
         CallStarted = "call.started",
         CallAnswered = "call.answered",
+        /// A caller reached the target of a transfer: it answered, or the caller was handed over. Once a call.
+        CallTransferred = "call.transferred",
         /// A call has ended, in any way.
         CallEnded = "call.ended",
         /// An answered call has ended: its transcript.

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::transfer;
 use crate::conversation::{DigitRules, ToolAction, ToolWords};
 use crate::dtmf::{Digit, Tone};
 use crate::engines::llm::ToolSpec;
@@ -40,6 +41,7 @@ pub(super) enum BuiltIn {
 pub(super) fn spec(tool: Tool) -> ToolSpec {
     let (description, parameters) = match tool {
         Tool::HangUp => return ToolSpec::hang_up(),
+        Tool::Transfer => return transfer::spec(&[]),
         Tool::SendDtmf => (
             "Press keys of the telephone keypad, for example in another company's telephone menu. They are sent after the \
              words of the same reply.",
@@ -96,6 +98,8 @@ pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
     match tool {
         // Some models explain themselves in arguments that the tool does not have.
         Tool::HangUp => Ok(BuiltIn::HangUp),
+        // The targets are the toolbox's.
+        Tool::Transfer => transfer::read(arguments, &[]).map(BuiltIn::Act),
         Tool::SendDtmf => tones(&parsed::<SendDtmf>(arguments)?.keys)
             .map(|keys| BuiltIn::Act(ToolAction::SendDtmf { keys })),
         Tool::CollectDigits => {

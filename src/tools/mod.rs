@@ -13,10 +13,12 @@ mod services;
 #[cfg(test)]
 mod tests;
 mod toolbox;
+mod transfer;
 mod trial;
 
 pub use builtin::Remembered;
 pub use runner::{CallOf, Finished, Runner};
 pub use services::{Secrets, Settings, ToolServices};
 pub use toolbox::{Reading, Toolbox};
+pub use transfer::TargetChoice;
 pub use trial::{ToolTrial, try_out};

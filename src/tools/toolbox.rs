@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::builtin::{self, BuiltIn, refusal};
+use super::transfer::{self, TargetChoice};
 use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
 use crate::tenancy::{HttpTool, MAX_HTTP_TOOLS, ProfileSettings, Tool, check_http_tool};
@@ -15,6 +16,8 @@ const MAX_ARGUMENTS: usize = 4_000;
 pub struct Toolbox {
     specs: Arc<[ToolSpec]>,
     http: Vec<Arc<HttpTool>>,
+    /// For the tool `transfer`.
+    targets: Vec<TargetChoice>,
 }
 
 /// A call of the model.
@@ -26,12 +29,21 @@ pub enum Reading {
 }
 
 impl Toolbox {
-    /// The tools of a profile. Those that do not exist or cannot work are left out: a profile may have been imported.
+    /// The tools of a profile. Those that do not exist or cannot work are left out: a profile may have been imported. So is
+    /// `transfer`, which needs targets.
     pub fn new(settings: &ProfileSettings) -> Toolbox {
-        let builtin = Tool::ALL.iter().filter(|tool| settings.may(**tool)).map(|tool| builtin::spec(*tool));
+        let offered = Tool::ALL.iter().filter(|tool| settings.may(**tool) && **tool != Tool::Transfer);
+        let builtin = offered.map(|tool| builtin::spec(*tool));
         let sound = settings.http_tools.iter().filter(|tool| check_http_tool(tool).is_empty());
         let http: Vec<Arc<HttpTool>> = sound.take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
-        Toolbox { specs: builtin.chain(http.iter().map(|tool| spec(tool))).collect(), http }
+        let specs = builtin.chain(http.iter().map(|tool| spec(tool))).collect();
+        Toolbox { specs, http, targets: Vec::new() }
+    }
+
+    /// The same tools, and `transfer` to these targets.
+    pub fn with_targets(&self, targets: Vec<TargetChoice>) -> Toolbox {
+        let specs = self.specs.iter().cloned().chain([transfer::spec(&targets)]);
+        Toolbox { specs: specs.collect(), http: self.http.clone(), targets }
     }
 
     /// The HTTP tool of this name.
@@ -68,7 +80,10 @@ impl Toolbox {
             return Ok(BuiltIn::Act(ToolAction::Run(words)));
         }
         let tool = call.name.parse().map_err(|_| "there is no such tool".to_owned())?;
-        builtin::read(tool, &call.arguments)
+        match tool {
+            Tool::Transfer => transfer::read(&call.arguments, &self.targets).map(BuiltIn::Act),
+            tool => builtin::read(tool, &call.arguments),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use vca::store::{Announcements, Backend, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, AnnouncementService, Registrar};
 use vca::tenancy::{
     Actor, Call, CallId, EngineKind, LiveEvent, LiveEventKind, Numbering, Permitted, Role, TenantId,
-    UsageUnit,
+    TransferRules, UsageUnit,
 };
 use vca::tools::ToolServices;
 
@@ -200,6 +200,20 @@ pub fn api_state(
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
         numbering: Numbering::default(),
         permitted: Current::new(permitted()),
+        transfer: Current::new(transfer_rules()),
+    }
+}
+
+/// The ceilings of transfer targets.
+fn transfer_rules() -> TransferRules {
+    TransferRules {
+        number_endpoint: "PJSIP/{number}@vca-trunk".into(),
+        sip_endpoint: "PJSIP/vca-trunk/{uri}".into(),
+        contexts: vec!["sales".into()],
+        queue_context: "queues".into(),
+        sip_hosts: vec!["pbx.example.com".into()],
+        prefixes: vec!["+49".into()],
+        ..TransferRules::default()
     }
 }
 

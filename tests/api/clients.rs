@@ -108,6 +108,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     };
     scope.begin_call(&call).await.expect("a call");
     scope.update_call(&call).await.expect("a call");

@@ -91,6 +91,8 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     let opinion = json!({ "rating": 4, "comment": "Well done." });
     let feedback = made(owner, tenant, &format!("calls/{}/feedback", call.id), opinion).await;
     let key = made(owner, tenant, "keys", json!({ "name": "Spare", "role": "tenant_viewer" })).await;
+    let target = json!({ "name": "shop", "description": "Orders.", "kind": "queue", "address": "shop" });
+    let target = text(&made(owner, tenant, "transfer-targets", target).await, "id");
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = text(&made(owner, tenant, "webhooks", webhook).await, "id");
     let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
@@ -111,6 +113,7 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
         ("month", Month::of(Utc::now()).to_string()),
         ("webhook_id", webhook),
         ("tool_secret_id", secret),
+        ("transfer_target_id", target),
         ("delivery_id", text(&delivery, "id")),
         ("key_id", text(&key, "id")),
         // Of queries: where a key's secret begins, what an entry of the audit log is about, where a page begins.
@@ -204,6 +207,7 @@ fn complete_body(path: &str) -> Value {
         "/webhooks/{webhook_id}" => json!({
             "url": "https://example.com/taken", "events": ["call.started"], "is_active": true,
         }),
+        "/transfer-targets/{transfer_target_id}" => json!({ "description": "Taken.", "method": "dialplan" }),
         "/keys/{key_id}/rotate" => json!({ "grace_minutes": 0 }),
         _ => panic!("{path} takes a body that is new: say in this test how a complete one looks"),
     }

@@ -19,6 +19,7 @@ on_both!(
     another_tenants_numbers_are_not_there,
     a_viewer_looks_and_changes_nothing,
     unmatched_numbers_are_the_operators,
+    a_number_has_failover_routes,
 );
 
 const DID: &str = "+493055500100";
@@ -39,7 +40,7 @@ async fn a_tenant_has_numbers(api: ApiServer) {
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "did_number": DID, "provider_type": "generic", "is_active": true,
         "provider_state": "registered", "provider_detail": null, "provider_reference": null,
-        "call_delivery": "delivered",
+        "call_delivery": "delivered", "failover": {},
         "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
@@ -61,6 +62,35 @@ async fn a_tenant_has_numbers(api: ApiServer) {
     assert!(other["provider_detail"].is_string(), "{other:#}");
     // Control-plane finding 31: it is wanted, and its calls do not arrive.
     assert_eq!((&other["is_active"], &other["call_delivery"]), (&json!(true), &json!("not_delivered")));
+}
+
+async fn a_number_has_failover_routes(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    api.assign(tenant, DID).await;
+    let made = admin.post(&path(tenant), json!({ "did_number": DID })).await.expect(201);
+    let one = format!("{}/{}", path(tenant), id(&made));
+    let routes = json!({
+        "default": { "action": "dialplan" }, "closed": { "action": "dialplan", "label": "night" },
+        "limit": { "action": "hang_up" },
+    });
+    let changed = admin.patch(&one, json!({ "failover": routes })).await.expect(200);
+    assert_eq!((&changed["failover"], &changed["is_active"]), (&routes, &json!(true)));
+    let off = admin.patch(&one, json!({ "is_active": false })).await.expect(200);
+    assert_eq!(off["failover"], routes, "they stay as they are");
+    for wrong in [
+        json!({ "default": { "action": "fly" } }),
+        json!({ "default": { "action": "dialplan", "label": "a,b" } }),
+        json!({ "default": { "action": "dialplan", "label": "${EXTEN}" } }),
+        json!({ "lunch": { "action": "dialplan" } }),
+        json!(null),
+    ] {
+        admin.patch(&one, json!({ "failover": wrong })).await.expect(400);
+    }
+    assert_eq!(admin.get(&one).await.expect(200), off);
+    let (_, other) = api.tenant("Butcher").await;
+    other.patch(&one, json!({ "failover": {} })).await.expect(404);
+    let none = admin.patch(&one, json!({ "failover": {} })).await.expect(200);
+    assert_eq!(none["failover"], json!({}));
 }
 
 async fn what_is_no_number_is_refused(api: ApiServer) {

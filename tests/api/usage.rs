@@ -61,6 +61,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     };
     scope.begin_call(&call).await.expect("a call");
     call

@@ -144,6 +144,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     }
 }
 

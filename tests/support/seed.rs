@@ -5,11 +5,12 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use vca::store::{
-    CallFilter, NewKey, NewNumber, NewProfile, NewTenant, Settings, Store, TenantChanges, Window,
+    CallFilter, NewKey, NewNumber, NewProfile, NewTarget, NewTenant, NumberChanges, Settings, Store,
+    StoreError, TenantChanges, Window,
 };
 use vca::tenancy::{
-    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, Plan, ProfileSettings,
-    ProviderType, Role, TenantId, TenantStatus, Usage,
+    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, FailoverRoutes, PhoneNumber,
+    Plan, ProfileSettings, ProviderType, Role, TenantId, TenantStatus, Usage,
 };
 
 /// The database of a daemon, open beside it.
@@ -89,6 +90,32 @@ impl Seed {
         });
     }
 
+    /// Adds a transfer target, by its kind, address and method.
+    pub fn target(&self, tenant: TenantId, name: &str, target: Value) {
+        let mut new = target;
+        new["name"] = name.into();
+        new["description"] = "People.".into();
+        let new: NewTarget = serde_json::from_value(new).expect("a target");
+        let scope = self.store.scope(tenant);
+        self.runtime.block_on(scope.create_target(&Actor::system(), new.of(tenant))).expect("a target");
+    }
+
+    /// Sets the failover routes of a tenant's numbers.
+    pub fn failover(&self, tenant: TenantId, routes: Value) {
+        let failover: FailoverRoutes = serde_json::from_value(routes).expect("failover routes");
+        let changes = NumberChanges { failover: Some(failover), ..NumberChanges::default() };
+        self.runtime.block_on(async {
+            let scope = self.store.scope(tenant);
+            for number in scope.numbers().await.expect("numbers") {
+                let accept = |_: &PhoneNumber| Ok::<(), StoreError>(());
+                scope
+                    .update_number_if(&Actor::system(), number.id, &changes, accept)
+                    .await
+                    .expect("a number");
+            }
+        });
+    }
+
     /// Puts so many test events for a tenant's webhook into the outbox.
     pub fn ping(&self, tenant: TenantId, webhook: &str, count: usize) {
         let webhook = webhook.parse().expect("a webhook's id");
@@ -137,6 +164,7 @@ impl Seed {
                 notice_heard_at: None,
                 engine_failures: Vec::new(),
                 fields: Default::default(),
+                transfers: Vec::new(),
             };
             scope.end_call(&call, &[]).await.expect("a call");
         });

@@ -33,7 +33,7 @@ with a stable `code`. A POST with an `Idempotency-Key` can be repeated: it is ca
 unknown query parameters are refused. A key and an address have a limit of requests a minute; beyond it the answer is \
 429 with `Retry-After`. A method that a path does not have is answered with 405.";
 
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("tenants", "The customers of this machine. The operator creates, suspends and deletes them."),
     ("phone numbers", "Phone numbers. Each belongs to one tenant."),
     ("AI profiles", "Agents: their prompts, voices, engines and behaviour."),
@@ -42,6 +42,10 @@ const TAGS: [(&str, &str); 14] = [
     ("analytics", "Calls, durations and latencies of a period."),
     ("usage", "Usage, costs, quotas and statements."),
     ("tools", "Secrets and trials of the HTTP tools that agents call."),
+    (
+        "transfer targets",
+        "People and queues that agents may transfer callers to, within the operator's limits.",
+    ),
     ("webhooks", "Events that are sent to a tenant's own server."),
     ("feedback", "Ratings of calls."),
     ("retention", "How long records are kept."),

@@ -41,6 +41,7 @@ fn about(kind: EventType) -> &'static str {
     match kind {
         EventType::CallStarted => "A call has come in.",
         EventType::CallAnswered => "A call was answered.",
+        EventType::CallTransferred => "A caller reached the target of a transfer.",
         EventType::CallEnded => "A call has ended.",
         EventType::TranscriptReady => "An answered call has ended: its transcript.",
         EventType::QuotaReached => "80 or 100 percent of the month's minutes are used.",

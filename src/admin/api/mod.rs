@@ -30,6 +30,7 @@ mod registrations;
 mod responses;
 mod retention;
 mod shares;
+mod targets;
 mod tenants;
 mod tools;
 mod unmatched;
@@ -66,7 +67,7 @@ use crate::egress::DestinationPolicy;
 use crate::state::ConversationState;
 use crate::store::Store;
 use crate::telephony::Registrar;
-use crate::tenancy::{Numbering, Permitted};
+use crate::tenancy::{Numbering, Permitted, TransferRules};
 use crate::tools::ToolServices;
 
 /// The state shared by handlers.
@@ -90,6 +91,8 @@ pub struct ApiState {
     pub permitted: Current<Permitted>,
     /// For trials of tools.
     pub tools: Arc<ToolServices>,
+    /// The operator's ceilings for transfer targets.
+    pub transfer: Current<TransferRules>,
 }
 
 /// The id of a request, in its response and in the log.
@@ -153,6 +156,7 @@ fn described() -> (Router<ApiState>, OpenApi) {
         .merge(usage::router())
         .merge(webhooks::router())
         .merge(tools::router())
+        .merge(targets::router())
         .merge(retention::router())
         .merge(keys::router())
         .merge(audit::router());

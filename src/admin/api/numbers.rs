@@ -14,8 +14,10 @@ use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use crate::control::{self, GivenBy, NumberRequest};
-use crate::store::NumberFilter;
-use crate::tenancy::{AvailableNumber, NumberId, PhoneNumber, ProviderType, Role, TenantId, given};
+use crate::store::{NumberChanges, NumberFilter};
+use crate::tenancy::{
+    AvailableNumber, FailoverRoutes, NumberId, PhoneNumber, ProviderType, Role, TenantId, given,
+};
 
 pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -117,9 +119,13 @@ struct UpdateNumberRequest {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     is_active: Option<bool>,
+    /// Replaces the failover routes as a whole; `{}` removes them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    failover: Option<FailoverRoutes>,
 }
 
-/// Activate or deactivate a phone number. Its provider is notified.
+/// Change a phone number. Its provider is notified where it is activated or deactivated.
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}",
     operation_id = "updatePhoneNumber", tag = "phone numbers", request_body = UpdateNumberRequest,
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path),
@@ -130,15 +136,16 @@ async fn update(
     Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id: id }): Ids<Number>,
     precondition: Precondition,
-    Body(UpdateNumberRequest { is_active }): Body<UpdateNumberRequest>,
+    Body(UpdateNumberRequest { is_active, failover }): Body<UpdateNumberRequest>,
 ) -> Result<Tagged<PhoneNumber>, Problem> {
     let check = |current: &PhoneNumber| precondition.check(current);
-    let Some(active) = is_active else {
+    let changes = NumberChanges { is_active, failover };
+    if changes == NumberChanges::default() {
         let number = scope.number(id).await?;
         check(&number)?;
         return Ok(Tagged(number));
-    };
-    let changed = control::set_number_active(&api.registrar, &scope, &actor, id, active, check);
+    }
+    let changed = control::update_number(&api.registrar, &scope, &actor, id, &changes, check);
     Ok(Tagged(changed.await?))
 }
 

@@ -192,6 +192,7 @@ fn conflict(what: Duplicate) -> &'static str {
         Duplicate::Number => "number_in_use",
         Duplicate::DefaultProfile => "default_profile_exists",
         Duplicate::InventoryNumber => "number_in_inventory",
+        Duplicate::TargetName => "name_in_use",
         Duplicate::Key => "conflict",
         Duplicate::Successor(_) => "already_rotated",
     }

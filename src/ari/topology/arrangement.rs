@@ -10,15 +10,16 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::TEARDOWN_LIMIT;
 use super::bridge::MixingBridge;
-use super::contract::{End, Failure, LegId, LegSpec, SetUpStage, Wanted};
-use super::leg::{AnswerState, CallLeg, LegKind, LegPlacement, StasisEntry};
+use super::contract::{End, Failure, LegId, LegSpec, Output, SetUpStage, WaitingSound, Wanted};
+use super::leg::{AnswerState, CallLeg, LegKind, LegNeed, LegPlacement, SoundState, StasisEntry};
+use super::object_ids::{bridge_id, leg_id, media_id};
 use super::requests::{RequestQueue, TopologyStep};
 use super::resource::Resource;
-use super::{bridge_id, media_id};
 use crate::ari::answer::{AriError, ExternalMedia};
 use crate::ari::ids::ChannelId;
-use crate::ari::request::Request;
+use crate::ari::request::{Reason, Request};
 
 /// More legs are not added.
 const MAX_LEGS: usize = 16;
@@ -29,11 +30,25 @@ pub(super) struct Arrangement {
     call_id: String,
     pub legs: Vec<CallLeg>,
     pub bridges: Vec<MixingBridge>,
+    /// For callers who wait.
+    pub waiting: Option<WaitingSound>,
+    /// The latest sound that was started is music.
+    pub is_music: bool,
+    /// The URI that the caller's side is to be asked to connect.
+    refer: Option<String>,
 }
 
 impl Arrangement {
     pub fn new(app: &str, call_id: &str) -> Arrangement {
-        Arrangement { app: app.to_owned(), call_id: call_id.to_owned(), legs: vec![], bridges: vec![] }
+        Arrangement {
+            app: app.to_owned(),
+            call_id: call_id.to_owned(),
+            legs: vec![],
+            bridges: vec![],
+            waiting: None,
+            is_music: false,
+            refer: None,
+        }
     }
 
     pub fn leg(&mut self, id: LegId) -> Option<&mut CallLeg> {
@@ -58,8 +73,21 @@ impl Arrangement {
                 let kind = LegKind::ExternalMedia { host, format, entry: StasisEntry::Awaited, peer: None };
                 (Resource::absent(self.new_media_id(id)), kind)
             }
+            LegSpec::Dial(spec) => {
+                let kind = LegKind::Dialled { spec, entry: StasisEntry::Awaited };
+                (Resource::absent(leg_id(&self.call_id, id)), kind)
+            }
         };
-        self.legs.push(CallLeg { id, channel, kind, home: None, placement: LegPlacement::Alone });
+        let (sound, need) = (SoundState::Silent, LegNeed::Needed);
+        self.legs.push(CallLeg {
+            id,
+            channel,
+            kind,
+            home: None,
+            placement: LegPlacement::Alone,
+            sound,
+            need,
+        });
     }
 
     fn new_media_id(&self, leg: LegId) -> ChannelId {
@@ -72,6 +100,8 @@ impl Arrangement {
 
     /// Assigns a bridge to each group of several legs: the free one that has the most of its legs already.
     pub fn want(&mut self, wanted: &Wanted) {
+        self.waiting = wanted.waiting.clone();
+        self.refer = None;
         self.legs.iter_mut().for_each(|leg| leg.home = None);
         let mut taken = BTreeSet::new();
         for group in wanted.groups.iter().filter(|group| group.len() > 1) {
@@ -91,10 +121,31 @@ impl Arrangement {
         }
     }
 
+    /// Hangs up a leg that VCA created. It is in no group any more.
+    pub fn release(&mut self, id: LegId) {
+        if let Some(leg) = self.leg(id).filter(|leg| !leg.is_arrived()) {
+            leg.need = LegNeed::Released;
+            leg.home = None;
+        }
+    }
+
+    /// Has the caller's side asked to connect a URI, once the caller is in no group.
+    pub fn refer(&mut self, uri: String) {
+        self.refer = Some(uri);
+    }
+
+    /// The next leg's id; `None` when there are too many.
+    pub fn next_leg(&self) -> Option<LegId> {
+        u8::try_from(self.legs.len()).ok().filter(|id| usize::from(*id) < MAX_LEGS).map(LegId)
+    }
+
     /// Sends the requests that are possible now.
     pub fn advance(&mut self, now: Instant, requests: &mut RequestQueue) {
         self.create(requests);
+        self.hang_up_released(now, requests);
         self.leave(requests);
+        self.play_sounds(requests);
+        self.send_refer(requests);
         self.join(now, requests);
         self.answer(requests);
     }
@@ -111,6 +162,23 @@ impl Arrangement {
                 requests
                     .send(TopologyStep::CreateBridge(number), Request::create_bridge(&bridge.resource.id));
             }
+        }
+    }
+
+    fn hang_up_released(&mut self, now: Instant, requests: &mut RequestQueue) {
+        for leg in self.legs.iter_mut().filter(|leg| !leg.is_needed()) {
+            if leg.channel.take_deletion(now, now + TEARDOWN_LIMIT) {
+                let request = Request::hang_up(&leg.channel.id, Reason::NormalClearing);
+                requests.send(TopologyStep::DeleteLeg(leg.id), request);
+            }
+        }
+    }
+
+    fn send_refer(&mut self, requests: &mut RequestQueue) {
+        let is_apart = |leg: &CallLeg| leg.is_apart() && leg.is_ready();
+        let Some(caller) = self.legs.first().filter(|leg| is_apart(leg)) else { return };
+        if let Some(uri) = self.refer.take() {
+            requests.send(TopologyStep::Refer, Request::redirect(&caller.channel.id, &uri));
         }
     }
 
@@ -153,7 +221,7 @@ impl Arrangement {
     pub fn settled(&self) -> Option<SocketAddr> {
         let peer = self.legs.iter().find_map(|leg| match leg.kind {
             LegKind::ExternalMedia { peer, .. } => peer,
-            LegKind::Arrived(_) => None,
+            LegKind::Arrived(_) | LegKind::Dialled { .. } => None,
         });
         peer.filter(|_| self.legs.iter().all(CallLeg::is_settled))
     }
@@ -170,7 +238,9 @@ impl Arrangement {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.bridges.iter().filter_map(MixingBridge::deadline).min()
+        let released = self.legs.iter().filter(|leg| !leg.is_needed());
+        let deletions = released.filter_map(|leg| leg.channel.deadline());
+        self.bridges.iter().filter_map(MixingBridge::deadline).chain(deletions).min()
     }
 
     pub fn leg_created(
@@ -178,8 +248,15 @@ impl Arrangement {
         now: Instant,
         id: LegId,
         result: Result<Value, AriError>,
+        requests: &mut RequestQueue,
     ) -> Result<(), End> {
         let Some(leg) = self.leg(id) else { return Ok(()) };
+        if leg.is_dialled() {
+            if leg.dialled(now, &result.map(drop)) {
+                requests.emit(Output::LegEnded { leg: id, cause: None });
+            }
+            return Ok(());
+        }
         leg.channel.creation_finished(now, &result.as_ref().map(drop).map_err(Clone::clone));
         let media = result.and_then(|answer| {
             ExternalMedia::deserialize(answer).map_err(|_| AriError::Decode("no address of its RTP"))
@@ -266,6 +343,8 @@ impl Arrangement {
             self.forget(&step);
         }
         let leg = self.leg(id)?;
+        // The new channel hears no sound yet.
+        leg.sound = SoundState::Silent;
         if matches!(leg.kind, LegKind::Arrived(AnswerState::Requested)) {
             leg.kind = LegKind::Arrived(AnswerState::Ringing);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -34,6 +35,28 @@ pub enum LegSpec {
     Arrived(ChannelId),
     /// VCA creates a channel that exchanges RTP with its socket `host`, in Asterisk's codec `format`.
     ExternalMedia { host: SocketAddr, format: String },
+    /// VCA rings an endpoint of Asterisk. The leg can be moved once it is answered, see [`Output::LegAnswered`].
+    Dial(DialSpec),
+}
+
+/// An endpoint to ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialSpec {
+    /// Such as `PJSIP/alice` or `Local/1001@sales/n`.
+    pub endpoint: String,
+    /// The number that it is shown; empty for none.
+    pub caller_id: String,
+    /// After this Asterisk gives up, in whole seconds.
+    pub timeout: Duration,
+}
+
+/// The sound that a caller hears who is in no group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitingSound {
+    /// The ringing tone of Asterisk's zone.
+    Ringing,
+    /// Music on hold, of this class.
+    Music(String),
 }
 
 /// The wanted state: who hears whom.
@@ -42,12 +65,19 @@ pub struct Wanted {
     /// The legs of a group hear each other. A leg is in one group at most. One that is alone in its group, or in none,
     /// is in no bridge.
     pub groups: Vec<BTreeSet<LegId>>,
+    /// For arrived legs that are in no group.
+    pub waiting: Option<WaitingSound>,
 }
 
 impl Wanted {
     /// One group.
     pub fn together(legs: impl IntoIterator<Item = LegId>) -> Wanted {
-        Wanted { groups: vec![legs.into_iter().collect()] }
+        Wanted { groups: vec![legs.into_iter().collect()], waiting: None }
+    }
+
+    /// No leg hears another one; the caller hears the sound.
+    pub fn apart(waiting: Option<WaitingSound>) -> Wanted {
+        Wanted { groups: Vec::new(), waiting }
     }
 }
 
@@ -58,9 +88,13 @@ pub enum Input {
     Arrange { legs: Vec<LegSpec>, wanted: Wanted },
     /// The call has to end. Before the answer this refuses it, and the reason decides the SIP status.
     HangUp { reason: Reason },
-    /// The call has to end here, and the dialplan continues with the caller; [`STATUS_VARIABLE`](super::STATUS_VARIABLE)
-    /// has the reason. A caller who cannot be returned is refused with `reason`.
-    ContinueInDialplan { status: &'static str, reason: Reason },
+    /// The call has to end here, and the dialplan continues with the caller. A caller who cannot be returned is refused
+    /// with `reason`.
+    ContinueInDialplan { exit: DialplanExit, reason: Reason },
+    /// Hangs up a leg that VCA created; the call goes on without it.
+    Release { leg: LegId },
+    /// Asks the caller's side to connect this SIP URI instead (SIP REFER), once the caller is in no group.
+    Refer { uri: String },
     /// Sends keys to the far end of a leg while the call is up. A failure ends nothing; the client counts it.
     SendDtmf { leg: LegId, keys: Vec<Tone> },
     /// An event of a channel or bridge; those of other calls are ignored.
@@ -71,6 +105,55 @@ pub enum Input {
     Reconciled(Arc<Inventory>),
     /// Only time has passed.
     Tick,
+}
+
+/// How the dialplan continues with a caller: the channel variables that it finds, and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialplanExit {
+    /// [`STATUS_VARIABLE`](super::STATUS_VARIABLE) is the first.
+    variables: Vec<(&'static str, String)>,
+    /// `None`: after the `Stasis` that the caller entered through.
+    place: Option<DialplanPlace>,
+}
+
+/// A place in the dialplan. It continues there with priority 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialplanPlace {
+    pub context: String,
+    pub extension: String,
+}
+
+impl DialplanExit {
+    /// The status says why the dialplan continues.
+    pub fn with_status(status: &str) -> DialplanExit {
+        DialplanExit { variables: vec![(super::STATUS_VARIABLE, status.to_owned())], place: None }
+    }
+
+    /// Adds a channel variable.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: String) -> DialplanExit {
+        self.variables.push((name, value));
+        self
+    }
+
+    /// Continues at this place.
+    #[must_use]
+    pub fn at(self, place: DialplanPlace) -> DialplanExit {
+        DialplanExit { place: Some(place), ..self }
+    }
+
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.variables.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    pub fn place(&self) -> Option<&DialplanPlace> {
+        self.place.as_ref()
+    }
+
+    #[cfg(test)]
+    pub fn status(&self) -> &str {
+        &self.variables[0].1
+    }
 }
 
 impl Input {
@@ -94,6 +177,17 @@ pub enum Output {
     Ready {
         peer: SocketAddr,
     },
+    /// A dialled leg is answered. It is in no group until it is arranged into one.
+    LegAnswered {
+        leg: LegId,
+    },
+    /// A dialled leg has ended, answered or not, and was not released. `cause` is a Q.850 code, where Asterisk reports one.
+    LegEnded {
+        leg: LegId,
+        cause: Option<u16>,
+    },
+    /// [`Input::Refer`] could not be carried out.
+    ReferFailed,
     /// The call is over, for this reason; its teardown begins. Sent exactly once.
     Ended(End),
     /// These channels and bridges could not be deleted.

@@ -1,11 +1,13 @@
 //! One leg: its channel, the bridge that it is in, and the bridge that it should be in.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use super::contract::LegId;
+use super::contract::{DialSpec, LegId};
 use super::resource::Resource;
+use crate::ari::answer::AriError;
 use crate::ari::ids::ChannelId;
-use crate::ari::request::{NewMedia, Request};
+use crate::ari::request::{NewCall, NewMedia, Request};
 
 #[derive(Debug)]
 pub(super) struct CallLeg {
@@ -15,6 +17,24 @@ pub(super) struct CallLeg {
     /// The number of the bridge that it should be in; `None` for a leg that should be in no bridge.
     pub home: Option<usize>,
     pub placement: LegPlacement,
+    pub sound: SoundState,
+    pub need: LegNeed,
+}
+
+/// The sound that an arrived leg hears while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SoundState {
+    Silent,
+    Starting,
+    Playing,
+    Stopping,
+}
+
+/// Whether the call needs the leg. One that is released is hung up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LegNeed {
+    Needed,
+    Released,
 }
 
 #[derive(Debug)]
@@ -26,6 +46,10 @@ pub(super) enum LegKind {
         entry: StasisEntry,
         /// The source of Asterisk's RTP, once it is known.
         peer: Option<SocketAddr>,
+    },
+    Dialled {
+        spec: DialSpec,
+        entry: StasisEntry,
     },
 }
 
@@ -53,6 +77,14 @@ pub(super) enum LegPlacement {
 }
 
 impl CallLeg {
+    pub fn is_needed(&self) -> bool {
+        self.need == LegNeed::Needed
+    }
+
+    pub fn is_dialled(&self) -> bool {
+        matches!(self.kind, LegKind::Dialled { .. })
+    }
+
     pub fn is_arrived(&self) -> bool {
         matches!(self.kind, LegKind::Arrived(_))
     }
@@ -61,16 +93,21 @@ impl CallLeg {
     pub fn is_ready(&self) -> bool {
         self.channel.is_present()
             && match &self.kind {
-                LegKind::Arrived(_) => true,
+                LegKind::Arrived(_) => self.sound == SoundState::Silent,
                 LegKind::ExternalMedia { entry, peer, .. } => {
                     *entry == StasisEntry::Entered && peer.is_some()
                 }
+                LegKind::Dialled { entry, .. } => *entry == StasisEntry::Entered,
             }
     }
 
-    pub fn entered(&mut self) {
-        if let LegKind::ExternalMedia { entry, .. } = &mut self.kind {
-            *entry = StasisEntry::Entered;
+    /// Its channel has entered the application. Returns whether it had not before.
+    pub fn entered(&mut self) -> bool {
+        match &mut self.kind {
+            LegKind::ExternalMedia { entry, .. } | LegKind::Dialled { entry, .. } => {
+                std::mem::replace(entry, StasisEntry::Entered) == StasisEntry::Awaited
+            }
+            LegKind::Arrived(_) => false,
         }
     }
 
@@ -90,7 +127,7 @@ impl CallLeg {
     }
 
     pub fn should_leave(&self, bridge: usize) -> bool {
-        self.home.is_none() && self.placement == LegPlacement::In(bridge)
+        self.is_needed() && self.home.is_none() && self.placement == LegPlacement::In(bridge)
     }
 
     pub fn should_be_answered(&self) -> bool {
@@ -102,7 +139,7 @@ impl CallLeg {
     pub fn is_settled(&self) -> bool {
         let is_answered = match &self.kind {
             LegKind::Arrived(state) => *state == AnswerState::Answered,
-            LegKind::ExternalMedia { .. } => true,
+            LegKind::ExternalMedia { .. } | LegKind::Dialled { .. } => true,
         };
         self.is_ready() && self.is_home() && is_answered
     }
@@ -139,6 +176,46 @@ impl CallLeg {
                 external_host: *host,
                 format,
             })),
+            LegKind::Dialled { spec, .. } => Some(Request::originate(&NewCall {
+                channel_id: &self.channel.id,
+                other_channel_id: None,
+                endpoint: &spec.endpoint,
+                caller_id: &spec.caller_id,
+                app,
+                app_args: "leg",
+                timeout_s: u32::try_from(spec.timeout.as_secs()).unwrap_or(u32::MAX),
+            })),
         }
+    }
+
+    /// The result of the request that dials it. Returns whether the leg has ended with it: Asterisk refuses endpoints that do
+    /// not exist or cannot be reached.
+    pub fn dialled(&mut self, now: Instant, result: &Result<(), AriError>) -> bool {
+        // Its end may have been reported before the result.
+        let is_reported = self.channel.is_settled() || !self.is_needed();
+        self.channel.creation_finished(now, result);
+        let is_refused = matches!(result, Err(AriError::Status { .. })) || self.channel.is_absent();
+        if is_refused && self.channel.is_absent() {
+            self.ended();
+        } else if is_refused {
+            self.need = LegNeed::Released;
+        }
+        is_refused && !is_reported && self.is_unanswered()
+    }
+
+    /// It was dialled and has not been answered.
+    fn is_unanswered(&self) -> bool {
+        matches!(self.kind, LegKind::Dialled { entry: StasisEntry::Awaited, .. })
+    }
+
+    /// Is it out of all bridges, and not about to enter one?
+    pub fn is_apart(&self) -> bool {
+        self.home.is_none() && self.placement == LegPlacement::Alone
+    }
+
+    /// Its channel has ended.
+    pub fn ended(&mut self) {
+        self.channel.gone();
+        self.placement = LegPlacement::Alone;
     }
 }

@@ -18,6 +18,8 @@
 //! | `SetUp` | responses, `StasisStart` | `SetUp` | the next step of each leg |
 //! | `SetUp` | every leg is where it should be, callers are answered | `Up` | `Ready` |
 //! | `Up` | `Arrange` | `Up` | the steps to the new wanted state |
+//! | `Up` | a dialled leg answers, or ends | `Up` | `LegAnswered`, `LegEnded` |
+//! | `Up` | `Release` | `Up` | the leg's deletion |
 //! | `Admission`, `SetUp` | the deadline | `Ending` | `Ended(Failed(Deadline))` |
 //! | any of these | `HangUp`, `ContinueInDialplan` | `Ending` | `Ended(HungUp)` |
 //! | any of these | the caller's channel ends or leaves | `Ending` | `Ended(CallerLeft)`, `Ended(HungUpInAsterisk)` |
@@ -39,9 +41,11 @@ mod arrangement;
 mod bridge;
 mod contract;
 mod leg;
+mod object_ids;
 mod requests;
 mod resource;
 mod teardown;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +58,11 @@ use super::ids::{BridgeId, ChannelId};
 use super::request::Request;
 use crate::dtmf::Tone;
 use arrangement::Arrangement;
-pub use contract::{End, Failure, Input, LegId, LegSpec, Output, RequestId, SetUpStage, Wanted};
+pub use contract::{
+    DialSpec, DialplanExit, DialplanPlace, End, Failure, Input, LegId, LegSpec, Output, RequestId,
+    SetUpStage, WaitingSound, Wanted,
+};
+pub use object_ids::{bridge_id, call_of, is_dialled_leg, media_id};
 use requests::{RequestQueue, TopologyStep};
 use teardown::{CallerExit, Teardown, last_outputs};
 
@@ -105,11 +113,13 @@ impl Topology {
                 self.teardown.reason = reason;
                 self.end(now, End::HungUp(reason));
             }
-            Input::ContinueInDialplan { status, reason } => {
-                self.teardown.exit = CallerExit::ContinueInDialplan { status };
+            Input::ContinueInDialplan { exit, reason } => {
+                self.teardown.exit = CallerExit::ContinueInDialplan(exit);
                 self.teardown.reason = reason;
                 self.end(now, End::HungUp(reason));
             }
+            Input::Release { leg } => self.arrangement.release(leg),
+            Input::Refer { uri } => self.arrangement.refer(uri),
             Input::SendDtmf { leg, keys } => self.send_dtmf(leg, &keys),
             Input::Event(event) => self.on_event(now, &event),
             Input::Response { id, result } => self.on_response(now, id, result),
@@ -119,6 +129,11 @@ impl Topology {
         self.advance(now);
         self.teardown.tick(now, &mut self.requests);
         self.tear_down(now);
+    }
+
+    /// The id that the next added leg will have; `None` when there are too many legs.
+    pub fn next_leg(&self) -> Option<LegId> {
+        self.arrangement.next_leg()
     }
 
     /// The next action.
@@ -173,9 +188,12 @@ impl Topology {
         }
         let Some(leg) = event.channel_id().and_then(|id| self.arrangement.leg_of(id)) else { return };
         let leg_id = leg.id;
-        match leg.is_arrived() {
-            true => self.on_caller(now, leg_id, event),
-            false => self.on_media(now, leg_id, event),
+        if leg.is_arrived() {
+            self.on_caller(now, leg_id, event);
+        } else if leg.is_dialled() || !leg.is_needed() {
+            self.on_created(now, leg_id, event);
+        } else {
+            self.on_media(now, leg_id, event);
         }
     }
 
@@ -226,11 +244,35 @@ impl Topology {
         }
     }
 
+    /// A leg that may end without the call: one that was dialled, or that is not needed any more.
+    fn on_created(&mut self, now: Instant, id: LegId, event: &Event) {
+        let Some(leg) = self.arrangement.leg(id) else { return };
+        match event {
+            Event::StasisStart { .. } => {
+                leg.channel.seen(now);
+                if leg.entered() && leg.is_needed() {
+                    self.requests.emit(Output::LegAnswered { leg: id });
+                }
+            }
+            Event::ChannelDestroyed { cause, .. } => self.leg_ended(id, Some(*cause)),
+            _ => {}
+        }
+    }
+
+    fn leg_ended(&mut self, id: LegId, cause: Option<u16>) {
+        let Some(leg) = self.arrangement.leg(id) else { return };
+        leg.ended();
+        let is_over = matches!(self.phase, TopologyPhase::Ending { .. } | TopologyPhase::Done);
+        if leg.is_needed() && leg.is_dialled() && !is_over {
+            self.requests.emit(Output::LegEnded { leg: id, cause });
+        }
+    }
+
     /// Only an object that existed before the list was requested can be missing in it.
     fn reconcile(&mut self, now: Instant, inventory: &Inventory) {
         let asked_at = inventory.asked_at;
         let is_up = matches!(self.phase, TopologyPhase::Up { since } if since < asked_at);
-        let mut ends = Vec::new();
+        let (mut ends, mut missing) = (Vec::new(), Vec::new());
         for leg in &mut self.arrangement.legs {
             let is_listed = inventory.channels.contains(&leg.channel.id);
             let is_missing = !is_listed && leg.channel.existed_before(asked_at);
@@ -238,6 +280,13 @@ impl Topology {
                 if is_missing {
                     leg.channel.gone();
                     ends.push(end_of_missing_caller(inventory.continuity));
+                }
+            } else if leg.is_dialled() || !leg.is_needed() {
+                // Whether it was answered meanwhile is not known: it rings until its time is over.
+                if is_listed {
+                    leg.channel.seen(now);
+                } else if is_missing {
+                    missing.push(leg.id);
                 }
             } else if is_listed {
                 leg.entered();
@@ -253,6 +302,7 @@ impl Topology {
                 ends.push(End::Failed(Failure::BridgeLost));
             }
         }
+        missing.into_iter().for_each(|leg| self.leg_ended(leg, None));
         ends.into_iter().for_each(|end| self.end(now, end));
     }
 
@@ -260,11 +310,21 @@ impl Topology {
         let Some(step) = self.requests.finish(id) else { return };
         let arrangement = &mut self.arrangement;
         let outcome = match step {
-            TopologyStep::CreateLeg(leg) => arrangement.leg_created(now, leg, result),
+            TopologyStep::CreateLeg(leg) => arrangement.leg_created(now, leg, result, &mut self.requests),
             TopologyStep::CreateBridge(bridge) => arrangement.bridge_created(now, bridge, result.map(drop)),
             TopologyStep::Join { bridge, legs } => arrangement.joined(now, bridge, &legs, result.map(drop)),
             TopologyStep::Leave { legs, .. } => arrangement.left(&legs, result.map(drop)),
             TopologyStep::Answer(leg) => arrangement.answered(leg, result.map(drop)),
+            TopologyStep::StartSound(leg) | TopologyStep::StopSound(leg) => {
+                arrangement.sound_changed(leg);
+                Ok(())
+            }
+            TopologyStep::Refer => {
+                if result.is_err() {
+                    self.requests.emit(Output::ReferFailed);
+                }
+                Ok(())
+            }
             deletion => {
                 let result = result.map(drop);
                 self.teardown.finished(now, &deletion, &result, arrangement, &mut self.requests);
@@ -321,25 +381,6 @@ fn end_of_missing_caller(continuity: Continuity) -> End {
         Continuity::Restarted => End::AsteriskLost,
         Continuity::Unknown | Continuity::Continued => End::CallerLeft { cause: None, sip_status: None },
     }
-}
-
-/// The id of a call's external-media channel.
-pub fn media_id(call_id: &str) -> ChannelId {
-    ChannelId::new(&format!("vca-media-{call_id}"))
-}
-
-/// The id of a call's bridge; a call with several numbers them from 0.
-pub fn bridge_id(call_id: &str, number: usize) -> BridgeId {
-    match number {
-        0 => BridgeId::new(&format!("vca-bridge-{call_id}")),
-        number => BridgeId::new(&format!("vca-bridge-{call_id}.{number}")),
-    }
-}
-
-/// The id of the call that a channel or bridge with this id was created for, by the forms above.
-pub fn call_of(id: &str) -> Option<&str> {
-    let rest = id.strip_prefix("vca-media-").or_else(|| id.strip_prefix("vca-bridge-"))?;
-    rest.split('.').next()
 }
 
 #[cfg(test)]

@@ -20,8 +20,12 @@ pub(super) enum TopologyStep {
     },
     Answer(LegId),
     SendDtmf,
-    /// Sets the channel variable in which the dialplan finds why it continues with the caller.
-    SetStatusVariable,
+    /// Starts the sound for a caller who waits.
+    StartSound(LegId),
+    StopSound(LegId),
+    Refer,
+    /// Sets a channel variable for the dialplan that continues with the caller, by its number.
+    SetVariable(usize),
     ContinueInDialplan,
     HangUpFormerChannel,
     DeleteLeg(LegId),
@@ -33,11 +37,15 @@ impl TopologyStep {
     fn is_about(&self, leg: LegId) -> bool {
         match self {
             TopologyStep::Join { legs, .. } | TopologyStep::Leave { legs, .. } => legs.contains(&leg),
-            TopologyStep::Answer(it) | TopologyStep::DeleteLeg(it) => *it == leg,
-            TopologyStep::SetStatusVariable | TopologyStep::ContinueInDialplan => leg == LegId::CALLER,
+            TopologyStep::Answer(it)
+            | TopologyStep::DeleteLeg(it)
+            | TopologyStep::StartSound(it)
+            | TopologyStep::StopSound(it) => *it == leg,
+            TopologyStep::SetVariable(_) | TopologyStep::ContinueInDialplan => leg == LegId::CALLER,
             TopologyStep::CreateLeg(_)
             | TopologyStep::CreateBridge(_)
             | TopologyStep::SendDtmf
+            | TopologyStep::Refer
             | TopologyStep::HangUpFormerChannel
             | TopologyStep::DeleteBridge(_) => false,
         }

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::STATUS_VARIABLE;
 use super::arrangement::Arrangement;
-use super::contract::{LegId, Output};
+use super::contract::{DialplanExit, LegId, Output};
 use super::leg::CallLeg;
 use super::requests::{RequestQueue, TopologyStep};
 use crate::ari::answer::AriError;
@@ -24,10 +23,10 @@ pub(super) struct Teardown {
 }
 
 /// How the caller leaves when the call ends here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CallerExit {
     HangUp,
-    ContinueInDialplan { status: &'static str },
+    ContinueInDialplan(DialplanExit),
 }
 
 /// The channel that the caller had before. If it were not hung up, it might stay in the application, out of the
@@ -94,10 +93,8 @@ impl Teardown {
     fn removal(&self, leg: &CallLeg) -> (TopologyStep, Request) {
         let id = &leg.channel.id;
         let reason = if leg.is_arrived() { self.reason } else { Reason::NormalClearing };
-        match self.exit {
-            CallerExit::ContinueInDialplan { status } if leg.id == LegId::CALLER => {
-                (TopologyStep::SetStatusVariable, Request::set_variable(id, STATUS_VARIABLE, status))
-            }
+        match &self.exit {
+            CallerExit::ContinueInDialplan(exit) if leg.id == LegId::CALLER => next_step(exit, 0, id),
             _ => (TopologyStep::DeleteLeg(leg.id), Request::hang_up(id, reason)),
         }
     }
@@ -112,7 +109,7 @@ impl Teardown {
         requests: &mut RequestQueue,
     ) {
         match step {
-            TopologyStep::SetStatusVariable => self.status_set(result, arrangement, requests),
+            TopologyStep::SetVariable(number) => self.variable_set(*number, result, arrangement, requests),
             TopologyStep::ContinueInDialplan => self.continued(result, arrangement),
             TopologyStep::DeleteLeg(leg) => {
                 if let Some(leg) = arrangement.leg(*leg) {
@@ -128,19 +125,23 @@ impl Teardown {
         }
     }
 
-    /// The dialplan has the status, and continues with a caller who has not left meanwhile.
-    fn status_set(
+    /// The dialplan has a variable. With the last of them it continues with a caller who has not left meanwhile.
+    fn variable_set(
         &mut self,
+        number: usize,
         result: &Result<(), AriError>,
         arrangement: &mut Arrangement,
         requests: &mut RequestQueue,
     ) {
         let Some(caller) = arrangement.leg(LegId::CALLER) else { return };
-        if result.is_err() {
-            self.refuse_after_all(caller);
-        } else if !caller.channel.is_settled() {
-            let request = Request::continue_in_dialplan(&caller.channel.id);
-            requests.send(TopologyStep::ContinueInDialplan, request);
+        match &self.exit {
+            CallerExit::ContinueInDialplan(exit) if result.is_ok() => {
+                if !caller.channel.is_settled() {
+                    let (step, request) = next_step(exit, number + 1, &caller.channel.id);
+                    requests.send(step, request);
+                }
+            }
+            _ => self.refuse_after_all(caller),
         }
     }
 
@@ -156,6 +157,19 @@ impl Teardown {
     fn refuse_after_all(&mut self, caller: &mut CallLeg) {
         self.exit = CallerExit::HangUp;
         caller.channel.spared();
+    }
+}
+
+/// Sets the variable of this number, or has the dialplan continue after the last one.
+fn next_step(exit: &DialplanExit, number: usize, caller: &ChannelId) -> (TopologyStep, Request) {
+    match exit.variables().nth(number) {
+        Some((name, value)) => {
+            (TopologyStep::SetVariable(number), Request::set_variable(caller, name, value))
+        }
+        None => {
+            let place = exit.place().map(|it| (it.context.as_str(), it.extension.as_str()));
+            (TopologyStep::ContinueInDialplan, Request::continue_in_dialplan_at(caller, place))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arrangements;
 mod asterisk;
+mod dialled;
 
 use std::sync::Arc;
 
@@ -82,6 +83,9 @@ fn shown(output: &Output) -> String {
         }
         Output::Send { id, request } => format!("{} {:?} {}", id.0, request.method, request.target),
         Output::Ready { peer } => format!("ready {peer}"),
+        Output::LegAnswered { leg } => format!("leg {} answered", leg.0),
+        Output::LegEnded { leg, cause } => format!("leg {} ended {cause:?}", leg.0),
+        Output::ReferFailed => "refer failed".into(),
         Output::Ended(end) => format!("ended {end:?}"),
         Output::Leaked { channels, bridges } => {
             let channels = channels.iter().map(ChannelId::as_str);
@@ -113,7 +117,7 @@ fn takes_the_place(id: &str, old: &str) -> Input {
 }
 
 fn to_dialplan() -> Input {
-    Input::ContinueInDialplan { status: "draining", reason: Reason::Congestion }
+    Input::ContinueInDialplan { exit: DialplanExit::with_status("draining"), reason: Reason::Congestion }
 }
 
 fn end(id: &str) -> Input {

@@ -15,7 +15,8 @@ use crate::cli::table::{Sheet, Table, or_dash, printable};
 use crate::cli::{actor, tenant};
 use crate::store::{CallFilter, NumberQuery, Store, StoreError, Window};
 use crate::tenancy::{
-    Call, CallId, CallStatus, CallTurn, EngineFailure, NumberId, ProfileId, Tenant, TenantId, Transcript,
+    Call, CallId, CallStatus, CallTransfer, CallTurn, EngineFailure, NumberId, ProfileId, Tenant, TenantId,
+    Transcript,
 };
 
 #[derive(Debug, Subcommand)]
@@ -254,10 +255,25 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
     for (field, value) in &call.fields {
         let _ = writeln!(text, "{field}: {}", printable(value));
     }
+    for transfer in &call.transfers {
+        let _ = writeln!(text, "{}", transfer_line(transfer));
+    }
     for turn in turns {
         let _ = write!(text, "\n{}", transcript(turn));
     }
     text
+}
+
+fn transfer_line(transfer: &CallTransfer) -> String {
+    let CallTransfer { target, method, outcome, started_at, answered_at, ended_at, ended_by } = transfer;
+    let time = |at: &Option<DateTime<Utc>>| or_dash(at.map(|at| at.format("%T%.3f UTC")));
+    format!(
+        "transfer to {target} by {method}: {outcome}, began at {}, answered {}, ended {} by {}",
+        started_at.format("%T%.3f UTC"),
+        time(answered_at),
+        time(ended_at),
+        or_dash(*ended_by)
+    )
 }
 
 /// The words of a turn, and the duration of each step.

@@ -111,6 +111,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     }
 }
 

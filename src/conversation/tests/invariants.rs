@@ -129,7 +129,7 @@ impl Watch {
             }
             Output::Flush => self.paused = false,
             Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
-            Output::SendDtmf { tool, .. } => self.start(tool, None),
+            Output::SendDtmf { tool, .. } | Output::Transfer { tool, .. } => self.start(tool, None),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
             Output::NoticeHeard => {}
             Output::TurnFinished(record) => {

@@ -214,6 +214,7 @@ impl Stage {
             Output::SendDtmf { tool, keys } => {
                 format!("dtmf #{} {}", tool.0, keys.iter().map(|key| key.as_char()).collect::<String>())
             }
+            Output::Transfer { tool, target } => format!("transfer #{} {target}", tool.0),
             Output::KeepEntry { reference, keys } => {
                 let keys: String = keys.iter().map(|key| key.as_char()).collect();
                 format!("keep {reference} {keys}")
@@ -312,6 +313,8 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
             between: Duration::from_secs(2),
             masked: arguments.contains(&"masked"),
         })
+    } else if let Some(target) = given("transfer=") {
+        ToolAction::Transfer { target: target.into() }
     } else if arguments.contains(&"refused") {
         ToolAction::Refuse { reason: "no".into() }
     } else if arguments.contains(&"delayed") {

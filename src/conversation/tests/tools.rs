@@ -475,3 +475,26 @@ fn keys_that_are_switched_off_cannot_be_collected() {
         "#,
     );
 }
+
+#[test]
+fn a_transfer_begins_after_the_words_and_its_failure_is_a_result() {
+    continues(
+        |_| {},
+        r#"
+        +20 reply "One moment."
+        +0 tool person transfer=shop
+        +0 done
+            4100 say #1 turn 1 held "One moment."
+            4180 release turn 1
+        +300 starts #1
+        +700 ends #1
+            5100 transfer #0 shop
+        +0 hold
+            5100 pause playback
+        +9000 unhold
+            14100 resume playback
+        +0 fails #0 "busy"
+            14100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: One moment. T: person R: person busy
+        "#,
+    );
+}

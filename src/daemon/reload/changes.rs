@@ -24,6 +24,7 @@ const RELOADED: &[&str] = &[
     "profiles.",
     "state.redis_url",
     "stt.",
+    "transfer.",
     "tts.",
     "turn.",
 ];

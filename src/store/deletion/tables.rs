@@ -45,6 +45,7 @@ pub const OWNED: &[OwnedTable] = &[
     deleted("ai_profile_versions", "ai_profile_id, version"),
     deleted("ai_profiles", "id"),
     deleted("phone_numbers", "id"),
+    deleted("transfer_targets", "id"),
     deleted("api_keys", "id"),
     deleted("retention", "tenant_id"),
     deleted("audit_log", "id"),

@@ -95,6 +95,15 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     let webhook = NewWebhook { url: "https://example.com/".into(), events };
     scope.create_webhook(&actor, webhook).await.expect("a webhook");
     scope.create_tool_secret(&actor, "shop", &"s3cret".to_owned().into()).await.expect("a secret");
+    let target = NewTarget {
+        name: "shop".parse().expect("a label"),
+        description: "Orders.".into(),
+        kind: TargetKind::Queue,
+        address: "shop".into(),
+        method: None,
+        hours: None,
+    };
+    scope.create_target(&actor, target.of(route.tenant.id)).await.expect("a target");
     scope.set_retention(&actor, Retention::default()).await.expect("a setting");
     let mut call = values::call_to(&route);
     call.caller_number = Some(CALLER.to_owned());

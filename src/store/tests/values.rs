@@ -34,6 +34,7 @@ pub fn route() -> Route {
         provider_detail: None,
         provider_reference: None,
         call_delivery: CallDelivery::Delivered,
+        failover: FailoverRoutes::default(),
         created_at,
     };
     let tenant = Tenant {
@@ -44,7 +45,7 @@ pub fn route() -> Route {
         max_concurrent_calls: None,
         created_at,
     };
-    Route { number, tenant, profile: None, usage: unused() }
+    Route { number, tenant, profile: None, usage: unused(), targets: vec![] }
 }
 
 /// A month of which nothing is used.
@@ -84,6 +85,7 @@ pub fn call_to(route: &Route) -> Call {
         notice_heard_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
+        transfers: Vec::new(),
     }
 }
 

@@ -8,8 +8,9 @@ use serde_json::{Map, Value as Json};
 use super::words::{did, document, events, hold_reason, profile_name, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, CallStatus, Direction, EndedBy, EngineFailure, EngineKind, Month, Plan, ProfileSettings,
-    ProviderState, ProviderType, Retention, TenantStatus, ToolRun, UsageUnit,
+    AgentRole, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, FailoverRoutes,
+    Hours, Label, Month, Plan, ProfileSettings, ProviderState, ProviderType, Retention, TargetKind,
+    TenantStatus, ToolRun, TransferMethod, UsageUnit,
 };
 
 /// A tenant-owned table.
@@ -50,7 +51,7 @@ const U32: i64 = u32::MAX as i64;
 
 /// The tables of a tenant's own settings, in an order in which rows refer to earlier rows; and its statements with
 /// the history of its plan, so that months that were billed elsewhere are not billed again.
-pub const OWNED: [Table; 8] = [
+pub const OWNED: [Table; 9] = [
     Table {
         name: "phone_numbers",
         columns: &[
@@ -65,6 +66,7 @@ pub const OWNED: [Table; 8] = [
             ("provider_reference", Text),
             ("registered_by", Text),
             ("provider_asked_at", Moment),
+            ("failover", Document(document::<FailoverRoutes>)),
         ],
         order: "id",
     },
@@ -95,6 +97,20 @@ pub const OWNED: [Table; 8] = [
             ("created_at", Moment),
         ],
         order: "ai_profile_id, version",
+    },
+    Table {
+        name: "transfer_targets",
+        columns: &[
+            ("id", Id),
+            ("name", Word(word::<Label>)),
+            ("description", Text),
+            ("kind", Word(word::<TargetKind>)),
+            ("address", Text),
+            ("method", Word(word::<TransferMethod>)),
+            ("hours", Document(document::<Hours>)),
+            ("created_at", Moment),
+        ],
+        order: "id",
     },
     Table {
         name: "webhooks",
@@ -174,6 +190,7 @@ pub const CALLS: [Table; 6] = [
             ("notice_heard_at", Moment),
             ("engine_failures", Document(document::<Vec<EngineFailure>>)),
             ("fields", Document(document::<BTreeMap<String, String>>)),
+            ("transfers", Document(document::<Vec<CallTransfer>>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),
             ("erased_at", Moment),
@@ -292,7 +309,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 8], [Table; 6]) = (OWNED, CALLS);
+        static ALL: ([Table; 9], [Table; 6]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 

@@ -159,6 +159,7 @@ fn checked_results(messages: &[Value]) -> Result<(), Refusal> {
 struct Reply {
     texts: Vec<String>,
     tool: Option<String>,
+    arguments: String,
     finish: &'static str,
 }
 
@@ -168,23 +169,31 @@ impl Reply {
         let is_goodbye = last["content"].as_str().is_some_and(|text| text.contains("Goodbye"));
         let tool =
             question["tools"][0]["function"]["name"].as_str().filter(|_| is_goodbye).map(str::to_owned);
+        // The only target, once: a result of a tool is answered in words.
+        let target = &question["tools"][0]["function"]["parameters"]["properties"]["target"]["enum"][0];
+        let (tool, arguments) = match target.as_str().filter(|_| last["role"] == "user") {
+            Some(_) => (Some("transfer".to_owned()), json!({ "target": target }).to_string()),
+            None => (tool, "{}".to_owned()),
+        };
         let reasoning = server.has(Habit::UnopenedReasoning).then_some("They ask for the hours.</think>\n\n");
         let texts: Vec<String> = reasoning.into_iter().chain(REPLY).map(str::to_owned).collect();
         match tool {
-            _ if server.has(Habit::Thinks) => Reply { texts: Vec::new(), tool: None, finish: "length" },
+            _ if server.has(Habit::Thinks) => {
+                Reply { texts: Vec::new(), tool: None, arguments, finish: "length" }
+            }
             _ if server.has(Habit::TextToolCalls) && question.get("tools").is_some() => {
                 let text = "<tool_call>{\"name\": \"hang_up\", \"arguments\": {}}</tool_call>".to_owned();
-                Reply { texts: vec![text], tool: None, finish: "stop" }
+                Reply { texts: vec![text], tool: None, arguments, finish: "stop" }
             }
-            Some(name) => Reply { texts, tool: Some(name), finish: "tool_calls" },
-            None => Reply { texts, tool: None, finish: "stop" },
+            Some(name) => Reply { texts, tool: Some(name), arguments, finish: "tool_calls" },
+            None => Reply { texts, tool: None, arguments, finish: "stop" },
         }
     }
 
     fn call(&self) -> Option<Value> {
         let name = self.tool.as_ref()?;
         Some(
-            json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": "{}" } }),
+            json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": self.arguments } }),
         )
     }
 }

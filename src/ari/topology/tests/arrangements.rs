@@ -12,7 +12,7 @@ fn group(legs: &[LegId]) -> BTreeSet<LegId> {
 
 fn change(groups: &[&[LegId]]) -> Input {
     let groups = groups.iter().map(|legs| group(legs)).collect();
-    Input::Arrange { legs: vec![], wanted: Wanted { groups } }
+    Input::Arrange { legs: vec![], wanted: Wanted { groups, waiting: None } }
 }
 
 fn apart() -> Input {
@@ -35,7 +35,7 @@ fn two_groups() -> Bench {
         LegSpec::ExternalMedia { host, format: "ulaw".into() },
     ];
     let groups = vec![group(&[LegId::CALLER, LegId::MEDIA]), group(&HALF)];
-    let said = bench.tell(Input::Arrange { legs, wanted: Wanted { groups } });
+    let said = bench.tell(Input::Arrange { legs, wanted: Wanted { groups, waiting: None } });
     assert_eq!(said, ["4 Post channels.externalMedia", "5 Post bridges.create"]);
     assert_eq!(bench.tell(start("vca-media-7.3")), [""; 0]);
     assert_eq!(bench.respond(4, Ok(media())), [""; 0]);

@@ -71,7 +71,7 @@ pub(super) fn script() -> impl Strategy<Value = Script> {
 pub(super) fn changes() -> impl Strategy<Value = Script> {
     let change = (0..6_000_u64, prop::collection::vec(0..3_usize, 4)).prop_map(|(at, groups_of)| {
         let group = |number| (0..4).filter(|leg| groups_of[usize::from(*leg)] == number).map(LegId).collect();
-        (at, Wanted { groups: vec![group(0), group(1)] })
+        (at, Wanted { groups: vec![group(0), group(1)], waiting: None })
     });
     let fates = prop::collection::vec((0..150_u64).prop_map(Fate::Fine), 0..40);
     (fates, 0..30_u64, prop::collection::vec(change, 0..8)).prop_map(|(fates, event_delay_ms, changes)| {
@@ -290,6 +290,7 @@ impl<'a> World<'a> {
                     self.leaked.extend(bridges.iter().map(ToString::to_string));
                 }
                 Output::Ready { .. } | Output::Ended(_) | Output::Done => {}
+                Output::LegAnswered { .. } | Output::LegEnded { .. } | Output::ReferFailed => {}
             }
         }
         now

@@ -74,6 +74,7 @@ impl Circuit {
         }
         let (channel, far_end) = (self.channels[0].clone(), self.far_end());
         let new = NewCall {
+            caller_id: "",
             channel_id: &channel,
             other_channel_id: Some(&far_end),
             endpoint,

@@ -1,0 +1,158 @@
+//! Legs that VCA dials, and what the caller hears meanwhile.
+
+use super::*;
+
+/// The third leg of a call.
+const PERSON: LegId = LegId(2);
+
+fn dial() -> Input {
+    let (endpoint, caller_id) = ("PJSIP/alice".to_owned(), "+4930".to_owned());
+    let spec = DialSpec { endpoint, caller_id, timeout: Duration::from_secs(30) };
+    let wanted = Wanted::apart(Some(WaitingSound::Ringing));
+    Input::Arrange { legs: vec![LegSpec::Dial(spec)], wanted }
+}
+
+fn together(legs: [LegId; 2]) -> Input {
+    Input::Arrange { legs: vec![], wanted: Wanted::together(legs) }
+}
+
+fn destroyed(id: &str, cause: u16) -> Input {
+    let (channel, cause_txt, tech_cause) = (channel(id), String::new(), None);
+    Input::Event(Event::ChannelDestroyed { channel, cause, cause_txt, tech_cause })
+}
+
+/// The person rings, and the caller hears it.
+fn ringing() -> Bench {
+    let mut bench = Bench::up();
+    let said = bench.tell(dial());
+    let parted = "5 Post /bridges/vca-bridge-7/removeChannel?channel=17.0%2Cvca-media-7";
+    assert_eq!(said, ["4 Post channels.originate", parted]);
+    assert_eq!(bench.respond(4, Ok(json!({}))), [""; 0]);
+    assert_eq!(bench.respond(5, Ok(Value::Null)), ["6 Post /channels/17.0/ring"]);
+    assert_eq!(bench.respond(6, Ok(Value::Null)), [""; 0]);
+    bench
+}
+
+/// The caller talks to the person.
+fn connected() -> Bench {
+    let mut bench = ringing();
+    assert_eq!(bench.tell(start("vca-leg-7.2")), ["leg 2 answered"]);
+    assert_eq!(bench.tell(together([LegId::CALLER, PERSON])), ["7 Delete /channels/17.0/ring"]);
+    assert_eq!(
+        bench.tell(Input::Release { leg: LegId::MEDIA }),
+        ["8 Delete /channels/vca-media-7?reason_code=16"]
+    );
+    assert_eq!(
+        bench.respond(7, Ok(Value::Null)),
+        ["9 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-leg-7.2"]
+    );
+    bench.respond(8, Ok(Value::Null));
+    assert_eq!(bench.respond(9, Ok(Value::Null)), [""; 0]);
+    assert_eq!(bench.tell(destroyed("vca-media-7", 16)), [""; 0], "the call goes on without the media");
+    bench
+}
+
+#[test]
+fn the_caller_hears_ringing_and_then_the_person() {
+    let mut bench = connected();
+    assert_eq!(bench.machine.deadline(), None);
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), ["leg 2 ended Some(16)"]);
+    let said = bench.tell(Input::HangUp { reason: Reason::NormalClearing });
+    let deletions = ["10 Delete /channels/17.0?reason_code=16", "11 Delete /bridges/vca-bridge-7"];
+    assert_eq!(said, [&["ended HungUp(NormalClearing)"][..], &deletions].concat());
+}
+
+#[test]
+fn a_person_who_does_not_answer_leaves_the_caller_with_the_agent() {
+    let mut bench = ringing();
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 17)), ["leg 2 ended Some(17)"]);
+    let said = bench.tell(together([LegId::CALLER, LegId::MEDIA]));
+    assert_eq!(said, ["7 Delete /channels/17.0/ring"]);
+    let said = bench.respond(7, Ok(Value::Null));
+    assert_eq!(said, ["8 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-media-7"]);
+    assert_eq!(bench.respond(8, Ok(Value::Null)), [""; 0]);
+    assert_eq!(bench.machine.next_leg(), Some(LegId(3)), "another person can be dialled");
+}
+
+#[test]
+fn a_person_who_is_released_ends_without_a_report() {
+    let mut bench = ringing();
+    let said = bench.tell(Input::Release { leg: PERSON });
+    assert_eq!(said, ["7 Delete /channels/vca-leg-7.2?reason_code=16"]);
+    assert_eq!(bench.tell(start("vca-leg-7.2")), [""; 0], "too late");
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), [""; 0]);
+}
+
+#[test]
+fn a_leg_that_is_released_before_it_exists_is_hung_up_then() {
+    let mut bench = Bench::up();
+    bench.tell(dial());
+    assert_eq!(bench.tell(Input::Release { leg: PERSON }), [""; 0]);
+    assert_eq!(bench.respond(4, Ok(json!({}))), ["6 Delete /channels/vca-leg-7.2?reason_code=16"]);
+}
+
+#[test]
+fn an_endpoint_that_asterisk_refuses_ends_at_once() {
+    let mut bench = Bench::up();
+    bench.tell(dial());
+    let deletion = "6 Delete /channels/vca-leg-7.2?reason_code=16";
+    assert_eq!(bench.respond(4, status(500)), ["leg 2 ended None", deletion], "in case it exists after all");
+    assert_eq!(bench.tell(Input::Tick), [""; 0], "it is not requested again");
+    let mut bench = Bench::up();
+    bench.tell(dial());
+    assert_eq!(bench.respond(4, status(400)), ["leg 2 ended None"]);
+    assert_eq!(bench.tell(Input::Tick), [""; 0]);
+    let mut bench = Bench::up();
+    bench.tell(dial());
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 3)), ["leg 2 ended Some(3)"]);
+    assert_eq!(bench.respond(4, status(500)), [""; 0], "once");
+}
+
+#[test]
+fn a_caller_who_hangs_up_leaves_nothing_in_any_phase() {
+    for (mut bench, id) in [(ringing(), "ringing"), (connected(), "connected")] {
+        let said = bench.tell(end("17.0"));
+        assert!(said[0].starts_with("ended CallerLeft"), "{id}: {said:?}");
+        let deletes = |channel: &str| said.iter().any(|line| line.contains(&format!("Delete {channel}")));
+        assert!(deletes("/channels/vca-leg-7.2?reason_code=16"), "{id}: {said:?}");
+        assert!(deletes("/bridges/vca-bridge-7"), "{id}: {said:?}");
+        let ids: Vec<u32> = said.iter().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+        let last = ids.into_iter().flat_map(|id| bench.respond(id, Ok(Value::Null))).last();
+        assert_eq!(last.as_deref(), Some("done"), "{id}");
+        assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), [""; 0], "{id}: no report after the end");
+    }
+}
+
+#[test]
+fn music_is_stopped_as_it_was_started() {
+    let mut bench = Bench::up();
+    let wanted = Wanted::apart(Some(WaitingSound::Music("jazz".into())));
+    bench.tell(Input::Arrange { legs: vec![], wanted });
+    assert_eq!(bench.respond(4, Ok(Value::Null)), ["5 Post /channels/17.0/moh?mohClass=jazz"]);
+    assert_eq!(bench.tell(together([LegId::CALLER, LegId::MEDIA])), [""; 0], "it starts first");
+    assert_eq!(bench.respond(5, status(500)), ["6 Delete /channels/17.0/moh"]);
+    let said = bench.respond(6, status(409));
+    assert_eq!(said, ["7 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-media-7"]);
+}
+
+#[test]
+fn a_caller_is_referred_outside_of_all_bridges() {
+    let mut bench = Bench::up();
+    bench.tell(Input::Arrange { legs: vec![], wanted: Wanted::apart(None) });
+    assert_eq!(bench.tell(Input::Refer { uri: "sip:shop@pbx".into() }), [""; 0]);
+    let said = bench.respond(4, Ok(Value::Null));
+    assert_eq!(said, ["5 Post /channels/17.0/redirect?endpoint=PJSIP%2Fsip%3Ashop%40pbx"]);
+    assert_eq!(bench.respond(5, status(422)), ["refer failed"]);
+    let said = bench.tell(together([LegId::CALLER, LegId::MEDIA]));
+    assert_eq!(said, ["6 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-media-7"]);
+}
+
+#[test]
+fn a_leg_that_vanished_with_the_events_is_reported() {
+    let mut bench = ringing();
+    bench.now += Duration::from_millis(20);
+    let asked_at = bench.now;
+    bench.now += Duration::from_millis(20);
+    let said = bench.tell(inventory(asked_at, &["17.0", "vca-media-7"], &["vca-bridge-7"]));
+    assert_eq!(said, ["leg 2 ended None"]);
+}

@@ -1,0 +1,282 @@
+//! Failover of one call: where it continues when the agent cannot serve it, or no longer.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use tracing::{info, warn};
+
+use super::ending::Refusal;
+use crate::ari::Reason;
+use crate::ari::topology::{DialplanExit, DialplanPlace, Input as TopologyInput};
+use crate::conversation::Ending;
+use crate::tenancy::{DialplanRoute, Did, FailoverCase, FailoverRoute, Route, TransferRules};
+
+/// The failover routes of a call's number.
+pub struct Failover {
+    /// `None` for a call without a tenant.
+    called: Option<(Arc<Route>, Did)>,
+    rules: Arc<TransferRules>,
+    /// The case in which the call continues elsewhere.
+    continued: Option<FailoverCase>,
+}
+
+impl Failover {
+    pub fn new(called: Option<(Arc<Route>, Did)>, rules: Arc<TransferRules>) -> Failover {
+        Failover { called, rules, continued: None }
+    }
+
+    /// The input that refuses the call, or has it continue in the dialplan.
+    pub fn refuse(&mut self, refusal: Refusal) -> TopologyInput {
+        self.leave(refusal.case(), refusal.reason(), refusal.continues_by_default())
+    }
+
+    /// The input that ends an answered call, or has it continue in the dialplan.
+    pub fn end(&mut self, ending: Ending) -> TopologyInput {
+        let reason = match ending {
+            Ending::EngineFailure => Reason::Congestion,
+            _ => Reason::NormalClearing,
+        };
+        self.leave(case_of(ending), reason, ContinuesByDefault::No)
+    }
+
+    /// The same for a call whose media failed.
+    pub fn break_off(&mut self, case: FailoverCase, reason: Reason) -> TopologyInput {
+        self.leave(Some(case), reason, ContinuesByDefault::No)
+    }
+
+    /// The route and the number that was called; `None` for a call without a tenant.
+    pub fn called(&self) -> Option<&(Arc<Route>, Did)> {
+        self.called.as_ref()
+    }
+
+    /// The case in which the call continues elsewhere, once it does.
+    pub fn continued(&self) -> Option<FailoverCase> {
+        self.continued
+    }
+
+    /// The endings after which the call continues elsewhere, so that it needs no goodbye.
+    pub fn endings(&self) -> Vec<Ending> {
+        let ends = [Ending::EngineFailure, Ending::TurnLimit, Ending::TimeLimit, Ending::Closed];
+        let continues = |ending: &Ending| case_of(*ending).is_some_and(|case| self.has_route(case));
+        ends.into_iter().filter(continues).collect()
+    }
+
+    /// Does the call continue elsewhere in this case?
+    pub fn has_route(&self, case: FailoverCase) -> bool {
+        matches!(self.route(case), Some(FailoverRoute::Dialplan { .. } | FailoverRoute::Target { .. }))
+    }
+
+    fn route(&self, case: FailoverCase) -> Option<&FailoverRoute> {
+        self.called.as_ref().and_then(|(route, _)| route.number.failover.of(case))
+    }
+
+    fn leave(
+        &mut self,
+        case: Option<FailoverCase>,
+        reason: Reason,
+        default: ContinuesByDefault,
+    ) -> TopologyInput {
+        let hang_up = TopologyInput::HangUp { reason };
+        let Some(case) = case else { return hang_up };
+        let label = match (self.route(case), default) {
+            (Some(FailoverRoute::Dialplan { label }), _) => label.as_ref().map(ToString::to_string),
+            (Some(FailoverRoute::Target { target }), _) => Some(target.to_string()),
+            (None, ContinuesByDefault::Yes) => None,
+            (Some(FailoverRoute::HangUp), _) | (None, ContinuesByDefault::No) => return hang_up,
+        };
+        info!(status = case.as_str(), label, "the call continues in the dialplan");
+        self.continued = Some(case);
+        let place = self.target(case);
+        let exit = self.exit(case.as_str(), label.unwrap_or_default());
+        let exit = match place {
+            Some(place) => at_place(exit, place, &self.rules),
+            None => exit,
+        };
+        TopologyInput::ContinueInDialplan { exit, reason }
+    }
+
+    /// The place of the target that the case has as its route.
+    fn target(&self, case: FailoverCase) -> Option<DialplanRoute> {
+        let Some(FailoverRoute::Target { target }) = self.route(case) else { return None };
+        let (route, _) = self.called.as_ref()?;
+        let found = route.targets.iter().find(|it| it.name == *target).filter(|it| it.is_open(Utc::now()));
+        let place = found.map(|found| self.rules.dialplan(found));
+        if !matches!(place, Some(Ok(_))) {
+            warn!(%target, refusal = ?place, "no such target now: the call continues after Stasis");
+        }
+        place?.ok()
+    }
+
+    /// The values are words and digits, none of them from the caller.
+    pub fn exit(&self, status: &str, label: String) -> DialplanExit {
+        let exit = DialplanExit::with_status(status).variable("VCA_ROUTE", label);
+        match &self.called {
+            Some((route, did)) => {
+                exit.variable("VCA_TENANT", route.tenant.id.to_string()).variable("VCA_DID", did.to_string())
+            }
+            None => exit,
+        }
+    }
+}
+
+/// The exit at a place. For `vca-transfer` it has the endpoint to dial and how long it may ring.
+pub fn at_place(exit: DialplanExit, place: DialplanRoute, rules: &TransferRules) -> DialplanExit {
+    let DialplanRoute { context, extension, endpoint } = place;
+    let exit = match endpoint {
+        Some(endpoint) => {
+            exit.variable("VCA_DIAL", endpoint).variable("VCA_RING_S", rules.ring_s.to_string())
+        }
+        None => exit,
+    };
+    exit.at(DialplanPlace { context, extension })
+}
+
+/// Whether a call without a route continues in the dialplan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContinuesByDefault {
+    Yes,
+    No,
+}
+
+fn case_of(ending: Ending) -> Option<FailoverCase> {
+    match ending {
+        Ending::EngineFailure => Some(FailoverCase::Engines),
+        Ending::TurnLimit | Ending::TimeLimit => Some(FailoverCase::Limit),
+        Ending::Closed => Some(FailoverCase::Closed),
+        Ending::CallerLeft
+        | Ending::Silence
+        | Ending::AgentHungUp
+        | Ending::Transferred
+        | Ending::Requested => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::values;
+    use crate::tenancy::{FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferTarget};
+
+    fn failover(routes: serde_json::Value) -> Failover {
+        let mut route = values::route();
+        route.number.failover = serde_json::from_value::<FailoverRoutes>(routes).unwrap();
+        let did = route.number.did.clone();
+        Failover::new(Some((Arc::new(route), did)), Arc::default())
+    }
+
+    fn status(input: &TopologyInput) -> Option<&str> {
+        match input {
+            TopologyInput::ContinueInDialplan { exit, .. } => Some(exit.status()),
+            _ => None,
+        }
+    }
+
+    const REFUSALS: [(Refusal, &str); 8] = [
+        (Refusal::TenantBusy, "busy"),
+        (Refusal::Full, "full"),
+        (Refusal::NoRtpPorts, "full"),
+        (Refusal::Draining, "draining"),
+        (Refusal::QuotaReached, "quota"),
+        (Refusal::Closed, "closed"),
+        (Refusal::NoAgent, "no_agent"),
+        (Refusal::NoGreeting, "engines"),
+    ];
+
+    #[test]
+    fn each_refusal_has_a_route() {
+        for (refusal, expected) in REFUSALS {
+            let mut failover = failover(serde_json::json!({ "default": { "action": "dialplan" } }));
+            assert_eq!(status(&failover.refuse(refusal)), Some(expected));
+            assert_eq!(failover.continued().map(FailoverCase::as_str), Some(expected));
+        }
+    }
+
+    #[test]
+    fn without_a_route_only_failures_of_the_daemon_continue() {
+        for (refusal, expected) in REFUSALS {
+            let continues = matches!(refusal, Refusal::Draining | Refusal::NoGreeting | Refusal::NoRtpPorts);
+            let input = Failover::new(None, Arc::default()).refuse(refusal);
+            assert_eq!(status(&input), continues.then_some(expected), "{refusal:?}");
+            let input = failover(serde_json::json!({ "default": { "action": "hang_up" } })).refuse(refusal);
+            assert_eq!(status(&input), None, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_and_a_tenant_that_do_not_answer_have_no_route() {
+        for refusal in [
+            Refusal::UnknownNumber,
+            Refusal::NumberInactive,
+            Refusal::TenantSuspended,
+            Refusal::TenantDeleted,
+            Refusal::NoDatabase,
+        ] {
+            let input = failover(serde_json::json!({ "default": { "action": "dialplan" } })).refuse(refusal);
+            assert_eq!(status(&input), None, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn an_answered_call_is_not_hung_up_where_there_is_a_route() {
+        let routes = || serde_json::json!({ "default": { "action": "dialplan", "label": "night" } });
+        let cases = [
+            (Ending::EngineFailure, Some("engines")),
+            (Ending::TurnLimit, Some("limit")),
+            (Ending::TimeLimit, Some("limit")),
+            (Ending::Closed, Some("closed")),
+            (Ending::AgentHungUp, None),
+            (Ending::Silence, None),
+            (Ending::Requested, None),
+        ];
+        for (ending, expected) in cases {
+            assert_eq!(status(&failover(routes()).end(ending)), expected, "{ending:?}");
+            assert_eq!(failover(routes()).endings().contains(&ending), expected.is_some(), "{ending:?}");
+            assert_eq!(status(&Failover::new(None, Arc::default()).end(ending)), None, "{ending:?}");
+        }
+        let broken = failover(routes()).break_off(FailoverCase::Full, Reason::NoCircuit);
+        assert_eq!(status(&broken), Some("full"));
+    }
+
+    #[test]
+    fn a_route_can_be_a_target() {
+        let mut failover =
+            failover(serde_json::json!({ "default": { "action": "target", "target": "shop" } }));
+        let (mut route, did) = failover.called.take().unwrap();
+        let target = |address: &str| TransferTarget {
+            id: TargetId::new(),
+            tenant_id: route.tenant.id,
+            name: "shop".parse().unwrap(),
+            description: "The shop.".into(),
+            kind: TargetKind::Extension,
+            address: address.into(),
+            method: TransferMethod::Dial,
+            hours: None,
+            created_at: route.tenant.created_at,
+        };
+        let (allowed, refused) = (target("1001@sales"), target("1001@inside"));
+        let rules = Arc::new(TransferRules { contexts: vec!["sales".into()], ..TransferRules::default() });
+        let sales = DialplanPlace { context: "sales".into(), extension: "1001".into() };
+        for (targets, expected) in [(vec![allowed], Some(sales)), (vec![refused], None), (vec![], None)] {
+            Arc::make_mut(&mut route).targets = targets;
+            let mut failover = Failover::new(Some((route.clone(), did.clone())), rules.clone());
+            let TopologyInput::ContinueInDialplan { exit, .. } = failover.end(Ending::EngineFailure) else {
+                panic!("it continues");
+            };
+            assert_eq!((exit.status(), exit.place()), ("engines", expected.as_ref()));
+        }
+    }
+
+    #[test]
+    fn the_dialplan_learns_status_label_tenant_and_number() {
+        let routes = serde_json::json!({ "busy": { "action": "dialplan", "label": "night" } });
+        let mut failover = failover(routes);
+        let TopologyInput::ContinueInDialplan { exit, .. } = failover.refuse(Refusal::TenantBusy) else {
+            panic!("it continues");
+        };
+        let (route, did) = failover.called.as_ref().unwrap();
+        let (tenant, did) = (route.tenant.id.to_string(), did.to_string());
+        let expected =
+            [("VCA_STATUS", "busy"), ("VCA_ROUTE", "night"), ("VCA_TENANT", &tenant), ("VCA_DID", &did)];
+        assert_eq!(exit.variables().collect::<Vec<_>>(), expected);
+    }
+}

@@ -1,0 +1,242 @@
+//! The call's side of a transfer: which target, how it is reached, and what the record has of it.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde_json::json;
+use tracing::{info, warn};
+
+use super::dialled_legs::CountedLeg;
+use super::failover::at_place;
+use super::phase::{Closing, Phase};
+use super::task::Task;
+use super::transfer::{Transfer, TransferStep};
+use crate::ari::Reason;
+use crate::ari::topology::{DialSpec, Input as TopologyInput, LegId, LegSpec, WaitingSound, Wanted};
+use crate::conversation::{Ending, HoldChange, ToolId, ToolOutcome};
+use crate::tenancy::{
+    CallerIdPolicy, DialplanRoute, Did, Label, TransferEnd, TransferOutcome, TransferRoute, TransferTarget,
+};
+use crate::tools::Finished;
+
+/// The time between the last sample of the agent's words and their end in the caller's ear.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+/// Asterisk gives up this long after VCA has.
+const BACKSTOP: Duration = Duration::from_secs(5);
+/// Transfers of one call.
+const MOST_TRANSFERS: usize = 5;
+
+/// A transfer that is under way, with its target and its place among the dialled legs.
+pub struct ActiveTransfer {
+    transfer: Transfer,
+    target: Label,
+    _leg: Option<CountedLeg>,
+}
+
+impl Task {
+    /// When the transfer has to be looked at.
+    pub(super) fn transfer_deadline(&self) -> Option<Instant> {
+        self.transfer.as_ref().and_then(|active| active.transfer.deadline())
+    }
+
+    /// The agent transfers the caller to one of the tenant's targets, after its last words.
+    pub(super) fn start_transfer(&mut self, tool: ToolId, name: &str) {
+        let Some(target) = self.target_named(name) else {
+            return self.refuse_transfer(tool, name, "there is no such target");
+        };
+        match self.admitted_route(&target) {
+            Ok((route, leg)) => {
+                info!(to = %target.name, method = %target.method, "transferring the caller");
+                self.records.transfer_began(&target, TransferOutcome::Ringing);
+                self.phase.hold(HoldChange::Held, &mut self.records);
+                let transfer = Transfer::new(tool, route, Instant::now() + LAST_WORDS);
+                self.transfer = Some(ActiveTransfer { transfer, target: target.name, _leg: leg });
+            }
+            Err(problem) => {
+                if self.records.transfers() < MOST_TRANSFERS {
+                    self.records.transfer_began(&target, TransferOutcome::Refused);
+                }
+                self.refuse_transfer(tool, name, &problem);
+            }
+        }
+    }
+
+    fn refuse_transfer(&mut self, tool: ToolId, name: &str, problem: &str) {
+        warn!(to = name, problem, "transfer refused");
+        self.phase.tool_finished(failed(tool, TransferOutcome::Refused, problem));
+    }
+
+    fn target_named(&self, name: &str) -> Option<TransferTarget> {
+        let (route, _) = self.failover.called()?;
+        route.targets.iter().find(|target| target.name.as_str() == name).cloned()
+    }
+
+    /// The way to a target, and a place among the dialled legs where it is dialled.
+    ///
+    /// # Errors
+    /// Why the target is not attempted, for the model.
+    fn admitted_route(&self, target: &TransferTarget) -> Result<(TransferRoute, Option<CountedLeg>), String> {
+        if self.records.transfers() >= MOST_TRANSFERS {
+            return Err("there were too many transfers in this call".to_owned());
+        }
+        if !target.is_open(Utc::now()) {
+            return Err("it cannot be reached at this time".to_owned());
+        }
+        let rules = self.services.transfer_rules.get();
+        let route = rules.route(target).map_err(|refusal| refusal.to_string())?;
+        let leg = match &route {
+            TransferRoute::Dial { .. } => {
+                let counted = self.services.dialled_legs.count(target.tenant_id, &rules);
+                Some(counted.ok_or_else(|| "all lines are in use".to_owned())?)
+            }
+            TransferRoute::Refer { .. } | TransferRoute::Dialplan(_) => None,
+        };
+        Ok((route, leg))
+    }
+
+    pub(super) fn tick_transfer(&mut self, now: Instant) {
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.tick(now));
+        self.carry_out(step);
+    }
+
+    pub(super) fn leg_answered(&mut self, leg: LegId) {
+        let until = Instant::now() + Duration::from_secs(self.services.transfer_rules.get().max_leg_s);
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.leg_answered(leg, until));
+        self.carry_out(step);
+    }
+
+    pub(super) fn leg_ended(&mut self, leg: LegId, cause: Option<u16>) {
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.leg_ended(leg, cause));
+        self.carry_out(step);
+    }
+
+    pub(super) fn refer_failed(&mut self) {
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.refer_failed());
+        self.carry_out(step);
+    }
+
+    fn carry_out(&mut self, step: Option<TransferStep>) {
+        match step {
+            None => {}
+            Some(TransferStep::Dial { endpoint }) => self.dial(endpoint),
+            Some(TransferStep::Refer { uri }) => self.refer(uri),
+            Some(TransferStep::HandOver(place)) => self.hand_over(place),
+            Some(TransferStep::Connect { leg }) => self.connect(leg),
+            Some(TransferStep::Return { outcome, release }) => self.return_caller(outcome, release),
+            Some(TransferStep::End { by }) => {
+                self.records.transfer_ended(None, Some(by));
+                self.transfer = None;
+                self.control(TopologyInput::HangUp { reason: Reason::NormalClearing });
+            }
+        }
+    }
+
+    fn dial(&mut self, endpoint: String) {
+        let rules = self.services.transfer_rules.get();
+        let Some(leg) = self.next_leg() else {
+            return self.return_caller(TransferOutcome::Unreachable, None);
+        };
+        let ring = Duration::from_secs(rules.ring_s);
+        let caller_id = self.caller_id(rules.caller_id);
+        let waiting = match rules.music_class.as_str() {
+            "" => WaitingSound::Ringing,
+            class => WaitingSound::Music(class.to_owned()),
+        };
+        let dial = LegSpec::Dial(DialSpec { endpoint, caller_id, timeout: ring + BACKSTOP });
+        self.control(TopologyInput::Arrange { legs: vec![dial], wanted: Wanted::apart(Some(waiting)) });
+        if let Some(active) = &mut self.transfer {
+            active.transfer.ringing(leg, Instant::now() + ring);
+        }
+    }
+
+    fn refer(&mut self, uri: String) {
+        self.control(TopologyInput::Arrange { legs: vec![], wanted: Wanted::apart(None) });
+        self.control(TopologyInput::Refer { uri });
+        if let Some(active) = &mut self.transfer {
+            active.transfer.referring(Instant::now());
+        }
+    }
+
+    fn hand_over(&mut self, place: DialplanRoute) {
+        let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
+        self.records.transfer_ended(Some(TransferOutcome::HandedOver), None);
+        self.finish_conversation(transfer.tool, "handed over");
+        let rules = self.services.transfer_rules.get();
+        let exit = at_place(self.failover.exit("transfer", target.to_string()), place, &rules);
+        self.control(TopologyInput::ContinueInDialplan { exit, reason: Reason::NormalClearing });
+    }
+
+    fn connect(&mut self, leg: LegId) {
+        let Some(tool) = self.transfer.as_ref().map(|active| active.transfer.tool) else { return };
+        self.control(TopologyInput::Arrange { legs: vec![], wanted: Wanted::together([LegId::CALLER, leg]) });
+        self.control(TopologyInput::Release { leg: LegId::MEDIA });
+        self.records.transfer_answered();
+        self.finish_conversation(tool, "connected");
+        info!("the target answered: it talks to the caller");
+    }
+
+    /// The agent has the caller again, and reads why.
+    fn return_caller(&mut self, outcome: TransferOutcome, release: Option<LegId>) {
+        let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
+        info!(to = %target, %outcome, "transfer failed: the caller returns to the agent");
+        if let Some(leg) = release {
+            self.control(TopologyInput::Release { leg });
+        }
+        self.records.transfer_ended(Some(outcome), None);
+        let wanted = Wanted::together([LegId::CALLER, LegId::MEDIA]);
+        self.control(TopologyInput::Arrange { legs: vec![], wanted });
+        self.phase.hold(HoldChange::Resumed, &mut self.records);
+        let problem = match outcome {
+            TransferOutcome::Busy => "the target is busy",
+            TransferOutcome::NoAnswer => "the target does not answer",
+            TransferOutcome::Declined => "the target declined the call",
+            _ => "the target cannot be reached",
+        };
+        self.phase.tool_finished(failed(transfer.tool, outcome, problem));
+    }
+
+    /// The agent's part is over; the record has its words.
+    fn finish_conversation(&mut self, tool: ToolId, status: &str) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ending(None));
+        let Phase::Talking(mut talking) = phase else {
+            self.phase = phase;
+            return;
+        };
+        let result = json!({ "status": status }).to_string().into();
+        talking.tool_finished(Finished { tool, outcome: ToolOutcome::Succeeded, result });
+        let closing = talking.close(&mut self.records);
+        let closing = Closing { ending: Some(Ending::Transferred), ..closing };
+        self.phase = Phase::Transferred(Box::new(closing));
+    }
+
+    /// The call is over in Asterisk: closes the record of the transfer. Returns the ending that follows from it.
+    pub(super) fn close_transfer(&mut self) -> Option<Ending> {
+        let ActiveTransfer { transfer, .. } = self.transfer.take()?;
+        match transfer.caller_left() {
+            Some(outcome) => {
+                self.records.transfer_ended(Some(outcome), Some(TransferEnd::Caller));
+                (outcome == TransferOutcome::HandedOver).then_some(Ending::Transferred)
+            }
+            None => {
+                self.records.transfer_ended(None, Some(TransferEnd::Caller));
+                None
+            }
+        }
+    }
+
+    /// Digits with a plus sign, whichever party's number it is.
+    fn caller_id(&self, policy: CallerIdPolicy) -> String {
+        let caller = self.records.caller_number().and_then(|number| number.parse::<Did>().ok());
+        let called = || self.failover.called().map(|(_, did)| did.clone());
+        let number = match policy {
+            CallerIdPolicy::Caller => caller.or_else(called),
+            CallerIdPolicy::Called => called(),
+        };
+        number.map(|number| number.to_string()).unwrap_or_default()
+    }
+}
+
+fn failed(tool: ToolId, outcome: TransferOutcome, problem: &str) -> Finished {
+    let result = json!({ "error": problem, "outcome": outcome }).to_string().into();
+    Finished { tool, outcome: ToolOutcome::Failed, result }
+}

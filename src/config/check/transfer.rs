@@ -1,0 +1,132 @@
+//! `[transfer]`: templates that lead nowhere, and ceilings that contradict each other.
+
+use super::zeros;
+use crate::tenancy::TransferRules;
+use crate::violation::Violation;
+
+pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
+    let mut found = zeros(&[
+        ("transfer.max_legs", rules.max_legs == 0),
+        ("transfer.max_legs_per_tenant", rules.max_legs_per_tenant == 0),
+        ("transfer.ring_s", rules.ring_s == 0),
+        ("transfer.max_leg_s", rules.max_leg_s == 0),
+    ]);
+    let number = ["{number}", "{digits}"];
+    let example = "PJSIP/{number}@vca-trunk";
+    found.extend(template("transfer.number_endpoint", &rules.number_endpoint, &number, example));
+    found.extend(template("transfer.sip_endpoint", &rules.sip_endpoint, &["{uri}"], "PJSIP/vca-trunk/{uri}"));
+    let example = "sip:{number}@sip.example.com";
+    found.extend(template("transfer.refer_uri", &rules.refer_uri, &number, example));
+    found.extend(prefixes("transfer.prefixes", &rules.prefixes));
+    found.extend(prefixes("transfer.blocked_prefixes", &rules.blocked_prefixes));
+    found.extend(contradictions(rules));
+    let queue_context = Some(&rules.queue_context).filter(|name| !name.is_empty());
+    found.extend(contexts(rules.contexts.iter().chain(queue_context)));
+    found
+}
+
+fn template(key: &str, text: &str, placeholders: &[&str], example: &str) -> Option<Violation> {
+    let count: usize = placeholders.iter().map(|it| text.matches(it).count()).sum();
+    let is_wrong = !text.is_empty() && count != 1;
+    is_wrong.then(|| {
+        let problem = format!("it has to contain {} once", placeholders.join(" or "));
+        Violation::with_remedy(key, problem, format!("write it as in {example}"))
+    })
+}
+
+fn prefixes(key: &str, prefixes: &[String]) -> Option<Violation> {
+    let is_prefix = |text: &str| {
+        let digits = text.strip_prefix('+').unwrap_or_default();
+        (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let wrong = prefixes.iter().find(|prefix| !is_prefix(prefix))?;
+    let problem = format!("{wrong:?} is no prefix of a number");
+    Some(Violation::with_remedy(key, problem, "write a plus sign and the first digits, as in +49"))
+}
+
+/// Settings that have no effect together.
+fn contradictions(rules: &TransferRules) -> Vec<Violation> {
+    let is_dialled = !rules.number_endpoint.is_empty() || !rules.refer_uri.is_empty();
+    let blocked = |prefix: &String| rules.blocked_prefixes.iter().any(|it| prefix.starts_with(&**it));
+    let mut found = Vec::new();
+    if is_dialled && rules.prefixes.is_empty() {
+        found.push(Violation::with_remedy(
+            "transfer.prefixes",
+            "numbers can be dialled, and no prefix is allowed",
+            "list the prefixes that tenants may call, as in [\"+49\"], or unset number_endpoint and refer_uri",
+        ));
+    }
+    if !is_dialled && !rules.prefixes.is_empty() {
+        found.push(Violation::with_remedy(
+            "transfer.number_endpoint",
+            "prefixes are allowed, and there is no endpoint for numbers",
+            "set it as in PJSIP/{number}@vca-trunk, or unset prefixes",
+        ));
+    }
+    if let Some(prefix) = rules.prefixes.iter().find(|prefix| blocked(prefix)) {
+        found.push(Violation::with_remedy(
+            "transfer.blocked_prefixes",
+            format!("it blocks all numbers of the allowed prefix {prefix}"),
+            "take the prefix out of one of the lists",
+        ));
+    }
+    if rules.max_legs_per_tenant > rules.max_legs {
+        found.push(Violation::with_remedy(
+            "transfer.max_legs_per_tenant",
+            format!("it is more than transfer.max_legs ({})", rules.max_legs),
+            "lower it, or raise transfer.max_legs",
+        ));
+    }
+    found
+}
+
+/// Contexts by which a caller would enter VCA again.
+fn contexts<'a>(named: impl Iterator<Item = &'a String>) -> Option<Violation> {
+    let wrong = named.into_iter().find(|name| name.starts_with("vca-"))?;
+    let problem = format!("{wrong} is one of VCA's own contexts");
+    Some(Violation::with_remedy("transfer.contexts", problem, "name contexts of your own"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(change: impl FnOnce(&mut TransferRules)) -> Vec<String> {
+        let mut rules = TransferRules::default();
+        change(&mut rules);
+        check(&rules).into_iter().map(|value| value.field).collect()
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        assert_eq!(keys(|_| {}), Vec::<String>::new());
+        let dialled = |rules: &mut TransferRules| {
+            rules.number_endpoint = "PJSIP/{number}@trunk".into();
+            rules.prefixes = vec!["+49".into()];
+        };
+        assert_eq!(keys(dialled), Vec::<String>::new());
+        let no_prefix = |rules: &mut TransferRules| rules.number_endpoint = "PJSIP/{digits}@trunk".into();
+        assert_eq!(keys(no_prefix), ["transfer.prefixes"]);
+        assert_eq!(keys(|rules| rules.prefixes = vec!["+49".into()]), ["transfer.number_endpoint"]);
+        let blocked = |rules: &mut TransferRules| {
+            dialled(rules);
+            rules.blocked_prefixes = vec!["+4".into()];
+        };
+        assert_eq!(keys(blocked), ["transfer.blocked_prefixes"]);
+        assert_eq!(keys(|rules| rules.max_legs = 5), ["transfer.max_legs_per_tenant"]);
+    }
+
+    #[test]
+    fn values_that_lead_nowhere_are_named() {
+        for text in ["PJSIP/trunk", "PJSIP/{uri}/{uri}"] {
+            assert_eq!(keys(|rules| rules.sip_endpoint = text.into()), ["transfer.sip_endpoint"], "{text}");
+        }
+        for prefix in ["49", "+", "+4x"] {
+            let set = |rules: &mut TransferRules| rules.blocked_prefixes = vec![prefix.into()];
+            assert_eq!(keys(set), ["transfer.blocked_prefixes"], "{prefix}");
+        }
+        assert_eq!(keys(|rules| rules.contexts = vec!["vca-inbound".into()]), ["transfer.contexts"]);
+        assert_eq!(keys(|rules| rules.queue_context = "vca-absent".into()), ["transfer.contexts"]);
+        assert_eq!(keys(|rules| rules.ring_s = 0), ["transfer.ring_s"]);
+    }
+}

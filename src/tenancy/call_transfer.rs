@@ -1,0 +1,60 @@
+//! Transfers of a call, as its record has them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::kinds::words;
+use super::{Label, TransferMethod};
+
+words!(
+    /// What came of a transfer. `ringing`: in progress. `connected`: the target answered, and talked to the caller.
+    /// `handed_over`: the caller continued in the dialplan, or left for the target by SIP REFER. With all other outcomes the
+    /// caller returned to the agent, unless they had hung up (`cancelled`).
+    TransferOutcome {
+        Ringing = "ringing",
+        Connected = "connected",
+        HandedOver = "handed_over",
+        Busy = "busy",
+        NoAnswer = "no_answer",
+        Declined = "declined",
+        /// It could not be reached: an unknown number or extension, or no route to it.
+        Unreachable = "unreachable",
+        /// It was not attempted: outside of its hours, at a limit, or not allowed by the operator.
+        Refused = "refused",
+        /// The caller hung up before there was an answer.
+        Cancelled = "cancelled",
+    }
+);
+words!(
+    /// The party that ended the conversation with a target.
+    TransferEnd {
+        Caller = "caller",
+        Target = "target",
+        /// The longest conversation that the operator allows, or a failure.
+        System = "system",
+    }
+);
+
+/// One transfer of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallTransfer {
+    /// The target's name.
+    pub target: Label,
+    pub method: TransferMethod,
+    pub outcome: TransferOutcome,
+    /// The agent's last words were over, and the transfer began.
+    pub started_at: DateTime<Utc>,
+    /// The target answered; only for `dial`.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// The attempt ended, or the conversation with the target did.
+    pub ended_at: Option<DateTime<Utc>>,
+    pub ended_by: Option<TransferEnd>,
+}
+
+impl CallTransfer {
+    /// Did the caller reach the target, as far as it is known?
+    pub fn is_success(&self) -> bool {
+        matches!(self.outcome, TransferOutcome::Connected | TransferOutcome::HandedOver)
+    }
+}

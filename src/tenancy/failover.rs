@@ -1,0 +1,140 @@
+//! Failover routes of a number: where a call continues that the agent cannot serve, or no longer.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Label;
+use super::kinds::words;
+
+words!(
+    /// Why a call needs a failover route. The words are also values of the channel variable `VCA_STATUS`.
+    FailoverCase {
+        /// The tenant has its maximum of calls.
+        Busy = "busy",
+        /// The daemon has its maximum of calls, or Asterisk too few RTP ports.
+        Full = "full",
+        /// The daemon is about to stop.
+        Draining = "draining",
+        /// The tenant's minutes of the month are used up.
+        Quota = "quota",
+        /// Outside of business hours.
+        Closed = "closed",
+        /// No profile answers the number, or its engines do not exist.
+        NoAgent = "no_agent",
+        /// Engines failed, before the answer or after it.
+        Engines = "engines",
+        /// The conversation has reached its limit of turns or time.
+        Limit = "limit",
+    }
+);
+
+/// What happens to a call in one case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FailoverRoute {
+    /// The call continues in the dialplan after `Stasis`, with the case in `VCA_STATUS` and the label in `VCA_ROUTE`.
+    Dialplan {
+        /// A word for the dialplan, such as `night`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<Label>,
+    },
+    /// The call continues in the dialplan at one of the tenant's transfer targets. Where the target does not exist, is not
+    /// allowed or has closed, it continues as with `dialplan`.
+    Target {
+        /// The target's name.
+        target: Label,
+    },
+    /// The call is refused; an answered caller hears a goodbye and is hung up.
+    HangUp,
+}
+
+/// The failover routes of a number. A case without a route takes `default`. Without either, an unanswered call is refused
+/// and an answered one ends with a goodbye; `draining`, `engines` before the answer and a lack of RTP ports continue in the
+/// dialplan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FailoverRoutes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<FailoverRoute>,
+    /// The tenant has its maximum of calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy: Option<FailoverRoute>,
+    /// The daemon has its maximum of calls, or Asterisk too few RTP ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full: Option<FailoverRoute>,
+    /// The daemon is about to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draining: Option<FailoverRoute>,
+    /// The tenant's minutes of the month are used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<FailoverRoute>,
+    /// Outside of business hours. With `hang_up` the caller hears the profile's message first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<FailoverRoute>,
+    /// No profile answers the number, or its engines do not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_agent: Option<FailoverRoute>,
+    /// Engines failed, before the answer or after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engines: Option<FailoverRoute>,
+    /// The conversation has reached its limit of turns or time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<FailoverRoute>,
+}
+
+impl FailoverRoutes {
+    /// The route of a case.
+    pub fn of(&self, case: FailoverCase) -> Option<&FailoverRoute> {
+        let own = match case {
+            FailoverCase::Busy => &self.busy,
+            FailoverCase::Full => &self.full,
+            FailoverCase::Draining => &self.draining,
+            FailoverCase::Quota => &self.quota,
+            FailoverCase::Closed => &self.closed,
+            FailoverCase::NoAgent => &self.no_agent,
+            FailoverCase::Engines => &self.engines,
+            FailoverCase::Limit => &self.limit,
+        };
+        own.as_ref().or(self.default.as_ref())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        FailoverCase::ALL.iter().all(|case| self.of(*case).is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_case_without_a_route_takes_the_default() {
+        let routes: FailoverRoutes = serde_json::from_value(json!({
+            "default": { "action": "dialplan" },
+            "closed": { "action": "dialplan", "label": "night" },
+            "limit": { "action": "hang_up" },
+        }))
+        .unwrap();
+        let label = Some("night".parse().unwrap());
+        assert_eq!(routes.of(FailoverCase::Closed), Some(&FailoverRoute::Dialplan { label }));
+        assert_eq!(routes.of(FailoverCase::Limit), Some(&FailoverRoute::HangUp));
+        assert_eq!(routes.of(FailoverCase::Busy), Some(&FailoverRoute::Dialplan { label: None }));
+        assert!(FailoverRoutes::default().is_empty());
+        assert!(!routes.is_empty());
+    }
+
+    #[test]
+    fn a_route_is_refused_with_a_typing_mistake() {
+        for wrong in [
+            json!({ "busy": { "action": "dialplan", "lable": "x" } }),
+            json!({ "bussy": { "action": "dialplan" } }),
+            json!({ "busy": { "action": "fly" } }),
+            json!({ "busy": { "action": "dialplan", "label": "${SHELL(rm)}" } }),
+            json!({ "busy": { "action": "dialplan", "label": "" } }),
+        ] {
+            assert!(serde_json::from_value::<FailoverRoutes>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The operator's ceilings for transfers, and the place in Asterisk that a target leads to.
+//!
+//! A target is checked when it is saved and again when it is used, because the rules may have changed in between.
+
+use serde::Deserialize;
+
+use super::target::{AddressError, Destination};
+use super::{Did, TransferMethod, TransferTarget};
+
+/// `[transfer]`. Without settings no target can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransferRules {
+    /// The endpoint of Asterisk for a number, such as `PJSIP/{number}@vca-trunk`: `{number}` is the number with a plus sign,
+    /// `{digits}` without. Default: empty, numbers are not dialled.
+    pub number_endpoint: String,
+    /// The endpoint for a SIP address, such as `PJSIP/vca-trunk/{uri}`. Default: empty, SIP addresses are not dialled.
+    pub sip_endpoint: String,
+    /// The URI to which a trunk is asked to transfer a caller to a number (SIP REFER), such as
+    /// `sip:{number}@sip.example.com`. Default: empty, numbers are not referred to.
+    pub refer_uri: String,
+    /// The contexts of the dialplan that targets may name. Default: none.
+    pub contexts: Vec<String>,
+    /// The context whose extensions are queues. Default: empty, there are no queues.
+    pub queue_context: String,
+    /// The hosts that SIP targets may name, with their port where a target names one. Default: none.
+    pub sip_hosts: Vec<String>,
+    /// The prefixes that numbers have to begin with, such as `+49`. Default: none, no number is allowed.
+    pub prefixes: Vec<String>,
+    /// Prefixes that are refused although one of `prefixes` fits, such as `+49900`. Default: none.
+    pub blocked_prefixes: Vec<String>,
+    /// The number that the target is shown. Default: `called`, the number that the caller dialled.
+    pub caller_id: CallerIdPolicy,
+    /// Dialled legs at once. Default 50.
+    pub max_legs: u32,
+    /// Dialled legs of one tenant at once. Default 10.
+    pub max_legs_per_tenant: u32,
+    /// How long a target rings, in seconds. Default 25.
+    pub ring_s: u64,
+    /// The longest conversation with a target, in seconds. Default 3600.
+    pub max_leg_s: u64,
+    /// The class of music on hold that a caller hears while the target rings. Default: empty, a ringing tone.
+    pub music_class: String,
+}
+
+/// The number that a dialled target is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerIdPolicy {
+    /// The called number, which is the tenant's own.
+    #[default]
+    Called,
+    /// The caller's, where it is known. Some trunks refuse calls with such a number.
+    Caller,
+}
+
+impl Default for TransferRules {
+    fn default() -> Self {
+        TransferRules {
+            number_endpoint: String::new(),
+            sip_endpoint: String::new(),
+            refer_uri: String::new(),
+            contexts: Vec::new(),
+            queue_context: String::new(),
+            sip_hosts: Vec::new(),
+            prefixes: Vec::new(),
+            blocked_prefixes: Vec::new(),
+            caller_id: CallerIdPolicy::Called,
+            max_legs: 50,
+            max_legs_per_tenant: 10,
+            ring_s: 25,
+            max_leg_s: 3_600,
+            music_class: String::new(),
+        }
+    }
+}
+
+/// How a caller reaches a target. Each text is made of the operator's templates and checked parts of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferRoute {
+    /// An endpoint of Asterisk to dial.
+    Dial {
+        endpoint: String,
+    },
+    /// A SIP URI that the trunk is asked to connect.
+    Refer {
+        uri: String,
+    },
+    Dialplan(DialplanRoute),
+}
+
+/// A place in the dialplan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialplanRoute {
+    pub context: String,
+    pub extension: String,
+    /// For [`DialplanRoute::DIAL_CONTEXT`]: the endpoint that it dials.
+    pub endpoint: Option<String>,
+}
+
+impl DialplanRoute {
+    /// The context of `vca-extensions.conf` that dials a number or a SIP address.
+    pub const DIAL_CONTEXT: &'static str = "vca-transfer";
+}
+
+/// Why a target is refused. `Display` is for the tenant's administrator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetRefusal {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("the operator does not allow the context {0:?}")]
+    Context(String),
+    #[error("the operator does not allow the SIP host {0:?}")]
+    SipHost(String),
+    #[error("the operator does not allow numbers that begin like {0}")]
+    Prefix(Did),
+    #[error("an emergency number cannot be a target")]
+    Emergency,
+    #[error("the operator has not set up {0}")]
+    NotSetUp(&'static str),
+    #[error("a {kind} cannot be reached by {method}")]
+    Method { kind: super::TargetKind, method: TransferMethod },
+}
+
+impl TransferRules {
+    /// The place of a target, as its method requires.
+    ///
+    /// # Errors
+    /// The operator does not allow it, or has not set up what it takes.
+    pub fn route(&self, target: &TransferTarget) -> Result<TransferRoute, TargetRefusal> {
+        let destination = self.allowed(target)?;
+        let method = target.method;
+        match (method, &destination) {
+            (TransferMethod::Dialplan, _) => self.place(&destination).map(TransferRoute::Dialplan),
+            (TransferMethod::Dial, Destination::Queue(_))
+            | (TransferMethod::Refer, Destination::Queue(_) | Destination::Extension { .. }) => {
+                Err(TargetRefusal::Method { kind: target.kind, method })
+            }
+            (TransferMethod::Dial, _) => {
+                self.endpoint(&destination).map(|endpoint| TransferRoute::Dial { endpoint })
+            }
+            (TransferMethod::Refer, _) => self.uri(&destination).map(|uri| TransferRoute::Refer { uri }),
+        }
+    }
+
+    /// The place in the dialplan from which a target is reached, regardless of its method.
+    ///
+    /// # Errors
+    /// As of [`TransferRules::route`].
+    pub fn dialplan(&self, target: &TransferTarget) -> Result<DialplanRoute, TargetRefusal> {
+        self.place(&self.allowed(target)?)
+    }
+
+    fn allowed(&self, target: &TransferTarget) -> Result<Destination, TargetRefusal> {
+        let destination = target.destination()?;
+        match &destination {
+            Destination::Extension { extension, context } => {
+                if is_emergency_extension(extension) {
+                    return Err(TargetRefusal::Emergency);
+                }
+                if !self.contexts.contains(context) {
+                    return Err(TargetRefusal::Context(context.clone()));
+                }
+            }
+            Destination::Number(did) => self.check_number(did)?,
+            Destination::Sip { host, .. } => {
+                if !self.sip_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+                    return Err(TargetRefusal::SipHost(host.clone()));
+                }
+            }
+            Destination::Queue(_) if self.queue_context.is_empty() => {
+                return Err(TargetRefusal::NotSetUp("queues (transfer.queue_context)"));
+            }
+            Destination::Queue(_) => {}
+        }
+        Ok(destination)
+    }
+
+    fn check_number(&self, did: &Did) -> Result<(), TargetRefusal> {
+        if is_emergency_number(did) {
+            return Err(TargetRefusal::Emergency);
+        }
+        let number = did.to_string();
+        let begins = |prefixes: &[String]| prefixes.iter().any(|prefix| number.starts_with(&**prefix));
+        match begins(&self.prefixes) && !begins(&self.blocked_prefixes) {
+            true => Ok(()),
+            false => Err(TargetRefusal::Prefix(did.clone())),
+        }
+    }
+
+    fn endpoint(&self, destination: &Destination) -> Result<String, TargetRefusal> {
+        match destination {
+            Destination::Extension { extension, context } => Ok(format!("Local/{extension}@{context}/n")),
+            Destination::Number(did) => filled(&self.number_endpoint, did)
+                .ok_or(TargetRefusal::NotSetUp("dialling numbers (transfer.number_endpoint)")),
+            Destination::Sip { user, host } => match self.sip_endpoint.is_empty() {
+                true => Err(TargetRefusal::NotSetUp("dialling SIP addresses (transfer.sip_endpoint)")),
+                false => Ok(self.sip_endpoint.replace("{uri}", &sip_uri(user, host))),
+            },
+            Destination::Queue(_) => Err(TargetRefusal::NotSetUp("dialling queues")),
+        }
+    }
+
+    fn uri(&self, destination: &Destination) -> Result<String, TargetRefusal> {
+        match destination {
+            Destination::Sip { user, host } => Ok(sip_uri(user, host)),
+            Destination::Number(did) => filled(&self.refer_uri, did)
+                .ok_or(TargetRefusal::NotSetUp("SIP REFER to numbers (transfer.refer_uri)")),
+            Destination::Extension { .. } | Destination::Queue(_) => {
+                Err(TargetRefusal::NotSetUp("SIP REFER to extensions"))
+            }
+        }
+    }
+
+    fn place(&self, destination: &Destination) -> Result<DialplanRoute, TargetRefusal> {
+        let route = |context: &str, extension: &str, endpoint| DialplanRoute {
+            context: context.to_owned(),
+            extension: extension.to_owned(),
+            endpoint,
+        };
+        Ok(match destination {
+            Destination::Extension { extension, context } => route(context, extension, None),
+            Destination::Queue(name) => route(&self.queue_context, name.as_str(), None),
+            Destination::Number(_) | Destination::Sip { .. } => {
+                route(DialplanRoute::DIAL_CONTEXT, "s", Some(self.endpoint(destination)?))
+            }
+        })
+    }
+}
+
+fn sip_uri(user: &str, host: &str) -> String {
+    format!("sip:{user}@{host}")
+}
+
+/// `None` for an empty template.
+fn filled(template: &str, did: &Did) -> Option<String> {
+    let text = template.replace("{number}", &did.to_string()).replace("{digits}", did.digits());
+    (!template.is_empty()).then_some(text)
+}
+
+/// Emergency numbers of countries (ITU-T E.161.1 recommends 112 and 911), and those of police, fire brigade and ambulance.
+const EMERGENCY: [&str; 32] = [
+    "000", "08", "100", "101", "102", "103", "104", "106", "107", "108", "110", "111", "112", "113", "114",
+    "115", "116", "117", "118", "119", "120", "122", "123", "133", "144", "190", "191", "192", "193", "194",
+    "911", "999",
+];
+
+/// Those that are unlikely to be extensions of a PBX.
+const EMERGENCY_EXTENSIONS: [&str; 5] = ["000", "110", "112", "911", "999"];
+
+/// Of a country code and an emergency number. No number of a subscriber is as short.
+fn is_emergency_number(did: &Did) -> bool {
+    let digits = did.digits();
+    (0..=3).filter_map(|code| digits.get(code..)).any(|rest| rest.len() <= 3 && EMERGENCY.contains(&rest))
+}
+
+/// Also after a digit for an outside line.
+fn is_emergency_extension(extension: &str) -> bool {
+    let digits = extension.trim_start_matches('+');
+    let after = |prefix: &str| digits.strip_prefix(prefix).unwrap_or(digits);
+    ["", "0", "9"].iter().any(|prefix| EMERGENCY_EXTENSIONS.contains(&after(prefix)))
+}
+
+#[cfg(test)]
+mod tests;

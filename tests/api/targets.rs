@@ -1,0 +1,96 @@
+//! Transfer targets over HTTP.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::api_server::ApiServer;
+use super::on_both;
+
+on_both!(
+    a_tenant_has_targets,
+    targets_are_within_the_operators_limits,
+    another_tenants_targets_are_not_there,
+);
+
+fn path(tenant: Uuid) -> String {
+    format!("/api/tenants/{tenant}/transfer-targets")
+}
+
+fn shop() -> Value {
+    json!({ "name": "shop", "description": "Orders.", "kind": "extension", "address": "1001@sales" })
+}
+
+async fn a_tenant_has_targets(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let made = admin.post(&path(tenant), shop()).await.expect(201);
+    let expected = json!({
+        "id": made["id"], "tenant_id": tenant, "name": "shop", "description": "Orders.", "kind": "extension",
+        "address": "1001@sales", "method": "dial", "hours": null, "created_at": made["created_at"],
+    });
+    assert_eq!(made, expected);
+    let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
+    assert_eq!(admin.get(&one).await.expect(200), made);
+    assert_eq!(admin.post(&path(tenant), shop()).await.problem(409), "name_in_use");
+    let queue =
+        json!({ "name": "reception", "description": "All else.", "kind": "queue", "address": "reception" });
+    let queue = admin.post(&path(tenant), queue).await.expect(201);
+    assert_eq!(queue["method"], "dialplan", "a queue is reached by the dialplan");
+    assert_eq!(admin.patch(&one, json!({ "name": "reception" })).await.problem(409), "name_in_use");
+    let hours = json!({ "timezone": "Europe/Berlin", "weekly": {}, "closed_on": [] });
+    let changes = json!({ "method": "dialplan", "hours": hours });
+    let changed = admin.patch(&one, changes).await.expect(200);
+    assert_eq!((&changed["method"], &changed["hours"]), (&json!("dialplan"), &hours));
+    let changed = admin.patch(&one, json!({ "hours": null })).await.expect(200);
+    assert_eq!((&changed["method"], &changed["hours"]), (&json!("dialplan"), &json!(null)));
+    let list = admin.get(&path(tenant)).await.expect(200);
+    assert_eq!(list, json!({ "items": [changed, queue], "next_cursor": null }));
+    admin.delete(&one).await.expect(204);
+    assert_eq!(admin.get(&one).await.problem(404), "not_found");
+    let audit = api.operator.get(&format!("/api/tenants/{tenant}/audit")).await.expect(200);
+    let actions = audit["items"].as_array().expect("entries").iter();
+    let about_targets = actions.filter(|entry| entry["resource"] == "transfer_target").count();
+    assert_eq!(about_targets, 5, "{audit:#}");
+}
+
+async fn targets_are_within_the_operators_limits(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let made = admin.post(&path(tenant), shop()).await.expect(201);
+    let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
+    for (change, field) in [
+        (json!({ "address": "1001@inside" }), "address"),
+        (json!({ "address": "112@sales" }), "address"),
+        (json!({ "address": "1001@sales&PJSIP/evil" }), "address"),
+        (json!({ "kind": "number", "address": "+12025550100" }), "address"),
+        (json!({ "kind": "number", "address": "+49112" }), "address"),
+        (json!({ "kind": "sip", "address": "shop@evil.example.com" }), "address"),
+        (json!({ "method": "refer" }), "method"),
+        (json!({ "name": "The Shop" }), "name"),
+        (json!({ "description": "" }), "description"),
+        (json!({ "hours": { "timezone": "Mars" } }), "hours.timezone"),
+    ] {
+        let answer = admin.patch(&one, change.clone()).await.expect(400);
+        assert_eq!(answer["errors"][0]["field"], field, "{change}: {answer:#}");
+        let mut new = shop();
+        new["name"] = json!("other");
+        for (name, value) in change.as_object().expect("fields") {
+            new[name] = value.clone();
+        }
+        admin.post(&path(tenant), new).await.expect(400);
+    }
+    assert_eq!(admin.get(&one).await.expect(200), made);
+    admin.patch(&one, json!({ "kind": "number", "address": "+493055500100" })).await.expect(200);
+}
+
+async fn another_tenants_targets_are_not_there(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (other, stranger) = api.tenant("Butcher").await;
+    let made = admin.post(&path(tenant), shop()).await.expect(201);
+    let id = made["id"].as_str().expect("an id");
+    for at in [format!("{}/{id}", path(tenant)), format!("{}/{id}", path(other))] {
+        assert_eq!(stranger.get(&at).await.problem(404), "not_found");
+        assert_eq!(stranger.patch(&at, json!({ "name": "mine" })).await.problem(404), "not_found");
+        assert_eq!(stranger.delete(&at).await.problem(404), "not_found");
+    }
+    stranger.post(&path(other), shop()).await.expect(201);
+    assert_eq!(admin.get(&path(tenant)).await.expect(200)["items"], json!([made]));
+}

@@ -1,0 +1,155 @@
+//! Transfers over real calls: by dialling, by the dialplan and by SIP REFER, with each outcome, and the hang-up in each phase.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vca::sim::Step;
+use vca::tenancy::{CallTransfer, TenantId, TransferEnd, TransferOutcome};
+
+use crate::support::phone::Call;
+use crate::support::test_env::TestEnv;
+use crate::support::vendor::{KEY, Kind, Vendor};
+use crate::support::{self, clips, wait};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn listen() -> Step {
+    Step::Listen { silent: ms(700), at_most: ms(8_000) }
+}
+
+fn question() -> Step {
+    Step::Say(clips::flite("what are your opening hours", "slt"))
+}
+
+/// The agent's model transfers each caller who says something. The context `people` has targets that answer, talk, are busy or
+/// ring.
+fn test_env() -> Option<(TestEnv, Vendor)> {
+    let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let vendor = Vendor::start();
+    env.set("OPENAI_BASE_URL", &vendor.base_url());
+    env.set("OPENAI_API_KEY", KEY);
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.set("VCA__TRANSFER__CONTEXTS", r#"["people"]"#);
+    env.set("VCA__TRANSFER__QUEUE_CONTEXT", "people");
+    env.set("VCA__TRANSFER__SIP_HOSTS", r#"["shop.example.com"]"#);
+    env.set("VCA__TRANSFER__MAX_LEGS_PER_TENANT", "30");
+    env.set("VCA__TRANSFER__RING_S", "4");
+    for (extension, priorities) in [
+        ("answers", ["Answer()", "Wait(2)", "Hangup()"]),
+        ("talks", ["Answer()", "Wait(60)", "Hangup()"]),
+        ("busy", ["NoOp()", "Hangup(17)", "NoOp()"]),
+        ("rings", ["Ringing()", "Wait(60)", "Hangup()"]),
+    ] {
+        for (number, application) in (1..).zip(priorities) {
+            env.asterisk
+                .cli(&format!("dialplan add extension {extension},{number},{application} into people"));
+        }
+    }
+    Some((env, vendor))
+}
+
+/// A tenant whose agent transfers to the only target.
+fn tenant(env: &TestEnv, did: &str, target: Value) -> TenantId {
+    let agent = json!({ "greeting": "Welcome.", "tools": ["transfer"] });
+    let tenant = env.seed.tenant(did, did, Some(50), agent);
+    env.seed.target(tenant, "shop", target);
+    tenant
+}
+
+fn extension(name: &str) -> Value {
+    json!({ "kind": "extension", "address": format!("{name}@people") })
+}
+
+/// Goes on with all calls until they are over.
+fn see_to_the_end(env: &TestEnv, calls: &mut [Call]) {
+    let over = wait::until_true(ms(60_000), || {
+        calls.iter_mut().for_each(|call| {
+            call.step();
+        });
+        calls.iter().all(|call| call.progress().is_over())
+    });
+    assert!(over, "a call does not end\n{}", env.log());
+}
+
+fn transfer(env: &TestEnv, tenant: TenantId) -> (CallTransfer, String) {
+    let (call, _) = env.last_call(tenant);
+    let transfer = call.transfers.last().unwrap_or_else(|| panic!("no transfer\n{}", env.log()));
+    (transfer.clone(), call.disposition.unwrap_or_default())
+}
+
+#[test]
+fn each_outcome_is_on_the_record_and_nothing_is_left() {
+    let Some((mut env, vendor)) = test_env() else { return };
+    let stay = || vec![listen(), question(), listen(), Step::Wait(ms(30_000))];
+    let hang_up = |after| vec![listen(), question(), listen(), Step::Wait(ms(after)), Step::HangUp];
+    let queue = json!({ "kind": "queue", "address": "answers" });
+    let caller = Some(TransferEnd::Caller);
+    let cases = [
+        ("+49305550301", extension("answers"), stay(), TransferOutcome::Connected, Some(TransferEnd::Target)),
+        ("+49305550302", extension("talks"), hang_up(3_000), TransferOutcome::Connected, caller),
+        ("+49305550303", extension("busy"), hang_up(7_000), TransferOutcome::Busy, None),
+        ("+49305550304", extension("rings"), hang_up(7_000), TransferOutcome::NoAnswer, None),
+        ("+49305550305", extension("rings"), hang_up(1_000), TransferOutcome::Cancelled, caller),
+        ("+49305550306", extension("nobody"), hang_up(7_000), TransferOutcome::Unreachable, None),
+        ("+49305550307", queue, stay(), TransferOutcome::HandedOver, None),
+    ];
+    let tenants: Vec<TenantId> =
+        cases.iter().map(|(did, target, ..)| tenant(&env, did, target.clone())).collect();
+    env.open();
+    let mut calls: Vec<Call> =
+        cases.iter().map(|(did, _, script, ..)| env.place(did, script.clone())).collect();
+    see_to_the_end(&env, &mut calls);
+    drop(calls);
+    env.clears_away(ms(10_000));
+    for ((did, _, _, outcome, ended_by), tenant) in cases.iter().zip(tenants) {
+        let (transfer, disposition) = transfer(&env, tenant);
+        assert_eq!((transfer.outcome, transfer.ended_by), (*outcome, *ended_by), "{did}\n{}", env.log());
+        assert_eq!(transfer.answered_at.is_some(), *outcome == TransferOutcome::Connected, "{did}");
+        assert!(transfer.ended_at.is_some(), "{did}");
+        let expected = if transfer.is_success() { "transferred" } else { "caller_hung_up" };
+        assert_eq!(disposition, expected, "{did}\n{}", env.log());
+    }
+    let results = vendor.requests(Kind::Llm);
+    for problem in ["busy", "no_answer", "unreachable"] {
+        assert!(results.iter().any(|request| request.contains(problem)), "the model reads {problem}");
+    }
+}
+
+#[test]
+fn twenty_callers_are_transferred_at_once() {
+    let Some((mut env, _vendor)) = test_env() else { return };
+    let did = "+49305550310";
+    let tenant = tenant(&env, did, extension("answers"));
+    env.open();
+    let script = || vec![listen(), question(), listen(), Step::Wait(ms(40_000))];
+    let mut calls: Vec<Call> = (0..20).map(|_| env.place(did, script())).collect();
+    see_to_the_end(&env, &mut calls);
+    drop(calls);
+    env.last_call(tenant);
+    let outcomes: Vec<_> = env
+        .seed
+        .calls(tenant)
+        .into_iter()
+        .flat_map(|(call, _)| call.transfers)
+        .map(|it| it.outcome)
+        .collect();
+    assert_eq!(outcomes, [TransferOutcome::Connected; 20], "{}", env.log());
+}
+
+/// sipp takes a REFER for the end of the call, as a trunk does that connects the caller elsewhere.
+#[test]
+fn a_trunk_is_asked_to_connect_the_target() {
+    let Some((mut env, _vendor)) = test_env() else { return };
+    let did = "+49305550320";
+    let target = json!({ "kind": "sip", "address": "shop@shop.example.com", "method": "refer" });
+    let tenant = tenant(&env, did, target);
+    env.open();
+    let report = env.dial(did, vec![listen(), question(), listen(), Step::Wait(ms(3_000)), Step::HangUp]);
+    assert!(report.log.contains("REFER sip:"), "{}\n{}", report.log, env.log());
+    assert!(report.log.contains("sip:shop@shop.example.com"), "{}", report.log);
+    let (transfer, disposition) = transfer(&env, tenant);
+    assert_eq!((transfer.outcome, &*disposition), (TransferOutcome::HandedOver, "transferred"));
+}
