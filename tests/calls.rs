@@ -357,7 +357,8 @@ fn an_agent_looks_up_collects_a_masked_pin_and_sends_keys() {
     const PIN: &str = "83514927";
     let Some(sandbox) = support::sandbox() else { return };
     let shop = Receiver::start();
-    shop.answers(Answer::Json(r#"{"left":3,"pin":"83514927"}"#));
+    // It repeats the PIN, which may not reach the model either.
+    shop.answers(Answer::Echo);
     let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
     let http = |name: &str, argument: &str| {
         json!({
@@ -378,8 +379,8 @@ fn an_agent_looks_up_collects_a_masked_pin_and_sends_keys() {
         say = "One moment please."
         call = { tool = "stock", bread = "rye" }
         [[reply]]
-        pattern = '^stock: .*"left":(?<left>[0-9])'
-        say = "We have $left loaves. Please enter your number."
+        pattern = '^stock: .*"bread":"(?<bread>[a-z]+)"'
+        say = "We have $bread bread. Please enter your number."
         call = { tool = "collect_digits", max_digits = "12", masked = "true" }
         [[reply]]
         pattern = '^collect_digits: .*(?<entry>keypad-[0-9]+)'
@@ -421,7 +422,7 @@ fn an_agent_looks_up_collects_a_masked_pin_and_sends_keys() {
     let tools = ["stock", "collect_digits", "verify", "send_dtmf", "remember"];
     assert_eq!(used, tools.map(|name| (name, "succeeded")), "{turns:#?}");
     let said: String = turns.iter().map(|turn| turn.agent_text.as_str()).collect();
-    assert!(said.contains("We have 3 loaves."), "{said}");
+    assert!(said.contains("We have rye bread."), "{said}");
     assert_eq!(call.fields.get("customer").map(String::as_str), Some("known"));
     assert_eq!(shop.requests_to("/verify")[0].json(), json!({ "pin": PIN }));
     assert!(

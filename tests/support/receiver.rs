@@ -14,8 +14,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
-    /// 200 with this body.
-    Json(&'static str),
+    /// 200 with the request's body.
+    Echo,
     /// 200, but only after this long.
     Late(Duration),
     /// Nothing, ever.
@@ -111,6 +111,7 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let header =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let echo = body.clone();
     let request = Request {
         path: uri.path().to_owned(),
         id: header("webhook-id"),
@@ -125,7 +126,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
         (kept.answer, kept.requests.len() - 1)
     };
     let status = match answer {
-        Answer::Json(_) => StatusCode::OK,
+        Answer::Echo => StatusCode::OK,
         Answer::Status(status) => StatusCode::from_u16(status).expect("a status"),
         Answer::Late(pause) => {
             tokio::time::sleep(pause).await;
@@ -135,7 +136,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     };
     lock(&shared).requests[index].accepted = status == StatusCode::OK;
     match answer {
-        Answer::Json(body) => body.into_response(),
+        Answer::Echo => echo.into_response(),
         _ => status.into_response(),
     }
 }
