@@ -33,7 +33,7 @@ pub struct Situation<'a> {
 
 /// Who vouches for a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+enum ValueOrigin {
     /// The operator, the tenant or the daemon.
     Trusted,
     /// The caller's side.
@@ -59,7 +59,7 @@ impl Agent {
         let prompt: Arc<str> = fill(&self.system_prompt, TextUse::Instructions);
         let mut parts = Vec::from_iter(self.preamble.then(|| preamble(self.voice.language.as_deref())));
         parts.push(prompt.to_string());
-        let has_caller_data = prompt.contains(CALLER_DATA);
+        let has_caller_data = prompt.contains(&format!("<{CALLER_DATA}>"));
         parts.extend(has_caller_data.then(|| CALLER_DATA_NOTE.to_owned()));
         Agent { phrases: phrases.collect(), system_prompt: parts.join("\n\n").into(), ..self.clone() }
     }
@@ -82,7 +82,7 @@ impl Agent {
         let filled = pieces(text).into_iter().map(|piece| match piece {
             TemplatePart::Text(text) => text.to_owned(),
             TemplatePart::Variable { name, written } => match self.value(name, situation) {
-                Some((value, Origin::Caller)) if usage == TextUse::Instructions => {
+                Some((value, ValueOrigin::Caller)) if usage == TextUse::Instructions => {
                     format!("<{CALLER_DATA}>{value}</{CALLER_DATA}>")
                 }
                 Some((value, _)) => value,
@@ -92,15 +92,15 @@ impl Agent {
         filled.collect()
     }
 
-    fn value(&self, name: &str, situation: &Situation<'_>) -> Option<(String, Origin)> {
-        let trusted = |value: String| Some((value, Origin::Trusted));
+    fn value(&self, name: &str, situation: &Situation<'_>) -> Option<(String, ValueOrigin)> {
+        let trusted = |value: String| Some((value, ValueOrigin::Trusted));
         if let Some(value) = self.variables.get(name) {
             return trusted(harmless(value, usize::MAX));
         }
         if let Some(header) = header(name) {
             let is_trusted = self.trusted_headers.iter().any(|known| known.eq_ignore_ascii_case(header));
             let value = situation.headers.get(&header.to_lowercase()).map_or("", String::as_str);
-            return is_trusted.then(|| (harmless(value, LONGEST_VALUE), Origin::Trusted));
+            return is_trusted.then(|| (harmless(value, LONGEST_VALUE), ValueOrigin::Trusted));
         }
         let zone = self.hours.as_ref().map_or(Tz::UTC, |hours| hours.zone());
         let now = situation.now.with_timezone(&zone);
@@ -115,7 +115,7 @@ impl Agent {
             }
             "caller" => {
                 let caller = situation.caller.unwrap_or("");
-                Some((harmless(caller, LONGEST_VALUE), Origin::Caller))
+                Some((harmless(caller, LONGEST_VALUE), ValueOrigin::Caller))
             }
             _ => None,
         }
