@@ -1,0 +1,302 @@
+//! Endpointing: the pauses of an utterance, its words, and the commit.
+
+use std::time::Duration;
+
+use super::{Advance, Extent, Utterance, Wait};
+use crate::conversation::endpoint::{Completeness, completeness};
+use crate::conversation::floor::Floor;
+use crate::conversation::response::Response;
+use crate::conversation::segments::Segments;
+use crate::conversation::timer::Timer;
+use crate::conversation::words::Words;
+use crate::conversation::{At, Command, Conversation, Ending, Phrase, Say, UtteranceId};
+
+/// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
+const COUGH: Duration = Duration::from_millis(400);
+
+/// Words are asked for again at a pause if the utterance has grown by this much …
+const GROWN: Duration = Duration::from_secs(1);
+
+/// … or if the pause lasts as long as this: most pauses within a sentence are shorter.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+impl Conversation {
+    /// Gives the floor to the caller, who speaks or has just paused.
+    pub(in crate::conversation) fn hear(&mut self, mut utterance: Utterance) {
+        self.end_entry();
+        self.timers.stop(Timer::Silence);
+        match utterance.to() {
+            Some(to) => self.timers.start(Timer::Commit, to, self.settings.commit_ms),
+            None => self.limit_speech(utterance.from),
+        }
+        utterance.recognise(&mut self.out);
+        self.floor = Floor::Caller(utterance);
+    }
+
+    /// Limits an utterance, pauses included, to `max_speech_ms`.
+    fn limit_speech(&mut self, from: At) {
+        self.timers.start(Timer::Monologue, from, self.settings.max_speech_ms);
+    }
+
+    /// The caller continues before the commit, at `at`: a prepared response is discarded.
+    pub(in crate::conversation) fn join(&mut self, at: At) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.is_cut() {
+            return;
+        }
+        self.timers.stop(Timer::Commit);
+        self.timers.stop(Timer::Filler);
+        self.filler = None;
+        self.timers.stop(Timer::Ask);
+        utterance.continue_at(at, &mut self.out);
+        let from = utterance.from;
+        self.limit_speech(from);
+    }
+
+    /// The caller, or a television, does not stop: the utterance so far gets a response.
+    pub(in crate::conversation) fn cut_monologue(&mut self, now: At) {
+        self.soft_end(now, None);
+        self.timers.stop(Timer::Commit);
+        if let Floor::Caller(utterance) = &mut self.floor {
+            utterance.extent = Extent::Cut { to: utterance.to().unwrap_or(now) };
+        }
+        self.commit(now);
+    }
+
+    /// The soft end.
+    pub(in crate::conversation) fn soft_end(&mut self, at: At, level: Option<i8>) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.is_cut() {
+            return;
+        }
+        let to = at.max(utterance.from);
+        utterance.extent = Extent::Paused { to };
+        utterance.level = utterance.level.max(level);
+        self.timers.stop(Timer::Monologue);
+        let partial = utterance.words.partial().to_owned();
+        let partial = if partial.is_empty() { partial } else { utterance.with_earlier_words(&partial) };
+        self.timers.start(Timer::Commit, to, self.wait_after(&partial));
+        if self.settings.early_reply {
+            self.ask_soon(to, !partial.is_empty());
+            if completeness(&partial, self.language) != Completeness::Trailing {
+                self.prepare(to, &partial);
+            }
+        }
+    }
+
+    /// Asks for the words at a pause that began at `to`. A recogniser of whole clips is paid for each of them: one that
+    /// was asked already is asked again when it is worth it.
+    fn ask_soon(&mut self, to: At, is_streaming: bool) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let has_grown = utterance.asked_to.is_none_or(|asked| to.since(asked) >= GROWN);
+        if has_grown || is_streaming {
+            self.ask_for_words();
+        } else {
+            self.timers.start(Timer::Ask, to, ASK_AGAIN);
+        }
+    }
+
+    /// The silence after which a turn with these words is committed.
+    fn wait_after(&self, text: &str) -> Duration {
+        match completeness(text, self.language) {
+            Completeness::Finished => self.settings.commit_finished_ms,
+            Completeness::Unclear => self.settings.commit_ms,
+            Completeness::Trailing => self.settings.commit_trailing_ms,
+        }
+    }
+
+    /// The caller's pause was noticed.
+    pub(in crate::conversation) fn note_pause(&mut self, now: At) {
+        if let Floor::Caller(utterance) = &mut self.floor
+            && let Extent::Paused { to } = utterance.extent
+        {
+            utterance.latency.pause.get_or_insert(now.since(to));
+        }
+    }
+
+    pub(in crate::conversation) fn ask_for_words(&mut self) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        let Some(at) = utterance.to() else { return };
+        if utterance.words.end(at, &mut self.out) {
+            utterance.asked_to = Some(at);
+        }
+    }
+
+    /// The words so far of an utterance that is recognised as it is spoken.
+    pub(in crate::conversation) fn utterance_partial(&mut self, id: UtteranceId, text: &str) {
+        if let Floor::Caller(utterance) = &mut self.floor {
+            utterance.words.hear(id, text);
+        }
+    }
+
+    /// The transcript of the utterance, unless `id` is outdated.
+    pub(in crate::conversation) fn utterance_words(&mut self, now: At, id: UtteranceId, text: &str) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        let Some(text) = utterance.take_words(id, text) else { return };
+        let Some(to) = utterance.to() else { return };
+        utterance.latency.transcript = Some(now.since(to));
+        self.recognition_times.add(now.since(to));
+        self.confirm_response(now, &text);
+        let Floor::Caller(utterance) = &self.floor else { return };
+        if utterance.is_overdue() {
+            self.commit(now);
+        } else if !text.is_empty() {
+            self.timers.start(Timer::Commit, to, self.wait_after(&text));
+            self.prepare(to, &text);
+            self.reconsider_background();
+        }
+    }
+
+    /// A response that was prepared for partial words stands if the final words are the same.
+    fn confirm_response(&mut self, now: At, text: &str) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        let (Some(to), Some(early)) = (utterance.to(), &mut utterance.early) else { return };
+        if !early.confirm(text, now.since(to)) {
+            utterance.discard_response(&mut self.out);
+        }
+    }
+
+    /// Prepares a response, unheard, to words that may be the whole utterance.
+    fn prepare(&mut self, to: At, text: &str) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        let may = self.settings.early_reply && utterance.advance == Advance::Possible;
+        let is_new = utterance.early.is_none() && !text.is_empty() && utterance.segments.are_known();
+        if may && is_new && !self.limits.no_turn_left(&self.settings) {
+            let question = utterance.question(to, text);
+            utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
+            let context = self.transcript.followed_by(self.keypad.complete_keys(), text);
+            self.out.command(Command::Respond { turn: utterance.turn, context });
+        }
+    }
+
+    pub(in crate::conversation) fn utterance_failed(&mut self, now: At, id: UtteranceId) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.segments != Segments::default() {
+            // The words of the other parts are answered.
+            self.utterance_words(now, id, "");
+        } else if utterance.words.awaits(id) {
+            utterance.words = Words::Failed;
+            if utterance.is_overdue() {
+                self.commit(now);
+            }
+        }
+    }
+
+    /// The wait for more speech is over: the floor goes to the agent as soon as the transcript is there.
+    pub(in crate::conversation) fn commit(&mut self, now: At) {
+        if self.awaits_keys(now) {
+            return;
+        }
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        let Some(to) = utterance.to() else { return };
+        match &utterance.words {
+            Words::Unasked | Words::Open { .. } => {
+                utterance.wait = Wait::ForWords;
+                self.ask_for_words();
+                self.await_response(now);
+            }
+            Words::Asked { .. } | Words::Ended => {
+                utterance.wait = Wait::ForWords;
+                self.await_response(now);
+            }
+            Words::Known(text) if text.is_empty() && to.since(utterance.from) < COUGH => {
+                self.settle(now, None);
+            }
+            // The caller has pressed keys, which get a response without words.
+            Words::Known(text) if text.is_empty() && self.keypad.is_complete() => self.settle(now, None),
+            Words::Failed if self.keypad.is_complete() => self.settle(now, None),
+            Words::Known(text) if text.is_empty() => self.answer_noise(now),
+            Words::Known(_) | Words::Failed if self.limits.no_turn_left(&self.settings) => {
+                self.say_goodbye(now, Phrase::TurnLimitGoodbye, Ending::TurnLimit);
+            }
+            Words::Known(_) | Words::Failed => self.hand_over(now, to),
+        }
+    }
+
+    /// Sound without words. If the agent wanted an answer, it asks again, then in other words, and then says goodbye; otherwise
+    /// the sound is no turn.
+    fn answer_noise(&mut self, now: At) {
+        if !self.prompted {
+            return self.settle(now, None);
+        }
+        match self.limits.noise_heard() {
+            1 => self.ask_for_words_again(now, Phrase::DidNotCatch),
+            2 => self.ask_for_words_again(now, Phrase::StillThere),
+            _ => self.say_goodbye(now, Phrase::SilenceGoodbye, Ending::Silence),
+        }
+    }
+
+    fn ask_for_words_again(&mut self, now: At, phrase: Phrase) {
+        self.take_wordless_turn(now);
+        self.say(Say::Phrase(phrase));
+    }
+
+    /// Gives the floor to the agent, which has no words to respond to.
+    fn take_wordless_turn(&mut self, now: At) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let to = utterance.to().unwrap_or(now);
+        self.timers.stop(Timer::Commit);
+        self.timers.stop(Timer::Filler);
+        let mut response = Response::to(utterance.turn, utterance.question(to, ""), utterance.latency);
+        response.commit(now);
+        response.complete(&mut self.out);
+        self.floor = Floor::Agent(response, None);
+    }
+
+    /// The caller waits from now on.
+    pub(in crate::conversation) fn await_response(&mut self, now: At) {
+        if !self.settings.filler_ms.is_zero() {
+            self.timers.start(Timer::Filler, now, self.settings.filler_ms);
+        }
+    }
+
+    /// Gives the floor to the agent.
+    fn hand_over(&mut self, now: At, to: At) {
+        let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
+        self.timers.stop(Timer::Commit);
+        self.limits.turn_taken();
+        if let Words::Known(text) = &utterance.words {
+            self.caller_level = utterance.level.or(self.caller_level);
+            let text = text.clone();
+            self.respond(now, utterance, to, &text);
+        } else {
+            self.floor = Floor::Caller(utterance);
+            self.take_wordless_turn(now);
+            self.fail(now, Phrase::DidNotCatch);
+        }
+    }
+
+    /// Releases the prepared response, or asks for one.
+    fn respond(&mut self, now: At, utterance: Utterance, to: At, text: &str) {
+        let keys = self.take_entry();
+        let question = utterance.question(to, text);
+        let waiting = utterance.is_overdue();
+        let mut response = match utterance.early {
+            Some(mut early) => {
+                early.latency.pause = utterance.latency.pause;
+                self.out.command(Command::Release { turn: early.turn });
+                early
+            }
+            None => {
+                let context = self.transcript.followed_by(None, text);
+                self.out.command(Command::Respond { turn: utterance.turn, context });
+                Response::to(utterance.turn, question, utterance.latency)
+            }
+        };
+        response.answer_keys(keys);
+        self.transcript.add_caller(text);
+        response.commit(now);
+        let unanswered = response.is_complete() && response.is_wordless();
+        self.floor = Floor::Agent(response, None);
+        if unanswered {
+            self.fail(now, Phrase::Difficulty);
+        } else {
+            if !waiting {
+                self.await_response(now);
+            }
+            self.advance_tools(now);
+            // Synthesis of the prepared response may have failed by now.
+            self.finish_if_over(now);
+        }
+    }
+}
