@@ -110,6 +110,21 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0025_tool_secrets.sql"),
     ),
     (
+        "0026_failover",
+        include_str!("../../migrations/sqlite/0026_failover.sql"),
+        include_str!("../../migrations/postgres/0026_failover.sql"),
+    ),
+    (
+        "0027_transfer_targets",
+        include_str!("../../migrations/sqlite/0027_transfer_targets.sql"),
+        include_str!("../../migrations/postgres/0027_transfer_targets.sql"),
+    ),
+    (
+        "0028_call_transfers",
+        include_str!("../../migrations/sqlite/0028_call_transfers.sql"),
+        include_str!("../../migrations/postgres/0028_call_transfers.sql"),
+    ),
+    (
         "0030_notice",
         include_str!("../../migrations/sqlite/0030_notice.sql"),
         include_str!("../../migrations/postgres/0030_notice.sql"),

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 20] = [
+const STEPS: [&str; 23] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -24,6 +24,9 @@ const STEPS: [&str; 20] = [
     "0021_unmatched_numbers",
     "0024_tools",
     "0025_tool_secrets",
+    "0026_failover",
+    "0027_transfer_targets",
+    "0028_call_transfers",
     "0030_notice",
     "0032_turn_stages",
 ];
