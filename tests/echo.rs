@@ -66,7 +66,7 @@ impl Voices {
 
 /// Speech at `dbov`: the mean power of the frames within 30 dB of the loudest.
 fn level(samples: &[i16], dbov: f32) -> Arc<[i16]> {
-    let powers: Vec<f32> = samples.chunks_exact(FRAME).map(|frame| power(frame)).collect();
+    let powers: Vec<f32> = samples.chunks_exact(FRAME).map(power).collect();
     let loudest = powers.iter().copied().fold(0.0, f32::max);
     let active: Vec<f32> = powers.into_iter().filter(|power| *power > loudest / 1_000.0).collect();
     let mean = active.iter().sum::<f32>() / active.len() as f32;
@@ -308,7 +308,7 @@ impl<'a> Call<'a> {
         let first = clip.chunks_exact(FRAME).position(|frame| power(frame) > 40_000.0).unwrap_or(0);
         let length = clip.len() / FRAME;
         self.caller = Some((clip, 0));
-        let heard = (0..length).filter_map(|n| self.step().then_some(n)).next();
+        let heard = (0..length).find(|_| self.step());
         self.seconds(length / 50);
         self.caller = None;
         heard.map(|n| (n + 1).saturating_sub(first) * FRAME_MS)

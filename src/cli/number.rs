@@ -30,7 +30,7 @@ pub enum Command {
     /// Show one number.
     Show(NumberSelector),
     /// Switch a number on or off, or set where its calls continue that the agent cannot serve.
-    Update(UpdateNumber),
+    Update(Box<UpdateNumber>),
     /// Have its provider send its calls here, again or for the first time.
     Register(NumberSelector),
     /// Have its provider no longer send its calls here, where VCA had arranged it.
@@ -129,7 +129,8 @@ impl Command {
                 return confirm(OwnedNumber { number, tenant_name: tenant.name }, output);
             }
             Command::Show(which) => which.find(store, numbering).await?,
-            Command::Update(UpdateNumber { which, active, failover }) => {
+            Command::Update(update) => {
+                let UpdateNumber { which, active, failover } = *update;
                 let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
                 let registrar = registration::registrar(store, config)?;
                 let scope = store.scope(number.tenant_id);

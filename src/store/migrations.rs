@@ -245,3 +245,20 @@ impl From<MigrateError> for StoreError {
         StoreError::Schema { what }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_step() {
+        for kind in ["sqlite", "postgres"] {
+            let folder = format!("{}/migrations/{kind}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(folder).expect("the migrations").flatten();
+            let mut names: Vec<_> =
+                files.map(|file| file.file_name().to_string_lossy().replace(".sql", "")).collect();
+            names.sort();
+            assert_eq!(names, STEPS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), "{kind}");
+        }
+    }
+}

@@ -84,7 +84,7 @@ impl ToolCalls {
 fn continues(call: &OpenCall, index: Option<u64>, id: &str, name: &str) -> bool {
     let is_other = !id.is_empty() && !call.id.is_empty() && id != call.id;
     match index {
-        Some(_) => call.index == index && !(is_other && !name.is_empty()),
+        Some(_) => call.index == index && (!is_other || name.is_empty()),
         None => name.is_empty() && !is_other,
     }
 }
