@@ -55,7 +55,7 @@ const TAGS: [(&str, &str); 15] = [
 ];
 
 /// Descriptions of path parameters.
-const PATH_PARAMETERS: [(&str, &str); 10] = [
+const PATH_PARAMETERS: [(&str, &str); 11] = [
     ("month", "The month (UTC)."),
     ("tenant_id", "The tenant."),
     ("phone_number_id", "The phone number."),
@@ -64,6 +64,7 @@ const PATH_PARAMETERS: [(&str, &str); 10] = [
     ("call_id", "The call."),
     ("webhook_id", "The webhook."),
     ("tool_secret_id", "The secret."),
+    ("transfer_target_id", "The transfer target."),
     ("delivery_id", "The delivery."),
     ("key_id", "The API key."),
 ];

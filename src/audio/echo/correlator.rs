@@ -14,6 +14,11 @@ const LENGTH: usize = 4_096;
 const RECEIVED: usize = COMPARED * SIGNS;
 /// The longest lag: 704 ms.
 const LAGS: usize = LENGTH - RECEIVED;
+/// Frames of the longest lag, the last of them in part.
+const LAG_FRAMES: usize = LAGS.div_ceil(SIGNS);
+/// The least number of the compared frames in which there was sound to echo. With fewer, as at the beginning of a response,
+/// any sound resembles the few, relative to the silence at all other lags.
+const LEAST_SOUND: usize = COMPARED / 4;
 
 /// The lag at which the received audio resembles the sent audio most.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,7 +64,7 @@ impl Correlator {
     pub fn compare(&mut self, sent: &Sent, received: &Received) -> Option<Peak> {
         self.load(sent, received);
         self.correlate()?;
-        let (lag, score) = self.best_lag()?;
+        let (lag, score) = self.best_lag(&has_sound(sent))?;
         // The transforms use their input as working memory.
         self.load(sent, received);
         Some(Peak { lag, score, coefficient: self.coefficient(lag) })
@@ -104,16 +109,22 @@ impl Correlator {
         inverse.process_with_scratch(sent_spectrum, sent, working).ok()
     }
 
-    fn best_lag(&self) -> Option<(usize, f32)> {
-        let at = |lag: usize| self.sent[(LENGTH - lag) % LENGTH].abs();
-        let (mut best, mut square) = ((0, 0.0), 0.0);
-        for lag in 0..LAGS {
-            let value = at(lag);
-            square += value * value;
+    /// Of the lags at which there was sound to echo.
+    fn best_lag(&self, has_sound: &[bool; LAG_FRAMES]) -> Option<(usize, f32)> {
+        let (mut best, mut square, mut count) = ((0, 0.0), 0.0, 0u32);
+        for lag in (0..LAGS).filter(|lag| has_sound[lag / SIGNS]) {
+            let value = self.sent[(LENGTH - lag) % LENGTH].abs();
+            (square, count) = (square + value * value, count + 1);
             if value > best.1 {
                 best = (lag, value);
             }
         }
-        (square > 0.0).then(|| (best.0, best.1 / (square / LAGS as f32).sqrt()))
+        (square > 0.0).then(|| (best.0, best.1 / (square / count as f32).sqrt()))
     }
+}
+
+/// By lags in frames, whether enough of the compared frames had sound.
+fn has_sound(sent: &Sent) -> [bool; LAG_FRAMES] {
+    let is_sound = |age: &usize| sent.signs(*age).is_some();
+    std::array::from_fn(|lag| (lag..lag + COMPARED).filter(is_sound).count() >= LEAST_SOUND)
 }

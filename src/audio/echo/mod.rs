@@ -34,6 +34,9 @@ const UNKNOWN: f32 = 0.5;
 const LEAST: f32 = 3e-5;
 /// The most by which one look lowers the bound, 6 dB, so that a single moment does not decide.
 const STEP: f32 = 0.25;
+/// The power of what was received relative to that of its counterpart, with which it is no echo alone: 0 dB. Telephones do not
+/// amplify.
+const LOUDEST_ECHO: f32 = 1.0;
 /// The least share of the received power that an echo has when it is found.
 const LEAST_SHARE: f32 = 0.4;
 /// Frames between two looks at the bound.
@@ -267,7 +270,9 @@ impl EchoDetector {
         let shift = self.lag(0) - peak.lag as i64;
         let is_near = |other: i64| (shift - other).abs() <= SAME_LAG;
         let known = matches!(self.path, Path::Found { shift, .. } if is_near(shift));
-        let is_echo = peak.score >= PROOF || peak.score >= HINT && (known || self.hint.is_some_and(is_near));
+        let is_proven =
+            peak.score >= PROOF || peak.score >= HINT && (known || self.hint.is_some_and(is_near));
+        let is_echo = is_proven && self.ratio(&peak) <= LOUDEST_ECHO;
         self.hint = (peak.score >= HINT).then_some(shift);
         if is_echo {
             self.found(&peak, shift);
@@ -275,12 +280,16 @@ impl EchoDetector {
         is_echo
     }
 
+    /// The received power relative to that of its counterpart.
+    fn ratio(&self, peak: &Peak) -> f32 {
+        let age = peak.lag / SIGNS;
+        self.received.mean() / self.sent.mean(age.min(OLDEST)).max(AUDIBLE)
+    }
+
     /// A correlation of r explains r² of the received power. At its beginning an echo does not fill the time that is
     /// compared, and in a room it is spread: when it is found first, it is taken to be 40 % of the power at least.
     fn found(&mut self, peak: &Peak, shift: i64) {
-        let age = peak.lag / SIGNS;
-        let sent = self.sent.mean(age.min(OLDEST)).max(AUDIBLE);
-        let (share, ratio) = (peak.coefficient.powi(2), self.received.mean() / sent);
+        let (share, ratio) = (peak.coefficient.powi(2), self.ratio(peak));
         let coupling = match self.path {
             Path::Bounded { .. } => (2.0 * share).clamp(LEAST_SHARE, 1.0) * ratio,
             Path::Found { coupling, .. } => coupling.max(share * ratio),

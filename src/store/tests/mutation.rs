@@ -70,6 +70,18 @@ async fn full(db: &Database) -> TenantFile {
     scope.set_retention(&actor, days).await.expect("retention");
     let feedback = NewFeedback { rating: 4, comment: None, source: "test".into() };
     scope.create_feedback(&actor, call.id, feedback).await.expect("feedback");
+    let target = TransferTarget {
+        id: TargetId::new(),
+        tenant_id: id,
+        name: "shop".parse().expect("a label"),
+        description: "The shop.".into(),
+        kind: TargetKind::Queue,
+        address: "reception".into(),
+        method: TransferMethod::Dialplan,
+        hours: None,
+        created_at: "2026-09-01T00:00:00Z".parse().expect("a moment"),
+    };
+    scope.create_target(&actor, target).await.expect("a target");
     let due = IssueRequest { month: None, tenant: None, accept_unpriced: false, dry_run: false };
     let now = "2026-11-01T05:00:00Z".parse().expect("a moment");
     db.store.issue_statements(&Billing::default(), &due, &actor, now).await.expect("a statement");
