@@ -80,10 +80,13 @@ fn refused_calls_continue_in_the_dialplan_by_case() {
         };
         assert_eq!((record.disposition.as_deref(), record.sip_status), (Some(expected), None));
     }
+    let continued = || {
+        let log = env.asterisk.log();
+        log.lines().filter(|line| line.contains("VCA does not serve this call")).count()
+    };
+    let before = continued();
     assert_eq!(env.dial(HANG_UP, vec![]).status, Some(486));
-    let log = env.asterisk.log();
-    let continued = log.lines().filter(|line| line.contains("VCA does not serve this call")).count();
-    assert_eq!(continued, 4, "a route can be to hang up");
+    assert_eq!(continued(), before, "a route can be to hang up");
 }
 
 #[test]

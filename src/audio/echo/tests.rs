@@ -75,6 +75,15 @@ impl Line {
             && matches!(self.detector.review_start(3, &mut self.correlator), StartReview::Accept { .. })
     }
 
+    /// The agent is silent.
+    fn pause(&mut self, frames: usize) {
+        for _ in 0..frames {
+            self.detector.send(&[0; FRAME], false, 1);
+            self.sent.extend([0.0; FRAME]);
+            self.detector.receive(&[0; FRAME], 0);
+        }
+    }
+
     fn accepted(&mut self, frames: usize) -> usize {
         (0..frames).filter(|_| self.step(None)).count()
     }
@@ -131,5 +140,19 @@ fn a_path_that_changes_is_not_the_caller() {
     for (delay, level) in [(420, -20.0), (180, -20.0), (180, -14.0), (560, -14.0)] {
         (line.delay_ms, line.gain) = (delay, 10f32.powf(level / 20.0));
         assert_eq!(line.accepted(500), 0, "{delay} ms, {level} dB");
+    }
+}
+
+/// Little of the sent second has sound then, and any sound resembles it, relative to the silence at all other lags.
+#[test]
+fn a_caller_who_speaks_soon_after_the_agent_begins_is_heard() {
+    for (seed, begun) in (1..9).flat_map(|seed| [5, 15, 25, 35].map(|begun| (seed * 0x0101_0101, begun))) {
+        let mut line = Line::new(200, -90.0);
+        line.agent = Syllables::new(0x1234_5678 ^ seed, -20.0);
+        line.pause(100);
+        (0..begun).for_each(|_| drop(line.step(None)));
+        let mut caller = Syllables::new(seed, -26.0);
+        let heard = (0..50).position(|_| line.step(Some(&mut caller)));
+        assert!(heard.is_some_and(|frames| frames < 35), "seed {seed:x}, {begun} frames: {heard:?}");
     }
 }

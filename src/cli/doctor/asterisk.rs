@@ -28,6 +28,9 @@ const NEEDED: &[(&str, &str)] = &[
 const USEFUL: &[(&str, &str)] = &[
     ("chan_pjsip.so", "calls by SIP"),
     ("pbx_config.so", "extensions.conf"),
+    ("func_dialplan.so", "failover routes in the dialplan"),
+    ("app_dial.so", "transfers by the dialplan to numbers and SIP addresses"),
+    ("res_pjsip_refer.so", "transfers by SIP REFER"),
     ("codec_ulaw.so", "callers with G.711 µ-law whom the agent hears by another codec"),
     ("codec_alaw.so", "callers with G.711 A-law whom the agent hears by another codec"),
     ("codec_g722.so", "callers with wideband codecs: they travel as G.722 between Asterisk and vca"),
