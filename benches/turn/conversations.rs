@@ -22,11 +22,14 @@ pub fn live_latency(setting: &Setting, figures: &mut Figures, calls: usize) {
     replies(setting, figures, (&format!("reply_streaming_{calls}_calls"), goals), (calls, live_plan));
 }
 
+/// The plan of a caller, by their number, with a script.
+type Planner = fn(usize, Vec<Step>) -> Plan;
+
 fn replies(
     setting: &Setting,
     figures: &mut Figures,
     (name, goals): (&str, [Goal; 2]),
-    (calls, plan): (usize, fn(usize, Vec<Step>) -> Plan),
+    (calls, plan): (usize, Planner),
 ) {
     let turns = if calls == 1 { 12 } else { 6 };
     let repeats = if setting.full && calls == 1 { 4 } else { 1 };

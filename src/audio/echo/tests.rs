@@ -150,7 +150,7 @@ fn a_caller_who_speaks_soon_after_the_agent_begins_is_heard() {
         let mut line = Line::new(200, -90.0);
         line.agent = Syllables::new(0x1234_5678 ^ seed, -20.0);
         line.pause(100);
-        (0..begun).for_each(|_| drop(line.step(None)));
+        line.accepted(begun);
         let mut caller = Syllables::new(seed, -26.0);
         let heard = (0..50).position(|_| line.step(Some(&mut caller)));
         assert!(heard.is_some_and(|frames| frames < 35), "seed {seed:x}, {begun} frames: {heard:?}");
