@@ -155,8 +155,7 @@ impl Drop for SipCall {
     }
 }
 
-/// INVITE, ACK, then wait for BYE. A REFER is accepted, and ends the call, as with a trunk that connects the caller elsewhere.
-/// A refusal is not in it: sipp acknowledges that by itself and ends.
+/// INVITE, ACK, then wait for BYE. A refusal is not in it: sipp acknowledges that by itself and ends.
 fn scenario(dial: &Dial) -> String {
     let Dial { from, codec, media, .. } = dial;
     let (payload_type, rtpmap) = (codec.payload_type(), codec.rtpmap());
@@ -205,9 +204,8 @@ Max-Forwards: 70
 Content-Length: 0
 
 ]]></send>
-  <recv request="REFER" optional="true" next="1"/>
   <recv request="BYE"/>
-  <send next="2"><![CDATA[
+  <send><![CDATA[
 
 SIP/2.0 200 OK
 [last_Via:]
@@ -218,32 +216,6 @@ SIP/2.0 200 OK
 Content-Length: 0
 
 ]]></send>
-  <label id="1"/>
-  <send><![CDATA[
-
-SIP/2.0 202 Accepted
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:{from}@[local_ip]:[local_port]>
-Content-Length: 0
-
-]]></send>
-  <send retrans="500"><![CDATA[
-
-BYE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
-{dialog}
-To: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]
-Call-ID: [call_id]
-CSeq: 2 BYE
-Max-Forwards: 70
-Content-Length: 0
-
-]]></send>
-  <recv response="200"/>
-  <label id="2"/>
 </scenario>
 "#,
         ip = media.ip(),
