@@ -15,8 +15,8 @@ struct Letter {
 }
 
 impl Tx {
-    /// Erases the caller from a call's letters: turns are deleted, other entries lose the caller's number and the
-    /// trunk's id and can still be written and billed. Returns how many letters changed.
+    /// Erases the caller from a call's letters: turns are deleted, other entries lose the caller's number, the trunk's id and
+    /// the remembered fields, and can still be written and billed. Returns how many letters changed.
     pub(super) async fn erase_letters(&mut self, tenant: TenantId, call: CallId) -> Result<u64, StoreError> {
         const OF_CALL: &str =
             "SELECT id, entry FROM ledger_dead_letters WHERE tenant_id = $1 AND call_id = $2";
@@ -69,6 +69,7 @@ fn redacted(entry: &str) -> Option<String> {
         caller_number: None,
         provider_call_id: None,
         asterisk_channel_id: "erased".to_owned(),
+        fields: Default::default(),
         ..call
     };
     let entry = match serde_json::from_str(entry).ok()? {
@@ -88,13 +89,18 @@ mod tests {
 
     #[test]
     fn an_end_keeps_what_is_billed_and_loses_the_caller() {
-        let call = Call { caller_number: Some("+15550123".into()), ..values::call() };
+        let call = Call {
+            caller_number: Some("+15550123".into()),
+            fields: [("customer_name".to_owned(), "Ada".to_owned())].into(),
+            ..values::call()
+        };
         let json = |entry: &Entry| serde_json::to_string(entry).expect("JSON");
         let end = Entry::End(call.clone(), Vec::new());
         assert!(is_from(&end, "15550123") && !is_from(&end, "5550123"));
         let kept = redacted(&json(&end)).expect("it is kept");
         let Entry::End(kept, _) = serde_json::from_str(&kept).expect("an entry") else { panic!("{kept}") };
         assert_eq!((kept.caller_number, kept.ended_at, kept.id), (None, call.ended_at, call.id));
+        assert!(kept.fields.is_empty(), "{:?}", kept.fields);
         assert_eq!(redacted(&json(&Entry::Turn(values::turn(&call, 1)))), None);
     }
 }
