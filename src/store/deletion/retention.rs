@@ -1,7 +1,10 @@
 //! Deleting what is older than a tenant's retention, a batch at a time.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::Value as Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,7 +13,7 @@ use crate::store::page::first_id_at;
 use crate::store::statement::{Statement, composed, sql};
 use crate::store::tx::{Access, RowScope, Tx};
 use crate::store::{Scope, StoreError, kept};
-use crate::tenancy::{Retention, TenantId};
+use crate::tenancy::{EventId, EventType, Retention, TenantId};
 
 /// Rows past their retention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -126,11 +129,41 @@ impl Scope {
 }
 
 impl Tx {
+    /// Deletes old turns, and the fields that the agent remembered of their calls, which repeat the caller's words.
     async fn delete_old_turns(&mut self, tenant: TenantId, before: DateTime<Utc>) -> Result<u64, StoreError> {
         let delete = format!(
-            "DELETE FROM call_turns WHERE (call_id, turn) IN (SELECT call_id, turn {OLD_TURNS} LIMIT $3)"
+            "DELETE FROM call_turns WHERE (call_id, turn) IN (SELECT call_id, turn {OLD_TURNS} LIMIT $3) \
+             RETURNING call_id"
         );
-        self.execute(composed(delete).bind(tenant.0).bind(before).bind(BATCH)).await
+        let turns = self.all::<(Uuid,)>(composed(delete).bind(tenant.0).bind(before).bind(BATCH)).await?;
+        let calls: BTreeSet<Uuid> = turns.iter().map(|(call,)| *call).collect();
+        self.delete_fields(tenant, &calls.into_iter().collect::<Vec<_>>()).await?;
+        Ok(turns.len() as u64)
+    }
+
+    /// Deletes the fields of calls, and those in the payloads of their events.
+    async fn delete_fields(&mut self, tenant: TenantId, calls: &[Uuid]) -> Result<(), StoreError> {
+        const FIELDS: &str =
+            "UPDATE calls SET fields = NULL WHERE tenant_id = $1 AND fields IS NOT NULL AND id IN";
+        const EVENTS: &str = "SELECT id, payload FROM webhook_events WHERE tenant_id = $1 AND id IN";
+        const WRITE: &str = "UPDATE webhook_events SET payload = $3 WHERE tenant_id = $1 AND id = $2";
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let with_fields = self.all::<(Uuid,)>(of_ids(FIELDS, tenant, calls, "RETURNING id")).await?;
+        let events: Vec<Uuid> = with_fields
+            .iter()
+            .flat_map(|(call,)| EventType::ALL.iter().map(move |kind| EventId::of(*call, *kind).0))
+            .collect();
+        if events.is_empty() {
+            return Ok(());
+        }
+        for (id, payload) in self.all::<(Uuid, String)>(of_ids(EVENTS, tenant, &events, "")).await? {
+            if let Some(payload) = without_fields(&payload) {
+                self.execute(sql(WRITE).bind(tenant.0).bind(id).bind(payload)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn delete_old_letters(
@@ -199,8 +232,24 @@ impl Tx {
 }
 
 fn delete_where(table: &'static str, column: &'static str, tenant: TenantId, ids: &[Uuid]) -> Statement {
+    of_ids(&format!("DELETE FROM {table} WHERE tenant_id = $1 AND {column} IN"), tenant, ids, "")
+}
+
+/// A statement about a tenant's rows with one of these ids: `before ($2, $3) after`.
+fn of_ids(before: &str, tenant: TenantId, ids: &[Uuid], after: &str) -> Statement {
     let places: Vec<String> = (2..ids.len() + 2).map(|n| format!("${n}")).collect();
-    let delete =
-        composed(format!("DELETE FROM {table} WHERE tenant_id = $1 AND {column} IN ({})", places.join(", ")));
-    delete.bind(tenant.0).bind_all(ids.iter().map(|id| (*id).into()))
+    composed(format!("{before} ({}) {after}", places.join(", ")))
+        .bind(tenant.0)
+        .bind_all(ids.iter().map(|id| (*id).into()))
+}
+
+/// The payload of an event without its call's fields; `None` when it has none.
+fn without_fields(payload: &str) -> Option<String> {
+    let mut payload: Json = serde_json::from_str(payload).ok()?;
+    let fields = payload.get_mut("data")?.get_mut("fields")?.as_object_mut()?;
+    if fields.is_empty() {
+        return None;
+    }
+    fields.clear();
+    Some(payload.to_string())
 }

@@ -120,7 +120,8 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     scope.begin_call(&call).await.expect("a call");
     let said = CallTurn { caller_text: format!("I want a {WORD}"), ..values::turn(&call, 1) };
     scope.add_turn(&said).await.expect("a turn");
-    let call = values::completed(&call);
+    let fields = [("wish".to_owned(), format!("a {WORD}"))].into();
+    let call = Call { fields, ..values::completed(&call) };
     let engine = EngineUse {
         kind: EngineKind::Tts,
         engine: "espeak".into(),
@@ -415,7 +416,9 @@ async fn what_is_older_than_its_retention_is_deleted_and_nothing_else(db: Databa
     let transcripts = delete_all(&db, 8).await;
     assert_eq!(transcripts, Expired { turns: 1, webhook_events: 1, dead_letters: 1, ..Expired::default() });
     assert_eq!(counted, transcripts, "a dry run counts what a run deletes");
-    assert_eq!(holding(&db, WORD).await["webhook_events"], 3, "the feedback's, and two of the other tenant");
+    let left = holding(&db, WORD).await;
+    assert_eq!(left["webhook_events"], 5, "the feedback's, and four of the other tenant: {left:?}");
+    assert_eq!((left["calls"], left["call_turns"]), (1, 1), "the other tenant's: {left:?}");
 
     let calls = delete_all(&db, 31).await;
     assert_eq!(calls, Expired { calls: 1, webhook_events: 4, ..Expired::default() });
