@@ -25,10 +25,12 @@ impl Figures {
         self.0.push((name.to_owned(), value, goal));
     }
 
-    /// Adds the median and the 95th percentile of times, in milliseconds, and their number.
+    /// Adds the median and the 95th percentile of times, in milliseconds, and their number. Without times both are no number,
+    /// which meets no goal.
     pub fn add_times(&mut self, name: &str, times: &[Duration], goals: [Goal; 2]) {
         for ((share, suffix), goal) in [(0.5, "p50"), (0.95, "p95")].into_iter().zip(goals) {
-            let time = percentile(times, share).as_secs_f64() * 1_000.0;
+            let time =
+                if times.is_empty() { f64::NAN } else { percentile(times, share).as_secs_f64() * 1_000.0 };
             self.add(&format!("{name}_{suffix}_ms"), time, goal);
         }
         self.add(&format!("{name}_count"), times.len() as f64, None);

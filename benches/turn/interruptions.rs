@@ -8,7 +8,7 @@ use vca::audio::Clip;
 use vca::sim::{Echo, LineConditions, Step};
 
 use crate::figures::Figures;
-use crate::setting::{ASK_LONG, Setting, at_level, listen, plan};
+use crate::setting::{ASK_LONG, Setting, at_level, listen, plan, replies_of};
 use crate::support::phone::{Plan, Report};
 
 /// Speech over the agent with which the caller takes the turn.
@@ -66,7 +66,7 @@ pub fn double_talk(setting: &Setting, figures: &mut Figures) {
 
 /// Sounds of a caller who listens. The agent must go on.
 pub fn false_stops(setting: &Setting, figures: &mut Figures) {
-    let rounds = if setting.full { 13 } else { 2 };
+    let rounds: usize = if setting.full { 13 } else { 2 };
     let kinds: [(&str, Vec<Clip>); 4] = [
         ("backchannels", ["Uh huh.", "Okay.", "Yes.", "I see."].map(|text| setting.voice(text)).into()),
         ("hello", ["Hello?", "Are you there?"].map(|text| setting.voice(text)).into()),
@@ -81,6 +81,9 @@ pub fn false_stops(setting: &Setting, figures: &mut Figures) {
         let stopped = turns.iter().filter(|turn| turn.interrupted).count();
         figures.add(&format!("false_stops_by_{kind}_of_{sounds}"), stopped as f64, Some(0.0));
         figures.add(&format!("not_resumed_after_{kind}"), not_resumed(report) as f64, Some(0.0));
+        // Without a reply there is nothing to stop.
+        let missed = rounds.saturating_sub(replies_of(&turns));
+        figures.add(&format!("false_stops_by_{kind}_missed"), missed as f64, Some(0.0));
     }
 }
 

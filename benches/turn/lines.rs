@@ -5,7 +5,7 @@ use std::time::Duration;
 use vca::sim::{Echo, LineConditions, Step};
 
 use crate::figures::Figures;
-use crate::setting::{ASK_LONG, QUESTIONS, Setting, listen, plan};
+use crate::setting::{ASK_LONG, QUESTIONS, Setting, listen, plan, replies_of};
 use crate::support::labelled::recogniser::HeardWord;
 use crate::support::labelled::server::SttRequest;
 use crate::support::labelled::track::Speaker;
@@ -43,7 +43,7 @@ fn has_all_words(heard: &str, said: &str) -> bool {
 
 /// A silent caller's line that returns the agent's long replies.
 pub fn echo(setting: &Setting, figures: &mut Figures) {
-    let rounds = if setting.full { 11 } else { 2 };
+    let rounds: usize = if setting.full { 11 } else { 2 };
     let lines = lines_with_echo(setting.full);
     let plans = lines.iter().enumerate().map(|(n, &(level_db, delay))| {
         let conditions =
@@ -53,14 +53,17 @@ pub fn echo(setting: &Setting, figures: &mut Figures) {
         Plan { conditions, ..plan(n, script) }
     });
     setting.run(plans.collect());
-    let mut all = 0;
+    let (mut all, mut missing) = (0, 0);
     for (n, (level, delay)) in lines.iter().enumerate() {
         let turns = setting.record(n).map(|(_, turns)| turns).unwrap_or_default();
         let interrupted = turns.iter().filter(|turn| turn.interrupted).count();
         all += interrupted;
+        missing += rounds.saturating_sub(replies_of(&turns));
         figures.add(&format!("echo_{level}_db_{delay}_ms_self_interruptions"), interrupted as f64, Some(0.0));
     }
     figures.add("echo_self_interruptions", all as f64, Some(0.0));
+    // Without a reply there is nothing to interrupt.
+    figures.add("echo_missed", missing as f64, Some(0.0));
     let requests = setting.engines.transcriptions();
     let by_echo = requests.iter().filter(|request| is_without_caller(request)).count();
     figures.add("echo_stt_requests", by_echo as f64, Some(0.0));
@@ -82,7 +85,7 @@ fn is_without_caller(request: &SttRequest) -> bool {
 /// Questions in packets of 60 ms that arrive up to 20 ms late.
 pub fn packets(setting: &Setting, figures: &mut Figures) {
     let conditions = LineConditions { packet_frames: 3, jitter: ms(20), ..LineConditions::default() };
-    let calls = if setting.full { 4 } else { 1 };
+    let calls: usize = if setting.full { 4 } else { 1 };
     let asked = || QUESTIONS.iter().flat_map(|question| [setting.say(question), listen()]);
     let script = || [listen()].into_iter().chain(asked()).chain([Step::HangUp]).collect();
     let plans = (0..calls).map(|n| Plan { conditions: conditions.clone(), ..plan(n, script()) });
@@ -90,6 +93,8 @@ pub fn packets(setting: &Setting, figures: &mut Figures) {
     let times = reports.iter().flat_map(|report: &Report| report.conversation.responses());
     let times: Vec<Duration> = times.filter_map(|response| response.latency()).collect();
     figures.add_times("reply_60_ms_packets", &times, [None, None]);
+    let missed = (calls * QUESTIONS.len()).saturating_sub(times.len());
+    figures.add("reply_60_ms_packets_missed", missed as f64, Some(0.0));
     let requests = setting.engines.transcriptions();
     let inserted: f64 = requests.iter().map(inserted).sum();
     let speech: f64 = requests.iter().map(|request| request.length.as_secs_f64()).sum();

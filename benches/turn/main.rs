@@ -28,7 +28,7 @@ use setting::Setting;
 #[derive(Parser)]
 #[command(about = "Turn-taking through a real Asterisk, measured from the caller's RTP")]
 struct Args {
-    /// What is measured; when absent, everything but `calls-100`.
+    /// What is measured; when absent, everything but `calls100`.
     measures: Vec<Measure>,
     /// More repetitions: half an hour in place of ten minutes.
     #[arg(long)]

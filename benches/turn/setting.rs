@@ -1,10 +1,11 @@
 //! The daemon, its Asterisk, its engines, and the callers' voices.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use vca::audio::Clip;
 use vca::audio::resample::convert;
@@ -66,6 +67,8 @@ pub struct Setting {
     tenant: TenantId,
     /// Sentences of callers and televisions, which the recogniser knows.
     clips: RefCell<HashMap<String, Clip>>,
+    /// When the latest calls began to be placed.
+    since: Cell<DateTime<Utc>>,
 }
 
 impl Setting {
@@ -92,7 +95,8 @@ impl Setting {
         env.set("VCA__CALLS__MAX_CALLS_PER_TENANT", "200");
         env.set("VCA__PLANS__STARTER__MINUTES_PER_MONTH", "100000");
         env.open();
-        let setting = Setting { env, engines, full, tenant, clips: RefCell::default() };
+        let since = Cell::new(Utc::now());
+        let setting = Setting { env, engines, full, tenant, clips: RefCell::default(), since };
         setting.warm_up();
         Some(setting)
     }
@@ -143,6 +147,7 @@ impl Setting {
 
     /// The same; `watch` is called often with the number of calls in progress.
     pub fn run_with(&self, plans: Vec<Plan>, mut watch: impl FnMut(usize)) -> Vec<Report> {
+        self.since.set(Utc::now());
         let mut calls: Vec<(Call, bool)> = Vec::new();
         let mut plans = plans.into_iter();
         loop {
@@ -166,10 +171,10 @@ impl Setting {
         reports
     }
 
-    /// The record of the call from a number that `plan` made, with its turns.
+    /// The record of the call from a number that `plan` made, among the latest calls, with its turns.
     pub fn record(&self, number: usize) -> Option<(Record, Vec<CallTurn>)> {
-        let from = from(number);
-        let is_closed = |call: &Record| call.ended_at.is_some();
+        let (from, since) = (from(number), self.since.get());
+        let is_closed = |call: &Record| call.ended_at.is_some() && call.started_at >= since;
         let find = || {
             let calls = self.env.seed.calls(self.tenant);
             calls.into_iter().rev().find(|(call, _)| {
@@ -178,6 +183,11 @@ impl Setting {
         };
         support::wait::until(Duration::from_secs(5), find)
     }
+}
+
+/// How many turns have words of the caller and a response.
+pub fn replies_of(turns: &[CallTurn]) -> usize {
+    turns.iter().filter(|turn| !turn.caller_text.is_empty() && !turn.agent_text.is_empty()).count()
 }
 
 fn from(number: usize) -> String {
