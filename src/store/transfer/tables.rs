@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::words::{did, document, events, hold_reason, profile_name, url, word};
+use super::words::{did, document, events, hold_reason, profile_name, target_address, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, FailoverRoutes,
@@ -335,6 +335,7 @@ impl Table {
     pub fn check(&self, row: &Map<String, Json>) -> Result<(), String> {
         match self.name {
             "retention" => check_retention(row),
+            "transfer_targets" => target_address(row),
             "statements" if row.get("statement").and_then(|it| it.get("month")) != row.get("month") => {
                 Err("month: the statement is of another month".to_owned())
             }

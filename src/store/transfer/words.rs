@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
-use crate::tenancy::{Did, EventType, check_profile_name};
+use crate::tenancy::{Destination, Did, EventType, TargetKind, check_profile_name};
 
 /// Reads a text of a closed set or of a form.
 pub fn word<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
@@ -40,4 +40,32 @@ pub fn url(text: &str) -> Result<(), String> {
 
 pub fn hold_reason(text: &str) -> Result<(), String> {
     if matches!(text, "unpriced" | "unreadable") { Ok(()) } else { Err(format!("{text:?} is no reason")) }
+}
+
+/// The address of a transfer target has to be one of its kind. Other values are checked by their columns.
+pub fn target_address(row: &Map<String, Json>) -> Result<(), String> {
+    let text = |column: &str| row.get(column).and_then(Json::as_str);
+    let kind = text("kind").and_then(|kind| kind.parse::<TargetKind>().ok());
+    let Some((kind, address)) = kind.zip(text("address")) else { return Ok(()) };
+    Destination::parse(kind, address).map(drop).map_err(|error| format!("address: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_targets_address_is_one_of_its_kind() {
+        let check = |row: Json| target_address(row.as_object().expect("a row"));
+        assert_eq!(check(json!({ "kind": "queue", "address": "reception" })), Ok(()));
+        assert_eq!(
+            check(json!({ "kind": "pigeon", "address": "x" })),
+            Ok(()),
+            "the column of the kind refuses it"
+        );
+        let refused = check(json!({ "kind": "extension", "address": "1001&SIP/other@sales" }));
+        assert!(refused.is_err_and(|problem| problem.starts_with("address: ")));
+    }
 }
