@@ -181,8 +181,7 @@ impl RecordWriter {
         let fits = self.call.fields.len() < MAX_FIELDS || self.call.fields.contains_key(&field);
         if fits {
             self.call.fields.insert(field, value);
-            self.ledger.record(Entry::Update(self.call.clone()));
-            self.feed.set(&self.call);
+            self.update();
         }
         fits
     }

@@ -71,7 +71,9 @@ impl Records {
 
     /// A transfer begins, or is refused.
     pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome) {
-        counter!("vca_transfers_total", "method" => target.method.as_str()).increment(1);
+        if outcome != TransferOutcome::Refused {
+            counter!("vca_transfers_total", "method" => target.method.as_str()).increment(1);
+        }
         if let Some(writer) = &mut self.writer {
             writer.transfer_began(target, outcome, Instant::now());
         }

@@ -253,7 +253,7 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         );
     }
     for (field, value) in &call.fields {
-        let _ = writeln!(text, "{field}: {}", printable(value));
+        let _ = writeln!(text, "{}: {}", printable(field), printable(value));
     }
     for transfer in &call.transfers {
         let _ = writeln!(text, "{}", transfer_line(transfer));
