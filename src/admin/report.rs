@@ -110,7 +110,8 @@ pub struct LoggedProblem {
 pub struct ReloadReport {
     /// 1 for the first since the daemon's start.
     pub number: u64,
-    /// When the configuration began to be read.
+    /// When the configuration began to be read. A daemon that is older than this field does not report it.
+    #[serde(default)]
     pub began_at: DateTime<Utc>,
     pub at: DateTime<Utc>,
     #[serde(flatten)]
@@ -131,4 +132,17 @@ pub enum ReloadOutcome {
 pub struct RefusedSetting {
     pub key: String,
     pub problem: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reload_of_an_older_daemon_is_read() {
+        let text = r#"{"number":1,"at":"2026-11-01T00:00:00Z","outcome":"failed","problem":"a fault"}"#;
+        let report: ReloadReport = serde_json::from_str(text).expect("a report");
+        assert_eq!(report.began_at, DateTime::<Utc>::default());
+        assert_eq!(report.outcome, ReloadOutcome::Failed { problem: "a fault".into() });
+    }
 }
