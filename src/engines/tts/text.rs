@@ -22,7 +22,7 @@ fn beginning(text: &str, longest: usize) -> &str {
     let next_is_space = text[end..].starts_with(char::is_whitespace);
     let sentence = head.char_indices().rev().find_map(|(at, c)| {
         let after = at + c.len_utf8();
-        let ends = matches!(c, '.' | '!' | '?' | '。' | '！' | '？');
+        let ends = matches!(c, '.' | '!' | '?' | '।' | '。' | '！' | '？');
         let spaced =
             if after == end { next_is_space } else { head[after..].starts_with(char::is_whitespace) };
         (ends && (spaced || !c.is_ascii())).then_some(after)
@@ -55,6 +55,7 @@ mod tests {
         assert_eq!(split("abcdefgh", 3), "abc|def|gh");
         assert_eq!(split("ab cd", 2), "ab|cd");
         assert_eq!(split("何時ですか。三時です。", 8), "何時ですか。|三時です。");
+        assert_eq!(split("हम खुले हैं। आप आइए", 15), "हम खुले हैं।|आप आइए");
         assert_eq!(split("  ", 8), "");
     }
 

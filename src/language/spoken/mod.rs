@@ -17,7 +17,8 @@ pub use forms::Forms;
 
 use super::Language;
 
-/// The text as it is to be spoken; empty when nothing in it can be. The spoken form of a spoken form is the same.
+/// The text as it is to be spoken; empty when nothing in it can be. A spoken form of words and notations is its own spoken
+/// form; only stray marks can make a new notation.
 pub fn spoken(text: &str, language: &Language) -> String {
     let plain = marks::speakable(text);
     match language.forms {

@@ -23,9 +23,9 @@ pub(super) fn quantity(text: &str, before: &str, forms: &Forms) -> Option<(Strin
     Some((spoken, end + length))
 }
 
-/// A hyphen and a digit after a number: "2-3-4", "555-01".
+/// A dash and a digit after a number: "2-3-4", "555-01".
 fn is_code(text: &str) -> bool {
-    text.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    text.strip_prefix(['-', '–', '—']).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// An amount of money with its sign in front, or a range of two, and its length.
@@ -99,9 +99,7 @@ fn second<'a>(
     let item = item(&text[gap..], "", forms)?;
     // "555-01" is no range, nor is "2-3-4".
     let has_zero = item.number.is_some() && text[gap..].starts_with('0') && item.length > 1;
-    let rest = &text[gap + item.length..];
-    let continues = rest.starts_with(['-', '–']) && rest[1..].contains(|c: char| c.is_ascii_digit());
-    (!has_zero && !continues).then_some((gap, item))
+    (!has_zero && !is_code(&text[gap + item.length..])).then_some((gap, item))
 }
 
 /// A number with the unit that follows it in `text`, and the length of that unit. `None` where the number is part of a

@@ -109,6 +109,8 @@ fn ranges_percentages_and_units() {
                 "version 1.2.3, A4, COVID-19, 1st, 24/7, 2-3-4",
                 "version 1.2.3, A4, COVID-19, 1st, 24/7, 2-3-4",
             ),
+            ("1–2–3, 4—5—6, 7–8–", "1–2–3, 4—5—6, 7 to 8–"),
+            ("a 2-3-day trip for 30 people", "a 2 to 3-day trip for 30 people"),
             ("1,000,000 or 3.14", "1,000,000 or 3.14"),
         ],
     );
@@ -174,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn notations_are_survived(text in "[0-9+().,:/ %€$₹£~#&@a-dRsm-]{0,60}", tag in "(en|de|es|fr|hi|pt)") {
+    fn notations_are_survived(text in "[0-9+().,:/ %€$₹£~#&@a-dRsm–—-]{0,60}", tag in "(en|de|es|fr|hi|pt)") {
         let said = spoken(&text, Language::of(Some(&tag)));
         prop_assert!(said.len() <= 40 * text.len() + 40, "{}", said.len());
     }
