@@ -32,7 +32,7 @@ pub struct Situation<'a> {
 }
 
 /// Who vouches for a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum ValueOrigin {
     /// The operator, the tenant or the daemon.
     Trusted,
@@ -41,11 +41,21 @@ enum ValueOrigin {
 }
 
 /// How a text is used, which decides what surrounds a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum TextUse {
     /// Read by the language model.
     Instructions,
     Spoken,
+}
+
+impl TextUse {
+    /// The most characters of all values together: a short text can name a variable a thousand times.
+    fn most_of_values(self) -> usize {
+        match self {
+            TextUse::Instructions => 50_000,
+            TextUse::Spoken => 2_000,
+        }
+    }
 }
 
 impl Agent {
@@ -79,15 +89,20 @@ impl Agent {
     /// The text with values in place of its variables. A value is never searched for variables, and unknown variables
     /// stay as they are written: a profile may have been saved under other rules.
     fn filled(&self, text: &str, usage: TextUse, situation: &Situation<'_>) -> String {
+        let mut room = usage.most_of_values();
         let filled = pieces(text).into_iter().map(|piece| match piece {
             TemplatePart::Text(text) => text.to_owned(),
-            TemplatePart::Variable { name, written } => match self.value(name, situation) {
-                Some((value, ValueOrigin::Caller)) if usage == TextUse::Instructions => {
-                    format!("<{CALLER_DATA}>{value}</{CALLER_DATA}>")
+            TemplatePart::Variable { name, written } => {
+                let Some((value, origin)) = self.value(name, situation) else { return written.to_owned() };
+                let value: String = value.chars().take(room).collect();
+                room -= value.chars().count();
+                match (origin, usage) {
+                    (ValueOrigin::Caller, TextUse::Instructions) => {
+                        format!("<{CALLER_DATA}>{value}</{CALLER_DATA}>")
+                    }
+                    _ => value,
                 }
-                Some((value, _)) => value,
-                None => written.to_owned(),
-            },
+            }
         });
         filled.collect()
     }
@@ -130,7 +145,8 @@ fn date(day: &DateTime<Tz>, language: &Language) -> String {
 /// The value in one line, without marks that could end the element around it or begin a variable.
 fn harmless(value: &str, longest: usize) -> String {
     let marks = |c: char| matches!(c, '<' | '>' | '{' | '}');
-    let kept = value.chars().filter(|c| !marks(*c)).map(|c| if c.is_control() { ' ' } else { c });
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let kept = value.chars().filter(|c| !marks(*c)).map(|c| if breaks(c) { ' ' } else { c });
     kept.take(longest).collect::<String>().trim().to_owned()
 }
 
