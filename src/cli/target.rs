@@ -28,7 +28,7 @@ pub enum Command {
     Show(TargetSelector),
     /// Change a transfer target. Calls that begin later use it as it is then.
     Update(UpdateTarget),
-    /// Delete a transfer target. A failover route to it then applies no longer.
+    /// Delete a transfer target. A failover route to it then leads to the dialplan.
     Delete {
         #[command(flatten)]
         which: TargetSelector,

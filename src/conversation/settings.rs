@@ -80,7 +80,7 @@ macro_rules! settings {
     (@value $other:ident $value:expr) => { $value };
 }
 
-/// What interrupts the greeting.
+/// The speech that interrupts the greeting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GreetingBargeIn {
@@ -123,8 +123,8 @@ settings! {
     barge_in_words_ms: ms = 600,
     /// The longest such time.
     barge_in_words_max_ms: ms = 1_500,
-    /// What interrupts the greeting: `never`: nothing; `words`: words with a meaning, but not "hello?"; `any`: speech of
-    /// `barge_in_certain_ms` as well, as in any response.
+    /// The speech that interrupts the greeting: `never`: none; `words`: words with a meaning, but not "hello?"; `any`:
+    /// speech of `barge_in_certain_ms` as well, as in any response.
     greeting_barge_in: greeting = GreetingBargeIn::Words,
     /// A reply later than this after the commit is bridged by a filler, and by more of them while it lasts; 0 turns
     /// them off.

@@ -8,7 +8,7 @@ use super::kinds::words;
 use super::{Label, TransferMethod};
 
 words!(
-    /// What came of a transfer. `ringing`: in progress. `connected`: the target answered, and talked to the caller.
+    /// The outcome of a transfer. `ringing`: in progress. `connected`: the target answered, and talked to the caller.
     /// `handed_over`: the caller continued in the dialplan, or left for the target by SIP REFER. With all other outcomes the
     /// caller returned to the agent, unless they had hung up (`cancelled`).
     TransferOutcome {

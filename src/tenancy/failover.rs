@@ -28,7 +28,7 @@ words!(
     }
 );
 
-/// What happens to a call in one case.
+/// The route of a call in one case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FailoverRoute {

@@ -81,7 +81,7 @@ async fn update(
     Ok(Tagged(changed.await?))
 }
 
-/// Delete a transfer target. A failover route to it then applies no longer.
+/// Delete a transfer target. A failover route to it then leads to the dialplan.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}/transfer-targets/{transfer_target_id}",
     operation_id = "deleteTransferTarget", tag = "transfer targets",
     params(("tenant_id" = TenantId, Path), ("transfer_target_id" = TargetId, Path),

@@ -351,7 +351,7 @@ impl Arrangement {
         Some(std::mem::replace(&mut leg.channel, Resource::present(channel, now)).id)
     }
 
-    /// Returns legs whose move has no result to the state before it, so that it is requested again.
+    /// Returns legs to the state before a move that has no result, so that it is requested again.
     fn forget(&mut self, step: &TopologyStep) {
         let (TopologyStep::Join { legs, .. } | TopologyStep::Leave { legs, .. }) = step else { return };
         for leg in self.legs.iter_mut().filter(|leg| legs.contains(&leg.id)) {

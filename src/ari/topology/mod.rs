@@ -31,7 +31,7 @@
 //!
 //! | placement | wanted bridge | next | request |
 //! |---|---|---|---|
-//! | `Alone`, `In(a)` | `b`, whose legs are all ready | `Joining(b)` | `addChannel`, one for all of them |
+//! | `Alone`, `In(a)` | `b`, with all of its legs ready | `Joining(b)` | `addChannel`, one for all of them |
 //! | `In(a)` | none | `Leaving(a)` | `removeChannel` |
 //! | `Joining(b)` | accepted | `In(b)` | an arrived channel is answered |
 //! | `Joining(b)` | refused | as before | again after 50 ms, four times in all |

@@ -8,7 +8,7 @@ use crate::ari::ids::ChannelId;
 use crate::ari::request::Request;
 
 impl Arrangement {
-    /// Starts and stops the sound for callers who wait. It stops before they enter a bridge, whose audio would end it.
+    /// Starts and stops the sound for callers who wait. It stops before they enter a bridge: the bridge's audio would end it.
     pub fn play_sounds(&mut self, requests: &mut RequestQueue) {
         for leg in self.legs.iter_mut().filter(|leg| leg.is_arrived()) {
             let wanted = self.waiting.as_ref().filter(|_| leg.is_apart());

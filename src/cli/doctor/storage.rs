@@ -102,7 +102,7 @@ async fn ambiguities(store: &Store) -> Vec<Finding> {
 /// Do the secrets in the database open, and are they sealed with the current key? Nothing where there are none, or where
 /// the database does not answer, which [`database`] reports.
 pub async fn secrets(config: &Config) -> Option<Finding> {
-    const CHECK: &str = "webhook secrets";
+    const CHECK: &str = "stored secrets";
     let keyring = config.keyring().ok()?;
     let seals = keyring.seals();
     let store = open(&config.database).await.ok()?.with_sealing(keyring);
@@ -111,26 +111,26 @@ pub async fn secrets(config: &Config) -> Option<Finding> {
         return None;
     }
     Some(if !unopened.is_empty() {
-        let problem = format!("{} of {secrets} cannot be opened: their deliveries fail", unopened.len());
+        let problem = format!("{} of {secrets} cannot be opened: their webhooks and tools fail", unopened.len());
         Finding::warn(CHECK, problem, "`vca secrets reseal --dry-run` lists them, and the remedies")
     } else if !seals {
         Finding::warn(
             CHECK,
-            format!("{secrets} are kept in clear"),
+            format!("{secrets} are stored unencrypted"),
             "set seal.key, then run `vca secrets reseal`",
         )
     } else if resealed > 0 {
         Finding::warn(
             CHECK,
             format!("{resealed} of {secrets} are not sealed with seal.key"),
-            "vca secrets reseal",
+            "run `vca secrets reseal`",
         )
     } else {
         Finding::ok(CHECK, format!("{secrets} are sealed with seal.key"))
     })
 }
 
-/// Tenants whose calls are refused with 403, as was intended.
+/// Suspended tenants: their calls are refused with 403, as was intended.
 async fn suspended(store: &Store) -> Option<Finding> {
     let tenants = store.tenants().await.ok()?;
     let names: Vec<String> =
@@ -140,7 +140,7 @@ async fn suspended(store: &Store) -> Option<Finding> {
     })
 }
 
-/// Numbers whose calls are refused with 404, as was intended.
+/// Inactive numbers: their calls are refused with 404, as was intended.
 fn inactive(ActiveTenant { tenant, numbers, .. }: &ActiveTenant) -> Option<Finding> {
     let inactive: Vec<String> =
         numbers.iter().filter(|it| !it.is_active).map(|it| it.did.to_string()).collect();
