@@ -44,7 +44,7 @@ pub struct Command {
     /// The steps of the series.
     #[arg(long, requires = "tenant", default_value = "day")]
     interval: AnalyticsInterval,
-    /// Whose hours and days are meant, such as Europe/Berlin.
+    /// The time zone of hours and days, such as Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     timezone: Tz,
     /// How many tenants the overview names.

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::config::lenient;
 use crate::tenancy::ProfileSettings;
 
-/// Whatever is not given stays as it was; an empty text goes back to the daemon's default.
+/// Settings that are not given stay as they were; an empty text restores the daemon's default.
 #[derive(Debug, Default, Args)]
 pub struct SettingArgs {
     /// The agent's first words.

@@ -43,7 +43,7 @@ pub enum Command {
     },
     /// Give a webhook a new secret; for 24 hours requests are signed with the former one, too.
     RotateSecret { webhook: WebhookId },
-    /// Send a test event through the daemon, and tell how that went.
+    /// Send a test event through the daemon, and show the result of its delivery.
     Ping {
         webhook: WebhookId,
         /// How long to wait for the delivery, in seconds.

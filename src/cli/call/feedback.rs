@@ -29,7 +29,7 @@ pub struct Add {
     rating: u8,
     #[arg(long)]
     comment: Option<String>,
-    /// Whose opinion it is.
+    /// The person or system that gave it.
     #[arg(long, default_value = "review")]
     source: String,
 }

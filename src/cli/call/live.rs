@@ -20,7 +20,7 @@ pub enum Command {
     Live(ListLiveCalls),
     /// End a call in progress: the agent says goodbye. (Asks the running daemon.)
     HangUp(OneCall),
-    /// Tell what happens on a call in progress, until it ends. (Asks the running daemon.)
+    /// Show the events of a call in progress, until it ends. (Asks the running daemon.)
     Watch(OneCall),
     /// Write the audio of a call in progress to standard output, until it ends. (Asks the running daemon.)
     ///

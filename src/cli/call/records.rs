@@ -202,7 +202,7 @@ impl CallSelector {
     }
 }
 
-/// Whose a call is.
+/// The tenant of a call.
 pub async fn tenant_of(store: &Store, call: CallId) -> Result<crate::tenancy::TenantId, Failure> {
     store.tenant_of_call(call).await.map_err(|error| match error {
         StoreError::NotFound => no_call(call),

@@ -111,7 +111,8 @@ pub async fn secrets(config: &Config) -> Option<Finding> {
         return None;
     }
     Some(if !unopened.is_empty() {
-        let problem = format!("{} of {secrets} cannot be opened: their webhooks and tools fail", unopened.len());
+        let problem =
+            format!("{} of {secrets} cannot be opened: their webhooks and tools fail", unopened.len());
         Finding::warn(CHECK, problem, "`vca secrets reseal --dry-run` lists them, and the remedies")
     } else if !seals {
         Finding::warn(
