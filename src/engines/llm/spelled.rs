@@ -4,16 +4,20 @@
 
 use serde_json::{Map, Value};
 
-use super::tool_calls::{new_id, offered_name};
+use super::tool_calls::{MOST_CALLS, new_id, offered_name};
 use super::{ToolCall, ToolSpec};
 
 /// Fields with the arguments of a call, as models name them.
 const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "input", "args"];
 
-/// The calls of offered tools in a text.
+/// The calls of offered tools in a text, the first [`MOST_CALLS`].
 pub fn calls(text: &str, offered: &[ToolSpec]) -> Vec<ToolCall> {
-    let calls = in_json(text, offered);
-    if calls.is_empty() { by_name(text, offered) } else { calls }
+    let mut calls = in_json(text, offered);
+    if calls.is_empty() {
+        calls = by_name(text, offered);
+    }
+    calls.truncate(MOST_CALLS);
+    calls
 }
 
 /// Beginnings of a call by name. A name of several words is a call wherever it occurs; one that is a word of the language
@@ -140,6 +144,7 @@ mod tests {
         let two =
             "<tool_call>{\"name\": \"transfer\"}</tool_call>\n<tool_call>{\"name\": \"hang_up\"}</tool_call>";
         assert_eq!(shown(two), ["transfer{}", "hang_up{}"]);
+        assert_eq!(calls(&"{\"name\": \"hang_up\"}".repeat(40), &offered()).len(), MOST_CALLS);
     }
 
     #[test]

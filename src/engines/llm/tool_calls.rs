@@ -10,7 +10,11 @@ use crate::engines::core::EngineError;
 /// The longest arguments of a call, in bytes.
 pub const LONGEST_ARGUMENTS: usize = 16 * 1024;
 /// The most calls of a reply; further ones are left out.
-const MOST_CALLS: usize = 16;
+pub const MOST_CALLS: usize = 16;
+/// The most calls that are put together, of offered tools or not; more end the reply.
+const MOST_OPEN: usize = 64;
+/// The longest id of a call in a request to OpenAI.
+const LONGEST_ID: usize = 40;
 
 /// A piece of a call. Servers differ in the fields that they repeat or leave out.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,11 +44,14 @@ impl ToolCalls {
     /// Takes the next piece.
     ///
     /// # Errors
-    /// A permanent one where the arguments are too long.
+    /// A permanent one where there are too many calls, or the arguments of one are too long.
     pub fn push(&mut self, piece: CallPiece<'_>) -> Result<(), EngineError> {
         let (id, name) = (piece.id.unwrap_or_default(), piece.name.unwrap_or_default());
         let at = match self.0.iter().rposition(|call| continues(call, piece.index, id, name)) {
             Some(at) => at,
+            None if self.0.len() >= MOST_OPEN => {
+                return Err(EngineError::Permanent("the tool calls of the reply do not end".into()));
+            }
             None => {
                 self.0.push(OpenCall { index: piece.index, ..OpenCall::default() });
                 self.0.len() - 1
@@ -71,8 +78,8 @@ impl ToolCalls {
             let arguments = if call.arguments.trim().is_empty() { "{}".to_owned() } else { call.arguments };
             let is_whole = !is_cut_off || serde_json::from_str::<Value>(&arguments).is_ok();
             let Some(name) = offered_name(offered, &call.name).filter(|_| is_whole) else { continue };
-            let is_new = !call.id.is_empty() && calls.iter().all(|it| *it.id != *call.id);
-            let id = if is_new { call.id.into() } else { new_id() };
+            let is_kept = is_plain_id(&call.id) && calls.iter().all(|it| *it.id != *call.id);
+            let id = if is_kept { call.id.into() } else { new_id() };
             calls.push(ToolCall { id, name, arguments: arguments.into() });
         }
         calls.truncate(MOST_CALLS);
@@ -87,6 +94,12 @@ fn continues(call: &OpenCall, index: Option<u64>, id: &str, name: &str) -> bool 
         Some(_) => call.index == index && (!is_other || name.is_empty()),
         None => name.is_empty() && !is_other,
     }
+}
+
+/// Whether OpenAI and Anthropic accept an id that another server gave: a fallback reads the calls of the engine before it.
+fn is_plain_id(id: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain)
 }
 
 /// The name of an offered tool.
@@ -158,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_a_fallback_would_refuse_is_replaced() {
+        for id in ["functions.look:0", "a b", "ä", "a\0", &"x".repeat(LONGEST_ID + 1)] {
+            let calls = shown(&[piece(Some(0), id, "look", "{}")], false);
+            assert!(calls[0].len() == 15 && calls[0].ends_with("look{}"), "{calls:?}");
+        }
+        let longest = "x".repeat(LONGEST_ID);
+        assert_eq!(shown(&[piece(Some(0), &longest, "look", "")], false), [format!("{longest}look{{}}")]);
+    }
+
+    #[test]
     fn an_unfinished_call_is_left_out_of_a_reply_that_was_cut_off() {
         let pieces = [piece(Some(0), "a", "look", "{}"), piece(Some(1), "b", "look", "{\"n\":")];
         assert_eq!(shown(&pieces, true), ["alook{}"]);
@@ -172,6 +195,9 @@ mod tests {
         calls.push(piece(Some(0), "", "", "x")).expect_err("too long");
         let many: Vec<_> = (0..40).map(|n| piece(Some(n), "", "look", "{}")).collect();
         assert_eq!(shown(&many, false).len(), MOST_CALLS);
+        let mut calls = ToolCalls::default();
+        let mut endless = (0..1_000).map(|n| calls.push(piece(Some(n), "", "fly", "")));
+        assert_eq!(endless.position(|it| it.is_err()), Some(MOST_OPEN));
     }
 
     proptest! {
