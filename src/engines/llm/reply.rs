@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
 use super::events::{DeltaResult, StreamProgress};
 use super::sentences::Sentences;
 use super::tool_calls::{CallPiece, ToolCalls};
 use super::{Delta, ToolCall, ToolSpec};
 use crate::engines::core::usage::{Charge, Unit, characters, estimated_tokens};
 use crate::engines::core::{EngineError, FailureReason};
+
+/// The most tokens that a server can have counted: far beyond any reply, and little enough for sums of them.
+const MOST_TOKENS: u64 = 1 << 32;
 
 /// How a reply ended, as metrics count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,16 +59,30 @@ impl UsageCounter {
         }
     }
 
-    /// The server's count of the tokens that it read, cached ones included. The last report counts.
+    /// The server's count of the tokens that it read, cached ones included. The last report counts, unless it is beyond
+    /// [`MOST_TOKENS`].
     pub fn report_input(&mut self, tokens: u64) {
-        self.charge.set(Unit::InputTokens, tokens);
+        if tokens <= MOST_TOKENS {
+            self.charge.set(Unit::InputTokens, tokens);
+        }
     }
 
-    /// The server's count of the tokens that it wrote, in place of the estimate. The last report counts.
+    /// The server's count of the tokens that it wrote, in place of the estimate; as above.
     pub fn report_output(&mut self, tokens: u64) {
-        self.is_reported = true;
-        self.charge.set(Unit::OutputTokens, tokens);
+        if tokens <= MOST_TOKENS {
+            self.is_reported = true;
+            self.charge.set(Unit::OutputTokens, tokens);
+        }
     }
+}
+
+/// Reads the counts of an event. Counts that cannot be read cost the estimate, not the reply.
+pub fn counts<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// A reply so far.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
-use crate::engines::llm::reply::{Finish, ReplyBuilder};
+use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
 use crate::engines::llm::tool_calls::CallPiece;
 
 /// An event. The API adds types over time, which are skipped.
@@ -27,6 +27,7 @@ enum MessageEvent {
     },
     MessageDelta {
         delta: MessageChange,
+        #[serde(default, deserialize_with = "counts")]
         usage: Option<MessageUsage>,
     },
     MessageStop,
@@ -37,6 +38,7 @@ enum MessageEvent {
 
 #[derive(Deserialize)]
 struct MessageHead {
+    #[serde(default, deserialize_with = "counts")]
     usage: Option<MessageUsage>,
 }
 
@@ -57,7 +59,7 @@ struct MessageUsage {
 impl MessageUsage {
     fn input(&self) -> Option<u64> {
         let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
-        Some(self.input_tokens? + cached.into_iter().flatten().sum::<u64>())
+        Some(cached.into_iter().flatten().fold(self.input_tokens?, u64::saturating_add))
     }
 }
 

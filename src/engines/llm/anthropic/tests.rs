@@ -133,6 +133,23 @@ async fn sends_a_question_and_reads_its_reply() {
 }
 
 #[tokio::test]
+async fn counts_that_cannot_be_cost_the_estimate() {
+    for odd in [json!(u64::MAX), json!(-1), json!("12")] {
+        let usage = json!({ "input_tokens": odd, "cache_read_input_tokens": odd, "output_tokens": odd });
+        let body = events(&[
+            json!({ "type": "message_start", "message": { "usage": usage } }),
+            text("Yes."),
+            json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": usage }),
+        ]);
+        let meter = Meter::default();
+        let reply = asked(vec![chunked(&[body.as_bytes()])], prompt("CHi."), &meter).await.0;
+        assert_eq!(reply, Ok(ok(&["Yes."])));
+        let taken: Vec<_> = meter.total().into_iter().map(|(item, count)| (item.unit, count)).collect();
+        assert_eq!(taken, [(Unit::Requests, 1), (Unit::InputTokens, 3), (Unit::OutputTokens, 1)], "{odd}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_follows_the_text_and_its_result_the_call() {
     let body = reply(&[spoken(), called()].concat(), "tool_use");
     let question = Prompt { tools: [look()].into(), ..prompt("CHi.|AWait.|T1|T2|R1|R2|CSo?") };

@@ -15,7 +15,7 @@ use super::visible::{Marks, Visible};
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::message;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
-use crate::engines::llm::reply::{Finish, ReplyBuilder};
+use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
 use crate::engines::llm::spelled;
 use crate::engines::llm::tool_calls::CallPiece;
 
@@ -23,7 +23,8 @@ use crate::engines::llm::tool_calls::CallPiece;
 struct Chunk {
     choices: Option<Vec<Choice>>,
     error: Option<Value>,
-    usage: Option<Value>,
+    #[serde(default, deserialize_with = "counts")]
+    usage: Option<ChunkUsage>,
 }
 
 #[derive(Deserialize)]
@@ -109,9 +110,7 @@ impl ChatReader {
     }
 
     fn chunk(&mut self, chunk: Chunk) -> Vec<DeltaResult> {
-        // Counts that cannot be read cost the estimate, not the reply.
-        let usage = chunk.usage.and_then(|usage| serde_json::from_value::<ChunkUsage>(usage).ok());
-        if let Some(usage) = usage {
+        if let Some(usage) = chunk.usage {
             self.reply.usage.report_input(usage.prompt_tokens);
             self.reply.usage.report_output(usage.completion_tokens);
         }
