@@ -180,6 +180,20 @@ impl Endpoint {
         }
     }
 
+    /// An error that the server reported within a response, without the key.
+    pub fn cleaned(&self, error: EngineError) -> EngineError {
+        match error {
+            EngineError::Temporary(text) => EngineError::Temporary(self.without_key(&text)),
+            EngineError::RateLimited(text) => EngineError::RateLimited(self.without_key(&text)),
+            EngineError::Permanent(text) => EngineError::Permanent(self.without_key(&text)),
+            EngineError::Refused(mut refusal) => {
+                refusal.text = self.without_key(&refusal.text);
+                EngineError::Refused(refusal)
+            }
+            other => other,
+        }
+    }
+
     /// OpenAI repeats a masked form of a wrong key; a careless server might repeat the key itself.
     pub fn without_key(&self, text: &str) -> String {
         let secrets =

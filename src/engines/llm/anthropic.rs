@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::events::deltas;
+use super::events::replied;
 use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
@@ -90,9 +90,8 @@ impl AnthropicLlm {
         let (name, version) = VERSION;
         let request = self.endpoint.post("/messages").header(name, version).json(&body);
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
-        let body = self.endpoint.body(response);
         let reply = ReplyBuilder::new(self.name.clone(), prompt.tools, UsageCounter::new(charge));
-        Ok(deltas(body, MessageReader::new(reply)))
+        Ok(replied(&self.endpoint, response, MessageReader::new(reply)))
     }
 }
 

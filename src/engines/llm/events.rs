@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use reqwest::Response;
 use tokio::time::timeout;
 
 use super::{Delta, Deltas};
 use crate::engines::core::EngineError;
+use crate::engines::core::openai::Endpoint;
 
 /// The most bytes of a reply: far beyond what is said in a call, and an end to a server that never ends a line.
 pub const LONGEST: usize = 1 << 20;
@@ -41,6 +43,12 @@ pub trait EventReader: Send + 'static {
     fn progress(&self) -> StreamProgress;
 }
 
+/// The pieces of the reply in a response of a server. Their errors do not repeat the key.
+pub fn replied(endpoint: &Endpoint, response: Response, reader: impl EventReader) -> Deltas {
+    let (body, endpoint) = (endpoint.body(response), endpoint.clone());
+    deltas(body, reader).map_err(move |error| endpoint.cleaned(error)).boxed()
+}
+
 /// The pieces of the reply in a body of server-sent events, up to its end or the first error.
 pub fn deltas<S, R>(body: S, reader: R) -> Deltas
 where
@@ -67,19 +75,24 @@ async fn next(
         if let Some(item) = pending.pop_front() {
             return Some(item);
         }
-        let event = match reader.progress() {
+        let progress = reader.progress();
+        let event = match progress {
             StreamProgress::Closed => return None,
             StreamProgress::Finished => timeout(USAGE_TIMEOUT, events.next()).await.ok().flatten(),
             StreamProgress::Open => events.next().await,
         };
-        pending.extend(match event {
+        let items = match event {
             Some(Ok(event)) => reader.event(event),
             Some(Err(EventStreamError::Transport(error))) => reader.fail(error),
             Some(Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_))) => {
                 reader.fail(EngineError::Temporary("the reply is no stream of events".into()))
             }
             None => reader.end(),
-        });
+        };
+        // After the end of the reply only its token counts are read.
+        if progress == StreamProgress::Open {
+            pending.extend(items);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::events::deltas;
+use super::events::replied;
 use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt, ToolSpec};
 use crate::engines::core::EngineError;
@@ -135,10 +135,9 @@ impl OpenAiLlm {
     ) -> Result<Deltas, EngineError> {
         let answer = self.endpoint.send(self.endpoint.post("/chat/completions").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
-        let body = self.endpoint.body(response);
         let reasoning = ReasoningHabit::of(&self.habits, model);
         let reply = ReplyBuilder::new(self.name.clone(), tools, UsageCounter::new(charge));
-        Ok(deltas(body, ChatReader::new(reply, reasoning)))
+        Ok(replied(&self.endpoint, response, ChatReader::new(reply, reasoning)))
     }
 }
 

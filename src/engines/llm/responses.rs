@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::events::deltas;
+use super::events::replied;
 use super::openai::habits::Habits;
 use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt};
@@ -104,9 +104,8 @@ impl ResponsesLlm {
     async fn ask_once(&self, body: &Value, charge: Charge, prompt: &Prompt) -> Result<Deltas, EngineError> {
         let answer = self.endpoint.send(self.endpoint.post("/responses").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
-        let body = self.endpoint.body(response);
         let reply = ReplyBuilder::new(self.name.clone(), prompt.tools.clone(), UsageCounter::new(charge));
-        Ok(deltas(body, ResponseReader::new(reply)))
+        Ok(replied(&self.endpoint, response, ResponseReader::new(reply)))
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
+use crate::engines::llm::events::deltas;
 use crate::engines::llm::history::tests::prompt;
 use crate::engines::llm::{Delta, Message, Resilient, ToolCall, ToolSpec};
 
@@ -179,6 +180,8 @@ async fn ends_are_told_apart() {
     assert_eq!(error.reason(), FailureReason::Empty);
     let thinking = json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "thinking_delta", "thinking": "Hm." } });
     assert_eq!(replied(&reply(&[thinking, text("Yes.")], "end_turn")).await, Ok(ok(&["Yes."])));
+    let after = reply(&[text("Yes.")], "end_turn") + &events(&[text(" No.")]);
+    assert_eq!(replied(&after.replace("message_stop", "ping")).await, Ok(ok(&["Yes."])));
 }
 
 #[tokio::test]

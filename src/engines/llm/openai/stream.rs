@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::habits::Habits;
 use super::visible::{Marks, Visible};
 use crate::engines::core::EngineError;
-use crate::engines::core::error_body::message;
+use crate::engines::core::error_body::in_stream;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
 use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
 use crate::engines::llm::spelled;
@@ -174,12 +174,10 @@ impl EventReader for ChatReader {
             return self.end();
         }
         if event.event == "error" {
-            return self.fail(EngineError::Temporary(message(event.data.as_bytes())));
+            return self.fail(in_stream(event.data.as_bytes()));
         }
         match serde_json::from_str::<Chunk>(&event.data) {
-            Ok(chunk) if chunk.error.is_some() => {
-                self.fail(EngineError::Temporary(message(event.data.as_bytes())))
-            }
+            Ok(chunk) if chunk.error.is_some() => self.fail(in_stream(event.data.as_bytes())),
             Ok(chunk) => self.chunk(chunk),
             Err(_) => {
                 self.fail(EngineError::Temporary("the reply has an event that is no JSON chunk".into()))

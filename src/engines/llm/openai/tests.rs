@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
-use crate::engines::llm::events::LONGEST;
+use crate::engines::llm::events::{LONGEST, deltas};
 use crate::engines::llm::scripted::ScriptedLlm;
 use crate::engines::llm::{Delta, Message, Resilient, ToolCall};
 
@@ -223,6 +223,19 @@ async fn an_error_in_the_middle_is_the_last_item() {
     let expected = [Ok(Delta::Text("Well".into())), failure];
     assert_eq!(read(vec![body.into()]).await, expected);
     assert_eq!(read(vec![body.replace("event: error\n", "").into()]).await, expected);
+}
+
+#[tokio::test]
+async fn an_error_within_the_reply_has_its_reason_and_no_key() {
+    for (code, reason) in
+        [("insufficient_quota", FailureReason::Quota), ("model_not_found", FailureReason::Model)]
+    {
+        let error = json!({ "error": { "message": "no access by secret-key", "code": code } });
+        let (reply, requests) = replied(vec![chunked(&[format!("data: {error}\n\n").as_bytes()])]).await;
+        let error = reply.expect_err("a refusal");
+        assert_eq!((error.reason(), requests.len()), (reason, 1), "it is not repeated");
+        assert_eq!(error.to_string(), "no access by [key]");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
+use crate::engines::llm::events::deltas;
 use crate::engines::llm::history::tests::prompt;
 use crate::engines::llm::{Delta, Resilient, ToolCall, ToolSpec};
 
