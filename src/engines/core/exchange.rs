@@ -35,25 +35,34 @@ struct ConnectionState {
     has_streams: AtomicBool,
     /// The time of the latest response.
     used_at: Mutex<Option<Instant>>,
+    /// The time of the latest attempt to open a connection in advance.
+    opened_at: Mutex<Option<Instant>>,
     drains: Arc<Semaphore>,
 }
 
 impl Default for ServerConnections {
     fn default() -> ServerConnections {
-        let (has_streams, used_at) = (AtomicBool::new(false), Mutex::new(None));
         ServerConnections(Arc::new(ConnectionState {
-            has_streams,
-            used_at,
+            has_streams: AtomicBool::new(false),
+            used_at: Mutex::default(),
+            opened_at: Mutex::default(),
             drains: Arc::new(Semaphore::new(MOST_DRAINED)),
         }))
     }
 }
 
 impl ServerConnections {
-    /// Whether there was a response within this time, so that a connection is open in all likelihood.
-    pub fn used_within(&self, time: Duration) -> bool {
-        let used_at = self.0.used_at.lock().unwrap_or_else(PoisonError::into_inner);
-        used_at.is_some_and(|at| at.elapsed() < time)
+    /// Whether to open a connection in advance, which is noted: not within `used` of a response, because one is open in all
+    /// likelihood, and not within `pause` of the last attempt, so that calls that ring at once make one request.
+    pub fn begin_opening(&self, used: Duration, pause: Duration) -> bool {
+        let is_within = |at: Option<Instant>, time: Duration| at.is_some_and(|at| at.elapsed() < time);
+        let used_at = *self.0.used_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened_at = self.0.opened_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_within(used_at, used) || is_within(*opened_at, pause) {
+            return false;
+        }
+        *opened_at = Some(Instant::now());
+        true
     }
 
     /// Sends a request; `None` when its task ended without a result. Dropping the future cancels the request.
@@ -299,6 +308,21 @@ mod tests {
         assert_eq!(server.connections(), 1);
         reused(&endpoint, &server).await;
         assert_eq!(server.connections(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_ring_at_once_open_one_connection() {
+        let connections = ServerConnections::default();
+        let (used, pause) = (Duration::from_secs(45), Duration::from_secs(10));
+        let begun = || (0..20).filter(|_| connections.begin_opening(used, pause)).count();
+        assert_eq!((begun(), begun()), (1, 0), "whether or not the server responds");
+        tokio::time::advance(pause).await;
+        assert_eq!(begun(), 1);
+        connections.note(Version::HTTP_11);
+        tokio::time::advance(pause).await;
+        assert_eq!(begun(), 0, "a connection is open");
+        tokio::time::advance(used).await;
+        assert_eq!(begun(), 1);
     }
 
     /// The server has no certificate: only the client's first message is looked at.

@@ -25,7 +25,7 @@ const PING: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is taken to be open this long after a response. Servers close idle ones after a minute or later, as a rule.
 const USED_LATELY: Duration = Duration::from_secs(45);
-/// The time limit for opening a connection in advance.
+/// The time limit for opening a connection in advance, and the pause between attempts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY: usize = 16 * 1024;
@@ -122,10 +122,10 @@ impl Endpoint {
         self.connections.body(response).map(move |piece| piece.map_err(|error| endpoint.broken(error)))
     }
 
-    /// Opens a connection for the next request, unless there was a response a short time ago. A failure is left to that
-    /// request.
+    /// Opens a connection for the next request, unless there was a response or an attempt a short time ago. A failure is left
+    /// to that request.
     pub async fn connect(&self) {
-        if !self.connections.used_within(USED_LATELY) {
+        if self.connections.begin_opening(USED_LATELY, CONNECT_TIMEOUT) {
             let request = self.http.head(self.url("")).timeout(CONNECT_TIMEOUT);
             if let Some(Err(error)) = self.connections.send(request).await {
                 tracing::debug!(
