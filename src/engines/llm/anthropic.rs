@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use super::events::replied;
+use super::history::length;
 use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
@@ -22,7 +23,7 @@ use crate::engines::core::retry::Kind;
 use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, estimated_tokens};
 use crate::names::Names;
-use request::{body, history, length};
+use request::{body, history};
 use stream::MessageReader;
 
 /// The default address.

@@ -54,6 +54,11 @@ impl HistoryEntry {
     }
 }
 
+/// How many characters the model reads.
+pub fn length(prompt: &Prompt, said: &[HistoryEntry]) -> u64 {
+    characters(&prompt.system) + said.iter().map(HistoryEntry::length).sum::<u64>()
+}
+
 /// The history of a prompt, without empty lines. Where the server has no tools, results are words of the user.
 pub fn entries(prompt: &Prompt, has_tools: bool) -> Vec<HistoryEntry> {
     let mut entries: Vec<HistoryEntry> = Vec::new();

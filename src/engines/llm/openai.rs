@@ -26,9 +26,9 @@ use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Charge, Meter, Unit, estimated_tokens};
 use crate::names::Names;
-use habits::Habits;
+use habits::{Habits, has_tools, log_refusal};
 use history::{HistoryRules, length, lines};
-use request::{body, has_tools};
+use request::body;
 use stream::{ChatReader, ReasoningHabit};
 
 pub use request::{RESERVED, TokenLimit};
@@ -156,16 +156,6 @@ impl Llm for OpenAiLlm {
 
     fn remarks(&self) -> Vec<(String, String)> {
         self.habits.remarks()
-    }
-}
-
-/// Without tools an agent can do less, which an operator has to know of; the other parameters are spared at no cost.
-fn log_refusal(engine: &str, model: &str, parameter: &str) {
-    if parameter == "tools" {
-        let remedy = "let the server call tools, or choose a model with tools, then reload";
-        tracing::warn!(engine, model, remedy, "tools refused: requests have none from now on");
-    } else {
-        tracing::info!(engine, model, parameter, "parameter refused: requests are adapted");
     }
 }
 

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::events::replied;
-use super::openai::habits::Habits;
+use super::history::length;
+use super::openai::habits::{Habits, log_refusal};
 use super::reply::{ReplyBuilder, UsageCounter};
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
@@ -23,7 +24,7 @@ use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::{Charge, Meter, Unit, estimated_tokens};
 use crate::names::Names;
-use request::{body, history, length};
+use request::{body, history};
 use stream::ResponseReader;
 
 /// Fields that the body always has, and that `extra` must not replace.
@@ -92,9 +93,7 @@ impl ResponsesLlm {
             };
             match error.unsupported_parameter() {
                 Some(parameter) if self.habits.refuse(model, parameter, &body) => {
-                    tracing::info!(
-                        engine = %self.name, model, parameter, "parameter refused: requests are adapted"
-                    );
+                    log_refusal(&self.name, model, parameter);
                 }
                 _ => return Err(error),
             }

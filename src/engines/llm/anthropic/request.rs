@@ -22,11 +22,6 @@ pub fn history(prompt: &Prompt, budget: u32) -> Vec<HistoryEntry> {
     said
 }
 
-/// How many characters the model reads.
-pub fn length(prompt: &Prompt, said: &[HistoryEntry]) -> u64 {
-    characters(&prompt.system) + said.iter().map(HistoryEntry::length).sum::<u64>()
-}
-
 pub fn body(settings: &Settings, prompt: &Prompt, said: &[HistoryEntry]) -> Value {
     let model = prompt.model.as_deref().unwrap_or(&settings.model);
     let mut body = json!({

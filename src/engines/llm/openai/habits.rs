@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use crate::engines::llm::Prompt;
+
 /// Optional parameters that are left out once a server has refused them.
 const OPTIONAL: [&str; 8] = [
     "max_completion_tokens",
@@ -62,6 +64,21 @@ impl ModelHabits {
         ));
         let remarks = tools.into_iter().chain(reasoning);
         remarks.map(|(problem, remedy)| (problem.to_owned(), remedy.to_owned())).collect()
+    }
+}
+
+/// Whether a request offers tools.
+pub fn has_tools(prompt: &Prompt, habits: &ModelHabits) -> bool {
+    !prompt.tools.is_empty() && !habits.refused.contains("tools")
+}
+
+/// Without tools an agent can do less, which an operator has to know of; the other parameters are spared at no cost.
+pub fn log_refusal(engine: &str, model: &str, parameter: &str) {
+    if parameter == "tools" {
+        let remedy = "let the server call tools, or choose a model with tools, then reload";
+        tracing::warn!(engine, model, remedy, "tools refused: requests have none from now on");
+    } else {
+        tracing::info!(engine, model, parameter, "parameter refused: requests are adapted");
     }
 }
 

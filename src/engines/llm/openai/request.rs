@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Settings;
-use super::habits::ModelHabits;
+use super::habits::{ModelHabits, has_tools};
 use super::history::{ChatLine, without_system};
 use crate::engines::llm::{Prompt, ToolSpec};
 
@@ -90,11 +90,6 @@ pub fn body(
     let mut body = Value::Object(body);
     settings.extra.merge_into(&mut body);
     body
-}
-
-/// Whether a request offers tools.
-pub fn has_tools(prompt: &Prompt, habits: &ModelHabits) -> bool {
-    !prompt.tools.is_empty() && !habits.refused.contains("tools")
 }
 
 /// <https://platform.openai.com/docs/guides/function-calling>

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Settings;
 use crate::engines::core::usage::{characters, estimated_tokens};
 use crate::engines::llm::history::{AnsweredCall, HistoryEntry, entries, trim};
-use crate::engines::llm::openai::habits::ModelHabits;
+use crate::engines::llm::openai::habits::{ModelHabits, has_tools};
 use crate::engines::llm::{Prompt, ToolSpec};
 
 /// The newest entries that fit, beside the instructions, into `budget` tokens.
@@ -14,11 +14,6 @@ pub fn history(prompt: &Prompt, budget: u32, habits: &ModelHabits) -> Vec<Histor
     let system = estimated_tokens(characters(&prompt.system));
     trim(&mut said, u64::from(budget).saturating_sub(system));
     said
-}
-
-/// How many characters the model reads.
-pub fn length(prompt: &Prompt, said: &[HistoryEntry]) -> u64 {
-    characters(&prompt.system) + said.iter().map(HistoryEntry::length).sum::<u64>()
 }
 
 pub fn body(settings: &Settings, prompt: &Prompt, said: &[HistoryEntry], habits: &ModelHabits) -> Value {
@@ -43,10 +38,6 @@ pub fn body(settings: &Settings, prompt: &Prompt, said: &[HistoryEntry], habits:
     let mut body = Value::Object(body);
     settings.extra.merge_into(&mut body);
     body
-}
-
-fn has_tools(prompt: &Prompt, habits: &ModelHabits) -> bool {
-    !prompt.tools.is_empty() && !habits.refused.contains("tools")
 }
 
 /// Not `strict`, which allows few schemas.
