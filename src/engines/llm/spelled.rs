@@ -10,10 +10,11 @@ use super::{ToolCall, ToolSpec};
 /// Fields with the arguments of a call, as models name them.
 const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "input", "args"];
 
-/// The calls of offered tools in a text, the first [`MOST_CALLS`].
-pub fn calls(text: &str, offered: &[ToolSpec]) -> Vec<ToolCall> {
+/// The calls of offered tools in a text, the first [`MOST_CALLS`]. Of a text that was cut off, only those with whole arguments.
+pub fn calls(text: &str, offered: &[ToolSpec], is_cut_off: bool) -> Vec<ToolCall> {
     let mut calls = in_json(text, offered);
-    if calls.is_empty() {
+    let is_unfinished = is_cut_off && (text.contains('{') || text.contains("<parameter="));
+    if calls.is_empty() && !is_unfinished {
         calls = by_name(text, offered);
     }
     calls.truncate(MOST_CALLS);
@@ -108,7 +109,7 @@ mod tests {
     }
 
     fn shown(text: &str) -> Vec<String> {
-        calls(text, &offered()).iter().map(|it| format!("{}{}", it.name, it.arguments)).collect()
+        calls(text, &offered(), false).iter().map(|it| format!("{}{}", it.name, it.arguments)).collect()
     }
 
     #[test]
@@ -144,20 +145,35 @@ mod tests {
         let two =
             "<tool_call>{\"name\": \"transfer\"}</tool_call>\n<tool_call>{\"name\": \"hang_up\"}</tool_call>";
         assert_eq!(shown(two), ["transfer{}", "hang_up{}"]);
-        assert_eq!(calls(&"{\"name\": \"hang_up\"}".repeat(40), &offered()).len(), MOST_CALLS);
+        assert_eq!(calls(&"{\"name\": \"hang_up\"}".repeat(40), &offered(), false).len(), MOST_CALLS);
     }
 
     #[test]
     fn only_offered_tools_are_called() {
         assert!(shown("{\"name\": \"fly\", \"arguments\": {}}").is_empty());
         assert!(shown("no_hang_up_here transferred").is_empty());
-        assert!(calls("[hang_up]", &[]).is_empty());
+        assert!(calls("[hang_up]", &[], false).is_empty());
+    }
+
+    #[test]
+    fn a_call_that_was_cut_off_is_left_out() {
+        for (text, count) in [
+            ("{\"name\": \"transfer\", \"argum", 0),
+            ("<function=transfer>{\"to\": ", 0),
+            ("<function=transfer>\n<parameter=to>\nSa", 0),
+            ("{\"name\": \"transfer\", \"arguments\": {\"to\": 7}} and {", 1),
+            ("[hang_up] Good", 1),
+        ] {
+            assert_eq!(calls(text, &offered(), true).len(), count, "{text}");
+        }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "(hang_up|transfer|\\{|\\}|\"name\"|:|<parameter=|>|ä|[a-z]| ){0,20}") {
-            calls(&text, &offered());
+        fn any_text_is_read(
+            text in "(hang_up|transfer|\\{|\\}|\"name\"|:|<parameter=|>|ä|[a-z]| ){0,20}", is_cut_off: bool,
+        ) {
+            calls(&text, &offered(), is_cut_off);
         }
     }
 }

@@ -159,8 +159,9 @@ impl ChatReader {
     /// Ends the reply.
     fn finish(&mut self, finish: Finish, progress: StreamProgress) -> Vec<DeltaResult> {
         let (rest, spelled) = std::mem::take(&mut self.visible).end(finish == Finish::Stop);
-        let spelled = spelled.map(|text| spelled::calls(&text, self.reply.tools())).unwrap_or_default();
-        let items = self.reply.finish(finish, progress, &rest, spelled);
+        let is_cut_off = finish == Finish::Length;
+        let spelled = spelled.map(|text| spelled::calls(&text, self.reply.tools(), is_cut_off));
+        let items = self.reply.finish(finish, progress, &rest, spelled.unwrap_or_default());
         if self.reasoning.is_expected && finish == Finish::Stop && self.reply.sentences.has_words() {
             self.reasoning.note(self.reply.engine(), false);
         }
