@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{StatusCode, Url};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use super::openai::{Endpoint, Settings};
@@ -67,6 +68,22 @@ impl SocketEndpoint {
         opened.map(|(socket, _)| socket).map_err(|error| self.broken(error))
     }
 
+    /// The next text message. The caller limits the time.
+    ///
+    /// # Errors
+    /// The server closes the connection, or it breaks.
+    pub async fn next_text(&self, socket: &mut Socket) -> Result<String, EngineError> {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+                Some(Ok(Message::Close(frame))) => return Err(self.closed(frame.as_ref())),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(self.broken(error)),
+                None => return Err(self.closed(None)),
+            }
+        }
+    }
+
     /// The meaning of a failure of the WebSocket.
     pub fn broken(&self, error: Error) -> EngineError {
         match error {
@@ -92,6 +109,21 @@ impl SocketEndpoint {
         self.endpoint.without_key(&error_body::message(text.as_bytes()))
     }
 
+    /// The meaning of a close by the server. A policy violation (RFC 6455, 7.4.1) would be repeated on the next connection.
+    pub fn closed(&self, frame: Option<&CloseFrame>) -> EngineError {
+        let Some(frame) = frame else {
+            return EngineError::Temporary("the server closed the connection".into());
+        };
+        let (code, reason) = (u16::from(frame.code), self.cleaned(&frame.reason));
+        let text = format!("the server closed the connection: {code} {reason}");
+        match frame.code {
+            CloseCode::Policy | CloseCode::Unsupported | CloseCode::Invalid => {
+                EngineError::refused(FailureReason::Refused, text)
+            }
+            _ => EngineError::Temporary(text),
+        }
+    }
+
     fn url(&self, path: &str, query: &[(String, String)]) -> Url {
         let mut url = self.endpoint.url(path);
         if !query.is_empty() {
@@ -107,17 +139,22 @@ fn tls_config() -> Result<ClientConfig, SettingsError> {
     client_config(&TlsFiles::default()).map_err(|error| SettingsError::new("base_url", error.to_string()))
 }
 
-/// The meaning of a close by the server. A policy violation (RFC 6455, 7.4.1) would be repeated on the next connection.
-pub fn closed(frame: Option<&CloseFrame>) -> EngineError {
-    let Some(frame) = frame else {
-        return EngineError::Temporary("the server closed the connection".into());
-    };
-    let reason = error_body::message(frame.reason.as_bytes());
-    let text = format!("the server closed the connection: {} {reason}", u16::from(frame.code));
-    match frame.code {
-        CloseCode::Policy | CloseCode::Unsupported | CloseCode::Invalid => {
-            EngineError::refused(FailureReason::Refused, text)
-        }
-        _ => EngineError::Temporary(text),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_close_is_without_the_key() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let settings = Settings {
+            base_url: "http://127.0.0.1:1/v1".into(),
+            key: Some("secret-key".into()),
+            ..Settings::default()
+        };
+        let endpoint = SocketEndpoint::new(&settings, Auth::Scheme("Bearer")).expect("an endpoint");
+        let frame = CloseFrame { code: CloseCode::Policy, reason: "no such key: secret-key".into() };
+        let error = endpoint.closed(Some(&frame));
+        assert_eq!(error.to_string(), "the server closed the connection: 1008 no such key: [key]");
+        assert!(!error.worth_retrying());
     }
 }

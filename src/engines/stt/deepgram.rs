@@ -105,7 +105,8 @@ impl Protocol for DeepgramStt {
     ) -> BoxFuture<'a, Result<LiveConnection, EngineError>> {
         async move {
             let socket = self.endpoint.connect("/listen", &self.query(rate, hints)?).await?;
-            Ok(LiveConnection { socket, dialogue: Box::new(Listening { endpoint: self.endpoint.clone() }) })
+            let dialogue = Listening { endpoint: self.endpoint.clone() };
+            Ok(LiveConnection { endpoint: self.endpoint.clone(), socket, dialogue: Box::new(dialogue) })
         }
         .boxed()
     }

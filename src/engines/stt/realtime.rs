@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -23,7 +23,7 @@ use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::server::Auth;
-use crate::engines::core::websocket::{Socket, SocketEndpoint, closed};
+use crate::engines::core::websocket::{Socket, SocketEndpoint};
 use crate::names::Names;
 
 /// How requests carry the key.
@@ -102,21 +102,15 @@ impl Realtime {
         socket.send(Message::text(update)).await.map_err(|error| self.endpoint.broken(error))?;
         self.until_configured(&mut socket).await?;
         let dialogue = Transcribing::new(self.endpoint.clone(), rate);
-        Ok(LiveConnection { socket, dialogue: Box::new(dialogue) })
+        Ok(LiveConnection { endpoint: self.endpoint.clone(), socket, dialogue: Box::new(dialogue) })
     }
 
     /// The caller limits the time.
     async fn until_configured(&self, socket: &mut Socket) -> Result<(), EngineError> {
         loop {
-            match socket.next().await {
-                Some(Ok(Message::Text(text))) => match event(&self.endpoint, &text)? {
-                    RealtimeEvent::SessionUpdated => return Ok(()),
-                    _ => continue,
-                },
-                Some(Ok(Message::Close(frame))) => return Err(closed(frame.as_ref())),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(self.endpoint.broken(error)),
-                None => return Err(closed(None)),
+            let text = self.endpoint.next_text(socket).await?;
+            if let RealtimeEvent::SessionUpdated = event(&self.endpoint, &text)? {
+                return Ok(());
             }
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -20,7 +20,7 @@ use super::{Hints, terms};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::server::Auth;
-use crate::engines::core::websocket::{Socket, SocketEndpoint, closed};
+use crate::engines::core::websocket::{Socket, SocketEndpoint};
 use crate::names::Names;
 
 /// The default address.
@@ -83,21 +83,15 @@ impl Scribe {
         let mut socket = self.endpoint.connect("/speech-to-text/realtime", &query).await?;
         self.until_started(&mut socket).await?;
         let dialogue = Committing { endpoint: self.endpoint.clone(), rate };
-        Ok(LiveConnection { socket, dialogue: Box::new(dialogue) })
+        Ok(LiveConnection { endpoint: self.endpoint.clone(), socket, dialogue: Box::new(dialogue) })
     }
 
     /// The caller limits the time.
     async fn until_started(&self, socket: &mut Socket) -> Result<(), EngineError> {
         loop {
-            match socket.next().await {
-                Some(Ok(Message::Text(text))) => match message(&self.endpoint, &text)? {
-                    ScribeMessage::SessionStarted => return Ok(()),
-                    _ => continue,
-                },
-                Some(Ok(Message::Close(frame))) => return Err(closed(frame.as_ref())),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(self.endpoint.broken(error)),
-                None => return Err(closed(None)),
+            let text = self.endpoint.next_text(socket).await?;
+            if message(&self.endpoint, &text)? == ScribeMessage::SessionStarted {
+                return Ok(());
             }
         }
     }

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::{Frame, LiveConnection, Protocol, TranscriptEvent};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Policy;
-use crate::engines::core::websocket::closed;
+use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::stt::Hints;
 
 /// Frames and events that wait: some seconds of audio.
@@ -66,7 +66,7 @@ impl EngineLink {
 
 /// Serves an open connection. Returns why it is lost; none when the session is over.
 async fn pump(
-    LiveConnection { mut socket, mut dialogue }: LiveConnection,
+    LiveConnection { endpoint, mut socket, mut dialogue }: LiveConnection,
     mut frames: mpsc::Receiver<Frame>,
     events: &mpsc::Sender<LinkEvent>,
 ) -> Option<EngineError> {
@@ -87,7 +87,7 @@ async fn pump(
             }
             message = socket.next() => {
                 heard_at = Instant::now();
-                match read(message, |text| dialogue.read(text)) {
+                match read(&endpoint, message, |text| dialogue.read(text)) {
                     Ok(words) => for heard in words {
                         events.send(LinkEvent::TranscriptEvent(heard)).await.ok()?;
                     },
@@ -123,15 +123,16 @@ async fn write(
 
 /// The words of a message.
 fn read(
+    endpoint: &SocketEndpoint,
     message: Option<Result<Message, Error>>,
     words: impl FnOnce(&str) -> Result<Vec<TranscriptEvent>, EngineError>,
 ) -> Result<Vec<TranscriptEvent>, EngineError> {
     match message {
         Some(Ok(Message::Text(text))) => words(&text),
-        Some(Ok(Message::Close(frame))) => Err(closed(frame.as_ref())),
+        Some(Ok(Message::Close(frame))) => Err(endpoint.closed(frame.as_ref())),
         Some(Ok(_)) => Ok(Vec::new()),
         Some(Err(error)) => Err(lost(&error)),
-        None => Err(closed(None)),
+        None => Err(endpoint.closed(None)),
     }
 }
 

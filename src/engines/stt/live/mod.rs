@@ -24,7 +24,7 @@ use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{self, Kind, Policy};
 use crate::engines::core::usage::Meter;
-use crate::engines::core::websocket::Socket;
+use crate::engines::core::websocket::{Socket, SocketEndpoint};
 
 use fallback::WithFallback;
 use session::LiveSession;
@@ -50,6 +50,7 @@ pub trait Protocol: Send + Sync + 'static {
 
 /// An open connection and the state of its protocol.
 pub struct LiveConnection {
+    pub endpoint: SocketEndpoint,
     pub socket: Socket,
     pub dialogue: Box<dyn Dialogue>,
 }
