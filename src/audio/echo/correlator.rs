@@ -40,6 +40,8 @@ pub struct Correlator {
     sent_spectrum: Vec<Complex<f32>>,
     received_spectrum: Vec<Complex<f32>>,
     working: Vec<Complex<f32>>,
+    /// Comparisons that are still permitted.
+    permitted: u32,
 }
 
 impl Default for Correlator {
@@ -55,11 +57,24 @@ impl Default for Correlator {
             working: vec![Complex::default(); working],
             forward,
             inverse,
+            permitted: u32::MAX,
         }
     }
 }
 
 impl Correlator {
+    /// Permits so many comparisons until the next call of this function. A new correlator permits any number.
+    pub fn permit(&mut self, comparisons: u32) {
+        self.permitted = comparisons;
+    }
+
+    /// Takes one of the permitted comparisons. Returns false when none is left.
+    pub fn take_permit(&mut self) -> bool {
+        let is_permitted = self.permitted > 0;
+        self.permitted = self.permitted.saturating_sub(1);
+        is_permitted
+    }
+
     /// Compares the newest 320 ms received with the second that was sent last. `None` when one of them is silent.
     pub fn compare(&mut self, sent: &Sent, received: &Received) -> Option<Peak> {
         self.load(sent, received);
@@ -94,7 +109,9 @@ impl Correlator {
     /// frequency is divided by the square root of its magnitude, halfway to the phase transform, so that a few strong ones
     /// do not decide.
     fn correlate(&mut self) -> Option<()> {
-        let Correlator { forward, inverse, sent, received, sent_spectrum, received_spectrum, working } = self;
+        let Correlator {
+            forward, inverse, sent, received, sent_spectrum, received_spectrum, working, ..
+        } = self;
         forward.process_with_scratch(sent, sent_spectrum, working).ok()?;
         forward.process_with_scratch(received, received_spectrum, working).ok()?;
         for (sent, received) in sent_spectrum.iter_mut().zip(received_spectrum.iter()) {

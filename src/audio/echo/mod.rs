@@ -263,8 +263,11 @@ impl EchoDetector {
         *coupling = coupling.min(bound.max(STEP * *coupling));
     }
 
-    /// Correlates. Returns true when that finds an echo.
+    /// Correlates, where that is permitted now; otherwise the next frame asks again. Returns true when it finds an echo.
     fn check(&mut self, correlator: &mut Correlator) -> bool {
+        if !correlator.take_permit() {
+            return false;
+        }
         self.checked = self.received.count();
         let Some(peak) = correlator.compare(&self.sent, &self.received) else { return false };
         let shift = self.lag(0) - peak.lag as i64;

@@ -156,3 +156,15 @@ fn a_caller_who_speaks_soon_after_the_agent_begins_is_heard() {
         assert!(heard.is_some_and(|frames| frames < 35), "seed {seed:x}, {begun} frames: {heard:?}");
     }
 }
+
+#[test]
+fn a_comparison_that_is_not_permitted_is_made_as_soon_as_it_is() {
+    let mut line = Line::new(250, -10.0);
+    line.correlator.permit(0);
+    assert!(line.accepted(200) > 0, "a start is not held for ever");
+    assert_eq!(line.detector.path(), None);
+    line.correlator.permit(100);
+    line.accepted(100);
+    assert!(line.detector.path().is_some());
+    assert_eq!(line.accepted(500), 0);
+}
