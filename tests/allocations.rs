@@ -20,7 +20,7 @@ thread_local! {
 }
 
 fn touch() {
-    // A thread that is ending has no counter any more; nobody asks for it then.
+    // A thread that is ending has no counter any more, and it is not read then.
     let _ = TOUCHES.try_with(|count| count.set(count.get() + 1));
 }
 
@@ -116,7 +116,7 @@ fn touches(format: Format, listening: Listening) -> u64 {
     counted
 }
 
-/// The call's side, whose allocations do not count.
+/// The call's side. Its allocations do not count.
 fn attend(port: &mut Port, buffer: &mut AudioBuffer) {
     while port.next_event().is_some() {}
     port.fetch(buffer);

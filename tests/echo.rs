@@ -1,4 +1,4 @@
-//! Callers whose telephones return the agent's voice: it is not taken for the caller's, and the caller is heard over it.
+//! Telephones that return the agent's voice: it is not taken for the caller's, and the caller is heard over it.
 //!
 //! Recorded prompts and synthetic voices speak on both sides, through mu-law, in virtual time. `VCA_ECHO_MINUTES` sets
 //! the length of each call of a silent caller; the figures in ARCHITECTURE are of 5 minutes.
@@ -119,7 +119,7 @@ impl EchoPath {
         EchoPath { kind, delay_ms, gain: decibels(db), history: vec![0.0; MEMORY].into(), tail, band }
     }
 
-    /// Takes what the caller's telephone plays.
+    /// Takes the next frame that the caller's telephone plays.
     fn play(&mut self, frame: &[i16]) {
         for sample in frame {
             self.history.pop_front();
@@ -194,7 +194,7 @@ struct Call<'a> {
     random: Random,
     now: Instant,
     frames: usize,
-    /// What the caller says, from which position on.
+    /// The caller's speech, and the position that is next.
     caller: Option<(Arc<[i16]>, usize)>,
     encoder: Encoder,
     decoder: Decoder,

@@ -1,4 +1,4 @@
-//! Words that recognisers of Whisper's kind write where nobody spoke: they were trained on subtitles of films.
+//! Words that recognisers of Whisper's kind write where there is no speech: they were trained on subtitles of films.
 //!
 //! A caller can say some of them, too. They are dropped only where the recogniser itself doubts that there was speech, or, where
 //! it states nothing, in a clip that is too short and too quiet for a caller.

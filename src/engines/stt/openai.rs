@@ -50,7 +50,7 @@ impl Settings {
     }
 }
 
-/// Models whose refusals are remembered.
+/// The most models that are remembered for a refusal.
 const MODELS: usize = 256;
 
 pub struct OpenAiStt {

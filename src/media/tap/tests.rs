@@ -11,7 +11,7 @@ use crate::rtp::packet::{HEADER, Packet, write_header};
 
 const LEN: u64 = 160;
 
-/// A leg in mu-law whose caller sends one packet a tick.
+/// A leg in mu-law that receives one packet a tick.
 struct TappedLeg {
     leg: Leg,
     port: Port,

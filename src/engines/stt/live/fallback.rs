@@ -1,4 +1,4 @@
-//! A live session whose failed utterances are transcribed by another engine.
+//! A live session with another engine, which transcribes the utterances on which the live engine fails.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

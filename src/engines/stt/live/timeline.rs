@@ -1,9 +1,9 @@
-//! The utterances of a session over the time of its audio: which audio is to be sent, and which words are whose.
+//! The utterances of a session over the time of its audio: which audio is sent, and which utterance words belong to.
 //!
-//! Pure. A connection takes audio in parts, each ended by a commit; the words of a part are final when its commit is done. An
-//! utterance has the words of every part that ends after its beginning, so one that begins where an earlier one did
-//! repeats that one's words without sending its audio again. Audio of parts that are not done is sent again on the next
-//! connection.
+//! Pure. Audio is sent in parts, and a commit ends each part. The server confirms a commit once the words of its part are
+//! final; then the part is done. An utterance has the words of every part that ends after the utterance begins. An
+//! utterance that begins at the same position as an earlier one therefore repeats the earlier words, and the audio is not
+//! sent twice. Parts that are not done when the connection is lost are sent again on the next one.
 
 mod entry;
 mod line;
@@ -20,18 +20,18 @@ use crate::engines::stt::{SttEvent, Utterance};
 use entry::{PendingUtterance, UtteranceState};
 use line::{Line, append};
 
-/// Audio before an utterance that is sent with it: the start of a word is soft.
+/// The length of audio before an utterance that is sent with it: the start of a word is soft.
 const BEFORE: Duration = Duration::from_millis(240);
-/// Audio after an utterance that is sent with it.
+/// The length of audio after an utterance that is sent with it.
 const AFTER: Duration = Duration::from_millis(100);
 /// The longest frame. Vendors recommend 20 to 250 ms.
 const LONGEST_FRAME: Duration = Duration::from_millis(100);
-/// The shortest part: OpenAI refuses to commit less than 100 ms, ElevenLabs less than 300. A shorter one is filled up with
-/// silence.
+/// The shortest part: OpenAI refuses a commit of less than 100 ms, ElevenLabs of less than 300 ms. Silence is appended to a
+/// shorter part.
 const SHORTEST_PART: Duration = Duration::from_millis(320);
-/// Utterances at the same time; one more fails the oldest. A conversation needs one or two.
+/// The most utterances at the same time; when there is one more, the oldest fails. A conversation needs one or two.
 const MOST: usize = 8;
-/// Parts whose words are kept; a caller's minute has some ten pauses.
+/// The most parts that are kept, with their words; a caller makes some ten pauses a minute.
 const MOST_PARTS: usize = 256;
 
 pub struct UtteranceTimeline {
@@ -112,13 +112,13 @@ impl UtteranceTimeline {
         self.parts.retain(|part| part.end > keep_from);
     }
 
-    /// A connection is open, without audio so far.
+    /// A connection was opened. No audio was sent on it yet.
     pub fn connected(&mut self) {
         self.lost();
         self.line = Some(Line::new(self.done));
     }
 
-    /// The connection is lost: what is not done is sent again on the next one.
+    /// The connection was lost: the parts that are not done are sent again on the next one.
     pub fn lost(&mut self) {
         self.line = None;
         self.utterances.retain(|it| it.utterance.is_some());
@@ -129,7 +129,7 @@ impl UtteranceTimeline {
         }
     }
 
-    /// There is no connection and none soon: the utterances that have ended fail.
+    /// There is no connection, and there will be none soon: the utterances that have ended fail.
     pub fn give_up(&mut self, error: &EngineError) {
         let (open, ended) = std::mem::take(&mut self.utterances)
             .into_iter()
@@ -155,7 +155,7 @@ impl UtteranceTimeline {
             let to = stop.min(line.sent + longest);
             let samples = self.audio.clip(line.sent, to).samples;
             line.sent = to;
-            // Audio that is no longer kept is left out: an empty frame would end a stream.
+            // Audio that is no longer kept is skipped: an empty frame would end the stream.
             if !samples.is_empty() {
                 return Some(self.count(samples));
             }
@@ -167,12 +167,12 @@ impl UtteranceTimeline {
         }
         entry.state = UtteranceState::Committed { at, stop: line.sent, deadline };
         if part == 0 {
-            // Everything up to its end was committed with an earlier one.
+            // An earlier commit has all of its audio.
             self.finish();
             return self.next_frame();
         }
         line.commit(at, rate);
-        // All words may be known already.
+        // All of its words may be final already.
         let covered_ms = line.covered_ms;
         self.covered(covered_ms, false);
         Some(Frame::Commit)
@@ -202,7 +202,8 @@ impl UtteranceTimeline {
         self.utterances.iter().filter_map(PendingUtterance::deadline).min()
     }
 
-    /// Fails the utterances whose time is over. Returns whether there were any: the connection stalls.
+    /// Fails the utterances with a deadline that has passed. Returns whether there were any, which means that the connection
+    /// stalls.
     pub fn expire(&mut self, now: Instant) -> bool {
         let is_due = |entry: &PendingUtterance| entry.deadline().is_some_and(|deadline| deadline <= now);
         let (due, rest): (Vec<_>, Vec<_>) =
@@ -226,8 +227,8 @@ impl UtteranceTimeline {
         self.utterances.last_mut().filter(|entry| entry.state == UtteranceState::Open)
     }
 
-    /// The open utterance is replaced by one that begins at `from`. If that is after the audio that was sent, the words of
-    /// both have to be kept apart.
+    /// Another utterance, which begins at `from`, replaces the open one. If it begins after the audio that was sent, the audio
+    /// sent so far is committed, so that its words are not taken for those of the new utterance.
     fn abandon_open(&mut self, from: u64) {
         let sent = self.line.as_ref().map_or(0, |line| line.sent);
         if self.open_entry().is_none() {
@@ -240,7 +241,8 @@ impl UtteranceTimeline {
         }
     }
 
-    /// Nothing waits for the utterance's words. A part with audio of it is committed nevertheless, to keep its words apart.
+    /// The words of an utterance are not needed any more. If audio of it was sent, that audio is still committed, so that its
+    /// words are not taken for those of the next utterance.
     fn abandon(&mut self, index: usize) {
         let sent = self.line.as_ref().filter(|line| line.streamed > 0).map_or(0, |line| line.sent);
         let entry = &mut self.utterances[index];
@@ -291,7 +293,7 @@ impl UtteranceTimeline {
         self.finish();
     }
 
-    /// Reports the utterances whose commits are done.
+    /// Reports the utterances with commits that are done.
     fn finish(&mut self) {
         let outstanding = self.line.as_ref().and_then(|line| line.commits.front()).map(|it| it.end);
         let is_done = |entry: &PendingUtterance| match entry.state {

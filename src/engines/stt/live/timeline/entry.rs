@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use crate::engines::stt::Utterance;
 
 pub struct PendingUtterance {
-    /// None when it was cancelled after audio of it had been sent.
+    /// None if it was cancelled after some of its audio had been sent.
     pub utterance: Option<Utterance>,
     pub from: u64,
     pub state: UtteranceState,
@@ -20,7 +20,7 @@ pub enum UtteranceState {
         stop: u64,
         deadline: Option<Instant>,
     },
-    /// As above, and the commit was sent, after the audio up to `stop`.
+    /// As for `Ended`; the audio up to `stop` and the commit were sent.
     Committed {
         at: u64,
         stop: u64,
