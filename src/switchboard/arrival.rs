@@ -12,7 +12,7 @@ use super::Switchboard;
 use super::admission::{decide, format_for};
 use crate::ari::answer::ChannelVariable;
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
-use crate::ari::topology::{bridge_id, is_dialled_leg, media_id};
+use crate::ari::topology::{bridge_id, dialled_leg_ids, is_dialled_leg, media_id};
 use crate::ari::{AsteriskId, ChannelId, Reason, Request, Topology};
 use crate::audio::codec::Format;
 use crate::call::{self, Admitted, CallMessage, Feed, IncomingCall, Refusal};
@@ -211,7 +211,9 @@ impl Drop for LiveCallGuard {
             if let Some(channel) = channel {
                 self.switchboard.send_to_asterisk(Request::hang_up(&channel, Reason::Congestion));
             }
-            self.switchboard.send_to_asterisk(Request::hang_up(&media_id(&id), Reason::NormalClearing));
+            for channel in dialled_leg_ids(&id).chain([media_id(&id)]) {
+                self.switchboard.send_to_asterisk(Request::hang_up(&channel, Reason::NormalClearing));
+            }
             self.switchboard.send_to_asterisk(Request::destroy_bridge(&bridge_id(&id, 0)));
         }
     }

@@ -175,7 +175,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ari::topology::{bridge_id, media_id};
+    use crate::ari::topology::{bridge_id, dialled_leg_ids, media_id};
 
     fn local() -> AsteriskId {
         AsteriskId::default()
@@ -190,7 +190,8 @@ mod tests {
         let (mut live, id) = (Live::default(), CallId::new());
         let mut messages = live.begin(id, &local(), &channel("1.1")).unwrap();
         assert!(live.begin(CallId::new(), &local(), &channel("1.1")).is_none());
-        for owned in [channel("1.1"), media_id(&id.to_string())] {
+        let call = id.to_string();
+        for owned in dialled_leg_ids(&call).chain([channel("1.1"), media_id(&call)]) {
             assert_eq!(live.call_of_channel(&local(), &owned), Some(id), "{owned}");
         }
         for number in [0, 1] {

@@ -22,7 +22,7 @@ use crate::ari::ids::ChannelId;
 use crate::ari::request::{Reason, Request};
 
 /// More legs are not added.
-const MAX_LEGS: usize = 16;
+pub(super) const MAX_LEGS: u8 = 16;
 
 #[derive(Debug)]
 pub(super) struct Arrangement {
@@ -61,7 +61,7 @@ impl Arrangement {
 
     /// Adds a leg, which is in no group yet.
     pub fn add(&mut self, now: Instant, spec: LegSpec) {
-        let Some(id) = u8::try_from(self.legs.len()).ok().filter(|id| usize::from(*id) < MAX_LEGS) else {
+        let Some(id) = u8::try_from(self.legs.len()).ok().filter(|id| *id < MAX_LEGS) else {
             return tracing::error!("a call has too many legs");
         };
         let id = LegId(id);
@@ -136,7 +136,7 @@ impl Arrangement {
 
     /// The next leg's id; `None` when there are too many.
     pub fn next_leg(&self) -> Option<LegId> {
-        u8::try_from(self.legs.len()).ok().filter(|id| usize::from(*id) < MAX_LEGS).map(LegId)
+        u8::try_from(self.legs.len()).ok().filter(|id| *id < MAX_LEGS).map(LegId)
     }
 
     /// Sends the requests that are possible now.

@@ -62,7 +62,7 @@ pub use contract::{
     DialSpec, DialplanExit, DialplanPlace, End, Failure, Input, LegId, LegSpec, Output, RequestId,
     SetUpStage, WaitingSound, Wanted,
 };
-pub use object_ids::{bridge_id, call_of, is_dialled_leg, media_id};
+pub use object_ids::{bridge_id, call_of, dialled_leg_ids, is_dialled_leg, media_id};
 use requests::{RequestQueue, TopologyStep};
 use teardown::{CallerExit, Teardown, last_outputs};
 

@@ -1,5 +1,6 @@
 //! The ids of the channels and bridges that VCA creates for a call.
 
+use super::arrangement::MAX_LEGS;
 use super::contract::LegId;
 use crate::ari::ids::{BridgeId, ChannelId};
 
@@ -11,6 +12,11 @@ pub fn media_id(call_id: &str) -> ChannelId {
 /// The id of a leg's channel that VCA dials.
 pub(super) fn leg_id(call_id: &str, leg: LegId) -> ChannelId {
     ChannelId::new(&format!("{LEG_PREFIX}{call_id}.{}", leg.0))
+}
+
+/// The ids of all channels that VCA can have dialled for a call.
+pub fn dialled_leg_ids(call_id: &str) -> impl Iterator<Item = ChannelId> {
+    (LegId::MEDIA.0 + 1..MAX_LEGS).map(move |leg| leg_id(call_id, LegId(leg)))
 }
 
 /// Is it the id of a leg's channel that VCA dials?

@@ -148,6 +148,19 @@ fn a_caller_is_referred_outside_of_all_bridges() {
 }
 
 #[test]
+fn the_legs_of_a_call_without_a_task_have_known_ids() {
+    let mut bench = Bench::up();
+    bench.tell(dial());
+    let ids: Vec<ChannelId> = dialled_leg_ids("7").collect();
+    assert_eq!(ids[0], ChannelId::new("vca-leg-7.2"));
+    for _ in &ids[1..] {
+        assert!(bench.machine.next_leg().is_some());
+        bench.tell(dial());
+    }
+    assert_eq!(bench.machine.next_leg(), None, "there is none beyond these");
+}
+
+#[test]
 fn a_leg_that_vanished_with_the_events_is_reported() {
     let mut bench = ringing();
     bench.now += Duration::from_millis(20);
