@@ -76,7 +76,7 @@ fn see_to_the_end(env: &TestEnv, calls: &mut [Call]) {
 
 fn transfer(env: &TestEnv, tenant: TenantId) -> (CallTransfer, String) {
     let (call, _) = env.last_call(tenant);
-    let transfer = call.transfers.last().unwrap_or_else(|| panic!("no transfer\n{}", env.log()));
+    let [transfer] = &call.transfers[..] else { panic!("not one transfer\n{}", env.log()) };
     (transfer.clone(), call.disposition.unwrap_or_default())
 }
 
@@ -86,6 +86,8 @@ fn each_outcome_is_on_the_record_and_nothing_is_left() {
     let stay = || vec![listen(), question(), listen(), Step::Wait(ms(30_000))];
     let hang_up = |after| vec![listen(), question(), listen(), Step::Wait(ms(after)), Step::HangUp];
     let queue = json!({ "kind": "queue", "address": "answers" });
+    let keys = vec![Step::Press('5'), Step::Wait(ms(200)), Step::Press('#')];
+    let impatient = [vec![listen(), question(), listen()], keys, vec![Step::Wait(ms(7_000)), Step::HangUp]];
     let caller = Some(TransferEnd::Caller);
     let cases = [
         ("+49305550301", extension("answers"), stay(), TransferOutcome::Connected, Some(TransferEnd::Target)),
@@ -95,6 +97,7 @@ fn each_outcome_is_on_the_record_and_nothing_is_left() {
         ("+49305550305", extension("rings"), hang_up(1_000), TransferOutcome::Cancelled, caller),
         ("+49305550306", extension("nobody"), hang_up(7_000), TransferOutcome::Unreachable, None),
         ("+49305550307", queue, stay(), TransferOutcome::HandedOver, None),
+        ("+49305550308", extension("rings"), impatient.concat(), TransferOutcome::NoAnswer, None),
     ];
     let tenants: Vec<TenantId> =
         cases.iter().map(|(did, target, ..)| tenant(&env, did, target.clone())).collect();

@@ -132,12 +132,9 @@ impl Task {
         match message {
             CallMessage::Event(event) => {
                 note(&event);
-                // A caller who is being transferred is on hold until they return.
-                if let Some(change) = hold_change(&event).filter(|_| self.transfer.is_none()) {
-                    self.phase.hold(change, &mut self.records);
-                }
-                if let Some(key) = pressed_key(&event) {
-                    self.phase.press(key, &mut self.records);
+                // A caller who is being transferred is on hold until they return, and their keys are not for the agent.
+                if self.transfer.is_none() {
+                    self.pass_on(&event);
                 }
                 self.control(TopologyInput::Event(event));
             }
@@ -148,6 +145,16 @@ impl Task {
                 }
             }
             CallMessage::Cut => self.hang_up(Reason::NormalClearing),
+        }
+    }
+
+    /// Passes hold and keys to the conversation.
+    fn pass_on(&mut self, event: &Event) {
+        if let Some(change) = hold_change(event) {
+            self.phase.hold(change, &mut self.records);
+        }
+        if let Some(key) = pressed_key(event) {
+            self.phase.press(key, &mut self.records);
         }
     }
 

@@ -41,6 +41,9 @@ impl Task {
 
     /// The agent transfers the caller to one of the tenant's targets, after its last words.
     pub(super) fn start_transfer(&mut self, tool: ToolId, name: &str) {
+        if self.transfer.is_some() {
+            return self.refuse_transfer(tool, name, "another transfer is in progress");
+        }
         let Some(target) = self.target_named(name) else {
             return self.refuse_transfer(tool, name, "there is no such target");
         };
