@@ -272,7 +272,7 @@ impl Task {
     /// The call is over in Asterisk: the conversation ends, and the record is closed.
     fn close(&mut self, end: &End) {
         let continued = self.failover.continued();
-        let transferred = self.close_transfer();
+        let transferred = self.close_transfer(end);
         let closing = match std::mem::replace(&mut self.phase, Phase::Ending(None)) {
             Phase::Talking(talking) => talking.close(&mut self.records),
             Phase::Transferred(closing) => *closing,

@@ -124,15 +124,16 @@ impl Transfer {
         is_referring.then_some(TransferStep::Return { outcome: TransferOutcome::Unreachable, release: None })
     }
 
-    /// The caller has left: what that means for the transfer, if its outcome is not known yet.
-    pub fn caller_left(&self) -> Option<TransferOutcome> {
+    /// The call is over: what that means for the transfer, if its outcome is not known yet.
+    pub fn call_ended(&self, by: TransferEnd) -> Option<TransferOutcome> {
         match self.phase {
             // A caller's side that carries out a REFER ends its call here.
-            TransferPhase::Referring { .. } => Some(TransferOutcome::HandedOver),
+            TransferPhase::Referring { .. } if by == TransferEnd::Caller => Some(TransferOutcome::HandedOver),
             TransferPhase::Connected { .. } => None,
-            TransferPhase::LastWords { .. } | TransferPhase::Waiting | TransferPhase::Ringing { .. } => {
-                Some(TransferOutcome::Cancelled)
-            }
+            TransferPhase::LastWords { .. }
+            | TransferPhase::Waiting
+            | TransferPhase::Ringing { .. }
+            | TransferPhase::Referring { .. } => Some(TransferOutcome::Cancelled),
         }
     }
 }
@@ -180,7 +181,7 @@ mod tests {
         let connect = Some(TransferStep::Connect { leg: LEG });
         assert_eq!(transfer.leg_answered(LEG, now + seconds(60)), connect);
         assert_eq!(transfer.leg_answered(LEG, now + seconds(60)), None, "once");
-        assert_eq!(transfer.caller_left(), None);
+        assert_eq!(transfer.call_ended(TransferEnd::Caller), None);
         assert_eq!(transfer.tick(now + seconds(30)), None);
         let ended = transfer.leg_ended(LEG, Some(16));
         assert_eq!(ended, Some(TransferStep::End { by: TransferEnd::Target }));
@@ -216,7 +217,8 @@ mod tests {
         let step = transfer.tick(now + seconds(1));
         assert_eq!(step, Some(TransferStep::Refer { uri: "sip:shop@pbx".into() }));
         transfer.referring(now);
-        assert_eq!(transfer.caller_left(), Some(TransferOutcome::HandedOver));
+        assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::HandedOver));
+        assert_eq!(transfer.call_ended(TransferEnd::System), Some(TransferOutcome::Cancelled));
         let returned = TransferStep::Return { outcome: TransferOutcome::Unreachable, release: None };
         assert_eq!(transfer.tick(now + REFER_LIMIT).as_ref(), Some(&returned));
         let (mut transfer, now) = refer();
@@ -230,7 +232,7 @@ mod tests {
     fn the_dialplan_takes_over_after_the_last_words() {
         let place = DialplanRoute { context: "sales".into(), extension: "1001".into(), endpoint: None };
         let (mut transfer, now) = begun(TransferRoute::Dialplan(place.clone()));
-        assert_eq!(transfer.caller_left(), Some(TransferOutcome::Cancelled));
+        assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
         assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::HandOver(place)));
         assert_eq!(transfer.tick(now + seconds(2)), None);
     }

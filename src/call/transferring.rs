@@ -12,7 +12,7 @@ use super::phase::{Closing, Phase};
 use super::task::Task;
 use super::transfer::{Transfer, TransferStep};
 use crate::ari::Reason;
-use crate::ari::topology::{DialSpec, Input as TopologyInput, LegId, LegSpec, WaitingSound, Wanted};
+use crate::ari::topology::{DialSpec, End, Input as TopologyInput, LegId, LegSpec, WaitingSound, Wanted};
 use crate::conversation::{Ending, HoldChange, ToolId, ToolOutcome};
 use crate::tenancy::{
     CallerIdPolicy, DialplanRoute, Did, Label, TransferEnd, TransferOutcome, TransferRoute, TransferTarget,
@@ -213,18 +213,15 @@ impl Task {
     }
 
     /// The call is over in Asterisk: closes the record of the transfer. Returns the ending that follows from it.
-    pub(super) fn close_transfer(&mut self) -> Option<Ending> {
+    pub(super) fn close_transfer(&mut self, end: &End) -> Option<Ending> {
         let ActiveTransfer { transfer, .. } = self.transfer.take()?;
-        match transfer.caller_left() {
-            Some(outcome) => {
-                self.records.transfer_ended(Some(outcome), Some(TransferEnd::Caller));
-                (outcome == TransferOutcome::HandedOver).then_some(Ending::Transferred)
-            }
-            None => {
-                self.records.transfer_ended(None, Some(TransferEnd::Caller));
-                None
-            }
-        }
+        let by = match end {
+            End::CallerLeft { .. } => TransferEnd::Caller,
+            _ => TransferEnd::System,
+        };
+        let outcome = transfer.call_ended(by);
+        self.records.transfer_ended(outcome, Some(by));
+        (outcome == Some(TransferOutcome::HandedOver)).then_some(Ending::Transferred)
     }
 
     /// Digits with a plus sign, whichever party's number it is.

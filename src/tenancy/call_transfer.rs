@@ -10,7 +10,7 @@ use super::{Label, TransferMethod};
 words!(
     /// The outcome of a transfer. `ringing`: in progress. `connected`: the target answered, and talked to the caller.
     /// `handed_over`: the caller continued in the dialplan, or left for the target by SIP REFER. With all other outcomes the
-    /// caller returned to the agent, unless they had hung up (`cancelled`).
+    /// caller returned to the agent, unless the call was over (`cancelled`).
     TransferOutcome {
         Ringing = "ringing",
         Connected = "connected",
@@ -22,7 +22,7 @@ words!(
         Unreachable = "unreachable",
         /// It was not attempted: outside of its hours, at a limit, or not allowed by the operator.
         Refused = "refused",
-        /// The caller hung up before there was an answer.
+        /// The call ended before there was an answer: `ended_by` is the party that ended it.
         Cancelled = "cancelled",
     }
 );
@@ -31,7 +31,7 @@ words!(
     TransferEnd {
         Caller = "caller",
         Target = "target",
-        /// The longest conversation that the operator allows, or a failure.
+        /// The longest conversation that the operator allows, a drain, a hang-up in Asterisk or a failure.
         System = "system",
     }
 );
