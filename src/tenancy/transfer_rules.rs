@@ -153,11 +153,11 @@ impl TransferRules {
 
     fn allowed(&self, target: &TransferTarget) -> Result<Destination, TargetRefusal> {
         let destination = target.destination()?;
+        if is_emergency(&destination) {
+            return Err(TargetRefusal::Emergency);
+        }
         match &destination {
-            Destination::Extension { extension, context } => {
-                if is_emergency_extension(extension) {
-                    return Err(TargetRefusal::Emergency);
-                }
+            Destination::Extension { context, .. } => {
                 if !self.contexts.contains(context) {
                     return Err(TargetRefusal::Context(context.clone()));
                 }
@@ -177,9 +177,6 @@ impl TransferRules {
     }
 
     fn check_number(&self, did: &Did) -> Result<(), TargetRefusal> {
-        if is_emergency_number(did) {
-            return Err(TargetRefusal::Emergency);
-        }
         let number = did.to_string();
         let begins = |prefixes: &[String]| prefixes.iter().any(|prefix| number.starts_with(&**prefix));
         match begins(&self.prefixes) && !begins(&self.blocked_prefixes) {
@@ -248,17 +245,33 @@ const EMERGENCY: [&str; 32] = [
 /// Those that are unlikely to be extensions of a PBX.
 const EMERGENCY_EXTENSIONS: [&str; 5] = ["000", "110", "112", "911", "999"];
 
-/// Of a country code and an emergency number. No number of a subscriber is as short.
-fn is_emergency_number(did: &Did) -> bool {
-    let digits = did.digits();
-    (0..=3).filter_map(|code| digits.get(code..)).any(|rest| rest.len() <= 3 && EMERGENCY.contains(&rest))
+fn is_emergency(destination: &Destination) -> bool {
+    match destination {
+        Destination::Number(did) => is_emergency_number(did),
+        Destination::Extension { extension, .. } => is_emergency_extension(extension),
+        Destination::Sip { user, .. } => is_emergency_extension(user),
+        Destination::Queue(name) => is_emergency_extension(name.as_str()),
+    }
 }
 
-/// Also after a digit for an outside line.
-fn is_emergency_extension(extension: &str) -> bool {
-    let digits = extension.trim_start_matches('+');
-    let after = |prefix: &str| digits.strip_prefix(prefix).unwrap_or(digits);
-    ["", "0", "9"].iter().any(|prefix| EMERGENCY_EXTENSIONS.contains(&after(prefix)))
+/// Of a country code and an emergency number, with or without a zero between them. No number of a subscriber is as short.
+fn is_emergency_number(did: &Did) -> bool {
+    let digits = did.digits();
+    let is_emergency = |rest: &str| rest.len() <= 3 && EMERGENCY.contains(&rest);
+    let after_zero = |rest: &str| rest.strip_prefix('0').is_some_and(is_emergency);
+    (0..=3).filter_map(|code| digits.get(code..)).any(|rest| is_emergency(rest) || after_zero(rest))
+}
+
+/// Also after a digit for an outside line, as a number with its country code, and with separators, which Asterisk and trunks
+/// ignore.
+fn is_emergency_extension(text: &str) -> bool {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let is_words = text.chars().any(|c| c.is_ascii_alphabetic());
+    let after = |prefix: &str| digits.strip_prefix(prefix).unwrap_or(&digits);
+    let is_dialled = || ["", "0", "9"].iter().any(|prefix| EMERGENCY_EXTENSIONS.contains(&after(prefix)));
+    let is_number =
+        || text.starts_with('+') && digits.parse::<Did>().is_ok_and(|did| is_emergency_number(&did));
+    !is_words && (is_dialled() || is_number())
 }
 
 #[cfg(test)]

@@ -107,15 +107,38 @@ fn without_settings_no_target_can_be_reached() {
 
 #[test]
 fn emergency_numbers_are_never_a_target() {
-    for address in ["+49112", "+49110", "+1911", "+44999", "+112", "+911"] {
+    for address in ["+49112", "+49110", "+1911", "+44999", "+112", "+911", "+3580112", "+49 (0) 110"] {
         let refused = rules().route(&target(TargetKind::Number, address, TransferMethod::Dial));
         assert_eq!(refused, Err(TargetRefusal::Emergency), "{address}");
     }
-    for address in ["112@sales", "0112@sales", "9911@sales", "+112@sales", "110@sales"] {
+    for address in [
+        "112@sales",
+        "0112@sales",
+        "9911@sales",
+        "+112@sales",
+        "110@sales",
+        "1-1-2@sales",
+        "*112@sales",
+        "+49112@sales",
+    ] {
         let refused = rules().route(&target(TargetKind::Extension, address, TransferMethod::Dialplan));
         assert_eq!(refused, Err(TargetRefusal::Emergency), "{address}");
     }
-    assert!(rules().route(&target(TargetKind::Extension, "1120@sales", TransferMethod::Dial)).is_ok());
+    for (kind, address) in [
+        (TargetKind::Sip, "112@pbx.example.com"),
+        (TargetKind::Sip, "+49112@pbx.example.com"),
+        (TargetKind::Sip, "1.1.2@pbx.example.com"),
+        (TargetKind::Queue, "112"),
+    ] {
+        let refused = rules().route(&target(kind, address, TransferMethod::Dialplan));
+        assert_eq!(refused, Err(TargetRefusal::Emergency), "{address}");
+    }
+    for address in ["1120@sales", "desk-112@sales"] {
+        assert!(
+            rules().route(&target(TargetKind::Extension, address, TransferMethod::Dial)).is_ok(),
+            "{address}"
+        );
+    }
 }
 
 proptest! {
