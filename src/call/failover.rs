@@ -57,13 +57,10 @@ impl Failover {
     /// The endings after which the call continues elsewhere, so that it needs no goodbye.
     pub fn endings(&self) -> Vec<Ending> {
         let ends = [Ending::EngineFailure, Ending::TurnLimit, Ending::TimeLimit, Ending::Closed];
-        let continues = |ending: &Ending| case_of(*ending).is_some_and(|case| self.has_route(case));
+        let Some((route, _)) = &self.called else { return Vec::new() };
+        let continues =
+            |ending: &Ending| case_of(*ending).is_some_and(|case| route.number.failover.continues(case));
         ends.into_iter().filter(continues).collect()
-    }
-
-    /// Does the call continue elsewhere in this case?
-    pub fn has_route(&self, case: FailoverCase) -> bool {
-        matches!(self.route(case), Some(FailoverRoute::Dialplan { .. } | FailoverRoute::Target { .. }))
     }
 
     fn route(&self, case: FailoverCase) -> Option<&FailoverRoute> {

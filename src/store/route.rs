@@ -1,4 +1,5 @@
-//! Resolves a called number to its tenant, profile and transfer targets, with two indexed queries.
+//! Resolves a called number to its tenant and profile, with one indexed query; and to the tenant's transfer targets, with another
+//! one, where they can be used.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +7,7 @@ use uuid::Uuid;
 use super::statement::sql;
 use super::tx::{AllTenants, RowScope};
 use super::{Store, StoreError, now, numbers, profiles, tenants};
-use crate::tenancy::{Did, Month, MonthUse, Route, TenantId, TransferTarget};
+use crate::tenancy::{Did, Month, MonthUse, Route, Tool};
 
 impl Store {
     /// The route of a called number, in any state of number and tenant: the switchboard decides whether the call
@@ -37,9 +38,18 @@ impl Store {
         let month = Month::of(now());
         let asked = sql(SQL).bind(first.digits()).bind(month.to_string()).bind(last.digits());
         let Some(row) = AllTenants(self).optional::<Row>(asked).await? else { return Ok(None) };
-        let targets = self.scope(TenantId(row.tenant_id)).targets().await?;
-        row.route(month, targets).map(Some)
+        let mut route = row.route(month)?;
+        if uses_targets(&route) {
+            route.targets = self.scope(route.tenant.id).targets().await?;
+        }
+        Ok(Some(route))
     }
+}
+
+/// Can a call on this route be transferred, or continue at a target?
+fn uses_targets(route: &Route) -> bool {
+    let transfers = route.profile.as_ref().is_some_and(|profile| profile.settings.may(Tool::Transfer));
+    transfers || route.number.failover.uses_targets()
 }
 
 #[derive(sqlx::FromRow)]
@@ -93,7 +103,8 @@ impl ProfileColumns {
 }
 
 impl Row {
-    fn route(self, month: Month, targets: Vec<TransferTarget>) -> Result<Route, StoreError> {
+    /// The route without targets.
+    fn route(self, month: Month) -> Result<Route, StoreError> {
         let row = self;
         let seconds = u64::try_from(row.month_seconds).map_err(StoreError::corrupt)?;
         let number = numbers::Row {
@@ -122,7 +133,7 @@ impl Row {
             tenant: tenant.try_into()?,
             profile: profile.map(TryInto::try_into).transpose()?,
             usage: MonthUse { month, seconds },
-            targets,
+            targets: Vec::new(),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::ari::topology::{bridge_id, dialled_leg_ids, is_dialled_leg, media_id}
 use crate::ari::{AsteriskId, ChannelId, Reason, Request, Topology};
 use crate::audio::codec::Format;
 use crate::call::{self, Admitted, CallMessage, Feed, IncomingCall, Refusal};
-use crate::tenancy::{CallId, Did, FailoverCase, FailoverRoute, Month, Route, mask};
+use crate::tenancy::{CallId, Did, FailoverCase, Month, Route, mask};
 
 /// Characters of a called number that a log line shows.
 const LONGEST_LOGGED: usize = 40;
@@ -174,7 +174,7 @@ impl Switchboard {
         };
         match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
             Some((Some(agent), route, called))
-                if agent.is_closed(Utc::now()) && goes_elsewhere(&route, FailoverCase::Closed) =>
+                if agent.is_closed(Utc::now()) && route.number.failover.continues(FailoverCase::Closed) =>
             {
                 Err((Refusal::Closed, Some((route, called))))
             }
@@ -217,11 +217,6 @@ impl Drop for LiveCallGuard {
             self.switchboard.send_to_asterisk(Request::destroy_bridge(&bridge_id(&id, 0)));
         }
     }
-}
-
-/// Does the number have another route than to be hung up in this case?
-fn goes_elsewhere(route: &Route, case: FailoverCase) -> bool {
-    route.number.failover.of(case).is_some_and(|route| *route != FailoverRoute::HangUp)
 }
 
 /// Text from the dialplan without control characters, shortened for a log line.

@@ -98,8 +98,14 @@ impl FailoverRoutes {
         own.as_ref().or(self.default.as_ref())
     }
 
-    pub fn is_empty(&self) -> bool {
-        FailoverCase::ALL.iter().all(|case| self.of(*case).is_none())
+    /// Does a call continue elsewhere in this case?
+    pub fn continues(&self, case: FailoverCase) -> bool {
+        matches!(self.of(case), Some(FailoverRoute::Dialplan { .. } | FailoverRoute::Target { .. }))
+    }
+
+    /// Does a case lead to a transfer target?
+    pub fn uses_targets(&self) -> bool {
+        FailoverCase::ALL.iter().any(|case| matches!(self.of(*case), Some(FailoverRoute::Target { .. })))
     }
 }
 
@@ -121,8 +127,9 @@ mod tests {
         assert_eq!(routes.of(FailoverCase::Closed), Some(&FailoverRoute::Dialplan { label }));
         assert_eq!(routes.of(FailoverCase::Limit), Some(&FailoverRoute::HangUp));
         assert_eq!(routes.of(FailoverCase::Busy), Some(&FailoverRoute::Dialplan { label: None }));
-        assert!(FailoverRoutes::default().is_empty());
-        assert!(!routes.is_empty());
+        assert!(routes.continues(FailoverCase::Busy) && !routes.continues(FailoverCase::Limit));
+        assert!(!FailoverRoutes::default().continues(FailoverCase::Busy));
+        assert!(!routes.uses_targets());
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub struct Route {
     pub profile: Option<AiProfile>,
     /// The tenant's usage of the month, as of the look-up.
     pub usage: MonthUse,
-    /// The tenant's transfer targets, oldest first.
+    /// The tenant's transfer targets, oldest first; none where neither the profile nor a failover route can use them.
     #[serde(default)]
     pub targets: Vec<TransferTarget>,
 }

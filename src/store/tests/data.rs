@@ -8,6 +8,7 @@ use crate::tenancy::*;
 
 on_both!(
     a_number_leads_to_its_tenant_and_default_profile,
+    a_route_has_targets_where_they_can_be_used,
     tenants_and_numbers_change,
     a_number_is_had_once,
     a_number_that_is_given_up_keeps_its_calls,
@@ -40,6 +41,36 @@ async fn a_number_leads_to_its_tenant_and_default_profile(db: Database) {
     let route = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
     assert_eq!(route.profile, None);
     assert_eq!(scope.default_profile().await.expect("an answer"), None);
+}
+
+async fn a_route_has_targets_where_they_can_be_used(db: Database) {
+    let (route, actor) = (db.tenant(1).await, Actor::system());
+    let scope = db.store.scope(route.tenant.id);
+    let new = NewTarget {
+        name: "shop".parse().expect("a label"),
+        description: "The shop.".to_owned(),
+        kind: TargetKind::Queue,
+        address: "reception".to_owned(),
+        method: None,
+        hours: None,
+    };
+    let target = scope.create_target(&actor, new.of(route.tenant.id)).await.expect("a target");
+    let targets =
+        async || db.store.route(&values::did(1)).await.expect("an answer").expect("a route").targets;
+    assert_eq!(targets().await, []);
+    let to_target = FailoverRoute::Target { target: target.name.clone() };
+    let routes = FailoverRoutes { busy: Some(to_target), ..FailoverRoutes::default() };
+    for (failover, expected) in [(routes, vec![target.clone()]), (FailoverRoutes::default(), vec![])] {
+        let changes = NumberChanges { failover: Some(failover), ..NumberChanges::default() };
+        let any = |_: &PhoneNumber| Ok::<(), StoreError>(());
+        scope.update_number_if(&actor, route.number.id, &changes, any).await.expect("a change");
+        assert_eq!(targets().await, expected);
+    }
+    let profile = route.profile.expect("the default one");
+    let settings = ProfileSettings { tools: vec![Tool::Transfer.as_str().to_owned()], ..profile.settings };
+    let changes = ProfileChanges { settings: Some(settings), ..ProfileChanges::default() };
+    scope.update_profile(&actor, profile.id, changes).await.expect("a change");
+    assert_eq!(targets().await, [target]);
 }
 
 async fn tenants_and_numbers_change(db: Database) {

@@ -196,6 +196,7 @@ async fn read_all(db: &Database, id: TenantId) -> Result<(), StoreError> {
         scope.profile_versions(profile.id, window).await?;
     }
     scope.default_profile().await?;
+    scope.targets().await?;
     scope.webhooks(window).await?;
     scope.retention().await?;
     for call in scope.calls(&CallFilter::default(), window).await?.items {
