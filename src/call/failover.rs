@@ -79,7 +79,7 @@ impl Failover {
             (Some(FailoverRoute::Dialplan { label }), _) => label.as_ref().map(ToString::to_string),
             (Some(FailoverRoute::Target { target }), _) => Some(target.to_string()),
             (None, ContinuesByDefault::Yes) => None,
-            (Some(FailoverRoute::HangUp), _) | (None, ContinuesByDefault::No) => return hang_up,
+            (Some(FailoverRoute::HangUp {}), _) | (None, ContinuesByDefault::No) => return hang_up,
         };
         info!(status = case.as_str(), label, "the call continues in the dialplan");
         self.continued = Some(case);

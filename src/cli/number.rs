@@ -269,7 +269,7 @@ fn failover_lines(routes: &FailoverRoutes) -> Option<String> {
             FailoverRoute::Dialplan { label: Some(label) } => format!("dialplan ({label})"),
             FailoverRoute::Dialplan { label: None } => "dialplan".to_owned(),
             FailoverRoute::Target { target } => format!("target {target}"),
-            FailoverRoute::HangUp => "hang up".to_owned(),
+            FailoverRoute::HangUp {} => "hang up".to_owned(),
         };
         Some(format!("{case}: {route}"))
     };

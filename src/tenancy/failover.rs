@@ -1,7 +1,9 @@
 //! Failover routes of a number: where a call continues that the agent cannot serve, or no longer.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Label;
 use super::kinds::words;
@@ -29,7 +31,7 @@ words!(
 );
 
 /// The route of a call in one case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FailoverRoute {
     /// The call continues in the dialplan after `Stasis`, with the case in `VCA_STATUS` and the label in `VCA_ROUTE`.
@@ -45,7 +47,51 @@ pub enum FailoverRoute {
         target: Label,
     },
     /// The call is refused; an answered caller hears a goodbye and is hung up.
-    HangUp,
+    // With braces: serde ignores the fields of a variant without them.
+    HangUp {},
+}
+
+/// utoipa's derived schema would allow each action the fields of others.
+impl PartialSchema for FailoverRoute {
+    fn schema() -> RefOr<Schema> {
+        let label = OneOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .item(Ref::from_schema_name(Label::name()))
+            .description(Some("A word for the dialplan, such as `night`: the value of `VCA_ROUTE`."));
+        let dialplan = action(
+            "dialplan",
+            "The call continues in the dialplan after `Stasis`, with the case in `VCA_STATUS`.",
+        );
+        let target = action(
+            "target",
+            "The call continues in the dialplan at one of the tenant's transfer targets, by its name. Where the target does not \
+             exist, is not allowed or has closed, it continues as with `dialplan`.",
+        );
+        let hang_up =
+            action("hang_up", "The call is refused; an answered caller hears a goodbye and is hung up.");
+        OneOfBuilder::new()
+            .item(dialplan.property("label", label))
+            .item(target.property("target", Ref::from_schema_name(Label::name())).required("target"))
+            .item(hang_up)
+            .description(Some("What happens to a call in one case."))
+            .into()
+    }
+}
+
+impl ToSchema for FailoverRoute {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Label::name().into_owned(), Label::schema()));
+    }
+}
+
+/// An object with this action and no fields but those that are added.
+fn action(name: &str, about: &str) -> ObjectBuilder {
+    let action = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([name]));
+    ObjectBuilder::new()
+        .description(Some(about))
+        .property("action", action)
+        .required("action")
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
 /// The failover routes of a number. A case without a route takes `default`. Without either, an unanswered call is refused
@@ -111,6 +157,8 @@ impl FailoverRoutes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -125,11 +173,27 @@ mod tests {
         .unwrap();
         let label = Some("night".parse().unwrap());
         assert_eq!(routes.of(FailoverCase::Closed), Some(&FailoverRoute::Dialplan { label }));
-        assert_eq!(routes.of(FailoverCase::Limit), Some(&FailoverRoute::HangUp));
+        assert_eq!(routes.of(FailoverCase::Limit), Some(&FailoverRoute::HangUp {}));
         assert_eq!(routes.of(FailoverCase::Busy), Some(&FailoverRoute::Dialplan { label: None }));
         assert!(routes.continues(FailoverCase::Busy) && !routes.continues(FailoverCase::Limit));
         assert!(!FailoverRoutes::default().continues(FailoverCase::Busy));
         assert!(!routes.uses_targets());
+    }
+
+    #[test]
+    fn the_schema_has_the_fields_of_each_action_alone() {
+        let schema = serde_json::to_value(FailoverRoute::schema()).unwrap();
+        let actions = [("dialplan", "label"), ("target", "target"), ("hang_up", "action")];
+        for (action, field) in actions {
+            let all = schema["oneOf"].as_array().unwrap();
+            let is_it = |it: &&serde_json::Value| it["properties"]["action"]["enum"] == json!([action]);
+            let own = all.iter().find(is_it).unwrap();
+            let fields: BTreeSet<&str> =
+                own["properties"].as_object().unwrap().keys().map(|it| &**it).collect();
+            assert_eq!(fields, BTreeSet::from(["action", field]), "{action}");
+            assert_eq!(own["additionalProperties"], json!(false), "{action}");
+        }
+        assert_eq!(serde_json::to_value(FailoverRoute::HangUp {}).unwrap(), json!({ "action": "hang_up" }));
     }
 
     #[test]
@@ -138,6 +202,8 @@ mod tests {
             json!({ "busy": { "action": "dialplan", "lable": "x" } }),
             json!({ "bussy": { "action": "dialplan" } }),
             json!({ "busy": { "action": "fly" } }),
+            json!({ "busy": { "action": "hang_up", "label": "x" } }),
+            json!({ "busy": { "action": "target", "target": "x", "label": "x" } }),
             json!({ "busy": { "action": "dialplan", "label": "${SHELL(rm)}" } }),
             json!({ "busy": { "action": "dialplan", "label": "" } }),
         ] {
