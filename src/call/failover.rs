@@ -9,7 +9,7 @@ use super::ending::Refusal;
 use crate::ari::Reason;
 use crate::ari::topology::{DialplanExit, DialplanPlace, Input as TopologyInput};
 use crate::conversation::Ending;
-use crate::tenancy::{DialplanRoute, Did, FailoverCase, FailoverRoute, Route, TransferRules};
+use crate::tenancy::{DialplanRoute, Did, FailoverCase, FailoverRoute, Route, TargetRefusal, TransferRules};
 
 /// The failover routes of a call's number.
 pub struct Failover {
@@ -96,12 +96,18 @@ impl Failover {
     fn target(&self, case: FailoverCase) -> Option<DialplanRoute> {
         let Some(FailoverRoute::Target { target }) = self.route(case) else { return None };
         let (route, _) = self.called.as_ref()?;
-        let found = route.targets.iter().find(|it| it.name == *target).filter(|it| it.is_open(Utc::now()));
-        let place = found.map(|found| self.rules.dialplan(found));
-        if !matches!(place, Some(Ok(_))) {
-            warn!(%target, refusal = ?place, "no such target now: the call continues after Stasis");
+        let Some(found) = route.targets.iter().find(|it| it.name == *target) else {
+            warn!(%target, "the tenant has no such transfer target: the call continues after Stasis");
+            return None;
+        };
+        if !found.is_open(Utc::now()) {
+            info!(%target, "the transfer target has closed: the call continues after Stasis");
+            return None;
         }
-        place?.ok()
+        let refused = |refusal: &TargetRefusal| {
+            warn!(%target, %refusal, "[transfer] does not allow the target: the call continues after Stasis");
+        };
+        self.rules.dialplan(found).inspect_err(refused).ok()
     }
 
     /// The values are words and digits, none of them from the caller.

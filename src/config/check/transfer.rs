@@ -4,6 +4,10 @@ use super::zeros;
 use crate::tenancy::TransferRules;
 use crate::violation::Violation;
 
+/// Ten minutes, and a day.
+const LONGEST_RING_S: u64 = 600;
+const LONGEST_LEG_S: u64 = 86_400;
+
 pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
     let mut found = zeros(&[
         ("transfer.max_legs", rules.max_legs == 0),
@@ -11,6 +15,8 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
         ("transfer.ring_s", rules.ring_s == 0),
         ("transfer.max_leg_s", rules.max_leg_s == 0),
     ]);
+    found.extend(longest("transfer.ring_s", rules.ring_s, LONGEST_RING_S));
+    found.extend(longest("transfer.max_leg_s", rules.max_leg_s, LONGEST_LEG_S));
     let number = ["{number}", "{digits}"];
     let example = "PJSIP/{number}@vca-trunk";
     found.extend(template("transfer.number_endpoint", &rules.number_endpoint, &number, example));
@@ -23,6 +29,11 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
     let queue_context = Some(&rules.queue_context).filter(|name| !name.is_empty());
     found.extend(contexts(rules.contexts.iter().chain(queue_context)));
     found
+}
+
+fn longest(key: &str, value: u64, most: u64) -> Option<Violation> {
+    let problem = format!("{value} seconds are too long");
+    (value > most).then(|| Violation::with_remedy(key, problem, format!("set it to {most} or less")))
 }
 
 fn template(key: &str, text: &str, placeholders: &[&str], example: &str) -> Option<Violation> {
@@ -127,6 +138,9 @@ mod tests {
         }
         assert_eq!(keys(|rules| rules.contexts = vec!["vca-inbound".into()]), ["transfer.contexts"]);
         assert_eq!(keys(|rules| rules.queue_context = "vca-absent".into()), ["transfer.contexts"]);
-        assert_eq!(keys(|rules| rules.ring_s = 0), ["transfer.ring_s"]);
+        for seconds in [0, u64::MAX] {
+            assert_eq!(keys(|rules| rules.ring_s = seconds), ["transfer.ring_s"]);
+            assert_eq!(keys(|rules| rules.max_leg_s = seconds), ["transfer.max_leg_s"]);
+        }
     }
 }
