@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::builtin::refusal;
 use super::services::ToolServices;
 use crate::conversation::ToolOutcome;
+use crate::dtmf::Digit;
 use crate::egress::EgressResponse;
 use crate::tenancy::{HttpMethod, HttpTool, TenantId, UrlTemplate, validator};
 
@@ -117,8 +118,7 @@ impl HttpCall {
         let (request, secrets) = self.with_headers(request, services).await?;
         let request = if self.tool.method.has_body() { request.json(&self.body()) } else { request };
         let response = services.client.send(request).await.map_err(|error| error.to_string())?;
-        let outcome = self.read(response).await?;
-        Ok(ToolReply { result: without(&secrets, &outcome.result), ..outcome })
+        self.read(response, &hidden(&secrets)).await
     }
 
     async fn with_headers(
@@ -165,18 +165,19 @@ impl HttpCall {
         Value::Object(body)
     }
 
-    async fn read(&self, response: EgressResponse) -> Result<ToolReply, String> {
+    /// Reads the response. Texts that are `hidden` are in neither the result nor the variables.
+    async fn read(&self, response: EgressResponse, hidden: &[&str]) -> Result<ToolReply, String> {
         let status = response.status();
         let body = response.read(MAX_RESPONSE).await.map_err(|error| error.to_string())?;
         if status.is_redirection() {
             return Err(format!("HTTP {}: redirects are not followed", status.as_u16()));
         }
         let body = String::from_utf8(body).map_err(|_| "the response is not text".to_owned())?;
-        let parsed: Option<Value> = serde_json::from_str(&body).ok();
+        let parsed: Option<Value> = serde_json::from_str(&body).ok().map(|value| cleared(value, hidden));
         let result = match &parsed {
             Some(value) => value.to_string(),
             None if body.trim().is_empty() => json!({ "status": status.as_u16() }).to_string(),
-            None => json!({ "text": shortened(&body) }).to_string(),
+            None => json!({ "text": shortened(&without(hidden, &body)) }).to_string(),
         };
         if !status.is_success() {
             let answer =
@@ -224,17 +225,48 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// The part of a text that the model reads. It ends with no part of an entry of keys, which would not be recognised.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_RESULT) {
-        Some((end, _)) => format!("{} [cut]", &text[..end]),
+        Some((end, _)) => {
+            let whole = text[..end].trim_end_matches(|c| Digit::try_from(c).is_ok());
+            format!("{whole} [cut]")
+        }
         None => text.to_owned(),
     }
 }
 
-fn without(secrets: &[SecretString], text: &str) -> Arc<str> {
-    let long =
-        secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| secret.len() >= SHORTEST_SECRET);
-    long.fold(text.to_owned(), |text, secret| text.replace(secret, "***")).into()
+/// The texts that no result may contain: secrets, and credentials without their scheme (`Bearer`). Longer ones first, because
+/// they may contain others.
+fn hidden(secrets: &[SecretString]) -> Vec<&str> {
+    let secrets = secrets.iter().map(|secret| secret.expose_secret());
+    let with_credentials = secrets
+        .flat_map(|secret| [secret, secret.split_once(' ').map_or("", |(_, credentials)| credentials)]);
+    let mut texts: Vec<&str> = with_credentials.filter(|text| text.len() >= SHORTEST_SECRET).collect();
+    texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    texts
+}
+
+fn without(hidden: &[&str], text: &str) -> String {
+    hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
+/// The value without hidden texts, however the response had escaped them.
+fn cleared(value: Value, hidden: &[&str]) -> Value {
+    match value {
+        Value::String(text) => Value::String(without(hidden, &text)),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let is_hidden = hidden.iter().any(|secret| text.contains(secret));
+            if is_hidden { Value::String(without(hidden, &text)) } else { Value::Number(number) }
+        }
+        Value::Array(items) => items.into_iter().map(|item| cleared(item, hidden)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            fields.map(|(name, field)| (without(hidden, &name), cleared(field, hidden))).collect()
+        }
+        Value::Null | Value::Bool(_) => value,
+    }
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
@@ -243,4 +275,29 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
 
 fn header_value(value: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(value).map_err(|_| "a header has a value that cannot be sent".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_removed_in_every_form() {
+        let secrets = [r#"Bearer a"b\c"#, "12345", "Bearer a", "abc"].map(SecretString::from);
+        let hidden = hidden(&secrets);
+        let response = r#"{
+            "whole": "Bearer a\"b\\c", "bare": ["x a\"\u0062\\c y"], "number": 9123459, "12345": 1, "abc": 7
+        }"#;
+        let value = cleared(serde_json::from_str(response).expect("JSON"), &hidden);
+        let expected = json!({ "whole": "***", "bare": ["x *** y"], "number": "9***9", "***": 1, "abc": 7 });
+        assert_eq!(value, expected);
+        assert_eq!(without(&hidden, r#"Bearer a"b\c, 12345"#), "***, ***");
+    }
+
+    #[test]
+    fn a_long_text_is_not_cut_within_an_entry_of_keys() {
+        let text = format!("{}4711", "x".repeat(MAX_RESULT - 2));
+        assert_eq!(shortened(&text), format!("{} [cut]", "x".repeat(MAX_RESULT - 2)));
+        assert_eq!(shortened("4711"), "4711");
+    }
 }

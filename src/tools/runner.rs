@@ -161,21 +161,43 @@ impl Runner {
     }
 }
 
-/// The text with `***` in place of masked entries, which a server may repeat: runs of digits that are equal to one.
+/// The text with `***` in place of masked entries, which a server may repeat: runs of digits that are equal to one, also as a
+/// number without its leading zeros, and entries with other keys.
 fn without_entries(text: &str, entries: &BTreeMap<String, String>) -> Arc<str> {
-    if entries.is_empty() {
-        return text.into();
-    }
+    let is_number = |entry: &&String| entry.chars().all(|key| key.is_ascii_digit());
+    let (numbers, others): (Vec<&String>, Vec<&String>) = entries.values().partition(is_number);
+    // A single key such as * is no secret, and may be anywhere.
+    let others = others.into_iter().filter(|entry| entry.len() > 1);
+    let text = others.fold(text.to_owned(), |text, entry| text.replace(entry.as_str(), "***"));
+    let is_entry = |digits: &str| {
+        numbers.iter().any(|entry| *entry == digits || entry.trim_start_matches('0') == digits)
+    };
     let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
         let end =
             rest[start..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |length| start + length);
         let digits = &rest[start..end];
         masked.push_str(&rest[..start]);
-        masked.push_str(if entries.values().any(|entry| entry == digits) { "***" } else { digits });
+        masked.push_str(if is_entry(digits) { "***" } else { digits });
         rest = &rest[end..];
     }
     masked.push_str(rest);
     masked.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masked_entries_are_recognised_in_every_form() {
+        let entries = ["0471", "12*4#", "*"];
+        let entries =
+            entries.iter().enumerate().map(|(at, keys)| (format!("keypad-{at}"), (*keys).to_owned()));
+        let text = r#"{"text":"0471","number":471,"other":[47,4710],"keys":"x12*4#y","star":"*"}"#;
+        let masked = r#"{"text":"***","number":***,"other":[47,4710],"keys":"x***y","star":"*"}"#;
+        assert_eq!(&*without_entries(text, &entries.collect()), masked);
+        assert_eq!(&*without_entries("4711", &BTreeMap::new()), "4711");
+    }
 }
