@@ -9,6 +9,9 @@ use url::Url;
 /// All but the unreserved characters (RFC 3986, section 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// The longest URL, in bytes, with its variables as they are written.
+const LONGEST: usize = 2_000;
+
 /// A URL with variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlTemplate {
@@ -26,6 +29,9 @@ impl UrlTemplate {
     /// # Errors
     /// The problem of the text.
     pub fn parse(text: &str) -> Result<UrlTemplate, String> {
+        if text.len() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} bytes"));
+        }
         let mut pieces = Vec::new();
         let (mut rest, mut before) = (text, String::new());
         while let Some((literal, after)) = rest.split_once("{{") {
@@ -169,6 +175,8 @@ mod tests {
         ] {
             assert!(UrlTemplate::parse(template).is_err(), "{template}");
         }
+        let long = format!("https://example.com/{}", "x".repeat(LONGEST));
+        assert!(UrlTemplate::parse(&long[..LONGEST]).is_ok() && UrlTemplate::parse(&long).is_err());
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::egress::{DestinationPolicy, EgressClient};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tenancy::TenantId;
 
 /// `[tools]`
@@ -45,9 +45,13 @@ impl Secrets for Store {
     fn open<'a>(&'a self, tenant: TenantId, name: &'a str) -> BoxFuture<'a, Result<SecretString, String>> {
         async move {
             let secret = self.scope(tenant).open_tool_secret(name).await;
-            secret.map_err(|error| {
-                tracing::warn!(tenant_id = %tenant, name, %error, "a tool's secret cannot be read");
-                format!("the secret {name:?} of this tool cannot be read")
+            secret.map_err(|error| match error {
+                // The tenant's mistake.
+                StoreError::NotFound => format!("the tenant has no secret {name:?}"),
+                error => {
+                    tracing::warn!(tenant_id = %tenant, name, %error, "a tool's secret cannot be read");
+                    format!("the secret {name:?} of this tool cannot be read")
+                }
             })
         }
         .boxed()

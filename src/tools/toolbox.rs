@@ -1,5 +1,6 @@
 //! The tools of one agent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::builtin::{self, BuiltIn, refusal};
@@ -34,7 +35,9 @@ impl Toolbox {
     pub fn new(settings: &ProfileSettings) -> Toolbox {
         let offered = Tool::ALL.iter().filter(|tool| settings.may(**tool) && **tool != Tool::Transfer);
         let builtin = offered.map(|tool| builtin::spec(*tool));
+        let mut names = BTreeSet::new();
         let sound = settings.http_tools.iter().filter(|tool| check_http_tool(tool).is_empty());
+        let sound = sound.filter(|tool| names.insert(&tool.name));
         let http: Vec<Arc<HttpTool>> = sound.take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
         let specs = builtin.chain(http.iter().map(|tool| spec(tool))).collect();
         Toolbox { specs, http, targets: Vec::new() }
@@ -119,6 +122,24 @@ mod tests {
             ..ProfileSettings::default()
         };
         assert_eq!(Toolbox::new(&settings).specs().len(), 0);
+    }
+
+    /// Servers of models refuse two tools of one name.
+    #[test]
+    fn of_imported_tools_with_one_name_the_first_is_offered() {
+        let tool = |url: &str| {
+            let tool = serde_json::json!({
+                "name": "stock", "description": "x", "method": "GET", "url": url, "parameters": { "type": "object" },
+            });
+            serde_json::from_value(tool).expect("a tool")
+        };
+        let http_tools = vec![tool("https://example.com/1"), tool("https://example.com/2")];
+        let toolbox = Toolbox::new(&ProfileSettings { http_tools, ..ProfileSettings::default() });
+        assert_eq!(toolbox.specs().len(), 1);
+        assert_eq!(
+            toolbox.http("stock").map(|tool| tool.url.clone()).as_deref(),
+            Some("https://example.com/1")
+        );
     }
 
     #[test]
