@@ -9,7 +9,7 @@ use super::tx::{Access, AllTenants, RowScope};
 use super::{Store, StoreError};
 use crate::sealing::{Keyring, Owner, SealError, Sealed};
 
-/// Webhooks with secrets that are sealed in one transaction: SQLite has no other writer meanwhile.
+/// Webhooks, or tools' secrets, that are sealed in one transaction: SQLite has no other writer meanwhile.
 const BATCH: i64 = 50;
 
 /// The secrets that were found, and what became of them.
@@ -66,7 +66,7 @@ impl Store {
         sealed.map_err(|error| StoreError::Other(format!("a secret cannot be sealed: {error}")))
     }
 
-    /// Seals every secret with the current key, a few webhooks at a time, and counts. A dry run only counts.
+    /// Seals every secret with the current key, a few at a time, and counts. A dry run only counts.
     ///
     /// # Errors
     /// `Invalid` when there is no key that seals, unless it is a dry run.
@@ -82,7 +82,10 @@ impl Store {
         while let Some(last) = after {
             after = self.reseal_batch(last, dry_run, &mut found).await?;
         }
-        self.reseal_tool_secrets(dry_run, &mut found).await?;
+        let mut after = Some(Uuid::nil());
+        while let Some(last) = after {
+            after = self.reseal_tool_secrets(last, dry_run, &mut found).await?;
+        }
         Ok(found)
     }
 
@@ -109,14 +112,22 @@ impl Store {
         Ok(rows.last().map(|row| row.id))
     }
 
-    /// Seals the secrets of tools, of which a tenant has few.
-    async fn reseal_tool_secrets(&self, dry_run: bool, found: &mut Resealing) -> Result<(), StoreError> {
-        const SELECT: &str = "SELECT tenant_id, id, secret FROM tool_secrets ORDER BY id";
+    /// Seals the secrets of tools behind `after`. Returns the last one, or `None` when there was none.
+    async fn reseal_tool_secrets(
+        &self,
+        after: Uuid,
+        dry_run: bool,
+        found: &mut Resealing,
+    ) -> Result<Option<Uuid>, StoreError> {
+        const SELECT: &str =
+            "SELECT tenant_id, id, secret FROM tool_secrets WHERE id > $1 ORDER BY id LIMIT $2";
         const UPDATE: &str =
             "UPDATE tool_secrets SET secret = $3 WHERE tenant_id = $1 AND id = $2 AND secret = $4";
         let access = if dry_run { Access::Read } else { Access::Write };
         let mut tx = AllTenants(self).begin(access).await?;
-        for (tenant_id, id, secret) in tx.all::<(Uuid, Uuid, String)>(sql(SELECT)).await? {
+        let rows = tx.all::<(Uuid, Uuid, String)>(sql(SELECT).bind(after).bind(BATCH)).await?;
+        let last = rows.last().map(|(_, id, _)| *id);
+        for (tenant_id, id, secret) in rows {
             let owned =
                 SealedRow { kind: "tool_secret", tenant_id, id, owner: Owner::tool_secret(tenant_id, id) };
             if let Some(sealed) = self.reseal_text(&owned, &secret, found)
@@ -125,7 +136,8 @@ impl Store {
                 tx.execute(sql(UPDATE).bind(tenant_id).bind(id).bind(sealed).bind(secret)).await?;
             }
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(last)
     }
 
     /// The statement that stores a webhook's secrets sealed anew; `None` when they are sealed with the current key. A

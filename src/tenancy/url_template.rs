@@ -9,7 +9,7 @@ use url::Url;
 /// All but the unreserved characters (RFC 3986, section 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The longest URL, in bytes, with its variables as they are written.
+/// The longest URL, in characters, with its variables as they are written.
 const LONGEST: usize = 2_000;
 
 /// A URL with variables.
@@ -29,8 +29,8 @@ impl UrlTemplate {
     /// # Errors
     /// The problem of the text.
     pub fn parse(text: &str) -> Result<UrlTemplate, String> {
-        if text.len() > LONGEST {
-            return Err(format!("it is longer than {LONGEST} bytes"));
+        if text.chars().count() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} characters"));
         }
         let mut pieces = Vec::new();
         let (mut rest, mut before) = (text, String::new());

@@ -168,9 +168,15 @@ async fn a_tools_secret_is_sealed_and_its_tenants_own(db: Database) {
     // The name is free for the other tenant, and taken for this one.
     stranger.create_tool_secret(&actor, "shop", &other).await.expect("a secret of its own");
     assert!(scope.create_tool_secret(&actor, "shop", &other).await.is_err());
+    // More secrets than are sealed in one transaction.
+    for n in 0..30 {
+        for owner in [&scope, &stranger] {
+            owner.create_tool_secret(&actor, &format!("other-{n}"), &other).await.expect("a secret");
+        }
+    }
     // Keys rotate: a secret is sealed anew, and a key that is unknown opens none.
     let both = db.store.clone().with_sealing(ring(NEW).with_former(OLD).expect("a key"));
-    assert_eq!(both.reseal(false).await.expect("resealing").resealed, 2);
+    assert_eq!(both.reseal(false).await.expect("resealing").resealed, 62);
     let new = db.store.clone().with_sealing(ring(NEW));
     assert_eq!(opened(new.scope(mine)).await.ok().as_deref(), Some("Bearer s3cret"));
     assert!(opened(scope.clone()).await.is_err());
