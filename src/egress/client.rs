@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::time::timeout;
 
-use super::policy::{DestinationError, DestinationPolicy};
+use super::policy::{DestinationError, DestinationPolicy, DestinationResolver};
 
 /// The part of a response's body that is read, so that the connection can be reused, and the time limit for it.
 const MAX_DRAINED: usize = 16 * 1024;
@@ -44,7 +44,7 @@ impl EgressClient {
     pub fn new(policy: DestinationPolicy, time_limit: Duration) -> Result<EgressClient, reqwest::Error> {
         // A proxy would resolve names itself, and a redirect would bypass the policy.
         let http = Client::builder()
-            .dns_resolver(policy)
+            .dns_resolver(DestinationResolver::new(policy))
             .http1_only()
             .no_proxy()
             .redirect(redirect::Policy::none())

@@ -3,15 +3,22 @@
 //!
 //! A name is resolved once, and the connection uses the checked addresses: a later change in DNS has no effect.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use super::addresses::special_purpose;
 
 /// The longest URL, in characters.
 const LONGEST: usize = 2_000;
+
+/// Names that are looked up at the same time. Each occupies one of the runtime's 512 threads for blocking work, until the
+/// system's resolver gives up.
+const MAX_LOOKUPS: usize = 128;
 
 /// The destinations that the operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +83,25 @@ impl DestinationPolicy {
     }
 }
 
-impl Resolve for DestinationPolicy {
+/// Resolves names to the addresses that a policy allows.
+pub(super) struct DestinationResolver {
+    policy: DestinationPolicy,
+    lookups: Arc<Semaphore>,
+}
+
+impl DestinationResolver {
+    pub fn new(policy: DestinationPolicy) -> DestinationResolver {
+        DestinationResolver { policy, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    }
+}
+
+impl Resolve for DestinationResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = *self;
+        let (policy, lookups) = (self.policy, self.lookups.clone());
         Box::pin(async move {
             let mut refusal = None;
             let mut fit: Vec<SocketAddr> = Vec::new();
-            for address in tokio::net::lookup_host((name.as_str(), 0)).await? {
+            for address in look_up(lookups, name).await? {
                 match policy.admit(address.ip()) {
                     Ok(()) => fit.push(address),
                     Err(refused) => refusal = Some(refused),
@@ -96,6 +115,17 @@ impl Resolve for DestinationPolicy {
     }
 }
 
+/// The addresses of a name. The lookup for a request that is given up keeps its place until it ends, in a task of its own.
+async fn look_up(lookups: Arc<Semaphore>, name: Name) -> io::Result<Vec<SocketAddr>> {
+    let place = lookups.acquire_owned().await.map_err(io::Error::other)?;
+    let lookup = async move {
+        let _place = place;
+        let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+        Ok(found.collect())
+    };
+    tokio::spawn(lookup).await.map_err(io::Error::other)?
+}
+
 /// Names that mean this machine in every resolver (RFC 6761, section 6.3).
 fn admit_name(host: &str) -> Result<(), DestinationError> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -105,6 +135,8 @@ fn admit_name(host: &str) -> Result<(), DestinationError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -167,9 +199,17 @@ mod tests {
     #[tokio::test]
     async fn the_addresses_of_a_name_are_checked() {
         let name = || "localhost".parse().expect("a name");
-        let refused = STRICT.resolve(name()).await.err().expect("loopback");
+        let (strict, lax) = (DestinationResolver::new(STRICT), DestinationResolver::new(LAX));
+        let refused = strict.resolve(name()).await.err().expect("loopback");
         assert!(matches!(refused.downcast_ref(), Some(DestinationError::Address(_))), "{refused}");
-        assert!(LAX.resolve(name()).await.expect("an address").all(|address| address.ip().is_loopback()));
+        assert!(lax.resolve(name()).await.expect("an address").all(|address| address.ip().is_loopback()));
+        // Names are looked up while there are places.
+        let all = u32::try_from(MAX_LOOKUPS).expect("few");
+        let places = lax.lookups.clone().acquire_many_owned(all).await.expect("all places are free again");
+        let waiting = tokio::time::timeout(Duration::from_millis(200), lax.resolve(name())).await;
+        assert!(waiting.is_err(), "it waits for a place");
+        drop(places);
+        assert!(lax.resolve(name()).await.is_ok());
     }
 
     proptest! {
