@@ -54,7 +54,8 @@ pub async fn create_number(
     Ok(registrar.follow(scope, actor, number).await?)
 }
 
-/// Changes a number; its provider is asked where the number is activated or deactivated. `precondition` gets it as it is, in the transaction that changes it.
+/// Changes a number; its provider is asked where the number is activated or deactivated. `precondition` gets it as it is, in the
+/// transaction that changes it.
 ///
 /// # Errors
 /// `NotFound` when the tenant does not have the number; those of `precondition` and of the database.

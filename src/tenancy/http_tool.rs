@@ -110,7 +110,7 @@ impl HttpTool {
         report("parameters", schema_problem(&self.parameters));
         report("url", UrlTemplate::parse(&self.url).err());
         report("headers", headers_problem(&self.headers));
-        report("secret_headers", headers_problem(&self.secret_headers));
+        report("secret_headers", headers_problem(&self.secret_headers).or_else(|| self.repeated_header()));
         report("static_values", self.static_problem());
         report("variables", self.variables_problem());
         let timeout = self.timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
@@ -127,6 +127,14 @@ impl HttpTool {
         }
         let fits = is_variable(&self.name);
         (!fits).then(|| "a letter, then letters, digits and _, 64 at most".to_owned())
+    }
+
+    /// A header that would be sent twice: servers differ in the value that they use.
+    fn repeated_header(&self) -> Option<String> {
+        let mut names = BTreeSet::new();
+        let all = self.headers.keys().chain(self.secret_headers.keys());
+        let repeated = all.map(|name| name.to_ascii_lowercase()).find(|name| !names.insert(name.clone()));
+        repeated.map(|name| format!("{name} is set twice"))
     }
 
     fn static_problem(&self) -> Option<String> {
@@ -278,6 +286,7 @@ mod tests {
             (json!({ "headers": { "x": "a\r\nb: c" } }), "headers"),
             (json!({ "headers": { "x y": "a" } }), "headers"),
             (json!({ "secret_headers": { "idempotency-key": "a" } }), "secret_headers"),
+            (json!({ "headers": { "Authorization": "Bearer x" } }), "secret_headers"),
             (json!({ "static_values": { "a b": 1 } }), "static_values"),
             (json!({ "static_values": { "a": "x".repeat(4_001) } }), "static_values"),
             (json!({ "variables": { "left": "left" } }), "variables"),

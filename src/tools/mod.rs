@@ -3,8 +3,8 @@
 //! A [`Toolbox`] has the tools of one agent. It offers them to the model and reads the model's calls; the conversation decides
 //! when a call is carried out (`conversation::acting`). A [`Runner`] belongs to one call and runs tools in tasks of their own.
 //!
-//! Whatever a model writes is data: the names and arguments that it chooses are checked here before anything uses them, and a
-//! refusal is text that the model reads.
+//! A model's text is data: the names and arguments that it chooses are checked here before anything uses them, and a refusal is
+//! text that the model reads.
 
 mod builtin;
 mod http;
