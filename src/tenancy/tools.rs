@@ -126,7 +126,9 @@ fn target<'a>(
     let Some(text) = field.as_str() else { return Ok(None) };
     match keyword {
         "$ref" => {
-            let target = text.strip_prefix('#').and_then(|pointer| schema.pointer(pointer));
+            // The validator decodes %, so that such a pointer leads elsewhere than here.
+            let pointer = text.strip_prefix('#').filter(|pointer| !pointer.contains('%'));
+            let target = pointer.and_then(|pointer| schema.pointer(pointer));
             let problem =
                 || format!("$ref {text:.60} has to be # and a JSON pointer to a part of the schema");
             target.map(Some).ok_or_else(problem)
@@ -200,6 +202,7 @@ mod tests {
             with(json!({ "$ref": "#/properties/a" })),
             with(json!({ "$ref": "#/properties/b" })),
             with(json!({ "$ref": "#anchor" })),
+            json!({ "type": "object", "%24defs": {}, "$defs": {}, "allOf": [{ "$ref": "#/%24defs" }] }),
             with(json!({ "$ref": "https://json-schema.org/draft/2020-12/schema" })),
             with(json!({ "$dynamicRef": "#" })),
             with(json!({ "$recursiveRef": "#" })),

@@ -84,7 +84,7 @@ async fn a_secret_is_stored_and_never_shown(api: ApiServer) {
 
 async fn a_tool_is_tried(api: ApiServer) {
     let (tenant, admin) = api.tenant("Bakery").await;
-    let (_, stranger) = api.tenant("Stranger").await;
+    let (other, stranger) = api.tenant("Stranger").await;
     let receiver = Receiver::start();
     let test = format!("/api/tenants/{tenant}/tools/test");
     let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
@@ -97,6 +97,8 @@ async fn a_tool_is_tried(api: ApiServer) {
     assert_eq!(receiver.requests()[0].json(), json!({ "bread": "rye" }));
     let done = admin.post(&test, json!({ "tool": tool, "arguments": {} })).await.expect(200);
     assert_eq!(done["outcome"], "refused", "{done}");
-    stranger.post(&test, body).await.problem(404);
+    stranger.post(&test, body.clone()).await.problem(404);
+    let failed = stranger.post(&format!("/api/tenants/{other}/tools/test"), body).await.expect(200);
+    assert_eq!(failed["outcome"], "failed", "the secret is another tenant's: {failed}");
     assert_eq!(receiver.requests().len(), 1);
 }
