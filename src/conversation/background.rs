@@ -60,7 +60,7 @@ impl Conversation {
         let Some(since) = self.background.take() else { return };
         if !self.is_background(level) {
             self.voice_started(since);
-            if at.since(since) >= self.settings.barge_in_ms {
+            if at.since(since) >= self.settings.barge_in_ms && !self.floor.is_paused() {
                 self.pause_playback();
             }
             self.voice_paused(at, Some(level));

@@ -159,3 +159,30 @@ fn a_faint_voice_that_goes_on_does_not_stop_the_silence_prompts() {
         ),
     );
 }
+
+#[test]
+fn speech_that_began_faintly_pauses_playback_once() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +100 reply "Nine to five. On Sundays too."
+            4180 release turn 1
+            4180 say #1 turn 1 "Nine to five."
+        +20 done
+            4200 say #2 turn 1 "On Sundays too."
+        +100 starts #1
+        +500 speech level=-25
+            4940 pause playback
+        +400 pause level=-25
+            5200 transcribe #1 turn 2 4740..5080
+        +50 speech level=-40
+        +300 pause level=-26
+            5550 cancel turn 2
+            5550 transcribe #2 turn 3 4740..5430
+        +100 tick
+            "#,
+        ),
+    );
+}
