@@ -27,7 +27,9 @@ impl Conversation {
     /// Whether speech of `level` dBov is not the caller's, as far as its level shows.
     fn is_background(&self, level: i8) -> bool {
         let caller = match &self.floor {
-            Floor::Caller(utterance) if utterance.paused_at().is_some() => utterance.level,
+            Floor::Caller(utterance) if utterance.paused_at().is_some() => {
+                utterance.level.or(self.caller_level)
+            }
             Floor::Agent(..) => self.caller_level,
             _ => None,
         };

@@ -161,6 +161,36 @@ fn a_faint_voice_that_goes_on_does_not_stop_the_silence_prompts() {
 }
 
 #[test]
+fn an_utterance_over_the_agent_is_not_continued_by_a_television() {
+    plays_out(
+        |_| {},
+        &asked(
+            "What are your hours?",
+            r#"
+        +100 reply "Nine to five. On Sundays too."
+            4180 release turn 1
+            4180 say #1 turn 1 "Nine to five."
+        +20 done
+            4200 say #2 turn 1 "On Sundays too."
+        +100 starts #1
+        +500 speech level=-25
+            4940 pause playback
+        +400 pause level=-25
+            5200 transcribe #1 turn 2 4740..5080
+        +150 words "And on Monday?"
+            5350 flush
+            5350 cancel turn 1
+            5350 finished turn 1 C: What are your hours? (interrupted) words=200 reply=300 commit=300 audio=420
+            5350 ask turn 2 A: Hello, how can I help? C: What are your hours? C: And on Monday?
+            5380 release turn 2
+        +50 speech level=-40
+        +500 tick
+            "#,
+        ),
+    );
+}
+
+#[test]
 fn speech_that_began_faintly_pauses_playback_once() {
     plays_out(
         |_| {},
