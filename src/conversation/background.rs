@@ -52,7 +52,7 @@ impl Conversation {
     fn wait_in_spite_of_voices(&mut self) {
         let Floor::Caller(utterance) = &self.floor else { return };
         let unclear = utterance.completeness(self.language) == Some(Completeness::Unclear);
-        if let Some(to) = utterance.paused_at().filter(|_| unclear) {
+        if let Some(to) = utterance.paused_at().filter(|_| unclear && !utterance.is_overdue()) {
             self.timers.start(Timer::Commit, to, self.settings.commit_ms.max(IN_SPITE_OF_VOICES));
         }
     }

@@ -216,3 +216,25 @@ fn speech_that_began_faintly_pauses_playback_once() {
         ),
     );
 }
+
+#[test]
+fn a_television_does_not_put_off_the_filler() {
+    plays_out(
+        |_| {},
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +900 partial "what are your hours"
+        +100 pause
+            4000 transcribe #0 turn 1 2940..3880
+            4000 ask turn 1 A: Hello, how can I help? C: what are your hours
+        +1600 speech level=-40
+        +200 pause level=-40
+            5880 say #1 turn 1 Filler
+        +500 tick
+        "#,
+    );
+}
