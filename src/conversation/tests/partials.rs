@@ -235,3 +235,45 @@ fn partial_words_of_another_utterance_change_nothing() {
         ),
     );
 }
+
+#[test]
+fn a_response_to_words_that_are_not_confirmed_is_discarded() {
+    plays_out(
+        |_| {},
+        &after_the_greeting(
+            r#"
+        +1000 speech
+        +900 partial "What are your hours?"
+        +100 pause
+            4000 transcribe #0 turn 1 2940..3880
+            4000 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        +60 reply "Nine to five."
+        +0 done
+            4060 say #1 turn 1 held "Nine to five."
+        +40 stt_fails
+            4100 cancel turn 1
+            4180 say #2 turn 2 DidNotCatch
+        +200 ends #2
+            4300 finished turn 2 A: Pardon? commit=300
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn no_response_is_prepared_for_marks_without_words() {
+    plays_out(
+        |_| {},
+        &after_the_greeting(
+            r#"
+        +1000 speech
+        +900 partial "♪"
+        +100 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +60 words "♪"
+            4380 say #1 turn 1 DidNotCatch
+        +500 tick
+            "#,
+        ),
+    );
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Advance, Extent, Utterance, Wait};
-use crate::conversation::endpoint::{Completeness, completeness};
+use crate::conversation::endpoint::{Completeness, completeness, spoken};
 use crate::conversation::floor::Floor;
 use crate::conversation::response::Response;
 use crate::conversation::segments::Segments;
@@ -125,7 +125,7 @@ impl Conversation {
     /// The words so far of an utterance that is recognised as it is spoken.
     pub(in crate::conversation) fn utterance_partial(&mut self, id: UtteranceId, text: &str) {
         if let Floor::Caller(utterance) = &mut self.floor {
-            utterance.words.hear(id, text);
+            utterance.words.hear(id, spoken(text));
         }
     }
 
@@ -176,6 +176,9 @@ impl Conversation {
             self.utterance_words(now, id, "");
         } else if utterance.words.awaits(id) {
             utterance.words = Words::Failed;
+            if utterance.early.is_some() {
+                utterance.discard_response(&mut self.out);
+            }
             if utterance.is_overdue() {
                 self.commit(now);
             }
