@@ -71,3 +71,26 @@ fn noise_in_place_of_an_answer_is_asked_about_twice_and_then_ends_the_call() {
         "#,
     );
 }
+
+#[test]
+fn noise_before_a_hold_ends_no_call() {
+    plays_out(
+        |settings| settings.silence_prompts = 0,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +1000 speech
+        +1000 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words ""
+        +100 hold
+            4180 pause playback
+        +20000 unhold
+            24180 resume playback
+            31180 say #1 turn 2 SilenceGoodbye
+        +7001 tick
+        "#,
+    );
+}

@@ -216,10 +216,10 @@ impl Conversation {
         }
     }
 
-    /// Sound without words. If the agent wanted an answer, it asks again, then in other words, and then says goodbye; otherwise
-    /// the sound is no turn.
+    /// Sound without words. If the agent wanted an answer, it asks again, then in other words, and then says goodbye; otherwise,
+    /// and on hold, the sound is no turn.
     fn answer_noise(&mut self, now: At) {
-        if !self.prompted {
+        if !self.prompted || self.hold.is_on() {
             return self.settle(now, None);
         }
         match self.limits.noise_heard() {
