@@ -1,5 +1,6 @@
 //! Rules that hold for any events, in any order and at any time.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,8 +11,8 @@ use crate::dtmf::{Digit, Tone};
 
 /// An input, and how many milliseconds after the one before it; time may run slightly backwards.
 #[derive(Debug, Clone)]
-struct Event {
-    wait: i64,
+pub struct Event {
+    pub wait: i64,
     kind: u8,
     /// How far back an id or a moment lies.
     back: u32,
@@ -25,13 +26,14 @@ impl Event {
     }
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+pub fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
     let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..29];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
         " ",
+        "♪",
         "Yes, we are open. Do come!",
         "uh-huh",
         "and",
@@ -82,13 +84,15 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 /// What was put out so far, as far as the rules go.
 #[derive(Default)]
-struct Watch {
+pub struct Watch {
     turn: u32,
     speech: u32,
     speeches: u32,
     utterance: u32,
     /// Recognition that has begun and not ended: its utterance and turn.
     open: Option<(UtteranceId, TurnId)>,
+    /// Turns with speech that is held: later speech waits behind it.
+    held: HashSet<TurnId>,
     paused: bool,
     on_hold: bool,
     over: bool,
@@ -116,18 +120,24 @@ impl Watch {
         }
         let recorded = |(id, _): &(ToolId, Option<TurnId>)| self.recorded.contains(id);
         assert!(!self.over || self.started.iter().all(recorded), "a tool without a record");
+        let answered = |turn: &&TurnId| self.cancelled.contains(turn) || self.finished.contains(turn);
+        let awaited: HashSet<_> = self.asked.iter().filter(|turn| !answered(turn)).collect();
+        assert!(self.over || awaited.len() <= 1, "{awaited:?}: a response is awaited and not wanted");
         assert!(outputs <= 40, "{outputs} outputs at once");
         assert!(!self.over || turn.deadline().is_none(), "a deadline after the end");
     }
 
-    fn see(&mut self, output: Output) {
+    pub fn see(&mut self, output: Output) {
         match output {
             Output::Pipeline(command) => self.see_command(command),
             Output::Pause => assert!(!std::mem::replace(&mut self.paused, true), "paused twice"),
             Output::Resume => {
                 assert!(std::mem::replace(&mut self.paused, false), "resumed what was not paused")
             }
-            Output::Flush => self.paused = false,
+            Output::Flush => {
+                self.paused = false;
+                self.held.clear();
+            }
             Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
             Output::SendDtmf { tool, .. } | Output::Transfer { tool, .. } => self.start(tool, None),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
@@ -155,8 +165,12 @@ impl Watch {
 
     fn see_command(&mut self, command: Command) {
         match command {
-            Command::Speak { speech, turn, what, .. } => {
+            Command::Speak { speech, turn, what, held } => {
                 let filler = what == Say::Phrase(Phrase::Filler);
+                assert!(held || filler || self.held.is_empty(), "{speech:?} waits for ever");
+                if held {
+                    self.held.insert(turn);
+                }
                 assert!(!filler || !self.paused, "a filler on top of the caller");
                 let hurries = [Phrase::StillThere, Phrase::SilenceGoodbye].map(Say::Phrase).contains(&what);
                 assert!(!hurries || !self.on_hold, "a caller who has put the call on hold may be silent");
@@ -180,9 +194,13 @@ impl Watch {
             }
             Command::Cancel { turn } => {
                 self.open.take_if(|(_, open)| *open == turn);
+                self.held.remove(&turn);
                 self.cancelled.push(turn);
             }
-            Command::Release { turn } => assert!(!self.cancelled.contains(&turn), "{turn:?} is dead"),
+            Command::Release { turn } => {
+                assert!(!self.cancelled.contains(&turn), "{turn:?} is dead");
+                self.held.remove(&turn);
+            }
             Command::Respond { turn, context } => {
                 let rounds = self.asked.iter().filter(|asked| **asked == turn).count();
                 match context.last() {
@@ -204,7 +222,7 @@ impl Watch {
         }
     }
 
-    fn input(&self, event: &Event, now: At) -> Input {
+    pub fn input(&self, event: &Event, now: At) -> Input {
         let utterance = UtteranceId(self.utterance.saturating_sub(event.back));
         let turn = TurnId(self.turn.saturating_sub(event.back));
         let speech = SpeechId(self.speech.saturating_sub(event.back));
