@@ -4,7 +4,7 @@
 //! |---|---|
 //! | free | the entry gets a response |
 //! | the caller's | the entry waits for the commit: it precedes their words, and one response answers both. Without words it gets a response of its own |
-//! | the agent's, heard, with barge-in | the agent stops, and the entry gets a response |
+//! | the agent's, heard, where the caller may interrupt it | the agent stops, and the entry gets a response |
 //! | the agent's otherwise | the entry waits for the end of the agent's turn |
 //!
 //! A key proves that the caller is there, so earlier silence no longer counts. Speech completes an entry.
@@ -213,7 +213,8 @@ impl Conversation {
         match &self.floor {
             Floor::Free => self.answer_entry(now),
             Floor::Caller(_) => self.join_entry(now),
-            Floor::Agent(response, None) if self.settings.barge_in && response.yields_to_keys() => {
+            Floor::Agent(response, None) if self.settings.lets_interrupt(response) && response.yields_to_keys() =>
+            {
                 self.interrupt_for_entry(now);
             }
             Floor::Agent(..) | Floor::NotConnected | Floor::Ended => {}

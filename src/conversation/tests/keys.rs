@@ -1,7 +1,7 @@
 //! The caller presses keys.
 
 use super::script::plays_out;
-use crate::conversation::{DtmfMode, Settings};
+use crate::conversation::{DtmfMode, GreetingBargeIn, Settings};
 
 /// Plays `script` after a greeting that was heard.
 #[track_caller]
@@ -112,6 +112,22 @@ fn the_agent_stops_for_an_entry() {
             1250 finished turn 0 (interrupted) audio=50
             1250 ask turn 1 K: [pressed 1 #]
         +10 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_do_not_interrupt_a_protected_greeting() {
+    plays_out(
+        |settings| settings.greeting_barge_in = GreetingBargeIn::Never,
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +50 starts #0
+        +500 key #
+        +1500 ends #0
+            2050 finished turn 0 A: Hello, how can I help? audio=50
+            2050 ask turn 1 A: Hello, how can I help? K: [pressed #]
         "#,
     );
 }
