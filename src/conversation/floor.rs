@@ -130,9 +130,6 @@ impl Conversation {
     }
 
     fn words(&mut self, now: At, utterance: UtteranceId, text: &str) {
-        if let Some(pending) = self.pending(utterance) {
-            self.recognition_times.add(now.since(pending.to));
-        }
         match &self.floor {
             Floor::Caller(_) => self.utterance_words(now, utterance, text),
             Floor::Agent(response, _) => match self.pending(utterance) {
@@ -140,7 +137,10 @@ impl Conversation {
                     self.give_way(now);
                     self.utterance_words(now, utterance, text);
                 }
-                Some(_) => self.withdraw(now),
+                Some(pending) => {
+                    self.recognition_times.add(now.since(pending.to));
+                    self.withdraw(now);
+                }
                 None => {}
             },
             Floor::NotConnected | Floor::Free | Floor::Ended => {}
