@@ -125,7 +125,6 @@ pub struct Conversation {
     limits: Limits,
     warning: Warning,
     opening: Opening,
-    #[serde(skip)]
     without_goodbye: Vec<Ending>,
 }
 

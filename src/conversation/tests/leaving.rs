@@ -126,3 +126,18 @@ fn an_announcement_that_cannot_be_spoken_is_the_end() {
         "#,
     );
 }
+
+#[test]
+fn a_call_that_continues_elsewhere_ends_without_a_goodbye() {
+    play(
+        Conversation::new(Settings::default()).without_goodbye(vec![Ending::Requested]),
+        r#"
+        +0 answer
+            0 say #0 turn 0 Greeting
+        +2000 ends #0
+            2000 finished turn 0 A: Hello, how can I help?
+        +100 end
+            2100 hang up: Requested
+        "#,
+    );
+}
