@@ -171,10 +171,13 @@ impl Conversation {
         }
     }
 
-    /// An engine's failure leaves the caller without a response: plays a prompt that says so, or ends the call.
+    /// An engine's failure leaves the caller without a response: plays a prompt that says so, or ends the call. A turn fails
+    /// once.
     pub(super) fn fail(&mut self, now: At, phrase: Phrase) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
-        response.failed = true;
+        if std::mem::replace(&mut response.failed, true) {
+            return;
+        }
         self.limits.turn_failed();
         self.timers.stop(Timer::Filler);
         if self.limits.too_many_failures(&self.settings) {

@@ -180,11 +180,8 @@ fn a_failure_is_read_by_the_model() {
     );
 }
 
-#[test]
-fn a_model_that_calls_tools_for_ever_is_stopped() {
-    continues(
-        |_| {},
-        r#"
+/// A model that calls a tool in each round, until the last one.
+const ROUNDS: &str = r#"
         +20 tool stock
         +0 done
             4180 release turn 1
@@ -208,13 +205,30 @@ fn a_model_that_calls_tools_for_ever_is_stopped() {
             5360 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left T: stock R: stock 3 left T: stock R: stock 3 left T: stock R: stock 3 left
         +20 tool stock
             5380 run #4 turn 1 stock({})
+"#;
+
+#[test]
+fn a_model_that_calls_tools_for_ever_is_stopped() {
+    let end = r#"
         +0 done
         +300 result #4 "3 left"
             5680 say #1 turn 1 Difficulty
         +500 ends #1
             6180 finished turn 1 C: Do you have rye bread? A: Trying again. T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
-        "#,
-    );
+        "#;
+    continues(|_| {}, &(ROUNDS.to_owned() + end));
+}
+
+#[test]
+fn a_turn_fails_once() {
+    let end = r#"
+        +300 result #4 "3 left"
+        +20 llm_fails
+            5700 say #1 turn 1 Difficulty
+        +500 ends #1
+            6200 finished turn 1 C: Do you have rye bread? A: Trying again. T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
+        "#;
+    continues(|_| {}, &(ROUNDS.to_owned() + end));
 }
 
 #[test]
