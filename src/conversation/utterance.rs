@@ -54,7 +54,8 @@ pub(super) struct Utterance {
     pub early: Option<Response>,
 }
 
-/// Requests for a response before the commit. One of them may be in vain: a turn costs two requests at most.
+/// Requests for a response before the commit. One of them may be in vain: up to the commit a turn costs two requests at most.
+/// Speech that retracts the response to a committed turn costs one more each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Advance {
     Possible,
