@@ -6,10 +6,7 @@ use super::script::plays_out;
 fn asked(words: &str, rest: &str) -> String {
     format!(
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech level=-25
         +1000 pause level=-25
             4000 transcribe #0 turn 1 2940..3880
@@ -128,9 +125,7 @@ fn before_the_callers_level_is_known_any_speech_counts() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech level=-60
             690 pause playback
         +200 tick
@@ -222,10 +217,7 @@ fn a_television_does_not_put_off_the_filler() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +900 partial "what are your hours"
         +100 pause

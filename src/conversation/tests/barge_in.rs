@@ -5,13 +5,7 @@ fn meaningful_words_interrupt() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +50 reply "We are open from nine to five every day. And on Sundays too."
@@ -49,9 +43,7 @@ fn a_backchannel_resumes() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +600 pause
@@ -70,9 +62,7 @@ fn a_pause_without_words_resumes_and_late_words_still_interrupt() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +600 pause
@@ -98,9 +88,7 @@ fn failing_stt_resumes() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +600 pause
@@ -118,9 +106,7 @@ fn a_short_sound_does_not_even_pause() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech 60
         +120 pause
         +1000 speech 60
@@ -136,9 +122,7 @@ fn long_speech_interrupts_regardless_of_its_words() {
     plays_out(
         anything_interrupts_the_greeting,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 played #0 500 2000
         +500 speech
             1190 pause playback
@@ -162,9 +146,7 @@ fn speech_in_two_runs_adds_up() {
     plays_out(
         anything_interrupts_the_greeting,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +700 pause
@@ -191,9 +173,7 @@ fn meaningful_words_interrupt_while_the_caller_speaks_on() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +700 pause
@@ -221,9 +201,7 @@ fn a_response_that_was_over_when_it_was_paused_stands() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +200 ends #0
@@ -246,9 +224,7 @@ fn words_that_are_pending_at_the_end_of_a_response_are_a_turn() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +500 pause
@@ -271,9 +247,7 @@ fn without_barge_in_speech_counts_from_the_end_of_the_agents() {
     plays_out(
         |settings| settings.barge_in = false,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
         +500 pause
         +500 speech
@@ -296,13 +270,7 @@ fn words_after_a_filler_are_joined_to_the_question() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
             4180 release turn 1
@@ -328,9 +296,7 @@ fn an_interruption_without_early_reply_asks_at_the_commit() {
     plays_out(
         |settings| settings.early_reply = false,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +700 pause
@@ -352,13 +318,7 @@ fn yes_is_an_answer_once_the_question_was_asked() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "A table for two."
             4080 ask turn 1 A: Hello, how can I help? C: A table for two.
         +50 reply "We have one at nine. Shall I book it?"
@@ -398,9 +358,7 @@ fn yes_is_an_answer_to_the_question_of_a_phrase_too() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1400 speech
             1590 pause playback
         +200 played #0 1600 2000

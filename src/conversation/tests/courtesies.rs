@@ -18,9 +18,7 @@ fn courtesies_do_not_stop_the_greeting_or_a_response() {
         "Hello? Are you there?",
     ] {
         let script = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +400 pause
@@ -57,9 +55,7 @@ fn thanks_answer_a_question() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1400 speech
             1590 pause playback
         +200 played #0 1600 2000
@@ -79,10 +75,7 @@ fn hello_answers_are_you_still_there() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
             9000 say #1 turn 1 StillThere
         +7050 starts #1
         +400 speech
@@ -101,9 +94,7 @@ fn hello_answers_are_you_still_there() {
 
 /// The agent's greeting, and speech over it for two seconds.
 const LONG_SPEECH: &str = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +2000 pause
@@ -124,9 +115,7 @@ fn a_protected_greeting_is_heard_to_its_end() {
     plays_out(
         |settings| settings.greeting_barge_in = GreetingBargeIn::Never,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
         +1000 pause
         +200 speech
@@ -150,13 +139,7 @@ fn a_protected_greeting_is_heard_to_its_end() {
 #[test]
 fn playback_waits_as_long_as_the_recogniser_of_the_call_takes() {
     let slow = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +880 words "What are your hours?"
             4880 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +20 reply "We are open from nine to five every day. And on Sundays."
@@ -181,9 +164,7 @@ fn playback_does_not_wait_long_for_the_words_of_a_cough() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +300 pause
@@ -202,9 +183,7 @@ fn a_call_without_any_words_yet_waits_the_longest() {
     plays_out(
         longest,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +400 pause

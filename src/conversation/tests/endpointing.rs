@@ -45,13 +45,7 @@ fn words_that_trail_off_are_waited_for() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "I would like to book and"
             4080 ask turn 1 A: Hello, how can I help? C: I would like to book and
             5080 release turn 1
@@ -67,13 +61,7 @@ fn words_of_unclear_end_wait_the_default() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "what are your hours"
             4080 ask turn 1 A: Hello, how can I help? C: what are your hours
             4380 release turn 1
@@ -90,13 +78,7 @@ fn speech_before_the_commit_takes_back_and_joins() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +60 words "I would like"
             4060 ask turn 1 A: Hello, how can I help? C: I would like
         +50 reply "Sure, I can do this. What"
@@ -121,13 +103,7 @@ fn speech_before_the_transcript_joins_too() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +100 speech
             4100 cancel turn 1
         +10 words #0 "I would like"
@@ -148,13 +124,7 @@ fn late_words_commit_at_once() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +900 words "my number is one two"
             4900 ask turn 1 A: Hello, how can I help? C: my number is one two
         +10 reply "Yes. "
@@ -170,10 +140,7 @@ fn without_early_reply_words_are_asked_for_at_the_commit() {
     plays_out(
         |settings| settings.early_reply = false,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1000 pause
         +200 speech
@@ -196,13 +163,7 @@ fn a_caller_who_continues_before_the_response_is_heard_had_not_finished() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +50 reply "Nine to five. Bye."
@@ -235,13 +196,7 @@ fn speech_that_began_before_the_response_was_heard_continues_the_utterance() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +50 reply "Nine to five. Bye."
@@ -262,10 +217,7 @@ fn a_cough_is_ignored() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +200 pause
             3200 transcribe #0 turn 1 2940..3080
@@ -283,10 +235,7 @@ fn longer_speech_without_words_was_not_caught() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +900 pause
             3900 transcribe #0 turn 1 2940..3780
@@ -334,13 +283,7 @@ fn a_caller_who_continues_before_the_did_not_catch_prompt_is_heard_joins_too() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words ""
             4380 say #1 turn 1 DidNotCatch
         +350 speech

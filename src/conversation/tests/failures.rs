@@ -5,13 +5,7 @@ fn failing_stt_prompts_and_ends_the_call_the_third_time() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +50 stt_fails
             4380 say #1 turn 1 DidNotCatch
         +400 starts #1
@@ -43,13 +37,7 @@ fn a_failing_response_prompts_and_a_success_resets_the_count() {
     plays_out(
         |settings| settings.max_failures = 2,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello there"
             4080 ask turn 1 A: Hello, how can I help? C: Hello there
         +50 llm_fails
@@ -103,13 +91,7 @@ fn a_reply_that_fails_midway_stands() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello?"
             4080 ask turn 1 A: Hello, how can I help? C: Hello?
             4180 release turn 1
@@ -128,13 +110,7 @@ fn failing_synthesis_prompts_once_a_turn() {
     plays_out(
         |settings| settings.max_failures = 1,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello?"
             4080 ask turn 1 A: Hello, how can I help? C: Hello?
             4180 release turn 1
@@ -177,13 +153,7 @@ fn audio_before_a_failure_of_synthesis_is_still_played() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello?"
             4080 ask turn 1 A: Hello, how can I help? C: Hello?
             4180 release turn 1
@@ -206,13 +176,7 @@ fn a_late_response_is_covered_by_a_filler() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello?"
             4080 ask turn 1 A: Hello, how can I help? C: Hello?
             4180 release turn 1
@@ -234,13 +198,7 @@ fn zero_disables_the_filler() {
     plays_out(
         |settings| settings.filler_ms = std::time::Duration::ZERO,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello?"
             4080 ask turn 1 A: Hello, how can I help? C: Hello?
             4180 release turn 1
@@ -254,13 +212,7 @@ fn synthesis_that_fails_unheard_prompts_once_the_turn_is_committed() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "what are your hours"
             4080 ask turn 1 A: Hello, how can I help? C: what are your hours
         +50 reply "Nine to five."
@@ -281,13 +233,7 @@ fn an_early_reply_that_is_taken_back_fails_nothing() {
     plays_out(
         |settings| settings.max_failures = 1,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "what are"
             4080 ask turn 1 A: Hello, how can I help? C: what are
         +50 llm_fails
@@ -312,13 +258,7 @@ fn a_failing_difficulty_in_a_paused_bridge_waits_for_its_end() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Hello?"
             4080 ask turn 1 A: Hello, how can I help? C: Hello?
             4180 release turn 1
@@ -344,13 +284,7 @@ fn late_words_are_covered_by_a_filler() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
             5880 say #1 turn 1 Filler
         +2500 stt_fails
             6500 say #2 turn 1 DidNotCatch
@@ -363,10 +297,7 @@ fn speech_without_end_is_answered_all_the_same() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
             32940 transcribe #0 turn 1 2940..32940
         +31000 stt_fails
@@ -380,13 +311,7 @@ fn a_long_wait_is_covered_by_several_fillers() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
             5880 say #1 turn 1 Filler
         +1900 starts #1
         +1000 ends #1
@@ -413,13 +338,7 @@ fn a_filler_that_plays_while_the_words_arrive_is_not_followed_by_another_at_once
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
             5880 say #1 turn 1 Filler
         +1900 starts #1
         +100 words "Hello?"

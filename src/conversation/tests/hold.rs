@@ -9,10 +9,7 @@ fn a_caller_on_hold_may_be_silent_and_has_all_the_time_again_afterwards() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
             9000 say #1 turn 1 StillThere
         +7100 starts #1
         +900 ends #1
@@ -57,9 +54,7 @@ fn music_on_hold_is_not_listened_to() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 played #0 500 2000
         +200 hold
             750 pause playback
@@ -86,10 +81,7 @@ fn an_utterance_before_the_hold_is_answered_after_it() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1000 hold
             4000 pause playback
@@ -115,10 +107,7 @@ fn without_early_replies_too() {
     plays_out(
         |settings| settings.early_reply = false,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1000 hold
             4000 pause playback
@@ -136,9 +125,7 @@ fn a_response_continues_after_the_hold_where_it_stopped() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 hold
             550 pause playback
         +20 played #0 520 2000
@@ -157,13 +144,7 @@ fn no_filler_plays_until_the_caller_is_back() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
             4180 release turn 1
@@ -182,10 +163,7 @@ fn a_voice_that_is_heard_when_the_caller_is_back_is_the_callers() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 hold
             3000 pause playback
         +1000 speech
@@ -207,9 +185,7 @@ fn meaningful_words_over_the_agent_take_the_floor_on_hold_too() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +500 hold
@@ -235,9 +211,7 @@ fn words_over_the_agent_without_a_meaning_leave_it_paused_until_the_caller_is_ba
     for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         for wait in [100, 1_000] {
             let script = r#"
-            +0 answer
-                0 say #0 turn 0 Greeting
-            +50 starts #0
+            (greeting)
             +1000 speech
                 1190 pause playback
             +500 hold
@@ -257,9 +231,7 @@ fn a_short_hold_does_not_end_the_wait_for_words() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +500 hold
@@ -276,10 +248,7 @@ fn a_call_on_hold_ends_at_its_limit() {
     plays_out(
         |settings| settings.max_duration_ms = Duration::from_millis(60_000),
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 hold
             3000 pause playback
             30000 say #1 turn 1 TimeWarning
@@ -303,10 +272,7 @@ fn a_caller_who_is_back_in_time_hears_the_goodbye() {
             settings.warn_before_ms = Duration::ZERO;
         },
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 hold
             3000 pause playback
             60000 say #1 turn 1 TimeLimitGoodbye
@@ -325,10 +291,7 @@ fn repeated_and_missing_hold_events_do_no_harm() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 unhold
         +1000 hold
             4000 pause playback
@@ -362,10 +325,7 @@ fn the_words_of_a_caller_who_leaves_on_hold_are_on_record() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1000 hold
             4000 pause playback

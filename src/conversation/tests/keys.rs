@@ -7,10 +7,7 @@ use crate::conversation::{DtmfMode, GreetingBargeIn, Settings};
 #[track_caller]
 fn continues(change: impl FnOnce(&mut Settings), script: &str) {
     let greeted = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
     "#;
     plays_out(change, &(greeted.to_owned() + script));
 }
@@ -102,9 +99,7 @@ fn the_agent_stops_for_an_entry() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 key 1
         +200 key #
             1250 flush
@@ -121,9 +116,7 @@ fn keys_do_not_interrupt_a_protected_greeting() {
     plays_out(
         |settings| settings.greeting_barge_in = GreetingBargeIn::Never,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 key #
         +1500 ends #0
             2050 finished turn 0 A: Hello, how can I help? audio=50
@@ -137,9 +130,7 @@ fn without_barge_in_an_entry_waits_for_the_end_of_the_agents_turn() {
     plays_out(
         |settings| settings.barge_in = false,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 key 1
         +200 key #
         +1000 key 2

@@ -6,9 +6,7 @@ use super::script::{plays_out, waits_shortly_for_words};
 fn late_words_without_a_meaning_change_nothing() {
     for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         let script = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +600 pause
@@ -29,9 +27,7 @@ fn meaningful_late_words_are_a_turn_after_the_response() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +600 pause
@@ -53,9 +49,7 @@ fn meaningful_late_words_are_a_turn_after_the_response() {
 fn late_words_without_a_meaning_are_no_turn_after_the_response_either() {
     for word in [r#"words "Uh-huh.""#, r#"words """#, "stt_fails"] {
         let script = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +600 pause
@@ -75,13 +69,7 @@ fn late_words_without_a_meaning_are_no_turn_after_the_response_either() {
 fn an_agent_that_hangs_up_waits_for_late_words_and_hangs_up_if_they_mean_nothing() {
     let script = |end: &str| {
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Thank you."
             4080 ask turn 1 A: Hello, how can I help? C: Thank you.
             4180 release turn 1
@@ -128,9 +116,7 @@ fn more_speech_is_heard_together_with_what_still_has_no_words() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +300 pause
@@ -158,9 +144,7 @@ fn late_words_interrupt_while_the_caller_speaks_again() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +300 pause
@@ -183,9 +167,7 @@ fn late_words_that_mean_nothing_leave_new_speech_alone() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +300 pause
@@ -210,9 +192,7 @@ fn a_short_sound_does_not_end_the_wait_for_late_words() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +300 pause
@@ -235,9 +215,7 @@ fn speech_that_outlasts_the_response_is_heard_from_its_beginning() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +300 pause
@@ -261,9 +239,7 @@ fn yes_before_the_question_does_not_answer_it() {
     plays_out(
         waits_shortly_for_words,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +500 speech
             690 pause playback
         +200 played #0 700 2000

@@ -8,13 +8,7 @@ fn the_agent_hangs_up_when_its_last_words_are_said() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Goodbye."
             4080 ask turn 1 A: Hello, how can I help? C: Goodbye.
             4180 release turn 1
@@ -35,13 +29,7 @@ fn an_agent_that_hangs_up_without_a_word_says_goodbye() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Goodbye."
             4080 ask turn 1 A: Hello, how can I help? C: Goodbye.
             4180 release turn 1
@@ -60,13 +48,7 @@ fn a_caller_who_has_more_to_say_is_heard() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Thank you."
             4080 ask turn 1 A: Hello, how can I help? C: Thank you.
             4180 release turn 1
@@ -132,10 +114,7 @@ fn a_call_that_continues_elsewhere_ends_without_a_goodbye() {
     play(
         Conversation::new(Settings::default()).without_goodbye(vec![Ending::Requested]),
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +100 end
             2100 hang up: Requested
         "#,

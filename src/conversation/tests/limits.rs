@@ -7,10 +7,7 @@ fn a_silent_caller_is_prompted_twice_then_left() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
             9000 say #1 turn 1 StillThere
         +7100 starts #1
         +900 ends #1
@@ -34,10 +31,7 @@ fn an_answered_prompt_starts_the_count_anew() {
     plays_out(
         |settings| settings.silence_prompts = 1,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
             9000 say #1 turn 1 StillThere
         +8000 ends #1
             10000 finished turn 1 A: Are you there?
@@ -63,10 +57,7 @@ fn the_last_turn_is_answered_before_the_goodbye() {
     plays_out(
         |settings| settings.max_turns = 1,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
@@ -92,10 +83,7 @@ fn a_caller_who_interrupts_the_last_answer_is_not_answered_again() {
     plays_out(
         |settings| settings.max_turns = 1,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
@@ -132,10 +120,7 @@ fn the_warning_waits_for_silence_and_the_limit_does_not_wait() {
             settings.warn_before_ms = Duration::from_millis(7_000);
         },
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +900 speech
         +500 pause
             3400 transcribe #0 turn 1 2840..3280
@@ -180,10 +165,7 @@ fn silence_is_warned_at_once() {
     plays_out(
         |settings| settings.max_duration_ms = Duration::from_millis(33_000),
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
             3000 say #1 turn 1 TimeWarning
         +1001 starts #1
         "#,
@@ -195,10 +177,7 @@ fn a_goodbye_that_is_never_played_is_cut_short() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +500 end
             2500 say #1 turn 1 Goodbye
         +500 end
@@ -219,9 +198,7 @@ fn an_end_on_request_drops_what_is_under_way() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +500 pause
@@ -244,10 +221,7 @@ fn an_end_on_request_while_the_caller_speaks() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
@@ -275,10 +249,7 @@ fn the_words_of_a_caller_who_leaves_are_on_record() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
@@ -306,10 +277,7 @@ fn the_words_of_a_caller_who_leaves_after_them_are_on_record_too() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
@@ -327,10 +295,7 @@ fn the_limit_of_speech_that_passes_in_a_pause_counts_when_the_caller_goes_on() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +29900 pause
             32900 transcribe #0 turn 1 2940..32780
@@ -356,9 +321,7 @@ fn speech_over_the_agent_is_limited_too() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         +700 pause
@@ -381,13 +344,7 @@ fn the_limit_of_an_utterance_is_not_that_of_the_next() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +50 reply "We are open all day,"

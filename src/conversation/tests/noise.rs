@@ -7,13 +7,7 @@ fn noise_after_a_statement_is_no_turn_and_no_sign_of_life() {
     plays_out(
         |settings| settings.silence_prompts = 0,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +20 reply "Nine to five."
@@ -38,13 +32,7 @@ fn noise_in_place_of_an_answer_is_asked_about_twice_and_then_ends_the_call() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words ""
             4380 say #1 turn 1 DidNotCatch
         +400 starts #1
@@ -77,13 +65,7 @@ fn noise_before_a_hold_ends_no_call() {
     plays_out(
         |settings| settings.silence_prompts = 0,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words ""
         +100 hold
             4180 pause playback

@@ -6,10 +6,7 @@ use super::script::plays_out;
 fn after_the_greeting(rest: &str) -> String {
     format!(
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         {rest}"#
     )
 }
@@ -116,9 +113,7 @@ fn no_response_is_prepared_for_words_that_lead_on() {
 fn over_the_agent(rest: &str) -> String {
     format!(
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +50 starts #0
+        (greeting)
         +1000 speech
             1190 pause playback
         {rest}"#

@@ -15,6 +15,7 @@
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another. `result #0 "text"` is the result of a tool that ran, `fails #0`
 //! a failure.
 //! `key 1` is a key that the caller presses.
+//! A line in parentheses stands for the beginning of a script, see [`BEGINNINGS`].
 //! `history` shows the transcript so far.
 
 use std::collections::HashMap;
@@ -24,6 +25,36 @@ use std::time::Duration;
 use super::LEVEL;
 use crate::conversation::*;
 use crate::dtmf::{Digit, Tone};
+
+/// Beginnings that many scripts have, by the lines that stand for them.
+const BEGINNINGS: [(&str, &str); 3] = [
+    // The greeting plays.
+    ("(greeting)", GREETING),
+    // The greeting was heard.
+    ("(greeted)", GREETED),
+    // The greeting was heard, and the caller has asked a question.
+    ("(asks)", ASKS),
+];
+
+const GREETING: &str = "\
++0 answer
+0 say #0 turn 0 Greeting
++50 starts #0
+";
+
+const GREETED: &str = "\
++0 answer
+0 say #0 turn 0 Greeting
++2000 ends #0
+2000 finished turn 0 A: Hello, how can I help?
+";
+
+const ASKS: &str = "\
+(greeted)
++1000 speech
++1000 pause
+4000 transcribe #0 turn 1 2940..3880
+";
 
 /// Checks that with `change`d default settings the conversation goes as written.
 #[track_caller]
@@ -46,11 +77,7 @@ pub fn anything_interrupts_the_greeting(settings: &mut Settings) {
 /// The same with a given conversation.
 #[track_caller]
 pub fn play(conversation: Conversation, expected: &str) {
-    let expected: String = expected
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .fold(String::new(), |text, line| text + line + "\n");
+    let expected = spelled_out(expected);
     for storage in [Storage::None, Storage::AfterEveryInput] {
         let mut stage = Stage::new(conversation.clone(), storage);
         for line in expected.lines().filter(|line| line.starts_with('+')) {
@@ -62,6 +89,17 @@ pub fn play(conversation: Conversation, expected: &str) {
             "--- {storage:?}, what happened:\n{log}\n--- what was expected:\n{expected}"
         );
     }
+}
+
+/// A script without margins and empty lines, with its beginning in full.
+fn spelled_out(script: &str) -> String {
+    let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.fold(String::new(), |text, line| {
+        match BEGINNINGS.iter().find(|(name, _)| *name == line) {
+            Some((_, beginning)) => text + &spelled_out(beginning),
+            None => text + line + "\n",
+        }
+    })
 }
 
 /// How the conversation spends the time between two inputs.

@@ -6,10 +6,7 @@ use super::script::plays_out;
 fn long_speech(rest: &str) -> String {
     format!(
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +3000 pause
             6000 transcribe #0 turn 1 2940..5880
@@ -84,10 +81,7 @@ fn a_short_part_is_transcribed_with_its_context_after_a_longer_pause() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380

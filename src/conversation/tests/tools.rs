@@ -7,13 +7,7 @@ use crate::conversation::{DtmfMode, Settings};
 #[track_caller]
 fn continues(change: impl FnOnce(&mut Settings), script: &str) {
     let asked = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "Do you have rye bread?"
             4080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread?
     "#;

@@ -7,13 +7,7 @@ use crate::conversation::{Conversation, Settings};
 fn hello_does_not_restart_a_slow_response() {
     for word in [r#"words "Hello? Are you there?""#, r#"words "Okay.""#, r#"words """#, "stt_fails"] {
         let script = r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
             4180 release turn 1
@@ -42,13 +36,7 @@ fn words_that_add_something_are_joined_to_the_question() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "A table for two."
             4080 ask turn 1 A: Hello, how can I help? C: A table for two.
             4180 release turn 1
@@ -78,13 +66,7 @@ fn words_that_add_something_are_joined_to_the_question() {
 fn speech_shortly_after_the_commit_continues_the_utterance_and_later_speech_is_judged() {
     let script = |end: &str| {
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "A table for two."
             4080 ask turn 1 A: Hello, how can I help? C: A table for two.
             4180 release turn 1
@@ -123,13 +105,7 @@ fn late_words_interrupt_a_response_that_has_begun_meanwhile() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "A table for two."
             4080 ask turn 1 A: Hello, how can I help? C: A table for two.
             4180 release turn 1
@@ -160,13 +136,7 @@ fn late_words_interrupt_a_response_that_has_begun_meanwhile() {
 fn without_barge_in_the_question_can_be_added_to_but_the_answer_not_be_interrupted() {
     let script = |end: &str| {
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "A table for two."
             4080 ask turn 1 A: Hello, how can I help? C: A table for two.
             4180 release turn 1
@@ -216,13 +186,7 @@ fn no_filler_is_played_over_the_caller() {
     plays_out(
         |_| {},
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "What are your hours?"
             4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
             4180 release turn 1
