@@ -1,4 +1,4 @@
-//! Whatever has happened, a conversation ends once the caller is silent and the pipeline has reported its work: no
+//! After any events, a conversation ends once the caller is silent and the pipeline has reported its work: no
 //! utterance, speech, response or tool is waited for without end.
 
 use std::collections::VecDeque;
@@ -165,7 +165,7 @@ impl Call {
 
 proptest! {
     #[test]
-    fn a_silent_caller_is_left_whatever_has_happened(
+    fn a_silent_caller_is_left_after_any_events(
         settings in settings(), events in events(), succeeds in any::<bool>()
     ) {
         let mut call = Call {

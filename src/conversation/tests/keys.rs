@@ -1,22 +1,14 @@
 //! The caller presses keys.
 
 use super::script::plays_out;
-use crate::conversation::{DtmfMode, GreetingBargeIn, Settings};
-
-/// Plays `script` after a greeting that was heard.
-#[track_caller]
-fn continues(change: impl FnOnce(&mut Settings), script: &str) {
-    let greeted = r#"
-        (greeted)
-    "#;
-    plays_out(change, &(greeted.to_owned() + script));
-}
+use crate::conversation::{DtmfMode, GreetingBargeIn};
 
 #[test]
 fn keys_with_short_pauses_are_one_entry_and_get_a_response() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +1900 key 2
             6900 ask turn 1 A: Hello, how can I help? K: [pressed 1 2]
@@ -33,9 +25,10 @@ fn keys_with_short_pauses_are_one_entry_and_get_a_response() {
 
 #[test]
 fn the_pound_key_completes_an_entry() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 4
         +200 key #
             3200 ask turn 1 A: Hello, how can I help? K: [pressed 4 #]
@@ -46,9 +39,10 @@ fn the_pound_key_completes_an_entry() {
 
 #[test]
 fn masked_keys_are_counted() {
-    continues(
+    plays_out(
         |settings| settings.dtmf = DtmfMode::Masked,
         r#"
+        (greeted)
         +1000 key 4
         +200 key 2
         +200 key #
@@ -62,9 +56,10 @@ fn masked_keys_are_counted() {
 
 #[test]
 fn ignored_keys_have_no_effect() {
-    continues(
+    plays_out(
         |settings| settings.dtmf = DtmfMode::Ignored,
         r#"
+        (greeted)
         +1000 key 4
         +200 key #
             9000 say #1 turn 1 StillThere
@@ -75,9 +70,10 @@ fn ignored_keys_have_no_effect() {
 
 #[test]
 fn a_key_is_a_sign_of_life() {
-    continues(
+    plays_out(
         |settings| settings.silence_prompts = 1,
         r#"
+        (greeted)
             9000 say #1 turn 1 StillThere
         +7900 ends #1
             9900 finished turn 1 A: Are you there?
@@ -145,9 +141,10 @@ fn without_barge_in_an_entry_waits_for_the_end_of_the_agents_turn() {
 
 #[test]
 fn keys_after_words_are_answered_together_with_them() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 speech
         +1000 pause
             4000 transcribe #0 turn 1 2940..3880
@@ -165,9 +162,10 @@ fn keys_after_words_are_answered_together_with_them() {
 
 #[test]
 fn speech_completes_an_entry() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +500 speech
         +1000 pause
@@ -181,9 +179,10 @@ fn speech_completes_an_entry() {
 
 #[test]
 fn a_caller_who_speaks_before_the_response_to_keys_is_answered_anew() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +100 key #
             3100 ask turn 1 A: Hello, how can I help? K: [pressed 1 #]
@@ -201,9 +200,10 @@ fn a_caller_who_speaks_before_the_response_to_keys_is_answered_anew() {
 
 #[test]
 fn keys_before_the_end_of_the_call_are_on_record() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +100 left
             3100 finished turn 1 K: [pressed 1]
@@ -214,9 +214,10 @@ fn keys_before_the_end_of_the_call_are_on_record() {
 
 #[test]
 fn keys_count_against_the_limit_of_turns() {
-    continues(
+    plays_out(
         |settings| settings.max_turns = 1,
         r#"
+        (greeted)
         +1000 key #
             3000 ask turn 1 A: Hello, how can I help? K: [pressed #]
         +100 reply "Thank you."
@@ -232,9 +233,10 @@ fn keys_count_against_the_limit_of_turns() {
 
 #[test]
 fn keys_beside_a_sound_without_words_get_a_response() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +500 speech
         +200 pause
@@ -250,6 +252,7 @@ fn keys_beside_a_sound_without_words_get_a_response() {
 fn keys_get_a_response_where_the_words_beside_them_are_not_understood() {
     for words in ["words \"\"", "stt_fails"] {
         let script = r#"
+        (greeted)
         +1000 key 1
         +500 speech
         +900 pause
@@ -258,15 +261,16 @@ fn keys_get_a_response_where_the_words_beside_them_are_not_understood() {
             4780 ask turn 2 A: Hello, how can I help? K: [pressed 1]
         +400 tick
         "#;
-        continues(|_| {}, &script.replace("UNKNOWN", words));
+        plays_out(|_| {}, &script.replace("UNKNOWN", words));
     }
 }
 
 #[test]
 fn keys_and_words_are_one_turn() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +500 speech
         +1000 pause
@@ -282,9 +286,10 @@ fn keys_and_words_are_one_turn() {
 
 #[test]
 fn keys_stay_with_an_utterance_that_is_continued() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (greeted)
         +1000 key 1
         +500 speech
         +1000 pause

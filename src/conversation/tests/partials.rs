@@ -2,21 +2,12 @@
 
 use super::script::plays_out;
 
-/// A caller who has heard the greeting.
-fn after_the_greeting(rest: &str) -> String {
-    format!(
-        r#"
-        (greeted)
-        {rest}"#
-    )
-}
-
 #[test]
 fn a_response_is_prepared_at_the_pause_and_stands_if_the_final_words_agree() {
     plays_out(
         |_| {},
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +600 partial "what are"
         +340 partial "What are your hours?"
@@ -31,8 +22,7 @@ fn a_response_is_prepared_at_the_pause_and_stands_if_the_final_words_agree() {
         +100 starts #1
         +900 ends #1
             5120 finished turn 1 C: What are your hours. A: Nine to five. words=180 reply=230 commit=300 audio=340
-            "#,
-        ),
+        "#,
     );
 }
 
@@ -40,8 +30,8 @@ fn a_response_is_prepared_at_the_pause_and_stands_if_the_final_words_agree() {
 fn final_words_that_differ_are_asked_about_instead() {
     plays_out(
         |_| {},
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +900 partial "What are your"
         +100 pause
@@ -54,8 +44,7 @@ fn final_words_that_differ_are_asked_about_instead() {
         +40 left
             4300 finished turn 2 C: What are your hours? words=180 commit=300
             4300 hang up: CallerLeft
-            "#,
-        ),
+        "#,
     );
 }
 
@@ -63,8 +52,8 @@ fn final_words_that_differ_are_asked_about_instead() {
 fn a_turn_costs_two_requests_at_most() {
     plays_out(
         |_| {},
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +900 partial "I would like"
         +100 pause
@@ -87,8 +76,7 @@ fn a_turn_costs_two_requests_at_most() {
         +200 left
             6580 finished turn 3 C: I would like a table for two. words=180 commit=300
             6580 hang up: CallerLeft
-            "#,
-        ),
+        "#,
     );
 }
 
@@ -96,16 +84,15 @@ fn a_turn_costs_two_requests_at_most() {
 fn no_response_is_prepared_for_words_that_lead_on() {
     plays_out(
         |_| {},
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +900 partial "I want to book and"
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
         +100 speech
             4100 cancel turn 1
-            "#,
-        ),
+        "#,
     );
 }
 
@@ -185,8 +172,8 @@ fn partial_words_after_a_listeners_ones_interrupt() {
 fn partial_words_before_the_response_is_heard_are_joined_to_the_question() {
     plays_out(
         |settings| settings.filler_ms = std::time::Duration::ZERO,
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +1000 pause
             4000 transcribe #0 turn 1 2940..3880
@@ -207,8 +194,7 @@ fn partial_words_before_the_response_is_heard_are_joined_to_the_question() {
         +200 left
             7540 finished turn 2 C: A table for two. Hello? Are you there? On Monday, please. words=180 commit=300
             7540 hang up: CallerLeft
-            "#,
-        ),
+        "#,
     );
 }
 
@@ -235,8 +221,8 @@ fn partial_words_of_another_utterance_change_nothing() {
 fn a_response_to_words_that_are_not_confirmed_is_discarded() {
     plays_out(
         |_| {},
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +900 partial "What are your hours?"
         +100 pause
@@ -250,8 +236,7 @@ fn a_response_to_words_that_are_not_confirmed_is_discarded() {
             4180 say #2 turn 2 DidNotCatch
         +200 ends #2
             4300 finished turn 2 A: Pardon? commit=300
-            "#,
-        ),
+        "#,
     );
 }
 
@@ -259,8 +244,8 @@ fn a_response_to_words_that_are_not_confirmed_is_discarded() {
 fn no_response_is_prepared_for_marks_without_words() {
     plays_out(
         |_| {},
-        &after_the_greeting(
-            r#"
+        r#"
+        (greeted)
         +1000 speech
         +900 partial "♪"
         +100 pause
@@ -268,7 +253,6 @@ fn no_response_is_prepared_for_marks_without_words() {
         +60 words "♪"
             4380 say #1 turn 1 DidNotCatch
         +500 tick
-            "#,
-        ),
+        "#,
     );
 }

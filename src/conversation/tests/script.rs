@@ -94,11 +94,9 @@ pub fn play(conversation: Conversation, expected: &str) {
 /// A script without margins and empty lines, with its beginning in full.
 fn spelled_out(script: &str) -> String {
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.fold(String::new(), |text, line| {
-        match BEGINNINGS.iter().find(|(name, _)| *name == line) {
-            Some((_, beginning)) => text + &spelled_out(beginning),
-            None => text + line + "\n",
-        }
+    lines.fold(String::new(), |text, line| match BEGINNINGS.iter().find(|(name, _)| *name == line) {
+        Some((_, beginning)) => text + &spelled_out(beginning),
+        None => text + line + "\n",
     })
 }
 
