@@ -177,8 +177,8 @@ fn an_utterance_over_the_agent_is_not_continued_by_a_television() {
             5350 cancel turn 1
             5350 finished turn 1 C: What are your hours? (interrupted) words=200 reply=300 commit=300 audio=420
             5350 ask turn 2 A: Hello, how can I help? C: What are your hours? C: And on Monday?
+        +20 speech level=-40
             5380 release turn 2
-        +50 speech level=-40
         +500 tick
             "#,
         ),
