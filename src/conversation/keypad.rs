@@ -213,7 +213,8 @@ impl Conversation {
         match &self.floor {
             Floor::Free => self.answer_entry(now),
             Floor::Caller(_) => self.join_entry(now),
-            Floor::Agent(response, None) if self.settings.lets_interrupt(response) && response.yields_to_keys() =>
+            Floor::Agent(response, None)
+                if self.settings.lets_interrupt(response) && response.yields_to_keys() =>
             {
                 self.interrupt_for_entry(now);
             }

@@ -54,7 +54,9 @@ async fn slow_readers_do_not_hold_up_calls(db: Database) {
     let route = db.tenant(1).await;
     let calls = db.store.for_calls(&db.settings);
     calls.ping().await.expect("its connections are open");
-    let routing = Routing::new(calls.clone(), &RoutingSettings::default());
+    // Shorter than the readers' statements last, and longer than a machine takes that they keep busy.
+    let settings = RoutingSettings { timeout_ms: 4_000, ..RoutingSettings::default() };
+    let routing = Routing::new(calls.clone(), &settings);
     let readers: Vec<_> = (0..24)
         .map(|_| {
             let store = db.store.clone();
