@@ -3,6 +3,8 @@
 //! While a tool collects, every key belongs to it and none to the keypad's own entries. Keys count from the start, also
 //! during the agent's words; the time limit for the first key begins when those are played.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::floor::Floor;
@@ -10,6 +12,9 @@ use super::timer::Timer;
 use super::tool_work::ToolState;
 use super::{At, Conversation, ToolAction};
 use crate::dtmf::Digit;
+
+/// Keys that follow a masked entry this soon may belong to the secret: the entry was full, or the caller interrupted it.
+const AFTER_A_SECRET: Duration = Duration::from_secs(5);
 
 /// Why an entry is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,13 @@ impl Conversation {
         }
     }
 
+    /// Whether a key that no tool collects follows a masked entry. If so, those that follow it are masked as well.
+    pub(super) fn follows_a_secret(&mut self, now: At) -> bool {
+        let follows = self.masked_key.is_some_and(|last| now.since(last) <= AFTER_A_SECRET);
+        self.masked_key = follows.then_some(now);
+        follows
+    }
+
     /// Adds a key to the entry that a tool collects.
     pub(super) fn collect_key(&mut self, now: At, key: Digit) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
@@ -67,6 +79,9 @@ impl Conversation {
         else {
             return;
         };
+        if rules.masked {
+            self.masked_key = Some(now);
+        }
         if rules.terminator == Some(key) {
             return self.collected(now, EndedBy::Terminator);
         }

@@ -192,6 +192,7 @@ impl Conversation {
         if self.is_collecting() {
             return self.collect_key(now, key);
         }
+        let mode = if self.follows_a_secret(now) { DtmfMode::Masked } else { mode };
         if self.keypad.press(now, key, mode) {
             self.complete_entry(now);
         } else {

@@ -116,6 +116,8 @@ pub struct Conversation {
     prompted: bool,
     hold: Hold,
     keypad: Keypad,
+    /// When the latest key of a masked entry was pressed.
+    masked_key: Option<At>,
     timers: Timers,
     /// The latest filler, until it has been played.
     filler: Option<SpeechId>,
@@ -143,6 +145,7 @@ impl Conversation {
             prompted: false,
             hold: Hold::Off,
             keypad: Keypad::default(),
+            masked_key: None,
             timers: Timers::default(),
             filler: None,
             late_tools: LateTools::default(),

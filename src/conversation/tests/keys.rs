@@ -308,3 +308,32 @@ fn keys_stay_with_an_utterance_that_is_continued() {
         "#,
     );
 }
+
+/// A caller types a PIN of three digits where two are collected.
+#[test]
+fn keys_that_follow_a_masked_entry_are_masked() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks)
+        +80 words "Do you have rye bread?"
+            4080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread?
+        +20 tool digits collect=2 masked
+        +0 done
+            4180 release turn 1
+        +1000 key 4
+        +500 key 5
+            5600 keep keypad-0 45
+            5600 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"keypad-0","ended_by":"length","masked":true}
+        +500 key 6
+        +10 reply "Thank you."
+        +0 done
+            6110 say #1 turn 1 "Thank you."
+        +100 starts #1
+        +900 ends #1
+            7110 finished turn 1 C: Do you have rye bread? A: Thank you. T: digits succeeded 1420 words=200 reply=2230 commit=300 audio=2330
+            8100 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"keypad-0","ended_by":"length","masked":true} A: Thank you. K: [pressed 1 key]
+        +1000 tick
+        "#,
+    );
+}
