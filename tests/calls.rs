@@ -304,52 +304,6 @@ fn outside_of_business_hours_a_caller_is_told_so() {
     assert_eq!(said, ["We are closed today."]);
 }
 
-/// Keys reach the model's prompt and the transcript as the profile says, and never the log.
-#[test]
-fn keys_are_a_turn_and_stay_out_of_the_log() {
-    const MASKED: &str = "+49305550107";
-    let Some(sandbox) = support::sandbox() else { return };
-    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let shown = env.seed.tenant("shown", MAIN, None, local_agent());
-    let masking = local_agent_with(json!({ "dtmf": "masked" }));
-    let masked = env.seed.tenant("masked", MASKED, None, masking);
-    env.set_script(
-        r#"
-        phrases = ["what are your opening hours"]
-        otherwise = "Pardon?"
-        [[reply]]
-        pattern = '\[pressed 4 7 #\]'
-        say = "I have your number."
-        [[reply]]
-        pattern = '\[pressed 3 keys\]'
-        say = "I have three keys."
-        "#,
-    );
-    env.set("VCA__LOG__FILTER", "debug,vca::transcript=debug");
-    env.open();
-    let pause = || Step::Wait(ms(100));
-    let press = |key| [Step::Press(key), pause()];
-    let script = || {
-        let keys = ['4', '7', '#'].into_iter().flat_map(press);
-        [listen()].into_iter().chain(keys).chain([listen(), Step::HangUp]).collect::<Vec<_>>()
-    };
-    for (did, tenant, entry, response) in [
-        (MAIN, shown, "[pressed 4 7 #]", "I have your number."),
-        (MASKED, masked, "[pressed 3 keys]", "I have three keys."),
-    ] {
-        let report = env.dial(did, script());
-        let missed = &report.conversation.missed;
-        let log = env.log();
-        assert!(missed.is_empty(), "{missed:?}\n{log}");
-        let (_, turns) = env.last_call(tenant);
-        let keys = turns.iter().find(|turn| turn.caller_text.starts_with('[')).expect("a turn of keys");
-        assert_eq!((keys.caller_text.as_str(), keys.agent_text.as_str()), (entry, response), "{log}");
-        let log = log + &env.log();
-        assert!(log.contains("[pressed 3 keys]"), "the log has the number of keys: {log}");
-        assert!(!log.contains("4 7 #"), "the log has no keys: {log}");
-    }
-}
-
 /// The agent looks something up and says it, collects a masked PIN that only a tool gets, and sends keys that the caller's
 /// side receives.
 #[test]
@@ -518,6 +472,7 @@ fn a_call_without_media_is_on_record_as_such() {
             to: MAIN.into(),
             codec: Codec::Ulaw,
             media: socket.local_addr().expect("a bound socket"),
+            keys: Vec::new(),
         },
     );
     let warned = wait::until_true(ms(10_000), || env.log().contains("no media from the caller"));

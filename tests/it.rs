@@ -10,6 +10,7 @@ mod doctor;
 mod echo;
 mod environment;
 mod failover;
+mod keypad;
 mod life;
 mod metrics;
 #[allow(dead_code, reason = "each program uses its part")]

@@ -22,7 +22,8 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 /// The final status of an INVITE.
 fn status(asterisk: &Asterisk, from_address: Ipv4Addr, from: &str) -> Option<u16> {
     let media = (Ipv4Addr::LOCALHOST, 9).into();
-    let dial = Dial { from_address, from: from.into(), to: BUSY.into(), codec: Codec::Ulaw, media };
+    let (from, to) = (from.into(), BUSY.into());
+    let dial = Dial { from_address, from, to, codec: Codec::Ulaw, media, keys: Vec::new() };
     let call = SipCall::place(asterisk, &dial);
     call.wait_for_answer(Duration::from_secs(10))?.status.map(|status| status.0)
 }

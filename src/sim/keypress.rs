@@ -1,4 +1,6 @@
-//! A pressed key as telephone-event packets (RFC 4733, section 2.5).
+//! A pressed key as telephone-event packets (RFC 4733, section 2.5) or as tones.
+
+use crate::audio::Clip;
 
 /// The payload type that the caller's SDP announces for telephone events.
 pub(super) const PAYLOAD_TYPE: u8 = 101;
@@ -13,6 +15,21 @@ const PACKETS: u16 = HELD + 2;
 const VOLUME: u8 = 10;
 
 const END: u8 = 0x80;
+
+/// The rows and columns of the keypad, and their frequencies in Hz (ITU-T Q.23).
+const KEYPAD: [&str; 4] = ["123A", "456B", "789C", "*0#D"];
+const ROWS: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+const COLUMNS: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+
+/// The audio of a key that is pressed for 100 ms, at 8 kHz and some -10 dBm0 per tone; `None` for a character without a key.
+pub fn key_tones(key: char) -> Option<Clip> {
+    let (row, column) = (0..).zip(KEYPAD).find_map(|(row, keys): (usize, _)| Some((row, keys.find(key)?)))?;
+    let sample = |n: u32| {
+        let angle = std::f64::consts::TAU * f64::from(n) / 8_000.0;
+        ((angle * ROWS[row]).sin() + (angle * COLUMNS[column]).sin()) * 7_000.0
+    };
+    Some(Clip::new(8_000, (0..800).map(|n| sample(n) as i16).collect::<Vec<_>>()))
+}
 
 #[derive(Debug)]
 pub(super) struct Keypress {

@@ -16,5 +16,6 @@ pub mod voice;
 pub use caller::{RunningCaller, SimulatedCaller};
 pub use codec::Codec;
 pub use conversation::{MeasuredInterruption, MeasuredResponse, RecordedCall};
+pub use keypress::key_tones;
 pub use line::{Echo, LineConditions};
 pub use script::Step;

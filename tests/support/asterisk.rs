@@ -35,6 +35,10 @@ pub struct Options {
     pub twilio: Ipv4Addr,
     /// Calls from here come over `telnyx-trunk`.
     pub telnyx: Ipv4Addr,
+    /// Calls from here report keys by SIP INFO.
+    pub info_trunk: Ipv4Addr,
+    /// Calls from here report keys by tones in their audio.
+    pub inband_trunk: Ipv4Addr,
     /// The name of a softphone's account. Its password is made at the start.
     pub phone: String,
     /// The certificate of an HTTPS server beside the HTTP one; none when absent.
@@ -50,6 +54,8 @@ impl Default for Options {
             wideband_trunk: Ipv4Addr::new(127, 0, 0, 2),
             twilio: Ipv4Addr::new(127, 0, 0, 3),
             telnyx: Ipv4Addr::new(127, 0, 0, 4),
+            info_trunk: Ipv4Addr::new(127, 0, 0, 5),
+            inband_trunk: Ipv4Addr::new(127, 0, 0, 6),
             phone: "phone".to_owned(),
             certificate: None,
         }
@@ -368,6 +374,8 @@ impl Asterisk {
             ("TRUNK_USERNAME", "account".to_owned()),
             ("TRUNK_PASSWORD", "unused".to_owned()),
             ("WIDEBAND_NETWORK", self.options.wideband_trunk.to_string()),
+            ("INFO_NETWORK", self.options.info_trunk.to_string()),
+            ("INBAND_NETWORK", self.options.inband_trunk.to_string()),
             ("ARI_USERNAME", self.ari_user().to_owned()),
             ("ARI_PASSWORD", self.ari_password.clone()),
             ("PHONE_USERNAME", self.options.phone.clone()),

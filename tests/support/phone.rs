@@ -13,6 +13,10 @@ use super::sipp::{Dial, Progress, Side, SipCall};
 pub struct Plan {
     pub to: String,
     pub from: String,
+    /// The address of the trunk; by the codec when absent.
+    pub trunk: Option<Ipv4Addr>,
+    /// Keys that are reported by SIP INFO, each after a pause.
+    pub info_keys: Vec<(Duration, char)>,
     pub codec: Codec,
     pub script: Vec<Step>,
     pub suppress_silence: bool,
@@ -27,6 +31,8 @@ impl Plan {
         Plan {
             to: to.to_owned(),
             from,
+            trunk: None,
+            info_keys: Vec::new(),
             codec,
             script,
             suppress_silence: false,
@@ -79,14 +85,16 @@ impl Call {
     pub fn place(asterisk: &Asterisk, plan: Plan) -> Call {
         let wideband = matches!(plan.codec, Codec::Slin16 | Codec::Opus);
         let options = asterisk.options();
-        let from_address = if wideband { options.wideband_trunk } else { options.trunk };
+        let by_codec = if wideband { options.wideband_trunk } else { options.trunk };
+        let from_address = plan.trunk.unwrap_or(by_codec);
         let mut caller = SimulatedCaller::bind(Ipv4Addr::LOCALHOST, plan.codec).expect("a free UDP port");
         caller.suppress_silence = plan.suppress_silence;
         caller.conditions = plan.conditions.clone();
         let media = caller.address();
         let line = caller.start(plan.script.clone());
         let (from, to) = (plan.from.clone(), plan.to.clone());
-        let sip = SipCall::place(asterisk, &Dial { from_address, from, to, codec: plan.codec, media });
+        let keys = plan.info_keys.clone();
+        let sip = SipCall::place(asterisk, &Dial { from_address, from, to, codec: plan.codec, media, keys });
         Call { sip, line, plan, connected: false }
     }
 

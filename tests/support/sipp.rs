@@ -28,6 +28,8 @@ pub struct Dial {
     pub codec: Codec,
     /// Where the caller wants to have its RTP.
     pub media: SocketAddr,
+    /// Keys that are reported by SIP INFO, each after a pause.
+    pub keys: Vec<(Duration, char)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,14 +157,16 @@ impl Drop for SipCall {
     }
 }
 
-/// INVITE, ACK, then wait for BYE. A refusal is not in it: sipp acknowledges that by itself and ends.
+/// INVITE, ACK, the keys, then wait for BYE. A refusal is not in it: sipp acknowledges that by itself and ends.
 fn scenario(dial: &Dial) -> String {
-    let Dial { from, codec, media, .. } = dial;
+    let Dial { from, codec, media, keys, .. } = dial;
     let (payload_type, rtpmap) = (codec.payload_type(), codec.rtpmap());
     let dialog = format!(
         "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n\
          From: <sip:{from}@[local_ip]:[local_port]>;tag=[pid]call[call_number]"
     );
+    let keys: String =
+        (2..).zip(keys).map(|(cseq, (pause, key))| key_by_info(&dialog, cseq, *pause, *key)).collect();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <scenario name="call">
@@ -204,7 +208,7 @@ Max-Forwards: 70
 Content-Length: 0
 
 ]]></send>
-  <recv request="BYE"/>
+{keys}  <recv request="BYE"/>
   <send><![CDATA[
 
 SIP/2.0 200 OK
@@ -220,6 +224,31 @@ Content-Length: 0
 "#,
         ip = media.ip(),
         port = media.port(),
+    )
+}
+
+/// A pause, then a key as `application/dtmf-relay`, which Asterisk and most gateways use.
+fn key_by_info(dialog: &str, cseq: u32, pause: Duration, key: char) -> String {
+    format!(
+        r#"  <pause milliseconds="{}"/>
+  <send retrans="500"><![CDATA[
+
+INFO [next_url] SIP/2.0
+{dialog}
+[last_To:]
+Call-ID: [call_id]
+CSeq: {cseq} INFO
+Max-Forwards: 70
+Content-Type: application/dtmf-relay
+Content-Length: [len]
+
+Signal={key}
+Duration=100
+
+]]></send>
+  <recv response="200"/>
+"#,
+        pause.as_millis()
     )
 }
 
