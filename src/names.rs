@@ -8,8 +8,16 @@ use std::fmt;
 
 /// The longest name, in bytes.
 pub const LONGEST: usize = 100;
+/// The beginning of the name by which a profile chooses an engine of its tenant's own account. No engine of the operator's has
+/// such a name.
+pub const OWN: &str = "own:";
 /// In a list of models: every model is allowed.
 pub const ANY: &str = "*";
+
+/// Whether an engine's name is that of a tenant's own.
+pub fn is_own(engine: &str) -> bool {
+    engine.starts_with(OWN)
+}
 
 /// A rule for names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

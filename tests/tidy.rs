@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tenancy", &["conversation", "names", "violation"]),
     ("billing", &["tenancy"]),
     ("media", &["audio", "rtp"]),
-    ("engines", &["audio", "language", "names", "transport", "violation"]),
+    ("engines", &["audio", "egress", "language", "names", "transport", "violation"]),
     ("store", &["billing", "sealing", "tenancy", "transport", "current", "violation"]),
     ("analytics", &["store", "tenancy"]),
     ("state", &["current", "tenancy", "transport"]),

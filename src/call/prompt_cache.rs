@@ -178,7 +178,7 @@ impl CacheEntries {
 
 impl PromptKey {
     fn of(tts: &dyn Tts, voice: &Voice, text: &Arc<str>) -> PromptKey {
-        PromptKey { engine: tts.name().clone(), voice: voice.clone(), text: text.clone() }
+        PromptKey { engine: tts.identity().clone(), voice: voice.clone(), text: text.clone() }
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod addresses;
 mod client;
+mod guard;
 mod policy;
 
 pub use client::{EgressClient, EgressError, EgressResponse};
+pub use guard::Guard;
 pub use policy::{DestinationError, DestinationPolicy};

@@ -3,6 +3,7 @@
 //!
 //! A name is resolved once, and the connection uses the checked addresses: a later change in DNS has no effect.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ const LONGEST: usize = 2_000;
 
 /// Names that are looked up at the same time. Each occupies one of the runtime's 512 threads for blocking work, until the
 /// system's resolver gives up.
-const MAX_LOOKUPS: usize = 128;
+pub(super) const MAX_LOOKUPS: usize = 128;
 
 /// The destinations that the operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,12 @@ pub(super) struct DestinationResolver {
 
 impl DestinationResolver {
     pub fn new(policy: DestinationPolicy) -> DestinationResolver {
-        DestinationResolver { policy, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+        DestinationResolver::sharing(policy, Arc::new(Semaphore::new(MAX_LOOKUPS)))
+    }
+
+    /// Each lookup takes one of `lookups`.
+    pub fn sharing(policy: DestinationPolicy, lookups: Arc<Semaphore>) -> DestinationResolver {
+        DestinationResolver { policy, lookups }
     }
 }
 
@@ -99,28 +105,41 @@ impl Resolve for DestinationResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (policy, lookups) = (self.policy, self.lookups.clone());
         Box::pin(async move {
-            let mut refusal = None;
-            let mut fit: Vec<SocketAddr> = Vec::new();
-            for address in look_up(lookups, name).await? {
-                match policy.admit(address.ip()) {
-                    Ok(()) => fit.push(address),
-                    Err(refused) => refusal = Some(refused),
-                }
-            }
-            match refusal {
-                Some(refused) if fit.is_empty() => Err(refused.into()),
-                _ => Ok(Box::new(fit.into_iter()) as Addrs),
-            }
+            let found = permitted_addresses(policy, lookups, name.as_str().to_owned()).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
+/// The addresses of a host that a policy permits.
+///
+/// # Errors
+/// [`DestinationError`] where it permits none of them; otherwise the resolver's.
+pub(super) async fn permitted_addresses(
+    policy: DestinationPolicy,
+    lookups: Arc<Semaphore>,
+    host: String,
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    let mut refusal = None;
+    let mut fit: Vec<SocketAddr> = Vec::new();
+    for address in look_up(lookups, host).await? {
+        match policy.admit(address.ip()) {
+            Ok(()) => fit.push(address),
+            Err(refused) => refusal = Some(refused),
+        }
+    }
+    match refusal {
+        Some(refused) if fit.is_empty() => Err(refused.into()),
+        _ => Ok(fit),
+    }
+}
+
 /// The addresses of a name. The lookup for a request that is given up keeps its place until it ends, in a task of its own.
-async fn look_up(lookups: Arc<Semaphore>, name: Name) -> io::Result<Vec<SocketAddr>> {
+async fn look_up(lookups: Arc<Semaphore>, host: String) -> io::Result<Vec<SocketAddr>> {
     let place = lookups.acquire_owned().await.map_err(io::Error::other)?;
     let lookup = async move {
         let _place = place;
-        let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+        let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
         Ok(found.collect())
     };
     tokio::spawn(lookup).await.map_err(io::Error::other)?

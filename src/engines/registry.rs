@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::egress::{DestinationPolicy, Guard};
 use crate::engines::core::retry::{EngineState, Policy};
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
@@ -20,11 +21,14 @@ mod accounts;
 mod entries;
 mod fallbacks;
 mod named;
+mod own;
 mod stt_engine;
 
 pub use entries::Entry;
 pub use fallbacks::Fallbacks;
 pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
+use own::OperatorChains;
+pub use own::{OwnAccount, OwnEngines, OwnLimits};
 use stt_engine::SttEngine;
 
 /// Which engines there are and which are asked.
@@ -163,9 +167,19 @@ pub struct Engines {
     tts: EngineSet<dyn Tts>,
     all: Arc<Catalogue>,
     policies: Arc<[Policy]>,
+    own: Arc<OwnEngines>,
 }
 
 impl Engines {
+    /// As [`Engines::build_with`], for a process in which tenants have no engines of their own.
+    ///
+    /// # Errors
+    /// As of [`Engines::build_with`].
+    pub fn build(settings: &Settings) -> Result<Engines, Vec<Violation>> {
+        let guard = Guard::new(DestinationPolicy { allow_private: false, allow_http: false });
+        Engines::build_with(settings, &OwnLimits { guard, capacity: 1, withheld: Vec::new() })
+    }
+
     /// Builds every engine that the settings allow; returns all violations at once. No requests are sent yet: see the
     /// engines' `probe`.
     ///
@@ -174,7 +188,7 @@ impl Engines {
     ///
     /// # Errors
     /// Every setting that an engine cannot be built from, with its key.
-    pub fn build(settings: &Settings) -> Result<Engines, Vec<Violation>> {
+    pub fn build_with(settings: &Settings, own: &OwnLimits) -> Result<Engines, Vec<Violation>> {
         let mut violations = name_violations(&settings.engines);
         let defaults = settings.defaults();
         let stt = stt_engines(settings, &defaults, &mut violations);
@@ -186,8 +200,10 @@ impl Engines {
             .chain(llm.iter().map(|(_, engine)| engine.policy()))
             .chain(tts.iter().map(|(_, engine)| engine.policy()));
         let policies = policies.cloned().collect();
+        let chains = OperatorChains::new(settings, &defaults, &own.withheld, (&stt, &llm, &tts));
         let engines = Engines {
             policies,
+            own: Arc::new(OwnEngines::new(settings, own, chains)),
             stt: EngineSet::new(
                 stt,
                 &defaults.stt,
@@ -231,6 +247,11 @@ impl Engines {
 
     pub fn tts(&self, name: Option<&str>) -> Option<Arc<dyn Tts>> {
         self.tts.take(name)
+    }
+
+    /// The engines of tenants' own accounts.
+    pub fn own(&self) -> &OwnEngines {
+        &self.own
     }
 
     /// The names of all engines, the default one first.

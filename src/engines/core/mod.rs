@@ -18,7 +18,17 @@ pub mod websocket;
 #[cfg(test)]
 pub mod vendor;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use metrics::SharedString;
+
+use crate::names::is_own;
+
+/// The label of an engine in metrics. Engines of tenants' own accounts share one: their names are the tenants', and many.
+pub fn label(engine: &Arc<str>) -> SharedString {
+    if is_own(engine) { SharedString::const_str("own") } else { SharedString::from_shared(engine.clone()) }
+}
 
 /// Why an engine gave no answer.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::error_body::{ErrorBody, LONGEST};
 use super::exchange::ServerConnections;
@@ -27,6 +28,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const USED_LATELY: Duration = Duration::from_secs(45);
 /// The time limit for opening a connection in advance, and the pause between attempts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest body that is read whole, in bytes.
+const LONGEST_BODY: usize = 1024 * 1024;
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY: usize = 16 * 1024;
 
@@ -63,14 +66,19 @@ impl Endpoint {
         if !matches!(base_url.scheme(), "http" | "https") {
             return Err(SettingsError::new("base_url", "the URL has to begin with http:// or https://"));
         }
+        if let Some(guard) = &settings.guard {
+            let checked = guard.check(&settings.base_url);
+            checked.map_err(|refusal| SettingsError::new("base_url", refusal.to_string()))?;
+        }
         if let Some(version) = &settings.api_version {
             base_url.query_pairs_mut().append_pair("api-version", version);
         }
-        let http = Client::builder()
+        let builder = Client::builder().redirect(same_origin());
+        let builder = settings.guard.iter().fold(builder, |builder, guard| guard.apply(builder));
+        let http = builder
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
             .user_agent(concat!("vca/", env!("CARGO_PKG_VERSION")))
             .default_headers(settings.header_map(auth)?)
-            .redirect(same_origin())
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
@@ -120,6 +128,23 @@ impl Endpoint {
     ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + Unpin + use<> {
         let endpoint = self.clone();
         self.connections.body(response).map(move |piece| piece.map_err(|error| endpoint.broken(error)))
+    }
+
+    /// Reads the whole body of a response, a JSON value.
+    ///
+    /// # Errors
+    /// Temporary when the connection breaks; permanent when the body is longer than [`LONGEST_BODY`] or no such value.
+    pub async fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, EngineError> {
+        let (mut pieces, mut body) = (self.body(response), Vec::new());
+        while let Some(piece) = pieces.next().await {
+            body.extend_from_slice(&piece?);
+            if body.len() > LONGEST_BODY {
+                return Err(EngineError::Permanent("the response is too long".into()));
+            }
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            EngineError::Temporary(self.without_key(&format!("malformed response: {error}")))
+        })
     }
 
     /// Opens a connection for the next request, unless there was a response or an attempt a short time ago. A failure is left

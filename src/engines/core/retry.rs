@@ -14,9 +14,10 @@ use futures_util::stream::{self, BoxStream};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::EngineError;
 use super::breaker::{Breaker, BreakerChange, BreakerLimits, Permit};
 use super::health::HealthFigure;
+use super::{EngineError, label};
+use crate::names::is_own;
 
 /// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -185,8 +186,9 @@ impl Policy {
             }
         }
         let is_open = if change == BreakerChange::Closed { 0.0 } else { 1.0 };
-        metrics::gauge!("vca_engine_open", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
-            .set(is_open);
+        if let Some(engine) = self.gauge_label() {
+            metrics::gauge!("vca_engine_open", "engine" => engine, "kind" => self.kind.as_str()).set(is_open);
+        }
     }
 
     async fn attempts<T, F>(
@@ -253,23 +255,31 @@ impl Policy {
         let begun = Instant::now();
         let result = limited(answer, limit).await;
         self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
-        metrics::gauge!("vca_engine_health", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
-            .set(self.health.count(result.is_ok()));
+        let health = self.health.count(result.is_ok());
+        if let Some(engine) = self.gauge_label() {
+            metrics::gauge!("vca_engine_health", "engine" => engine, "kind" => self.kind.as_str())
+                .set(health);
+        }
         if let Err(error) = &result {
             let reason = error.reason().as_str();
             metrics::counter!(
-                "vca_engine_failures_total", "engine" => self.engine.clone(), "kind" => self.kind.as_str(), "reason" => reason
+                "vca_engine_failures_total", "engine" => label(&self.engine), "kind" => self.kind.as_str(), "reason" => reason
             )
             .increment(1);
         }
-        metrics::histogram!("vca_engine_seconds", "engine" => self.engine.clone(), "kind" => self.kind.as_str())
+        metrics::histogram!("vca_engine_seconds", "engine" => label(&self.engine), "kind" => self.kind.as_str())
             .record(begun.elapsed());
         result
     }
 
+    /// The label of this engine's gauges. One of a tenant's own has none: it would share them with the others.
+    fn gauge_label(&self) -> Option<Arc<str>> {
+        (!is_own(&self.engine)).then(|| self.engine.clone())
+    }
+
     fn count(&self, outcome: &'static str) {
         metrics::counter!(
-            "vca_engine_requests_total", "engine" => self.engine.clone(), "kind" => self.kind.as_str(), "outcome" => outcome
+            "vca_engine_requests_total", "engine" => label(&self.engine), "kind" => self.kind.as_str(), "outcome" => outcome
         )
         .increment(1);
     }

@@ -6,6 +6,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
+use crate::egress::Guard;
+
 /// OpenAI's own server.
 pub const OPENAI: &str = "https://api.openai.com/v1";
 /// Headers that this client sets itself.
@@ -32,6 +34,9 @@ pub struct Settings {
     pub allow_plaintext: bool,
     /// Time limit for connecting, TLS included, in milliseconds. 3000 by default.
     pub connect_timeout_ms: u64,
+    /// Of a tenant's server: the destinations that it may have. The operator's servers may be anywhere.
+    #[serde(skip)]
+    pub guard: Option<Guard>,
 }
 
 impl Settings {
@@ -70,6 +75,7 @@ impl Default for Settings {
             headers: BTreeMap::new(),
             allow_plaintext: false,
             connect_timeout_ms: 3_000,
+            guard: None,
         }
     }
 }

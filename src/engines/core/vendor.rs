@@ -68,9 +68,14 @@ impl Vendor {
         Vendor { address, requests, task }
     }
 
+    /// Its base URL.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub fn endpoint(&self) -> Endpoint {
-        let base_url = format!("http://{}", self.address);
-        let settings = Settings { base_url, key: Some("secret-key".into()), ..Settings::default() };
+        let settings =
+            Settings { base_url: self.address(), key: Some("secret-key".into()), ..Settings::default() };
         Endpoint::new(&settings).expect("an endpoint")
     }
 

@@ -13,11 +13,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config, connect_async_tls_with_config,
+};
 
 use super::openai::{Endpoint, Settings};
 use super::server::{Auth, SettingsError};
 use super::{EngineError, FailureReason, error_body};
+use crate::egress::Guard;
 use crate::transport::{TlsFiles, client_config};
 
 /// The longest message that is read. Transcripts are some kilobytes.
@@ -34,6 +37,8 @@ pub struct SocketEndpoint {
     /// None for an address without TLS.
     tls: Option<Arc<ClientConfig>>,
     connect_timeout: Duration,
+    /// Of a tenant's server.
+    guard: Option<Guard>,
 }
 
 impl SocketEndpoint {
@@ -48,7 +53,7 @@ impl SocketEndpoint {
             _ => None,
         };
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
-        Ok(SocketEndpoint { endpoint, headers, tls, connect_timeout })
+        Ok(SocketEndpoint { endpoint, headers, tls, connect_timeout, guard: settings.guard.clone() })
     }
 
     /// Opens a WebSocket at a path below the base URL.
@@ -62,7 +67,14 @@ impl SocketEndpoint {
         let config =
             WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
         let connector = self.tls.clone().map_or(Connector::Plain, Connector::Rustls);
-        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        let connecting = async {
+            let Some(guard) = &self.guard else {
+                return connect_async_tls_with_config(request, Some(config), true, Some(connector)).await;
+            };
+            let stream = guard.connect(&url).await?;
+            stream.set_nodelay(true)?;
+            client_async_tls_with_config(request, stream, Some(config), Some(connector)).await
+        };
         let opened = timeout(self.connect_timeout, connecting).await;
         let opened = opened.map_err(|_| EngineError::Timeout(self.connect_timeout))?;
         opened.map(|(socket, _)| socket).map_err(|error| self.broken(error))

@@ -11,7 +11,7 @@ use super::sentences::Sentences;
 use super::tool_calls::{CallPiece, ToolCalls};
 use super::{Delta, ToolCall, ToolSpec};
 use crate::engines::core::usage::{Charge, Unit, characters, estimated_tokens};
-use crate::engines::core::{EngineError, FailureReason};
+use crate::engines::core::{EngineError, FailureReason, label};
 
 /// The most tokens that a server can have counted: far beyond any reply, and little enough for sums of them.
 const MOST_TOKENS: u64 = 1 << 32;
@@ -183,7 +183,7 @@ impl ReplyBuilder {
     }
 
     fn count(&self, finish: &'static str) {
-        metrics::counter!("vca_llm_replies_total", "engine" => self.engine.clone(), "finish" => finish)
+        metrics::counter!("vca_llm_replies_total", "engine" => label(&self.engine), "finish" => finish)
             .increment(1);
     }
 }

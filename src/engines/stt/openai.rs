@@ -121,8 +121,7 @@ impl OpenAiStt {
         let mut charge = meter.charge(Kind::Stt, &self.name, model);
         charge.set(Unit::AudioMs, speech.duration().as_millis() as u64);
         let (response, charge) = charge.settle(self.endpoint.send(request).await)?;
-        let response: TranscriptionResponse =
-            response.json().await.map_err(|error| self.endpoint.broken(error))?;
+        let response: TranscriptionResponse = self.endpoint.json(response).await?;
         response.count(charge);
         Ok(response.words(speech))
     }

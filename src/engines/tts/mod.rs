@@ -48,6 +48,11 @@ pub trait Tts: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &Arc<str>;
 
+    /// Different for engines that may speak the same text differently: caches of speech tell them apart by it.
+    fn identity(&self) -> &Arc<str> {
+        self.name()
+    }
+
     /// Starts a speech. Dropping the stream cancels the rest. The usage is added to the meter.
     fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)
     -> BoxFuture<'_, Result<Pieces, EngineError>>;

@@ -147,6 +147,10 @@ impl Tts for Resilient {
         self.engine.name()
     }
 
+    fn identity(&self) -> &Arc<str> {
+        self.engine.identity()
+    }
+
     fn speak(
         &self,
         text: Arc<str>,
