@@ -25,6 +25,7 @@ mod profiles;
 mod proxies;
 mod registrations;
 mod robust;
+mod routing;
 mod slow_readers;
 mod targets;
 mod tenants;

@@ -16,6 +16,7 @@ mod key;
 mod ledger;
 mod manual;
 mod number;
+mod number_routing;
 mod operator;
 mod output;
 mod profile;

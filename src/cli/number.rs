@@ -5,6 +5,7 @@ use clap::{ArgAction, Args, Subcommand};
 
 use super::actor;
 use super::failure::Failure;
+use super::number_routing::Routing;
 use super::output::Output;
 use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
@@ -31,6 +32,9 @@ pub enum Command {
     Show(NumberSelector),
     /// Switch a number on or off, or set where its calls continue that the agent cannot serve.
     Update(Box<UpdateNumber>),
+    /// Show or set which profiles answer a number's calls: several share them by weight, another one answers outside of
+    /// business hours.
+    Routing(Routing),
     /// Have its provider send its calls here, again or for the first time.
     Register(NumberSelector),
     /// Have its provider no longer send its calls here, where VCA had arranged it.
@@ -114,6 +118,7 @@ impl Command {
                 let (tenant, number) = which.find_even_if_released(store, numbering).await?;
                 return registration::unregister(store, config, tenant, number, output).await;
             }
+            Command::Routing(routing) => return routing.run(store, config, output).await,
             Command::List(list) => return list.run(store, output).await,
             Command::Unmatched => {
                 let numbers = store.unmatched_numbers().await?;
@@ -172,7 +177,7 @@ fn confirm(owned: OwnedNumber, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 impl NumberSelector {
-    async fn find(&self, store: &Store, numbering: &Numbering) -> Result<OwnedNumber, Failure> {
+    pub async fn find(&self, store: &Store, numbering: &Numbering) -> Result<OwnedNumber, Failure> {
         let query = match self.number.parse() {
             Ok(id) => NumberQuery::Id(id),
             Err(_) => NumberQuery::Called(numbering.called(&self.number)),

@@ -58,10 +58,10 @@ pub struct CreateProfile {
 #[derive(Debug, Args)]
 pub struct ProfileSelector {
     /// Id, or name if only one has it.
-    profile: String,
+    pub profile: String,
     /// Look among this tenant's profiles only. Id or name.
     #[arg(long)]
-    tenant: Option<String>,
+    pub tenant: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod names;
 mod numbers;
 mod profiles;
 mod retention;
+mod routing;
 mod targets;
 mod tenants;
 mod tools;
@@ -28,6 +29,7 @@ use names::{check_key_name, check_tenant_name};
 pub use numbers::{GivenBy, NumberRequest, create_number, read_number, release_number, update_number};
 pub use profiles::{create_profile, roll_back_profile, update_profile};
 pub use retention::{RetentionRun, TenantExpired, count_expired};
+pub use routing::set_number_routing;
 pub use targets::{create_target, update_target};
 pub use tenants::{
     Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,

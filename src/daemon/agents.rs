@@ -27,10 +27,9 @@ pub async fn warm_up_prompts(store: Store, agent_factory: Arc<AgentFactory>, pro
 async fn active_agents(store: &Store, agent_factory: &AgentFactory) -> Result<Vec<Agent>, StoreError> {
     let mut agents = Vec::new();
     for tenant in store.tenants().await? {
-        if tenant.status == TenantStatus::Active
-            && let Some(profile) = store.scope(tenant.id).default_profile().await?
-        {
-            agents.extend(agent_factory.agent(&profile));
+        if tenant.status == TenantStatus::Active {
+            let profiles = store.scope(tenant.id).answering_profiles().await?;
+            agents.extend(profiles.iter().filter_map(|profile| agent_factory.agent(profile)));
         }
     }
     Ok(agents)

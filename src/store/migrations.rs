@@ -134,6 +134,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0032_turn_stages.sql"),
         include_str!("../../migrations/postgres/0032_turn_stages.sql"),
     ),
+    (
+        "0033_number_profiles",
+        include_str!("../../migrations/sqlite/0033_number_profiles.sql"),
+        include_str!("../../migrations/postgres/0033_number_profiles.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -32,6 +32,7 @@ mod keys;
 mod ledger;
 mod login;
 mod migrations;
+mod number_routing;
 mod number_rules;
 mod number_search;
 mod numbers;

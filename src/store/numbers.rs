@@ -42,7 +42,12 @@ const COLUMNS: &str = "id, tenant_id, did, provider_type, is_active, provider_st
 const ONE: &str = "SELECT id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
     provider_reference, failover, created_at FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
 
-/// The row, locked until the transaction ends: otherwise PostgreSQL would allow another change in between.
+/// The row of a number that is not released, locked until the transaction ends: otherwise PostgreSQL would allow another
+/// change in between.
+pub(super) fn locked(tenant: TenantId, id: NumberId) -> Statement {
+    sql(LOCKED).bind(tenant.0).bind(id.0)
+}
+
 const LOCKED: &str = "UPDATE phone_numbers SET is_active = is_active \
     WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL \
     RETURNING id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
@@ -158,7 +163,7 @@ impl Scope {
         let failover = changes.failover.as_ref().map(serde_json::to_string).transpose();
         let failover = failover.map_err(StoreError::invalid)?;
         let mut tx = self.begin(Access::Write).await?;
-        let before = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        let before = tx.one::<Row>(locked(self.tenant, id)).await?;
         check(&before.clone().try_into()?)?;
         let update =
             sql(SQL).bind(self.tenant.0).bind(id.0).bind(changes.is_active).bind(failover.as_deref());
@@ -191,11 +196,13 @@ impl Scope {
     ) -> Result<PhoneNumber, E> {
         const SQL: &str = "UPDATE phone_numbers SET deleted_at = $3, is_active = FALSE \
             WHERE tenant_id = $1 AND id = $2";
+        const PROFILES: &str = "DELETE FROM number_profiles WHERE tenant_id = $1 AND phone_number_id = $2";
         let mut tx = self.begin(Access::Write).await?;
-        let row = tx.one::<Row>(sql(LOCKED).bind(self.tenant.0).bind(id.0)).await?;
+        let row = tx.one::<Row>(locked(self.tenant, id)).await?;
         let before: PhoneNumber = row.clone().try_into()?;
         check(&before)?;
         tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(now())).await?;
+        tx.execute(sql(PROFILES).bind(self.tenant.0).bind(id.0)).await?;
         tx.audit(Change::new(actor, self.tenant, "delete", "phone_number", id).before(&row)).await?;
         tx.commit().await?;
         Ok(before)

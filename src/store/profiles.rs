@@ -180,6 +180,16 @@ impl Scope {
         Ok(self.profiles_page(filter, Window::first(1)).await?.items.pop())
     }
 
+    /// The profiles that answer calls, the default one first: the tenant's default and those that its numbers name.
+    pub async fn answering_profiles(&self) -> Result<Vec<AiProfile>, StoreError> {
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM ai_profiles WHERE tenant_id = $1 AND (is_default OR id IN \
+             (SELECT ai_profile_id FROM number_profiles WHERE tenant_id = $1)) ORDER BY is_default DESC, id"
+        ));
+        let rows = self.all::<Row>(select.bind(self.tenant.0)).await?;
+        rows.into_iter().map(AiProfile::try_from).collect()
+    }
+
     /// Updates a profile. A change of name, role, prompt or settings makes a new version.
     ///
     /// # Errors

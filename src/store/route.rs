@@ -1,13 +1,16 @@
-//! Resolves a called number to its tenant and profile, with one indexed query; and to the tenant's transfer targets, with another
+//! Resolves a called number to its tenant and profiles, with one indexed query; and to the tenant's transfer targets, with another
 //! one, where they can be used.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::calls::narrow;
 use super::statement::sql;
 use super::tx::{AllTenants, RowScope};
 use super::{Store, StoreError, now, numbers, profiles, tenants};
-use crate::tenancy::{Did, Month, MonthUse, Route, Tool};
+use crate::tenancy::{
+    AiProfile, Did, Month, MonthUse, NumberProfiles, ProfilePurpose, Route, Tool, WeightedProfile,
+};
 
 impl Store {
     /// The route of a called number, in any state of number and tenant: the switchboard decides whether the call
@@ -24,21 +27,23 @@ impl Store {
             n.created_at AS number_created_at, \
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
-            p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.settings, p.version, \
-            p.created_at AS profile_created_at, \
+            p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.is_default, p.settings, p.version, \
+            p.created_at AS profile_created_at, a.purpose, a.weight, \
             COALESCE(m.seconds, 0) AS month_seconds \
             FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
-            LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND p.is_default \
+            LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND (p.is_default OR p.id IN \
+            (SELECT ai_profile_id FROM number_profiles WHERE phone_number_id = n.id)) \
+            LEFT JOIN number_profiles a ON a.phone_number_id = n.id AND a.ai_profile_id = p.id \
             LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
             WHERE n.did IN ($1, $3) AND n.deleted_at IS NULL \
-            ORDER BY CASE WHEN n.did = $1 THEN 0 ELSE 1 END LIMIT 1";
+            ORDER BY CASE WHEN n.did = $1 THEN 0 ELSE 1 END, p.id";
         debug_assert!(dids.len() <= 2, "a text means two numbers at most");
         let (Some(first), Some(last)) = (dids.first(), dids.last()) else { return Ok(None) };
         let month = Month::of(now());
         let asked = sql(SQL).bind(first.digits()).bind(month.to_string()).bind(last.digits());
-        let Some(row) = AllTenants(self).optional::<Row>(asked).await? else { return Ok(None) };
-        let mut route = row.route(month)?;
+        let rows = AllTenants(self).all::<Row>(asked).await?;
+        let Some(mut route) = route_of(rows, month)? else { return Ok(None) };
         if uses_targets(&route) {
             route.targets = self.scope(route.tenant.id).targets().await?;
         }
@@ -46,10 +51,48 @@ impl Store {
     }
 }
 
+/// The route of the first row's number, without targets. Each of its rows has another profile, or another purpose of one.
+fn route_of(rows: Vec<Row>, month: Month) -> Result<Option<Route>, StoreError> {
+    let mut rows = rows.into_iter();
+    let Some(first) = rows.next() else { return Ok(None) };
+    let number = first.number_id;
+    let (profile, mut route) = first.route(month)?;
+    enter(&mut route, profile)?;
+    for row in rows.filter(|row| row.number_id == number) {
+        enter(&mut route, row.profile.profile(row.tenant_id)?)?;
+    }
+    Ok(Some(route))
+}
+
 /// Can a call on this route be transferred, or continue at a target?
 fn uses_targets(route: &Route) -> bool {
-    let transfers = route.profile.as_ref().is_some_and(|profile| profile.settings.may(Tool::Transfer));
-    transfers || route.number.failover.uses_targets()
+    let mut profiles = route.profile.iter().chain(route.number_profiles.all());
+    profiles.any(|profile| profile.settings.may(Tool::Transfer)) || route.number.failover.uses_targets()
+}
+
+/// Enters a profile under its purpose.
+fn enter(route: &mut Route, found: Option<FoundProfile>) -> Result<(), StoreError> {
+    let Some(FoundProfile { profile, purpose, weight }) = found else { return Ok(()) };
+    if profile.is_default && route.profile.is_none() {
+        route.profile = Some(profile.clone());
+    }
+    match purpose {
+        Some(ProfilePurpose::Open) => {
+            let weight = narrow(weight)?.unwrap_or(1);
+            route.number_profiles.shares.push(WeightedProfile { profile, weight });
+        }
+        Some(ProfilePurpose::Closed) => route.number_profiles.closed = Some(Box::new(profile)),
+        None => {}
+    }
+    Ok(())
+}
+
+/// A profile, and when it answers the number.
+struct FoundProfile {
+    profile: AiProfile,
+    /// `None` for a default profile that the number does not name.
+    purpose: Option<ProfilePurpose>,
+    weight: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -74,19 +117,29 @@ struct Row {
     month_seconds: i64,
 }
 
-/// The columns of the default profile: all there, or none.
+/// The columns of a profile, all there or none, and of the number's reference to it.
 #[derive(sqlx::FromRow)]
 struct ProfileColumns {
     profile_id: Option<Uuid>,
     profile_name: Option<String>,
     role: Option<String>,
     system_prompt: Option<String>,
+    is_default: Option<bool>,
     settings: Option<String>,
     version: Option<i64>,
     profile_created_at: Option<DateTime<Utc>>,
+    purpose: Option<String>,
+    weight: Option<i64>,
 }
 
 impl ProfileColumns {
+    fn profile(self, tenant_id: Uuid) -> Result<Option<FoundProfile>, StoreError> {
+        let purpose = self.purpose.as_deref().map(str::parse).transpose().map_err(StoreError::corrupt)?;
+        let weight = self.weight;
+        let profile = self.row(tenant_id).map(AiProfile::try_from).transpose()?;
+        Ok(profile.map(|profile| FoundProfile { profile, purpose, weight }))
+    }
+
     fn row(self, tenant_id: Uuid) -> Option<profiles::Row> {
         Some(profiles::Row {
             id: self.profile_id?,
@@ -94,7 +147,7 @@ impl ProfileColumns {
             name: self.profile_name?,
             role: self.role?,
             system_prompt: self.system_prompt?,
-            is_default: true,
+            is_default: self.is_default?,
             settings: self.settings?,
             version: self.version?,
             created_at: self.profile_created_at?,
@@ -103,8 +156,8 @@ impl ProfileColumns {
 }
 
 impl Row {
-    /// The route without targets.
-    fn route(self, month: Month) -> Result<Route, StoreError> {
+    /// Its profile, and the route without profiles and targets.
+    fn route(self, month: Month) -> Result<(Option<FoundProfile>, Route), StoreError> {
         let row = self;
         let seconds = u64::try_from(row.month_seconds).map_err(StoreError::corrupt)?;
         let number = numbers::Row {
@@ -127,13 +180,14 @@ impl Row {
             max_concurrent_calls: row.max_concurrent_calls,
             created_at: row.tenant_created_at,
         };
-        let profile = row.profile.row(row.tenant_id);
-        Ok(Route {
+        let route = Route {
             number: number.try_into()?,
             tenant: tenant.try_into()?,
-            profile: profile.map(TryInto::try_into).transpose()?,
+            profile: None,
+            number_profiles: NumberProfiles::default(),
             usage: MonthUse { month, seconds },
             targets: Vec::new(),
-        })
+        };
+        Ok((row.profile.profile(row.tenant_id)?, route))
     }
 }

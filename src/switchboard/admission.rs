@@ -55,7 +55,7 @@ pub fn decide(
     if !route.number.is_active {
         return Err(Refusal::NumberInactive);
     }
-    if route.profile.is_none() {
+    if !route.is_answered() {
         return Err(Refusal::NoAgent);
     }
     if standing.draining {
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
     use crate::billing::{AtLimit, Terms};
     use crate::tenancy::{
-        AgentRole, AiProfile, CallDelivery, FailoverRoutes, MonthUse, NumberId, PhoneNumber, Plan, ProfileId,
-        ProfileSettings, ProviderState, ProviderType, Tenant, TenantId,
+        AgentRole, AiProfile, CallDelivery, FailoverRoutes, MonthUse, NumberId, NumberProfiles, PhoneNumber,
+        Plan, ProfileId, ProfileSettings, ProviderState, ProviderType, Tenant, TenantId,
     };
 
     fn route() -> Route {
@@ -143,6 +143,7 @@ mod tests {
                 version: 1,
                 created_at,
             }),
+            number_profiles: NumberProfiles::default(),
             usage: MonthUse { month: month(), seconds: 600 },
             targets: vec![],
         }

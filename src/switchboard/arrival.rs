@@ -15,8 +15,8 @@ use crate::ari::event::{CalledNumber, Channel, ChannelState};
 use crate::ari::topology::{bridge_id, dialled_leg_ids, is_dialled_leg, media_id};
 use crate::ari::{AsteriskId, ChannelId, Reason, Request, Topology};
 use crate::audio::codec::Format;
-use crate::call::{self, Admitted, CallMessage, Feed, IncomingCall, Refusal};
-use crate::tenancy::{CallId, Did, FailoverCase, Month, Route, mask};
+use crate::call::{self, Admitted, Agent, CallMessage, Feed, IncomingCall, Refusal};
+use crate::tenancy::{AiProfile, CallId, Did, FailoverCase, Month, Route, mask};
 
 /// Characters of a called number that a log line shows.
 const LONGEST_LOGGED: usize = 40;
@@ -166,24 +166,23 @@ impl Switchboard {
                 live.assign(incoming.id, tenant);
             }
         }
-        let rules = self.0.services.transfer_rules.get();
-        let agent = |route: &Arc<Route>| {
-            let profile = route.profile.as_ref()?;
-            let agent = (self.0.find_agent)(profile)?;
-            Some(agent.with_targets(&profile.settings, &route.targets, &rules))
+        let Some((called, route)) = found else { return Err((Refusal::UnknownNumber, None)) };
+        let now = Utc::now();
+        let profile = route.profile_at(incoming.id, now);
+        let Some(agent) = profile.and_then(|profile| self.agent(profile, &route)) else {
+            return Err((Refusal::NoAgent, Some((route, called))));
         };
-        match found.as_ref().map(|(did, route)| (agent(route), route.clone(), did.clone())) {
-            Some((Some(agent), route, called))
-                if agent.is_closed(Utc::now()) && route.number.failover.continues(FailoverCase::Closed) =>
-            {
-                Err((Refusal::Closed, Some((route, called))))
-            }
-            Some((Some(agent), route, called)) => {
-                Ok(Admitted { called, route, agent: Arc::new(agent), format })
-            }
-            Some((None, ..)) => Err((Refusal::NoAgent, known())),
-            None => Err((Refusal::UnknownNumber, None)),
+        if agent.is_closed(now) && route.number.failover.continues(FailoverCase::Closed) {
+            return Err((Refusal::Closed, Some((route, called))));
         }
+        Ok(Admitted { called, route, agent: Arc::new(agent), format })
+    }
+
+    /// The agent of a profile, with the targets of the route; `None` where it cannot be built.
+    fn agent(&self, profile: &AiProfile, route: &Route) -> Option<Agent> {
+        let rules = self.0.services.transfer_rules.get();
+        let agent = (self.0.find_agent)(profile)?;
+        Some(agent.with_targets(&profile.settings, &route.targets, &rules))
     }
 
     /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk

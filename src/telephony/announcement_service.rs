@@ -148,9 +148,9 @@ fn admitted(route: Option<Route>) -> Result<Route, AnnouncementRefusal> {
         TenantStatus::Suspended => return Err(AnnouncementRefusal::TenantSuspended),
         TenantStatus::Deleted => return Err(AnnouncementRefusal::TenantDeleted),
     }
-    match (route.number.is_active, &route.profile) {
+    match (route.number.is_active, route.is_answered()) {
         (false, _) => Err(AnnouncementRefusal::NumberInactive),
-        (true, None) => Err(AnnouncementRefusal::NoAgent),
-        (true, Some(_)) => Ok(route),
+        (true, false) => Err(AnnouncementRefusal::NoAgent),
+        (true, true) => Ok(route),
     }
 }

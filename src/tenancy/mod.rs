@@ -16,6 +16,7 @@ mod label;
 mod limits;
 mod live;
 mod number;
+mod number_routing;
 mod numbering;
 mod permitted;
 mod profile;
@@ -47,6 +48,9 @@ pub use label::{Label, LabelError};
 pub use limits::{LimitReached, TenantLimits};
 pub use live::{LiveEvent, LiveEventKind};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
+pub use number_routing::{
+    MAX_SHARES, MAX_WEIGHT, NumberProfiles, NumberRouting, ProfilePurpose, ProfileShare, WeightedProfile,
+};
 pub use numbering::{NumberError, Numbering, Region};
 pub use permitted::{Ceilings, Permitted};
 pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
@@ -120,13 +124,16 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
-/// The route of a called number. Calls are answered only with a `profile`.
+/// The route of a called number. Calls are answered only with a profile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
     pub number: PhoneNumber,
     pub tenant: Tenant,
     /// The tenant's default profile.
     pub profile: Option<AiProfile>,
+    /// The number's own profiles, which answer in place of the default.
+    #[serde(default)]
+    pub number_profiles: NumberProfiles,
     /// The tenant's usage of the month, as of the look-up.
     pub usage: MonthUse,
     /// The tenant's transfer targets, oldest first; none where neither the profile nor a failover route can use them.

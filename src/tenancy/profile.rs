@@ -54,7 +54,7 @@ pub struct AiProfile {
     pub name: String,
     pub role: AgentRole,
     pub system_prompt: String,
-    /// This profile answers the tenant's calls.
+    /// This profile answers the tenant's calls, except those to numbers with profiles of their own.
     pub is_default: bool,
     pub settings: ProfileSettings,
     /// Version of name, role, prompt and settings, from 1.

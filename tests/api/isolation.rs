@@ -197,6 +197,7 @@ impl<'a> Operation<'a> {
 fn complete_body(path: &str) -> Value {
     match path.strip_prefix(TENANT).unwrap_or(path) {
         "/phone-numbers/{phone_number_id}" => json!({ "is_active": false }),
+        "/phone-numbers/{phone_number_id}/routing" => json!({ "profiles": [], "closed_profile_id": null }),
         "/ai-profiles/{ai_profile_id}" => json!({
             "name": "Taken", "role": "sales", "system_prompt": "Be rude.", "is_default": true, "settings": {},
         }),

@@ -29,6 +29,7 @@ mod profiles;
 mod registrations;
 mod responses;
 mod retention;
+mod routing;
 mod shares;
 mod targets;
 mod tenants;
@@ -158,6 +159,7 @@ fn described() -> (Router<ApiState>, OpenApi) {
         .merge(tools::router())
         .merge(targets::router())
         .merge(retention::router())
+        .merge(routing::router())
         .merge(keys::router())
         .merge(audit::router());
     let (router, document) = routes.split_for_parts();

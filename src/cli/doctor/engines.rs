@@ -73,8 +73,7 @@ impl EngineCandidate {
         let EngineCandidate { check, place, access } = self;
         match access {
             Examination::Missing => {
-                let problem =
-                    "a default profile asks for it, but there is no such engine: its calls are refused";
+                let problem = "a profile asks for it, but there is no such engine: its calls are refused";
                 Finding::fail(check, problem, place.another_engine())
             }
             Examination::Local(probe) => match within_limit(probe).await {
@@ -232,7 +231,7 @@ fn asked(
     wish: impl Fn(&ProfileSettings) -> &Option<String>,
 ) -> Vec<String> {
     let default = known.first().copied().unwrap_or_default();
-    let profiles = active.iter().filter_map(|it| it.profile.as_ref());
+    let profiles = active.iter().flat_map(|it| &it.profiles);
     let wishes = profiles.filter_map(|profile| wish(&profile.settings).as_deref());
     let built = remote.into_iter().filter(|name| known.contains(name));
     let others: BTreeSet<&str> =
@@ -256,6 +255,6 @@ fn place<S>(kind: &'static str, name: &str, entry: Option<&Entry<S>>) -> EngineS
 
 /// Whether profiles let the agent end the call, which is a tool of the model.
 fn uses_tools(active: &[ActiveTenant]) -> bool {
-    let mut profiles = active.iter().filter_map(|it| it.profile.as_ref()).peekable();
+    let mut profiles = active.iter().flat_map(|it| &it.profiles).peekable();
     profiles.peek().is_none() || profiles.any(|profile| profile.settings.may(Tool::HangUp))
 }

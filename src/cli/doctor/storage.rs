@@ -7,11 +7,11 @@ use crate::state;
 use crate::store::{Backend, Isolation, Resealing, Settings, Store, StoreError};
 use crate::tenancy::{AiProfile, Numbering, Permitted, PhoneNumber, ProfileSettings, Tenant, TenantStatus};
 
-/// An active tenant and what answers its calls.
+/// An active tenant and the profiles that answer its calls, the default one first.
 #[derive(Debug, Clone)]
 pub struct ActiveTenant {
     pub tenant: Tenant,
-    pub profile: Option<AiProfile>,
+    pub profiles: Vec<AiProfile>,
     pub numbers: Vec<PhoneNumber>,
 }
 
@@ -155,8 +155,8 @@ async fn active_tenants(store: &Store) -> Result<Vec<ActiveTenant>, StoreError> 
     let mut active = Vec::new();
     for tenant in store.tenants().await?.into_iter().filter(|it| it.status == TenantStatus::Active) {
         let scope = store.scope(tenant.id);
-        let (profile, numbers) = (scope.default_profile().await?, scope.numbers().await?);
-        active.push(ActiveTenant { tenant, profile, numbers });
+        let (profiles, numbers) = (scope.answering_profiles().await?, scope.numbers().await?);
+        active.push(ActiveTenant { tenant, profiles, numbers });
     }
     Ok(active)
 }
@@ -179,7 +179,7 @@ pub async fn state(settings: &state::Settings) -> Finding {
 /// The models that profiles choose themselves and that have no price. Those of the configuration are among its warnings.
 pub fn prices(config: &Config, active: &[ActiveTenant]) -> Vec<Finding> {
     let configured = config.unpriced(&ProfileSettings::default());
-    let profiles = active.iter().filter_map(|it| Some((&it.tenant, it.profile.as_ref()?)));
+    let profiles = active.iter().flat_map(|it| it.profiles.iter().map(move |profile| (&it.tenant, profile)));
     let unpriced = profiles.flat_map(|(tenant, profile)| {
         let models = config.unpriced(&profile.settings).into_iter();
         models.filter(|model| !configured.contains(model)).map(move |model| (tenant, profile, model))
@@ -201,13 +201,16 @@ pub fn tenants(active: &[ActiveTenant], permitted: &Permitted) -> Vec<Finding> {
         .iter()
         .map(tenant)
         .chain(inactive)
-        .chain(active.iter().filter_map(|it| replaced(it, permitted)))
+        .chain(
+            active.iter().flat_map(|it| {
+                it.profiles.iter().filter_map(|profile| replaced(&it.tenant, profile, permitted))
+            }),
+        )
         .collect()
 }
 
-/// Settings of a default profile that calls do not use: saved before they were refused, or imported.
-fn replaced(ActiveTenant { tenant, profile, .. }: &ActiveTenant, permitted: &Permitted) -> Option<Finding> {
-    let profile = profile.as_ref()?;
+/// Settings of a profile that calls do not use: saved before they were refused, or imported.
+fn replaced(tenant: &Tenant, profile: &AiProfile, permitted: &Permitted) -> Option<Finding> {
     let (_, refused) = permitted.effective(&profile.settings);
     let listed: Vec<String> =
         refused.iter().map(|violation| format!("{}: {}", violation.field, violation.problem)).collect();
@@ -223,23 +226,31 @@ fn replaced(ActiveTenant { tenant, profile, .. }: &ActiveTenant, permitted: &Per
     })
 }
 
-fn tenant(ActiveTenant { tenant, profile, numbers }: &ActiveTenant) -> Finding {
+fn tenant(ActiveTenant { tenant, profiles, numbers }: &ActiveTenant) -> Finding {
     let check = format!("tenant {}", tenant.name);
     let id = tenant.id;
     let active = numbers.iter().filter(|number| number.is_active).count();
-    match profile {
-        None => Finding::fail(
+    let remedy = || {
+        format!(
+            "vca profile create --tenant {id} --default …, or vca profile update NAME --tenant {id} --default"
+        )
+    };
+    match profiles.first() {
+        None => Finding::fail(check, "it has no default profile: its calls are refused", remedy()),
+        Some(first) if !first.is_default => Finding::warn(
             check,
-            "it has no default profile: its calls are refused",
-            format!(
-                "vca profile create --tenant {id} --default …, or vca profile update NAME --tenant {id} --default"
-            ),
+            "it has no default profile: calls to numbers without profiles of their own are refused",
+            remedy(),
         ),
         Some(_) if active == 0 => Finding::warn(
             check,
             "it has no active number",
             format!("vca number create --tenant {id} --did +…"),
         ),
-        Some(profile) => Finding::ok(check, format!("{active} active numbers; {:?} answers", profile.name)),
+        Some(_) => {
+            let names: Vec<String> = profiles.iter().map(|profile| format!("{:?}", profile.name)).collect();
+            let verb = if names.len() == 1 { "answers" } else { "answer" };
+            Finding::ok(check, format!("{active} active numbers; {} {verb}", names.join(", ")))
+        }
     }
 }

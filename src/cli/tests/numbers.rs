@@ -118,3 +118,39 @@ async fn the_inventory_is_imported_from_a_file() {
         "+493055500103"
     );
 }
+
+#[tokio::test]
+async fn a_number_is_shared_by_profiles() {
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    for name in ["New", "Night"] {
+        let create =
+            ["profile", "create", "--tenant", "Acme", "--name", name, "--system-prompt", "Be brief."];
+        vca.text(&create).await;
+    }
+    let shown = vca.text(&["number", "routing", "+15550100"]).await;
+    assert!(shown.contains("the tenant's default"), "{shown}");
+    let set = [
+        "number",
+        "routing",
+        "+15550100",
+        "--profile",
+        "New=30",
+        "--profile",
+        "Night",
+        "--closed-profile",
+        "Night",
+    ];
+    let set = vca.text(&set).await;
+    assert!(set.contains("New (30), Night (1)") && set.contains("closed profile  Night"), "{set}");
+    let kept = vca.json(&["number", "routing", "+15550100", "--no-closed-profile"]).await;
+    assert_eq!(
+        (&kept["profiles"][0]["weight"], &kept["closed_profile_id"]),
+        (&30.into(), &serde_json::Value::Null)
+    );
+    let default = vca.json(&["number", "routing", "+15550100", "--default-profile"]).await;
+    assert_eq!(default["profiles"], serde_json::json!([]));
+    assert_eq!(vca.code(&["number", "routing", "+15550100", "--profile", "Nobody"]).await, 66);
+    let refused = vca.run(&["number", "routing", "+15550100", "--profile", "New=0"]).await;
+    assert!(refused.expect_err("no weight").text.contains("1 to 100"));
+}

@@ -105,6 +105,12 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     };
     scope.create_target(&actor, target.of(route.tenant.id)).await.expect("a target");
     scope.set_retention(&actor, Retention::default()).await.expect("a setting");
+    let routing = NumberRouting {
+        closed_profile_id: route.profile.as_ref().map(|profile| profile.id),
+        ..NumberRouting::default()
+    };
+    let any = |_: &NumberRouting| Ok::<(), StoreError>(());
+    scope.set_number_routing_if(&actor, route.number.id, &routing, any).await.expect("a setting");
     let mut call = values::call_to(&route);
     call.caller_number = Some(CALLER.to_owned());
     let new = NewAnnouncement {

@@ -8,6 +8,7 @@ use crate::tenancy::*;
 
 on_both!(
     a_number_leads_to_its_tenant_and_default_profile,
+    a_number_has_profiles_of_its_own,
     a_route_has_targets_where_they_can_be_used,
     tenants_and_numbers_change,
     a_number_is_had_once,
@@ -41,6 +42,46 @@ async fn a_number_leads_to_its_tenant_and_default_profile(db: Database) {
     let route = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
     assert_eq!(route.profile, None);
     assert_eq!(scope.default_profile().await.expect("an answer"), None);
+}
+
+async fn a_number_has_profiles_of_its_own(db: Database) {
+    let (route, actor) = (db.tenant(1).await, Actor::system());
+    let (scope, number) = (db.store.scope(route.tenant.id), route.number.id);
+    let new = scope.create_profile(&actor, values::profile("New", false)).await.expect("a profile");
+    let night = scope.create_profile(&actor, values::profile("Night", false)).await.expect("a profile");
+    let default = route.profile.clone().expect("the default one");
+    let any = |_: &NumberRouting| Ok::<(), StoreError>(());
+    let share = |profile: &AiProfile, weight| ProfileShare { ai_profile_id: profile.id, weight };
+    let routing = NumberRouting {
+        profiles: vec![share(&default, 70), share(&new, 30)],
+        closed_profile_id: Some(night.id),
+    };
+    let set = scope.set_number_routing_if(&actor, number, &routing, any).await.expect("a change");
+    assert_eq!((&set, &scope.number_routing(number).await.expect("an answer")), (&routing, &routing));
+    let found = async || db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
+    let answering = scope.answering_profiles().await.expect("profiles");
+    assert_eq!(answering, [default.clone(), new.clone(), night.clone()]);
+    let shares = vec![
+        WeightedProfile { profile: default.clone(), weight: 70 },
+        WeightedProfile { profile: new.clone(), weight: 30 },
+    ];
+    let number_profiles = NumberProfiles { shares, closed: Some(Box::new(night.clone())) };
+    assert_eq!(found().await, Route { number_profiles, ..route.clone() });
+    // Without a default, and with one profile for both purposes.
+    let changes = ProfileChanges { is_default: Some(false), ..ProfileChanges::default() };
+    scope.update_profile(&actor, default.id, changes).await.expect("a change");
+    let routing = NumberRouting { profiles: vec![share(&night, 1)], closed_profile_id: Some(night.id) };
+    scope.set_number_routing_if(&actor, number, &routing, any).await.expect("a change");
+    let shares = vec![WeightedProfile { profile: night.clone(), weight: 1 }];
+    let number_profiles = NumberProfiles { shares, closed: Some(Box::new(night)) };
+    assert_eq!(found().await, Route { number_profiles, profile: None, ..route.clone() });
+    scope.set_number_routing_if(&actor, number, &NumberRouting::default(), any).await.expect("a change");
+    assert_eq!(found().await, Route { profile: None, ..route });
+    // A number that is released leaves its profiles.
+    scope.set_number_routing_if(&actor, number, &routing, any).await.expect("a change");
+    scope.delete_number(&actor, number).await.expect("it is released");
+    let gone = scope.number_routing(number).await;
+    assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
 }
 
 async fn a_route_has_targets_where_they_can_be_used(db: Database) {

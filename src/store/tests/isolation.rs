@@ -132,6 +132,16 @@ async fn another_tenants_scope_changes_nothing(db: Database) {
     let changed = scope.update_profile(&Actor::system(), profile, takeover).await;
     assert!(matches!(changed, Err(StoreError::NotFound)), "{changed:?}");
 
+    let routing = scope.number_routing(mine.number.id).await;
+    assert!(matches!(routing, Err(StoreError::NotFound)), "{routing:?}");
+    let any = |_: &NumberRouting| Ok::<(), StoreError>(());
+    let to = |profile| NumberRouting { closed_profile_id: Some(profile), ..NumberRouting::default() };
+    let own = theirs.profile.as_ref().expect("one").id;
+    let routing = scope.set_number_routing_if(&Actor::system(), mine.number.id, &to(own), any).await;
+    assert!(matches!(routing, Err(StoreError::NotFound)), "{routing:?}");
+    let routing = scope.set_number_routing_if(&Actor::system(), theirs.number.id, &to(profile), any).await;
+    assert!(matches!(routing, Err(StoreError::Invalid { .. })), "{routing:?}");
+
     let completed = values::completed(&call);
     let heard = CallTurn { agent_text: "overwritten".to_owned(), ..turn.clone() };
     let attempts = [

@@ -72,7 +72,7 @@ impl Database {
             .create_profile(&Actor::system(), values::profile("Front desk", true))
             .await
             .expect("a profile");
-        Route { number, tenant, profile: Some(profile), usage: values::unused(), targets: vec![] }
+        Route { profile: Some(profile), number, tenant, ..values::route() }
     }
 
     /// A webhook of a tenant's that subscribes to a type of event.

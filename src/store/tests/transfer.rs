@@ -37,6 +37,12 @@ fn engine() -> EngineUse {
 async fn exported(db: &Database) -> (Route, TenantFile) {
     let route = db.tenant(1).await;
     let scope = db.store.scope(route.tenant.id);
+    let profile = route.profile.as_ref().expect("the default one");
+    let share = ProfileShare { ai_profile_id: profile.id, weight: 3 };
+    let routing = NumberRouting { profiles: vec![share], closed_profile_id: None };
+    let any = |_: &NumberRouting| Ok::<(), StoreError>(());
+    scope.set_number_routing_if(&Actor::system(), route.number.id, &routing, any).await.expect("a setting");
+    let route = db.store.route(&route.number.did).await.expect("an answer").expect("a route");
     let call = values::completed(&values::call_to(&route));
     scope.end_call(&call, &[engine()]).await.expect("a call");
     let lasting = values::call_to(&route);
@@ -83,6 +89,7 @@ fn comparable(file: &TenantFile) -> Value {
 
 async fn a_tenant_stands_again_where_it_was(db: Database) {
     let (route, file) = exported(&db).await;
+    assert_eq!(file.tables["number_profiles"].len(), 1);
     assert!(!serde_json::to_string(&file).expect("JSON").contains("whsec_old"), "a secret went along");
     let own = db.literal(route.tenant.id.0);
     for table in lists().into_iter().rev().chain(BESIDE) {

@@ -45,7 +45,14 @@ pub fn route() -> Route {
         max_concurrent_calls: None,
         created_at,
     };
-    Route { number, tenant, profile: None, usage: unused(), targets: vec![] }
+    Route {
+        number,
+        tenant,
+        profile: None,
+        number_profiles: NumberProfiles::default(),
+        usage: unused(),
+        targets: vec![],
+    }
 }
 
 /// A month of which nothing is used.

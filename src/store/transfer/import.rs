@@ -218,7 +218,7 @@ impl Plan {
             sealing,
         };
         let stays = |table: &Table| {
-            (settings.without_numbers && (table.name == "phone_numbers" || table.is_of_calls()))
+            (settings.without_numbers && (table.is_of_numbers() || table.is_of_calls()))
                 || (settings.new_ids && table.is_of_billing())
         };
         for table in OWNED.iter().chain(&CALLS).filter(|table| !stays(table)) {

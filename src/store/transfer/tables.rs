@@ -9,8 +9,8 @@ use super::words::{did, document, events, hold_reason, profile_name, target_addr
 use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, FailoverRoutes,
-    Hours, Label, Month, Plan, ProfileSettings, ProviderState, ProviderType, Retention, TargetKind,
-    TenantStatus, ToolRun, TransferMethod, UsageUnit,
+    Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState, ProviderType, Retention,
+    TargetKind, TenantStatus, ToolRun, TransferMethod, UsageUnit,
 };
 
 /// A tenant-owned table.
@@ -51,7 +51,7 @@ const U32: i64 = u32::MAX as i64;
 
 /// The tables of a tenant's own settings, in an order in which rows refer to earlier rows; and its statements with
 /// the history of its plan, so that months that were billed elsewhere are not billed again.
-pub const OWNED: [Table; 9] = [
+pub const OWNED: [Table; 10] = [
     Table {
         name: "phone_numbers",
         columns: &[
@@ -97,6 +97,16 @@ pub const OWNED: [Table; 9] = [
             ("created_at", Moment),
         ],
         order: "ai_profile_id, version",
+    },
+    Table {
+        name: "number_profiles",
+        columns: &[
+            ("phone_number_id", Id),
+            ("purpose", Word(word::<ProfilePurpose>)),
+            ("ai_profile_id", Id),
+            ("weight", UpTo(100)),
+        ],
+        order: "phone_number_id, purpose, ai_profile_id",
     },
     Table {
         name: "transfer_targets",
@@ -309,7 +319,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 9], [Table; 6]) = (OWNED, CALLS);
+        static ALL: ([Table; 10], [Table; 6]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 
@@ -361,6 +371,11 @@ impl Table {
     /// Calls, and what belongs to one of them; not the sums of months.
     pub fn is_of_calls(&self) -> bool {
         self.name == "calls" || self.column("call_id").is_some()
+    }
+
+    /// Numbers, and what belongs to one of them alone.
+    pub fn is_of_numbers(&self) -> bool {
+        matches!(self.name, "phone_numbers" | "number_profiles")
     }
 
     /// Whether it is part of billing: statements and plans.
