@@ -17,6 +17,7 @@ use crate::tenancy::{
     Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, ToolRun,
     ToolRunOutcome, TransferEnd, TransferOutcome, TransferTarget, UsageUnit,
 };
+use crate::tools::McpProblem;
 
 /// A call's own clock: the wall clock's time at its arrival, and from there on a monotonic clock. So the length of a
 /// call, by which it is billed, does not change when the wall clock is set.
@@ -52,6 +53,8 @@ pub struct RecordWriter {
     feed: Feed,
     /// The caller's words in the last event: their turn, and the conversation's number of items with them.
     published: Option<(u32, usize)>,
+    /// For the record of the next turn.
+    tools_missing: Vec<ToolRun>,
 }
 
 impl RecordWriter {
@@ -61,7 +64,7 @@ impl RecordWriter {
         feed.set(&call);
         feed.tell(call.started_at, LiveEventKind::Ringing { call: Box::new(call.clone()) });
         let clock = CallClock::new(call.started_at, since);
-        RecordWriter { call, clock, ledger, feed, published: None }
+        RecordWriter { call, clock, ledger, feed, published: None, tools_missing: Vec::new() }
     }
 
     /// Lets the call be listened to.
@@ -143,6 +146,7 @@ impl RecordWriter {
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
         self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
+        let missing = std::mem::take(&mut self.tools_missing);
         self.ledger.record(Entry::Turn(CallTurn {
             call_id: self.call.id,
             tenant_id: self.call.tenant_id,
@@ -157,10 +161,28 @@ impl RecordWriter {
             speech_ms: millis(record.latency.speech),
             commit_ms: millis(record.latency.commit),
             audio_ms: millis(record.latency.audio),
-            tools: record.tools.iter().map(|used| self.tool_run(used, times)).collect(),
+            tools: missing
+                .into_iter()
+                .chain(record.tools.iter().map(|used| self.tool_run(used, times)))
+                .collect(),
             at,
         }));
         self.publish_turn(record, items, at);
+    }
+
+    /// Tools of MCP servers are not offered to the model. The record of the next turn has each as a failed run, of the
+    /// server where all its tools are missing.
+    pub fn tools_missing(&mut self, problems: &[McpProblem], at: Instant) {
+        let at = self.clock.at(at);
+        self.tools_missing.extend(problems.iter().map(|problem| ToolRun {
+            name: problem.name(),
+            turn: 0,
+            arguments: "{}".to_owned(),
+            outcome: ToolRunOutcome::Failed,
+            result: ToolRun::kept(&json!({ "error": problem.problem }).to_string()),
+            started_at: at,
+            duration_ms: 0,
+        }));
     }
 
     fn tool_run(&self, used: &ToolUse, times: Times) -> ToolRun {

@@ -20,6 +20,7 @@ use crate::engines::core::usage::Meter;
 use crate::media::{Report, TapPoint};
 use crate::state::ConversationState;
 use crate::tenancy::{CallId, EngineKind, TransferEnd, TransferOutcome, TransferTarget};
+use crate::tools::McpProblem;
 
 /// The number of the last finished turn, and the conversation's state after it.
 type Progress = (u32, serde_json::Value);
@@ -113,6 +114,13 @@ impl Records {
     pub fn engine_failed(&mut self, fault: &EngineFault) {
         if let Some(writer) = &mut self.writer {
             writer.engine_failed(fault.kind, &fault.engine, &fault.error, Instant::now());
+        }
+    }
+
+    /// Tools of MCP servers are not offered to the model.
+    pub fn tools_missing(&mut self, problems: &[McpProblem]) {
+        if let Some(writer) = &mut self.writer {
+            writer.tools_missing(problems, Instant::now());
         }
     }
 

@@ -19,6 +19,7 @@ use super::records::{Records, save_progress};
 use super::situation::Situation;
 use super::talking::Talking;
 use super::task::Task;
+use super::tasks::TaskResult;
 use super::{Admitted, Agent, CallServices, IncomingCall};
 use crate::ari::answer::ChannelVariable;
 use crate::ari::{Reason, Request};
@@ -65,6 +66,13 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let failover = Failover::new(Some((route, called)), services.transfer_rules.get());
     let mut task = Task::new(incoming, services, records, failover);
     task.tasks.start(|_| agent.engines.clone().connect());
+    let (toolbox, tools) = (agent.toolbox.clone(), task.services.tools.clone());
+    task.tasks.start(|reports| async move {
+        let problems = toolbox.list_mcp_tools(&tools, of.tenant).await;
+        if !problems.is_empty() {
+            drop(reports.send(TaskResult::McpProblems(problems)).await);
+        }
+    });
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
     let opening = agent.opening(Utc::now());
     let texts = opening_texts(opening, &agent, &profile);

@@ -71,7 +71,12 @@ impl Agent {
         parts.push(prompt.to_string());
         let has_caller_data = prompt.contains(&format!("<{CALLER_DATA}>"));
         parts.extend(has_caller_data.then(|| CALLER_DATA_NOTE.to_owned()));
-        Agent { phrases: phrases.collect(), system_prompt: parts.join("\n\n").into(), ..self.clone() }
+        Agent {
+            phrases: phrases.collect(),
+            system_prompt: parts.join("\n\n").into(),
+            toolbox: Arc::new(self.toolbox.for_call()),
+            ..self.clone()
+        }
     }
 
     /// The SIP headers that its texts name and the operator trusts, in lower case.

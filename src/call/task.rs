@@ -163,6 +163,7 @@ impl Task {
             TaskResult::Asterisk { id, result } => self.control(TopologyInput::Response { id, result }),
             TaskResult::Greeting(Ok(())) => self.admit(),
             TaskResult::Greeting(Err(error)) => self.refuse_without_greeting(error),
+            TaskResult::McpProblems(problems) => self.records.tools_missing(&problems),
         }
     }
 

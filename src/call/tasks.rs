@@ -11,6 +11,7 @@ use tracing::Instrument;
 use crate::ari::answer::AriError;
 use crate::ari::topology::RequestId;
 use crate::engines::core::EngineError;
+use crate::tools::McpProblem;
 
 /// The result of a task.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub enum TaskResult {
     },
     /// The first prompt can be played, or not.
     Greeting(Result<(), EngineError>),
+    /// Tools of MCP servers that the call lacks.
+    McpProblems(Vec<McpProblem>),
 }
 
 /// Results that wait for the call; a task that finds the queue full waits.

@@ -16,14 +16,16 @@ use super::tenant;
 use crate::config::Config;
 use crate::control;
 use crate::store::{Store, Window};
-use crate::tenancy::{ToolSecret, ToolSecretId};
-use crate::tools::{ToolServices, ToolTrial};
+use crate::tenancy::{McpServer, ToolSecret, ToolSecretId};
+use crate::tools::{McpServerListing, ToolServices, ToolTrial};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Send the request of a profile's HTTP tool, as a call would.
+    /// Call an HTTP tool or a tool of an MCP server of a profile, as a call would.
     Test(TestTool),
-    /// Store a secret for the headers of a tenant's HTTP tools. Its value is read from standard input.
+    /// List the tools of a profile's MCP server, with their fingerprints.
+    ListMcp(ListMcp),
+    /// Store a secret for the headers of a tenant's HTTP tools and MCP servers. Its value is read from standard input.
     CreateSecret {
         /// Id or name.
         #[arg(long)]
@@ -56,7 +58,7 @@ pub enum Command {
 pub struct TestTool {
     #[command(flatten)]
     profile: ProfileSelector,
-    /// The tool's name.
+    /// The name by which the model calls the tool.
     #[arg(long)]
     tool: String,
     /// The arguments, a JSON object.
@@ -64,10 +66,20 @@ pub struct TestTool {
     arguments: String,
 }
 
+#[derive(Debug, Args)]
+pub struct ListMcp {
+    #[command(flatten)]
+    profile: ProfileSelector,
+    /// The server's name.
+    #[arg(long)]
+    server: String,
+}
+
 impl Command {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             Command::Test(wanted) => wanted.run(store, config, output).await,
+            Command::ListMcp(wanted) => wanted.run(store, config, output).await,
             Command::CreateSecret { tenant, name } => {
                 let scope = store.scope(tenant::find(store, &tenant).await?.id);
                 let created = control::create_tool_secret(&scope, &actor(), &name, &entered()?).await?;
@@ -96,18 +108,60 @@ impl Command {
 impl TestTool {
     async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let profile = self.profile.find_profile(store).await?;
-        let mut tools = profile.settings.http_tools.into_iter();
-        let Some(tool) = tools.find(|tool| tool.name == self.tool) else {
-            return Err(Failure::not_found(format!("the profile has no HTTP tool {:?}", self.tool)));
-        };
         let arguments: Value = serde_json::from_str(&self.arguments)
             .map_err(|error| Failure::unacceptable(format!("--arguments is not JSON: {error}")))?;
         let services = ToolServices::new(&config.tools, store.clone()).context("tools cannot be run")?;
-        let scope = store.scope(profile.tenant_id);
-        let trial = control::test_tool(&scope, &actor(), &services, tool, &arguments).await?;
+        let (scope, settings) = (store.scope(profile.tenant_id), profile.settings);
+        let http = settings.http_tools.into_iter().find(|tool| tool.name == self.tool);
+        let trial = match (http, mcp_tool(settings.mcp_servers, &self.tool)) {
+            (Some(tool), _) => control::test_tool(&scope, &actor(), &services, tool, &arguments).await?,
+            (None, Some((server, tool))) => {
+                control::test_mcp_tool(&scope, &actor(), &services, server, &tool, &arguments).await?
+            }
+            (None, None) => {
+                return Err(Failure::not_found(format!(
+                    "the profile has no HTTP or MCP tool {:?}",
+                    self.tool
+                )));
+            }
+        };
         output.print(&trial, || trial_text(&trial))?;
         if trial.outcome == "succeeded" { Ok(()) } else { Err(Failure::said()) }
     }
+}
+
+/// The server, and its own name, of the tool that a model calls by this name.
+fn mcp_tool(servers: Vec<McpServer>, offered: &str) -> Option<(McpServer, String)> {
+    servers.into_iter().find_map(|server| {
+        let tool = server.tools.iter().find(|tool| server.offered_name(&tool.name) == offered)?.name.clone();
+        Some((server, tool))
+    })
+}
+
+impl ListMcp {
+    async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let profile = self.profile.find_profile(store).await?;
+        let mut servers = profile.settings.mcp_servers.into_iter();
+        let server = servers.find(|server| server.name == self.server);
+        let server = server
+            .ok_or_else(|| Failure::not_found(format!("the profile has no MCP server {:?}", self.server)))?;
+        let services = ToolServices::new(&config.tools, store.clone()).context("tools cannot be run")?;
+        let scope = store.scope(profile.tenant_id);
+        let listing = control::list_mcp_tools(&scope, &actor(), &services, server).await?;
+        output.print(&listing, || listing_text(&listing))?;
+        if listing.problem.is_none() { Ok(()) } else { Err(Failure::said()) }
+    }
+}
+
+fn listing_text(listing: &McpServerListing) -> String {
+    let mut table = Table::new(["tool", "allowed", "fingerprint", "description"]);
+    for tool in &listing.tools {
+        let first_line = tool.description.lines().next().unwrap_or_default();
+        let allowed = if tool.is_allowed { "yes" } else { "no" };
+        table.row([tool.name.clone(), allowed.to_owned(), tool.fingerprint.clone(), first_line.to_owned()]);
+    }
+    let problem = listing.problem.iter().map(|problem| format!("problem: {problem}\n"));
+    format!("{table}{}", problem.collect::<String>())
 }
 
 fn trial_text(trial: &ToolTrial) -> String {

@@ -34,7 +34,7 @@ pub use targets::{create_target, update_target};
 pub use tenants::{
     Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,
 };
-pub use tools::{create_tool_secret, replace_tool_secret, test_tool};
+pub use tools::{create_tool_secret, list_mcp_tools, replace_tool_secret, test_mcp_tool, test_tool};
 pub use upkeep::keep_up;
 pub use webhooks::{create_webhook, update_webhook};
 

@@ -1,12 +1,14 @@
-//! HTTP tools of tenants: their secrets, and trials.
+//! Tools of tenants: their secrets, and trials.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::ControlError;
 use crate::store::Scope;
-use crate::tenancy::{Actor, HttpTool, ToolSecret, ToolSecretId, check_http_tool};
-use crate::tools::{ToolServices, ToolTrial, try_out};
+use crate::tenancy::{
+    Actor, HttpTool, McpServer, ToolSecret, ToolSecretId, check_http_tool, check_mcp_server,
+};
+use crate::tools::{McpServerListing, ToolServices, ToolTrial, list_mcp_server, try_mcp_tool, try_out};
 use crate::violation::Violation;
 
 /// The longest value of a secret: a header's.
@@ -58,6 +60,43 @@ pub async fn test_tool(
     ControlError::unless_none(violations.into_iter().map(|violation| violation.below("tool")))?;
     scope.note_access(actor, "test_tool", "tenant", scope.tenant_id().0).await?;
     Ok(try_out(services, tool, scope.tenant_id(), arguments).await)
+}
+
+/// Asks an MCP server for its tools. The audit log has it, because the request has the tenant's secrets.
+///
+/// # Errors
+/// `Invalid` with all violations of the server; those of the database.
+pub async fn list_mcp_tools(
+    scope: &Scope,
+    actor: &Actor,
+    services: &ToolServices,
+    server: McpServer,
+) -> Result<McpServerListing, ControlError> {
+    check_server(&server)?;
+    scope.note_access(actor, "list_mcp_tools", "tenant", scope.tenant_id().0).await?;
+    Ok(list_mcp_server(services, server, scope.tenant_id()).await)
+}
+
+/// Calls a tool of an MCP server with these arguments. The audit log has the trial, because it may act.
+///
+/// # Errors
+/// `Invalid` with all violations of the server; those of the database.
+pub async fn test_mcp_tool(
+    scope: &Scope,
+    actor: &Actor,
+    services: &ToolServices,
+    server: McpServer,
+    tool: &str,
+    arguments: &Value,
+) -> Result<ToolTrial, ControlError> {
+    check_server(&server)?;
+    scope.note_access(actor, "test_tool", "tenant", scope.tenant_id().0).await?;
+    Ok(try_mcp_tool(services, server, scope.tenant_id(), tool, arguments).await)
+}
+
+fn check_server(server: &McpServer) -> Result<(), ControlError> {
+    let violations = check_mcp_server(server);
+    ControlError::unless_none(violations.into_iter().map(|violation| violation.below("server")))
 }
 
 fn value_violation(secret: &SecretString) -> Option<Violation> {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::time::timeout;
@@ -107,6 +109,18 @@ impl EgressResponse {
             body.extend_from_slice(&piece);
         }
         Ok(body)
+    }
+
+    /// The body in pieces, as they arrive. An error ends it when it is longer than `most` bytes, and when the connection
+    /// breaks. The time limit is the caller's.
+    pub fn pieces(self, most: usize) -> impl Stream<Item = Result<Bytes, EgressError>> + Send {
+        stream::try_unfold((self.0, most), move |(mut response, left)| async move {
+            let Some(piece) = response.chunk().await.map_err(|error| described(&error))? else {
+                return Ok(None);
+            };
+            let left = left.checked_sub(piece.len()).ok_or(EgressError::TooLong(most))?;
+            Ok(Some((piece, (response, left))))
+        })
     }
 
     /// Reads and drops the body, so that the connection can be reused. Gives up on a body that is long or slow.

@@ -75,6 +75,7 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     violations.extend(hours.into_iter().map(|violation| violation.below("hours")));
     violations.extend(tools(settings));
     violations.extend(super::http_tool::violations(&settings.http_tools));
+    violations.extend(super::mcp_server::violations(&settings.mcp_servers, &settings.http_tools));
     violations.extend(super::variables::check_declared(&settings.variables));
     violations.extend(key_terms(settings));
     violations.extend(pronunciations(settings));

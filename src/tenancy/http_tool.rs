@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Tool;
+use super::headers::{headers_problem, repeated_header};
 use super::kinds::words;
 use super::tools::schema_problem;
 use super::url_template::{UrlTemplate, is_variable};
@@ -15,14 +16,13 @@ use crate::violation::Violation;
 /// The most tools of a profile.
 pub const MAX_HTTP_TOOLS: usize = 20;
 const MAX_DESCRIPTION: usize = 1_000;
-const MAX_WORDS: usize = 300;
-const MAX_HEADERS: usize = 20;
+pub(super) const MAX_WORDS: usize = 300;
 const MAX_VARIABLES: usize = 10;
-/// Of a header's value, and of a JSON pointer.
+/// Of a JSON pointer.
 const MAX_VALUE: usize = 500;
 /// Of the static values together, as JSON.
 const MAX_STATIC: usize = 4_000;
-const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
+pub(super) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
 
 words!(
     /// Method of an HTTP request. `GET` looks something up; requests of the other methods act, and have an `Idempotency-Key`.
@@ -96,7 +96,12 @@ impl HttpMethod {
 impl HttpTool {
     /// The time limit of a request.
     pub fn timeout(&self) -> std::time::Duration {
-        let ms = self.timeout_ms.unwrap_or(5_000).clamp(*TIMEOUT_MS.start(), *TIMEOUT_MS.end());
+        HttpTool::limit(self.timeout_ms)
+    }
+
+    /// The time limit of a request with this setting.
+    pub(super) fn limit(timeout_ms: Option<u32>) -> std::time::Duration {
+        let ms = timeout_ms.unwrap_or(5_000).clamp(*TIMEOUT_MS.start(), *TIMEOUT_MS.end());
         std::time::Duration::from_millis(ms.into())
     }
 
@@ -110,7 +115,8 @@ impl HttpTool {
         report("parameters", schema_problem(&self.parameters));
         report("url", UrlTemplate::parse(&self.url).err());
         report("headers", headers_problem(&self.headers));
-        report("secret_headers", headers_problem(&self.secret_headers).or_else(|| self.repeated_header()));
+        let repeated = || repeated_header(&self.headers, &self.secret_headers);
+        report("secret_headers", headers_problem(&self.secret_headers).or_else(repeated));
         report("static_values", self.static_problem());
         report("variables", self.variables_problem());
         let timeout = self.timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
@@ -127,14 +133,6 @@ impl HttpTool {
         }
         let fits = is_variable(&self.name);
         (!fits).then(|| "a letter, then letters, digits and _, 64 at most".to_owned())
-    }
-
-    /// A header that would be sent twice: servers differ in the value that they use.
-    fn repeated_header(&self) -> Option<String> {
-        let mut names = BTreeSet::new();
-        let all = self.headers.keys().chain(self.secret_headers.keys());
-        let repeated = all.map(|name| name.to_ascii_lowercase()).find(|name| !names.insert(name.clone()));
-        repeated.map(|name| format!("{name} is set twice"))
     }
 
     fn static_problem(&self) -> Option<String> {
@@ -182,49 +180,13 @@ pub(super) fn violations(tools: &[HttpTool]) -> Vec<Violation> {
     found
 }
 
-fn text_problem(text: &str, least: usize, most: usize) -> Option<String> {
+pub(super) fn text_problem(text: &str, least: usize, most: usize) -> Option<String> {
     let length = text.trim().chars().count();
     let has_control = text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     if has_control {
         return Some("it contains a control character".to_owned());
     }
     (!(least..=most).contains(&length)).then(|| format!("{least} to {most} characters"))
-}
-
-/// Headers that the request has anyway, or that belong to the connection.
-const RESERVED: [&str; 11] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "idempotency-key",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-fn headers_problem(headers: &BTreeMap<String, String>) -> Option<String> {
-    if headers.len() > MAX_HEADERS {
-        return Some(format!("{MAX_HEADERS} at most"));
-    }
-    headers.iter().find_map(|(name, value)| {
-        // The characters of a token (RFC 9110, section 5.6.2).
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || name.len() > 64 || !name.chars().all(is_token) {
-            return Some(format!("{name:?} is no name of a header"));
-        }
-        if RESERVED.contains(&name.to_ascii_lowercase().as_str())
-            || name.to_ascii_lowercase().starts_with("proxy-")
-        {
-            return Some(format!("{name} cannot be set"));
-        }
-        let is_plain = value.chars().all(|c| matches!(c, ' '..='~'));
-        let fits = is_plain && !value.is_empty() && value.len() <= MAX_VALUE && value.trim() == value;
-        (!fits).then(|| format!("{name}: 1 to {MAX_VALUE} visible ASCII characters"))
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod check;
 mod did;
 mod failover;
 mod feedback;
+mod headers;
 mod hours;
 mod http_tool;
 mod inventory;
@@ -15,6 +16,7 @@ mod kinds;
 mod label;
 mod limits;
 mod live;
+mod mcp_server;
 mod number;
 mod number_routing;
 mod numbering;
@@ -47,6 +49,7 @@ pub use kinds::{UnknownValueError, given};
 pub use label::{Label, LabelError};
 pub use limits::{LimitReached, TenantLimits};
 pub use live::{LiveEvent, LiveEventKind};
+pub use mcp_server::{MAX_MCP_SERVERS, McpServer, McpTool, check_mcp_server, listed_schema_problem};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
 pub use number_routing::{
     MAX_SHARES, MAX_WEIGHT, NumberProfiles, NumberRouting, ProfilePurpose, ProfileShare, WeightedProfile,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use super::kinds::{id, words};
-use super::{Hours, HttpTool, TenantId, schemas};
+use super::{Hours, HttpTool, McpServer, TenantId, schemas};
 use crate::conversation;
 
 id!(
@@ -129,6 +129,10 @@ pub struct ProfileSettings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 20)]
     pub http_tools: Vec<HttpTool>,
+    /// MCP servers with tools that the agent can call. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 5)]
+    pub mcp_servers: Vec<McpServer>,
     /// Values for `{{name}}` in prompt, greeting and phrases, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(schema_with = super::schemas::variables)]

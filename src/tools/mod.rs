@@ -6,8 +6,11 @@
 //! A model's text is data: the names and arguments that it chooses are checked here before anything uses them, and a refusal is
 //! text that the model reads.
 
+mod arguments;
 mod builtin;
 mod http;
+mod mcp;
+mod reply;
 mod runner;
 mod services;
 #[cfg(test)]
@@ -17,8 +20,9 @@ mod transfer;
 mod trial;
 
 pub use builtin::Remembered;
+pub use mcp::McpToolListing;
 pub use runner::{CallOf, Finished, Runner};
 pub use services::{Secrets, Settings, ToolServices};
-pub use toolbox::{Reading, Toolbox};
+pub use toolbox::{McpProblem, Reading, Toolbox};
 pub use transfer::TargetChoice;
-pub use trial::{ToolTrial, try_out};
+pub use trial::{McpServerListing, ToolTrial, list_mcp_server, try_mcp_tool, try_out};

@@ -9,11 +9,14 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::builtin::{Remembered, remembered};
-use super::http::{HttpCall, KeptValues, ToolReply};
+use super::http::HttpCall;
+use super::mcp::{McpCall, McpSessions};
+use super::reply::{KeptValues, ToolReply};
+use super::toolbox::TenantTool;
 use super::{ToolServices, Toolbox};
 use crate::conversation::{ToolId, ToolOutcome, ToolRequest};
 use crate::dtmf::{Digit, Tone};
-use crate::tenancy::{CallId, HttpTool, MAX_FIELDS, TenantId};
+use crate::tenancy::{CallId, MAX_FIELDS, TenantId};
 
 /// Tools of one call that run at the same time.
 const MAX_RUNNING: usize = 4;
@@ -49,6 +52,22 @@ pub struct Runner {
     entries: BTreeMap<String, String>,
     /// Fields of responses, for later requests.
     variables: KeptValues,
+    sessions: Arc<McpSessions>,
+}
+
+/// A request to a server of the tenant.
+enum TenantRequest {
+    Http(HttpCall),
+    Mcp(McpCall),
+}
+
+impl TenantRequest {
+    async fn send(&self, services: &ToolServices) -> ToolReply {
+        match self {
+            TenantRequest::Http(call) => call.send(services).await,
+            TenantRequest::Mcp(call) => call.send(services).await,
+        }
+    }
 }
 
 /// A finished tool, and the fields of its response that are kept.
@@ -70,14 +89,15 @@ impl Runner {
             results,
             entries: BTreeMap::new(),
             variables: KeptValues::new(),
+            sessions: Arc::default(),
         }
     }
 
     /// Runs a tool once, and reports its result. A field to remember is returned instead: report it by
     /// [`Runner::remembered`].
     pub fn run(&mut self, tool: ToolId, call: &ToolRequest) -> Option<Remembered> {
-        if let Some(http) = self.toolbox.http(&call.name) {
-            self.request(tool, http, &call.arguments);
+        if let Some(wanted) = self.toolbox.tenant_tool(&call.name) {
+            self.request(tool, wanted, &call.arguments);
             return None;
         }
         match remembered(&call.arguments) {
@@ -87,11 +107,24 @@ impl Runner {
         None
     }
 
-    fn request(&mut self, id: ToolId, tool: Arc<HttpTool>, arguments: &str) {
+    fn prepared(&self, id: ToolId, tool: TenantTool, arguments: &str) -> Result<TenantRequest, String> {
         let CallOf { tenant, call } = self.of;
-        let key = format!("{call}-{}", id.0);
-        let request = HttpCall::new(tool, tenant, arguments, &self.entries, self.variables.clone(), key);
-        let request = match request {
+        let (entries, key) = (&self.entries, format!("{call}-{}", id.0));
+        match tool {
+            TenantTool::Http(tool) => {
+                HttpCall::new(tool, tenant, arguments, entries, self.variables.clone(), key)
+                    .map(TenantRequest::Http)
+            }
+            TenantTool::Mcp(offer) => {
+                McpCall::new(offer, tenant, arguments, entries, key, self.sessions.clone())
+                    .map(TenantRequest::Mcp)
+            }
+        }
+    }
+
+    fn request(&mut self, id: ToolId, tool: TenantTool, arguments: &str) {
+        let tenant = self.of.tenant;
+        let request = match self.prepared(id, tool, arguments) {
             Ok(request) => request,
             Err(reason) => return self.report(id, ToolReply::refused(&reason)),
         };

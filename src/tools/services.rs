@@ -1,14 +1,17 @@
-//! Shared by the tools of all calls: the HTTP client, tenants' secrets, and the limit for each tenant.
+//! Shared by the tools of all calls: the HTTP client, tenants' secrets, lists of MCP servers' tools, and the limit for each
+//! tenant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use secrecy::SecretString;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::mcp::McpListings;
 use crate::egress::{DestinationPolicy, EgressClient};
 use crate::store::{Store, StoreError};
 use crate::tenancy::TenantId;
@@ -17,11 +20,11 @@ use crate::tenancy::TenantId;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether HTTP tools may reach loopback, private and other addresses that are not public. Default false.
+    /// Whether HTTP and MCP tools may reach loopback, private and other addresses that are not public. Default false.
     pub allow_private_targets: bool,
-    /// Whether HTTP tools may reach servers without TLS. Default false.
+    /// Whether HTTP and MCP tools may reach servers without TLS. Default false.
     pub allow_http: bool,
-    /// HTTP tools of one tenant that run at the same time. Default 50.
+    /// HTTP and MCP tools of one tenant that run at the same time. Default 50.
     pub max_concurrent_per_tenant: usize,
 }
 
@@ -59,8 +62,9 @@ impl Secrets for Store {
 }
 
 pub struct ToolServices {
-    pub(super) client: EgressClient,
-    pub(super) secrets: Box<dyn Secrets>,
+    pub(super) client: Arc<EgressClient>,
+    secrets: Box<dyn Secrets>,
+    pub(super) listings: McpListings,
     slots: Arc<TenantSlots>,
 }
 
@@ -74,10 +78,35 @@ impl ToolServices {
         };
         let slots = TenantSlots { most: settings.max_concurrent_per_tenant, taken: Mutex::default() };
         Ok(ToolServices {
-            client: EgressClient::new(policy, LONGEST)?,
+            client: Arc::new(EgressClient::new(policy, LONGEST)?),
             secrets: Box::new(secrets),
+            listings: McpListings::default(),
             slots: Arc::new(slots),
         })
+    }
+
+    /// The headers of a tenant's requests, and the secrets in them.
+    ///
+    /// # Errors
+    /// For the model: a header that cannot be sent, or a secret that cannot be read.
+    pub(super) async fn headers(
+        &self,
+        tenant: TenantId,
+        plain: &BTreeMap<String, String>,
+        secret: &BTreeMap<String, String>,
+    ) -> Result<(HeaderMap, Vec<SecretString>), String> {
+        let (mut headers, mut secrets) = (HeaderMap::new(), Vec::new());
+        for (name, value) in plain {
+            headers.insert(header_name(name)?, header_value(value)?);
+        }
+        for (name, secret) in secret {
+            let secret = self.secrets.open(tenant, secret).await?;
+            let mut value = header_value(secret.expose_secret())?;
+            value.set_sensitive(true);
+            headers.insert(header_name(name)?, value);
+            secrets.push(secret);
+        }
+        Ok((headers, secrets))
     }
 
     /// A place for a tool of a tenant; `None` when the tenant has its maximum.
@@ -90,6 +119,14 @@ impl ToolServices {
         *count += 1;
         Some(TenantSlot { slots: self.slots.clone(), tenant })
     }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    name.parse().map_err(|_| format!("{name:?} is no name of a header"))
+}
+
+pub(super) fn header_value(value: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(value).map_err(|_| "a header has a value that cannot be sent".to_owned())
 }
 
 struct TenantSlots {

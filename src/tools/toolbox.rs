@@ -1,13 +1,20 @@
 //! The tools of one agent.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future::join_all;
 
 use super::builtin::{self, BuiltIn, refusal};
+use super::mcp::{self, McpOffer};
+use super::services::ToolServices;
 use super::transfer::{self, TargetChoice};
 use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
-use crate::tenancy::{HttpTool, MAX_HTTP_TOOLS, ProfileSettings, Tool, check_http_tool};
+use crate::tenancy::{
+    HttpTool, MAX_HTTP_TOOLS, MAX_MCP_SERVERS, McpServer, ProfileSettings, TenantId, Tool, check_http_tool,
+    check_mcp_server,
+};
 
 /// The longest arguments of a call, in bytes.
 const MAX_ARGUMENTS: usize = 4_000;
@@ -19,6 +26,26 @@ pub struct Toolbox {
     http: Vec<Arc<HttpTool>>,
     /// For the tool `transfer`.
     targets: Vec<TargetChoice>,
+    servers: Vec<ServerTools>,
+}
+
+/// The tools of an MCP server, from when it has listed them.
+struct ServerTools {
+    server: Arc<McpServer>,
+    offers: OnceLock<Vec<Arc<McpOffer>>>,
+}
+
+impl ServerTools {
+    fn unlisted(server: &Arc<McpServer>) -> ServerTools {
+        ServerTools { server: server.clone(), offers: OnceLock::new() }
+    }
+}
+
+/// A tool that a server of the tenant carries out.
+#[derive(Clone)]
+pub(super) enum TenantTool {
+    Http(Arc<HttpTool>),
+    Mcp(Arc<McpOffer>),
 }
 
 /// A call of the model.
@@ -40,23 +67,54 @@ impl Toolbox {
         let sound = sound.filter(|tool| names.insert(&tool.name));
         let http: Vec<Arc<HttpTool>> = sound.take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
         let specs = builtin.chain(http.iter().map(|tool| spec(tool))).collect();
-        Toolbox { specs, http, targets: Vec::new() }
+        let sound = settings.mcp_servers.iter().filter(|server| check_mcp_server(server).is_empty());
+        let servers = sound.take(MAX_MCP_SERVERS).cloned().map(Arc::new);
+        let servers = servers.map(|server| ServerTools::unlisted(&server)).collect();
+        Toolbox { specs, http, targets: Vec::new(), servers }
+    }
+
+    /// The same tools for one call. Its MCP servers have not listed theirs yet.
+    #[must_use]
+    pub fn for_call(&self) -> Toolbox {
+        Toolbox {
+            specs: self.specs.clone(),
+            http: self.http.clone(),
+            targets: self.targets.clone(),
+            servers: self.servers.iter().map(|tools| ServerTools::unlisted(&tools.server)).collect(),
+        }
     }
 
     /// The same tools, and `transfer` to these targets.
     pub fn with_targets(&self, targets: Vec<TargetChoice>) -> Toolbox {
         let specs = self.specs.iter().cloned().chain([transfer::spec(&targets)]);
-        Toolbox { specs: specs.collect(), http: self.http.clone(), targets }
+        Toolbox { specs: specs.collect(), targets, ..self.for_call() }
     }
 
-    /// The HTTP tool of this name.
-    pub(super) fn http(&self, name: &str) -> Option<Arc<HttpTool>> {
-        self.http.iter().find(|tool| tool.name == name).cloned()
+    /// Asks the MCP servers for their tools, which are offered from then on. A server that does not respond costs the call
+    /// nothing but its tools.
+    pub async fn list_mcp_tools(&self, services: &ToolServices, tenant: TenantId) -> Vec<McpProblem> {
+        let listed = self.servers.iter().map(|tools| tools.list(services, tenant));
+        join_all(listed).await.into_iter().flatten().collect()
+    }
+
+    /// The tool of this name that a server of the tenant carries out.
+    pub(super) fn tenant_tool(&self, name: &str) -> Option<TenantTool> {
+        let http = self.http.iter().find(|tool| tool.name == name).cloned();
+        let mcp = || self.offers().find(|offer| offer.name == name).cloned();
+        http.map(TenantTool::Http).or_else(|| mcp().map(TenantTool::Mcp))
+    }
+
+    fn offers(&self) -> impl Iterator<Item = &Arc<McpOffer>> {
+        self.servers.iter().filter_map(|tools| tools.offers.get()).flatten()
     }
 
     /// The specifications for the model.
     pub fn specs(&self) -> Arc<[ToolSpec]> {
-        self.specs.clone()
+        let mut offers = self.offers().map(|offer| offer.spec()).peekable();
+        match offers.peek() {
+            Some(_) => self.specs.iter().cloned().chain(offers).collect(),
+            None => self.specs.clone(),
+        }
     }
 
     /// Reads a call of the model. One that cannot be carried out is refused, with the reason for the model.
@@ -74,19 +132,71 @@ impl Toolbox {
         if call.arguments.len() > MAX_ARGUMENTS {
             return Err(format!("the arguments are longer than {MAX_ARGUMENTS} bytes"));
         }
+        if let Some(tool) = self.tenant_tool(&call.name) {
+            return Ok(BuiltIn::Act(ToolAction::Run(tool.words())));
+        }
         if !self.specs.iter().any(|spec| spec.name == call.name) {
             return Err("there is no such tool".to_owned());
-        }
-        if let Some(tool) = self.http(&call.name) {
-            let words = |words: &Option<String>| words.as_deref().map(Arc::from);
-            let words = ToolWords { started: words(&tool.say_started), delayed: words(&tool.say_delayed) };
-            return Ok(BuiltIn::Act(ToolAction::Run(words)));
         }
         let tool = call.name.parse().map_err(|_| "there is no such tool".to_owned())?;
         match tool {
             Tool::Transfer => transfer::read(&call.arguments, &self.targets).map(BuiltIn::Act),
             tool => builtin::read(tool, &call.arguments),
         }
+    }
+}
+
+impl TenantTool {
+    fn words(&self) -> ToolWords {
+        let words = |words: &Option<String>| words.as_deref().map(Arc::from);
+        let (started, delayed) = match self {
+            TenantTool::Http(tool) => (&tool.say_started, &tool.say_delayed),
+            TenantTool::Mcp(offer) => (&offer.tool.say_started, &offer.tool.say_delayed),
+        };
+        ToolWords { started: words(started), delayed: words(delayed) }
+    }
+}
+
+/// Tools of an MCP server that a call lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpProblem {
+    pub server: String,
+    /// The tool; all tools when absent.
+    pub tool: Option<String>,
+    pub problem: String,
+}
+
+impl McpProblem {
+    /// The tool, or the server where all its tools are missing.
+    pub fn name(&self) -> String {
+        match &self.tool {
+            Some(tool) => format!("{}/{tool}", self.server),
+            None => self.server.clone(),
+        }
+    }
+}
+
+impl ServerTools {
+    async fn list(&self, services: &ToolServices, tenant: TenantId) -> Vec<McpProblem> {
+        let server = &self.server.name;
+        let problem = |tool: Option<&str>, problem: String| {
+            tracing::warn!(tenant_id = %tenant, server, tool, problem, "an MCP server's tools are not offered");
+            McpProblem { server: server.clone(), tool: tool.map(str::to_owned), problem }
+        };
+        let listed = match mcp::list(services, tenant, &self.server).await {
+            Ok(listed) => listed,
+            Err(error) => return vec![problem(None, error)],
+        };
+        let (mut offers, mut problems) = (Vec::new(), Vec::new());
+        for (tool, offer) in mcp::offers(&self.server, &listed) {
+            match offer {
+                Ok(offer) => offers.push(Arc::new(offer)),
+                Err(error) => problems.push(problem(Some(tool), error.to_string())),
+            }
+        }
+        // A repetition changes nothing: the call keeps the tools that it has.
+        let _ = self.offers.set(offers);
+        problems
     }
 }
 
@@ -136,10 +246,8 @@ mod tests {
         let http_tools = vec![tool("https://example.com/1"), tool("https://example.com/2")];
         let toolbox = Toolbox::new(&ProfileSettings { http_tools, ..ProfileSettings::default() });
         assert_eq!(toolbox.specs().len(), 1);
-        assert_eq!(
-            toolbox.http("stock").map(|tool| tool.url.clone()).as_deref(),
-            Some("https://example.com/1")
-        );
+        let Some(TenantTool::Http(tool)) = toolbox.tenant_tool("stock") else { panic!("no tool") };
+        assert_eq!(tool.url, "https://example.com/1");
     }
 
     #[test]

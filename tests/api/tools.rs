@@ -6,12 +6,14 @@ use vca::tenancy::{Role, TenantId};
 
 use super::api_server::ApiServer;
 use super::on_both;
+use crate::support::mcp_bakery::McpBakery;
 use crate::support::receiver::Receiver;
 
 on_both!(
     tools_are_checked_and_versioned_with_the_profile,
     a_secret_is_stored_and_never_shown,
-    a_tool_is_tried
+    a_tool_is_tried,
+    a_published_mcp_server_is_listed_and_called
 );
 
 fn stock(url: &str) -> Value {
@@ -101,4 +103,41 @@ async fn a_tool_is_tried(api: ApiServer) {
     let failed = stranger.post(&format!("/api/tenants/{other}/tools/test"), body).await.expect(200);
     assert_eq!(failed["outcome"], "failed", "the secret is another tenant's: {failed}");
     assert_eq!(receiver.requests().len(), 1);
+}
+
+async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
+    let Some(bakery) = McpBakery::start() else { return };
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (_, stranger) = api.tenant("Stranger").await;
+    let of = |path: &str| format!("/api/tenants/{tenant}/mcp-servers/{path}");
+    let mut server = json!({ "name": "bakery", "url": bakery.url, "tools": [] });
+    let listing = admin.post(&of("list-tools"), json!({ "server": server })).await.expect(200);
+    let tools = listing["tools"].as_array().expect("tools");
+    let names: Vec<&str> = tools.iter().filter_map(|tool| tool["offered_name"].as_str()).collect();
+    assert_eq!(names, ["bakery_check_stock", "bakery_opening_hours"], "{listing:#}");
+    server["tools"] = json!([{ "name": "check_stock", "fingerprint": tools[0]["fingerprint"] }]);
+    let call =
+        |tool: &str, arguments: Value| json!({ "server": server, "tool": tool, "arguments": arguments });
+    let done = admin.post(&of("test"), call("check_stock", json!({ "bread": "rye" }))).await.expect(200);
+    assert_eq!((&done["outcome"], &done["result"]), (&json!("succeeded"), &json!(r#"{"left":3}"#)), "{done}");
+    for (tool, arguments, outcome) in [
+        ("check_stock", json!({ "bread": "oak" }), "failed"),
+        ("check_stock", json!({ "bread": 7 }), "refused"),
+        ("opening_hours", json!({}), "refused"),
+    ] {
+        let done = admin.post(&of("test"), call(tool, arguments)).await.expect(200);
+        assert_eq!(done["outcome"], outcome, "{done}");
+    }
+    stranger.post(&of("list-tools"), json!({ "server": server })).await.problem(404);
+    stranger.post(&of("test"), call("check_stock", json!({ "bread": "rye" }))).await.problem(404);
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    assert_eq!(
+        viewer.post(&of("list-tools"), json!({ "server": server })).await.problem(403),
+        "read_only_key"
+    );
+    let mut wrong = server.clone();
+    wrong["headers"] = json!({ "Mcp-Session-Id": "x" });
+    let refused = admin.post(&of("list-tools"), json!({ "server": wrong })).await;
+    assert_eq!(refused.body["errors"][0]["field"], "server.headers", "{:#}", refused.body);
+    refused.problem(400);
 }

@@ -9,6 +9,7 @@ pub mod clips;
 pub mod fault_proxy;
 pub mod http;
 pub mod labelled;
+pub mod mcp_bakery;
 pub mod namespace;
 pub mod phone;
 pub mod ports;

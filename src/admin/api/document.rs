@@ -41,7 +41,7 @@ const TAGS: [(&str, &str); 15] = [
     ("live calls", "Calls in progress: watch them, end them."),
     ("analytics", "Calls, durations and latencies of a period."),
     ("usage", "Usage, costs, quotas and statements."),
-    ("tools", "Secrets and trials of the HTTP tools that agents call."),
+    ("tools", "Secrets and trials of the HTTP tools and MCP servers that agents call."),
     (
         "transfer targets",
         "People and queues that agents may transfer callers to, within the operator's limits.",

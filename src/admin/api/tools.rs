@@ -1,4 +1,4 @@
-//! HTTP tools of a tenant's agents: secrets for their headers, and trials.
+//! Tools of a tenant's agents: secrets for the headers of their requests, and trials.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,11 +15,16 @@ use super::auth::{Administrator, Reader};
 use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::problem::Problem;
 use crate::control;
-use crate::tenancy::{HttpTool, TenantId, ToolSecret, ToolSecretId};
-use crate::tools::ToolTrial;
+use crate::tenancy::{HttpTool, McpServer, TenantId, ToolSecret, ToolSecretId};
+use crate::tools::{McpServerListing, ToolTrial};
 
 pub fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(replace, delete)).routes(routes!(test))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(replace, delete))
+        .routes(routes!(test))
+        .routes(routes!(list_mcp))
+        .routes(routes!(test_mcp))
 }
 
 #[derive(Deserialize)]
@@ -64,7 +69,28 @@ struct TestToolRequest {
     arguments: Map<String, Value>,
 }
 
-/// Store a secret for the headers of HTTP tools.
+/// An MCP server, saved or not.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ListMcpToolsRequest {
+    server: McpServer,
+}
+
+/// An MCP server, saved or not, the name of one of its `tools`, and arguments for it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TestMcpToolRequest {
+    server: McpServer,
+    /// The server's name of the tool.
+    #[schema(max_length = 128)]
+    tool: String,
+    /// Arguments as the model would give them.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    arguments: Map<String, Value>,
+}
+
+/// Store a secret for the headers of HTTP tools and MCP servers.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/tool-secrets", operation_id = "createToolSecret", tag = "tools",
     request_body = CreateToolSecretRequest,
     params(("tenant_id" = TenantId, Path)),
@@ -128,4 +154,31 @@ async fn test(
 ) -> Result<Json<ToolTrial>, Problem> {
     let arguments = Value::Object(arguments);
     Ok(Json(control::test_tool(&scope, &actor, &api.tools, tool, &arguments).await?))
+}
+
+/// Ask an MCP server for its tools, with their fingerprints. The server need not be saved.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/mcp-servers/list-tools", operation_id = "listMcpTools", tag = "tools",
+    request_body = ListMcpToolsRequest,
+    params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, description = "The tools, or why there is no list.", body = McpServerListing)))]
+async fn list_mcp(
+    State(api): State<ApiState>,
+    Administrator { scope, actor }: Administrator,
+    Body(ListMcpToolsRequest { server }): Body<ListMcpToolsRequest>,
+) -> Result<Json<McpServerListing>, Problem> {
+    Ok(Json(control::list_mcp_tools(&scope, &actor, &api.tools, server).await?))
+}
+
+/// Call a tool of an MCP server, as a call would. The server need not be saved.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/mcp-servers/test", operation_id = "testMcpTool", tag = "tools",
+    request_body = TestMcpToolRequest,
+    params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, description = "The result, also of a call that failed.", body = ToolTrial)))]
+async fn test_mcp(
+    State(api): State<ApiState>,
+    Administrator { scope, actor }: Administrator,
+    Body(TestMcpToolRequest { server, tool, arguments }): Body<TestMcpToolRequest>,
+) -> Result<Json<ToolTrial>, Problem> {
+    let arguments = Value::Object(arguments);
+    Ok(Json(control::test_mcp_tool(&scope, &actor, &api.tools, server, &tool, &arguments).await?))
 }

@@ -33,3 +33,20 @@ async fn secrets_are_listed_and_deleted_without_their_values() {
     vca.text(&["tool", "delete-secret", "--tenant", "Acme", &id]).await;
     assert_eq!(vca.code(&["tool", "delete-secret", "--tenant", "Acme", &id]).await, 66);
 }
+
+#[tokio::test]
+async fn tools_of_an_mcp_server_are_listed_and_tried() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let settings = serde_json::json!({ "mcp_servers": [{
+        "name": "shop", "url": "https://127.0.0.1/mcp", "tools": [{ "name": "stock/check" }],
+    }] });
+    vca.text(&[&PROFILE[..], &["--settings", &settings.to_string()]].concat()).await;
+    let list = |server| ["tool", "list-mcp", "Front desk", "--server", server];
+    assert_eq!(vca.code(&list("bank")).await, 66, "no such server");
+    assert_eq!(vca.code(&list("shop")).await, 1, "the address is not public");
+    let test = |tool| ["tool", "test", "Front desk", "--tool", tool];
+    assert_eq!(vca.code(&test("stock/check")).await, 66, "the model calls it by another name");
+    assert_eq!(vca.code(&test("shop_stock_check")).await, 1, "the address is not public");
+}

@@ -1,0 +1,97 @@
+//! A call of a server's tool.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, RequestMetaObject};
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+
+use super::McpOffer;
+use super::session::McpSessions;
+use super::transport::IDEMPOTENCY_KEY;
+use crate::conversation::ToolOutcome;
+use crate::tenancy::TenantId;
+use crate::tools::ToolServices;
+use crate::tools::arguments::checked_arguments;
+use crate::tools::reply::{KeptValues, ToolReply, cleared, hidden, shortened, without};
+
+/// A call with arguments that match the tool's schema.
+pub(in crate::tools) struct McpCall {
+    offer: Arc<McpOffer>,
+    tenant: TenantId,
+    arguments: Map<String, Value>,
+    /// Of the call of the tool: a server recognises a repetition.
+    idempotency_key: String,
+    sessions: Arc<McpSessions>,
+}
+
+impl McpCall {
+    /// Checks the model's arguments. `entries` are masked entries of keys, which arguments refer to.
+    ///
+    /// # Errors
+    /// For the model: the problem.
+    pub fn new(
+        offer: Arc<McpOffer>,
+        tenant: TenantId,
+        arguments: &str,
+        entries: &BTreeMap<String, String>,
+        idempotency_key: String,
+        sessions: Arc<McpSessions>,
+    ) -> Result<McpCall, String> {
+        let arguments = checked_arguments(&offer.schema, arguments, entries)?;
+        Ok(McpCall { offer, tenant, arguments, idempotency_key, sessions })
+    }
+
+    /// Sends it, within the server's time limit, to which the beginning of a session belongs.
+    pub async fn send(&self, services: &ToolServices) -> ToolReply {
+        let limit = self.offer.server.timeout();
+        let reply = match tokio::time::timeout(limit, self.attempt(services)).await {
+            Ok(Ok(reply)) => return reply,
+            Ok(Err(reason)) => ToolReply::failed(&reason),
+            Err(_) => ToolReply::timed_out(limit),
+        };
+        self.sessions.end(&self.offer.server).await;
+        reply
+    }
+
+    async fn attempt(&self, services: &ToolServices) -> Result<ToolReply, String> {
+        let session = self.sessions.with(services, self.tenant, &self.offer.server).await?;
+        let mut meta = RequestMetaObject::new();
+        meta.0.0.insert(IDEMPOTENCY_KEY.to_owned(), json!(self.idempotency_key));
+        let mut call =
+            CallToolRequestParams::new(self.offer.tool.name.clone()).with_arguments(self.arguments.clone());
+        call.meta = Some(meta);
+        match session.call(call).await? {
+            CallToolResponse::Complete(result) => Ok(reply(result, &session.secrets)),
+            _ => Err("the server wants more than arguments: such tools cannot be used".to_owned()),
+        }
+    }
+}
+
+/// The result as the model reads it: structured content, else the texts.
+fn reply(result: CallToolResult, secrets: &[SecretString]) -> ToolReply {
+    let hidden = hidden(secrets);
+    let texts: Vec<String> = result.content.into_iter().map(text).collect();
+    let text = texts.join("\n");
+    let value = result.structured_content.or_else(|| serde_json::from_str(&text).ok());
+    let value = match value.map(|value| cleared(value, &hidden)) {
+        Some(value) => value.to_string(),
+        None => json!({ "text": shortened(&without(&hidden, &text)) }).to_string(),
+    };
+    if result.is_error == Some(true) {
+        let result = json!({ "error": "the tool failed", "response": shortened(&value) }).to_string();
+        return ToolReply { outcome: ToolOutcome::Failed, result: result.into(), kept: KeptValues::new() };
+    }
+    ToolReply::done(&shortened(&value))
+}
+
+/// A part of the content as text. A caller on the telephone has no use for the others.
+fn text(part: ContentBlock) -> String {
+    match part {
+        ContentBlock::Text(text) => text.text,
+        ContentBlock::Image(_) => "[image]".to_owned(),
+        ContentBlock::Audio(_) => "[audio]".to_owned(),
+        _ => "[resource]".to_owned(),
+    }
+}

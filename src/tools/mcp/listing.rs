@@ -1,0 +1,111 @@
+//! Lists of servers' tools, kept for some minutes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::counter;
+use rmcp::model::Tool;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout};
+
+use super::session::McpSession;
+use crate::tenancy::{McpServer, TenantId};
+use crate::tools::ToolServices;
+
+/// How long a list is kept, and how long a failure, so that a server that is down is not asked by each call.
+const KEPT: Duration = Duration::from_secs(5 * 60);
+const FAILURE_KEPT: Duration = Duration::from_secs(20);
+
+/// The lists that are kept at the same time.
+const MAX_LISTS: usize = 1_000;
+
+/// The longest description of a tool, in characters.
+const MAX_DESCRIPTION: usize = 1_000;
+
+/// A tool as a server lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::tools) struct ListedTool {
+    pub name: String,
+    pub description: String,
+    /// JSON schema of the arguments.
+    pub schema: Arc<Value>,
+    /// Of name, description and schema.
+    pub fingerprint: String,
+}
+
+/// Why there is no list, or the list.
+pub(in crate::tools) type Listing = Result<Arc<[ListedTool]>, String>;
+
+/// Listed by one task at a time.
+type ListingPlace = Arc<tokio::sync::Mutex<Option<(Instant, Listing)>>>;
+
+/// Lists by tenant and server.
+#[derive(Default)]
+pub(in crate::tools) struct McpListings {
+    places: Mutex<HashMap<(TenantId, [u8; 32]), ListingPlace>>,
+}
+
+impl McpListings {
+    fn place(&self, tenant: TenantId, server: &McpServer) -> ListingPlace {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= MAX_LISTS {
+            // Those that no call waits for.
+            places.retain(|_, place| Arc::strong_count(place) > 1);
+        }
+        places.entry((tenant, server.key())).or_default().clone()
+    }
+}
+
+/// The tools of a server: as they are kept, or as the server lists them now.
+///
+/// # Errors
+/// Why there is no list.
+pub(in crate::tools) async fn list(services: &ToolServices, tenant: TenantId, server: &McpServer) -> Listing {
+    let place = services.listings.place(tenant, server);
+    let mut place = place.lock().await;
+    if let Some((at, listing)) = &*place {
+        let kept = if listing.is_ok() { KEPT } else { FAILURE_KEPT };
+        if at.elapsed() < kept {
+            return listing.clone();
+        }
+    }
+    let listing = list_now(services, tenant, server).await;
+    let outcome = if listing.is_ok() { "succeeded" } else { "failed" };
+    counter!("vca_mcp_listings_total", "outcome" => outcome).increment(1);
+    *place = Some((Instant::now(), listing.clone()));
+    listing
+}
+
+/// Asks the server, in a session of its own.
+///
+/// # Errors
+/// Why there is no list.
+pub(in crate::tools) async fn list_now(
+    services: &ToolServices,
+    tenant: TenantId,
+    server: &McpServer,
+) -> Listing {
+    let Some(_slot) = services.slot(tenant) else {
+        return Err("too many tools of the tenant are running".to_owned());
+    };
+    let listed = async { McpSession::open(services, tenant, server).await?.list().await };
+    let limit = server.timeout();
+    let tools = timeout(limit, listed).await;
+    let tools = tools.map_err(|_| format!("no list of tools within {} ms", limit.as_millis()))??;
+    Ok(tools.into_iter().map(listed_tool).collect())
+}
+
+fn listed_tool(tool: Tool) -> ListedTool {
+    let schema = Value::Object(tool.input_schema.as_ref().clone());
+    let description = tool.description.or(tool.title.map(Into::into)).unwrap_or_default();
+    let identity = json!([tool.name, description, schema]);
+    let fingerprint = Sha256::digest(identity.to_string());
+    ListedTool {
+        name: tool.name.into_owned(),
+        description: description.chars().take(MAX_DESCRIPTION).collect(),
+        schema: Arc::new(schema),
+        fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}

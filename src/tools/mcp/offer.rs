@@ -1,0 +1,105 @@
+//! The tools of a server that an agent gets: those that its profile allows, as the server lists them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::listing::ListedTool;
+use crate::engines::llm::ToolSpec;
+use crate::tenancy::{McpServer, McpTool, listed_schema_problem};
+
+/// A tool of a server that an agent may call.
+pub(in crate::tools) struct McpOffer {
+    /// The name by which the model calls it.
+    pub name: String,
+    pub server: Arc<McpServer>,
+    pub tool: McpTool,
+    description: String,
+    pub schema: Arc<Value>,
+}
+
+/// Why an allowed tool is not offered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::tools) enum OfferProblem {
+    #[error("the server does not list it")]
+    NotListed,
+    #[error("its description or schema has changed: its fingerprint is another one")]
+    Changed,
+    #[error("its schema cannot be used: {0}")]
+    Schema(String),
+}
+
+impl McpOffer {
+    /// The specification for the model.
+    pub fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: self.name.as_str().into(),
+            description: self.description.as_str().into(),
+            parameters: self.schema.clone(),
+        }
+    }
+
+    fn new(server: &Arc<McpServer>, tool: &McpTool, listed: &[ListedTool]) -> Result<McpOffer, OfferProblem> {
+        let found = listed.iter().find(|listed| listed.name == tool.name).ok_or(OfferProblem::NotListed)?;
+        if tool.fingerprint.as_ref().is_some_and(|known| *known != found.fingerprint) {
+            return Err(OfferProblem::Changed);
+        }
+        if let Some(problem) = listed_schema_problem(&found.schema) {
+            return Err(OfferProblem::Schema(problem));
+        }
+        Ok(McpOffer {
+            name: server.offered_name(&tool.name),
+            server: server.clone(),
+            tool: tool.clone(),
+            description: found.description.clone(),
+            schema: found.schema.clone(),
+        })
+    }
+}
+
+/// The allowed tools of a server by name: offers, or why there is none.
+pub(in crate::tools) fn offers<'a>(
+    server: &'a Arc<McpServer>,
+    listed: &'a [ListedTool],
+) -> impl Iterator<Item = (&'a str, Result<McpOffer, OfferProblem>)> {
+    server.tools.iter().map(move |tool| (tool.name.as_str(), McpOffer::new(server, tool, listed)))
+}
+
+/// A tool that an MCP server lists.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct McpToolListing {
+    pub name: String,
+    /// The name by which the model would call it.
+    pub offered_name: String,
+    pub description: String,
+    /// JSON schema of the arguments.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    /// For `fingerprint` of the tool in the profile: the agent has the tool while description and schema are these.
+    pub fingerprint: String,
+    /// The profile allows the tool, so that agents have it unless there is a problem.
+    pub is_allowed: bool,
+    /// Why no agent could have the tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub problem: Option<String>,
+}
+
+impl McpToolListing {
+    pub(in crate::tools) fn new(server: &Arc<McpServer>, listed: &ListedTool) -> McpToolListing {
+        let allowed = server.tools.iter().find(|tool| tool.name == listed.name);
+        let any = McpTool { name: listed.name.clone(), ..McpTool::default() };
+        let offer = McpOffer::new(server, allowed.unwrap_or(&any), std::slice::from_ref(listed));
+        McpToolListing {
+            name: listed.name.clone(),
+            offered_name: server.offered_name(&listed.name),
+            description: listed.description.clone(),
+            parameters: listed.schema.as_ref().clone(),
+            fingerprint: listed.fingerprint.clone(),
+            is_allowed: allowed.is_some(),
+            problem: offer.err().map(|problem| problem.to_string()),
+        }
+    }
+}

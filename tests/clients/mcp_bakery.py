@@ -1,0 +1,28 @@
+"""A bakery's MCP server, for the tests: an arbitrary free port, which it prints."""
+
+import socket
+
+import uvicorn
+from mcp.server import MCPServer
+
+bakery = MCPServer("bakery")
+stock = {"rye": 3, "spelt": 0, "white": 12}
+
+
+@bakery.tool()
+def check_stock(bread: str) -> dict[str, int]:
+    """How many loaves of a bread are left today."""
+    return {"left": stock[bread]}
+
+
+@bakery.tool()
+def opening_hours() -> str:
+    """When the shop is open."""
+    return "Seven to six, Sundays eight to noon."
+
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+app = bakery.streamable_http_app()
+uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
