@@ -25,6 +25,7 @@ fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
         Phrase::Notice => prompts.notice,
         Phrase::DidNotCatch => prompts.did_not_catch,
         Phrase::Difficulty => prompts.difficulty,
+        Phrase::AskAgain => prompts.ask_again,
         Phrase::AudioIssues => prompts.audio_issues,
         Phrase::Filler => prompts.filler,
         Phrase::StillThere => prompts.still_there,

@@ -10,8 +10,8 @@ use super::response::Response;
 use super::timer::Timer;
 use super::tool_work::{RequestedTool, ToolState};
 use super::{
-    At, Command, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolId, ToolOutcome, ToolRequest,
-    ToolUse, TurnId,
+    At, Attempt, Command, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolId, ToolOutcome,
+    ToolRequest, ToolUse, TurnId,
 };
 
 /// Tools of turns that are over.
@@ -95,10 +95,10 @@ impl Conversation {
         if response.begin_round(&mut self.out) {
             let turn = response.turn;
             let context = self.transcript.continued_by(response.items_so_far(&self.texts));
-            self.out.command(Command::Respond { turn, context });
+            self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
             self.await_response(now);
         } else if is_wordless {
-            self.fail(now, Phrase::Difficulty);
+            self.fail(now, Phrase::AskAgain);
         }
     }
 

@@ -39,6 +39,7 @@ impl Conversation {
             return;
         };
         response.add(now, text, self.language, &mut self.out);
+        self.watch_for_stall(now);
     }
 
     fn response_ended(&mut self, now: At, turn: TurnId) {
@@ -57,27 +58,17 @@ impl Conversation {
         }
     }
 
-    /// Sentences that are complete are played; the unfinished one is dropped. Tools that have started are waited for.
     fn response_failed(&mut self, now: At, turn: TurnId) {
-        let Some(response) = self.floor.response_mut() else { return };
-        if response.turn == turn && response.is_streaming() {
-            response.break_off(&mut self.out);
-            self.advance_tools(now);
-            match &self.floor {
-                Floor::Agent(response, _) if response.is_complete() && response.is_wordless_round() => {
-                    self.fail(now, Phrase::Difficulty);
-                }
-                _ => self.finish_if_over(now),
-            }
+        let response = self.floor.response_mut();
+        if response.is_some_and(|response| response.turn == turn && response.is_streaming()) {
+            self.break_off(now);
         }
     }
 
     fn response_completed(&mut self, now: At) {
         match &self.floor {
-            // For a prepared response that failed, the prompt follows at the commit.
-            Floor::Agent(response, _) if response.is_complete() && response.is_wordless() => {
-                self.fail(now, Phrase::Difficulty)
-            }
+            // A prepared response that failed is repaired at the commit.
+            Floor::Agent(response, _) if response.is_incomplete() => self.repair(now),
             _ => self.finish_if_over(now),
         }
     }
@@ -140,6 +131,7 @@ impl Conversation {
         if matches!(&self.floor, Floor::Agent(response, _) if response.is_busy()) {
             self.await_response(now);
             self.await_first_key(now);
+            self.watch_for_stall(now);
         }
         self.finish_if_over(now);
     }

@@ -343,7 +343,8 @@ impl Conversation {
 
     /// Stops the timers of the agent's turn.
     pub(super) fn stop_responding(&mut self) {
-        for timer in [Timer::BargeIn, Timer::BargeInCertain, Timer::BargeInWords, Timer::Filler] {
+        for timer in [Timer::BargeIn, Timer::BargeInCertain, Timer::BargeInWords, Timer::Filler, Timer::Stall]
+        {
             self.timers.stop(timer);
         }
         self.filler = None;

@@ -18,7 +18,7 @@ use super::collection::EndedBy;
 use super::floor::Floor;
 use super::response::Response;
 use super::timer::Timer;
-use super::{At, Command, Conversation, Latency, Output, Record, ToolUse};
+use super::{At, Attempt, Command, Conversation, Latency, Output, Record, ToolUse};
 use crate::dtmf::Digit;
 
 /// The longest pause within an entry. People need about a second to find the next key.
@@ -239,7 +239,8 @@ impl Conversation {
         self.limits.turn_taken();
         self.transcript.add_keys(&keys);
         let turn = self.out.new_turn();
-        self.out.command(Command::Respond { turn, context: self.transcript.context() });
+        let context = self.transcript.context();
+        self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
         let mut response = Response::to_keys(turn, keys, last);
         response.commit(now);
         self.floor = Floor::Agent(response, None);

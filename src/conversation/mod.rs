@@ -51,6 +51,7 @@ mod limits;
 mod outbox;
 mod pipeline;
 mod recognition_times;
+mod repair;
 mod response;
 mod segments;
 mod settings;
@@ -242,6 +243,7 @@ impl Conversation {
                 Timer::BargeInCertain => self.interrupt_by_length(now),
                 Timer::BargeInWords => self.resume_playback(),
                 Timer::Filler => self.play_filler(now),
+                Timer::Stall => self.stalled(now),
                 Timer::Monologue => self.cut_monologue(now),
                 Timer::Keys => self.complete_entry(now),
                 Timer::Silence => self.prompt_silent_caller(now),

@@ -28,8 +28,8 @@ pub enum Command {
     /// possibly with the same beginning.
     EndUtterance { utterance: UtteranceId, at: At },
     /// Ask the model for a response to `context`, which ends with the caller's words, or for the rest of one to the results of
-    /// its tools.
-    Respond { turn: TurnId, context: Arc<[ContextItem]> },
+    /// its tools. An earlier request for the turn that has not ended is abandoned.
+    Respond { turn: TurnId, context: Arc<[ContextItem]>, attempt: Attempt },
     /// Abandon all work for `turn`: recognition, response, synthesis, held speech.
     Cancel { turn: TurnId },
     /// Synthesise and play, after earlier speech; only [`Phrase::Filler`] goes before speech that has not begun to
@@ -37,6 +37,14 @@ pub enum Command {
     Speak { speech: SpeechId, turn: TurnId, what: Say, held: bool },
     /// Play the held speech of `turn`.
     Release { turn: TurnId },
+}
+
+/// Whether the model was asked before for the same words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attempt {
+    First,
+    /// The response failed or stalled. If the context ends with words of the agent, the model is asked to go on from them.
+    AfterFailure,
 }
 
 /// The recognition of an utterance.
@@ -96,8 +104,10 @@ pub enum Phrase {
     Notice,
     /// The STT engine failed or heard no words.
     DidNotCatch,
-    /// The LLM engine failed.
+    /// The LLM engine failed, and is asked again.
     Difficulty,
+    /// It failed again.
+    AskAgain,
     /// The TTS engine failed.
     AudioIssues,
     /// The response is late.
@@ -117,11 +127,12 @@ pub enum Phrase {
 
 impl Phrase {
     /// Every prompt and the name under which a profile's `phrases` replaces it.
-    pub const NAMES: [(Phrase, &str); 13] = [
+    pub const NAMES: [(Phrase, &str); 14] = [
         (Phrase::Greeting, "greeting"),
         (Phrase::Notice, "notice"),
         (Phrase::DidNotCatch, "did_not_catch"),
         (Phrase::Difficulty, "difficulty"),
+        (Phrase::AskAgain, "ask_again"),
         (Phrase::AudioIssues, "audio_issues"),
         (Phrase::Filler, "filler"),
         (Phrase::StillThere, "still_there"),

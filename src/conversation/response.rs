@@ -1,6 +1,7 @@
 //! The agent's response in one turn: its speeches, and how far each was played.
 
 mod questions;
+mod repair;
 mod rounds;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use super::tool_work::ToolWork;
 use super::transcript::heard;
 use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
 use crate::language::Language;
+use repair::Repair;
 
 /// Speech within this time after the commit continues the utterance. Later the caller is waiting, and "Hello?" does not
 /// discard a response that is nearly there. Independent of the filler, which may be off.
@@ -55,11 +57,15 @@ enum Stage {
 /// The model's text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum ResponseText {
+    /// The model is asked, and nothing has arrived.
+    Awaited,
     /// More may arrive.
     Streaming(Clauses),
     /// The text of this round is complete, and the tools that it calls are not done.
     Tools,
     Complete,
+    /// No more of it arrives, but it is not the whole.
+    BrokenOff,
 }
 
 /// The agent's side of one turn.
@@ -74,6 +80,7 @@ pub(super) struct Response {
     pub tools: ToolWork,
     /// An engine's failure left the question without a response, and was counted.
     pub failed: bool,
+    repair: Repair,
     pub latency: Latency,
     since: At,
     speeches: Vec<ResponseSpeech>,
@@ -107,7 +114,7 @@ impl Response {
             question: Some(question),
             latency,
             stage: Stage::Prepared,
-            text: ResponseText::Streaming(Clauses::default()),
+            text: ResponseText::Awaited,
             ..Response::new(turn, since)
         }
     }
@@ -133,6 +140,7 @@ impl Response {
             afterwards: Afterwards::CallersTurn,
             tools: ToolWork::default(),
             failed: false,
+            repair: Repair::Possible,
             latency: Latency::default(),
             since,
             speeches: Vec::new(),
@@ -177,10 +185,13 @@ impl Response {
 
     /// Adds the next piece of text, and speaks the clauses that it completes.
     pub fn add(&mut self, now: At, text: &str, language: &Language, out: &mut Outbox) {
-        let ResponseText::Streaming(clauses) = &mut self.text else { return };
         if text.is_empty() {
             return;
         }
+        if matches!(self.text, ResponseText::Awaited) {
+            self.text = ResponseText::Streaming(Clauses::default());
+        }
+        let ResponseText::Streaming(clauses) = &mut self.text else { return };
         self.latency.reply.get_or_insert(now.since(self.since));
         for clause in clauses.push(text, language) {
             self.latency.clause.get_or_insert(now.since(self.since));
@@ -217,12 +228,12 @@ impl Response {
     }
 
     pub fn is_complete(&self) -> bool {
-        matches!(self.text, ResponseText::Complete)
+        matches!(self.text, ResponseText::Complete | ResponseText::BrokenOff)
     }
 
     /// The model's text of the present round may still arrive.
     pub fn is_streaming(&self) -> bool {
-        matches!(self.text, ResponseText::Streaming(_))
+        matches!(self.text, ResponseText::Awaited | ResponseText::Streaming(_))
     }
 
     pub fn contains(&self, speech: SpeechId) -> bool {
@@ -351,6 +362,15 @@ impl Response {
 }
 
 impl ResponseSpeech {
+    fn is_waiting(&self) -> bool {
+        self.progress == Progress::Waiting
+    }
+
+    /// A prompt that reports a failure: the model, which would imitate it, does not read it.
+    fn is_apology(&self) -> bool {
+        matches!(self.what, Say::Phrase(Phrase::Difficulty | Phrase::AskAgain | Phrase::AudioIssues))
+    }
+
     fn is_notice(&self) -> bool {
         self.what == Say::Phrase(Phrase::Notice)
     }
@@ -368,5 +388,10 @@ impl ResponseSpeech {
             Progress::Ended if !self.broken => text,
             _ => heard(text, self.position, self.total),
         }
+    }
+
+    /// The part of `text` that will have been heard once everything is played.
+    fn expected<'a>(&self, text: &'a str) -> &'a str {
+        if self.broken { self.heard(text) } else { text }
     }
 }

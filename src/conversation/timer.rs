@@ -21,6 +21,8 @@ pub enum Timer {
     BargeInWords,
     /// The response is late.
     Filler,
+    /// Nothing more of a response that has begun has arrived for a while, and nothing plays.
+    Stall,
     /// The caller has spoken without a pause for too long to be asking something.
     Monologue,
     /// The caller has pressed no further key for a while.
@@ -36,13 +38,14 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 12] = [
+    const ALL: [Timer; 13] = [
         Timer::Commit,
         Timer::Ask,
         Timer::BargeIn,
         Timer::BargeInCertain,
         Timer::BargeInWords,
         Timer::Filler,
+        Timer::Stall,
         Timer::Monologue,
         Timer::Keys,
         Timer::Silence,
@@ -60,6 +63,10 @@ impl Timers {
     /// Starts `timer`, or starts it anew. A moment beyond the range of time never arrives.
     pub fn start(&mut self, timer: Timer, from: At, after: Duration) {
         self.0[timer as usize] = from.checked_add(after);
+    }
+
+    pub fn is_running(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
     }
 
     pub fn stop(&mut self, timer: Timer) {

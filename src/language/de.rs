@@ -47,6 +47,7 @@ pub(super) static GERMAN: Language = Language {
         greeting: "Hallo, wie kann ich Ihnen helfen?",
         did_not_catch: "Das habe ich nicht verstanden. Bitte wiederholen Sie es.",
         difficulty: "Es gibt eine technische Störung. Ich versuche es noch einmal.",
+        ask_again: "Das hat leider nicht geklappt. Bitte fragen Sie mich noch einmal.",
         declined: "Dabei kann ich leider nicht helfen.",
         audio_issues: "Es gibt ein Problem mit dem Ton. Bitte bleiben Sie dran.",
         filler: "Einen Moment, bitte.",

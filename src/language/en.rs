@@ -59,6 +59,7 @@ pub(super) const PROMPTS: Prompts = Prompts {
     greeting: "Hello, how can I help you?",
     did_not_catch: "I didn't catch that, please repeat.",
     difficulty: "Technical difficulty, trying again.",
+    ask_again: "I am sorry, that did not work. Please ask me again.",
     declined: "I am sorry, I cannot help with that.",
     audio_issues: "Audio issues, please hold.",
     filler: "One moment, please.",

@@ -34,6 +34,7 @@ pub(super) static SPANISH: Language = Language {
         greeting: "Hola, ¿en qué puedo ayudarle?",
         did_not_catch: "No le he entendido. ¿Puede repetirlo, por favor?",
         difficulty: "Hay un problema técnico. Lo intento de nuevo.",
+        ask_again: "Lo siento, no ha funcionado. Por favor, pregúntemelo otra vez.",
         declined: "Lo siento, no puedo ayudarle con eso.",
         audio_issues: "Hay un problema de audio. Un momento, por favor.",
         filler: "Un momento, por favor.",

@@ -38,6 +38,7 @@ pub(super) static FRENCH: Language = Language {
         greeting: "Bonjour, que puis-je faire pour vous ?",
         did_not_catch: "Je n'ai pas compris. Pouvez-vous répéter, s'il vous plaît ?",
         difficulty: "Il y a un problème technique. J'essaie encore.",
+        ask_again: "Je suis désolé, cela n'a pas marché. Veuillez me le redemander.",
         declined: "Je suis désolé, je ne peux pas vous aider sur ce point.",
         audio_issues: "Il y a un problème de son. Ne quittez pas, s'il vous plaît.",
         filler: "Un instant, s'il vous plaît.",

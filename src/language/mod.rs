@@ -55,7 +55,10 @@ pub struct Language {
 pub struct Prompts {
     pub greeting: &'static str,
     pub did_not_catch: &'static str,
+    /// The language model failed, and is asked again.
     pub difficulty: &'static str,
+    /// It failed again.
+    pub ask_again: &'static str,
     /// In place of a reply that a language model's server withheld.
     pub declined: &'static str,
     pub audio_issues: &'static str,
@@ -119,6 +122,7 @@ mod tests {
                 p.greeting,
                 p.did_not_catch,
                 p.difficulty,
+                p.ask_again,
                 p.declined,
                 p.audio_issues,
                 p.filler,

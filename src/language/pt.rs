@@ -46,6 +46,7 @@ pub(super) static PORTUGUESE: Language = Language {
         greeting: "Olá, em que posso ajudar?",
         did_not_catch: "Não entendi. Pode repetir, por favor?",
         difficulty: "Houve um problema técnico. Vou tentar de novo.",
+        ask_again: "Desculpe, não funcionou. Por favor, pergunte-me outra vez.",
         declined: "Desculpe, não posso ajudar com isso.",
         audio_issues: "Há um problema de áudio. Por favor, aguarde na linha.",
         filler: "Um momento, por favor.",

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::context::messages;
 use super::positions::Positions;
 use super::speech_queue::SpeechQueue;
-use super::tasks::{EngineResult, EngineTasks};
+use super::tasks::{EngineResult, EngineTasks, RequestId};
 use super::{AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
 use crate::call::agent::Engines;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
-    At, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
+    At, Attempt, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
 };
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
@@ -40,8 +41,19 @@ pub struct Cascade {
     ended: Vec<(UtteranceId, TurnId)>,
     speech: SpeechQueue,
     tasks: EngineTasks,
+    /// The latest request to the model.
+    request: RequestId,
+    /// The request to the model that has not ended.
+    asked: Option<Asked>,
     results: mpsc::Receiver<EngineResult>,
     events: VecDeque<PipelineEvent>,
+}
+
+/// A request to the model.
+struct Asked {
+    turn: TurnId,
+    request: RequestId,
+    handle: AbortHandle,
 }
 
 impl Cascade {
@@ -56,6 +68,8 @@ impl Cascade {
             ended: Vec::new(),
             speech: SpeechQueue::new(agent.clone(), prompts, meter.clone(), rate),
             tasks,
+            request: RequestId::default(),
+            asked: None,
             results,
             events: VecDeque::new(),
             agent,
@@ -76,7 +90,7 @@ impl Cascade {
                 self.session.begin(Utterance(utterance.0), self.positions.of(from));
             }
             Command::EndUtterance { utterance, at } => self.end_utterance(utterance, at),
-            Command::Respond { turn, context } => self.respond(turn, &context),
+            Command::Respond { turn, context, attempt } => self.respond(turn, &context, attempt),
             Command::Cancel { turn } => return self.cancel(turn),
             Command::Speak { speech, turn, what, held } => {
                 if !self.speech.add(speech, turn, &what, held, &mut self.tasks) {
@@ -162,23 +176,40 @@ impl Cascade {
             self.session.cancel(Utterance(utterance.0));
         }
         self.tasks.cancel(turn);
-        self.events.retain(|event| !matches!(event, PipelineEvent::Response { turn: of, .. } if *of == turn));
+        self.asked.take_if(|asked| asked.turn == turn);
+        self.drop_events(turn);
         self.speech.cancel(turn)
     }
 
-    fn respond(&mut self, turn: TurnId, context: &[ContextItem]) {
+    fn respond(&mut self, turn: TurnId, context: &[ContextItem], attempt: Attempt) {
+        self.drop_response(turn);
         let prompt = Prompt {
             system: self.agent.system_prompt.clone(),
-            messages: messages(context, &self.agent.phrases),
+            messages: messages(context, attempt),
+            is_repeated: attempt == Attempt::AfterFailure,
             model: self.agent.model.clone(),
             max_tokens: self.agent.max_reply_tokens,
             tools: self.agent.toolbox.specs(),
         };
         let (llm, meter) = (self.agent.engines.llm.clone(), self.meter.clone());
-        self.tasks.start(turn, |reports| async move {
+        let request = self.request.next();
+        let handle = self.tasks.start(turn, |reports| async move {
             let deltas = llm.reply(prompt, meter).await;
-            report_reply(deltas, turn, reports).await;
+            report_reply(deltas, request, reports).await;
         });
+        self.asked = Some(Asked { turn, request, handle });
+    }
+
+    /// Abandons a request for this turn that has not ended.
+    fn drop_response(&mut self, turn: TurnId) {
+        if let Some(asked) = self.asked.take_if(|asked| asked.turn == turn) {
+            asked.handle.abort();
+            self.drop_events(turn);
+        }
+    }
+
+    fn drop_events(&mut self, turn: TurnId) {
+        self.events.retain(|event| !matches!(event, PipelineEvent::Response { turn: of, .. } if *of == turn));
     }
 
     /// Reports the words so far of the open utterance.
@@ -212,8 +243,7 @@ impl Cascade {
 
     fn take(&mut self, result: EngineResult) {
         match result {
-            EngineResult::Reply { turn, .. } if !self.tasks.has(turn) => {}
-            EngineResult::Reply { turn, delta } => self.replied(turn, delta),
+            EngineResult::Reply { request, delta } => self.replied(request, delta),
             EngineResult::Synthesis { speech, event } => {
                 let was_silent = self.speech.is_silent(speech);
                 match self.speech.take(speech, event, &mut self.tasks) {
@@ -233,7 +263,14 @@ impl Cascade {
         }
     }
 
-    fn replied(&mut self, turn: TurnId, delta: Option<Result<Delta, EngineError>>) {
+    /// The next part of a response, unless it is of an abandoned request.
+    fn replied(&mut self, request: RequestId, delta: Option<Result<Delta, EngineError>>) {
+        let is_last = !matches!(delta, Some(Ok(Delta::Text(_) | Delta::ToolCall(_) | Delta::Declined)));
+        let Some(turn) = self.asked.as_ref().filter(|asked| asked.request == request).map(|asked| asked.turn)
+        else {
+            return;
+        };
+        self.asked.take_if(|_| is_last);
         let event = match delta {
             Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
             Some(Ok(Delta::ToolCall(call))) => match self.agent.toolbox.read(call) {
@@ -260,10 +297,10 @@ impl Cascade {
 /// Reports a response piece by piece.
 async fn report_reply(
     deltas: Result<Deltas, EngineError>,
-    turn: TurnId,
+    request: RequestId,
     reports: mpsc::Sender<EngineResult>,
 ) {
-    let report = async |delta| reports.send(EngineResult::Reply { turn, delta }).await.is_ok();
+    let report = async |delta| reports.send(EngineResult::Reply { request, delta }).await.is_ok();
     let mut deltas = match deltas {
         Ok(deltas) => deltas,
         Err(error) => {

@@ -1,17 +1,17 @@
 //! A conversation's context as a language model reads it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use crate::conversation::{ContextItem, Phrase};
+use crate::conversation::{Attempt, ContextItem};
 use crate::engines::llm::{Message, ToolCall};
 
-/// The context as the model reads it: without the prompts for failed engines, which models imitate.
-pub fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) -> Vec<Message> {
+/// Asks the model to go on with a reply of which the caller has heard the beginning.
+const GO_ON: &str = "(Your reply broke off here. Go on from there, without repeating it.)";
+
+/// The context as the model reads it.
+pub fn messages(context: &[ContextItem], attempt: Attempt) -> Vec<Message> {
     let message = |item: &ContextItem| match item {
         ContextItem::Caller { text } => Message::Caller(text.clone()),
         ContextItem::Dtmf(keys) => Message::Caller(keys.to_string()),
-        ContextItem::Agent { text, .. } => Message::Agent(without_failures(text, phrases)),
+        ContextItem::Agent { text, .. } => Message::Agent(text.clone()),
         ContextItem::ToolCall { call, name, arguments, .. } => {
             Message::ToolCall(ToolCall { id: call.clone(), name: name.clone(), arguments: arguments.clone() })
         }
@@ -19,21 +19,10 @@ pub fn messages(context: &[ContextItem], phrases: &HashMap<Phrase, Arc<str>>) ->
             Message::ToolResult { call: call.clone(), content: content.clone() }
         }
     };
-    let is_said = |message: &Message| !matches!(message, Message::Caller(text) | Message::Agent(text) if text.is_empty());
-    context.iter().map(message).filter(is_said).collect()
-}
-
-/// The agent's words without prompts for failed engines. A prompt that the caller interrupted is the whole of its line.
-fn without_failures(text: &str, phrases: &HashMap<Phrase, Arc<str>>) -> String {
-    let prompts = [Phrase::Difficulty, Phrase::AudioIssues].iter().filter_map(|phrase| phrases.get(phrase));
-    let mut text = text.trim().to_owned();
-    for prompt in prompts.map(|prompt| prompt.trim()).filter(|prompt| !prompt.is_empty()) {
-        if prompt.starts_with(&text) {
-            return String::new();
-        }
-        text = text.replace(prompt, "").trim().to_owned();
-    }
-    text
+    let breaks_off =
+        attempt == Attempt::AfterFailure && matches!(context.last(), Some(ContextItem::Agent { .. }));
+    let go_on = breaks_off.then(|| Message::Caller(GO_ON.to_owned()));
+    context.iter().map(message).chain(go_on).collect()
 }
 
 #[cfg(test)]
@@ -41,25 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_model_does_not_read_prompts_for_failures() {
-        let phrases = HashMap::from([
-            (Phrase::Difficulty, "Technical difficulty, trying again.".into()),
-            (Phrase::AudioIssues, "Audio issues, please hold.".into()),
-        ]);
-        let caller = |text: &str| ContextItem::Caller { text: text.into() };
-        let agent = |text: &str| ContextItem::Agent { text: text.into(), cut_short: false };
-        let context = [
-            agent("Hello."),
-            caller("Audio issues, please hold."),
-            agent("Technical difficulty, trying again."),
-            agent("We open at nine. Audio issues, please hold."),
-            agent("Technical difficulty,"),
-        ];
-        let expected = [
-            Message::Agent("Hello.".into()),
-            Message::Caller("Audio issues, please hold.".into()),
-            Message::Agent("We open at nine.".into()),
-        ];
-        assert_eq!(messages(&context, &phrases), expected);
+    fn a_model_whose_reply_broke_off_is_asked_to_go_on() {
+        let caller = ContextItem::Caller { text: "Hello?".into() };
+        let agent = ContextItem::Agent { text: "We open at nine.".into(), cut_short: false };
+        let both = [caller.clone(), agent];
+        let asked = vec![Message::Caller("Hello?".into()), Message::Agent("We open at nine.".into())];
+        assert_eq!(messages(&both, Attempt::First), asked);
+        let go_on = Message::Caller(GO_ON.into());
+        assert_eq!(messages(&both, Attempt::AfterFailure), [asked.clone(), vec![go_on]].concat());
+        assert_eq!(messages(&[caller], Attempt::AfterFailure), asked[..1]);
     }
 }

@@ -16,13 +16,25 @@ use crate::engines::llm::Delta;
 pub enum EngineResult {
     /// `None` is the end of the stream.
     Reply {
-        turn: TurnId,
+        request: RequestId,
         delta: Option<Result<Delta, EngineError>>,
     },
     Synthesis {
         speech: SpeechId,
         event: SynthesisEvent,
     },
+}
+
+/// A request to the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestId(u32);
+
+impl RequestId {
+    /// Advances to the next request.
+    pub fn next(&mut self) -> RequestId {
+        self.0 = self.0.wrapping_add(1);
+        *self
+    }
 }
 
 /// The progress of a synthesis.
@@ -50,7 +62,11 @@ impl EngineTasks {
     }
 
     /// Starts a task that lasts no longer than a turn.
-    pub fn start<F>(&mut self, turn: TurnId, task: impl FnOnce(mpsc::Sender<EngineResult>) -> F)
+    pub fn start<F>(
+        &mut self,
+        turn: TurnId,
+        task: impl FnOnce(mpsc::Sender<EngineResult>) -> F,
+    ) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -59,12 +75,8 @@ impl EngineTasks {
         let handle = self.tasks.spawn(task(self.reports.clone()).in_current_span());
         let handles = self.by_turn.entry(turn).or_default();
         handles.retain(|handle| !handle.is_finished());
-        handles.push(handle);
-    }
-
-    /// Whether tasks were started for a turn that is neither cancelled nor over.
-    pub fn has(&self, turn: TurnId) -> bool {
-        self.by_turn.contains_key(&turn)
+        handles.push(handle.clone());
+        handle
     }
 
     /// Ends the tasks of a turn.

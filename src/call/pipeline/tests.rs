@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::audio::Clip;
 use crate::call::{Agent, Engines, PromptCache};
-use crate::conversation::{At, Command, ContextItem, Phrase, Say, Settings};
+use crate::conversation::{At, Attempt, Command, ContextItem, Phrase, Say, Settings};
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
@@ -120,7 +120,7 @@ fn response(turn: TurnId, event: ResponseEvent) -> PipelineEvent {
 
 fn respond(turn: TurnId) -> Command {
     let context = Arc::from([ContextItem::Caller { text: "Hello?".into() }]);
-    Command::Respond { turn, context }
+    Command::Respond { turn, context, attempt: Attempt::First }
 }
 
 fn at(millis: u64) -> At {
@@ -176,6 +176,18 @@ async fn a_response_is_streamed_until_it_is_cancelled() {
     let events = words.into_iter().chain([ResponseEvent::HangUp, ResponseEvent::Finished]);
     let expected: Vec<_> = events.map(|event| response(TWO, event)).collect();
     assert_eq!(cascade.settle().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_request_for_a_turn_takes_the_place_of_the_first() {
+    let scripts = [vec![text("We "), text("never "), text("end.")], vec![text("Yes.")]];
+    let mut cascade = cascade(agent([], scripts));
+    cascade.go(respond(ONE));
+    assert_eq!(cascade.next().await, response(ONE, ResponseEvent::Text("We ".into())));
+    sleep(Duration::from_millis(150)).await;
+    cascade.go(respond(ONE));
+    let expected = [ResponseEvent::Text("Yes.".into()), ResponseEvent::Finished];
+    assert_eq!(cascade.settle().await, expected.map(|event| response(ONE, event)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Afterwards, Response, ResponseSpeech, ResponseText};
-use crate::conversation::clauses::Clauses;
+use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText};
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
 use crate::conversation::{At, ContextItem, Phrase, Say};
@@ -12,13 +11,16 @@ use crate::language::Language;
 impl Response {
     /// The text of the round is complete: speaks the rest of it. The response is complete unless it calls tools.
     pub fn end(&mut self, now: At, language: &Language, out: &mut Outbox) {
-        if let ResponseText::Streaming(clauses) = &mut self.text {
-            for clause in clauses.end(language) {
-                self.latency.clause.get_or_insert(now.since(self.since));
-                self.say(Say::Text(clause), out);
-            }
-            self.end_round(out);
+        let rest = match &mut self.text {
+            ResponseText::Awaited => Vec::new(),
+            ResponseText::Streaming(clauses) => clauses.end(language),
+            ResponseText::Tools | ResponseText::Complete | ResponseText::BrokenOff => return,
+        };
+        for clause in rest {
+            self.latency.clause.get_or_insert(now.since(self.since));
+            self.say(Say::Text(clause), out);
         }
+        self.end_round(out);
     }
 
     /// The first audio of a speech is there.
@@ -30,6 +32,9 @@ impl Response {
     pub fn break_off(&mut self, out: &mut Outbox) {
         self.tools.drop_waiting();
         self.end_round(out);
+        if self.is_complete() && self.afterwards == Afterwards::CallersTurn {
+            self.text = ResponseText::BrokenOff;
+        }
     }
 
     fn end_round(&mut self, out: &mut Outbox) {
@@ -45,7 +50,7 @@ impl Response {
     pub fn begin_round(&mut self, out: &mut Outbox) -> bool {
         let goes_on = self.afterwards == Afterwards::CallersTurn && self.tools.begin_round();
         if goes_on {
-            self.text = ResponseText::Streaming(Clauses::default());
+            self.text = ResponseText::Awaited;
         } else {
             self.complete(out);
         }
@@ -60,7 +65,7 @@ impl Response {
     /// How much of the agent's words so far was said.
     pub fn spoken(&self) -> Spoken {
         match self.text {
-            ResponseText::Streaming(_) => Spoken::Streaming,
+            ResponseText::Awaited | ResponseText::Streaming(_) => Spoken::Streaming,
             _ if self.is_pending() => Spoken::Complete,
             _ => Spoken::Played,
         }
@@ -72,9 +77,11 @@ impl Response {
         self.speeches.iter().any(|speech| speech.round == round)
     }
 
-    /// Tools have run, the rest of the response is awaited, and nothing plays.
+    /// The rest of the response is awaited, after words of it or tools, and nothing plays.
     pub fn is_busy(&self) -> bool {
-        self.is_committed() && self.tools.has_acted() && !self.is_complete() && !self.is_pending()
+        let is_playing = self.speeches.iter().any(|speech| speech.progress == Progress::Playing);
+        let has_begun = self.tools.has_acted() || !self.speeches.iter().all(ResponseSpeech::is_waiting);
+        self.question.is_some() && self.is_committed() && !self.is_over() && !is_playing && has_begun
     }
 
     /// The caller waits, and hears nothing of the response.
@@ -103,9 +110,9 @@ impl Response {
         self.rounds(|speech| speech.heard(speech.text(texts)), interrupted)
     }
 
-    /// The turn so far as the model reads it to go on: the words will be heard.
+    /// The turn so far as the model reads it to go on: the words will be heard, unless their synthesis failed.
     pub fn items_so_far(&self, texts: &HashMap<Phrase, String>) -> Vec<ContextItem> {
-        self.rounds(|speech| speech.text(texts), false)
+        self.rounds(|speech| speech.expected(speech.text(texts)), false)
     }
 
     fn rounds<'a>(
@@ -115,7 +122,8 @@ impl Response {
     ) -> Vec<ContextItem> {
         let mut items = Vec::new();
         for round in 0..=self.tools.round() {
-            let words = joined(self.speeches.iter().filter(|speech| speech.round == round).map(&text));
+            let said = self.speeches.iter().filter(|speech| speech.round == round && !speech.is_apology());
+            let words = joined(said.map(&text));
             if !words.is_empty() {
                 items.push(ContextItem::Agent { text: words, cut_short: false });
             }

@@ -268,7 +268,10 @@ impl Stage {
                 let (turn, from) = self.begun[utterance];
                 format!("transcribe #{} turn {} {}..{}", utterance.0, turn.0, self.ms(from), self.ms(*at))
             }
-            Command::Respond { turn, context } => format!("ask turn {}{}", turn.0, described(context)),
+            Command::Respond { turn, context, attempt } => {
+                let again = if *attempt == Attempt::AfterFailure { " again" } else { "" };
+                format!("ask turn {}{again}{}", turn.0, described(context))
+            }
             Command::Cancel { turn } => format!("cancel turn {}", turn.0),
             Command::Speak { speech, turn, what, held } => {
                 let what = match what {

@@ -206,9 +206,9 @@ fn a_model_that_calls_tools_for_ever_is_stopped() {
     let end = r#"
         +0 done
         +300 result #4 "3 left"
-            5680 say #1 turn 1 Difficulty
+            5680 say #1 turn 1 AskAgain
         +500 ends #1
-            6180 finished turn 1 C: Do you have rye bread? A: Trying again. T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
+            6180 finished turn 1 C: Do you have rye bread? T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
         "#;
     continues(|_| {}, &(ROUNDS.to_owned() + end));
 }
@@ -218,9 +218,9 @@ fn a_turn_fails_once() {
     let end = r#"
         +300 result #4 "3 left"
         +20 llm_fails
-            5700 say #1 turn 1 Difficulty
+            5700 say #1 turn 1 AskAgain
         +500 ends #1
-            6200 finished turn 1 C: Do you have rye bread? A: Trying again. T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
+            6200 finished turn 1 C: Do you have rye bread? T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
         "#;
     continues(|_| {}, &(ROUNDS.to_owned() + end));
 }
@@ -271,6 +271,7 @@ fn a_response_that_breaks_off_goes_on_with_the_results_of_its_tools() {
         +300 result #0 "3 left"
             4580 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
         +100 llm_fails
+            4680 ask turn 1 again A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
             4680 say #1 turn 1 Difficulty
         "#,
     );

@@ -9,7 +9,7 @@ use crate::conversation::response::Response;
 use crate::conversation::segments::Segments;
 use crate::conversation::timer::Timer;
 use crate::conversation::words::Words;
-use crate::conversation::{At, Command, Conversation, Ending, Phrase, Say, UtteranceId};
+use crate::conversation::{At, Attempt, Command, Conversation, Ending, Phrase, Say, UtteranceId};
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
@@ -165,7 +165,7 @@ impl Conversation {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
             let context = self.transcript.followed_by(self.keypad.complete_keys(), text);
-            self.out.command(Command::Respond { turn: utterance.turn, context });
+            self.out.command(Command::Respond { turn: utterance.turn, context, attempt: Attempt::First });
         }
     }
 
@@ -282,21 +282,22 @@ impl Conversation {
             }
             None => {
                 let context = self.transcript.followed_by(None, text);
-                self.out.command(Command::Respond { turn: utterance.turn, context });
+                self.out.command(Command::Respond { turn: utterance.turn, context, attempt: Attempt::First });
                 Response::to(utterance.turn, question, utterance.latency)
             }
         };
         response.answer_keys(keys);
         self.transcript.add_caller(text);
         response.commit(now);
-        let unanswered = response.is_complete() && response.is_wordless();
+        let is_incomplete = response.is_incomplete();
         self.floor = Floor::Agent(response, None);
-        if unanswered {
-            self.fail(now, Phrase::Difficulty);
+        if is_incomplete {
+            self.repair(now);
         } else {
             if !waiting {
                 self.await_response(now);
             }
+            self.watch_for_stall(now);
             self.advance_tools(now);
             // Synthesis of the prepared response may have failed by now.
             self.finish_if_over(now);

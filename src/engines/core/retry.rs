@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -92,6 +93,9 @@ pub struct EngineState {
     pub is_open: bool,
 }
 
+/// A stream that is given up after it has sent nothing for this long has stalled.
+const STALLED: Duration = Duration::from_secs(2);
+
 /// The longest time that an engine is left alone because it asked for it.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
@@ -103,6 +107,8 @@ pub struct Policy {
     settings: Settings,
     breaker: Breaker,
     health: HealthFigure,
+    /// Streams in a row that broke off or stalled after they had begun.
+    broken: Arc<AtomicU32>,
     /// Another engine answers when this one does not.
     has_fallback: bool,
 }
@@ -110,7 +116,7 @@ pub struct Policy {
 impl Policy {
     pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
         let (breaker, health) = (Breaker::default(), HealthFigure::default());
-        Policy { kind, engine, settings, breaker, health, has_fallback: false }
+        Policy { kind, engine, settings, breaker, health, broken: Arc::default(), has_fallback: false }
     }
 
     /// The same engine, with or without another one that answers when this one does not.
@@ -255,11 +261,7 @@ impl Policy {
         let begun = Instant::now();
         let result = limited(answer, limit).await;
         self.count(result.as_ref().map_or_else(EngineError::outcome, |_| "ok"));
-        let health = self.health.count(result.is_ok());
-        if let Some(engine) = self.gauge_label() {
-            metrics::gauge!("vca_engine_health", "engine" => engine, "kind" => self.kind.as_str())
-                .set(health);
-        }
+        self.count_health(result.is_ok());
         if let Err(error) = &result {
             let reason = error.reason().as_str();
             metrics::counter!(
@@ -272,9 +274,31 @@ impl Policy {
         result
     }
 
+    fn count_health(&self, succeeded: bool) {
+        let health = self.health.count(succeeded);
+        if let Some(engine) = self.gauge_label() {
+            metrics::gauge!("vca_engine_health", "engine" => engine, "kind" => self.kind.as_str())
+                .set(health);
+        }
+    }
+
     /// The label of this engine's gauges. One of a tenant's own has none: it would share them with the others.
     fn gauge_label(&self) -> Option<Arc<str>> {
         (!is_own(&self.engine)).then(|| self.engine.clone())
+    }
+
+    /// A stream broke off or stalled. An engine of which several do so in a row is left alone for a while.
+    fn broke_off(&self) {
+        self.count_health(false);
+        let failures = self.broken.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let most = self.settings.breaker_failures;
+        if most > 0
+            && failures >= most
+            && let Ok(permit) = self.breaker.admit(Instant::now(), self.has_fallback)
+        {
+            self.broken.store(0, Ordering::Relaxed);
+            self.settle(permit, Some(&EngineError::Timeout(STALLED)), failures);
+        }
     }
 
     fn count(&self, outcome: &'static str) {
@@ -302,12 +326,20 @@ impl Policy {
             let policy = self.clone();
             async move {
                 let mut rest = rest?;
-                let next = match timeout(policy.limit(), rest.next()).await {
-                    Ok(next) => next?,
+                let waiting = Waiting { policy: &policy, since: Some(Instant::now()) };
+                let next = timeout(policy.limit(), rest.next()).await;
+                waiting.over();
+                let next = match next {
+                    Ok(Some(next)) => next,
+                    Ok(None) => {
+                        policy.broken.store(0, Ordering::Relaxed);
+                        return None;
+                    }
                     Err(_) => Err(EngineError::Timeout(policy.limit())),
                 };
                 if let Err(error) = &next {
                     policy.count("broken");
+                    policy.broke_off();
                     tracing::warn!(
                         engine = %policy.engine, kind = %policy.kind, %error, "engine broke off its answer"
                     );
@@ -316,6 +348,28 @@ impl Policy {
                 Some((next, Some(rest)))
             }
         })
+    }
+}
+
+/// A wait for the next piece of a stream. Given up after [`STALLED`], it counts as a stall: the caller of the stream asks
+/// another engine then, long before the engine's own time limit.
+struct Waiting<'a> {
+    policy: &'a Policy,
+    since: Option<Instant>,
+}
+
+impl Waiting<'_> {
+    fn over(mut self) {
+        self.since = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() >= STALLED) {
+            self.policy.count("stalled");
+            self.policy.broke_off();
+        }
     }
 }
 

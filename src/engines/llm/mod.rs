@@ -89,6 +89,8 @@ pub struct Prompt {
     pub model: Option<Arc<str>>,
     /// The longest reply, in tokens; the engine's default when absent.
     pub max_tokens: Option<u32>,
+    /// The engine was asked before, and its reply broke off or stalled: its fallbacks reply, if there are any.
+    pub is_repeated: bool,
     /// The tools that the model may call; none by default.
     pub tools: Arc<[ToolSpec]>,
 }

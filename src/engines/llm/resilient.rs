@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
-use crate::engines::core::covered::{NamedEngine, Place};
+use crate::engines::core::covered::NamedEngine;
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 
@@ -51,9 +51,10 @@ impl Resilient {
         self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await
     }
 
-    /// The engine and its fallbacks.
-    fn chain(&self) -> impl Iterator<Item = &Resilient> {
-        std::iter::once(self).chain(self.fallbacks.iter())
+    /// The engines in the order in which they are asked: the one whose reply broke off is the last.
+    fn engines_for(&self, prompt: &Prompt) -> impl Iterator<Item = &Resilient> {
+        let (before, after) = if prompt.is_repeated { (None, Some(self)) } else { (Some(self), None) };
+        before.into_iter().chain(self.fallbacks.iter()).chain(after)
     }
 }
 
@@ -70,9 +71,9 @@ impl Llm for Resilient {
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         async move {
-            let answer = meter.covered.first_answer(Kind::Llm, self.chain(), |engine, place| {
+            let answer = meter.covered.first_answer(Kind::Llm, self.engines_for(&prompt), |engine, _| {
                 let (mut prompt, meter) = (prompt.clone(), meter.clone());
-                prompt.model = prompt.model.filter(|_| place == Place::First);
+                prompt.model = prompt.model.filter(|_| std::ptr::eq(engine, self));
                 async move { engine.alone(prompt, meter).await }
             });
             answer.await
@@ -128,7 +129,12 @@ mod tests {
         };
         let engines: Vec<Resilient> = names.iter().map(engine).collect();
         let engine = engines[0].with_fallbacks(&engines.iter().skip(1).collect::<Vec<_>>());
-        let (meter, prompt) = (Meter::default(), Prompt { model: Some("m".into()), ..Prompt::default() });
+        ask(&engine, false).await
+    }
+
+    async fn ask(engine: &Resilient, is_repeated: bool) -> (Result<String, EngineError>, String) {
+        let prompt = Prompt { model: Some("m".into()), is_repeated, ..Prompt::default() };
+        let meter = Meter::default();
         let reply = match engine.reply(prompt, meter.clone()).await {
             Ok(mut deltas) => match deltas.next().await {
                 Some(Ok(Delta::Text(text))) => Ok(text),
@@ -153,6 +159,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_engine_whose_reply_broke_off_is_asked_last() {
+        let engine = |name: &str| {
+            let fails = name == "B";
+            Resilient::new(Arc::new(Named { name: name.into(), fails }), Settings::default(), None)
+        };
+        let (a, b, c) = (engine("a"), engine("b"), engine("B"));
+        let reply = async |chain: Resilient| ask(&chain, true).await.0.expect("a reply");
+        assert_eq!(reply(a.with_fallbacks(&[&b])).await, "b None");
+        assert_eq!(reply(a.with_fallbacks(&[&c])).await, "a Some(\"m\")");
+        assert_eq!(reply(a).await, "a Some(\"m\")", "without a fallback");
+    }
+
+    #[tokio::test]
     async fn the_last_fallback_is_tried_even_while_it_is_left_alone() {
         let engine = |name: &str| {
             Resilient::new(Arc::new(Named { name: name.into(), fails: false }), Settings::default(), None)
@@ -160,7 +179,7 @@ mod tests {
         let (a, b) = (engine("a"), engine("b"));
         let chain = a.with_fallbacks(&[&b, &engine("c")]);
         let has_fallback = |engine: &Resilient| format!("{:?}", engine.policy).contains("has_fallback: true");
-        let states: Vec<bool> = chain.chain().map(has_fallback).collect();
+        let states: Vec<bool> = chain.engines_for(&Prompt::default()).map(has_fallback).collect();
         assert_eq!(states, [true, true, false]);
     }
 }

@@ -8,10 +8,10 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::{Dialect, Habit, Kind, REPLY, Server, Shared, TOKENS, answer, receive};
+use super::{Dialect, Habit, Kind, REPLY, STALLED_REPLY, Server, Shared, TOKENS, answer, receive};
 
 /// The fields of a request.
 const FIELDS: &[&str] = &[
@@ -221,6 +221,20 @@ fn streamed(question: &Value, reply: &Reply) -> Response {
     let events = chunks.into_iter().map(|chunk| format!("data: {chunk}\n\n"));
     let events: Vec<_> = events.chain(["data: [DONE]\n\n".to_owned()]).map(Ok::<_, Infallible>).collect();
     ([("content-type", "text/event-stream")], Body::from_stream(stream::iter(events))).into_response()
+}
+
+/// The beginning of a streamed reply, of which the rest never arrives.
+pub fn stalled() -> Response {
+    let event = |text: &str| {
+        let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
+        format!(
+            "data: {}\n\n",
+            json!({ "id": "c-1", "object": "chat.completion.chunk", "choices": [choice] })
+        )
+    };
+    let events = STALLED_REPLY.map(|text| Ok::<_, Infallible>(event(text)));
+    let body = Body::from_stream(stream::iter(events).chain(stream::pending()));
+    ([("content-type", "text/event-stream")], body).into_response()
 }
 
 fn whole(question: &Value, reply: &Reply) -> Response {

@@ -50,6 +50,8 @@ pub enum Mood {
     Garbage,
     /// Begins an answer and closes the connection.
     Closing,
+    /// Sends the first sentence of one reply, [`STALLED_REPLY`], and no more of it. Then it is well.
+    StallsOnce,
 }
 
 /// What servers with OpenAI's API do differently.
@@ -171,6 +173,8 @@ pub const KEY: &str = "sk-test-5f2a";
 pub const WORDS: &str = "What are your opening hours?";
 /// What it says that each reply takes: tokens in and out.
 pub const TOKENS: (u64, u64) = (40, 8);
+/// The beginning of a reply that stalls: a sentence and the first words of another.
+pub const STALLED_REPLY: [&str; 2] = ["Good question.", " We are"];
 pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
 
 /// The tone in which a text is spoken, in Hz: failure phrases differ from all else.
@@ -362,6 +366,10 @@ async fn receive(
         Mood::OutOfQuota => dialect.out_of_quota(),
         Mood::Garbage => {
             ([("content-type", "text/html")], "<html><body>Bad gateway</body></html>").into_response()
+        }
+        Mood::StallsOnce => {
+            server.engines()[kind as usize].mood = Mood::Well;
+            chat::stalled()
         }
         Mood::Closing => {
             let pieces = [Ok(Bytes::from_static(b"0123456789ab")), Err(std::io::Error::other("closed"))];

@@ -175,3 +175,22 @@ async fn an_empty_stream_is_an_answer() {
     let heard = policy().stream(|| std::future::ready(Ok(pieces(vec![], false)))).await.unwrap();
     assert_eq!(heard.count().await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_whose_streams_stall_in_a_row_is_left_alone() {
+    let policy = policy().with_fallback(true);
+    let begun = async || {
+        let ask = || std::future::ready(Ok(pieces(vec![Ok(1)], true)));
+        let mut stream = policy.stream(ask).await.unwrap();
+        assert_eq!(stream.next().await, Some(Ok(1)));
+        stream
+    };
+    let (second, most) = (Duration::from_secs(1), Duration::from_millis(1_900));
+    for (wait, is_open) in [(most, false), (2 * second, false), (most, false), (2 * second, true)] {
+        let mut stream = begun().await;
+        assert!(timeout(wait, stream.next()).await.is_err());
+        drop(stream);
+        assert_eq!(policy.is_open(), is_open, "{wait:?}");
+    }
+    assert!(policy.engine_state().health < 0.9);
+}
