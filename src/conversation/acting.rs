@@ -111,6 +111,9 @@ impl Conversation {
         match of_turn {
             Some(tool) if matches!(tool.state, ToolState::Running { .. }) => {
                 tool.finish(now, outcome, result);
+                if let Some(words) = tool.take_failure_words() {
+                    self.say(Say::Text(words.as_ref().to_owned()));
+                }
                 self.advance_tools(now);
                 self.finish_if_over(now);
             }

@@ -152,6 +152,9 @@ impl Conversation {
         {
             return self.say(Say::Text(words.as_ref().to_owned()));
         }
+        if self.settings.filler_ms.is_zero() {
+            return;
+        }
         let speech = self.out.new_speech();
         self.filler = Some(speech);
         self.out.command(Command::Speak { speech, turn, what: Say::Phrase(Phrase::Filler), held: false });

@@ -48,6 +48,10 @@ pub struct ToolWords {
     pub started: Option<Arc<str>>,
     /// Said in place of the first filler when the tool is slow.
     pub delayed: Option<Arc<str>>,
+    /// When `delayed` is said, from when the caller waits in silence; the filler's delay when absent.
+    pub delayed_after: Option<Duration>,
+    /// Said when the tool fails, before the model is asked again.
+    pub failed: Option<Arc<str>>,
 }
 
 /// When an entry of keys is complete, and how much of it is shown.

@@ -11,6 +11,7 @@
 //! Only a committed response runs tools, and a response that has run one is not taken back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +160,14 @@ impl ToolWork {
         })
     }
 
+    /// The delay of words of that kind, where it is not the filler's.
+    pub fn delay(&self) -> Option<Duration> {
+        self.running().find_map(|tool| match &tool.call.action {
+            ToolAction::Run(words) => words.delayed.as_ref().and(words.delayed_after),
+            _ => None,
+        })
+    }
+
     /// Abandons the calls that have not been started: the response breaks off.
     pub fn drop_waiting(&mut self) {
         if let Some(round) = self.rounds.last_mut() {
@@ -195,6 +204,17 @@ impl RequestedTool {
     pub fn result(&self) -> Option<&ToolUse> {
         match &self.state {
             ToolState::Done(result) => Some(result),
+            _ => None,
+        }
+    }
+
+    /// The words for a failure, once.
+    pub fn take_failure_words(&mut self) -> Option<Arc<str>> {
+        let outcome = self.result()?.outcome;
+        match &mut self.call.action {
+            ToolAction::Run(words) if matches!(outcome, ToolOutcome::Failed | ToolOutcome::TimedOut) => {
+                words.failed.take()
+            }
             _ => None,
         }
     }

@@ -16,13 +16,14 @@ use crate::violation::Violation;
 /// The most tools of a profile.
 pub const MAX_HTTP_TOOLS: usize = 20;
 const MAX_DESCRIPTION: usize = 1_000;
-pub(super) const MAX_WORDS: usize = 300;
+const MAX_WORDS: usize = 300;
 const MAX_VARIABLES: usize = 10;
 /// Of a JSON pointer.
 const MAX_VALUE: usize = 500;
 /// Of the static values together, as JSON.
 const MAX_STATIC: usize = 4_000;
 pub(super) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
+const DELAY_MS: std::ops::RangeInclusive<u32> = 500..=20_000;
 
 words!(
     /// Method of an HTTP request. `GET` looks something up; requests of the other methods act, and have an `Idempotency-Key`.
@@ -79,6 +80,14 @@ pub struct HttpTool {
     #[serde(default)]
     #[schema(max_length = 300)]
     pub say_delayed: Option<String>,
+    /// When `say_delayed` is said, in milliseconds of waiting. Default: `turn.filler_ms`.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>, minimum = 500, maximum = 20_000)]
+    pub say_delayed_after_ms: Option<u32>,
+    /// Said when the request fails, before the model reads why.
+    #[serde(default)]
+    #[schema(max_length = 300)]
+    pub say_failed: Option<String>,
 }
 
 impl HttpMethod {
@@ -121,9 +130,8 @@ impl HttpTool {
         report("variables", self.variables_problem());
         let timeout = self.timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
         report("timeout_ms", timeout.map(|ms| format!("{ms} is not within 100 to 30000")));
-        for (field, words) in [("say_started", &self.say_started), ("say_delayed", &self.say_delayed)] {
-            report(field, words.as_deref().and_then(|words| text_problem(words, 1, MAX_WORDS)));
-        }
+        let words = [&self.say_started, &self.say_delayed, &self.say_failed];
+        found.extend(words_violations(words, self.say_delayed_after_ms));
         found
     }
 
@@ -158,6 +166,18 @@ impl HttpTool {
     }
 }
 
+/// The problems of the words for a tool that starts, is late and fails, and of the delay of the second.
+pub(super) fn words_violations(words: [&Option<String>; 3], delay_ms: Option<u32>) -> Vec<Violation> {
+    let named = ["say_started", "say_delayed", "say_failed"].into_iter().zip(words);
+    let problem = |(field, words): (&str, &Option<String>)| {
+        Some(Violation::new(field, text_problem(words.as_deref()?, 1, MAX_WORDS)?))
+    };
+    let delay = delay_ms.filter(|ms| !DELAY_MS.contains(ms));
+    let delay =
+        delay.map(|ms| Violation::new("say_delayed_after_ms", format!("{ms} is not within 500 to 20000")));
+    named.filter_map(problem).chain(delay).collect()
+}
+
 /// The problems of a tool.
 pub fn check_http_tool(tool: &HttpTool) -> Vec<Violation> {
     tool.violations()
@@ -180,7 +200,7 @@ pub(super) fn violations(tools: &[HttpTool]) -> Vec<Violation> {
     found
 }
 
-pub(super) fn text_problem(text: &str, least: usize, most: usize) -> Option<String> {
+fn text_problem(text: &str, least: usize, most: usize) -> Option<String> {
     let length = text.trim().chars().count();
     let has_control = text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     if has_control {
@@ -202,7 +222,8 @@ mod tests {
             "parameters": { "type": "object", "properties": { "bread": { "type": "string" } }, "required": ["bread"] },
             "headers": { "accept": "application/json" }, "secret_headers": { "authorization": "shop" },
             "static_values": { "shop": 7 }, "variables": { "left": "/left" }, "timeout_ms": 2_000,
-            "say_started": "One moment.", "say_delayed": "Still looking.",
+            "say_started": "One moment.", "say_delayed": "Still looking.", "say_delayed_after_ms": 3_000,
+            "say_failed": "I cannot look that up.",
         });
         for (key, value) in changes.as_object().expect("changes") {
             tool[key] = value.clone();
@@ -255,6 +276,8 @@ mod tests {
             (json!({ "timeout_ms": 99 }), "timeout_ms"),
             (json!({ "timeout_ms": 30_001 }), "timeout_ms"),
             (json!({ "say_started": "" }), "say_started"),
+            (json!({ "say_failed": "x".repeat(301) }), "say_failed"),
+            (json!({ "say_delayed_after_ms": 499 }), "say_delayed_after_ms"),
         ] {
             assert_eq!(fields(changes.clone()), [format!("http_tools.0.{field}")], "{changes}");
         }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::headers::{headers_problem, repeated_header};
-use super::http_tool::{HttpTool, MAX_WORDS, TIMEOUT_MS, text_problem};
+use super::http_tool::{HttpTool, TIMEOUT_MS, words_violations};
 use super::url_template::UrlTemplate;
 use super::{Tool, tools};
 use crate::violation::Violation;
@@ -66,6 +66,14 @@ pub struct McpTool {
     #[serde(default)]
     #[schema(max_length = 300)]
     pub say_delayed: Option<String>,
+    /// When `say_delayed` is said, in milliseconds of waiting. Default: `turn.filler_ms`.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>, minimum = 500, maximum = 20_000)]
+    pub say_delayed_after_ms: Option<u32>,
+    /// Said when the tool fails, before the model reads why.
+    #[serde(default)]
+    #[schema(max_length = 300)]
+    pub say_failed: Option<String>,
 }
 
 impl McpServer {
@@ -156,10 +164,8 @@ impl McpTool {
                 "64 hexadecimal digits, from a list of the server's tools",
             ));
         }
-        for (field, words) in [("say_started", &self.say_started), ("say_delayed", &self.say_delayed)] {
-            let problem = words.as_deref().and_then(|words| text_problem(words, 1, MAX_WORDS));
-            found.extend(problem.map(|problem| Violation::new(field, problem)));
-        }
+        let words = [&self.say_started, &self.say_delayed, &self.say_failed];
+        found.extend(words_violations(words, self.say_delayed_after_ms));
         found
     }
 }

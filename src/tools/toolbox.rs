@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -12,8 +13,8 @@ use super::transfer::{self, TargetChoice};
 use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
 use crate::tenancy::{
-    HttpTool, MAX_HTTP_TOOLS, MAX_MCP_SERVERS, McpServer, ProfileSettings, TenantId, Tool, check_http_tool,
-    check_mcp_server,
+    HttpTool, MAX_HTTP_TOOLS, MAX_MCP_SERVERS, McpServer, McpTool, ProfileSettings, TenantId, Tool,
+    check_http_tool, check_mcp_server,
 };
 
 /// The longest arguments of a call, in bytes.
@@ -149,11 +150,21 @@ impl Toolbox {
 impl TenantTool {
     fn words(&self) -> ToolWords {
         let words = |words: &Option<String>| words.as_deref().map(Arc::from);
-        let (started, delayed) = match self {
-            TenantTool::Http(tool) => (&tool.say_started, &tool.say_delayed),
-            TenantTool::Mcp(offer) => (&offer.tool.say_started, &offer.tool.say_delayed),
+        let ((started, delayed, failed), delay) = match self {
+            TenantTool::Http(tool) => {
+                ((&tool.say_started, &tool.say_delayed, &tool.say_failed), tool.say_delayed_after_ms)
+            }
+            TenantTool::Mcp(offer) => {
+                let McpTool { say_started, say_delayed, say_failed, say_delayed_after_ms, .. } = &offer.tool;
+                ((say_started, say_delayed, say_failed), *say_delayed_after_ms)
+            }
         };
-        ToolWords { started: words(started), delayed: words(delayed) }
+        ToolWords {
+            started: words(started),
+            delayed: words(delayed),
+            delayed_after: delay.map(|ms| Duration::from_millis(ms.into())),
+            failed: words(failed),
+        }
     }
 }
 

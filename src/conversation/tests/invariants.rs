@@ -275,6 +275,8 @@ fn tool_call(event: &Event) -> ToolRequest {
         23 | 24 => ToolAction::Run(ToolWords {
             started: (event.back == 1).then(|| "One moment.".into()),
             delayed: (event.back == 2).then(|| "Still looking.".into()),
+            delayed_after: (event.wait % 3 == 0).then_some(Duration::from_millis(700)),
+            failed: (event.back == 3).then(|| "I cannot look that up.".into()),
         }),
         25 => ToolAction::CollectDigits(DigitRules {
             most: 2,

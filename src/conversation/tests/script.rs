@@ -12,7 +12,8 @@
 //! `level=-40` after them is the level of the speech in dBov.
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
-//! `dtmf=KEYS`, `collect=N` and words in quotes make it another. `result #0 "text"` is the result of a tool that ran, `fails #0`
+//! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
+//! `failed` for a failure. `result #0 "text"` is the result of a tool that ran, `fails #0`
 //! a failure.
 //! `key 1` is a key that the caller presses.
 //! A line in parentheses stands for the beginning of a script, see [`BEGINNINGS`].
@@ -356,10 +357,14 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
         ToolAction::Transfer { target: target.into() }
     } else if arguments.contains(&"refused") {
         ToolAction::Refuse { reason: "no".into() }
-    } else if arguments.contains(&"delayed") {
-        ToolAction::Run(ToolWords { started: None, delayed: words })
     } else {
-        ToolAction::Run(ToolWords { started: words, delayed: None })
+        let delayed_after = given("after=").and_then(|ms| Some(Duration::from_millis(ms.parse().ok()?)));
+        let none = ToolWords { delayed_after, ..ToolWords::default() };
+        ToolAction::Run(match () {
+            () if arguments.contains(&"delayed") => ToolWords { delayed: words, ..none },
+            () if arguments.contains(&"failed") => ToolWords { failed: words, ..none },
+            () => ToolWords { started: words, ..none },
+        })
     };
     let id = given("call=").unwrap_or(name);
     ToolRequest { id: id.into(), name: (*name).into(), arguments: "{}".into(), action }

@@ -174,6 +174,59 @@ fn a_failure_is_read_by_the_model() {
     );
 }
 
+#[test]
+fn a_slow_tool_has_a_delay_of_its_own() {
+    continues(
+        |settings| settings.filler_ms = std::time::Duration::ZERO,
+        r#"
+        +20 tool stock delayed after=800 "Still looking."
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+            4980 say #1 turn 1 "Still looking."
+        +1000 starts #1
+        +700 ends #1
+        +4000 result #0 "3 left"
+            9800 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Still looking. T: stock R: stock 3 left
+        +3000 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_tool_that_fails_has_words_of_its_own() {
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock failed "The oven is out of order."
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +300 fails #0 "HTTP 500"
+            4400 say #1 turn 1 "The oven is out of order."
+            4400 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: The oven is out of order. T: stock R: stock HTTP 500
+        +100 starts #1
+        +200 reply "Call again tomorrow."
+        +0 done
+            4700 say #2 turn 1 "Call again tomorrow."
+        +500 ends #1
+        +900 ends #2
+            6100 finished turn 1 C: Do you have rye bread? A: The oven is out of order. Call again tomorrow. T: stock failed 220 words=200 reply=820 commit=300 audio=620
+        "#,
+    );
+    continues(
+        |_| {},
+        r#"
+        +20 tool stock failed "The oven is out of order."
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 stock({})
+        +300 result #0 "3 left"
+            4400 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: stock R: stock 3 left
+        "#,
+    );
+}
+
 /// A model that calls a tool in each round, until the last one.
 const ROUNDS: &str = r#"
         +20 tool stock

@@ -248,8 +248,11 @@ impl Conversation {
 
     /// The caller waits from now on.
     pub(in crate::conversation) fn await_response(&mut self, now: At) {
-        if !self.settings.filler_ms.is_zero() {
-            self.timers.start(Timer::Filler, now, self.settings.filler_ms);
+        let filler = Some(self.settings.filler_ms).filter(|delay| !delay.is_zero());
+        let words = self.floor.response_mut().and_then(|response| response.tools.delay());
+        match words.or(filler) {
+            Some(delay) => self.timers.start(Timer::Filler, now, delay),
+            None => self.timers.stop(Timer::Filler),
         }
     }
 
