@@ -5,6 +5,7 @@
 mod allocations;
 mod api;
 mod backup;
+mod bakery;
 mod calls;
 mod doctor;
 mod echo;

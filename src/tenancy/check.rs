@@ -296,4 +296,19 @@ mod tests {
             prop_assert_eq!(check_profile(draft, &permitted()).len(), 10);
         }
     }
+
+    #[test]
+    fn the_examples_of_the_documents_are_sound() {
+        let profile: serde_json::Value =
+            serde_json::from_str(include_str!("../../docs/examples/bakery.json")).expect("JSON");
+        assert_eq!(violations(profile["settings"].clone()), [""; 0]);
+        let draft = Draft { system_prompt: profile["system_prompt"].as_str(), ..Draft::default() };
+        assert_eq!(check_profile(draft, &permitted()), []);
+        let blocks = include_str!("../../docs/tools.md").split("```json\n").skip(1);
+        let examples: Vec<&str> = blocks.filter_map(|block| block.split("```").next()).collect();
+        assert!(examples.len() >= 2);
+        for example in examples {
+            assert_eq!(violations(serde_json::from_str(example).expect("JSON")), [""; 0], "{example}");
+        }
+    }
 }

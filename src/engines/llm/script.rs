@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
+use serde_json::Value;
 use toml::Spanned;
 
 use super::HANG_UP;
@@ -78,7 +79,7 @@ struct ScriptReply {
 struct RawCall {
     tool: String,
     #[serde(flatten)]
-    arguments: BTreeMap<String, String>,
+    arguments: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -164,9 +165,13 @@ impl Script {
 
 impl RawCall {
     fn filled(&self, captures: &Captures<'_>) -> ScriptCall {
-        let argument = |(name, text): (&String, &String)| (name.clone(), filled(text, captures).into());
-        let arguments = self.arguments.iter().map(argument).collect::<serde_json::Map<_, _>>();
-        ScriptCall { tool: self.tool.clone(), arguments: serde_json::Value::Object(arguments).to_string() }
+        let filled = |value: &Value| match value {
+            Value::String(text) => filled(text, captures).into(),
+            other => other.clone(),
+        };
+        let arguments: Value =
+            self.arguments.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
+        ScriptCall { tool: self.tool.clone(), arguments: arguments.to_string() }
     }
 }
 
@@ -228,7 +233,8 @@ fn called(
         let problem = "a reply with `call` and `hang_up`".to_owned();
         return Err((Some(call.span()), problem, "remove one of them"));
     }
-    if let Some(group) = call.as_ref().arguments.values().find_map(|text| unknown_group(text, patterns)) {
+    let mut texts = call.as_ref().arguments.values().filter_map(Value::as_str);
+    if let Some(group) = texts.find_map(|text| unknown_group(text, patterns)) {
         let problem = format!("`call` uses ${group}, which its patterns do not capture");
         return Err((
             Some(call.span()),
@@ -316,6 +322,8 @@ mod tests {
         let look = ScriptCall { tool: "look".into(), arguments: "{\"city\":\"Wien\"}".into() };
         assert_eq!(call("call = { tool = \"look\", city = \"$city\" }"), Some(look));
         assert_eq!(call("hang_up = true").map(|it| it.tool), Some("hang_up".into()));
+        let two = ScriptCall { tool: "look".into(), arguments: "{\"days\":2}".into() };
+        assert_eq!(call("call = { tool = \"look\", days = 2 }"), Some(two));
         let unknown = fault(&script("call = { tool = \"look\", city = \"$town\" }"));
         assert!(unknown.starts_with("line 5: `call` uses $town"), "{unknown}");
         assert!(fault(&script("hang_up = true\ncall = { tool = \"look\" }")).contains("remove one"));
