@@ -16,6 +16,8 @@ pub mod tenancy;
 pub mod transport;
 pub mod violation;
 
+#[allow(clippy::disallowed_methods, reason = "analyses calls in tasks, with timeouts")]
+pub mod analysis;
 pub mod analytics;
 pub mod ari;
 #[allow(clippy::disallowed_methods, reason = "sends requests and resolves names, with timeouts")]

@@ -36,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["current", "tenancy", "transport"]),
     ("egress", &[]),
     ("webhooks", &["egress", "store", "tenancy"]),
+    ("analysis", &["engines", "store", "tenancy"]),
     ("tools", &["conversation", "dtmf", "egress", "engines", "store", "tenancy"]),
     (
         "call",
@@ -77,6 +78,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "config",
         &[
             "admin",
+            "analysis",
             "ari",
             "billing",
             "engines",
@@ -100,6 +102,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "admin",
+            "analysis",
             "ari",
             "billing",
             "call",

@@ -74,6 +74,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
+        analysis: None,
     }
 }
 

@@ -106,6 +106,13 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         "Time that a stage of a turn took, by stage and by the agent's engine: transcript, reply, speech.",
     ),
     ("vca_turn_seconds", Histogram, "Time from the end of the caller's speech, by stage of the response."),
+    ("vca_analyses_pending", Gauge, "Analyses of calls that are due or wait for another attempt."),
+    (
+        "vca_analyses_total",
+        Counter,
+        "Attempts to analyse calls, by outcome: done, retried, failed, unavailable.",
+    ),
+    ("vca_analysis_seconds", Histogram, "Duration of attempts to analyse calls."),
     ("vca_webhook_attempt_seconds", Histogram, "Duration of attempts to deliver webhooks."),
     ("vca_webhook_attempts_total", Counter, "Attempts to deliver webhooks, by outcome."),
     ("vca_webhook_deliveries_pending", Gauge, "Webhook deliveries that are due or wait for another attempt."),

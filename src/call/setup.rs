@@ -151,6 +151,7 @@ fn new_call(
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
+        analysis: None,
     }
 }
 

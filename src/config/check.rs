@@ -16,7 +16,7 @@ use super::{Config, Environment, Log, Need};
 use crate::billing::{Plans, Prices};
 use crate::transport::{HostPlace, place};
 use crate::violation::Violation;
-use crate::{admin, ari, conversation, media, state, store, switchboard, webhooks};
+use crate::{admin, analysis, ari, conversation, media, state, store, switchboard, webhooks};
 
 pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
     if need == Need::Daemon {
@@ -48,6 +48,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
         ]));
         found.extend(sip_headers(&config.profiles.sip_headers));
         found.extend(webhooks(&config.webhooks));
+        found.extend(analysis(&config.analysis));
         found.extend(zeros(&[(
             "tools.max_concurrent_per_tenant",
             config.tools.max_concurrent_per_tenant == 0,
@@ -275,6 +276,14 @@ fn state(settings: &state::Settings) -> Vec<Violation> {
         ));
     }
     found
+}
+
+fn analysis(settings: &analysis::Settings) -> Vec<Violation> {
+    zeros(&[
+        ("analysis.timeout_ms", settings.timeout_ms == 0),
+        ("analysis.max_tokens", settings.max_tokens == 0),
+        ("analysis.poll_interval_ms", settings.poll_interval_ms == 0),
+    ])
 }
 
 fn webhooks(settings: &webhooks::Settings) -> Vec<Violation> {

@@ -35,8 +35,8 @@ use crate::billing::Billing;
 use crate::engines::registry::{self, Engines};
 use crate::sealing::{self, Keyring};
 use crate::{
-    admin, ari, billing, conversation, engines, media, state, store, switchboard, telephony, tenancy, tools,
-    webhooks,
+    admin, analysis, ari, billing, conversation, engines, media, state, store, switchboard, telephony,
+    tenancy, tools, webhooks,
 };
 use env_file::{EnvEntry, EnvFile};
 use environment::Variables;
@@ -80,6 +80,7 @@ pub struct Config {
     pub transfer: tenancy::TransferRules,
     pub webhooks: webhooks::Settings,
     pub tools: tools::Settings,
+    pub analysis: analysis::Settings,
     /// This and the next make up the billing. See [`Config::billing`].
     pub plans: billing::Plans,
     pub prices: billing::Prices,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use crate::analysis::Model;
 use crate::call::{Agent, Engines, PromptCache};
 use crate::config::Config;
 use crate::engines::core::retry::EngineState;
@@ -54,6 +55,20 @@ impl AgentFactory {
     /// The state of each engine.
     pub fn engine_states(&self) -> Vec<EngineState> {
         self.engines.states()
+    }
+
+    /// The language model that analyses calls with a profile; `None` if the profile names an engine that was not built. It has no
+    /// circuit breaker, so that a failing analysis keeps no call from the engine.
+    pub fn analyst(&self, profile: &AiProfile) -> Option<Model> {
+        let (settings, _) = self.permitted.effective(&profile.settings);
+        let asked = settings.analysis.unwrap_or_default();
+        // The profile's model belongs to the profile's engine.
+        let (engine, model) = match (asked.llm, asked.llm_model) {
+            (Some(engine), model) => (Some(engine), model),
+            (None, model) => (settings.llm, model.or(settings.llm_model)),
+        };
+        let llm = self.engines.llm(engine.as_deref())?;
+        Some(Model { llm: llm.alone().unwrap_or(llm), name: model.map(Into::into) })
     }
 
     /// `None` if the profile names an engine that was not built. Settings that are not permitted, of a profile that was

@@ -12,6 +12,7 @@ use super::agents::{AgentFactory, warm_up_prompts};
 use super::health;
 use super::live_calls::SwitchboardCalls;
 use crate::admin::api::{ApiState, Inbound, LastUse, Limits};
+use crate::analysis::{self, Analyst, FindModel};
 use crate::ari;
 use crate::billing::Billing;
 use crate::call::{CallServices, DialledLegs, PromptCache, TenantMetrics};
@@ -47,6 +48,7 @@ pub struct Services {
     pub transfer: Current<TransferRules>,
     pub billing: Current<Billing>,
     pub tools: Arc<ToolServices>,
+    pub analysis: analysis::Settings,
     /// Pre-synthesises prompts; calls are taken meanwhile.
     pub warm_up: JoinHandle<()>,
 }
@@ -97,7 +99,15 @@ impl Services {
             billing,
             warm_up,
             tools,
+            analysis: config.analysis.clone(),
         })
+    }
+
+    /// The worker that analyses calls.
+    pub fn analyst(&self) -> Analyst {
+        let agents = self.agent_factory.clone();
+        let find_model: FindModel = Arc::new(move |profile| agents.get().analyst(profile));
+        Analyst::new(self.store.clone(), self.analysis.clone(), find_model)
     }
 
     /// The parts that are checked and measured.

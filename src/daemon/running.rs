@@ -177,6 +177,7 @@ fn start_jobs(services: &Services) -> Jobs {
     jobs.start("watch for announced calls", announcements.clone().watch(calls.clone(), ledger.clone()));
     jobs.start("billing job", billing_job::run_billing(store.clone(), billing.clone()));
     jobs.start("measurement of costs", costs::measure(store.clone(), billing.clone()));
+    jobs.start("analysis of calls", services.analyst().run());
     jobs.start("roll-up of calls", rollups::add_calls(store.clone()));
     jobs.start("record of unmatched numbers", unmatched.clone().write_to(store.clone()));
     jobs.start("watch of RTP ports", switchboard.clone().watch_rtp_ports());

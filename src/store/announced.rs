@@ -129,6 +129,7 @@ impl NewAnnouncement {
             engine_failures: Vec::new(),
             fields: Default::default(),
             transfers: Vec::new(),
+            analysis: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::conditions::Conditions;
 use super::statement::{Value, sql};
 use super::tx::{Access, AllTenants, RowScope};
 use super::{Page, Scope, Store, StoreError, Window};
-use crate::tenancy::{Actor, Call, CallId, CallStatus, NumberId, ProfileId, TenantId};
+use crate::tenancy::{Actor, Call, CallId, CallStatus, NumberId, ProfileId, Sentiment, TenantId};
 
 /// The conditions of a list of calls; an absent one is met by all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,30 @@ pub struct CallFilter {
     pub min_duration_s: Option<u32>,
     /// Answered for so long at most.
     pub max_duration_s: Option<u32>,
+    pub analysis: AnalysisFilter,
+}
+
+/// Conditions of the analysis of a call; an absent one is met by all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AnalysisFilter {
+    pub outcome: Option<String>,
+    pub success: Option<bool>,
+    pub sentiment: Option<Sentiment>,
+    /// The name of a field, and its value as text.
+    pub field: Option<(String, String)>,
+}
+
+impl AnalysisFilter {
+    /// The names and values of the results that a call has to have.
+    fn labels(&self) -> impl Iterator<Item = (String, String)> {
+        let own = [
+            ("outcome", self.outcome.clone()),
+            ("success", self.success.map(|it| it.to_string())),
+            ("sentiment", self.sentiment.map(|it| it.to_string())),
+        ];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        own.chain(self.field.clone().map(|(name, value)| (format!("fields.{name}"), value)))
+    }
 }
 
 impl Scope {
@@ -40,7 +64,7 @@ impl Scope {
             format!("SELECT {COLUMNS} FROM calls WHERE id IN (SELECT id FROM calls WHERE tenant_id =");
         let mut query = Conditions::new(select, self.tenant.0);
         query.and("id <", window.below());
-        filter.narrow(&mut query, window);
+        filter.narrow(&mut query, Some(self.tenant.0), window);
         query.then(") ORDER BY id DESC");
         page(self.all(query.statement()).await?, window)
     }
@@ -64,7 +88,7 @@ impl Store {
     /// All tenants' calls, newest first.
     pub async fn calls(&self, filter: &CallFilter, window: Window) -> Result<Page<Call>, StoreError> {
         let mut query = Conditions::new(format!("SELECT {COLUMNS} FROM calls WHERE id <"), window.below());
-        filter.narrow(&mut query, window);
+        filter.narrow(&mut query, None, window);
         page(AllTenants(self).all(query.statement()).await?, window)
     }
 
@@ -105,7 +129,7 @@ impl Store {
 }
 
 impl CallFilter {
-    fn narrow(&self, query: &mut Conditions, window: Window) {
+    fn narrow(&self, query: &mut Conditions, tenant: Option<Uuid>, window: Window) {
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         query.and_if("status =", self.status.map(CallStatus::as_str));
         query.and_if("disposition =", self.disposition.as_deref());
@@ -118,6 +142,9 @@ impl CallFilter {
         query.and_if("started_at <", self.to);
         query.and_if("duration_ms >=", self.min_duration_s.map(millis));
         query.and_if("duration_ms <=", self.max_duration_s.map(millis));
+        for (name, value) in self.analysis.labels() {
+            query.and_label(tenant, name, value);
+        }
         query.then("ORDER BY id DESC");
         query.limit(window.rows());
     }

@@ -23,7 +23,7 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields, notice_heard_at, transfers";
+    failure_reason, engine_failures, fields, notice_heard_at, transfers, analysis";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -75,6 +75,7 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         json_text(&call.fields, call.fields.is_empty()).into(),
         call.notice_heard_at.into(),
         json_text(&call.transfers, call.transfers.is_empty()).into(),
+        json_text(&call.analysis, call.analysis.is_none()).into(),
         daemon.into(),
     ]
 }
@@ -242,7 +243,7 @@ pub(super) fn foreign(what: &str) -> StoreError {
 }
 
 /// A list or a map as it is stored: JSON, or nothing when it is empty. JSON has no NUL as such.
-fn json_text<T: Serialize>(value: &T, is_empty: bool) -> Option<String> {
+pub(super) fn json_text<T: Serialize>(value: &T, is_empty: bool) -> Option<String> {
     if is_empty { None } else { serde_json::to_string(value).ok() }
 }
 
@@ -252,7 +253,7 @@ pub(super) fn from_json_text<T: DeserializeOwned + Default>(text: Option<&str>) 
 }
 
 /// PostgreSQL keeps no NUL in a text, and one in a transcript is no reason to refuse the turn.
-fn without_nul(text: &str) -> String {
+pub(super) fn without_nul(text: &str) -> String {
     text.replace('\0', "")
 }
 
@@ -283,6 +284,7 @@ pub(super) struct Row {
     fields: Option<String>,
     notice_heard_at: Option<DateTime<Utc>>,
     transfers: Option<String>,
+    analysis: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -319,12 +321,13 @@ impl TryFrom<Row> for Call {
             fields: from_json_text(row.fields.as_deref())?,
             notice_heard_at: row.notice_heard_at,
             transfers: from_json_text(row.transfers.as_deref())?,
+            analysis: from_json_text(row.analysis.as_deref())?,
         })
     }
 }
 
 #[derive(sqlx::FromRow)]
-struct TurnRow {
+pub(super) struct TurnRow {
     tenant_id: Uuid,
     call_id: Uuid,
     turn: i64,

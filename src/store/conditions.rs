@@ -1,6 +1,8 @@
 //! Statements with optional conditions: the text contains only the conditions in use, so that the database can
 //! choose its index by them. Texts are the program's own; values are always bound.
 
+use uuid::Uuid;
+
 use super::statement::{Statement, Value, composed};
 
 /// A statement under construction.
@@ -43,6 +45,14 @@ impl Conditions {
         self.text.push(')');
     }
 
+    /// Adds the condition that the analysis of the row's call has a result with this name and value.
+    pub fn and_label(&mut self, tenant: Option<Uuid>, name: impl Into<Value>, value: impl Into<Value>) {
+        self.and("id IN (SELECT call_id FROM analysis_labels WHERE name =", name);
+        self.and("value =", value);
+        self.and_if("tenant_id =", tenant);
+        self.text.push(')');
+    }
+
     /// Adds the text that follows the conditions.
     pub fn then(&mut self, rest: &'static str) {
         self.text.push(' ');
@@ -68,8 +78,6 @@ impl Conditions {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     #[test]

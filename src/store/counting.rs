@@ -70,6 +70,9 @@ impl Tx {
         self.replace_engines(&engines).await?;
         self.add_engines_to_months(&ended).await?;
         self.roll_up(ended.iter().map(|it| it.call.0).collect()).await?;
+        let spoken =
+            ended.iter().map(|it| it.call.0).filter(|call| turns.get(call).is_some_and(|it| *it > 0));
+        self.queue_analyses(spoken.collect()).await?;
         self.add_to_months(plans, &ended, &turns).await
     }
 
@@ -86,7 +89,7 @@ impl Tx {
 
     /// Moves calls of months with an issued statement to the present month. Until the transaction ends, no
     /// statement of their months is issued.
-    async fn move_to_open_months(&mut self, ended: &mut [EndedCall]) -> Result<(), StoreError> {
+    pub async fn move_to_open_months(&mut self, ended: &mut [EndedCall]) -> Result<(), StoreError> {
         let months: BTreeSet<Month> = ended.iter().map(|it| it.month).collect();
         for month in months {
             self.lock_month(month, MonthLock::Count).await?;
@@ -128,7 +131,7 @@ impl Tx {
         self.execute_all(insert).await.map(drop)
     }
 
-    async fn add_engines_to_months(&mut self, ended: &[EndedCall]) -> Result<(), StoreError> {
+    pub async fn add_engines_to_months(&mut self, ended: &[EndedCall]) -> Result<(), StoreError> {
         let mut sums: BTreeMap<(Uuid, String, [&str; 4]), u64> = BTreeMap::new();
         for it in ended {
             for taken in &it.engines {
@@ -218,7 +221,7 @@ impl Tx {
     }
 }
 
-fn engine_columns(taken: &EngineUse) -> [Value; 4] {
+pub(super) fn engine_columns(taken: &EngineUse) -> [Value; 4] {
     [taken.kind.as_str(), &taken.engine, &taken.model, taken.unit.as_str()].map(Value::from)
 }
 

@@ -3,6 +3,7 @@
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+use super::analyses::AnalysisPayload;
 use super::call_events::{CallPayload, TranscriptPayload};
 use super::counting::QuotaReached;
 use super::registrations::RegistrationFailure;
@@ -25,6 +26,7 @@ pub fn event_data(kind: EventType) -> EventData {
         | EventType::CallTransferred
         | EventType::CallEnded => of::<CallPayload<'_>>(),
         EventType::TranscriptReady => of::<TranscriptPayload<'_>>(),
+        EventType::CallAnalyzed => of::<AnalysisPayload<'_>>(),
         EventType::QuotaReached => of::<QuotaReached>(),
         EventType::FeedbackReceived => of::<Feedback>(),
         EventType::NumberRegistrationFailed => of::<RegistrationFailure<'_>>(),

@@ -139,6 +139,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0033_number_profiles.sql"),
         include_str!("../../migrations/postgres/0033_number_profiles.sql"),
     ),
+    (
+        "0040_analysis",
+        include_str!("../../migrations/sqlite/0040_analysis.sql"),
+        include_str!("../../migrations/postgres/0040_analysis.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

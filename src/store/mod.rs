@@ -6,6 +6,7 @@
 //!
 //! The life of a call is elsewhere: this room stores.
 
+mod analyses;
 mod analytics;
 mod announced;
 mod announcements;
@@ -64,12 +65,13 @@ mod webhooks;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use analyses::{AnalysedCall, AnalysisAttempt, AnalysisOutcome, ClaimedAnalysis};
 pub use analytics::{CallCounts, Counted, Ending, OfPeriod, Quarter, Stage, TalkCounts, TenantCounts};
 pub use announced::NewAnnouncement;
 pub use announcements::{Announcements, NEVER_ARRIVED};
 pub use audit::{AuditEntry, AuditFilter};
 pub use backup::{TableSum, examine_copy, is_in_use};
-pub use call_lists::CallFilter;
+pub use call_lists::{AnalysisFilter, CallFilter};
 pub use calls::ABANDONED;
 pub use connect::Protection;
 pub use dead_letters::DeadLetter;

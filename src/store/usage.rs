@@ -56,6 +56,11 @@ pub(super) fn kept_count(count: u64) -> i64 {
 const ENDED_WITHIN: &str =
     "c.tenant_id = $1 AND c.started_at >= $4 AND c.started_at < $3 AND c.ended_at >= $2 AND c.ended_at < $3";
 
+/// The usage of the tenant's calls and of their analyses.
+const OF_CALLS_AND_ANALYSES: &str = "(SELECT tenant_id, call_id, kind, engine, model, unit, quantity FROM call_usage \
+    WHERE tenant_id = $1 UNION ALL \
+    SELECT tenant_id, call_id, kind, engine, model, unit, quantity FROM analysis_usage WHERE tenant_id = $1)";
+
 impl Scope {
     /// The tenant's usage of a month (UTC).
     pub async fn usage_of_month(&self, month: Month) -> Result<Usage, StoreError> {
@@ -80,8 +85,8 @@ impl Scope {
         );
         let engines = format!(
             "SELECT c.tenant_id, u.kind, u.engine, u.model, u.unit, CAST(SUM(u.quantity) AS BIGINT) AS quantity \
-             FROM calls c JOIN call_usage u ON u.tenant_id = c.tenant_id AND u.call_id = c.id WHERE {ENDED_WITHIN} \
-             GROUP BY c.tenant_id, u.kind, u.engine, u.model, u.unit"
+             FROM calls c JOIN {OF_CALLS_AND_ANALYSES} u ON u.tenant_id = c.tenant_id AND u.call_id = c.id \
+             WHERE {ENDED_WITHIN} GROUP BY c.tenant_id, u.kind, u.engine, u.model, u.unit"
         );
         let (begin, end) = (midnight(Some(from)), midnight(to.checked_add_days(Days::new(1))));
         let earliest = midnight(from.checked_sub_days(Days::new(1)));

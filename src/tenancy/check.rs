@@ -1,6 +1,6 @@
 //! Checks a profile before it is saved. Reports all violations at once.
 
-use super::{Permitted, ProfileSettings, Tool};
+use super::{AnalysisSettings, Permitted, ProfileSettings, Tool};
 use crate::conversation::Phrase;
 use crate::violation::Violation;
 
@@ -79,6 +79,7 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     violations.extend(super::variables::check_declared(&settings.variables));
     violations.extend(key_terms(settings));
     violations.extend(pronunciations(settings));
+    violations.extend(settings.analysis.as_ref().map(AnalysisSettings::violations).unwrap_or_default());
     violations
 }
 
@@ -87,6 +88,7 @@ fn engines(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Violation> 
         ("stt", &settings.stt, &permitted.stt),
         ("llm", &settings.llm, &permitted.llm),
         ("tts", &settings.tts, &permitted.tts),
+        ("analysis.llm", settings.analysis.as_ref().map_or(&None, |it| &it.llm), &permitted.llm),
     ];
     let unknown = chosen.into_iter().filter_map(|(kind, named, engines)| {
         let name = named.as_ref().filter(|name| engines.iter().all(|it| it.engine != **name))?;

@@ -3,6 +3,7 @@
 //! Plain data with its own rules. No database and no sockets.
 
 mod access;
+mod analysis;
 mod call_transfer;
 mod check;
 mod did;
@@ -35,6 +36,10 @@ pub mod variables;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};
+pub use analysis::{
+    AnalysisCondition, AnalysisField, AnalysisFieldType, AnalysisResult, AnalysisSettings, AnalysisStatus,
+    CallAnalysis, Sentiment, is_field_name, text_of,
+};
 pub use call_transfer::{CallTransfer, TransferEnd, TransferOutcome};
 pub use check::{
     Draft, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name, check_remark,
@@ -194,6 +199,9 @@ pub struct Call {
     /// The transfers that the agent made, in order.
     #[serde(default)]
     pub transfers: Vec<CallTransfer>,
+    /// The analysis after the call's end; `null` where the profile asks for none.
+    #[serde(default)]
+    pub analysis: Option<Box<CallAnalysis>>,
 }
 
 impl Call {

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::ProfileSettings;
+use super::{AnalysisSettings, ProfileSettings};
 use crate::conversation;
 use crate::names::{self, EngineNames, Names};
 use crate::violation::Violation;
@@ -60,6 +60,10 @@ impl Permitted {
                 "llm_model" => effective.llm_model = None,
                 "tts_model" => effective.tts_model = None,
                 "voice" => effective.voice = None,
+                "analysis.llm_model" => {
+                    effective.analysis =
+                        effective.analysis.map(|it| AnalysisSettings { llm_model: None, ..it })
+                }
                 _ => effective.language = None,
             }
         }
@@ -79,11 +83,16 @@ impl Permitted {
             Vec::from_iter(malformed.map(|error| Violation::new("language", error.to_string())));
         let models: fn(&EngineNames) -> &Names = |engine| &engine.models;
         let voices: fn(&EngineNames) -> &Names = |engine| &engine.voices;
+        let analysis = settings.analysis.as_ref();
+        let analysis_model = analysis.map_or(&None, |it| &it.llm_model);
+        let analysis_llm = analysis.map_or(&None, |it| &it.llm);
+        let analysis_llm = if analysis_llm.is_some() { analysis_llm } else { &settings.llm };
         let chosen = [
             ("stt_model", &settings.stt_model, &self.stt, &settings.stt, models),
             ("llm_model", &settings.llm_model, &self.llm, &settings.llm, models),
             ("tts_model", &settings.tts_model, &self.tts, &settings.tts, models),
             ("voice", &settings.voice, &self.tts, &settings.tts, voices),
+            ("analysis.llm_model", analysis_model, &self.llm, analysis_llm, models),
         ];
         for (field, name, engines, engine, rule) in chosen {
             let Some(name) = name else { continue };

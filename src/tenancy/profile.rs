@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use super::kinds::{id, words};
-use super::{Hours, HttpTool, McpServer, TenantId, schemas};
+use super::{AnalysisSettings, Hours, HttpTool, McpServer, TenantId, schemas};
 use crate::conversation;
 
 id!(
@@ -153,6 +153,9 @@ pub struct ProfileSettings {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(schema_with = super::schemas::pronunciations)]
     pub pronunciations: BTreeMap<String, String>,
+    /// Analysis of calls after their end. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisSettings>,
 }
 
 impl ProfileSettings {

@@ -10,7 +10,7 @@ use super::check::LONGEST_PHRASE;
 use super::check::{LONGEST_SPOKEN, LONGEST_TERM, MOST_TERMS, MOST_WORDS};
 use super::hours::{DAYS, MOST_DATES, MOST_OPENINGS};
 use super::variables;
-use super::{Hours, ProfileSettings, Tool};
+use super::{AnalysisSettings, Hours, ProfileSettings, Tool};
 use crate::conversation::{self, Phrase};
 
 /// Texts by the name of the phrase that they replace.
@@ -59,6 +59,12 @@ pub(super) fn key_terms() -> Array {
         .max_items(Some(MOST_TERMS))
         .description(Some(about))
         .build()
+}
+
+/// Values of which an analysis chooses one.
+pub(super) fn analysis_values() -> Array {
+    let (most, longest) = super::analysis::VALUE_BOUNDS;
+    ArrayBuilder::new().items(line(1, longest)).max_items(Some(most)).build()
 }
 
 /// A text of one line that is not blank, unless it may be empty.
@@ -144,6 +150,9 @@ fn optional(schema: RefOr<Schema>) -> RefOr<Schema> {
         }
         RefOr::Ref(reference) if reference.ref_location.ends_with("/ConversationSettings") => {
             optional(conversation::Overrides::schema())
+        }
+        RefOr::Ref(reference) if reference.ref_location.ends_with("/AnalysisSettings") => {
+            optional(AnalysisSettings::schema())
         }
         other => other,
     }

@@ -33,6 +33,8 @@ words!(
         CallEnded = "call.ended",
         /// An answered call has ended: its transcript.
         TranscriptReady = "transcript.ready",
+        /// The analysis of a call has ended, with a result or without.
+        CallAnalyzed = "call.analyzed",
         /// A quota of the plan is used up.
         QuotaReached = "quota.reached",
         /// Feedback on a call was stored.

@@ -109,6 +109,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
+        analysis: None,
     };
     scope.begin_call(&call).await.expect("a call");
     scope.update_call(&call).await.expect("a call");

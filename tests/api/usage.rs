@@ -62,6 +62,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
+        analysis: None,
     };
     scope.begin_call(&call).await.expect("a call");
     call

@@ -145,6 +145,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
+        analysis: None,
     }
 }
 

@@ -165,6 +165,7 @@ impl Seed {
                 engine_failures: Vec::new(),
                 fields: Default::default(),
                 transfers: Vec::new(),
+                analysis: None,
             };
             scope.end_call(&call, &[]).await.expect("a call");
         });

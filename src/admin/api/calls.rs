@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -11,14 +11,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::auth::{Caller, Reader};
+use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Ids, Listed, Paging, ValidQuery};
 use super::problem::Problem;
-use crate::store::CallFilter;
-use crate::tenancy::{Call, CallId, CallStatus, NumberId, ProfileId, TenantId, Transcript};
+use crate::store::{AnalysisFilter, CallFilter};
+use crate::tenancy::{
+    Call, CallAnalysis, CallId, CallStatus, NumberId, ProfileId, Sentiment, TenantId, Transcript,
+    is_field_name,
+};
 
 pub fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(transcript))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(transcript))
+        .routes(routes!(analyze))
 }
 
 /// The call of a path.
@@ -51,6 +58,16 @@ struct CallsQuery {
     /// Longest time from answer to end, in seconds.
     #[param(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     max_duration_s: Option<u32>,
+    /// Only calls whose analysis has this outcome.
+    outcome: Option<String>,
+    /// Only calls whose analysis says that they are a success, or that they are not.
+    success: Option<bool>,
+    /// Only calls whose analysis has this sentiment.
+    sentiment: Option<Sentiment>,
+    /// Only calls whose analysis has this value in a field: the field's name, a colon, and the value as text of at most 100
+    /// characters, such as `party_size:4`.
+    #[param(pattern = "^[a-z][a-z0-9_]{0,39}:.+$", example = "party_size:4")]
+    field: Option<String>,
 }
 
 /// List calls, newest first.
@@ -62,7 +79,14 @@ async fn list(
     ValidQuery(filter): ValidQuery<CallsQuery>,
     ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Call>>, Problem> {
+    let field = filter.field.as_deref().map(field_and_value).transpose()?;
     let filter = CallFilter {
+        analysis: AnalysisFilter {
+            outcome: filter.outcome,
+            success: filter.success,
+            sentiment: filter.sentiment,
+            field,
+        },
         status: filter.status,
         disposition: filter.disposition,
         phone_number_id: filter.phone_number_id,
@@ -74,6 +98,27 @@ async fn list(
         max_duration_s: filter.max_duration_s,
     };
     Ok(scope.calls(&filter, paging.window()?).await?.into())
+}
+
+/// The name and the value of a condition on a field.
+fn field_and_value(text: &str) -> Result<(String, String), Problem> {
+    let parts = text.split_once(':').filter(|(name, value)| is_field_name(name) && !value.is_empty());
+    let (name, value) = parts.ok_or_else(|| Problem::field("field", "write it as NAME:VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Analyse a call again, by the present version of its profile.
+///
+/// The daemon does it soon; the result is on the call, and `call.analyzed` is sent when it is there.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/analysis", operation_id = "analyzeCall",
+    tag = "calls",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses((status = 202, description = "The analysis is due.", body = CallAnalysis)))]
+async fn analyze(
+    Administrator { scope, actor }: Administrator,
+    Ids(path): Ids<OfCall>,
+) -> Result<(StatusCode, Json<CallAnalysis>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(scope.request_analysis(&actor, path.call_id).await?)))
 }
 
 /// Show a call, with the quality of its audio.

@@ -44,6 +44,7 @@ fn about(kind: EventType) -> &'static str {
         EventType::CallTransferred => "A caller reached the target of a transfer.",
         EventType::CallEnded => "A call has ended.",
         EventType::TranscriptReady => "An answered call has ended: its transcript.",
+        EventType::CallAnalyzed => "The analysis of a call has ended: its result, or why there is none.",
         EventType::QuotaReached => "80 or 100 percent of the month's minutes are used.",
         EventType::FeedbackReceived => "A call was rated.",
         EventType::NumberRegistrationFailed => {

@@ -18,7 +18,7 @@ use super::extract::{Ids, Listed, Paging, ValidQuery};
 use super::problem::Problem;
 use crate::billing::{Bill, Statement, UsageReport};
 use crate::store::{HeldTenant, MonthReports};
-use crate::tenancy::{CallId, CallSums, Month, TenantId};
+use crate::tenancy::{CallId, CallSums, Month, TenantId, Usage};
 
 pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -114,6 +114,8 @@ struct CallUsage {
     sums: CallSums,
     #[serde(flatten)]
     bill: Bill,
+    /// The usage of the analyses of the call, which is not part of the above.
+    analysis: Bill,
 }
 
 #[derive(Deserialize)]
@@ -132,8 +134,11 @@ async fn of_call(
     Ids(CallPath { call_id }): Ids<CallPath>,
 ) -> Result<Json<CallUsage>, Problem> {
     let usage = scope.usage_of_call(call_id).await?.ok_or_else(Problem::not_found)?;
-    let bill = Bill::new(&api.billing.get().prices, None, &usage);
-    Ok(Json(CallUsage { call_id, sums: usage.sums, bill }))
+    let analysis = Usage { engines: scope.usage_of_analyses(call_id).await?, ..Usage::default() };
+    let billing = api.billing.get();
+    let bill = |usage: &Usage| Bill::new(&billing.prices, None, usage);
+    let (bill, analysis) = (bill(&usage), bill(&analysis));
+    Ok(Json(CallUsage { call_id, sums: usage.sums, bill, analysis }))
 }
 
 #[derive(Deserialize)]

@@ -190,6 +190,7 @@ impl Cascade {
             model: self.agent.model.clone(),
             max_tokens: self.agent.max_reply_tokens,
             tools: self.agent.toolbox.specs(),
+            ..Prompt::default()
         };
         let (llm, meter) = (self.agent.engines.llm.clone(), self.meter.clone());
         let request = self.request.next();

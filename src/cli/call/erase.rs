@@ -76,6 +76,7 @@ fn text(all: &[ErasedOfTenant], dry_run: bool) -> String {
         .line(if dry_run { "would erase" } else { "erased" }, format!("{} calls", sum(|it| it.calls)))
         .line("turns", sum(|it| it.turns))
         .line("feedback", sum(|it| it.feedback))
+        .line("analyses", sum(|it| it.analyses))
         .line("webhook events", sum(|it| it.webhook_events))
         .line("deliveries cancelled", sum(|it| it.deliveries_cancelled))
         .line("audit entries", sum(|it| it.audit_entries));

@@ -13,10 +13,10 @@ use crate::cli::output::Output;
 use crate::cli::span::moment;
 use crate::cli::table::{Sheet, Table, or_dash, printable};
 use crate::cli::{actor, tenant};
-use crate::store::{CallFilter, NumberQuery, Store, StoreError, Window};
+use crate::store::{AnalysisFilter, CallFilter, NumberQuery, Store, StoreError, Window};
 use crate::tenancy::{
-    Call, CallId, CallStatus, CallTransfer, CallTurn, EngineFailure, NumberId, ProfileId, Tenant, TenantId,
-    Transcript,
+    AnalysisResult, Call, CallAnalysis, CallId, CallStatus, CallTransfer, CallTurn, EngineFailure, NumberId,
+    ProfileId, Sentiment, Tenant, TenantId, Transcript, is_field_name, text_of,
 };
 
 #[derive(Debug, Subcommand)]
@@ -27,6 +27,8 @@ pub enum Command {
     Show(CallSelector),
     /// Show what was said in one call.
     Transcript(CallSelector),
+    /// Analyse a call again, by the present version of its profile. The daemon does it soon.
+    Analyze(CallSelector),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +68,37 @@ pub struct ListCalls {
     /// Only calls older than this one: the last of a page leads to the next.
     #[arg(long, value_name = "CALL")]
     before: Option<CallId>,
+    #[command(flatten)]
+    analysis: AnalysisConditions,
+}
+
+/// Conditions of the analysis after the call.
+#[derive(Debug, Args)]
+pub struct AnalysisConditions {
+    /// With this outcome.
+    #[arg(long, value_name = "TEXT")]
+    outcome: Option<String>,
+    /// A success, or none.
+    #[arg(long, value_name = "true|false")]
+    success: Option<bool>,
+    #[arg(long)]
+    sentiment: Option<Sentiment>,
+    /// With this value in a field, such as `party_size=4`.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field_and_value)]
+    field: Option<(String, String)>,
+}
+
+impl From<AnalysisConditions> for AnalysisFilter {
+    fn from(conditions: AnalysisConditions) -> AnalysisFilter {
+        let AnalysisConditions { outcome, success, sentiment, field } = conditions;
+        AnalysisFilter { outcome, success, sentiment, field }
+    }
+}
+
+fn field_and_value(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, value)| is_field_name(name) && !value.is_empty());
+    let (name, value) = parts.ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// One call.
@@ -102,6 +135,13 @@ impl Command {
                 let transcript = Transcript::of(call, turns);
                 output.print(&transcript, || transcript.to_string())
             }
+            Command::Analyze(which) => {
+                let (tenant, call, _) = which.find(store).await?;
+                let analysis = store.scope(tenant.id).request_analysis(&actor(), call.id).await?;
+                output.print(&analysis, || {
+                    format!("analysis {} of the call is due: `vca call show {}`", analysis.run, call.id)
+                })
+            }
         }
     }
 }
@@ -128,6 +168,7 @@ impl ListCalls {
             to: self.to,
             min_duration_s: self.min_duration,
             max_duration_s: self.max_duration,
+            analysis: self.analysis.into(),
         };
         let page = match self.tenant.as_deref() {
             Some(named) => {
@@ -255,6 +296,9 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
     for (field, value) in &call.fields {
         let _ = writeln!(text, "{}: {}", printable(field), printable(value));
     }
+    if let Some(analysis) = &call.analysis {
+        text.push_str(&analysis_sheet(analysis));
+    }
     for transfer in &call.transfers {
         let _ = writeln!(text, "{}", transfer_line(transfer));
     }
@@ -262,6 +306,26 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         let _ = write!(text, "\n{}", transcript(turn));
     }
     text
+}
+
+fn analysis_sheet(analysis: &CallAnalysis) -> String {
+    let AnalysisResult { summary, outcome, success, sentiment, fields } = &analysis.result;
+    let mut sheet = Sheet::new().line("analysis", analysis.status);
+    for (name, value) in [
+        ("problem", analysis.problem.clone()),
+        ("summary", summary.clone()),
+        ("outcome", outcome.clone()),
+        ("success", success.map(|it| it.to_string())),
+        ("sentiment", sentiment.map(|it| it.to_string())),
+    ] {
+        if let Some(value) = value {
+            sheet = sheet.line(name, printable(&value));
+        }
+    }
+    for (name, value) in fields {
+        sheet = sheet.line(name, printable(&text_of(value)));
+    }
+    sheet.line("tokens", analysis.tokens()).to_string()
 }
 
 fn transfer_line(transfer: &CallTransfer) -> String {

@@ -93,6 +93,17 @@ pub struct Prompt {
     pub is_repeated: bool,
     /// The tools that the model may call; none by default.
     pub tools: Arc<[ToolSpec]>,
+    pub form: ReplyForm,
+}
+
+/// The purpose of a reply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// It is spoken: JSON and tags in it are calls of tools that the model spelled out, and are no text.
+    #[default]
+    Speech,
+    /// It is read by the program: all of it is text, except reasoning.
+    Data,
 }
 
 /// A piece of a reply.
@@ -126,6 +137,17 @@ pub trait Llm: Send + Sync {
     /// Tries out a local engine, and reports the result in a few words. The doctor examines a server by a real request instead.
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok("nothing to prove".to_owned()) }.boxed()
+    }
+
+    /// Whether it understands any text, which a script does not.
+    fn is_model(&self) -> bool {
+        true
+    }
+
+    /// The engine without time limits, retries, circuit breaker and fallbacks, for requests that have their own and that no
+    /// caller waits for. `None` when it has none of these.
+    fn alone(&self) -> Option<Arc<dyn Llm>> {
+        None
     }
 
     /// Habits of its server that the replies so far revealed and that callers notice: each with its remedy.

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::events::replied;
 use super::reply::{ReplyBuilder, UsageCounter};
-use super::{Deltas, Llm, Prompt, ToolSpec};
+use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
@@ -108,7 +108,7 @@ impl OpenAiLlm {
             let body = body(&self.settings, self.limit, &prompt, &lines, &habits);
             let mut charge = meter.charge(Kind::Llm, &self.name, model);
             charge.set(Unit::InputTokens, estimated_tokens(length(&lines)));
-            let error = match self.ask_once(&body, model, charge, prompt.tools.clone()).await {
+            let error = match self.ask_once(&body, model, charge, &prompt).await {
                 Ok(deltas) => return Ok(deltas),
                 Err(error) => error,
             };
@@ -131,13 +131,13 @@ impl OpenAiLlm {
         body: &Value,
         model: &str,
         charge: Charge,
-        tools: Arc<[ToolSpec]>,
+        prompt: &Prompt,
     ) -> Result<Deltas, EngineError> {
         let answer = self.endpoint.send(self.endpoint.post("/chat/completions").json(body)).await;
         let (response, charge) = charge.settle(answer)?;
         let reasoning = ReasoningHabit::of(&self.habits, model);
-        let reply = ReplyBuilder::new(self.name.clone(), tools, UsageCounter::new(charge));
-        Ok(replied(&self.endpoint, response, ChatReader::new(reply, reasoning)))
+        let reply = ReplyBuilder::new(self.name.clone(), prompt.tools.clone(), UsageCounter::new(charge));
+        Ok(replied(&self.endpoint, response, ChatReader::new(reply, reasoning, prompt.form)))
     }
 }
 

@@ -47,7 +47,7 @@ impl Resilient {
     }
 
     /// Asks the engine without its fallbacks.
-    async fn alone(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
+    async fn ask_first(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
         self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await
     }
 
@@ -74,7 +74,7 @@ impl Llm for Resilient {
             let answer = meter.covered.first_answer(Kind::Llm, self.engines_for(&prompt), |engine, _| {
                 let (mut prompt, meter) = (prompt.clone(), meter.clone());
                 prompt.model = prompt.model.filter(|_| std::ptr::eq(engine, self));
-                async move { engine.alone(prompt, meter).await }
+                async move { engine.ask_first(prompt, meter).await }
             });
             answer.await
         }
@@ -87,6 +87,14 @@ impl Llm for Resilient {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         self.policy.within(self.engine.probe()).boxed()
+    }
+
+    fn is_model(&self) -> bool {
+        self.engine.is_model()
+    }
+
+    fn alone(&self) -> Option<Arc<dyn Llm>> {
+        Some(self.engine.clone())
     }
 
     fn remarks(&self) -> Vec<(String, String)> {

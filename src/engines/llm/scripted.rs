@@ -106,6 +106,10 @@ impl Llm for ScriptedLlm {
         async move { Ok(deltas.boxed()) }.boxed()
     }
 
+    fn is_model(&self) -> bool {
+        false
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {
         async { Ok(format!("{}, {} phrases", self.replies, self.script.phrases.len())) }.boxed()
     }

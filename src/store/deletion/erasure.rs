@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::store::analyses::analysis_event;
 use crate::store::audit::Change;
 use crate::store::statement::{composed, sql};
 use crate::store::tx::{Access, RowScope, Tx};
 use crate::store::{Scope, StoreError, now};
-use crate::tenancy::{Actor, CallId, EventId, EventType, TenantId};
+use crate::tenancy::{Actor, CallAnalysis, CallId, EventId, EventType, TenantId};
 
 /// Whose data is erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Erased {
     pub turns: u64,
     /// Entries of feedback with an erased comment; the rating stays.
     pub feedback: u64,
+    /// Analyses, due ones included.
+    pub analyses: u64,
     /// Events for webhooks with an erased payload.
     pub webhook_events: u64,
     /// Pending deliveries of those, cancelled.
@@ -54,6 +57,7 @@ impl Erased {
         self.calls += other.calls;
         self.turns += other.turns;
         self.feedback += other.feedback;
+        self.analyses += other.analyses;
         self.webhook_events += other.webhook_events;
         self.deliveries_cancelled += other.deliveries_cancelled;
         self.dead_letters += other.dead_letters;
@@ -63,7 +67,7 @@ impl Erased {
 
 impl Scope {
     /// Erases what is stored of a call, or of all calls of a caller: what was said, the caller's number, comments of
-    /// feedback, payloads of webhooks, announcements, and the number in the audit log. Each call is a transaction; what is
+    /// feedback, analyses, payloads of webhooks, announcements, and the number in the audit log. Each call is a transaction; what is
     /// broken off can be repeated.
     ///
     /// # Errors
@@ -171,12 +175,20 @@ const SHORTEST_NUMBER: usize = 5;
 impl Tx {
     async fn erase_call(&mut self, tenant: TenantId, call: CallId) -> Result<Erased, StoreError> {
         const CALL: &str = "UPDATE calls SET caller_number = NULL, asterisk_channel_id = 'erased', \
-            provider_call_id = NULL, fields = NULL, erased_at = COALESCE(erased_at, $3) WHERE tenant_id = $1 AND id = $2";
+            provider_call_id = NULL, fields = NULL, analysis = NULL, erased_at = COALESCE(erased_at, $3) WHERE tenant_id = $1 AND id = $2";
         const TURNS: &str = "DELETE FROM call_turns WHERE tenant_id = $1 AND call_id = $2";
         const ANNOUNCED: &str = "DELETE FROM announced_calls WHERE tenant_id = $1 AND call_id = $2";
         const FEEDBACK: &str = "UPDATE call_feedback SET comment = NULL, source = 'erased' \
             WHERE tenant_id = $1 AND call_id = $2 RETURNING id";
+        const ANALYSIS: &str = "SELECT analysis FROM calls WHERE tenant_id = $1 AND id = $2";
+        const JOBS: &str = "DELETE FROM analysis_jobs WHERE tenant_id = $1 AND call_id = $2";
+        const LABELS: &str = "DELETE FROM analysis_labels WHERE tenant_id = $1 AND call_id = $2";
         let of_call = |text| sql(text).bind(tenant.0).bind(call.0);
+        let analysis = self.optional::<(Option<String>,)>(of_call(ANALYSIS)).await?;
+        let analysis: Option<CallAnalysis> =
+            analysis.and_then(|(text,)| serde_json::from_str(text.as_deref()?).ok());
+        self.execute(of_call(JOBS)).await?;
+        self.execute(of_call(LABELS)).await?;
         let calls = self.execute(of_call(CALL).bind(now())).await?;
         let turns = self.execute(of_call(TURNS)).await?;
         self.execute(of_call(ANNOUNCED)).await?;
@@ -188,10 +200,12 @@ impl Tx {
             turns,
             dead_letters,
             feedback: feedback.len() as u64,
+            analyses: analysis.iter().len() as u64,
             ids: vec![call],
             ..Erased::default()
         };
-        for event in events_of(call, &feedback) {
+        let runs = analysis.map_or(0, |it| it.run);
+        for event in events_of(call, &feedback, runs) {
             self.erase_event(tenant, event, &mut erased).await?;
         }
         for id in &feedback {
@@ -226,11 +240,13 @@ impl Tx {
     }
 }
 
-/// All events that there can be of a call and its feedback.
-fn events_of(call: CallId, feedback: &[Uuid]) -> Vec<(EventId, EventType)> {
+/// All events that there can be of a call, its feedback, and the runs of its analysis.
+fn events_of(call: CallId, feedback: &[Uuid], runs: u32) -> Vec<(EventId, EventType)> {
     let of_call = EventType::ALL.iter().map(|kind| (EventId::of(call.0, *kind), *kind));
     let kind = EventType::FeedbackReceived;
-    of_call.chain(feedback.iter().map(|id| (EventId::of(*id, kind), kind))).collect()
+    let of_feedback = feedback.iter().map(|id| (EventId::of(*id, kind), kind));
+    let of_runs = (1..=runs).map(|run| (analysis_event(call, run), EventType::CallAnalyzed));
+    of_call.chain(of_feedback).chain(of_runs).collect()
 }
 
 /// Copies that an erasure cannot reach.

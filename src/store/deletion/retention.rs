@@ -72,10 +72,8 @@ const OLD_CALLS: &str = "FROM calls WHERE tenant_id = $1 AND started_at < $2 \
 const OLD_LETTERS: &str =
     "FROM ledger_dead_letters WHERE tenant_id = $1 AND created_at < $2 AND kind = 'turn'";
 const OLD_TURNS: &str = "FROM call_turns WHERE tenant_id = $1 AND at < $2";
-const OLD_TRANSCRIPTS: &str =
-    "FROM webhook_events WHERE tenant_id = $1 AND created_at < $2 AND type = 'transcript.ready'";
-const OLD_OTHER_EVENTS: &str =
-    "FROM webhook_events WHERE tenant_id = $1 AND created_at < $2 AND type <> 'transcript.ready'";
+const OLD_TRANSCRIPTS: &str = "FROM webhook_events WHERE tenant_id = $1 AND created_at < $2 AND type IN ('transcript.ready', 'call.analyzed')";
+const OLD_OTHER_EVENTS: &str = "FROM webhook_events WHERE tenant_id = $1 AND created_at < $2 AND type NOT IN ('transcript.ready', 'call.analyzed')";
 const OLD_ENTRIES: &str = "FROM audit_log WHERE tenant_id = $1 AND id < $2";
 
 impl Scope {
@@ -129,7 +127,8 @@ impl Scope {
 }
 
 impl Tx {
-    /// Deletes old turns, and the fields that the agent remembered of their calls, which repeat the caller's words.
+    /// Deletes old turns, and what repeats the caller's words: the fields that the agent remembered of their calls, and
+    /// analyses.
     async fn delete_old_turns(&mut self, tenant: TenantId, before: DateTime<Utc>) -> Result<u64, StoreError> {
         let delete = format!(
             "DELETE FROM call_turns WHERE (call_id, turn) IN (SELECT call_id, turn {OLD_TURNS} LIMIT $3) \
@@ -137,7 +136,9 @@ impl Tx {
         );
         let turns = self.all::<(Uuid,)>(composed(delete).bind(tenant.0).bind(before).bind(BATCH)).await?;
         let calls: BTreeSet<Uuid> = turns.iter().map(|(call,)| *call).collect();
-        self.delete_fields(tenant, &calls.into_iter().collect::<Vec<_>>()).await?;
+        let calls: Vec<Uuid> = calls.into_iter().collect();
+        self.delete_fields(tenant, &calls).await?;
+        self.delete_analyses(tenant, &calls).await?;
         Ok(turns.len() as u64)
     }
 
@@ -162,6 +163,20 @@ impl Tx {
             if let Some(payload) = without_fields(&payload) {
                 self.execute(sql(WRITE).bind(tenant.0).bind(id).bind(payload)).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes the analyses of calls, due ones included. Their events are deleted with those of the transcripts.
+    async fn delete_analyses(&mut self, tenant: TenantId, calls: &[Uuid]) -> Result<(), StoreError> {
+        const CLEAR: &str =
+            "UPDATE calls SET analysis = NULL WHERE tenant_id = $1 AND analysis IS NOT NULL AND id IN";
+        if calls.is_empty() {
+            return Ok(());
+        }
+        self.execute(of_ids(CLEAR, tenant, calls, "")).await?;
+        for table in ["analysis_jobs", "analysis_labels"] {
+            self.delete_where(table, "call_id", tenant, calls).await?;
         }
         Ok(())
     }
@@ -199,7 +214,15 @@ impl Tx {
         let calls = self.all::<(Uuid,)>(select.bind(tenant.0).bind(before).bind(CALLS)).await?;
         let calls: Vec<Uuid> = calls.into_iter().map(|(id,)| id).collect();
         let turns = self.delete_where("call_turns", "call_id", tenant, &calls).await?;
-        for table in ["call_usage", "call_feedback", "announced_calls"] {
+        let belonging = [
+            "call_usage",
+            "call_feedback",
+            "announced_calls",
+            "analysis_jobs",
+            "analysis_labels",
+            "analysis_usage",
+        ];
+        for table in belonging {
             self.delete_where(table, "call_id", tenant, &calls).await?;
         }
         let calls = self.delete_where("calls", "id", tenant, &calls).await?;

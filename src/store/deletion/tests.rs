@@ -136,6 +136,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
         quantity: 7,
     };
     scope.end_call(&call, &[engine]).await.expect("an end");
+    analysis(db, &call).await;
     let opinion = NewFeedback { rating: 4, comment: Some(format!("A fine {WORD}")), source: WORD.into() };
     let feedback = scope.create_feedback(&actor, call.id, opinion).await.expect("feedback");
     stored_response(&scope, feedback.id).await;
@@ -151,6 +152,34 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     let hold = hold.bind(route.tenant.id.0).bind("2026-09").bind("unpriced").bind("a model").bind(now());
     AllTenants(&db.store).execute(hold).await.expect("a held statement");
     (route, call)
+}
+
+/// An analysis of a call, with one that is due.
+async fn analysis(db: &Database, call: &Call) {
+    let mut analysis = CallAnalysis::due();
+    analysis.result.summary = Some(format!("They want a {WORD}."));
+    let text = serde_json::to_string(&analysis).expect("JSON");
+    for (statement, value) in [
+        ("UPDATE calls SET analysis = $3 WHERE tenant_id = $1 AND id = $2", text.as_str()),
+        (
+            "INSERT INTO analysis_labels (tenant_id, call_id, name, value) VALUES ($1, $2, 'fields.wish', $3)",
+            WORD,
+        ),
+        (
+            "INSERT INTO analysis_usage (tenant_id, call_id, kind, engine, model, unit, quantity) \
+             VALUES ($1, $2, 'llm', $3, 'm', 'requests', 1)",
+            "openai",
+        ),
+    ] {
+        let statement = sql(statement).bind(call.tenant_id.0).bind(call.id.0).bind(value);
+        AllTenants(&db.store).execute(statement).await.expect("a row");
+    }
+    let job = sql(
+        "INSERT INTO analysis_jobs (tenant_id, call_id, ai_profile_version, attempts, due_at, created_at) \
+        VALUES ($1, $2, 1, 0, $3, $3)",
+    );
+    let job = job.bind(call.tenant_id.0).bind(call.id.0).bind(now());
+    AllTenants(&db.store).execute(job).await.expect("a row");
 }
 
 /// A stored response of the request that created feedback, and one that holds the caller's number.
@@ -429,7 +458,9 @@ async fn what_is_older_than_its_retention_is_deleted_and_nothing_else(db: Databa
     let calls = delete_all(&db, 31).await;
     assert_eq!(calls, Expired { calls: 1, webhook_events: 4, ..Expired::default() });
     let after = rows(&db, route.tenant.id).await;
-    for table in ["calls", "call_turns", "call_usage", "call_feedback", "announced_calls", "webhook_events"] {
+    let of_calls =
+        ["calls", "call_turns", "call_usage", "call_feedback", "announced_calls", "webhook_events"];
+    for table in of_calls.into_iter().chain(["analysis_jobs", "analysis_labels", "analysis_usage"]) {
         assert_eq!(after[table], 0, "{table}");
     }
     assert_eq!(after["audit_log"], before["audit_log"]);

@@ -222,9 +222,16 @@ async fn another_tenants_lists_and_settings_are_its_own(db: Database) {
     let is_its_own = |entry: &AuditEntry| entry.tenant_id == Some(theirs.tenant_id());
     assert!(!audit.is_empty() && audit.iter().all(is_its_own), "{audit:#?}");
     let rows = theirs.export(&Actor::system(), true).await.expect("a document").tables;
-    for table in
-        ["webhooks", "retention", "calls", "call_turns", "call_usage", "call_feedback", "usage_months"]
-    {
+    for table in [
+        "webhooks",
+        "retention",
+        "calls",
+        "call_turns",
+        "call_usage",
+        "call_feedback",
+        "analysis_labels",
+        "usage_months",
+    ] {
         assert!(rows[table].is_empty(), "{table}: {:?}", rows[table]);
     }
     assert_eq!(theirs.retention().await.expect("a setting"), Retention::default());

@@ -1,6 +1,7 @@
 //! Each test runs on SQLite, and on PostgreSQL when `VCA_TEST_DATABASE_URL` leads to a server. With
 //! `VCA_TEST_REQUIRE=1` its absence is a failure, so that nothing passes for want of a server.
 
+pub mod analyses;
 mod announced;
 mod backup;
 mod batches;

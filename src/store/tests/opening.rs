@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 23] = [
+const STEPS: [&str; 24] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -29,6 +29,7 @@ const STEPS: [&str; 23] = [
     "0028_call_transfers",
     "0030_notice",
     "0032_turn_stages",
+    "0040_analysis",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

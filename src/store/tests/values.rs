@@ -93,6 +93,7 @@ pub fn call_to(route: &Route) -> Call {
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
+        analysis: None,
     }
 }
 

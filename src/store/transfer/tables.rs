@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::words::{did, document, events, hold_reason, profile_name, target_address, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, FailoverRoutes,
+    AgentRole, CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, FailoverRoutes,
     Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState, ProviderType, Retention,
     TargetKind, TenantStatus, ToolRun, TransferMethod, UsageUnit,
 };
@@ -173,7 +173,7 @@ pub const OWNED: [Table; 10] = [
 ];
 
 /// Its calls, and what belongs to them.
-pub const CALLS: [Table; 6] = [
+pub const CALLS: [Table; 8] = [
     Table {
         name: "calls",
         columns: &[
@@ -201,6 +201,7 @@ pub const CALLS: [Table; 6] = [
             ("engine_failures", Document(document::<Vec<EngineFailure>>)),
             ("fields", Document(document::<BTreeMap<String, String>>)),
             ("transfers", Document(document::<Vec<CallTransfer>>)),
+            ("analysis", Document(document::<CallAnalysis>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),
             ("erased_at", Moment),
@@ -252,6 +253,23 @@ pub const CALLS: [Table; 6] = [
         order: "id",
     },
     Table {
+        name: "analysis_labels",
+        columns: &[("call_id", Id), ("name", Text), ("value", Text)],
+        order: "call_id, name",
+    },
+    Table {
+        name: "analysis_usage",
+        columns: &[
+            ("call_id", Id),
+            ("kind", Word(word::<EngineKind>)),
+            ("engine", Text),
+            ("model", Text),
+            ("unit", Word(word::<UsageUnit>)),
+            ("quantity", Count),
+        ],
+        order: "call_id, kind, engine, model, unit",
+    },
+    Table {
         name: "usage_months",
         columns: &[("month", Word(word::<Month>)), ("calls", Count), ("seconds", Count), ("turns", Count)],
         order: "month",
@@ -273,7 +291,8 @@ pub const CALLS: [Table; 6] = [
 /// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries in progress, and the operator's
 /// inventory, in which an import assigns the tenant's numbers.
 #[cfg(test)]
-const LEFT: [&str; 12] = [
+const LEFT: [&str; 13] = [
+    "analysis_jobs",
     "api_keys",
     "audit_log",
     "announced_calls",
@@ -319,7 +338,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 10], [Table; 6]) = (OWNED, CALLS);
+        static ALL: ([Table; 10], [Table; 8]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 

@@ -14,6 +14,7 @@ use super::habits::Habits;
 use super::visible::{Marks, Visible};
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
+use crate::engines::llm::ReplyForm;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
 use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
 use crate::engines::llm::spelled;
@@ -103,8 +104,11 @@ pub struct ChatReader {
 }
 
 impl ChatReader {
-    pub fn new(reply: ReplyBuilder, reasoning: ReasoningHabit) -> ChatReader {
-        let marks = Marks::of(reply.tools());
+    pub fn new(reply: ReplyBuilder, reasoning: ReasoningHabit, form: ReplyForm) -> ChatReader {
+        let marks = match form {
+            ReplyForm::Speech => Marks::of(reply.tools()),
+            ReplyForm::Data => Marks::Ignored,
+        };
         let visible = if reasoning.is_expected { Visible::in_reasoning(marks) } else { Visible::new(marks) };
         ChatReader { reply, visible, reasoning }
     }

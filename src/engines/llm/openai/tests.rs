@@ -10,7 +10,7 @@ use crate::engines::core::vendor::{Step, Vendor, answer, begun, chunked};
 use crate::engines::core::{FailureReason, retry};
 use crate::engines::llm::events::{LONGEST, deltas};
 use crate::engines::llm::scripted::ScriptedLlm;
-use crate::engines::llm::{Delta, Message, Resilient, ToolCall};
+use crate::engines::llm::{Delta, Message, ReplyForm, Resilient, ToolCall, ToolSpec};
 
 type Item = Result<Delta, EngineError>;
 type Reply = Vec<Item>;
@@ -78,7 +78,9 @@ async fn read(body: Vec<Bytes>) -> Reply {
     let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
     let reasoning = ReasoningHabit::of(&Arc::default(), "");
     let reply = crate::engines::llm::reply::ReplyBuilder::new(name, [ToolSpec::hang_up()].into(), usage);
-    deltas(pieces::iter(body.into_iter().map(Ok)), ChatReader::new(reply, reasoning)).collect().await
+    deltas(pieces::iter(body.into_iter().map(Ok)), ChatReader::new(reply, reasoning, ReplyForm::Speech))
+        .collect()
+        .await
 }
 
 async fn read_text(body: &str) -> Reply {

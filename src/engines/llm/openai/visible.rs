@@ -29,15 +29,26 @@ const LONGEST_TAG: usize = 12;
 /// How much white space within the beginning of a JSON object is waited for, in bytes.
 const LONGEST_SPACE: usize = 64;
 
-/// Beginnings of the calls of offered tools.
-#[derive(Debug, Clone, Default)]
-pub struct Marks(Arc<[String]>);
+/// The calls of tools that are looked for in a text.
+#[derive(Debug, Clone)]
+pub enum Marks {
+    /// Those in any spelling, and those that begin like this.
+    Calls(Arc<[String]>),
+    /// None: the text is data, and JSON in it belongs to the reply.
+    Ignored,
+}
+
+impl Default for Marks {
+    fn default() -> Marks {
+        Marks::Calls(Arc::default())
+    }
+}
 
 impl Marks {
     /// Models spell `hang_up` out even where it is not offered.
     pub fn of(tools: &[ToolSpec]) -> Marks {
         let names = tools.iter().map(|tool| &*tool.name).filter(|name| *name != HANG_UP);
-        Marks(marks(names.chain([HANG_UP])).into())
+        Marks::Calls(marks(names.chain([HANG_UP])).into())
     }
 }
 
@@ -250,10 +261,11 @@ fn first_closing(text: &str) -> Option<(usize, &'static str)> {
     closings.min_by_key(|(at, _)| *at)
 }
 
-fn call_begins(text: &str, at_line_start: bool, Marks(marks): &Marks) -> Match {
-    let anywhere = CALLS.into_iter().chain(marks.iter().map(String::as_str)).map(|mark| begins(text, mark));
+fn call_begins(text: &str, at_line_start: bool, marks: &Marks) -> Match {
     let closing =
         REASONING.iter().map(|(_, closing)| begins(text, closing)).filter(|found| *found == Match::Maybe);
+    let Marks::Calls(marks) = marks else { return closing.last().unwrap_or(Match::No) };
+    let anywhere = CALLS.into_iter().chain(marks.iter().map(String::as_str)).map(|mark| begins(text, mark));
     let blocks = BLOCKS.iter().filter(|_| at_line_start).map(|mark| begins(text, mark));
     let object = if at_line_start { object_begins(text) } else { Match::No };
     anywhere.chain(closing).chain(blocks).chain([object]).fold(Match::No, |best, found| match (best, found) {

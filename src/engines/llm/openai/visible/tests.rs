@@ -32,6 +32,26 @@ fn read_in_reasoning(pieces: &[&str], is_complete: bool) -> (String, bool) {
 }
 
 #[test]
+fn data_is_all_visible_except_reasoning() {
+    for (text, visible) in [
+        ("{\"summary\": \"They want hang_up.\"}", "{\"summary\": \"They want hang_up.\"}"),
+        ("<think>Hm.</think>\n[{\"a\": 1}]", "[{\"a\": 1}]"),
+        ("```json\n{\"a\": \"<tool_call>\"}\n```", "```json\n{\"a\": \"<tool_call>\"}\n```"),
+    ] {
+        for size in 1..=text.len() {
+            let mut reader = Visible::new(Marks::Ignored);
+            let read: String = text
+                .as_bytes()
+                .chunks(size)
+                .map(|it| reader.push(str::from_utf8(it).expect("ASCII")))
+                .collect();
+            let (rest, call) = reader.end(true);
+            assert_eq!((read + &rest, call), (visible.to_owned(), None), "in pieces of {size}");
+        }
+    }
+}
+
+#[test]
 fn reasoning_is_left_out() {
     for (text, visible) in [
         ("<think>The caller wants hours.</think>\n\nWe open at nine.", "We open at nine."),
