@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 24] = [
+const STEPS: [&str; 25] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -29,6 +29,7 @@ const STEPS: [&str; 24] = [
     "0028_call_transfers",
     "0030_notice",
     "0032_turn_stages",
+    "0033_number_profiles",
     "0040_analysis",
 ];
 

@@ -8,9 +8,9 @@ use serde_json::{Map, Value as Json};
 use super::words::{did, document, events, hold_reason, profile_name, target_address, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, FailoverRoutes,
-    Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState, ProviderType, Retention,
-    TargetKind, TenantStatus, ToolRun, TransferMethod, UsageUnit,
+    AgentRole, CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind,
+    FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState, ProviderType,
+    Retention, TargetKind, TenantStatus, ToolRun, TransferMethod, UsageUnit,
 };
 
 /// A tenant-owned table.
