@@ -2,6 +2,7 @@
 
 mod access;
 mod agreement;
+mod analysis;
 mod analytics;
 mod api_server;
 mod audit;
