@@ -30,6 +30,7 @@ fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
         Phrase::Filler => prompts.filler,
         Phrase::StillThere => prompts.still_there,
         Phrase::SilenceGoodbye => prompts.silence_goodbye,
+        Phrase::TurnWarning => prompts.turn_warning,
         Phrase::TurnLimitGoodbye => prompts.turn_limit_goodbye,
         Phrase::TimeWarning => prompts.time_warning,
         Phrase::TimeLimitGoodbye => prompts.time_limit_goodbye,

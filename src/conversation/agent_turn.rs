@@ -100,10 +100,15 @@ impl Conversation {
         if let Some(response) = self.audible(speech) {
             response.ended(speech);
             let is_notice = response.is_audible_notice(speech);
+            let breaks_off = response.is_broken_speech(speech);
             if is_notice {
                 self.notice_heard(now);
             }
             self.speech_over(now);
+            if breaks_off && !self.settings.filler_ms.is_zero() {
+                // The caller has waited for the rest of the sentence already.
+                self.play_filler(now);
+            }
         }
     }
 
@@ -119,9 +124,7 @@ impl Conversation {
         let Some(response) = self.floor.response_mut().filter(|response| response.contains(speech)) else {
             return;
         };
-        if response.broke(speech) && !response.is_goodbye() {
-            response.say(Say::Phrase(Phrase::AudioIssues), &mut self.out);
-        }
+        response.broke(speech, &mut self.out);
         self.speech_over(now);
     }
 
@@ -129,7 +132,9 @@ impl Conversation {
     fn speech_over(&mut self, now: At) {
         self.advance_tools(now);
         if matches!(&self.floor, Floor::Agent(response, _) if response.is_busy()) {
-            self.await_response(now);
+            if !self.timers.is_running(Timer::Filler) {
+                self.await_response(now);
+            }
             self.await_first_key(now);
             self.watch_for_stall(now);
         }

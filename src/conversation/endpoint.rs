@@ -25,6 +25,9 @@ const LONGEST_PRESENCE_CHECK: usize = 6;
 /// The most words of thanks or praise.
 const LONGEST_COURTESY: usize = 6;
 
+/// The most words of a short answer.
+const LONGEST_ANSWER: usize = 5;
+
 /// The most words of a backchannel.
 const LONGEST_BACKCHANNEL: usize = 4;
 
@@ -43,6 +46,18 @@ pub(super) fn completeness(text: &str, language: &Language) -> Completeness {
         Completeness::Finished
     } else {
         Completeness::Unclear
+    }
+}
+
+/// Is `text` a whole answer to a question: "yes", "no, thank you", a digit, a day or a month?
+pub(super) fn is_short_answer(text: &str, language: &Language) -> bool {
+    let words = words(text);
+    let answers = |word: &String| language.answers.contains(&word.as_str());
+    match words.as_slice() {
+        [] => false,
+        [word] if answers(word) || digits(word, language) == 1 => true,
+        [word] => language.names_day_or_month(word),
+        words => words.len() <= LONGEST_ANSWER && words.iter().all(answers),
     }
 }
 
@@ -90,14 +105,15 @@ pub(super) fn same_words(one: &str, other: &str) -> bool {
     words(one) == words(other)
 }
 
-/// "0 1 7 1", "five five five", "555-01": a number in the making, unlike "at 9:30" or "in 2026".
+/// "0 1 7 1", "five five five", "555-01", "my number is 0171": a number in the making, unlike "at 9:30" or "in 2026".
 fn reads_out_digits(text: &str, language: &Language) -> bool {
     let groups = text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '/'));
     let groups = groups.map(|group| group.trim_matches(['.', ','])).filter(|group| !group.is_empty());
     let mut run = groups.rev().map(|group| digits(group, language)).take_while(|digits| *digits > 0);
     let last = run.next().unwrap_or(0);
     let (groups, total) = run.fold((1, last), |(groups, total), digits| (groups + 1, total + digits));
-    last >= 5 || (groups >= 2 && (total >= 3 || total == groups))
+    let is_announced = || words(text).iter().any(|word| language.number_words.contains(&word.as_str()));
+    last >= 5 || (last >= 3 && is_announced()) || (groups >= 2 && (total >= 3 || total == groups))
 }
 
 /// "J O H", "B as in", "b for Berlin", "john dot", "john at": a name or an e-mail address in the making.
@@ -206,6 +222,55 @@ mod tests {
             ],
         );
         trailing("pt", &["queria marcar, mas", "o número é nove, meia, três"]);
+    }
+
+    #[test]
+    fn a_full_stop_of_the_recogniser_does_not_end_a_sentence_that_leads_on() {
+        let trailing = |tag, texts| sounds(Completeness::Trailing, tag, texts);
+        trailing(
+            "en",
+            &["I need a.", "It is for my.", "More than.", "My number is 555.", "The code is 4711."],
+        );
+        trailing("de", &["Ich möchte einen.", "Das ist für.", "Meine Nummer ist 0171."]);
+        trailing("es", &["Quiero una mesa para.", "Mi número es 612."]);
+        trailing("fr", &["Je voudrais une.", "Mon numéro est 612."]);
+        trailing("pt", &["Quero uma mesa para.", "O meu número é 912."]);
+        trailing("hi", &["मुझे टेबल चाहिए और।", "मेरा नंबर है 987."]);
+        sounds(Completeness::Finished, "en", &["We are 120.", "That makes 555.", "I think so.", "Room 412."]);
+    }
+
+    #[test]
+    fn short_answers_are_whole_by_language() {
+        let answers = [
+            (
+                "en",
+                vec![
+                    "yes",
+                    "No",
+                    "yes please",
+                    "no thank you",
+                    "that's right",
+                    "seven",
+                    "7",
+                    "Monday",
+                    "may",
+                ],
+            ),
+            ("de", vec!["ja", "nein danke", "ja gerne", "sieben", "Montag", "stimmt"]),
+            ("es", vec!["sí", "no gracias", "sí por favor", "siete", "lunes"]),
+            ("fr", vec!["oui", "non merci", "oui s'il vous plaît", "sept", "lundi"]),
+            ("pt", vec!["sim", "não", "sim por favor", "sete", "isso"]),
+            ("hi", vec!["हाँ", "जी नहीं", "haan ji", "ठीक है", "सात"]),
+        ];
+        for (tag, texts) in answers {
+            for text in texts {
+                assert!(is_short_answer(text, language(tag)), "{tag}: {text}");
+            }
+        }
+        for text in ["", "yes but", "what", "I'd like", "yes yes yes yes yes yes", "my name", "555"] {
+            assert!(!is_short_answer(text, language("en")), "{text}");
+        }
+        assert!(!is_short_answer("oui", language("en")), "a word counts in its own language only");
     }
 
     #[test]

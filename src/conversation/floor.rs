@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::{settled_words, spoken};
 use super::interruption::{Interruption, PendingWords, WordsOver};
+use super::limits::Turn;
 use super::response::{Question, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
@@ -335,7 +336,8 @@ impl Conversation {
         let added = self.take_up(from, interruption.and_then(Interruption::into_words));
         let asked = keys_answered || !text.is_empty();
         if asked {
-            self.limits.turn_taken_back();
+            let is_keys_alone = keys_answered && text.is_empty();
+            self.limits.turn_taken_back(if is_keys_alone { Turn::Counted } else { Turn::of(text) });
         }
         let joined = added.following(&question, voice);
         self.hear(if asked { joined.after_a_discarded_response() } else { joined });

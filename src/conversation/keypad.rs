@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collection::EndedBy;
 use super::floor::Floor;
+use super::limits::Turn;
 use super::response::Response;
 use super::timer::Timer;
 use super::{At, Attempt, Command, Conversation, Latency, Output, Record, ToolUse};
@@ -236,7 +237,7 @@ impl Conversation {
     pub(super) fn answer_entry(&mut self, now: At) {
         let Some(Entry { keys, last }) = self.keypad.take() else { return };
         self.timers.stop(Timer::Silence);
-        self.limits.turn_taken();
+        self.limits.turn_taken(Turn::Counted);
         self.transcript.add_keys(&keys);
         let turn = self.out.new_turn();
         let context = self.transcript.context();

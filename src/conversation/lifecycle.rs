@@ -73,6 +73,8 @@ impl Conversation {
             self.answer_entry(now);
         } else if self.warning == Warning::Due {
             self.warn(now);
+        } else if self.limits.is_turn_warning_due(&self.settings) {
+            self.prompt(now, Phrase::TurnWarning, None);
         } else if !self.hold.is_on() && !self.keypad.is_entering() {
             self.timers.start(Timer::Silence, now, self.settings.silence_ms);
         }

@@ -3,11 +3,41 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ending, Phrase, Settings};
+use crate::language::words;
+
+/// A turn with fewer words, such as "yes", "Smith" or "seven", does not count towards the limit.
+const COUNTED_WORDS: usize = 3;
+
+/// How many turns before the limit the caller is warned.
+const WARNED_BEFORE: u32 = 5;
+
+/// Whether a turn of the caller counts towards the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Counted,
+    Short,
+}
+
+impl Turn {
+    /// The turn with these words.
+    pub fn of(text: &str) -> Turn {
+        if words(text).len() < COUNTED_WORDS { Turn::Short } else { Turn::Counted }
+    }
+}
+
+/// The warning that the limit of turns is near.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum TurnWarning {
+    #[default]
+    Pending,
+    Given,
+}
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Limits {
-    /// The caller's turns so far.
+    /// The caller's turns so far that count.
     turns: u32,
+    turn_warning: TurnWarning,
     /// Turns in a row that failing engines left without a response.
     failures: u32,
     /// How often a silent caller was prompted.
@@ -32,8 +62,19 @@ impl Limits {
         self.turns >= settings.max_turns
     }
 
-    pub fn turn_taken(&mut self) {
-        self.turns += 1;
+    /// The limit of turns is near: returns true once.
+    pub fn is_turn_warning_due(&mut self, settings: &Settings) -> bool {
+        let is_near =
+            settings.max_turns.checked_sub(WARNED_BEFORE).is_some_and(|near| near > 0 && self.turns >= near);
+        let is_due = is_near && self.turn_warning == TurnWarning::Pending;
+        if is_due {
+            self.turn_warning = TurnWarning::Given;
+        }
+        is_due
+    }
+
+    pub fn turn_taken(&mut self, turn: Turn) {
+        self.turns += u32::from(turn == Turn::Counted);
         self.prompts = 0;
         self.noises = 0;
     }
@@ -45,8 +86,8 @@ impl Limits {
     }
 
     /// The caller's turn was not over.
-    pub fn turn_taken_back(&mut self) {
-        self.turns = self.turns.saturating_sub(1);
+    pub fn turn_taken_back(&mut self, turn: Turn) {
+        self.turns = self.turns.saturating_sub(u32::from(turn == Turn::Counted));
     }
 
     /// The caller has shown that they are there: earlier silence no longer counts.

@@ -35,11 +35,15 @@ pub enum Command {
     /// Synthesise and play, after earlier speech; only [`Phrase::Filler`] goes before speech that has not begun to
     /// play. While `held`, synthesise only, until [`Command::Release`].
     Speak { speech: SpeechId, turn: TurnId, what: Say, held: bool },
+    /// The same for a speech in place of `failed`, whose synthesis failed: right after the audio of it that was delivered. If
+    /// `what` is the same, other engines synthesise it, where there are any, and audio of `failed` that does not play yet is
+    /// dropped.
+    Replace { failed: SpeechId, speech: SpeechId, turn: TurnId, what: Say, held: bool },
     /// Play the held speech of `turn`.
     Release { turn: TurnId },
 }
 
-/// Whether the model was asked before for the same words.
+/// Whether an engine was asked before for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attempt {
     First,
@@ -115,6 +119,8 @@ pub enum Phrase {
     StillThere,
     /// The caller stayed silent for too long.
     SilenceGoodbye,
+    /// The limit of turns is near.
+    TurnWarning,
     TurnLimitGoodbye,
     /// The time limit is near.
     TimeWarning,
@@ -127,7 +133,7 @@ pub enum Phrase {
 
 impl Phrase {
     /// Every prompt and the name under which a profile's `phrases` replaces it.
-    pub const NAMES: [(Phrase, &str); 14] = [
+    pub const NAMES: [(Phrase, &str); 15] = [
         (Phrase::Greeting, "greeting"),
         (Phrase::Notice, "notice"),
         (Phrase::DidNotCatch, "did_not_catch"),
@@ -137,6 +143,7 @@ impl Phrase {
         (Phrase::Filler, "filler"),
         (Phrase::StillThere, "still_there"),
         (Phrase::SilenceGoodbye, "silence_goodbye"),
+        (Phrase::TurnWarning, "turn_warning"),
         (Phrase::TurnLimitGoodbye, "turn_limit_goodbye"),
         (Phrase::TimeWarning, "time_warning"),
         (Phrase::TimeLimitGoodbye, "time_limit_goodbye"),

@@ -14,7 +14,7 @@ use super::endpoint::same_words;
 use super::outbox::Outbox;
 use super::tool_work::ToolWork;
 use super::transcript::heard;
-use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
+use super::{At, Attempt, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
 use crate::language::Language;
 use repair::Repair;
 
@@ -97,6 +97,7 @@ struct ResponseSpeech {
     position: Duration,
     total: Option<Duration>,
     broken: bool,
+    attempt: Attempt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,23 +165,9 @@ impl Response {
     }
 
     pub fn say(&mut self, what: Say, out: &mut Outbox) {
-        let id = out.new_speech();
-        out.command(Command::Speak {
-            speech: id,
-            turn: self.turn,
-            what: what.clone(),
-            held: self.stage == Stage::Prepared,
-        });
-        let speech = ResponseSpeech {
-            id,
-            what,
-            round: self.tools.round(),
-            progress: Progress::Waiting,
-            position: Duration::ZERO,
-            total: None,
-            broken: false,
-        };
-        self.speeches.push(speech);
+        let (speech, turn, held) = (out.new_speech(), self.turn, self.stage == Stage::Prepared);
+        out.command(Command::Speak { speech, turn, what: what.clone(), held });
+        self.speeches.push(ResponseSpeech::new(speech, what, self.tools.round()));
     }
 
     /// Adds the next piece of text, and speaks the clauses that it completes.
@@ -264,18 +251,6 @@ impl Response {
         }
     }
 
-    /// Whether the synthesis of `speech` is the first to fail in this turn.
-    pub fn broke(&mut self, speech: SpeechId) -> bool {
-        let first = !self.speeches.iter().any(|speech| speech.broken);
-        let Some(speech) = self.find(speech) else { return false };
-        speech.broken = true;
-        // Audio that is played all the same is reported, which undoes this.
-        if speech.progress == Progress::Waiting {
-            speech.progress = Progress::Ended;
-        }
-        first
-    }
-
     pub fn is_broken(&self) -> bool {
         self.speeches.iter().any(|speech| speech.broken)
     }
@@ -344,12 +319,12 @@ impl Response {
 
     /// The turn's record. `texts` are those of the prompts.
     pub fn record(&self, texts: &HashMap<Phrase, String>, interrupted: bool) -> Record {
-        let heard = self.speeches.iter().map(|speech| speech.heard(speech.text(texts)));
+        let heard = self.said(|speech| speech.heard(speech.text(texts)));
         Record {
             turn: self.turn,
             caller: self.question.as_ref().map_or_else(String::new, |question| question.text.clone()),
             keys: self.question.as_ref().and_then(|question| question.keys.clone()),
-            agent: rounds::joined(heard),
+            agent: rounds::joined(heard.into_iter().map(|(_, text)| text)),
             tools: self.tools.uses().cloned().collect(),
             interrupted,
             latency: self.latency,
@@ -362,6 +337,19 @@ impl Response {
 }
 
 impl ResponseSpeech {
+    fn new(id: SpeechId, what: Say, round: usize) -> ResponseSpeech {
+        ResponseSpeech {
+            id,
+            what,
+            round,
+            progress: Progress::Waiting,
+            position: Duration::ZERO,
+            total: None,
+            broken: false,
+            attempt: Attempt::First,
+        }
+    }
+
     fn is_waiting(&self) -> bool {
         self.progress == Progress::Waiting
     }

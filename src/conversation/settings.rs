@@ -135,8 +135,8 @@ settings! {
     silence_ms: ms = 7_000,
     /// How many such prompts before the goodbye.
     silence_prompts: count = 2,
-    /// Turns of the caller before the goodbye.
-    max_turns: count = 20,
+    /// Turns of the caller before the goodbye; those of one or two words do not count. The caller is warned five turns before.
+    max_turns: count = 200,
     /// Length of the call before the goodbye.
     max_duration_ms: ms = 300_000,
     /// How long before that the caller is warned.

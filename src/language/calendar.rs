@@ -1,7 +1,7 @@
 //! Dates and opening hours in words.
 
-use super::Language;
 use super::spoken::forms::{ENGLISH, Forms};
+use super::{Language, fold};
 
 impl Language {
     /// A date with its day of the week, counted from Monday as 0: "Saturday, November 28, 2026". English where the language
@@ -30,6 +30,12 @@ impl Language {
             format!("{} {}", days_in_words(forms, first, last), times.collect::<Vec<_>>().join(", "))
         });
         spans.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether `word`, in lower case, is the name of a day or a month.
+    pub fn names_day_or_month(&self, word: &str) -> bool {
+        let names = self.forms.map(|forms| forms.weekdays.iter().chain(forms.months.iter()));
+        names.into_iter().flatten().any(|name| fold(name) == word)
     }
 
     fn calendar(&self) -> &'static Forms {

@@ -6,14 +6,23 @@ use super::{Language, Prompts};
 pub(super) static ENGLISH: Language = Language {
     tag: "en",
     name: "English",
-    trailing: &["um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if"],
-    often_trailing: &["so", "that", "like", "to", "for", "with", "at", "of", "a", "an", "is", "then"],
+    trailing: &[
+        "um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if", "a", "an",
+        "your", "our", "their", "although", "while", "unless", "plus", "than", "whose", "every",
+    ],
+    often_trailing: &["so", "that", "like", "to", "for", "with", "at", "of", "is", "then"],
     digits: &[
         "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double",
         "triple",
     ],
+    number_words: &["number", "phone", "mobile", "card", "account", "code", "pin", "zip", "postcode"],
     spelling_links: &["as", "in", "for", "like"],
     spelling_marks: &["dot", "underscore", "hyphen", "dash"],
+    answers: &[
+        "yes", "yeah", "yep", "yup", "no", "nope", "ok", "okay", "sure", "please", "thanks", "thank", "you",
+        "correct", "right", "exactly", "that", "s", "is", "it", "not", "really", "maybe", "both", "neither",
+        "none", "of", "course",
+    ],
     backchannels: &[
         "uh", "huh", "uhhuh", "ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "mmhmm", "um",
         "ok", "okay", "yeah", "yep", "yup", "yes", "right", "sure", "alright",
@@ -65,6 +74,7 @@ pub(super) const PROMPTS: Prompts = Prompts {
     filler: "One moment, please.",
     still_there: "Are you still there?",
     silence_goodbye: "I can't hear you any more. Goodbye!",
+    turn_warning: "We will have to finish soon.",
     turn_limit_goodbye: "Thank you for calling. Goodbye!",
     time_warning: "We have half a minute left.",
     time_limit_goodbye: "Maximum call time reached. Thank you!",

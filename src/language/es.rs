@@ -6,11 +6,19 @@ use super::{Language, Prompts};
 pub(super) static SPANISH: Language = Language {
     tag: "es",
     name: "Spanish",
-    trailing: &["eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi"],
-    often_trailing: &["con", "para", "de", "a", "un", "una", "es", "entonces"],
+    trailing: &[
+        "eh", "ehm", "hm", "este", "y", "o", "pero", "porque", "que", "el", "la", "mi", "un", "una", "los",
+        "las", "su", "sino", "aunque", "con", "para", "de", "del", "al",
+    ],
+    often_trailing: &["a", "es", "entonces"],
     digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
+    number_words: &["número", "teléfono", "móvil", "celular", "tarjeta", "cuenta", "código", "pin"],
     spelling_links: &["de", "como"],
     spelling_marks: &["punto", "arroba", "guion", "guión"],
+    answers: &[
+        "sí", "si", "no", "ok", "okay", "vale", "claro", "gracias", "por", "favor", "correcto", "exacto",
+        "eso", "es", "así", "quizás", "ambos", "ninguno", "ninguna",
+    ],
     backchannels: &[
         "ah", "aha", "ajá", "oh", "hm", "hmm", "mm", "mmm", "mhm", "ok", "okay", "sí", "si", "vale", "claro",
         "ya", "bueno", "eh",
@@ -40,6 +48,7 @@ pub(super) static SPANISH: Language = Language {
         filler: "Un momento, por favor.",
         still_there: "¿Sigue usted ahí?",
         silence_goodbye: "Ya no le oigo. ¡Adiós!",
+        turn_warning: "Tendremos que terminar pronto.",
         turn_limit_goodbye: "Gracias por su llamada. ¡Adiós!",
         time_warning: "Nos queda medio minuto.",
         time_limit_goodbye: "Se ha acabado el tiempo de la llamada. ¡Gracias!",

@@ -31,6 +31,10 @@ pub struct Language {
     pub trailing: &'static [&'static str],
     /// Last words that announce more unless a full stop follows: "so", but not "I think so."
     pub often_trailing: &'static [&'static str],
+    /// Words of which short answers consist: "yes", "no thank you".
+    pub answers: &'static [&'static str],
+    /// Words that announce a number of several digits: "my phone number is".
+    pub number_words: &'static [&'static str],
     /// Words that read out a digit, or several alike ("double").
     pub digits: &'static [&'static str],
     /// Words between a letter and the word that it stands for: "B as in Berlin".
@@ -65,6 +69,8 @@ pub struct Prompts {
     pub filler: &'static str,
     pub still_there: &'static str,
     pub silence_goodbye: &'static str,
+    /// The limit of turns is near.
+    pub turn_warning: &'static str,
     pub turn_limit_goodbye: &'static str,
     pub time_warning: &'static str,
     pub time_limit_goodbye: &'static str,
@@ -128,6 +134,7 @@ mod tests {
                 p.filler,
                 p.still_there,
                 p.silence_goodbye,
+                p.turn_warning,
                 p.turn_limit_goodbye,
                 p.time_warning,
                 p.time_limit_goodbye,
@@ -159,6 +166,8 @@ mod tests {
             let lists = [
                 language.trailing,
                 language.often_trailing,
+                language.answers,
+                language.number_words,
                 language.digits,
                 language.spelling_links,
                 language.spelling_marks,

@@ -8,17 +8,20 @@ pub(super) static PORTUGUESE: Language = Language {
     name: "Portuguese",
     trailing: &[
         "é", "eh", "hum", "hm", "ahn", "e", "ou", "mas", "porque", "que", "se", "o", "a", "os", "as", "meu",
-        "minha",
+        "minha", "de", "do", "da", "em", "nem", "embora", "para", "seu", "sua",
     ],
-    often_trailing: &[
-        "com", "para", "pra", "de", "do", "da", "em", "no", "na", "um", "uma", "então", "tipo", "por",
-    ],
+    often_trailing: &["com", "pra", "no", "na", "um", "uma", "então", "tipo", "por"],
     digits: &[
         "zero", "um", "uma", "dois", "duas", "três", "quatro", "cinco", "seis", "meia", "sete", "oito",
         "nove",
     ],
+    number_words: &["número", "telefone", "celular", "cartão", "conta", "código", "pin", "cep"],
     spelling_links: &["de", "como"],
     spelling_marks: &["ponto", "arroba", "hífen", "traço"],
+    answers: &[
+        "sim", "não", "nao", "ok", "okay", "claro", "certo", "isso", "exato", "por", "favor", "obrigado",
+        "obrigada", "é", "talvez", "ambos", "nenhum", "nenhuma",
+    ],
     backchannels: &[
         "ah", "aha", "ahã", "aham", "oh", "hm", "hmm", "hum", "mm", "mmm", "mhm", "uhum", "ok", "okay",
         "sim", "certo", "tá", "está", "bem", "bom", "claro", "isso", "entendi", "pois", "é", "exato",
@@ -52,6 +55,7 @@ pub(super) static PORTUGUESE: Language = Language {
         filler: "Um momento, por favor.",
         still_there: "Ainda está na linha?",
         silence_goodbye: "Já não ouço a sua voz. Até logo!",
+        turn_warning: "Teremos de terminar em breve.",
         turn_limit_goodbye: "Obrigado por ligar. Até logo!",
         time_warning: "Temos mais meio minuto.",
         time_limit_goodbye: "O tempo da chamada terminou. Obrigado!",

@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn limits_above_the_operators_are_violations_that_name_them() {
         let settings = serde_json::json!({
-            "max_reply_tokens": 501, "turn": { "max_turns": 101, "max_duration_ms": 3_600_001 },
+            "max_reply_tokens": 501, "turn": { "max_turns": 501, "max_duration_ms": 3_600_001 },
         });
         let settings: ProfileSettings = serde_json::from_value(settings).expect("settings");
         let found = check_profile(Draft { settings: Some(&settings), ..Draft::default() }, &permitted());
@@ -262,7 +262,7 @@ mod tests {
             format!("{wanted} is above the operator's limit, profiles.{key}: set it to {most} or less")
         };
         let expected = [
-            ("settings.turn.max_turns", problem(101, "max_turns", 100)),
+            ("settings.turn.max_turns", problem(501, "max_turns", 500)),
             ("settings.turn.max_duration_ms", problem(3_600_001, "max_duration_ms", 3_600_000)),
             ("settings.max_reply_tokens", problem(501, "max_reply_tokens", 500)),
         ];

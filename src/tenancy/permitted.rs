@@ -14,7 +14,7 @@ use crate::violation::Violation;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ceilings {
-    /// Turns of the caller in a call. Default 100.
+    /// Turns of the caller in a call. Default 500.
     pub max_turns: u32,
     /// Duration of a call, in milliseconds. Default 3,600,000.
     pub max_duration_ms: u64,
@@ -27,7 +27,7 @@ pub struct Ceilings {
 impl Default for Ceilings {
     fn default() -> Self {
         Ceilings {
-            max_turns: 100,
+            max_turns: 500,
             max_duration_ms: 3_600_000,
             max_reply_tokens: 500,
             sip_headers: Vec::new(),
@@ -183,7 +183,7 @@ mod tests {
             "turn": { "max_turns": 4_000_000_000u32, "max_duration_ms": 86_400_000 },
         }));
         assert_eq!((kept.voice, kept.llm_model, kept.tts_model, kept.language), (None, None, None, None));
-        assert_eq!((kept.turn.max_turns, kept.turn.max_duration_ms), (Some(100), Some(3_600_000)));
+        assert_eq!((kept.turn.max_turns, kept.turn.max_duration_ms), (Some(500), Some(3_600_000)));
         assert_eq!(kept.max_reply_tokens, Some(500));
         let expected = [
             "language",

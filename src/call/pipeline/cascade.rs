@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::context::messages;
 use super::positions::Positions;
-use super::speech_queue::SpeechQueue;
+use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId};
 use super::{AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
 use crate::call::agent::Engines;
@@ -93,9 +93,13 @@ impl Cascade {
             Command::Respond { turn, context, attempt } => self.respond(turn, &context, attempt),
             Command::Cancel { turn } => return self.cancel(turn),
             Command::Speak { speech, turn, what, held } => {
-                if !self.speech.add(speech, turn, &what, held, &mut self.tasks) {
+                let added = NewSpeech { speech, turn, what: &what, held };
+                if !self.speech.add(added, &mut self.tasks) {
                     self.events.push_back(PipelineEvent::SpeechSkipped { speech });
                 }
+            }
+            Command::Replace { failed, speech, turn, what, held } => {
+                self.speech.replace(failed, NewSpeech { speech, turn, what: &what, held }, &mut self.tasks);
             }
             Command::Release { turn } => self.speech.release(turn),
         }

@@ -6,15 +6,20 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::tasks::{EngineResult, EngineTasks, SynthesisEvent};
 use super::{AudioPiece, PlaybackEffect};
+use crate::audio::Clip;
 use crate::call::phrases::Fitting;
 use crate::call::{Agent, PromptCache};
-use crate::conversation::{Phrase, Say, SpeechId, TurnId};
+use crate::conversation::{Attempt, Phrase, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::tts::Pieces;
+
+/// A speech of which no more audio arrives for this long has stalled: it is repeated, in place of a longer silence.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// Speeches that are synthesised at the same time: the one that is due, and the next.
 const AHEAD: usize = 2;
@@ -36,12 +41,30 @@ struct QueuedSpeech {
     turn: TurnId,
     text: Arc<str>,
     held: bool,
+    attempt: Attempt,
     state: SpeechState,
     samples: VecDeque<Arc<[i16]>>,
     /// Samples so far.
     length: u64,
     /// Some of it was handed out.
     begun: bool,
+}
+
+/// A speech to be synthesised and played.
+#[derive(Clone, Copy)]
+pub struct NewSpeech<'a> {
+    pub speech: SpeechId,
+    pub turn: TurnId,
+    pub what: &'a Say,
+    pub held: bool,
+}
+
+impl QueuedSpeech {
+    fn new(added: &NewSpeech<'_>, text: Arc<str>, attempt: Attempt) -> QueuedSpeech {
+        let NewSpeech { speech, turn, held, .. } = *added;
+        let (state, samples) = (SpeechState::Waiting, VecDeque::new());
+        QueuedSpeech { speech, turn, text, held, attempt, state, samples, length: 0, begun: false }
+    }
 }
 
 #[derive(PartialEq)]
@@ -58,38 +81,48 @@ impl SpeechQueue {
 
     /// Adds a speech behind all others, or, a filler, ahead of those that have not begun. Returns false for a filler that
     /// is not cached, and leaves it out.
-    pub fn add(
-        &mut self,
-        speech: SpeechId,
-        turn: TurnId,
-        what: &Say,
-        held: bool,
-        tasks: &mut EngineTasks,
-    ) -> bool {
-        let text: Arc<str> = match what {
-            Say::Text(text) => text.as_str().into(),
-            Say::Phrase(phrase) => self.agent.phrases.get(phrase).cloned().unwrap_or_default(),
-        };
-        let is_filler = *what == Say::Phrase(Phrase::Filler);
+    pub fn add(&mut self, added: NewSpeech<'_>, tasks: &mut EngineTasks) -> bool {
+        let text = self.text(added.what);
+        let is_filler = *added.what == Say::Phrase(Phrase::Filler);
         let tts = &*self.agent.engines.tts;
         if is_filler && self.prompts.find(tts, &self.agent.voice, &text, self.rate).is_none() {
             return false;
         }
-        let added = QueuedSpeech {
-            speech,
-            turn,
-            text,
-            held,
-            state: SpeechState::Waiting,
-            samples: VecDeque::new(),
-            length: 0,
-            begun: false,
-        };
-        let begun = self.queue.iter().take_while(|queued| queued.begun).count();
-        let place = if is_filler { begun } else { self.queue.len() };
-        self.queue.insert(place, added);
+        let place = if is_filler { self.begun() } else { self.queue.len() };
+        self.queue.insert(place, QueuedSpeech::new(&added, text, Attempt::First));
         self.start_synthesis(tasks);
         true
+    }
+
+    /// Adds a speech right after one whose synthesis failed. A repetition is synthesised by other engines, where there are any,
+    /// and takes the place of audio that has not been handed out.
+    pub fn replace(&mut self, failed: SpeechId, added: NewSpeech<'_>, tasks: &mut EngineTasks) {
+        let text = self.text(added.what);
+        let at = self.queue.iter().position(|queued| queued.speech == failed);
+        let is_repetition = matches!(added.what, Say::Text(_));
+        let attempt = if is_repetition { Attempt::AfterFailure } else { Attempt::First };
+        let place = match at {
+            Some(at) if is_repetition && !self.queue[at].begun => {
+                self.queue.remove(at);
+                at
+            }
+            Some(at) => at + 1,
+            None => self.begun(),
+        };
+        self.queue.insert(place, QueuedSpeech::new(&added, text, attempt));
+        self.start_synthesis(tasks);
+    }
+
+    /// How many speeches at the front of the queue were handed out in part.
+    fn begun(&self) -> usize {
+        self.queue.iter().take_while(|queued| queued.begun).count()
+    }
+
+    fn text(&self, what: &Say) -> Arc<str> {
+        match what {
+            Say::Text(text) => text.as_str().into(),
+            Say::Phrase(phrase) => self.agent.phrases.get(phrase).cloned().unwrap_or_default(),
+        }
     }
 
     /// A speech that is queued, and of which no audio is there yet.
@@ -200,8 +233,12 @@ impl SpeechQueue {
             queued.state = SpeechState::Synthesising;
             let (speech, text, rate) = (queued.speech, queued.text.clone(), *rate);
             let (tts, voice, meter) = (agent.engines.tts.clone(), agent.voice.clone(), meter.clone());
+            let attempt = queued.attempt;
             tasks.start(queued.turn, |reports| async move {
-                let pieces = tts.speak(text, voice, meter).await;
+                let pieces = match attempt {
+                    Attempt::First => tts.speak(text, voice, meter).await,
+                    Attempt::AfterFailure => tts.speak_again(text, voice, meter).await,
+                };
                 speak(pieces, rate, speech, reports).await;
             });
         }
@@ -224,7 +261,7 @@ async fn speak(
         }
     };
     let mut fitting = Fitting::new(rate);
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = next_piece(&mut pieces).await {
         let event = match piece {
             Ok(piece) => SynthesisEvent::Samples(fitting.fit(&piece)),
             Err(error) => {
@@ -239,4 +276,10 @@ async fn speak(
     }
     report(SynthesisEvent::Samples(fitting.finish())).await;
     report(SynthesisEvent::Finished).await;
+}
+
+/// The next piece of a speech that has begun, unless it stalls.
+async fn next_piece(pieces: &mut Pieces) -> Option<Result<Clip, EngineError>> {
+    let next = timeout(STALLED, pieces.next()).await;
+    next.unwrap_or(Some(Err(EngineError::Timeout(STALLED))))
 }

@@ -47,7 +47,7 @@ impl Llm for Words {
     }
 }
 
-/// Speaks a text in 100 ms, as one loud sample for each of its bytes; fails at the text "fail".
+/// Speaks a text in 100 ms, as one loud sample for each of its bytes; fails at the text "fail" and stalls after "stall".
 struct Samples(Arc<str>);
 
 impl Tts for Samples {
@@ -62,7 +62,8 @@ impl Tts for Samples {
                 return Err(failure());
             }
             let clip = Clip::new(RATE, vec![5_000; text.len()]);
-            Ok(stream::iter([Ok(clip)]).boxed())
+            let pieces = stream::iter([Ok(clip)]);
+            Ok(if &*text == "stall" { pieces.chain(stream::pending()).boxed() } else { pieces.boxed() })
         }
         .boxed()
     }
@@ -136,6 +137,17 @@ impl Cascade {
     fn speak(&mut self, speech: u32, turn: TurnId, text: &str, held: bool) {
         let (speech, what) = (SpeechId(speech), Say::Text(text.to_owned()));
         self.go(Command::Speak { speech, turn, what, held });
+    }
+
+    fn replace(&mut self, failed: u32, speech: u32, text: &str) {
+        let (failed, speech) = (SpeechId(failed), SpeechId(speech));
+        self.go(Command::Replace {
+            failed,
+            speech,
+            turn: ONE,
+            what: Say::Text(text.to_owned()),
+            held: false,
+        });
     }
 
     /// Has an utterance of the first second recognised.
@@ -278,6 +290,36 @@ async fn a_failed_synthesis_does_not_block_the_next_speech() {
     let end = cascade.next_audio().expect("the end of the first speech");
     assert_eq!((end.speech, end.samples.len(), end.last), (SpeechId(1), 0, true));
     assert_eq!(cascade.audio(), [(2, 4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_speech_that_failed_is_replaced_in_its_place() {
+    let mut cascade = cascade(agent([], []));
+    cascade.speak(1, ONE, "fail", false);
+    cascade.speak(2, ONE, "good", false);
+    assert_eq!(cascade.settle().await.last(), Some(&PipelineEvent::SynthesisFailed { speech: SpeechId(1) }));
+    cascade.replace(1, 3, "again");
+    assert_eq!(cascade.settle().await, []);
+    assert_eq!(cascade.audio(), [(3, 5), (2, 4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_speech_that_stalls_fails_within_two_seconds_and_is_repeated_after_its_beginning() {
+    for begins in [true, false] {
+        let mut cascade = cascade(agent([], []));
+        cascade.speak(1, ONE, "stall", false);
+        cascade.speak(2, ONE, "good", false);
+        let failed = PipelineEvent::SynthesisFailed { speech: SpeechId(1) };
+        let asked = tokio::time::Instant::now();
+        while begins && cascade.audio() != [(1, 5)] {
+            cascade.next().await;
+        }
+        while cascade.next().await != failed {}
+        assert!(asked.elapsed() < Duration::from_millis(2_200), "{:?}", asked.elapsed());
+        cascade.replace(1, 3, "again");
+        assert_eq!(cascade.settle().await, []);
+        assert_eq!(cascade.audio(), [(3, 5), (2, 4)], "audio that is not played is dropped");
+    }
 }
 
 #[tokio::test(start_paused = true)]

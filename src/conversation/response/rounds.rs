@@ -120,10 +120,10 @@ impl Response {
         text: impl Fn(&'a ResponseSpeech) -> &'a str,
         interrupted: bool,
     ) -> Vec<ContextItem> {
-        let mut items = Vec::new();
+        let (mut items, said) = (Vec::new(), self.said(text));
         for round in 0..=self.tools.round() {
-            let said = self.speeches.iter().filter(|speech| speech.round == round && !speech.is_apology());
-            let words = joined(said.map(&text));
+            let of_round = said.iter().filter(|(speech, _)| speech.round == round && !speech.is_apology());
+            let words = joined(of_round.map(|(_, text)| *text));
             if !words.is_empty() {
                 items.push(ContextItem::Agent { text: words, cut_short: false });
             }

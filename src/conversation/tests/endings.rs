@@ -72,6 +72,10 @@ impl Work {
                     self.speeches.push_back(queued);
                 }
             }
+            Command::Replace { failed, speech, turn, held, .. } => {
+                let place = self.speeches.iter().position(|queued| queued.speech == failed);
+                self.speeches.insert(place.map_or(0, |at| at + 1), Queued { speech, turn, held });
+            }
             Command::Release { turn } => {
                 let released = self.speeches.iter_mut().filter(|queued| queued.turn == turn);
                 released.for_each(|queued| queued.held = false);

@@ -325,3 +325,31 @@ fn recognition_begins_with_the_callers_speech() {
     let ends = Command::EndUtterance { utterance, at: at(1_980) };
     assert_eq!(commands(2_100, Input::CallerSpeech(paused)), [ends]);
 }
+
+#[test]
+fn a_short_answer_to_a_question_is_committed_soon() {
+    let script = |reply: &str, commit: &str| {
+        r#"
+        (asks)
+        +80 words "A table, please."
+            4080 ask turn 1 A: Hello, how can I help? C: A table, please.
+            4180 release turn 1
+        +300 reply "REPLY"
+        +0 done
+            4380 say #1 turn 1 "REPLY"
+        +1000 ends #1
+            5380 finished turn 1 C: A table, please. A: REPLY words=200 reply=500 commit=300
+        +1000 speech
+        +500 pause
+            6880 transcribe #1 turn 2 6320..6760
+        +80 words "yes please"
+            6960 ask turn 2 A: Hello, how can I help? C: A table, please. A: REPLY C: yes please
+            COMMIT release turn 2
+        +500 tick
+        "#
+        .replace("REPLY", reply)
+        .replace("COMMIT", commit)
+    };
+    plays_out(|_| {}, &script("For today?", "7060"));
+    plays_out(|_| {}, &script("We have one.", "7260"));
+}

@@ -182,6 +182,19 @@ impl Watch {
                 self.speeches += 1;
                 (self.speech, self.turn) = (speech.0, self.turn.max(turn.0));
             }
+            Command::Replace { failed, speech, turn, held, .. } => {
+                assert!(failed < speech, "{failed:?} is not known yet");
+                assert_eq!(speech.0, self.speeches, "speeches are numbered in order");
+                assert!(
+                    !self.cancelled.contains(&turn) && !self.finished.contains(&turn),
+                    "{turn:?} is dead"
+                );
+                if held {
+                    self.held.insert(turn);
+                }
+                self.speeches += 1;
+                (self.speech, self.turn) = (speech.0, self.turn.max(turn.0));
+            }
             Command::Recognise { utterance, turn, .. } => {
                 assert_eq!(self.open, None, "one utterance is recognised at a time");
                 assert!(!self.cancelled.contains(&turn), "{turn:?} is dead");

@@ -61,19 +61,105 @@ fn the_last_turn_is_answered_before_the_goodbye() {
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
-        +80 words "Hello?"
-            3580 ask turn 1 A: Hello, how can I help? C: Hello?
+        +80 words "Are you open?"
+            3580 ask turn 1 A: Hello, how can I help? C: Are you open?
             3680 release turn 1
         +300 reply "Good morning."
         +0 done
             3880 say #1 turn 1 "Good morning."
         +50 starts #1
         +500 ends #1
-            4430 finished turn 1 C: Hello? A: Good morning. words=200 reply=500 commit=300 audio=550
+            4430 finished turn 1 C: Are you open? A: Good morning. words=200 reply=500 commit=300 audio=550
             4430 say #2 turn 2 TurnLimitGoodbye
         +900 ends #2
             5330 finished turn 2
             5330 hang up: TurnLimit
+        "#,
+    );
+}
+
+#[test]
+fn short_answers_do_not_count_towards_the_limit_of_turns() {
+    plays_out(
+        |settings| settings.max_turns = 1,
+        r#"
+        (greeted)
+        +1000 speech
+        +500 pause
+            3500 transcribe #0 turn 1 2940..3380
+        +80 words "Hello?"
+            3580 ask turn 1 A: Hello, how can I help? C: Hello?
+            3680 release turn 1
+        +300 reply "Good morning. Your name?"
+            3880 say #1 turn 1 "Good morning."
+        +0 done
+            3880 say #2 turn 1 "Your name?"
+        +500 ends #1
+        +500 ends #2
+            4880 finished turn 1 C: Hello? A: Good morning. Your name? words=200 reply=500 commit=300
+        +1000 speech
+        +500 pause
+            6380 transcribe #1 turn 2 5820..6260
+        +80 words "John Smith"
+            6460 ask turn 2 A: Hello, how can I help? C: Hello? A: Good morning. Your name? C: John Smith
+            6760 release turn 2
+        +400 reply "How can I help?"
+        +0 done
+            6860 say #3 turn 2 "How can I help?"
+        +500 ends #3
+            7360 finished turn 2 C: John Smith A: How can I help? words=200 reply=600 commit=500
+        +1000 speech
+        +500 pause
+            8860 transcribe #2 turn 3 8300..8740
+        +80 words "Are you open today?"
+            8940 ask turn 3 A: Hello, how can I help? C: Hello? A: Good morning. Your name? C: John Smith A: How can I help? C: Are you open today?
+            9040 release turn 3
+        +300 reply "Yes."
+        +0 done
+            9240 say #4 turn 3 "Yes."
+        +500 ends #4
+            9740 finished turn 3 C: Are you open today? A: Yes. words=200 reply=500 commit=300
+            9740 say #5 turn 4 TurnLimitGoodbye
+        +900 ends #5
+            10640 finished turn 4
+            10640 hang up: TurnLimit
+        "#,
+    );
+}
+
+#[test]
+fn the_caller_is_warned_before_the_limit_of_turns() {
+    plays_out(
+        |settings| settings.max_turns = 6,
+        r#"
+        (greeted)
+        +1000 speech
+        +500 pause
+            3500 transcribe #0 turn 1 2940..3380
+        +80 words "Are you open today?"
+            3580 ask turn 1 A: Hello, how can I help? C: Are you open today?
+            3680 release turn 1
+        +300 reply "Yes."
+        +0 done
+            3880 say #1 turn 1 "Yes."
+        +500 ends #1
+            4380 finished turn 1 C: Are you open today? A: Yes. words=200 reply=500 commit=300
+            4380 say #2 turn 2 TurnWarning
+        +900 ends #2
+            5280 finished turn 2
+        +1000 speech
+        +500 pause
+            6780 transcribe #1 turn 3 6220..6660
+        +80 words "And on Sunday too?"
+            6860 ask turn 3 A: Hello, how can I help? C: Are you open today? A: Yes. C: And on Sunday too?
+            6960 release turn 3
+        +300 reply "No."
+        +0 done
+            7160 say #3 turn 3 "No."
+        +500 ends #3
+            7660 finished turn 3 C: And on Sunday too? A: No. words=200 reply=500 commit=300
+            14660 say #4 turn 4 StillThere
+        +7100 tick
         "#,
     );
 }
@@ -87,8 +173,8 @@ fn a_caller_who_interrupts_the_last_answer_is_not_answered_again() {
         +1000 speech
         +500 pause
             3500 transcribe #0 turn 1 2940..3380
-        +80 words "Hello?"
-            3580 ask turn 1 A: Hello, how can I help? C: Hello?
+        +80 words "Are you open?"
+            3580 ask turn 1 A: Hello, how can I help? C: Are you open?
             3680 release turn 1
         +300 reply "Good morning."
         +0 done
@@ -101,7 +187,7 @@ fn a_caller_who_interrupts_the_last_answer_is_not_answered_again() {
         +100 words "And when are you open?"
             4730 flush
             4730 cancel turn 1
-            4730 finished turn 1 C: Hello? (interrupted) words=200 reply=500 commit=300 audio=550
+            4730 finished turn 1 C: Are you open? (interrupted) words=200 reply=500 commit=300 audio=550
             4810 cancel turn 2
             4810 finished turn 2 C: And when are you open? words=220
             4810 say #2 turn 3 TurnLimitGoodbye

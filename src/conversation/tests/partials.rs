@@ -33,10 +33,10 @@ fn final_words_that_differ_are_asked_about_instead() {
         r#"
         (greeted)
         +1000 speech
-        +900 partial "What are your"
+        +900 partial "What are"
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
-            4000 ask turn 1 A: Hello, how can I help? C: What are your
+            4000 ask turn 1 A: Hello, how can I help? C: What are
         +60 words "What are your hours?"
             4060 cancel turn 1
             4180 ask turn 2 A: Hello, how can I help? C: What are your hours?

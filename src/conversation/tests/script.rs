@@ -275,11 +275,12 @@ impl Stage {
             }
             Command::Cancel { turn } => format!("cancel turn {}", turn.0),
             Command::Speak { speech, turn, what, held } => {
-                let what = match what {
-                    Say::Text(text) => format!("{text:?}"),
-                    Say::Phrase(phrase) => format!("{phrase:?}"),
-                };
+                let what = said(what);
                 format!("say #{} turn {}{} {what}", speech.0, turn.0, if *held { " held" } else { "" })
+            }
+            Command::Replace { failed, speech, what, held, .. } => {
+                let what = said(what);
+                format!("replace #{} by #{}{} {what}", failed.0, speech.0, if *held { " held" } else { "" })
             }
             Command::Release { turn } => format!("release turn {}", turn.0),
         }
@@ -287,6 +288,13 @@ impl Stage {
 
     fn ms(&self, at: At) -> u128 {
         at.since(self.start).as_millis()
+    }
+}
+
+fn said(what: &Say) -> String {
+    match what {
+        Say::Text(text) => format!("{text:?}"),
+        Say::Phrase(phrase) => format!("{phrase:?}"),
     }
 }
 

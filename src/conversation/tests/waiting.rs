@@ -254,10 +254,12 @@ fn a_notice_that_cannot_be_spoken_is_not_reported() {
             0 say #0 turn 0 Notice
             0 say #1 turn 0 Greeting
         +10 broken #0
-            10 say #2 turn 0 AudioIssues
+            10 replace #0 by #2 Notice
+        +10 broken #2
+            20 replace #2 by #3 AudioIssues
         +10 left
-            20 finished turn 0
-            20 hang up: CallerLeft
+            30 finished turn 0
+            30 hang up: CallerLeft
         "#,
     );
 }

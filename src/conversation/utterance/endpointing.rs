@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Advance, Extent, Utterance, Wait};
-use crate::conversation::endpoint::{Completeness, completeness, spoken};
+use crate::conversation::endpoint::{Completeness, completeness, is_short_answer, spoken};
 use crate::conversation::floor::Floor;
+use crate::conversation::limits::Turn;
 use crate::conversation::response::Response;
 use crate::conversation::segments::Segments;
 use crate::conversation::timer::Timer;
@@ -98,8 +99,10 @@ impl Conversation {
 
     /// The silence after which a turn with these words is committed.
     fn wait_after(&self, text: &str) -> Duration {
+        let is_answer = self.prompted && is_short_answer(text, self.language);
         match completeness(text, self.language) {
             Completeness::Finished => self.settings.commit_finished_ms,
+            Completeness::Unclear if is_answer => self.settings.commit_finished_ms,
             Completeness::Unclear => self.settings.commit_ms,
             Completeness::Trailing => self.settings.commit_trailing_ms,
         }
@@ -260,12 +263,13 @@ impl Conversation {
     fn hand_over(&mut self, now: At, to: At) {
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
-        self.limits.turn_taken();
         if let Words::Known(text) = &utterance.words {
+            self.limits.turn_taken(Turn::of(text));
             self.caller_level = utterance.level.or(self.caller_level);
             let text = text.clone();
             self.respond(now, utterance, to, &text);
         } else {
+            self.limits.turn_taken(Turn::Counted);
             self.floor = Floor::Caller(utterance);
             self.take_wordless_turn(now);
             self.fail(now, Phrase::DidNotCatch);

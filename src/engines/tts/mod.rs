@@ -57,6 +57,16 @@ pub trait Tts: Send + Sync {
     fn speak(&self, text: Arc<str>, voice: Voice, meter: Meter)
     -> BoxFuture<'_, Result<Pieces, EngineError>>;
 
+    /// The same for a speech that failed before: by other engines, where there are any.
+    fn speak_again(
+        &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.speak(text, voice, meter)
+    }
+
     /// The longest text of one request, in characters. [`Resilient`] splits longer ones.
     fn max_chars(&self) -> usize {
         usize::MAX

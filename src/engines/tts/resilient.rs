@@ -11,7 +11,7 @@ use super::{Pieces, Tts, Voice, text};
 use crate::audio::Clip;
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
-use crate::engines::core::covered::{NamedEngine, Place};
+use crate::engines::core::covered::NamedEngine;
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::usage::Meter;
 use crate::language::{Language, spoken};
@@ -26,6 +26,14 @@ pub struct Resilient {
     policy: Policy,
     /// In order, without fallbacks of their own.
     fallbacks: Arc<[Resilient]>,
+}
+
+/// When the fallbacks are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    FallbacksLater,
+    /// The engine itself has failed.
+    FallbacksFirst,
 }
 
 impl Resilient {
@@ -54,38 +62,53 @@ impl Resilient {
         Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
     }
 
-    /// The engine and its fallbacks.
-    fn chain(&self) -> impl Iterator<Item = &Resilient> {
-        std::iter::once(self).chain(self.fallbacks.iter())
+    /// The engines in the order in which they are asked.
+    fn chain(&self, order: Order) -> impl Iterator<Item = &Resilient> {
+        let (before, after) = match order {
+            Order::FallbacksLater => (Some(self), None),
+            Order::FallbacksFirst => (None, Some(self)),
+        };
+        before.into_iter().chain(self.fallbacks.iter()).chain(after)
     }
 
-    async fn parts(&self, text: &str, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+    async fn parts(
+        &self,
+        text: &str,
+        voice: Voice,
+        meter: Meter,
+        order: Order,
+    ) -> Result<Pieces, EngineError> {
         let replaced = voice.pronunciations.as_ref().map(|words| words.apply(text));
         let text = replaced.as_deref().unwrap_or(text);
         let spoken = spoken(text, Language::of(voice.language.as_deref()));
         let mut parts = VecDeque::from(text::parts(&spoken, self.engine.max_chars()));
         let Some(first) = parts.pop_front() else { return Ok(stream::empty().boxed()) };
-        let mut first = self.part(first, voice.clone(), meter.clone()).await?;
+        let mut first = self.part(first, voice.clone(), meter.clone(), order).await?;
         let Some(clip) = first.next().await.transpose()? else { return Ok(stream::empty().boxed()) };
         let (rate, this) = (clip.rate, self.clone());
         let rest = stream::iter(parts).then(move |part| {
             let (this, voice, meter) = (this.clone(), voice.clone(), meter.clone());
-            async move { Ok(at_rate(rate, this.part(part, voice, meter).await?)) }
+            async move { Ok(at_rate(rate, this.part(part, voice, meter, order).await?)) }
         });
         Ok(stream::once(ready(Ok(clip))).chain(first).chain(rest.try_flatten()).boxed())
     }
 
-    async fn part(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
-        let answer = meter.covered.first_answer(Kind::Tts, self.chain(), |engine, place| {
+    async fn part(
+        &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+        order: Order,
+    ) -> Result<Pieces, EngineError> {
+        let answer = meter.covered.first_answer(Kind::Tts, self.chain(order), |engine, _| {
             let (text, meter) = (text.clone(), meter.clone());
             let (language, voice) = (voice.language.clone(), voice.clone());
             async move {
-                match place {
-                    Place::First => engine.alone(text, voice, meter).await,
+                if std::ptr::eq(engine, self) {
+                    engine.alone(text, voice, meter).await
+                } else {
                     // Divides the text anew: the limit of the fallback may be lower.
-                    Place::Fallback => {
-                        engine.speak(text, Voice { language, ..Voice::default() }, meter).await
-                    }
+                    engine.speak(text, Voice { language, ..Voice::default() }, meter).await
                 }
             }
         });
@@ -157,7 +180,16 @@ impl Tts for Resilient {
         voice: Voice,
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        async move { self.parts(&text, voice, meter).await }.boxed()
+        async move { self.parts(&text, voice, meter, Order::FallbacksLater).await }.boxed()
+    }
+
+    fn speak_again(
+        &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        async move { self.parts(&text, voice, meter, Order::FallbacksFirst).await }.boxed()
     }
 
     fn connect(&self) -> BoxFuture<'_, ()> {
@@ -242,6 +274,19 @@ mod tests {
         );
         assert!(rates.iter().all(|rate| *rate == 8_000), "{rates:?}");
         assert_eq!(samples, 10 + 5 + 6);
+    }
+
+    #[tokio::test]
+    async fn a_speech_that_failed_is_repeated_by_the_fallback() {
+        let (engine, fallback) = (counting(8_000, ""), counting(16_000, ""));
+        for (with, expected) in [(Some(fallback.clone() as Arc<dyn Tts>), 16_000), (None, 8_000)] {
+            let engine = Resilient::new(engine.clone(), Settings::default(), with);
+            let again = engine.speak_again("One.".into(), Voice::default(), Meter::default());
+            let mut pieces = again.await.expect("a speech");
+            let clip = pieces.next().await.expect("a clip").expect("a clip");
+            assert_eq!(clip.rate, expected);
+        }
+        assert_eq!((texts(&engine), texts(&fallback)), ("One.".into(), "One.".into()));
     }
 
     #[tokio::test]

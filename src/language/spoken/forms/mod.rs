@@ -34,7 +34,7 @@ pub struct Forms {
     pub(in crate::language) weekdays: [&'static str; 7],
     /// When a business is open that has no hours.
     pub(in crate::language) always: &'static str,
-    pub(super) months: [&'static str; 12],
+    pub(in crate::language) months: [&'static str; 12],
     /// A date's pattern with `{d}`, `{m}` and `{y}`.
     pub(super) date: &'static str,
     /// The first day of a month, where it has a form of its own.
