@@ -194,6 +194,8 @@ fn of_conversation(ending: Option<Ending>) -> (CallStatus, EndedBy, &'static str
         Some(Ending::Silence) => (CallStatus::Completed, EndedBy::Agent, "caller_silent"),
         Some(Ending::TurnLimit) => (CallStatus::Completed, EndedBy::Agent, "turn_limit"),
         Some(Ending::TimeLimit) => (CallStatus::Completed, EndedBy::Agent, "time_limit"),
+        Some(Ending::HoldLimit) => (CallStatus::Completed, EndedBy::Agent, "hold_limit"),
+        Some(Ending::Emergency) => (CallStatus::Completed, EndedBy::Agent, "emergency"),
         Some(Ending::EngineFailure) => (CallStatus::Failed, EndedBy::System, "failed_engines"),
         Some(Ending::AgentHungUp) => (CallStatus::Completed, EndedBy::Agent, "agent_hung_up"),
         Some(Ending::Transferred) => (CallStatus::Completed, EndedBy::Agent, "transferred"),

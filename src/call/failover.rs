@@ -56,7 +56,14 @@ impl Failover {
 
     /// The endings after which the call continues elsewhere, so that it needs no goodbye.
     pub fn endings(&self) -> Vec<Ending> {
-        let ends = [Ending::EngineFailure, Ending::TurnLimit, Ending::TimeLimit, Ending::Closed];
+        let ends = [
+            Ending::EngineFailure,
+            Ending::TurnLimit,
+            Ending::TimeLimit,
+            Ending::HoldLimit,
+            Ending::Emergency,
+            Ending::Closed,
+        ];
         let Some((route, _)) = &self.called else { return Vec::new() };
         let continues =
             |ending: &Ending| case_of(*ending).is_some_and(|case| route.number.failover.continues(case));
@@ -144,7 +151,8 @@ pub enum ContinuesByDefault {
 fn case_of(ending: Ending) -> Option<FailoverCase> {
     match ending {
         Ending::EngineFailure => Some(FailoverCase::Engines),
-        Ending::TurnLimit | Ending::TimeLimit => Some(FailoverCase::Limit),
+        Ending::TurnLimit | Ending::TimeLimit | Ending::HoldLimit => Some(FailoverCase::Limit),
+        Ending::Emergency => Some(FailoverCase::Emergency),
         Ending::Closed => Some(FailoverCase::Closed),
         Ending::CallerLeft
         | Ending::Silence
@@ -226,6 +234,8 @@ mod tests {
             (Ending::EngineFailure, Some("engines")),
             (Ending::TurnLimit, Some("limit")),
             (Ending::TimeLimit, Some("limit")),
+            (Ending::HoldLimit, Some("limit")),
+            (Ending::Emergency, Some("emergency")),
             (Ending::Closed, Some("closed")),
             (Ending::AgentHungUp, None),
             (Ending::Silence, None),

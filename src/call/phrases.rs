@@ -35,6 +35,7 @@ fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
         Phrase::TimeWarning => prompts.time_warning,
         Phrase::TimeLimitGoodbye => prompts.time_limit_goodbye,
         Phrase::Goodbye => prompts.goodbye,
+        Phrase::Emergency => prompts.emergency,
         Phrase::Closed => prompts.closed,
     }
 }

@@ -87,6 +87,12 @@ impl RecordWriter {
         self.update();
     }
 
+    /// The caller speaks of an emergency.
+    pub fn emergency_noticed(&mut self, at: Instant) {
+        self.call.emergency_at = Some(self.clock.at(at));
+        self.update();
+    }
+
     pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome, at: Instant) {
         let at = self.clock.at(at);
         self.call.transfers.push(CallTransfer {

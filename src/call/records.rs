@@ -70,6 +70,13 @@ impl Records {
         }
     }
 
+    /// The caller speaks of an emergency.
+    pub fn emergency_noticed(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.emergency_noticed(Instant::now());
+        }
+    }
+
     /// A transfer begins, or is refused.
     pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome) {
         if outcome != TransferOutcome::Refused {

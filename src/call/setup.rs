@@ -148,6 +148,7 @@ fn new_call(
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),

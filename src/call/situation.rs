@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use super::Agent;
 use crate::language::Language;
 use crate::tenancy::variables::{TemplatePart, header, names, pieces};
-use crate::tenancy::{CallId, Did};
+use crate::tenancy::{CallId, Did, emergency_number};
 
 /// The most characters of a value that is not the tenant's own.
 const LONGEST_VALUE: usize = 200;
@@ -127,6 +127,7 @@ impl Agent {
         match name {
             "now" => trusted(format!("{}, {:02}:{:02}", date(&now, self.language), now.hour(), now.minute())),
             "date" => trusted(date(&now, self.language)),
+            "emergency" => trusted(emergency_number(situation.called).to_owned()),
             "called" => trusted(situation.called.to_string()),
             "call_id" => trusted(situation.call_id.to_string()),
             "hours" => {

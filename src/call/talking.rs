@@ -129,6 +129,10 @@ impl Talking {
             Output::Transfer { tool, target } => return Some(CallAction::Transfer { tool, target }),
             Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
             Output::NoticeHeard => records.notice_heard(),
+            Output::EmergencyNoticed => {
+                warn!("the caller speaks of an emergency");
+                records.emergency_noticed();
+            }
             Output::TurnFinished(record) => self.finish_turn(&record, records),
             Output::HangUp { ending } => {
                 self.ending = Some(ending);

@@ -138,7 +138,11 @@ impl Task {
                 }
                 self.control(TopologyInput::Event(event));
             }
-            CallMessage::Reconciled(inventory) => self.control(TopologyInput::Reconciled(inventory)),
+            CallMessage::Reconciled(inventory) => {
+                // The events in between are lost.
+                self.phase.hold(HoldChange::Uncertain, &mut self.records);
+                self.control(TopologyInput::Reconciled(inventory));
+            }
             CallMessage::End => {
                 if !self.phase.request_end() {
                     self.hang_up(Reason::Congestion);
@@ -292,7 +296,7 @@ impl Task {
 /// was on hold, and sends no further events.
 fn hold_change(event: &Event) -> Option<HoldChange> {
     match event {
-        Event::ChannelHold { .. } => Some(HoldChange::Held),
+        Event::ChannelHold { .. } => Some(HoldChange::HeldByCaller),
         Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => {
             Some(HoldChange::Resumed)
         }

@@ -98,11 +98,16 @@ impl Conversation {
             self.timers.start(Timer::Filler, now, FILLER_AGAIN);
         }
         if let Some(response) = self.audible(speech) {
+            let was_protected = response.is_protected();
             response.ended(speech);
+            let was_protected = was_protected && !response.is_protected();
             let is_notice = response.is_audible_notice(speech);
             let breaks_off = response.is_broken_speech(speech);
             if is_notice {
-                self.notice_heard(now);
+                self.out.push(Output::NoticeHeard);
+            }
+            if was_protected {
+                self.protection_ends(now);
             }
             self.speech_over(now);
             if breaks_off && !self.settings.filler_ms.is_zero() {
@@ -113,9 +118,9 @@ impl Conversation {
     }
 
     /// From now on the caller may speak over the agent; speech that has begun already counts from now.
-    fn notice_heard(&mut self, now: At) {
-        self.out.push(Output::NoticeHeard);
-        if self.voice.is_some() {
+    fn protection_ends(&mut self, now: At) {
+        let speaks_over = matches!(&self.floor, Floor::Agent(response, None) if !response.is_goodbye());
+        if self.voice.is_some() && speaks_over {
             self.speak_over(now);
         }
     }

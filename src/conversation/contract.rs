@@ -63,6 +63,10 @@ pub enum CallerSpeech {
 pub enum HoldChange {
     /// The caller does not listen, and the sound from their side is not their voice.
     Held,
+    /// The same by the caller's telephone, which limits its time.
+    HeldByCaller,
+    /// Events may have been lost: the end of the caller's hold, too. Their words end it.
+    Uncertain,
     /// The caller is back. If a voice is heard at that moment, [`CallerSpeech::Started`] follows: speech during the
     /// hold was ignored.
     Resumed,
@@ -90,6 +94,8 @@ pub enum Output {
     KeepEntry { reference: String, keys: Vec<Digit> },
     /// The notice was played to its end.
     NoticeHeard,
+    /// The caller speaks of an emergency, and hears which number to dial.
+    EmergencyNoticed,
     /// A turn is over: for the transcript, the call record and the stored state.
     TurnFinished(Record),
     /// End the call. The last output.
@@ -163,4 +169,8 @@ pub enum Ending {
     Transferred,
     /// Outside of business hours.
     Closed,
+    /// The caller spoke of an emergency, and the number has a route for that.
+    Emergency,
+    /// The caller's hold lasted too long.
+    HoldLimit,
 }

@@ -63,12 +63,23 @@ impl Conversation {
     pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
         match event {
             Recognition::Partial { text } => self.partial_words(now, utterance, text.trim()),
-            Recognition::Final { text } => self.words(now, utterance, spoken(text)),
-            Recognition::Failed => self.words_failed(now, utterance),
+            Recognition::Final { text } => {
+                if !self.words_on_hold(now, utterance, spoken(text)) {
+                    self.words(now, utterance, spoken(text));
+                }
+            }
+            Recognition::Failed => {
+                if !self.words_on_hold(now, utterance, "") {
+                    self.words_failed(now, utterance);
+                }
+            }
         }
     }
 
     fn speech_started(&mut self, at: At, level: i8) {
+        if self.hold.is_on() {
+            self.sound_on_hold(at);
+        }
         let known = self.voice.is_some() || self.background.is_some();
         if !known && !self.hold.is_on() && !self.ignores(at, level) {
             self.voice_started(at);
@@ -76,6 +87,9 @@ impl Conversation {
     }
 
     fn speech_paused(&mut self, at: At, level: i8) {
+        if self.hold.is_on() {
+            self.silence_on_hold(at);
+        }
         match self.background {
             Some(_) => self.background_paused(at, level),
             None => self.voice_paused(at, Some(level)),

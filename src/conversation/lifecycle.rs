@@ -126,8 +126,12 @@ impl Conversation {
         }
         self.note_rest(Vec::new());
         self.timers.stop_all();
-        self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);
+        self.limit_goodbye(now);
         self.prompt(now, phrase, Some(ending));
+    }
+
+    pub(super) fn limit_goodbye(&mut self, now: At) {
+        self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);
     }
 
     pub(super) fn cut_goodbye_short(&mut self, now: At) {

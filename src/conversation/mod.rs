@@ -41,6 +41,7 @@ mod clauses;
 mod collection;
 mod context;
 mod contract;
+mod emergency;
 mod endpoint;
 mod floor;
 mod hold;
@@ -73,6 +74,7 @@ use serde::{Deserialize, Serialize};
 pub use at::At;
 pub use context::ContextItem;
 pub use contract::*;
+pub use emergency::EmergencyAction;
 pub use keypad::{DtmfMode, Keys};
 pub use pipeline::*;
 pub use settings::{GreetingBargeIn, Overrides, Settings};
@@ -82,6 +84,7 @@ pub use tool::*;
 
 use crate::language::Language;
 use acting::LateTools;
+use emergency::Emergency;
 use floor::Floor;
 use hold::Hold;
 use keypad::Keypad;
@@ -129,6 +132,7 @@ pub struct Conversation {
     warning: Warning,
     opening: Opening,
     without_goodbye: Vec<Ending>,
+    emergency: Emergency,
 }
 
 impl Conversation {
@@ -156,6 +160,7 @@ impl Conversation {
             warning: Warning::NotDue,
             opening: Opening::Greeting,
             without_goodbye: Vec::new(),
+            emergency: Emergency::Unsaid,
         }
     }
 
@@ -247,6 +252,7 @@ impl Conversation {
                 Timer::Monologue => self.cut_monologue(now),
                 Timer::Keys => self.complete_entry(now),
                 Timer::Silence => self.prompt_silent_caller(now),
+                Timer::Hold => self.end_long_hold(now),
                 Timer::Warning => self.warn(now),
                 Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
                 Timer::Goodbye => self.cut_goodbye_short(now),

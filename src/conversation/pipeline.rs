@@ -129,11 +129,13 @@ pub enum Phrase {
     Goodbye,
     /// Outside of business hours.
     Closed,
+    /// The caller speaks of an emergency: which number to dial. Not to be interrupted.
+    Emergency,
 }
 
 impl Phrase {
     /// Every prompt and the name under which a profile's `phrases` replaces it.
-    pub const NAMES: [(Phrase, &str); 15] = [
+    pub const NAMES: [(Phrase, &str); 16] = [
         (Phrase::Greeting, "greeting"),
         (Phrase::Notice, "notice"),
         (Phrase::DidNotCatch, "did_not_catch"),
@@ -149,5 +151,6 @@ impl Phrase {
         (Phrase::TimeLimitGoodbye, "time_limit_goodbye"),
         (Phrase::Goodbye, "goodbye"),
         (Phrase::Closed, "closed"),
+        (Phrase::Emergency, "emergency"),
     ];
 }

@@ -202,6 +202,12 @@ impl Response {
         }
     }
 
+    /// The call ends after the words so far.
+    pub fn end_call_afterwards(&mut self, ending: Ending, out: &mut Outbox) {
+        self.afterwards = Afterwards::CallEnds(ending);
+        self.complete(out);
+    }
+
     pub fn afterwards(&self) -> Afterwards {
         self.afterwards
     }
@@ -289,7 +295,7 @@ impl Response {
     /// A part of it is still to be played that the caller may not interrupt.
     pub fn is_protected(&self) -> bool {
         let is_ahead = |speech: &ResponseSpeech| speech.progress != Progress::Ended;
-        self.speeches.iter().any(|speech| speech.is_notice() && is_ahead(speech))
+        self.speeches.iter().any(|speech| speech.is_protected() && is_ahead(speech))
     }
 
     /// Whether `speech` is the notice, with sound.
@@ -357,6 +363,10 @@ impl ResponseSpeech {
     /// A prompt that reports a failure: the model, which would imitate it, does not read it.
     fn is_apology(&self) -> bool {
         matches!(self.what, Say::Phrase(Phrase::Difficulty | Phrase::AskAgain | Phrase::AudioIssues))
+    }
+
+    fn is_protected(&self) -> bool {
+        self.is_notice() || self.what == Say::Phrase(Phrase::Emergency)
     }
 
     fn is_notice(&self) -> bool {

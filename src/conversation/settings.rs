@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, SchemaFormat};
 
-use super::DtmfMode;
 use super::check::{LONGEST, NON_ZERO};
 use super::response::Response;
+use super::{DtmfMode, EmergencyAction};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:tt = $default:expr),+ $(,)?) => {
@@ -70,11 +70,13 @@ macro_rules! settings {
     (@type count) => { u32 };
     (@type switch) => { bool };
     (@type dtmf) => { DtmfMode };
+    (@type emergency) => { EmergencyAction };
     (@type greeting) => { GreetingBargeIn };
     (@raw ms) => { u64 };
     (@raw count) => { u32 };
     (@raw switch) => { bool };
     (@raw dtmf) => { DtmfMode };
+    (@raw emergency) => { EmergencyAction };
     (@raw greeting) => { GreetingBargeIn };
     (@value ms $value:expr) => { Duration::from_millis($value) };
     (@value $other:ident $value:expr) => { $value };
@@ -146,6 +148,11 @@ settings! {
     /// The caller's keys (DTMF): `shown` to the model and in the transcript; `masked`: both have their number only;
     /// `ignored`: keys have no effect.
     dtmf: dtmf = DtmfMode::Shown,
+    /// After a caller who speaks of an emergency has heard which number to dial: `say`: the agent responds; `route`: the call
+    /// continues at the number's route `emergency`, if it has one.
+    emergency: emergency = EmergencyAction::Say,
+    /// The longest hold by the caller before the call ends; 0 is no limit.
+    max_hold_ms: ms = 600_000,
 }
 
 /// The schema of one setting of a profile. The type of the default is the setting's.
@@ -170,7 +177,11 @@ fn property(name: &str, about: &str, default: &serde_json::Value) -> ObjectBuild
 
 /// The values of a setting that has names.
 fn values_of(setting: &str) -> &'static [&'static str] {
-    if setting == "greeting_barge_in" { &GreetingBargeIn::NAMES } else { &DtmfMode::NAMES }
+    match setting {
+        "greeting_barge_in" => &GreetingBargeIn::NAMES,
+        "emergency" => &EmergencyAction::NAMES,
+        _ => &DtmfMode::NAMES,
+    }
 }
 
 /// The values of a setting that has names, and `null`.

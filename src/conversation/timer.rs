@@ -29,6 +29,8 @@ pub enum Timer {
     Keys,
     /// Both sides have been silent for a while.
     Silence,
+    /// The caller's hold has lasted too long.
+    Hold,
     /// The time limit is near.
     Warning,
     /// The time limit is reached.
@@ -38,7 +40,7 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 13] = [
+    const ALL: [Timer; 14] = [
         Timer::Commit,
         Timer::Ask,
         Timer::BargeIn,
@@ -49,6 +51,7 @@ impl Timer {
         Timer::Monologue,
         Timer::Keys,
         Timer::Silence,
+        Timer::Hold,
         Timer::Warning,
         Timer::Limit,
         Timer::Goodbye,

@@ -47,6 +47,10 @@ pub struct Language {
     pub courtesies: &'static [&'static str],
     /// Words of a caller who checks the connection, in addition to the backchannels: "Hello? Are you still there?"
     pub presence_checks: &'static [&'static str],
+    /// Runs of words by which callers say that there is an emergency.
+    pub emergencies: &'static [&'static str],
+    /// Runs of words that do not say so, such as "emergency plumber".
+    pub emergency_exceptions: &'static [&'static str],
     /// Words with a full stop that does not end a sentence.
     pub abbreviations: &'static [&'static str],
     pub prompts: Prompts,
@@ -76,6 +80,8 @@ pub struct Prompts {
     pub time_limit_goodbye: &'static str,
     pub goodbye: &'static str,
     pub closed: &'static str,
+    /// The caller speaks of an emergency; `{{emergency}}` is the number to dial.
+    pub emergency: &'static str,
     /// The agent is a machine, and the call is transcribed.
     pub notice: &'static str,
 }
@@ -140,6 +146,7 @@ mod tests {
                 p.time_limit_goodbye,
                 p.goodbye,
                 p.closed,
+                p.emergency,
                 p.notice,
             ]
         };

@@ -15,6 +15,8 @@ pub(super) static OTHER: Language = Language {
     backchannels: &["ah", "aha", "oh", "hm", "hmm", "mm", "mmm", "mhm", "mmhm", "uh", "huh", "ok", "okay"],
     courtesies: &["thanks", "thank", "you", "danke", "gracias", "merci", "grazie", "super", "perfect"],
     presence_checks: &["hello", "hallo", "hola", "allo"],
+    emergencies: &[],
+    emergency_exceptions: &[],
     abbreviations: &["dr", "st", "etc"],
     prompts: en::PROMPTS,
     forms: None,

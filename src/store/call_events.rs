@@ -153,6 +153,8 @@ pub struct CallPayload<'a> {
     failure_reason: Option<&'a str>,
     /// When the notice had been played to its end; `null` without one.
     notice_heard_at: Option<DateTime<Utc>>,
+    /// When the caller first spoke of an emergency; `null` if they did not.
+    emergency_at: Option<DateTime<Utc>>,
     /// The engines that failed during the call.
     engine_failures: &'a [EngineFailure],
     /// Fields that the agent remembered of the call.
@@ -187,6 +189,7 @@ impl CallPayload<'_> {
             sip_status: call.sip_status,
             failure_reason: call.failure_reason.as_deref(),
             notice_heard_at: call.notice_heard_at,
+            emergency_at: call.emergency_at,
             engine_failures: &call.engine_failures,
             fields: &call.fields,
             transfers: &call.transfers,

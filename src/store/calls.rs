@@ -23,7 +23,7 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields, notice_heard_at, transfers, analysis";
+    failure_reason, engine_failures, fields, notice_heard_at, emergency_at, transfers, analysis";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -34,7 +34,7 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
     fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
-    notice_heard_at = excluded.notice_heard_at, transfers = excluded.transfers, daemon = excluded.daemon \
+    notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, transfers = excluded.transfers, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -74,6 +74,7 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         json_text(&call.engine_failures, call.engine_failures.is_empty()).into(),
         json_text(&call.fields, call.fields.is_empty()).into(),
         call.notice_heard_at.into(),
+        call.emergency_at.into(),
         json_text(&call.transfers, call.transfers.is_empty()).into(),
         json_text(&call.analysis, call.analysis.is_none()).into(),
         daemon.into(),
@@ -283,6 +284,7 @@ pub(super) struct Row {
     engine_failures: Option<String>,
     fields: Option<String>,
     notice_heard_at: Option<DateTime<Utc>>,
+    emergency_at: Option<DateTime<Utc>>,
     transfers: Option<String>,
     analysis: Option<String>,
 }
@@ -320,6 +322,7 @@ impl TryFrom<Row> for Call {
             engine_failures: from_json_text(row.engine_failures.as_deref())?,
             fields: from_json_text(row.fields.as_deref())?,
             notice_heard_at: row.notice_heard_at,
+            emergency_at: row.emergency_at,
             transfers: from_json_text(row.transfers.as_deref())?,
             analysis: from_json_text(row.analysis.as_deref())?,
         })

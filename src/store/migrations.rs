@@ -140,6 +140,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0033_number_profiles.sql"),
     ),
     (
+        "0034_emergency",
+        include_str!("../../migrations/sqlite/0034_emergency.sql"),
+        include_str!("../../migrations/postgres/0034_emergency.sql"),
+    ),
+    (
         "0040_analysis",
         include_str!("../../migrations/sqlite/0040_analysis.sql"),
         include_str!("../../migrations/postgres/0040_analysis.sql"),

@@ -27,6 +27,8 @@ words!(
         Engines = "engines",
         /// The conversation has reached its limit of turns or time.
         Limit = "limit",
+        /// The caller spoke of an emergency, and the profile hands such calls over.
+        Emergency = "emergency",
     }
 );
 
@@ -126,6 +128,9 @@ pub struct FailoverRoutes {
     /// The conversation has reached its limit of turns or time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<FailoverRoute>,
+    /// The caller spoke of an emergency, and the profile's `turn.emergency` is `route`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<FailoverRoute>,
 }
 
 impl FailoverRoutes {
@@ -140,6 +145,7 @@ impl FailoverRoutes {
             FailoverCase::NoAgent => &self.no_agent,
             FailoverCase::Engines => &self.engines,
             FailoverCase::Limit => &self.limit,
+            FailoverCase::Emergency => &self.emergency,
         };
         own.as_ref().or(self.default.as_ref())
     }

@@ -7,6 +7,7 @@ mod analysis;
 mod call_transfer;
 mod check;
 mod did;
+mod emergency;
 mod failover;
 mod feedback;
 mod headers;
@@ -45,6 +46,7 @@ pub use check::{
     Draft, LONGEST_TENANT_NAME, check_comment, check_name, check_profile, check_profile_name, check_remark,
 };
 pub use did::{Did, DidError, mask};
+pub use emergency::emergency_number;
 pub use failover::{FailoverCase, FailoverRoute, FailoverRoutes};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
@@ -190,6 +192,9 @@ pub struct Call {
     /// When the notice that the agent is automated and the call transcribed had been played to its end; `null` without one.
     #[serde(default)]
     pub notice_heard_at: Option<DateTime<Utc>>,
+    /// When the caller first spoke of an emergency; `null` if they did not.
+    #[serde(default)]
+    pub emergency_at: Option<DateTime<Utc>>,
     /// The engines that failed during the call, after their retries. The call may have gone on.
     #[serde(default)]
     pub engine_failures: Vec<EngineFailure>,

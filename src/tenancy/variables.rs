@@ -6,7 +6,7 @@ use super::ProfileSettings;
 use crate::violation::Violation;
 
 /// The variables that every call has.
-pub const BUILT_IN: [&str; 6] = ["now", "date", "caller", "called", "call_id", "hours"];
+pub const BUILT_IN: [&str; 7] = ["now", "date", "caller", "called", "call_id", "hours", "emergency"];
 
 /// Precedes the name of a SIP header: `{{sip.X-Customer-Id}}`.
 pub const HEADER: &str = "sip.";

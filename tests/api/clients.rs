@@ -106,6 +106,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),

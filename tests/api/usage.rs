@@ -59,6 +59,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),

@@ -142,6 +142,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),

@@ -274,6 +274,7 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("ended", or_dash(call.ended_at.map(|at| at.format("%F %T%.3f UTC"))))
         .line("length", or_dash(length(call)))
         .line("notice heard", or_dash(call.notice_heard_at.map(|at| at.format("%F %T%.3f UTC"))))
+        .line("emergency", or_dash(call.emergency_at.map(|at| at.format("%F %T%.3f UTC"))))
         .line("codec", or_dash(call.codec.as_deref()))
         .line("media", or_dash(call.media.as_ref()))
         .line("channel", &call.asterisk_channel_id);

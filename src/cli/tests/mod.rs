@@ -109,6 +109,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),

@@ -47,7 +47,10 @@ impl Work {
                 | Output::SendDtmf { tool, .. }
                 | Output::Transfer { tool, .. } => self.tools.push(*tool),
                 Output::HangUp { .. } => self.over = true,
-                Output::KeepEntry { .. } | Output::NoticeHeard | Output::TurnFinished(_) => {}
+                Output::KeepEntry { .. }
+                | Output::NoticeHeard
+                | Output::EmergencyNoticed
+                | Output::TurnFinished(_) => {}
             }
             watch.see(output);
         }

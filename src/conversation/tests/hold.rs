@@ -340,3 +340,112 @@ fn the_words_of_a_caller_who_leaves_on_hold_are_on_record() {
         "#,
     );
 }
+
+#[test]
+fn words_end_a_hold_of_which_the_end_may_have_been_missed() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +500 hold_key
+            2500 pause playback
+        +5000 speech
+        +2000 pause
+        +1000 uncertain
+        +1000 speech
+        +500 pause
+        +1000 speech
+        +1500 pause
+            14500 transcribe #0 turn 1 12940..14380
+        +300 words ""
+        +1000 speech
+        +1500 pause
+            17300 transcribe #1 turn 2 15740..17180
+        +300 words "Are you open today?"
+            17600 resume playback
+            17600 ask turn 2 A: Hello, how can I help? C: Are you open today?
+            17600 release turn 2
+        +200 reply "Yes."
+        +0 done
+            17800 say #1 turn 2 "Yes."
+        +10 starts #1
+        +500 ends #1
+            18310 finished turn 2 C: Are you open today? A: Yes. words=420 reply=620 commit=420 audio=630
+        "#,
+    );
+}
+
+#[test]
+fn words_during_a_doubtful_hold_release_a_response_that_waits() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks)
+        +80 words "What are your hours?"
+            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        +10 hold_key
+            4090 pause playback
+            4180 release turn 1
+        +200 reply "Nine to five."
+        +0 done
+            4290 say #1 turn 1 "Nine to five."
+        +1000 uncertain
+        +1000 speech
+        +1500 pause
+            7790 transcribe #1 turn 2 6230..7670
+        +300 words "Hello, is there anyone?"
+            8090 resume playback
+            8090 cancel turn 2
+        +10 starts #1
+        +500 ends #1
+            8600 finished turn 1 C: What are your hours? A: Nine to five. words=200 reply=410 commit=300 audio=4220
+        "#,
+    );
+}
+
+#[test]
+fn a_hold_that_is_taken_back_drops_the_words_that_are_awaited() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +500 hold_key
+            2500 pause playback
+        +1000 uncertain
+        +1000 speech
+        +1500 pause
+            6000 transcribe #0 turn 1 4440..5880
+        +100 unhold
+            6100 cancel turn 1
+            6100 resume playback
+        +100 words "Hello?"
+            13100 say #1 turn 2 StillThere
+        +7100 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_hold_by_the_caller_has_a_limit_and_one_of_the_drivers_has_none() {
+    plays_out(
+        |settings| {
+            settings.max_hold_ms = std::time::Duration::from_secs(60);
+            settings.max_duration_ms = std::time::Duration::from_secs(600);
+        },
+        r#"
+        (greeted)
+        +500 hold
+            2500 pause playback
+        +100000 unhold
+            102500 resume playback
+        +500 hold_key
+            103000 pause playback
+            163000 resume playback
+            163000 say #1 turn 1 TimeLimitGoodbye
+        +60100 starts #1
+        +900 ends #1
+            164000 finished turn 1 audio=100
+            164000 hang up: HoldLimit
+        "#,
+    );
+}

@@ -141,7 +141,7 @@ impl Watch {
             Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
             Output::SendDtmf { tool, .. } | Output::Transfer { tool, .. } => self.start(tool, None),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
-            Output::NoticeHeard => {}
+            Output::NoticeHeard | Output::EmergencyNoticed => {}
             Output::TurnFinished(record) => {
                 for used in &record.tools {
                     assert!(!self.recorded.contains(&used.tool), "{used:?} recorded twice");
@@ -268,6 +268,8 @@ impl Watch {
             14 => response(ResponseEvent::Failed),
             15 => playback(PlaybackEvent::SynthesisFailed),
             17 => response(ResponseEvent::HangUp),
+            18 if event.back == 1 => Input::Hold(HoldChange::HeldByCaller),
+            18 if event.back > 1 => Input::Hold(HoldChange::Uncertain),
             18 => Input::Hold(HoldChange::Held),
             19 | 20 => Input::Hold(HoldChange::Resumed),
             21 | 22 => Input::Dtmf { key: Digit::try_from(if event.back == 3 { '#' } else { '1' }).unwrap() },
@@ -324,8 +326,9 @@ fn check(settings: Settings, events: &[Event]) -> Watch {
         now = target;
         let input = watch.input(event, now);
         match input {
-            Input::Hold(HoldChange::Held) => watch.on_hold = true,
-            Input::Hold(HoldChange::Resumed) => watch.on_hold = false,
+            Input::Hold(HoldChange::Held | HoldChange::HeldByCaller) => watch.on_hold = true,
+            // Words may end the hold from then on.
+            Input::Hold(HoldChange::Resumed | HoldChange::Uncertain) => watch.on_hold = false,
             _ => {}
         }
         turn.handle(now, input);

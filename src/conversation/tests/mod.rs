@@ -5,6 +5,7 @@
 mod background;
 mod barge_in;
 mod courtesies;
+mod emergency;
 mod endings;
 mod endpointing;
 mod failures;

@@ -15,7 +15,7 @@
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
 //! `failed` for a failure. `result #0 "text"` is the result of a tool that ran, `fails #0`
 //! a failure.
-//! `key 1` is a key that the caller presses.
+//! `key 1` is a key that the caller presses; `hold_key` a hold by the caller's telephone, `uncertain` that its end may be missed.
 //! A line in parentheses stands for the beginning of a script, see [`BEGINNINGS`].
 //! `history` shows the transcript so far.
 
@@ -231,6 +231,8 @@ impl Stage {
             "broken" => playback(PlaybackEvent::SynthesisFailed),
             "key" => Input::Dtmf { key: Digit::parse(arguments[0]).expect("a key") },
             "hold" => Input::Hold(HoldChange::Held),
+            "hold_key" => Input::Hold(HoldChange::HeldByCaller),
+            "uncertain" => Input::Hold(HoldChange::Uncertain),
             "unhold" => Input::Hold(HoldChange::Resumed),
             "left" => Input::CallerLeft,
             "end" => Input::EndRequested,
@@ -257,6 +259,7 @@ impl Stage {
                 format!("keep {reference} {keys}")
             }
             Output::NoticeHeard => "notice heard".to_owned(),
+            Output::EmergencyNoticed => "emergency".to_owned(),
             Output::TurnFinished(record) => finished(record),
             Output::HangUp { ending } => format!("hang up: {ending:?}"),
         }

@@ -161,9 +161,12 @@ impl Conversation {
 
     /// Prepares a response, unheard, to words that may be the whole utterance.
     fn prepare(&mut self, to: At, text: &str) {
+        // Its first words are not the model's.
+        let is_emergency = self.is_new_emergency(text);
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let may = self.settings.early_reply && utterance.advance == Advance::Possible;
         let is_new = utterance.early.is_none() && !text.is_empty() && utterance.segments.are_known();
+        let is_new = is_new && !is_emergency;
         if may && is_new && !self.limits.no_turn_left(&self.settings) {
             let question = utterance.question(to, text);
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
@@ -280,6 +283,10 @@ impl Conversation {
     fn respond(&mut self, now: At, utterance: Utterance, to: At, text: &str) {
         let keys = self.take_entry();
         let question = utterance.question(to, text);
+        if self.is_new_emergency(text) {
+            let latency = utterance.latency;
+            return self.respond_to_emergency(now, utterance, question, latency, keys);
+        }
         let waiting = utterance.is_overdue();
         let mut response = match utterance.early {
             Some(mut early) => {

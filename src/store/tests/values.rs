@@ -90,6 +90,7 @@ pub fn call_to(route: &Route) -> Call {
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),
@@ -112,6 +113,7 @@ pub fn completed(call: &Call) -> Call {
         media: Some(json!({"loss": 0.25, "mos": 4.4})),
         failure_reason: Some("no_media: other_address".to_owned()),
         notice_heard_at: Some(call.started_at),
+        emergency_at: Some(call.started_at),
         engine_failures: vec![EngineFailure {
             kind: EngineKind::Llm,
             engine: "openai".to_owned(),

@@ -198,6 +198,7 @@ pub const CALLS: [Table; 8] = [
             ("media", Document(document::<Json>)),
             ("failure_reason", Text),
             ("notice_heard_at", Moment),
+            ("emergency_at", Moment),
             ("engine_failures", Document(document::<Vec<EngineFailure>>)),
             ("fields", Document(document::<BTreeMap<String, String>>)),
             ("transfers", Document(document::<Vec<CallTransfer>>)),
