@@ -23,3 +23,4 @@ mod transport;
 mod trunks;
 mod unit;
 mod vendors;
+mod warm_transfers;

@@ -166,7 +166,9 @@ fn case_of(ending: Ending) -> Option<FailoverCase> {
 mod tests {
     use super::*;
     use crate::store::tests::values;
-    use crate::tenancy::{FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferTarget};
+    use crate::tenancy::{
+        FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
+    };
 
     fn failover(routes: serde_json::Value) -> Failover {
         let mut route = values::route();
@@ -263,6 +265,7 @@ mod tests {
             kind: TargetKind::Extension,
             address: address.into(),
             method: TransferMethod::Dial,
+            style: TransferStyle::Cold,
             hours: None,
             created_at: route.tenant.created_at,
         };

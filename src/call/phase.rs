@@ -103,6 +103,27 @@ impl Phase {
         }
     }
 
+    /// The target of a transfer has the call's media; see [`Talking::consult`].
+    pub fn consult(&mut self, tenant: &str, summary: Option<&str>) {
+        if let Some(talking) = self.talking() {
+            talking.consult(tenant, summary);
+        }
+    }
+
+    /// Plays the announcement to the target.
+    pub fn announce(&mut self) {
+        if let Some(talking) = self.talking() {
+            talking.announce();
+        }
+    }
+
+    /// The call's media is the caller's again.
+    pub fn end_consultation(&mut self) {
+        if let Some(talking) = self.talking() {
+            talking.end_consultation();
+        }
+    }
+
     /// The caller presses a key.
     pub fn press(&mut self, key: Digit, records: &mut Records) {
         if let Some(talking) = self.talking() {

@@ -15,7 +15,7 @@ use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{
     Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, ToolRun,
-    ToolRunOutcome, TransferEnd, TransferOutcome, TransferTarget, UsageUnit,
+    ToolRunOutcome, TransferEnd, TransferOutcome, TransferStyle, TransferTarget, UsageUnit,
 };
 use crate::tools::McpProblem;
 
@@ -98,9 +98,11 @@ impl RecordWriter {
         self.call.transfers.push(CallTransfer {
             target: target.name.clone(),
             method: target.method,
+            style: target.style,
             outcome,
             started_at: at,
             answered_at: None,
+            accepted_at: None,
             ended_at: (outcome == TransferOutcome::Refused).then_some(at),
             ended_by: None,
         });
@@ -110,8 +112,17 @@ impl RecordWriter {
     pub fn transfer_answered(&mut self, at: Instant) {
         let at = self.clock.at(at);
         if let Some(transfer) = self.call.transfers.last_mut() {
-            transfer.outcome = TransferOutcome::Connected;
             transfer.answered_at = Some(at);
+        }
+        self.update();
+    }
+
+    /// The target and the caller are connected.
+    pub fn transfer_connected(&mut self, at: Instant) {
+        let at = self.clock.at(at);
+        if let Some(transfer) = self.call.transfers.last_mut() {
+            transfer.outcome = TransferOutcome::Connected;
+            transfer.accepted_at = (transfer.style != TransferStyle::Cold).then_some(at);
         }
         self.update();
     }

@@ -94,6 +94,13 @@ impl Records {
         }
     }
 
+    /// The caller talks to the target.
+    pub fn transfer_connected(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.transfer_connected(Instant::now());
+        }
+    }
+
     /// The attempt is over, with an outcome; or the conversation with the target is, and who ended it.
     pub fn transfer_ended(&mut self, outcome: Option<TransferOutcome>, by: Option<TransferEnd>) {
         if let Some(writer) = &mut self.writer {

@@ -1,5 +1,7 @@
 //! A conversation under way: the state machine with its clock, its pipeline and its media.
 
+mod consultation;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use tracing::warn;
 use super::clock::Clock;
 use super::media_watch::{MediaAddresses, MediaWatch};
 use super::phase::Closing;
-use super::pipeline::{Cascade, PipelineEvent, PlaybackEffect};
+use super::pipeline::{AudioPiece, Cascade, PipelineEvent, PlaybackEffect};
 use super::record::Times;
 use super::records::Records;
 use super::task::Waking;
@@ -20,6 +22,8 @@ use crate::conversation::{
 use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
 use crate::tools::{Finished, Remembered, Runner};
+use consultation::Consultation;
+pub use consultation::ConsultationEvent;
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -33,6 +37,8 @@ pub struct Talking {
     media_watch: MediaWatch,
     caller_voice: CallerVoice,
     tools: Runner,
+    /// The target of a transfer, which has the call's media meanwhile.
+    consultation: Option<Consultation>,
     /// The agent's first sound waits until this moment.
     first_sound: Option<Instant>,
     ending: Option<Ending>,
@@ -50,7 +56,10 @@ pub enum CallAction {
     Transfer {
         tool: ToolId,
         target: Arc<str>,
+        summary: Option<Arc<str>>,
     },
+    /// The target of a transfer, joined with the agent, speaks or was announced the call.
+    Consultation(ConsultationEvent),
 }
 
 /// The voice that the media thread hears, whether or not the conversation listens.
@@ -82,6 +91,7 @@ impl Talking {
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
             caller_voice: CallerVoice::Silent,
             tools,
+            consultation: None,
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
             ending: None,
             end: None,
@@ -107,26 +117,32 @@ impl Talking {
             () = notify.notified() => Waking::Media,
             event = self.pipeline.next() => Waking::Pipeline(event),
             finished = self.tools.next() => Waking::Tool(finished),
+            event = Consultation::next(&mut self.consultation) => Waking::Pipeline(event),
         }
     }
 
     /// Carries out one action of the conversation. `None` when there is none.
     pub fn step(&mut self, records: &mut Records) -> Option<CallAction> {
+        if let Some(event) = self.consultation.as_mut().and_then(Consultation::next_event) {
+            return Some(CallAction::Consultation(event));
+        }
         let output = self.conversation.poll()?;
         match output {
             Output::Pipeline(command) => self.command(command, records),
-            Output::Pause => self.port.pause(),
-            Output::Resume => self.port.resume(),
+            Output::Pause => self.control_playback(Port::pause),
+            Output::Resume => self.control_playback(Port::resume),
             Output::Flush => {
                 self.pipeline.flush();
-                self.port.flush();
+                self.control_playback(Port::flush);
             }
             Output::RunTool { tool, call, .. } => self.run_tool(tool, &call, records),
             Output::SendDtmf { tool, keys } => {
                 self.tools.dtmf_sent(tool, &keys);
                 return Some(CallAction::SendDtmf(keys));
             }
-            Output::Transfer { tool, target } => return Some(CallAction::Transfer { tool, target }),
+            Output::Transfer { tool, target, summary } => {
+                return Some(CallAction::Transfer { tool, target, summary });
+            }
             Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
             Output::NoticeHeard => records.notice_heard(),
             Output::EmergencyNoticed => {
@@ -149,11 +165,25 @@ impl Talking {
             return;
         }
         while self.port.has_room()
-            && let Some(piece) = self.pipeline.next_audio()
+            && let Some(piece) = self.next_audio()
         {
             if !self.port.play(SpeechTag(piece.speech.0), piece.samples, piece.last) {
                 tracing::error!("the media thread had room and has none");
             }
+        }
+    }
+
+    fn next_audio(&mut self) -> Option<AudioPiece> {
+        match &mut self.consultation {
+            Some(consultation) => consultation.next_audio(),
+            None => self.pipeline.next_audio(),
+        }
+    }
+
+    /// The conversation's playback is under its control, unless the media is another's meanwhile.
+    fn control_playback(&mut self, control: impl FnOnce(&mut Port)) {
+        if self.consultation.is_none() {
+            control(&mut self.port);
         }
     }
 
@@ -253,7 +283,7 @@ impl Talking {
         // An utterance may end with audio that was received just now.
         self.fetch_audio();
         if self.pipeline.command(command) == PlaybackEffect::Flush {
-            self.port.flush();
+            self.control_playback(Port::flush);
         }
         while let Some(event) = self.pipeline.next_ready() {
             self.take(event, records);
@@ -262,10 +292,16 @@ impl Talking {
 
     fn fetch_audio(&mut self) {
         let pipeline = &mut self.pipeline;
-        self.port.fetch_with(|samples| pipeline.caller_audio(samples));
+        match self.consultation {
+            Some(_) => self.port.fetch_with(|samples| pipeline.caller_away(samples.len())),
+            None => self.port.fetch_with(|samples| pipeline.caller_audio(samples)),
+        }
     }
 
     fn media_event(&mut self, now: Instant, event: MediaEvent, records: &mut Records) {
+        if let Some(consultation) = &mut self.consultation {
+            return consultation.media_event(event);
+        }
         match event {
             MediaEvent::SpeechStarted { at, position, level } => {
                 self.caller_voice = CallerVoice::Speaking { level };

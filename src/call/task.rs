@@ -19,7 +19,7 @@ use super::topology_driver::{TopologyDriver, TopologyEvent};
 use super::transferring::ActiveTransfer;
 use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
 use crate::ari::topology::{End, Input as TopologyInput, LegId};
-use crate::ari::{Event, Reason};
+use crate::ari::{ChannelId, Event, Reason};
 use crate::conversation::HoldChange;
 use crate::dtmf::Digit;
 use crate::engines::core::EngineError;
@@ -38,6 +38,8 @@ pub struct Task {
     pub phase: Phase,
     /// The transfer that is under way.
     pub transfer: Option<ActiveTransfer>,
+    /// Whether the caller's side has put the call on hold, as it said last.
+    pub caller_hold: HoldChange,
 }
 
 /// The event that wakes the task.
@@ -71,6 +73,7 @@ impl Task {
             failover,
             phase,
             transfer: None,
+            caller_hold: HoldChange::Resumed,
         }
     }
 
@@ -121,7 +124,10 @@ impl Task {
                 Some(CallAction::SendDtmf(keys)) => {
                     self.control(TopologyInput::SendDtmf { leg: LegId::CALLER, keys });
                 }
-                Some(CallAction::Transfer { tool, target }) => self.start_transfer(tool, &target),
+                Some(CallAction::Transfer { tool, target, summary }) => {
+                    self.start_transfer(tool, &target, summary);
+                }
+                Some(CallAction::Consultation(event)) => self.consulted(event),
                 None => break,
             }
         }
@@ -132,10 +138,7 @@ impl Task {
         match message {
             CallMessage::Event(event) => {
                 note(&event);
-                // A caller who is being transferred is on hold until they return, and their keys are not for the agent.
-                if self.transfer.is_none() {
-                    self.pass_on(&event);
-                }
+                self.pass_on(&event);
                 self.control(TopologyInput::Event(event));
             }
             CallMessage::Reconciled(inventory) => {
@@ -152,13 +155,22 @@ impl Task {
         }
     }
 
-    /// Passes hold and keys to the conversation.
+    /// Passes hold and keys to the conversation. A caller who is being transferred is on hold until they return, and their keys
+    /// are not for the agent; those of the target are for the transfer.
     fn pass_on(&mut self, event: &Event) {
-        if let Some(change) = hold_change(event) {
-            self.phase.hold(change, &mut self.records);
-        }
-        if let Some(key) = pressed_key(event) {
-            self.phase.press(key, &mut self.records);
+        let leg = party(event).and_then(|channel| self.topology.leg_of(channel));
+        match (leg, hold_change(event), pressed_key(event)) {
+            (Some(LegId::CALLER), Some(change), _) => {
+                self.caller_hold = change;
+                if self.transfer.is_none() {
+                    self.phase.hold(change, &mut self.records);
+                }
+            }
+            (Some(LegId::CALLER), _, Some(key)) if self.transfer.is_none() => {
+                self.phase.press(key, &mut self.records);
+            }
+            (Some(leg), _, Some(key)) => self.target_pressed(leg, key),
+            _ => {}
         }
     }
 
@@ -301,6 +313,14 @@ fn hold_change(event: &Event) -> Option<HoldChange> {
             Some(HoldChange::Resumed)
         }
         _ => None,
+    }
+}
+
+/// The channel of the party that an event is about.
+fn party(event: &Event) -> Option<&ChannelId> {
+    match event {
+        Event::StasisStart { replaces: Some(old), .. } => Some(old),
+        event => event.channel_id(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::tasks::{CallTasks, TaskResult};
-use crate::ari::Client;
 use crate::ari::topology::{End, Input, LegId, Output, Topology};
+use crate::ari::{ChannelId, Client};
 
 /// An event of the machine for the call.
 #[derive(Debug)]
@@ -35,6 +35,11 @@ impl TopologyDriver {
 
     pub fn next_leg(&self) -> Option<LegId> {
         self.topology.next_leg()
+    }
+
+    /// The leg of a channel of this call.
+    pub fn leg_of(&self, channel: &ChannelId) -> Option<LegId> {
+        self.topology.leg_of(channel)
     }
 
     pub fn deadline(&self) -> Option<Instant> {

@@ -7,26 +7,53 @@
 //! | `LastWords` | the last words have reached the caller | `Waiting` | `Dial`, `Refer` or `HandOver` |
 //! | `Waiting` | the driver has dialled | `Ringing` | – |
 //! | `Waiting` | the driver has sent the REFER | `Referring` | – |
-//! | `Ringing` | the target answers | `Connected` | `Connect` |
+//! | `Ringing` | the target answers, cold | `Connected` | `Connect` |
+//! | `Ringing` | the target answers, confirmed or warm | `Answering` | `Consult` |
 //! | `Ringing` | the target's leg ends, or its time is over | – | `Return` |
 //! | `Referring` | it is refused, or the caller is still there after its time | – | `Return` |
+//! | `Answering` | the target's first words are over, or there are none in time | `Announcing` | `Announce` |
+//! | `Announcing` | the announcement was played | `Deciding` | – |
+//! | `Answering`, `Announcing`, `Deciding` | key 1 | `Connected` | `Connect` |
+//! | `Answering`, `Announcing`, `Deciding` | key 2, a hang-up, or its time is over | – | `Return` |
 //! | `Connected` | the target hangs up, or the time is over | – | `End` |
 
 use std::time::{Duration, Instant};
 
 use crate::ari::topology::LegId;
 use crate::conversation::ToolId;
-use crate::tenancy::{DialplanRoute, TransferEnd, TransferOutcome, TransferRoute};
+use crate::dtmf::Digit;
+use crate::tenancy::{
+    DialplanRoute, TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle,
+};
 
 /// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
 const REFER_LIMIT: Duration = Duration::from_secs(15);
+/// A pause of the target's first words after which they are over.
+const WORDS_PAUSE: Duration = Duration::from_millis(700);
+/// The announcement begins this long after the first words began, even if they go on: a mailbox may greet at length.
+const LONGEST_WORDS: Duration = Duration::from_secs(5);
+/// The time that an announcement may take, its synthesis included.
+const LONGEST_ANNOUNCEMENT: Duration = Duration::from_secs(60);
 
 /// The transfer that is under way.
 #[derive(Debug)]
 pub struct Transfer {
     /// The tool that has asked for it.
     pub tool: ToolId,
+    style: TransferStyle,
+    times: TransferTimes,
     phase: TransferPhase,
+}
+
+/// The operator's time limits for dialled targets.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferTimes {
+    /// For the first words of a target that answers.
+    pub first_words: Duration,
+    /// For the target's decision, from the end of the announcement.
+    pub accept: Duration,
+    /// For the conversation of caller and target.
+    pub leg: Duration,
 }
 
 #[derive(Debug)]
@@ -35,7 +62,17 @@ enum TransferPhase {
     Waiting,
     Ringing { leg: LegId, until: Instant },
     Referring { until: Instant },
+    Answering { leg: LegId, words: FirstWords },
+    Announcing { leg: LegId, until: Instant },
+    Deciding { leg: LegId, until: Instant },
     Connected { leg: LegId, until: Instant },
+}
+
+/// The words with which a target answers.
+#[derive(Debug, Clone, Copy)]
+enum FirstWords {
+    Awaited { until: Instant },
+    Spoken { until: Instant, at_most: Instant },
 }
 
 /// An action for the driver.
@@ -47,6 +84,10 @@ pub enum TransferStep {
     Refer { uri: String },
     /// Have the dialplan continue here. The transfer is over.
     HandOver(DialplanRoute),
+    /// Join the agent with this leg, without the caller, and prepare the announcement.
+    Consult { leg: LegId },
+    /// Play the announcement, then call [`Transfer::announced`].
+    Announce,
     /// Join the caller with this leg, without the agent.
     Connect { leg: LegId },
     /// The transfer failed: hang up the leg, if any, and return the caller to the agent.
@@ -55,10 +96,34 @@ pub enum TransferStep {
     End { by: TransferEnd },
 }
 
+impl TransferTimes {
+    pub fn of(rules: &TransferRules) -> TransferTimes {
+        TransferTimes {
+            first_words: Duration::from_millis(rules.first_words_ms),
+            accept: Duration::from_secs(rules.accept_s),
+            leg: Duration::from_secs(rules.max_leg_s),
+        }
+    }
+}
+
+impl FirstWords {
+    fn until(self) -> Instant {
+        match self {
+            FirstWords::Awaited { until } | FirstWords::Spoken { until, .. } => until,
+        }
+    }
+}
+
 impl Transfer {
     /// `until` is the moment at which the agent's last words have reached the caller.
-    pub fn new(tool: ToolId, route: TransferRoute, until: Instant) -> Transfer {
-        Transfer { tool, phase: TransferPhase::LastWords { until, route } }
+    pub fn new(
+        tool: ToolId,
+        route: TransferRoute,
+        style: TransferStyle,
+        times: TransferTimes,
+        until: Instant,
+    ) -> Transfer {
+        Transfer { tool, style, times, phase: TransferPhase::LastWords { until, route } }
     }
 
     /// When [`Transfer::tick`] is due.
@@ -67,7 +132,10 @@ impl Transfer {
             TransferPhase::LastWords { until, .. }
             | TransferPhase::Ringing { until, .. }
             | TransferPhase::Referring { until }
+            | TransferPhase::Announcing { until, .. }
+            | TransferPhase::Deciding { until, .. }
             | TransferPhase::Connected { until, .. } => Some(until),
+            TransferPhase::Answering { words, .. } => Some(words.until()),
             TransferPhase::Waiting => None,
         }
     }
@@ -76,7 +144,6 @@ impl Transfer {
         if self.deadline().is_none_or(|until| until > now) {
             return None;
         }
-        let returned = |outcome, release| Some(TransferStep::Return { outcome, release });
         match std::mem::replace(&mut self.phase, TransferPhase::Waiting) {
             TransferPhase::LastWords { route, .. } => Some(match route {
                 TransferRoute::Dial { endpoint } => TransferStep::Dial { endpoint },
@@ -85,6 +152,13 @@ impl Transfer {
             }),
             TransferPhase::Ringing { leg, .. } => returned(TransferOutcome::NoAnswer, Some(leg)),
             TransferPhase::Referring { .. } => returned(TransferOutcome::Unreachable, None),
+            TransferPhase::Answering { leg, .. } => {
+                self.phase = TransferPhase::Announcing { leg, until: now + LONGEST_ANNOUNCEMENT };
+                Some(TransferStep::Announce)
+            }
+            TransferPhase::Announcing { leg, .. } | TransferPhase::Deciding { leg, .. } => {
+                returned(TransferOutcome::NotAccepted, Some(leg))
+            }
             TransferPhase::Connected { .. } => Some(TransferStep::End { by: TransferEnd::System }),
             TransferPhase::Waiting => None,
         }
@@ -98,19 +172,69 @@ impl Transfer {
         self.phase = TransferPhase::Referring { until: now + REFER_LIMIT };
     }
 
-    /// The target may talk to the caller until `until`.
-    pub fn leg_answered(&mut self, answered: LegId, until: Instant) -> Option<TransferStep> {
-        let TransferPhase::Ringing { leg, .. } = self.phase else { return None };
-        (leg == answered).then(|| {
-            self.phase = TransferPhase::Connected { leg, until };
-            TransferStep::Connect { leg }
-        })
+    pub fn leg_answered(&mut self, answered: LegId, now: Instant) -> Option<TransferStep> {
+        match (&self.phase, self.style) {
+            (TransferPhase::Ringing { leg, .. }, TransferStyle::Cold) if *leg == answered => {
+                self.connect(answered, now)
+            }
+            (TransferPhase::Ringing { leg, .. }, TransferStyle::Confirmed | TransferStyle::Warm)
+                if *leg == answered =>
+            {
+                let words = FirstWords::Awaited { until: now + self.times.first_words };
+                self.phase = TransferPhase::Answering { leg: answered, words };
+                Some(TransferStep::Consult { leg: answered })
+            }
+            _ => None,
+        }
+    }
+
+    /// The target, joined with the agent, begins to speak.
+    pub fn voice_started(&mut self, now: Instant) {
+        let TransferPhase::Answering { words, .. } = &mut self.phase else { return };
+        let at_most = match *words {
+            FirstWords::Awaited { .. } => now + LONGEST_WORDS,
+            FirstWords::Spoken { at_most, .. } => at_most,
+        };
+        *words = FirstWords::Spoken { until: at_most, at_most };
+    }
+
+    /// The target, joined with the agent, pauses.
+    pub fn voice_paused(&mut self, now: Instant) {
+        if let TransferPhase::Answering { words: FirstWords::Spoken { until, at_most }, .. } = &mut self.phase
+        {
+            *until = (*at_most).min(now + WORDS_PAUSE);
+        }
+    }
+
+    /// The announcement was played, or cannot be.
+    pub fn announced(&mut self, now: Instant) {
+        if let TransferPhase::Announcing { leg, .. } = self.phase {
+            self.phase = TransferPhase::Deciding { leg, until: now + self.times.accept };
+        }
+    }
+
+    /// The target presses a key: 1 accepts the call, 2 declines it.
+    pub fn pressed(&mut self, by: LegId, key: Digit, now: Instant) -> Option<TransferStep> {
+        let leg = self.consulted().filter(|leg| *leg == by)?;
+        match key.as_char() {
+            '1' => self.connect(leg, now),
+            '2' => {
+                self.phase = TransferPhase::Waiting;
+                returned(TransferOutcome::Declined, Some(leg))
+            }
+            _ => None,
+        }
     }
 
     pub fn leg_ended(&mut self, ended: LegId, cause: Option<u16>) -> Option<TransferStep> {
         match self.phase {
-            TransferPhase::Ringing { leg, .. } if leg == ended => {
-                Some(TransferStep::Return { outcome: outcome_of(cause), release: None })
+            TransferPhase::Ringing { leg, .. } if leg == ended => returned(outcome_of(cause), None),
+            TransferPhase::Answering { leg, .. }
+            | TransferPhase::Announcing { leg, .. }
+            | TransferPhase::Deciding { leg, .. }
+                if leg == ended =>
+            {
+                returned(TransferOutcome::NotAccepted, None)
             }
             TransferPhase::Connected { leg, .. } if leg == ended => {
                 Some(TransferStep::End { by: TransferEnd::Target })
@@ -133,9 +257,31 @@ impl Transfer {
             TransferPhase::LastWords { .. }
             | TransferPhase::Waiting
             | TransferPhase::Ringing { .. }
-            | TransferPhase::Referring { .. } => Some(TransferOutcome::Cancelled),
+            | TransferPhase::Referring { .. }
+            | TransferPhase::Answering { .. }
+            | TransferPhase::Announcing { .. }
+            | TransferPhase::Deciding { .. } => Some(TransferOutcome::Cancelled),
         }
     }
+
+    /// The target that is joined with the agent.
+    fn consulted(&self) -> Option<LegId> {
+        match self.phase {
+            TransferPhase::Answering { leg, .. }
+            | TransferPhase::Announcing { leg, .. }
+            | TransferPhase::Deciding { leg, .. } => Some(leg),
+            _ => None,
+        }
+    }
+
+    fn connect(&mut self, leg: LegId, now: Instant) -> Option<TransferStep> {
+        self.phase = TransferPhase::Connected { leg, until: now + self.times.leg };
+        Some(TransferStep::Connect { leg })
+    }
+}
+
+fn returned(outcome: TransferOutcome, release: Option<LegId>) -> Option<TransferStep> {
+    Some(TransferStep::Return { outcome, release })
 }
 
 /// The outcome of a leg that ended unanswered, by its Q.850 cause.
@@ -151,89 +297,4 @@ fn outcome_of(cause: Option<u16>) -> TransferOutcome {
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a moment to begin at")]
-mod tests {
-    use super::*;
-
-    const LEG: LegId = LegId::MEDIA;
-
-    fn seconds(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    fn begun(route: TransferRoute) -> (Transfer, Instant) {
-        let now = Instant::now();
-        (Transfer::new(ToolId(1), route, now + seconds(1)), now)
-    }
-
-    fn ringing() -> (Transfer, Instant) {
-        let (mut transfer, now) = begun(TransferRoute::Dial { endpoint: "PJSIP/alice".into() });
-        assert_eq!(transfer.tick(now), None, "the last words are still played");
-        let dial = TransferStep::Dial { endpoint: "PJSIP/alice".into() };
-        assert_eq!(transfer.tick(now + seconds(1)), Some(dial));
-        transfer.ringing(LEG, now + seconds(30));
-        (transfer, now)
-    }
-
-    #[test]
-    fn a_target_that_answers_talks_until_it_hangs_up_or_its_time_is_over() {
-        let (mut transfer, now) = ringing();
-        assert_eq!(transfer.leg_answered(LegId::CALLER, now), None, "another leg");
-        let connect = Some(TransferStep::Connect { leg: LEG });
-        assert_eq!(transfer.leg_answered(LEG, now + seconds(60)), connect);
-        assert_eq!(transfer.leg_answered(LEG, now + seconds(60)), None, "once");
-        assert_eq!(transfer.call_ended(TransferEnd::Caller), None);
-        assert_eq!(transfer.tick(now + seconds(30)), None);
-        let ended = transfer.leg_ended(LEG, Some(16));
-        assert_eq!(ended, Some(TransferStep::End { by: TransferEnd::Target }));
-        let ended = transfer.tick(now + seconds(60));
-        assert_eq!(ended, Some(TransferStep::End { by: TransferEnd::System }));
-    }
-
-    #[test]
-    fn a_target_that_does_not_answer_returns_the_caller() {
-        for (cause, outcome) in [
-            (Some(17), TransferOutcome::Busy),
-            (Some(19), TransferOutcome::NoAnswer),
-            (Some(18), TransferOutcome::NoAnswer),
-            (Some(21), TransferOutcome::Declined),
-            (Some(1), TransferOutcome::Unreachable),
-            (Some(3), TransferOutcome::Unreachable),
-            (None, TransferOutcome::Unreachable),
-        ] {
-            let (mut transfer, _) = ringing();
-            let returned = transfer.leg_ended(LEG, cause);
-            assert_eq!(returned, Some(TransferStep::Return { outcome, release: None }), "{cause:?}");
-        }
-        let (mut transfer, now) = ringing();
-        let expected = TransferStep::Return { outcome: TransferOutcome::NoAnswer, release: Some(LEG) };
-        assert_eq!(transfer.tick(now + seconds(30)), Some(expected));
-        assert_eq!(transfer.leg_answered(LEG, now), None, "too late");
-    }
-
-    #[test]
-    fn a_refer_without_an_end_returns_the_caller() {
-        let refer = || begun(TransferRoute::Refer { uri: "sip:shop@pbx".into() });
-        let (mut transfer, now) = refer();
-        let step = transfer.tick(now + seconds(1));
-        assert_eq!(step, Some(TransferStep::Refer { uri: "sip:shop@pbx".into() }));
-        transfer.referring(now);
-        assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::HandedOver));
-        assert_eq!(transfer.call_ended(TransferEnd::System), Some(TransferOutcome::Cancelled));
-        let returned = TransferStep::Return { outcome: TransferOutcome::Unreachable, release: None };
-        assert_eq!(transfer.tick(now + REFER_LIMIT).as_ref(), Some(&returned));
-        let (mut transfer, now) = refer();
-        assert_eq!(transfer.refer_failed(), None);
-        transfer.tick(now + seconds(1));
-        transfer.referring(now);
-        assert_eq!(transfer.refer_failed(), Some(returned));
-    }
-
-    #[test]
-    fn the_dialplan_takes_over_after_the_last_words() {
-        let place = DialplanRoute { context: "sales".into(), extension: "1001".into(), endpoint: None };
-        let (mut transfer, now) = begun(TransferRoute::Dialplan(place.clone()));
-        assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
-        assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::HandOver(place)));
-        assert_eq!(transfer.tick(now + seconds(2)), None);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! The call's side of a transfer: which target, how it is reached, and what the record has of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -9,13 +10,16 @@ use tracing::{info, warn};
 use super::dialled_legs::CountedLeg;
 use super::failover::at_place;
 use super::phase::{Closing, Phase};
+use super::talking::ConsultationEvent;
 use super::task::Task;
-use super::transfer::{Transfer, TransferStep};
+use super::transfer::{Transfer, TransferStep, TransferTimes};
 use crate::ari::Reason;
 use crate::ari::topology::{DialSpec, End, Input as TopologyInput, LegId, LegSpec, WaitingSound, Wanted};
 use crate::conversation::{Ending, HoldChange, ToolId, ToolOutcome};
+use crate::dtmf::Digit;
 use crate::tenancy::{
-    CallerIdPolicy, DialplanRoute, Did, Label, TransferEnd, TransferOutcome, TransferRoute, TransferTarget,
+    CallerIdPolicy, DialplanRoute, Did, TransferEnd, TransferOutcome, TransferRoute, TransferRules,
+    TransferStyle, TransferTarget,
 };
 use crate::tools::Finished;
 
@@ -23,13 +27,17 @@ use crate::tools::Finished;
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Asterisk gives up this long after VCA has.
 const BACKSTOP: Duration = Duration::from_secs(5);
+/// Asterisk's class of music on hold that needs no setting of the operator's.
+const DEFAULT_MUSIC: &str = "default";
 /// Transfers of one call.
 const MOST_TRANSFERS: usize = 5;
 
 /// A transfer that is under way, with its target and its place among the dialled legs.
 pub struct ActiveTransfer {
     transfer: Transfer,
-    target: Label,
+    target: TransferTarget,
+    /// The agent's words about the call, for the target.
+    summary: Option<Arc<str>>,
     _leg: Option<CountedLeg>,
 }
 
@@ -40,7 +48,7 @@ impl Task {
     }
 
     /// The agent transfers the caller to one of the tenant's targets, after its last words.
-    pub(super) fn start_transfer(&mut self, tool: ToolId, name: &str) {
+    pub(super) fn start_transfer(&mut self, tool: ToolId, name: &str, summary: Option<Arc<str>>) {
         if self.transfer.is_some() {
             return self.refuse_transfer(tool, name, "another transfer is in progress");
         }
@@ -49,11 +57,13 @@ impl Task {
         };
         match self.admitted_route(&target) {
             Ok((route, leg)) => {
-                info!(to = %target.name, method = %target.method, "transferring the caller");
+                info!(to = %target.name, method = %target.method, style = %target.style, "transferring the caller");
                 self.records.transfer_began(&target, TransferOutcome::Ringing);
                 self.phase.hold(HoldChange::Held, &mut self.records);
-                let transfer = Transfer::new(tool, route, Instant::now() + LAST_WORDS);
-                self.transfer = Some(ActiveTransfer { transfer, target: target.name, _leg: leg });
+                let times = TransferTimes::of(&self.services.transfer_rules.get());
+                let until = Instant::now() + LAST_WORDS;
+                let transfer = Transfer::new(tool, route, target.style, times, until);
+                self.transfer = Some(ActiveTransfer { transfer, target, summary, _leg: leg });
             }
             Err(problem) => {
                 if self.records.transfers() < MOST_TRANSFERS {
@@ -103,14 +113,32 @@ impl Task {
     }
 
     pub(super) fn leg_answered(&mut self, leg: LegId) {
-        let until = Instant::now() + Duration::from_secs(self.services.transfer_rules.get().max_leg_s);
-        let step = self.transfer.as_mut().and_then(|active| active.transfer.leg_answered(leg, until));
+        let now = Instant::now();
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.leg_answered(leg, now));
         self.carry_out(step);
     }
 
     pub(super) fn leg_ended(&mut self, leg: LegId, cause: Option<u16>) {
         let step = self.transfer.as_mut().and_then(|active| active.transfer.leg_ended(leg, cause));
         self.carry_out(step);
+    }
+
+    /// The target presses a key.
+    pub(super) fn target_pressed(&mut self, leg: LegId, key: Digit) {
+        let now = Instant::now();
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.pressed(leg, key, now));
+        self.carry_out(step);
+    }
+
+    /// The target, joined with the agent, speaks, or was announced the call.
+    pub(super) fn consulted(&mut self, event: ConsultationEvent) {
+        let Some(ActiveTransfer { transfer, .. }) = &mut self.transfer else { return };
+        let now = Instant::now();
+        match event {
+            ConsultationEvent::VoiceStarted => transfer.voice_started(now),
+            ConsultationEvent::VoicePaused => transfer.voice_paused(now),
+            ConsultationEvent::Announced => transfer.announced(now),
+        }
     }
 
     pub(super) fn refer_failed(&mut self) {
@@ -124,6 +152,8 @@ impl Task {
             Some(TransferStep::Dial { endpoint }) => self.dial(endpoint),
             Some(TransferStep::Refer { uri }) => self.refer(uri),
             Some(TransferStep::HandOver(place)) => self.hand_over(place),
+            Some(TransferStep::Consult { leg }) => self.consult(leg),
+            Some(TransferStep::Announce) => self.phase.announce(),
             Some(TransferStep::Connect { leg }) => self.connect(leg),
             Some(TransferStep::Return { outcome, release }) => self.return_caller(outcome, release),
             Some(TransferStep::End { by }) => {
@@ -136,20 +166,39 @@ impl Task {
 
     fn dial(&mut self, endpoint: String) {
         let rules = self.services.transfer_rules.get();
-        let Some(leg) = self.next_leg() else {
+        let (Some(leg), Some(waiting)) = (self.next_leg(), self.waiting_sound(&rules)) else {
             return self.return_caller(TransferOutcome::Unreachable, None);
         };
         let ring = Duration::from_secs(rules.ring_s);
         let caller_id = self.caller_id(rules.caller_id);
-        let waiting = match rules.music_class.as_str() {
-            "" => WaitingSound::Ringing,
-            class => WaitingSound::Music(class.to_owned()),
-        };
         let dial = LegSpec::Dial(DialSpec { endpoint, caller_id, timeout: ring + BACKSTOP });
         self.control(TopologyInput::Arrange { legs: vec![dial], wanted: Wanted::apart(Some(waiting)) });
         if let Some(active) = &mut self.transfer {
             active.transfer.ringing(leg, Instant::now() + ring);
         }
+    }
+
+    /// The sound that the caller hears until the target has the call.
+    fn waiting_sound(&self, rules: &TransferRules) -> Option<WaitingSound> {
+        let style = self.transfer.as_ref()?.target.style;
+        Some(match (rules.music_class.as_str(), style) {
+            ("", TransferStyle::Warm) => WaitingSound::Music(DEFAULT_MUSIC.to_owned()),
+            ("", TransferStyle::Cold | TransferStyle::Confirmed) => WaitingSound::Ringing,
+            (class, _) => WaitingSound::Music(class.to_owned()),
+        })
+    }
+
+    /// The target has answered and is announced the call; the caller waits.
+    fn consult(&mut self, leg: LegId) {
+        let Some(waiting) = self.waiting_sound(&self.services.transfer_rules.get()) else { return };
+        let wanted = Wanted::together([LegId::MEDIA, leg]).with_waiting(waiting);
+        self.control(TopologyInput::Arrange { legs: vec![], wanted });
+        self.records.transfer_answered();
+        let Some(ActiveTransfer { target, summary, .. }) = &self.transfer else { return };
+        let summary = summary.as_deref().filter(|_| target.style == TransferStyle::Warm);
+        let tenant = self.failover.called().map_or("", |(route, _)| route.tenant.name.as_str());
+        self.phase.consult(tenant, summary);
+        info!(to = %target.name, "the target answered: it is asked to accept the call");
     }
 
     fn refer(&mut self, uri: String) {
@@ -165,34 +214,43 @@ impl Task {
         self.records.transfer_ended(Some(TransferOutcome::HandedOver), None);
         self.finish_conversation(transfer.tool, "handed over");
         let rules = self.services.transfer_rules.get();
-        let exit = at_place(self.failover.exit("transfer", target.to_string()), place, &rules);
+        let exit = at_place(self.failover.exit("transfer", target.name.to_string()), place, &rules);
         self.control(TopologyInput::ContinueInDialplan { exit, reason: Reason::NormalClearing });
     }
 
     fn connect(&mut self, leg: LegId) {
-        let Some(tool) = self.transfer.as_ref().map(|active| active.transfer.tool) else { return };
+        let Some(ActiveTransfer { transfer, target, .. }) = &self.transfer else { return };
+        let (tool, style) = (transfer.tool, target.style);
         self.control(TopologyInput::Arrange { legs: vec![], wanted: Wanted::together([LegId::CALLER, leg]) });
         self.control(TopologyInput::Release { leg: LegId::MEDIA });
-        self.records.transfer_answered();
+        if style == TransferStyle::Cold {
+            self.records.transfer_answered();
+        }
+        self.records.transfer_connected();
         self.finish_conversation(tool, "connected");
-        info!("the target answered: it talks to the caller");
+        info!("the target has the call: it talks to the caller");
     }
 
     /// The agent has the caller again, and reads why.
     fn return_caller(&mut self, outcome: TransferOutcome, release: Option<LegId>) {
         let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
-        info!(to = %target, %outcome, "transfer failed: the caller returns to the agent");
+        info!(to = %target.name, %outcome, "transfer failed: the caller returns to the agent");
         if let Some(leg) = release {
             self.control(TopologyInput::Release { leg });
         }
         self.records.transfer_ended(Some(outcome), None);
         let wanted = Wanted::together([LegId::CALLER, LegId::MEDIA]);
         self.control(TopologyInput::Arrange { legs: vec![], wanted });
+        self.phase.end_consultation();
         self.phase.hold(HoldChange::Resumed, &mut self.records);
+        if self.caller_hold != HoldChange::Resumed {
+            self.phase.hold(self.caller_hold, &mut self.records);
+        }
         let problem = match outcome {
             TransferOutcome::Busy => "the target is busy",
             TransferOutcome::NoAnswer => "the target does not answer",
             TransferOutcome::Declined => "the target declined the call",
+            TransferOutcome::NotAccepted => "the target answered, but did not accept the call",
             _ => "the target cannot be reached",
         };
         self.phase.tool_finished(failed(transfer.tool, outcome, problem));

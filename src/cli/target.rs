@@ -12,7 +12,7 @@ use super::trial::Trial;
 use crate::config::Config;
 use crate::control;
 use crate::store::{NewTarget, Store, TargetChanges};
-use crate::tenancy::{Hours, Label, TargetKind, Tenant, TransferMethod, TransferTarget};
+use crate::tenancy::{Hours, Label, TargetKind, Tenant, TransferMethod, TransferStyle, TransferTarget};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -65,6 +65,10 @@ pub struct CreateTarget {
     /// Default: dialplan for a queue, dial for the others.
     #[arg(long)]
     method: Option<TransferMethod>,
+    /// How it receives the caller: at once (cold), after it has pressed 1 (confirmed), or after it has heard the agent's summary and
+    /// pressed 1 (warm). For the method dial.
+    #[arg(long, default_value_t)]
+    style: TransferStyle,
     /// Business hours as JSON, as in a profile's settings. Default: always.
     #[arg(long, value_parser = read_hours)]
     hours: Option<Hours>,
@@ -84,6 +88,8 @@ pub struct UpdateTarget {
     address: Option<String>,
     #[arg(long)]
     method: Option<TransferMethod>,
+    #[arg(long)]
+    style: Option<TransferStyle>,
     /// Business hours as JSON.
     #[arg(long, value_parser = read_hours, conflicts_with = "always")]
     hours: Option<Hours>,
@@ -109,9 +115,18 @@ impl Command {
         let rules = &config.transfer;
         let (target, tenant) = match self {
             Command::List { tenant } => return list(store, tenant.as_deref(), output).await,
-            Command::Create(CreateTarget { tenant, name, description, kind, address, method, hours }) => {
+            Command::Create(CreateTarget {
+                tenant,
+                name,
+                description,
+                kind,
+                address,
+                method,
+                style,
+                hours,
+            }) => {
                 let tenant = tenant::find(store, &tenant).await?;
-                let new = NewTarget { name, description, kind, address, method, hours };
+                let new = NewTarget { name, description, kind, address, method, style, hours };
                 let scope = store.scope(tenant.id);
                 (control::create_target(&scope, &actor(), rules, new).await?, tenant)
             }
@@ -135,10 +150,10 @@ impl Command {
 
 impl UpdateTarget {
     async fn run(self, store: &Store, config: &Config) -> Result<(TransferTarget, Tenant), Failure> {
-        let UpdateTarget { which, name, description, kind, address, method, hours, always } = self;
+        let UpdateTarget { which, name, description, kind, address, method, style, hours, always } = self;
         let (target, tenant) = which.find(store).await?;
         let hours = if always { Some(None) } else { hours.map(Some) };
-        let changes = TargetChanges { name, description, kind, address, method, hours };
+        let changes = TargetChanges { name, description, kind, address, method, style, hours };
         let (scope, actor, any) = (store.scope(tenant.id), actor(), control::in_any_state::<_, Failure>);
         let changed = control::update_target(&scope, &actor, &config.transfer, target.id, changes, any);
         Ok((changed.await?, tenant))
@@ -168,7 +183,7 @@ async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> R
         all.extend(targets.into_iter().map(|target| OwnedTarget { target, tenant_name: name.clone() }));
     }
     output.print(&all, || {
-        let mut table = Table::new(["name", "tenant", "kind", "address", "method", "description"]);
+        let mut table = Table::new(["name", "tenant", "kind", "address", "method", "style", "description"]);
         for OwnedTarget { target, tenant_name } in &all {
             table.row([
                 target.name.to_string(),
@@ -176,6 +191,7 @@ async fn list(store: &Store, tenant: Option<&str>, output: &mut Output<'_>) -> R
                 target.kind.to_string(),
                 target.address.clone(),
                 target.method.to_string(),
+                target.style.to_string(),
                 target.description.clone(),
             ]);
         }
@@ -191,6 +207,7 @@ fn sheet(OwnedTarget { target, tenant_name }: &OwnedTarget) -> String {
         .line("kind", target.kind)
         .line("address", &target.address)
         .line("method", target.method)
+        .line("style", target.style)
         .line("hours", if target.hours.is_some() { "limited" } else { "always" })
         .line("tenant", tenant_name)
         .line("tenant id", target.tenant_id)

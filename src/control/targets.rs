@@ -49,6 +49,7 @@ fn violations(rules: &TransferRules, target: &TransferTarget) -> Vec<Violation> 
     if let Err(refusal) = rules.route(target) {
         let field = match refusal {
             TargetRefusal::Method { .. } | TargetRefusal::NotSetUp(_) => "method",
+            TargetRefusal::Style(_) => "style",
             _ => "address",
         };
         found.push(Violation::new(field, refusal.to_string()));

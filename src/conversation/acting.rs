@@ -51,9 +51,10 @@ impl Conversation {
                     tool.state = ToolState::Running { since: now };
                     self.out.push(Output::SendDtmf { tool: id, keys: keys.clone() });
                 }
-                ToolAction::Transfer { target } => {
+                ToolAction::Transfer { target, summary } => {
                     tool.state = ToolState::Running { since: now };
-                    self.out.push(Output::Transfer { tool: id, target: target.clone() });
+                    let (target, summary) = (target.clone(), summary.clone());
+                    self.out.push(Output::Transfer { tool: id, target, summary });
                 }
                 ToolAction::CollectDigits(_) if self.settings.dtmf == DtmfMode::Ignored => {
                     let reason = r#"{"error":"keys are switched off for this agent"}"#;

@@ -89,7 +89,7 @@ pub enum Output {
     SendDtmf { tool: ToolId, keys: Vec<Tone> },
     /// Transfer the caller to a target. The driver holds the conversation meanwhile; [`Input::Tool`] reports that the target
     /// was not reached, or that the conversation is over.
-    Transfer { tool: ToolId, target: Arc<str> },
+    Transfer { tool: ToolId, target: Arc<str>, summary: Option<Arc<str>> },
     /// Keep a masked entry for the tools that follow, which refer to it as `reference`.
     KeepEntry { reference: String, keys: Vec<Digit> },
     /// The notice was played to its end.

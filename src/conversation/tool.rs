@@ -33,8 +33,8 @@ pub enum ToolAction {
     Run(ToolWords),
     /// Sends keys to the far end, after the words before it.
     SendDtmf { keys: Vec<Tone> },
-    /// Transfers the caller to this target, after the words before it.
-    Transfer { target: Arc<str> },
+    /// Transfers the caller to this target, after the words before it. The summary is for the target.
+    Transfer { target: Arc<str>, summary: Option<Arc<str>> },
     /// Collects an entry of keys from the caller.
     CollectDigits(DigitRules),
     /// It is not carried out, and the model reads why.

@@ -116,6 +116,8 @@ pub(super) static GERMAN: Language = Language {
         closed: "Guten Tag. Sie rufen außerhalb unserer Geschäftszeiten an. Auf Wiederhören!",
         emergency: "Wenn das ein Notfall ist, legen Sie bitte auf und wählen Sie sofort {{emergency}}.",
         notice: "Sie sprechen mit einem automatischen Assistenten, und das Gespräch wird mitgeschrieben.",
+        transfer_call: "Ein Anruf für {name}.",
+        transfer_choice: "Drücken Sie die 1, um den Anruf anzunehmen, oder die 2, um ihn abzulehnen.",
     },
     forms: Some(&forms::GERMAN),
 };

@@ -125,4 +125,6 @@ pub(super) const PROMPTS: Prompts = Prompts {
     closed: "Hello. We are closed at the moment. Goodbye!",
     emergency: "If this is an emergency, hang up and dial {{emergency}} now.",
     notice: "You are speaking with an automated assistant, and this call is transcribed.",
+    transfer_call: "A call for {name}.",
+    transfer_choice: "Press 1 to take the call, or 2 to decline it.",
 };

@@ -72,6 +72,8 @@ pub(super) static SPANISH: Language = Language {
         closed: "Hola. En este momento estamos cerrados. ¡Adiós!",
         emergency: "Si es una emergencia, cuelgue y marque ahora el {{emergency}}.",
         notice: "Habla usted con un asistente automático y esta llamada se transcribe.",
+        transfer_call: "Una llamada para {name}.",
+        transfer_choice: "Pulse 1 para aceptar la llamada o 2 para rechazarla.",
     },
     forms: Some(&forms::SPANISH),
 };

@@ -100,6 +100,8 @@ pub(super) static FRENCH: Language = Language {
         closed: "Bonjour. Nous sommes fermés en ce moment. Au revoir !",
         emergency: "Si c'est une urgence, raccrochez et composez tout de suite le {{emergency}}.",
         notice: "Vous parlez avec un assistant automatique et cet appel est transcrit.",
+        transfer_call: "Un appel pour {name}.",
+        transfer_choice: "Appuyez sur 1 pour prendre l'appel, ou sur 2 pour le refuser.",
     },
     forms: Some(&forms::FRENCH),
 };

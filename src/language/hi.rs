@@ -357,6 +357,8 @@ pub(super) static HINDI: Language = Language {
         closed: "नमस्ते। अभी हमारा कार्यालय बंद है। धन्यवाद!",
         emergency: "अगर यह आपातकाल है, तो फ़ोन रखिए और तुरंत {{emergency}} मिलाइए।",
         notice: "आप एक स्वचालित सहायक से बात कर रहे हैं, और यह बातचीत लिखी जा रही है।",
+        transfer_call: "{name} के लिए एक कॉल है।",
+        transfer_choice: "कॉल लेने के लिए 1 दबाइए, मना करने के लिए 2 दबाइए।",
     },
     forms: Some(&forms::HINDI),
 };

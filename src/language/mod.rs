@@ -84,6 +84,10 @@ pub struct Prompts {
     pub emergency: &'static str,
     /// The agent is a machine, and the call is transcribed.
     pub notice: &'static str,
+    /// To the target of a transfer: for whom the call is. `{name}` is the tenant's name.
+    pub transfer_call: &'static str,
+    /// To the target of a transfer: 1 accepts the call, 2 declines it.
+    pub transfer_choice: &'static str,
 }
 
 static LANGUAGES: [&Language; 6] =
@@ -148,6 +152,8 @@ mod tests {
                 p.closed,
                 p.emergency,
                 p.notice,
+                p.transfer_call,
+                p.transfer_choice,
             ]
         };
         let english = prompts(&en::ENGLISH);

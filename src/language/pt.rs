@@ -81,6 +81,8 @@ pub(super) static PORTUGUESE: Language = Language {
         closed: "Olá. No momento estamos fechados. Até logo!",
         emergency: "Se for uma emergência, desligue e ligue já para o {{emergency}}.",
         notice: "Está a falar com um assistente automático e esta chamada é transcrita.",
+        transfer_call: "Uma chamada para {name}.",
+        transfer_choice: "Prima 1 para atender a chamada ou 2 para a recusar.",
     },
     forms: Some(&forms::PORTUGUESE),
 };

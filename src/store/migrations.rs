@@ -145,6 +145,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0034_emergency.sql"),
     ),
     (
+        "0036_transfer_style",
+        include_str!("../../migrations/sqlite/0036_transfer_style.sql"),
+        include_str!("../../migrations/postgres/0036_transfer_style.sql"),
+    ),
+    (
         "0040_analysis",
         include_str!("../../migrations/sqlite/0040_analysis.sql"),
         include_str!("../../migrations/postgres/0040_analysis.sql"),

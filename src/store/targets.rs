@@ -10,7 +10,7 @@ use super::statement::{Statement, composed, sql};
 use super::tx::{Access, RowScope};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{
-    Actor, Hours, Label, TargetId, TargetKind, TenantId, TransferMethod, TransferTarget, given,
+    Actor, Hours, Label, TargetId, TargetKind, TenantId, TransferMethod, TransferStyle, TransferTarget, given,
 };
 
 /// A new transfer target.
@@ -30,6 +30,9 @@ pub struct NewTarget {
     /// Default: `dialplan` for a queue, `dial` for the others.
     #[serde(default)]
     pub method: Option<TransferMethod>,
+    /// Default: `cold`. Other styles need the method `dial`.
+    #[serde(default)]
+    pub style: TransferStyle,
     /// When it can be reached. Default: always.
     #[serde(default)]
     pub hours: Option<Hours>,
@@ -55,13 +58,16 @@ pub struct TargetChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     pub method: Option<TransferMethod>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub style: Option<TransferStyle>,
     /// `null`: always.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Hours>)]
     pub hours: Option<Option<Hours>>,
 }
 
-const COLUMNS: &str = "id, tenant_id, name, description, kind, address, method, hours, created_at";
+const COLUMNS: &str = "id, tenant_id, name, description, kind, address, method, style, hours, created_at";
 const COUNT: &str = "SELECT COUNT(*) FROM transfer_targets WHERE tenant_id = $1";
 
 impl Scope {
@@ -74,7 +80,7 @@ impl Scope {
         target: TransferTarget,
     ) -> Result<TransferTarget, StoreError> {
         let insert = composed(format!(
-            "INSERT INTO transfer_targets ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            "INSERT INTO transfer_targets ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
         ));
         let insert = bind(insert.bind(target.id.0).bind(self.tenant.0), &target)?.bind(target.created_at);
         let mut tx = self.begin(Access::Write).await?;
@@ -120,7 +126,7 @@ impl Scope {
         decide: impl FnOnce(&TransferTarget) -> Result<TransferTarget, E>,
     ) -> Result<TransferTarget, E> {
         const SQL: &str = "UPDATE transfer_targets SET name = $3, description = $4, kind = $5, address = $6, \
-            method = $7, hours = $8 WHERE id = $1 AND tenant_id = $2";
+            method = $7, style = $8, hours = $9 WHERE id = $1 AND tenant_id = $2";
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant(self.tenant).await?;
         let before: TransferTarget = tx.one::<Row>(one(self.tenant, id)).await?.try_into()?;
@@ -161,7 +167,7 @@ fn one(tenant: TenantId, id: TargetId) -> Statement {
         .bind(id.0)
 }
 
-/// Binds name, description, kind, address, method and hours.
+/// Binds name, description, kind, address, method, style and hours.
 fn bind(statement: Statement, target: &TransferTarget) -> Result<Statement, StoreError> {
     let hours = target.hours.as_ref().map(serde_json::to_string).transpose();
     Ok(statement
@@ -170,6 +176,7 @@ fn bind(statement: Statement, target: &TransferTarget) -> Result<Statement, Stor
         .bind(target.kind.as_str())
         .bind(target.address.as_str())
         .bind(target.method.as_str())
+        .bind(target.style.as_str())
         .bind(hours.map_err(StoreError::invalid)?.as_deref()))
 }
 
@@ -184,6 +191,7 @@ impl NewTarget {
             kind: self.kind,
             address: self.address,
             method: self.method.unwrap_or(self.kind.usual_method()),
+            style: self.style,
             hours: self.hours,
             created_at: now(),
         }
@@ -200,6 +208,7 @@ impl TargetChanges {
             kind: self.kind.unwrap_or(before.kind),
             address: self.address.unwrap_or(before.address),
             method: self.method.unwrap_or(before.method),
+            style: self.style.unwrap_or(before.style),
             hours: self.hours.unwrap_or(before.hours),
             ..before
         }
@@ -215,6 +224,7 @@ struct Row {
     kind: String,
     address: String,
     method: String,
+    style: String,
     hours: Option<String>,
     created_at: DateTime<Utc>,
 }
@@ -232,6 +242,7 @@ impl TryFrom<Row> for TransferTarget {
             kind: row.kind.parse().map_err(StoreError::corrupt)?,
             address: row.address,
             method: row.method.parse().map_err(StoreError::corrupt)?,
+            style: row.style.parse().map_err(StoreError::corrupt)?,
             hours: hours.map_err(StoreError::corrupt)?,
             created_at: row.created_at,
         })

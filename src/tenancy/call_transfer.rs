@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::kinds::words;
-use super::{Label, TransferMethod};
+use super::{Label, TransferMethod, TransferStyle};
 
 words!(
     /// The outcome of a transfer. `ringing`: in progress. `connected`: the target answered, and talked to the caller.
@@ -18,6 +18,8 @@ words!(
         Busy = "busy",
         NoAnswer = "no_answer",
         Declined = "declined",
+        /// It answered and did not accept the call: it hung up or pressed no key, as a mailbox does.
+        NotAccepted = "not_accepted",
         /// It could not be reached: an unknown number or extension, or no route to it.
         Unreachable = "unreachable",
         /// It was not attempted: outside of its hours, at a limit, or not allowed by the operator.
@@ -42,11 +44,16 @@ pub struct CallTransfer {
     /// The target's name.
     pub target: Label,
     pub method: TransferMethod,
+    #[serde(default)]
+    pub style: TransferStyle,
     pub outcome: TransferOutcome,
     /// The agent's last words were over, and the transfer began.
     pub started_at: DateTime<Utc>,
     /// The target answered; only for `dial`.
     pub answered_at: Option<DateTime<Utc>>,
+    /// The target accepted the call by key; only for the styles `confirmed` and `warm`.
+    #[serde(default)]
+    pub accepted_at: Option<DateTime<Utc>>,
     /// The attempt ended, or the conversation with the target did.
     pub ended_at: Option<DateTime<Utc>>,
     pub ended_by: Option<TransferEnd>,

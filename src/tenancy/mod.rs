@@ -66,7 +66,9 @@ pub use permitted::{Ceilings, Permitted};
 pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
 pub use registration::Registration;
 pub use retention::Retention;
-pub use target::{AddressError, Destination, TargetId, TargetKind, TransferMethod, TransferTarget};
+pub use target::{
+    AddressError, Destination, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
+};
 pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome, ToolSecret, ToolSecretId, validator};
 pub use transcript::Transcript;
 pub use transfer_rules::{CallerIdPolicy, DialplanRoute, TargetRefusal, TransferRoute, TransferRules};

@@ -41,6 +41,22 @@ words!(
     }
 );
 
+words!(
+    /// How a dialled target receives the caller. `cold`: at once. `confirmed`: it hears from whom the call is, and presses 1 to
+    /// take it or 2 to decline. `warm`: it also hears the agent's summary before that. A target that does not press 1 does not get
+    /// the caller, who returns to the agent.
+    #[derive(Default)]
+    TransferStyle {
+        /// It talks to the caller as soon as it answers.
+        #[default]
+        Cold = "cold",
+        /// It presses a key to take the call.
+        Confirmed = "confirmed",
+        /// It hears the agent's summary and presses a key to take the call. The caller hears music meanwhile.
+        Warm = "warm",
+    }
+);
+
 /// A person or queue that an agent may transfer callers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransferTarget {
@@ -54,6 +70,8 @@ pub struct TransferTarget {
     /// Its place, written as its kind requires.
     pub address: String,
     pub method: TransferMethod,
+    /// How it receives the caller. Other styles than `cold` need the method `dial`.
+    pub style: TransferStyle,
     /// When it can be reached. Default: always.
     pub hours: Option<Hours>,
     pub created_at: DateTime<Utc>,

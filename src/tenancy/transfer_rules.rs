@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use super::target::{AddressError, Destination};
-use super::{Did, TransferMethod, TransferTarget};
+use super::{Did, TransferMethod, TransferStyle, TransferTarget};
 
 /// `[transfer]`. Without settings no target can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -39,8 +39,14 @@ pub struct TransferRules {
     pub ring_s: u64,
     /// The longest conversation with a target, in seconds. Default 3600.
     pub max_leg_s: u64,
-    /// The class of music on hold that a caller hears while the target rings. Default: empty, a ringing tone.
+    /// The class of music on hold that a caller hears while the target rings. Default: empty, a ringing tone, and Asterisk's class
+    /// `default` for warm transfers.
     pub music_class: String,
+    /// How long the first words of a target are waited for before it is announced a call that it has to accept, in milliseconds.
+    /// Default 3000.
+    pub first_words_ms: u64,
+    /// How long a target has to accept a call after the announcement, in seconds. Default 15.
+    pub accept_s: u64,
 }
 
 /// The number that a dialled target is shown.
@@ -71,6 +77,8 @@ impl Default for TransferRules {
             ring_s: 25,
             max_leg_s: 3_600,
             music_class: String::new(),
+            first_words_ms: 3_000,
+            accept_s: 15,
         }
     }
 }
@@ -120,6 +128,8 @@ pub enum TargetRefusal {
     NotSetUp(&'static str),
     #[error("a {kind} cannot be reached by {method}")]
     Method { kind: super::TargetKind, method: TransferMethod },
+    #[error("a target that is reached by {0} cannot be asked to accept the call")]
+    Style(TransferMethod),
 }
 
 impl TransferRules {
@@ -130,6 +140,9 @@ impl TransferRules {
     pub fn route(&self, target: &TransferTarget) -> Result<TransferRoute, TargetRefusal> {
         let destination = self.allowed(target)?;
         let method = target.method;
+        if target.style != TransferStyle::Cold && method != TransferMethod::Dial {
+            return Err(TargetRefusal::Style(method));
+        }
         match (method, &destination) {
             (TransferMethod::Dialplan, _) => self.place(&destination).map(TransferRoute::Dialplan),
             (TransferMethod::Dial, Destination::Queue(_))

@@ -7,7 +7,10 @@ use serde_json::json;
 
 use crate::conversation::ToolAction;
 use crate::engines::llm::ToolSpec;
-use crate::tenancy::Tool;
+use crate::tenancy::{Tool, TransferStyle};
+
+/// The longest summary, in characters: some 30 seconds of speech.
+const LONGEST_SUMMARY: usize = 400;
 
 /// A target as the model sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +18,7 @@ pub struct TargetChoice {
     pub name: Arc<str>,
     /// When to choose it.
     pub description: Arc<str>,
+    pub style: TransferStyle,
 }
 
 /// The specification names all targets, so that a model can choose no other one.
@@ -24,7 +28,7 @@ pub(super) fn spec(targets: &[TargetChoice]) -> ToolSpec {
     let names: Vec<&str> = targets.iter().map(|target| &*target.name).collect();
     let description = "Transfer the caller to a person or a queue, after the words of the same reply. Tell the caller \
         first. If the transfer fails, the caller returns to you and the result says why.";
-    let parameters = json!({
+    let mut parameters = json!({
         "type": "object",
         "properties": { "target": {
             "type": "string", "enum": names,
@@ -32,6 +36,14 @@ pub(super) fn spec(targets: &[TargetChoice]) -> ToolSpec {
         } },
         "required": ["target"], "additionalProperties": false,
     });
+    if targets.iter().any(|target| target.style == TransferStyle::Warm) {
+        parameters["properties"]["summary"] = json!({
+            "type": "string", "maxLength": LONGEST_SUMMARY,
+            "description": "Who calls and why, in one or two sentences of the conversation's language. It is spoken to the \
+                person who takes the call. The caller does not hear it.",
+        });
+        parameters["required"] = json!(["target", "summary"]);
+    }
     ToolSpec {
         name: Tool::Transfer.as_str().into(),
         description: description.into(),
@@ -43,6 +55,8 @@ pub(super) fn spec(targets: &[TargetChoice]) -> ToolSpec {
 #[serde(deny_unknown_fields)]
 struct Arguments {
     target: String,
+    #[serde(default)]
+    summary: Option<String>,
 }
 
 /// # Errors
@@ -52,7 +66,25 @@ pub(super) fn read(arguments: &str, targets: &[TargetChoice]) -> Result<ToolActi
         serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))?;
     let target = targets.iter().find(|target| *target.name == *read.target);
     let target = target.ok_or_else(|| "target: there is no such target".to_owned())?;
-    Ok(ToolAction::Transfer { target: target.name.clone() })
+    Ok(ToolAction::Transfer { target: target.name.clone(), summary: read.summary.and_then(|it| tidied(&it)) })
+}
+
+/// A summary on one line, cut off after its last whole word that fits. `None` without words.
+fn tidied(summary: &str) -> Option<Arc<str>> {
+    let words = summary.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let mut text = String::new();
+    let mut length = 0;
+    for word in words {
+        length += word.chars().count() + 1;
+        if length > LONGEST_SUMMARY + 1 {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    (!text.is_empty()).then(|| text.into())
 }
 
 #[cfg(test)]
@@ -63,7 +95,8 @@ mod tests {
     use super::*;
 
     fn targets() -> Vec<TargetChoice> {
-        let target = |name: &str| TargetChoice { name: name.into(), description: "People.".into() };
+        let style = TransferStyle::Cold;
+        let target = |name: &str| TargetChoice { name: name.into(), description: "People.".into(), style };
         vec![target("shop"), target("a-1")]
     }
 
@@ -71,13 +104,38 @@ mod tests {
     fn the_specification_lists_the_targets() {
         let spec = spec(&targets());
         assert_eq!(spec.parameters["properties"]["target"]["enum"], json!(["shop", "a-1"]));
-        let transfer = ToolAction::Transfer { target: "shop".into() };
+        assert_eq!(spec.parameters["required"], json!(["target"]));
+        let transfer = ToolAction::Transfer { target: "shop".into(), summary: None };
         assert_eq!(read(r#"{"target":"shop"}"#, &targets()), Ok(transfer));
         for wrong in
             ["", "{}", r#"{"target":"SHOP"}"#, r#"{"target":"shop","number":"+49"}"#, r#"{"target":7}"#]
         {
             assert!(read(wrong, &targets()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_summary_is_for_warm_targets_and_bounded() {
+        let warm = |target| TargetChoice { style: TransferStyle::Warm, ..target };
+        let targets: Vec<_> = targets().into_iter().map(warm).collect();
+        let spec = spec(&targets);
+        assert_eq!(spec.parameters["required"], json!(["target", "summary"]));
+        let summary = |text: &str| {
+            let arguments = json!({ "target": "shop", "summary": text }).to_string();
+            match read(&arguments, &targets) {
+                Ok(ToolAction::Transfer { summary, .. }) => summary,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            summary("Ms Ito\r\nX-Evil: 1\u{7}  late order").as_deref(),
+            Some("Ms Ito X-Evil: 1 late order")
+        );
+        assert_eq!(summary(" \n"), None);
+        let exact = "x".repeat(LONGEST_SUMMARY);
+        assert_eq!(summary(&exact).as_deref(), Some(&*exact));
+        assert_eq!(summary(&format!("one {exact}")).as_deref(), Some("one"));
+        assert_eq!(read(r#"{"target":"shop"}"#, &targets).map(|_| ()), Ok(()));
     }
 
     /// A million names, of the characters that names have and others.

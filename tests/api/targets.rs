@@ -25,7 +25,7 @@ async fn a_tenant_has_targets(api: ApiServer) {
     let made = admin.post(&path(tenant), shop()).await.expect(201);
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "name": "shop", "description": "Orders.", "kind": "extension",
-        "address": "1001@sales", "method": "dial", "hours": null, "created_at": made["created_at"],
+        "address": "1001@sales", "method": "dial", "style": "cold", "hours": null, "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
     let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
@@ -64,6 +64,7 @@ async fn targets_are_within_the_operators_limits(api: ApiServer) {
         (json!({ "kind": "number", "address": "+49112" }), "address"),
         (json!({ "kind": "sip", "address": "shop@evil.example.com" }), "address"),
         (json!({ "method": "refer" }), "method"),
+        (json!({ "method": "dialplan", "style": "warm" }), "style"),
         (json!({ "name": "The Shop" }), "name"),
         (json!({ "description": "" }), "description"),
         (json!({ "hours": { "timezone": "Mars" } }), "hours.timezone"),

@@ -305,15 +305,18 @@ impl Asterisk {
     }
 
     fn configure(&self) {
-        for name in ["etc", "lib/keys", "spool", "run", "log"] {
+        for name in ["etc", "lib/keys", "spool", "run", "log", "moh"] {
             fs::create_dir_all(self.folder.path(name)).expect("the run folder can be written");
         }
+        fs::write(self.folder.path("moh/tone.sln"), music()).expect("the run folder can be written");
         if let Some(Issued { certificate, key }) = &self.options.certificate {
             self.folder.write("etc/certificate.pem", certificate);
             self.folder.write("etc/key.pem", key);
         }
         let own = root().join("tests/support/asterisk");
-        for name in ["asterisk", "modules", "logger", "pjsip", "extensions", "ari", "http", "rtp"] {
+        for name in
+            ["asterisk", "modules", "logger", "pjsip", "extensions", "ari", "http", "rtp", "musiconhold"]
+        {
             self.write_config(name, &read(&own.join(format!("{name}.conf"))));
         }
         for name in EMPTY_FILES {
@@ -410,6 +413,16 @@ impl Asterisk {
         let below = found.strip_prefix(&libraries).expect("it was found there");
         format!("/usr/lib/{}", below.display())
     }
+}
+
+/// The tone of music on hold, in Hz.
+pub const MUSIC_PITCH: u32 = 600;
+
+/// Two seconds of a tone, as raw samples at 8 kHz.
+fn music() -> Vec<u8> {
+    let step = f64::from(MUSIC_PITCH) * std::f64::consts::TAU / 8_000.0;
+    let samples = (0..16_000).map(|n| ((step * f64::from(n)).sin() * 4_000.0) as i16);
+    samples.flat_map(i16::to_le_bytes).collect()
 }
 
 /// The repository.

@@ -19,6 +19,7 @@ pub mod redis;
 pub mod sandbox;
 pub mod seed;
 pub mod sipp;
+pub mod telephone;
 pub mod test_env;
 pub mod vca;
 pub mod vendor;

@@ -286,7 +286,8 @@ fn note(progress: &mut Progress, sender: Side, at: Instant, message: &[&str]) {
     }
 }
 
-fn media_address(message: &[&str]) -> Option<SocketAddr> {
+/// The media address of an SDP.
+pub(super) fn media_address(message: &[&str]) -> Option<SocketAddr> {
     let value = |prefix: &str| message.iter().find_map(|line| line.strip_prefix(prefix));
     let ip = value("c=IN IP4 ")?.parse().ok()?;
     let port = value("m=audio ")?.split(' ').next()?.parse().ok()?;

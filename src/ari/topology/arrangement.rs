@@ -193,11 +193,13 @@ impl Arrangement {
         }
     }
 
-    /// A group joins once all of its legs are ready, so that nothing is heard by one of them alone.
+    /// A group joins once all of its legs are ready and those that part from them have left the bridge, so that nothing is heard
+    /// by one of them alone or by a leg of another group.
     fn join(&mut self, now: Instant, requests: &mut RequestQueue) {
         for (number, bridge) in self.bridges.iter_mut().enumerate() {
             let is_ready = self.legs.iter().filter(|leg| leg.home == Some(number)).all(CallLeg::is_ready);
-            if !bridge.may_join(now) || !is_ready {
+            let is_vacated = !self.legs.iter().any(|leg| leg.is_leaving(number));
+            if !bridge.may_join(now) || !is_ready || !is_vacated {
                 continue;
             }
             let joining = self.legs.iter_mut().filter(|leg| leg.should_join(number));

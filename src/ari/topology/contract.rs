@@ -75,6 +75,12 @@ impl Wanted {
         Wanted { groups: vec![legs.into_iter().collect()], waiting: None }
     }
 
+    /// The same groups; callers who are in none of them hear the sound.
+    #[must_use]
+    pub fn with_waiting(self, sound: WaitingSound) -> Wanted {
+        Wanted { waiting: Some(sound), ..self }
+    }
+
     /// No leg hears another one; the caller hears the sound.
     pub fn apart(waiting: Option<WaitingSound>) -> Wanted {
         Wanted { groups: Vec::new(), waiting }
@@ -181,7 +187,8 @@ pub enum Output {
     LegAnswered {
         leg: LegId,
     },
-    /// A dialled leg has ended, answered or not, and was not released. `cause` is a Q.850 code, where Asterisk reports one.
+    /// A dialled leg has ended or left the application, answered or not, and was not released. `cause` is a Q.850 code, where
+    /// Asterisk reports one.
     LegEnded {
         leg: LegId,
         cause: Option<u16>,

@@ -130,6 +130,13 @@ impl CallLeg {
         self.is_needed() && self.home.is_none() && self.placement == LegPlacement::In(bridge)
     }
 
+    /// Is it still in a bridge that it should leave, for no other one?
+    pub fn is_leaving(&self, bridge: usize) -> bool {
+        let is_there =
+            matches!(self.placement, LegPlacement::In(at) | LegPlacement::Leaving(at) if at == bridge);
+        self.home.is_none() && is_there && !self.channel.is_settled()
+    }
+
     pub fn should_be_answered(&self) -> bool {
         let is_ringing = matches!(self.kind, LegKind::Arrived(AnswerState::Ringing));
         is_ringing && self.home.is_some() && self.is_home()

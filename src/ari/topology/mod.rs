@@ -18,7 +18,7 @@
 //! | `SetUp` | responses, `StasisStart` | `SetUp` | the next step of each leg |
 //! | `SetUp` | every leg is where it should be, callers are answered | `Up` | `Ready` |
 //! | `Up` | `Arrange` | `Up` | the steps to the new wanted state |
-//! | `Up` | a dialled leg answers, or ends | `Up` | `LegAnswered`, `LegEnded` |
+//! | `Up` | a dialled leg answers, or ends or leaves the application | `Up` | `LegAnswered`, `LegEnded` |
 //! | `Up` | `Release` | `Up` | the leg's deletion |
 //! | `Admission`, `SetUp` | the deadline | `Ending` | `Ended(Failed(Deadline))` |
 //! | any of these | `HangUp`, `ContinueInDialplan` | `Ending` | `Ended(HungUp)` |
@@ -134,6 +134,11 @@ impl Topology {
     /// The id that the next added leg will have; `None` when there are too many legs.
     pub fn next_leg(&self) -> Option<LegId> {
         self.arrangement.next_leg()
+    }
+
+    /// The leg of a channel of this call.
+    pub fn leg_of(&self, channel: &ChannelId) -> Option<LegId> {
+        self.arrangement.legs.iter().find(|leg| leg.channel.id == *channel).map(|leg| leg.id)
     }
 
     /// The next action.
@@ -255,15 +260,18 @@ impl Topology {
                 }
             }
             Event::ChannelDestroyed { cause, .. } => self.leg_ended(id, Some(*cause)),
+            // It was hung up, or the dialplan continues with it: either way it is no leg of this call any more.
+            Event::StasisEnd { .. } if leg.is_dialled() => self.leg_ended(id, None),
             _ => {}
         }
     }
 
     fn leg_ended(&mut self, id: LegId, cause: Option<u16>) {
         let Some(leg) = self.arrangement.leg(id) else { return };
+        let is_reported = leg.channel.is_settled();
         leg.ended();
         let is_over = matches!(self.phase, TopologyPhase::Ending { .. } | TopologyPhase::Done);
-        if leg.is_needed() && leg.is_dialled() && !is_over {
+        if leg.is_needed() && leg.is_dialled() && !is_over && !is_reported {
             self.requests.emit(Output::LegEnded { leg: id, cause });
         }
     }

@@ -434,6 +434,11 @@ proptest! {
     }
 
     #[test]
+    fn every_transfer_ends_and_leaves_nothing(script in asterisk::transfers()) {
+        asterisk::play(&script)?;
+    }
+
+    #[test]
     fn any_input_in_any_order_is_survived(inputs in prop::collection::vec(asterisk::any_input(), 0..40)) {
         let mut bench = Bench::new();
         let mut said = vec![];

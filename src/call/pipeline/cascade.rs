@@ -14,7 +14,7 @@ use super::context::messages;
 use super::positions::Positions;
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId};
-use super::{AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
+use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
 use crate::call::agent::Engines;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
@@ -82,6 +82,15 @@ impl Cascade {
         &self.agent.engines
     }
 
+    /// An announcement to the target of a transfer: for whom the call is, the agent's summary, and how to accept it.
+    pub fn announcer(&self, tenant: &str, summary: Option<&str>) -> Announcer {
+        let prompts = &self.agent.language.prompts;
+        let call = prompts.transfer_call.replace("{name}", tenant);
+        let parts = [Some(call.as_str()), summary, Some(prompts.transfer_choice)];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        Announcer::new(self.agent.clone(), self.speech.another(), text)
+    }
+
     /// Carries out a command of the conversation.
     pub fn command(&mut self, command: Command) -> PlaybackEffect {
         match command {
@@ -110,6 +119,17 @@ impl Cascade {
     pub fn caller_audio(&mut self, samples: &[i16]) {
         self.positions.advance(samples.len());
         self.session.audio(samples);
+    }
+
+    /// The caller is not heard for so many samples.
+    pub fn caller_away(&mut self, samples: usize) {
+        const SILENCE: [i16; 960] = [0; 960];
+        let mut left = samples;
+        while left > 0 {
+            let count = left.min(SILENCE.len());
+            self.caller_audio(&SILENCE[..count]);
+            left -= count;
+        }
     }
 
     /// The moment `at` is at `position` of the caller's audio.

@@ -4,6 +4,7 @@
 //! STT, LLM and TTS. A speech-to-speech engine would be a second type with the same methods, and the call's field an enum
 //! of both.
 
+mod announcer;
 mod cascade;
 mod context;
 mod positions;
@@ -18,6 +19,7 @@ use crate::conversation::{Recognition, ResponseEvent, SpeechId, TurnId, Utteranc
 use crate::engines::core::EngineError;
 use crate::tenancy::EngineKind;
 
+pub use announcer::Announcer;
 pub use cascade::Cascade;
 
 /// An event of the pipeline. Events of cancelled work are dropped.

@@ -125,6 +125,11 @@ impl SpeechQueue {
         }
     }
 
+    /// Another queue for the same voice.
+    pub fn another(&self) -> SpeechQueue {
+        SpeechQueue::new(self.agent.clone(), self.prompts.clone(), self.meter.clone(), self.rate)
+    }
+
     /// A speech that is queued, and of which no audio is there yet.
     pub fn is_silent(&self, speech: SpeechId) -> bool {
         self.queue.iter().any(|queued| queued.speech == speech && queued.length == 0)

@@ -400,3 +400,49 @@ async fn partial_words_are_those_of_the_open_utterance() {
         assert_eq!(cascade.next().await, recognition(Recognition::Final { text: "We open.".into() }));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_is_synthesised_at_once_and_played_when_it_is_released() {
+    let mut cascade = cascade(agent([], []));
+    cascade.speak(0, ONE, "held", true);
+    let mut announcer = cascade.announcer("Acme", Some("Ms Ito, a late order."));
+    assert_eq!(announcer.next().await, PipelineEvent::Audio);
+    assert_eq!(announcer.next_audio(), None, "it is held");
+    announcer.release();
+    let expected = "A call for Acme. Ms Ito, a late order. Press 1 to take the call, or 2 to decline it.";
+    let mut played = 0;
+    while let Some(piece) = announcer.next_audio() {
+        played += piece.samples.len();
+        if piece.last {
+            break;
+        }
+        announcer.next().await;
+    }
+    assert_eq!(played, expected.len(), "one sample for each byte");
+    assert_eq!(cascade.next_audio(), None, "the conversation's speech waits on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_that_cannot_be_synthesised_ends_without_audio() {
+    let mut agent = agent([], []);
+    agent.engines.tts = Arc::new(Mute("mute".into()));
+    let mut announcer = cascade(agent).announcer("Acme", None);
+    announcer.release();
+    assert!(matches!(announcer.next().await, PipelineEvent::EngineFailed(_)));
+    let end = announcer.next_audio().expect("its end");
+    assert!(end.last && end.samples.is_empty());
+    assert!(timeout(Duration::from_secs(60), announcer.next()).await.is_err(), "nothing follows");
+}
+
+/// Synthesises nothing.
+struct Mute(Arc<str>);
+
+impl Tts for Mute {
+    fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    fn speak(&self, _: Arc<str>, _: Voice, _: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        async { Err(failure()) }.boxed()
+    }
+}

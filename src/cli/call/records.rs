@@ -330,14 +330,15 @@ fn analysis_sheet(analysis: &CallAnalysis) -> String {
 }
 
 fn transfer_line(transfer: &CallTransfer) -> String {
-    let CallTransfer { target, method, outcome, started_at, answered_at, ended_at, ended_by } = transfer;
+    let CallTransfer { target, method, style, outcome, started_at, .. } = transfer;
     let time = |at: &Option<DateTime<Utc>>| or_dash(at.map(|at| at.format("%T%.3f UTC")));
     format!(
-        "transfer to {target} by {method}: {outcome}, began at {}, answered {}, ended {} by {}",
+        "{style} transfer to {target} by {method}: {outcome}, began at {}, answered {}, accepted {}, ended {} by {}",
         started_at.format("%T%.3f UTC"),
-        time(answered_at),
-        time(ended_at),
-        or_dash(*ended_by)
+        time(&transfer.answered_at),
+        time(&transfer.accepted_at),
+        time(&transfer.ended_at),
+        or_dash(transfer.ended_by)
     )
 }
 

@@ -31,6 +31,7 @@ const USEFUL: &[(&str, &str)] = &[
     ("func_dialplan.so", "failover routes in the dialplan"),
     ("app_dial.so", "transfers by the dialplan to numbers and SIP addresses"),
     ("res_pjsip_refer.so", "transfers by SIP REFER"),
+    ("res_musiconhold.so", "music for callers who wait for a transfer"),
     ("codec_ulaw.so", "callers with G.711 µ-law whom the agent hears by another codec"),
     ("codec_alaw.so", "callers with G.711 A-law whom the agent hears by another codec"),
     ("codec_g722.so", "callers with wideband codecs: they travel as G.722 between Asterisk and vca"),

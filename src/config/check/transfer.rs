@@ -7,6 +7,9 @@ use crate::violation::Violation;
 /// Ten minutes, and a day.
 const LONGEST_RING_S: u64 = 600;
 const LONGEST_LEG_S: u64 = 86_400;
+/// The caller waits meanwhile.
+const LONGEST_WORDS_MS: u64 = 60_000;
+const LONGEST_ACCEPT_S: u64 = 120;
 
 pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
     let mut found = zeros(&[
@@ -14,9 +17,16 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
         ("transfer.max_legs_per_tenant", rules.max_legs_per_tenant == 0),
         ("transfer.ring_s", rules.ring_s == 0),
         ("transfer.max_leg_s", rules.max_leg_s == 0),
+        ("transfer.accept_s", rules.accept_s == 0),
     ]);
     found.extend(longest("transfer.ring_s", rules.ring_s, LONGEST_RING_S));
     found.extend(longest("transfer.max_leg_s", rules.max_leg_s, LONGEST_LEG_S));
+    found.extend(longest("transfer.accept_s", rules.accept_s, LONGEST_ACCEPT_S));
+    if rules.first_words_ms > LONGEST_WORDS_MS {
+        let problem = format!("{} milliseconds are too long", rules.first_words_ms);
+        let remedy = format!("set it to {LONGEST_WORDS_MS} or less");
+        found.push(Violation::with_remedy("transfer.first_words_ms", problem, remedy));
+    }
     let number = ["{number}", "{digits}"];
     let example = "PJSIP/{number}@vca-trunk";
     found.extend(template("transfer.number_endpoint", &rules.number_endpoint, &number, example));
@@ -141,6 +151,8 @@ mod tests {
         for seconds in [0, u64::MAX] {
             assert_eq!(keys(|rules| rules.ring_s = seconds), ["transfer.ring_s"]);
             assert_eq!(keys(|rules| rules.max_leg_s = seconds), ["transfer.max_leg_s"]);
+            assert_eq!(keys(|rules| rules.accept_s = seconds), ["transfer.accept_s"]);
         }
+        assert_eq!(keys(|rules| rules.first_words_ms = 60_001), ["transfer.first_words_ms"]);
     }
 }

@@ -253,7 +253,7 @@ impl Stage {
             Output::SendDtmf { tool, keys } => {
                 format!("dtmf #{} {}", tool.0, keys.iter().map(|key| key.as_char()).collect::<String>())
             }
-            Output::Transfer { tool, target } => format!("transfer #{} {target}", tool.0),
+            Output::Transfer { tool, target, .. } => format!("transfer #{} {target}", tool.0),
             Output::KeepEntry { reference, keys } => {
                 let keys: String = keys.iter().map(|key| key.as_char()).collect();
                 format!("keep {reference} {keys}")
@@ -365,7 +365,7 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
             masked: arguments.contains(&"masked"),
         })
     } else if let Some(target) = given("transfer=") {
-        ToolAction::Transfer { target: target.into() }
+        ToolAction::Transfer { target: target.into(), summary: None }
     } else if arguments.contains(&"refused") {
         ToolAction::Refuse { reason: "no".into() }
     } else {

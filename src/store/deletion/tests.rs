@@ -101,6 +101,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
         kind: TargetKind::Queue,
         address: "shop".into(),
         method: None,
+        style: TransferStyle::Cold,
         hours: None,
     };
     scope.create_target(&actor, target.of(route.tenant.id)).await.expect("a target");

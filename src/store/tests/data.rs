@@ -93,6 +93,7 @@ async fn a_route_has_targets_where_they_can_be_used(db: Database) {
         kind: TargetKind::Queue,
         address: "reception".to_owned(),
         method: None,
+        style: TransferStyle::Cold,
         hours: None,
     };
     let target = scope.create_target(&actor, new.of(route.tenant.id)).await.expect("a target");

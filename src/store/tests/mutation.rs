@@ -78,6 +78,7 @@ async fn full(db: &Database) -> TenantFile {
         kind: TargetKind::Queue,
         address: "reception".into(),
         method: TransferMethod::Dialplan,
+        style: TransferStyle::Cold,
         hours: None,
         created_at: "2026-09-01T00:00:00Z".parse().expect("a moment"),
     };

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 25] = [
+const STEPS: [&str; 27] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -30,6 +30,8 @@ const STEPS: [&str; 25] = [
     "0030_notice",
     "0032_turn_stages",
     "0033_number_profiles",
+    "0034_emergency",
+    "0036_transfer_style",
     "0040_analysis",
 ];
 

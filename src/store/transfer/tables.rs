@@ -10,7 +10,7 @@ use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind,
     FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState, ProviderType,
-    Retention, TargetKind, TenantStatus, ToolRun, TransferMethod, UsageUnit,
+    Retention, TargetKind, TenantStatus, ToolRun, TransferMethod, TransferStyle, UsageUnit,
 };
 
 /// A tenant-owned table.
@@ -117,6 +117,7 @@ pub const OWNED: [Table; 10] = [
             ("kind", Word(word::<TargetKind>)),
             ("address", Text),
             ("method", Word(word::<TransferMethod>)),
+            ("style", Word(word::<TransferStyle>)),
             ("hours", Document(document::<Hours>)),
             ("created_at", Moment),
         ],

@@ -27,6 +27,7 @@ fn target(kind: TargetKind, address: &str, method: TransferMethod) -> TransferTa
         kind,
         address: address.into(),
         method,
+        style: TransferStyle::Cold,
         hours: None,
         created_at: DateTime::UNIX_EPOCH,
     }
@@ -176,4 +177,18 @@ fn is_expected(endpoint: &str) -> bool {
     local.or(number).is_some_and(inert)
         || sip
             .is_some_and(|(user, host)| inert(user) && ["pbx.example.com", "192.0.2.10:5070"].contains(&host))
+}
+
+#[test]
+fn only_a_dialled_target_can_be_asked_to_accept() {
+    use TransferMethod::{Dial, Dialplan, Refer};
+    let asked = |method, style| {
+        rules().route(&TransferTarget { style, ..target(TargetKind::Sip, "shop@pbx.example.com", method) })
+    };
+    for style in [TransferStyle::Confirmed, TransferStyle::Warm] {
+        assert_eq!(asked(Dial, style), asked(Dial, TransferStyle::Cold));
+        for method in [Refer, Dialplan] {
+            assert_eq!(asked(method, style), Err(TargetRefusal::Style(method)));
+        }
+    }
 }

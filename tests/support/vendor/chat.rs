@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::{Dialect, Habit, Kind, REPLY, STALLED_REPLY, Server, Shared, TOKENS, answer, receive};
+use super::{Dialect, Habit, Kind, REPLY, STALLED_REPLY, SUMMARY, Server, Shared, TOKENS, answer, receive};
 
 /// The fields of a request.
 const FIELDS: &[&str] = &[
@@ -172,7 +172,7 @@ impl Reply {
         // The only target, once: a result of a tool is answered in words.
         let target = &question["tools"][0]["function"]["parameters"]["properties"]["target"]["enum"][0];
         let (tool, arguments) = match target.as_str().filter(|_| last["role"] == "user") {
-            Some(_) => (Some("transfer".to_owned()), json!({ "target": target }).to_string()),
+            Some(_) => (Some("transfer".to_owned()), transfer_arguments(question, target)),
             None => (tool, "{}".to_owned()),
         };
         let reasoning = server.has(Habit::UnopenedReasoning).then_some("They ask for the hours.</think>\n\n");
@@ -195,6 +195,15 @@ impl Reply {
         Some(
             json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": self.arguments } }),
         )
+    }
+}
+
+/// With a summary where the tool has one.
+fn transfer_arguments(question: &Value, target: &Value) -> String {
+    let summary = &question["tools"][0]["function"]["parameters"]["properties"]["summary"];
+    match summary.is_object() {
+        true => json!({ "target": target, "summary": SUMMARY }).to_string(),
+        false => json!({ "target": target }).to_string(),
     }
 }
 

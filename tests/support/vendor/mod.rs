@@ -177,9 +177,18 @@ pub const TOKENS: (u64, u64) = (40, 8);
 pub const STALLED_REPLY: [&str; 2] = ["Good question.", " We are"];
 pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
 
-/// The tone in which a text is spoken, in Hz: failure phrases differ from all else.
+/// Its summary of a call for the target of a transfer.
+pub const SUMMARY: &str = "Late order.";
+
+/// The tone in which a text is spoken, in Hz: failure phrases and announcements differ from all else.
 pub fn pitch(text: &str) -> u32 {
-    let pitches = [("difficulty", 700), ("catch", 900), ("Audio issues", 1_100), ("Goodbye", 1_300)];
+    let pitches = [
+        ("difficulty", 700),
+        ("catch", 900),
+        ("Audio issues", 1_100),
+        ("Goodbye", 1_300),
+        ("A call for", 1_500),
+    ];
     pitches.iter().find(|(part, _)| text.contains(part)).map_or(400, |(_, pitch)| *pitch)
 }
 

@@ -30,8 +30,18 @@ pub(super) struct Script {
     /// Times at which the wanted state changes. Then four legs are added with the first one, and nothing else ends the
     /// call.
     changes: Vec<(u64, Wanted)>,
+    /// Inputs of a transfer, and the times of the target's answer and hang-up.
+    transfer: Option<TransferScript>,
     /// From when to when events are lost; at the end comes an inventory.
     lost_ms: Option<(u64, u64)>,
+}
+
+/// A transfer: its inputs in any order, at any times.
+#[derive(Debug, Clone)]
+struct TransferScript {
+    inputs: Vec<(u64, Input)>,
+    answers_after_ms: Option<u64>,
+    leaves_at_ms: Option<u64>,
 }
 
 /// How long the client waits for an answer.
@@ -61,6 +71,7 @@ pub(super) fn script() -> impl Strategy<Value = Script> {
                 to_dialplan,
                 caller_leaves_at_ms,
                 changes: vec![],
+                transfer: None,
                 lost_ms,
             }
         },
@@ -83,8 +94,37 @@ pub(super) fn changes() -> impl Strategy<Value = Script> {
             to_dialplan: false,
             caller_leaves_at_ms: None,
             changes,
+            transfer: None,
             lost_ms: None,
         }
+    })
+}
+
+/// Any call that is admitted, with dialled legs that are briefed, connected and released in any order.
+pub(super) fn transfers() -> impl Strategy<Value = Script> {
+    const PERSON: LegId = LegId(2);
+    let together = |legs: &[LegId]| Wanted::together(legs.iter().copied());
+    let arrange = |wanted| Input::Arrange { legs: vec![], wanted };
+    let dial = || {
+        let (endpoint, timeout) = ("PJSIP/alice".to_owned(), Duration::from_secs(30));
+        LegSpec::Dial(DialSpec { endpoint, caller_id: String::new(), timeout })
+    };
+    let ringing = Wanted::apart(Some(WaitingSound::Ringing));
+    let input = prop::sample::select(vec![
+        Input::Arrange { legs: vec![dial()], wanted: ringing },
+        arrange(together(&[PERSON, LegId::MEDIA]).with_waiting(WaitingSound::Music("default".into()))),
+        arrange(together(&[LegId::CALLER, PERSON])),
+        arrange(together(&[LegId::CALLER, LegId::MEDIA])),
+        Input::Release { leg: PERSON },
+        Input::Release { leg: LegId::MEDIA },
+        Input::HangUp { reason: Reason::NormalClearing },
+    ]);
+    let inputs = prop::collection::vec((100..6_000_u64, input), 1..12);
+    let moments = (prop::option::of(0..3_000_u64), prop::option::of(0..7_000_u64));
+    (script(), inputs, moments).prop_map(|(script, inputs, (answers_after_ms, leaves_at_ms))| Script {
+        admit_at_ms: Some(0),
+        transfer: Some(TransferScript { inputs, answers_after_ms, leaves_at_ms }),
+        ..script
     })
 }
 
@@ -121,7 +161,7 @@ pub(super) fn any_input() -> impl Strategy<Value = (Input, Duration)> {
 pub(super) fn play(script: &Script) -> Result<(), TestCaseError> {
     let mut world = World::new(script);
     let trace = world.run();
-    let ended = trace.iter().filter(|line| line.contains("ended")).count();
+    let ended = trace.iter().filter(|line| line.contains("-> ended ")).count();
     prop_assert_eq!(ended, 1, "one end:\n{}", trace.join("\n"));
     let last = trace.iter().rfind(|line| line.contains("->"));
     prop_assert!(last.is_some_and(|line| line.ends_with("done")), "done is last:\n{}", trace.join("\n"));
@@ -157,6 +197,8 @@ enum Act {
     /// An event, unless the socket is lost.
     Happen(Input),
     Carry(Request),
+    /// A target answers, if its channel is still there.
+    Answer(String),
     LookAround,
 }
 
@@ -203,6 +245,14 @@ impl<'a> World<'a> {
         world.plan(script.hang_up_at_ms.unwrap_or(LAST_MS), Act::Tell(last));
         if let Some(at) = script.caller_leaves_at_ms {
             world.plan(at, Act::Carry(Request::hang_up(&ChannelId::new("17.0"), Reason::NormalClearing)));
+        }
+        if let Some(transfer) = &script.transfer {
+            for (at, input) in &transfer.inputs {
+                world.plan(*at, Act::Tell(input.clone()));
+            }
+            if let Some(at) = transfer.leaves_at_ms {
+                world.plan(at, Act::Carry(Request::hang_up(&ChannelId::new("vca-leg-7.2"), Reason::Busy)));
+            }
         }
         if let Some((_, until)) = script.lost_ms {
             world.plan(until, Act::LookAround);
@@ -265,6 +315,11 @@ impl<'a> World<'a> {
                 }
             }
             Act::Carry(request) => self.carry(now, &request),
+            Act::Answer(id) => {
+                if self.there.contains(&id) {
+                    self.act(now, Act::Happen(start(&id)), trace);
+                }
+            }
             Act::Observe => {
                 self.groups_at_hang_up =
                     self.members.values().filter(|members| !members.is_empty()).cloned().collect();
@@ -345,6 +400,13 @@ impl<'a> World<'a> {
             "channels.externalMedia" => {
                 let id = parameter(request, "channelId").expect("an id");
                 self.plan(heard, Act::Happen(start(&id)));
+                self.there.insert(id);
+            }
+            "channels.originate" => {
+                let id = parameter(request, "channelId").expect("an id");
+                if let Some(after) = self.script.transfer.as_ref().and_then(|it| it.answers_after_ms) {
+                    self.plan(heard + after, Act::Answer(id.clone()));
+                }
                 self.there.insert(id);
             }
             "bridges.create" => {

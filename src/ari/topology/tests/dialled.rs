@@ -169,3 +169,47 @@ fn a_leg_that_vanished_with_the_events_is_reported() {
     let said = bench.tell(inventory(asked_at, &["17.0", "vca-media-7"], &["vca-bridge-7"]));
     assert_eq!(said, ["leg 2 ended None"]);
 }
+
+/// The person is briefed by the agent, and the caller waits.
+fn briefed() -> Bench {
+    let mut bench = ringing();
+    assert_eq!(bench.tell(start("vca-leg-7.2")), ["leg 2 answered"]);
+    let wanted = Wanted::together([PERSON, LegId::MEDIA]).with_waiting(WaitingSound::Ringing);
+    let said = bench.tell(Input::Arrange { legs: vec![], wanted });
+    assert_eq!(said, ["7 Post /bridges/vca-bridge-7/addChannel?channel=vca-media-7%2Cvca-leg-7.2"]);
+    assert_eq!(bench.respond(7, Ok(Value::Null)), [""; 0], "the caller hears the sound on");
+    bench
+}
+
+#[test]
+fn a_briefed_person_takes_the_caller() {
+    let mut bench = briefed();
+    assert_eq!(
+        bench.tell(together([LegId::CALLER, PERSON])),
+        ["8 Post /bridges/vca-bridge-7/removeChannel?channel=vca-media-7", "9 Delete /channels/17.0/ring"]
+    );
+    let said = bench.tell(Input::Release { leg: LegId::MEDIA });
+    assert_eq!(said, ["10 Delete /channels/vca-media-7?reason_code=16"]);
+    assert_eq!(bench.respond(9, Ok(Value::Null)), [""; 0], "the agent is still in the bridge");
+    let said = bench.respond(8, Ok(Value::Null));
+    assert_eq!(said, ["11 Post /bridges/vca-bridge-7/addChannel?channel=17.0"]);
+    assert_eq!(bench.respond(11, Ok(Value::Null)), [""; 0]);
+}
+
+#[test]
+fn a_caller_who_returns_does_not_hear_the_person_who_was_briefed() {
+    let mut bench = briefed();
+    let said = bench.tell(Input::Release { leg: PERSON });
+    assert_eq!(said, ["8 Delete /channels/vca-leg-7.2?reason_code=16"]);
+    assert_eq!(bench.tell(together([LegId::CALLER, LegId::MEDIA])), ["9 Delete /channels/17.0/ring"]);
+    assert_eq!(bench.respond(9, Ok(Value::Null)), [""; 0], "the person is still in the bridge");
+    let said = bench.respond(8, Ok(Value::Null));
+    assert_eq!(said, ["10 Post /bridges/vca-bridge-7/addChannel?channel=17.0"]);
+}
+
+#[test]
+fn a_leg_that_leaves_the_application_has_ended() {
+    let mut bench = connected();
+    assert_eq!(bench.tell(end("vca-leg-7.2")), ["leg 2 ended None"]);
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), [""; 0], "once");
+}

@@ -1,0 +1,234 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const LEG: LegId = LegId::MEDIA;
+const TIMES: TransferTimes = TransferTimes {
+    first_words: Duration::from_secs(3),
+    accept: Duration::from_secs(10),
+    leg: Duration::from_secs(60),
+};
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn key(key: char) -> Digit {
+    Digit::try_from(key).expect("a key")
+}
+
+fn begun(route: TransferRoute, style: TransferStyle) -> (Transfer, Instant) {
+    let now = Instant::now();
+    (Transfer::new(ToolId(1), route, style, TIMES, now + seconds(1)), now)
+}
+
+fn ringing(style: TransferStyle) -> (Transfer, Instant) {
+    let (mut transfer, now) = begun(TransferRoute::Dial { endpoint: "PJSIP/alice".into() }, style);
+    assert_eq!(transfer.tick(now), None, "the last words are still played");
+    let dial = TransferStep::Dial { endpoint: "PJSIP/alice".into() };
+    assert_eq!(transfer.tick(now + seconds(1)), Some(dial));
+    transfer.ringing(LEG, now + seconds(30));
+    (transfer, now)
+}
+
+/// The target has answered and is joined with the agent.
+fn answered() -> (Transfer, Instant) {
+    let (mut transfer, now) = ringing(TransferStyle::Warm);
+    assert_eq!(transfer.leg_answered(LEG, now), Some(TransferStep::Consult { leg: LEG }));
+    (transfer, now)
+}
+
+/// The announcement is played.
+fn announcing() -> (Transfer, Instant) {
+    let (mut transfer, now) = answered();
+    assert_eq!(transfer.tick(now + seconds(3)), Some(TransferStep::Announce));
+    (transfer, now)
+}
+
+/// The announcement was played.
+fn deciding() -> (Transfer, Instant) {
+    let (mut transfer, now) = announcing();
+    transfer.announced(now + seconds(9));
+    (transfer, now)
+}
+
+#[test]
+fn a_target_that_answers_talks_until_it_hangs_up_or_its_time_is_over() {
+    let (mut transfer, now) = ringing(TransferStyle::Cold);
+    assert_eq!(transfer.leg_answered(LegId::CALLER, now), None, "another leg");
+    assert_eq!(transfer.leg_answered(LEG, now), Some(TransferStep::Connect { leg: LEG }));
+    assert_eq!(transfer.leg_answered(LEG, now), None, "once");
+    assert_eq!(transfer.pressed(LEG, key('2'), now), None, "keys of a conversation are not for the agent");
+    assert_eq!(transfer.call_ended(TransferEnd::Caller), None);
+    assert_eq!(transfer.tick(now + seconds(30)), None);
+    let ended = transfer.leg_ended(LEG, Some(16));
+    assert_eq!(ended, Some(TransferStep::End { by: TransferEnd::Target }));
+    let ended = transfer.tick(now + seconds(60));
+    assert_eq!(ended, Some(TransferStep::End { by: TransferEnd::System }));
+}
+
+#[test]
+fn a_target_that_does_not_answer_returns_the_caller() {
+    for (cause, outcome) in [
+        (Some(17), TransferOutcome::Busy),
+        (Some(19), TransferOutcome::NoAnswer),
+        (Some(18), TransferOutcome::NoAnswer),
+        (Some(21), TransferOutcome::Declined),
+        (Some(1), TransferOutcome::Unreachable),
+        (Some(3), TransferOutcome::Unreachable),
+        (None, TransferOutcome::Unreachable),
+    ] {
+        for style in TransferStyle::ALL {
+            let (mut transfer, _) = ringing(*style);
+            assert_eq!(transfer.leg_ended(LEG, cause), returned(outcome, None), "{cause:?}");
+        }
+    }
+    let (mut transfer, now) = ringing(TransferStyle::Warm);
+    let expected = returned(TransferOutcome::NoAnswer, Some(LEG));
+    assert_eq!(transfer.tick(now + seconds(30)), expected);
+    assert_eq!(transfer.leg_answered(LEG, now), None, "too late");
+}
+
+#[test]
+fn the_announcement_waits_for_the_first_words() {
+    let (mut transfer, now) = answered();
+    transfer.voice_paused(now);
+    assert_eq!(transfer.tick(now + seconds(2)), None, "a pause without words before it");
+    transfer.voice_started(now + seconds(2));
+    assert_eq!(transfer.tick(now + seconds(4)), None, "they last longer than the wait for them");
+    transfer.voice_paused(now + seconds(4));
+    transfer.voice_started(now + seconds(4));
+    assert_eq!(transfer.tick(now + seconds(5)), None, "a short pause is not their end");
+    transfer.voice_paused(now + seconds(5));
+    assert_eq!(transfer.tick(now + seconds(5) + WORDS_PAUSE), Some(TransferStep::Announce));
+    let (mut transfer, now) = answered();
+    transfer.voice_started(now + seconds(1));
+    assert_eq!(transfer.tick(now + seconds(5)), None);
+    assert_eq!(transfer.tick(now + seconds(6)), Some(TransferStep::Announce), "the greeting of a mailbox");
+}
+
+#[test]
+fn the_target_accepts_or_declines_by_a_key_at_any_time() {
+    for stage in [answered, announcing, deciding] {
+        let (mut transfer, now) = stage();
+        assert_eq!(transfer.pressed(LegId::CALLER, key('1'), now), None, "the caller's keys do not count");
+        assert_eq!(transfer.pressed(LEG, key('5'), now), None);
+        assert_eq!(transfer.pressed(LEG, key('1'), now), Some(TransferStep::Connect { leg: LEG }));
+        assert_eq!(transfer.pressed(LEG, key('2'), now), None, "it has the caller");
+        assert_eq!(transfer.leg_ended(LEG, None), Some(TransferStep::End { by: TransferEnd::Target }));
+        let (mut transfer, now) = stage();
+        let declined = returned(TransferOutcome::Declined, Some(LEG));
+        assert_eq!(transfer.pressed(LEG, key('2'), now), declined);
+        assert_eq!(transfer.pressed(LEG, key('1'), now), None, "too late");
+    }
+}
+
+#[test]
+fn a_target_that_does_not_accept_returns_the_caller() {
+    for stage in [answered, announcing, deciding] {
+        let (mut transfer, _) = stage();
+        assert_eq!(transfer.leg_ended(LegId::CALLER, None), None, "another leg");
+        let hung_up = transfer.leg_ended(LEG, Some(16));
+        assert_eq!(hung_up, returned(TransferOutcome::NotAccepted, None));
+        let (transfer, _) = stage();
+        assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
+    }
+    let not_accepted = || returned(TransferOutcome::NotAccepted, Some(LEG));
+    let (mut transfer, now) = deciding();
+    assert_eq!(transfer.tick(now + seconds(18)), None);
+    assert_eq!(transfer.tick(now + seconds(19)), not_accepted(), "a mailbox presses no key");
+    let (mut transfer, now) = announcing();
+    assert_eq!(transfer.tick(now + seconds(3) + LONGEST_ANNOUNCEMENT), not_accepted());
+}
+
+#[test]
+fn a_refer_without_an_end_returns_the_caller() {
+    let refer = || begun(TransferRoute::Refer { uri: "sip:shop@pbx".into() }, TransferStyle::Cold);
+    let (mut transfer, now) = refer();
+    let step = transfer.tick(now + seconds(1));
+    assert_eq!(step, Some(TransferStep::Refer { uri: "sip:shop@pbx".into() }));
+    transfer.referring(now);
+    assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::HandedOver));
+    assert_eq!(transfer.call_ended(TransferEnd::System), Some(TransferOutcome::Cancelled));
+    let returned = returned(TransferOutcome::Unreachable, None);
+    assert_eq!(transfer.tick(now + REFER_LIMIT), returned);
+    let (mut transfer, now) = refer();
+    assert_eq!(transfer.refer_failed(), None);
+    transfer.tick(now + seconds(1));
+    transfer.referring(now);
+    assert_eq!(transfer.refer_failed(), returned);
+}
+
+#[test]
+fn the_dialplan_takes_over_after_the_last_words() {
+    let place = DialplanRoute { context: "sales".into(), extension: "1001".into(), endpoint: None };
+    let (mut transfer, now) = begun(TransferRoute::Dialplan(place.clone()), TransferStyle::Cold);
+    assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
+    assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::HandOver(place)));
+    assert_eq!(transfer.tick(now + seconds(2)), None);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    Answers,
+    Speaks,
+    Pauses,
+    Announced,
+    Presses(char),
+    Leaves,
+    Waits(u64),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => Just(Happening::Answers),
+        2 => Just(Happening::Speaks),
+        2 => Just(Happening::Pauses),
+        2 => Just(Happening::Announced),
+        1 => prop::sample::select(vec!['1', '2', '3']).prop_map(Happening::Presses),
+        1 => Just(Happening::Leaves),
+        3 => (0..4_000_u64).prop_map(Happening::Waits),
+    ]
+}
+
+proptest! {
+    /// In any order of events the caller is connected once at most, only after key 1 where the target has to accept, and the
+    /// transfer ends once: by a return or an end, within bounded time.
+    #[test]
+    fn every_transfer_ends_once(
+        style in prop::sample::select(TransferStyle::ALL.to_vec()),
+        events in prop::collection::vec(happening(), 0..40),
+    ) {
+        let (mut transfer, mut now) = ringing(style);
+        let (mut steps, mut accepted) = (Vec::new(), style == TransferStyle::Cold);
+        let is_over = |steps: &[TransferStep]| {
+            steps.iter().any(|step| matches!(step, TransferStep::Return { .. } | TransferStep::End { .. }))
+        };
+        for event in events.into_iter().chain([Happening::Waits(200_000); 6]) {
+            if is_over(&steps) {
+                break;
+            }
+            let step = match event {
+                Happening::Answers => transfer.leg_answered(LEG, now),
+                Happening::Speaks => { transfer.voice_started(now); None }
+                Happening::Pauses => { transfer.voice_paused(now); None }
+                Happening::Announced => { transfer.announced(now); None }
+                Happening::Presses(character) => {
+                    let step = transfer.pressed(LEG, key(character), now);
+                    accepted |= character == '1' && step.is_some();
+                    step
+                }
+                Happening::Leaves => transfer.leg_ended(LEG, None),
+                Happening::Waits(ms) => { now += Duration::from_millis(ms); transfer.tick(now) }
+            };
+            let connects = matches!(step, Some(TransferStep::Connect { .. }));
+            prop_assert!(accepted || !connects, "without the target's consent");
+            steps.extend(step);
+        }
+        prop_assert!(is_over(&steps), "{steps:?}");
+        let connects = steps.iter().filter(|step| matches!(step, TransferStep::Connect { .. })).count();
+        prop_assert!(connects <= 1, "{steps:?}");
+        let ends = steps.iter().any(|step| matches!(step, TransferStep::End { .. }));
+        prop_assert_eq!(connects == 1, ends, "{:?}", steps);
+    }
+}

@@ -1,0 +1,237 @@
+//! Transfers to SIP telephones that have to accept the call, with each outcome, and what each side hears.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use vca::sim::{RecordedCall, Step};
+use vca::tenancy::{TenantId, TransferEnd, TransferOutcome, TransferStyle};
+
+use crate::support::asterisk::MUSIC_PITCH;
+use crate::support::phone::Call;
+use crate::support::telephone::{Habit, Telephone};
+use crate::support::test_env::TestEnv;
+use crate::support::vendor::{KEY, Kind, REPLY, SUMMARY, Vendor, pitch};
+use crate::support::{self, clips, wait};
+
+/// The agent's own words, and those to the target.
+const AGENT: u32 = 400;
+const ANNOUNCEMENT: u32 = 1_500;
+const GREETING: &str = "Welcome.";
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn listen() -> Step {
+    Step::Listen { silent: ms(700), at_most: ms(12_000) }
+}
+
+fn question() -> Step {
+    Step::Say(clips::flite("what are your opening hours", "slt"))
+}
+
+fn greeting() -> Step {
+    Step::Say(clips::flite("hello this is the shop", "slt"))
+}
+
+/// The caller asks, and hangs up so long after the agent's reply began. Music may follow it without a pause.
+fn caller(hangs_up_after: u64) -> Vec<Step> {
+    let reply = Step::LetSpeak { spoken: ms(300), at_most: ms(8_000) };
+    vec![listen(), question(), reply, Step::Wait(ms(hangs_up_after)), Step::HangUp]
+}
+
+/// The person greets, hears the announcement, and does these steps.
+fn person(steps: &[Step]) -> Habit {
+    let script = [&[greeting(), listen()], steps].concat();
+    Habit::Answers { script, hangs_up_after: ms(30_000) }
+}
+
+/// One call, and what becomes of it.
+struct Case {
+    style: TransferStyle,
+    phone: Habit,
+    caller: Vec<Step>,
+    outcome: TransferOutcome,
+    ended_by: Option<TransferEnd>,
+}
+
+fn cases() -> Vec<Case> {
+    use TransferOutcome::{Busy, Cancelled, Connected, Declined, NoAnswer, NotAccepted};
+    use TransferStyle::{Cold, Confirmed, Warm};
+    let case = |style, phone, hangs_up_after, outcome, ended_by| Case {
+        style,
+        phone,
+        caller: caller(hangs_up_after),
+        outcome,
+        ended_by,
+    };
+    let (by_caller, by_target) = (Some(TransferEnd::Caller), Some(TransferEnd::Target));
+    let accepts = || person(&[Step::Press('1'), Step::Wait(ms(1_000)), greeting()]);
+    let leaves = |script, after| Habit::Answers { script, hangs_up_after: ms(after) };
+    vec![
+        case(Warm, accepts(), 15_000, Connected, by_caller),
+        case(
+            Warm,
+            person(&[Step::Press('5'), Step::Wait(ms(300)), Step::Press('2')]),
+            15_000,
+            Declined,
+            None,
+        ),
+        case(Warm, person(&[]), 17_000, NotAccepted, None),
+        case(Warm, leaves(vec![greeting()], 5_000), 14_000, NotAccepted, None),
+        case(Warm, person(&[]), 6_500, Cancelled, by_caller),
+        case(Warm, Habit::Refuses(486), 8_000, Busy, None),
+        case(Warm, Habit::Refuses(603), 8_000, Declined, None),
+        case(Warm, Habit::Rings, 12_000, NoAnswer, None),
+        case(Confirmed, accepts(), 15_000, Connected, by_caller),
+        case(Cold, leaves(vec![greeting()], 4_000), 15_000, Connected, by_target),
+    ]
+}
+
+struct Running {
+    tenant: TenantId,
+    call: Call,
+    phone: Telephone,
+}
+
+/// Places a call for each case, and sees all of them to their end.
+fn play(env: &mut TestEnv, cases: &[Case]) -> Vec<(TenantId, RecordedCall, Option<RecordedCall>)> {
+    let phones: Vec<Telephone> =
+        cases.iter().map(|case| Telephone::start(env.asterisk.sandbox(), case.phone.clone())).collect();
+    let hosts: Vec<String> = phones.iter().map(Telephone::host).collect();
+    env.set("VCA__TRANSFER__SIP_HOSTS", &json!(hosts).to_string());
+    let agent = json!({ "greeting": GREETING, "tools": ["transfer"] });
+    let places: Vec<(String, TenantId)> = (0..cases.len())
+        .map(|n| {
+            let did = format!("+493055504{n:02}");
+            (did.clone(), env.seed.tenant(&format!("Bakery {n}"), &did, Some(5), agent.clone()))
+        })
+        .collect();
+    for ((case, host), (_, tenant)) in cases.iter().zip(&hosts).zip(&places) {
+        let target = json!({ "kind": "sip", "address": format!("shop@{host}"), "style": case.style });
+        env.seed.target(*tenant, "shop", target);
+    }
+    env.open();
+    let placed = phones.into_iter().zip(&places).zip(cases).map(|((phone, (did, tenant)), case)| Running {
+        tenant: *tenant,
+        call: env.place(did, case.caller.clone()),
+        phone,
+    });
+    let mut running: Vec<Running> = placed.collect();
+    let over = wait::until_true(ms(60_000), || {
+        running.iter_mut().for_each(|it| {
+            it.call.step();
+            it.phone.step();
+        });
+        running.iter().all(|it| it.call.progress().is_over())
+    });
+    let phones = || running.iter().map(|it| it.phone.log()).collect::<String>();
+    assert!(over, "a call does not end\n{}\n{}", phones(), env.log());
+    let heard = running.into_iter().map(|it| (it.tenant, it.call.finish().conversation, it.phone.finish()));
+    heard.collect()
+}
+
+/// The tones that a side heard, in order, each with its length in windows of 100 ms. Speech and silence are none.
+fn tones(heard: &RecordedCall) -> Vec<(u32, usize)> {
+    let track = &heard.received;
+    let mut found: Vec<(u32, usize)> = Vec::new();
+    for window in track.samples.chunks_exact(track.rate as usize / 10) {
+        let Some(tone) = tone(window, track.rate) else { continue };
+        match found.last_mut() {
+            Some((last, length)) if *last == tone => *length += 1,
+            _ => found.push((tone, 1)),
+        }
+    }
+    found
+}
+
+/// The tone that has nearly all of a window's energy, by Goertzel's algorithm.
+fn tone(window: &[i16], rate: u32) -> Option<u32> {
+    let energy: f64 = window.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+    let is_loud = energy / window.len() as f64 > 250_000.0;
+    let share = |pitch: u32| {
+        let step = f64::from(pitch) * std::f64::consts::TAU / f64::from(rate);
+        let (mut one, mut two) = (0.0, 0.0);
+        for sample in window {
+            let next = f64::from(*sample) + 2.0 * step.cos() * one - two;
+            (two, one) = (one, next);
+        }
+        let power = one * one + two * two - 2.0 * step.cos() * one * two;
+        2.0 * power / (energy * window.len() as f64)
+    };
+    [AGENT, MUSIC_PITCH, ANNOUNCEMENT].into_iter().filter(|_| is_loud).find(|pitch| share(*pitch) > 0.8)
+}
+
+fn length_of(pitch: u32, tones: &[(u32, usize)]) -> usize {
+    tones.iter().filter(|(it, _)| *it == pitch).map(|(_, length)| length).sum()
+}
+
+#[test]
+fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let vendor = Vendor::start();
+    for (name, value) in [
+        ("OPENAI_BASE_URL", vendor.base_url().as_str()),
+        ("OPENAI_API_KEY", KEY),
+        ("VCA__TURN__FILLER_MS", "0"),
+        ("VCA__TRANSFER__SIP_ENDPOINT", "PJSIP/vca-trunk/{uri}"),
+        ("VCA__TRANSFER__RING_S", "4"),
+        ("VCA__TRANSFER__ACCEPT_S", "3"),
+    ] {
+        env.set(name, value);
+    }
+    assert_eq!(pitch("A call for"), ANNOUNCEMENT);
+    let cases = cases();
+    let heard = play(&mut env, &cases);
+    env.clears_away(ms(10_000));
+    for (n, (case, (tenant, caller, person))) in cases.iter().zip(&heard).enumerate() {
+        let (call, _) = env.last_call(*tenant);
+        let [transfer] = &call.transfers[..] else { panic!("{n}: not one transfer\n{}", env.log()) };
+        assert_eq!(
+            (transfer.outcome, transfer.ended_by),
+            (case.outcome, case.ended_by),
+            "{n}\n{}",
+            env.log()
+        );
+        let is_connected = case.outcome == TransferOutcome::Connected;
+        assert_eq!(transfer.answered_at.is_some(), person.is_some(), "{n}");
+        let is_accepted = is_connected && case.style != TransferStyle::Cold;
+        assert_eq!(transfer.accepted_at.is_some(), is_accepted, "{n}");
+        let tones_of_caller = tones(caller);
+        assert_eq!(length_of(ANNOUNCEMENT, &tones_of_caller), 0, "{n}: {tones_of_caller:?}");
+        if case.style == TransferStyle::Warm
+            && (person.is_some() || case.outcome == TransferOutcome::NoAnswer)
+        {
+            assert!(length_of(MUSIC_PITCH, &tones_of_caller) > 5, "{n}: {tones_of_caller:?}");
+        }
+        // Greeting and reply were played to their end before the music; up to four windows are cut by an end.
+        let words = [GREETING, &REPLY.concat()].map(|text| 500 + 30 * text.len()).iter().sum::<usize>();
+        let before = tones_of_caller.iter().take_while(|(pitch, _)| *pitch != MUSIC_PITCH);
+        let said = length_of(AGENT, &before.copied().collect::<Vec<_>>()) * 100;
+        assert!(said + 400 >= words, "{n}: {said} of {words} ms: {tones_of_caller:?}");
+        let is_announced = person.is_some() && case.style != TransferStyle::Cold;
+        let tones_of_person = person.as_ref().map(tones).unwrap_or_default();
+        assert_eq!(length_of(ANNOUNCEMENT, &tones_of_person) > 3, is_announced, "{n}: {tones_of_person:?}");
+        assert_eq!(length_of(MUSIC_PITCH, &tones_of_person), 0, "{n}: {tones_of_person:?}");
+        let last = tones_of_caller.last().map(|(pitch, _)| *pitch);
+        let is_back = !is_connected && case.outcome != TransferOutcome::Cancelled;
+        assert_eq!(
+            last == Some(AGENT),
+            is_back || case.style != TransferStyle::Warm,
+            "{n}: {tones_of_caller:?}"
+        );
+    }
+    let announced = vendor.requests(Kind::Tts);
+    let texts = |n: usize, summary: &str| {
+        format!("A call for Bakery {n}.{summary} Press 1 to take the call, or 2 to decline it.")
+    };
+    for text in [texts(0, &format!(" {SUMMARY}")), texts(8, "")] {
+        assert!(announced.iter().any(|request| request.json()["input"] == text.as_str()), "{text}");
+    }
+    let results = vendor.requests(Kind::Llm);
+    for outcome in ["declined", "not_accepted", "busy", "no_answer"] {
+        assert!(results.iter().any(|request| request.contains(outcome)), "the model reads {outcome}");
+    }
+}
