@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::panic;
 
 use tracing::{Event, Level, Subscriber, error, warn};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -22,6 +22,9 @@ use recent::Recent;
 pub use recent::recent_problems;
 
 use crate::config::{self, Log, LogFormat};
+
+/// The target of the crate for MCP.
+const MCP: &str = "rmcp";
 
 /// The filter of the log, which can be changed.
 #[derive(Clone)]
@@ -51,18 +54,19 @@ pub fn start(settings: &Log) -> LogFilter {
     } else {
         json(stdout, &settings.service, priorities)
     };
-    let recent = Recent.with_filter(LevelFilter::WARN);
+    // The failures of tenants' servers are not the daemon's.
+    let recent = Recent.with_filter(Targets::new().with_default(LevelFilter::WARN).with_target(MCP, LevelFilter::OFF));
     if registry().with(lines.with_filter(filter)).with(recent).try_init().is_ok() {
         log_panics();
     }
     LogFilter(handle)
 }
 
-/// The words of callers and agents are logged only where the filter names their target; a general `debug` is not
-/// enough.
+/// The words of callers and agents, and the messages of the crate for MCP with arguments and results of tools, are logged only
+/// where the filter names their target; a general `debug` is not enough.
 fn with_words_guarded(filter: &str) -> String {
-    const WORDS: &str = "vca::transcript";
-    if filter.contains(WORDS) { filter.to_owned() } else { format!("{filter},{WORDS}=off") }
+    let guarded = ["vca::transcript", MCP].into_iter().filter(|target| !filter.contains(target));
+    guarded.fold(filter.to_owned(), |filter, target| format!("{filter},{target}=off"))
 }
 
 /// Whether each line begins with its priority, which the journal takes from it (`SyslogLevelPrefix=`, sd-daemon(3)).

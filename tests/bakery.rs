@@ -72,11 +72,13 @@ fn the_bakery_of_the_documents_takes_an_order_and_transfers_the_caller() {
     for (number, application) in (1..).zip(["Answer()", "Wait(2)", "Hangup()"]) {
         env.asterisk.cli(&format!("dialplan add extension shop,{number},{application} into people"));
     }
+    env.set("VCA__LOG__FILTER", "debug,vca=trace");
     env.open();
     let listen = || Step::Listen { silent: ms(1_000), at_most: ms(8_000) };
     let question = Step::Say(clips::flite("what are your opening hours", "slt"));
     env.dial(MAIN, vec![listen(), question, Step::Wait(ms(30_000)), Step::HangUp]);
     let log = env.log();
+    assert!(!log.contains("rmcp::"), "its messages have the words of callers: {log}");
     let (call, turns) = env.last_call(main);
     let used: Vec<(&str, ToolRunOutcome)> =
         turns.iter().flat_map(|turn| &turn.tools).map(|run| (run.name.as_str(), run.outcome)).collect();

@@ -306,9 +306,10 @@ mod tests {
         assert_eq!(violations(profile["settings"].clone()), [""; 0]);
         let draft = Draft { system_prompt: profile["system_prompt"].as_str(), ..Draft::default() };
         assert_eq!(check_profile(draft, &permitted()), []);
-        let blocks = include_str!("../../docs/tools.md").split("```json\n").skip(1);
+        let documents = [include_str!("../../docs/tools.md"), include_str!("../../docs/keypad.md")];
+        let blocks = documents.iter().flat_map(|document| document.split("```json\n").skip(1));
         let examples: Vec<&str> = blocks.filter_map(|block| block.split("```").next()).collect();
-        assert!(examples.len() >= 2);
+        assert!(examples.len() >= 3);
         for example in examples {
             assert_eq!(violations(serde_json::from_str(example).expect("JSON")), [""; 0], "{example}");
         }

@@ -74,6 +74,10 @@ pub struct McpTool {
     #[serde(default)]
     #[schema(max_length = 300)]
     pub say_failed: Option<String>,
+    /// Wait for the result, so that the agent goes on with it. Without, the conversation goes on, and the agent acts on the
+    /// result once neither side speaks. Default: `true`.
+    #[serde(default)]
+    pub wait: Option<bool>,
 }
 
 impl McpServer {

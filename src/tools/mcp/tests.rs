@@ -453,3 +453,21 @@ async fn masked_entries_reach_the_server_and_not_the_model() {
     assert_eq!(stub.requests("tools/call")[0].body["params"]["arguments"]["bread"], "4711");
     assert!(!result.contains("4711") && result.contains("***"), "{result}");
 }
+
+#[tokio::test]
+async fn a_session_ends_with_the_call() {
+    let stub = Stub::sound().await;
+    let mut bench = Bench::of(stub.server(json!({}))).await;
+    bench.run(RYE).await;
+    let ended = |stub: &Stub| {
+        let requests = stub.requests.lock().unwrap();
+        requests.iter().filter(|request| request.head.starts_with("DELETE ")).count()
+    };
+    drop(bench);
+    let both = async {
+        while ended(&stub) < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), both).await.expect("that of the list and that of the call");
+}
