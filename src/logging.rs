@@ -55,7 +55,8 @@ pub fn start(settings: &Log) -> LogFilter {
         json(stdout, &settings.service, priorities)
     };
     // The failures of tenants' servers are not the daemon's.
-    let recent = Recent.with_filter(Targets::new().with_default(LevelFilter::WARN).with_target(MCP, LevelFilter::OFF));
+    let recent =
+        Recent.with_filter(Targets::new().with_default(LevelFilter::WARN).with_target(MCP, LevelFilter::OFF));
     if registry().with(lines.with_filter(filter)).with(recent).try_init().is_ok() {
         log_panics();
     }
@@ -251,5 +252,11 @@ mod tests {
         let expected = ["<3>", "<4>", "<6>", "<7>"];
         assert_eq!(said(|paper| json(move || paper.clone(), "vca", Priorities::Prefixed)), expected);
         assert_eq!(said(|paper| text(move || paper.clone(), false, Priorities::Prefixed)), expected);
+    }
+
+    #[test]
+    fn words_are_logged_only_where_the_filter_names_their_target() {
+        assert_eq!(with_words_guarded("debug"), "debug,vca::transcript=off,rmcp=off");
+        assert_eq!(with_words_guarded("info,rmcp=trace"), "info,rmcp=trace,vca::transcript=off");
     }
 }

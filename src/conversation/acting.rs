@@ -14,12 +14,42 @@ use super::{
     ToolRequest, ToolUse, TurnId,
 };
 
+/// Tools that run in the background at the same time.
+const MAX_IN_BACKGROUND: usize = 4;
+
 /// Tools of turns that are over.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct LateTools {
     running: Vec<RequestedTool>,
     /// Finished since the last record.
     finished: Vec<ToolUse>,
+    /// Results of tools that were not waited for, and that the model has not read.
+    unread: Vec<ToolId>,
+    /// Those of them that the model has read for the prepared response.
+    prepared: Vec<ToolId>,
+}
+
+impl LateTools {
+    /// The tools that run in the background, with those of the response.
+    fn in_background(&self, response: &Response) -> usize {
+        self.running.iter().chain(response.tools.running()).filter(|tool| tool.is_in_background()).count()
+    }
+
+    /// The model reads all results with the request that is sent now.
+    pub fn all_read(&mut self) {
+        self.unread.clear();
+    }
+
+    /// The same, for a response that may be discarded.
+    pub fn read_for_prepared(&mut self) {
+        self.prepared.clone_from(&self.unread);
+    }
+
+    /// The prepared response is committed.
+    pub fn prepared_is_used(&mut self) {
+        let prepared = std::mem::take(&mut self.prepared);
+        self.unread.retain(|tool| !prepared.contains(tool));
+    }
 }
 
 impl Conversation {
@@ -39,10 +69,15 @@ impl Conversation {
         loop {
             let Floor::Agent(response, _) = &mut self.floor else { return };
             let spoken = response.spoken();
+            let is_full = self.late_tools.in_background(response) >= MAX_IN_BACKGROUND;
             let Some(tool) = response.tools.next_to_start(spoken) else { break };
             let (id, call) = (tool.id, tool.call.clone());
             match &call.action {
-                ToolAction::Run(words) => {
+                ToolAction::Start(_) if is_full => {
+                    let reason = r#"{"error":"too many tools are running"}"#;
+                    tool.finish(now, ToolOutcome::Refused, reason.into());
+                }
+                ToolAction::Run(words) | ToolAction::Start(words) => {
                     tool.state = ToolState::Running { since: now };
                     let started = words.started.clone();
                     self.run_tool(now, id, call, started);
@@ -97,6 +132,7 @@ impl Conversation {
             let turn = response.turn;
             let context = self.transcript.continued_by(response.items_so_far(&self.texts));
             self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
+            self.late_tools.all_read();
             self.await_response(now);
         } else if is_wordless {
             self.fail(now, Phrase::AskAgain);
@@ -111,6 +147,7 @@ impl Conversation {
         };
         match of_turn {
             Some(tool) if matches!(tool.state, ToolState::Running { .. }) => {
+                self.late_tools.unread.extend(tool.is_in_background().then_some(id));
                 tool.finish(now, outcome, result);
                 if let Some(words) = tool.take_failure_words() {
                     self.say(Say::Text(words.as_ref().to_owned()));
@@ -129,8 +166,26 @@ impl Conversation {
             return;
         };
         self.transcript.complete_tool(id, &result);
+        self.late_tools.unread.extend(tool.is_in_background().then_some(id));
         tool.finish(now, outcome, result);
         self.late_tools.finished.extend(tool.result().cloned());
+    }
+
+    /// Has the model act on results that it has not read, where neither side speaks.
+    pub(super) fn answer_results(&mut self, now: At) {
+        let is_free = matches!(self.floor, Floor::Free) && self.voice.is_none() && !self.hold.is_on();
+        let has_keys = self.keypad.is_entering() || self.keypad.is_complete();
+        if !is_free || has_keys || self.late_tools.unread.is_empty() {
+            return;
+        }
+        for tool in std::mem::take(&mut self.late_tools.unread) {
+            self.transcript.repeat_result(tool);
+        }
+        self.timers.stop(Timer::Silence);
+        let turn = self.out.new_turn();
+        let context = self.transcript.context();
+        self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
+        self.floor = Floor::Agent(Response::to_results(turn, now), None);
     }
 
     /// The turn is over: its tools that still run are waited for without it.

@@ -242,6 +242,7 @@ impl Conversation {
         let turn = self.out.new_turn();
         let context = self.transcript.context();
         self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
+        self.late_tools.all_read();
         let mut response = Response::to_keys(turn, keys, last);
         response.commit(now);
         self.floor = Floor::Agent(response, None);

@@ -21,6 +21,7 @@
 //! | not connected | `Connected` | agent (greeting, the notice before it, or the closed prompt) |
 //! | free | `SpeechStarted` | caller |
 //! | free | an entry of keys is complete | agent (response) |
+//! | free | a tool that was not waited for has a result | agent (response) |
 //! | free | timer `Silence` | agent (prompt, or goodbye) |
 //! | caller | timer `Commit`, words known | agent (response; "didn't catch that" without words) |
 //! | caller | timer `Commit`, a cough without words | free |
@@ -206,6 +207,7 @@ impl Conversation {
             self.dispatch(now, input);
         }
         self.expire(now);
+        self.answer_results(now);
     }
 
     /// The next action, if any.

@@ -31,6 +31,9 @@ pub struct ToolRequest {
 pub enum ToolAction {
     /// The driver runs it, see [`Output::RunTool`](super::Output::RunTool).
     Run(ToolWords),
+    /// The driver runs it, and the conversation goes on. The agent acts on its result when the floor is free. Only the words
+    /// for its start are said.
+    Start(ToolWords),
     /// Sends keys to the far end, after the words before it.
     SendDtmf { keys: Vec<Tone> },
     /// Transfers the caller to this target, after the words before it. The summary is for the target.

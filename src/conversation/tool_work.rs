@@ -5,6 +5,7 @@
 //! | waiting | the response is committed, and the words before it are said where the tool waits for them | running, collecting |
 //! | waiting | it is refused | done |
 //! | running | its result, also after the turn | done |
+//! | running, not waited for | – | counts as done |
 //! | collecting | the entry is complete, or times out | done |
 //! | waiting, collecting | the turn ends | done: abandoned |
 //!
@@ -26,6 +27,9 @@ const MAX_CALLS: usize = 8;
 
 /// The result of a tool that still runs when the turn is over.
 const STILL_RUNNING: &str = r#"{"status":"still running"}"#;
+
+/// The result, until there is one, of a tool that the conversation does not wait for.
+const RESULT_FOLLOWS: &str = r#"{"status":"started: the result follows later"}"#;
 
 /// A call of a tool and how far it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,9 +110,9 @@ impl ToolWork {
     pub fn next_to_start(&mut self, spoken: Spoken) -> Option<&mut RequestedTool> {
         let round = self.rounds.last_mut()?;
         let next = round.iter().position(|tool| matches!(tool.state, ToolState::Waiting))?;
-        let is_first = round[..next].iter().all(RequestedTool::is_done);
+        let is_first = round[..next].iter().all(RequestedTool::is_settled);
         let may_start = match round[next].call.action {
-            ToolAction::Run(_) | ToolAction::Refuse { .. } => true,
+            ToolAction::Run(_) | ToolAction::Start(_) | ToolAction::Refuse { .. } => true,
             ToolAction::CollectDigits(_) => is_first && spoken != Spoken::Streaming,
             ToolAction::SendDtmf { .. } | ToolAction::Transfer { .. } => is_first && spoken == Spoken::Played,
         };
@@ -120,9 +124,9 @@ impl ToolWork {
         !self.current().is_empty()
     }
 
-    /// All calls of the current round are done.
+    /// All calls of the current round are done, or not waited for.
     pub fn is_settled(&self) -> bool {
-        self.current().iter().all(RequestedTool::is_done)
+        self.current().iter().all(RequestedTool::is_settled)
     }
 
     /// A tool of this response was started.
@@ -197,8 +201,13 @@ impl ToolWork {
 }
 
 impl RequestedTool {
-    pub fn is_done(&self) -> bool {
-        matches!(self.state, ToolState::Done(_))
+    fn is_settled(&self) -> bool {
+        matches!(self.state, ToolState::Done(_)) || self.is_in_background()
+    }
+
+    /// It runs, and the conversation does not wait for it.
+    pub fn is_in_background(&self) -> bool {
+        matches!((&self.state, &self.call.action), (ToolState::Running { .. }, ToolAction::Start(_)))
     }
 
     pub fn result(&self) -> Option<&ToolUse> {
@@ -241,7 +250,8 @@ impl RequestedTool {
 
     /// The call and its result as the model reads them.
     pub fn items(&self) -> [ContextItem; 2] {
-        let content = self.result().map_or_else(|| STILL_RUNNING.into(), |done| done.result.clone());
+        let status = if self.is_in_background() { RESULT_FOLLOWS } else { STILL_RUNNING };
+        let content = self.result().map_or_else(|| status.into(), |done| done.result.clone());
         let ToolRequest { id, name, arguments, .. } = self.call.clone();
         [
             ContextItem::ToolCall { tool: self.id, call: id.clone(), name, arguments },

@@ -45,6 +45,23 @@ impl Transcript {
         }
     }
 
+    /// Repeats a call with its result as the last items, from which a model goes on. Their place so far refers to them.
+    pub fn repeat_result(&mut self, id: ToolId) {
+        let is_of = |item: &&mut ContextItem| matches!(item, ContextItem::ToolCall { tool, .. } | ContextItem::ToolResult { tool, .. } if *tool == id);
+        let mut repeated = Vec::new();
+        for item in self.items.iter_mut().filter(is_of) {
+            let mut copy = item.clone();
+            if let ContextItem::ToolCall { call, .. } | ContextItem::ToolResult { call, .. } = &mut copy {
+                *call = format!("{call}-later").into();
+            }
+            repeated.push(copy);
+            if let ContextItem::ToolResult { content, .. } = item {
+                *content = r#"{"status":"finished: the result is repeated later"}"#.into();
+            }
+        }
+        self.items.extend(repeated);
+    }
+
     pub fn add_keys(&mut self, keys: &Keys) {
         self.items.push(ContextItem::Dtmf(keys.clone()));
     }

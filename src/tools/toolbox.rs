@@ -134,7 +134,8 @@ impl Toolbox {
             return Err(format!("the arguments are longer than {MAX_ARGUMENTS} bytes"));
         }
         if let Some(tool) = self.tenant_tool(&call.name) {
-            return Ok(BuiltIn::Act(ToolAction::Run(tool.words())));
+            let action = if tool.is_waited_for() { ToolAction::Run } else { ToolAction::Start };
+            return Ok(BuiltIn::Act(action(tool.words())));
         }
         if !self.specs.iter().any(|spec| spec.name == call.name) {
             return Err("there is no such tool".to_owned());
@@ -148,6 +149,14 @@ impl Toolbox {
 }
 
 impl TenantTool {
+    fn is_waited_for(&self) -> bool {
+        let setting = match self {
+            TenantTool::Http(tool) => tool.wait,
+            TenantTool::Mcp(offer) => offer.tool.wait,
+        };
+        setting.unwrap_or(true)
+    }
+
     fn words(&self) -> ToolWords {
         let words = |words: &Option<String>| words.as_deref().map(Arc::from);
         let ((started, delayed, failed), delay) = match self {
@@ -259,6 +268,23 @@ mod tests {
         assert_eq!(toolbox.specs().len(), 1);
         let Some(TenantTool::Http(tool)) = toolbox.tenant_tool("stock") else { panic!("no tool") };
         assert_eq!(tool.url, "https://example.com/1");
+    }
+
+    #[test]
+    fn a_tool_without_wait_runs_in_the_background() {
+        let tool = |wait: Option<bool>| {
+            let tool = serde_json::json!({
+                "name": "book", "description": "x", "method": "POST", "url": "https://example.com/",
+                "parameters": { "type": "object" }, "say_started": "I am booking it.", "wait": wait,
+            });
+            let http_tools = vec![serde_json::from_value(tool).expect("a tool")];
+            Toolbox::new(&ProfileSettings { http_tools, ..ProfileSettings::default() })
+        };
+        for (wait, is_waited_for) in [(None, true), (Some(true), true), (Some(false), false)] {
+            let Reading::Call(read) = tool(wait).read(call("book", "{}")) else { panic!("hangs up") };
+            assert_eq!(matches!(read.action, ToolAction::Run(_)), is_waited_for, "{wait:?}");
+            assert_eq!(matches!(read.action, ToolAction::Start(_)), !is_waited_for, "{wait:?}");
+        }
     }
 
     #[test]

@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText};
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
-use crate::conversation::{At, ContextItem, Phrase, Say};
+use crate::conversation::{At, ContextItem, Phrase, Say, TurnId};
 use crate::language::Language;
 
 impl Response {
+    /// A response to results of tools, which answers no utterance.
+    pub fn to_results(turn: TurnId, now: At) -> Response {
+        Response { text: ResponseText::Awaited, ..Response::new(turn, now) }
+    }
+
     /// The text of the round is complete: speaks the rest of it. The response is complete unless it calls tools.
     pub fn end(&mut self, now: At, language: &Language, out: &mut Outbox) {
         let rest = match &mut self.text {

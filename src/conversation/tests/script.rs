@@ -13,7 +13,7 @@
 //! `words`, `stt_fails`, `reply`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
-//! `failed` for a failure. `result #0 "text"` is the result of a tool that ran, `fails #0`
+//! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
 //! a failure.
 //! `key 1` is a key that the caller presses; `hold_key` a hold by the caller's telephone, `uncertain` that its end may be missed.
 //! A line in parentheses stands for the beginning of a script, see [`BEGINNINGS`].
@@ -371,7 +371,8 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
     } else {
         let delayed_after = given("after=").and_then(|ms| Some(Duration::from_millis(ms.parse().ok()?)));
         let none = ToolWords { delayed_after, ..ToolWords::default() };
-        ToolAction::Run(match () {
+        let runs = if arguments.contains(&"background") { ToolAction::Start } else { ToolAction::Run };
+        runs(match () {
             () if arguments.contains(&"delayed") => ToolWords { delayed: words, ..none },
             () if arguments.contains(&"failed") => ToolWords { failed: words, ..none },
             () => ToolWords { started: words, ..none },

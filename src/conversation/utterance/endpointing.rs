@@ -172,6 +172,7 @@ impl Conversation {
             utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
             let context = self.transcript.followed_by(self.keypad.complete_keys(), text);
             self.out.command(Command::Respond { turn: utterance.turn, context, attempt: Attempt::First });
+            self.late_tools.read_for_prepared();
         }
     }
 
@@ -292,11 +293,13 @@ impl Conversation {
             Some(mut early) => {
                 early.latency.pause = utterance.latency.pause;
                 self.out.command(Command::Release { turn: early.turn });
+                self.late_tools.prepared_is_used();
                 early
             }
             None => {
                 let context = self.transcript.followed_by(None, text);
                 self.out.command(Command::Respond { turn: utterance.turn, context, attempt: Attempt::First });
+                self.late_tools.all_read();
                 Response::to(utterance.turn, question, utterance.latency)
             }
         };
