@@ -22,6 +22,7 @@ mod live;
 mod load;
 mod numbers;
 mod port;
+mod pre_call;
 mod profiles;
 mod proxies;
 mod registrations;

@@ -14,6 +14,7 @@ mod failover;
 mod keypad;
 mod life;
 mod metrics;
+mod pre_call;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tidy;

@@ -55,9 +55,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tools",
         ],
     ),
-    ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy", "current"]),
+    ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy", "current", "webhooks"]),
     ("telephony", &["ari", "store", "tenancy"]),
-    ("control", &["egress", "state", "store", "telephony", "tenancy", "tools", "violation"]),
+    ("control", &["egress", "state", "store", "telephony", "tenancy", "tools", "violation", "webhooks"]),
     (
         "admin",
         &[
@@ -72,6 +72,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tools",
             "current",
             "violation",
+            "webhooks",
         ],
     ),
     (

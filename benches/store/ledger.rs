@@ -75,6 +75,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: None,
     }
 }
 

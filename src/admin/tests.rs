@@ -107,6 +107,9 @@ async fn api_state() -> ApiState {
         live: Arc::new(Quiet),
         state: Arc::new(crate::state::Memory::new(&crate::state::Settings::default())),
         receivers: crate::webhooks::Settings::default().destinations(),
+        pre_call: Arc::new(
+            crate::webhooks::PreCallClient::new(&crate::webhooks::Settings::default()).unwrap(),
+        ),
     }
 }
 

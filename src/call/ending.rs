@@ -4,7 +4,7 @@ use super::failover::ContinuesByDefault;
 use crate::ari::request::Reason;
 use crate::ari::topology::{End, Failure};
 use crate::conversation::Ending;
-use crate::tenancy::{CallStatus, EndedBy, FailoverCase};
+use crate::tenancy::{CallStatus, EndedBy, FailoverCase, RejectCause};
 
 /// Why a call was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +32,10 @@ pub enum Refusal {
     NoRtpPorts,
     /// Outside of business hours, and the number has a route for that.
     Closed,
+    /// The number's pre-call webhook refuses the call.
+    RejectedByWebhook(RejectCause),
+    /// The number's pre-call webhook sends the call to a transfer target.
+    Forwarded,
 }
 
 impl Refusal {
@@ -50,6 +54,13 @@ impl Refusal {
             | Refusal::NoDatabase
             | Refusal::NoGreeting
             | Refusal::Closed => Reason::Congestion,
+            Refusal::RejectedByWebhook(cause) => match cause {
+                RejectCause::Busy => Reason::Busy,
+                RejectCause::Declined => Reason::Rejected,
+                RejectCause::Unavailable => Reason::Congestion,
+                RejectCause::UnknownNumber => Reason::UnallocatedNumber,
+            },
+            Refusal::Forwarded => Reason::NormalClearing,
         }
     }
 
@@ -60,7 +71,9 @@ impl Refusal {
             | Refusal::NumberInactive
             | Refusal::TenantSuspended
             | Refusal::TenantDeleted
-            | Refusal::NoDatabase => None,
+            | Refusal::NoDatabase
+            | Refusal::RejectedByWebhook(_)
+            | Refusal::Forwarded => None,
             Refusal::NoAgent => Some(FailoverCase::NoAgent),
             Refusal::QuotaReached => Some(FailoverCase::Quota),
             Refusal::TenantBusy => Some(FailoverCase::Busy),
@@ -96,6 +109,8 @@ impl Refusal {
             Refusal::NoGreeting => "refused_no_greeting",
             Refusal::NoRtpPorts => "refused_no_rtp_ports",
             Refusal::Closed => "refused_closed",
+            Refusal::RejectedByWebhook(_) => "refused_by_webhook",
+            Refusal::Forwarded => "forwarded",
         }
     }
 }

@@ -9,7 +9,9 @@ use super::ending::Refusal;
 use crate::ari::Reason;
 use crate::ari::topology::{DialplanExit, DialplanPlace, Input as TopologyInput};
 use crate::conversation::Ending;
-use crate::tenancy::{DialplanRoute, Did, FailoverCase, FailoverRoute, Route, TargetRefusal, TransferRules};
+use crate::tenancy::{
+    DialplanRoute, Did, FailoverCase, FailoverRoute, Route, TargetRefusal, TransferRules, TransferTarget,
+};
 
 /// The failover routes of a call's number.
 pub struct Failover {
@@ -28,6 +30,21 @@ impl Failover {
     /// The input that refuses the call, or has it continue in the dialplan.
     pub fn refuse(&mut self, refusal: Refusal) -> TopologyInput {
         self.leave(refusal.case(), refusal.reason(), refusal.continues_by_default())
+    }
+
+    /// The input that has a call continue at a target, with `forwarded` in `VCA_STATUS`; one that the operator no longer allows
+    /// refuses the call.
+    pub fn forward(&self, target: &TransferTarget) -> TopologyInput {
+        match self.rules.dialplan(target) {
+            Ok(place) => {
+                let exit = at_place(self.exit("forwarded", target.name.to_string()), place, &self.rules);
+                TopologyInput::ContinueInDialplan { exit, reason: Reason::NormalClearing }
+            }
+            Err(refusal) => {
+                warn!(to = %target.name, %refusal, "[transfer] does not allow the target");
+                TopologyInput::HangUp { reason: Reason::Congestion }
+            }
+        }
     }
 
     /// The input that ends an answered call, or has it continue in the dialplan.
@@ -166,9 +183,7 @@ fn case_of(ending: Ending) -> Option<FailoverCase> {
 mod tests {
     use super::*;
     use crate::store::tests::values;
-    use crate::tenancy::{
-        FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
-    };
+    use crate::tenancy::{FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferStyle};
 
     fn failover(routes: serde_json::Value) -> Failover {
         let mut route = values::route();

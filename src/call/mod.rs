@@ -41,15 +41,15 @@ use crate::current::Current;
 use crate::media;
 use crate::state::ConversationState;
 use crate::store::Ledger;
-use crate::tenancy::{CallId, Did, Route, TransferRules};
+use crate::tenancy::{CallId, Did, PreCallRecord, Route, TransferRules};
 use crate::tools::ToolServices;
 
 pub use agent::{Agent, Engines};
 pub use dialled_legs::DialledLegs;
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, Unheard, View};
-pub use prompt_cache::PromptCache;
-pub use setup::{answer, refuse};
+pub use prompt_cache::{PromptCache, PromptUse};
+pub use setup::{answer, forward, refuse, sip_headers};
 pub use tenant_metrics::TenantMetrics;
 
 /// A message to a call.
@@ -101,6 +101,19 @@ pub struct IncomingCall {
     /// For readers of the call's events.
     pub feed: Feed,
     pub since: Instant,
+    /// The beginning of the time that there is to answer: the arrival, or the response of a pre-call webhook.
+    pub set_up_since: Instant,
+    /// The request to the number's pre-call webhook.
+    pub pre_call: Option<PreCallRecord>,
+}
+
+impl IncomingCall {
+    /// Begins the time to answer anew: a pre-call webhook has its own time.
+    pub fn begin_set_up(&mut self, app: &str, set_up: Duration) {
+        self.set_up_since = Instant::now();
+        let id = self.id.to_string();
+        self.topology = Topology::new(self.set_up_since, &id, self.channel.clone(), app, set_up);
+    }
 }
 
 /// The decisions about an admitted call.
@@ -109,4 +122,6 @@ pub struct Admitted {
     pub route: Arc<Route>,
     pub agent: Arc<Agent>,
     pub format: Format,
+    /// Whether the agent's prompts are those of other calls too.
+    pub prompts: PromptUse,
 }

@@ -1,5 +1,6 @@
 //! The set-up of a call: its record, its socket, its greeting; then its media and its conversation.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,16 +28,42 @@ use crate::audio::codec::Format;
 use crate::conversation::{Conversation, Ending, Phrase};
 use crate::engines::core::usage::Meter;
 use crate::media::{AudioDelivery, CapacityError, MediaSocket};
-use crate::tenancy::{Call, CallStatus, Did, Direction, FailoverCase, Route};
+use crate::tenancy::{Call, CallStatus, Did, Direction, FailoverCase, Route, TransferTarget};
 use crate::tools::{CallOf, Runner};
+
+/// The longest value of a SIP header that is read, in characters.
+const LONGEST_HEADER: usize = 1_000;
 
 /// Refuses a call, or returns it to the dialplan, with a record where there is a tenant.
 pub async fn refuse(
-    mut incoming: IncomingCall,
+    incoming: IncomingCall,
     services: Arc<CallServices>,
     refusal: Refusal,
     called: Option<(Arc<Route>, Did)>,
 ) {
+    let mut task = unanswered(incoming, services, called);
+    task.refuse(refusal);
+    task.run().await;
+}
+
+/// Has a call continue at a transfer target, unanswered.
+pub async fn forward(
+    incoming: IncomingCall,
+    services: Arc<CallServices>,
+    called: (Arc<Route>, Did),
+    target: &TransferTarget,
+) {
+    let mut task = unanswered(incoming, services, Some(called));
+    task.forward(target);
+    task.run().await;
+}
+
+/// The task of a call that no agent answers.
+fn unanswered(
+    mut incoming: IncomingCall,
+    services: Arc<CallServices>,
+    called: Option<(Arc<Route>, Did)>,
+) -> Task {
     let failover = Failover::new(called.clone(), services.transfer_rules.get());
     let writer = called.map(|(route, did)| {
         let call = new_call(&incoming, &route, did, None);
@@ -44,18 +71,17 @@ pub async fn refuse(
         RecordWriter::begin(call, incoming.since, services.ledger.clone(), feed)
     });
     let records = Records::new(writer, incoming.is_sip);
-    let mut task = Task::new(incoming, services, records, failover);
-    task.refuse(refusal);
-    task.run().await;
+    Task::new(incoming, services, records, failover)
 }
 
 /// Answers a call and talks until it is over.
 pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, admitted: Admitted) {
-    let Admitted { called, route, agent, format } = admitted;
+    let Admitted { called, route, agent, format, prompts } = admitted;
     let profile = agent.clone();
     let agent = Arc::new(with_values(&profile, &incoming, &services, &called).await);
     let call = new_call(&incoming, &route, called.clone(), Some((&agent, format)));
     let (id, started_at, since) = (call.id, call.started_at, incoming.since);
+    let set_up_since = incoming.set_up_since;
     let feed = std::mem::take(&mut incoming.feed);
     let writer = RecordWriter::begin(call, since, services.ledger.clone(), feed);
     let records = Records::new(Some(writer), incoming.is_sip);
@@ -75,11 +101,11 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     });
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
     let opening = agent.opening(Utc::now());
-    let texts = opening_texts(opening, &agent, &profile);
+    let texts = opening_texts(opening, &agent, (&profile, prompts));
     match SettingUp::new(of, agent, format, opening, &task.services) {
         Ok(setting_up) => {
             task.phase = Phase::SettingUp(setting_up);
-            task.prepare_greeting(texts, since);
+            task.prepare_greeting(texts, set_up_since);
         }
         Err(error) => {
             error!(%error, "no UDP port for the call's media: see [media] ports");
@@ -92,24 +118,22 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
 }
 
 /// The texts of a call's first prompts. Those that differ from the profile's have values of this call.
-fn opening_texts(opening: &[Phrase], agent: &Agent, profile: &Agent) -> Vec<(Arc<str>, PromptUse)> {
+fn opening_texts(
+    opening: &[Phrase],
+    agent: &Agent,
+    (profile, prompts): (&Agent, PromptUse),
+) -> Vec<(Arc<str>, PromptUse)> {
     let texts = opening.iter().filter_map(|phrase| {
         let text = agent.phrases.get(phrase)?;
         let is_own = profile.phrases.get(phrase) != Some(text);
-        Some((text.clone(), if is_own { PromptUse::OneCall } else { PromptUse::AllCalls }))
+        Some((text.clone(), if is_own { PromptUse::OneCall } else { prompts }))
     });
     texts.collect()
 }
 
 /// The agent with the values of this call in its texts.
 async fn with_values(agent: &Agent, incoming: &IncomingCall, services: &CallServices, called: &Did) -> Agent {
-    let headers = if incoming.is_sip { agent.headers() } else { Vec::new() };
-    let values = headers.into_iter().map(async |name| {
-        let request = Request::variable(&incoming.channel, &format!("PJSIP_HEADER(read,{name})"));
-        let answer = services.asterisk.ask(request).await;
-        Some((name, answer.ok().map(|ChannelVariable { value }| value)?))
-    });
-    let headers = join_all(values).await.into_iter().flatten().collect();
+    let headers = sip_headers(services, incoming, agent.headers()).await;
     agent.for_call(&Situation {
         now: Utc::now(),
         caller: incoming.caller.as_deref(),
@@ -117,6 +141,22 @@ async fn with_values(agent: &Agent, incoming: &IncomingCall, services: &CallServ
         call_id: incoming.id,
         headers,
     })
+}
+
+/// The values of SIP headers of a call, by their names in lower case; none of a call that is not SIP.
+pub async fn sip_headers(
+    services: &CallServices,
+    incoming: &IncomingCall,
+    names: Vec<String>,
+) -> HashMap<String, String> {
+    let names = if incoming.is_sip { names } else { Vec::new() };
+    let values = names.into_iter().map(async |name| {
+        let request = Request::variable(&incoming.channel, &format!("PJSIP_HEADER(read,{name})"));
+        let answer = services.asterisk.ask(request).await;
+        let value = answer.ok().map(|ChannelVariable { value }| value)?;
+        Some((name.to_lowercase(), value.chars().take(LONGEST_HEADER).collect()))
+    });
+    join_all(values).await.into_iter().flatten().collect()
 }
 
 fn new_call(
@@ -153,6 +193,7 @@ fn new_call(
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: incoming.pre_call.clone(),
     }
 }
 

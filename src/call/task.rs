@@ -23,7 +23,7 @@ use crate::ari::{ChannelId, Event, Reason};
 use crate::conversation::HoldChange;
 use crate::dtmf::Digit;
 use crate::engines::core::EngineError;
-use crate::tenancy::FailoverCase;
+use crate::tenancy::{FailoverCase, TransferMethod, TransferOutcome, TransferTarget};
 use crate::tools::Finished;
 
 /// One call from its arrival until nothing of it is left in Asterisk.
@@ -229,6 +229,16 @@ impl Task {
     pub fn refuse(&mut self, refusal: Refusal) {
         self.phase = Phase::Ending(Some(refusal));
         let input = self.failover.refuse(refusal);
+        self.control(input);
+    }
+
+    /// Has the call continue at a transfer target, unanswered.
+    pub fn forward(&mut self, target: &TransferTarget) {
+        self.phase = Phase::Ending(Some(Refusal::Forwarded));
+        let handed_over = TransferTarget { method: TransferMethod::Dialplan, ..target.clone() };
+        self.records.transfer_began(&handed_over, TransferOutcome::HandedOver);
+        self.records.transfer_ended(None, None);
+        let input = self.failover.forward(target);
         self.control(input);
     }
 

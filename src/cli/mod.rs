@@ -19,6 +19,7 @@ mod number;
 mod number_routing;
 mod operator;
 mod output;
+mod pre_call;
 mod profile;
 mod records;
 mod registration;

@@ -7,6 +7,7 @@ use super::actor;
 use super::failure::Failure;
 use super::number_routing::Routing;
 use super::output::Output;
+use super::pre_call::{self, TestWebhook, Webhook};
 use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
 use super::{registration, tenant};
@@ -35,6 +36,12 @@ pub enum Command {
     /// Show or set which profiles answer a number's calls: several share them by weight, another one answers outside of
     /// business hours.
     Routing(Routing),
+    /// Show or set the pre-call webhook: a URL that is asked about each call while it rings.
+    Webhook(Webhook),
+    /// Remove the pre-call webhook.
+    RemoveWebhook(NumberSelector),
+    /// Ask the pre-call webhook about a call that does not exist, and show its response.
+    TestWebhook(TestWebhook),
     /// Have its provider send its calls here, again or for the first time.
     Register(NumberSelector),
     /// Have its provider no longer send its calls here, where VCA had arranged it.
@@ -118,6 +125,9 @@ impl Command {
                 let (tenant, number) = which.find_even_if_released(store, numbering).await?;
                 return registration::unregister(store, config, tenant, number, output).await;
             }
+            Command::Webhook(webhook) => return webhook.run(store, config, output).await,
+            Command::RemoveWebhook(which) => return pre_call::remove(which, store, config, output).await,
+            Command::TestWebhook(test) => return test.run(store, config, output).await,
             Command::Routing(routing) => return routing.run(store, config, output).await,
             Command::List(list) => return list.run(store, output).await,
             Command::Unmatched => {

@@ -291,6 +291,7 @@ fn webhooks(settings: &webhooks::Settings) -> Vec<Violation> {
         ("webhooks.timeout_ms", settings.timeout_ms == 0),
         ("webhooks.max_concurrent", settings.max_concurrent == 0),
         ("webhooks.max_concurrent_per_webhook", settings.max_concurrent_per_webhook == 0),
+        ("webhooks.max_pre_call_per_tenant", settings.max_pre_call_per_tenant == 0),
         ("webhooks.poll_interval_ms", settings.poll_interval_ms == 0),
         ("webhooks.keep_days", settings.keep_days == 0),
         ("webhooks.disable_after_days", settings.disable_after_days == 0),

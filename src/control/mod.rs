@@ -9,6 +9,7 @@ mod inventory;
 mod keys;
 mod names;
 mod numbers;
+mod pre_call;
 mod profiles;
 mod retention;
 mod routing;
@@ -27,6 +28,7 @@ pub use inventory::{add_inventory_number, put_inventory_number, update_inventory
 pub use keys::{Keys, try_rotation};
 use names::{check_key_name, check_tenant_name};
 pub use numbers::{GivenBy, NumberRequest, create_number, read_number, release_number, update_number};
+pub use pre_call::{PreCallTrial, set_pre_call_webhook, test_pre_call_webhook};
 pub use profiles::{create_profile, roll_back_profile, update_profile};
 pub use retention::{RetentionRun, TenantExpired, count_expired};
 pub use routing::set_number_routing;

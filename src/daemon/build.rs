@@ -25,6 +25,7 @@ use crate::switchboard::{FindAgent, Switchboard};
 use crate::telephony::{Adapters, AnnouncementService, Registrar};
 use crate::tenancy::{Permitted, TransferRules};
 use crate::tools::ToolServices;
+use crate::webhooks::PreCallClient;
 
 /// Records that wait for a database that is away: some hours of a busy day.
 const LEDGER: usize = 20_000;
@@ -49,6 +50,7 @@ pub struct Services {
     pub billing: Current<Billing>,
     pub tools: Arc<ToolServices>,
     pub analysis: analysis::Settings,
+    pub pre_call: Arc<PreCallClient>,
     /// Pre-synthesises prompts; calls are taken meanwhile.
     pub warm_up: JoinHandle<()>,
 }
@@ -68,6 +70,8 @@ impl Services {
         let asterisk = Arc::new(ari::Client::new(&config.ari)?);
         let tools = ToolServices::new(&config.tools, calls.clone()).context("tools cannot be run")?;
         let tools = Arc::new(tools);
+        let pre_call = PreCallClient::new(&config.webhooks).context("pre-call webhooks cannot be asked")?;
+        let pre_call = Arc::new(pre_call);
         let transfer = Current::new(config.transfer.clone());
         let services = CallServices {
             transfer_rules: transfer.clone(),
@@ -79,8 +83,14 @@ impl Services {
         let agents = agent_factory.clone();
         let find_agent: FindAgent = Box::new(move |profile| agents.get().agent(profile));
         let (limits, plans) = (config.calls.clone(), config.plans.clone());
-        let switchboard =
-            Switchboard::new(Arc::new(services), routing, announcements.clone(), find_agent, limits, plans);
+        let switchboard = Switchboard::new(
+            Arc::new(services),
+            (routing, pre_call.clone()),
+            announcements.clone(),
+            find_agent,
+            limits,
+            plans,
+        );
         let permitted = Current::new(agent_factory.get().permitted.clone());
         let billing = Current::new(config.billing());
         Ok(Services {
@@ -100,6 +110,7 @@ impl Services {
             warm_up,
             tools,
             analysis: config.analysis.clone(),
+            pre_call,
         })
     }
 
@@ -146,6 +157,7 @@ impl Services {
             numbering: config.numbers,
             permitted: self.permitted.clone(),
             tools: self.tools.clone(),
+            pre_call: self.pre_call.clone(),
             transfer: self.transfer.clone(),
         }
     }

@@ -57,6 +57,11 @@ impl Owner {
         Owner { kind: "webhook", tenant, row: webhook }
     }
 
+    /// The signing secret of a number's pre-call webhook.
+    pub fn pre_call_webhook(tenant: Uuid, webhook: Uuid) -> Owner {
+        Owner { kind: "pre_call_webhook", tenant, row: webhook }
+    }
+
     /// A secret for the headers of HTTP tools.
     pub fn tool_secret(tenant: Uuid, secret: Uuid) -> Owner {
         Owner { kind: "tool_secret", tenant, row: secret }

@@ -131,6 +131,7 @@ impl NewAnnouncement {
             fields: Default::default(),
             transfers: Vec::new(),
             analysis: None,
+            pre_call: None,
         }
     }
 }

@@ -23,7 +23,7 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields, notice_heard_at, emergency_at, transfers, analysis";
+    failure_reason, engine_failures, fields, notice_heard_at, emergency_at, transfers, analysis, pre_call";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -34,7 +34,8 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
     fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
-    notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, transfers = excluded.transfers, daemon = excluded.daemon \
+    notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, transfers = excluded.transfers, pre_call = excluded.pre_call, \
+    daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -77,6 +78,7 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         call.emergency_at.into(),
         json_text(&call.transfers, call.transfers.is_empty()).into(),
         json_text(&call.analysis, call.analysis.is_none()).into(),
+        json_text(&call.pre_call, call.pre_call.is_none()).into(),
         daemon.into(),
     ]
 }
@@ -287,6 +289,7 @@ pub(super) struct Row {
     emergency_at: Option<DateTime<Utc>>,
     transfers: Option<String>,
     analysis: Option<String>,
+    pre_call: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -325,6 +328,7 @@ impl TryFrom<Row> for Call {
             emergency_at: row.emergency_at,
             transfers: from_json_text(row.transfers.as_deref())?,
             analysis: from_json_text(row.analysis.as_deref())?,
+            pre_call: from_json_text(row.pre_call.as_deref())?,
         })
     }
 }

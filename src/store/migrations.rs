@@ -145,6 +145,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0034_emergency.sql"),
     ),
     (
+        "0035_pre_call_webhooks",
+        include_str!("../../migrations/sqlite/0035_pre_call_webhooks.sql"),
+        include_str!("../../migrations/postgres/0035_pre_call_webhooks.sql"),
+    ),
+    (
         "0036_transfer_style",
         include_str!("../../migrations/sqlite/0036_transfer_style.sql"),
         include_str!("../../migrations/postgres/0036_transfer_style.sql"),

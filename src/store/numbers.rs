@@ -203,6 +203,7 @@ impl Scope {
         check(&before)?;
         tx.execute(sql(SQL).bind(self.tenant.0).bind(id.0).bind(now())).await?;
         tx.execute(sql(PROFILES).bind(self.tenant.0).bind(id.0)).await?;
+        tx.drop_pre_call(self.tenant, id).await?;
         tx.audit(Change::new(actor, self.tenant, "delete", "phone_number", id).before(&row)).await?;
         tx.commit().await?;
         Ok(before)

@@ -9,7 +9,8 @@ use super::statement::sql;
 use super::tx::{AllTenants, RowScope};
 use super::{Store, StoreError, now, numbers, profiles, tenants};
 use crate::tenancy::{
-    AiProfile, Did, Month, MonthUse, NumberProfiles, ProfilePurpose, Route, Tool, WeightedProfile,
+    AiProfile, Did, Month, MonthUse, NumberId, NumberProfiles, PreCallWebhook, PreCallWebhookId,
+    ProfilePurpose, Route, StoredPreCall, StoredSecret, TenantId, Tool, WeightedProfile,
 };
 
 impl Store {
@@ -29,12 +30,15 @@ impl Store {
             t.created_at AS tenant_created_at, \
             p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.is_default, p.settings, p.version, \
             p.created_at AS profile_created_at, a.purpose, a.weight, \
+            w.id AS webhook_id, w.url AS webhook_url, w.timeout_ms AS webhook_timeout_ms, w.secret AS webhook_secret, \
+            w.created_at AS webhook_created_at, \
             COALESCE(m.seconds, 0) AS month_seconds \
             FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND (p.is_default OR p.id IN \
             (SELECT ai_profile_id FROM number_profiles WHERE phone_number_id = n.id)) \
             LEFT JOIN number_profiles a ON a.phone_number_id = n.id AND a.ai_profile_id = p.id \
+            LEFT JOIN pre_call_webhooks w ON w.phone_number_id = n.id \
             LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
             WHERE n.did IN ($1, $3) AND n.deleted_at IS NULL \
             ORDER BY CASE WHEN n.did = $1 THEN 0 ELSE 1 END, p.id";
@@ -67,7 +71,8 @@ fn route_of(rows: Vec<Row>, month: Month) -> Result<Option<Route>, StoreError> {
 /// Can a call on this route be transferred, or continue at a target?
 fn uses_targets(route: &Route) -> bool {
     let mut profiles = route.profile.iter().chain(route.number_profiles.all());
-    profiles.any(|profile| profile.settings.may(Tool::Transfer)) || route.number.failover.uses_targets()
+    let can_transfer = profiles.any(|profile| profile.settings.may(Tool::Transfer));
+    can_transfer || route.number.failover.uses_targets() || route.pre_call.is_some()
 }
 
 /// Enters a profile under its purpose.
@@ -114,7 +119,39 @@ struct Row {
     tenant_created_at: DateTime<Utc>,
     #[sqlx(flatten)]
     profile: ProfileColumns,
+    #[sqlx(flatten)]
+    webhook: WebhookColumns,
     month_seconds: i64,
+}
+
+/// The columns of the number's pre-call webhook: all there, or none.
+#[derive(sqlx::FromRow)]
+struct WebhookColumns {
+    webhook_id: Option<Uuid>,
+    webhook_url: Option<String>,
+    webhook_timeout_ms: Option<i64>,
+    webhook_secret: Option<String>,
+    webhook_created_at: Option<DateTime<Utc>>,
+}
+
+impl WebhookColumns {
+    fn webhook(self, tenant_id: Uuid, number: Uuid) -> Result<Option<StoredPreCall>, StoreError> {
+        let timeout_ms = narrow(self.webhook_timeout_ms)?;
+        let found =
+            (self.webhook_id, self.webhook_url, timeout_ms, self.webhook_secret, self.webhook_created_at);
+        let (Some(id), Some(url), Some(timeout_ms), Some(secret), Some(created_at)) = found else {
+            return Ok(None);
+        };
+        let webhook = PreCallWebhook {
+            id: PreCallWebhookId(id),
+            tenant_id: TenantId(tenant_id),
+            phone_number_id: NumberId(number),
+            url,
+            timeout_ms,
+            created_at,
+        };
+        Ok(Some(StoredPreCall { webhook, secret: StoredSecret(secret) }))
+    }
 }
 
 /// The columns of a profile, all there or none, and of the number's reference to it.
@@ -187,6 +224,7 @@ impl Row {
             number_profiles: NumberProfiles::default(),
             usage: MonthUse { month, seconds },
             targets: Vec::new(),
+            pre_call: row.webhook.webhook(row.tenant_id, row.number_id)?,
         };
         Ok((row.profile.profile(row.tenant_id)?, route))
     }

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
+use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Store, StoreError, UnmatchedCounter};
-use crate::tenancy::{Did, Numbering, Route};
+use crate::tenancy::{AiProfile, Did, NamedProfile, Numbering, Route, StoredPreCall, TenantId};
 
 /// The settings of cached routing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -93,6 +94,28 @@ impl Routing {
     /// The database's, when it does not respond in time for any reason, and its last result is not cached.
     pub async fn resolve(&self, did: &Did) -> Result<Option<Arc<Route>>, StoreError> {
         self.lookup(std::slice::from_ref(did)).await
+    }
+
+    /// The tenant's profile that a pre-call webhook names; `None` when it has none such.
+    ///
+    /// # Errors
+    /// The database's, also when it does not respond in time.
+    pub async fn named_profile(
+        &self,
+        tenant: TenantId,
+        named: &NamedProfile,
+    ) -> Result<Option<AiProfile>, StoreError> {
+        let scope = self.store.scope(tenant);
+        let asked = tokio::time::timeout(self.timeout, scope.named_profile(named)).await;
+        asked.unwrap_or_else(|_| Err(StoreError::no_answer(self.timeout)))
+    }
+
+    /// The secret of a pre-call webhook.
+    ///
+    /// # Errors
+    /// `Other` when no key opens it.
+    pub fn pre_call_secret(&self, stored: &StoredPreCall) -> Result<SecretString, StoreError> {
+        self.store.open_pre_call_secret(stored)
     }
 
     /// Looks up the numbers that a text may mean with one query.

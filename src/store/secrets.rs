@@ -4,12 +4,12 @@ use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::statement::{Statement, sql};
+use super::statement::{Statement, composed, sql};
 use super::tx::{Access, AllTenants, RowScope};
 use super::{Store, StoreError};
 use crate::sealing::{Keyring, Owner, SealError, Sealed};
 
-/// Webhooks, or tools' secrets, that are sealed in one transaction: SQLite has no other writer meanwhile.
+/// Secrets that are sealed in one transaction: SQLite has no other writer meanwhile.
 const BATCH: i64 = 50;
 
 /// The secrets that were found, and what became of them.
@@ -27,11 +27,23 @@ pub struct Resealing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableSecret {
     pub tenant_id: Uuid,
-    /// `webhook` or `tool_secret`.
+    /// `webhook`, `tool_secret` or `pre_call_webhook`.
     pub kind: &'static str,
     pub id: Uuid,
     pub problem: String,
 }
+
+/// A table with one secret a row.
+struct SecretTable {
+    name: &'static str,
+    kind: &'static str,
+    owner: fn(Uuid, Uuid) -> Owner,
+}
+
+const TOOL_SECRETS: SecretTable =
+    SecretTable { name: "tool_secrets", kind: "tool_secret", owner: Owner::tool_secret };
+const PRE_CALL_WEBHOOKS: SecretTable =
+    SecretTable { name: "pre_call_webhooks", kind: "pre_call_webhook", owner: Owner::pre_call_webhook };
 
 /// A secret's row.
 struct SealedRow {
@@ -82,9 +94,11 @@ impl Store {
         while let Some(last) = after {
             after = self.reseal_batch(last, dry_run, &mut found).await?;
         }
-        let mut after = Some(Uuid::nil());
-        while let Some(last) = after {
-            after = self.reseal_tool_secrets(last, dry_run, &mut found).await?;
+        for table in [&TOOL_SECRETS, &PRE_CALL_WEBHOOKS] {
+            let mut after = Some(Uuid::nil());
+            while let Some(last) = after {
+                after = self.reseal_table(table, last, dry_run, &mut found).await?;
+            }
         }
         Ok(found)
     }
@@ -112,28 +126,30 @@ impl Store {
         Ok(rows.last().map(|row| row.id))
     }
 
-    /// Seals the secrets of tools behind `after`. Returns the last one, or `None` when there was none.
-    async fn reseal_tool_secrets(
+    /// Seals the secrets of a table behind `after`. Returns the last one, or `None` when there was none.
+    async fn reseal_table(
         &self,
+        table: &SecretTable,
         after: Uuid,
         dry_run: bool,
         found: &mut Resealing,
     ) -> Result<Option<Uuid>, StoreError> {
-        const SELECT: &str =
-            "SELECT tenant_id, id, secret FROM tool_secrets WHERE id > $1 ORDER BY id LIMIT $2";
-        const UPDATE: &str =
-            "UPDATE tool_secrets SET secret = $3 WHERE tenant_id = $1 AND id = $2 AND secret = $4";
+        let SecretTable { name, kind, owner } = table;
+        let select =
+            composed(format!("SELECT tenant_id, id, secret FROM {name} WHERE id > $1 ORDER BY id LIMIT $2"));
+        let update =
+            format!("UPDATE {name} SET secret = $3 WHERE tenant_id = $1 AND id = $2 AND secret = $4");
         let access = if dry_run { Access::Read } else { Access::Write };
         let mut tx = AllTenants(self).begin(access).await?;
-        let rows = tx.all::<(Uuid, Uuid, String)>(sql(SELECT).bind(after).bind(BATCH)).await?;
+        let rows = tx.all::<(Uuid, Uuid, String)>(select.bind(after).bind(BATCH)).await?;
         let last = rows.last().map(|(_, id, _)| *id);
         for (tenant_id, id, secret) in rows {
-            let owned =
-                SealedRow { kind: "tool_secret", tenant_id, id, owner: Owner::tool_secret(tenant_id, id) };
+            let owned = SealedRow { kind, tenant_id, id, owner: owner(tenant_id, id) };
             if let Some(sealed) = self.reseal_text(&owned, &secret, found)
                 && !dry_run
             {
-                tx.execute(sql(UPDATE).bind(tenant_id).bind(id).bind(sealed).bind(secret)).await?;
+                let update = composed(update.clone());
+                tx.execute(update.bind(tenant_id).bind(id).bind(sealed).bind(secret)).await?;
             }
         }
         tx.commit().await?;

@@ -307,7 +307,7 @@ fn text(events: &[EventType]) -> String {
 }
 
 /// 256 random bits; Standard Webhooks asks for 192 to 512.
-fn mint() -> Result<SecretString, StoreError> {
+pub(super) fn mint() -> Result<SecretString, StoreError> {
     let mut random = [0; 32];
     OsRng
         .try_fill_bytes(&mut random)

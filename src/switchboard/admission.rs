@@ -146,6 +146,7 @@ mod tests {
             number_profiles: NumberProfiles::default(),
             usage: MonthUse { month: month(), seconds: 600 },
             targets: vec![],
+            pre_call: None,
         }
     }
 

@@ -10,13 +10,14 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Switchboard;
 use super::admission::{decide, format_for};
+use super::pre_call::CallPlan;
 use crate::ari::answer::ChannelVariable;
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
 use crate::ari::topology::{bridge_id, dialled_leg_ids, is_dialled_leg, media_id};
 use crate::ari::{AsteriskId, ChannelId, Reason, Request, Topology};
 use crate::audio::codec::Format;
-use crate::call::{self, Admitted, Agent, CallMessage, Feed, IncomingCall, Refusal};
-use crate::tenancy::{AiProfile, CallId, Did, FailoverCase, Month, Route, mask};
+use crate::call::{self, Admitted, Agent, CallMessage, Feed, IncomingCall, PromptUse, Refusal};
+use crate::tenancy::{AiProfile, CallId, Did, FailoverCase, Month, Route, TransferTarget, mask};
 
 /// Characters of a called number that a log line shows.
 const LONGEST_LOGGED: usize = 40;
@@ -30,8 +31,16 @@ pub(super) enum ChannelOrigin {
     Existing,
 }
 
-/// The reason for a refusal, and the route for the call's record where there is one.
-type Refused = (Refusal, Option<(Arc<Route>, Did)>);
+/// The route of a call, and the number that was called.
+type Called = (Arc<Route>, Did);
+
+/// Why a call is not answered here.
+enum NotAnswered {
+    /// It is refused; the route for its record where there is one.
+    Refused(Refusal, Option<Called>),
+    /// It goes to a transfer target.
+    Forwarded(TransferTarget, Called),
+}
 
 impl Switchboard {
     /// An unknown channel has entered the application.
@@ -82,6 +91,8 @@ impl Switchboard {
             messages,
             feed,
             since,
+            set_up_since: since,
+            pre_call: None,
         };
         let switchboard = self.clone();
         self.0.tasks.spawn(async move { switchboard.serve(incoming, called).await }.instrument(span));
@@ -104,19 +115,25 @@ impl Switchboard {
         Some((id, messages))
     }
 
-    async fn serve(self, incoming: IncomingCall, called: CalledNumber) {
+    async fn serve(self, mut incoming: IncomingCall, called: CalledNumber) {
         let guard = LiveCallGuard { switchboard: self.clone(), id: incoming.id };
         gauge!("vca_calls_live").set(self.live_calls() as f64);
         let services = self.0.services.clone();
-        match self.admit(&incoming, &called.text).await {
+        match self.admit(&mut incoming, &called.text).await {
             Ok(admitted) => {
-                // A profile that changed since the start has new prompts; cached ones cost nothing.
-                let (agent, prompts) = (admitted.agent.clone(), services.prompts.clone());
-                // Not tracked: a drain does not wait for it.
-                tokio::spawn(async move { agent.warm_up(&prompts).await }.in_current_span());
+                if admitted.prompts == PromptUse::AllCalls {
+                    // A profile that changed since the start has new prompts; cached ones cost nothing.
+                    let (agent, prompts) = (admitted.agent.clone(), services.prompts.clone());
+                    // Not tracked: a drain does not wait for it.
+                    tokio::spawn(async move { agent.warm_up(&prompts).await }.in_current_span());
+                }
                 call::answer(incoming, services, admitted).await;
             }
-            Err((refusal, known)) => {
+            Err(NotAnswered::Forwarded(target, route)) => {
+                info!(to = %target.name, "the pre-call webhook forwards the call");
+                call::forward(incoming, services, route, &target).await;
+            }
+            Err(NotAnswered::Refused(refusal, known)) => {
                 counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
                 self.log_refusal(refusal, &called);
                 call::refuse(incoming, services, refusal, known).await;
@@ -143,11 +160,11 @@ impl Switchboard {
         warn!(called = %text, called_by = source, looked_for, reason, cause, remedy, "call refused");
     }
 
-    async fn admit(&self, incoming: &IncomingCall, called: &str) -> Result<Admitted, Refused> {
+    async fn admit(&self, incoming: &mut IncomingCall, called: &str) -> Result<Admitted, NotAnswered> {
         let (found, format) = tokio::join!(self.0.routing.dialled(called), self.format_of(&incoming.channel));
         let found = found.map_err(|error| {
             error!(%error, "the called number cannot be looked up");
-            (Refusal::NoDatabase, None)
+            NotAnswered::Refused(Refusal::NoDatabase, None)
         })?;
         let known = || found.clone().map(|(did, route)| (route, did));
         let route = found.as_ref().map(|(_, route)| route);
@@ -161,21 +178,27 @@ impl Switchboard {
             let standing = live.standing(tenant, month, &self.0.ports);
             let rules = self.0.rules.get();
             let decision = decide(route.map(|route| &**route), standing, &rules.settings, &rules.plans);
-            decision.map_err(|refusal| (refusal, known()))?;
+            decision.map_err(|refusal| NotAnswered::Refused(refusal, known()))?;
             if let Some(tenant) = tenant {
                 live.assign(incoming.id, tenant);
             }
         }
-        let Some((called, route)) = found else { return Err((Refusal::UnknownNumber, None)) };
-        let now = Utc::now();
-        let profile = route.profile_at(incoming.id, now);
-        let Some(agent) = profile.and_then(|profile| self.agent(profile, &route)) else {
-            return Err((Refusal::NoAgent, Some((route, called))));
+        let Some((called, route)) = found else {
+            return Err(NotAnswered::Refused(Refusal::UnknownNumber, None));
         };
-        if agent.is_closed(now) && route.number.failover.continues(FailoverCase::Closed) {
-            return Err((Refusal::Closed, Some((route, called))));
+        let plan = self.plan(incoming, &route, &called).await;
+        let refused = |refusal| Err(NotAnswered::Refused(refusal, Some((route.clone(), called.clone()))));
+        let (profile, prompts) = match plan {
+            Some(CallPlan::Answer { profile, prompts }) => (profile, prompts),
+            Some(CallPlan::Forward(target)) => return Err(NotAnswered::Forwarded(target, (route, called))),
+            Some(CallPlan::Reject(cause)) => return refused(Refusal::RejectedByWebhook(cause)),
+            None => return refused(Refusal::NoAgent),
+        };
+        let Some(agent) = self.agent(&profile, &route) else { return refused(Refusal::NoAgent) };
+        if agent.is_closed(Utc::now()) && route.number.failover.continues(FailoverCase::Closed) {
+            return refused(Refusal::Closed);
         }
-        Ok(Admitted { called, route, agent: Arc::new(agent), format })
+        Ok(Admitted { called, route, agent: Arc::new(agent), format, prompts })
     }
 
     /// The agent of a profile, with the targets of the route; `None` where it cannot be built.

@@ -7,6 +7,7 @@ mod admission;
 mod arrival;
 mod live;
 mod port_budget;
+mod pre_call;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use crate::call::{Agent, CallMessage, CallServices, View};
 use crate::current::Current;
 use crate::store::{Announcements, Routing};
 use crate::tenancy::{AiProfile, Call, CallId, TenantId};
+use crate::webhooks::PreCallClient;
 
 pub use admission::Settings;
 use arrival::ChannelOrigin;
@@ -38,6 +40,7 @@ pub struct Switchboard(Arc<Inner>);
 struct Inner {
     services: Arc<CallServices>,
     routing: Routing,
+    pre_call: Arc<PreCallClient>,
     announcements: Announcements,
     find_agent: FindAgent,
     rules: Current<Rules>,
@@ -56,7 +59,7 @@ struct Rules {
 impl Switchboard {
     pub fn new(
         services: Arc<CallServices>,
-        routing: Routing,
+        (routing, pre_call): (Routing, Arc<PreCallClient>),
         announcements: Announcements,
         find_agent: FindAgent,
         settings: Settings,
@@ -67,6 +70,7 @@ impl Switchboard {
         Switchboard(Arc::new(Inner {
             services,
             routing,
+            pre_call,
             announcements,
             find_agent,
             rules: Current::new(Rules { settings, plans }),

@@ -23,6 +23,7 @@ mod number;
 mod number_routing;
 mod numbering;
 mod permitted;
+mod pre_call;
 mod profile;
 mod registration;
 mod retention;
@@ -63,6 +64,11 @@ pub use number_routing::{
 };
 pub use numbering::{NumberError, Numbering, Region};
 pub use permitted::{Ceilings, Permitted};
+pub use pre_call::{
+    AgentChanges, MAX_PRE_CALL_RESPONSE, NamedProfile, PRE_CALL_TIMEOUT_MS, PreCallInstruction,
+    PreCallOutcome, PreCallOverrides, PreCallRecord, PreCallRequest, PreCallRequestType, PreCallWebhook,
+    PreCallWebhookId, RejectCause, StoredPreCall, StoredSecret,
+};
 pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
 pub use registration::Registration;
 pub use retention::Retention;
@@ -148,9 +154,13 @@ pub struct Route {
     pub number_profiles: NumberProfiles,
     /// The tenant's usage of the month, as of the look-up.
     pub usage: MonthUse,
-    /// The tenant's transfer targets, oldest first; none where neither the profile nor a failover route can use them.
+    /// The tenant's transfer targets, oldest first; none where no profile, failover route or pre-call webhook can use
+    /// them.
     #[serde(default)]
     pub targets: Vec<TransferTarget>,
+    /// The number's pre-call webhook.
+    #[serde(skip)]
+    pub pre_call: Option<StoredPreCall>,
 }
 
 /// The record of one call, from its first ring.
@@ -203,12 +213,15 @@ pub struct Call {
     /// Fields that the agent remembered of the call (`remember`).
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
-    /// The transfers that the agent made, in order.
+    /// The transfers of the call, in order.
     #[serde(default)]
     pub transfers: Vec<CallTransfer>,
     /// The analysis after the call's end; `null` where the profile asks for none.
     #[serde(default)]
     pub analysis: Option<Box<CallAnalysis>>,
+    /// The request to the number's pre-call webhook; `null` where it has none.
+    #[serde(default)]
+    pub pre_call: Option<PreCallRecord>,
 }
 
 impl Call {

@@ -5,12 +5,14 @@
 //! are checked by `egress`. The content of events is opaque here.
 
 mod deliverer;
+mod pre_call;
 mod schedule;
 mod sender;
 mod signature;
 mod slots;
 
 pub use deliverer::Deliverer;
+pub use pre_call::{PreCallClient, PreCallFailure};
 pub use signature::sign;
 
 use serde::Deserialize;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Requests in progress at once to one webhook; a failing one gets one at a time. Default 4.
     pub max_concurrent_per_webhook: usize,
+    /// Requests in progress at once to a tenant's pre-call webhooks; further calls are answered without one. Default 10.
+    pub max_pre_call_per_tenant: usize,
     /// The interval between polls of the outbox, for retries and for events of other processes. Milliseconds, 1000
     /// by default.
     pub poll_interval_ms: u64,
@@ -55,6 +59,7 @@ impl Default for Settings {
             timeout_ms: 15_000,
             max_concurrent: 128,
             max_concurrent_per_webhook: 4,
+            max_pre_call_per_tenant: 10,
             poll_interval_ms: 1_000,
             keep_days: 30,
             disable_after_days: 5,

@@ -30,6 +30,7 @@ use vca::tenancy::{
     TransferRules, UsageUnit,
 };
 use vca::tools::ToolServices;
+use vca::webhooks::PreCallClient;
 
 /// The API, served.
 #[derive(Clone)]
@@ -201,6 +202,7 @@ pub fn api_state(
         numbering: Numbering::default(),
         permitted: Current::new(permitted()),
         transfer: Current::new(transfer_rules()),
+        pre_call: Arc::new(PreCallClient::new(&receivers()).expect("TLS can be set up")),
     }
 }
 

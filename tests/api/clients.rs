@@ -111,6 +111,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: None,
     };
     scope.begin_call(&call).await.expect("a call");
     scope.update_call(&call).await.expect("a call");

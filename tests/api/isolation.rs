@@ -98,6 +98,9 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     let target = text(&made(owner, tenant, "transfer-targets", target).await, "id");
     let webhook = json!({ "url": "https://example.com/hooks", "events": ["call.ended"] });
     let webhook = text(&made(owner, tenant, "webhooks", webhook).await, "id");
+    let asked = format!("/api/tenants/{tenant}/phone-numbers/{}/pre-call-webhook", line.number);
+    // The port is closed, so a trial ends at once.
+    owner.put(&asked, json!({ "url": "http://127.0.0.1:9/calls" })).await.expect(201);
     let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
     let secret = text(&made(owner, tenant, "tool-secrets", secret).await, "id");
     let ping = format!("/api/tenants/{tenant}/webhooks/{webhook}/ping");
@@ -201,6 +204,8 @@ fn complete_body(path: &str) -> Value {
     match path.strip_prefix(TENANT).unwrap_or(path) {
         "/phone-numbers/{phone_number_id}" => json!({ "is_active": false }),
         "/phone-numbers/{phone_number_id}/routing" => json!({ "profiles": [], "closed_profile_id": null }),
+        "/phone-numbers/{phone_number_id}/pre-call-webhook" => json!({ "url": "http://127.0.0.1:9/taken" }),
+        "/phone-numbers/{phone_number_id}/pre-call-webhook/test" => json!({}),
         "/ai-profiles/{ai_profile_id}" => json!({
             "name": "Taken", "role": "sales", "system_prompt": "Be rude.", "is_default": true, "settings": {},
         }),
@@ -364,8 +369,14 @@ fn around_now() -> String {
     format!("from={}&to={}&", at(-1), at(1))
 }
 
-/// Fields of bodies that another test sends with another tenant's id: `another_tenants_calls_are_not_erased`.
-const TRIED_ELSEWHERE: &[(&str, &str)] = &[("/api/tenants/{tenant_id}/erasures", "call_id")];
+/// Fields of bodies that other tests send with another tenant's id: `another_tenants_calls_are_not_erased` and
+/// `another_tenants_profiles_answer_nothing`.
+const TRIED_ELSEWHERE: &[(&str, &str)] = &[
+    ("/api/tenants/{tenant_id}/erasures", "call_id"),
+    (NUMBER_ROUTING, "ai_profile_id"),
+    (NUMBER_ROUTING, "closed_profile_id"),
+];
+const NUMBER_ROUTING: &str = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/routing";
 
 /// A body that names things would have to be sent with another tenant's, too.
 #[test]

@@ -64,6 +64,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: None,
     };
     scope.begin_call(&call).await.expect("a call");
     call

@@ -147,6 +147,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: None,
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Answer {
     Status(u16),
     /// 200 with the request's body.
     Echo,
+    /// A status with a body of JSON.
+    Json(u16, &'static str),
     /// 200, but only after this long.
     Late(Duration),
     /// Nothing, ever.
@@ -127,7 +129,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     };
     let status = match answer {
         Answer::Echo => StatusCode::OK,
-        Answer::Status(status) => StatusCode::from_u16(status).expect("a status"),
+        Answer::Status(status) | Answer::Json(status, _) => StatusCode::from_u16(status).expect("a status"),
         Answer::Late(pause) => {
             tokio::time::sleep(pause).await;
             StatusCode::OK
@@ -137,6 +139,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     lock(&shared).requests[index].accepted = status == StatusCode::OK;
     match answer {
         Answer::Echo => echo.into_response(),
+        Answer::Json(_, body) => (status, [("content-type", "application/json")], body).into_response(),
         _ => status.into_response(),
     }
 }

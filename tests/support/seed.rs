@@ -10,7 +10,7 @@ use vca::store::{
 };
 use vca::tenancy::{
     Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, FailoverRoutes, PhoneNumber,
-    Plan, ProfileSettings, ProviderType, Role, TenantId, TenantStatus, Usage,
+    Plan, PreCallWebhook, ProfileId, ProfileSettings, ProviderType, Role, TenantId, TenantStatus, Usage,
 };
 
 /// The database of a daemon, open beside it.
@@ -100,6 +100,32 @@ impl Seed {
         self.runtime.block_on(scope.create_target(&Actor::system(), new.of(tenant))).expect("a target");
     }
 
+    /// Another profile of a tenant.
+    pub fn profile(&self, tenant: TenantId, name: &str, settings: Value) -> ProfileId {
+        let new = NewProfile {
+            name: name.into(),
+            role: AgentRole::Custom,
+            system_prompt: "You answer the telephone.".into(),
+            is_default: false,
+            settings: serde_json::from_value(settings).expect("profile settings"),
+        };
+        let scope = self.store.scope(tenant);
+        self.runtime.block_on(scope.create_profile(&Actor::system(), new)).expect("a profile").id
+    }
+
+    /// Sets the pre-call webhook of a tenant's only number. Returns its secret.
+    pub fn pre_call_webhook(&self, tenant: TenantId, url: &str, timeout_ms: u32) -> String {
+        self.runtime.block_on(async {
+            let scope = self.store.scope(tenant);
+            let number = scope.numbers().await.expect("numbers").remove(0).id;
+            let accept = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
+            let actor = Actor::system();
+            let set = scope.set_pre_call_webhook_if(&actor, number, url, timeout_ms, accept);
+            let issued = set.await.expect("a webhook");
+            issued.secret.expect("a new secret").expose_secret().to_owned()
+        })
+    }
+
     /// Sets the failover routes of a tenant's numbers.
     pub fn failover(&self, tenant: TenantId, routes: Value) {
         let failover: FailoverRoutes = serde_json::from_value(routes).expect("failover routes");
@@ -167,6 +193,7 @@ impl Seed {
                 fields: Default::default(),
                 transfers: Vec::new(),
                 analysis: None,
+                pre_call: None,
             };
             scope.end_call(&call, &[]).await.expect("a call");
         });

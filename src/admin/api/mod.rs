@@ -23,6 +23,7 @@ mod live;
 mod lookups;
 mod numbers;
 mod patch;
+mod pre_call;
 mod preconditions;
 mod problem;
 mod profiles;
@@ -70,6 +71,7 @@ use crate::store::Store;
 use crate::telephony::Registrar;
 use crate::tenancy::{Numbering, Permitted, TransferRules};
 use crate::tools::ToolServices;
+use crate::webhooks::PreCallClient;
 
 /// The state shared by handlers.
 #[derive(Clone)]
@@ -92,6 +94,8 @@ pub struct ApiState {
     pub permitted: Current<Permitted>,
     /// For trials of tools.
     pub tools: Arc<ToolServices>,
+    /// For trials of pre-call webhooks.
+    pub pre_call: Arc<PreCallClient>,
     /// The operator's ceilings for transfer targets.
     pub transfer: Current<TransferRules>,
 }
@@ -160,6 +164,7 @@ fn described() -> (Router<ApiState>, OpenApi) {
         .merge(targets::router())
         .merge(retention::router())
         .merge(routing::router())
+        .merge(pre_call::router())
         .merge(keys::router())
         .merge(audit::router());
     let (router, document) = routes.split_for_parts();

@@ -114,6 +114,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: None,
     }
 }
 

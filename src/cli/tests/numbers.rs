@@ -154,3 +154,22 @@ async fn a_number_is_shared_by_profiles() {
     let refused = vca.run(&["number", "routing", "+15550100", "--profile", "New=0"]).await;
     assert!(refused.expect_err("no weight").text.contains("1 to 100"));
 }
+
+#[tokio::test]
+async fn a_number_has_a_pre_call_webhook() {
+    let mut vca = CommandLine::new().await;
+    vca.acme().await;
+    assert_eq!(vca.code(&["number", "webhook", "+15550100"]).await, 66, "there is none");
+    let refused = vca.run(&["number", "webhook", "+15550100", "--url", "http://127.0.0.1:9/calls"]).await;
+    assert!(refused.expect_err("a private address").text.contains("url"));
+    vca.config.webhooks.allow_private_targets = true;
+    vca.config.webhooks.allow_http = true;
+    let set = ["number", "webhook", "+15550100", "--url", "http://127.0.0.1:9/calls", "--timeout-ms", "300"];
+    assert!(vca.text(&set).await.contains("whsec_"));
+    let shown = vca.json(&["number", "webhook", "+15550100"]).await;
+    assert_eq!((&shown["timeout_ms"], shown.get("secret")), (&300.into(), None));
+    let failure = vca.run(&["number", "test-webhook", "+15550100"]).await.expect_err("the port is closed");
+    assert!(failure.text.contains("calls are answered as without it"), "{failure:?}");
+    vca.text(&["number", "remove-webhook", "+15550100"]).await;
+    assert_eq!(vca.code(&["number", "test-webhook", "+15550100"]).await, 66);
+}

@@ -142,6 +142,15 @@ async fn another_tenants_scope_changes_nothing(db: Database) {
     let routing = scope.set_number_routing_if(&Actor::system(), theirs.number.id, &to(profile), any).await;
     assert!(matches!(routing, Err(StoreError::Invalid { .. })), "{routing:?}");
 
+    let any = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
+    let (actor, url) = (Actor::system(), "https://example.com/calls");
+    let webhook = scope.set_pre_call_webhook_if(&actor, mine.number.id, url, 2_000, any).await.map(drop);
+    assert!(matches!(webhook, Err(StoreError::NotFound)), "{webhook:?}");
+    for name in [profile.to_string(), "Nobody".to_owned()] {
+        let named = scope.named_profile(&NamedProfile { name, version: None }).await.expect("an answer");
+        assert_eq!(named, None);
+    }
+
     let completed = values::completed(&call);
     let heard = CallTurn { agent_text: "overwritten".to_owned(), ..turn.clone() };
     let attempts = [

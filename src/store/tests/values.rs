@@ -52,6 +52,7 @@ pub fn route() -> Route {
         number_profiles: NumberProfiles::default(),
         usage: unused(),
         targets: vec![],
+        pre_call: None,
     }
 }
 
@@ -95,6 +96,7 @@ pub fn call_to(route: &Route) -> Call {
         fields: Default::default(),
         transfers: Vec::new(),
         analysis: None,
+        pre_call: None,
     }
 }
 
@@ -124,6 +126,11 @@ pub fn completed(call: &Call) -> Call {
             served_by: Some("near".to_owned()),
         }],
         fields: [("order".to_owned(), "two loaves".to_owned())].into(),
+        pre_call: Some(PreCallRecord {
+            outcome: PreCallOutcome::TimedOut,
+            problem: Some("no complete response within 2000 ms".to_owned()),
+            duration_ms: 2_001,
+        }),
         ..call.clone()
     }
 }

@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use super::tables::{CALLS, Kind, OWNED, Table};
+use super::call_tables::CALLS;
+use super::tables::{Kind, OWNED, Table};
 use super::{TIMEOUT, TenantFile, cell};
 use crate::sealing::{Keyring, Owner};
 use crate::store::audit::Change;
@@ -47,7 +48,7 @@ pub struct Imported {
     pub rows: BTreeMap<&'static str, usize>,
     /// Conflicts that prevent the import.
     pub conflicts: Vec<String>,
-    /// The new secrets of webhooks.
+    /// The new secrets of webhooks, pre-call webhooks included.
     pub webhooks: Vec<WebhookSecret>,
 }
 
@@ -269,7 +270,7 @@ impl Plan {
             self.note_number(row, &mut cells);
         }
         if table.has_secret() {
-            let sealed = self.new_secret(&cells)?;
+            let sealed = self.new_secret(table, &cells)?;
             cells.push(("secret", Value::from(sealed)));
         }
         Ok(insert(table, cells))
@@ -295,14 +296,17 @@ impl Plan {
     }
 
     /// A new secret for a webhook, which is shown once. Returns the text to store.
-    fn new_secret(&mut self, cells: &[(&str, Value)]) -> Result<String, String> {
+    fn new_secret(&mut self, table: &Table, cells: &[(&str, Value)]) -> Result<String, String> {
         let cell = |name: &str| cells.iter().find(|(column, _)| *column == name).map(|(_, value)| value);
         let (Some(Value::Id(Some(webhook_id))), Some(Value::Text(Some(url)))) = (cell("id"), cell("url"))
         else {
             return Err("id and url: a webhook has both".to_owned());
         };
         let (webhook_id, url, secret) = (*webhook_id, url.clone(), new_secret()?);
-        let owner = Owner::webhook(self.imported.tenant_id.0, webhook_id);
+        let owner = match table.name {
+            "pre_call_webhooks" => Owner::pre_call_webhook(self.imported.tenant_id.0, webhook_id),
+            _ => Owner::webhook(self.imported.tenant_id.0, webhook_id),
+        };
         let sealed = self.sealing.seal(&SecretString::from(secret.as_str()), &owner);
         self.imported.webhooks.push(WebhookSecret { webhook_id, url, secret });
         sealed.map_err(|error| format!("secret: {error}"))

@@ -3,6 +3,7 @@
 //! Rows travel as they are, by the lists in `tables`; columns that a document of an older program lacks take the
 //! database's defaults. Secrets stay behind: API keys are not exported, and webhooks get new secrets.
 
+mod call_tables;
 mod cell;
 mod import;
 mod tables;
@@ -20,8 +21,9 @@ use super::statement::composed;
 use super::tx::{Access, AnyRow, RowScope};
 use super::{Scope, Store, StoreError, now};
 use crate::tenancy::{Actor, Tenant};
+use call_tables::CALLS;
 pub use import::{ImportSettings, Imported, WebhookSecret};
-use tables::{CALLS, OWNED, Table};
+use tables::{OWNED, Table};
 #[cfg(test)]
 pub use tables::{is_known, lists};
 

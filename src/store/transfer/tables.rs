@@ -1,16 +1,14 @@
 //! The tables and columns that make up a tenant, and the types that read their values. A test compares the lists with
 //! the database, so that a new column either travels or stays behind knowingly.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value as Json};
 
+use super::call_tables::CALLS;
 use super::words::{did, document, events, hold_reason, profile_name, target_address, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind,
-    FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState, ProviderType,
-    Retention, TargetKind, TenantStatus, ToolRun, TransferMethod, TransferStyle, UsageUnit,
+    AgentRole, FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState,
+    ProviderType, Retention, TargetKind, TenantStatus, TransferMethod, TransferStyle,
 };
 
 /// A tenant-owned table.
@@ -44,14 +42,14 @@ pub enum Kind {
     Secret,
 }
 
-use Kind::{Count, Flag, Id, Json as Document, Moment, Secret, Text, UpTo, Word};
+use Kind::{Flag, Id, Json as Document, Moment, Secret, Text, UpTo, Word};
 
 /// The range that the program reads as `u32`.
-const U32: i64 = u32::MAX as i64;
+pub const U32: i64 = u32::MAX as i64;
 
 /// The tables of a tenant's own settings, in an order in which rows refer to earlier rows; and its statements with
 /// the history of its plan, so that months that were billed elsewhere are not billed again.
-pub const OWNED: [Table; 10] = [
+pub const OWNED: [Table; 11] = [
     Table {
         name: "phone_numbers",
         columns: &[
@@ -107,6 +105,18 @@ pub const OWNED: [Table; 10] = [
             ("weight", UpTo(100)),
         ],
         order: "phone_number_id, purpose, ai_profile_id",
+    },
+    Table {
+        name: "pre_call_webhooks",
+        columns: &[
+            ("id", Id),
+            ("phone_number_id", Id),
+            ("url", Word(url)),
+            ("timeout_ms", UpTo(5_000)),
+            ("secret", Secret),
+            ("created_at", Moment),
+        ],
+        order: "id",
     },
     Table {
         name: "transfer_targets",
@@ -173,123 +183,6 @@ pub const OWNED: [Table; 10] = [
     },
 ];
 
-/// Its calls, and what belongs to them.
-pub const CALLS: [Table; 8] = [
-    Table {
-        name: "calls",
-        columns: &[
-            ("id", Id),
-            ("phone_number_id", Id),
-            ("ai_profile_id", Id),
-            ("ai_profile_version", UpTo(U32)),
-            ("asterisk_channel_id", Text),
-            ("direction", Word(word::<Direction>)),
-            ("caller_number", Text),
-            ("called_number", Word(did)),
-            ("status", Word(word::<CallStatus>)),
-            ("ended_by", Word(word::<EndedBy>)),
-            ("disposition", Text),
-            ("hangup_cause", UpTo(u16::MAX as i64)),
-            ("sip_status", UpTo(999)),
-            ("provider_call_id", Text),
-            ("started_at", Moment),
-            ("answered_at", Moment),
-            ("ended_at", Moment),
-            ("codec", Text),
-            ("media", Document(document::<Json>)),
-            ("failure_reason", Text),
-            ("notice_heard_at", Moment),
-            ("emergency_at", Moment),
-            ("engine_failures", Document(document::<Vec<EngineFailure>>)),
-            ("fields", Document(document::<BTreeMap<String, String>>)),
-            ("transfers", Document(document::<Vec<CallTransfer>>)),
-            ("analysis", Document(document::<CallAnalysis>)),
-            ("billed_seconds", Count),
-            ("billed_turns", Count),
-            ("erased_at", Moment),
-        ],
-        order: "id",
-    },
-    Table {
-        name: "call_turns",
-        columns: &[
-            ("call_id", Id),
-            ("turn", UpTo(U32)),
-            ("caller_text", Text),
-            ("agent_text", Text),
-            ("interrupted", Flag),
-            ("pause_ms", UpTo(U32)),
-            ("transcript_ms", UpTo(U32)),
-            ("reply_ms", UpTo(U32)),
-            ("clause_ms", UpTo(U32)),
-            ("speech_ms", UpTo(U32)),
-            ("commit_ms", UpTo(U32)),
-            ("audio_ms", UpTo(U32)),
-            ("tools", Document(document::<Vec<ToolRun>>)),
-            ("at", Moment),
-        ],
-        order: "call_id, turn",
-    },
-    Table {
-        name: "call_usage",
-        columns: &[
-            ("call_id", Id),
-            ("kind", Word(word::<EngineKind>)),
-            ("engine", Text),
-            ("model", Text),
-            ("unit", Word(word::<UsageUnit>)),
-            ("quantity", Count),
-        ],
-        order: "call_id, kind, engine, model, unit",
-    },
-    Table {
-        name: "call_feedback",
-        columns: &[
-            ("id", Id),
-            ("call_id", Id),
-            ("rating", UpTo(5)),
-            ("comment", Text),
-            ("source", Text),
-            ("created_at", Moment),
-        ],
-        order: "id",
-    },
-    Table {
-        name: "analysis_labels",
-        columns: &[("call_id", Id), ("name", Text), ("value", Text)],
-        order: "call_id, name",
-    },
-    Table {
-        name: "analysis_usage",
-        columns: &[
-            ("call_id", Id),
-            ("kind", Word(word::<EngineKind>)),
-            ("engine", Text),
-            ("model", Text),
-            ("unit", Word(word::<UsageUnit>)),
-            ("quantity", Count),
-        ],
-        order: "call_id, kind, engine, model, unit",
-    },
-    Table {
-        name: "usage_months",
-        columns: &[("month", Word(word::<Month>)), ("calls", Count), ("seconds", Count), ("turns", Count)],
-        order: "month",
-    },
-    Table {
-        name: "usage_month_engines",
-        columns: &[
-            ("month", Word(word::<Month>)),
-            ("kind", Word(word::<EngineKind>)),
-            ("engine", Text),
-            ("model", Text),
-            ("unit", Word(word::<UsageUnit>)),
-            ("quantity", Count),
-        ],
-        order: "month, kind, engine, model, unit",
-    },
-];
-
 /// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries in progress, and the operator's
 /// inventory, in which an import assigns the tenant's numbers.
 #[cfg(test)]
@@ -340,7 +233,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 10], [Table; 8]) = (OWNED, CALLS);
+        static ALL: ([Table; 11], [Table; 8]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 
@@ -396,7 +289,7 @@ impl Table {
 
     /// Numbers, and what belongs to one of them alone.
     pub fn is_of_numbers(&self) -> bool {
-        matches!(self.name, "phone_numbers" | "number_profiles")
+        matches!(self.name, "phone_numbers" | "number_profiles" | "pre_call_webhooks")
     }
 
     /// Whether it is part of billing: statements and plans.

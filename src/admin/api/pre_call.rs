@@ -1,0 +1,155 @@
+//! The pre-call webhook of a phone number.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::auth::{Administrator, Reader};
+use super::extract::{Body, Ids};
+use super::preconditions::{IF_MATCH, Precondition, Tagged};
+use super::problem::Problem;
+use crate::control::{self, PreCallTrial};
+use crate::store::IssuedPreCall;
+use crate::tenancy::{NumberId, PreCallWebhook, TenantId};
+
+pub fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(show, replace, delete)).routes(routes!(test))
+}
+
+#[derive(Deserialize)]
+struct OfNumber {
+    phone_number_id: NumberId,
+}
+
+/// Where a number's calls are asked about.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetPreCallWebhookRequest {
+    /// An `https` URL on a public address, without user and password.
+    #[schema(max_length = 2000, pattern = "^https?://", examples("https://example.com/calls"))]
+    url: String,
+    /// How long it has for its response, in milliseconds. The caller hears ringing meanwhile. Default: 2000.
+    #[serde(default = "two_seconds")]
+    #[schema(value_type = i64, minimum = 100, maximum = 5000)]
+    timeout_ms: u32,
+}
+
+fn two_seconds() -> u32 {
+    2_000
+}
+
+/// A pre-call webhook, with its secret when it is created.
+#[derive(Serialize, ToSchema)]
+struct IssuedPreCallWebhook {
+    #[serde(flatten)]
+    webhook: PreCallWebhook,
+    /// The key of the requests' signatures, as Standard Webhooks specifies; only in the response that creates the webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// Show a phone number's pre-call webhook.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/pre-call-webhook",
+    operation_id = "getPreCallWebhook", tag = "phone numbers",
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
+    responses((status = 200, description = "The webhook.", body = PreCallWebhook)))]
+async fn show(
+    Reader { scope }: Reader,
+    Ids(OfNumber { phone_number_id }): Ids<OfNumber>,
+) -> Result<Tagged<PreCallWebhook>, Problem> {
+    Ok(Tagged(scope.pre_call_webhook(phone_number_id).await?))
+}
+
+/// Set a phone number's pre-call webhook, which is asked about each call while it rings.
+///
+/// The request is signed as webhooks are (Standard Webhooks) and has `type`, `call_id`, `tenant_id`, `phone_number_id`,
+/// `called_number`, `caller_number`, `sip_headers` and `at`. The response, JSON of at most 16 KiB with status 200, or 204, may choose
+/// `profile` (id or name) with `version`, `variables` and `overrides` (`greeting`, `language`, `voice`); or `forward` the call to a
+/// transfer target; or `reject` it (`busy`, `declined`, `unavailable`, `unknown_number`). Where it is late or invalid the call is answered
+/// as without it, and the call's record has the reason in `pre_call`.
+#[utoipa::path(put, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/pre-call-webhook",
+    operation_id = "setPreCallWebhook", tag = "phone numbers", request_body = SetPreCallWebhookRequest,
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses(
+        (status = 200, description = "The webhook after the change. It keeps its secret.", body = IssuedPreCallWebhook),
+        (status = 201, description = "The webhook was created. Store the secret: it is not shown again.",
+            body = IssuedPreCallWebhook)))]
+async fn replace(
+    State(api): State<ApiState>,
+    Administrator { scope, actor }: Administrator,
+    Ids(OfNumber { phone_number_id }): Ids<OfNumber>,
+    precondition: Precondition,
+    Body(SetPreCallWebhookRequest { url, timeout_ms }): Body<SetPreCallWebhookRequest>,
+) -> Result<Response, Problem> {
+    let check = |current: Option<&PreCallWebhook>| match current {
+        Some(current) => precondition.check(current),
+        None => Ok(()),
+    };
+    let wanted = (phone_number_id, url.as_str(), timeout_ms);
+    let set = control::set_pre_call_webhook(&scope, &actor, &api.receivers, wanted, check);
+    let IssuedPreCall { webhook, secret } = set.await?;
+    let status = if secret.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+    let secret = secret.map(|secret| secret.expose_secret().to_owned());
+    Ok((status, Json(IssuedPreCallWebhook { webhook, secret })).into_response())
+}
+
+/// Remove a phone number's pre-call webhook.
+#[utoipa::path(delete, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/pre-call-webhook",
+    operation_id = "deletePreCallWebhook", tag = "phone numbers",
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path),
+        ("If-Match" = Option<String>, Header, description = IF_MATCH)),
+    responses((status = 204, description = "The webhook was removed.")))]
+async fn delete(
+    Administrator { scope, actor }: Administrator,
+    Ids(OfNumber { phone_number_id }): Ids<OfNumber>,
+    precondition: Precondition,
+) -> Result<StatusCode, Problem> {
+    let check = |current: &PreCallWebhook| precondition.check(current);
+    scope.delete_pre_call_webhook_if(&actor, phone_number_id, check).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A call to try the webhook with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TestPreCallWebhookRequest {
+    /// The caller's number in the request. Default: `null`, as for a withheld one.
+    #[serde(default)]
+    #[schema(max_length = 40, pattern = r"^\+?[0-9]{1,39}$", examples("+493055500199"))]
+    caller_number: Option<String>,
+}
+
+/// Ask a phone number's pre-call webhook about a call that does not exist: `type` is `call.test`, and nothing is done with the
+/// response.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/pre-call-webhook/test",
+    operation_id = "testPreCallWebhook", tag = "phone numbers", request_body = TestPreCallWebhookRequest,
+    params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
+    responses((status = 200, description = "The result.", body = PreCallTrial)))]
+async fn test(
+    State(api): State<ApiState>,
+    Administrator { scope, actor }: Administrator,
+    Ids(OfNumber { phone_number_id }): Ids<OfNumber>,
+    Body(TestPreCallWebhookRequest { caller_number }): Body<TestPreCallWebhookRequest>,
+) -> Result<Json<PreCallTrial>, Problem> {
+    if caller_number.as_deref().is_some_and(|number| !is_number(number)) {
+        return Err(Problem::fields(vec![crate::violation::Violation::new(
+            "caller_number",
+            "digits, with a plus sign or not",
+        )]));
+    }
+    let tried = (phone_number_id, caller_number);
+    Ok(Json(control::test_pre_call_webhook(&api.store, &scope, &actor, &api.pre_call, tried).await?))
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    (1..=39).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}

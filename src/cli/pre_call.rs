@@ -1,0 +1,126 @@
+//! `vca number webhook`, `vca number remove-webhook` and `vca number test-webhook`
+
+use clap::Args;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::actor;
+use super::failure::Failure;
+use super::number::NumberSelector;
+use super::output::Output;
+use super::table::{Sheet, or_dash};
+use crate::config::Config;
+use crate::control::{self, PreCallTrial, in_any_state};
+use crate::store::{IssuedPreCall, Store};
+use crate::tenancy::{Label, PreCallWebhook, RejectCause};
+use crate::webhooks::PreCallClient;
+
+#[derive(Debug, Args)]
+pub struct Webhook {
+    #[command(flatten)]
+    which: NumberSelector,
+    /// The URL that is asked about each call while it rings. Without it the present webhook is shown.
+    #[arg(long)]
+    url: Option<String>,
+    /// How long it has for its response, in milliseconds (100 to 5000). Default: as it is, or 2000.
+    #[arg(long, value_name = "MS", requires = "url")]
+    timeout_ms: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct TestWebhook {
+    #[command(flatten)]
+    which: NumberSelector,
+    /// The caller's number in the request.
+    #[arg(long, allow_hyphen_values = true)]
+    caller: Option<String>,
+}
+
+/// A webhook, with its secret when it is created.
+#[derive(Debug, Serialize)]
+struct ShownWebhook {
+    #[serde(flatten)]
+    webhook: PreCallWebhook,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl Webhook {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let number = self.which.find(store, &config.numbers).await?.number;
+        let scope = store.scope(number.tenant_id);
+        let Some(url) = &self.url else {
+            let webhook = scope.pre_call_webhook(number.id).await?;
+            return print(ShownWebhook { webhook, secret: None }, output);
+        };
+        let timeout_ms = match self.timeout_ms {
+            Some(timeout_ms) => timeout_ms,
+            None => scope.pre_call_webhook(number.id).await.map_or(2_000, |webhook| webhook.timeout_ms),
+        };
+        let receivers = config.webhooks.destinations();
+        let any = |_: Option<&PreCallWebhook>| Ok::<(), Failure>(());
+        let wanted = (number.id, url.as_str(), timeout_ms);
+        let actor = actor();
+        let set = control::set_pre_call_webhook(&scope, &actor, &receivers, wanted, any);
+        let IssuedPreCall { webhook, secret } = set.await?;
+        let secret = secret.map(|secret| secret.expose_secret().to_owned());
+        print(ShownWebhook { webhook, secret }, output)
+    }
+}
+
+/// Removes a number's webhook.
+pub async fn remove(
+    which: NumberSelector,
+    store: &Store,
+    config: &Config,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let number = which.find(store, &config.numbers).await?.number;
+    let any = in_any_state::<_, Failure>;
+    let removed = store.scope(number.tenant_id).delete_pre_call_webhook_if(&actor(), number.id, any).await?;
+    output.print(&removed, || format!("{} has no pre-call webhook now.", number.did))
+}
+
+impl TestWebhook {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let number = self.which.find(store, &config.numbers).await?.number;
+        let client = PreCallClient::new(&config.webhooks)
+            .map_err(|error| Failure::failed(format!("no request can be sent: {error}")))?;
+        let scope = store.scope(number.tenant_id);
+        let tried = (number.id, self.caller);
+        let trial = control::test_pre_call_webhook(store, &scope, &actor(), &client, tried).await?;
+        output.print(&trial, || sheet(&trial))?;
+        match &trial.problem {
+            None => Ok(()),
+            Some(problem) => Err(Failure::failed(format!("calls are answered as without it: {problem}"))),
+        }
+    }
+}
+
+fn sheet(trial: &PreCallTrial) -> String {
+    let agent = trial.agent.as_ref().and_then(|it| serde_json::to_string(it).ok());
+    Sheet::new()
+        .line("outcome", trial.outcome)
+        .line("time", format!("{} ms", trial.duration_ms))
+        .line("agent", or_dash(agent.as_deref()))
+        .line("forward", or_dash(trial.forward.as_ref().map(Label::as_str)))
+        .line("reject", or_dash(trial.reject.map(RejectCause::as_str)))
+        .line("problem", or_dash(trial.problem.as_deref()))
+        .to_string()
+}
+
+fn print(shown: ShownWebhook, output: &mut Output<'_>) -> Result<(), Failure> {
+    output.print(&shown, || {
+        let ShownWebhook { webhook, secret } = &shown;
+        let sheet = Sheet::new()
+            .line("id", webhook.id)
+            .line("url", &webhook.url)
+            .line("timeout", format!("{} ms", webhook.timeout_ms))
+            .line("created", webhook.created_at.format("%F %T UTC"));
+        let sheet = match secret {
+            Some(secret) => sheet.line("secret (not shown again)", secret),
+            None => sheet,
+        };
+        sheet.to_string()
+    })
+}
