@@ -41,6 +41,12 @@ impl Clauses {
         clauses
     }
 
+    /// The text breaks off: returns the rest of it if that is a whole sentence.
+    pub fn break_off(&mut self, language: &Language) -> Vec<String> {
+        let is_whole = self.pending.trim_end().trim_end_matches(CLOSERS).ends_with(TERMINALS);
+        if is_whole { self.push("\n", language) } else { Vec::new() }
+    }
+
     fn cut(&mut self, end: usize, clauses: &mut Vec<String>) {
         let clause: String = self.pending.drain(..end).collect();
         // A lone dash or list mark cannot be spoken.

@@ -12,7 +12,7 @@
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
 //! turn, endpointing, with its `words` and `segments`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
-//! `acting` (its tools); `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//! `acting` (its tools), `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
 //!
@@ -29,6 +29,7 @@
 //! | agent | interruption by meaningful or long speech | caller (a new utterance) |
 //! | agent | an entry of keys is complete, see `keypad` | agent (response to it) |
 //! | agent | its tools are done | agent: the model is asked again |
+//! | agent | the model fails or stalls, for the first time in the turn | agent: the model is asked again |
 //! | agent | everything played, no tool runs | free; caller, if they speak over the end; ended, after a goodbye |
 //! | any | timer `Limit`, `EndRequested`, turn limit | agent (goodbye) |
 //! | any | `CallerLeft`, goodbye played or overdue | ended |

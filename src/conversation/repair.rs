@@ -36,7 +36,7 @@ impl Conversation {
     /// started are waited for, and the model is asked again with their results.
     pub(super) fn break_off(&mut self, now: At) {
         let Some(response) = self.floor.response_mut() else { return };
-        response.break_off(&mut self.out);
+        response.break_off(self.language, &mut self.out);
         self.advance_tools(now);
         match &self.floor {
             Floor::Agent(response, _) if response.is_incomplete() => self.repair(now),

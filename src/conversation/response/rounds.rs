@@ -34,7 +34,12 @@ impl Response {
     }
 
     /// The text of the round broke off: an unfinished sentence is dropped, and so are calls of tools that were not started.
-    pub fn break_off(&mut self, out: &mut Outbox) {
+    pub fn break_off(&mut self, language: &Language, out: &mut Outbox) {
+        if let ResponseText::Streaming(clauses) = &mut self.text {
+            for clause in clauses.break_off(language) {
+                self.say(Say::Text(clause), out);
+            }
+        }
         self.tools.drop_waiting();
         self.end_round(out);
         if self.is_complete() && self.afterwards == Afterwards::CallersTurn {

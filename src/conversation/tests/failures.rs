@@ -286,6 +286,32 @@ fn a_reply_that_stalls_before_its_first_sentence_is_asked_for_anew() {
 }
 
 #[test]
+fn a_whole_sentence_before_a_stall_is_said() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks)
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +300 reply "Good morning."
+            5680 say #1 turn 1 Filler
+            6380 say #2 turn 1 "Good morning."
+            6380 ask turn 1 again A: Hello, how can I help? C: Hello? A: Good morning.
+        +2100 starts #1
+        +500 ends #1
+        +100 starts #2
+        +500 ends #2
+        +10 reply "How may I help?"
+        +10 done
+            7600 say #3 turn 1 "How may I help?"
+        +500 ends #3
+            8100 finished turn 1 C: Hello? A: Good morning. How may I help? words=200 reply=500 commit=300 audio=3200
+        "#,
+    );
+}
+
+#[test]
 fn a_slow_reply_has_not_stalled() {
     plays_out(
         |_| {},

@@ -50,7 +50,7 @@ pub enum Mood {
     Garbage,
     /// Begins an answer and closes the connection.
     Closing,
-    /// Sends the first sentence of one reply, [`STALLED_REPLY`], and no more of it. Then it is well.
+    /// Sends the first clause of one reply, [`STALLED_REPLY`], and no more of it. Then it is well.
     StallsOnce,
 }
 
@@ -173,8 +173,8 @@ pub const KEY: &str = "sk-test-5f2a";
 pub const WORDS: &str = "What are your opening hours?";
 /// What it says that each reply takes: tokens in and out.
 pub const TOKENS: (u64, u64) = (40, 8);
-/// The beginning of a reply that stalls: a sentence and the first words of another.
-pub const STALLED_REPLY: [&str; 2] = ["Good question.", " We are"];
+/// The beginning of a reply that stalls: a clause and the first words of another.
+pub const STALLED_REPLY: [&str; 2] = ["Let me look at that,", " it is"];
 pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
 
 /// Its summary of a call for the target of a transfer.
