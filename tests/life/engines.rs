@@ -8,7 +8,7 @@ use super::{env, listen, ms, question};
 use crate::support::phone::Report;
 use crate::support::sipp::Side;
 use crate::support::test_env::TestEnv;
-use crate::support::vendor::{KEY, Kind, Mood, REPLY, STALLED_REPLY, TOKENS, Vendor, WORDS, pitch};
+use crate::support::vendor::{Habit, KEY, Kind, Mood, REPLY, STALLED_REPLY, TOKENS, Vendor, WORDS, pitch};
 
 const GREETING: &str = "Welcome to the test.";
 /// What the caller hears of a model that fails twice in a turn.
@@ -25,8 +25,12 @@ fn served_env() -> Option<(TestEnv, TenantId, Vendor)> {
 
 /// The same, before the daemon is started.
 fn prepared_env() -> Option<(TestEnv, TenantId, Vendor)> {
+    prepared_env_with(&[])
+}
+
+fn prepared_env_with(habits: &[Habit]) -> Option<(TestEnv, TenantId, Vendor)> {
     let (mut env, main) = env(json!({ "greeting": GREETING, "language": "en-GB", "voice": "nova" }))?;
-    let vendor = Vendor::start();
+    let vendor = Vendor::with(habits);
     env.set("OPENAI_BASE_URL", &vendor.base_url());
     env.set("OPENAI_API_KEY", KEY);
     for engine in ["STT", "LLM", "TTS"] {
@@ -183,6 +187,17 @@ fn a_reply_that_stalls_midway_is_bridged_and_goes_on() {
     let requests = vendor.requests(Kind::Llm);
     assert!(requests.last().is_some_and(|last| last.contains("Your reply broke off here")));
     assert_eq!(env.metric("vca_engine_requests_total", &["kind=\"llm\"", "outcome=\"stalled\""]), Some(1.0));
+}
+
+#[test]
+fn a_caller_in_an_emergency_hears_which_number_to_dial() {
+    let Some((mut env, main, _vendor)) = prepared_env_with(&[Habit::EmergencyWords]) else { return };
+    env.open();
+    dial(&env, vec![listen(), question(), listen(), Step::HangUp]);
+    let (record, turns) = env.last_call(main);
+    let dial = "If this is an emergency, hang up and dial 1 1 2 now.";
+    assert_eq!(turns[1].agent_text, format!("{dial} {}", REPLY.concat()), "{}", env.log());
+    assert!(record.emergency_at.zip(record.answered_at).is_some_and(|(at, answered)| at > answered));
 }
 
 #[test]

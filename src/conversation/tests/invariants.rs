@@ -36,6 +36,7 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
         "♪",
         "Yes, we are open. Do come!",
         "uh-huh",
+        "This is an emergency!",
         "and",
         "1 2 3",
         "word word word",

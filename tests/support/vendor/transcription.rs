@@ -37,7 +37,11 @@ pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) 
         _ => json!({ "type": "tokens", "input_tokens": 14, "output_tokens": 7, "total_tokens": 21 }),
     };
     let is_noise = server.has(Habit::NoiseWords);
-    let (words, doubt) = if is_noise { ("Thank you.", 0.87) } else { (WORDS, 0.01) };
+    let (words, doubt) = match is_noise {
+        true => ("Thank you.", 0.87),
+        false if server.has(Habit::EmergencyWords) => ("Help, this is an emergency!", 0.01),
+        false => (WORDS, 0.01),
+    };
     let mut transcript = json!({ "text": words, "usage": usage });
     if form.text("response_format") == Some("verbose_json") {
         transcript["task"] = json!("transcribe");
