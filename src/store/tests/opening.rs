@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 27] = [
+const STEPS: [&str; 28] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -31,6 +31,7 @@ const STEPS: [&str; 27] = [
     "0032_turn_stages",
     "0033_number_profiles",
     "0034_emergency",
+    "0035_pre_call_webhooks",
     "0036_transfer_style",
     "0040_analysis",
 ];
