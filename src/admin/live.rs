@@ -1,17 +1,29 @@
 //! The interface between the HTTP port and calls in progress.
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
+use crate::tenancy::{Call, CallId, LiveCommand, LiveEvent, LiveRefusal, TenantId};
 
 /// The calls in progress, as the daemon has them.
 pub trait LiveCalls: Send + Sync {
     /// The calls of a tenant, or all calls, newest first.
     fn calls(&self, tenant: Option<TenantId>) -> Vec<Call>;
 
-    /// Ends a tenant's call politely. False when it is not in progress.
-    fn hang_up(&self, tenant: TenantId, call: CallId) -> bool;
+    /// Those of them whose agents are muted.
+    fn muted(&self, tenant: Option<TenantId>) -> Vec<CallId>;
+
+    /// Gives a command to a tenant's call.
+    ///
+    /// # Errors
+    /// Why the call does not carry it out.
+    fn command(
+        &self,
+        tenant: TenantId,
+        call: CallId,
+        command: LiveCommand,
+    ) -> BoxFuture<'_, Result<(), LiveRefusal>>;
 
     /// The events of a tenant's call after `after`: past ones, then new ones.
     ///

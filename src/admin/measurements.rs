@@ -77,6 +77,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_ledger_dead_letters_total", Counter, "Call records that the database refused."),
     ("vca_ledger_dropped_total", Counter, "Call records that were lost."),
     ("vca_ledger_pending", Gauge, "Call records that are not in the database yet."),
+    ("vca_live_commands_total", Counter, "Commands to live calls, by command and outcome."),
     ("vca_llm_replies_total", Counter, "Replies of language models, by engine and end."),
     ("vca_mcp_listings_total", Counter, "Lists of tools that were asked of MCP servers, by outcome."),
     ("vca_call_messages_dropped_total", Counter, "Messages dropped because a call's queue was full."),

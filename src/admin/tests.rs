@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use chrono::DateTime;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use metrics::{Key, Level, Metadata, Recorder};
 use secrecy::SecretString;
@@ -15,7 +16,7 @@ use super::api::{ApiState, LastUse, LimitSettings, Limits};
 use super::*;
 use crate::store::Store;
 use crate::telephony::{Adapters, Registrar};
-use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
+use crate::tenancy::{Call, CallId, LiveCommand, LiveEvent, LiveRefusal, TenantId};
 
 /// Answers with these parts, or never; and counts how often it is asked.
 #[derive(Default)]
@@ -121,8 +122,12 @@ impl LiveCalls for Quiet {
         Vec::new()
     }
 
-    fn hang_up(&self, _: TenantId, _: CallId) -> bool {
-        false
+    fn muted(&self, _: Option<TenantId>) -> Vec<CallId> {
+        Vec::new()
+    }
+
+    fn command(&self, _: TenantId, _: CallId, _: LiveCommand) -> BoxFuture<'_, Result<(), LiveRefusal>> {
+        Box::pin(std::future::ready(Err(LiveRefusal::NotLive)))
     }
 
     fn events(&self, _: TenantId, _: CallId, _: u64) -> Result<BoxStream<'static, LiveEvent>, WatchError> {

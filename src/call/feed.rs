@@ -55,6 +55,7 @@ struct Past {
     /// How many there were, forgotten ones included.
     count: u64,
     over: bool,
+    muted: bool,
 }
 
 impl Feed {
@@ -76,7 +77,12 @@ impl Feed {
         }
         past.count += 1;
         let sequence = past.count;
-        past.over |= matches!(what, LiveEventKind::Ended { .. });
+        match what {
+            LiveEventKind::Ended { .. } => past.over = true,
+            LiveEventKind::Muted => past.muted = true,
+            LiveEventKind::Unmuted => past.muted = false,
+            _ => {}
+        }
         past.events.push_back(LiveEvent { sequence, call_id, at, what });
         drop(past);
         self.0.news.send_replace(sequence);
@@ -103,6 +109,11 @@ impl View {
     pub fn call(&self) -> Option<Call> {
         let past = self.0.past();
         past.call.clone().filter(|_| !past.over)
+    }
+
+    /// Whether an operator has muted the agent.
+    pub fn is_muted(&self) -> bool {
+        self.0.past().muted
     }
 
     /// The call's audio from now on, as WAV with the caller in the left channel and the agent in the right.

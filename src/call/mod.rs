@@ -13,6 +13,7 @@ mod failures;
 mod feed;
 mod greeting;
 mod listening;
+mod live_request;
 mod media_watch;
 mod phase;
 mod phrases;
@@ -48,6 +49,7 @@ pub use agent::{Agent, Engines};
 pub use dialled_legs::DialledLegs;
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, Unheard, View};
+pub use live_request::LiveRequest;
 pub use prompt_cache::{PromptCache, PromptUse};
 pub use setup::{answer, forward, refuse, sip_headers};
 pub use tenant_metrics::TenantMetrics;
@@ -59,6 +61,8 @@ pub enum CallMessage {
     Event(Event),
     /// The event WebSocket is back after a gap.
     Reconciled(Arc<Inventory>),
+    /// A command of an operator.
+    Command(LiveRequest),
     /// End the conversation politely.
     End,
     /// Hang up now, even during speech.

@@ -12,6 +12,7 @@
 use std::time::Instant;
 
 use super::Refusal;
+use super::live_request::LiveRequest;
 use super::media_watch::MissingMedia;
 use super::pipeline::PipelineEvent;
 use super::records::Records;
@@ -21,7 +22,7 @@ use super::task::Waking;
 use crate::conversation::{Ending, HoldChange};
 use crate::dtmf::Digit;
 use crate::media::Report;
-use crate::tenancy::FailoverCase;
+use crate::tenancy::{FailoverCase, LiveRefusal};
 use crate::tools::Finished;
 
 pub enum Phase {
@@ -131,6 +132,16 @@ impl Phase {
         }
     }
 
+    /// Passes a command of an operator to the conversation, or refuses it.
+    pub fn operate(&mut self, request: LiveRequest, records: &mut Records) {
+        match self {
+            Phase::SettingUp(_) => request.answer(Err(LiveRefusal::NotAnswered)),
+            Phase::Talking(talking) => talking.operate(request, records),
+            Phase::Transferred(_) => request.answer(Err(LiveRefusal::Transferring)),
+            Phase::Ending(_) | Phase::Done => request.answer(Err(LiveRefusal::Ending)),
+        }
+    }
+
     /// Ends the conversation politely. Returns false when there is none.
     pub fn request_end(&mut self) -> bool {
         self.talking().map(Talking::request_end).is_some()
@@ -139,6 +150,11 @@ impl Phase {
     /// Handles passed deadlines. Returns the conversation's ending once its last words are played.
     pub fn tick(&mut self, now: Instant) -> Option<Ending> {
         self.talking()?.tick(now)
+    }
+
+    /// Whether the caller and the agent talk.
+    pub fn is_talking(&self) -> bool {
+        self.as_talking().is_some()
     }
 
     fn talking(&mut self) -> Option<&mut Talking> {

@@ -8,14 +8,14 @@ use serde_json::json;
 use super::ending::Verdict;
 use super::failures;
 use super::feed::Feed;
-use crate::conversation::{At, ContextItem, Record, ToolOutcome, ToolUse};
+use crate::conversation::{self, At, ContextItem, Record, ToolOutcome, ToolUse};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{
-    Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, ToolRun,
-    ToolRunOutcome, TransferEnd, TransferOutcome, TransferStyle, TransferTarget, UsageUnit,
+    Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, SpokenBy,
+    ToolRun, ToolRunOutcome, TransferEnd, TransferOutcome, TransferStyle, TransferTarget, UsageUnit,
 };
 use crate::tools::McpProblem;
 
@@ -107,6 +107,7 @@ impl RecordWriter {
             ended_by: None,
         });
         self.update();
+        self.publish_transfer(at);
     }
 
     pub fn transfer_answered(&mut self, at: Instant) {
@@ -115,6 +116,7 @@ impl RecordWriter {
             transfer.answered_at = Some(at);
         }
         self.update();
+        self.publish_transfer(at);
     }
 
     /// The target and the caller are connected.
@@ -125,6 +127,7 @@ impl RecordWriter {
             transfer.accepted_at = (transfer.style != TransferStyle::Cold).then_some(at);
         }
         self.update();
+        self.publish_transfer(at);
     }
 
     pub fn transfer_ended(&mut self, outcome: Option<TransferOutcome>, by: Option<TransferEnd>, at: Instant) {
@@ -135,6 +138,7 @@ impl RecordWriter {
             transfer.ended_by = by;
         }
         self.update();
+        self.publish_transfer(at);
     }
 
     fn update(&self) {
@@ -144,7 +148,8 @@ impl RecordWriter {
 
     /// The response begins: the caller's words and keys are published before the turn is over.
     pub fn response_begins(&mut self, turn: u32, context: &[ContextItem], at: Instant) {
-        let text = match context {
+        let notes = context.iter().rev().take_while(|item| matches!(item, ContextItem::Note { .. })).count();
+        let text = match &context[..context.len() - notes] {
             [.., ContextItem::Dtmf(keys), ContextItem::Caller { text }] => format!("{keys} {text}"),
             [.., ContextItem::Caller { text }] => text.clone(),
             [.., ContextItem::Dtmf(keys)] => keys.to_string(),
@@ -233,10 +238,27 @@ impl RecordWriter {
             self.feed.tell(at, LiveEventKind::CallerTurn { turn, text: text.into_owned() });
         }
         if !record.agent.is_empty() {
-            self.feed.tell(at, LiveEventKind::AgentTurn { turn, text: record.agent.clone() });
+            let (text, spoken_by) = (record.agent.clone(), author(record.spoken_by));
+            self.feed.tell(at, LiveEventKind::AgentTurn { turn, text, spoken_by });
         }
         if record.interrupted {
             self.feed.tell(at, LiveEventKind::Interrupted { turn });
+        }
+        for used in &record.tools {
+            let (name, outcome) = (used.name.as_ref().to_owned(), outcome(used.outcome));
+            self.feed.tell(at, LiveEventKind::Tool { turn: used.turn.0, name, outcome });
+        }
+    }
+
+    /// The call has accepted a command, or the agent is muted or hears again.
+    pub fn publish(&self, event: LiveEventKind, at: Instant) {
+        self.feed.tell(self.clock.at(at), event);
+    }
+
+    fn publish_transfer(&self, at: DateTime<Utc>) {
+        if let Some(transfer) = self.call.transfers.last() {
+            let (target, outcome) = (transfer.target.clone(), transfer.outcome);
+            self.feed.tell(at, LiveEventKind::Transfer { target, outcome });
         }
     }
 
@@ -287,6 +309,13 @@ impl RecordWriter {
     }
 }
 
+fn author(spoken_by: conversation::SpokenBy) -> SpokenBy {
+    match spoken_by {
+        conversation::SpokenBy::Agent => SpokenBy::Agent,
+        conversation::SpokenBy::Operator => SpokenBy::Operator,
+    }
+}
+
 fn outcome(outcome: ToolOutcome) -> ToolRunOutcome {
     match outcome {
         ToolOutcome::Succeeded => ToolRunOutcome::Succeeded,
@@ -323,6 +352,8 @@ pub fn state_of(context: &[ContextItem]) -> serde_json::Value {
         ContextItem::Agent { text, cut_short } => {
             json!({ "speaker": "agent", "text": text, "cut_short": cut_short })
         }
+        ContextItem::Note { text } => json!({ "speaker": "operator", "text": text }),
+        ContextItem::ActOnNotes => json!({ "speaker": "operator", "text": "" }),
         ContextItem::ToolCall { name, arguments, .. } => {
             json!({ "speaker": "agent", "tool": name, "arguments": arguments })
         }

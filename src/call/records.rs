@@ -14,12 +14,12 @@ use super::record::{RecordWriter, Times, state_of};
 use super::tenant_metrics::TenantMetrics;
 use crate::ari::topology::End;
 use crate::call::agent::Engines;
-use crate::conversation::{ContextItem, Latency, Record, TurnId};
+use crate::conversation::{ContextItem, Latency, MuteChange, Record, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::media::{Report, TapPoint};
 use crate::state::ConversationState;
-use crate::tenancy::{CallId, EngineKind, TransferEnd, TransferOutcome, TransferTarget};
+use crate::tenancy::{CallId, EngineKind, LiveEventKind, TransferEnd, TransferOutcome, TransferTarget};
 use crate::tools::McpProblem;
 
 /// The number of the last finished turn, and the conversation's state after it.
@@ -105,6 +105,27 @@ impl Records {
     pub fn transfer_ended(&mut self, outcome: Option<TransferOutcome>, by: Option<TransferEnd>) {
         if let Some(writer) = &mut self.writer {
             writer.transfer_ended(outcome, by, Instant::now());
+        }
+    }
+
+    /// The call has accepted a command of an operator.
+    pub fn command_accepted(&self, command: &str) {
+        info!(command, "an operator intervenes");
+        self.publish(LiveEventKind::Command { command: command.to_owned() });
+    }
+
+    /// An operator has muted the agent, or it hears again.
+    pub fn agent_muted(&self, change: MuteChange) {
+        info!(?change, "the agent is muted or hears again");
+        self.publish(match change {
+            MuteChange::Muted => LiveEventKind::Muted,
+            MuteChange::Unmuted => LiveEventKind::Unmuted,
+        });
+    }
+
+    fn publish(&self, event: LiveEventKind) {
+        if let Some(writer) = &self.writer {
+            writer.publish(event, Instant::now());
         }
     }
 

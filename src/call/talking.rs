@@ -2,6 +2,7 @@
 
 mod consultation;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use metrics::counter;
 use tracing::warn;
 
 use super::clock::Clock;
+use super::live_request::LiveRequest;
 use super::media_watch::{MediaAddresses, MediaWatch};
 use super::phase::Closing;
 use super::pipeline::{AudioPiece, Cascade, PipelineEvent, PlaybackEffect};
@@ -16,11 +18,12 @@ use super::record::Times;
 use super::records::Records;
 use super::task::Waking;
 use crate::conversation::{
-    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, Output, PlaybackEvent, Record, SpeechId,
-    ToolId, ToolRequest,
+    CallerSpeech, Command, Conversation, Ending, HoldChange, Input, MuteChange, OperatorRefusal, Output,
+    PlaybackEvent, Record, SpeechId, ToolId, ToolRequest,
 };
 use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
+use crate::tenancy::{LiveCommand, LiveRefusal};
 use crate::tools::{Finished, Remembered, Runner};
 use consultation::Consultation;
 pub use consultation::ConsultationEvent;
@@ -39,6 +42,8 @@ pub struct Talking {
     tools: Runner,
     /// The target of a transfer, which has the call's media meanwhile.
     consultation: Option<Consultation>,
+    /// The commands whose outcomes the conversation has not reported yet, in their order.
+    commands: VecDeque<LiveRequest>,
     /// The agent's first sound waits until this moment.
     first_sound: Option<Instant>,
     ending: Option<Ending>,
@@ -92,6 +97,7 @@ impl Talking {
             caller_voice: CallerVoice::Silent,
             tools,
             consultation: None,
+            commands: VecDeque::new(),
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
             ending: None,
             end: None,
@@ -144,6 +150,8 @@ impl Talking {
                 return Some(CallAction::Transfer { tool, target, summary });
             }
             Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
+            Output::Operator(outcome) => self.answer_command(outcome, records),
+            Output::AgentMuted(change) => self.agent_muted(change, records),
             Output::NoticeHeard => records.notice_heard(),
             Output::EmergencyNoticed => {
                 warn!("the caller speaks of an emergency");
@@ -222,13 +230,45 @@ impl Talking {
     pub fn hold(&mut self, change: HoldChange, records: &mut Records) {
         // Audio received until now is handled first.
         self.listen(records);
-        let now = Instant::now();
-        self.handle(now, Input::Hold(change));
-        if change == HoldChange::Resumed
-            && let CallerVoice::Speaking { level } = self.caller_voice
-        {
+        self.handle(Instant::now(), Input::Hold(change));
+        if change == HoldChange::Resumed {
+            self.report_voice();
+        }
+    }
+
+    /// The caller is heard again, and may be speaking already.
+    fn report_voice(&mut self) {
+        if let CallerVoice::Speaking { level } = self.caller_voice {
+            let now = Instant::now();
             let started = CallerSpeech::Started { at: self.clock.at(now), level };
             self.handle(now, Input::CallerSpeech(started));
+        }
+    }
+
+    /// Passes a command of an operator to the conversation.
+    pub fn operate(&mut self, request: LiveRequest, records: &mut Records) {
+        if self.ending.is_some() {
+            let is_end = matches!(request.command, LiveCommand::End(_));
+            return request.answer(if is_end { Ok(()) } else { Err(LiveRefusal::Ending) });
+        }
+        self.listen(records);
+        let command = request.command.for_conversation();
+        self.commands.push_back(request);
+        self.handle(Instant::now(), Input::Operator(command));
+    }
+
+    fn answer_command(&mut self, outcome: Result<(), OperatorRefusal>, records: &Records) {
+        let Some(request) = self.commands.pop_front() else { return };
+        if outcome.is_ok() {
+            records.command_accepted(request.command.as_str());
+        }
+        request.answer(outcome.map_err(LiveRefusal::from));
+    }
+
+    fn agent_muted(&mut self, change: MuteChange, records: &Records) {
+        records.agent_muted(change);
+        if change == MuteChange::Unmuted {
+            self.report_voice();
         }
     }
 

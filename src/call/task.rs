@@ -40,6 +40,8 @@ pub struct Task {
     pub transfer: Option<ActiveTransfer>,
     /// Whether the caller's side has put the call on hold, as it said last.
     pub caller_hold: HoldChange,
+    /// The target to which an operator transfers the caller.
+    pub operators_target: Option<TransferTarget>,
 }
 
 /// The event that wakes the task.
@@ -74,6 +76,7 @@ impl Task {
             phase,
             transfer: None,
             caller_hold: HoldChange::Resumed,
+            operators_target: None,
         }
     }
 
@@ -146,6 +149,7 @@ impl Task {
                 self.phase.hold(HoldChange::Uncertain, &mut self.records);
                 self.control(TopologyInput::Reconciled(inventory));
             }
+            CallMessage::Command(request) => self.operate(request),
             CallMessage::End => {
                 if !self.phase.request_end() {
                     self.hang_up(Reason::Congestion);

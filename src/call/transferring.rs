@@ -79,7 +79,10 @@ impl Task {
         self.phase.tool_finished(failed(tool, TransferOutcome::Refused, problem));
     }
 
-    fn target_named(&self, name: &str) -> Option<TransferTarget> {
+    fn target_named(&mut self, name: &str) -> Option<TransferTarget> {
+        if let Some(target) = self.operators_target.take_if(|target| target.name.as_str() == name) {
+            return Some(target);
+        }
         let (route, _) = self.failover.called()?;
         route.targets.iter().find(|target| target.name.as_str() == name).cloned()
     }
@@ -88,7 +91,10 @@ impl Task {
     ///
     /// # Errors
     /// Why the target is not attempted, for the model.
-    fn admitted_route(&self, target: &TransferTarget) -> Result<(TransferRoute, Option<CountedLeg>), String> {
+    pub(super) fn admitted_route(
+        &self,
+        target: &TransferTarget,
+    ) -> Result<(TransferRoute, Option<CountedLeg>), String> {
         if self.records.transfers() >= MOST_TRANSFERS {
             return Err("there were too many transfers in this call".to_owned());
         }

@@ -9,6 +9,7 @@ use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, StatusCod
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::failure::Failure;
 use crate::config::Config;
@@ -167,24 +168,25 @@ impl DaemonClient {
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let body = self.send(Method::GET, path, Some(REQUEST_TIMEOUT)).await?.json().await;
+        let body = self.send(self.request(Method::GET, path).timeout(REQUEST_TIMEOUT)).await?.json().await;
         body.map_err(|error| Failure::unavailable(format!("{} is no daemon of ours: {error}", self.base)))
     }
 
     pub async fn post(&self, path: &str) -> Result<(), Failure> {
-        self.send(Method::POST, path, Some(REQUEST_TIMEOUT)).await.map(drop)
+        self.send(self.request(Method::POST, path).timeout(REQUEST_TIMEOUT)).await.map(drop)
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        let request = self.request(Method::POST, path).timeout(REQUEST_TIMEOUT);
+        self.send(request.json(body)).await.map(drop)
     }
 
     /// An answer that goes on.
     pub async fn stream(&self, path: &str) -> Result<Response, Failure> {
-        self.send(Method::GET, path, None).await
+        self.send(self.request(Method::GET, path)).await
     }
 
-    async fn send(&self, method: Method, path: &str, limit: Option<Duration>) -> Result<Response, Failure> {
-        let mut request = self.request(method, path);
-        if let Some(limit) = limit {
-            request = request.timeout(limit);
-        }
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|error| {
             let base = &self.base;
             let cause = anyhow::Error::from(error);

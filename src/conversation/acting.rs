@@ -141,6 +141,9 @@ impl Conversation {
 
     /// The driver reports the result of a tool.
     pub(super) fn tool_finished(&mut self, now: At, id: ToolId, outcome: ToolOutcome, result: Arc<str>) {
+        if self.operator_transfer_ended(now, id, outcome, &result) {
+            return;
+        }
         let of_turn = match &mut self.floor {
             Floor::Agent(response, _) => response.tools.find(id),
             _ => None,
@@ -173,7 +176,7 @@ impl Conversation {
 
     /// Has the model act on results that it has not read, where neither side speaks.
     pub(super) fn answer_results(&mut self, now: At) {
-        let is_free = matches!(self.floor, Floor::Free) && self.voice.is_none() && !self.hold.is_on();
+        let is_free = matches!(self.floor, Floor::Free) && self.voice.is_none() && !self.is_deaf();
         let has_keys = self.keypad.is_entering() || self.keypad.is_complete();
         if !is_free || has_keys || self.late_tools.unread.is_empty() {
             return;
@@ -185,7 +188,7 @@ impl Conversation {
         let turn = self.out.new_turn();
         let context = self.transcript.context();
         self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
-        self.floor = Floor::Agent(Response::to_results(turn, now), None);
+        self.floor = Floor::Agent(Response::unasked(turn, now), None);
     }
 
     /// The turn is over: its tools that still run are waited for without it.

@@ -27,6 +27,10 @@ pub enum ContextItem {
         name: Arc<str>,
         arguments: Arc<str>,
     },
+    /// A trusted instruction to the agent, which the caller does not hear.
+    Note { text: Arc<str> },
+    /// The agent is to act on the latest note although the caller has said nothing.
+    ActOnNotes,
     /// The result of a tool, as far as there is one.
     ToolResult { tool: ToolId, call: Arc<str>, content: Arc<str> },
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, Command, Keys, PlaybackEvent, Recognition, ResponseEvent, SpeechId, ToolId, ToolOutcome, ToolRequest,
-    ToolUse, UtteranceId,
+    At, Command, Keys, MuteChange, OperatorCommand, OperatorRefusal, PlaybackEvent, Recognition,
+    ResponseEvent, SpeechId, ToolId, ToolOutcome, ToolRequest, ToolUse, UtteranceId,
 };
 use crate::dtmf::{Digit, Tone};
 
@@ -40,6 +40,8 @@ pub enum Input {
     Dtmf { key: Digit },
     /// The caller puts the call on hold or takes it off hold.
     Hold(HoldChange),
+    /// A person who follows the call intervenes. [`Output::Operator`] reports whether the command is accepted.
+    Operator(OperatorCommand),
     /// The caller hung up, or the channel is gone.
     CallerLeft,
     /// An operator or the daemon ends the call politely.
@@ -92,6 +94,10 @@ pub enum Output {
     Transfer { tool: ToolId, target: Arc<str>, summary: Option<Arc<str>> },
     /// Keep a masked entry for the tools that follow, which refer to it as `reference`.
     KeepEntry { reference: String, keys: Vec<Digit> },
+    /// The oldest command of an operator without a result is accepted, or refused.
+    Operator(Result<(), OperatorRefusal>),
+    /// The operator has muted the agent, or it hears again.
+    AgentMuted(MuteChange),
     /// The notice was played to its end.
     NoticeHeard,
     /// The caller speaks of an emergency, and hears which number to dial.
@@ -117,6 +123,8 @@ pub struct Record {
     pub tools: Vec<ToolUse>,
     /// The caller cut the response short.
     pub interrupted: bool,
+    /// Who composed the agent's words.
+    pub spoken_by: SpokenBy,
     pub latency: Latency,
 }
 
@@ -148,6 +156,16 @@ pub struct Latency {
     pub commit: Option<Duration>,
     /// The first sample of the response was sent.
     pub audio: Option<Duration>,
+}
+
+/// Who composed the words that the agent's voice says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpokenBy {
+    /// The model, or a prompt.
+    #[default]
+    Agent,
+    /// A person, by [`OperatorCommand::Say`].
+    Operator,
 }
 
 /// Why the conversation ended.

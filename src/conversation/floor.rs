@@ -77,11 +77,11 @@ impl Conversation {
     }
 
     fn speech_started(&mut self, at: At, level: i8) {
-        if self.hold.is_on() {
+        if !self.operator.is_muted() {
             self.sound_on_hold(at);
         }
         let known = self.voice.is_some() || self.background.is_some();
-        if !known && !self.hold.is_on() && !self.ignores(at, level) {
+        if !known && !self.is_deaf() && !self.ignores(at, level) {
             self.voice_started(at);
         }
     }

@@ -126,6 +126,15 @@ impl Conversation {
         self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::HoldLimit);
     }
 
+    /// A caller who may be back is not heard: the agent is muted.
+    pub(super) fn forget_doubt(&mut self) {
+        let Hold::Doubtful(doubt) = self.hold else { return };
+        if let Doubt::Asked { turn, .. } = doubt {
+            self.out.command(Command::Cancel { turn });
+        }
+        self.hold = Hold::Doubtful(Doubt::Silent);
+    }
+
     /// Sound begins during a hold.
     pub(super) fn sound_on_hold(&mut self, at: At) {
         if let Hold::Doubtful(doubt @ Doubt::Silent) = &mut self.hold {

@@ -19,7 +19,7 @@ use super::floor::Floor;
 use super::limits::Turn;
 use super::response::Response;
 use super::timer::Timer;
-use super::{At, Attempt, Command, Conversation, Latency, Output, Record, ToolUse};
+use super::{At, Attempt, Command, Conversation, Latency, Output, Record, SpokenBy, ToolUse};
 use crate::dtmf::Digit;
 
 /// The longest pause within an entry. People need about a second to find the next key.
@@ -185,7 +185,8 @@ impl Keypad {
 impl Conversation {
     pub(super) fn key_pressed(&mut self, now: At, key: Digit) {
         let mode = self.settings.dtmf;
-        if mode == DtmfMode::Ignored || matches!(self.floor, Floor::NotConnected) {
+        if mode == DtmfMode::Ignored || self.operator.is_muted() || matches!(self.floor, Floor::NotConnected)
+        {
             return;
         }
         self.limits.caller_is_there();
@@ -213,6 +214,8 @@ impl Conversation {
         }
         self.end_entry();
         match &self.floor {
+            // The entry of a caller who is not heard waits.
+            Floor::Free if self.operator.is_muted() => self.settle(now, None),
             Floor::Free => self.answer_entry(now),
             Floor::Caller(_) => self.join_entry(now),
             Floor::Agent(response, None)
@@ -293,6 +296,7 @@ impl Conversation {
             agent: String::new(),
             tools,
             interrupted: false,
+            spoken_by: SpokenBy::Agent,
             latency: Latency::default(),
         }));
     }

@@ -11,7 +11,7 @@ use super::utterance::Utterance;
 use super::{At, Command, Conversation, Ending, Output, Phrase, Say};
 
 /// How long a goodbye may take, synthesis included, before the call ends without it.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How the conversation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,18 @@ impl Conversation {
         } else if self.voice.is_some() {
             let turn = self.out.new_turn();
             self.hear(Utterance::new(turn, now));
-        } else if self.keypad.is_complete() {
+        } else {
+            self.go_on(now);
+        }
+    }
+
+    /// The floor is free, and the caller is silent.
+    fn go_on(&mut self, now: At) {
+        let operator_acts = !self.keypad.is_entering() && self.next_operator_step(now);
+        if operator_acts || self.operator.is_muted() {
+            return;
+        }
+        if self.keypad.is_complete() {
             self.answer_entry(now);
         } else if self.warning == Warning::Due {
             self.warn(now);
@@ -90,7 +101,7 @@ impl Conversation {
 
     /// Warns the caller of the time limit as soon as the floor is free.
     pub(super) fn warn(&mut self, now: At) {
-        let is_free = matches!(self.floor, Floor::Free);
+        let is_free = matches!(self.floor, Floor::Free) && !self.operator.is_muted();
         self.warning = if is_free { Warning::NotDue } else { Warning::Due };
         if is_free {
             self.prompt(now, Phrase::TimeWarning, None);
@@ -99,12 +110,23 @@ impl Conversation {
 
     /// Ends the call politely in any state. A goodbye in progress continues.
     pub(super) fn say_goodbye(&mut self, now: At, phrase: Phrase, ending: Ending) {
-        match std::mem::replace(&mut self.floor, Floor::Free) {
+        match &self.floor {
             Floor::NotConnected => return self.hang_up(ending),
-            Floor::Agent(response, interruption) if response.is_goodbye() => {
-                self.floor = Floor::Agent(response, interruption);
-                return;
-            }
+            Floor::Agent(response, _) if response.is_goodbye() => return,
+            Floor::Agent(..) | Floor::Caller(_) | Floor::Free | Floor::Ended => self.take_floor(now),
+        }
+        if self.without_goodbye.contains(&ending) {
+            return self.hang_up(ending);
+        }
+        self.note_rest(Vec::new());
+        self.timers.stop_all();
+        self.limit_goodbye(now);
+        self.prompt(now, phrase, Some(ending));
+    }
+
+    /// Takes the floor from either side, which is free then. The words so far stay on record.
+    pub(super) fn take_floor(&mut self, now: At) {
+        match std::mem::replace(&mut self.floor, Floor::Free) {
             Floor::Agent(mut response, interruption) => {
                 if response.is_pending() || interruption.is_some() || self.filler.is_some() {
                     self.hold.flush(&mut self.out);
@@ -119,15 +141,12 @@ impl Conversation {
                 self.out.command(Command::Cancel { turn: utterance.turn });
                 self.record_utterance(&utterance);
             }
-            Floor::Free | Floor::Ended => {}
+            Floor::NotConnected | Floor::Free | Floor::Ended => {}
         }
-        if self.without_goodbye.contains(&ending) {
-            return self.hang_up(ending);
+        self.stop_responding();
+        for timer in [Timer::Commit, Timer::Ask, Timer::Monologue] {
+            self.timers.stop(timer);
         }
-        self.note_rest(Vec::new());
-        self.timers.stop_all();
-        self.limit_goodbye(now);
-        self.prompt(now, phrase, Some(ending));
     }
 
     pub(super) fn limit_goodbye(&mut self, now: At) {

@@ -12,7 +12,7 @@
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
 //! turn, endpointing, with its `words` and `segments`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
-//! `acting` (its tools), `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//! `acting` (its tools), `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
 //!
@@ -23,6 +23,7 @@
 //! | free | an entry of keys is complete | agent (response) |
 //! | free | a tool that was not waited for has a result | agent (response) |
 //! | free | timer `Silence` | agent (prompt, or goodbye) |
+//! | free | words or a note of the operator, see `operator` | agent |
 //! | caller | timer `Commit`, words known | agent (response; "didn't catch that" without words) |
 //! | caller | timer `Commit`, a cough without words | free |
 //! | agent, not heard yet | `SpeechStarted` soon after the commit | caller (the utterance continues) |
@@ -31,6 +32,7 @@
 //! | agent | its tools are done | agent: the model is asked again |
 //! | agent | the model fails or stalls, for the first time in the turn | agent: the model is asked again |
 //! | agent | everything played, no tool runs | free; caller, if they speak over the end; ended, after a goodbye |
+//! | caller, agent | the operator speaks now, or mutes the agent | agent (the operator's words); free |
 //! | any | timer `Limit`, `EndRequested`, turn limit | agent (goodbye) |
 //! | any | `CallerLeft`, goodbye played or overdue | ended |
 
@@ -51,6 +53,7 @@ mod interruption;
 mod keypad;
 mod lifecycle;
 mod limits;
+mod operator;
 mod outbox;
 mod pipeline;
 mod recognition_times;
@@ -78,6 +81,7 @@ pub use context::ContextItem;
 pub use contract::*;
 pub use emergency::EmergencyAction;
 pub use keypad::{DtmfMode, Keys};
+pub use operator::*;
 pub use pipeline::*;
 pub use settings::{GreetingBargeIn, Overrides, Settings};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
@@ -92,6 +96,7 @@ use hold::Hold;
 use keypad::Keypad;
 use lifecycle::{Opening, Warning};
 use limits::Limits;
+use operator::OperatorWork;
 use outbox::Outbox;
 use recognition_times::RecognitionTimes;
 use timer::Timers;
@@ -128,6 +133,7 @@ pub struct Conversation {
     /// The latest filler, until it has been played.
     filler: Option<SpeechId>,
     late_tools: LateTools,
+    operator: OperatorWork,
     out: Outbox,
     transcript: Transcript,
     limits: Limits,
@@ -156,6 +162,7 @@ impl Conversation {
             timers: Timers::default(),
             filler: None,
             late_tools: LateTools::default(),
+            operator: OperatorWork::default(),
             out: Outbox::default(),
             transcript: Transcript::default(),
             limits: Limits::default(),
@@ -236,6 +243,7 @@ impl Conversation {
             Input::Tool { tool, outcome, result } => self.tool_finished(now, tool, outcome, result),
             Input::Dtmf { key } => self.key_pressed(now, key),
             Input::Hold(change) => self.hold_changed(now, change),
+            Input::Operator(command) => self.operator(now, command),
             Input::CallerLeft => self.caller_left(now),
             Input::EndRequested => self.say_goodbye(now, Phrase::Goodbye, Ending::Requested),
             Input::Tick => {}
@@ -256,6 +264,7 @@ impl Conversation {
                 Timer::Keys => self.complete_entry(now),
                 Timer::Silence => self.prompt_silent_caller(now),
                 Timer::Hold => self.end_long_hold(now),
+                Timer::Mute => self.unmute(now),
                 Timer::Warning => self.warn(now),
                 Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
                 Timer::Goodbye => self.cut_goodbye_short(now),

@@ -14,7 +14,7 @@ use super::endpoint::same_words;
 use super::outbox::Outbox;
 use super::tool_work::ToolWork;
 use super::transcript::heard;
-use super::{At, Attempt, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, TurnId};
+use super::{At, Attempt, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, SpokenBy, TurnId};
 use crate::language::Language;
 use repair::Repair;
 
@@ -44,6 +44,15 @@ pub(super) enum Afterwards {
     AgentHangsUp,
     /// It is a goodbye: the call ends.
     CallEnds(Ending),
+}
+
+/// The author of the words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Source {
+    Model,
+    /// A fixed prompt, or several.
+    Prompt,
+    Operator,
 }
 
 /// Whether the response may be played.
@@ -77,6 +86,7 @@ pub(super) struct Response {
     stage: Stage,
     text: ResponseText,
     afterwards: Afterwards,
+    source: Source,
     pub tools: ToolWork,
     /// An engine's failure left the question without a response, and was counted.
     pub failed: bool,
@@ -116,6 +126,7 @@ impl Response {
             latency,
             stage: Stage::Prepared,
             text: ResponseText::Awaited,
+            source: Source::Model,
             ..Response::new(turn, since)
         }
     }
@@ -132,6 +143,20 @@ impl Response {
         Response { afterwards, ..Response::new(turn, now) }
     }
 
+    /// A response of the model that answers no utterance.
+    pub fn unasked(turn: TurnId, now: At) -> Response {
+        Response { source: Source::Model, text: ResponseText::Awaited, ..Response::new(turn, now) }
+    }
+
+    /// The words of an operator.
+    pub fn of_operator(turn: TurnId, now: At, goodbye: Option<Ending>) -> Response {
+        Response { source: Source::Operator, ..Response::prompt(turn, now, goodbye) }
+    }
+
+    pub fn is_of_operator(&self) -> bool {
+        self.source == Source::Operator
+    }
+
     fn new(turn: TurnId, since: At) -> Response {
         Response {
             turn,
@@ -139,6 +164,7 @@ impl Response {
             stage: Stage::Committed,
             text: ResponseText::Complete,
             afterwards: Afterwards::CallersTurn,
+            source: Source::Prompt,
             tools: ToolWork::default(),
             failed: false,
             repair: Repair::Possible,
@@ -168,6 +194,15 @@ impl Response {
         let (speech, turn, held) = (out.new_speech(), self.turn, self.stage == Stage::Prepared);
         out.command(Command::Speak { speech, turn, what: what.clone(), held });
         self.speeches.push(ResponseSpeech::new(speech, what, self.tools.round()));
+    }
+
+    /// Speaks a whole text, sentence by sentence.
+    pub fn say_all(&mut self, text: &str, language: &Language, out: &mut Outbox) {
+        let mut clauses = Clauses::default();
+        let begun = clauses.push(text, language);
+        for clause in begun.into_iter().chain(clauses.end(language)) {
+            self.say(Say::Text(clause), out);
+        }
     }
 
     /// Adds the next piece of text, and speaks the clauses that it completes.
@@ -333,6 +368,7 @@ impl Response {
             agent: rounds::joined(heard.into_iter().map(|(_, text)| text)),
             tools: self.tools.uses().cloned().collect(),
             interrupted,
+            spoken_by: if self.is_of_operator() { SpokenBy::Operator } else { SpokenBy::Agent },
             latency: self.latency,
         }
     }

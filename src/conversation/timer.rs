@@ -31,6 +31,8 @@ pub enum Timer {
     Silence,
     /// The caller's hold has lasted too long.
     Hold,
+    /// The operator has muted the agent for long enough.
+    Mute,
     /// The time limit is near.
     Warning,
     /// The time limit is reached.
@@ -40,7 +42,7 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 14] = [
+    const ALL: [Timer; 15] = [
         Timer::Commit,
         Timer::Ask,
         Timer::BargeIn,
@@ -52,6 +54,7 @@ impl Timer {
         Timer::Keys,
         Timer::Silence,
         Timer::Hold,
+        Timer::Mute,
         Timer::Warning,
         Timer::Limit,
         Timer::Goodbye,

@@ -62,18 +62,30 @@ impl Transcript {
         self.items.extend(repeated);
     }
 
+    /// Adds an item that is neither side's words.
+    pub fn add(&mut self, item: ContextItem) {
+        self.items.push(item);
+    }
+
     pub fn add_keys(&mut self, keys: &Keys) {
         self.items.push(ContextItem::Dtmf(keys.clone()));
     }
 
-    /// Removes the last item if it is these keys.
+    /// Removes the last item if it is these keys. Notes do not count.
     pub fn take_back_keys(&mut self, keys: &Keys) {
-        self.items.pop_if(|last| matches!(last, ContextItem::Dtmf(pressed) if pressed == keys));
+        self.pop_if(|last| matches!(last, ContextItem::Dtmf(pressed) if pressed == keys));
     }
 
-    /// Removes the last item if it is the caller's `text`: the utterance had not ended.
+    /// Removes the last item if it is the caller's `text`: the utterance had not ended. Notes do not count.
     pub fn take_back(&mut self, text: &str) {
-        self.items.pop_if(|last| matches!(last, ContextItem::Caller { text: said } if said == text));
+        self.pop_if(|last| matches!(last, ContextItem::Caller { text: said } if said == text));
+    }
+
+    fn pop_if(&mut self, is_meant: impl FnOnce(&ContextItem) -> bool) {
+        let last = self.items.iter().rposition(|item| !matches!(item, ContextItem::Note { .. }));
+        if let Some(last) = last.filter(|last| is_meant(&self.items[*last])) {
+            self.items.remove(last);
+        }
     }
 
     /// The items so far.

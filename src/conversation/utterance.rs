@@ -26,7 +26,7 @@ use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::segments::Segments;
 use super::words::Words;
-use super::{At, Command, Latency, Record, TurnId, UtteranceId};
+use super::{At, Command, Latency, Record, SpokenBy, TurnId, UtteranceId};
 use crate::language::Language;
 
 /// A part of an utterance that is as long as this is transcribed by itself. Recognisers need the context of shorter ones.
@@ -204,6 +204,7 @@ impl Utterance {
                 agent: String::new(),
                 tools: Vec::new(),
                 interrupted: false,
+                spoken_by: SpokenBy::Agent,
                 latency: self.latency,
             }),
             _ => None,

@@ -1,13 +1,14 @@
 //! The API's access to calls in progress, through the switchboard.
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 
 use crate::admin::{LiveCalls, WatchError};
 use crate::call::Unheard;
 use crate::switchboard::Switchboard;
-use crate::tenancy::{Call, CallId, LiveEvent, TenantId};
+use crate::tenancy::{Call, CallId, LiveCommand, LiveEvent, LiveRefusal, TenantId};
 
 /// The API's access to calls in progress.
 pub struct SwitchboardCalls(pub Switchboard);
@@ -17,8 +18,17 @@ impl LiveCalls for SwitchboardCalls {
         self.0.calls_of(tenant)
     }
 
-    fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
-        self.0.hang_up(tenant, call)
+    fn muted(&self, tenant: Option<TenantId>) -> Vec<CallId> {
+        self.0.muted(tenant)
+    }
+
+    fn command(
+        &self,
+        tenant: TenantId,
+        call: CallId,
+        command: LiveCommand,
+    ) -> BoxFuture<'_, Result<(), LiveRefusal>> {
+        self.0.command(tenant, call, command).boxed()
     }
 
     fn events(

@@ -64,6 +64,16 @@ impl Live {
         self.calls.values().filter_map(|entry| entry.view.as_ref()?.call())
     }
 
+    /// The calls of a tenant, or all calls, whose agents are muted.
+    pub fn muted(&self, tenant: Option<TenantId>) -> Vec<CallId> {
+        let views = self.calls.values().filter_map(|entry| entry.view.as_ref());
+        let calls = views.filter(|view| view.is_muted()).filter_map(View::call);
+        let wanted = calls.filter(|call| tenant.is_none_or(|tenant| call.tenant_id == tenant));
+        let mut muted: Vec<CallId> = wanted.map(|call| call.id).collect();
+        muted.sort_unstable();
+        muted
+    }
+
     /// One of a tenant's calls under way.
     pub fn view(&self, tenant: TenantId, id: CallId) -> Option<View> {
         let view = self.calls.get(&id)?.view.clone()?;

@@ -19,10 +19,10 @@ use tracing::{error, info, warn};
 use crate::ari::event::Channel;
 use crate::ari::{AsteriskId, ChannelId, Event, Inventory, Request, Signal, SignalKind, Sink};
 use crate::billing::Plans;
-use crate::call::{Agent, CallMessage, CallServices, View};
+use crate::call::{Agent, CallMessage, CallServices, LiveRequest, View};
 use crate::current::Current;
 use crate::store::{Announcements, Routing};
-use crate::tenancy::{AiProfile, Call, CallId, TenantId};
+use crate::tenancy::{AiProfile, Call, CallId, LiveCommand, LiveRefusal, TenantId};
 use crate::webhooks::PreCallClient;
 
 pub use admission::Settings;
@@ -119,19 +119,38 @@ impl Switchboard {
         calls
     }
 
+    /// The calls of a tenant, or all calls, whose agents are muted.
+    pub fn muted(&self, tenant: Option<TenantId>) -> Vec<CallId> {
+        self.0.live().muted(tenant)
+    }
+
     /// The events of one of a tenant's calls in progress.
     pub fn view(&self, tenant: TenantId, call: CallId) -> Option<View> {
         self.0.live().view(tenant, call)
     }
 
-    /// Ends one of a tenant's calls politely. False when it is not in progress.
-    pub fn hang_up(&self, tenant: TenantId, call: CallId) -> bool {
-        let live = self.0.live();
-        let is_there = live.view(tenant, call).is_some();
-        if is_there {
-            live.post(call, CallMessage::End);
+    /// Gives a command to one of a tenant's calls.
+    ///
+    /// # Errors
+    /// Why the call does not carry it out; `NoResponse` when it has not responded within [`COMMAND_LIMIT`].
+    pub async fn command(
+        &self,
+        tenant: TenantId,
+        call: CallId,
+        command: LiveCommand,
+    ) -> Result<(), LiveRefusal> {
+        let (request, outcome) = LiveRequest::new(command);
+        {
+            let live = self.0.live();
+            if live.view(tenant, call).is_none() {
+                return Err(LiveRefusal::NotLive);
+            }
+            live.post(call, CallMessage::Command(request));
         }
-        is_there
+        match tokio::time::timeout(COMMAND_LIMIT, outcome).await {
+            Ok(outcome) => outcome.unwrap_or(Err(LiveRefusal::Ending)),
+            Err(_) => Err(LiveRefusal::NoResponse),
+        }
     }
 
     /// How late frames have left so far: frames by upper bound in microseconds, and the sum of their delays.
@@ -183,6 +202,8 @@ impl Switchboard {
     }
 }
 
+/// A call responds to a command within this time.
+const COMMAND_LIMIT: Duration = Duration::from_secs(2);
 /// The pause between two counts of Asterisk's channels.
 const PORT_WATCH: Duration = Duration::from_secs(5);
 /// A teardown takes this long at most.

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{Call, CallId};
+use super::{Call, CallId, Label, SpokenBy, ToolRunOutcome, TransferOutcome};
 
 /// An event of a call in progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,9 +30,19 @@ pub enum LiveEventKind {
     /// The caller has finished speaking.
     CallerTurn { turn: u32, text: String },
     /// The agent has finished speaking: the text that was played.
-    AgentTurn { turn: u32, text: String },
+    AgentTurn { turn: u32, text: String, spoken_by: SpokenBy },
     /// The caller interrupted the agent.
     Interrupted { turn: u32 },
+    /// A tool that the agent called is finished.
+    Tool { turn: u32, name: String, outcome: ToolRunOutcome },
+    /// The call accepted a command: `say`, `add_note`, `mute`, `unmute`, `transfer` or `hang_up`. The audit log has its author.
+    Command { command: String },
+    /// The agent neither hears nor answers.
+    Muted,
+    /// The agent hears again.
+    Unmuted,
+    /// A transfer began, was answered or is over.
+    Transfer { target: Label, outcome: TransferOutcome },
     /// The call has ended. This is the last event.
     Ended { call: Box<Call> },
     /// The reader is too slow: this many events were dropped.
@@ -48,6 +58,11 @@ impl LiveEventKind {
             LiveEventKind::CallerTurn { .. } => "caller_turn",
             LiveEventKind::AgentTurn { .. } => "agent_turn",
             LiveEventKind::Interrupted { .. } => "interrupted",
+            LiveEventKind::Tool { .. } => "tool",
+            LiveEventKind::Command { .. } => "command",
+            LiveEventKind::Muted => "muted",
+            LiveEventKind::Unmuted => "unmuted",
+            LiveEventKind::Transfer { .. } => "transfer",
             LiveEventKind::Ended { .. } => "ended",
             LiveEventKind::Lagged { .. } => "lagged",
         }
@@ -115,8 +130,12 @@ mod tests {
         for what in [
             LiveEventKind::Answered,
             LiveEventKind::CallerTurn { turn: 1, text: "hello".into() },
-            LiveEventKind::AgentTurn { turn: 1, text: "hello".into() },
+            LiveEventKind::AgentTurn { turn: 1, text: "hello".into(), spoken_by: SpokenBy::Agent },
             LiveEventKind::Interrupted { turn: 1 },
+            LiveEventKind::Tool { turn: 2, name: "stock".into(), outcome: ToolRunOutcome::Succeeded },
+            LiveEventKind::Command { command: "say".into() },
+            LiveEventKind::Muted,
+            LiveEventKind::Unmuted,
             LiveEventKind::Lagged { missed: 3 },
         ] {
             let event = LiveEvent { sequence: 7, call_id: CallId::new(), at, what };

@@ -18,6 +18,7 @@ mod kinds;
 mod label;
 mod limits;
 mod live;
+mod live_command;
 mod mcp_server;
 mod number;
 mod number_routing;
@@ -57,6 +58,9 @@ pub use kinds::{UnknownValueError, given};
 pub use label::{Label, LabelError};
 pub use limits::{LimitReached, TenantLimits};
 pub use live::{LiveEvent, LiveEventKind};
+pub use live_command::{
+    AddNoteRequest, LiveCommand, LiveRefusal, MuteAgentRequest, SayToCallerRequest, TransferCallerRequest,
+};
 pub use mcp_server::{MAX_MCP_SERVERS, McpServer, McpTool, check_mcp_server, listed_schema_problem};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
 pub use number_routing::{
@@ -124,6 +128,10 @@ words!(
         /// Ended by an error of VCA or of Asterisk.
         Failed = "failed",
     }
+);
+words!(
+    /// The author of the words that the agent's voice says: the agent, or an operator who follows the call.
+    SpokenBy { Agent = "agent", Operator = "operator" }
 );
 words!(
     /// The party that ended the call.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use chrono::Utc;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,8 +27,8 @@ use vca::state::Memory;
 use vca::store::{Announcements, Backend, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, AnnouncementService, Registrar};
 use vca::tenancy::{
-    Actor, Call, CallId, EngineKind, LiveEvent, LiveEventKind, Numbering, Permitted, Role, TenantId,
-    TransferRules, UsageUnit,
+    Actor, Call, CallId, EngineKind, LiveCommand, LiveEvent, LiveEventKind, LiveRefusal, Numbering,
+    Permitted, Role, TenantId, TransferRules, UsageUnit,
 };
 use vca::tools::ToolServices;
 use vca::webhooks::PreCallClient;
@@ -181,6 +182,7 @@ pub fn api_state(
         concurrent_per_tenant: many,
         heavy_per_tenant: many,
         heavy: many,
+        commands_per_tenant: many,
     };
     let asterisk = ari::Settings { url: asterisk.to_owned(), password: "hush".into(), ..Default::default() };
     let asterisk = Arc::new(ari::Client::new(&asterisk).expect("a client"));
@@ -258,7 +260,11 @@ pub fn billing() -> Billing {
 
 /// Calls in progress, without a switchboard behind them.
 #[derive(Default)]
-pub struct Lines(Mutex<Vec<(Feed, View)>>);
+pub struct Lines {
+    calls: Mutex<Vec<(Feed, View)>>,
+    commands: Mutex<Vec<LiveCommand>>,
+    refusal: Mutex<Option<LiveRefusal>>,
+}
 
 impl Lines {
     /// A call rings.
@@ -267,28 +273,53 @@ impl Lines {
         feed.set(call);
         feed.tell(call.started_at, LiveEventKind::Ringing { call: Box::new(call.clone()) });
         let view = feed.view();
-        self.0.lock().expect("no test has panicked").push((feed, view));
+        self.calls.lock().expect("no test has panicked").push((feed, view));
     }
 
     /// Something happens on the call that rang last.
     pub fn tell(&self, what: LiveEventKind) {
-        let lines = self.0.lock().expect("no test has panicked");
+        let lines = self.calls.lock().expect("no test has panicked");
         lines.last().expect("a call").0.tell(Utc::now(), what);
     }
 
     /// The call that rang last has audio.
     pub fn set_audio(&self, audio: TapPoint) {
-        let lines = self.0.lock().expect("no test has panicked");
+        let lines = self.calls.lock().expect("no test has panicked");
         lines.last().expect("a call").0.set_audio(audio);
     }
 
     /// No call is in progress any more.
     pub fn hang_up_all(&self) {
-        self.0.lock().expect("no test has panicked").clear();
+        self.calls.lock().expect("no test has panicked").clear();
+    }
+
+    /// The commands so far.
+    pub fn commands(&self) -> Vec<LiveCommand> {
+        self.commands.lock().expect("no test has panicked").clone()
+    }
+
+    /// Calls refuse the next command.
+    pub fn refuse(&self, refusal: LiveRefusal) {
+        *self.refusal.lock().expect("no test has panicked") = Some(refusal);
+    }
+
+    fn carry_out(&self, tenant: TenantId, id: CallId, command: LiveCommand) -> Result<(), LiveRefusal> {
+        let call = self.find(tenant, id).and_then(|view| view.call()).ok_or(LiveRefusal::NotLive)?;
+        if let Some(refusal) = self.refusal.lock().expect("no test has panicked").take() {
+            return Err(refusal);
+        }
+        match &command {
+            LiveCommand::End(_) => self.tell(LiveEventKind::Ended { call: Box::new(call) }),
+            LiveCommand::Mute { .. } => self.tell(LiveEventKind::Muted),
+            LiveCommand::Unmute => self.tell(LiveEventKind::Unmuted),
+            _ => {}
+        }
+        self.commands.lock().expect("no test has panicked").push(command);
+        Ok(())
     }
 
     fn find(&self, tenant: TenantId, id: CallId) -> Option<View> {
-        let lines = self.0.lock().expect("no test has panicked");
+        let lines = self.calls.lock().expect("no test has panicked");
         let mut views = lines.iter().map(|(_, view)| view);
         let is_it = |view: &&View| view.call().is_some_and(|call| call.id == id && call.tenant_id == tenant);
         views.rfind(is_it).cloned()
@@ -297,15 +328,25 @@ impl Lines {
 
 impl LiveCalls for Lines {
     fn calls(&self, tenant: Option<TenantId>) -> Vec<Call> {
-        let lines = self.0.lock().expect("no test has panicked");
+        let lines = self.calls.lock().expect("no test has panicked");
         let calls = lines.iter().rev().filter_map(|(_, view)| view.call());
         calls.filter(|call| tenant.is_none_or(|tenant| call.tenant_id == tenant)).collect()
     }
 
-    fn hang_up(&self, tenant: TenantId, id: CallId) -> bool {
-        let Some(call) = self.find(tenant, id).and_then(|view| view.call()) else { return false };
-        self.tell(LiveEventKind::Ended { call: Box::new(call) });
-        true
+    fn muted(&self, tenant: Option<TenantId>) -> Vec<CallId> {
+        let calls = self.calls(tenant).into_iter();
+        let is_muted = |call: &Call| self.find(call.tenant_id, call.id).is_some_and(|view| view.is_muted());
+        calls.filter(is_muted).map(|call| call.id).collect()
+    }
+
+    fn command(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        command: LiveCommand,
+    ) -> BoxFuture<'_, Result<(), LiveRefusal>> {
+        let outcome = self.carry_out(tenant, id, command);
+        Box::pin(std::future::ready(outcome))
     }
 
     fn events(

@@ -48,8 +48,11 @@ const TENANT: &str = "/api/tenants/{tenant_id}";
 const PLAIN: &[&str] = &["version", "month"];
 
 /// Answers that never end, or that tell of the moment at which they were asked for.
-const UNSTEADY: &[&str] =
-    &["/api/tenants/{tenant_id}/calls/{call_id}/events", "/api/tenants/{tenant_id}/analytics"];
+const UNSTEADY: &[&str] = &[
+    "/api/tenants/{tenant_id}/calls/{call_id}/events",
+    "/api/tenants/{tenant_id}/calls/{call_id}/audio",
+    "/api/tenants/{tenant_id}/analytics",
+];
 
 /// How long an answer may take: a stream that a stranger should not have been given has no end.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,6 +94,8 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     line.turn(&call, 1, json!({ "caller_text": "Are you open?" })).await;
     line.scope.end_call(&call, &[]).await.expect("it is counted");
     api.lines.ring(&call);
+    let (port, _) = vca::media::link(vca::audio::codec::Format::Ulaw);
+    api.lines.set_audio(port.tap_point());
     let opinion = json!({ "rating": 4, "comment": "Well done." });
     let feedback = made(owner, tenant, &format!("calls/{}/feedback", call.id), opinion).await;
     let key = made(owner, tenant, "keys", json!({ "name": "Spare", "role": "tenant_viewer" })).await;
@@ -146,7 +151,7 @@ struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    /// All of them; those that delete come last, so that the others find what they ask for.
+    /// All of them; those that delete or end a call come last, so that the others find what they ask for.
     fn all(document: &'a Value) -> Vec<Operation<'a>> {
         let mut all = Vec::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
@@ -155,7 +160,9 @@ impl<'a> Operation<'a> {
                 all.push(Operation { method, path, about });
             }
         }
-        all.sort_by_key(|operation| operation.method == Method::DELETE);
+        all.sort_by_key(|operation| {
+            operation.method == Method::DELETE || operation.path.ends_with("/hang-up")
+        });
         all
     }
 
@@ -211,6 +218,10 @@ fn complete_body(path: &str) -> Value {
         }),
         "/ai-profiles/{ai_profile_id}/settings" => json!({ "greeting": "Taken." }),
         "/ai-profiles/{ai_profile_id}/rollback" => json!({ "version": 1 }),
+        "/calls/{call_id}/say" => json!({ "text": "Goodbye.", "interrupt": true }),
+        "/calls/{call_id}/notes" => json!({ "text": "Be rude." }),
+        "/calls/{call_id}/mute" => json!({ "seconds": 60 }),
+        "/calls/{call_id}/transfer" => json!({ "target": "shop", "take_over": true }),
         "/calls/{call_id}/feedback" => json!({ "rating": 1, "comment": "Awful.", "source": "stranger" }),
         "/tool-secrets/{tool_secret_id}" => json!({ "secret": "Bearer other" }),
         "/webhooks/{webhook_id}" => json!({

@@ -14,7 +14,7 @@ use super::lookups::Lookups;
 use super::problem::Problem;
 use super::shares::Shares;
 use crate::admin::client::{Client, counted};
-use crate::tenancy::KeyId;
+use crate::tenancy::{KeyId, TenantId};
 
 /// `[admin.limits]`: requests a minute, of which a minute's worth may arrive at once; and requests at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Settings {
     pub heavy_per_tenant: NonZeroU32,
     /// Such reads of all tenants and of the operator that are served at the same time. Default 4.
     pub heavy: NonZeroU32,
+    /// Commands a minute to the live calls of one tenant. Default 120.
+    pub commands_per_tenant: NonZeroU32,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             concurrent_per_tenant: count(8),
             heavy_per_tenant: count(1),
             heavy: count(4),
+            commands_per_tenant: count(120),
         }
     }
 }
@@ -49,6 +52,7 @@ impl Default for Settings {
 pub struct Limits {
     keys: Rates<KeyId>,
     addresses: Rates<IpAddr>,
+    commands: Rates<TenantId>,
     pub(super) lookups: Lookups,
     pub(super) shares: Shares,
     pub(super) warnings: Warnings,
@@ -59,6 +63,7 @@ impl Limits {
         Limits {
             keys: Rates::new(settings.per_key),
             addresses: Rates::new(settings.per_address),
+            commands: Rates::new(settings.commands_per_tenant),
             lookups: Lookups::default(),
             shares: Shares::new(settings),
             warnings: Warnings::default(),
@@ -69,6 +74,14 @@ impl Limits {
     /// 429 when the key exceeds its rate limit.
     pub fn admit_key(&self, key: KeyId) -> Result<(), Problem> {
         self.keys.admit(&key)
+    }
+
+    /// Counts a command to a live call.
+    ///
+    /// # Errors
+    /// 429 when the tenant's calls got too many.
+    pub fn admit_command(&self, tenant: TenantId) -> Result<(), Problem> {
+        self.commands.admit(&tenant)
     }
 
     /// Is a warning about this client to be logged, or were there enough of late?

@@ -1,4 +1,4 @@
-//! calls in progress: which there are, what happens on them, and how to end one.
+//! Calls in progress: which there are, their events, and their audio.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::extract::Ids;
 use super::problem::{Problem, ProblemBody};
 use crate::admin::WatchError;
 use crate::store::Scope;
-use crate::tenancy::{Call, CallId, LiveEvent, LiveEventKind, TenantId};
+use crate::tenancy::{Actor, Call, CallId, LiveEvent, LiveEventKind, TenantId};
 
 /// The interval of SSE comments on a quiet stream, so that proxies do not time it out.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -38,15 +38,17 @@ pub fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(list_all))
-        .routes(routes!(hang_up))
         .routes(routes!(events))
         .routes(routes!(listen))
+        .routes(routes!(listen_as_tenant))
 }
 
 /// Calls in progress. The daemon limits their number, so they are not paged.
 #[derive(Debug, Serialize, ToSchema)]
 struct LiveCallList {
     items: Vec<Call>,
+    /// Those of the calls whose agents are muted.
+    muted: Vec<CallId>,
 }
 
 /// List the tenant's calls in progress, newest first.
@@ -54,38 +56,18 @@ struct LiveCallList {
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The calls in progress.", body = LiveCallList)))]
 async fn list(State(api): State<ApiState>, Reader { scope }: Reader) -> Json<LiveCallList> {
-    Json(LiveCallList { items: api.live.calls(Some(scope.tenant_id())) })
+    Json(calls(&api, Some(scope.tenant_id())))
 }
 
 /// List all tenants' calls in progress, newest first.
 #[utoipa::path(get, path = "/api/calls/live", operation_id = "listAllLiveCalls", tag = "live calls",
     responses((status = 200, description = "The calls in progress.", body = LiveCallList)))]
 async fn list_all(State(api): State<ApiState>, _: Operator) -> Json<LiveCallList> {
-    Json(LiveCallList { items: api.live.calls(None) })
+    Json(calls(&api, None))
 }
 
-/// End a call in progress: the agent says goodbye and hangs up.
-#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/hang-up", operation_id = "hangUpCall",
-    tag = "live calls",
-    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
-    responses((status = 202, description = "The call is being ended."),
-        (status = 409, body = ProblemBody, description = "The call is not in progress: `call_not_live`.")))]
-async fn hang_up(
-    State(api): State<ApiState>,
-    Administrator { scope, actor }: Administrator,
-    Ids(path): Ids<OfCall>,
-) -> Result<StatusCode, Problem> {
-    let call = path.call_id;
-    let tenant = scope.tenant_id();
-    if api.live.calls(Some(tenant)).iter().any(|live| live.id == call) {
-        // Before the act, so that none is without its entry. A call that ends by itself meanwhile has one, too.
-        scope.note_access(&actor, "hang_up", "call", call.0).await?;
-        if api.live.hang_up(tenant, call) {
-            return Ok(StatusCode::ACCEPTED);
-        }
-    }
-    scope.has_call(call).await?;
-    Err(Problem::new(StatusCode::CONFLICT, "call_not_live", "the call is not in progress"))
+fn calls(api: &ApiState, tenant: Option<TenantId>) -> LiveCallList {
+    LiveCallList { items: api.live.calls(tenant), muted: api.live.muted(tenant) }
 }
 
 /// Watch a call: a stream of server-sent events from its start to its end.
@@ -160,14 +142,48 @@ async fn listen(
 ) -> Result<CallAudio, Problem> {
     let id = path.call_id;
     let call = api.live.calls(None).into_iter().find(|call| call.id == id).ok_or_else(Problem::not_found)?;
-    let audio = api.live.audio(call.tenant_id, id).map_err(|reason| match reason {
+    audio(&api, &api.store.scope(call.tenant_id), &actor, id).await
+}
+
+/// Listen to one of the tenant's calls in progress: its audio from now on, until it ends.
+///
+/// As of `listenToCall`.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/audio", operation_id = "listenToTenantCall",
+    tag = "live calls",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses(
+        (status = 200, description = "The audio.", content_type = "audio/wav", body = inline(CallAudio)),
+        (status = 409, body = ProblemBody, description = "The call is not in progress (`call_not_live`), or has no audio, because it is not answered yet (`no_audio`)."),
+        (status = 503, body = ProblemBody, description = "The call has a listener already: `too_many_readers`.")))]
+async fn listen_as_tenant(
+    State(api): State<ApiState>,
+    Administrator { scope, actor }: Administrator,
+    Ids(path): Ids<OfCall>,
+) -> Result<CallAudio, Problem> {
+    check_live(&api, &scope, path.call_id).await?;
+    audio(&api, &scope, &actor, path.call_id).await
+}
+
+/// The audio of a tenant's call, with an entry in the audit log.
+async fn audio(api: &ApiState, scope: &Scope, actor: &Actor, call: CallId) -> Result<CallAudio, Problem> {
+    let audio = api.live.audio(scope.tenant_id(), call).map_err(|reason| match reason {
         WatchError::NotLive => Problem::new(StatusCode::CONFLICT, "no_audio", "the call is not answered yet"),
         WatchError::TooManyReaders => {
             Problem::unavailable("too_many_readers", "the call has a listener already")
         }
     })?;
-    api.store.scope(call.tenant_id).note_access(&actor, "listen", "call", id.0).await?;
+    scope.note_access(actor, "listen", "call", call.0).await?;
     Ok(CallAudio(Body::from_stream(audio.map(Ok::<_, Infallible>))))
+}
+
+/// # Errors
+/// 404 when the tenant has no such call, 409 when it is not in progress.
+pub async fn check_live(api: &ApiState, scope: &Scope, call: CallId) -> Result<(), Problem> {
+    if api.live.calls(Some(scope.tenant_id())).iter().any(|live| live.id == call) {
+        return Ok(());
+    }
+    scope.has_call(call).await?;
+    Err(Problem::new(StatusCode::CONFLICT, "call_not_live", "the call is not in progress"))
 }
 
 fn stream(events: BoxStream<'static, LiveEvent>) -> impl IntoResponse {

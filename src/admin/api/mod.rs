@@ -20,6 +20,7 @@ mod keys;
 mod last_use;
 mod limits;
 mod live;
+mod live_commands;
 mod lookups;
 mod numbers;
 mod patch;
@@ -155,6 +156,7 @@ fn described() -> (Router<ApiState>, OpenApi) {
         .merge(inbound::router())
         .merge(calls::router())
         .merge(live::router())
+        .merge(live_commands::router())
         .merge(erasures::router())
         .merge(feedback::router())
         .merge(analytics::router())

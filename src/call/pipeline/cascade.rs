@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use super::context::messages;
+use super::context::{instructions, messages};
 use super::positions::Positions;
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId};
@@ -208,7 +208,7 @@ impl Cascade {
     fn respond(&mut self, turn: TurnId, context: &[ContextItem], attempt: Attempt) {
         self.drop_response(turn);
         let prompt = Prompt {
-            system: self.agent.system_prompt.clone(),
+            system: instructions(&self.agent.system_prompt, context),
             messages: messages(context, attempt),
             is_repeated: attempt == Attempt::AfterFailure,
             model: self.agent.model.clone(),

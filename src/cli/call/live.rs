@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use eventsource_stream::Eventsource;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::records::table;
 use crate::cli::daemon_client::{Access, DaemonClient};
@@ -12,14 +12,25 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::table::{or_dash, printable};
 use crate::config::Config;
-use crate::tenancy::{Call, CallId, LiveEvent, LiveEventKind, TenantId};
+use crate::tenancy::{Call, CallId, LiveEvent, LiveEventKind, SpokenBy, TenantId};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the calls in progress. (Asks the running daemon.)
     Live(ListLiveCalls),
     /// End a call in progress: the agent says goodbye. (Asks the running daemon.)
-    HangUp(OneCall),
+    #[command(visible_alias = "end")]
+    HangUp(HangUp),
+    /// Say something to the caller of a call in progress, in the agent's voice. (Asks the running daemon.)
+    Say(Say),
+    /// Add a note for the agent of a call in progress, which the caller does not hear. (Asks the running daemon.)
+    Note(Note),
+    /// Mute the agent of a call in progress: it neither hears nor answers. (Asks the running daemon.)
+    Mute(Mute),
+    /// Let a muted agent hear again. (Asks the running daemon.)
+    Unmute(OneCall),
+    /// Transfer the caller of a call in progress to one of the tenant's targets. (Asks the running daemon.)
+    Transfer(Transfer),
     /// Show the events of a call in progress, until it ends. (Asks the running daemon.)
     Watch(OneCall),
     /// Write the audio of a call in progress to standard output, until it ends. (Asks the running daemon.)
@@ -46,6 +57,60 @@ pub struct OneCall {
     access: Access,
 }
 
+#[derive(Debug, Args)]
+pub struct HangUp {
+    /// End it at once, without a goodbye.
+    #[arg(long)]
+    no_goodbye: bool,
+    #[command(flatten)]
+    call: OneCall,
+}
+
+#[derive(Debug, Args)]
+pub struct Say {
+    #[command(flatten)]
+    call: OneCall,
+    /// The words. Up to 1,000 characters.
+    text: String,
+    /// Say it at once, and cut the agent or the caller short.
+    #[arg(long)]
+    interrupt: bool,
+    /// End the call after these words.
+    #[arg(long)]
+    end: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Note {
+    #[command(flatten)]
+    call: OneCall,
+    /// An instruction or a fact. Up to 2,000 characters.
+    text: String,
+    /// Have the agent respond to it as soon as neither side speaks.
+    #[arg(long)]
+    respond: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Mute {
+    #[command(flatten)]
+    call: OneCall,
+    /// The agent hears again after so many seconds, 3,600 at most.
+    #[arg(long, default_value_t = 300)]
+    seconds: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Transfer {
+    #[command(flatten)]
+    call: OneCall,
+    /// The name of one of the tenant's transfer targets; `vca target list` shows them.
+    target: String,
+    /// Silence the agent at once: a person takes the call over.
+    #[arg(long)]
+    take_over: bool,
+}
+
 #[derive(Deserialize)]
 struct Calls {
     items: Vec<Call>,
@@ -60,10 +125,26 @@ impl Command {
                 calls.retain(|call| tenant.is_none_or(|tenant| call.tenant_id == tenant));
                 output.print(&calls, || table(&calls))
             }
-            Command::HangUp(OneCall { call, access }) => {
+            Command::HangUp(HangUp { no_goodbye, call: OneCall { call, access } }) => {
                 let client = DaemonClient::open(&access, config)?;
-                client.post(&path(&client, call, "hang-up").await?).await?;
+                let action = if no_goodbye { "hang-up?goodbye=false" } else { "hang-up" };
+                client.post(&path(&client, call, action).await?).await?;
                 output.print(&json!({ "call_id": call, "ending": true }), || "the call is being ended".into())
+            }
+            Command::Say(Say { call, text, interrupt, end }) => {
+                let body = json!({ "text": text, "interrupt": interrupt, "end_call": end });
+                give(config, output, call, ("say", body)).await
+            }
+            Command::Note(Note { call, text, respond }) => {
+                give(config, output, call, ("notes", json!({ "text": text, "respond": respond }))).await
+            }
+            Command::Mute(Mute { call, seconds }) => {
+                give(config, output, call, ("mute", json!({ "seconds": seconds }))).await
+            }
+            Command::Unmute(call) => give(config, output, call, ("unmute", json!({}))).await,
+            Command::Transfer(Transfer { call, target, take_over }) => {
+                let body = json!({ "target": target, "take_over": take_over });
+                give(config, output, call, ("transfer", body)).await
             }
             Command::Watch(OneCall { call, access }) => {
                 let client = DaemonClient::open(&access, config)?;
@@ -75,6 +156,18 @@ impl Command {
             }
         }
     }
+}
+
+/// Gives a command to a call.
+async fn give(
+    config: &Config,
+    output: &mut Output<'_>,
+    OneCall { call, access }: OneCall,
+    (command, body): (&str, Value),
+) -> Result<(), Failure> {
+    let client = DaemonClient::open(&access, config)?;
+    client.post_json(&path(&client, call, command).await?, &body).await?;
+    output.print(&json!({ "call_id": call, "accepted": true }), || "the call accepts the command".into())
 }
 
 async fn calls(client: &DaemonClient) -> Result<Vec<Call>, Failure> {
@@ -123,8 +216,14 @@ fn text(event: &LiveEvent) -> String {
         }
         LiveEventKind::Answered => "answered".to_owned(),
         LiveEventKind::CallerTurn { text, .. } => format!("caller: {text}"),
-        LiveEventKind::AgentTurn { text, .. } => format!("agent:  {text}"),
+        LiveEventKind::AgentTurn { text, spoken_by: SpokenBy::Agent, .. } => format!("agent:  {text}"),
+        LiveEventKind::AgentTurn { text, spoken_by: SpokenBy::Operator, .. } => format!("operator: {text}"),
         LiveEventKind::Interrupted { .. } => "(interrupted)".to_owned(),
+        LiveEventKind::Tool { name, outcome, .. } => format!("tool:   {name} {outcome}"),
+        LiveEventKind::Command { command } => format!("(command: {command})"),
+        LiveEventKind::Muted => "(the agent is muted)".to_owned(),
+        LiveEventKind::Unmuted => "(the agent hears again)".to_owned(),
+        LiveEventKind::Transfer { target, outcome } => format!("transfer to {target}: {outcome}"),
         LiveEventKind::Ended { call } => {
             format!("ended: {}, by {}", or_dash(call.disposition.as_deref()), or_dash(call.ended_by))
         }

@@ -2,18 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText};
+use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText, Source};
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
 use crate::conversation::{At, ContextItem, Phrase, Say, TurnId};
 use crate::language::Language;
 
 impl Response {
-    /// A response to results of tools, which answers no utterance.
-    pub fn to_results(turn: TurnId, now: At) -> Response {
-        Response { text: ResponseText::Awaited, ..Response::new(turn, now) }
-    }
-
     /// The text of the round is complete: speaks the rest of it. The response is complete unless it calls tools.
     pub fn end(&mut self, now: At, language: &Language, out: &mut Outbox) {
         let rest = match &mut self.text {
@@ -91,7 +86,7 @@ impl Response {
     pub fn is_busy(&self) -> bool {
         let is_playing = self.speeches.iter().any(|speech| speech.progress == Progress::Playing);
         let has_begun = self.tools.has_acted() || !self.speeches.iter().all(ResponseSpeech::is_waiting);
-        self.question.is_some() && self.is_committed() && !self.is_over() && !is_playing && has_begun
+        self.source == Source::Model && self.is_committed() && !self.is_over() && !is_playing && has_begun
     }
 
     /// The caller waits, and hears nothing of the response.

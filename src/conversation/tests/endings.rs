@@ -50,6 +50,8 @@ impl Work {
                 Output::KeepEntry { .. }
                 | Output::NoticeHeard
                 | Output::EmergencyNoticed
+                | Output::Operator(_)
+                | Output::AgentMuted(_)
                 | Output::TurnFinished(_) => {}
             }
             watch.see(output);

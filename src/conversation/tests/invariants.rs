@@ -28,7 +28,7 @@ impl Event {
 
 pub fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..29];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..29, 1 => 31u8..37];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -96,12 +96,15 @@ pub struct Watch {
     held: HashSet<TurnId>,
     paused: bool,
     on_hold: bool,
+    muted: bool,
     over: bool,
     asked: Vec<TurnId>,
     cancelled: Vec<TurnId>,
     finished: Vec<TurnId>,
     /// Tools that were started, with their turns.
     started: Vec<(ToolId, Option<TurnId>)>,
+    /// Transfers that the operator has asked for. The random tools have none.
+    transfers: Vec<ToolId>,
     /// Tools that are in a record.
     recorded: Vec<ToolId>,
 }
@@ -140,9 +143,11 @@ impl Watch {
                 self.held.clear();
             }
             Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
-            Output::SendDtmf { tool, .. } | Output::Transfer { tool, .. } => self.start(tool, None),
+            Output::SendDtmf { tool, .. } => self.start(tool, None),
+            Output::Transfer { tool, .. } => self.transfers.push(tool),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
-            Output::NoticeHeard | Output::EmergencyNoticed => {}
+            Output::AgentMuted(change) => self.muted = change == MuteChange::Muted,
+            Output::NoticeHeard | Output::EmergencyNoticed | Output::Operator(_) => {}
             Output::TurnFinished(record) => {
                 for used in &record.tools {
                     assert!(!self.recorded.contains(&used.tool), "{used:?} recorded twice");
@@ -197,6 +202,7 @@ impl Watch {
                 (self.speech, self.turn) = (speech.0, self.turn.max(turn.0));
             }
             Command::Recognise { utterance, turn, .. } => {
+                assert!(!self.muted, "a muted agent hears");
                 assert_eq!(self.open, None, "one utterance is recognised at a time");
                 assert!(!self.cancelled.contains(&turn), "{turn:?} is dead");
                 self.open = Some((utterance, turn));
@@ -216,11 +222,13 @@ impl Watch {
                 self.held.remove(&turn);
             }
             Command::Respond { turn, context, attempt } => {
+                assert!(!self.muted, "a muted agent answers");
                 let requests = self.asked.iter().filter(|asked| **asked == turn).count();
                 let is_repeated = attempt == Attempt::AfterFailure;
                 // One of them in place of a response that broke off.
-                match context.last() {
-                    Some(ContextItem::Caller { .. } | ContextItem::Dtmf(_)) => {
+                let said = context.iter().rfind(|item| !matches!(item, ContextItem::Note { .. }));
+                match said {
+                    Some(ContextItem::Caller { .. } | ContextItem::Dtmf(_) | ContextItem::ActOnNotes) => {
                         assert_eq!(requests, usize::from(is_repeated), "{turn:?} was asked before");
                     }
                     Some(ContextItem::ToolResult { call, .. }) => {
@@ -277,14 +285,36 @@ impl Watch {
             19 | 20 => Input::Hold(HoldChange::Resumed),
             21 | 22 => Input::Dtmf { key: Digit::try_from(if event.back == 3 { '#' } else { '1' }).unwrap() },
             23..=26 => response(ResponseEvent::ToolCall(tool_call(event))),
+            28 if !self.transfers.is_empty() => {
+                let tool = self.transfers[self.transfers.len() - 1];
+                Input::Tool { tool, outcome: ToolOutcome::Failed, result: "{}".into() }
+            }
             27 | 28 => {
                 let tool =
                     ToolId((self.started.last().map_or(0, |(tool, _)| tool.0)).saturating_sub(event.back));
                 Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "{}".into() }
             }
+            31..=36 => Input::Operator(operator_command(event)),
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
         }
+    }
+}
+
+fn operator_command(event: &Event) -> OperatorCommand {
+    let text: std::sync::Arc<str> = event.text.into();
+    let when = if event.back == 1 { SayWhen::Now } else { SayWhen::Next };
+    match event.kind {
+        31 => OperatorCommand::Say {
+            text,
+            when,
+            then: if event.back == 3 { AfterWords::CallEnds } else { AfterWords::CallersTurn },
+        },
+        32 => OperatorCommand::Note { text, answer: NoteAnswer::Later },
+        33 => OperatorCommand::Note { text, answer: NoteAnswer::Soon },
+        34 => OperatorCommand::Mute { at_most: Duration::from_millis(u64::from(event.back) * 700) },
+        35 => OperatorCommand::Unmute,
+        _ => OperatorCommand::Transfer { target: "shop".into(), when },
     }
 }
 

@@ -16,6 +16,7 @@ mod late_words;
 mod leaving;
 mod limits;
 mod noise;
+mod operator;
 mod partials;
 mod script;
 mod segments;

@@ -16,6 +16,8 @@
 //! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
 //! a failure.
 //! `key 1` is a key that the caller presses; `hold_key` a hold by the caller's telephone, `uncertain` that its end may be missed.
+//! `op_say [now] [end] "text"`, `op_note [soon] "text"`, `op_mute MS`, `op_unmute`, `op_transfer TARGET [now]` and `op_end [now]`
+//! are an operator's commands; `O:` are their words in a record.
 //! A line in parentheses stands for the beginning of a script, see [`BEGINNINGS`].
 //! `history` shows the transcript so far.
 
@@ -234,6 +236,9 @@ impl Stage {
             "hold_key" => Input::Hold(HoldChange::HeldByCaller),
             "uncertain" => Input::Hold(HoldChange::Uncertain),
             "unhold" => Input::Hold(HoldChange::Resumed),
+            "op_say" | "op_note" | "op_mute" | "op_unmute" | "op_transfer" | "op_end" => {
+                Input::Operator(operator_command(verb, &arguments, &text))
+            }
             "left" => Input::CallerLeft,
             "end" => Input::EndRequested,
             "tick" => Input::Tick,
@@ -258,6 +263,9 @@ impl Stage {
                 let keys: String = keys.iter().map(|key| key.as_char()).collect();
                 format!("keep {reference} {keys}")
             }
+            Output::Operator(Ok(())) => "accepted".to_owned(),
+            Output::Operator(Err(refusal)) => format!("refused: {refusal:?}"),
+            Output::AgentMuted(change) => format!("agent {change:?}"),
             Output::NoticeHeard => "notice heard".to_owned(),
             Output::EmergencyNoticed => "emergency".to_owned(),
             Output::TurnFinished(record) => finished(record),
@@ -316,6 +324,8 @@ fn described(context: &[ContextItem]) -> String {
         ContextItem::Caller { text } => format!(" C: {text}"),
         ContextItem::Agent { text, .. } => format!(" A: {text}"),
         ContextItem::Dtmf(keys) => format!(" K: {keys}"),
+        ContextItem::Note { text } => format!(" N: {text}"),
+        ContextItem::ActOnNotes => " N!".to_owned(),
         ContextItem::ToolCall { name, .. } => format!(" T: {name}"),
         ContextItem::ToolResult { call, content, .. } => format!(" R: {call} {content}"),
     });
@@ -331,7 +341,8 @@ fn finished(record: &Record) -> String {
         write!(text, " K: {keys}").unwrap();
     }
     if !record.agent.is_empty() {
-        write!(text, " A: {}", record.agent).unwrap();
+        let speaker = if record.spoken_by == SpokenBy::Operator { "O" } else { "A" };
+        write!(text, " {speaker}: {}", record.agent).unwrap();
     }
     for used in &record.tools {
         let ToolUse { name, outcome, took, .. } = used;
@@ -380,6 +391,28 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
     };
     let id = given("call=").unwrap_or(name);
     ToolRequest { id: id.into(), name: (*name).into(), arguments: "{}".into(), action }
+}
+
+fn operator_command(verb: &str, arguments: &[&str], text: &str) -> OperatorCommand {
+    let has = |word| arguments.contains(&word);
+    let when = if has("now") { SayWhen::Now } else { SayWhen::Next };
+    match verb {
+        "op_say" => {
+            let then = if has("end") { AfterWords::CallEnds } else { AfterWords::CallersTurn };
+            OperatorCommand::Say { text: text.into(), when, then }
+        }
+        "op_note" => {
+            let answer = if has("soon") { NoteAnswer::Soon } else { NoteAnswer::Later };
+            OperatorCommand::Note { text: text.into(), answer }
+        }
+        "op_mute" => {
+            let ms = arguments[0].parse().expect("milliseconds");
+            OperatorCommand::Mute { at_most: Duration::from_millis(ms) }
+        }
+        "op_unmute" => OperatorCommand::Unmute,
+        "op_transfer" => OperatorCommand::Transfer { target: arguments[0].into(), when },
+        _ => OperatorCommand::End(if has("now") { Farewell::None } else { Farewell::Goodbye }),
+    }
 }
 
 fn finished_tool(id: Option<u32>, outcome: ToolOutcome, result: &str) -> Input {
