@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText, Source};
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
-use crate::conversation::{At, ContextItem, Phrase, Say, TurnId};
+use crate::conversation::{At, ContextItem, Phrase, Say};
 use crate::language::Language;
 
 impl Response {

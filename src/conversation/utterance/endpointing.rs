@@ -154,7 +154,7 @@ impl Conversation {
     fn confirm_response(&mut self, now: At, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let (Some(to), Some(early)) = (utterance.to(), &mut utterance.early) else { return };
-        if !early.confirm(text, now.since(to)) {
+        if !early.confirm(text, now.since(to)) || text.is_empty() {
             utterance.discard_response(&mut self.out);
         }
     }
