@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vca::sim::conversation::percentile;
 use vca::sim::{Codec, Echo, LineConditions, Step};
-use vca::tenancy::{CallStatus, EndedBy, TenantId, TenantStatus};
+use vca::tenancy::{AnalysisStatus, CallStatus, EndedBy, TenantId, TenantStatus};
 
 use crate::support::phone::{self, Call, Plan, Report};
 use crate::support::receiver::{Answer, Receiver};
@@ -288,6 +288,36 @@ fn an_agent_that_may_hang_up_does_so_when_the_caller_says_goodbye() {
     assert_eq!((call.disposition.as_deref(), call.ended_by), (Some("agent_hung_up"), Some(EndedBy::Agent)));
     assert_eq!(call.ai_profile_version, Some(1));
     assert!(turns.last().is_some_and(|turn| turn.agent_text.ends_with("Goodbye!")), "{turns:?}");
+}
+
+/// The caller's key is feedback; and the analysis of the call, which the script cannot do, ends visibly.
+#[test]
+fn a_caller_rates_the_call_by_a_key_when_the_agent_ends_it() {
+    let mut agent = local_agent_with(json!({ "satisfaction": true }));
+    agent["tools"] = json!(["hang_up"]);
+    agent["analysis"] = json!({ "enabled": true, "summary": true });
+    let Some(env) = Seed::open(agent, |_| {}) else { return };
+    let goodbye = clips::prompt(env.asterisk.sandbox(), "vm-goodbye");
+    let wait = || Step::Listen { silent: ms(1_500), at_most: ms(20_000) };
+    let script = vec![listen(), question(), wait(), Step::Say(goodbye), wait(), Step::Press('4'), wait()];
+    let report = env.call(MAIN, Codec::Ulaw, script);
+    assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", env.log());
+    let (call, turns) = env.last_call(env.main);
+    assert_eq!(call.disposition.as_deref(), Some("agent_hung_up"), "{turns:?}\n{}", env.log());
+    let id = call.id.to_string();
+    let rated = env.vca.cli(&["call", "feedback", "list", "--call", &id, "--json"]).expect("a list");
+    let rated: Value = serde_json::from_str(&rated).expect("JSON");
+    assert_eq!(
+        (&rated[0]["rating"], &rated[0]["source"]),
+        (&json!(4), &json!("caller")),
+        "{turns:?}\n{}",
+        env.log()
+    );
+    let analysed =
+        || env.last_call(env.main).0.analysis.is_some_and(|it| it.status != AnalysisStatus::Pending);
+    assert!(wait::until_true(ms(10_000), analysed), "{}", env.log());
+    let analysis = env.last_call(env.main).0.analysis.expect("an analysis");
+    assert_eq!(analysis.status, AnalysisStatus::Unavailable, "{analysis:?}");
 }
 
 #[test]

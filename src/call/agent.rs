@@ -146,7 +146,11 @@ impl Agent {
         let phrases =
             Phrase::NAMES.iter().filter_map(|(phrase, _)| Some((phrase, self.phrases.get(phrase)?)));
         let is_fixed = |text: &str| !text.trim().is_empty() && names(text).next().is_none();
-        let is_used = |phrase: &Phrase| self.notice || *phrase != Phrase::Notice;
+        let is_used = |phrase: &Phrase| match phrase {
+            Phrase::Notice => self.notice,
+            Phrase::Satisfaction => self.turn_settings.satisfaction,
+            _ => true,
+        };
         for (phrase, text) in phrases.filter(|(phrase, text)| is_used(phrase) && is_fixed(text)) {
             if let Err(error) = prompts.prepare(tts, &self.voice, text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");

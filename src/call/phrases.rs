@@ -37,6 +37,7 @@ fn built_in(prompts: &Prompts, phrase: Phrase) -> &'static str {
         Phrase::Goodbye => prompts.goodbye,
         Phrase::Emergency => prompts.emergency,
         Phrase::Closed => prompts.closed,
+        Phrase::Satisfaction => prompts.satisfaction,
     }
 }
 

@@ -14,8 +14,9 @@ use crate::engines::core::usage::{Meter, Unit};
 use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{
-    Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, LiveEventKind, MAX_FIELDS, SpokenBy,
-    ToolRun, ToolRunOutcome, TransferEnd, TransferOutcome, TransferStyle, TransferTarget, UsageUnit,
+    Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, Feedback, FeedbackId, LiveEventKind,
+    MAX_FIELDS, SpokenBy, ToolRun, ToolRunOutcome, TransferEnd, TransferOutcome, TransferStyle,
+    TransferTarget, UsageUnit,
 };
 use crate::tools::McpProblem;
 
@@ -91,6 +92,19 @@ impl RecordWriter {
     pub fn emergency_noticed(&mut self, at: Instant) {
         self.call.emergency_at = Some(self.clock.at(at));
         self.update();
+    }
+
+    /// The caller has rated the call: feedback of theirs.
+    pub fn rated(&self, rating: u8, at: Instant) {
+        self.ledger.record(Entry::Rated(Feedback {
+            id: FeedbackId::new(),
+            tenant_id: self.call.tenant_id,
+            call_id: self.call.id,
+            rating,
+            comment: None,
+            source: "caller".to_owned(),
+            created_at: self.clock.at(at),
+        }));
     }
 
     pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome, at: Instant) {

@@ -77,6 +77,14 @@ impl Records {
         }
     }
 
+    /// The caller has rated the call, from 1 to 5.
+    pub fn rated(&mut self, rating: u8) {
+        counter!("vca_ratings_total", "rating" => rating.to_string()).increment(1);
+        if let Some(writer) = &self.writer {
+            writer.rated(rating, Instant::now());
+        }
+    }
+
     /// A transfer begins, or is refused.
     pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome) {
         if outcome != TransferOutcome::Refused {

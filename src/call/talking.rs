@@ -157,6 +157,7 @@ impl Talking {
                 warn!("the caller speaks of an emergency");
                 records.emergency_noticed();
             }
+            Output::Rated { rating } => records.rated(rating),
             Output::TurnFinished(record) => self.finish_turn(&record, records),
             Output::HangUp { ending } => {
                 self.ending = Some(ending);

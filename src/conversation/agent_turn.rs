@@ -211,7 +211,7 @@ impl Conversation {
         let is_spoken_over = interruption.is_some() || self.voice.is_some();
         match response.afterwards() {
             Afterwards::CallEnds(ending) => self.hang_up(ending),
-            Afterwards::AgentHangsUp if !is_spoken_over => self.hang_up(Ending::AgentHungUp),
+            Afterwards::AgentHangsUp if !is_spoken_over => self.agent_ends_call(now),
             // A caller who speaks over the last words has more to say.
             Afterwards::AgentHangsUp | Afterwards::CallersTurn => {
                 let spoken_over = interruption.map(|interruption| self.outlasted_by(interruption));

@@ -102,6 +102,8 @@ pub enum Output {
     NoticeHeard,
     /// The caller speaks of an emergency, and hears which number to dial.
     EmergencyNoticed,
+    /// The caller has rated the call, from 1 to 5. Once at most.
+    Rated { rating: u8 },
     /// A turn is over: for the transcript, the call record and the stored state.
     TurnFinished(Record),
     /// End the call. The last output.

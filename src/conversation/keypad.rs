@@ -191,6 +191,9 @@ impl Conversation {
         }
         self.limits.caller_is_there();
         self.timers.stop(Timer::Silence);
+        if self.survey.is_open() {
+            return self.rating_key(now, key);
+        }
         if self.is_collecting() {
             return self.collect_key(now, key);
         }

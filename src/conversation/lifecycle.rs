@@ -92,6 +92,9 @@ impl Conversation {
     }
 
     pub(super) fn prompt_silent_caller(&mut self, now: At) {
+        if self.survey.is_open() {
+            return self.rated(now, None);
+        }
         if self.limits.may_prompt(&self.settings) {
             self.prompt(now, Phrase::StillThere, None);
         } else {
@@ -180,7 +183,7 @@ impl Conversation {
     }
 
     /// Plays a prompt that answers no utterance.
-    fn prompt(&mut self, now: At, phrase: Phrase, goodbye: Option<Ending>) {
+    pub(super) fn prompt(&mut self, now: At, phrase: Phrase, goodbye: Option<Ending>) {
         self.timers.stop(Timer::Silence);
         let response = Response::prompt(self.out.new_turn(), now, goodbye);
         self.floor = Floor::Agent(response, None);
@@ -188,7 +191,7 @@ impl Conversation {
     }
 
     /// The last utterance stays on record although it gets no response.
-    fn record_utterance(&mut self, utterance: &Utterance) {
+    pub(super) fn record_utterance(&mut self, utterance: &Utterance) {
         if let Some(mut record) = utterance.record() {
             record.keys = self.take_entry();
             self.transcript.add_caller(&record.caller);

@@ -62,6 +62,11 @@ impl Limits {
         self.turns >= settings.max_turns
     }
 
+    /// The caller was answered, the latest turn included, and may take another turn.
+    pub fn had_a_conversation(&self, settings: &Settings) -> bool {
+        self.turns > 0 && self.failures == 0 && !self.no_turn_left(settings)
+    }
+
     /// The limit of turns is near: returns true once.
     pub fn is_turn_warning_due(&mut self, settings: &Settings) -> bool {
         let is_near =

@@ -62,6 +62,7 @@ mod response;
 mod segments;
 mod settings;
 mod snapshot;
+mod survey;
 mod timer;
 mod tool;
 mod tool_work;
@@ -99,6 +100,7 @@ use limits::Limits;
 use operator::OperatorWork;
 use outbox::Outbox;
 use recognition_times::RecognitionTimes;
+use survey::Survey;
 use timer::Timers;
 use transcript::Transcript;
 
@@ -139,6 +141,7 @@ pub struct Conversation {
     limits: Limits,
     warning: Warning,
     opening: Opening,
+    survey: Survey,
     without_goodbye: Vec<Ending>,
     emergency: Emergency,
 }
@@ -168,6 +171,7 @@ impl Conversation {
             limits: Limits::default(),
             warning: Warning::NotDue,
             opening: Opening::Greeting,
+            survey: Survey::default(),
             without_goodbye: Vec::new(),
             emergency: Emergency::Unsaid,
         }

@@ -131,11 +131,13 @@ pub enum Phrase {
     Closed,
     /// The caller speaks of an emergency: which number to dial. Not to be interrupted.
     Emergency,
+    /// The question for a rating from 1 to 5.
+    Satisfaction,
 }
 
 impl Phrase {
     /// Every prompt and the name under which a profile's `phrases` replaces it.
-    pub const NAMES: [(Phrase, &str); 16] = [
+    pub const NAMES: [(Phrase, &str); 17] = [
         (Phrase::Greeting, "greeting"),
         (Phrase::Notice, "notice"),
         (Phrase::DidNotCatch, "did_not_catch"),
@@ -152,5 +154,6 @@ impl Phrase {
         (Phrase::Goodbye, "goodbye"),
         (Phrase::Closed, "closed"),
         (Phrase::Emergency, "emergency"),
+        (Phrase::Satisfaction, "satisfaction"),
     ];
 }

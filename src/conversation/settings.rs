@@ -145,6 +145,8 @@ settings! {
     warn_before_ms: ms = 30_000,
     /// Turns in a row without an answer, by failing engines, before the call is given up.
     max_failures: count = 3,
+    /// When the agent ends the call, ask the caller to rate it from 1 to 5, by key or by word (phrase `satisfaction`).
+    satisfaction: switch = false,
     /// The caller's keys (DTMF): `shown` to the model and in the transcript; `masked`: both have their number only;
     /// `ignored`: keys have no effect.
     dtmf: dtmf = DtmfMode::Shown,

@@ -24,6 +24,7 @@ pub(super) static GERMAN: Language = Language {
         "code",
         "pin",
     ],
+    ratings: &[("eins", 1), ("zwei", 2), ("zwo", 2), ("drei", 3), ("vier", 4), ("fünf", 5)],
     spelling_links: &["wie"],
     spelling_marks: &["punkt", "unterstrich", "bindestrich", "minus"],
     answers: &[
@@ -118,6 +119,7 @@ pub(super) static GERMAN: Language = Language {
         notice: "Sie sprechen mit einem automatischen Assistenten, und das Gespräch wird mitgeschrieben.",
         transfer_call: "Ein Anruf für {name}.",
         transfer_choice: "Drücken Sie die 1, um den Anruf anzunehmen, oder die 2, um ihn abzulehnen.",
+        satisfaction: "Noch eine Frage: Wie zufrieden waren Sie, von 1 bis 5? Bitte sagen Sie die Zahl oder drücken Sie die Taste.",
     },
     forms: Some(&forms::GERMAN),
 };

@@ -16,6 +16,7 @@ pub(super) static ENGLISH: Language = Language {
         "triple",
     ],
     number_words: &["number", "phone", "mobile", "card", "account", "code", "pin", "zip", "postcode"],
+    ratings: &[("one", 1), ("two", 2), ("three", 3), ("four", 4), ("five", 5)],
     spelling_links: &["as", "in", "for", "like"],
     spelling_marks: &["dot", "underscore", "hyphen", "dash"],
     answers: &[
@@ -127,4 +128,5 @@ pub(super) const PROMPTS: Prompts = Prompts {
     notice: "You are speaking with an automated assistant, and this call is transcribed.",
     transfer_call: "A call for {name}.",
     transfer_choice: "Press 1 to take the call, or 2 to decline it.",
+    satisfaction: "Before you go: how satisfied were you, from 1 to 5? Please say the number, or press its key.",
 };

@@ -13,6 +13,7 @@ pub(super) static SPANISH: Language = Language {
     often_trailing: &["a", "es", "entonces"],
     digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
     number_words: &["número", "teléfono", "móvil", "celular", "tarjeta", "cuenta", "código", "pin"],
+    ratings: &[("uno", 1), ("dos", 2), ("tres", 3), ("cuatro", 4), ("cinco", 5)],
     spelling_links: &["de", "como"],
     spelling_marks: &["punto", "arroba", "guion", "guión"],
     answers: &[
@@ -74,6 +75,7 @@ pub(super) static SPANISH: Language = Language {
         notice: "Habla usted con un asistente automático y esta llamada se transcribe.",
         transfer_call: "Una llamada para {name}.",
         transfer_choice: "Pulse 1 para aceptar la llamada o 2 para rechazarla.",
+        satisfaction: "Antes de terminar: ¿qué tan satisfecho está, del 1 al 5? Diga el número o pulse la tecla.",
     },
     forms: Some(&forms::SPANISH),
 };

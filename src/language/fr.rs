@@ -14,6 +14,7 @@ pub(super) static FRENCH: Language = Language {
     digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],
     // "D'accord" counts as two words, because only letters make a word.
     number_words: &["numéro", "téléphone", "portable", "carte", "compte", "code", "pin"],
+    ratings: &[("un", 1), ("deux", 2), ("trois", 3), ("quatre", 4), ("cinq", 5)],
     spelling_links: &["comme"],
     spelling_marks: &["point", "arobase", "tiret"],
     answers: &[
@@ -102,6 +103,7 @@ pub(super) static FRENCH: Language = Language {
         notice: "Vous parlez avec un assistant automatique et cet appel est transcrit.",
         transfer_call: "Un appel pour {name}.",
         transfer_choice: "Appuyez sur 1 pour prendre l'appel, ou sur 2 pour le refuser.",
+        satisfaction: "Avant de raccrocher : quelle est votre satisfaction, de 1 à 5 ? Dites le chiffre ou appuyez sur la touche.",
     },
     forms: Some(&forms::FRENCH),
 };

@@ -37,6 +37,8 @@ pub struct Language {
     pub number_words: &'static [&'static str],
     /// Words that read out a digit, or several alike ("double").
     pub digits: &'static [&'static str],
+    /// The words for 1 to 5, and those numbers.
+    pub ratings: &'static [(&'static str, u8)],
     /// Words between a letter and the word that it stands for: "B as in Berlin".
     pub spelling_links: &'static [&'static str],
     /// Names of the marks within e-mail addresses, which more follows.
@@ -88,6 +90,8 @@ pub struct Prompts {
     pub transfer_call: &'static str,
     /// To the target of a transfer: 1 accepts the call, 2 declines it.
     pub transfer_choice: &'static str,
+    /// Asks for a rating from 1 to 5, by word or key.
+    pub satisfaction: &'static str,
 }
 
 static LANGUAGES: [&Language; 6] =
@@ -154,6 +158,7 @@ mod tests {
                 p.notice,
                 p.transfer_call,
                 p.transfer_choice,
+                p.satisfaction,
             ]
         };
         let english = prompts(&en::ENGLISH);

@@ -9,6 +9,7 @@ pub(super) static OTHER: Language = Language {
     often_trailing: &[],
     digits: &[],
     number_words: &[],
+    ratings: &[],
     spelling_links: &[],
     spelling_marks: &[],
     answers: &["ok", "okay"],

@@ -16,6 +16,7 @@ pub(super) static PORTUGUESE: Language = Language {
         "nove",
     ],
     number_words: &["número", "telefone", "celular", "cartão", "conta", "código", "pin", "cep"],
+    ratings: &[("um", 1), ("dois", 2), ("duas", 2), ("três", 3), ("tres", 3), ("quatro", 4), ("cinco", 5)],
     spelling_links: &["de", "como"],
     spelling_marks: &["ponto", "arroba", "hífen", "traço"],
     answers: &[
@@ -83,6 +84,7 @@ pub(super) static PORTUGUESE: Language = Language {
         notice: "Está a falar com um assistente automático e esta chamada é transcrita.",
         transfer_call: "Uma chamada para {name}.",
         transfer_choice: "Prima 1 para atender a chamada ou 2 para a recusar.",
+        satisfaction: "Antes de terminar: qual é a sua satisfação, de 1 a 5? Diga o número ou prima a tecla.",
     },
     forms: Some(&forms::PORTUGUESE),
 };

@@ -5,11 +5,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::Change;
 use super::calls::{from_json_text, json_text, narrow, without_nul};
 use super::counting::{EndedCall, engine_columns};
 use super::statement::{Value, any_of, rows, sql};
@@ -17,12 +15,9 @@ use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::kept_count;
 use super::{Scope, Store, StoreError, kept, now};
 use crate::tenancy::{
-    Actor, AiProfile, AnalysisResult, AnalysisSettings, AnalysisStatus, Call, CallAnalysis, CallId, CallTurn,
+    AiProfile, AnalysisResult, AnalysisSettings, AnalysisStatus, Call, CallAnalysis, CallId, CallTurn,
     EngineUse, EventId, EventType, Month, NumberId, ProfileId, TenantId,
 };
-
-/// The most analyses of one call.
-const MOST_RUNS: u32 = 20;
 
 /// An analysis that is ours until its lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +64,7 @@ struct Questions {
     analysis: Option<AnalysisSettings>,
 }
 
-fn is_asked(settings: &str) -> bool {
+pub(super) fn is_asked(settings: &str) -> bool {
     let questions: Option<Questions> = serde_json::from_str(settings).ok();
     questions.and_then(|it| it.analysis).is_some_and(|it| it.enabled && !it.is_empty())
 }
@@ -103,7 +98,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn write_analysis(
+    pub(super) async fn write_analysis(
         &mut self,
         tenant: TenantId,
         call: CallId,
@@ -286,36 +281,6 @@ impl Scope {
         Ok(is_held)
     }
 
-    /// Has a call analysed again, by the present version of its profile. An analysis that is pending stays as it is.
-    ///
-    /// # Errors
-    /// `NotFound` when the tenant has no such call; `Refused` while it is in progress (`call_live`), when its caller said nothing
-    /// or it was erased (`no_words`), when its profile asks for no analysis (`analysis_off`), and after 20 analyses of the call (`analyses_used_up`).
-    pub async fn request_analysis(&self, actor: &Actor, call: CallId) -> Result<CallAnalysis, StoreError> {
-        const SELECT: &str = "SELECT c.ended_at IS NOT NULL AS has_ended, c.analysis, p.version, p.settings, \
-            EXISTS (SELECT 1 FROM call_turns t WHERE t.tenant_id = c.tenant_id AND t.call_id = c.id \
-                AND t.caller_text <> '') AS has_words \
-            FROM calls c LEFT JOIN ai_profiles p ON p.tenant_id = c.tenant_id AND p.id = c.ai_profile_id \
-            WHERE c.tenant_id = $1 AND c.id = $2";
-        const QUEUE: &str = "INSERT INTO analysis_jobs \
-            (call_id, tenant_id, ai_profile_version, attempts, due_at, created_at) VALUES ($1, $2, $3, 0, $4, $4) \
-            ON CONFLICT (call_id) DO NOTHING";
-        let mut tx = self.begin(Access::Write).await?;
-        tx.lock_tenant(self.tenant).await?;
-        let row = tx.one::<RequestedRow>(sql(SELECT).bind(self.tenant.0).bind(call.0)).await?;
-        let (version, analysis) = match row.next_run()? {
-            NextRun::Pending(analysis) => return Ok(analysis),
-            NextRun::Due(version, analysis) => (version, analysis),
-        };
-        let queue = sql(QUEUE).bind(call.0).bind(self.tenant.0).bind(version).bind(now());
-        tx.execute(queue).await?;
-        tx.write_analysis(self.tenant, call, &analysis).await?;
-        let kept = json!({ "run": analysis.run });
-        tx.audit(Change::new(actor, self.tenant, "analyze", "call", call.0).after(&kept)).await?;
-        tx.commit().await?;
-        Ok(analysis)
-    }
-
     /// The usage of a call's analyses; empty without any.
     pub async fn usage_of_analyses(&self, call: CallId) -> Result<Vec<EngineUse>, StoreError> {
         const SQL: &str = "SELECT tenant_id, kind, engine, model, unit, quantity FROM analysis_usage \
@@ -344,49 +309,6 @@ impl CallAnalysis {
 /// The event of the end of a run.
 pub(super) fn analysis_event(call: CallId, run: u32) -> EventId {
     EventId::of(Uuid::new_v5(&call.0, format!("analysis {run}").as_bytes()), EventType::CallAnalyzed)
-}
-
-#[derive(sqlx::FromRow)]
-struct RequestedRow {
-    has_ended: bool,
-    has_words: bool,
-    analysis: Option<String>,
-    version: Option<i64>,
-    settings: Option<String>,
-}
-
-/// The run that a request leads to.
-enum NextRun {
-    /// One is due already.
-    Pending(CallAnalysis),
-    /// With the version of the profile that has the questions.
-    Due(i64, CallAnalysis),
-}
-
-impl RequestedRow {
-    fn next_run(&self) -> Result<NextRun, StoreError> {
-        if !self.has_ended {
-            return Err(StoreError::refused("call_live", "the call is in progress: wait for its end"));
-        }
-        if !self.has_words {
-            return Err(StoreError::refused("no_words", "there are no words of the caller to analyse"));
-        }
-        let asked = self.settings.as_deref().is_some_and(is_asked);
-        let Some(version) = self.version.filter(|_| asked) else {
-            let what = "the call's profile asks for no analysis: set settings.analysis, with enabled";
-            return Err(StoreError::refused("analysis_off", what));
-        };
-        let before: Option<CallAnalysis> = from_json_text(self.analysis.as_deref())?;
-        match before {
-            None => Ok(NextRun::Due(version, CallAnalysis::due())),
-            Some(before) if before.status == AnalysisStatus::Pending => Ok(NextRun::Pending(before)),
-            Some(before) if before.run >= MOST_RUNS => {
-                let what = format!("the call was analysed {MOST_RUNS} times, which is the most");
-                Err(StoreError::refused("analyses_used_up", what))
-            }
-            Some(before) => Ok(NextRun::Due(version, before.again())),
-        }
-    }
 }
 
 #[derive(sqlx::FromRow)]

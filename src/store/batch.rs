@@ -15,13 +15,14 @@ use super::ledger::Entry;
 use super::statement::{any_of, rows};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::{Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTransfer, CallTurn, EngineUse, TenantId};
+use crate::tenancy::{Call, CallId, CallTransfer, CallTurn, EngineUse, Feedback, TenantId};
 
 /// Entries, sorted by what they write.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
     calls: BTreeMap<Uuid, CallEntries<'a>>,
     turns: BTreeMap<(Uuid, u32), &'a CallTurn>,
+    ratings: Vec<&'a Feedback>,
 }
 
 /// The entries of one call.
@@ -116,6 +117,10 @@ impl<'a> Batch<'a> {
                 Entry::Taken(tenant, call, engines) => {
                     batch.entries_of(*tenant, *call)?.taken = Some(engines);
                 }
+                Entry::Rated(feedback) => {
+                    batch.entries_of(feedback.tenant_id, feedback.call_id)?;
+                    batch.ratings.push(feedback);
+                }
             }
         }
         Ok(batch)
@@ -152,7 +157,10 @@ impl<'a> Batch<'a> {
         }
         tx.roll_up(late).await?;
         tx.replace_engines(&changes.taken).await?;
-        let deliveries = tx.emit_calls(&changes.events).await?;
+        let mut deliveries = tx.emit_calls(&changes.events).await?;
+        for feedback in &self.ratings {
+            deliveries += tx.add_rating(feedback).await?;
+        }
         Ok(deliveries + tx.count_calls(&store.plans.get(), changes.ended).await?)
     }
 

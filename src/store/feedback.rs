@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::audit::Change;
 use super::conditions::Conditions;
-use super::statement::sql;
-use super::tx::{Access, RowScope};
+use super::statement::{Statement, sql};
+use super::tx::{Access, RowScope, Tx};
 use super::{Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, CallId, EventId, EventType, Feedback, FeedbackId, TenantId};
 
@@ -46,6 +46,36 @@ pub struct FeedbackFilter {
     pub to: Option<DateTime<Utc>>,
 }
 
+/// Feedback that is written already stays as it is.
+fn insert(feedback: &Feedback) -> Statement {
+    const SQL: &str = "INSERT INTO call_feedback \
+        (id, tenant_id, call_id, rating, comment, source, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+        ON CONFLICT (id) DO NOTHING";
+    sql(SQL)
+        .bind(feedback.id.0)
+        .bind(feedback.tenant_id.0)
+        .bind(feedback.call_id.0)
+        .bind(i64::from(feedback.rating))
+        .bind(feedback.comment.as_deref())
+        .bind(feedback.source.as_str())
+        .bind(feedback.created_at)
+}
+
+impl Tx {
+    /// Writes the rating that the caller gave during the call, and its event. Returns how many webhook deliveries it has.
+    pub(super) async fn add_rating(&mut self, feedback: &Feedback) -> Result<u64, StoreError> {
+        if self.execute(insert(feedback)).await? == 0 {
+            return Ok(0);
+        }
+        self.emit_feedback(feedback).await
+    }
+
+    async fn emit_feedback(&mut self, feedback: &Feedback) -> Result<u64, StoreError> {
+        let event = EventId::of(feedback.id.0, EventType::FeedbackReceived);
+        self.emit(feedback.tenant_id, EventType::FeedbackReceived, event, feedback).await
+    }
+}
+
 const COLUMNS: &str = "id, tenant_id, call_id, rating, comment, source, created_at";
 
 impl Scope {
@@ -61,8 +91,6 @@ impl Scope {
         new: NewFeedback,
     ) -> Result<Feedback, StoreError> {
         const COUNT: &str = "SELECT COUNT(*) FROM call_feedback WHERE tenant_id = $1 AND call_id = $2";
-        const SQL: &str = "INSERT INTO call_feedback \
-            (id, tenant_id, call_id, rating, comment, source, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         self.has_call(call).await?;
         let feedback = Feedback {
             id: FeedbackId::new(),
@@ -74,23 +102,14 @@ impl Scope {
             created_at: now(),
         };
         let mut tx = self.begin(Access::Write).await?;
-        let insert = sql(SQL)
-            .bind(feedback.id.0)
-            .bind(feedback.tenant_id.0)
-            .bind(feedback.call_id.0)
-            .bind(i64::from(feedback.rating))
-            .bind(feedback.comment.as_deref())
-            .bind(feedback.source.as_str())
-            .bind(feedback.created_at);
         tx.lock_tenant(self.tenant).await?;
         let count = sql(COUNT).bind(self.tenant.0).bind(call.0);
         tx.admit("feedback_per_call", tx.limits.feedback_per_call.into(), count).await?;
-        tx.execute(insert).await?;
+        tx.execute(insert(&feedback)).await?;
         // Without the comment: it may hold the caller's personal data, and the audit log is kept longer.
         let kept = json!({ "call_id": call, "rating": feedback.rating, "source": feedback.source });
         tx.audit(Change::new(actor, self.tenant, "create", "feedback", feedback.id).after(&kept)).await?;
-        let event = EventId::of(feedback.id.0, EventType::FeedbackReceived);
-        let deliveries = tx.emit(self.tenant, EventType::FeedbackReceived, event, &feedback).await?;
+        let deliveries = tx.emit_feedback(&feedback).await?;
         tx.commit().await?;
         self.store.ring(deliveries);
         Ok(feedback)

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::{Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineUse, TenantId};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse, Feedback, TenantId};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ pub enum Entry {
     Turn(CallTurn),
     /// The call has taken this of its engines so far.
     Taken(TenantId, CallId, Vec<EngineUse>),
+    /// The caller has rated the call.
+    Rated(Feedback),
 }
 
 impl Entry {
@@ -43,6 +45,7 @@ impl Entry {
             Entry::Begin(call) | Entry::Update(call) | Entry::End(call, _) => call.id,
             Entry::Turn(turn) => turn.call_id,
             Entry::Taken(_, call, _) => *call,
+            Entry::Rated(feedback) => feedback.call_id,
         }
     }
 
@@ -51,6 +54,7 @@ impl Entry {
             Entry::Begin(call) | Entry::Update(call) | Entry::End(call, _) => call.tenant_id,
             Entry::Turn(turn) => turn.tenant_id,
             Entry::Taken(tenant, ..) => *tenant,
+            Entry::Rated(feedback) => feedback.tenant_id,
         }
     }
 
@@ -62,6 +66,7 @@ impl Entry {
             Entry::End(..) => "end",
             Entry::Turn(_) => "turn",
             Entry::Taken(..) => "taken",
+            Entry::Rated(_) => "rated",
         }
     }
 

@@ -7,6 +7,7 @@
 //! The life of a call is elsewhere: this room stores.
 
 mod analyses;
+mod analysis_requests;
 mod analytics;
 mod announced;
 mod announcements;

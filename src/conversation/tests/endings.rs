@@ -52,6 +52,7 @@ impl Work {
                 | Output::EmergencyNoticed
                 | Output::Operator(_)
                 | Output::AgentMuted(_)
+                | Output::Rated { .. }
                 | Output::TurnFinished(_) => {}
             }
             watch.see(output);
@@ -111,10 +112,11 @@ impl Work {
 
 /// Conversations that end neither by their length nor by their turns.
 fn settings() -> impl Strategy<Value = Settings> {
-    (any::<bool>(), any::<bool>(), 0u32..3, 1u32..4).prop_map(
-        |(early_reply, barge_in, silence_prompts, max_failures)| Settings {
+    (any::<bool>(), any::<bool>(), any::<bool>(), 0u32..3, 1u32..4).prop_map(
+        |(early_reply, barge_in, satisfaction, silence_prompts, max_failures)| Settings {
             early_reply,
             barge_in,
+            satisfaction,
             silence_prompts,
             max_failures,
             max_turns: u32::MAX,

@@ -47,14 +47,15 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let switches = (any::<bool>(), any::<bool>());
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>());
     let counts = (0u32..3, 0u32..6, 0u32..4);
     let times = prop::sample::select(vec![0u64, 1, 200, 1_500, 60_000, u64::MAX]);
     (switches, counts, prop::collection::vec(times, 12), any::<bool>()).prop_map(
-        |((early_reply, barge_in), (silence_prompts, max_turns, max_failures), times, odd)| {
+        |((early_reply, barge_in, satisfaction), (silence_prompts, max_turns, max_failures), times, odd)| {
             let usual = Settings {
                 early_reply,
                 barge_in,
+                satisfaction,
                 silence_prompts,
                 max_turns,
                 max_failures,
@@ -148,6 +149,7 @@ impl Watch {
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
             Output::AgentMuted(change) => self.muted = change == MuteChange::Muted,
             Output::NoticeHeard | Output::EmergencyNoticed | Output::Operator(_) => {}
+            Output::Rated { rating } => assert!((1..=5).contains(&rating)),
             Output::TurnFinished(record) => {
                 for used in &record.tools {
                     assert!(!self.recorded.contains(&used.tool), "{used:?} recorded twice");

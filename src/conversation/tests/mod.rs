@@ -22,6 +22,7 @@ mod script;
 mod segments;
 mod stages;
 mod story;
+mod survey;
 mod tools;
 mod waiting;
 

@@ -268,6 +268,7 @@ impl Stage {
             Output::AgentMuted(change) => format!("agent {change:?}"),
             Output::NoticeHeard => "notice heard".to_owned(),
             Output::EmergencyNoticed => "emergency".to_owned(),
+            Output::Rated { rating } => format!("rated {rating}"),
             Output::TurnFinished(record) => finished(record),
             Output::HangUp { ending } => format!("hang up: {ending:?}"),
         }

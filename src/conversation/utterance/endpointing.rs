@@ -164,7 +164,8 @@ impl Conversation {
         // Its first words are not the model's.
         let is_emergency = self.is_new_emergency(text);
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        let may = self.settings.early_reply && utterance.advance == Advance::Possible;
+        let may =
+            self.settings.early_reply && utterance.advance == Advance::Possible && !self.survey.is_open();
         let is_new = utterance.early.is_none() && !text.is_empty() && utterance.segments.are_known();
         let is_new = is_new && !is_emergency;
         if may && is_new && !self.limits.no_turn_left(&self.settings) {
@@ -229,6 +230,9 @@ impl Conversation {
         if !self.prompted || self.hold.is_on() {
             return self.settle(now, None);
         }
+        if self.survey.is_open() {
+            return self.rating_words(now, None);
+        }
         match self.limits.noise_heard() {
             1 => self.ask_for_words_again(now, Phrase::DidNotCatch),
             2 => self.ask_for_words_again(now, Phrase::StillThere),
@@ -267,6 +271,14 @@ impl Conversation {
     fn hand_over(&mut self, now: At, to: At) {
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
+        if self.survey.is_open() {
+            let text = match &utterance.words {
+                Words::Known(text) => Some(text.clone()),
+                _ => None,
+            };
+            self.floor = Floor::Caller(utterance);
+            return self.rating_words(now, text.as_deref());
+        }
         if let Words::Known(text) = &utterance.words {
             self.limits.turn_taken(Turn::of(text));
             self.caller_level = utterance.level.or(self.caller_level);

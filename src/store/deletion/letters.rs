@@ -76,7 +76,7 @@ fn redacted(entry: &str) -> Option<String> {
         Entry::Begin(call) => Entry::Begin(anonymous(call)),
         Entry::Update(call) => Entry::Update(anonymous(call)),
         Entry::End(call, engines) => Entry::End(anonymous(call), engines),
-        taken @ Entry::Taken(..) => taken,
+        kept @ (Entry::Taken(..) | Entry::Rated(_)) => kept,
         Entry::Turn(_) => return None,
     };
     serde_json::to_string(&entry).ok()

@@ -16,6 +16,7 @@ on_both!(
     an_erased_call_loses_its_analysis,
     a_call_is_analysed_again_on_request,
     another_tenant_neither_takes_nor_requests_an_analysis,
+    a_callers_rating_is_feedback_once,
 );
 
 /// A tenant with a profile that asks for an analysis.
@@ -277,4 +278,29 @@ async fn another_tenant_neither_takes_nor_requests_an_analysis(db: Database) {
     let success = AnalysisFilter { success: Some(true), ..AnalysisFilter::default() };
     let filter = CallFilter { analysis: success, ..CallFilter::default() };
     assert_eq!(theirs.calls(&filter, Window::first(9)).await.expect("calls").items, []);
+}
+
+async fn a_callers_rating_is_feedback_once(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    db.subscribe(route.tenant.id, EventType::FeedbackReceived).await;
+    let call = ended(&db, &route).await;
+    let rating = Feedback {
+        id: FeedbackId::new(),
+        tenant_id: call.tenant_id,
+        call_id: call.id,
+        rating: 4,
+        comment: None,
+        source: "caller".to_owned(),
+        created_at: call.started_at,
+    };
+    for _ in 0..2 {
+        db.store.write(&[Entry::Rated(rating.clone())]).await.expect("it is written");
+    }
+    let filter = FeedbackFilter { source: Some("caller".into()), ..FeedbackFilter::default() };
+    assert_eq!(scope.feedback(&filter, Window::first(9)).await.expect("feedback").items, [rating.clone()]);
+    assert_eq!(db.store.deliveries_pending().await.expect("a count"), 1);
+    let other = db.tenant(2).await;
+    let foreign = Feedback { id: FeedbackId::new(), tenant_id: other.tenant.id, ..rating };
+    db.store.write(&[Entry::Rated(foreign)]).await.expect_err("another tenant's call");
 }
