@@ -15,8 +15,8 @@ const LONGEST_TEXT: usize = 1_000;
 /// The most characters of a problem.
 const LONGEST_PROBLEM: usize = 300;
 
-/// The schema of the reply. Every property is required, so that a model that forgets one is asked again; a field that need not
-/// be known may be null.
+/// The schema of the reply. Its properties are required, so that a model that forgets one is asked again. A field may be absent,
+/// or null: [`check`] decides whether it is required.
 pub fn schema(settings: &AnalysisSettings) -> Value {
     let mut properties = Map::new();
     let mut add = |name: &str, schema: Option<Value>| {
@@ -32,11 +32,11 @@ pub fn schema(settings: &AnalysisSettings) -> Value {
     let mood = json!({ "enum": moods, "description": "The caller's mood at the end, by their words." });
     add("sentiment", settings.sentiment.then_some(mood));
     add("fields", (!settings.fields.is_empty()).then(|| fields(&settings.fields)));
-    object(properties)
+    let required: Vec<String> = properties.keys().cloned().collect();
+    object(properties, &required)
 }
 
-fn object(properties: Map<String, Value>) -> Value {
-    let required: Vec<&String> = properties.keys().collect();
+fn object(properties: Map<String, Value>, required: &[String]) -> Value {
     json!({ "type": "object", "required": required, "properties": properties, "additionalProperties": false })
 }
 
@@ -60,7 +60,7 @@ fn one_of(values: &[String]) -> Vec<Value> {
 
 fn fields(fields: &[AnalysisField]) -> Value {
     let described = fields.iter().map(|field| (field.name.clone(), field_schema(field)));
-    object(described.collect())
+    object(described.collect(), &[])
 }
 
 fn field_schema(field: &AnalysisField) -> Value {
