@@ -177,9 +177,9 @@ async fn names_and_limits_that_are_not_permitted_are_refused(api: ApiServer) {
         (json!({ "stt": "pocketsphinx", "stt_model": "x" }), "settings.stt_model", "the engine has none"),
         (json!({ "greeting": "\u{1b}[31m" }), "settings.greeting", "U+001B"),
         (
-            json!({ "turn": { "max_turns": 101 } }),
+            json!({ "turn": { "max_turns": 501 } }),
             "settings.turn.max_turns",
-            "profiles.max_turns: set it to 100",
+            "profiles.max_turns: set it to 500",
         ),
         (json!({ "max_reply_tokens": 501 }), "settings.max_reply_tokens", "set it to 500 or less"),
     ] {
