@@ -95,8 +95,11 @@ struct Running {
     phone: Telephone,
 }
 
+/// A call that is over: its tenant, what caller and person heard, and the SIP messages of the telephone.
+type Heard = (TenantId, RecordedCall, Option<RecordedCall>, String);
+
 /// Places a call for each case, and sees all of them to their end.
-fn play(env: &mut TestEnv, cases: &[Case]) -> Vec<(TenantId, RecordedCall, Option<RecordedCall>)> {
+fn play(env: &mut TestEnv, cases: &[Case]) -> Vec<Heard> {
     let phones: Vec<Telephone> =
         cases.iter().map(|case| Telephone::start(env.asterisk.sandbox(), case.phone.clone())).collect();
     let hosts: Vec<String> = phones.iter().map(Telephone::host).collect();
@@ -128,7 +131,10 @@ fn play(env: &mut TestEnv, cases: &[Case]) -> Vec<(TenantId, RecordedCall, Optio
     });
     let phones = || running.iter().map(|it| it.phone.log()).collect::<String>();
     assert!(over, "a call does not end\n{}\n{}", phones(), env.log());
-    let heard = running.into_iter().map(|it| (it.tenant, it.call.finish().conversation, it.phone.finish()));
+    let heard = running.into_iter().map(|it| {
+        let messages = it.phone.log();
+        (it.tenant, it.call.finish().conversation, it.phone.finish(), messages)
+    });
     heard.collect()
 }
 
@@ -179,6 +185,7 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
         ("VCA__TRANSFER__SIP_ENDPOINT", "PJSIP/vca-trunk/{uri}"),
         ("VCA__TRANSFER__RING_S", "4"),
         ("VCA__TRANSFER__ACCEPT_S", "3"),
+        ("VCA__TRANSFER__SUMMARY_HEADER", "X-Transfer-Summary"),
     ] {
         env.set(name, value);
     }
@@ -186,7 +193,7 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
     let cases = cases();
     let heard = play(&mut env, &cases);
     env.clears_away(ms(10_000));
-    for (n, (case, (tenant, caller, person))) in cases.iter().zip(&heard).enumerate() {
+    for (n, (case, (tenant, caller, person, messages))) in cases.iter().zip(&heard).enumerate() {
         let (call, _) = env.last_call(*tenant);
         let [transfer] = &call.transfers[..] else { panic!("{n}: not one transfer\n{}", env.log()) };
         assert_eq!(
@@ -195,6 +202,7 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
             "{n}\n{}",
             env.log()
         );
+        assert!(messages.contains(&format!("X-Transfer-Summary: {SUMMARY}")), "{n}: {messages}");
         let is_connected = case.outcome == TransferOutcome::Connected;
         assert_eq!(transfer.answered_at.is_some(), person.is_some(), "{n}");
         let is_accepted = is_connected && case.style != TransferStyle::Cold;

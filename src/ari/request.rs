@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::dtmf::DtmfTiming;
 use super::ids::{BridgeId, ChannelId};
@@ -101,6 +101,8 @@ pub struct NewCall<'a> {
     pub app_args: &'a str,
     /// How long it may ring, in seconds.
     pub timeout_s: u32,
+    /// Channel variables and functions that are set before it rings.
+    pub variables: &'a [(String, String)],
 }
 
 impl Request {
@@ -200,7 +202,11 @@ impl Request {
             query.push(("callerId", new.caller_id));
         }
         query.extend(new.other_channel_id.map(|other| ("otherChannelId", other.as_str())));
-        Request::new(Method::Post, "channels.originate", &["channels"], &query)
+        let request = Request::new(Method::Post, "channels.originate", &["channels"], &query);
+        let variables: Map<String, Value> =
+            new.variables.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        let body = (!variables.is_empty()).then(|| json!({ "variables": variables }));
+        Request { body, ..request }
     }
 
     /// Response: `Channel`.
@@ -399,6 +405,27 @@ mod tests {
             request.body,
             Some(json!({ "allowed": [{ "type": "StasisStart" }, { "type": "StasisEnd" }] }))
         );
+    }
+
+    #[test]
+    fn variables_of_a_new_call_are_in_its_body() {
+        let channel = id("vca-leg-7.2");
+        let new = |variables: &[(String, String)]| {
+            Request::originate(&NewCall {
+                channel_id: &channel,
+                other_channel_id: None,
+                endpoint: "PJSIP/alice",
+                caller_id: "",
+                app: "vca",
+                app_args: "leg",
+                timeout_s: 30,
+                variables,
+            })
+        };
+        assert_eq!(new(&[]).body, None);
+        let header = [("PJSIP_HEADER(add,X-Summary)".to_owned(), "Ms Ito, \"late\"".to_owned())];
+        let expected = json!({ "variables": { "PJSIP_HEADER(add,X-Summary)": "Ms Ito, \"late\"" } });
+        assert_eq!(new(&header).body, Some(expected));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Agent {
         let choice = |target: &TransferTarget| TargetChoice {
             name: target.name.as_str().into(),
             description: target.description.as_str().into(),
-            style: target.style,
+            takes_summary: rules.takes_summary(target),
         };
         let choices: Vec<TargetChoice> = allowed.map(choice).collect();
         if choices.is_empty() || !settings.may(Tool::Transfer) {

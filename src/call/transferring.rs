@@ -177,11 +177,19 @@ impl Task {
         };
         let ring = Duration::from_secs(rules.ring_s);
         let caller_id = self.caller_id(rules.caller_id);
-        let dial = LegSpec::Dial(DialSpec { endpoint, caller_id, timeout: ring + BACKSTOP });
+        let variables = Vec::from_iter(self.summary_header(&rules, &endpoint));
+        let dial = LegSpec::Dial(DialSpec { endpoint, caller_id, timeout: ring + BACKSTOP, variables });
         self.control(TopologyInput::Arrange { legs: vec![dial], wanted: Wanted::apart(Some(waiting)) });
         if let Some(active) = &mut self.transfer {
             active.transfer.ringing(leg, Instant::now() + ring);
         }
+    }
+
+    /// The function that adds the agent's summary to the INVITE, and its value, which is one line.
+    fn summary_header(&self, rules: &TransferRules, endpoint: &str) -> Option<(String, String)> {
+        let summary = self.transfer.as_ref()?.summary.as_deref()?;
+        let is_sent = !rules.summary_header.is_empty() && endpoint.starts_with("PJSIP/");
+        is_sent.then(|| (format!("PJSIP_HEADER(add,{})", rules.summary_header), summary.to_owned()))
     }
 
     /// The sound that the caller hears until the target has the call.

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use super::target::{AddressError, Destination};
-use super::{Did, TransferMethod, TransferStyle, TransferTarget};
+use super::{Did, TargetKind, TransferMethod, TransferStyle, TransferTarget};
 
 /// `[transfer]`. Without settings no target can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -42,6 +42,9 @@ pub struct TransferRules {
     /// The class of music on hold that a caller hears while the target rings. Default: empty, a ringing tone, and Asterisk's class
     /// `default` for warm transfers.
     pub music_class: String,
+    /// The SIP header in which the agent's summary is sent to a dialled endpoint of PJSIP, such as `X-Transfer-Summary`. Default:
+    /// empty, it is not sent.
+    pub summary_header: String,
     /// How long the first words of a target are waited for before it is announced a call that it has to accept, in milliseconds.
     /// Default 3000.
     pub first_words_ms: u64,
@@ -77,6 +80,7 @@ impl Default for TransferRules {
             ring_s: 25,
             max_leg_s: 3_600,
             music_class: String::new(),
+            summary_header: String::new(),
             first_words_ms: 3_000,
             accept_s: 15,
         }
@@ -127,7 +131,7 @@ pub enum TargetRefusal {
     #[error("the operator has not set up {0}")]
     NotSetUp(&'static str),
     #[error("a {kind} cannot be reached by {method}")]
-    Method { kind: super::TargetKind, method: TransferMethod },
+    Method { kind: TargetKind, method: TransferMethod },
     #[error("a target that is reached by {0} cannot be asked to accept the call")]
     Style(TransferMethod),
 }
@@ -162,6 +166,12 @@ impl TransferRules {
     /// As of [`TransferRules::route`].
     pub fn dialplan(&self, target: &TransferTarget) -> Result<DialplanRoute, TargetRefusal> {
         self.place(&self.allowed(target)?)
+    }
+
+    /// Does the agent's summary reach the target, by voice or in a SIP header?
+    pub fn takes_summary(&self, target: &TransferTarget) -> bool {
+        let has_header = !self.summary_header.is_empty() && target.kind != TargetKind::Extension;
+        target.method == TransferMethod::Dial && (target.style == TransferStyle::Warm || has_header)
     }
 
     fn allowed(&self, target: &TransferTarget) -> Result<Destination, TargetRefusal> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::conversation::ToolAction;
 use crate::engines::llm::ToolSpec;
-use crate::tenancy::{Tool, TransferStyle};
+use crate::tenancy::Tool;
 
 /// The longest summary, in characters: some 30 seconds of speech.
 const LONGEST_SUMMARY: usize = 400;
@@ -18,7 +18,8 @@ pub struct TargetChoice {
     pub name: Arc<str>,
     /// When to choose it.
     pub description: Arc<str>,
-    pub style: TransferStyle,
+    /// The agent's summary of the call reaches it.
+    pub takes_summary: bool,
 }
 
 /// The specification names all targets, so that a model can choose no other one.
@@ -36,10 +37,10 @@ pub(super) fn spec(targets: &[TargetChoice]) -> ToolSpec {
         } },
         "required": ["target"], "additionalProperties": false,
     });
-    if targets.iter().any(|target| target.style == TransferStyle::Warm) {
+    if targets.iter().any(|target| target.takes_summary) {
         parameters["properties"]["summary"] = json!({
             "type": "string", "maxLength": LONGEST_SUMMARY,
-            "description": "Who calls and why, in one or two sentences of the conversation's language. It is spoken to the \
+            "description": "Who calls and why, in one or two sentences of the conversation's language. It is for the \
                 person who takes the call. The caller does not hear it.",
         });
         parameters["required"] = json!(["target", "summary"]);
@@ -95,8 +96,9 @@ mod tests {
     use super::*;
 
     fn targets() -> Vec<TargetChoice> {
-        let style = TransferStyle::Cold;
-        let target = |name: &str| TargetChoice { name: name.into(), description: "People.".into(), style };
+        let (description, takes_summary): (Arc<str>, _) = ("People.".into(), false);
+        let target =
+            |name: &str| TargetChoice { name: name.into(), description: description.clone(), takes_summary };
         vec![target("shop"), target("a-1")]
     }
 
@@ -115,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_is_for_warm_targets_and_bounded() {
-        let warm = |target| TargetChoice { style: TransferStyle::Warm, ..target };
+    fn a_summary_is_bounded_and_one_line() {
+        let warm = |target| TargetChoice { takes_summary: true, ..target };
         let targets: Vec<_> = targets().into_iter().map(warm).collect();
         let spec = spec(&targets);
         assert_eq!(spec.parameters["required"], json!(["target", "summary"]));

@@ -48,6 +48,8 @@ pub struct DialSpec {
     pub caller_id: String,
     /// After this Asterisk gives up, in whole seconds.
     pub timeout: Duration,
+    /// Channel variables and functions that are set before it rings.
+    pub variables: Vec<(String, String)>,
 }
 
 /// The sound that a caller hears who is in no group.

@@ -191,6 +191,7 @@ impl CallLeg {
                 app,
                 app_args: "leg",
                 timeout_s: u32::try_from(spec.timeout.as_secs()).unwrap_or(u32::MAX),
+                variables: &spec.variables,
             })),
         }
     }

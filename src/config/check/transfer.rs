@@ -27,6 +27,7 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
         let remedy = format!("set it to {LONGEST_WORDS_MS} or less");
         found.push(Violation::with_remedy("transfer.first_words_ms", problem, remedy));
     }
+    found.extend(header(&rules.summary_header));
     let number = ["{number}", "{digits}"];
     let example = "PJSIP/{number}@vca-trunk";
     found.extend(template("transfer.number_endpoint", &rules.number_endpoint, &number, example));
@@ -39,6 +40,17 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
     let queue_context = Some(&rules.queue_context).filter(|name| !name.is_empty());
     found.extend(contexts(rules.contexts.iter().chain(queue_context)));
     found
+}
+
+/// One of a private use cannot replace a header of the call's signalling.
+fn header(name: &str) -> Option<Violation> {
+    let is_token =
+        |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_sound = name.is_empty() || name.len() <= 64 && name.strip_prefix("X-").is_some_and(is_token);
+    let problem = format!("{name:?} is no header of private use");
+    (!is_sound).then(|| {
+        Violation::with_remedy("transfer.summary_header", problem, "write it as in X-Transfer-Summary")
+    })
 }
 
 fn longest(key: &str, value: u64, most: u64) -> Option<Violation> {
@@ -153,6 +165,11 @@ mod tests {
             assert_eq!(keys(|rules| rules.max_leg_s = seconds), ["transfer.max_leg_s"]);
             assert_eq!(keys(|rules| rules.accept_s = seconds), ["transfer.accept_s"]);
         }
+        for name in ["Via", "X-", "X-Summary\r\nVia", "X-A,b", "X-A)"] {
+            let set = |rules: &mut TransferRules| rules.summary_header = name.into();
+            assert_eq!(keys(set), ["transfer.summary_header"], "{name}");
+        }
+        assert_eq!(keys(|rules| rules.summary_header = "X-Transfer-Summary".into()), Vec::<String>::new());
         assert_eq!(keys(|rules| rules.first_words_ms = 60_001), ["transfer.first_words_ms"]);
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn transfers() -> impl Strategy<Value = Script> {
     let arrange = |wanted| Input::Arrange { legs: vec![], wanted };
     let dial = || {
         let (endpoint, timeout) = ("PJSIP/alice".to_owned(), Duration::from_secs(30));
-        LegSpec::Dial(DialSpec { endpoint, caller_id: String::new(), timeout })
+        LegSpec::Dial(DialSpec { endpoint, caller_id: String::new(), timeout, variables: vec![] })
     };
     let ringing = Wanted::apart(Some(WaitingSound::Ringing));
     let input = prop::sample::select(vec![

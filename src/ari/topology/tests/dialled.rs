@@ -7,7 +7,7 @@ const PERSON: LegId = LegId(2);
 
 fn dial() -> Input {
     let (endpoint, caller_id) = ("PJSIP/alice".to_owned(), "+4930".to_owned());
-    let spec = DialSpec { endpoint, caller_id, timeout: Duration::from_secs(30) };
+    let spec = DialSpec { endpoint, caller_id, timeout: Duration::from_secs(30), variables: vec![] };
     let wanted = Wanted::apart(Some(WaitingSound::Ringing));
     Input::Arrange { legs: vec![LegSpec::Dial(spec)], wanted }
 }

@@ -81,6 +81,7 @@ impl Circuit {
             app: &self.app,
             app_args: "",
             timeout_s: limit.as_secs().try_into().unwrap_or(u32::MAX),
+            variables: &[],
         };
         self.client.send(Request::originate(&new)).await.map_err(LoopbackFault::NoCall)?;
         while let Some(signal) = self.inbox.recv().await {
