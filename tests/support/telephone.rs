@@ -12,7 +12,7 @@ use super::{ports, wait};
 const MESSAGES: &str = "messages.log";
 const SEPARATOR: &str = "-----------------------------------------------";
 
-/// What the telephone does with its only call.
+/// How the telephone takes its only call.
 #[derive(Debug, Clone)]
 pub enum Habit {
     /// It answers, and the person follows the script. They hang up after this long, if the call lasts longer.
@@ -23,7 +23,7 @@ pub enum Habit {
     Rings,
 }
 
-/// A telephone; what runs of it ends when it is dropped.
+/// A telephone. Dropping it ends its program.
 #[derive(Debug)]
 pub struct Telephone {
     // Dropped in this order: the program before the folder that it runs in.
@@ -88,7 +88,7 @@ impl Telephone {
         }
     }
 
-    /// Ends it. What the person heard and said; `None` when the telephone did not answer.
+    /// Ends it, and returns what the person heard and said; `None` when the telephone did not answer.
     pub fn finish(mut self) -> Option<RecordedCall> {
         self.line.take().map(RunningCaller::finish)
     }
