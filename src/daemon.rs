@@ -19,6 +19,7 @@ use tracing::info;
 
 use crate::config::Loaded;
 
+pub use agents::AgentFactory;
 pub use reload::Source;
 
 /// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain. SIGHUP reloads the configuration from `source`.

@@ -120,6 +120,19 @@ impl fmt::Display for Names {
     }
 }
 
+/// Checks the form of an engine's name: it becomes part of variables' names, labels of metrics and records of usage.
+///
+/// # Errors
+/// The rule.
+pub fn check_engine_name(name: &str) -> Result<(), &'static str> {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let has_form = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_plain);
+    if has_form && name.len() <= 32 && !name.contains("__") {
+        return Ok(());
+    }
+    Err("write 1 to 32 lowercase letters, digits, - and single _, a letter first")
+}
+
 /// Checks that a text has the form of a BCP 47 tag.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod clients;
 mod deletion;
 mod documented;
 mod documents;
+mod engines;
 mod fake_provider;
 mod feedback;
 mod idempotency;

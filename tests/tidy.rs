@@ -110,6 +110,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "current",
+            "egress",
             "engines",
             "logging",
             "media",
@@ -122,6 +123,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "transport",
             "conversation",
             "webhooks",
+            "violation",
         ],
     ),
     (

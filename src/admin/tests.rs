@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{ApiState, LastUse, LimitSettings, Limits};
 use super::*;
+use crate::config::Config;
+use crate::current::Current;
+use crate::daemon::AgentFactory;
 use crate::store::Store;
 use crate::telephony::{Adapters, Registrar};
 use crate::tenancy::{Call, CallId, LiveCommand, LiveEvent, LiveRefusal, TenantId};
@@ -100,6 +103,7 @@ async fn api_state() -> ApiState {
         inbound: None,
         numbering: Default::default(),
         permitted: Default::default(),
+        tenant_engines: Arc::new(Current::new(AgentFactory::new(&Config::default()).unwrap())),
         transfer: Default::default(),
         last_use: Arc::new(LastUse::start(store.clone())),
         store,

@@ -69,7 +69,7 @@ impl Llm for PreparedModel {
 }
 
 fn finding(llm: Arc<dyn Llm>) -> FindModel {
-    Arc::new(move |_| Some(Model { llm: llm.clone(), name: None }))
+    Arc::new(move |_, _| Some(Model { llm: llm.clone(), name: None }))
 }
 
 fn soon() -> DateTime<Utc> {

@@ -19,7 +19,7 @@ use super::asking::{AskError, ask};
 use crate::engines::core::EngineError;
 use crate::engines::llm::Llm;
 use crate::store::{AnalysedCall, AnalysisAttempt, AnalysisOutcome, ClaimedAnalysis, Store, StoreError};
-use crate::tenancy::{AiProfile, TenantId};
+use crate::tenancy::{AiProfile, EngineAccess, TenantId};
 
 /// The lease is longer than the timeout of an attempt by this.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub struct Model {
 }
 
 /// The model of a profile; `None` when it names an engine that there is not.
-pub type FindModel = Arc<dyn Fn(&AiProfile) -> Option<Model> + Send + Sync>;
+pub type FindModel = Arc<dyn Fn(&AiProfile, &[EngineAccess]) -> Option<Model> + Send + Sync>;
 
 /// Analyses calls.
 pub struct Analyst {
@@ -170,7 +170,10 @@ async fn analyse(
     let scope = store.scope(claimed.tenant);
     let begun = Instant::now();
     let attempt = match scope.analysed_call(claimed).await {
-        Ok(call) => attempt(settings, find_model, &call, (claimed, now)).await,
+        Ok(call) => {
+            let own = scope.engine_accesses().await?;
+            attempt(settings, |profile| find_model(profile, &own), &call, (claimed, now)).await
+        }
         Err(StoreError::NotFound) => {
             let problem = "the call or the version of its profile was deleted".to_owned();
             AnalysisAttempt { at: now, usage: Vec::new(), outcome: AnalysisOutcome::Failed(problem) }
@@ -185,7 +188,7 @@ async fn analyse(
 
 async fn attempt(
     settings: &Settings,
-    find_model: &FindModel,
+    find_model: impl Fn(&AiProfile) -> Option<Model>,
     call: &AnalysedCall,
     (claimed, now): (&ClaimedAnalysis, DateTime<Utc>),
 ) -> AnalysisAttempt {

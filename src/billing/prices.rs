@@ -55,8 +55,12 @@ fn one() -> u64 {
 }
 
 impl Prices {
-    /// The price of `taken`: the model's own, or else the one for all models; `None` when there is neither.
+    /// The price of `taken`: the model's own, or else the one for all models; `None` when there is neither, and for usage of a
+    /// tenant's own account.
     pub fn of(&self, taken: &EngineUse) -> Option<&Price> {
+        if taken.is_own() {
+            return None;
+        }
         let fits = |price: &&Price| {
             (price.kind, &price.engine, price.unit) == (taken.kind, &taken.engine, taken.unit)
         };
@@ -65,13 +69,14 @@ impl Prices {
     }
 
     /// Whether `taken` is billed: its unit has a price, or its model is billed by another unit (speech by the
-    /// minute instead of by the request). Input and output tokens do not substitute for each other. Local programs
-    /// cost nothing unless the list has a price for them, and an empty list bills no engines at all. A price of 0
+    /// minute instead of by the request). Input and output tokens do not substitute for each other. The operator does not
+    /// charge for a tenant's own account. Local programs cost nothing unless the list has a price for them, and an empty list bills no engines at all. A price of 0
     /// means that the usage is free.
     pub fn covers(&self, taken: &EngineUse) -> bool {
         let stands_for = |unit: UsageUnit| unit == taken.unit || !(is_tokens(unit) && is_tokens(taken.unit));
         let mut units = UsageUnit::ALL.iter().filter(|unit| stands_for(**unit));
         self.engines.is_empty()
+            || taken.is_own()
             || taken.model == LOCAL
             || units.any(|unit| self.of(&EngineUse { unit: *unit, ..taken.clone() }).is_some())
     }
@@ -178,6 +183,26 @@ mod tests {
         let free = Price { kind: EngineKind::Tts, unit: UsageUnit::Characters, ..price("tts-1", 0) };
         let prices = Prices { engines: vec![free], ..Prices::default() };
         assert_eq!(prices.missing(EngineKind::Tts, "openai", "tts-1"), [], "0 is a price");
+    }
+
+    #[test]
+    fn a_tenants_own_account_is_not_charged() {
+        let own = Price { engine: "own:acme".into(), ..price("*", 5) };
+        let prices = Prices { engines: vec![own, price("*", 7)], ..Prices::default() };
+        let taken = EngineUse {
+            kind: EngineKind::Llm,
+            engine: "own:acme".into(),
+            model: "gpt-5.4-mini".into(),
+            unit: UsageUnit::InputTokens,
+            quantity: 1_000_000,
+        };
+        assert_eq!((prices.of(&taken), prices.covers(&taken)), (None, true));
+        let operators = EngineUse { engine: "openai".into(), ..taken };
+        assert_eq!(
+            prices.of(&operators).map(|price| price.price),
+            Some(7),
+            "a fallback of the operator's is"
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::{
-    analytics, audit, call, inventory, key, ledger, number, profile, retention, secrets, target, tenant,
-    tool, usage, webhook,
+    analytics, audit, call, credential, inventory, key, ledger, number, profile, retention, secrets, target,
+    tenant, tool, usage, webhook,
 };
 use crate::config::Config;
 use crate::store::Store;
@@ -37,6 +37,9 @@ pub enum RecordCommand {
     /// HTTP tools of agents: trials, and secrets for their headers.
     #[command(subcommand)]
     Tool(Box<tool::Command>),
+    /// Engine credentials: tenants' own accounts at vendors of engines.
+    #[command(subcommand)]
+    Credential(Box<credential::Command>),
     /// Usage, costs and quotas of tenants.
     #[command(subcommand)]
     Usage(usage::Command),
@@ -70,6 +73,7 @@ impl RecordCommand {
             RecordCommand::Call(call::Command::Recorded(command)) => command.run(store, config, output).await,
             RecordCommand::Webhook(command) => command.run(store, config, output).await,
             RecordCommand::Tool(command) => command.run(store, config, output).await,
+            RecordCommand::Credential(command) => command.run(store, config, output).await,
             RecordCommand::Usage(command) => command.run(store, config, output).await,
             RecordCommand::Analytics(command) => command.run(store, output).await,
             RecordCommand::Retention(command) => command.run(store, output).await,

@@ -1,16 +1,14 @@
 //! `vca tool`
 
-use std::io::Read;
-
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use secrecy::SecretString;
 use serde_json::Value;
 
 use super::actor;
 use super::failure::Failure;
 use super::output::Output;
 use super::profile::ProfileSelector;
+use super::secret_input::entered;
 use super::table::{Sheet, Table};
 use super::tenant;
 use crate::config::Config;
@@ -173,13 +171,6 @@ fn trial_text(trial: &ToolTrial) -> String {
         sheet = sheet.line(name, value);
     }
     sheet.to_string()
-}
-
-/// The value of a secret, which no argument of a program may have: every user of the machine can list those.
-fn entered() -> Result<SecretString, Failure> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("the secret cannot be read from standard input")?;
-    Ok(SecretString::from(text.trim().to_owned()))
 }
 
 fn sheet(secret: &ToolSecret) -> String {

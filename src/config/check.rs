@@ -53,6 +53,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
             "tools.max_concurrent_per_tenant",
             config.tools.max_concurrent_per_tenant == 0,
         )]));
+        found.extend(zeros(&[("tenant_engines.max_kept", config.tenant_engines.max_kept == 0)]));
         found.extend(telephony::check(&config.telephony, config.environment));
         found.extend(transfer::check(&config.transfer));
         found.extend(admin(&config.admin));

@@ -81,6 +81,8 @@ pub struct Config {
     pub webhooks: webhooks::Settings,
     pub tools: tools::Settings,
     pub analysis: analysis::Settings,
+    /// The rules for engines of tenants' own accounts.
+    pub tenant_engines: tenancy::TenantEngineRules,
     /// This and the next make up the billing. See [`Config::billing`].
     pub plans: billing::Plans,
     pub prices: billing::Prices,
@@ -111,7 +113,18 @@ impl Config {
             turn_settings: self.turn_settings(),
             reply_tokens: self.reply_tokens(),
             ceilings: self.profiles.clone(),
+            accounts: self.account_engines(),
+            tenant_engines: self.tenant_engines.clone(),
         }
+    }
+
+    /// The names of engines at accounts of the operator.
+    pub fn account_engines(&self) -> Vec<String> {
+        let engines = self.engines();
+        let stt = engines.stt_entries().into_iter().filter(|it| it.server().is_some()).map(|it| it.name);
+        let llm = engines.llm_entries().into_iter().filter(|it| it.server().is_some()).map(|it| it.name);
+        let tts = engines.tts_entries().into_iter().filter(|it| it.server().is_some()).map(|it| it.name);
+        stt.chain(llm).chain(tts).map(|name| name.to_string()).collect()
     }
 
     /// The longest response of profiles that set none, in tokens, over all language models.

@@ -3,6 +3,7 @@
 //!
 //! It holds no SQL and knows neither HTTP nor the command line.
 
+mod engine_credentials;
 mod erasure;
 mod feedback;
 mod inventory;
@@ -22,6 +23,9 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
+pub use engine_credentials::{
+    TenantEngines, create_engine_credential, permitted_of, replace_engine_credential, test_engine_credential,
+};
 pub use erasure::{ErasureRequest, erase};
 pub use feedback::create_feedback;
 pub use inventory::{add_inventory_number, put_inventory_number, update_inventory_number};

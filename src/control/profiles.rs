@@ -1,6 +1,6 @@
 //! AI profiles, checked against what the operator permits before they are saved.
 
-use super::ControlError;
+use super::{ControlError, permitted_of};
 use crate::store::{NewProfile, ProfileChanges, Scope, StoreError};
 use crate::tenancy::variables::check_variables;
 use crate::tenancy::{Actor, AiProfile, Draft, Permitted, ProfileId, ProfileSettings, check_profile};
@@ -19,7 +19,7 @@ pub async fn create_profile(
     new.settings.notice.get_or_insert(true);
     let NewProfile { name, system_prompt, settings, .. } = &new;
     let draft = Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) };
-    check(draft, (system_prompt, settings), permitted)?;
+    check(draft, (system_prompt, settings), &permitted_of(scope, permitted).await?)?;
     Ok(scope.create_profile(actor, new).await?)
 }
 
@@ -34,6 +34,7 @@ pub async fn update_profile<E: From<StoreError> + From<ControlError>>(
     id: ProfileId,
     decide: impl FnOnce(&AiProfile) -> Result<ProfileChanges, E>,
 ) -> Result<AiProfile, E> {
+    let permitted = &permitted_of(scope, permitted).await?;
     let checked = |current: &AiProfile| -> Result<ProfileChanges, E> {
         let changes = decide(current)?;
         let ProfileChanges { name, system_prompt, settings, .. } = &changes;
@@ -60,7 +61,7 @@ pub async fn roll_back_profile(
     let former = scope.profile_version(id, version).await?;
     let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
     let draft = Draft { name, system_prompt, settings: Some(&former.settings) };
-    check(draft, (&former.system_prompt, &former.settings), permitted)?;
+    check(draft, (&former.system_prompt, &former.settings), &permitted_of(scope, permitted).await?)?;
     Ok(scope.roll_back_profile(actor, id, version).await?)
 }
 

@@ -1,16 +1,32 @@
 //! Profiles to agents, and the prompts that are pre-synthesised for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::analysis::Model;
 use crate::call::{Agent, Engines, PromptCache};
 use crate::config::Config;
-use crate::engines::core::retry::EngineState;
-use crate::engines::registry;
+use crate::control::TenantEngines;
+use crate::current::Current;
+use crate::egress::{DestinationPolicy, Guard};
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::{EngineState, Kind};
+use crate::engines::llm::Llm;
+use crate::engines::registry::{self, OwnAccount};
 use crate::store::{Store, StoreError};
-use crate::tenancy::{AiProfile, Permitted, TenantStatus};
+use crate::tenancy::{
+    AiProfile, EngineAccess, EngineCredential, EngineFallback, EngineHealth, EngineKind, EngineTrial,
+    Permitted, TenantKeys, TenantStatus,
+};
+use crate::violation::Violation;
+
+/// How long a trial of a tenant's engine may take.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pre-synthesises every active tenant's prompts, so that a first caller is greeted as fast as any other.
 pub async fn warm_up_prompts(store: Store, agent_factory: Arc<AgentFactory>, prompts: Arc<PromptCache>) {
@@ -29,8 +45,9 @@ async fn active_agents(store: &Store, agent_factory: &AgentFactory) -> Result<Ve
     let mut agents = Vec::new();
     for tenant in store.tenants().await? {
         if tenant.status == TenantStatus::Active {
-            let profiles = store.scope(tenant.id).answering_profiles().await?;
-            agents.extend(profiles.iter().filter_map(|profile| agent_factory.agent(profile)));
+            let scope = store.scope(tenant.id);
+            let (profiles, own) = (scope.answering_profiles().await?, scope.engine_accesses().await?);
+            agents.extend(profiles.iter().filter_map(|profile| agent_factory.agent(profile, &own)));
         }
     }
     Ok(agents)
@@ -44,7 +61,16 @@ pub struct AgentFactory {
 
 impl AgentFactory {
     pub fn new(config: &Config) -> anyhow::Result<AgentFactory> {
-        let engines = registry::Engines::build(&config.engines()).map_err(|faults| {
+        let rules = &config.tenant_engines;
+        let policy =
+            DestinationPolicy { allow_private: rules.allow_private_addresses, allow_http: rules.allow_http };
+        let required = rules.keys == TenantKeys::Required;
+        let own = registry::OwnLimits {
+            guard: Guard::new(policy),
+            capacity: rules.max_kept,
+            withheld: if required { config.account_engines() } else { Vec::new() },
+        };
+        let engines = registry::Engines::build_with(&config.engines(), &own).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
@@ -52,56 +78,142 @@ impl AgentFactory {
         Ok(AgentFactory { engines, permitted })
     }
 
-    /// The state of each engine.
+    /// The state of each engine of the operator's.
     pub fn engine_states(&self) -> Vec<EngineState> {
         self.engines.states()
     }
 
     /// The language model that analyses calls with a profile; `None` if the profile names an engine that was not built. It has no
     /// circuit breaker, so that a failing analysis keeps no call from the engine.
-    pub fn analyst(&self, profile: &AiProfile) -> Option<Model> {
-        let (settings, _) = self.permitted.effective(&profile.settings);
+    pub fn analyst(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Model> {
+        let permitted = self.permitted.with_own(own.iter().map(|it| &it.credential));
+        let (settings, _) = permitted.effective(&profile.settings);
         let asked = settings.analysis.unwrap_or_default();
         // The profile's model belongs to the profile's engine.
         let (engine, model) = match (asked.llm, asked.llm_model) {
             (Some(engine), model) => (Some(engine), model),
             (None, model) => (settings.llm, model.or(settings.llm_model)),
         };
-        let llm = self.engines.llm(engine.as_deref())?;
+        let llm = self.llm(&engine, own)?;
         Some(Model { llm: llm.alone().unwrap_or(llm), name: model.map(Into::into) })
     }
 
-    /// `None` if the profile names an engine that was not built. Settings that are not permitted, of a profile that was
-    /// saved under other rules or imported, give way to the daemon's.
-    pub fn agent(&self, profile: &AiProfile) -> Option<Agent> {
-        let (settings, refused) = self.permitted.effective(&profile.settings);
+    /// The agent of a profile, for a tenant with these engine credentials. `None` if the profile names an engine that was not
+    /// built, or may not be used. Other settings that are not permitted, of a profile that was saved under other rules or
+    /// imported, give way to the daemon's.
+    pub fn agent(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Agent> {
+        let tenants = (!own.is_empty()).then(|| self.permitted.with_own(own.iter().map(|it| &it.credential)));
+        let permitted = tenants.as_ref().unwrap_or(&self.permitted);
+        let (settings, refused) = permitted.effective(&profile.settings);
         for violation in &refused {
             warn!(profile = %profile.id, field = %violation.field, problem = %violation.problem, "profile setting not used");
         }
+        if let Some(violation) = permitted.account_violations(&settings).first() {
+            warn!(profile = %profile.id, kind = %violation.field, "the profile has to use the tenant's own engine");
+            return None;
+        }
         let profile = &AiProfile { settings, ..profile.clone() };
+        let engines = self.chosen(profile, own)?;
+        Some(Agent::new(profile, engines, permitted))
+    }
+
+    /// The engines that a profile chooses.
+    fn chosen(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Engines> {
         let wanted = &profile.settings;
         let missing = |kind: &str, name: &Option<String>| {
             warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile names an engine that is not configured");
         };
-        let stt = self.engines.stt(wanted.stt.as_deref());
-        let llm = self.engines.llm(wanted.llm.as_deref());
-        let tts = self.engines.tts(wanted.tts.as_deref());
-        match (stt, llm, tts) {
-            (Some(stt), Some(llm), Some(tts)) => {
-                Some(Agent::new(profile, Engines { stt, llm, tts }, &self.permitted))
+        let stt = match self.account(EngineKind::Stt, &wanted.stt, own) {
+            Some(account) => reported(self.engines.own().stt(&account)),
+            None => self.engines.stt(wanted.stt.as_deref()),
+        };
+        let llm = self.llm(&wanted.llm, own);
+        let tts = match self.account(EngineKind::Tts, &wanted.tts, own) {
+            Some(account) => reported(self.engines.own().tts(&account)),
+            None => self.engines.tts(wanted.tts.as_deref()),
+        };
+        let missing_kind = [
+            ("stt", &wanted.stt, stt.is_none()),
+            ("llm", &wanted.llm, llm.is_none()),
+            ("tts", &wanted.tts, tts.is_none()),
+        ];
+        missing_kind
+            .iter()
+            .filter(|(.., is_missing)| *is_missing)
+            .for_each(|(kind, name, _)| missing(kind, name));
+        Some(Engines { stt: stt?, llm: llm?, tts: tts? })
+    }
+
+    /// The language model of a name, or the default one.
+    fn llm(&self, name: &Option<String>, own: &[EngineAccess]) -> Option<Arc<dyn Llm>> {
+        match self.account(EngineKind::Llm, name, own) {
+            Some(account) => reported(self.engines.own().llm(&account)),
+            None => self.engines.llm(name.as_deref()),
+        }
+    }
+
+    /// The tenant's account that a profile names, where the operator allows it.
+    fn account(&self, kind: EngineKind, name: &Option<String>, own: &[EngineAccess]) -> Option<OwnAccount> {
+        let name = name.as_deref()?;
+        let rules = &self.permitted.tenant_engines;
+        let named = own.iter().find(|it| it.credential.kind == kind && it.credential.engine() == name)?;
+        rules.allow(&named.credential).then(|| account(named))
+    }
+}
+
+/// The account of engine credentials.
+fn account(access: &EngineAccess) -> OwnAccount {
+    let EngineAccess { credential, key } = access;
+    OwnAccount {
+        id: credential.id.to_string().into(),
+        version: credential.version,
+        name: credential.engine().into(),
+        kind: engine_kind(credential.kind),
+        api: credential.api.as_str(),
+        base_url: credential.base_url.clone(),
+        model: credential.model.clone(),
+        key: key.clone(),
+        has_fallback: credential.fallback == EngineFallback::Operator,
+    }
+}
+
+fn engine_kind(kind: EngineKind) -> Kind {
+    match kind {
+        EngineKind::Stt => Kind::Stt,
+        EngineKind::Llm => Kind::Llm,
+        EngineKind::Tts => Kind::Tts,
+    }
+}
+
+fn reported<T: ?Sized>(built: Result<Arc<T>, Violation>) -> Option<Arc<T>> {
+    built.inspect_err(|violation| warn!(%violation, "a tenant's own engine cannot be used")).ok()
+}
+
+impl TenantEngines for Current<AgentFactory> {
+    fn try_out(&self, access: EngineAccess) -> BoxFuture<'_, EngineTrial> {
+        let factory = self.get();
+        async move {
+            let begun = Instant::now();
+            let tried = timeout(TRIAL_TIMEOUT, factory.engines.own().try_out(&account(&access))).await;
+            let failure = tried.unwrap_or(Err(EngineError::Timeout(TRIAL_TIMEOUT))).err();
+            EngineTrial {
+                outcome: failure
+                    .as_ref()
+                    .map_or(EngineTrial::SUCCEEDED, |it| it.reason().as_str())
+                    .to_owned(),
+                problem: failure.map(|it| it.to_string()),
+                duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             }
-            (None, _, _) => {
-                missing("stt", &wanted.stt);
-                None
-            }
-            (_, None, _) => {
-                missing("llm", &wanted.llm);
-                None
-            }
-            (_, _, None) => {
-                missing("tts", &wanted.tts);
-                None
-            }
+        }
+        .boxed()
+    }
+
+    fn health(&self, credential: &EngineCredential) -> EngineHealth {
+        let (kind, id) = (engine_kind(credential.kind), credential.id.to_string());
+        let state = self.get().engines.own().state(kind, &id, credential.version);
+        EngineHealth {
+            success_share: state.as_ref().map(|state| state.health),
+            is_paused: state.is_some_and(|state| state.is_open),
         }
     }
 }

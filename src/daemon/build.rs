@@ -81,7 +81,7 @@ impl Services {
         let unmatched = routing.unmatched();
         let announcements = Announcements::new(ANNOUNCED);
         let agents = agent_factory.clone();
-        let find_agent: FindAgent = Box::new(move |profile| agents.get().agent(profile));
+        let find_agent: FindAgent = Box::new(move |profile, own| agents.get().agent(profile, own));
         let (limits, plans) = (config.calls.clone(), config.plans.clone());
         let switchboard = Switchboard::new(
             Arc::new(services),
@@ -117,7 +117,7 @@ impl Services {
     /// The worker that analyses calls.
     pub fn analyst(&self) -> Analyst {
         let agents = self.agent_factory.clone();
-        let find_model: FindModel = Arc::new(move |profile| agents.get().analyst(profile));
+        let find_model: FindModel = Arc::new(move |profile, own| agents.get().analyst(profile, own));
         Analyst::new(self.store.clone(), self.analysis.clone(), find_model)
     }
 
@@ -158,9 +158,11 @@ impl Services {
             permitted: self.permitted.clone(),
             tools: self.tools.clone(),
             pre_call: self.pre_call.clone(),
+            tenant_engines: Arc::new(self.agent_factory.clone()),
             transfer: self.transfer.clone(),
         }
     }
+
     /// Records calls as interrupted that were live when this daemon was killed. Only for the daemon that holds the admin port:
     /// no other one of its name runs then.
     ///

@@ -67,6 +67,11 @@ impl Owner {
         Owner { kind: "tool_secret", tenant, row: secret }
     }
 
+    /// The key of a tenant's account at a vendor of engines.
+    pub fn engine_credential(tenant: Uuid, credential: Uuid) -> Owner {
+        Owner { kind: "engine_credential", tenant, row: credential }
+    }
+
     /// The associated data. Kinds contain no NUL, so two owners never have the same data.
     fn associated_data(&self) -> Vec<u8> {
         [self.kind.as_bytes(), b"\0", self.tenant.as_bytes(), self.row.as_bytes()].concat()

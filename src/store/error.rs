@@ -95,7 +95,7 @@ impl StoreError {
         StoreError::Invalid { what: what.to_string() }
     }
 
-    pub(super) fn refused(code: &'static str, what: impl fmt::Display) -> StoreError {
+    pub(crate) fn refused(code: &'static str, what: impl fmt::Display) -> StoreError {
         StoreError::Refused { code, what: what.to_string() }
     }
 

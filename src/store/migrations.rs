@@ -159,6 +159,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0040_analysis.sql"),
         include_str!("../../migrations/postgres/0040_analysis.sql"),
     ),
+    (
+        "0042_engine_credentials",
+        include_str!("../../migrations/sqlite/0042_engine_credentials.sql"),
+        include_str!("../../migrations/postgres/0042_engine_credentials.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

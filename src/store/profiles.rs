@@ -101,6 +101,24 @@ impl Tx {
         self.audit(change.before(before).after(after)).await
     }
 
+    /// The name of a profile of the tenant's that chooses an engine, if there is one. The caller holds the tenant's lock.
+    pub async fn profile_with_engine(
+        &mut self,
+        tenant: TenantId,
+        engine: &str,
+    ) -> Result<Option<String>, StoreError> {
+        const SELECT: &str = "SELECT name, settings FROM ai_profiles WHERE tenant_id = $1 ORDER BY id";
+        for (name, settings) in self.all::<(String, String)>(sql(SELECT).bind(tenant.0)).await? {
+            let settings: ProfileSettings = serde_json::from_str(&settings).map_err(StoreError::corrupt)?;
+            let analysis = settings.analysis.as_ref().and_then(|it| it.llm.as_ref());
+            let chosen = [&settings.stt, &settings.llm, &settings.tts];
+            if chosen.into_iter().flatten().chain(analysis).any(|it| it == engine) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     async fn create_profile(&mut self, actor: &Actor, row: &Row) -> Result<(), StoreError> {
         let tenant = TenantId(row.tenant_id);
         self.lock_tenant(tenant).await?;

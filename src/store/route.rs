@@ -1,5 +1,5 @@
-//! Resolves a called number to its tenant and profiles, with one indexed query; and to the tenant's transfer targets, with another
-//! one, where they can be used.
+//! Resolves a called number to its tenant and profiles, with one indexed query; and to the tenant's transfer targets and engine
+//! credentials, with another one each, where they can be used.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -32,7 +32,8 @@ impl Store {
             p.created_at AS profile_created_at, a.purpose, a.weight, \
             w.id AS webhook_id, w.url AS webhook_url, w.timeout_ms AS webhook_timeout_ms, w.secret AS webhook_secret, \
             w.created_at AS webhook_created_at, \
-            COALESCE(m.seconds, 0) AS month_seconds \
+            COALESCE(m.seconds, 0) AS month_seconds, \
+            EXISTS (SELECT 1 FROM engine_credentials e WHERE e.tenant_id = n.tenant_id) AS has_engines \
             FROM phone_numbers n \
             JOIN tenants t ON t.id = n.tenant_id \
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND (p.is_default OR p.id IN \
@@ -47,9 +48,13 @@ impl Store {
         let month = Month::of(now());
         let asked = sql(SQL).bind(first.digits()).bind(month.to_string()).bind(last.digits());
         let rows = AllTenants(self).all::<Row>(asked).await?;
+        let has_engines = rows.first().is_some_and(|row| row.has_engines);
         let Some(mut route) = route_of(rows, month)? else { return Ok(None) };
         if uses_targets(&route) {
             route.targets = self.scope(route.tenant.id).targets().await?;
+        }
+        if has_engines {
+            route.engines = self.scope(route.tenant.id).engine_accesses().await?;
         }
         Ok(Some(route))
     }
@@ -122,6 +127,7 @@ struct Row {
     #[sqlx(flatten)]
     webhook: WebhookColumns,
     month_seconds: i64,
+    has_engines: bool,
 }
 
 /// The columns of the number's pre-call webhook: all there, or none.
@@ -225,6 +231,7 @@ impl Row {
             usage: MonthUse { month, seconds },
             targets: Vec::new(),
             pre_call: row.webhook.webhook(row.tenant_id, row.number_id)?,
+            engines: Vec::new(),
         };
         Ok((row.profile.profile(row.tenant_id)?, route))
     }

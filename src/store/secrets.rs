@@ -27,7 +27,7 @@ pub struct Resealing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableSecret {
     pub tenant_id: Uuid,
-    /// `webhook`, `tool_secret` or `pre_call_webhook`.
+    /// `webhook`, `tool_secret`, `pre_call_webhook` or `engine_credential`.
     pub kind: &'static str,
     pub id: Uuid,
     pub problem: String,
@@ -44,6 +44,8 @@ const TOOL_SECRETS: SecretTable =
     SecretTable { name: "tool_secrets", kind: "tool_secret", owner: Owner::tool_secret };
 const PRE_CALL_WEBHOOKS: SecretTable =
     SecretTable { name: "pre_call_webhooks", kind: "pre_call_webhook", owner: Owner::pre_call_webhook };
+const ENGINE_CREDENTIALS: SecretTable =
+    SecretTable { name: "engine_credentials", kind: "engine_credential", owner: Owner::engine_credential };
 
 /// A secret's row.
 struct SealedRow {
@@ -94,7 +96,7 @@ impl Store {
         while let Some(last) = after {
             after = self.reseal_batch(last, dry_run, &mut found).await?;
         }
-        for table in [&TOOL_SECRETS, &PRE_CALL_WEBHOOKS] {
+        for table in [&TOOL_SECRETS, &PRE_CALL_WEBHOOKS, &ENGINE_CREDENTIALS] {
             let mut after = Some(Uuid::nil());
             while let Some(last) = after {
                 after = self.reseal_table(table, last, dry_run, &mut found).await?;

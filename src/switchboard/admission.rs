@@ -147,6 +147,7 @@ mod tests {
             usage: MonthUse { month: month(), seconds: 600 },
             targets: vec![],
             pre_call: None,
+            engines: vec![],
         }
     }
 

@@ -204,7 +204,7 @@ impl Switchboard {
     /// The agent of a profile, with the targets of the route; `None` where it cannot be built.
     fn agent(&self, profile: &AiProfile, route: &Route) -> Option<Agent> {
         let rules = self.0.services.transfer_rules.get();
-        let agent = (self.0.find_agent)(profile)?;
+        let agent = (self.0.find_agent)(profile, &route.engines)?;
         Some(agent.with_targets(&profile.settings, &route.targets, &rules))
     }
 

@@ -22,7 +22,7 @@ use crate::billing::Plans;
 use crate::call::{Agent, CallMessage, CallServices, LiveRequest, View};
 use crate::current::Current;
 use crate::store::{Announcements, Routing};
-use crate::tenancy::{AiProfile, Call, CallId, LiveCommand, LiveRefusal, TenantId};
+use crate::tenancy::{AiProfile, Call, CallId, EngineAccess, LiveCommand, LiveRefusal, TenantId};
 use crate::webhooks::PreCallClient;
 
 pub use admission::Settings;
@@ -30,8 +30,8 @@ use arrival::ChannelOrigin;
 use live::Live;
 use port_budget::PortBudget;
 
-/// Builds the agent of a profile; returns `None` and logs when it cannot be built.
-pub type FindAgent = Box<dyn Fn(&AiProfile) -> Option<Agent> + Send + Sync>;
+/// Builds the agent of a profile, for a tenant with these engine credentials; returns `None` and logs when it cannot be built.
+pub type FindAgent = Box<dyn Fn(&AiProfile, &[EngineAccess]) -> Option<Agent> + Send + Sync>;
 
 /// The daemon's calls. Cloning it is cheap.
 #[derive(Clone)]

@@ -71,7 +71,8 @@ impl Switchboard {
         stored: &StoredPreCall,
         profile: &AiProfile,
     ) -> Result<(PreCallOutcome, CallPlan), PreCallFailure> {
-        let headers = (self.0.find_agent)(profile).map(|agent| agent.trusted_headers.to_vec());
+        let headers =
+            (self.0.find_agent)(profile, &route.engines).map(|agent| agent.trusted_headers.to_vec());
         let headers = call::sip_headers(&self.0.services, incoming, headers.unwrap_or_default()).await;
         let request = PreCallRequest {
             kind: PreCallRequestType::Ringing,

@@ -23,6 +23,8 @@ pub struct TenantLimits {
     pub webhooks: u32,
     /// Secrets of HTTP tools. Default 50.
     pub tool_secrets: u32,
+    /// Engine credentials. Default 20.
+    pub engine_credentials: u32,
     /// Transfer targets. Default 100.
     pub targets: u32,
     /// Entries of feedback on one call. Default 10.
@@ -43,6 +45,7 @@ impl Default for TenantLimits {
             numbers: 1_000,
             webhooks: 20,
             tool_secrets: 50,
+            engine_credentials: 20,
             targets: 100,
             feedback_per_call: 10,
             changes_per_day: 10_000,
@@ -65,7 +68,9 @@ impl LimitReached {
         match self.limit {
             "keys" => "revoke one that is no longer used",
             "numbers" => "release one that is no longer used, or ask the operator for more",
-            "webhooks" | "tool_secrets" | "targets" => "delete one or change one that exists",
+            "webhooks" | "tool_secrets" | "engine_credentials" | "targets" => {
+                "delete one or change one that exists"
+            }
             "profiles" => "change one that exists, or ask the operator for more",
             "profile_bytes" => "shorten prompts and phrases, or ask the operator for more",
             "idempotency_keys" => {

@@ -8,6 +8,7 @@ mod call_transfer;
 mod check;
 mod did;
 mod emergency;
+mod engine_credential;
 mod failover;
 mod feedback;
 mod headers;
@@ -49,6 +50,10 @@ pub use check::{
 };
 pub use did::{Did, DidError, mask};
 pub use emergency::emergency_number;
+pub use engine_credential::{
+    EngineAccess, EngineApi, EngineCredential, EngineCredentialId, EngineFallback, EngineHealth, EngineTrial,
+    TenantEngineRules, TenantKeys, check_model, key_hint,
+};
 pub use failover::{FailoverCase, FailoverRoute, FailoverRoutes};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
@@ -169,6 +174,9 @@ pub struct Route {
     /// The number's pre-call webhook.
     #[serde(skip)]
     pub pre_call: Option<StoredPreCall>,
+    /// The tenant's engine credentials, with their keys. No document has them.
+    #[serde(skip)]
+    pub engines: Vec<EngineAccess>,
 }
 
 /// The record of one call, from its first ring.

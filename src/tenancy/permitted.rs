@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::{AnalysisSettings, ProfileSettings};
+use super::{AnalysisSettings, EngineCredential, EngineKind, ProfileSettings, TenantEngineRules, TenantKeys};
 use crate::conversation;
 use crate::names::{self, EngineNames, Names};
 use crate::violation::Violation;
@@ -47,9 +47,52 @@ pub struct Permitted {
     /// The daemon's longest response, in tokens, for profiles that set none.
     pub reply_tokens: u32,
     pub ceilings: Ceilings,
+    /// The names of engines at accounts of the operator, as opposed to programs of this machine.
+    pub accounts: Vec<String>,
+    /// The rules for engines of tenants' own accounts.
+    pub tenant_engines: TenantEngineRules,
 }
 
 impl Permitted {
+    /// The same for a tenant with these engine credentials.
+    #[must_use]
+    pub fn with_own<'a>(&self, credentials: impl IntoIterator<Item = &'a EngineCredential>) -> Permitted {
+        let mut permitted = self.clone();
+        for credential in credentials.into_iter().filter(|it| self.tenant_engines.allow(it)) {
+            let engines = match credential.kind {
+                EngineKind::Stt => &mut permitted.stt,
+                EngineKind::Llm => &mut permitted.llm,
+                EngineKind::Tts => &mut permitted.tts,
+            };
+            engines.push(credential.names());
+        }
+        permitted
+    }
+
+    /// Engines at the operator's accounts, where the operator requires tenants to use their own.
+    pub fn account_violations(&self, settings: &ProfileSettings) -> Vec<Violation> {
+        if self.tenant_engines.keys != TenantKeys::Required {
+            return Vec::new();
+        }
+        let chosen = [
+            ("stt", &settings.stt, &self.stt),
+            ("llm", &settings.llm, &self.llm),
+            ("tts", &settings.tts, &self.tts),
+        ];
+        let refused = chosen.into_iter().filter_map(|(kind, named, engines)| {
+            let default = engines.first().map(|it| it.engine.as_str());
+            let name = named.as_deref().or(default)?;
+            self.accounts.iter().any(|account| account == name).then(|| {
+                let problem = format!(
+                    "the operator requires an engine of your own in place of {name}: create engine credentials, and write \
+                     own: and their name"
+                );
+                Violation::new(kind, problem)
+            })
+        });
+        refused.collect()
+    }
+
     /// The settings that a call uses, and the replaced ones with the reasons.
     pub fn effective(&self, settings: &ProfileSettings) -> (ProfileSettings, Vec<Violation>) {
         let mut effective = settings.clone();
@@ -147,9 +190,11 @@ fn rule_of<'a>(
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tenancy::{Draft, EngineApi, EngineCredentialId, EngineFallback, TenantId, check_profile};
 
     fn permitted() -> Permitted {
         let flite = EngineNames::new("flite", Names::None, Names::listed(&["slt", "kal"]));
@@ -195,6 +240,59 @@ mod tests {
             "max_reply_tokens",
         ];
         assert_eq!(refused, expected);
+    }
+
+    fn own(kind: EngineKind, api: EngineApi) -> EngineCredential {
+        EngineCredential {
+            id: EngineCredentialId::new(),
+            tenant_id: TenantId::new(),
+            name: "acme".into(),
+            kind,
+            api,
+            base_url: None,
+            model: None,
+            fallback: EngineFallback::None,
+            key_hint: "…".into(),
+            version: 1,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn fields(permitted: &Permitted, settings: serde_json::Value) -> Vec<String> {
+        let settings = serde_json::from_value(settings).expect("settings");
+        let draft = Draft { settings: Some(&settings), ..Draft::default() };
+        check_profile(draft, permitted).into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn a_tenants_own_engine_has_any_model_where_the_operator_allows_it() {
+        let own = [own(EngineKind::Llm, EngineApi::OpenAi), own(EngineKind::Tts, EngineApi::Deepgram)];
+        let settings = serde_json::json!({ "llm": "own:acme", "llm_model": "any/model", "tts": "own:acme", "voice": "v1" });
+        let mut permitted = permitted();
+        assert_eq!(fields(&permitted.with_own(&own), settings.clone()).len(), 4, "forbidden by default");
+        permitted.tenant_engines.keys = TenantKeys::Allowed;
+        assert_eq!(fields(&permitted.with_own(&own), settings.clone()), [""; 0]);
+        assert!(!fields(&permitted, settings.clone()).is_empty(), "another tenant has no such engine");
+        permitted.tenant_engines.apis = vec![EngineApi::Deepgram];
+        assert_eq!(fields(&permitted.with_own(&own), settings), ["settings.llm_model", "settings.llm"]);
+        let no_models = serde_json::json!({ "tts": "own:acme", "tts_model": "m" });
+        assert_eq!(fields(&permitted.with_own(&own), no_models), ["settings.tts_model"]);
+    }
+
+    #[test]
+    fn own_engines_may_be_required_in_place_of_the_operators_accounts() {
+        let mut permitted = permitted();
+        permitted.accounts = vec!["openai".into()];
+        permitted.tenant_engines.keys = TenantKeys::Required;
+        let permitted = permitted.with_own(&[own(EngineKind::Llm, EngineApi::OpenAi)]);
+        assert_eq!(fields(&permitted, serde_json::json!({})), ["settings.llm"], "the default is an account");
+        let own = serde_json::json!({ "llm": "own:acme", "tts": "flite" });
+        assert_eq!(fields(&permitted, own), [""; 0], "flite is a program of this machine");
+        assert_eq!(
+            fields(&permitted, serde_json::json!({ "llm": "own:acme", "tts": "openai" })),
+            ["settings.tts"]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::kinds::words;
+use crate::names::is_own;
 
 words!(
     /// Kind of engine: speech-to-text, language model, text-to-speech.
@@ -30,12 +31,19 @@ words!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineUse {
     pub kind: EngineKind,
-    /// Such as `openai` or `espeak`.
+    /// Such as `openai` or `espeak`; `own:` and a name for an engine of the tenant's own account.
     pub engine: String,
     /// The vendor's name of the model; `local` for a program on this machine.
     pub model: String,
     pub unit: UsageUnit,
     pub quantity: u64,
+}
+
+impl EngineUse {
+    /// Whether a tenant's own account was used, which the tenant pays itself.
+    pub fn is_own(&self) -> bool {
+        is_own(&self.engine)
+    }
 }
 
 /// Sums over answered calls.

@@ -20,7 +20,9 @@ use vca::admin::{LiveCalls, WatchError};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, Unheard, View};
+use vca::config::Config;
 use vca::current::Current;
+use vca::daemon::AgentFactory;
 use vca::media::TapPoint;
 use vca::names::{EngineNames, Names};
 use vca::state::Memory;
@@ -28,7 +30,7 @@ use vca::store::{Announcements, Backend, NewKey, Settings, Store};
 use vca::telephony::{self, Adapters, AnnouncementService, Registrar};
 use vca::tenancy::{
     Actor, Call, CallId, EngineKind, LiveCommand, LiveEvent, LiveEventKind, LiveRefusal, Numbering,
-    Permitted, Role, TenantId, TransferRules, UsageUnit,
+    Permitted, Role, TenantEngineRules, TenantId, TenantKeys, TransferRules, UsageUnit,
 };
 use vca::tools::ToolServices;
 use vca::webhooks::PreCallClient;
@@ -189,6 +191,7 @@ pub fn api_state(
     let adapters = Arc::new(Adapters::new(settings, asterisk, "vca", false));
     let reception = AnnouncementService::new(store.clone(), adapters.clone(), announcements.clone());
     let tools = vca::tools::Settings { allow_private_targets: true, allow_http: true, ..Default::default() };
+    let engines = Config { tenant_engines: tenant_engines(), ..Config::default() };
     let tools = ToolServices::new(&tools, store.clone()).expect("TLS can be set up");
     ApiState {
         tools: Arc::new(tools),
@@ -203,6 +206,7 @@ pub fn api_state(
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
         numbering: Numbering::default(),
         permitted: Current::new(permitted()),
+        tenant_engines: Arc::new(Current::new(AgentFactory::new(&engines).expect("local engines"))),
         transfer: Current::new(transfer_rules()),
         pre_call: Arc::new(PreCallClient::new(&receivers()).expect("TLS can be set up")),
     }
@@ -229,7 +233,18 @@ fn permitted() -> Permitted {
         stt: vec![local("pocketsphinx", Names::None), openai(&["whisper-1"], Names::None)],
         llm: vec![local("scripted", Names::None), openai(&["gpt-5.4-mini", "gpt-5.6-sol"], Names::None)],
         tts: vec![local("espeak", Names::Espeak), openai(&["tts-1-hd"], Names::Token)],
+        tenant_engines: tenant_engines(),
         ..Permitted::default()
+    }
+}
+
+/// Tenants' own engines may be servers of this machine.
+fn tenant_engines() -> TenantEngineRules {
+    TenantEngineRules {
+        keys: TenantKeys::Allowed,
+        allow_private_addresses: true,
+        allow_http: true,
+        ..TenantEngineRules::default()
     }
 }
 

@@ -108,6 +108,8 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     owner.put(&asked, json!({ "url": "http://127.0.0.1:9/calls" })).await.expect(201);
     let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
     let secret = text(&made(owner, tenant, "tool-secrets", secret).await, "id");
+    let engine = json!({ "name": "acme", "kind": "llm", "api": "openai", "key": "k", "base_url": "http://127.0.0.1:9" });
+    let engine = text(&made(owner, tenant, "engine-credentials", engine).await, "id");
     let ping = format!("/api/tenants/{tenant}/webhooks/{webhook}/ping");
     let delivery = owner.post(&ping, json!({})).await.expect(202);
     owner.put(&format!("/api/tenants/{tenant}/retention"), json!({ "audit_days": 365 })).await.expect(200);
@@ -124,6 +126,7 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
         ("month", Month::of(Utc::now()).to_string()),
         ("webhook_id", webhook),
         ("tool_secret_id", secret),
+        ("engine_credential_id", engine),
         ("transfer_target_id", target),
         ("delivery_id", text(&delivery, "id")),
         ("key_id", text(&key, "id")),
@@ -223,6 +226,7 @@ fn complete_body(path: &str) -> Value {
         "/calls/{call_id}/mute" => json!({ "seconds": 60 }),
         "/calls/{call_id}/transfer" => json!({ "target": "shop", "take_over": true }),
         "/calls/{call_id}/feedback" => json!({ "rating": 1, "comment": "Awful.", "source": "stranger" }),
+        "/engine-credentials/{engine_credential_id}" => json!({ "key": "other" }),
         "/tool-secrets/{tool_secret_id}" => json!({ "secret": "Bearer other" }),
         "/webhooks/{webhook_id}" => json!({
             "url": "https://example.com/taken", "events": ["call.started"], "is_active": true,

@@ -33,7 +33,7 @@ with a stable `code`. A POST with an `Idempotency-Key` can be repeated: it is ca
 unknown query parameters are refused. A key and an address have a limit of requests a minute; beyond it the answer is \
 429 with `Retry-After`. A method that a path does not have is answered with 405.";
 
-const TAGS: [(&str, &str); 15] = [
+const TAGS: [(&str, &str); 16] = [
     ("tenants", "The customers of this machine. The operator creates, suspends and deletes them."),
     ("phone numbers", "Phone numbers. Each belongs to one tenant."),
     ("AI profiles", "Agents: their prompts, voices, engines and behaviour."),
@@ -42,6 +42,7 @@ const TAGS: [(&str, &str); 15] = [
     ("analytics", "Calls, durations and latencies of a period."),
     ("usage", "Usage, costs, quotas and statements."),
     ("tools", "Secrets and trials of the HTTP tools and MCP servers that agents call."),
+    ("engine credentials", "A tenant's own accounts at vendors of engines, where the operator allows them."),
     (
         "transfer targets",
         "People and queues that agents may transfer callers to, within the operator's limits.",
@@ -55,7 +56,7 @@ const TAGS: [(&str, &str); 15] = [
 ];
 
 /// Descriptions of path parameters.
-const PATH_PARAMETERS: [(&str, &str); 11] = [
+const PATH_PARAMETERS: [(&str, &str); 12] = [
     ("month", "The month (UTC)."),
     ("tenant_id", "The tenant."),
     ("phone_number_id", "The phone number."),
@@ -64,6 +65,7 @@ const PATH_PARAMETERS: [(&str, &str); 11] = [
     ("call_id", "The call."),
     ("webhook_id", "The webhook."),
     ("tool_secret_id", "The secret."),
+    ("engine_credential_id", "The engine credentials."),
     ("transfer_target_id", "The transfer target."),
     ("delivery_id", "The delivery."),
     ("key_id", "The API key."),

@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod calls;
 mod document;
+mod engines;
 mod erasures;
 mod events;
 mod expected;
@@ -65,6 +66,7 @@ pub use shares::HEAVY;
 
 use crate::admin::LiveCalls;
 use crate::billing::Billing;
+use crate::control::TenantEngines;
 use crate::current::Current;
 use crate::egress::DestinationPolicy;
 use crate::state::ConversationState;
@@ -97,6 +99,8 @@ pub struct ApiState {
     pub tools: Arc<ToolServices>,
     /// For trials of pre-call webhooks.
     pub pre_call: Arc<PreCallClient>,
+    /// Engines of tenants' own accounts.
+    pub tenant_engines: Arc<dyn TenantEngines>,
     /// The operator's ceilings for transfer targets.
     pub transfer: Current<TransferRules>,
 }
@@ -163,6 +167,7 @@ fn described() -> (Router<ApiState>, OpenApi) {
         .merge(usage::router())
         .merge(webhooks::router())
         .merge(tools::router())
+        .merge(engines::router())
         .merge(targets::router())
         .merge(retention::router())
         .merge(routing::router())

@@ -18,6 +18,7 @@ use super::storage::ActiveTenant;
 use super::{Finding, within_limit};
 use crate::engines::core::EngineError;
 use crate::engines::registry::{Engines, Entry, Fallbacks, Settings};
+use crate::names::is_own;
 use crate::tenancy::{ProfileSettings, Tool};
 use place::EngineSections;
 use server::{EngineServer, Listing};
@@ -233,6 +234,8 @@ fn asked(
     let default = known.first().copied().unwrap_or_default();
     let profiles = active.iter().flat_map(|it| &it.profiles);
     let wishes = profiles.filter_map(|profile| wish(&profile.settings).as_deref());
+    // A tenant's own engines are tried by `vca credential test`.
+    let wishes = wishes.filter(|name| !is_own(name));
     let built = remote.into_iter().filter(|name| known.contains(name));
     let others: BTreeSet<&str> =
         wishes.chain(fallbacks.names()).chain(built).filter(|name| *name != default).collect();

@@ -3,9 +3,12 @@
 use super::{Finding, within_limit};
 use crate::cli::database::open;
 use crate::config::Config;
+use crate::names::{EngineNames, is_own};
 use crate::state;
-use crate::store::{Backend, Isolation, Resealing, Settings, Store, StoreError};
-use crate::tenancy::{AiProfile, Numbering, Permitted, PhoneNumber, ProfileSettings, Tenant, TenantStatus};
+use crate::store::{Backend, Isolation, Resealing, Settings, Store, StoreError, Window};
+use crate::tenancy::{
+    AiProfile, EngineCredential, Numbering, Permitted, PhoneNumber, ProfileSettings, Tenant, TenantStatus,
+};
 
 /// An active tenant and the profiles that answer its calls, the default one first.
 #[derive(Debug, Clone)]
@@ -13,6 +16,8 @@ pub struct ActiveTenant {
     pub tenant: Tenant,
     pub profiles: Vec<AiProfile>,
     pub numbers: Vec<PhoneNumber>,
+    /// Its own accounts at vendors.
+    pub own: Vec<EngineCredential>,
 }
 
 /// Whether the database answers and has its tables; with them, its active tenants.
@@ -156,7 +161,8 @@ async fn active_tenants(store: &Store) -> Result<Vec<ActiveTenant>, StoreError> 
     for tenant in store.tenants().await?.into_iter().filter(|it| it.status == TenantStatus::Active) {
         let scope = store.scope(tenant.id);
         let (profiles, numbers) = (scope.answering_profiles().await?, scope.numbers().await?);
-        active.push(ActiveTenant { tenant, profiles, numbers });
+        let own = scope.engine_credentials(Window::first(u32::MAX)).await?.items;
+        active.push(ActiveTenant { tenant, profiles, numbers, own });
     }
     Ok(active)
 }
@@ -201,12 +207,41 @@ pub fn tenants(active: &[ActiveTenant], permitted: &Permitted) -> Vec<Finding> {
         .iter()
         .map(tenant)
         .chain(inactive)
-        .chain(
-            active.iter().flat_map(|it| {
-                it.profiles.iter().filter_map(|profile| replaced(&it.tenant, profile, permitted))
-            }),
-        )
+        .chain(active.iter().flat_map(|it| of_profiles(it, permitted)))
         .collect()
+}
+
+/// The findings of the profiles that answer a tenant's calls.
+fn of_profiles(tenant: &ActiveTenant, permitted: &Permitted) -> Vec<Finding> {
+    let permitted = permitted.with_own(&tenant.own);
+    let findings = tenant.profiles.iter().map(|profile| {
+        let replaced = replaced(&tenant.tenant, profile, &permitted);
+        replaced.into_iter().chain(without_engine(&tenant.tenant, profile, &permitted))
+    });
+    findings.flatten().collect()
+}
+
+/// A profile whose engine is the tenant's own and not there, or has to be its own and is not: its calls are refused.
+fn without_engine(tenant: &Tenant, profile: &AiProfile, permitted: &Permitted) -> Option<Finding> {
+    let chosen = [
+        (&profile.settings.stt, &permitted.stt),
+        (&profile.settings.llm, &permitted.llm),
+        (&profile.settings.tts, &permitted.tts),
+    ];
+    let is_missing = |(name, engines): &&(&Option<String>, &Vec<EngineNames>)| {
+        let own = name.as_deref().filter(|name| is_own(name));
+        own.is_some_and(|name| engines.iter().all(|it| it.engine != name))
+    };
+    let missing = chosen.iter().find(is_missing).and_then(|(name, _)| name.as_deref());
+    let problem = match missing {
+        Some(name) => format!("{:?} uses {name}, which is not there or not allowed", profile.name),
+        None => permitted.account_violations(&profile.settings).first()?.to_string(),
+    };
+    Some(Finding::fail(
+        format!("engines of {}", tenant.name),
+        format!("{problem}: its calls are refused"),
+        "create the credentials (vca credential create), choose another engine, or see tenant_engines.keys",
+    ))
 }
 
 /// Settings of a profile that calls do not use: saved before they were refused, or imported.
@@ -226,7 +261,7 @@ fn replaced(tenant: &Tenant, profile: &AiProfile, permitted: &Permitted) -> Opti
     })
 }
 
-fn tenant(ActiveTenant { tenant, profiles, numbers }: &ActiveTenant) -> Finding {
+fn tenant(ActiveTenant { tenant, profiles, numbers, .. }: &ActiveTenant) -> Finding {
     let check = format!("tenant {}", tenant.name);
     let id = tenant.id;
     let active = numbers.iter().filter(|number| number.is_active).count();

@@ -72,6 +72,11 @@ async fn pending_migrations_and_a_tenant_without_agent_are_found() {
         panic!("{findings:#?}")
     };
     assert!(problem.contains("voice"), "{problem}");
+    assert!(!findings.iter().any(|finding| finding.check == "engines of Acme"), "{findings:#?}");
+    let mut active = active;
+    active[0].profiles[0].settings.llm = Some("own:acme".into());
+    let findings = storage::tenants(&active, &Permitted::default());
+    assert!(fails(by_name(&findings, "engines of Acme")), "{findings:#?}");
     store.close().await;
 }
 

@@ -15,6 +15,7 @@ const RELOADED: &[&str] = &[
     "deepgram.key",
     "elevenlabs.key",
     "engines.",
+    "tenant_engines.",
     "limits.",
     "llm.",
     "log.filter",

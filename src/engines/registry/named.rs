@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use crate::engines::core::retry::Kind;
 use crate::engines::core::{retry, server};
 use crate::engines::{llm, stt, tts};
+use crate::names::check_engine_name;
 
 /// The protocol or the program of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -176,21 +177,16 @@ fn remote<O: for<'de> Deserialize<'de>>(table: Dict) -> Result<Remote<O>, Box<Er
     Ok(Remote { server, options: options(Dict::from_iter(rest))? })
 }
 
-/// Checks the name of an engine: it becomes part of variables' names, labels of metrics and records of usage.
+/// Checks the name of an engine.
 ///
 /// # Errors
 /// The name is malformed or that of a built-in engine; the text says what to do.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     const BUILT_IN: [&str; 5] = ["openai", "pocketsphinx", "scripted", "espeak", "flite"];
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
-    let has_form = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_plain);
     if BUILT_IN.contains(&name) {
         return Err("this is the name of a built-in engine: choose another one");
     }
-    if !has_form || name.len() > 32 || name.contains("__") {
-        return Err("write 1 to 32 lowercase letters, digits, - and single _, a letter first");
-    }
-    Ok(())
+    check_engine_name(name)
 }
 
 #[cfg(test)]

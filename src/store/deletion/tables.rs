@@ -35,6 +35,7 @@ pub const OWNED: &[OwnedTable] = &[
     deleted("webhook_events", "id"),
     deleted("webhooks", "id"),
     deleted("tool_secrets", "id"),
+    deleted("engine_credentials", "id"),
     deleted("ledger_dead_letters", "id"),
     OwnedTable { name: "number_inventory", key: "id", purge: Purge::Unassign },
     deleted("announced_calls", "tenant_id, asterisk_channel_id"),

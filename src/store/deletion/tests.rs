@@ -95,6 +95,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     let webhook = NewWebhook { url: "https://example.com/".into(), events };
     scope.create_webhook(&actor, webhook).await.expect("a webhook");
     scope.create_tool_secret(&actor, "shop", &"s3cret".to_owned().into()).await.expect("a secret");
+    scope.create_engine_credential(&actor, values::engine_credential("acme")).await.expect("credentials");
     let target = NewTarget {
         name: "shop".parse().expect("a label"),
         description: "Orders.".into(),
@@ -307,8 +308,9 @@ async fn nothing_of_a_purged_tenant_is_left(db: Database) {
         let left = rows(&db, id).await[table.name];
         assert_eq!(left > 0, is_kept, "{}: {left}", table.name);
         let counts = if is_kept { &purged.kept } else { &purged.rows };
-        // Secrets of tools are deleted with the tenant already.
-        let is_gone_before = table.purge == Purge::Unassign || table.name == "tool_secrets";
+        // Secrets of tools, and keys of engines, are deleted with the tenant already.
+        let secrets = ["tool_secrets", "engine_credentials"];
+        let is_gone_before = table.purge == Purge::Unassign || secrets.contains(&table.name);
         assert_eq!(counts[table.name] == 0, is_gone_before, "{}: {purged:?}", table.name);
     }
     let settings = PurgeSettings { with_statements: true, ..PurgeSettings::default() };

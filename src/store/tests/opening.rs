@@ -34,6 +34,7 @@ const STEPS: [&str; 28] = [
     "0035_pre_call_webhooks",
     "0036_transfer_style",
     "0040_analysis",
+    "0042_engine_credentials",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Database, on_both};
+use super::{Database, on_both, values};
 use crate::sealing::{Keyring, SealError};
 use crate::store::pool::Pool;
 use crate::store::*;
@@ -19,6 +19,7 @@ on_both!(
     an_imported_webhook_is_sealed,
     resealing_goes_through_all_webhooks_and_needs_a_key,
     a_tools_secret_is_sealed_and_its_tenants_own,
+    an_engines_key_is_sealed_and_its_tenants_own,
 );
 
 const OLD: &str = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -182,6 +183,38 @@ async fn a_tools_secret_is_sealed_and_its_tenants_own(db: Database) {
     assert!(opened(scope.clone()).await.is_err());
     scope.delete_tool_secret(&actor, made.id).await.expect("deleted");
     assert!(matches!(opened(new.scope(mine)).await, Err(StoreError::NotFound)));
+}
+
+async fn an_engines_key_is_sealed_and_its_tenants_own(db: Database) {
+    let (mine, theirs) = (db.tenant(1).await, db.tenant(2).await);
+    let actor = Actor::system();
+    let store = db.store.clone().with_sealing(ring(OLD));
+    let (scope, stranger) = (store.scope(mine.tenant.id), store.scope(theirs.tenant.id));
+    let made = scope.create_engine_credential(&actor, values::engine_credential("acme")).await;
+    let made = made.expect("credentials");
+    assert!(!dump(&db).await.contains("sk-0123456789"));
+    assert!(matches!(stranger.engine_access(made.id).await, Err(StoreError::NotFound)));
+    assert!(matches!(stranger.delete_engine_credential(&actor, made.id).await, Err(StoreError::NotFound)));
+    let account = || values::engine_credential("").account;
+    let replaced =
+        stranger.replace_engine_account::<StoreError>(&actor, made.id, account(), |_| Ok(())).await;
+    assert!(matches!(replaced, Err(StoreError::NotFound)));
+    assert!(stranger.engine_accesses().await.expect("a list").is_empty());
+    // A call's route has the keys of its own tenant.
+    let keys = async |store: &Store, did: &Did| {
+        let engines = store.route(did).await.expect("a route").expect("a route").engines;
+        engines.iter().map(|it| it.key.expose_secret().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&store, &mine.number.did).await, ["sk-0123456789abcdef"]);
+    assert!(keys(&store, &theirs.number.did).await.is_empty());
+    let both = db.store.clone().with_sealing(ring(NEW).with_former(OLD).expect("a key"));
+    assert_eq!(both.reseal(false).await.expect("resealing").resealed, 1);
+    assert!(keys(&store, &mine.number.did).await.is_empty(), "no key opens it: the call goes on without");
+    let new = db.store.clone().with_sealing(ring(NEW));
+    assert_eq!(keys(&new, &mine.number.did).await.len(), 1);
+    let after = new.scope(mine.tenant.id);
+    let after = after.replace_engine_account::<StoreError>(&actor, made.id, account(), |_| Ok(())).await;
+    assert_eq!(after.expect("it is replaced").version, 2);
 }
 
 async fn a_secret_opens_for_its_own_webhook_alone(db: Database) {

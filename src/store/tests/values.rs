@@ -1,9 +1,10 @@
 //! Values to try the store with.
 
 use chrono::{TimeDelta, Utc};
+use secrecy::SecretString;
 use serde_json::json;
 
-use crate::store::{NewProfile, kept};
+use crate::store::{EngineAccount, NewEngineCredential, NewProfile, kept};
 use crate::tenancy::*;
 
 pub fn did(n: u32) -> Did {
@@ -53,6 +54,7 @@ pub fn route() -> Route {
         usage: unused(),
         targets: vec![],
         pre_call: None,
+        engines: vec![],
     }
 }
 
@@ -161,4 +163,11 @@ pub fn turn(call: &Call, n: u32) -> CallTurn {
         }],
         at: call.started_at + TimeDelta::seconds(n.into()),
     }
+}
+
+/// New credentials of a language model.
+pub fn engine_credential(name: &str) -> NewEngineCredential {
+    let key = SecretString::from("sk-0123456789abcdef");
+    let account = EngineAccount { key, base_url: None, model: None, fallback: EngineFallback::None };
+    NewEngineCredential { name: name.into(), kind: EngineKind::Llm, api: EngineApi::OpenAi, account }
 }
