@@ -93,6 +93,12 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         Counter,
         "Calls routed by a cached answer while the database was unavailable.",
     ),
+    ("vca_sentence_cache_bytes", Gauge, "Audio in the cache of sentences, in bytes."),
+    (
+        "vca_sentence_cache_total",
+        Counter,
+        "Sentences that were looked up in the cache, by outcome: hit or miss.",
+    ),
     ("vca_statements_held", Gauge, "Statements that are held back."),
     ("vca_tenant_calls_total", Counter, "Ended calls, by tenant and status (completed, failed, refused)."),
     (

@@ -14,7 +14,7 @@ use crate::engines::tts::{Tts, Voice};
 use crate::language::{Language, Pronunciations};
 use crate::tenancy::variables::names;
 use crate::tenancy::{
-    AiProfile, Permitted, ProfileId, ProfileSettings, Schedule, Tool, TransferRules, TransferTarget,
+    AiProfile, Permitted, ProfileId, ProfileSettings, Schedule, TenantId, Tool, TransferRules, TransferTarget,
 };
 use crate::tools::{TargetChoice, Toolbox};
 
@@ -35,6 +35,7 @@ impl Engines {
 
 #[derive(Clone)]
 pub struct Agent {
+    pub tenant: TenantId,
     pub profile: ProfileId,
     /// The profile's, for the record of the call.
     pub version: u32,
@@ -75,6 +76,7 @@ impl Agent {
         }
         let given = |text: &Option<String>| text.as_deref().map(Arc::from);
         Agent {
+            tenant: profile.tenant_id,
             profile: profile.id,
             version: profile.version,
             engines,

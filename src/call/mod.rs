@@ -21,6 +21,7 @@ mod pipeline;
 mod prompt_cache;
 mod record;
 mod records;
+mod sentence_cache;
 mod setup;
 mod situation;
 mod talking;
@@ -51,6 +52,7 @@ pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, Unheard, View};
 pub use live_request::LiveRequest;
 pub use prompt_cache::{PromptCache, PromptUse};
+pub use sentence_cache::SentenceCacheSettings;
 pub use setup::{answer, forward, refuse, sip_headers};
 pub use tenant_metrics::TenantMetrics;
 

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::phrases::lead_in;
+use super::sentence_cache::{SentenceCache, SentenceCacheSettings};
 use crate::audio::resample::convert;
 use crate::audio::{Clip, first_sound};
 use crate::engines::core::EngineError;
@@ -37,6 +38,7 @@ pub struct PromptCache {
     entries: Mutex<CacheEntries>,
     /// Wakes the tasks that wait for another task's synthesis.
     over: Notify,
+    sentences: SentenceCache,
 }
 
 #[derive(Default)]
@@ -69,6 +71,16 @@ struct Kept {
 }
 
 impl PromptCache {
+    /// A cache with these settings for sentences of responses.
+    pub fn new(sentences: SentenceCacheSettings) -> PromptCache {
+        PromptCache { sentences: SentenceCache::new(sentences), ..PromptCache::default() }
+    }
+
+    /// The sentences of responses.
+    pub fn sentences(&self) -> &SentenceCache {
+        &self.sentences
+    }
+
     /// The text as a clip of `rate`, if it is cached.
     pub fn find(&self, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Option<Clip> {
         let words = PromptKey::of(tts, voice, text);

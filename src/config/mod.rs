@@ -35,7 +35,7 @@ use crate::billing::Billing;
 use crate::engines::registry::{self, Engines};
 use crate::sealing::{self, Keyring};
 use crate::{
-    admin, analysis, ari, billing, conversation, engines, media, state, store, switchboard, telephony,
+    admin, analysis, ari, billing, call, conversation, engines, media, state, store, switchboard, telephony,
     tenancy, tools, webhooks,
 };
 use env_file::{EnvEntry, EnvFile};
@@ -81,6 +81,8 @@ pub struct Config {
     pub webhooks: webhooks::Settings,
     pub tools: tools::Settings,
     pub analysis: analysis::Settings,
+    /// The cache of synthesised sentences.
+    pub sentence_cache: call::SentenceCacheSettings,
     /// The rules for engines of tenants' own accounts.
     pub tenant_engines: tenancy::TenantEngineRules,
     /// This and the next make up the billing. See [`Config::billing`].

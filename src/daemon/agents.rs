@@ -120,9 +120,6 @@ impl AgentFactory {
     /// The engines that a profile chooses.
     fn chosen(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Engines> {
         let wanted = &profile.settings;
-        let missing = |kind: &str, name: &Option<String>| {
-            warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile names an engine that is not configured");
-        };
         let stt = match self.account(EngineKind::Stt, &wanted.stt, own) {
             Some(account) => reported(self.engines.own().stt(&account)),
             None => self.engines.stt(wanted.stt.as_deref()),
@@ -132,15 +129,14 @@ impl AgentFactory {
             Some(account) => reported(self.engines.own().tts(&account)),
             None => self.engines.tts(wanted.tts.as_deref()),
         };
-        let missing_kind = [
-            ("stt", &wanted.stt, stt.is_none()),
-            ("llm", &wanted.llm, llm.is_none()),
-            ("tts", &wanted.tts, tts.is_none()),
+        let built = [
+            ("stt", &wanted.stt, stt.is_some()),
+            ("llm", &wanted.llm, llm.is_some()),
+            ("tts", &wanted.tts, tts.is_some()),
         ];
-        missing_kind
-            .iter()
-            .filter(|(.., is_missing)| *is_missing)
-            .for_each(|(kind, name, _)| missing(kind, name));
+        for (kind, name, _) in built.into_iter().filter(|(.., is_built)| !is_built) {
+            warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile names an engine that is not configured");
+        }
         Some(Engines { stt: stt?, llm: llm?, tts: tts? })
     }
 

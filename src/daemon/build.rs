@@ -65,7 +65,7 @@ impl Services {
         let ledger = Ledger::new(calls.clone(), LEDGER);
         let state = state::connect(&config.state).await?;
         let agent_factory = Current::new(AgentFactory::new(config)?);
-        let prompts = Arc::new(PromptCache::default());
+        let prompts = Arc::new(PromptCache::new(config.sentence_cache.clone()));
         let warm_up = tokio::spawn(warm_up_prompts(store.clone(), agent_factory.get(), prompts.clone()));
         let asterisk = Arc::new(ari::Client::new(&config.ari)?);
         let tools = ToolServices::new(&config.tools, calls.clone()).context("tools cannot be run")?;

@@ -146,6 +146,7 @@ impl Targets {
     fn apply(&self, config: &Config, agent_factory: AgentFactory) {
         self.permitted.set(agent_factory.permitted.clone());
         self.agent_factory.set(agent_factory);
+        self.prompts.sentences().clear();
         self.billing.set(config.billing());
         self.transfer.set(config.transfer.clone());
         self.store.set_plans(config.plans.clone());

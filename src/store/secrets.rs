@@ -136,7 +136,7 @@ impl Store {
         dry_run: bool,
         found: &mut Resealing,
     ) -> Result<Option<Uuid>, StoreError> {
-        let SecretTable { name, kind, owner } = table;
+        let SecretTable { name, kind, owner } = *table;
         let select =
             composed(format!("SELECT tenant_id, id, secret FROM {name} WHERE id > $1 ORDER BY id LIMIT $2"));
         let update =

@@ -139,7 +139,7 @@ pub struct EngineTrial {
 }
 
 impl EngineTrial {
-    pub const SUCCEEDED: &str = "succeeded";
+    pub const SUCCEEDED: &'static str = "succeeded";
 }
 
 /// The health of an engine in this daemon.

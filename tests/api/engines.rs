@@ -116,16 +116,18 @@ async fn a_profile_names_the_tenants_own_engine(api: ApiServer) {
 async fn chat_server() -> (String, Arc<Mutex<Vec<Value>>>) {
     let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
     let models = asked.clone();
-    let reply = async move |headers: HeaderMap, Json(body): Json<Value>| {
-        if headers["authorization"] != format!("Bearer {KEY}") {
-            let error = json!({ "error": { "message": "Incorrect API key", "code": "invalid_api_key" } });
-            return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
+    let reply = move |headers: HeaderMap, Json(body): Json<Value>| {
+        let models = models.clone();
+        async move {
+            if headers["authorization"] != format!("Bearer {KEY}") {
+                let error = json!({ "error": { "message": "Incorrect API key", "code": "invalid_api_key" } });
+                return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
+            }
+            models.lock().expect("no panic").push(body["model"].clone());
+            let piece = json!({ "choices": [{ "index": 0, "delta": { "content": "Yes." }, "finish_reason": "stop" }] });
+            let events = format!("data: {piece}\n\ndata: [DONE]\n\n");
+            ([("content-type", "text/event-stream")], events).into_response()
         }
-        models.lock().expect("no panic").push(body["model"].clone());
-        let piece =
-            json!({ "choices": [{ "index": 0, "delta": { "content": "Yes." }, "finish_reason": "stop" }] });
-        let events = format!("data: {piece}\n\ndata: [DONE]\n\n");
-        ([("content-type", "text/event-stream")], events).into_response()
     };
     let router = Router::new().route("/v1/chat/completions", post(reply));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

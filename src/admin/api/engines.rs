@@ -92,7 +92,8 @@ async fn create(
     let CreateEngineCredentialRequest { name, kind, api: of, key, base_url, model, fallback } = new;
     let account = EngineAccount { key, base_url, model, fallback };
     let new = NewEngineCredential { name, kind, api: of, account };
-    let rules = &api.permitted.get().tenant_engines;
+    let permitted = api.permitted.get();
+    let rules = &permitted.tenant_engines;
     Ok((StatusCode::CREATED, Tagged(control::create_engine_credential(&scope, &actor, rules, new).await?)))
 }
 
@@ -136,7 +137,8 @@ async fn replace(
 ) -> Result<Tagged<EngineCredential>, Problem> {
     let ReplaceEngineCredentialRequest { key, base_url, model, fallback } = new;
     let account = EngineAccount { key, base_url, model, fallback };
-    let (rules, id) = (&api.permitted.get().tenant_engines, path.engine_credential_id);
+    let permitted = api.permitted.get();
+    let (rules, id) = (&permitted.tenant_engines, path.engine_credential_id);
     let check = |current: &EngineCredential| precondition.check(current);
     Ok(Tagged(control::replace_engine_credential(&scope, &actor, rules, id, account, check).await?))
 }
@@ -180,7 +182,8 @@ async fn test(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCredential>,
 ) -> Result<Json<EngineTrial>, Problem> {
-    let (rules, id) = (&api.permitted.get().tenant_engines, path.engine_credential_id);
+    let permitted = api.permitted.get();
+    let (rules, id) = (&permitted.tenant_engines, path.engine_credential_id);
     let engines = &*api.tenant_engines;
     Ok(Json(control::test_engine_credential(&scope, &actor, rules, engines, id).await?))
 }

@@ -12,6 +12,7 @@ use super::tasks::{EngineResult, EngineTasks, SynthesisEvent};
 use super::{AudioPiece, PlaybackEffect};
 use crate::audio::Clip;
 use crate::call::phrases::Fitting;
+use crate::call::sentence_cache::Sentence;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{Attempt, Phrase, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
@@ -235,52 +236,69 @@ impl SpeechQueue {
                 queued.state = SpeechState::Complete;
                 continue;
             }
+            let sentence = Sentence::of(agent.tenant, tts, &agent.voice, &queued.text, *rate);
+            if let Some(samples) = prompts.sentences().find(&sentence) {
+                queued.length = samples.len() as u64;
+                queued.samples.push_back(samples);
+                queued.state = SpeechState::Complete;
+                continue;
+            }
             queued.state = SpeechState::Synthesising;
             let (speech, text, rate) = (queued.speech, queued.text.clone(), *rate);
-            let (tts, voice, meter) = (agent.engines.tts.clone(), agent.voice.clone(), meter.clone());
-            let attempt = queued.attempt;
+            let (tts, voice, attempt) = (agent.engines.tts.clone(), agent.voice.clone(), queued.attempt);
+            let (meter, prompts) = (meter.watched(), prompts.clone());
             tasks.start(queued.turn, |reports| async move {
                 let pieces = match attempt {
-                    Attempt::First => tts.speak(text, voice, meter).await,
-                    Attempt::AfterFailure => tts.speak_again(text, voice, meter).await,
+                    Attempt::First => tts.speak(text, voice, meter.clone()).await,
+                    Attempt::AfterFailure => tts.speak_again(text, voice, meter.clone()).await,
                 };
-                speak(pieces, rate, speech, reports).await;
+                let whole = speak(pieces, rate, speech, reports).await;
+                // A fallback has another voice: the engine itself is asked again next time.
+                let is_own_voice = attempt == Attempt::First && !meter.covered.is_noted();
+                if let Some(samples) = whole.filter(|_| is_own_voice) {
+                    prompts.sentences().keep(sentence, &samples);
+                }
             });
         }
     }
 }
 
-/// Reports the samples of a speech as they arrive.
+/// Reports the samples of a speech as they arrive. Returns all of them when it is whole.
 async fn speak(
     pieces: Result<Pieces, EngineError>,
     rate: u32,
     speech: SpeechId,
     reports: mpsc::Sender<EngineResult>,
-) {
+) -> Option<Vec<i16>> {
     let report = async |event| reports.send(EngineResult::Synthesis { speech, event }).await.is_ok();
     let mut pieces = match pieces {
         Ok(pieces) => pieces,
         Err(error) => {
             report(SynthesisEvent::Failed(error)).await;
-            return;
+            return None;
         }
     };
+    let mut whole = Vec::new();
     let mut fitting = Fitting::new(rate);
     while let Some(piece) = next_piece(&mut pieces).await {
-        let event = match piece {
-            Ok(piece) => SynthesisEvent::Samples(fitting.fit(&piece)),
+        let samples = match piece {
+            Ok(piece) => fitting.fit(&piece),
             Err(error) => {
                 report(SynthesisEvent::Samples(fitting.finish())).await;
                 report(SynthesisEvent::Failed(error)).await;
-                return;
+                return None;
             }
         };
-        if !report(event).await {
-            return;
+        whole.extend_from_slice(&samples);
+        if !report(SynthesisEvent::Samples(samples)).await {
+            return None;
         }
     }
-    report(SynthesisEvent::Samples(fitting.finish())).await;
+    let samples = fitting.finish();
+    whole.extend_from_slice(&samples);
+    report(SynthesisEvent::Samples(samples)).await;
     report(SynthesisEvent::Finished).await;
+    Some(whole)
 }
 
 /// The next piece of a speech that has begun, unless it stalls.

@@ -19,7 +19,7 @@ use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
 use crate::engines::tts::{Pieces, Tts, Voice};
 use crate::language::Language;
-use crate::tenancy::{ProfileId, ProfileSettings};
+use crate::tenancy::{ProfileId, ProfileSettings, TenantId};
 use crate::tools::Toolbox;
 
 const RATE: u32 = 8_000;
@@ -84,6 +84,7 @@ fn agent(
         tts: Arc::new(Samples("samples".into())),
     };
     Agent {
+        tenant: TenantId::new(),
         profile: ProfileId::new(),
         version: 1,
         engines,
@@ -258,6 +259,26 @@ async fn a_filler_goes_before_speech_that_has_not_begun() {
     assert_eq!(cascade.settle().await, []);
     let order: Vec<u32> = cascade.audio().into_iter().map(|(speech, _)| speech).collect();
     assert_eq!(order, [3, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_sentence_is_synthesised_once_for_each_tenant() {
+    let (mine, prompts) = (Arc::new(agent([], [])), Arc::<PromptCache>::default());
+    let call = |agent: &Arc<Agent>| Cascade::new(agent.clone(), prompts.clone(), Meter::default(), RATE);
+    let is_ready = |cascade: &mut Cascade, text| {
+        cascade.speak(2, TWO, text, false);
+        !cascade.audio().is_empty()
+    };
+    let mut first = call(&mine);
+    first.speak(1, ONE, "cut", false);
+    sleep(Duration::from_millis(50)).await;
+    first.go(Command::Cancel { turn: ONE });
+    first.speak(1, TWO, "whole", false);
+    assert_eq!(first.settle().await, []);
+    assert!(is_ready(&mut call(&mine), "whole"), "another call of the tenant has it at once");
+    assert!(!is_ready(&mut call(&mine), "cut"), "a sentence that was cut short is not kept");
+    let theirs = Arc::new(agent([], []));
+    assert!(!is_ready(&mut call(&theirs), "whole"), "another tenant does not");
 }
 
 #[tokio::test(start_paused = true)]

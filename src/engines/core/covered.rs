@@ -1,5 +1,6 @@
 //! Failures of engines that callers did not notice, because a fallback answered in their place.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -37,9 +38,24 @@ pub trait NamedEngine {
 
 /// The failures of one call. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct CoveredFailures(Arc<Mutex<Vec<CoveredFailure>>>);
+pub struct CoveredFailures {
+    failures: Arc<Mutex<Vec<CoveredFailure>>>,
+    /// Whether one was noted through this value or a clone of it.
+    is_noted: Arc<AtomicBool>,
+}
 
 impl CoveredFailures {
+    /// The same failures, for one piece of work.
+    #[must_use]
+    pub fn watched(&self) -> CoveredFailures {
+        CoveredFailures { failures: self.failures.clone(), is_noted: Arc::default() }
+    }
+
+    /// Whether a failure was noted in this piece of work.
+    pub fn is_noted(&self) -> bool {
+        self.is_noted.load(Ordering::Relaxed)
+    }
+
     /// Asks engines in order until one answers, and notes the failures of those before it; the first [`MOST`] are kept.
     ///
     /// # Errors
@@ -70,6 +86,7 @@ impl CoveredFailures {
 
     /// Notes that another engine answered, where it is known by which name; the first [`MOST`] failures are kept.
     pub fn add(&self, kind: Kind, engine: &Arc<str>, error: &EngineError, served_by: Option<&Arc<str>>) {
+        self.is_noted.store(true, Ordering::Relaxed);
         let mut failures = self.failures();
         if failures.len() < MOST {
             let (engine, reason, served_by) = (engine.clone(), error.reason(), served_by.cloned());
@@ -83,7 +100,7 @@ impl CoveredFailures {
     }
 
     fn failures(&self) -> MutexGuard<'_, Vec<CoveredFailure>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -51,6 +51,12 @@ impl Meter {
         charge
     }
 
+    /// A meter with the same counts and failures that learns whether a failure is noted through it.
+    #[must_use]
+    pub fn watched(&self) -> Meter {
+        Meter { counts: self.counts.clone(), covered: self.covered.watched() }
+    }
+
     /// The usage so far, in a stable order.
     pub fn total(&self) -> Vec<(Item, u64)> {
         let counts = self.counts();
