@@ -20,8 +20,8 @@ fn questions() -> Value {
 async fn questions_are_checked_with_the_profile(api: ApiServer) {
     let (tenant, admin) = api.tenant("Bakery").await;
     let line = Line::of(&api, tenant).await;
-    let path = format!("/api/tenants/{tenant}/ai-profiles/{}/settings", line.profile);
-    let profile = admin.patch(&path, json!({ "analysis": questions() })).await.expect(200);
+    let path = format!("/api/tenants/{tenant}/ai-profiles/{}", line.profile);
+    let profile = admin.patch(&path, json!({ "settings": { "analysis": questions() } })).await.expect(200);
     assert_eq!(profile["settings"]["analysis"]["outcome"], json!(["order placed", "other"]));
     for (analysis, field) in [
         (
@@ -35,11 +35,11 @@ async fn questions_are_checked_with_the_profile(api: ApiServer) {
         (json!({ "llm": "crystal-ball" }), "settings.analysis.llm"),
         (json!({ "llm_model": "no-such-model" }), "settings.analysis.llm_model"),
     ] {
-        let refused = admin.patch(&path, json!({ "analysis": analysis })).await.expect(400);
+        let refused = admin.patch(&path, json!({ "settings": { "analysis": analysis } })).await.expect(400);
         assert_eq!(refused["errors"][0]["field"], field, "{refused:#}");
     }
-    admin.patch(&path, json!({ "analysis": { "mood": true } })).await.problem(400);
-    let reset = admin.patch(&path, json!({ "analysis": null })).await.expect(200);
+    admin.patch(&path, json!({ "settings": { "analysis": { "mood": true } } })).await.problem(400);
+    let reset = admin.patch(&path, json!({ "settings": { "analysis": null } })).await.expect(200);
     assert_eq!(reset["settings"].get("analysis"), None);
 }
 
@@ -76,8 +76,8 @@ async fn found(admin: &Client, tenant: Uuid, filter: &str) -> usize {
 async fn a_result_is_shown_found_and_renewed(api: ApiServer) {
     let (tenant, admin) = api.tenant("Bakery").await;
     let line = Line::of(&api, tenant).await;
-    let path = format!("/api/tenants/{tenant}/ai-profiles/{}/settings", line.profile);
-    let profile = admin.patch(&path, json!({ "analysis": questions() })).await.expect(200);
+    let path = format!("/api/tenants/{tenant}/ai-profiles/{}", line.profile);
+    let profile = admin.patch(&path, json!({ "settings": { "analysis": questions() } })).await.expect(200);
     let version = profile["version"].as_u64().and_then(|it| u32::try_from(it).ok()).expect("a version");
     let hook = json!({ "url": "https://example.com/", "events": ["call.analyzed"] });
     let hook = admin.post(&format!("/api/tenants/{tenant}/webhooks"), hook).await.expect(201);

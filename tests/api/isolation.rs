@@ -87,9 +87,9 @@ impl Two {
 /// Makes one of everything that a tenant can have.
 async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     let line = calls::Line::of(api, tenant).await;
-    let analysis = json!({ "analysis": { "enabled": true, "summary": true } });
-    let settings = format!("/api/tenants/{tenant}/ai-profiles/{}/settings", line.profile);
-    owner.patch(&settings, analysis).await.expect(200);
+    let analysis = json!({ "settings": { "analysis": { "enabled": true, "summary": true } } });
+    let profile = format!("/api/tenants/{tenant}/ai-profiles/{}", line.profile);
+    owner.patch(&profile, analysis).await.expect(200);
     let call = line.record(line.lasted(Utc::now(), 60)).await;
     line.turn(&call, 1, json!({ "caller_text": "Are you open?" })).await;
     line.scope.end_call(&call, &[]).await.expect("it is counted");

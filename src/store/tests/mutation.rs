@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::{Database, on_both, values};
 use crate::billing::Billing;
+use crate::store::statement::sql;
+use crate::store::tx::{AllTenants, RowScope};
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -83,6 +85,14 @@ async fn full(db: &Database) -> TenantFile {
         created_at: "2026-09-01T00:00:00Z".parse().expect("a moment"),
     };
     scope.create_target(&actor, target).await.expect("a target");
+    for statement in [
+        "INSERT INTO analysis_labels (tenant_id, call_id, name, value) VALUES ($1, $2, 'outcome', 'ordered')",
+        "INSERT INTO analysis_usage (tenant_id, call_id, kind, engine, model, unit, quantity) \
+         VALUES ($1, $2, 'llm', 'openai', 'm', 'requests', 1)",
+    ] {
+        let statement = sql(statement).bind(id.0).bind(call.id.0);
+        AllTenants(&db.store).execute(statement).await.expect("a row");
+    }
     let due = IssueRequest { month: None, tenant: None, accept_unpriced: false, dry_run: false };
     let now = "2026-11-01T05:00:00Z".parse().expect("a moment");
     db.store.issue_statements(&Billing::default(), &due, &actor, now).await.expect("a statement");
@@ -212,6 +222,14 @@ async fn read_all(db: &Database, id: TenantId) -> Result<(), StoreError> {
         scope.statement(&billing, month).await?;
         let read = db.store.month_reports(&billing, month, window).await?;
         assert_eq!(read.unreadable, []);
+    }
+    for statement in [
+        "INSERT INTO analysis_labels (tenant_id, call_id, name, value) VALUES ($1, $2, 'outcome', 'ordered')",
+        "INSERT INTO analysis_usage (tenant_id, call_id, kind, engine, model, unit, quantity) \
+         VALUES ($1, $2, 'llm', 'openai', 'm', 'requests', 1)",
+    ] {
+        let statement = sql(statement).bind(id.0).bind(call.id.0);
+        AllTenants(&db.store).execute(statement).await.expect("a row");
     }
     let due = IssueRequest { month: None, tenant: None, accept_unpriced: true, dry_run: true };
     let now = "2026-12-01T05:00:00Z".parse().map_err(StoreError::corrupt)?;
