@@ -13,6 +13,7 @@ mod environment;
 mod failover;
 mod keypad;
 mod life;
+mod live_control;
 mod metrics;
 mod pre_call;
 #[allow(dead_code, reason = "each program uses its part")]

@@ -154,6 +154,7 @@ fn said(call: &Call, turn: u32) -> CallTurn {
         caller_text: "When are you open on Saturdays?".into(),
         agent_text: "From nine to five. Shall I put you down for an appointment?".into(),
         interrupted: false,
+        spoken_by: Default::default(),
         pause_ms: None,
         transcript_ms: Some(300 + turn),
         clause_ms: None,

@@ -190,6 +190,7 @@ impl RecordWriter {
             caller_text: record.caller_text().into_owned(),
             agent_text: record.agent.clone(),
             interrupted: record.interrupted,
+            spoken_by: author(record.spoken_by),
             pause_ms: millis(record.latency.pause),
             transcript_ms: millis(record.latency.transcript),
             reply_ms: millis(record.latency.reply),

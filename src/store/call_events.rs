@@ -7,14 +7,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::calls::from_json_text;
+use super::calls::{author, from_json_text};
 use super::outbox::{NewEvent, payload};
 use super::statement::{Value, any_of};
 use super::tx::Tx;
 use super::{StoreError, now};
 use crate::tenancy::{
     Call, CallId, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EventId, EventType, NumberId,
-    ProfileId, TenantId, ToolRun,
+    ProfileId, SpokenBy, TenantId, ToolRun,
 };
 
 /// A recorded call before a change.
@@ -80,7 +80,7 @@ impl Tx {
         &mut self,
         events: impl Iterator<Item = &'a CallEvent<'a>>,
     ) -> Result<HashMap<Uuid, Vec<TurnPayload>>, StoreError> {
-        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, tools, at FROM call_turns \
+        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, spoken_by, tools, at FROM call_turns \
             WHERE call_id IN";
         let ready = events.filter(|event| event.kind == EventType::TranscriptReady);
         let calls = ready.map(|event| event.call.id.0.into()).collect();
@@ -226,6 +226,7 @@ struct SpokenRow {
     caller_text: String,
     agent_text: String,
     interrupted: bool,
+    spoken_by: Option<String>,
     tools: Option<String>,
     at: DateTime<Utc>,
 }
@@ -234,9 +235,10 @@ impl TryFrom<SpokenRow> for (Uuid, TurnPayload) {
     type Error = StoreError;
 
     fn try_from(row: SpokenRow) -> Result<Self, StoreError> {
-        let SpokenRow { call_id, turn, caller_text, agent_text, interrupted, tools, at } = row;
+        let SpokenRow { call_id, turn, caller_text, agent_text, interrupted, spoken_by, tools, at } = row;
+        let spoken_by = author(spoken_by)?;
         let tools = from_json_text(tools.as_deref())?;
-        Ok((call_id, TurnPayload { turn, caller_text, agent_text, interrupted, tools, at }))
+        Ok((call_id, TurnPayload { turn, caller_text, agent_text, interrupted, spoken_by, tools, at }))
     }
 }
 
@@ -248,6 +250,8 @@ pub struct TurnPayload {
     caller_text: String,
     agent_text: String,
     interrupted: bool,
+    /// The author of the agent's words.
+    spoken_by: SpokenBy,
     /// The tools that the agent called and that finished in this turn.
     tools: Vec<ToolRun>,
     at: DateTime<Utc>,

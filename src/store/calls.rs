@@ -12,7 +12,7 @@ use super::statement::{Value, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::{CALL_ENGINES, EngineRow, LAST_TURN};
 use super::{Backend, Scope, Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, SpokenBy, TenantId};
 
 /// No call lasts so long: its daemon will not return.
 pub const ABANDONED: TimeDelta = TimeDelta::days(2);
@@ -39,14 +39,15 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
-    pause_ms, transcript_ms, reply_ms, clause_ms, speech_ms, commit_ms, audio_ms, tools, at";
+    pause_ms, transcript_ms, reply_ms, clause_ms, speech_ms, commit_ms, audio_ms, tools, at, spoken_by";
 
 /// Puts a turn in place of the recorded one.
 pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
     agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
     pause_ms = excluded.pause_ms, transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, \
     clause_ms = excluded.clause_ms, speech_ms = excluded.speech_ms, commit_ms = excluded.commit_ms, \
-    audio_ms = excluded.audio_ms, tools = excluded.tools, at = excluded.at WHERE call_turns.tenant_id = excluded.tenant_id";
+    audio_ms = excluded.audio_ms, tools = excluded.tools, at = excluded.at, \
+    spoken_by = excluded.spoken_by WHERE call_turns.tenant_id = excluded.tenant_id";
 
 /// The values of [`COLUMNS`] and of `daemon`.
 pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
@@ -101,6 +102,7 @@ pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
         turn.audio_ms.map(i64::from).into(),
         json_text(&turn.tools, turn.tools.is_empty()).into(),
         turn.at.into(),
+        operators_words(turn.spoken_by).into(),
     ]
 }
 
@@ -350,6 +352,7 @@ pub(super) struct TurnRow {
     audio_ms: Option<i64>,
     tools: Option<String>,
     at: DateTime<Utc>,
+    spoken_by: Option<String>,
 }
 
 impl TryFrom<TurnRow> for CallTurn {
@@ -363,6 +366,7 @@ impl TryFrom<TurnRow> for CallTurn {
             caller_text: row.caller_text,
             agent_text: row.agent_text,
             interrupted: row.interrupted,
+            spoken_by: author(row.spoken_by)?,
             pause_ms: narrow(row.pause_ms)?,
             transcript_ms: narrow(row.transcript_ms)?,
             reply_ms: narrow(row.reply_ms)?,
@@ -374,6 +378,16 @@ impl TryFrom<TurnRow> for CallTurn {
             at: row.at,
         })
     }
+}
+
+/// The author of the agent's words as it is stored: only where it is another's.
+fn operators_words(spoken_by: SpokenBy) -> Option<&'static str> {
+    (spoken_by != SpokenBy::Agent).then(|| spoken_by.as_str())
+}
+
+pub(super) fn author(stored: Option<String>) -> Result<SpokenBy, StoreError> {
+    let author = stored.map(|word| word.parse().map_err(StoreError::corrupt)).transpose()?;
+    Ok(author.unwrap_or_default())
 }
 
 /// Both databases keep whole numbers in 64 bits.

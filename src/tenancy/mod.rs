@@ -136,7 +136,12 @@ words!(
 );
 words!(
     /// The author of the words that the agent's voice says: the agent, or an operator who follows the call.
-    SpokenBy { Agent = "agent", Operator = "operator" }
+    #[derive(Default)]
+    SpokenBy {
+        #[default]
+        Agent = "agent",
+        Operator = "operator",
+    }
 );
 words!(
     /// The party that ended the call.
@@ -278,6 +283,9 @@ pub struct CallTurn {
     pub agent_text: String,
     /// The caller interrupted the agent.
     pub interrupted: bool,
+    /// The author of the agent's words: an operator for those of `say`.
+    #[serde(default)]
+    pub spoken_by: SpokenBy,
     /// Until the caller's pause was noticed.
     pub pause_ms: Option<u32>,
     /// Until the transcript was complete.

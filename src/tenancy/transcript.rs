@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Call, CallId, CallTurn, Did};
+use super::{Call, CallId, CallTurn, Did, SpokenBy};
 
 /// The transcript of a call, with the latencies of each turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -46,7 +46,11 @@ impl fmt::Display for Transcript {
             }
             if !turn.agent_text.is_empty() || turn.interrupted {
                 let cut = if turn.interrupted { " [interrupted]" } else { "" };
-                writeln!(f, "Agent:  {}{cut}", plain(&turn.agent_text))?;
+                let speaker = match turn.spoken_by {
+                    SpokenBy::Agent => "Agent:  ",
+                    SpokenBy::Operator => "Operator: ",
+                };
+                writeln!(f, "{speaker}{}{cut}", plain(&turn.agent_text))?;
             }
             for tool in &turn.tools {
                 writeln!(f, "Tool:   {tool}")?;

@@ -122,6 +122,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         caller_text: "Do you have rolls?".to_owned(),
         agent_text: "Yes, we do.".to_owned(),
         interrupted: false,
+        spoken_by: Default::default(),
         pause_ms: None,
         transcript_ms: Some(200),
         clause_ms: None,

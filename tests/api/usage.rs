@@ -87,6 +87,7 @@ async fn talked(api: &ApiServer, tenant: Uuid, answered_at: &str, seconds: i64) 
             caller_text: caller_text.into(),
             agent_text: "Hello.".into(),
             interrupted: false,
+            spoken_by: Default::default(),
             pause_ms: None,
             transcript_ms: None,
             clause_ms: None,

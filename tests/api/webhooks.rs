@@ -159,6 +159,7 @@ fn turn(call: &Call) -> CallTurn {
         caller_text: "Do you have rye bread?".to_owned(),
         agent_text: "We do.".to_owned(),
         interrupted: false,
+        spoken_by: Default::default(),
         pause_ms: None,
         transcript_ms: None,
         clause_ms: None,

@@ -16,7 +16,7 @@ use crate::cli::{actor, tenant};
 use crate::store::{AnalysisFilter, CallFilter, NumberQuery, Store, StoreError, Window};
 use crate::tenancy::{
     AnalysisResult, Call, CallAnalysis, CallId, CallStatus, CallTransfer, CallTurn, EngineFailure, NumberId,
-    ProfileId, Sentiment, Tenant, TenantId, Transcript, is_field_name, text_of,
+    ProfileId, Sentiment, SpokenBy, Tenant, TenantId, Transcript, is_field_name, text_of,
 };
 
 #[derive(Debug, Subcommand)]
@@ -362,7 +362,11 @@ fn transcript(turn: &CallTurn) -> String {
     }
     if !turn.agent_text.is_empty() || turn.interrupted {
         let cut = if turn.interrupted { " [interrupted]" } else { "" };
-        let _ = writeln!(text, "  agent:  {}{cut}", printable(&turn.agent_text));
+        let speaker = match turn.spoken_by {
+            SpokenBy::Agent => "agent:  ",
+            SpokenBy::Operator => "operator: ",
+        };
+        let _ = writeln!(text, "  {speaker}{}{cut}", printable(&turn.agent_text));
     }
     for tool in &turn.tools {
         let _ = writeln!(text, "  tool:   {tool}");

@@ -48,6 +48,7 @@ mod tests {
             caller_text: String::new(),
             agent_text: String::new(),
             interrupted: false,
+            spoken_by: Default::default(),
             pause_ms,
             transcript_ms,
             reply_ms,

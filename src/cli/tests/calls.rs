@@ -21,6 +21,7 @@ async fn a_call_is_shown_with_its_transcript() {
         caller_text: "are you\x1b[2J open".into(),
         agent_text: "We are".into(),
         interrupted: true,
+        spoken_by: Default::default(),
         pause_ms: None,
         transcript_ms: Some(210),
         clause_ms: None,

@@ -14,6 +14,7 @@ async fn refused(vca: &CommandLine, call: &Call) {
         caller_text: "Hello".into(),
         agent_text: String::new(),
         interrupted: false,
+        spoken_by: Default::default(),
         pause_ms: None,
         transcript_ms: None,
         clause_ms: None,

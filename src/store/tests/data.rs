@@ -308,7 +308,9 @@ async fn writing_twice_is_writing_once(db: Database) {
     scope.begin_call(&ringing).await.expect("a late repetition");
     let turn = values::turn(&ringing, 1);
     scope.add_turn(&turn).await.expect("a turn");
-    let heard = CallTurn { agent_text: "answer, cut".to_owned(), interrupted: true, ..turn };
+    let text = "answer, cut".to_owned();
+    let spoken_by = crate::tenancy::SpokenBy::Operator;
+    let heard = CallTurn { agent_text: text, interrupted: true, spoken_by, ..turn };
     scope.add_turn(&heard).await.expect("the same turn");
     assert_eq!(scope.call(ringing.id).await.expect("an answer"), Some((completed, vec![heard])));
 }

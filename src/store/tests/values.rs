@@ -145,6 +145,7 @@ pub fn turn(call: &Call, n: u32) -> CallTurn {
         caller_text: format!("question {n}"),
         agent_text: format!("answer {n}"),
         interrupted: n.is_multiple_of(2),
+        spoken_by: Default::default(),
         pause_ms: Some(60 + n),
         transcript_ms: Some(100 + n),
         clause_ms: Some(300),

@@ -9,7 +9,7 @@ use super::tables::{Table, U32};
 use super::words::{did, document, word};
 use crate::tenancy::{
     CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, Month,
-    PreCallRecord, ToolRun, UsageUnit,
+    PreCallRecord, SpokenBy, ToolRun, UsageUnit,
 };
 
 /// Its calls, and what belongs to them.
@@ -58,6 +58,7 @@ pub const CALLS: [Table; 8] = [
             ("caller_text", Text),
             ("agent_text", Text),
             ("interrupted", Flag),
+            ("spoken_by", Word(word::<SpokenBy>)),
             ("pause_ms", UpTo(U32)),
             ("transcript_ms", UpTo(U32)),
             ("reply_ms", UpTo(U32)),
