@@ -157,6 +157,7 @@ async fn a_number_is_shared_by_profiles() {
 
 #[tokio::test]
 async fn a_number_has_a_pre_call_webhook() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut vca = CommandLine::new().await;
     vca.acme().await;
     assert_eq!(vca.code(&["number", "webhook", "+15550100"]).await, 66, "there is none");
