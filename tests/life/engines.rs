@@ -181,7 +181,8 @@ fn a_reply_that_stalls_midway_is_bridged_and_goes_on() {
     let [beginning, _] = STALLED_REPLY;
     assert_eq!(turns[1].agent_text, format!("{beginning} {}", REPLY.concat()), "{}", env.log());
     let said = report.conversation.agent();
-    assert!(said.len() >= 4, "greeting, sentence, filler, rest: {said:?}");
+    // The filler and the rest may be one stretch.
+    assert!(said.len() >= 3, "greeting, beginning, filler and rest: {said:?}");
     let silences = said.windows(2).skip(1).map(|pair| pair[1].0 - pair[0].1);
     assert!(silences.clone().all(|silence| silence < ms(2_500)), "{said:?}");
     let requests = vendor.requests(Kind::Llm);
