@@ -126,7 +126,8 @@ async fn a_faulty_response_has_no_effect(api: ApiServer) {
         let problem = trial["problem"].as_str().expect("a problem");
         assert!(problem.contains(part), "{answer:?}: {problem}");
     }
-    drop(receiver);
+    // Port 9 is closed.
+    admin.put(&path, json!({ "url": "http://127.0.0.1:9/calls", "timeout_ms": 300 })).await.expect(200);
     let trial = admin.post(&format!("{path}/test"), json!({})).await.expect(200);
     assert_eq!(trial["outcome"], "unreachable", "{trial:#}");
 }
