@@ -3,6 +3,7 @@
 //!
 //! An operation that is new and not provided for here fails the test.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -163,8 +164,11 @@ impl<'a> Operation<'a> {
                 all.push(Operation { method, path, about });
             }
         }
+        // A thing is deleted after what belongs to it.
         all.sort_by_key(|operation| {
-            operation.method == Method::DELETE || operation.path.ends_with("/hang-up")
+            let is_delete = operation.method == Method::DELETE;
+            let depth = if is_delete { operation.path.split('/').count() } else { usize::MAX };
+            (is_delete || operation.path.ends_with("/hang-up"), Reverse(depth))
         });
         all
     }
