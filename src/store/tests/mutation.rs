@@ -223,14 +223,6 @@ async fn read_all(db: &Database, id: TenantId) -> Result<(), StoreError> {
         let read = db.store.month_reports(&billing, month, window).await?;
         assert_eq!(read.unreadable, []);
     }
-    for statement in [
-        "INSERT INTO analysis_labels (tenant_id, call_id, name, value) VALUES ($1, $2, 'outcome', 'ordered')",
-        "INSERT INTO analysis_usage (tenant_id, call_id, kind, engine, model, unit, quantity) \
-         VALUES ($1, $2, 'llm', 'openai', 'm', 'requests', 1)",
-    ] {
-        let statement = sql(statement).bind(id.0).bind(call.id.0);
-        AllTenants(&db.store).execute(statement).await.expect("a row");
-    }
     let due = IssueRequest { month: None, tenant: None, accept_unpriced: true, dry_run: true };
     let now = "2026-12-01T05:00:00Z".parse().map_err(StoreError::corrupt)?;
     let outcome = db.store.issue_statements(&billing, &due, &Actor::system(), now).await?;
