@@ -75,7 +75,7 @@ fn a_webhook_refuses_and_forwards_and_a_failing_one_has_no_effect() {
     let Some((mut env, vendor, receiver)) = test_env() else { return };
     let tenant = env.seed.tenant("bakery", DID, None, json!({ "greeting": "Welcome." }));
     env.seed.target(tenant, "shop", json!({ "kind": "queue", "address": "shop" }));
-    let other = env.seed.tenant("butcher", OTHER, None, json!({ "greeting": "Another's." }));
+    let other = env.seed.tenant("butcher", OTHER, None, json!({ "greeting": "Good day." }));
     let theirs = env.seed.profile(other, "Theirs", json!({ "greeting": "Another's." }));
     env.seed.pre_call_webhook(tenant, &receiver.url("/calls"), 400);
     env.open();
