@@ -150,6 +150,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tenancy",
             "tools",
             "conversation",
+            "webhooks",
         ],
     ),
     ("sim", &["audio", "rtp"]),

@@ -171,10 +171,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// As [`Engines::build_with`], for a process in which tenants have no engines of their own.
-    ///
-    /// # Errors
-    /// As of [`Engines::build_with`].
+    /// As [`Engines::build_with`], with its errors, for a process in which tenants have no engines of their own.
     pub fn build(settings: &Settings) -> Result<Engines, Vec<Violation>> {
         let guard = Guard::new(DestinationPolicy { allow_private: false, allow_http: false });
         Engines::build_with(settings, &OwnLimits { guard, capacity: 1, withheld: Vec::new() })
