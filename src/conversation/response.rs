@@ -3,6 +3,7 @@
 mod questions;
 mod repair;
 mod rounds;
+mod speech;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use super::clauses::Clauses;
 use super::endpoint::same_words;
 use super::outbox::Outbox;
 use super::tool_work::ToolWork;
-use super::transcript::heard;
-use super::{At, Attempt, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, SpokenBy, TurnId};
+use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, SpokenBy, TurnId};
 use crate::language::Language;
 use repair::Repair;
+use speech::{Progress, ResponseSpeech};
 
 /// Speech within this time after the commit continues the utterance. Later the caller is waiting, and "Hello?" does not
 /// discard a response that is nearly there. Independent of the filler, which may be off.
@@ -95,26 +96,6 @@ pub(super) struct Response {
     since: At,
     speeches: Vec<ResponseSpeech>,
     first_audio: Option<At>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ResponseSpeech {
-    id: SpeechId,
-    what: Say,
-    /// The round of tools in which it was said.
-    round: usize,
-    progress: Progress,
-    position: Duration,
-    total: Option<Duration>,
-    broken: bool,
-    attempt: Attempt,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Progress {
-    Waiting,
-    Playing,
-    Ended,
 }
 
 impl Response {
@@ -375,57 +356,5 @@ impl Response {
 
     fn find(&mut self, speech: SpeechId) -> Option<&mut ResponseSpeech> {
         self.speeches.iter_mut().find(|said| said.id == speech)
-    }
-}
-
-impl ResponseSpeech {
-    fn new(id: SpeechId, what: Say, round: usize) -> ResponseSpeech {
-        ResponseSpeech {
-            id,
-            what,
-            round,
-            progress: Progress::Waiting,
-            position: Duration::ZERO,
-            total: None,
-            broken: false,
-            attempt: Attempt::First,
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.progress == Progress::Waiting
-    }
-
-    /// A prompt that reports a failure: the model, which would imitate it, does not read it.
-    fn is_apology(&self) -> bool {
-        matches!(self.what, Say::Phrase(Phrase::Difficulty | Phrase::AskAgain | Phrase::AudioIssues))
-    }
-
-    fn is_protected(&self) -> bool {
-        self.is_notice() || self.what == Say::Phrase(Phrase::Emergency)
-    }
-
-    fn is_notice(&self) -> bool {
-        self.what == Say::Phrase(Phrase::Notice)
-    }
-
-    /// Its text; empty for a prompt without a known text.
-    fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
-        match &self.what {
-            Say::Text(text) => text,
-            Say::Phrase(phrase) => texts.get(phrase).map_or("", String::as_str),
-        }
-    }
-
-    fn heard<'a>(&self, text: &'a str) -> &'a str {
-        match self.progress {
-            Progress::Ended if !self.broken => text,
-            _ => heard(text, self.position, self.total),
-        }
-    }
-
-    /// The part of `text` that will have been heard once everything is played.
-    fn expected<'a>(&self, text: &'a str) -> &'a str {
-        if self.broken { self.heard(text) } else { text }
     }
 }

@@ -1,0 +1,83 @@
+//! One speech of a response, and how far it was played.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::transcript::heard;
+use crate::conversation::{Attempt, Phrase, Say, SpeechId};
+
+/// A sentence or a prompt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ResponseSpeech {
+    pub id: SpeechId,
+    pub what: Say,
+    /// The round of tools in which it was said.
+    pub round: usize,
+    pub progress: Progress,
+    pub position: Duration,
+    pub total: Option<Duration>,
+    pub broken: bool,
+    pub attempt: Attempt,
+}
+
+/// How far a speech was played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Progress {
+    Waiting,
+    Playing,
+    Ended,
+}
+
+impl ResponseSpeech {
+    pub fn new(id: SpeechId, what: Say, round: usize) -> ResponseSpeech {
+        ResponseSpeech {
+            id,
+            what,
+            round,
+            progress: Progress::Waiting,
+            position: Duration::ZERO,
+            total: None,
+            broken: false,
+            attempt: Attempt::First,
+        }
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.progress == Progress::Waiting
+    }
+
+    /// A prompt that reports a failure: the model, which would imitate it, does not read it.
+    pub fn is_apology(&self) -> bool {
+        matches!(self.what, Say::Phrase(Phrase::Difficulty | Phrase::AskAgain | Phrase::AudioIssues))
+    }
+
+    pub fn is_protected(&self) -> bool {
+        self.is_notice() || self.what == Say::Phrase(Phrase::Emergency)
+    }
+
+    pub fn is_notice(&self) -> bool {
+        self.what == Say::Phrase(Phrase::Notice)
+    }
+
+    /// Its text; empty for a prompt without a known text.
+    pub fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
+        match &self.what {
+            Say::Text(text) => text,
+            Say::Phrase(phrase) => texts.get(phrase).map_or("", String::as_str),
+        }
+    }
+
+    pub fn heard<'a>(&self, text: &'a str) -> &'a str {
+        match self.progress {
+            Progress::Ended if !self.broken => text,
+            _ => heard(text, self.position, self.total),
+        }
+    }
+
+    /// The part of `text` that will have been heard once everything is played.
+    pub fn expected<'a>(&self, text: &'a str) -> &'a str {
+        if self.broken { self.heard(text) } else { text }
+    }
+}
